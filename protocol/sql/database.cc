@@ -1,0 +1,240 @@
+#include "protocol/sql/database.h"
+
+#include <string>
+#include <unordered_map>
+
+// Debian's SOCI was built with Boost and its header would pull in Boost.Fusion for containers we do not bind. Without the macro
+// those templates are left out; no class changes its layout. The order of these lines matters.
+// clang-format off
+#include <soci/soci-config.h>
+#undef SOCI_HAVE_BOOST
+#include <soci/soci.h>
+#include <soci/sqlite3/soci-sqlite3.h>
+// clang-format on
+
+namespace tributary {
+namespace {
+
+namespace sqlite = sqlite_api;
+
+// SQL texts are constants of the program, so the cache stays far below this; a caller that builds texts only loses the
+// reuse.
+constexpr size_t kPreparedStatements = 256;
+// Only a second process (a person with a shell, a backup) can hold the file: wait for it this long.
+constexpr int kBusyMillis = 5000;
+
+Code CodeOf(int sqlite_code) {
+  switch (sqlite_code & 0xff) {
+    case SQLITE_FULL:
+      return Code::kDiskFull;
+    case SQLITE_IOERR:
+    case SQLITE_CANTOPEN:
+      return Code::kIo;
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+      return Code::kCorrupt;
+    case SQLITE_PERM:
+    case SQLITE_READONLY:
+      return Code::kPermissions;
+    case SQLITE_CONSTRAINT:
+      return Code::kConflict;
+    default:
+      return Code::kDatabase;
+  }
+}
+
+// SOCI holds the connection, the statements and the stepping. Cells are bound and read through SQLite's own calls on
+// SOCI's statement, because SOCI 4.0.3 would lose what we promise: a `row` takes a column's kind from its declaration
+// (INTEGER becomes a 32-bit int, count(*) a string, BLOB nothing), and an empty blob is bound as NULL. A PostgreSQL
+// backend replaces Bind and ReadCell; nothing above this file changes.
+class SociDatabase final : public Database {
+ public:
+  explicit SociDatabase(const Path& path)
+      : path_(path.string()), session_(soci::sqlite3, "dbname=\"" + path_ + "\" shared_cache=false") {}
+
+  Status Configure() {
+    // temp_store: what spills stays out of the data folder's quota and off the disk.
+    const std::string pragmas =
+        "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA temp_store=MEMORY;"
+        "PRAGMA busy_timeout=" +
+        std::to_string(kBusyMillis);
+    return Script(pragmas);
+  }
+
+  Status Migrate(std::span<const std::string_view> steps) override {
+    ASSIGN_OR_RETURN(const auto rows, Query("PRAGMA user_version"));
+    const auto version = static_cast<size_t>(rows.at(0).Int(0));
+    if (version > steps.size()) {
+      return Fail(Code::kVersionUnsupported, path_ + " has schema version " + std::to_string(version) +
+                                                 ", this program knows up to " + std::to_string(steps.size()));
+    }
+    for (size_t step = version; step < steps.size(); ++step) {
+      ASSIGN_OR_RETURN(Transaction transaction, Transaction::Begin(*this));
+      RETURN_IF_ERROR(Script(std::string(steps[step])));
+      RETURN_IF_ERROR(Script("PRAGMA user_version=" + std::to_string(step + 1)));
+      RETURN_IF_ERROR(transaction.Commit());
+    }
+    return {};
+  }
+
+  Result<int64_t> ExecuteValues(std::string_view sql, const std::vector<Value>& values) override {
+    const int64_t before = sqlite::sqlite3_total_changes(connection());
+    RETURN_IF_ERROR(Run(sql, values, nullptr));
+    return sqlite::sqlite3_total_changes(connection()) - before;
+  }
+
+  Result<std::vector<Row>> QueryValues(std::string_view sql, const std::vector<Value>& values) override {
+    std::vector<Row> rows;
+    RETURN_IF_ERROR(Run(sql, values, &rows));
+    return rows;
+  }
+
+ private:
+  sqlite::sqlite3* connection() { return static_cast<soci::sqlite3_session_backend*>(session_.get_backend())->conn_; }
+
+  tl::unexpected<Error> FailSqlite(int sqlite_code, std::string_view words, std::string_view sql) const {
+    return Fail(CodeOf(sqlite_code), path_ + ": " + std::string(words) + " (in \"" + std::string(sql) + "\")");
+  }
+
+  Status Script(const std::string& sql) {
+    const int code = sqlite::sqlite3_exec(connection(), sql.c_str(), nullptr, nullptr, nullptr);
+    if (code != SQLITE_OK) return FailSqlite(code, sqlite::sqlite3_errmsg(connection()), sql);
+    return {};
+  }
+
+  Status Run(std::string_view sql, const std::vector<Value>& values, std::vector<Row>* rows) {
+    try {
+      soci::statement& statement = Prepared(sql);
+      auto* backend = static_cast<soci::sqlite3_statement_backend*>(statement.get_backend());
+      const Reset reset{backend->stmt_};
+      RETURN_IF_ERROR(Bind(backend->stmt_, sql, values));
+      for (bool more = statement.execute(true); more;
+           more = backend->fetch(1) == soci::details::statement_backend::ef_success) {
+        if (rows == nullptr) continue;
+        std::vector<Value> cells;
+        const int columns = sqlite::sqlite3_column_count(backend->stmt_);
+        for (int column = 0; column < columns; ++column) cells.push_back(ReadCell(backend->stmt_, column));
+        rows->emplace_back(std::move(cells));
+      }
+      return {};
+    } catch (const soci::sqlite3_soci_error& error) {
+      return FailSqlite(error.result(), error.what(), sql);
+    } catch (const soci::soci_error& error) {
+      // Some of SOCI's throws carry no code (a text that does not parse); the connection still has it.
+      return FailSqlite(sqlite::sqlite3_errcode(connection()), error.what(), sql);
+    }
+  }
+
+  soci::statement& Prepared(std::string_view sql) {
+    std::string text(sql);
+    if (auto found = statements_.find(text); found != statements_.end()) return *found->second;
+    if (statements_.size() >= kPreparedStatements) statements_.clear();
+    auto statement = std::make_unique<soci::statement>(session_);
+    statement->alloc();
+    statement->prepare(text);
+    statement->define_and_bind();
+    return *statements_.emplace(std::move(text), std::move(statement)).first->second;
+  }
+
+  // Lets go of the read snapshot and of the bound bytes, which belong to the caller.
+  struct Reset {
+    sqlite::sqlite3_stmt* statement;
+    ~Reset() {
+      sqlite::sqlite3_reset(statement);
+      sqlite::sqlite3_clear_bindings(statement);
+    }
+  };
+
+  Status Bind(sqlite::sqlite3_stmt* statement, std::string_view sql, const std::vector<Value>& values) {
+    const auto expected = static_cast<size_t>(sqlite::sqlite3_bind_parameter_count(statement));
+    TRIBUTARY_CHECK(values.size() == expected) << sql << " takes " << expected << " values, given " << values.size();
+    for (size_t i = 0; i < values.size(); ++i) {
+      const int code = BindCell(statement, static_cast<int>(i) + 1, values[i]);
+      if (code != SQLITE_OK) return FailSqlite(code, sqlite::sqlite3_errmsg(connection()), sql);
+    }
+    return {};
+  }
+
+  static int BindCell(sqlite::sqlite3_stmt* statement, int place, const Value& value) {
+    if (const auto* integer = std::get_if<int64_t>(&value))
+      return sqlite::sqlite3_bind_int64(statement, place, *integer);
+    if (const auto* real = std::get_if<double>(&value)) return sqlite::sqlite3_bind_double(statement, place, *real);
+    if (const auto* text = std::get_if<std::string>(&value)) {
+      return sqlite::sqlite3_bind_text(statement, place, text->data(), static_cast<int>(text->size()), SQLITE_STATIC);
+    }
+    if (const auto* blob = std::get_if<Bytes>(&value)) {
+      // A null pointer would mean NULL, not "no bytes".
+      if (blob->empty()) return sqlite::sqlite3_bind_zeroblob(statement, place, 0);
+      return sqlite::sqlite3_bind_blob(statement, place, blob->data(), static_cast<int>(blob->size()), SQLITE_STATIC);
+    }
+    return sqlite::sqlite3_bind_null(statement, place);
+  }
+
+  static Value ReadCell(sqlite::sqlite3_stmt* statement, int column) {
+    switch (sqlite::sqlite3_column_type(statement, column)) {
+      case SQLITE_INTEGER:
+        return static_cast<int64_t>(sqlite::sqlite3_column_int64(statement, column));
+      case SQLITE_FLOAT:
+        return sqlite::sqlite3_column_double(statement, column);
+      case SQLITE_TEXT: {
+        const auto* text = reinterpret_cast<const char*>(sqlite::sqlite3_column_text(statement, column));
+        return std::string(text, static_cast<size_t>(sqlite::sqlite3_column_bytes(statement, column)));
+      }
+      case SQLITE_BLOB: {
+        const auto* blob = static_cast<const uint8_t*>(sqlite::sqlite3_column_blob(statement, column));
+        return Bytes(blob, blob + sqlite::sqlite3_column_bytes(statement, column));
+      }
+      default:
+        return nullptr;
+    }
+  }
+
+  const std::string path_;
+  soci::session session_;
+  std::unordered_map<std::string, std::unique_ptr<soci::statement>> statements_;  // destroyed before the session
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Database>> Database::Open(const Path& path) {
+  if (path.string().find('"') != std::string::npos) {
+    return Fail(Code::kInvalidArgument, "a database path cannot contain a double quote: " + path.string());
+  }
+  try {
+    auto database = std::make_unique<SociDatabase>(path);
+    RETURN_IF_ERROR(database->Configure());
+    return database;
+  } catch (const soci::sqlite3_soci_error& error) {
+    return Fail(CodeOf(error.result()), path.string() + ": " + error.what());
+  } catch (const soci::soci_error& error) {
+    return Fail(Code::kDatabase, path.string() + ": " + error.what());
+  }
+}
+
+Result<Transaction> Transaction::Begin(Database& database) {
+  // IMMEDIATE takes the write lock now, so that no later statement can fail for want of it.
+  RETURN_IF_ERROR(database.Execute("BEGIN IMMEDIATE"));
+  return Transaction(&database);
+}
+
+Status Transaction::Commit() {
+  TRIBUTARY_CHECK(database_ != nullptr) << "a transaction ends once";
+  if (auto status = database_->Execute("COMMIT"); !status) {
+    RollBack();
+    return Fail(std::move(status).error());
+  }
+  database_ = nullptr;
+  return {};
+}
+
+Transaction::~Transaction() {
+  if (database_ != nullptr) RollBack();
+}
+
+void Transaction::RollBack() {
+  // An error here only says that SQLite has rolled back by itself (it does on a full disk), which is what was wanted.
+  (void)database_->Execute("ROLLBACK");
+  database_ = nullptr;
+}
+
+}  // namespace tributary
