@@ -1,0 +1,136 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "protocol/base/clock.h"
+#include "protocol/base/executor.h"
+#include "protocol/base/file.h"
+#include "protocol/spool/spool_account.h"
+#include "protocol/spool/spooled_upload.h"
+
+namespace tributary {
+
+enum class SpoolMode {
+  kDurable,  // complete means custody: synced before it is said (device, gateway)
+  kStaging,  // complete means complete: survives the process, not a power cut; custody is the caller's to take
+             // (aggregator)
+};
+
+struct SpoolOptions {
+  Path folder;  // created when absent; one process at a time (FolderLock is the process's to take)
+  SpoolMode mode = SpoolMode::kDurable;
+  // Ciphertext bytes in custody and under way.
+  uint64_t max_bytes = 16ull << 30;
+  // Payloads of at most this many bytes live in the index: one sync for many, no file each.
+  size_t inline_limit = 64 * limits::kKiB;
+  // A partial upload nobody touched for this long is dropped by DropExpired: its sender is gone, and still has custody.
+  Millis abandon_after = std::chrono::hours(24 * 14);
+};
+
+struct OfferAnswer {
+  // Custody of it, or of the contribution it would make, was taken before: the sender deletes it.
+  bool already = false;
+  // Else: the first chunk this side wants. Equal to the chunk count only in kStaging: all is here, custody will follow.
+  uint32_t next_chunk = 0;
+  bool operator==(const OfferAnswer&) const = default;
+};
+
+struct AppendAnswer {
+  uint32_t next_chunk = 0;
+  // The last chunk was taken and the digest is right. In kDurable: on disk, so custody may be acknowledged.
+  bool complete = false;
+  bool operator==(const AppendAnswer&) const = default;
+};
+
+struct DeadLetter {
+  UploadId id;
+  UploadKind kind = UploadKind::kUpdate;
+  TaskId task;
+  DeviceId device;
+  uint64_t bytes = 0;
+  Code reason{};
+  WallTime when;
+};
+
+// The durable store of uploads in custody: a SQLite index, and one payload file for each upload too large for the
+// index.
+//
+// Calls: Open; then anything in any order from any thread. What changes something is queued and answered through
+// `done`, on the worker's thread: post from there to your loop. One flush takes all that is queued, applies it, answers
+// offers and chunks, then makes everything that completed or left durable behind ONE barrier (the payload files, their
+// folder, one SQL commit) and answers that. What arrives meanwhile waits for the next flush, so the barrier's cost is
+// shared by all who wait. Requests about one upload are applied in order, except that a last chunk, Delivered and the
+// Drops come after the offers and other chunks of the same flush.
+//
+// Owns its folder's files. The file system, clock and worker must outlive it. The destructor drains: it runs what is
+// queued, on the calling thread; nothing is called back after it.
+//
+// What survives: after SIGKILL, everything that was answered. After a power cut, everything with custody (kDurable);
+// progress of partial uploads counts as far as it reached the disk, and the digest decides in the end.
+//
+// Does not check signatures, identities, expiry or credit: what is offered was admitted. Memory is O(partial uploads).
+//
+// Errors of every request: kDiskFull, kIo, kDatabase, kCorrupt when the disk or the index fails; then nothing of the
+// request has happened, what was stored stays, and the spool goes on.
+class Spool {
+ public:
+  // Reads the index and stats the files; never reads payloads. Removes files without a row. Rows whose file is missing
+  // or too short: progress is cut back (partial, staging) or they become dead letters with kCorrupt, counted and logged
+  // with their bytes (custody). Errors: kCorrupt, kDatabase, kIo, kDiskFull, kVersionUnsupported.
+  static Result<std::unique_ptr<Spool>> Open(SpoolOptions options, FileSystem& files, const Clock& clock,
+                                             Executor& worker);
+  ~Spool();
+
+  template <class T>
+  using Done = std::function<void(Result<T>)>;
+
+  // `envelope` are the bytes of SignedEnvelope that `header` was read from. An unfinished upload of the same
+  // contribution (task, base version, device) under another id gives way to this one. Errors: kQuotaExceeded; kBusy
+  // (staging: the same contribution is complete under another id); kWrongIdentity (another device's upload has this
+  // id); the reason for which the same upload was dropped before, when that is a permanent one.
+  void Offer(const UploadHeader& header, Bytes envelope, Done<OfferAnswer> done);
+
+  // The next chunk of an offered upload. Errors: kUnknownUpload; kChunkOutOfOrder (the message says which is next);
+  // kTooLarge, kMalformed (longer, shorter than the header says); kDigestMismatch (the payload is not what was
+  // announced: it is dropped, the offer stays and restarts from chunk 0); kBusy (the part stored before a restart did
+  // not survive: offer again). A chunk of a complete upload is answered as the last one was.
+  void Append(const UploadId& id, uint32_t chunk, Bytes ciphertext, Done<AppendAnswer> done);
+
+  // Counts an upload that was refused before it came here, so that the account is the whole of the process.
+  void CountRefused(UploadKind kind, Code reason);
+
+  // Custody was passed up: frees the payload, remembers the contribution (updates) or the id (the rest, the newest
+  // 100,000). kUnknownUpload: not here, or not complete.
+  void Delivered(const UploadId& id, Done<void> done);
+  // Gives up an upload, complete or not: frees the payload and keeps a dead letter (the newest 10,000). kUnknownUpload.
+  void Drop(const UploadId& id, Code reason, Done<void> done);
+  // After a new publication. Drops the updates of `task` whose base version can no longer count (dropped as
+  // kStaleVersion): not in `accepted` and older than its newest; with an empty `accepted` (the task is gone) all.
+  // Forgets the delivered contributions of the same versions. A version newer than all of `accepted` stays: this
+  // publication is the older one. Answers how many were dropped.
+  void DropStale(const TaskId& task, std::vector<ModelVersion> accepted, Done<uint64_t> done);
+  // Drops what expired by wall clock (kExpired) and abandoned partial uploads (kTimeout). Answers how many.
+  void DropExpired(Done<uint64_t> done);
+
+  // Complete uploads, by priority, then in order of arrival. Blocks for one indexed query.
+  Result<std::vector<SpooledUpload>> Pending(size_t limit) const;
+  // Of an upload that is here. kUnknownUpload.
+  Result<Bytes> ReadEnvelope(const UploadId& id) const;
+  // One ciphertext chunk of a complete upload. Blocks for one read. kUnknownUpload; kInvalidArgument: no such chunk;
+  // kCorrupt.
+  Result<Bytes> ReadChunk(const UploadId& id, uint32_t index) const;
+  // The newest first.
+  Result<std::vector<DeadLetter>> DeadLetters(size_t limit) const;
+  // As of the last flush. Balances at all times.
+  SpoolAccount Account() const;
+
+ private:
+  class Core;
+  explicit Spool(std::shared_ptr<Core> core);
+  std::shared_ptr<Core> core_;  // shared with the flush that is posted to the worker
+};
+
+}  // namespace tributary

@@ -1,0 +1,55 @@
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "protocol/base/limits.h"
+#include "protocol/envelope/envelope.h"
+
+namespace tributary {
+
+enum class UploadState : uint8_t {
+  kPartial = 0,   // chunks are missing: the sender has custody, this side only keeps its progress
+  kComplete = 1,  // every byte is here and its digest is right; in a durable spool: custody was taken
+};
+
+// What the spool knows of an upload without opening its envelope. Value type.
+struct SpooledUpload {
+  UploadId id;
+  UploadKind kind = UploadKind::kUpdate;
+  Priority priority = Priority::kUpdate;
+  TaskId task;
+  ModelVersion base_version{};
+  DeviceId device;
+  WallTime expires;         // 0: not by wall clock
+  uint32_t chunk_size = 0;  // plaintext bytes of every chunk but the last
+  uint32_t chunk_count = 0;
+  uint64_t ciphertext_size = 0;
+  Digest ciphertext_digest;
+  UploadState state = UploadState::kPartial;
+  uint32_t next_chunk = 0;  // how many chunks are here
+
+  // Where ciphertext chunk `index` stands in the payload, and how many bytes it has.
+  uint64_t ChunkOffset(uint32_t index) const { return uint64_t{index} * (chunk_size + limits::kSealTagBytes); }
+  size_t ChunkBytes(uint32_t index) const {
+    return static_cast<size_t>(std::min(ciphertext_size, ChunkOffset(index + 1)) - ChunkOffset(index));
+  }
+  bool operator==(const SpooledUpload&) const = default;
+};
+
+inline SpooledUpload FactsOf(const UploadHeader& header) {
+  const UploadSubject& subject = header.subject;
+  return {.id = subject.id,
+          .kind = subject.kind,
+          .priority = subject.priority,
+          .task = subject.task,
+          .base_version = subject.base_version,
+          .device = subject.device,
+          .expires = subject.expires,
+          .chunk_size = subject.chunk_size,
+          .chunk_count = subject.chunk_count,
+          .ciphertext_size = header.ciphertext_size,
+          .ciphertext_digest = header.ciphertext_digest};
+}
+
+}  // namespace tributary
