@@ -1,0 +1,85 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "protocol/base/bytes.h"
+#include "protocol/base/clock.h"
+#include "protocol/base/ids.h"
+#include "protocol/base/result.h"
+#include "protocol/seal/certificate.h"
+#include "protocol/seal/hpke.h"
+
+namespace tributary {
+
+enum class UploadKind : uint8_t { kUpdate = 1, kEvaluation = 2, kTelemetry = 3, kSample = 4 };
+inline constexpr UploadKind kUploadKinds[] = {UploadKind::kUpdate, UploadKind::kEvaluation, UploadKind::kTelemetry,
+                                              UploadKind::kSample};
+std::string_view KindName(UploadKind kind);  // "update", "evaluation", "telemetry", "sample"
+
+// Smaller goes first.
+enum class Priority : uint8_t { kControl = 0, kUpdate = 1, kEvaluation = 2, kTelemetry = 3, kSample = 4 };
+
+enum class Codec : uint16_t { kFloat32Dense = 1, kReport = 2 };
+
+// What is known of an upload before its payload is sealed (schema/envelope.capnp, Subject). Value type.
+struct UploadSubject {
+  UploadId id;
+  UploadKind kind = UploadKind::kUpdate;
+  TaskId task;
+  ModelVersion base_version{};
+  DeviceId device;
+  WallTime created;
+  WallTime expires;  // 0: not by wall clock
+  Priority priority = Priority::kUpdate;
+  Codec codec = Codec::kFloat32Dense;
+  HpkeAead aead = kDefaultAead;
+  KeyId key_id;
+  uint64_t plaintext_size = 0;
+  uint32_t chunk_size = 0;
+  uint32_t chunk_count = 0;
+  bool operator==(const UploadSubject&) const = default;
+};
+
+struct UploadHeader {
+  UploadSubject subject;
+  Bytes encapsulated_key;  // 32 bytes
+  uint64_t ciphertext_size = 0;
+  Digest ciphertext_digest;
+  bool operator==(const UploadHeader&) const = default;
+
+  // The ciphertext bytes of chunk `index`, 16 more than its plaintext.
+  uint32_t ciphertext_chunk_size(uint32_t index) const;
+  uint64_t ciphertext_chunk_offset(uint32_t index) const;
+};
+
+// An envelope that has the right form, as it came: `bytes` are what travels on.
+struct SignedEnvelope {
+  UploadHeader header;
+  Bytes header_bytes;
+  Bytes signature;
+  std::vector<Bytes> chain;
+  Bytes bytes;
+};
+
+// Signs and encodes.
+Bytes SignEnvelope(const UploadHeader& header, const SigningKey& key, std::span<const Bytes> chain);
+
+// Decodes and checks form and limits; believes nothing yet. Errors: kMalformed (also: not canonical, sizes that
+// contradict each other), kTooLarge, kUnknownKind, kUnknownCodec.
+Result<SignedEnvelope> ParseEnvelope(ByteView bytes);
+
+// Chain, role (device or evaluator; an evaluator may not send updates), device id and signature, at `now`. Errors:
+// those of TrustAnchor::Verify, kBadSignature, kWrongRole, kWrongIdentity, kExpired.
+Result<VerifiedIdentity> VerifyEnvelope(const SignedEnvelope& envelope, const TrustAnchor& anchor, WallTime now);
+
+// Binds a chunk to its header, its place and the number of chunks (schema/envelope.capnp, Subject).
+Bytes ChunkAssociatedData(const Digest& subject_digest, uint32_t index, uint32_t count);
+Digest SubjectDigest(const UploadSubject& subject);
+// HPKE's info: "tributary upload v1".
+ByteView SealingInfo();
+
+}  // namespace tributary

@@ -1,0 +1,41 @@
+#include "protocol/schema/canonical.h"
+
+#include <cstring>
+
+namespace tributary::wire {
+
+kj::Array<capnp::word> AlignedCopy(ByteView bytes) {
+  auto words = kj::heapArray<capnp::word>(bytes.size() / sizeof(capnp::word));
+  std::memcpy(words.begin(), bytes.data(), words.asBytes().size());
+  return words;
+}
+
+kj::Array<capnp::word> Canonicalize(capnp::AnyStruct::Reader root) { return root.canonicalize(); }
+
+capnp::ReaderOptions TightOptions(size_t byte_count) {
+  capnp::ReaderOptions options;
+  // Every word is read once to check the form and once or twice to take it over. What asks for more points at the same
+  // words again and again.
+  options.traversalLimitInWords = 4 * (byte_count / sizeof(capnp::word)) + 64;
+  options.nestingLimit = 16;
+  return options;
+}
+
+ByteView View(const kj::Array<capnp::word>& words) {
+  const auto bytes = words.asBytes();
+  return {bytes.begin(), bytes.size()};
+}
+
+tl::unexpected<Error> FailMalformed(std::string_view what, const kj::Exception& exception) {
+  return Fail(Code::kMalformed, std::string(what) + ": " + exception.getDescription().cStr());
+}
+
+Status CheckWholeWords(ByteView bytes, std::string_view what) {
+  if (bytes.empty() || bytes.size() % sizeof(capnp::word) != 0) {
+    return Fail(Code::kMalformed, std::string(what) + " of " + std::to_string(bytes.size()) +
+                                      " bytes is not a whole number of 8-byte words");
+  }
+  return {};
+}
+
+}  // namespace tributary::wire

@@ -1,0 +1,73 @@
+@0x9d2b4f6a81c3e5d7;
+
+# The one envelope for everything that travels up: updates, evaluations, telemetry and samples.
+#
+# A device makes it once. It fixes an upload id, seals the payload chunk by chunk to the aggregator's key (HPKE, RFC 9180),
+# completes the header with what sealing gave, and signs the header. From then on header, signature and ciphertext never
+# change, whichever and however many gateways they pass, so one signature check at each hop says who made it and that nothing
+# was altered, and only the aggregator can read it.
+
+using Cxx = import "/capnp/c++.capnp";
+$Cxx.namespace("tributary::schema");
+
+struct SignedEnvelope {
+  header @0 :Data;
+  # The canonical bytes of Header. What is signed is these bytes, not a re-encoding of what was read from them.
+  signature @1 :Data;
+  # Ed25519 over "tributary envelope v1\n" followed by header.
+  chain @2 :List(Data);
+  # The device's X.509 certificates, DER, leaf first, without the fleet's CA.
+}
+
+struct Header {
+  subject @0 :Subject;
+  enc @1 :Data;
+  # HPKE's encapsulated key, 32 bytes.
+  ciphertextSize @2 :UInt64;
+  # plaintextSize + chunkCount * 16.
+  ciphertextDigest @3 :Data;
+  # SHA-256 over all ciphertext chunks in order.
+}
+
+struct Subject {
+  # What is known before sealing. The SHA-256 of its canonical bytes is part of every chunk's associated data:
+  #   associated data = SHA-256(canonical Subject) || chunk index (u32, little endian) || chunk count (u32, little endian)
+  # so a chunk opens only under this header, at its own place, in a payload of this many chunks.
+  uploadId @0 :Data;            # 16 random bytes, fixed before the first byte is sent
+  kind @1 :UInt8;               # 1 update, 2 evaluation, 3 telemetry, 4 sample
+  task @2 :Text;
+  baseVersion @3 :UInt64;       # the model version the payload speaks about
+  device @4 :Text;              # the id in the signing certificate
+  createdUnixMillis @5 :Int64;
+  expiresUnixMillis @6 :Int64;  # 0: never by wall clock (updates expire by staleness)
+  priority @7 :UInt8;           # 0 control, 1 update, 2 evaluation, 3 telemetry, 4 sample: smaller goes first
+  codec @8 :UInt16;             # how the payload is encoded; 1 float32 dense, 2 a Cap'n Proto report
+  aead @9 :UInt16;
+  keyId @10 :Data;              # first 8 bytes of the SHA-256 of the aggregator's public key
+  plaintextSize @11 :UInt64;
+  chunkSize @12 :UInt32;        # plaintext bytes in every chunk but the last
+  chunkCount @13 :UInt32;       # ceil(plaintextSize / chunkSize), at least 1
+}
+
+struct UpdateMeta {
+  # The head of an update's plaintext: u32 length, this message (canonical bytes), zeros up to the next multiple of 64 bytes
+  # so that the values lie aligned in every chunk; then the codec's bytes.
+  weight @0 :UInt64;            # number of examples
+  parameterCount @1 :UInt64;
+  trainingLoss @2 :Float64;
+  trainingMillis @3 :UInt64;
+  peakMemoryBytes @4 :UInt64;
+}
+
+struct EvaluationReport {
+  # The plaintext of an evaluation.
+  results @0 :List(EvaluationResult);
+}
+
+struct EvaluationResult {
+  subject @0 :UInt8;            # 1 the global model of the base version, 2 the device's own fine-tuned version
+  examples @1 :UInt64;
+  loss @2 :Float64;
+  accuracy @3 :Float64;         # share of examples whose arg max is the label; 0 for regression
+  millis @4 :UInt64;
+}

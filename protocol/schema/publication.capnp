@@ -1,0 +1,91 @@
+@0xa6f1c2d3e4b5a697;
+
+# What travels down: the catalogue of tasks and versions, the same signed bytes for everybody, and the manifest of a model
+# package. Bulk (modules, weights) never stands in here: it is named by SHA-256 and size, and fetched as blobs.
+
+using Cxx = import "/capnp/c++.capnp";
+$Cxx.namespace("tributary::schema");
+
+struct SignedPublication {
+  body @0 :Data;
+  # The canonical bytes of Publication. A receiver verifies `signature` over exactly these bytes before it reads them.
+  signature @1 :Data;
+  # Ed25519 (RFC 8032) over "tributary publication v1\n" followed by body: the prefix keeps a signature made for one purpose
+  # from serving another.
+  chain @2 :List(Data);
+  # The publisher's X.509 certificates, DER, leaf first, without the fleet's CA. The leaf's role is "publisher".
+}
+
+struct Publication {
+  number @0 :UInt64;
+  # Grows by one with every publication. A receiver that holds a higher number refuses this one (rollback).
+  createdUnixMillis @1 :Int64;
+  expiresUnixMillis @2 :Int64;
+  # Nothing is installed from a publication past this time; a device goes on running the model it has.
+  sealing @3 :SealingKey;
+  tasks @4 :List(Task);
+}
+
+struct SealingKey {
+  aead @0 :UInt16;
+  # RFC 9180 section 7.3: 1 AES-128-GCM, 2 AES-256-GCM, 3 ChaCha20-Poly1305. KEM and KDF are fixed: 0x0020 and 0x0001.
+  publicKey @1 :Data;
+  # X25519, 32 bytes. Its id is the first 8 bytes of its SHA-256.
+}
+
+struct BlobRef {
+  digest @0 :Data;  # SHA-256, 32 bytes
+  size @1 :UInt64;
+}
+
+struct Tensor {
+  name @0 :Text;
+  shape @1 :List(Int64);
+  # Offsets are not sent: tensors lie one behind the other in this order.
+}
+
+struct Task {
+  id @0 :Text;
+  tensors @1 :List(Tensor);
+  module @2 :BlobRef;
+  plan @3 :TrainingPlan;
+  latest @4 :UInt64;
+  weights @5 :BlobRef;
+  # float32, little endian, in the order of `tensors`: the shared weights of version `latest`.
+  accepted @6 :List(UInt64);
+  # Base versions whose updates are still taken in. An update on any other is stale, wherever it waits.
+  round :union {
+    none @7 :Void;
+    open @8 :Round;
+  }
+  valueBound @9 :Float64;
+  normBound @10 :Float64;
+}
+
+struct Round {
+  number @0 :UInt64;
+  nonce @1 :Data;            # 16 random bytes
+  inclusion @2 :Float64;     # in the round when first8(SHA-256(nonce || device id)) / 2^64 < inclusion;
+                             # first8 is read little endian
+  deadlineUnixMillis @3 :Int64;
+}
+
+struct TrainingPlan {
+  loss @0 :UInt8;            # 0 cross entropy, 1 mean squared error
+  optimizer @1 :UInt8;       # 0 SGD, 1 AdamW
+  learningRate @2 :Float64;
+  momentum @3 :Float64;
+  weightDecay @4 :Float64;
+  batchSize @5 :UInt32;
+  epochs @6 :UInt32;
+  maxSteps @7 :UInt32;
+  seed @8 :UInt64;
+}
+
+struct ModelManifest {
+  # At the head of a model package file (publication/model_package.h).
+  tensors @0 :List(Tensor);
+  moduleSize @1 :UInt64;
+  moduleDigest @2 :Data;
+  weightsDigest @3 :Data;
+}
