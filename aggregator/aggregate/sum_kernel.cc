@@ -1,0 +1,55 @@
+#include "aggregator/aggregate/sum_kernel.h"
+
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "aggregator/aggregate/sum_kernel_x86.h"
+#include "protocol/codec/fixed_point.h"
+
+namespace tributary {
+
+bool CheckScalar(std::span<const float> values, float bound, SquareLanes& squares) {
+  bool good = true;
+  for (size_t i = 0; i < values.size(); ++i) {
+    const double value = values[i];
+    good &= std::abs(values[i]) <= bound;
+    squares[i % kSquareLanes] += value * value;
+  }
+  return good;
+}
+
+bool AddScalar(std::span<const float> values, const SumKernel::Terms& terms, SquareLanes& squares, int64_t* sum) {
+  const FixedPointScale scale{terms.fraction_bits};
+  for (size_t i = 0; i < values.size(); ++i) {
+    if (!(std::abs(values[i]) <= terms.bound)) continue;
+    // Unsigned, because the products wrap when a weight is undone.
+    const uint64_t product = static_cast<uint64_t>(scale.ToFixed(values[i])) * static_cast<uint64_t>(terms.weight);
+    sum[i] = static_cast<int64_t>(static_cast<uint64_t>(sum[i]) + product);
+  }
+  return CheckScalar(values, terms.bound, squares);
+}
+
+std::span<const SumKernel> SumKernels() {
+  static const std::vector<SumKernel> kernels = [] {
+    std::vector<SumKernel> found{{"scalar", CheckScalar, AddScalar}};
+    AppendX86SumKernels(found);
+    return found;
+  }();
+  return kernels;
+}
+
+double Norm(const SquareLanes& squares) {
+  double sum = 0;
+  for (double lane : squares) sum += lane;
+  return std::sqrt(sum);
+}
+
+float FloatBound(double bound) {
+  constexpr float kLargest = std::numeric_limits<float>::max();
+  if (bound >= static_cast<double>(kLargest)) return kLargest;
+  const auto nearest = static_cast<float>(bound);
+  return static_cast<double>(nearest) > bound ? std::nextafter(nearest, -kLargest) : nearest;
+}
+
+}  // namespace tributary

@@ -1,0 +1,47 @@
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+namespace tributary {
+
+// Sums of squares, kept apart by position: value i of an update goes to lane i mod 16. The square of a float is exact
+// in a double and the order within a lane is that of the positions, so every variant of a kernel, however wide its
+// registers, gives the same bits.
+inline constexpr size_t kSquareLanes = 16;
+using SquareLanes = std::array<double, kSquareLanes>;
+// Euclidean norm: the root of the lanes' sum, lane 0 first.
+double Norm(const SquareLanes& squares);
+
+// The inner loops of the sum, one variant per instruction set. All give the same bits as the scalar one, which is
+// written with FixedPointScale::ToFixed. None allocates or fails; all may be called from any thread.
+struct SumKernel {
+  std::string_view name;
+
+  // Adds the squares of `values` to `squares`, of which the first value belongs to lane 0. Returns whether every value
+  // is finite and of magnitude at most `bound`.
+  bool (*check)(std::span<const float> values, float bound, SquareLanes& squares);
+
+  // The same, and in the same pass sum[i] += round_to_nearest_even(values[i] * 2^fraction_bits) * weight, modulo 2^64.
+  // A value that is not within the bound adds 0, so the call with -weight undoes the call with weight exactly, whatever
+  // the values. |bound * 2^fraction_bits| is at most 2^62.
+  struct Terms {
+    float bound;
+    int fraction_bits;
+    int64_t weight;
+  };
+  bool (*add)(std::span<const float> values, const Terms& terms, SquareLanes& squares, int64_t* sum);
+};
+
+// Those that this processor can run; the first is the scalar one, the last the fastest.
+std::span<const SumKernel> SumKernels();
+inline const SumKernel& FastestSumKernel() { return SumKernels().back(); }
+
+// The largest float that is not over `bound`: comparing a float with it is comparing it with `bound`. At most the
+// largest finite float, so that infinity is always over it; NaN for NaN, which nothing is within.
+float FloatBound(double bound);
+
+}  // namespace tributary

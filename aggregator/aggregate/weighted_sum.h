@@ -1,0 +1,65 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "protocol/base/bytes.h"
+#include "protocol/base/ids.h"
+#include "protocol/base/result.h"
+#include "protocol/codec/fixed_point.h"
+
+namespace tributary {
+
+// The weighted sum of updates in 64-bit fixed point: exact, so it does not depend on order, grouping, threads or
+// replays.
+//   sum[i] = Σ_d  q(x_d[i]) * w_d,   q(x) = round_to_nearest_even(x * 2^F)   (codec/fixed_point.h)
+// An algebra: Accumulate, Merge, CanReport, Report, Serialize. Memory: 8 bytes per parameter. Value type that only
+// moves (it may be large); not thread safe. An update is checked in the same pass that adds it, since what costs is the
+// traffic to memory: one pass takes 20 bytes per parameter, a pass that only checks 4 more. When a bad value or the
+// norm turns up after something was added, the same integers are subtracted again, which is exact; a refused update
+// leaves every bit of the sum as it was.
+class WeightedSum {
+ public:
+  // `value_bound` is positive and finite; max_total_weight * value_bound * 2^F is at most 2^62 (FixedPointScale::For
+  // sees to that), so a sum of rounded values stays below 2^63.
+  WeightedSum(uint64_t parameter_count, FixedPointScale scale, double value_bound, uint64_t max_total_weight);
+  WeightedSum(WeightedSum&&) noexcept = default;
+  WeightedSum& operator=(WeightedSum&&) noexcept = default;
+
+  // Adds one whole update and gives its Euclidean norm. All or nothing. `delta`: parameter_count values.
+  // kWrongTensorCount, kNotFinite, kNormExceeded (a value over the value bound, or the norm over `norm_bound`),
+  // kBadWeight (0, or the total would pass max_total_weight).
+  Result<double> AccumulateWithin(double norm_bound, std::span<const float> delta, uint64_t weight);
+  // The same without a bound for the norm.
+  Status Accumulate(std::span<const float> delta, uint64_t weight);
+  // kConflict: another shape, scale or bound. kBadWeight: the totals together pass max_total_weight.
+  Status Merge(WeightedSum&& other);
+
+  uint64_t parameter_count() const { return sum_.size(); }
+  uint64_t total_weight() const { return total_weight_; }
+  uint64_t contributions() const { return contributions_; }
+  bool CanReport() const { return total_weight_ > 0; }
+  // The weighted mean, parameter_count values. kConflict when nothing was added.
+  Result<std::vector<double>> Report() const;
+
+  // The form that checkpoints and the aggregate digest are made of; the same sum gives the same bytes (grammar in the
+  // .cc).
+  Bytes Serialize() const;
+  // kMalformed: the form, a scale that could overflow, or a sum that no updates of the total weight have.
+  static Result<WeightedSum> Deserialize(ByteView bytes);
+
+ private:
+  // Takes what `delta` added out again.
+  void Undo(std::span<const float> delta, uint64_t weight);
+  Status CheckWeight(uint64_t weight) const;
+
+  std::vector<int64_t> sum_;
+  FixedPointScale scale_;
+  double value_bound_;
+  uint64_t max_total_weight_;
+  uint64_t total_weight_ = 0;
+  uint64_t contributions_ = 0;
+};
+
+}  // namespace tributary
