@@ -33,6 +33,8 @@ class WeightedSum {
   Result<double> AccumulateWithin(double norm_bound, std::span<const float> delta, uint64_t weight);
   // The same without a bound for the norm.
   Status Accumulate(std::span<const float> delta, uint64_t weight);
+  // For an update that UpdateCheck (update_check.h) has passed already. It is checked again all the same: that is free.
+  Status AccumulateChecked(std::span<const float> delta, uint64_t weight) { return Accumulate(delta, weight); }
   // kConflict: another shape, scale or bound. kBadWeight: the totals together pass max_total_weight.
   Status Merge(WeightedSum&& other);
 
