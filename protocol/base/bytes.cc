@@ -1,0 +1,73 @@
+#include "protocol/base/bytes.h"
+
+#include <bit>
+
+namespace tributary {
+
+static_assert(std::endian::native == std::endian::little, "weights travel as their little-endian representation");
+
+namespace {
+
+int HexDigit(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+  return -1;
+}
+
+template <class T>
+void AppendLittleEndian(Bytes& to, T value) {
+  for (size_t i = 0; i < sizeof(T); ++i) to.push_back(static_cast<uint8_t>(value >> (8 * i)));
+}
+
+template <class T>
+Result<T> TakeLittleEndian(ByteView& from) {
+  ASSIGN_OR_RETURN(ByteView bytes, TakeBytes(from, sizeof(T)));
+  T value = 0;
+  for (size_t i = 0; i < sizeof(T); ++i) value |= static_cast<T>(bytes[i]) << (8 * i);
+  return value;
+}
+
+}  // namespace
+
+void Append(Bytes& to, ByteView more) { to.insert(to.end(), more.begin(), more.end()); }
+
+std::string ToHex(ByteView bytes) {
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  std::string text;
+  text.reserve(bytes.size() * 2);
+  for (uint8_t byte : bytes) {
+    text.push_back(kDigits[byte >> 4]);
+    text.push_back(kDigits[byte & 15]);
+  }
+  return text;
+}
+
+Result<Bytes> FromHex(std::string_view text) {
+  if (text.size() % 2 != 0) return Fail(Code::kMalformed, "hexadecimal text of odd length");
+  Bytes bytes;
+  bytes.reserve(text.size() / 2);
+  for (size_t i = 0; i < text.size(); i += 2) {
+    const int high = HexDigit(text[i]);
+    const int low = HexDigit(text[i + 1]);
+    if (high < 0 || low < 0) return Fail(Code::kMalformed, "not hexadecimal at position " + std::to_string(i));
+    bytes.push_back(static_cast<uint8_t>(high * 16 + low));
+  }
+  return bytes;
+}
+
+void AppendU32(Bytes& to, uint32_t value) { AppendLittleEndian(to, value); }
+void AppendU64(Bytes& to, uint64_t value) { AppendLittleEndian(to, value); }
+Result<uint32_t> TakeU32(ByteView& from) { return TakeLittleEndian<uint32_t>(from); }
+Result<uint64_t> TakeU64(ByteView& from) { return TakeLittleEndian<uint64_t>(from); }
+
+Result<ByteView> TakeBytes(ByteView& from, size_t count) {
+  if (from.size() < count) {
+    return Fail(Code::kMalformed, "needs " + std::to_string(count) + " bytes, has " + std::to_string(from.size()));
+  }
+  ByteView taken = from.first(count);
+  from = from.subspan(count);
+  return taken;
+}
+
+}  // namespace tributary

@@ -1,0 +1,33 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+
+namespace tributary {
+
+using Millis = std::chrono::milliseconds;
+
+// A point in wall-clock time: milliseconds since 1970-01-01T00:00:00Z. Only compared with dates (expiry, certificates);
+// never used to measure how long something took.
+struct WallTime {
+  int64_t unix_millis = 0;
+  auto operator<=>(const WallTime&) const = default;
+  WallTime operator+(Millis more) const { return {unix_millis + more.count()}; }
+};
+
+// Where time comes in. Tests drive a fake one (tests/support/manual_clock.h). Thread safe.
+class Clock {
+ public:
+  virtual ~Clock() = default;
+  virtual WallTime Now() const = 0;
+  // Since an arbitrary start; never goes back, whatever happens to the wall clock.
+  virtual Millis Monotonic() const = 0;
+};
+
+class SystemClock final : public Clock {
+ public:
+  WallTime Now() const override;
+  Millis Monotonic() const override;
+};
+
+}  // namespace tributary

@@ -1,0 +1,154 @@
+#include "protocol/base/code.h"
+
+#include <algorithm>
+#include <array>
+
+#include "protocol/base/result.h"
+
+namespace tributary {
+namespace {
+
+constexpr bool kRetry = true;
+constexpr bool kFinal = false;
+
+constexpr auto kCodes = std::to_array<CodeEntry>({
+    {Code::kMalformed, "malformed", "The bytes do not have the form the protocol asks for.",
+     "Nothing was taken in. Check that both ends run a supported version; a device that repeats it is faulty.", kFinal},
+    {Code::kVersionUnsupported, "version-unsupported", "The peers share no version of the hop protocol.",
+     "Nothing was taken in. Upgrade the older side.", kFinal},
+    {Code::kBadSignature, "bad-signature", "A signature does not verify under the certificate that came with it.",
+     "Nothing was taken in. The sender's key or the bytes were altered; re-issue the identity if it repeats.", kFinal},
+    {Code::kUnknownCertificate, "unknown-certificate", "The certificate was not issued by this fleet's CA.",
+     "Nothing was taken in. Issue the peer an identity of this fleet, or point it at the right fleet.", kFinal},
+    {Code::kExpiredCertificate, "expired-certificate", "The certificate is outside its validity period.",
+     "Nothing was taken in; the upload stays at the sender. Check the clock on both sides, then renew the certificate.",
+     kFinal},
+    {Code::kRevokedCertificate, "revoked-certificate", "The certificate has been revoked.",
+     "Nothing was taken in. Enrol the device again if that was a mistake.", kFinal},
+    {Code::kWrongRole, "wrong-role", "The certificate's role does not permit this.",
+     "Nothing was taken in. Use an identity of the needed role.", kFinal},
+    {Code::kWrongIdentity, "wrong-identity", "The message speaks for somebody other than its sender.",
+     "Nothing was taken in. A device uploads only its own envelopes; only gateways relay others'.", kFinal},
+    {Code::kNoSession, "no-session", "There is no session for this connection.",
+     "Nothing was lost. The client introduces itself again by itself.", kRetry},
+    {Code::kCreditExceeded, "credit-exceeded", "More bytes were sent than credit was given for.",
+     "The connection was closed; durable chunks are kept and the upload resumes. A client that repeats it is faulty.",
+     kFinal},
+    {Code::kTooLarge, "too-large", "A size is over its limit.",
+     "Nothing was taken in. The message says which limit; raise it in the configuration if the size is meant.", kFinal},
+    {Code::kDigestMismatch, "digest-mismatch", "The bytes do not have the digest that was announced for them.",
+     "The bytes were thrown away. The sender starts this transfer again, a few times.", kRetry},
+    {Code::kChunkOutOfOrder, "chunk-out-of-order", "A chunk other than the next expected one arrived.",
+     "The chunk was thrown away; those before it are kept and the upload resumes after them.", kRetry},
+    {Code::kSealBroken, "seal-broken", "A chunk does not open: altered, moved, or sealed for another header.",
+     "The upload was refused and nothing was added to any sum. A device that repeats it is faulty or an attacker.",
+     kFinal},
+    {Code::kUnknownKey, "unknown-key", "The payload is sealed to a key this aggregator does not hold.",
+     "The upload was refused. The device fetches the current publication and trains again.", kFinal},
+    {Code::kUnknownCodec, "unknown-codec", "The payload's codec is not one this version reads.",
+     "The upload was refused. Upgrade the aggregator or choose another codec for the task.", kFinal},
+    {Code::kWrongTensorCount, "wrong-tensor-count", "The update's length is not the model's number of shared weights.",
+     "The upload was refused and nothing was added. The device runs another model than the task's.", kFinal},
+    {Code::kNotFinite, "not-finite", "The update holds NaN or infinity.",
+     "The upload was refused and nothing was added. Training diverged on that device; lower the learning rate.",
+     kFinal},
+    {Code::kNormExceeded, "norm-exceeded", "The update's norm or a value is over the task's bound.",
+     "The upload was refused and nothing was added. Raise the task's bound if such updates are expected.", kFinal},
+    {Code::kBadWeight, "bad-weight", "The update's weight is not within the task's bounds.",
+     "The upload was refused and nothing was added.", kFinal},
+    {Code::kDuplicate, "duplicate", "This device has already contributed for this base version.",
+     "The earlier contribution counts; this copy was thrown away. Nothing to do.", kFinal},
+    {Code::kUnknownTask, "unknown-task", "There is no such task.",
+     "Nothing was taken in. Check the task's name; the device fetches the current publication.", kFinal},
+    {Code::kUnknownVersion, "unknown-version", "There is no such model version of the task.",
+     "Nothing was taken in. The device fetches the current publication.", kFinal},
+    {Code::kStaleVersion, "stale-version", "The update's base version is no longer accepted.",
+     "The update was not counted. The device trains again from the current version.", kFinal},
+    {Code::kExpired, "expired", "The item is past its expiry.", "Nothing was taken in. Fetch or make a fresh one.",
+     kFinal},
+    {Code::kUnknownBlob, "unknown-blob", "No blob of that digest is held here.",
+     "Nothing is wrong below. A gateway fetches it when its uplink allows; the client asks again.", kRetry},
+    {Code::kUnknownUpload, "unknown-upload", "No such upload is under way on this connection.",
+     "Nothing was lost. The client offers the upload again.", kRetry},
+    {Code::kQuotaExceeded, "quota-exceeded", "The quota for this sender or kind is used up.",
+     "What was accepted earlier is safe. The sender keeps the upload and tries again later.", kRetry},
+    {Code::kRollback, "rollback", "The publication is older than one already seen.",
+     "The newer publication stays in force. Whoever served the old one is stale or an attacker.", kFinal},
+    {Code::kUnknownKind, "unknown-kind", "The upload's kind is not one this version knows.",
+     "Nothing was taken in. Upgrade the receiving side.", kFinal},
+    {Code::kRoundClosed, "round-closed", "The round for this base version does not collect any more.",
+     "The update was not counted. The device waits for the next version.", kFinal},
+
+    {Code::kBusy, "busy", "The server has given out all the credit it has.",
+     "Nothing was lost. The client tries again within the window it was given.", kRetry},
+    {Code::kShuttingDown, "shutting-down", "The process is shutting down.",
+     "What was acknowledged is safe. The client tries again.", kRetry},
+    {Code::kTimeout, "timeout", "The peer made no progress within the time allowed.",
+     "Nothing acknowledged was lost. The client connects again with backoff.", kRetry},
+    {Code::kUnreachable, "unreachable", "The peer cannot be reached.",
+     "Nothing was lost. The client tries again with backoff; check address, port and key.", kRetry},
+    {Code::kDiskFull, "disk-full", "There is no space left on the disk.",
+     "What was acknowledged is safe. Free space or raise the quota; work goes on by itself.", kRetry},
+
+    {Code::kIo, "io", "A file operation failed.", "What was acknowledged before is safe. Check the disk and its mount.",
+     kRetry},
+    {Code::kCorrupt, "corrupt", "Stored bytes are damaged.",
+     "The damaged entry was set aside, the rest is served. The message says how much was lost.", kFinal},
+    {Code::kLocked, "locked", "Another process holds this data folder.",
+     "Nothing was changed. Stop the other process or give this one a folder of its own.", kFinal},
+    {Code::kPortInUse, "port-in-use", "Another process listens on this address.",
+     "Nothing was changed. Stop it or choose another port in the configuration.", kFinal},
+    {Code::kMissingData, "missing-data", "The data set is not where it was looked for.",
+     "Nothing was changed. Install the package or point the configuration at the folder that holds it.", kFinal},
+    {Code::kDatabase, "database", "The database refused a statement.",
+     "The transaction was rolled back; earlier ones are safe. Check the disk; the message has the database's words.",
+     kRetry},
+    {Code::kPermissions, "permissions", "A file's owner or mode is not what it must be.",
+     "Nothing was changed. The message says which file and mode.", kFinal},
+    {Code::kChildFailed, "child-failed", "A program that was started ended with an error.",
+     "What it had finished is safe. Its log says why it ended.", kFinal},
+
+    {Code::kConfigSyntax, "config-syntax", "The configuration file is not valid TOML.",
+     "Nothing was started. The message names the line.", kFinal},
+    {Code::kConfigUnknownKey, "config-unknown-key", "The configuration has a key this program does not know.",
+     "Nothing was started. The message names the line and the keys that exist there.", kFinal},
+    {Code::kConfigInvalid, "config-invalid", "A configuration value is missing or out of bounds.",
+     "Nothing was started. The message names the key and its bounds.", kFinal},
+    {Code::kInvalidArgument, "invalid-argument", "An argument is not acceptable.",
+     "Nothing was changed. The message says which and why.", kFinal},
+    {Code::kNotFound, "not-found", "There is nothing of that name.", "Nothing was changed. List what exists first.",
+     kFinal},
+    {Code::kAlreadyExists, "already-exists", "Something of that name exists already.",
+     "The existing one was left as it is. Choose another name.", kFinal},
+    {Code::kConflict, "conflict", "The state does not permit this now.",
+     "Nothing was changed. Look at the present state and decide again.", kFinal},
+    {Code::kUnauthorized, "unauthorized", "No valid token came with the request.",
+     "Nothing was changed. Pass a token of this aggregator.", kFinal},
+    {Code::kForbidden, "forbidden", "The token's role does not permit this.",
+     "Nothing was changed. Use a token of the needed role.", kFinal},
+    {Code::kNotSupported, "not-supported", "This build or version cannot do that.", "Nothing was changed.", kFinal},
+});
+
+}  // namespace
+
+std::span<const CodeEntry> AllCodes() { return kCodes; }
+
+const CodeEntry& Describe(Code code) {
+  const auto* found = std::ranges::find(kCodes, code, &CodeEntry::code);
+  TRIBUTARY_CHECK(found != kCodes.end()) << "code " << static_cast<int>(code) << " has no entry";
+  return *found;
+}
+
+std::optional<Code> CodeByName(std::string_view name) {
+  const auto* found = std::ranges::find(kCodes, name, &CodeEntry::name);
+  if (found == kCodes.end()) return std::nullopt;
+  return found->code;
+}
+
+std::optional<Code> CodeByNumber(uint16_t number) {
+  const auto* found = std::ranges::find(kCodes, static_cast<Code>(number), &CodeEntry::code);
+  if (found == kCodes.end()) return std::nullopt;
+  return found->code;
+}
+
+}  // namespace tributary

@@ -1,0 +1,93 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string_view>
+
+namespace tributary {
+
+// The closed list of what can go wrong. The wire, the API, the command line, the metrics and the documentation share it:
+// an entry is never renumbered or reused. `Describe` gives each one's stable name, sentence and remedy.
+enum class Code : uint16_t {
+  // A peer misbehaved or is not entitled: refuse it with this code and go on.
+  kMalformed = 1,
+  kVersionUnsupported = 2,
+  kBadSignature = 3,
+  kUnknownCertificate = 4,
+  kExpiredCertificate = 5,
+  kRevokedCertificate = 6,
+  kWrongRole = 7,
+  kWrongIdentity = 8,
+  kNoSession = 9,
+  kCreditExceeded = 10,
+  kTooLarge = 11,
+  kDigestMismatch = 12,
+  kChunkOutOfOrder = 13,
+  kSealBroken = 14,
+  kUnknownKey = 15,
+  kUnknownCodec = 16,
+  kWrongTensorCount = 17,
+  kNotFinite = 18,
+  kNormExceeded = 19,
+  kBadWeight = 20,
+  kDuplicate = 21,
+  kUnknownTask = 22,
+  kUnknownVersion = 23,
+  kStaleVersion = 24,
+  kExpired = 25,
+  kUnknownBlob = 26,
+  kUnknownUpload = 27,
+  kQuotaExceeded = 28,
+  kRollback = 29,
+  kUnknownKind = 30,
+  kRoundClosed = 31,
+
+  // Passing conditions: the same request may succeed later.
+  kBusy = 50,
+  kShuttingDown = 51,
+  kTimeout = 52,
+  kUnreachable = 53,
+  kDiskFull = 54,
+
+  // The environment failed.
+  kIo = 70,
+  kCorrupt = 71,
+  kLocked = 72,
+  kPortInUse = 73,
+  kMissingData = 74,
+  kDatabase = 75,
+  kPermissions = 76,
+  kChildFailed = 77,
+
+  // A person asked for something that cannot be done as asked.
+  kConfigSyntax = 90,
+  kConfigUnknownKey = 91,
+  kConfigInvalid = 92,
+  kInvalidArgument = 93,
+  kNotFound = 94,
+  kAlreadyExists = 95,
+  kConflict = 96,
+  kUnauthorized = 97,
+  kForbidden = 98,
+  kNotSupported = 99,
+};
+
+struct CodeEntry {
+  Code code;
+  std::string_view name;      // stable, lower-case with dashes: "digest-mismatch"
+  std::string_view sentence;  // what happened
+  std::string_view remedy;    // what is safe, and what to do
+  bool transient;             // true: the same request may succeed later, so a client retries
+};
+
+// Every code, in numeric order.
+std::span<const CodeEntry> AllCodes();
+const CodeEntry& Describe(Code code);
+inline std::string_view Name(Code code) { return Describe(code).name; }
+inline bool IsTransient(Code code) { return Describe(code).transient; }
+std::optional<Code> CodeByName(std::string_view name);
+// A number from the wire; nullopt when this build does not know it.
+std::optional<Code> CodeByNumber(uint16_t number);
+
+}  // namespace tributary

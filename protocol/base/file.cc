@@ -1,0 +1,182 @@
+#include "protocol/base/file.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+namespace tributary {
+namespace {
+
+tl::unexpected<Error> FailErrno(const char* what, const Path& path) {
+  const int error = errno;
+  const Code code = error == ENOSPC || error == EDQUOT ? Code::kDiskFull : error == ENOENT ? Code::kNotFound : Code::kIo;
+  return Fail(code, std::string(what) + " " + path.string() + ": " + std::strerror(error));
+}
+
+// Closes a descriptor on scope exit.
+class Descriptor {
+ public:
+  explicit Descriptor(int value) : value_(value) {}
+  ~Descriptor() {
+    if (value_ >= 0) close(value_);
+  }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  int get() const { return value_; }
+
+ private:
+  int value_;
+};
+
+class RealFile final : public WritableFile {
+ public:
+  RealFile(int descriptor, Path path) : descriptor_(descriptor), path_(std::move(path)) {}
+
+  Status WriteAt(uint64_t offset, ByteView bytes) override {
+    while (!bytes.empty()) {
+      const ssize_t wrote = pwrite(descriptor_.get(), bytes.data(), bytes.size(), static_cast<off_t>(offset));
+      if (wrote < 0 && errno == EINTR) continue;
+      if (wrote < 0) return FailErrno("write", path_);
+      bytes = bytes.subspan(static_cast<size_t>(wrote));
+      offset += static_cast<uint64_t>(wrote);
+    }
+    return {};
+  }
+
+  Status Sync() override {
+    if (fdatasync(descriptor_.get()) != 0) return FailErrno("fdatasync", path_);
+    return {};
+  }
+
+ private:
+  Descriptor descriptor_;
+  Path path_;
+};
+
+class Real final : public FileSystem {
+ public:
+  Result<std::unique_ptr<WritableFile>> OpenForWrite(const Path& path) override {
+    const int descriptor = open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    if (descriptor < 0) return FailErrno("open", path);
+    return std::make_unique<RealFile>(descriptor, path);
+  }
+
+  Result<Bytes> ReadAt(const Path& path, uint64_t offset, size_t size) override {
+    const Descriptor descriptor(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    if (descriptor.get() < 0) return FailErrno("open", path);
+    Bytes bytes(size);
+    size_t done = 0;
+    while (done < size) {
+      const ssize_t got = pread(descriptor.get(), bytes.data() + done, size - done, static_cast<off_t>(offset + done));
+      if (got < 0 && errno == EINTR) continue;
+      if (got < 0) return FailErrno("read", path);
+      if (got == 0) {
+        return Fail(Code::kCorrupt, path.string() + " ends at byte " + std::to_string(offset + done) + ", " +
+                                        std::to_string(size - done) + " bytes are missing");
+      }
+      done += static_cast<size_t>(got);
+    }
+    return bytes;
+  }
+
+  Result<uint64_t> Size(const Path& path) override {
+    struct stat status {};
+    if (stat(path.c_str(), &status) != 0) return FailErrno("stat", path);
+    return static_cast<uint64_t>(status.st_size);
+  }
+
+  Status Rename(const Path& from, const Path& to) override {
+    if (rename(from.c_str(), to.c_str()) != 0) return FailErrno("rename", from);
+    return {};
+  }
+
+  Status Remove(const Path& path) override {
+    if (unlink(path.c_str()) != 0 && errno != ENOENT) return FailErrno("remove", path);
+    return {};
+  }
+
+  Status SyncFolder(const Path& folder) override {
+    const Descriptor descriptor(open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (descriptor.get() < 0) return FailErrno("open", folder);
+    if (fsync(descriptor.get()) != 0) return FailErrno("fsync", folder);
+    return {};
+  }
+
+  Status CreateFolders(const Path& folder) override {
+    std::error_code error;
+    std::filesystem::create_directories(folder, error);
+    if (error) return Fail(Code::kIo, "create folder " + folder.string() + ": " + error.message());
+    return {};
+  }
+
+  Result<std::vector<std::string>> List(const Path& folder) override {
+    std::error_code error;
+    std::vector<std::string> names;
+    for (std::filesystem::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
+      if (!entry->is_directory(error)) names.push_back(entry->path().filename().string());
+    }
+    if (error == std::errc::no_such_file_or_directory) return Fail(Code::kNotFound, "no folder " + folder.string());
+    if (error) return Fail(Code::kIo, "list " + folder.string() + ": " + error.message());
+    std::ranges::sort(names);
+    return names;
+  }
+};
+
+}  // namespace
+
+FileSystem& RealFileSystem() {
+  static Real files;  // stateless: it only names the kernel
+  return files;
+}
+
+Result<Bytes> ReadFile(FileSystem& files, const Path& path, uint64_t limit) {
+  ASSIGN_OR_RETURN(const uint64_t size, files.Size(path));
+  if (size > limit) {
+    return Fail(Code::kTooLarge, path.string() + " has " + std::to_string(size) + " bytes, the limit is " + std::to_string(limit));
+  }
+  return files.ReadAt(path, 0, size);
+}
+
+Status WriteFileAtomically(FileSystem& files, const Path& path, ByteView bytes) {
+  Path beside = path;
+  beside += ".new";
+  RETURN_IF_ERROR(files.Remove(beside));
+  {
+    ASSIGN_OR_RETURN(auto file, files.OpenForWrite(beside));
+    RETURN_IF_ERROR(file->WriteAt(0, bytes));
+    RETURN_IF_ERROR(file->Sync());
+  }
+  RETURN_IF_ERROR(files.Rename(beside, path));
+  return files.SyncFolder(path.parent_path().empty() ? Path(".") : path.parent_path());
+}
+
+Result<FolderLock> FolderLock::Take(const Path& folder) {
+  RETURN_IF_ERROR(RealFileSystem().CreateFolders(folder));
+  const Path path = folder / "lock";
+  const int descriptor = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  if (descriptor < 0) return FailErrno("open", path);
+  FolderLock lock(descriptor);
+  if (flock(descriptor, LOCK_EX | LOCK_NB) != 0) {
+    if (errno != EWOULDBLOCK) return FailErrno("lock", path);
+    char holder[32] = {};
+    const ssize_t got = pread(descriptor, holder, sizeof(holder) - 1, 0);
+    return Fail(Code::kLocked, folder.string() + " is held by process " + std::string(got > 0 ? holder : "?") +
+                                   "; stop it, or give this process a data folder of its own");
+  }
+  const std::string pid = std::to_string(getpid());
+  if (ftruncate(descriptor, 0) != 0 || pwrite(descriptor, pid.data(), pid.size(), 0) < 0) return FailErrno("write", path);
+  return lock;
+}
+
+FolderLock::FolderLock(FolderLock&& other) noexcept : descriptor_(other.descriptor_) { other.descriptor_ = -1; }
+
+FolderLock::~FolderLock() {
+  if (descriptor_ >= 0) close(descriptor_);
+}
+
+}  // namespace tributary

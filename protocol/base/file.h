@@ -1,0 +1,66 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "protocol/base/bytes.h"
+#include "protocol/base/result.h"
+
+namespace tributary {
+
+using Path = std::filesystem::path;
+
+// A file open for writing. Not thread safe. Closing does not make anything durable: only Sync does.
+class WritableFile {
+ public:
+  virtual ~WritableFile() = default;
+  virtual Status WriteAt(uint64_t offset, ByteView bytes) = 0;
+  // Returns when the written bytes and the file's size would survive a power cut (fdatasync).
+  virtual Status Sync() = 0;
+};
+
+// Where files come in, so that tests can put a disk that fills, fails or loses power under the durable parts. Errors:
+// kDiskFull (ENOSPC, EDQUOT), kNotFound (ENOENT), kIo (the rest); each names the path. Thread safe.
+class FileSystem {
+ public:
+  virtual ~FileSystem() = default;
+  // Opens for writing without truncating; creates with mode 0600 if absent.
+  virtual Result<std::unique_ptr<WritableFile>> OpenForWrite(const Path& path) = 0;
+  // Exactly `size` bytes from `offset`. kCorrupt: the file is shorter.
+  virtual Result<Bytes> ReadAt(const Path& path, uint64_t offset, size_t size) = 0;
+  virtual Result<uint64_t> Size(const Path& path) = 0;
+  virtual Status Rename(const Path& from, const Path& to) = 0;
+  // No error if absent.
+  virtual Status Remove(const Path& path) = 0;
+  // Makes creations, renames and removals in the folder durable.
+  virtual Status SyncFolder(const Path& folder) = 0;
+  virtual Status CreateFolders(const Path& folder) = 0;
+  // File names (not folders) in `folder`, sorted.
+  virtual Result<std::vector<std::string>> List(const Path& folder) = 0;
+};
+
+FileSystem& RealFileSystem();
+
+// The whole file. kTooLarge: longer than `limit`.
+Result<Bytes> ReadFile(FileSystem& files, const Path& path, uint64_t limit);
+// All or nothing, durable on return: written beside, synced, renamed over, folder synced.
+Status WriteFileAtomically(FileSystem& files, const Path& path, ByteView bytes);
+
+// Holds a data folder for one process while alive (flock on `folder`/lock). The kernel lets go when the process dies.
+class FolderLock {
+ public:
+  // Creates the folder when absent. kLocked: another process holds it; the message says which (its pid).
+  static Result<FolderLock> Take(const Path& folder);
+  FolderLock(FolderLock&& other) noexcept;
+  FolderLock& operator=(FolderLock&&) = delete;
+  ~FolderLock();
+
+ private:
+  explicit FolderLock(int descriptor) : descriptor_(descriptor) {}
+  int descriptor_;
+};
+
+}  // namespace tributary

@@ -1,0 +1,48 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+// Every size that comes from outside has its limit here, is checked against it before anything is allocated, and answers
+// kTooLarge beyond it.
+namespace tributary::limits {
+
+inline constexpr size_t kKiB = 1024;
+inline constexpr size_t kMiB = 1024 * kKiB;
+
+// One Cap'n Proto hop message without its bulk frame. The largest is Assignment, which carries a publication.
+inline constexpr size_t kHopMessageBytes = 2 * kMiB;
+// One signed envelope: header, signature and certificate chain.
+inline constexpr size_t kEnvelopeBytes = 32 * kKiB;
+inline constexpr size_t kHeaderBytes = 4 * kKiB;
+inline constexpr size_t kCertificateBytes = 8 * kKiB;
+inline constexpr size_t kCertificateChain = 4;
+inline constexpr size_t kPublicationBytes = kMiB;
+inline constexpr size_t kTasks = 256;
+inline constexpr size_t kAcceptedVersions = 64;
+
+// The plaintext of a chunk. 256 KiB keeps a chunk in a core's L2 cache and costs a bad link at most that much again.
+inline constexpr size_t kDefaultChunkBytes = 256 * kKiB;
+inline constexpr size_t kMinChunkBytes = 4 * kKiB;
+inline constexpr size_t kMaxChunkBytes = 4 * kMiB;
+// What AEAD adds to a chunk.
+inline constexpr size_t kSealTagBytes = 16;
+inline constexpr uint64_t kPayloadBytes = 4096ull * kMiB;
+// A blob travels down in pieces of at most this much.
+inline constexpr size_t kPieceBytes = 256 * kKiB;
+inline constexpr uint64_t kBlobBytes = 4096ull * kMiB;
+
+inline constexpr uint64_t kParameters = 1'000'000'000;
+inline constexpr size_t kTensors = 65'536;
+inline constexpr size_t kTensorRank = 8;
+inline constexpr size_t kTensorNameBytes = 512;
+// Evaluation and telemetry payloads.
+inline constexpr size_t kReportBytes = 64 * kKiB;
+
+inline constexpr size_t kConfigBytes = kMiB;
+inline constexpr size_t kHttpBodyBytes = 4 * kMiB;
+
+// No clock is trusted further than this: what lies further ahead is refused as malformed.
+inline constexpr int64_t kFarFutureMillis = 10ll * 365 * 24 * 3600 * 1000;
+
+}  // namespace tributary::limits

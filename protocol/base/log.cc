@@ -1,0 +1,109 @@
+#include "protocol/base/log.h"
+
+#include <spdlog/pattern_formatter.h>
+#include <spdlog/sinks/basic_file_sink.h>
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
+
+#include <memory>
+
+namespace tributary {
+namespace {
+
+constexpr const char* kPattern = "%Y-%m-%dT%H:%M:%S.%eZ %-7l %v";
+
+std::shared_ptr<spdlog::logger> MakeLogger(spdlog::sink_ptr sink, spdlog::level::level_enum level) {
+  auto logger = std::make_shared<spdlog::logger>("tributary", std::move(sink));
+  logger->set_formatter(std::make_unique<spdlog::pattern_formatter>(kPattern, spdlog::pattern_time_type::utc));
+  logger->set_level(level);
+  logger->flush_on(spdlog::level::info);
+  return logger;
+}
+
+// The process's one log; spdlog's own default logger is what it is kept in.
+spdlog::logger& Logger() {
+  static const bool started = [] {
+    if (spdlog::default_logger()->name().empty()) {
+      spdlog::set_default_logger(MakeLogger(std::make_shared<spdlog::sinks::stderr_sink_mt>(), spdlog::level::info));
+    }
+    return true;
+  }();
+  (void)started;
+  return *spdlog::default_logger_raw();
+}
+
+spdlog::level::level_enum ToSpdlog(LogLevel level) {
+  switch (level) {
+    case LogLevel::kDebug: return spdlog::level::debug;
+    case LogLevel::kInfo: return spdlog::level::info;
+    case LogLevel::kWarning: return spdlog::level::warn;
+    case LogLevel::kError: return spdlog::level::err;
+  }
+  return spdlog::level::err;
+}
+
+// A value with a space, quote or control character is quoted and escaped, so that a peer's text can never fake a line.
+void AppendValue(std::string& line, std::string_view value) {
+  const bool plain = !value.empty() && value.find_first_of(" \"\\=") == std::string_view::npos &&
+                     value.find_first_of(std::string_view("\n\r\t\0\x1b", 5)) == std::string_view::npos;
+  if (plain) {
+    line += value;
+    return;
+  }
+  line += '"';
+  for (char c : value) {
+    if (c == '"' || c == '\\') line += '\\';
+    line += static_cast<unsigned char>(c) < 0x20 ? ' ' : c;
+  }
+  line += '"';
+}
+
+std::string Line(std::string_view event, std::initializer_list<LogField> fields) {
+  std::string line(event);
+  for (const auto& field : fields) {
+    line += ' ';
+    line += field.key;
+    line += '=';
+    AppendValue(line, field.value);
+  }
+  return line;
+}
+
+}  // namespace
+
+void Log(LogLevel level, std::string_view event, std::initializer_list<LogField> fields) {
+  auto& logger = Logger();
+  if (!logger.should_log(ToSpdlog(level))) return;
+  logger.log(ToSpdlog(level), spdlog::string_view_t(Line(event, fields)));
+}
+
+void LogFailure(LogLevel level, std::string_view event, const Error& error, std::initializer_list<LogField> fields) {
+  const CodeEntry& entry = Describe(error.code);
+  const std::string problem = Line("", {{"code", entry.name}, {"why", error.message}, {"remedy", entry.remedy}});
+  Logger().log(ToSpdlog(level), spdlog::string_view_t(Line(event, fields) + problem));
+}
+
+Status StartLog(std::string_view level, const Path& file) {
+  spdlog::level::level_enum spd_level;
+  if (level == "debug") {
+    spd_level = spdlog::level::debug;
+  } else if (level == "info") {
+    spd_level = spdlog::level::info;
+  } else if (level == "warning") {
+    spd_level = spdlog::level::warn;
+  } else if (level == "error") {
+    spd_level = spdlog::level::err;
+  } else {
+    return Fail(Code::kConfigInvalid, "log level '" + std::string(level) + "' is not one of debug, info, warning, error");
+  }
+  try {
+    spdlog::sink_ptr sink = std::make_shared<spdlog::sinks::stderr_sink_mt>();
+    if (!file.empty()) sink = std::make_shared<spdlog::sinks::basic_file_sink_mt>(file.string());
+    spdlog::set_default_logger(MakeLogger(std::move(sink), spd_level));
+  } catch (const spdlog::spdlog_ex& failure) {
+    return Fail(Code::kIo, std::string("cannot open the log: ") + failure.what());
+  }
+  return {};
+}
+
+}  // namespace tributary

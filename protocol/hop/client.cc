@@ -1,0 +1,154 @@
+#include "protocol/hop/client.h"
+
+#include <algorithm>
+
+#include "protocol/base/log.h"
+
+namespace tributary {
+
+HopClient::HopClient(const Parts& parts, Options options, Hooks hooks)
+    : parts_(parts), options_(std::move(options)), hooks_(std::move(hooks)), backoff_(options_.first_retry, options_.retry_cap) {}
+
+HopClient::~HopClient() {
+  *alive_ = false;
+  parts_.loop.Cancel(retry_timer_);
+  parts_.loop.Cancel(watch_timer_);
+}
+
+void HopClient::Start() {
+  if (state_ != State::kStopped) return;
+  Connect();
+  Watch();
+}
+
+void HopClient::Stop() {
+  if (state_ == State::kUp) Send(hop::Goodbye{}, {}, false);
+  const bool was_up = up();
+  state_ = State::kStopped;
+  parts_.loop.Cancel(retry_timer_);
+  parts_.loop.Cancel(watch_timer_);
+  socket_.reset();
+  if (was_up) {
+    for (Part* part : listeners_) part->OnDown();
+  }
+}
+
+void HopClient::Connect() {
+  ++attempt_;
+  socket_.reset();
+  auto socket = ClientSocket::Connect(parts_.loop, options_.endpoint, options_.server_key, parts_.identity.curve_secret,
+                                      options_.transport, *this);
+  if (!socket) return Down(socket.error());
+  socket_ = std::move(*socket);
+  state_ = State::kGreeting;
+  asked_ = false;
+  Send(hop::Hello{});
+}
+
+void HopClient::Send(const hop::Message& message, ByteView bulk, bool expects_answer) {
+  if (!socket_) return;
+  if (expects_answer && !asked_) {
+    asked_ = true;
+    asked_since_ = parts_.clock.Monotonic();
+  }
+  if (const Status sent = socket_->Send(hop::Encode(message), bulk); !sent) Down(sent.error());
+}
+
+void HopClient::CheckInNow() {
+  if (!up()) return;
+  last_check_in_ = parts_.clock.Monotonic();
+  Send(hooks_.describe_self());
+}
+
+void HopClient::OnMessage(ByteView bytes, ByteView bulk) {
+  asked_ = false;
+  const auto message = hop::Decode(bytes);
+  if (!message) return Down(message.error());
+  if (const auto* refused = std::get_if<hop::Refused>(&*message)) {
+    return Down({refused->refusal.code, "the server refused: " + refused->refusal.sentence}, refused->refusal.retry);
+  }
+  if (state_ == State::kGreeting) {
+    const auto* challenge = std::get_if<hop::Challenge>(&*message);
+    const Status status = challenge ? OnChallenge(*challenge) : Fail(Code::kMalformed, "no challenge after hello");
+    if (!status) Down(status.error());
+    return;
+  }
+  if (state_ == State::kProving) {
+    if (const auto* welcome = std::get_if<hop::Welcome>(&*message)) return OnWelcome(*welcome);
+    return Down({Code::kMalformed, "no welcome after the proof"});
+  }
+  if (state_ != State::kUp) return;
+  if (const auto* assignment = std::get_if<hop::Assignment>(&*message)) return OnAssignment(*assignment);
+  if (std::holds_alternative<hop::Notice>(*message)) return CheckInNow();
+  for (Part* part : listeners_) part->OnMessage(*message, bulk);
+}
+
+Status HopClient::OnChallenge(const hop::Challenge& challenge) {
+  if (challenge.version != hop::kProtocolVersion) {
+    return Fail(Code::kVersionUnsupported, "the server chose version " + std::to_string(challenge.version));
+  }
+  ASSIGN_OR_RETURN(const VerifiedIdentity server, parts_.identity.anchor.Verify(challenge.chain, parts_.clock.Now()));
+  if (server.subject.role != Role::kGateway && server.subject.role != Role::kAggregator) {
+    return Fail(Code::kWrongRole, server.subject.id.text() + " is a " + std::string(RoleName(server.subject.role)) + ", not a server");
+  }
+  // CURVE has proven that the server holds the secret to the configured key; this ties the key to a name in the fleet.
+  if (server.subject.curve_public_key != options_.server_key) {
+    return Fail(Code::kWrongIdentity, "the certificate of " + server.subject.id.text() + " names another connection key");
+  }
+  ASSIGN_OR_RETURN(const Bytes own_key, CurvePublicKeyOf(parts_.identity.curve_secret));
+  const Bytes transcript = hop::ProofTranscript(challenge.version, own_key, options_.server_key, challenge.nonce);
+  state_ = State::kProving;
+  Send(hop::Proof{parts_.identity.chain, parts_.identity.key.Sign(transcript)});
+  return {};
+}
+
+void HopClient::OnWelcome(const hop::Welcome& welcome) {
+  welcome_ = welcome;
+  state_ = State::kUp;
+  backoff_.Reset();
+  LogInfo("hop.up", {{"member", parts_.identity.subject.id.text()}, {"server", welcome.server.text()}});
+  CheckInNow();
+  for (Part* part : listeners_) part->OnUp();
+}
+
+void HopClient::OnAssignment(const hop::Assignment& assignment) {
+  if (!assignment.publication.empty()) hooks_.on_publication(assignment.publication);
+}
+
+void HopClient::Down(const Error& why, RetryWindow window) {
+  if (state_ == State::kStopped || state_ == State::kWaiting) return;
+  const bool was_up = up();
+  state_ = State::kWaiting;
+  last_problem_ = why;
+  asked_ = false;
+  // A session that the server lost (it restarted) is made anew at once. What is refused for good is asked again at the slowest
+  // pace: an operator may mend it.
+  Millis delay = backoff_.Next(parts_.random);
+  if (window.max > Millis(0)) delay = std::max(delay, Backoff::Within(window, parts_.random));
+  if (why.code == Code::kNoSession) delay = Backoff::Within(window, parts_.random);
+  if (!IsTransient(why.code)) delay = options_.retry_cap;
+  LogFailure(IsTransient(why.code) ? LogLevel::kInfo : LogLevel::kError, "hop.down", why,
+             {{"member", parts_.identity.subject.id.text()}, {"endpoint", options_.endpoint}, {"retry_ms", delay.count()}});
+  if (was_up) {
+    for (Part* part : listeners_) part->OnDown();
+  }
+  // The socket may be the one whose message is being handled: it goes when that is over.
+  parts_.loop.Post([this, alive = alive_, attempt = attempt_] {
+    if (*alive && attempt == attempt_ && state_ == State::kWaiting) socket_.reset();
+  });
+  retry_timer_ = parts_.loop.After(delay, [this] { Connect(); });
+}
+
+void HopClient::Watch() {
+  const Millis now = parts_.clock.Monotonic();
+  const bool connecting = state_ == State::kGreeting || state_ == State::kProving;
+  const Millis patience = connecting ? options_.handshake_timeout : options_.answer_timeout;
+  if (asked_ && now - asked_since_ > patience) {
+    Down({connecting ? Code::kUnreachable : Code::kTimeout, "no answer from " + options_.endpoint + " for " + std::to_string(patience.count()) + " ms"});
+  } else if (up() && now - last_check_in_ >= options_.check_in_interval) {
+    CheckInNow();
+  }
+  watch_timer_ = parts_.loop.After(Millis(200), [this] { Watch(); });
+}
+
+}  // namespace tributary

@@ -1,0 +1,54 @@
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <map>
+#include <vector>
+
+#include "protocol/hop/client.h"
+#include "protocol/publication/blob_store.h"
+
+namespace tributary {
+
+// Fetches blobs by digest into a BlobStore, one after the other, a few pieces ahead; goes on where it was after a lost session
+// or a restart. A part of a HopClient; all on the loop's thread. Client, store and loop must outlive it.
+class Fetcher final : public HopClient::Part {
+ public:
+  using Done = std::function<void(const Status&)>;
+
+  Fetcher(HopClient& client, Loop& loop, Random& random, BlobStore& blobs);
+  ~Fetcher() override;
+
+  // `done` is called once, on success or when the bytes turned out wrong twice (kDigestMismatch) or cannot be stored; links and
+  // servers that fail are waited for. At once when the blob is here already.
+  void Fetch(const BlobRef& blob, Done done);
+  // Forgets what is not being wanted any more; its `done` is not called.
+  void Cancel();
+  uint64_t bytes_received() const { return bytes_received_; }
+
+  void OnUp() override;
+  void OnDown() override;
+  void OnMessage(const hop::Message& message, ByteView bulk) override;
+
+ private:
+  struct Wanted {
+    BlobRef blob;
+    Done done;
+    int attempts = 0;
+  };
+
+  void Ask();
+  void OnPiece(const hop::Piece& piece, ByteView bulk);
+  void Finish(const Status& status);
+
+  HopClient& client_;
+  Loop& loop_;
+  Random& random_;
+  BlobStore& blobs_;
+  std::deque<Wanted> wanted_;
+  uint64_t asked_to_ = 0;     // pieces are asked for up to this offset of the first wanted blob
+  uint64_t bytes_received_ = 0;
+  Loop::TimerId retry_timer_ = 0;
+};
+
+}  // namespace tributary

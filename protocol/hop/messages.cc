@@ -1,0 +1,270 @@
+#include "protocol/hop/messages.h"
+
+#include <capnp/message.h>
+#include <capnp/serialize.h>
+#include <kj/exception.h>
+
+#include <cstring>
+
+#include "protocol/base/limits.h"
+#include "protocol/schema/hop.capnp.h"
+
+namespace tributary::hop {
+namespace {
+
+capnp::Data::Reader Data(ByteView bytes) { return {bytes.data(), bytes.size()}; }
+ByteView View(capnp::Data::Reader data) { return {data.begin(), data.size()}; }
+
+// ---- writing: one overload per message, named by type
+
+void WriteChain(capnp::List<capnp::Data>::Builder list, const std::vector<Bytes>& chain) {
+  for (unsigned i = 0; i < chain.size(); ++i) list.set(i, Data(chain[i]));
+}
+
+void WriteRefusal(schema::Refusal::Builder to, const Refusal& refusal) {
+  to.setCode(static_cast<uint16_t>(refusal.code));
+  to.setSentence(refusal.sentence);
+  to.getRetry().setMinMillis(static_cast<uint32_t>(refusal.retry.min.count()));
+  to.getRetry().setMaxMillis(static_cast<uint32_t>(refusal.retry.max.count()));
+}
+
+struct Writer {
+  schema::HopMessage::Builder to;
+
+  void operator()(const Hello& m) {
+    auto b = to.initHello();
+    b.setMinVersion(m.min_version);
+    b.setMaxVersion(m.max_version);
+  }
+  void operator()(const Challenge& m) {
+    auto b = to.initChallenge();
+    b.setVersion(m.version);
+    b.setNonce(Data(m.nonce));
+    WriteChain(b.initChain(static_cast<unsigned>(m.chain.size())), m.chain);
+  }
+  void operator()(const Proof& m) {
+    auto b = to.initProof();
+    WriteChain(b.initChain(static_cast<unsigned>(m.chain.size())), m.chain);
+    b.setSignature(Data(m.signature));
+  }
+  void operator()(const Welcome& m) {
+    auto b = to.initWelcome();
+    b.setServer(m.server.text());
+    b.setCreditBytes(m.credit_bytes);
+    b.setMaxChunkBytes(m.max_chunk_bytes);
+    b.setPublicationNumber(m.publication_number);
+  }
+  void operator()(const Refused& m) { WriteRefusal(to.initRefused(), m.refusal); }
+  void operator()(const CheckIn& m) {
+    auto b = to.initCheckIn();
+    b.setPublicationNumber(m.publication_number);
+    b.setDeviceClass(m.device_class);
+    b.setSpooledUploads(m.spooled_uploads);
+    b.setSpooledBytes(m.spooled_bytes);
+    b.setDeliveredUploads(m.delivered_uploads);
+    b.setConnectedClients(m.connected_clients);
+  }
+  void operator()(const Assignment& m) {
+    auto b = to.initAssignment();
+    b.setPublicationNumber(m.publication_number);
+    b.setPublication(Data(m.publication));
+  }
+  void operator()(const Offer& m) { to.initOffer().setEnvelope(Data(m.envelope)); }
+  void operator()(const Resume& m) {
+    auto b = to.initResume();
+    b.setUpload(Data(m.upload.view()));
+    b.setNextChunk(m.next_chunk);
+  }
+  void operator()(const Already& m) { to.initAlready().setUpload(Data(m.upload.view())); }
+  void operator()(const Refuse& m) {
+    auto b = to.initRefuse();
+    b.setUpload(Data(m.upload.view()));
+    WriteRefusal(b.initRefusal(), m.refusal);
+  }
+  void operator()(const Chunk& m) {
+    auto b = to.initChunk();
+    b.setUpload(Data(m.upload.view()));
+    b.setIndex(m.index);
+  }
+  void operator()(const Credit& m) { to.initCredit().setBytes(m.bytes); }
+  void operator()(const Custody& m) { to.initCustody().setUpload(Data(m.upload.view())); }
+  void operator()(const Fetch& m) {
+    auto b = to.initFetch();
+    b.setDigest(Data(m.digest.view()));
+    b.setOffset(m.offset);
+    b.setSize(m.size);
+  }
+  void operator()(const Piece& m) {
+    auto b = to.initPiece();
+    b.setDigest(Data(m.digest.view()));
+    b.setOffset(m.offset);
+    b.setBlobSize(m.blob_size);
+  }
+  void operator()(const FetchRefused& m) {
+    auto b = to.initFetchRefused();
+    b.setDigest(Data(m.digest.view()));
+    WriteRefusal(b.initRefusal(), m.refusal);
+  }
+  void operator()(const Notice& m) { to.initNotice().setPublicationNumber(m.publication_number); }
+  void operator()(const Goodbye&) { to.setGoodbye(); }
+};
+
+// ---- reading
+
+Result<std::vector<Bytes>> ReadChain(capnp::List<capnp::Data>::Reader list) {
+  if (list.size() > limits::kCertificateChain) {
+    return Fail(Code::kTooLarge, "a chain of " + std::to_string(list.size()) + " certificates");
+  }
+  std::vector<Bytes> chain;
+  for (const auto certificate : list) {
+    if (certificate.size() > limits::kCertificateBytes) return Fail(Code::kTooLarge, "a certificate over its limit");
+    chain.push_back(ToBytes(View(certificate)));
+  }
+  return chain;
+}
+
+Result<Bytes> ReadExactly(capnp::Data::Reader data, size_t size, const char* what) {
+  if (data.size() != size) return Fail(Code::kMalformed, std::string(what) + " is not " + std::to_string(size) + " bytes");
+  return ToBytes(View(data));
+}
+
+Result<std::string> ReadText(capnp::Text::Reader text, size_t limit, const char* what) {
+  if (text.size() > limit) return Fail(Code::kTooLarge, std::string(what) + " over " + std::to_string(limit) + " bytes");
+  return std::string(text.cStr(), text.size());
+}
+
+Result<Refusal> ReadRefusal(schema::Refusal::Reader from) {
+  const auto code = CodeByNumber(from.getCode());
+  if (!code) return Fail(Code::kMalformed, "unknown code " + std::to_string(from.getCode()));
+  ASSIGN_OR_RETURN(std::string sentence, ReadText(from.getSentence(), 1024, "a sentence"));
+  const RetryWindow window{Millis(from.getRetry().getMinMillis()), Millis(from.getRetry().getMaxMillis())};
+  return Refusal{*code, std::move(sentence), window};
+}
+
+Result<Message> Read(schema::HopMessage::Reader from) {
+  switch (from.which()) {
+    case schema::HopMessage::HELLO:
+      return Hello{from.getHello().getMinVersion(), from.getHello().getMaxVersion()};
+    case schema::HopMessage::CHALLENGE: {
+      const auto m = from.getChallenge();
+      ASSIGN_OR_RETURN(Bytes nonce, ReadExactly(m.getNonce(), 32, "a nonce"));
+      ASSIGN_OR_RETURN(auto chain, ReadChain(m.getChain()));
+      return Challenge{m.getVersion(), std::move(nonce), std::move(chain)};
+    }
+    case schema::HopMessage::PROOF: {
+      const auto m = from.getProof();
+      ASSIGN_OR_RETURN(auto chain, ReadChain(m.getChain()));
+      ASSIGN_OR_RETURN(Bytes signature, ReadExactly(m.getSignature(), 64, "a signature"));
+      return Proof{std::move(chain), std::move(signature)};
+    }
+    case schema::HopMessage::WELCOME: {
+      const auto m = from.getWelcome();
+      ASSIGN_OR_RETURN(DeviceId server, DeviceId::Parse(m.getServer().cStr()));
+      return Welcome{std::move(server), m.getCreditBytes(), m.getMaxChunkBytes(), m.getPublicationNumber()};
+    }
+    case schema::HopMessage::REFUSED: {
+      ASSIGN_OR_RETURN(Refusal refusal, ReadRefusal(from.getRefused()));
+      return Refused{std::move(refusal)};
+    }
+    case schema::HopMessage::CHECK_IN: {
+      const auto m = from.getCheckIn();
+      ASSIGN_OR_RETURN(std::string device_class, ReadText(m.getDeviceClass(), 64, "a device class"));
+      return CheckIn{m.getPublicationNumber(), std::move(device_class),  m.getSpooledUploads(),
+                     m.getSpooledBytes(),      m.getDeliveredUploads(), m.getConnectedClients()};
+    }
+    case schema::HopMessage::ASSIGNMENT: {
+      const auto m = from.getAssignment();
+      if (m.getPublication().size() > limits::kPublicationBytes) return Fail(Code::kTooLarge, "a publication over its limit");
+      return Assignment{m.getPublicationNumber(), ToBytes(View(m.getPublication()))};
+    }
+    case schema::HopMessage::OFFER: {
+      const auto envelope = from.getOffer().getEnvelope();
+      if (envelope.size() > limits::kEnvelopeBytes) return Fail(Code::kTooLarge, "an envelope over its limit");
+      return Offer{ToBytes(View(envelope))};
+    }
+    case schema::HopMessage::RESUME: {
+      ASSIGN_OR_RETURN(const UploadId upload, UploadId::FromBytes(View(from.getResume().getUpload())));
+      return Resume{upload, from.getResume().getNextChunk()};
+    }
+    case schema::HopMessage::ALREADY: {
+      ASSIGN_OR_RETURN(const UploadId upload, UploadId::FromBytes(View(from.getAlready().getUpload())));
+      return Already{upload};
+    }
+    case schema::HopMessage::REFUSE: {
+      ASSIGN_OR_RETURN(const UploadId upload, UploadId::FromBytes(View(from.getRefuse().getUpload())));
+      ASSIGN_OR_RETURN(Refusal refusal, ReadRefusal(from.getRefuse().getRefusal()));
+      return Refuse{upload, std::move(refusal)};
+    }
+    case schema::HopMessage::CHUNK: {
+      ASSIGN_OR_RETURN(const UploadId upload, UploadId::FromBytes(View(from.getChunk().getUpload())));
+      return Chunk{upload, from.getChunk().getIndex()};
+    }
+    case schema::HopMessage::CREDIT:
+      return Credit{from.getCredit().getBytes()};
+    case schema::HopMessage::CUSTODY: {
+      ASSIGN_OR_RETURN(const UploadId upload, UploadId::FromBytes(View(from.getCustody().getUpload())));
+      return Custody{upload};
+    }
+    case schema::HopMessage::FETCH: {
+      ASSIGN_OR_RETURN(const Digest digest, Digest::FromBytes(View(from.getFetch().getDigest())));
+      return Fetch{digest, from.getFetch().getOffset(), from.getFetch().getSize()};
+    }
+    case schema::HopMessage::PIECE: {
+      ASSIGN_OR_RETURN(const Digest digest, Digest::FromBytes(View(from.getPiece().getDigest())));
+      return Piece{digest, from.getPiece().getOffset(), from.getPiece().getBlobSize()};
+    }
+    case schema::HopMessage::FETCH_REFUSED: {
+      ASSIGN_OR_RETURN(const Digest digest, Digest::FromBytes(View(from.getFetchRefused().getDigest())));
+      ASSIGN_OR_RETURN(Refusal refusal, ReadRefusal(from.getFetchRefused().getRefusal()));
+      return FetchRefused{digest, std::move(refusal)};
+    }
+    case schema::HopMessage::NOTICE:
+      return Notice{from.getNotice().getPublicationNumber()};
+    case schema::HopMessage::GOODBYE:
+      return Goodbye{};
+  }
+  return Fail(Code::kMalformed, "a message this version does not know");
+}
+
+}  // namespace
+
+Bytes Encode(const Message& message) {
+  capnp::MallocMessageBuilder builder;
+  std::visit(Writer{builder.initRoot<schema::HopMessage>()}, message);
+  const auto words = capnp::messageToFlatArray(builder);
+  const auto bytes = words.asBytes();
+  return {bytes.begin(), bytes.end()};
+}
+
+Result<Message> Decode(ByteView bytes) {
+  if (bytes.size() > limits::kHopMessageBytes) {
+    return Fail(Code::kTooLarge, "a message of " + std::to_string(bytes.size()) + " bytes");
+  }
+  if (bytes.empty() || bytes.size() % sizeof(capnp::word) != 0) {
+    return Fail(Code::kMalformed, "a message of " + std::to_string(bytes.size()) + " bytes is not whole words");
+  }
+  try {
+    const auto words = kj::heapArray<capnp::word>(bytes.size() / sizeof(capnp::word));
+    std::memcpy(words.begin(), bytes.data(), bytes.size());
+    capnp::ReaderOptions options;
+    // Nothing in a message is legitimately read more than twice; a pointer bomb ends here.
+    options.traversalLimitInWords = 2 * words.size() + 64;
+    options.nestingLimit = 8;
+    capnp::FlatArrayMessageReader reader(words, options);
+    return Read(reader.getRoot<schema::HopMessage>());
+  } catch (const kj::Exception& failure) {
+    return Fail(Code::kMalformed, std::string("not a hop message: ") + failure.getDescription().cStr());
+  }
+}
+
+Bytes ProofTranscript(uint16_t version, ByteView client_curve_key, ByteView server_curve_key, ByteView nonce) {
+  Bytes transcript = ToBytes(AsBytes("tributary hop proof v1\n"));
+  transcript.push_back(static_cast<uint8_t>(version));
+  transcript.push_back(static_cast<uint8_t>(version >> 8));
+  Append(transcript, client_curve_key);
+  Append(transcript, server_curve_key);
+  Append(transcript, nonce);
+  return transcript;
+}
+
+}  // namespace tributary::hop

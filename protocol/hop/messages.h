@@ -1,0 +1,72 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "protocol/base/bytes.h"
+#include "protocol/base/clock.h"
+#include "protocol/base/ids.h"
+#include "protocol/base/result.h"
+
+// The messages of schema/hop.capnp as plain values; the prose is there.
+namespace tributary {
+
+// When to try again: uniformly between the two.
+struct RetryWindow {
+  Millis min{0};
+  Millis max{0};
+  bool operator==(const RetryWindow&) const = default;
+};
+
+struct Refusal {
+  Code code = Code::kMalformed;
+  std::string sentence;
+  RetryWindow retry;
+  bool operator==(const Refusal&) const = default;
+};
+
+namespace hop {
+
+inline constexpr uint16_t kProtocolVersion = 1;
+
+struct Hello { uint16_t min_version = kProtocolVersion, max_version = kProtocolVersion; bool operator==(const Hello&) const = default; };
+struct Challenge { uint16_t version = kProtocolVersion; Bytes nonce; std::vector<Bytes> chain; bool operator==(const Challenge&) const = default; };
+struct Proof { std::vector<Bytes> chain; Bytes signature; bool operator==(const Proof&) const = default; };
+struct Welcome { DeviceId server; uint64_t credit_bytes = 0; uint32_t max_chunk_bytes = 0; uint64_t publication_number = 0; bool operator==(const Welcome&) const = default; };
+struct Refused { Refusal refusal; bool operator==(const Refused&) const = default; };
+struct CheckIn {
+  uint64_t publication_number = 0;
+  std::string device_class;
+  uint64_t spooled_uploads = 0, spooled_bytes = 0, delivered_uploads = 0;
+  uint32_t connected_clients = 0;
+  bool operator==(const CheckIn&) const = default;
+};
+struct Assignment { uint64_t publication_number = 0; Bytes publication; bool operator==(const Assignment&) const = default; };
+struct Offer { Bytes envelope; bool operator==(const Offer&) const = default; };
+struct Resume { UploadId upload; uint32_t next_chunk = 0; bool operator==(const Resume&) const = default; };
+struct Already { UploadId upload; bool operator==(const Already&) const = default; };
+struct Refuse { UploadId upload; Refusal refusal; bool operator==(const Refuse&) const = default; };
+struct Chunk { UploadId upload; uint32_t index = 0; bool operator==(const Chunk&) const = default; };      // bulk: ciphertext
+struct Credit { uint64_t bytes = 0; bool operator==(const Credit&) const = default; };
+struct Custody { UploadId upload; bool operator==(const Custody&) const = default; };
+struct Fetch { Digest digest; uint64_t offset = 0; uint32_t size = 0; bool operator==(const Fetch&) const = default; };
+struct Piece { Digest digest; uint64_t offset = 0; uint64_t blob_size = 0; bool operator==(const Piece&) const = default; };  // bulk: bytes
+struct FetchRefused { Digest digest; Refusal refusal; bool operator==(const FetchRefused&) const = default; };
+struct Notice { uint64_t publication_number = 0; bool operator==(const Notice&) const = default; };
+struct Goodbye { bool operator==(const Goodbye&) const = default; };
+
+using Message = std::variant<Hello, Challenge, Proof, Welcome, Refused, CheckIn, Assignment, Offer, Resume, Already, Refuse, Chunk,
+                             Credit, Custody, Fetch, Piece, FetchRefused, Notice, Goodbye>;
+
+Bytes Encode(const Message& message);
+// kMalformed: not a message, an id or digest of the wrong length, a code or union member this version does not know.
+// kTooLarge: over limits::kHopMessageBytes, or a part over its own limit.
+Result<Message> Decode(ByteView bytes);
+
+// The bytes that a Proof's signature covers (schema/hop.capnp, Proof).
+Bytes ProofTranscript(uint16_t version, ByteView client_curve_key, ByteView server_curve_key, ByteView nonce);
+
+}  // namespace hop
+}  // namespace tributary

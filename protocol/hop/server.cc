@@ -1,0 +1,230 @@
+#include "protocol/hop/server.h"
+
+#include <algorithm>
+
+#include "protocol/base/log.h"
+#include "protocol/hop/session.h"
+
+// The handshake, the table of sessions and the way down (publication, blobs). The way up is in server_uploads.cc.
+namespace tributary {
+
+HopServer::HopServer(const Parts& parts, Options options)
+    : parts_(parts), options_(std::move(options)), pool_(options_.credit_bytes) {}
+
+HopServer::~HopServer() { parts_.loop.Cancel(sweep_timer_); }
+
+Status HopServer::Listen() {
+  ASSIGN_OR_RETURN(curve_public_key_, CurvePublicKeyOf(parts_.identity.curve_secret));
+  ASSIGN_OR_RETURN(socket_, ServerSocket::Bind(parts_.loop, options_.endpoint, parts_.identity.curve_secret,
+                                               options_.transport, *this));
+  Sweep();
+  return {};
+}
+
+void HopServer::Publish(Bytes signed_publication, uint64_t number) {
+  publication_ = std::move(signed_publication);
+  publication_number_ = number;
+  for (const auto& [route, session] : sessions_) {
+    if (session->proven) Send(route, hop::Notice{number});
+  }
+}
+
+const HopServer::Counts& HopServer::counts() {
+  counts_.sessions = static_cast<uint64_t>(std::ranges::count_if(sessions_, [](const auto& s) { return s.second->proven; }));
+  counts_.credit_in_use = pool_.used();
+  return counts_;
+}
+
+void HopServer::OnNonsense(const ServerSocket::Peer& peer) {
+  CloseWith(peer.route, {Code::kMalformed, "frames that are no hop message"});
+}
+
+void HopServer::OnMessage(const ServerSocket::Peer& peer, ByteView bytes, ByteView bulk) {
+  const auto message = hop::Decode(bytes);
+  if (!message) return CloseWith(peer.route, message.error());
+  if (const auto* hello = std::get_if<hop::Hello>(&*message)) return OnHello(peer, *hello);
+
+  const auto found = sessions_.find(peer.route);
+  if (found == sessions_.end()) {
+    // After a restart of this process: the client introduces itself again on the same connection.
+    return Send(peer.route, hop::Refused{{Code::kNoSession, "introduce yourself first", {Millis(0), Millis(500)}}});
+  }
+  Session& session = *found->second;
+  if (session.curve_public_key != peer.curve_public_key) {
+    return CloseWith(peer.route, {Code::kWrongIdentity, "the connection's key changed"});
+  }
+  session.last_heard = parts_.clock.Monotonic();
+  Status status;
+  if (const auto* proof = std::get_if<hop::Proof>(&*message)) {
+    status = OnProof(session, *proof);
+  } else if (!session.proven) {
+    status = Fail(Code::kNoSession, "a message before the proof");
+  } else {
+    status = Dispatch(session, *message, bulk);
+  }
+  if (!status) CloseWith(peer.route, status.error());
+}
+
+void HopServer::OnHello(const ServerSocket::Peer& peer, const hop::Hello& hello) {
+  Forget(peer.route);
+  if (hello.min_version > hop::kProtocolVersion || hello.max_version < hop::kProtocolVersion) {
+    return CloseWith(peer.route, {Code::kVersionUnsupported, "this server speaks version " + std::to_string(hop::kProtocolVersion)});
+  }
+  if (sessions_.size() >= options_.max_sessions) {
+    return CloseWith(peer.route, {Code::kBusy, "all " + std::to_string(options_.max_sessions) + " sessions are taken"});
+  }
+  auto session = std::make_unique<Session>();
+  session->route = peer.route;
+  session->serial = ++last_serial_;
+  session->curve_public_key = peer.curve_public_key;
+  session->version = hop::kProtocolVersion;
+  session->nonce.resize(32);
+  parts_.random.Fill(session->nonce);
+  session->last_heard = parts_.clock.Monotonic();
+  Send(peer.route, hop::Challenge{session->version, session->nonce, parts_.identity.chain});
+  sessions_.emplace(peer.route, std::move(session));
+}
+
+Status HopServer::OnProof(Session& session, const hop::Proof& proof) {
+  if (session.proven) return Fail(Code::kMalformed, "a second proof");
+  ASSIGN_OR_RETURN(VerifiedIdentity member, parts_.identity.anchor.Verify(proof.chain, parts_.clock.Now()));
+  if (member.subject.role == Role::kPublisher || member.subject.role == Role::kAggregator) {
+    return Fail(Code::kWrongRole, std::string(RoleName(member.subject.role)) + " is not a client of anybody");
+  }
+  if (member.subject.curve_public_key != session.curve_public_key) {
+    return Fail(Code::kWrongIdentity, "the certificate of " + member.subject.id.text() + " names another connection key");
+  }
+  const Bytes transcript = hop::ProofTranscript(session.version, session.curve_public_key, curve_public_key_, session.nonce);
+  RETURN_IF_ERROR(VerifySignature(member.public_key, transcript, proof.signature));
+
+  // A member has one session: a new one means that the old connection is dead, whatever TCP thinks of it.
+  if (const auto older = by_member_.find(member.subject.id); older != by_member_.end()) {
+    const Route old_route = older->second;
+    if (old_route != session.route) Forget(old_route);
+  }
+  session.proven = true;
+  session.member = std::move(member);
+  by_member_[session.member.subject.id] = session.route;
+  ++counts_.handshakes;
+  LogDebug("hop.welcome", {{"member", session.member.subject.id.text()}, {"role", RoleName(session.member.subject.role)}});
+  Send(session.route, hop::Welcome{parts_.identity.subject.id, 0, options_.max_chunk_bytes, publication_number_});
+  return {};
+}
+
+Status HopServer::Dispatch(Session& session, const hop::Message& message, ByteView bulk) {
+  if (const auto* chunk = std::get_if<hop::Chunk>(&message)) return OnChunk(session, *chunk, bulk);
+  if (!bulk.empty()) return Fail(Code::kMalformed, "bulk bytes behind a message that has none");
+  if (const auto* offer = std::get_if<hop::Offer>(&message)) return OnOffer(session, *offer);
+  if (const auto* fetch = std::get_if<hop::Fetch>(&message)) return OnFetch(session, *fetch);
+  if (const auto* check_in = std::get_if<hop::CheckIn>(&message)) {
+    OnCheckIn(session, *check_in);
+    return {};
+  }
+  if (std::holds_alternative<hop::Goodbye>(message)) {
+    Forget(session.route);
+    return {};
+  }
+  return Fail(Code::kMalformed, "a message that only servers send");
+}
+
+void HopServer::OnCheckIn(Session& session, const hop::CheckIn& check_in) {
+  parts_.observer.OnCheckIn(session.member, check_in);
+  const bool newer = publication_number_ > check_in.publication_number;
+  Send(session.route, hop::Assignment{publication_number_, newer ? publication_ : Bytes{}});
+}
+
+Status HopServer::OnFetch(Session& session, const hop::Fetch& fetch) {
+  if (fetch.size == 0 || fetch.size > limits::kPieceBytes) {
+    return Fail(Code::kTooLarge, "a piece of " + std::to_string(fetch.size) + " bytes");
+  }
+  const auto refuse = [&](const Error& error) {
+    ++counts_.refused[error.code];
+    Send(session.route, hop::FetchRefused{fetch.digest, {error.code, error.message, WindowFor(error.code)}});
+  };
+  const auto size = parts_.blobs.Size(fetch.digest);
+  if (!size) {
+    refuse({Code::kUnknownBlob, "blob " + fetch.digest.hex() + " is not held here"});
+    return {};
+  }
+  if (fetch.offset >= *size) return Fail(Code::kMalformed, "a fetch behind the blob's end");
+  const auto length = static_cast<size_t>(std::min<uint64_t>(fetch.size, *size - fetch.offset));
+  const auto bytes = parts_.blobs.Read(fetch.digest, fetch.offset, length);
+  if (!bytes) {
+    refuse(bytes.error());
+    return {};
+  }
+  counts_.piece_bytes += bytes->size();
+  Send(session.route, hop::Piece{fetch.digest, fetch.offset, *size}, *bytes);
+  return {};
+}
+
+HopServer::Session* HopServer::Find(const Route& route, uint64_t serial) {
+  const auto found = sessions_.find(route);
+  return found != sessions_.end() && found->second->serial == serial ? found->second.get() : nullptr;
+}
+
+void HopServer::Send(const Route& route, const hop::Message& message, ByteView bulk) {
+  // A peer that is gone, or does not read, learns everything again when it comes back.
+  if (const Status sent = socket_->Send(route, hop::Encode(message), bulk); !sent) {
+    LogDebug("hop.unsent", {{"why", sent.error().message}});
+  }
+}
+
+void HopServer::CloseWith(const Route& route, const Error& error) {
+  ++counts_.refused[error.code];
+  const auto found = sessions_.find(route);
+  const std::string member = found != sessions_.end() && found->second->proven ? found->second->member.subject.id.text() : "unproven";
+  LogFailure(LogLevel::kWarning, "hop.closed", error, {{"member", member}});
+  Send(route, hop::Refused{{error.code, error.message, WindowFor(error.code)}});
+  Forget(route);
+}
+
+void HopServer::Forget(const Route& route) {
+  const auto found = sessions_.find(route);
+  if (found == sessions_.end()) return;
+  const Session& session = *found->second;
+  // What is in process goes back to the pool when the sink has taken it (OnTaken).
+  pool_.GiveBack(session.granted);
+  for (const UploadId& upload : session.offered) {
+    if (const auto entry = offered_by_.find(upload); entry != offered_by_.end() && entry->second == route) offered_by_.erase(entry);
+  }
+  if (session.proven) {
+    if (const auto entry = by_member_.find(session.member.subject.id); entry != by_member_.end() && entry->second == route) {
+      by_member_.erase(entry);
+    }
+  }
+  sessions_.erase(found);
+  GrantWaiting();
+}
+
+void HopServer::Sweep() {
+  const Millis now = parts_.clock.Monotonic();
+  std::vector<std::pair<Route, Error>> over;
+  for (const auto& [route, session] : sessions_) {
+    const Millis silent = now - session->last_heard;
+    if (!session->proven && silent > options_.proof_timeout) {
+      over.emplace_back(route, Error{Code::kTimeout, "no proof came"});
+    } else if (session->granted > 0 && silent > options_.chunk_timeout) {
+      over.emplace_back(route, Error{Code::kTimeout, "credit was not used"});
+    } else if (silent > options_.session_timeout) {
+      over.emplace_back(route, Error{Code::kTimeout, "nothing heard"});
+    }
+  }
+  for (const auto& [route, error] : over) CloseWith(route, error);
+  sweep_timer_ = parts_.loop.After(Millis(1000), [this] { Sweep(); });
+}
+
+RetryWindow HopServer::WindowFor(Code code) {
+  if (!IsTransient(code)) return {};
+  switch (code) {
+    case Code::kDiskFull:
+    case Code::kQuotaExceeded:
+      return {Millis(2'000), Millis(20'000)};
+    case Code::kNoSession:
+      return {Millis(0), Millis(500)};
+    default:
+      return {Millis(200), Millis(2'000)};
+  }
+}
+
+}  // namespace tributary

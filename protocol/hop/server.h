@@ -1,0 +1,125 @@
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "protocol/base/clock.h"
+#include "protocol/base/random.h"
+#include "protocol/hop/credit_pool.h"
+#include "protocol/hop/messages.h"
+#include "protocol/hop/upload_sink.h"
+#include "protocol/publication/blob_store.h"
+#include "protocol/seal/identity.h"
+#include "protocol/transport/server_socket.h"
+
+namespace tributary {
+
+// The server's side of the hop, the same at a gateway and at the aggregator: proves who connects, serves the publication and
+// blobs, takes uploads into a sink under credit, and gives custody.
+// Legal call order: construct, Listen, then the rest, all on the loop's thread. Everything in Parts must outlive it.
+// Memory: one small session per connection, and never more chunk bytes than Options::credit_bytes over all of them.
+// Does not promise custody: the owner says so with GiveCustody, after its own fsync or checkpoint.
+class HopServer final : private ServerSocket::Handler {
+ public:
+  struct Options {
+    std::string endpoint;                      // tcp://host:port
+    uint64_t credit_bytes = 64 * limits::kMiB;         // chunk bytes under way, all connections together
+    uint64_t session_credit_bytes = 2 * limits::kMiB;  // chunk bytes under way on one connection
+    uint32_t max_chunk_bytes = limits::kMaxChunkBytes;
+    size_t max_sessions = 20'000;
+    size_t max_session_uploads = 64;           // offered and not yet in custody, on one connection
+    Millis proof_timeout{10'000};              // from hello to proof
+    Millis chunk_timeout{60'000};              // credit that is not used for this long closes the connection
+    Millis session_timeout{180'000};           // nothing heard at all
+    TransportOptions transport;
+  };
+  // What the owner hears of. Called on the loop's thread.
+  class Observer {
+   public:
+    virtual ~Observer() = default;
+    virtual void OnCheckIn(const VerifiedIdentity& member, const hop::CheckIn& check_in) = 0;
+    // An upload was refused before the sink saw it. `subject` is null when nothing of it can be believed.
+    virtual void OnRefusedUpload(const UploadSubject* subject, const Error& error) = 0;
+  };
+  struct Parts {
+    Loop& loop;
+    const Clock& clock;
+    Random& random;
+    const Identity& identity;
+    UploadSink& sink;
+    const BlobStore& blobs;
+    Observer& observer;
+  };
+  struct Counts {
+    uint64_t sessions = 0;          // now, proven
+    uint64_t handshakes = 0;        // welcomed since the start
+    uint64_t chunk_bytes = 0;       // received
+    uint64_t piece_bytes = 0;       // sent
+    uint64_t credit_in_use = 0;     // bytes
+    std::map<Code, uint64_t> refused;  // sessions and uploads, by reason
+  };
+
+  HopServer(const Parts& parts, Options options);
+  ~HopServer() override;
+
+  // kPortInUse, kInvalidArgument.
+  Status Listen();
+  const std::string& endpoint() const { return socket_->endpoint(); }
+  // From now on the publication that is handed out; everybody connected gets a notice.
+  void Publish(Bytes signed_publication, uint64_t number);
+  // The upload is safe here. Whoever offers it is told, if still connected; otherwise a later offer is answered `already`.
+  void GiveCustody(const UploadId& upload);
+  void RefuseUpload(const UploadId& upload, const Error& error);
+  const Counts& counts();
+
+ private:
+  struct Session;
+  using Route = std::string;
+
+  void OnMessage(const ServerSocket::Peer& peer, ByteView message, ByteView bulk) override;
+  void OnNonsense(const ServerSocket::Peer& peer) override;
+
+  void OnHello(const ServerSocket::Peer& peer, const hop::Hello& hello);
+  Status OnProof(Session& session, const hop::Proof& proof);
+  // Past the handshake. An error closes the session.
+  Status Dispatch(Session& session, const hop::Message& message, ByteView bulk);
+  Status OnOffer(Session& session, const hop::Offer& offer);
+  void OnAnswer(const Route& route, uint64_t serial, const UploadHeader& header, const OfferVerdict& answer);
+  Status OnChunk(Session& session, const hop::Chunk& chunk, ByteView bulk);
+  void OnTaken(const Route& route, uint64_t serial, const UploadId& upload, uint64_t bytes, const Status& status);
+  Status OnFetch(Session& session, const hop::Fetch& fetch);
+  void OnCheckIn(Session& session, const hop::CheckIn& check_in);
+
+  Session* Find(const Route& route, uint64_t serial);
+  void GrantCredit(Session& session);
+  void GrantWaiting();
+  void SendRefuse(const Route& route, const UploadId& upload, const Error& error);
+  void Send(const Route& route, const hop::Message& message, ByteView bulk = {});
+  void CloseWith(const Route& route, const Error& error);
+  void Forget(const Route& route);
+  void Sweep();
+  // A passing refusal names when to come back; spread so that clients do not return together.
+  static RetryWindow WindowFor(Code code);
+
+  Parts parts_;
+  Options options_;
+  Bytes curve_public_key_;
+  std::unique_ptr<ServerSocket> socket_;
+  std::unordered_map<Route, std::unique_ptr<Session>> sessions_;
+  std::unordered_map<DeviceId, Route, IdHash> by_member_;
+  std::unordered_map<UploadId, Route, IdHash> offered_by_;
+  std::deque<std::pair<Route, uint64_t>> waiting_;  // for credit, first come first served
+  CreditPool pool_;
+  Bytes publication_;
+  uint64_t publication_number_ = 0;
+  uint64_t last_serial_ = 0;
+  Loop::TimerId sweep_timer_ = 0;
+  Counts counts_;
+};
+
+}  // namespace tributary

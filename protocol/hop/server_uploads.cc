@@ -1,0 +1,181 @@
+#include <algorithm>
+
+#include "protocol/base/log.h"
+#include "protocol/hop/server.h"
+#include "protocol/hop/session.h"
+
+// The way up: offers, credit, chunks, custody.
+namespace tributary {
+
+Status HopServer::OnOffer(Session& session, const hop::Offer& offer) {
+  auto envelope = ParseEnvelope(offer.envelope);
+  if (!envelope) {
+    // Its upload id cannot be believed, so there is nothing to refuse but the connection.
+    parts_.observer.OnRefusedUpload(nullptr, envelope.error());
+    return Fail(envelope.error());
+  }
+  const UploadSubject& subject = envelope->header.subject;
+  const auto refuse = [&](const Error& error) -> Status {
+    parts_.observer.OnRefusedUpload(&subject, error);
+    SendRefuse(session.route, subject.id, error);
+    return {};
+  };
+  const auto author = VerifyEnvelope(*envelope, parts_.identity.anchor, parts_.clock.Now());
+  if (!author) return refuse(author.error());
+  if (session.member.subject.role != Role::kGateway && session.member.subject.id != subject.device) {
+    return refuse({Code::kWrongIdentity, session.member.subject.id.text() + " offers an upload of " + subject.device.text()});
+  }
+  if (subject.chunk_size > options_.max_chunk_bytes) {
+    return refuse({Code::kTooLarge, "chunks of " + std::to_string(subject.chunk_size) + " bytes; this server takes " +
+                                        std::to_string(options_.max_chunk_bytes)});
+  }
+  const bool again = std::ranges::find(session.offered, subject.id) != session.offered.end();
+  if (!again && session.offered.size() >= options_.max_session_uploads) {
+    return refuse({Code::kBusy, "this connection has " + std::to_string(session.offered.size()) + " uploads under way"});
+  }
+  if (!again) session.offered.push_back(subject.id);
+  offered_by_[subject.id] = session.route;
+  parts_.sink.Offer(*envelope, *author, session.member.subject.id,
+                    [this, route = session.route, serial = session.serial, header = envelope->header](const OfferVerdict& answer) {
+                      OnAnswer(route, serial, header, answer);
+                    });
+  return {};
+}
+
+void HopServer::OnAnswer(const Route& route, uint64_t serial, const UploadHeader& header, const OfferVerdict& answer) {
+  Session* session = Find(route, serial);
+  if (!session) return;
+  const UploadId& id = header.subject.id;
+  switch (answer.kind) {
+    case OfferVerdict::Kind::kResume:
+      Send(route, hop::Resume{id, answer.next_chunk});
+      if (answer.next_chunk < header.subject.chunk_count) {
+        session->active[id] = {header, answer.next_chunk, answer.next_chunk};
+        GrantCredit(*session);
+      }
+      return;
+    case OfferVerdict::Kind::kAlready:
+      Send(route, hop::Already{id});
+      break;
+    case OfferVerdict::Kind::kRefuse:
+      SendRefuse(route, id, {answer.refusal.code, answer.refusal.sentence});
+      break;
+  }
+  std::erase(session->offered, id);
+  offered_by_.erase(id);
+}
+
+Status HopServer::OnChunk(Session& session, const hop::Chunk& chunk, ByteView bulk) {
+  if (bulk.empty()) return Fail(Code::kMalformed, "a chunk without bytes");
+  if (bulk.size() > session.granted) {
+    return Fail(Code::kCreditExceeded, std::to_string(bulk.size()) + " bytes on a credit of " + std::to_string(session.granted));
+  }
+  session.granted -= bulk.size();
+  counts_.chunk_bytes += bulk.size();
+  const auto found = session.active.find(chunk.upload);
+  if (found == session.active.end()) {
+    // The upload was refused while this was on its way; the credit it used is free again.
+    pool_.GiveBack(bulk.size());
+    SendRefuse(session.route, chunk.upload, {Code::kUnknownUpload, "no such upload is under way here"});
+    GrantWaiting();
+    return {};
+  }
+  Session::Active& active = found->second;
+  const auto refuse = [&](const Error& error) -> Status {
+    pool_.GiveBack(bulk.size());
+    parts_.observer.OnRefusedUpload(&active.header.subject, error);
+    RefuseUpload(chunk.upload, error);
+    GrantWaiting();
+    return {};
+  };
+  if (chunk.index != active.next_chunk) {
+    return refuse({Code::kChunkOutOfOrder, "chunk " + std::to_string(chunk.index) + " came, " + std::to_string(active.next_chunk) + " is next"});
+  }
+  if (bulk.size() != active.header.ciphertext_chunk_size(chunk.index)) {
+    return refuse({Code::kMalformed, "chunk " + std::to_string(chunk.index) + " has " + std::to_string(bulk.size()) + " bytes, its header says " +
+                                         std::to_string(active.header.ciphertext_chunk_size(chunk.index))});
+  }
+  session.in_process += bulk.size();
+  ++active.next_chunk;
+  if (active.next_chunk == active.header.subject.chunk_count) session.active.erase(found);
+  parts_.sink.Append(chunk.upload, chunk.index, ToBytes(bulk),
+                     [this, route = session.route, serial = session.serial, upload = chunk.upload,
+                      bytes = bulk.size()](const Status& status) { OnTaken(route, serial, upload, bytes, status); });
+  return {};
+}
+
+void HopServer::OnTaken(const Route& route, uint64_t serial, const UploadId& upload, uint64_t bytes, const Status& status) {
+  pool_.GiveBack(bytes);
+  if (Session* session = Find(route, serial)) {
+    session->in_process -= bytes;
+    if (!status) RefuseUpload(upload, status.error());
+    GrantCredit(*session);
+  }
+  GrantWaiting();
+}
+
+void HopServer::GiveCustody(const UploadId& upload) {
+  const auto found = offered_by_.find(upload);
+  if (found == offered_by_.end()) return;
+  const Route route = found->second;
+  offered_by_.erase(found);
+  if (const auto session = sessions_.find(route); session != sessions_.end()) std::erase(session->second->offered, upload);
+  Send(route, hop::Custody{upload});
+}
+
+void HopServer::RefuseUpload(const UploadId& upload, const Error& error) {
+  const auto found = offered_by_.find(upload);
+  if (found == offered_by_.end()) return;
+  const Route route = found->second;
+  offered_by_.erase(found);
+  if (const auto session = sessions_.find(route); session != sessions_.end()) {
+    std::erase(session->second->offered, upload);
+    session->second->active.erase(upload);
+  }
+  SendRefuse(route, upload, error);
+}
+
+void HopServer::SendRefuse(const Route& route, const UploadId& upload, const Error& error) {
+  ++counts_.refused[error.code];
+  LogFailure(IsTransient(error.code) ? LogLevel::kDebug : LogLevel::kWarning, "upload.refused", error, {{"upload", upload.hex()}});
+  Send(route, hop::Refuse{upload, {error.code, error.message, WindowFor(error.code)}});
+}
+
+// Credit is given for the very chunks that are to come, in the order of the uploads' ids, so it is never left over when they
+// are through.
+void HopServer::GrantCredit(Session& session) {
+  uint64_t grant = 0;
+  for (auto& [id, active] : session.active) {
+    while (active.next_grant < active.header.subject.chunk_count) {
+      const uint64_t size = active.header.ciphertext_chunk_size(active.next_grant);
+      const uint64_t under_way = session.granted + session.in_process;
+      if (under_way > 0 && under_way + size > options_.session_credit_bytes) break;
+      if (!pool_.TryTake(size)) {
+        if (!session.waiting) {
+          session.waiting = true;
+          waiting_.emplace_back(session.route, session.serial);
+        }
+        if (grant > 0) Send(session.route, hop::Credit{grant});
+        return;
+      }
+      session.granted += size;
+      grant += size;
+      ++active.next_grant;
+    }
+  }
+  if (grant > 0) Send(session.route, hop::Credit{grant});
+}
+
+void HopServer::GrantWaiting() {
+  // Once around the queue at most: whoever is still not served stands in it again.
+  for (size_t left = waiting_.size(); left > 0 && pool_.used() < pool_.total(); --left) {
+    const auto [route, serial] = waiting_.front();
+    waiting_.pop_front();
+    if (Session* session = Find(route, serial)) {
+      session->waiting = false;
+      GrantCredit(*session);
+    }
+  }
+}
+
+}  // namespace tributary

@@ -1,0 +1,41 @@
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "protocol/base/bytes.h"
+#include "protocol/base/result.h"
+#include "protocol/seal/secret.h"
+#include "protocol/transport/loop.h"
+#include "protocol/transport/transport_options.h"
+
+namespace tributary {
+
+// The client's end: a DEALER with CURVE, one outbound TCP connection, which libzmq opens again by itself when it breaks. What
+// was sent before a break may or may not have arrived; the hop protocol settles that. A new socket is a new connection.
+// Everything runs on the loop's thread. The loop and the handler must outlive it.
+class ClientSocket {
+ public:
+  class Handler {
+   public:
+    virtual ~Handler() = default;
+    // The views are valid during the call. May destroy nothing of this socket: post that.
+    virtual void OnMessage(ByteView message, ByteView bulk) = 0;
+  };
+
+  // kInvalidArgument: endpoint or a key of other than 32 bytes. Whether the server is there shows later, by its answer.
+  static Result<std::unique_ptr<ClientSocket>> Connect(Loop& loop, const std::string& endpoint, ByteView server_curve_key,
+                                                       const SecretBytes& own_curve_secret, const TransportOptions& options,
+                                                       Handler& handler);
+  ~ClientSocket();
+
+  // kUnreachable: the queue towards the server is full.
+  Status Send(ByteView message, ByteView bulk = {});
+
+ private:
+  struct Native;
+  explicit ClientSocket(std::unique_ptr<Native> native);
+  std::unique_ptr<Native> native_;
+};
+
+}  // namespace tributary

@@ -1,0 +1,50 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "protocol/base/bytes.h"
+#include "protocol/base/result.h"
+#include "protocol/seal/secret.h"
+#include "protocol/transport/loop.h"
+#include "protocol/transport/transport_options.h"
+
+namespace tributary {
+
+// The server's end: a ROUTER with CURVE. Every connection must know this server's CURVE key and shows its own, which the
+// handler is told with every message (libzmq's ZAP handshake proves that the peer holds the secret to it).
+// Legal call order: Bind, then Send and the handler's calls, all on the loop's thread. The loop and the handler must outlive it.
+// One per loop. Does not promise delivery: a message to a peer that is gone, or too slow to take it, is not kept.
+class ServerSocket {
+ public:
+  struct Peer {
+    std::string route;       // ROUTER's name for this connection, new for every connection
+    Bytes curve_public_key;  // 32 bytes, proven
+  };
+  class Handler {
+   public:
+    virtual ~Handler() = default;
+    // The views are valid during the call. `bulk` is empty when the message had no second frame.
+    virtual void OnMessage(const Peer& peer, ByteView message, ByteView bulk) = 0;
+    // A message of three or more frames, or without a proven key: nothing of it can be believed.
+    virtual void OnNonsense(const Peer& peer) = 0;
+  };
+
+  // `endpoint`: tcp://host:port, port 0 or * for any free one. kPortInUse, kInvalidArgument (endpoint or key).
+  static Result<std::unique_ptr<ServerSocket>> Bind(Loop& loop, const std::string& endpoint, const SecretBytes& curve_secret,
+                                                    const TransportOptions& options, Handler& handler);
+  ~ServerSocket();
+
+  // kUnreachable: the connection is gone, or its queue is full.
+  Status Send(const std::string& route, ByteView message, ByteView bulk = {});
+  // As it was bound, with the real port.
+  const std::string& endpoint() const;
+
+ private:
+  struct Native;
+  explicit ServerSocket(std::unique_ptr<Native> native);
+  std::unique_ptr<Native> native_;
+};
+
+}  // namespace tributary
