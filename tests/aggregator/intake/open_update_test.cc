@@ -1,0 +1,191 @@
+#include "aggregator/intake/open_update.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include <gtest/gtest.h>
+
+#include "protocol/base/limits.h"
+#include "protocol/envelope/seal_upload.h"
+#include "tests/support/seeded_random.h"
+#include "tests/support/test_fleet.h"
+
+namespace tributary {
+namespace {
+
+constexpr uint32_t kChunkBytes = limits::kMinChunkBytes;
+constexpr UpdateBounds kBounds{.parameter_count = 5000, .value_bound = 1, .norm_bound = 50, .max_weight = 1000};
+
+class UpdateReaderTest : public ::testing::Test {
+ protected:
+  UpdateReaderTest() : values_(kBounds.parameter_count) {
+    SeededRandom random(1);
+    for (float& value : values_) value = static_cast<float>(UniformUnit(random) * 2 - 1);
+  }
+
+  // The upload of `values_`, sealed as a device does it.
+  SealedUpload Seal() { return SealBytes(*EncodeUpdate(Codec::kFloat32Dense, Meta(), values_)); }
+  SealedUpload SealBytes(ByteView plaintext) {
+    UploadSubject subject;
+    subject.id = random_.TakeUploadId();
+    subject.task = TestTask("fashion");
+    subject.base_version = ModelVersion{1};
+    subject.device = TestDevice("device-1");
+    subject.created = kTestStart;
+    auto sealed = SealUpload(subject, plaintext, kChunkBytes, {kDefaultAead, fleet_.sealing_key().public_key},
+                             device_.key, device_.chain);
+    TRIBUTARY_CHECK(sealed.has_value()) << sealed.error().ToString();
+    return *std::move(sealed);
+  }
+  UpdateMeta Meta() const { return {.weight = weight_, .parameter_count = values_.size()}; }
+
+  Result<OpenedUpdate> Read(const SealedUpload& upload) { return Read(upload, fleet_.sealing_key()); }
+  Result<OpenedUpdate> Read(const SealedUpload& upload, const HpkeKeyPair& key) {
+    return reader_.Read(upload.header, key, kBounds,
+                        [&](uint32_t index) -> Result<Bytes> { return upload.chunks.at(index); });
+  }
+  Code Refusal(const SealedUpload& upload) {
+    const auto opened = Read(upload);
+    EXPECT_FALSE(opened);
+    return opened ? Code::kConflict : opened.error().code;
+  }
+
+  TestFleet fleet_;
+  Identity device_ = fleet_.Issue(Role::kDevice, "device-1");
+  SeededRandom random_{7};
+  std::vector<float> values_;
+  uint64_t weight_ = 600;
+  UpdateReader reader_;
+};
+
+TEST_F(UpdateReaderTest, OpensWhatADeviceSealed) {
+  const auto opened = Read(Seal());
+  ASSERT_TRUE(opened) << opened.error().ToString();
+  EXPECT_EQ(opened->meta, Meta());
+  double squares = 0;
+  for (float value : values_) squares += static_cast<double>(value) * static_cast<double>(value);
+  EXPECT_NEAR(opened->norm, std::sqrt(squares), 1e-9);
+  EXPECT_TRUE(std::ranges::equal(reader_.values(), values_));
+}
+
+TEST_F(UpdateReaderTest, GoesOnAfterARefusal) {
+  values_[4321] = std::numeric_limits<float>::quiet_NaN();
+  EXPECT_EQ(Refusal(Seal()), Code::kNotFinite);
+  values_[4321] = 0.5F;
+  ASSERT_TRUE(Read(Seal()));
+  EXPECT_TRUE(std::ranges::equal(reader_.values(), values_));
+}
+
+TEST_F(UpdateReaderTest, RefusesInfinity) {
+  values_[0] = -std::numeric_limits<float>::infinity();
+  EXPECT_EQ(Refusal(Seal()), Code::kNotFinite);
+}
+
+TEST_F(UpdateReaderTest, RefusesAValueOverTheBound) {
+  values_.back() = 1.0001F;
+  EXPECT_EQ(Refusal(Seal()), Code::kNormExceeded);
+}
+
+TEST_F(UpdateReaderTest, RefusesANormOverTheBound) {
+  std::ranges::fill(values_, 0.8F);  // 0.8 * sqrt(5000) = 56.6
+  EXPECT_EQ(Refusal(Seal()), Code::kNormExceeded);
+}
+
+TEST_F(UpdateReaderTest, RefusesAnotherTensorCount) {
+  values_.pop_back();
+  EXPECT_EQ(Refusal(Seal()), Code::kWrongTensorCount);
+  values_.resize(kBounds.parameter_count + 1);
+  EXPECT_EQ(Refusal(Seal()), Code::kWrongTensorCount);
+}
+
+TEST_F(UpdateReaderTest, RefusesFewerOrMoreValuesThanAnnounced) {
+  Bytes plaintext = *EncodeUpdate(Codec::kFloat32Dense, Meta(), values_);
+  plaintext.resize(plaintext.size() - 4);
+  EXPECT_EQ(Refusal(SealBytes(plaintext)), Code::kWrongTensorCount);
+  plaintext.resize(plaintext.size() + 8);
+  EXPECT_EQ(Refusal(SealBytes(plaintext)), Code::kWrongTensorCount);
+}
+
+TEST_F(UpdateReaderTest, RefusesAnUpdateThatEndsWithinAValueOrItsHead) {
+  Bytes plaintext = *EncodeUpdate(Codec::kFloat32Dense, Meta(), values_);
+  plaintext.resize(plaintext.size() - 1);
+  EXPECT_EQ(Refusal(SealBytes(plaintext)), Code::kMalformed);
+  plaintext.resize(6);
+  EXPECT_EQ(Refusal(SealBytes(plaintext)), Code::kMalformed);
+}
+
+TEST_F(UpdateReaderTest, RefusesGarbageInsideAGoodSeal) {
+  EXPECT_EQ(Refusal(SealBytes(random_.TakeBytes(20'000))), Code::kMalformed);
+}
+
+TEST_F(UpdateReaderTest, RefusesWeightsOutOfBounds) {
+  weight_ = 0;
+  EXPECT_EQ(Refusal(Seal()), Code::kBadWeight);
+  weight_ = kBounds.max_weight + 1;
+  EXPECT_EQ(Refusal(Seal()), Code::kBadWeight);
+  weight_ = kBounds.max_weight;
+  EXPECT_TRUE(Read(Seal()));
+}
+
+TEST_F(UpdateReaderTest, RefusesAnUploadSealedToAnotherKey) {
+  const auto opened = Read(Seal(), GenerateHpkeKeyPair());
+  ASSERT_FALSE(opened);
+  EXPECT_EQ(opened.error().code, Code::kUnknownKey);
+}
+
+TEST_F(UpdateReaderTest, RefusesASecretThatDoesNotFitThePublicKey) {
+  HpkeKeyPair other = GenerateHpkeKeyPair();
+  other.public_key = fleet_.sealing_key().public_key;
+  const auto opened = Read(Seal(), other);
+  ASSERT_FALSE(opened);
+  EXPECT_EQ(opened.error().code, Code::kSealBroken);
+}
+
+TEST_F(UpdateReaderTest, RefusesSwappedChunks) {
+  SealedUpload upload = Seal();
+  ASSERT_GE(upload.chunks.size(), 4u);
+  std::swap(upload.chunks[1], upload.chunks[2]);
+  EXPECT_EQ(Refusal(upload), Code::kSealBroken);
+}
+
+TEST_F(UpdateReaderTest, RefusesAChunkOfAnotherUpload) {
+  SealedUpload upload = Seal();
+  upload.chunks[1] = Seal().chunks[1];
+  EXPECT_EQ(Refusal(upload), Code::kSealBroken);
+}
+
+TEST_F(UpdateReaderTest, RefusesAnAlteredChunk) {
+  SealedUpload upload = Seal();
+  upload.chunks.back().back() ^= 1;
+  EXPECT_EQ(Refusal(upload), Code::kSealBroken);
+}
+
+TEST_F(UpdateReaderTest, RefusesATruncatedChunk) {
+  SealedUpload upload = Seal();
+  upload.chunks.back().pop_back();
+  EXPECT_EQ(Refusal(upload), Code::kChunkOutOfOrder);
+}
+
+TEST_F(UpdateReaderTest, RefusesAnAlteredSubject) {
+  SealedUpload upload = Seal();
+  upload.header.subject.base_version = ModelVersion{2};
+  EXPECT_EQ(Refusal(upload), Code::kSealBroken);
+}
+
+TEST_F(UpdateReaderTest, RefusesACodecThatCarriesNoUpdates) {
+  SealedUpload upload = Seal();
+  upload.header.subject.codec = Codec::kReport;
+  EXPECT_EQ(Refusal(upload), Code::kUnknownCodec);
+}
+
+TEST_F(UpdateReaderTest, HandsOnWhatReadingAChunkGives) {
+  const SealedUpload upload = Seal();
+  const auto opened = reader_.Read(upload.header, fleet_.sealing_key(), kBounds,
+                                   [](uint32_t) -> Result<Bytes> { return Fail(Code::kIo, "bad sector"); });
+  ASSERT_FALSE(opened);
+  EXPECT_EQ(opened.error().code, Code::kIo);
+}
+
+}  // namespace
+}  // namespace tributary
