@@ -1,0 +1,42 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "protocol/base/file.h"
+#include "protocol/seal/certificate.h"
+#include "protocol/seal/signing.h"
+
+namespace tributary {
+
+// A member's own identity, as it lies in its identity folder:
+//   ca.pem       the fleet's CA certificate
+//   cert.pem     this member's certificate, then intermediates, if any
+//   key.pem      its Ed25519 key, mode 0600
+//   curve.key    its CURVE secret key, 32 bytes as hexadecimal, mode 0600; absent for a publisher, which never connects
+struct Identity {
+  Subject subject;
+  TrustAnchor anchor;
+  std::vector<Bytes> chain;  // DER, leaf first
+  SigningKey key;
+  SecretBytes curve_secret;  // 32 bytes; empty for a publisher
+};
+
+// Reads and checks the folder: the chain verifies at `now`, the keys belong to the certificate. kMissingData names the
+// file that is not there; kPermissions; the errors of TrustAnchor::Verify; kConflict when a key is not the
+// certificate's.
+Result<Identity> LoadIdentity(const Path& folder, WallTime now);
+// Makes keys, issues a certificate and writes the folder. `subject.curve_public_key` is filled in. kAlreadyExists when
+// the folder holds an identity.
+Status IssueIdentity(const CertificateAuthority& authority, Subject subject, const Path& folder, WallTime now,
+                     Millis lifetime);
+
+// X25519 pair for CURVE (libzmq's curve25519 keys are X25519 keys): 32 bytes each.
+struct CurveKeyPair {
+  SecretBytes secret;
+  Bytes public_key;
+};
+CurveKeyPair GenerateCurveKeyPair();
+Result<Bytes> CurvePublicKeyOf(const SecretBytes& secret);
+
+}  // namespace tributary

@@ -1,0 +1,45 @@
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "protocol/base/bytes.h"
+#include "protocol/base/file.h"
+#include "protocol/base/result.h"
+#include "protocol/seal/secret.h"
+
+namespace tributary {
+
+inline constexpr size_t kSignatureBytes = 64;
+inline constexpr size_t kSigningPublicKeyBytes = 32;
+
+// An Ed25519 key (RFC 8032) that signs. Resource type; Sign is thread safe.
+class SigningKey {
+ public:
+  static SigningKey Generate();
+  // PEM, PKCS#8. kMalformed: not an Ed25519 private key.
+  static Result<SigningKey> FromPem(const SecretBytes& pem);
+  SigningKey(SigningKey&&) noexcept;
+  SigningKey& operator=(SigningKey&&) noexcept;
+  ~SigningKey();
+
+  SecretBytes ToPem() const;
+  Bytes public_key() const;  // 32 bytes
+  Bytes Sign(ByteView message) const;
+
+  struct Native;  // OpenSSL's key, for the other files of this folder
+  const Native& native() const { return *native_; }
+
+ private:
+  explicit SigningKey(std::unique_ptr<Native> native);
+  std::unique_ptr<Native> native_;
+};
+
+// kBadSignature when it does not verify; kInvalidArgument for a key that is not 32 bytes.
+Status VerifySignature(ByteView public_key, ByteView message, ByteView signature);
+
+// Secret files: mode 0600, owned by this user. Reading one that others may read is refused (kPermissions).
+Result<SecretBytes> ReadSecretFile(const Path& path);
+Status WriteSecretFile(const Path& path, const SecretBytes& secret);
+
+}  // namespace tributary

@@ -1,0 +1,78 @@
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <gmock/gmock.h>
+
+#include "protocol/base/file.h"
+#include "tests/support/temporary_folder.h"
+
+namespace tributary {
+namespace {
+
+using testing::HasSubstr;
+
+// A child process that takes the lock, says so, and holds it until it is ended.
+class Holder {
+ public:
+  explicit Holder(const Path& folder) {
+    int ends[2];
+    TRIBUTARY_CHECK(pipe(ends) == 0);
+    pid_ = fork();
+    if (pid_ == 0) {
+      const auto lock = FolderLock::Take(folder);
+      const char answer = lock ? 'y' : 'n';
+      if (write(ends[1], &answer, 1) != 1) _exit(1);
+      for (;;) pause();
+    }
+    close(ends[1]);
+    char answer = 'n';
+    TRIBUTARY_CHECK(pid_ > 0 && read(ends[0], &answer, 1) == 1 && answer == 'y');
+    close(ends[0]);
+  }
+  ~Holder() { Kill(); }
+  pid_t pid() const { return pid_; }
+  void Kill() {
+    if (pid_ <= 0) return;
+    kill(pid_, SIGKILL);
+    waitpid(pid_, nullptr, 0);
+    pid_ = -1;
+  }
+
+ private:
+  pid_t pid_ = -1;
+};
+
+TEST(FolderLock, AnotherProcessIsNamedAndItsDeathFreesTheFolder) {
+  const TemporaryFolder root;
+  const Path folder = root / "data";
+  Holder holder(folder);
+  const auto refused = FolderLock::Take(folder);
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_EQ(refused.error().code, Code::kLocked);
+  EXPECT_THAT(refused.error().message, HasSubstr("process " + std::to_string(holder.pid())));
+  EXPECT_THAT(refused.error().message, HasSubstr(folder.string()));
+  holder.Kill();
+  EXPECT_TRUE(FolderLock::Take(folder).has_value());
+}
+
+TEST(FolderLock, IsHeldOnceAndGivenBack) {
+  const TemporaryFolder folder;
+  {
+    auto lock = FolderLock::Take(folder.path());
+    ASSERT_TRUE(lock.has_value());
+    const FolderLock moved = std::move(*lock);
+    EXPECT_EQ(FolderLock::Take(folder.path()).error().code, Code::kLocked);
+  }
+  EXPECT_TRUE(FolderLock::Take(folder.path()).has_value());
+}
+
+TEST(FolderLock, OtherFoldersAreFree) {
+  const TemporaryFolder folder;
+  const auto one = FolderLock::Take(folder / "one");
+  const auto two = FolderLock::Take(folder / "two");
+  EXPECT_TRUE(one.has_value() && two.has_value());
+}
+
+}  // namespace
+}  // namespace tributary
