@@ -1,0 +1,100 @@
+#include "protocol/publication/publication_store.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/protocol/publication/small_publication.h"
+#include "tests/support/temporary_folder.h"
+
+namespace tributary {
+namespace {
+
+class PublicationStoreTest : public testing::Test {
+ protected:
+  PublicationStore Open(WallTime now = kTestStart) const {
+    auto store = PublicationStore::Open(RealFileSystem(), file_, fleet_.anchor(), now);
+    TRIBUTARY_CHECK(store.has_value()) << store.error().ToString();
+    return std::move(*store);
+  }
+  Bytes Numbered(uint64_t number) const { return Signed(SmallPublication(number), publisher_); }
+
+  const TemporaryFolder folder_;
+  const Path file_ = folder_ / "publication";
+  const TestFleet fleet_;
+  const Identity publisher_ = fleet_.Issue(Role::kPublisher, "publisher");
+};
+
+TEST_F(PublicationStoreTest, StartsEmpty) {
+  const PublicationStore store = Open();
+  EXPECT_EQ(store.number(), 0u);
+  EXPECT_FALSE(store.current());
+  EXPECT_FALSE(store.damage());
+}
+
+TEST_F(PublicationStoreTest, TakesNewerOnesAndKeepsThemOverARestart) {
+  PublicationStore store = Open();
+  EXPECT_TRUE(store.Take(Numbered(1), kTestStart).value());
+  EXPECT_TRUE(store.Take(Numbered(5), kTestStart).value());
+  EXPECT_FALSE(store.Take(Numbered(5), kTestStart).value());
+  const PublicationStore again = Open();
+  EXPECT_EQ(again.number(), 5u);
+  EXPECT_EQ(again.current_bytes(), Numbered(5));
+  EXPECT_EQ(*again.current(), SmallPublication(5));
+}
+
+TEST_F(PublicationStoreTest, NeverGoesBack) {
+  PublicationStore store = Open();
+  ASSERT_TRUE(store.Take(Numbered(5), kTestStart));
+  EXPECT_EQ(Outcome(store.Take(Numbered(4), kTestStart)), "rollback");
+  PublicationStore again = Open();
+  EXPECT_EQ(Outcome(again.Take(Numbered(4), kTestStart)), "rollback");
+  EXPECT_EQ(again.number(), 5u);
+}
+
+TEST_F(PublicationStoreTest, OneNumberHasOneContent) {
+  PublicationStore store = Open();
+  ASSERT_TRUE(store.Take(Numbered(5), kTestStart));
+  Publication other = SmallPublication(5);
+  other.tasks.clear();
+  EXPECT_EQ(Outcome(store.Take(Signed(other, publisher_), kTestStart)), "rollback");
+}
+
+TEST_F(PublicationStoreTest, RefusalsChangeNothing) {
+  PublicationStore store = Open();
+  ASSERT_TRUE(store.Take(Numbered(5), kTestStart));
+  const TestFleet other;
+  EXPECT_EQ(Outcome(store.Take(Signed(SmallPublication(6), other.Issue(Role::kPublisher, "publisher")), kTestStart)),
+            "unknown-certificate");
+  EXPECT_EQ(Outcome(store.Take(Numbered(6), SmallPublication().expires)), "expired");
+  EXPECT_EQ(Outcome(store.Take(Bytes(16), kTestStart)), "malformed");
+  EXPECT_EQ(store.number(), 5u);
+  EXPECT_EQ(Open().number(), 5u);
+}
+
+TEST_F(PublicationStoreTest, WhatWasKeptIsServedAfterItExpired) {
+  PublicationStore store = Open();
+  ASSERT_TRUE(store.Take(Numbered(5), kTestStart));
+  EXPECT_FALSE(store.expired(kTestStart));
+  for (const WallTime later : {SmallPublication().expires, kTestStart + 2 * kTestLifetime}) {
+    const PublicationStore again = Open(later);
+    EXPECT_EQ(again.number(), 5u);
+    EXPECT_TRUE(again.expired(later));
+  }
+}
+
+TEST_F(PublicationStoreTest, ADamagedFileIsSetAsideAndSaidSo) {
+  PublicationStore store = Open();
+  ASSERT_TRUE(store.Take(Numbered(5), kTestStart));
+  Bytes bent = Numbered(5);
+  bent[bent.size() / 2] ^= 1;
+  ASSERT_TRUE(WriteFileAtomically(RealFileSystem(), file_, bent));
+  PublicationStore again = Open();
+  EXPECT_EQ(again.number(), 0u);
+  ASSERT_TRUE(again.damage());
+  EXPECT_EQ(again.damage()->code, Code::kCorrupt);
+  EXPECT_EQ(ReadFile(RealFileSystem(), folder_ / "publication.bad", 1 << 20).value(), bent);
+  EXPECT_TRUE(again.Take(Numbered(5), kTestStart).value());
+  EXPECT_FALSE(Open().damage());
+}
+
+}  // namespace
+}  // namespace tributary
