@@ -1,0 +1,137 @@
+#include "device/examples/idx.h"
+
+#include <zlib.h>
+
+#include <array>
+#include <string>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/support/temporary_folder.h"
+
+namespace tributary {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+Bytes Idx(const std::vector<uint32_t>& dimensions, const Bytes& values, uint8_t type = 8) {
+  Bytes bytes = {0, 0, type, static_cast<uint8_t>(dimensions.size())};
+  for (const uint32_t size : dimensions) {
+    for (int shift = 24; shift >= 0; shift -= 8) bytes.push_back(static_cast<uint8_t>(size >> shift));
+  }
+  Append(bytes, values);
+  return bytes;
+}
+
+Bytes Gzip(const Path& scratch, const Bytes& plain) {
+  gzFile out = gzopen(scratch.c_str(), "wb");
+  gzwrite(out, plain.data(), static_cast<unsigned>(plain.size()));
+  gzclose(out);
+  return ReadFile(RealFileSystem(), scratch, 1 << 20).value();
+}
+
+class IdxTest : public testing::Test {
+ protected:
+  Path Write(const std::string& name, const Bytes& bytes) {
+    EXPECT_TRUE(WriteFileAtomically(RealFileSystem(), folder_ / name, bytes));
+    return folder_ / name;
+  }
+  // Two images of 2x3 and their labels.
+  void WriteSmallSet(const std::string& prefix) {
+    Write(prefix + "-images-idx3-ubyte", Idx({2, 2, 3}, {0, 51, 102, 153, 204, 255, 1, 2, 3, 4, 5, 6}));
+    Write(prefix + "-labels-idx1-ubyte.gz", Gzip(folder_ / "scratch", Idx({2}, {7, 2})));
+  }
+  Error ErrorOf(const Bytes& bytes) {
+    const auto result = ReadIdx(Write("file", bytes));
+    EXPECT_FALSE(result);
+    return result ? Error{} : result.error();
+  }
+
+  TemporaryFolder folder_;
+};
+
+TEST_F(IdxTest, ReadsPlainAndGzip) {
+  const Bytes file = Idx({3}, {7, 2, 1});
+  const Bytes values = {7, 2, 1};
+  EXPECT_EQ(ReadIdx(Write("plain", file)).value().values, values);
+  const IdxArray array = ReadIdx(Write("packed.gz", Gzip(folder_ / "scratch", file))).value();
+  EXPECT_EQ(array.values, values);
+  EXPECT_THAT(array.dimensions, ElementsAre(3));
+}
+
+TEST_F(IdxTest, EveryTruncationIsCorrupt) {
+  const Bytes plain = Idx({2, 3}, {1, 2, 3, 4, 5, 6});
+  for (size_t length = 0; length < plain.size(); ++length) {
+    EXPECT_EQ(ErrorOf({plain.begin(), plain.begin() + static_cast<ptrdiff_t>(length)}).code, Code::kCorrupt) << length;
+  }
+  const Bytes packed = Gzip(folder_ / "scratch", plain);
+  for (size_t length = 0; length < packed.size(); ++length) {
+    EXPECT_EQ(ErrorOf({packed.begin(), packed.begin() + static_cast<ptrdiff_t>(length)}).code, Code::kCorrupt)
+        << length;
+  }
+}
+
+TEST_F(IdxTest, GarbageIsRefused) {
+  EXPECT_EQ(ErrorOf({'P', 'N', 'G', 0, 1, 2, 3}).code, Code::kCorrupt);
+  EXPECT_EQ(ErrorOf(Idx({3}, {1, 2, 3, 4})).code, Code::kCorrupt);             // longer than it says
+  EXPECT_EQ(ErrorOf(Idx({0}, {})).code, Code::kCorrupt);                       // nothing
+  EXPECT_EQ(ErrorOf(Idx({1, 1, 1, 1, 1}, {1})).code, Code::kCorrupt);          // rank 5
+  EXPECT_EQ(ErrorOf(Idx({1}, {1, 2, 3, 4}, 0x0d)).code, Code::kNotSupported);  // float
+  Bytes broken = Gzip(folder_ / "scratch", Idx({200}, Bytes(200, 9)));
+  broken[broken.size() - 6] ^= 1;  // in the CRC
+  EXPECT_EQ(ErrorOf(broken).code, Code::kCorrupt);
+}
+
+TEST_F(IdxTest, RefusesAHugeSizeBeforeAllocating) {
+  EXPECT_EQ(ErrorOf(Idx({0xffffffff, 0xffffffff, 0xffffffff}, {})).code, Code::kTooLarge);
+  EXPECT_EQ(ErrorOf(Idx({(1u << 30) + 1}, {})).code, Code::kTooLarge);
+}
+
+TEST_F(IdxTest, LoadsAFolder) {
+  WriteSmallSet("train");
+  const auto set = LoadIdxFolder(folder_.path(), IdxPart::kTraining).value();
+  EXPECT_THAT(set->shape, ElementsAre(1, 2, 3));
+  EXPECT_THAT(set->labels, ElementsAre(7, 2));
+  EXPECT_EQ(set->classes, 8);
+  std::array<float, 6> pixels;
+  int64_t label = 0;
+  const uint32_t first = 0;
+  FillBatch(*set, {&first, 1}, pixels.data(), &label);
+  EXPECT_THAT(pixels, ElementsAre(0.0f, 0.2f, 0.4f, 0.6f, 0.8f, 1.0f));
+  EXPECT_EQ(label, 7);
+}
+
+TEST_F(IdxTest, MissingDataNamesFolderAndPackage) {
+  WriteSmallSet("train");
+  const auto missing = LoadIdxFolder(folder_.path(), IdxPart::kTest);
+  ASSERT_FALSE(missing);
+  EXPECT_EQ(missing.error().code, Code::kMissingData);
+  EXPECT_THAT(missing.error().message, HasSubstr(folder_.path().string()));
+  EXPECT_THAT(missing.error().message, HasSubstr("dataset-fashion-mnist"));
+  EXPECT_EQ(ReadIdx(folder_ / "nothing").error().code, Code::kMissingData);
+}
+
+TEST_F(IdxTest, ImagesAndLabelsMustBelongTogether) {
+  WriteSmallSet("t10k");
+  Write("t10k-labels-idx1-ubyte.gz", Idx({3}, {1, 2, 3}));
+  EXPECT_EQ(LoadIdxFolder(folder_.path(), IdxPart::kTest).error().code, Code::kCorrupt);
+  Write("t10k-labels-idx1-ubyte.gz", Idx({1, 2}, {1, 2}));
+  EXPECT_EQ(LoadIdxFolder(folder_.path(), IdxPart::kTest).error().code, Code::kCorrupt);
+}
+
+// The package is on the list of what the project needs, so its absence is a failure here.
+TEST(FashionMnist, IsWhatItSays) {
+  const auto test = LoadIdxFolder(kFashionMnistFolder, IdxPart::kTest);
+  ASSERT_TRUE(test) << test.error().ToString();
+  EXPECT_EQ((*test)->size(), 10'000);
+  EXPECT_THAT((*test)->shape, ElementsAre(1, 28, 28));
+  EXPECT_EQ((*test)->classes, 10);
+  for (int label = 0; label < 10; ++label) {
+    EXPECT_EQ(std::count((*test)->labels.begin(), (*test)->labels.end(), label), 1000);
+  }
+}
+
+}  // namespace
+}  // namespace tributary
