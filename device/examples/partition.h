@@ -15,7 +15,7 @@ enum class PartitionKind : uint8_t {
   kDirichlet,  // each label's examples are divided by a draw from Dirichlet(alpha) over the devices (Li et al.,
                // "Federated learning on non-IID data silos", 2022): small alpha, few labels per device and unequal
                // numbers
-  kShards,  // sorted by label, cut into equal shards, `shards_per_device` dealt to each (McMahan et al. 2017)
+  kShards,     // sorted by label, cut into equal shards, `shards_per_device` dealt to each (McMahan et al. 2017)
 };
 std::string_view PartitionName(PartitionKind kind);  // "iid", "dirichlet", "shards"
 Result<PartitionKind> PartitionByName(std::string_view name);
