@@ -4,6 +4,7 @@
 #include <span>
 #include <vector>
 
+#include "aggregator/aggregate/cache_aligned.h"
 #include "protocol/base/bytes.h"
 #include "protocol/base/ids.h"
 #include "protocol/base/result.h"
@@ -56,7 +57,7 @@ class WeightedSum {
   void Undo(std::span<const float> delta, uint64_t weight);
   Status CheckWeight(uint64_t weight) const;
 
-  std::vector<int64_t> sum_;
+  CacheAligned<int64_t> sum_;
   FixedPointScale scale_;
   double value_bound_;
   uint64_t max_total_weight_;

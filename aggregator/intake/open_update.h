@@ -1,8 +1,11 @@
 #pragma once
 
+#include <cstdint>
 #include <functional>
+#include <span>
 #include <vector>
 
+#include "aggregator/aggregate/cache_aligned.h"
 #include "protocol/codec/update_codec.h"
 #include "protocol/envelope/open_upload.h"
 
@@ -21,19 +24,22 @@ struct OpenedUpdate {
   double norm = 0;
 };
 
-// Opens an update chunk by chunk and checks it while it is in cache, into a buffer that is kept and used again. Memory:
-// one chunk and 4 bytes per parameter. Resource type, not thread safe.
+// Opens an update chunk by chunk into a buffer that is kept and used again, and checks each chunk while it is in cache.
+// Memory: 4 bytes per parameter and a chunk (twice that for a codec or a chunk size that does not leave the values in
+// one piece). Resource type, not thread safe.
 class UpdateReader {
  public:
-  // `chunk(i)` gives ciphertext chunk i. On success `values()` holds the update. Errors: those of UploadOpener,
-  // UpdateDecoder and UpdateCheck, kWrongTensorCount, kBadWeight (0 or over the bound), and what `chunk` gives.
+  // `chunk(i)` gives ciphertext chunk i. On success `values()` holds the update, until the next call; on an error
+  // nothing. Errors: those of UploadOpener, UpdateDecoder and UpdateCheck, kWrongTensorCount, kBadWeight (0 or over the
+  // bound), kTooLarge (more bytes than the task's values take), and what `chunk` gives.
   Result<OpenedUpdate> Read(const UploadHeader& header, const HpkeKeyPair& key, const UpdateBounds& bounds,
                             const std::function<Result<Bytes>(uint32_t index)>& chunk);
   std::span<const float> values() const { return values_; }
 
  private:
-  std::vector<float> values_;
-  Bytes plaintext_;  // one chunk
+  CacheAligned<uint8_t> plaintext_;
+  CacheAligned<float> moved_;  // only for values that are not in one piece in the plaintext
+  std::span<const float> values_;
 };
 
 }  // namespace tributary

@@ -14,7 +14,6 @@
 namespace tributary {
 namespace {
 
-constexpr uint32_t kChunkBytes = limits::kMinChunkBytes;
 constexpr UpdateBounds kBounds{.parameter_count = 5000, .value_bound = 1, .norm_bound = 50, .max_weight = 1000};
 
 class UpdateReaderTest : public ::testing::Test {
@@ -33,7 +32,7 @@ class UpdateReaderTest : public ::testing::Test {
     subject.base_version = ModelVersion{1};
     subject.device = TestDevice("device-1");
     subject.created = kTestStart;
-    auto sealed = SealUpload(subject, plaintext, kChunkBytes, {kDefaultAead, fleet_.sealing_key().public_key},
+    auto sealed = SealUpload(subject, plaintext, chunk_bytes_, {kDefaultAead, fleet_.sealing_key().public_key},
                              device_.key, device_.chain);
     TRIBUTARY_CHECK(sealed.has_value()) << sealed.error().ToString();
     return *std::move(sealed);
@@ -56,6 +55,7 @@ class UpdateReaderTest : public ::testing::Test {
   SeededRandom random_{7};
   std::vector<float> values_;
   uint64_t weight_ = 600;
+  uint32_t chunk_bytes_ = limits::kMinChunkBytes;
   UpdateReader reader_;
 };
 
@@ -69,9 +69,24 @@ TEST_F(UpdateReaderTest, OpensWhatADeviceSealed) {
   EXPECT_TRUE(std::ranges::equal(reader_.values(), values_));
 }
 
+TEST_F(UpdateReaderTest, ReadsChunksThatSplitValues) {
+  for (uint32_t chunk_bytes : {4097u, 4098u, 4099u, 4100u, 5000u}) {
+    chunk_bytes_ = chunk_bytes;
+    ASSERT_TRUE(Read(Seal())) << chunk_bytes;
+    EXPECT_TRUE(std::ranges::equal(reader_.values(), values_)) << chunk_bytes;
+    ASSERT_TRUE(Read(Seal()));  // into buffers that were used before
+    EXPECT_TRUE(std::ranges::equal(reader_.values(), values_)) << chunk_bytes;
+  }
+}
+
+TEST_F(UpdateReaderTest, RefusesAPlaintextFarLargerThanTheTasksUpdate) {
+  EXPECT_EQ(Refusal(SealBytes(Bytes(kBounds.parameter_count * 4 + 5000))), Code::kTooLarge);
+}
+
 TEST_F(UpdateReaderTest, GoesOnAfterARefusal) {
   values_[4321] = std::numeric_limits<float>::quiet_NaN();
   EXPECT_EQ(Refusal(Seal()), Code::kNotFinite);
+  EXPECT_TRUE(reader_.values().empty());
   values_[4321] = 0.5F;
   ASSERT_TRUE(Read(Seal()));
   EXPECT_TRUE(std::ranges::equal(reader_.values(), values_));
