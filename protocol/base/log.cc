@@ -5,6 +5,7 @@
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <memory>
 
 namespace tributary {
@@ -42,18 +43,19 @@ spdlog::level::level_enum ToSpdlog(LogLevel level) {
   return spdlog::level::err;
 }
 
-// A value with a space, quote or control character is quoted and escaped, so that a peer's text can never fake a line.
+bool IsControl(char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }
+
+// A value with a space, quote or control character is quoted and cleaned, so that a peer's text can never fake a line.
 void AppendValue(std::string& line, std::string_view value) {
-  const bool plain = !value.empty() && value.find_first_of(" \"\\=") == std::string_view::npos &&
-                     value.find_first_of(std::string_view("\n\r\t\0\x1b", 5)) == std::string_view::npos;
+  const bool plain = !value.empty() && value.find_first_of(" \"\\=") == std::string_view::npos && std::ranges::none_of(value, IsControl);
   if (plain) {
     line += value;
     return;
   }
   line += '"';
-  for (char c : value) {
+  for (const char c : value) {
     if (c == '"' || c == '\\') line += '\\';
-    line += static_cast<unsigned char>(c) < 0x20 ? ' ' : c;
+    line += IsControl(c) ? ' ' : c;
   }
   line += '"';
 }

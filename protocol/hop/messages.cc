@@ -1,19 +1,14 @@
 #include "protocol/hop/messages.h"
 
-#include <capnp/message.h>
-#include <capnp/serialize.h>
-#include <kj/exception.h>
-
-#include <cstring>
-
 #include "protocol/base/limits.h"
+#include "protocol/schema/canonical.h"
 #include "protocol/schema/hop.capnp.h"
 
 namespace tributary::hop {
 namespace {
 
-capnp::Data::Reader Data(ByteView bytes) { return {bytes.data(), bytes.size()}; }
-ByteView View(capnp::Data::Reader data) { return {data.begin(), data.size()}; }
+using wire::View;
+capnp::Data::Reader Data(ByteView bytes) { return wire::ToData(bytes); }
 
 // ---- writing: one overload per message, named by type
 
@@ -229,32 +224,14 @@ Result<Message> Read(schema::HopMessage::Reader from) {
 }  // namespace
 
 Bytes Encode(const Message& message) {
-  capnp::MallocMessageBuilder builder;
-  std::visit(Writer{builder.initRoot<schema::HopMessage>()}, message);
-  const auto words = capnp::messageToFlatArray(builder);
-  const auto bytes = words.asBytes();
-  return {bytes.begin(), bytes.end()};
+  return wire::EncodeFramed<schema::HopMessage>([&](schema::HopMessage::Builder to) { std::visit(Writer{to}, message); });
 }
 
 Result<Message> Decode(ByteView bytes) {
   if (bytes.size() > limits::kHopMessageBytes) {
     return Fail(Code::kTooLarge, "a message of " + std::to_string(bytes.size()) + " bytes");
   }
-  if (bytes.empty() || bytes.size() % sizeof(capnp::word) != 0) {
-    return Fail(Code::kMalformed, "a message of " + std::to_string(bytes.size()) + " bytes is not whole words");
-  }
-  try {
-    const auto words = kj::heapArray<capnp::word>(bytes.size() / sizeof(capnp::word));
-    std::memcpy(words.begin(), bytes.data(), bytes.size());
-    capnp::ReaderOptions options;
-    // Nothing in a message is legitimately read more than twice; a pointer bomb ends here.
-    options.traversalLimitInWords = 2 * words.size() + 64;
-    options.nestingLimit = 8;
-    capnp::FlatArrayMessageReader reader(words, options);
-    return Read(reader.getRoot<schema::HopMessage>());
-  } catch (const kj::Exception& failure) {
-    return Fail(Code::kMalformed, std::string("not a hop message: ") + failure.getDescription().cStr());
-  }
+  return wire::DecodeFramed<schema::HopMessage>(bytes, "a hop message", Read);
 }
 
 Bytes ProofTranscript(uint16_t version, ByteView client_curve_key, ByteView server_curve_key, ByteView nonce) {

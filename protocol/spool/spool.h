@@ -20,7 +20,7 @@ enum class SpoolMode {
 };
 
 struct SpoolOptions {
-  Path folder;  // created when absent; one process at a time (FolderLock is the process's to take)
+  Path folder = {};  // created when absent; one process at a time (FolderLock is the process's to take)
   SpoolMode mode = SpoolMode::kDurable;
   // Ciphertext bytes in custody and under way.
   uint64_t max_bytes = 16ull << 30;
@@ -65,7 +65,8 @@ struct DeadLetter {
 // shared by all who wait. Requests about one upload are applied in order, except that a last chunk, Delivered and the
 // Drops come after the offers and other chunks of the same flush.
 //
-// Owns its folder's files. The file system, clock and worker must outlive it. The destructor drains: it runs what is
+// Owns its folder's files. The file system, clock and worker must outlive it; the worker may
+// not run work inside Post. The destructor drains: it runs what is
 // queued, on the calling thread; nothing is called back after it.
 //
 // What survives: after SIGKILL, everything that was answered. After a power cut, everything with custody (kDurable);
@@ -130,7 +131,7 @@ class Spool {
  private:
   class Core;
   explicit Spool(std::shared_ptr<Core> core);
-  std::shared_ptr<Core> core_;  // shared with the flush that is posted to the worker
+  std::shared_ptr<Core> core_;  // the flush posted to the worker holds it weakly
 };
 
 }  // namespace tributary

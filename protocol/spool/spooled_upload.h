@@ -28,6 +28,7 @@ struct SpooledUpload {
   Digest ciphertext_digest;
   UploadState state = UploadState::kPartial;
   uint32_t next_chunk = 0;  // how many chunks are here
+  bool in_index = false;    // the payload lives in the index, not in a file
 
   // Where ciphertext chunk `index` stands in the payload, and how many bytes it has.
   uint64_t ChunkOffset(uint32_t index) const { return uint64_t{index} * (chunk_size + limits::kSealTagBytes); }

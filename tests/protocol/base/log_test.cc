@@ -61,5 +61,15 @@ TEST_F(LogTest, UnknownLevelsAndUnusablePathsAreRefused) {
   EXPECT_EQ(StartLog("info", folder_.path()).error().code, Code::kIo);
 }
 
+TEST_F(LogTest, EveryControlCharacterAloneIsEscaped) {
+  for (int c = 0; c < 0x20; ++c) LogInfo("e", {{"v", std::string_view(std::string{'a', static_cast<char>(c), 'b'})}});
+  LogInfo("e", {{"v",
+                 "a\x7f"
+                 "b"}});
+  const std::string text = Text();
+  EXPECT_EQ(std::ranges::count(text, '\n'), 33);
+  for (const unsigned char c : text) EXPECT_TRUE(c == '\n' || (c >= 0x20 && c != 0x7f)) << static_cast<int>(c);
+}
+
 }  // namespace
 }  // namespace tributary

@@ -1,0 +1,111 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "aggregator/registry/records.h"
+#include "protocol/base/clock.h"
+#include "protocol/base/file.h"
+#include "protocol/base/random.h"
+#include "protocol/envelope/envelope.h"
+#include "protocol/publication/blob_store.h"
+#include "protocol/seal/identity.h"
+
+namespace tributary {
+
+// One thing that happened, for people who watch (server-sent events). Names:
+//   task.created
+//   round.opened  round.report  round.refusal  round.closing
+//   round.closed (a version was made)  round.failed (below the minimum at the deadline)  round.cancelled
+//   version.published  evaluation.received  member.joined
+struct CoordinatorEvent {
+  uint64_t sequence = 0;   // grows by one within a process's life
+  std::string name;
+  TaskId task;
+  uint64_t round = 0;
+  uint64_t reports = 0;
+  ModelVersion version{};
+  WallTime at;
+  std::string detail;      // the device, the code and device of a refusal, how a round ended …; may be empty
+};
+
+// The aggregator's mind: tasks, versions, rounds, sums, contributions, publications, all durable. It decides; it knows no
+// sockets and no HTTP.
+// Call order: Open, then anything. Every call must come from one thread (the core thread), which owns it and the database.
+// Owned by aggregator.cc; the references in Parts and the listener must outlive it.
+// Does not promise custody on return of Contribute: OnCustody tells when the checkpoint that contains an update is durable.
+class Coordinator {
+ public:
+  struct Parts {
+    Path folder;               // the aggregator's data folder; database, blobs/ and checkpoints/ lie in it
+    FileSystem& files;
+    const Clock& clock;
+    Random& random;
+    const Identity& publisher;            // signs publications
+    const HpkeKeyPair& sealing_key;       // opens payloads
+    Millis publication_lifetime{std::chrono::hours(24 * 30)};
+  };
+  // Called on the core thread.
+  class Listener {
+   public:
+    virtual ~Listener() = default;
+    virtual void OnPublication(const Bytes& signed_publication, uint64_t number) = 0;
+    // These uploads are counted for good: the senders may delete them.
+    virtual void OnCustody(const std::vector<UploadId>& uploads) = 0;
+    virtual void OnEvent(const CoordinatorEvent& event) = 0;
+  };
+
+  // Opens or creates the state: restores the open round from its last checkpoint and contribution keys. Calls no listener: read
+  // publication() after it; a round that was being closed is closed by the first Tick. kCorrupt, kDatabase.
+  static Result<std::unique_ptr<Coordinator>> Open(const Parts& parts, Listener& listener);
+  virtual ~Coordinator() = default;
+
+  // ---- for operators (the API)
+  // The blobs are in the blob store already. kAlreadyExists, kInvalidArgument (names the field), kUnknownBlob.
+  virtual Result<TaskRecord> CreateTask(TaskRecord task, const Digest& initial_weights) = 0;
+  // Runs `count` more rounds, one after the other. A round that fails counts as one of them. Contributions to a failed or
+  // cancelled round are in no version and are forgotten: a device may contribute to the same base version again, but does so
+  // only for a round with another nonce, since it has deleted what it had sent. Returns the open round, or the one just opened.
+  // kUnknownTask, kInvalidArgument.
+  virtual Result<RoundRecord> StartRounds(const TaskId& task, uint64_t count) = 0;
+  // Cancels the open round, if any, and those still wanted.
+  virtual Status CancelRounds(const TaskId& task) = 0;
+  virtual Result<std::vector<TaskRecord>> Tasks() = 0;
+  virtual Result<TaskRecord> Task(const TaskId& task) = 0;
+  virtual Result<std::vector<RoundRecord>> Rounds(const TaskId& task) = 0;
+  virtual Result<RoundRecord> Round(const TaskId& task, uint64_t number) = 0;
+  virtual Result<std::vector<VersionRecord>> Versions(const TaskId& task) = 0;
+  virtual Result<std::vector<MemberRecord>> Members(std::optional<Role> role) = 0;
+  virtual AccountRecord Account(UploadKind kind) const = 0;
+  // Files are immutable once there, so reading one needs no turn on the core thread.
+  virtual const BlobStore& blobs() const = 0;
+  virtual BlobStore& mutable_blobs() = 0;
+  virtual const Bytes& publication() const = 0;
+  virtual uint64_t publication_number() const = 0;
+
+  // ---- for intake
+  // Would this upload be of use? An empty result: yes. kDuplicate: it (or the contribution it would make) is counted for
+  // good, so the sender may delete it. kBusy: it is in the sum but not checkpointed yet; custody will follow. Others refuse:
+  // kUnknownTask, kUnknownVersion, kStaleVersion, kRoundClosed, kUnknownKey, kTooLarge. Counts nothing.
+  virtual Status Admit(const UploadHeader& header) = 0;
+  // A complete upload whose signature and ciphertext digest have been verified: opens, checks and counts it. `role`: the
+  // sender's, from its certificate (an evaluator's results stand for the version, a device's for its held-out share). `chunk`
+  // reads ciphertext chunk i. Permanent refusals are counted by reason and returned; the upload is then done with. Transient
+  // errors (IsTransient) and those of the environment (kIo, kDatabase …) count nothing: the upload may be offered again. An
+  // update's custody follows by OnCustody, possibly later; a report's before return.
+  virtual Status Contribute(const UploadHeader& header, Role role,
+                            const std::function<Result<Bytes>(uint32_t index)>& chunk) = 0;
+  // An upload refused before it reached Contribute (bad signature, digest, or what Admit said). Transient codes count nothing.
+  virtual void CountRefusal(UploadKind kind, const std::optional<UploadSubject>& subject, Code code) = 0;
+  virtual void SawMember(const MemberRecord& member) = 0;
+
+  // Deadlines, idle checkpoints, renewal of the publication. Call about ten times a second; cheap when nothing is due.
+  virtual void Tick() = 0;
+  // Checkpoints what is in the sum. For an orderly shutdown.
+  virtual Status Flush() = 0;
+};
+
+}  // namespace tributary

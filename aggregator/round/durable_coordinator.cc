@@ -1,0 +1,198 @@
+#include "aggregator/round/durable_coordinator.h"
+
+#include <algorithm>
+#include <set>
+
+#include "aggregator/round/evaluations.h"
+#include "protocol/base/log.h"
+
+namespace tributary {
+
+Result<std::unique_ptr<Coordinator>> Coordinator::Open(const Parts& parts, Listener& listener) {
+  return DurableCoordinator::Open(parts, listener);
+}
+
+Result<std::unique_ptr<Coordinator>> DurableCoordinator::Open(const Parts& parts, Listener& listener) {
+  RETURN_IF_ERROR(parts.files.CreateFolders(parts.folder / "checkpoints"));
+  ASSIGN_OR_RETURN(auto store, Store::Open(parts.folder / "aggregator.db"));
+  ASSIGN_OR_RETURN(auto blobs, BlobStore::Open(parts.files, parts.folder / "blobs"));
+  ASSIGN_OR_RETURN(auto accounts, AccountBook::Open(store->accounts));
+  ASSIGN_OR_RETURN(auto members, MemberBook::Open(store->members));
+  ASSIGN_OR_RETURN(auto publisher, Publisher::Open({.file = parts.folder / "publication.bin",
+                                                    .files = parts.files,
+                                                    .clock = parts.clock,
+                                                    .identity = parts.publisher,
+                                                    .sealing_key = parts.sealing_key.public_key,
+                                                    .lifetime = parts.publication_lifetime,
+                                                    .counters = store->accounts}));
+  std::unique_ptr<DurableCoordinator> coordinator(
+      new DurableCoordinator(parts, listener, std::move(store), std::move(blobs), std::move(publisher),
+                             std::move(accounts), std::move(members)));
+  RETURN_IF_ERROR(coordinator->RestoreTasks());
+  RETURN_IF_ERROR(coordinator->RemoveStrayCheckpoints());
+  if (coordinator->publisher_.owed()) {
+    RETURN_IF_ERROR(coordinator->publisher_.Issue(coordinator->PublishedTasks()));
+  }
+  return std::unique_ptr<Coordinator>(std::move(coordinator));
+}
+
+DurableCoordinator::DurableCoordinator(const Parts& parts, Listener& listener, std::unique_ptr<Store> store,
+                                       BlobStore blobs, Publisher publisher, AccountBook accounts, MemberBook members)
+    : parts_(parts),
+      listener_(listener),
+      store_(std::move(store)),
+      blobs_(std::move(blobs)),
+      publisher_(std::move(publisher)),
+      accounts_(std::move(accounts)),
+      members_(std::move(members)),
+      checkpoints_(parts.folder / "checkpoints"),
+      key_id_(HpkeKeyId(parts.sealing_key.public_key)) {}
+
+Status DurableCoordinator::RestoreTasks() {
+  ASSIGN_OR_RETURN(auto tasks, store_->tasks.All());
+  for (TaskRecord& record : tasks) {
+    LiveTask task;
+    ASSIGN_OR_RETURN(task.latest, store_->tasks.Version(record.id, record.latest));
+    ASSIGN_OR_RETURN(task.last_round, store_->rounds.LastNumber(record.id));
+    task.record = std::move(record);
+    const TaskId id = task.record.id;
+    tasks_.emplace(id, std::move(task));
+  }
+  ASSIGN_OR_RETURN(auto rounds, store_->rounds.Open());
+  for (StoredRound& round : rounds) {
+    ASSIGN_OR_RETURN(LiveTask* const task, Find(round.record.task));
+    ASSIGN_OR_RETURN(auto keeper, RoundKeeper::Restore(Surroundings(), task->record, std::move(round)));
+    LogInfo("round.restored", {{"task", task->record.id.text()},
+                               {"round", keeper.record().number},
+                               {"state", RoundStateName(keeper.record().state)},
+                               {"reports", keeper.record().reports}});
+    task->round.emplace(std::move(keeper));
+  }
+  return {};
+}
+
+Status DurableCoordinator::RemoveStrayCheckpoints() {
+  std::set<std::string> named;
+  for (const auto& [id, task] : tasks_) {
+    if (task.round) named.insert(task.round->stored().checkpoint);
+  }
+  ASSIGN_OR_RETURN(const auto present, parts_.files.List(checkpoints_));
+  for (const std::string& file : present) {
+    if (named.contains(file)) continue;
+    LogInfo("round.stray_checkpoint_removed", {{"file", file}});
+    RETURN_IF_ERROR(parts_.files.Remove(checkpoints_ / file));
+  }
+  return {};
+}
+
+Result<DurableCoordinator::LiveTask*> DurableCoordinator::Find(const TaskId& task) {
+  const auto found = tasks_.find(task);
+  if (found == tasks_.end()) return Fail(Code::kUnknownTask, "task " + task.text());
+  return &found->second;
+}
+
+Result<std::vector<TaskRecord>> DurableCoordinator::Tasks() {
+  std::vector<TaskRecord> tasks;
+  for (const auto& [id, task] : tasks_) tasks.push_back(task.record);
+  return tasks;
+}
+
+Result<TaskRecord> DurableCoordinator::Task(const TaskId& task) {
+  ASSIGN_OR_RETURN(const LiveTask* const found, Find(task));
+  return found->record;
+}
+
+Result<RoundRecord> DurableCoordinator::WithMeans(RoundRecord round) {
+  RETURN_IF_ERROR(FillMeans(store_->evaluations, round));
+  return round;
+}
+
+Result<std::vector<RoundRecord>> DurableCoordinator::Rounds(const TaskId& task) {
+  ASSIGN_OR_RETURN(const LiveTask* const found, Find(task));
+  ASSIGN_OR_RETURN(auto stored, store_->rounds.All(task));
+  std::vector<RoundRecord> rounds;
+  for (StoredRound& round : stored) {
+    const bool open = found->round && found->round->record().number == round.record.number;
+    ASSIGN_OR_RETURN(auto record, WithMeans(open ? found->round->record() : std::move(round.record)));
+    rounds.push_back(std::move(record));
+  }
+  return rounds;
+}
+
+Result<RoundRecord> DurableCoordinator::Round(const TaskId& task, uint64_t number) {
+  ASSIGN_OR_RETURN(const LiveTask* const found, Find(task));
+  if (found->round && found->round->record().number == number) return WithMeans(found->round->record());
+  ASSIGN_OR_RETURN(auto stored, store_->rounds.Get(task, number));
+  return WithMeans(std::move(stored.record));
+}
+
+Result<std::vector<VersionRecord>> DurableCoordinator::Versions(const TaskId& task) {
+  RETURN_IF_ERROR(Find(task));
+  return store_->tasks.Versions(task);
+}
+
+std::vector<PublishedTask> DurableCoordinator::PublishedTasks() const {
+  std::vector<PublishedTask> published;
+  for (const auto& [id, task] : tasks_) {
+    PublishedTask entry{.id = id,
+                        .table = task.record.table,
+                        .module = task.record.module,
+                        .plan = task.record.plan,
+                        .latest = task.latest.version,
+                        .weights = task.latest.weights,
+                        .accepted = {task.latest.version},
+                        .round = std::nullopt,
+                        .value_bound = task.record.value_bound,
+                        .norm_bound = task.record.norm_bound};
+    if (task.round && task.round->record().state == RoundState::kCollecting) {
+      const RoundRecord& round = task.round->record();
+      entry.round = RoundAnnouncement{.number = round.number,
+                                      .nonce = round.nonce,
+                                      .inclusion = task.record.policy.inclusion,
+                                      .deadline = round.deadline};
+    }
+    published.push_back(std::move(entry));
+  }
+  return published;
+}
+
+void DurableCoordinator::IssuePublication() {
+  if (auto issued = publisher_.Issue(PublishedTasks()); !issued) {
+    RetryLater("publication.not_issued", issued.error());
+    return;
+  }
+  LogInfo("publication.issued", {{"number", publisher_.number()}, {"bytes", publisher_.bytes().size()}});
+  listener_.OnPublication(publisher_.bytes(), publisher_.number());
+}
+
+void DurableCoordinator::RetryLater(std::string_view event, const Error& error) {
+  LogFailure(LogLevel::kError, event, error);
+  retry_at_ = parts_.clock.Monotonic() + Millis(1000);
+}
+
+void DurableCoordinator::Emit(std::string_view name, const LiveTask& task, std::string detail) {
+  CoordinatorEvent event{.sequence = ++event_sequence_,
+                         .name = std::string(name),
+                         .task = task.record.id,
+                         .round = task.last_round,
+                         .reports = 0,
+                         .version = task.latest.version,
+                         .at = parts_.clock.Now(),
+                         .detail = std::move(detail)};
+  if (task.round) event.reports = task.round->record().reports;
+  listener_.OnEvent(event);
+}
+
+void DurableCoordinator::SawMember(const MemberRecord& member) {
+  if (!members_.Saw(member, parts_.clock.Now())) return;
+  listener_.OnEvent({.sequence = ++event_sequence_,
+                     .name = "member.joined",
+                     .task = {},
+                     .round = 0,
+                     .reports = 0,
+                     .version = {},
+                     .at = parts_.clock.Now(),
+                     .detail = member.role + " " + member.id.text()});
+}
+
+}  // namespace tributary

@@ -1,0 +1,130 @@
+#include "aggregator/round/round_keeper.h"
+
+#include "aggregator/aggregate/checkpoint.h"
+#include "aggregator/registry/task_check.h"
+#include "aggregator/round/round_state.h"
+#include "protocol/base/log.h"
+
+namespace tributary {
+namespace {
+
+Status Agree(const StoredRound& stored, const WeightedSum& sum) {
+  const RoundRecord& record = stored.record;
+  if (sum.contributions() == record.reports && sum.total_weight() == record.total_weight) return {};
+  return Fail(Code::kCorrupt, "checkpoint " + stored.checkpoint + " holds " + std::to_string(sum.contributions()) +
+                                  " contributions of weight " + std::to_string(sum.total_weight()) +
+                                  ", the database says " + std::to_string(record.reports) + " of weight " +
+                                  std::to_string(record.total_weight));
+}
+
+Result<WeightedSum> ReadSum(const RoundKeeper::Surroundings& around, const TaskRecord& task, const StoredRound& stored) {
+  if (stored.checkpoint.empty()) {
+    ASSIGN_OR_RETURN(const uint64_t max_weight, MaxRoundWeight(task));
+    return WeightedSum(task.table.parameter_count(), task.scale, task.value_bound, max_weight);
+  }
+  auto sum = ReadCheckpoint(around.files, around.folder / stored.checkpoint);
+  if (!sum && sum.error().code == Code::kNotFound) {
+    return Fail(Code::kCorrupt, "checkpoint " + stored.checkpoint + " is missing; it held " +
+                                    std::to_string(stored.record.reports) + " acknowledged updates");
+  }
+  return sum;
+}
+
+}  // namespace
+
+RoundKeeper::RoundKeeper(const Surroundings& surroundings, StoredRound stored, WeightedSum sum)
+    : around_(surroundings),
+      stored_(std::move(stored)),
+      record_(stored_.record),
+      sum_(std::move(sum)),
+      checkpoint_size_(sum_.Serialize().size() + Digest::kSize) {}
+
+Result<RoundKeeper> RoundKeeper::Restore(const Surroundings& surroundings, const TaskRecord& task, StoredRound stored) {
+  ASSIGN_OR_RETURN(WeightedSum sum, ReadSum(surroundings, task, stored));
+  RETURN_IF_ERROR(Agree(stored, sum));
+  return RoundKeeper(surroundings, std::move(stored), std::move(sum));
+}
+
+const UploadId* RoundKeeper::PendingUpload(const DeviceId& device) const {
+  const auto found = pending_.find(device);
+  return found == pending_.end() ? nullptr : &found->second.upload;
+}
+
+Status RoundKeeper::Add(const UploadHeader& header, std::span<const float> values, uint64_t weight) {
+  TRIBUTARY_CHECK(record_.state == RoundState::kCollecting) << RoundStateName(record_.state);
+  TRIBUTARY_CHECK(!pending_.contains(header.subject.device)) << header.subject.device.text() << " is in the sum already";
+  RETURN_IF_ERROR(sum_.AccumulateChecked(values, weight));
+  pending_[header.subject.device] = {header.subject.id, weight};
+  bytes_since_ += header.ciphertext_size;
+  record_.reports = sum_.contributions();
+  record_.total_weight = sum_.total_weight();
+  return {};
+}
+
+void RoundKeeper::CountRefusal(Code code) {
+  ++record_.refused[code];
+  refusals_unsaved_ = true;
+}
+
+bool RoundKeeper::CheckpointDue() const { return bytes_since_ >= checkpoint_size_; }
+
+bool RoundKeeper::IdleCheckpointFits() const {
+  return !pending_.empty() && stored_.bytes_in + bytes_since_ >= stored_.bytes_written + checkpoint_size_;
+}
+
+Result<std::vector<UploadId>> RoundKeeper::Checkpoint(RoundState state) {
+  StoredRound next = stored_;
+  next.record = record_;
+  if (state != record_.state) MoveRound(next.record, state);
+  if (!pending_.empty()) {
+    ++next.generation;
+    next.checkpoint = record_.task.text() + "-" + std::to_string(record_.number) + "-" +
+                      std::to_string(next.generation) + ".sum";
+    next.bytes_in += bytes_since_;
+    next.bytes_written += checkpoint_size_;
+    RETURN_IF_ERROR(WriteCheckpoint(around_.files, around_.folder / next.checkpoint, sum_));
+  }
+  RETURN_IF_ERROR(WritePending(next));
+  if (next.checkpoint != stored_.checkpoint) RemoveCheckpointFile();
+  stored_ = std::move(next);
+  record_ = stored_.record;
+  std::vector<UploadId> taken = PendingUploads();
+  pending_.clear();
+  bytes_since_ = 0;
+  refusals_unsaved_ = false;
+  return taken;
+}
+
+Status RoundKeeper::WritePending(const StoredRound& next) {
+  ASSIGN_OR_RETURN(Transaction transaction, around_.store.Begin());
+  for (const auto& [device, pending] : pending_) {
+    RETURN_IF_ERROR(around_.store.contributions.Insert({.task = record_.task,
+                                                        .base = record_.base,
+                                                        .device = device,
+                                                        .upload = pending.upload,
+                                                        .weight = pending.weight,
+                                                        .round = record_.number}));
+  }
+  RETURN_IF_ERROR(around_.store.rounds.Save(next));
+  if (!pending_.empty()) {
+    RETURN_IF_ERROR(
+        around_.store.accounts.Add(UploadKind::kUpdate, Outcome::kDelivered, Code::kMalformed, pending_.size()));
+  }
+  return transaction.Commit();
+}
+
+std::vector<UploadId> RoundKeeper::PendingUploads() const {
+  std::vector<UploadId> uploads;
+  uploads.reserve(pending_.size());
+  for (const auto& [device, pending] : pending_) uploads.push_back(pending.upload);
+  return uploads;
+}
+
+void RoundKeeper::RemoveCheckpointFile() const {
+  if (stored_.checkpoint.empty()) return;
+  if (auto removed = around_.files.Remove(around_.folder / stored_.checkpoint); !removed) {
+    LogFailure(LogLevel::kWarning, "round.checkpoint_not_removed", removed.error(), {{"file", stored_.checkpoint}});
+  }
+}
+
+}  // namespace tributary

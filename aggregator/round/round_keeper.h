@@ -1,0 +1,80 @@
+#pragma once
+
+#include <map>
+#include <vector>
+
+#include "aggregator/aggregate/weighted_sum.h"
+#include "aggregator/store/store.h"
+#include "protocol/base/file.h"
+#include "protocol/envelope/envelope.h"
+
+namespace tributary {
+
+// One task's open round: its sum, the contributions that are in the sum but not on disk yet, and the rule when to put them
+// there.
+//
+// A checkpoint is: the sum's file under a new generation's name; one transaction with the contribution keys, the round's
+// counters and the name of the file; then the removal of the file before. A crash in between leaves a file that no row names
+// (removed at the next start) and the round as it was at the checkpoint before.
+//
+// A round writes at most as many bytes of checkpoints as it took in, plus one at its end and one for each orderly shutdown:
+// a checkpoint is due when as many bytes came in since the last one as the sum is long, and one made for an idle round only
+// fits the rule when all that came in covers all that was written and this one too. An idle round for which it does not fit
+// keeps its senders waiting for custody until its end.
+//
+// Borrows what Surroundings names; one thread. Does not know goals, deadlines or versions.
+class RoundKeeper {
+ public:
+  struct Surroundings {
+    Store& store;
+    FileSystem& files;
+    Path folder;  // of the checkpoints
+  };
+  // A round whose row is stored: with the sum of its checkpoint, or an empty one. kCorrupt: file and row do not agree, and
+  // the contributions that were acknowledged cannot be restored.
+  static Result<RoundKeeper> Restore(const Surroundings& surroundings, const TaskRecord& task, StoredRound stored);
+
+  // As it is now, with what is not on disk yet.
+  const RoundRecord& record() const { return record_; }
+  const StoredRound& stored() const { return stored_; }
+  const WeightedSum& sum() const { return sum_; }
+
+  // The upload by which the device is in the sum but not on disk; null: none.
+  const UploadId* PendingUpload(const DeviceId& device) const;
+  size_t pending() const { return pending_.size(); }
+  // Adds an update that UpdateCheck has passed.
+  Status Add(const UploadHeader& header, std::span<const float> values, uint64_t weight);
+  void AddBytes(uint64_t bytes) { record_.bytes_up += bytes; }
+  void CountRefusal(Code code);
+  bool refusals_unsaved() const { return refusals_unsaved_; }
+  void RefusalsSaved() { refusals_unsaved_ = false; }
+
+  bool CheckpointDue() const;
+  bool IdleCheckpointFits() const;
+  // Puts the sum on disk, moves the round to `state` and writes the deliveries to the accounts' table. Returns the uploads
+  // whose custody is taken by it. On an error nothing has changed.
+  Result<std::vector<UploadId>> Checkpoint(RoundState state);
+
+  // The uploads that were never put on disk, for a round that ends without a version.
+  std::vector<UploadId> PendingUploads() const;
+  // The file that the stored round names, if any. Failure is logged: the next start removes it.
+  void RemoveCheckpointFile() const;
+
+ private:
+  struct Pending {
+    UploadId upload;
+    uint64_t weight = 0;
+  };
+  RoundKeeper(const Surroundings& surroundings, StoredRound stored, WeightedSum sum);
+  Status WritePending(const StoredRound& next);
+  Surroundings around_;
+  StoredRound stored_;
+  RoundRecord record_;
+  WeightedSum sum_;
+  uint64_t checkpoint_size_;  // bytes; the same for every checkpoint of the round
+  std::map<DeviceId, Pending> pending_;
+  uint64_t bytes_since_ = 0;  // ciphertext bytes of the pending ones
+  bool refusals_unsaved_ = false;
+};
+
+}  // namespace tributary

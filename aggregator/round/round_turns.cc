@@ -1,0 +1,208 @@
+#include "aggregator/round/durable_coordinator.h"
+#include "aggregator/round/next_version.h"
+#include "aggregator/round/round_state.h"
+#include "protocol/base/log.h"
+#include "protocol/seal/digest.h"
+
+namespace tributary {
+namespace {
+
+// Long enough that a burst of uploads is over, short enough that nobody waits for custody noticeably.
+constexpr Millis kIdle{200};
+// What may be forgotten by a crash: counters of refusals and members' last second.
+constexpr Millis kBookInterval{1000};
+
+std::string_view EndEvent(RoundState state) {
+  switch (state) {
+    case RoundState::kFailed: return "round.failed";
+    case RoundState::kCancelled: return "round.cancelled";
+    default: return "round.closed";
+  }
+}
+
+}  // namespace
+
+StoredRound DurableCoordinator::NextRound(const TaskRecord& task, uint64_t last_round) {
+  StoredRound round;
+  round.record.task = task.id;
+  round.record.number = last_round + 1;
+  round.record.base = task.latest;
+  parts_.random.Fill(round.record.nonce);
+  round.record.opened = parts_.clock.Now();
+  round.record.deadline = round.record.opened + std::chrono::seconds(task.policy.deadline_seconds);
+  return round;
+}
+
+// The end of the open round, whatever its state, and the next one if one is wanted.
+Result<DurableCoordinator::Turn> DurableCoordinator::PlanEnd(LiveTask& task, RoundState state) {
+  const RoundKeeper& keeper = *task.round;
+  Turn turn{.task = task.record, .ended = keeper.stored(), .version = {}, .next = {}, .delivered = keeper.pending()};
+  turn.ended->record = keeper.record();
+  turn.ended->checkpoint.clear();
+  MoveRound(turn.ended->record, state);
+  turn.ended->record.closed = parts_.clock.Now();
+  if (state == RoundState::kCompleted) {
+    ASSIGN_OR_RETURN(const BlobRef weights, MakeNextWeights(blobs_, task.latest.weights, keeper.sum()));
+    turn.version = VersionRecord{.task = task.record.id,
+                                 .version = Next(task.latest.version),
+                                 .weights = weights,
+                                 .parent = task.latest.version,
+                                 .round = keeper.record().number,
+                                 .created = turn.ended->record.closed};
+    turn.task.latest = turn.version->version;
+    turn.ended->record.result = turn.version->version;
+    turn.ended->record.aggregate_digest = Sha256(keeper.sum().Serialize());
+  }
+  if (state == RoundState::kCancelled) turn.task.rounds_wanted = 0;
+  if (turn.task.rounds_wanted > 0) {
+    --turn.task.rounds_wanted;
+    turn.next = NextRound(turn.task, keeper.record().number);
+  }
+  return turn;
+}
+
+Status DurableCoordinator::CommitTurn(LiveTask& task, Turn turn) {
+  std::optional<RoundKeeper> next;
+  if (turn.next) {
+    ASSIGN_OR_RETURN(RoundKeeper keeper, RoundKeeper::Restore(Surroundings(), turn.task, *turn.next));
+    next.emplace(std::move(keeper));
+  }
+  ASSIGN_OR_RETURN(Transaction transaction, store_->Begin());
+  RETURN_IF_ERROR(store_->tasks.SaveProgress(turn.task));
+  if (turn.ended) RETURN_IF_ERROR(store_->rounds.Save(*turn.ended));
+  if (turn.version) {
+    RETURN_IF_ERROR(store_->tasks.InsertVersion(*turn.version));
+    const uint64_t latest = Number(turn.version->version);
+    const uint64_t oldest = latest > kRememberedVersions ? latest - kRememberedVersions : 0;
+    RETURN_IF_ERROR(store_->contributions.ForgetBefore(task.record.id, ModelVersion{oldest}));
+  } else if (turn.ended) {
+    RETURN_IF_ERROR(store_->contributions.ForgetRound(task.record.id, turn.ended->record.number));
+  }
+  if (turn.next) RETURN_IF_ERROR(store_->rounds.Insert(*turn.next));
+  if (turn.delivered > 0) {
+    RETURN_IF_ERROR(
+        store_->accounts.Add(UploadKind::kUpdate, Outcome::kDelivered, Code::kMalformed, turn.delivered));
+  }
+  const bool visible = turn.ended || turn.next;  // to devices
+  if (visible) RETURN_IF_ERROR(publisher_.SaveNextNumber());
+  RETURN_IF_ERROR(transaction.Commit());
+
+  std::vector<UploadId> let_go;
+  if (turn.ended) {
+    let_go = task.round->PendingUploads();
+    task.round->RemoveCheckpointFile();
+    task.round.reset();
+    accounts_.DeliverSpooled(UploadKind::kUpdate, turn.delivered);
+  }
+  task.record = turn.task;
+  if (turn.version) task.latest = *turn.version;
+  if (!let_go.empty()) listener_.OnCustody(let_go);
+  AnnounceTurn(task, turn);
+  if (turn.next) {
+    task.last_round = turn.next->record.number;
+    task.round.emplace(std::move(*next));
+    Emit("round.opened", task);
+  }
+  if (visible) {
+    publisher_.Owe();
+    IssuePublication();
+  }
+  return {};
+}
+
+void DurableCoordinator::AnnounceTurn(const LiveTask& task, const Turn& turn) {
+  if (!turn.ended) return;
+  const RoundRecord& round = turn.ended->record;
+  LogInfo("round.ended", {{"task", round.task.text()},
+                          {"round", round.number},
+                          {"state", RoundStateName(round.state)},
+                          {"reports", round.reports}});
+  listener_.OnEvent({.sequence = ++event_sequence_,
+                     .name = std::string(EndEvent(round.state)),
+                     .task = round.task,
+                     .round = round.number,
+                     .reports = round.reports,
+                     .version = task.latest.version,
+                     .at = parts_.clock.Now(),
+                     .detail = std::string(RoundStateName(round.state)) + " with " + std::to_string(round.reports) +
+                               " of " + std::to_string(task.record.policy.report_goal) + " reports, minimum " +
+                               std::to_string(task.record.policy.minimum)});
+  if (turn.version) Emit("version.published", task, turn.version->weights.digest.hex());
+}
+
+Status DurableCoordinator::Checkpoint(LiveTask& task, RoundState state) {
+  ASSIGN_OR_RETURN(const auto taken, task.round->Checkpoint(state));
+  if (taken.empty()) return {};
+  accounts_.DeliverSpooled(UploadKind::kUpdate, taken.size());
+  listener_.OnCustody(taken);
+  return {};
+}
+
+Status DurableCoordinator::CloseRound(LiveTask& task) {
+  if (task.round->record().state == RoundState::kCollecting) {
+    RETURN_IF_ERROR(Checkpoint(task, RoundState::kClosing));
+    Emit("round.closing", task);
+  }
+  ASSIGN_OR_RETURN(Turn turn, PlanEnd(task, RoundState::kCompleted));
+  return CommitTurn(task, std::move(turn));
+}
+
+Status DurableCoordinator::EndRound(LiveTask& task, RoundState state) {
+  ASSIGN_OR_RETURN(Turn turn, PlanEnd(task, state));
+  return CommitTurn(task, std::move(turn));
+}
+
+Status DurableCoordinator::TurnIfDue(LiveTask& task) {
+  if (!task.round) return {};
+  const RoundRecord& round = task.round->record();
+  if (round.state == RoundState::kClosing || round.reports >= task.record.policy.report_goal) return CloseRound(task);
+  if (parts_.clock.Now() >= round.deadline) {
+    return round.reports >= task.record.policy.minimum ? CloseRound(task) : EndRound(task, RoundState::kFailed);
+  }
+  const bool idle = parts_.clock.Monotonic() - last_taken_ >= kIdle;
+  if (task.round->CheckpointDue() || (idle && task.round->IdleCheckpointFits())) {
+    return Checkpoint(task, RoundState::kCollecting);
+  }
+  return {};
+}
+
+void DurableCoordinator::Tick() {
+  const Millis now = parts_.clock.Monotonic();
+  if (now < retry_at_) return;
+  for (auto& [id, task] : tasks_) {
+    if (auto turned = TurnIfDue(task); !turned) RetryLater("round.not_turned", turned.error());
+  }
+  if (publisher_.owed() || publisher_.RenewalDue()) IssuePublication();
+  if (now - last_saved_ >= kBookInterval) {
+    last_saved_ = now;
+    if (auto saved = SaveBooks(); !saved) RetryLater("books.not_saved", saved.error());
+  }
+}
+
+Status DurableCoordinator::SaveBooks() {
+  bool dirty = accounts_.dirty() || members_.dirty();
+  for (const auto& [id, task] : tasks_) dirty = dirty || (task.round && task.round->refusals_unsaved());
+  if (!dirty) return {};
+  ASSIGN_OR_RETURN(Transaction transaction, store_->Begin());
+  RETURN_IF_ERROR(accounts_.Save(store_->accounts));
+  RETURN_IF_ERROR(members_.Save(store_->members));
+  for (const auto& [id, task] : tasks_) {
+    if (task.round) RETURN_IF_ERROR(store_->rounds.SaveRefusals(task.round->record()));
+  }
+  RETURN_IF_ERROR(transaction.Commit());
+  accounts_.Saved();
+  members_.Saved();
+  for (auto& [id, task] : tasks_) {
+    if (task.round) task.round->RefusalsSaved();
+  }
+  return {};
+}
+
+Status DurableCoordinator::Flush() {
+  for (auto& [id, task] : tasks_) {
+    if (task.round && task.round->pending() > 0) RETURN_IF_ERROR(Checkpoint(task, task.round->record().state));
+  }
+  return SaveBooks();
+}
+
+}  // namespace tributary

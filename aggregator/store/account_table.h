@@ -1,0 +1,33 @@
+#pragma once
+
+#include <map>
+#include <string_view>
+
+#include "aggregator/registry/records.h"
+#include "protocol/envelope/envelope.h"
+#include "protocol/sql/database.h"
+
+namespace tributary {
+
+// How an upload ended, as far as this process is concerned. The numbers are in the database.
+enum class Outcome : uint8_t { kDelivered = 1, kDuplicate = 2, kRefused = 3, kDropped = 4 };
+
+// The durable part of the accounts, and named counters. Borrowed database; one thread.
+class AccountTable {
+ public:
+  explicit AccountTable(Database& database) : database_(database) {}
+
+  // Adds `amount` uploads. `code`: the reason of kRefused and kDropped, any one code for the others.
+  Status Add(UploadKind kind, Outcome outcome, Code code, uint64_t amount);
+  // offered = the sum of what ended; nothing is spooled or in flight.
+  Result<std::map<UploadKind, AccountRecord>> All();
+
+  // 0 when it was never saved.
+  Result<uint64_t> Counter(std::string_view name);
+  Status SaveCounter(std::string_view name, uint64_t amount);
+
+ private:
+  Database& database_;
+};
+
+}  // namespace tributary

@@ -1,0 +1,49 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "aggregator/registry/records.h"
+#include "protocol/sql/database.h"
+
+namespace tributary {
+
+// A round as it would be found after a power cut: its record counts exactly what is in the sum that `checkpoint` holds.
+struct StoredRound {
+  RoundRecord record;           // without the means over evaluations, which have a table of their own
+  std::string checkpoint;       // file name below checkpoints/; empty: nothing was summed yet
+  uint64_t generation = 0;      // grows by one with every checkpoint
+  uint64_t bytes_in = 0;        // ciphertext bytes of the updates that are in the checkpoint
+  uint64_t bytes_written = 0;   // of all checkpoints of the round
+};
+
+// Rounds and their refusals by reason. Borrowed database; one thread. Save and Insert write several rows: call them in a
+// transaction.
+class RoundTable {
+ public:
+  explicit RoundTable(Database& database) : database_(database) {}
+
+  Status Insert(const StoredRound& round);
+  Status Save(const StoredRound& round);
+  Status SaveRefusals(const RoundRecord& round);
+  // An upload that speaks of a round that is over already.
+  Status AddBytes(const TaskId& task, uint64_t number, uint64_t bytes);
+
+  // In order of their numbers.
+  Result<std::vector<StoredRound>> All(const TaskId& task);
+  // kNotFound.
+  Result<StoredRound> Get(const TaskId& task, uint64_t number);
+  // Those that are collecting or closing: at most one per task.
+  Result<std::vector<StoredRound>> Open();
+  // 0 when the task had no round yet.
+  Result<uint64_t> LastNumber(const TaskId& task);
+  // The newest round on this base version; 0: none.
+  Result<uint64_t> LastOnBase(const TaskId& task, ModelVersion base);
+
+ private:
+  Result<std::vector<StoredRound>> ReadAll(const std::vector<Row>& rows);
+  Database& database_;
+};
+
+}  // namespace tributary

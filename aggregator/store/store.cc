@@ -1,0 +1,77 @@
+#include "aggregator/store/store.h"
+
+namespace tributary {
+namespace {
+
+// Times are milliseconds since 1970 in UTC; digests and ids are bytes; unsigned numbers are stored with their bits.
+constexpr std::string_view kFirst = R"sql(
+CREATE TABLE tasks (
+  id TEXT PRIMARY KEY, module_digest BLOB NOT NULL, module_size BIGINT NOT NULL,
+  loss BIGINT NOT NULL, optimizer BIGINT NOT NULL, learning_rate DOUBLE PRECISION NOT NULL,
+  momentum DOUBLE PRECISION NOT NULL, weight_decay DOUBLE PRECISION NOT NULL, batch_size BIGINT NOT NULL,
+  epochs BIGINT NOT NULL, max_steps BIGINT NOT NULL, seed BIGINT NOT NULL,
+  report_goal BIGINT NOT NULL, minimum BIGINT NOT NULL, deadline_seconds BIGINT NOT NULL,
+  inclusion DOUBLE PRECISION NOT NULL, value_bound DOUBLE PRECISION NOT NULL, norm_bound DOUBLE PRECISION NOT NULL,
+  max_weight BIGINT NOT NULL, fraction_bits BIGINT NOT NULL, created BIGINT NOT NULL,
+  rounds_wanted BIGINT NOT NULL, latest BIGINT NOT NULL);
+CREATE TABLE tensors (
+  task TEXT NOT NULL, position BIGINT NOT NULL, name TEXT NOT NULL, shape TEXT NOT NULL,
+  PRIMARY KEY (task, position));
+CREATE TABLE versions (
+  task TEXT NOT NULL, version BIGINT NOT NULL, weights_digest BLOB NOT NULL, weights_size BIGINT NOT NULL,
+  parent BIGINT NOT NULL, round BIGINT NOT NULL, created BIGINT NOT NULL,
+  PRIMARY KEY (task, version));
+CREATE TABLE rounds (
+  task TEXT NOT NULL, number BIGINT NOT NULL, state BIGINT NOT NULL, base BIGINT NOT NULL, result BIGINT NOT NULL,
+  nonce BLOB NOT NULL, opened BIGINT NOT NULL, deadline BIGINT NOT NULL, closed BIGINT NOT NULL,
+  reports BIGINT NOT NULL, total_weight BIGINT NOT NULL, bytes_up BIGINT NOT NULL, aggregate_digest BLOB,
+  checkpoint TEXT NOT NULL, generation BIGINT NOT NULL, bytes_in BIGINT NOT NULL, bytes_written BIGINT NOT NULL,
+  PRIMARY KEY (task, number));
+CREATE INDEX rounds_by_state ON rounds (state);
+CREATE INDEX rounds_by_base ON rounds (task, base);
+CREATE TABLE round_refusals (
+  task TEXT NOT NULL, round BIGINT NOT NULL, code BIGINT NOT NULL, amount BIGINT NOT NULL,
+  PRIMARY KEY (task, round, code));
+CREATE TABLE contributions (
+  task TEXT NOT NULL, base_version BIGINT NOT NULL, device TEXT NOT NULL, upload BLOB NOT NULL,
+  weight BIGINT NOT NULL, round BIGINT NOT NULL,
+  PRIMARY KEY (task, base_version, device));
+CREATE TABLE evaluations (
+  task TEXT NOT NULL, version BIGINT NOT NULL, device TEXT NOT NULL, model BIGINT NOT NULL, role TEXT NOT NULL,
+  upload BLOB NOT NULL, examples BIGINT NOT NULL, loss DOUBLE PRECISION NOT NULL, accuracy DOUBLE PRECISION NOT NULL,
+  millis BIGINT NOT NULL, received BIGINT NOT NULL,
+  PRIMARY KEY (task, version, device, model));
+CREATE INDEX evaluations_by_upload ON evaluations (upload);
+CREATE TABLE evaluation_totals (
+  task TEXT NOT NULL, version BIGINT NOT NULL, role TEXT NOT NULL, model BIGINT NOT NULL,
+  reports BIGINT NOT NULL, examples BIGINT NOT NULL, correct DOUBLE PRECISION NOT NULL,
+  PRIMARY KEY (task, version, role, model));
+CREATE TABLE members (
+  id TEXT PRIMARY KEY, role TEXT NOT NULL, device_class TEXT NOT NULL, first_seen BIGINT NOT NULL,
+  last_seen BIGINT NOT NULL, via TEXT NOT NULL, uploads BIGINT NOT NULL, spooled_uploads BIGINT NOT NULL,
+  spooled_bytes BIGINT NOT NULL, delivered_uploads BIGINT NOT NULL, connected_clients BIGINT NOT NULL);
+CREATE TABLE accounts (
+  kind BIGINT NOT NULL, outcome BIGINT NOT NULL, code BIGINT NOT NULL, amount BIGINT NOT NULL,
+  PRIMARY KEY (kind, outcome, code));
+CREATE TABLE counters (name TEXT PRIMARY KEY, amount BIGINT NOT NULL);
+)sql";
+constexpr std::string_view kSchema[] = {kFirst};
+
+}  // namespace
+
+Store::Store(std::unique_ptr<Database> database)
+    : database_(std::move(database)),
+      tasks(*database_),
+      rounds(*database_),
+      contributions(*database_),
+      evaluations(*database_),
+      members(*database_),
+      accounts(*database_) {}
+
+Result<std::unique_ptr<Store>> Store::Open(const Path& file) {
+  ASSIGN_OR_RETURN(auto database, Database::Open(file));
+  RETURN_IF_ERROR(database->Migrate(kSchema));
+  return std::unique_ptr<Store>(new Store(std::move(database)));
+}
+
+}  // namespace tributary

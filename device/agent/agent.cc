@@ -1,0 +1,279 @@
+#include "device/agent/agent.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "device/agent/outbox.h"
+#include "protocol/base/log.h"
+
+namespace tributary {
+namespace {
+
+// After a disk that refused to keep the state or an upload.
+constexpr Millis kRetry{5'000};
+
+Result<std::vector<float>> FloatsOf(const Bytes& bytes, uint64_t count) {
+  if (bytes.size() != count * sizeof(float)) {
+    return Fail(Code::kWrongTensorCount, std::to_string(bytes.size()) + " bytes of weights for " + std::to_string(count) + " parameters");
+  }
+  std::vector<float> values(count);
+  std::memcpy(values.data(), bytes.data(), bytes.size());
+  return values;
+}
+
+}  // namespace
+
+struct Agent::Job {
+  PublishedTask task;
+  TaskProgress progress;
+  SealingTarget target;
+  bool evaluate_only = false;
+  const BlobStore* blobs = nullptr;
+  const Identity* identity = nullptr;
+  const Clock* clock = nullptr;
+  Random* random = nullptr;
+  Learner* learner = nullptr;
+  uint32_t chunk_bytes = 0;
+  std::shared_ptr<std::atomic<bool>> cancelled = std::make_shared<std::atomic<bool>>(false);
+
+  Result<std::shared_ptr<const SealedUpload>> Seal(UploadKind kind, Codec codec, Priority priority, ByteView plaintext) const {
+    UploadSubject subject;
+    random->Fill(subject.id.mutable_view());
+    subject.kind = kind;
+    subject.task = task.id;
+    subject.base_version = progress.version;
+    subject.device = identity->subject.id;
+    subject.created = clock->Now();
+    subject.priority = priority;
+    subject.codec = codec;
+    ASSIGN_OR_RETURN(auto sealed, SealUpload(subject, plaintext, chunk_bytes, target, identity->key, identity->chain));
+    return std::make_shared<const SealedUpload>(std::move(sealed));
+  }
+};
+
+struct Agent::Sealed {
+  std::vector<std::shared_ptr<const SealedUpload>> uploads;  // in the order in which they should leave
+  double loss = 0;
+  uint64_t examples = 0;
+  uint64_t millis = 0;
+};
+
+Agent::Agent(const Parts& parts, const Options& options, PublicationStore publications, BlobStore blobs, AgentState state)
+    : parts_(parts), options_(options), publications_(std::move(publications)), blobs_(std::move(blobs)), state_(std::move(state)) {}
+
+Agent::~Agent() {
+  *alive_ = false;
+  if (job_) *job_->cancelled = true;
+  parts_.loop.Cancel(retry_timer_);
+}
+
+Result<std::unique_ptr<Agent>> Agent::Open(const Parts& parts, const Options& options) {
+  RETURN_IF_ERROR(parts.files.CreateFolders(options.folder));
+  ASSIGN_OR_RETURN(auto publications, PublicationStore::Open(parts.files, options.folder / "publication.bin",
+                                                             parts.identity.anchor, parts.clock.Now()));
+  ASSIGN_OR_RETURN(auto blobs, BlobStore::Open(parts.files, options.folder / "blobs"));
+  ASSIGN_OR_RETURN(auto state, AgentState::Load(parts.files, options.folder / "state"));
+  std::unique_ptr<Agent> agent(new Agent(parts, options, std::move(publications), std::move(blobs), std::move(state)));
+
+  SpoolOptions spool_options;
+  spool_options.folder = options.folder / "outbox";
+  spool_options.max_bytes = options.outbox_max_bytes;
+  ASSIGN_OR_RETURN(agent->outbox_, Spool::Open(spool_options, parts.files, parts.clock, parts.disk));
+
+  Agent& self = *agent;
+  self.client_ = std::make_unique<HopClient>(
+      HopClient::Parts{parts.loop, parts.clock, parts.random, parts.identity}, options.hop,
+      HopClient::Hooks{[&self] { return self.DescribeSelf(); }, [&self](ByteView bytes) { self.subscriber_->Consider(bytes); }});
+  self.courier_ = std::make_unique<Courier>(*self.client_, parts.loop, parts.clock, parts.random, *self.outbox_, Courier::Options{},
+                                            [&self](const UploadId&, const Error* why) { ++(why ? self.counts_.given_up : self.counts_.delivered); });
+  self.fetcher_ = std::make_unique<Fetcher>(*self.client_, parts.loop, parts.random, self.blobs_);
+  self.subscriber_ = std::make_unique<Subscriber>(*self.fetcher_, self.publications_, self.blobs_, parts.identity.anchor, parts.clock,
+                                                  [&self](const Publication& publication) { self.OnAdopted(publication); });
+  return agent;
+}
+
+void Agent::Start() {
+  subscriber_->Start();
+  client_->Start();
+}
+
+void Agent::Stop() {
+  if (job_) *job_->cancelled = true;
+  parts_.loop.Cancel(retry_timer_);
+  client_->Stop();
+}
+
+void Agent::OnAdopted(const Publication& publication) {
+  for (const PublishedTask& task : publication.tasks) {
+    outbox_->DropStale(task.id, task.accepted, [](const Result<uint64_t>& dropped) {
+      if (!dropped) LogFailure(LogLevel::kError, "outbox.not_cleaned", dropped.error());
+    });
+  }
+  // A fit on a version that is not the latest any more can only give a stale update.
+  if (job_) {
+    const auto now = std::ranges::find(publication.tasks, job_->task.id, &PublishedTask::id);
+    if (now == publication.tasks.end() || now->latest != job_->progress.version) *job_->cancelled = true;
+  }
+  Decide();
+}
+
+void Agent::Decide() {
+  if (job_ || !publications_.current()) return;
+  const Publication& publication = *publications_.current();
+  if (publications_.expired(parts_.clock.Now())) {
+    LogWarning("agent.publication_expired", {{"member", parts_.identity.subject.id.text()}, {"number", publication.number}});
+    return;
+  }
+  for (const PublishedTask& task : publication.tasks) {
+    const auto work = WorkFor(task);
+    if (!work) continue;
+    const UploadKind kind = parts_.identity.subject.role == Role::kEvaluator ? UploadKind::kEvaluation : UploadKind::kUpdate;
+    if (state_.Of(task.id) == *work && InOutbox(task, kind)) {
+      // Killed between sealing and noting it.
+      if (!Record(task.id, {TaskPhase::kHandedOver, work->version, work->round})) return;
+      continue;
+    }
+    return Begin(task, *work);
+  }
+}
+
+std::optional<TaskProgress> Agent::WorkFor(const PublishedTask& task) const {
+  const bool evaluator = parts_.identity.subject.role == Role::kEvaluator;
+  if (!evaluator && (!task.round || !IsSelected(*task.round, parts_.identity.subject.id))) return std::nullopt;
+  const TaskProgress work{TaskPhase::kWorking, task.latest, evaluator ? 0 : task.round->number};
+  // A device counts once per base version: a second round on the same version (the first fell short) already has its update.
+  const TaskProgress now = state_.Of(task.id);
+  const bool done = now.version == work.version && (now.phase == TaskPhase::kHandedOver || now.phase == TaskPhase::kGivenUp);
+  if (done) return std::nullopt;
+  return work;
+}
+
+bool Agent::InOutbox(const PublishedTask& task, UploadKind kind) const {
+  const auto pending = outbox_->Pending(1'000);
+  if (!pending) return false;
+  return std::ranges::any_of(*pending, [&](const SpooledUpload& upload) {
+    return upload.kind == kind && upload.task == task.id && upload.base_version == task.latest;
+  });
+}
+
+void Agent::Begin(const PublishedTask& task, const TaskProgress& progress) {
+  if (!Record(task.id, progress)) return;
+  const Publication& publication = *publications_.current();
+  auto job = std::make_shared<Job>();
+  job->task = task;
+  job->progress = progress;
+  job->target = {publication.aead, publication.sealing_key};
+  job->evaluate_only = parts_.identity.subject.role == Role::kEvaluator;
+  job->blobs = &blobs_;
+  job->identity = &parts_.identity;
+  job->clock = &parts_.clock;
+  job->random = &parts_.random;
+  job->learner = &parts_.learner;
+  job->chunk_bytes = options_.chunk_bytes;
+  job_ = job;
+  LogInfo("agent.working", {{"member", parts_.identity.subject.id.text()}, {"task", task.id.text()}, {"version", Number(progress.version)}, {"round", progress.round}});
+  parts_.work.Post([this, alive = alive_, job, &loop = parts_.loop] {
+    auto result = std::make_shared<Result<Sealed>>(Work(*job));
+    loop.Post([this, alive, job, result] {
+      if (*alive) OnWorked(job, std::move(*result));
+    });
+  });
+}
+
+Result<Agent::Sealed> Agent::Work(const Job& job) {
+  if (*job.cancelled) return Fail(Code::kShuttingDown, "not wanted any more");
+  ASSIGN_OR_RETURN(const Bytes module, job.blobs->ReadAll(job.task.module.digest));
+  ASSIGN_OR_RETURN(const Bytes weight_bytes, job.blobs->ReadAll(job.task.weights.digest));
+  ASSIGN_OR_RETURN(const auto weights, FloatsOf(weight_bytes, job.task.table.parameter_count()));
+  Sealed sealed;
+  std::vector<EvaluationResult> evaluations;
+  std::optional<Learned> learned;
+  if (job.evaluate_only) {
+    ASSIGN_OR_RETURN(evaluations, job.learner->Evaluate(job.task, module, weights));
+  } else {
+    ASSIGN_OR_RETURN(learned, job.learner->Learn(job.task, module, weights, [&job] { return job.cancelled->load(); }));
+    evaluations = learned->evaluations;
+  }
+  // The evaluation goes first, so that it is known when the round closes.
+  if (!evaluations.empty()) {
+    ASSIGN_OR_RETURN(auto upload, job.Seal(UploadKind::kEvaluation, Codec::kReport, Priority::kEvaluation, EncodeEvaluation(evaluations)));
+    sealed.uploads.push_back(std::move(upload));
+    sealed.examples = evaluations.front().examples;
+    sealed.millis = evaluations.front().millis;
+    sealed.loss = evaluations.front().loss;
+  }
+  if (learned) {
+    ASSIGN_OR_RETURN(const Bytes plaintext, EncodeUpdate(Codec::kFloat32Dense, learned->meta, learned->delta));
+    ASSIGN_OR_RETURN(auto upload, job.Seal(UploadKind::kUpdate, Codec::kFloat32Dense, Priority::kUpdate, plaintext));
+    sealed.uploads.push_back(std::move(upload));
+    sealed.examples = learned->meta.weight;
+    sealed.millis = learned->meta.training_millis;
+    sealed.loss = learned->meta.training_loss;
+  }
+  return sealed;
+}
+
+void Agent::OnWorked(const std::shared_ptr<const Job>& job, Result<Sealed> result) {
+  if (!result) {
+    job_.reset();
+    if (*job->cancelled) return Decide();
+    ++counts_.fits_failed;
+    LogFailure(LogLevel::kError, "agent.failed", result.error(), {{"member", parts_.identity.subject.id.text()}, {"task", job->task.id.text()}, {"version", Number(job->progress.version)}});
+    if (IsTransient(result.error().code)) return DecideLater();
+    if (Record(job->task.id, {TaskPhase::kGivenUp, job->progress.version, job->progress.round})) Decide();
+    return;
+  }
+  ++counts_.fits;
+  LogInfo("agent.worked", {{"member", parts_.identity.subject.id.text()}, {"task", job->task.id.text()}, {"version", Number(job->progress.version)},
+                           {"examples", result->examples}, {"loss", result->loss}, {"millis", result->millis}});
+  HandOver(job, std::move(result->uploads));
+}
+
+void Agent::HandOver(const std::shared_ptr<const Job>& job, std::vector<std::shared_ptr<const SealedUpload>> uploads) {
+  if (uploads.empty()) {
+    job_.reset();
+    if (Record(job->task.id, {TaskPhase::kHandedOver, job->progress.version, job->progress.round})) Decide();
+    return;
+  }
+  const auto upload = uploads.front();
+  PutIntoOutbox(*outbox_, upload, [this, alive = alive_, &loop = parts_.loop, job, uploads = std::move(uploads)](const Status& status) {
+    loop.Post([this, alive, job, uploads, status] {
+      if (!*alive) return;
+      if (!status) {
+        job_.reset();
+        LogFailure(LogLevel::kError, "outbox.refused", status.error(), {{"member", parts_.identity.subject.id.text()}});
+        return DecideLater();
+      }
+      // The last one is noted before it may leave, so that a restart never finds it gone and fits again.
+      if (uploads.size() > 1) courier_->Nudge();
+      HandOver(job, {uploads.begin() + 1, uploads.end()});
+      if (uploads.size() == 1) courier_->Nudge();
+    });
+  });
+}
+
+bool Agent::Record(const TaskId& task, const TaskProgress& progress) {
+  const Status kept = state_.Set(task, progress);
+  if (kept) return true;
+  LogFailure(LogLevel::kError, "agent.state_not_kept", kept.error(), {{"member", parts_.identity.subject.id.text()}});
+  DecideLater();
+  return false;
+}
+
+void Agent::DecideLater() {
+  parts_.loop.Cancel(retry_timer_);
+  retry_timer_ = parts_.loop.After(kRetry, [this] { Decide(); });
+}
+
+hop::CheckIn Agent::DescribeSelf() const {
+  const SpoolAccount account = outbox_->Account();
+  hop::CheckIn check_in;
+  check_in.publication_number = publications_.number();
+  check_in.device_class = parts_.identity.subject.device_class;
+  check_in.spooled_uploads = account.Spooled();
+  check_in.spooled_bytes = account.bytes;
+  check_in.delivered_uploads = account.Delivered();
+  return check_in;
+}
+
+}  // namespace tributary

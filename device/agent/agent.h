@@ -1,0 +1,105 @@
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "device/agent/agent_state.h"
+#include "device/agent/learner.h"
+#include "protocol/envelope/seal_upload.h"
+#include "protocol/hop/client.h"
+#include "protocol/hop/courier.h"
+#include "protocol/hop/subscriber.h"
+#include "protocol/publication/blob_store.h"
+#include "protocol/publication/publication_store.h"
+#include "protocol/seal/identity.h"
+#include "protocol/spool/spool.h"
+
+namespace tributary {
+
+// A device's life: keep a session with a gateway, follow the publication, fit the model when a round asks for it, seal what came
+// of it, and deliver it. An evaluator (by its certificate) evaluates every new version instead.
+//
+// Its state is on disk at every step (agent_state.h), so a kill at any point goes on where it was:
+//   publication and blobs    adopted only when complete                          Subscriber
+//   working                  written before the fit; a restart fits again, from the same seed, to the same bits
+//   in the outbox            sealed once; complete there is custody              Spool
+//   handed over              written when the outbox has it; never fitted again
+//   delivered                the outbox deletes when the gateway took custody    Courier
+// A kill between "in the outbox" and "handed over" is recognised by looking into the outbox first.
+//
+// Legal call order: Open, Start, Stop; all on the loop's thread. Everything in Parts must outlive it; one agent per folder.
+// A fit runs on `work`, which may serve many agents.
+class Agent {
+ public:
+  struct Options {
+    Path folder;                    // publication, blobs, state, outbox
+    HopClient::Options hop;         // to the gateway
+    uint64_t outbox_max_bytes = 1ull << 30;
+    uint32_t chunk_bytes = limits::kDefaultChunkBytes;
+  };
+  struct Parts {
+    Loop& loop;
+    const Clock& clock;
+    Random& random;
+    FileSystem& files;
+    const Identity& identity;
+    Learner& learner;
+    Executor& work;                 // for fits
+    Executor& disk;                 // for the outbox
+  };
+  struct Counts {
+    uint64_t fits = 0;              // finished, since the start of this process
+    uint64_t fits_failed = 0;
+    uint64_t delivered = 0;
+    uint64_t given_up = 0;
+  };
+
+  // Errors: kCorrupt, kIo, kDatabase of the stores.
+  static Result<std::unique_ptr<Agent>> Open(const Parts& parts, const Options& options);
+  ~Agent();
+
+  void Start();
+  void Stop();
+  const Counts& counts() const { return counts_; }
+  SpoolAccount account() const { return outbox_->Account(); }
+  const Courier::Counts& courier_counts() const { return courier_->counts(); }
+  const HopClient& client() const { return *client_; }
+
+ private:
+  struct Job;      // one fit or evaluation
+  struct Sealed;   // what it gave, sealed
+
+  Agent(const Parts& parts, const Options& options, PublicationStore publications, BlobStore blobs, AgentState state);
+  void OnAdopted(const Publication& publication);
+  void Decide();
+  // What is to be done for the task now; nullopt: nothing.
+  std::optional<TaskProgress> WorkFor(const PublishedTask& task) const;
+  bool InOutbox(const PublishedTask& task, UploadKind kind) const;
+  void Begin(const PublishedTask& task, const TaskProgress& progress);
+  static Result<Sealed> Work(const Job& job);
+  void OnWorked(const std::shared_ptr<const Job>& job, Result<Sealed> result);
+  void HandOver(const std::shared_ptr<const Job>& job, std::vector<std::shared_ptr<const SealedUpload>> uploads);
+  bool Record(const TaskId& task, const TaskProgress& progress);
+  void DecideLater();
+  hop::CheckIn DescribeSelf() const;
+
+  Parts parts_;
+  Options options_;
+  PublicationStore publications_;
+  BlobStore blobs_;
+  AgentState state_;
+  std::unique_ptr<Spool> outbox_;
+  std::unique_ptr<HopClient> client_;
+  std::unique_ptr<Courier> courier_;
+  std::unique_ptr<Fetcher> fetcher_;
+  std::unique_ptr<Subscriber> subscriber_;
+  std::shared_ptr<const Job> job_;        // the one that runs
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  Loop::TimerId retry_timer_ = 0;
+  Counts counts_;
+};
+
+}  // namespace tributary

@@ -1,0 +1,51 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string_view>
+
+#include "protocol/base/file.h"
+#include "protocol/base/ids.h"
+#include "protocol/base/result.h"
+
+namespace tributary {
+
+// How far the device is with one version of a task. Every change is on disk before what follows from it is begun.
+enum class TaskPhase : uint8_t {
+  kWaiting = 0,     // nothing to do for this version: not in a round, or none is open
+  kWorking = 1,     // the fit (an evaluator: the evaluation) runs; a restart begins it again, with the same result
+  kHandedOver = 2,  // the uploads are complete in the outbox, or have left it; never done again (terminal for the version)
+  kGivenUp = 3,     // the fit failed for good, for example it diverged (terminal for the version)
+};
+std::string_view TaskPhaseName(TaskPhase phase);
+// The one transition table. A new version starts at kWaiting from anywhere.
+bool MayFollow(TaskPhase from, TaskPhase to);
+
+struct TaskProgress {
+  TaskPhase phase = TaskPhase::kWaiting;
+  ModelVersion version{};
+  uint64_t round = 0;
+  bool operator==(const TaskProgress&) const = default;
+};
+
+// The persisted progress of all tasks. The file is text, one line per task, written atomically:
+//   file  = "tributary-agent 1\n" *line
+//   line  = task " " phase " " version " " round "\n"
+// for example "fashion handed_over 3 3".
+class AgentState {
+ public:
+  // An absent file is an empty state. kCorrupt: not of that form.
+  static Result<AgentState> Load(FileSystem& files, const Path& file);
+
+  TaskProgress Of(const TaskId& task) const;
+  // Durable on return. A transition that the table does not have is a CHECK.
+  Status Set(const TaskId& task, const TaskProgress& progress);
+
+ private:
+  AgentState(FileSystem& files, Path file) : files_(&files), file_(std::move(file)) {}
+  FileSystem* files_;
+  Path file_;
+  std::map<TaskId, TaskProgress> tasks_;
+};
+
+}  // namespace tributary

@@ -1,0 +1,62 @@
+#include "device/device.h"
+
+#include "device/examples/idx.h"
+#include "device/examples/partition.h"
+#include "protocol/base/log.h"
+
+namespace tributary {
+namespace {
+
+Result<TorchLearner> LearnerFor(const DeviceOptions& options, const Subject& subject) {
+  const IdxPart part = options.part == "test" ? IdxPart::kTest : IdxPart::kTraining;
+  ASSIGN_OR_RETURN(const auto set, LoadIdxFolder(options.examples_dir, part));
+  PartitionPlan plan;
+  plan.kind = PartitionKind::kIid;
+  plan.devices = 1;
+  plan.total = static_cast<uint32_t>(options.total);
+  plan.held_out_share = options.held_out_share;
+  plan.seed = static_cast<uint64_t>(options.seed);
+  ASSIGN_OR_RETURN(const auto shares, Partition(set->labels, plan));
+  Examples training{set, shares[0].training};
+  Examples held_out{set, shares[0].held_out};
+  if (subject.role == Role::kEvaluator) {
+    held_out.indices.insert(held_out.indices.end(), training.indices.begin(), training.indices.end());
+    training.indices.clear();
+  }
+  return TorchLearner(subject.id, std::move(training), std::move(held_out));
+}
+
+}  // namespace
+
+Device::Device(Identity identity, FolderLock lock, TorchLearner learner, const Clock& clock)
+    : identity_(std::move(identity)), lock_(std::move(lock)), learner_(std::move(learner)), loop_(clock),
+      work_(std::make_unique<WorkerPool>("fit", 1)) {}
+
+Device::~Device() { work_.reset(); }
+
+Result<std::unique_ptr<Device>> Device::Open(const DeviceOptions& options, const Clock& clock, Random& random, FileSystem& files) {
+  ASSIGN_OR_RETURN(Identity identity, LoadIdentity(options.identity_dir, clock.Now()));
+  if (identity.subject.role != Role::kDevice && identity.subject.role != Role::kEvaluator) {
+    return Fail(Code::kWrongRole, options.identity_dir.string() + " is the identity of a " + std::string(RoleName(identity.subject.role)) + ", a device or evaluator is needed");
+  }
+  ASSIGN_OR_RETURN(FolderLock lock, FolderLock::Take(options.data_dir));
+  ASSIGN_OR_RETURN(TorchLearner learner, LearnerFor(options, identity.subject));
+  std::unique_ptr<Device> device(new Device(std::move(identity), std::move(lock), std::move(learner), clock));
+  Agent::Options agent_options;
+  agent_options.folder = options.data_dir;
+  agent_options.outbox_max_bytes = static_cast<uint64_t>(options.outbox_max_mib) * limits::kMiB;
+  ASSIGN_OR_RETURN(agent_options.hop, HopOptionsFor(options.gateway, options.retry_cap_seconds));
+  ASSIGN_OR_RETURN(device->agent_, Agent::Open({device->loop_, clock, random, files, device->identity_, device->learner_,
+                                                *device->work_, device->disk_}, agent_options));
+  return device;
+}
+
+void Device::Run() {
+  LogInfo("device.started", {{"id", identity_.subject.id.text()}, {"role", RoleName(identity_.subject.role)}});
+  agent_->Start();
+  loop_.Run();
+  agent_->Stop();
+  LogInfo("device.stopped", {{"id", identity_.subject.id.text()}, {"waiting", agent_->account().Spooled()}});
+}
+
+}  // namespace tributary

@@ -1,0 +1,35 @@
+#pragma once
+
+#include <memory>
+
+#include "device/agent/agent.h"
+#include "device/options.h"
+#include "device/train/torch_learner.h"
+#include "protocol/base/executor.h"
+
+namespace tributary {
+
+// One device or evaluator: its agent, its examples, its threads. Call order: Open, Run (until Stop), destroy.
+class Device {
+ public:
+  // Everything that can be wrong with configuration, identity, data folder or examples shows here.
+  static Result<std::unique_ptr<Device>> Open(const DeviceOptions& options, const Clock& clock, Random& random, FileSystem& files);
+  ~Device();
+
+  void Run();
+  // From any thread.
+  void Stop() { loop_.Stop(); }
+
+ private:
+  Device(Identity identity, FolderLock lock, TorchLearner learner, const Clock& clock);
+
+  Identity identity_;
+  FolderLock lock_;
+  TorchLearner learner_;
+  Loop loop_;
+  WorkerPool disk_{"disk", 1};
+  std::unique_ptr<Agent> agent_;
+  std::unique_ptr<WorkerPool> work_;  // ends first: a fit that runs uses the agent's stores
+};
+
+}  // namespace tributary

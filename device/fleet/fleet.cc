@@ -1,0 +1,84 @@
+#include "device/fleet/fleet.h"
+
+#include <algorithm>
+
+#include "device/examples/idx.h"
+#include "device/examples/partition.h"
+#include "protocol/base/log.h"
+
+namespace tributary {
+namespace {
+
+Result<std::vector<Path>> IdentityFolders(const Path& folder) {
+  std::error_code error;
+  std::vector<Path> folders;
+  for (std::filesystem::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
+    if (entry->is_directory(error)) folders.push_back(entry->path());
+  }
+  if (error || folders.empty()) {
+    return Fail(Code::kMissingData, "no identities below " + folder.string() + "; make them with `tributary fleet issue --role device --count N`");
+  }
+  std::ranges::sort(folders);
+  return folders;
+}
+
+Result<PartitionPlan> PlanFor(const FleetOptions& options, size_t devices) {
+  PartitionPlan plan;
+  ASSIGN_OR_RETURN(plan.kind, PartitionByName(options.partition));
+  plan.devices = static_cast<uint32_t>(devices);
+  plan.total = static_cast<uint32_t>(options.total);
+  plan.alpha = options.alpha;
+  plan.shards_per_device = static_cast<uint32_t>(options.shards_per_device);
+  plan.held_out_share = options.held_out_share;
+  plan.seed = static_cast<uint64_t>(options.seed);
+  return plan;
+}
+
+}  // namespace
+
+Fleet::Fleet(FolderLock lock, const Clock& clock, int fits_at_once)
+    : lock_(std::move(lock)), loop_(clock), work_(std::make_unique<WorkerPool>("fit", fits_at_once)) {}
+
+Fleet::~Fleet() { work_.reset(); }
+
+Result<std::unique_ptr<Fleet>> Fleet::Open(const FleetOptions& options, const Clock& clock, Random& random, FileSystem& files) {
+  ASSIGN_OR_RETURN(FolderLock lock, FolderLock::Take(options.data_dir));
+  std::unique_ptr<Fleet> fleet(new Fleet(std::move(lock), clock, static_cast<int>(options.fits_at_once)));
+  RETURN_IF_ERROR(fleet->OpenMembers(options, clock, random, files));
+  return fleet;
+}
+
+Status Fleet::OpenMembers(const FleetOptions& options, const Clock& clock, Random& random, FileSystem& files) {
+  ASSIGN_OR_RETURN(const auto folders, IdentityFolders(options.identities_dir));
+  ASSIGN_OR_RETURN(const auto set, LoadIdxFolder(options.examples_dir, IdxPart::kTraining));
+  ASSIGN_OR_RETURN(const PartitionPlan plan, PlanFor(options, folders.size()));
+  ASSIGN_OR_RETURN(const auto shares, Partition(set->labels, plan));
+  for (size_t i = 0; i < folders.size(); ++i) {
+    ASSIGN_OR_RETURN(Identity identity, LoadIdentity(folders[i], clock.Now()));
+    if (identity.subject.role != Role::kDevice) return Fail(Code::kWrongRole, folders[i].string() + " is not a device's identity");
+    const DeviceId id = identity.subject.id;
+    TorchLearner learner(id, {set, shares[i].training}, {set, shares[i].held_out});
+    auto member = std::make_unique<Member>(Member{std::move(identity), std::move(learner), nullptr});
+    Agent::Options agent_options;
+    agent_options.folder = options.data_dir / id.text();
+    ASSIGN_OR_RETURN(agent_options.hop, HopOptionsFor(options.gateways[i % options.gateways.size()], options.retry_cap_seconds));
+    ASSIGN_OR_RETURN(member->agent,
+                     Agent::Open({loop_, clock, random, files, member->identity, member->learner, *work_, disk_}, agent_options));
+    members_.push_back(std::move(member));
+  }
+  return {};
+}
+
+void Fleet::Run() {
+  LogInfo("fleet.started", {{"devices", members_.size()}});
+  for (const auto& member : members_) member->agent->Start();
+  loop_.Run();
+  uint64_t waiting = 0;
+  for (const auto& member : members_) {
+    member->agent->Stop();
+    waiting += member->agent->account().Spooled();
+  }
+  LogInfo("fleet.stopped", {{"devices", members_.size()}, {"waiting", waiting}});
+}
+
+}  // namespace tributary

@@ -1,0 +1,73 @@
+#include "gateway/accept/acceptor.h"
+
+#include <algorithm>
+
+#include "protocol/base/log.h"
+
+namespace tributary {
+
+Acceptor::Acceptor(Spool& spool, Loop& loop, const Clock& clock, Hooks hooks)
+    : spool_(spool), loop_(loop), clock_(clock), hooks_(std::move(hooks)) {}
+
+void Acceptor::OnPublication(const Publication& publication) {
+  const auto drop = [this](const TaskId& task, const std::vector<ModelVersion>& accepted) {
+    spool_.DropStale(task, accepted, [task](const Result<uint64_t>& dropped) {
+      if (!dropped) return LogFailure(LogLevel::kError, "spool.not_cleaned", dropped.error());
+      if (*dropped > 0) LogInfo("spool.stale_dropped", {{"task", task.text()}, {"uploads", *dropped}});
+    });
+  };
+  for (const auto& [task, versions] : accepted_) {
+    const bool stays = std::ranges::any_of(publication.tasks, [&](const PublishedTask& now) { return now.id == task; });
+    if (!stays) drop(task, {});
+  }
+  informed_ = true;
+  accepted_.clear();
+  latest_.clear();
+  for (const PublishedTask& task : publication.tasks) {
+    accepted_.emplace(task.id, task.accepted);
+    latest_.emplace(task.id, task.latest);
+    drop(task.id, task.accepted);
+  }
+}
+
+Status Acceptor::Admit(const UploadSubject& subject) const {
+  if (!informed_) return Fail(Code::kBusy, "this gateway has not got a publication yet");
+  if (subject.expires.unix_millis != 0 && subject.expires <= clock_.Now()) return Fail(Code::kExpired, "the upload's time is over");
+  const auto task = accepted_.find(subject.task);
+  if (task == accepted_.end()) return Fail(Code::kUnknownTask, "no task " + subject.task.text());
+  if (subject.kind != UploadKind::kUpdate) return {};
+  // A version that is newer than this gateway's publication is none of its business: the aggregator knows.
+  const bool accepted = std::ranges::find(task->second, subject.base_version) != task->second.end();
+  if (!accepted && subject.base_version <= latest_.at(subject.task)) {
+    return Fail(Code::kStaleVersion, "version " + std::to_string(Number(subject.base_version)) + " of " + subject.task.text() + " is not accepted any more");
+  }
+  return {};
+}
+
+void Acceptor::Offer(const SignedEnvelope& envelope, const VerifiedIdentity&, const DeviceId&,
+                     std::function<void(OfferVerdict)> answer) {
+  const UploadSubject& subject = envelope.header.subject;
+  if (const Status admitted = Admit(subject); !admitted) {
+    if (!IsTransient(admitted.error().code)) spool_.CountRefused(subject.kind, admitted.error().code);
+    return answer(OfferVerdict::Refused(admitted.error()));
+  }
+  spool_.Offer(envelope.header, envelope.bytes, [this, answer = std::move(answer)](const Result<OfferAnswer>& result) {
+    loop_.Post([answer, result] {
+      if (!result) return answer(OfferVerdict::Refused(result.error()));
+      answer(result->already ? OfferVerdict::AlreadyHere() : OfferVerdict::ResumeAt(result->next_chunk));
+    });
+  });
+}
+
+void Acceptor::Append(const UploadId& upload, uint32_t index, Bytes chunk, std::function<void(Status)> taken) {
+  spool_.Append(upload, index, std::move(chunk), [this, upload, taken = std::move(taken)](const Result<AppendAnswer>& result) {
+    loop_.Post([this, upload, taken, result] {
+      taken(result ? Status{} : Fail(result.error()));
+      if (!result || !result->complete) return;
+      hooks_.custody(upload);
+      hooks_.arrived();
+    });
+  });
+}
+
+}  // namespace tributary

@@ -1,0 +1,61 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+
+#include "gateway/accept/acceptor.h"
+#include "gateway/forward/uplink.h"
+#include "gateway/metrics.h"
+#include "gateway/options.h"
+#include "gateway/relay/relay.h"
+#include "protocol/base/executor.h"
+#include "protocol/base/random.h"
+#include "protocol/hop/server.h"
+#include "protocol/http/http_server.h"
+#include "protocol/seal/identity.h"
+
+namespace tributary {
+
+// A gateway: a server to those below, a client of the one above, with a spool between. Wires the parts; each part's header says
+// what it does. Call order: Open, Run (on the loop's thread, until Stop), destroy.
+class Gateway final : private HopServer::Observer {
+ public:
+  // Everything that can be wrong with configuration, identity, data folder or ports shows here.
+  static Result<std::unique_ptr<Gateway>> Open(const GatewayOptions& options, const Clock& clock, Random& random, FileSystem& files);
+  ~Gateway() override;
+
+  void Run();
+  // From any thread.
+  void Stop();
+  // Where it listens, with the real port.
+  const std::string& endpoint() const { return server_->endpoint(); }
+
+ private:
+  Gateway(const GatewayOptions& options, Identity identity, FolderLock lock, const Clock& clock, Random& random);
+  Status OpenParts(FileSystem& files);
+  Status OpenHttp();
+  void OnAdopted(const Publication& publication);
+  void OnCheckIn(const VerifiedIdentity& member, const hop::CheckIn& check_in) override;
+  void OnRefusedUpload(const UploadSubject* subject, const Error& error) override;
+  hop::CheckIn DescribeSelf() const;
+  void UpdateMetrics();
+
+  GatewayOptions options_;
+  Identity identity_;
+  FolderLock lock_;
+  const Clock& clock_;
+  Random& random_;
+  Loop loop_;
+  // The spool's worker comes before whatever posts to it, so that it ends last.
+  WorkerPool spool_worker_{"spool", 1};
+  std::unique_ptr<Spool> spool_;
+  std::unique_ptr<Relay> relay_;
+  std::unique_ptr<Acceptor> acceptor_;
+  std::unique_ptr<HopServer> server_;
+  std::unique_ptr<Uplink> uplink_;
+  GatewayMetrics metrics_;
+  std::unique_ptr<HttpServer> http_;
+  Loop::TimerId metrics_timer_ = 0;
+};
+
+}  // namespace tributary

@@ -1,0 +1,9 @@
+#include "gateway/gateway.h"
+#include "protocol/base/daemon.h"
+
+int main(int argc, char** argv) {
+  using namespace tributary;
+  return RunDaemon<Gateway, GatewayOptions>(argc, argv, "tributary-gateway",
+                                            "tributary-gateway: keeps the uploads of devices safe through outages and passes them on",
+                                            GatewayManual());
+}

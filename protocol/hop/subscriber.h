@@ -1,0 +1,54 @@
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "protocol/hop/fetcher.h"
+#include "protocol/publication/blob_store.h"
+#include "protocol/publication/publication_store.h"
+
+namespace tributary {
+
+// Follows the publication down one hop: verifies what the server hands out, fetches the blobs it names, and adopts it only when
+// all of them are here; so whoever holds a publication can serve and use everything in it with no link at all. The same at a
+// device and at a gateway. All on the loop's thread; everything given to the constructor must outlive it.
+class Subscriber {
+ public:
+  struct Counts {
+    uint64_t adopted = 0;
+    uint64_t rejected = 0;   // did not verify, or older than the one held
+  };
+  // After the publication became the current one (and durable). Also once from Start, for the one kept from before.
+  using OnAdopted = std::function<void(const Publication&)>;
+
+  Subscriber(Fetcher& fetcher, PublicationStore& store, BlobStore& blobs, const TrustAnchor& anchor, const Clock& clock,
+             OnAdopted on_adopted);
+  // Serves what was kept. Incomplete blobs of a kept publication cannot be: they came first.
+  void Start();
+  // What came in an assignment.
+  void Consider(ByteView signed_publication);
+  const Counts& counts() const { return counts_; }
+
+ private:
+  void FetchNext();
+  void Adopt();
+  void RetainBlobs();
+
+  Fetcher& fetcher_;
+  PublicationStore& store_;
+  BlobStore& blobs_;
+  const TrustAnchor& anchor_;
+  const Clock& clock_;
+  OnAdopted on_adopted_;
+  struct Candidate {
+    Publication publication;
+    Bytes bytes;
+    std::vector<BlobRef> missing;
+  };
+  std::optional<Candidate> candidate_;
+  std::vector<Digest> previous_;  // blobs of the publication before: somebody below may still be fetching them
+  Counts counts_;
+};
+
+}  // namespace tributary

@@ -1,0 +1,94 @@
+#include "protocol/spool/payload_files.h"
+
+#include <algorithm>
+#include <latch>
+
+namespace tributary {
+namespace {
+
+// Far below the usual limit of 1,024 descriptors, and far above the uploads that are truly under way at once.
+constexpr size_t kOpenFiles = 128;
+// They only wait for the disk: enough that one commit of the journal serves several files.
+// once).
+constexpr int kSyncers = 4;
+
+}  // namespace
+
+PayloadFiles::PayloadFiles(Path folder, FileSystem& files)
+    : folder_(std::move(folder)), files_(files), syncers_("spool-sync", kSyncers) {}
+
+Result<WritableFile*> PayloadFiles::Open(const UploadId& id) {
+  if (auto found = open_.find(id); found != open_.end()) return found->second.get();
+  // Closing early costs a reopening, never data: what was written stays in the page cache, and Sync is about the file.
+  if (open_.size() >= kOpenFiles) open_.clear();
+  ASSIGN_OR_RETURN(auto file, files_.OpenForWrite(PathOf(id)));
+  folder_changed_ = true;
+  return open_.emplace(id, std::move(file)).first->second.get();
+}
+
+Status PayloadFiles::Write(const UploadId& id, uint64_t offset, ByteView bytes) {
+  ASSIGN_OR_RETURN(WritableFile * file, Open(id));
+  return file->WriteAt(offset, bytes);
+}
+
+Result<std::map<UploadId, Error>> PayloadFiles::Sync(const std::vector<UploadId>& ids) {
+  std::map<UploadId, Error> lost;
+  for (size_t begin = 0; begin < ids.size(); begin += kOpenFiles) {
+    if (open_.size() + std::min(kOpenFiles, ids.size() - begin) > kOpenFiles) open_.clear();
+    std::vector<std::pair<UploadId, WritableFile*>> files;
+    for (size_t i = begin; i < std::min(ids.size(), begin + kOpenFiles); ++i) {
+      if (auto file = Open(ids[i])) {
+        files.emplace_back(ids[i], *file);
+      } else {
+        lost.emplace(ids[i], file.error());
+      }
+    }
+    RETURN_IF_ERROR(SyncSideBySide(files, lost));
+  }
+  return lost;
+}
+
+Status PayloadFiles::SyncSideBySide(const std::vector<std::pair<UploadId, WritableFile*>>& files,
+                                    std::map<UploadId, Error>& lost) {
+  std::vector<Status> results(files.size());
+  std::latch running(static_cast<ptrdiff_t>(files.size()));
+  for (size_t i = 0; i < files.size(); ++i) {
+    syncers_.Post([&, i] {
+      results[i] = files[i].second->Sync();
+      running.count_down();
+    });
+  }
+  // The folder on this thread meanwhile.
+  Status folder;
+  if (folder_changed_) folder = files_.SyncFolder(folder_);
+  running.wait();
+  for (size_t i = 0; i < files.size(); ++i) {
+    if (!results[i]) lost.emplace(files[i].first, results[i].error());
+  }
+  if (folder) folder_changed_ = false;
+  return folder;
+}
+
+Status PayloadFiles::Remove(const UploadId& id) {
+  Close(id);
+  return files_.Remove(PathOf(id));
+}
+
+Result<uint64_t> PayloadFiles::Size(const UploadId& id) const {
+  auto size = files_.Size(PathOf(id));
+  if (!size && size.error().code == Code::kNotFound) return 0;
+  return size;
+}
+
+Result<uint64_t> PayloadFiles::RemoveOrphans(const std::function<bool(const std::string& name)>& keep) {
+  ASSIGN_OR_RETURN(const auto names, files_.List(folder_));
+  uint64_t removed = 0;
+  for (const auto& name : names) {
+    if (keep(name)) continue;
+    RETURN_IF_ERROR(files_.Remove(folder_ / name));
+    ++removed;
+  }
+  return removed;
+}
+
+}  // namespace tributary

@@ -1,0 +1,39 @@
+#include "protocol/spool/spool_account.h"
+
+#include <algorithm>
+
+namespace tributary {
+namespace {
+
+uint64_t Sum(const std::map<Code, uint64_t>& by_code) {
+  uint64_t sum = 0;
+  for (const auto& [code, count] : by_code) sum += count;
+  return sum;
+}
+
+}  // namespace
+
+uint64_t KindAccount::Refused() const { return Sum(refused); }
+uint64_t KindAccount::Dropped() const { return Sum(dropped); }
+
+bool KindAccount::Balances() const {
+  return offered == delivered + spooled + in_flight + duplicate + Refused() + Dropped();
+}
+
+uint64_t SpoolAccount::Spooled() const {
+  uint64_t sum = 0;
+  for (const auto& kind : kinds) sum += kind.spooled;
+  return sum;
+}
+
+uint64_t SpoolAccount::Delivered() const {
+  uint64_t sum = 0;
+  for (const auto& kind : kinds) sum += kind.delivered;
+  return sum;
+}
+
+bool SpoolAccount::Balances() const {
+  return std::ranges::all_of(kinds, [](const KindAccount& kind) { return kind.Balances(); });
+}
+
+}  // namespace tributary

@@ -1,0 +1,333 @@
+#include <cmath>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "aggregator/round/durable_coordinator.h"
+#include "tests/aggregator/round/round_fixture.h"
+
+namespace tributary {
+namespace {
+
+using testing::HasSubstr;
+
+constexpr ModelVersion kV1{1};
+constexpr ModelVersion kV2{2};
+
+class CoordinatorTest : public testing::Test, protected RoundFixture {
+ protected:
+  void Start(RoundPolicy policy, uint64_t rounds = 1) {
+    CreateTask(policy);
+    const auto started = coordinator().StartRounds(task_id, rounds);
+    ASSERT_TRUE(started) << started.error().ToString();
+  }
+};
+
+TEST_F(CoordinatorTest, RoundsFollowOneAnotherAndEachMakesAVersion) {
+  Start({.report_goal = 3, .minimum = 2}, 2);
+  for (int device = 1; device <= 3; ++device) ASSERT_TRUE(Give(Update(device, kV1)));
+  auto rounds = *coordinator().Rounds(task_id);
+  ASSERT_EQ(rounds.size(), 2u);
+  EXPECT_EQ(rounds[0].state, RoundState::kCompleted);
+  EXPECT_EQ(rounds[0].reports, 3u);
+  EXPECT_EQ(rounds[0].total_weight, 30u);
+  EXPECT_EQ(rounds[0].result, kV2);
+  EXPECT_TRUE(rounds[0].aggregate_digest);
+  EXPECT_GT(rounds[0].bytes_up, 3 * kTestParameters * 4);
+  EXPECT_EQ(rounds[1].state, RoundState::kCollecting);
+  EXPECT_EQ(rounds[1].base, kV2);
+  EXPECT_NE(rounds[1].nonce, rounds[0].nonce);
+  EXPECT_EQ(coordinator().Task(task_id)->rounds_wanted, 0u);
+  for (int device = 1; device <= 3; ++device) ASSERT_TRUE(Give(Update(device, kV2)));
+  rounds = *coordinator().Rounds(task_id);
+  EXPECT_EQ(rounds.size(), 2u);
+  EXPECT_EQ(coordinator().Versions(task_id)->size(), 3u);
+  EXPECT_EQ(listener.custody.size(), 6u);
+  for (const auto& [upload, times] : listener.custody) EXPECT_EQ(times, 1);
+  EXPECT_EQ(listener.CountOf("round.closed"), 2u);
+  EXPECT_EQ(listener.CountOf("version.published"), 3u);
+  const AccountRecord account = coordinator().Account(UploadKind::kUpdate);
+  EXPECT_EQ(account.delivered, 6u);
+  EXPECT_EQ(account.spooled, 0u);
+  CheckAccounts();
+  EXPECT_EQ(CodeOf(Give(Update(4, kV2))), Code::kStaleVersion);
+  EXPECT_EQ(CodeOf(Give(Update(4, ModelVersion{3}))), Code::kRoundClosed);
+}
+
+TEST_F(CoordinatorTest, TheVersionIsTheWeightedMeanAddedToTheBase) {
+  Start({.report_goal = 2});
+  const TaskRecord task = *coordinator().Task(task_id);
+  ASSERT_TRUE(Give(Update(1, kV1, {.weight = 10})));
+  ASSERT_TRUE(Give(Update(2, kV1, {.weight = 30})));
+  const Bytes bytes = *coordinator().blobs().ReadAll(LatestDigest());
+  ASSERT_EQ(bytes.size(), kTestParameters * sizeof(float));
+  SeededRandom one(1 + 1000), two(2 + 1000);
+  for (size_t i = 0; i < kTestParameters; ++i) {
+    const float a = 0.01F * static_cast<float>(UniformUnit(one) * 2 - 1);
+    const float b = 0.01F * static_cast<float>(UniformUnit(two) * 2 - 1);
+    float got;
+    std::memcpy(&got, bytes.data() + 4 * i, 4);
+    ASSERT_NEAR(got, std::sin(static_cast<float>(i)) + (10 * a + 30 * b) / 40, 1e-6) << i;
+  }
+  EXPECT_GE(task.scale.fraction_bits, 16);
+}
+
+TEST_F(CoordinatorTest, AnyOrderGivesTheSameVersion) {
+  Start({.report_goal = 5});
+  for (const int device : {1, 2, 3, 4, 5}) ASSERT_TRUE(Give(Update(device, kV1)));
+  RoundFixture other;
+  other.CreateTask({.report_goal = 5});
+  ASSERT_TRUE(other.coordinator().StartRounds(other.task_id, 1));
+  for (const int device : {4, 1, 5, 3, 2}) ASSERT_TRUE(other.Give(other.Update(device, kV1)));
+  EXPECT_EQ(LatestDigest(), other.LatestDigest());
+  EXPECT_EQ(LastRound().aggregate_digest, other.LastRound().aggregate_digest);
+}
+
+TEST_F(CoordinatorTest, ADeviceCountsOncePerBaseVersion) {
+  Start({.report_goal = 3}, 2);
+  const SealedUpload first = Update(1, kV1);
+  ASSERT_TRUE(coordinator().Admit(first.header));
+  ASSERT_TRUE(Give(first));
+  EXPECT_EQ(CodeOf(coordinator().Admit(first.header)), Code::kBusy) << "in the sum, custody to follow";
+  EXPECT_EQ(CodeOf(Give(first)), Code::kBusy);
+  EXPECT_EQ(CodeOf(Give(Update(1, kV1, {.upload = 99}))), Code::kDuplicate) << "another upload, the same contribution";
+  EXPECT_TRUE(listener.custody.empty());
+  ASSERT_TRUE(coordinator().Flush());
+  EXPECT_EQ(listener.custody[first.header.subject.id], 1);
+  EXPECT_EQ(CodeOf(coordinator().Admit(first.header)), Code::kDuplicate) << "counted for good";
+  EXPECT_EQ(LastRound().reports, 1u);
+  EXPECT_EQ(LastRound().refused.at(Code::kDuplicate), 1u);
+  ASSERT_TRUE(Give(Update(2, kV1)));
+  ASSERT_TRUE(Give(Update(3, kV1)));
+  EXPECT_EQ(CodeOf(coordinator().Admit(first.header)), Code::kDuplicate) << "also after its base became stale";
+  EXPECT_EQ(CodeOf(Give(Update(9, kV1))), Code::kStaleVersion);
+  const AccountRecord account = coordinator().Account(UploadKind::kUpdate);
+  EXPECT_EQ(account.delivered, 3u);
+  EXPECT_EQ(account.duplicate, 1u);
+  CheckAccounts();
+}
+
+TEST_F(CoordinatorTest, EveryRefusalHasItsCodeAndIsCounted) {
+  Start({.report_goal = 3});
+  const auto expect = [&](const SealedUpload& upload, Code code, Role role = Role::kDevice) {
+    const uint64_t before = coordinator().Account(UploadKind::kUpdate).refused[code];
+    const Status given = Give(upload, role);
+    ASSERT_FALSE(given) << Name(code);
+    EXPECT_EQ(given.error().code, code) << given.error().ToString();
+    EXPECT_EQ(coordinator().Account(UploadKind::kUpdate).refused[code], before + 1) << Name(code);
+    CheckAccounts();
+  };
+  SealedUpload unknown_task = Update(1, kV1);
+  unknown_task.header.subject.task = TestTask("other");
+  expect(unknown_task, Code::kUnknownTask);
+  expect(Update(1, ModelVersion{9}), Code::kUnknownVersion);
+  expect(Update(1, ModelVersion{0}), Code::kUnknownVersion);
+  SealedUpload other_key = Update(1, kV1);
+  other_key.header.subject.key_id = {};
+  expect(other_key, Code::kUnknownKey);
+  expect(Update(1, kV1, {.parameters = 5000}), Code::kTooLarge);
+  expect(Update(1, kV1, {.parameters = kTestParameters - 1}), Code::kWrongTensorCount);
+  expect(Update(1, kV1, {.parameters = kTestParameters + 1}), Code::kWrongTensorCount);
+  expect(Update(1, kV1, {.poison = NAN}), Code::kNotFinite);
+  expect(Update(1, kV1, {.poison = -INFINITY}), Code::kNotFinite);
+  expect(Update(1, kV1, {.poison = 17}), Code::kNormExceeded);
+  expect(Update(1, kV1, {.scale = 2}), Code::kNormExceeded);
+  expect(Update(1, kV1, {.weight = 0}), Code::kBadWeight);
+  expect(Update(1, kV1, {.weight = 1001}), Code::kBadWeight);
+  expect(Update(1, kV1), Code::kWrongRole, Role::kEvaluator);
+  SealedUpload garbled = Update(1, kV1);
+  garbled.chunks[0][5] ^= 1;
+  expect(garbled, Code::kSealBroken);
+  EXPECT_EQ(LastRound().reports, 0u);
+  EXPECT_EQ(LastRound().refused.at(Code::kNotFinite), 2u);
+  coordinator().CountRefusal(UploadKind::kUpdate, std::nullopt, Code::kBadSignature);
+  coordinator().CountRefusal(UploadKind::kUpdate, garbled.header.subject, Code::kBusy);
+  EXPECT_EQ(coordinator().Account(UploadKind::kUpdate).refused[Code::kBadSignature], 1u);
+  EXPECT_FALSE(coordinator().Account(UploadKind::kUpdate).refused.contains(Code::kBusy)) << "it will be offered again";
+  SealedUpload sample = Update(1, kV1);
+  sample.header.subject.kind = UploadKind::kSample;
+  EXPECT_EQ(CodeOf(Give(sample)), Code::kUnknownKind);
+  EXPECT_EQ(coordinator().Account(UploadKind::kSample).refused[Code::kUnknownKind], 1u);
+  ASSERT_TRUE(Give(Update(1, kV1))) << "none of them stands in the way of a good one";
+  Pass(Millis(1000));
+  Reopen();
+  EXPECT_EQ(coordinator().Account(UploadKind::kUpdate).refused[Code::kNotFinite], 2u) << "saved within a second";
+  EXPECT_EQ(LastRound().refused.at(Code::kNotFinite), 2u);
+  CheckAccounts();
+}
+
+TEST_F(CoordinatorTest, AChunkThatCannotBeReadCountsNothing) {
+  Start({.report_goal = 1});
+  const SealedUpload upload = Update(1, kV1);
+  const Status given = coordinator().Contribute(upload.header, Role::kDevice,
+                                                [](uint32_t) -> Result<Bytes> { return Fail(Code::kIo, "disk"); });
+  EXPECT_EQ(CodeOf(given), Code::kIo);
+  EXPECT_EQ(coordinator().Account(UploadKind::kUpdate).offered, 0u);
+  EXPECT_TRUE(Give(upload));
+}
+
+TEST_F(CoordinatorTest, AtTheDeadlineTheMinimumIsEnough) {
+  Start({.report_goal = 5, .minimum = 2, .deadline_seconds = 60});
+  ASSERT_TRUE(Give(Update(1, kV1)));
+  ASSERT_TRUE(Give(Update(2, kV1)));
+  Pass(Millis(59'999));
+  EXPECT_EQ(LastRound().state, RoundState::kCollecting);
+  Pass(Millis(1));
+  EXPECT_EQ(LastRound().state, RoundState::kCompleted);
+  EXPECT_EQ(LastRound().reports, 2u);
+  EXPECT_EQ(listener.custody.size(), 2u);
+}
+
+TEST_F(CoordinatorTest, BelowTheMinimumTheRoundFailsAndTheNextBeginsOnTheSameBase) {
+  Start({.report_goal = 5, .minimum = 2, .deadline_seconds = 60}, 2);
+  ASSERT_TRUE(Give(Update(1, kV1)));
+  Pass(Millis(60'000));
+  const auto rounds = *coordinator().Rounds(task_id);
+  ASSERT_EQ(rounds.size(), 2u);
+  EXPECT_EQ(rounds[0].state, RoundState::kFailed);
+  EXPECT_EQ(rounds[1].state, RoundState::kCollecting);
+  EXPECT_EQ(rounds[1].base, kV1);
+  EXPECT_EQ(listener.CountOf("round.failed"), 1u);
+  EXPECT_EQ(coordinator().Task(task_id)->rounds_wanted, 0u);
+  EXPECT_EQ(listener.custody.size(), 1u) << "its sender is done with it";
+  CheckAccounts();
+  EXPECT_TRUE(Give(Update(1, kV1, {.upload = 5}))) << "the failed round's contributions are in no sum";
+  Pass(Millis(60'000));
+  EXPECT_EQ(LastRound().state, RoundState::kFailed);
+  EXPECT_EQ(coordinator().Versions(task_id)->size(), 1u);
+  EXPECT_EQ(CodeOf(Give(Update(2, kV1))), Code::kRoundClosed);
+}
+
+TEST_F(CoordinatorTest, CancellingStopsTheRoundAndThoseStillWanted) {
+  Start({.report_goal = 5}, 4);
+  ASSERT_TRUE(Give(Update(1, kV1)));
+  ASSERT_TRUE(coordinator().CancelRounds(task_id));
+  EXPECT_EQ(LastRound().state, RoundState::kCancelled);
+  EXPECT_EQ(coordinator().Task(task_id)->rounds_wanted, 0u);
+  Pass(Millis(3'600'000));
+  EXPECT_EQ(coordinator().Rounds(task_id)->size(), 1u);
+  ASSERT_TRUE(coordinator().CancelRounds(task_id)) << "nothing to cancel is no error";
+  const auto again = coordinator().StartRounds(task_id, 1);
+  ASSERT_TRUE(again);
+  EXPECT_EQ(again->number, 2u);
+  CheckAccounts();
+}
+
+TEST_F(CoordinatorTest, CheckpointsCostNoMoreThanWasTakenIn) {
+  Start({.report_goal = 41});
+  uint64_t taken = 0, largest = 0;
+  for (int device = 1; device <= 40; ++device) {
+    const SealedUpload upload = Update(device, kV1);
+    ASSERT_TRUE(Give(upload));
+    taken += upload.header.ciphertext_size;
+    const uint64_t before = files.checkpoint_bytes;
+    Pass(Millis(device % 3 == 0 ? 250 : 10));
+    largest = std::max(largest, files.checkpoint_bytes - before);
+    EXPECT_LE(files.checkpoint_bytes, taken) << device;
+  }
+  EXPECT_GE(listener.custody.size(), 38u) << "custody follows within about two updates";
+  ASSERT_TRUE(Give(Update(41, kV1)));
+  EXPECT_EQ(LastRound().state, RoundState::kCompleted);
+  EXPECT_LE(files.checkpoint_bytes, taken + 2 * kTestParameters * 8) << "and one more at the end";
+  EXPECT_EQ(listener.custody.size(), 41u);
+  EXPECT_TRUE(files.List(folder / "checkpoints")->empty());
+}
+
+TEST_F(CoordinatorTest, AnIdleRoundWithoutBudgetKeepsCustodyOwed) {
+  Start({.report_goal = 5, .minimum = 1, .deadline_seconds = 60});
+  ASSERT_TRUE(Give(Update(1, kV1)));
+  Pass(Millis(5000));
+  EXPECT_TRUE(listener.custody.empty());
+  EXPECT_EQ(coordinator().Account(UploadKind::kUpdate).spooled, 1u);
+  Pass(Millis(60'000));
+  EXPECT_EQ(listener.custody.size(), 1u);
+}
+
+TEST_F(CoordinatorTest, AFullDiskDelaysCustodyAndLosesNothing) {
+  Start({.report_goal = 3});
+  ASSERT_TRUE(Give(Update(1, kV1)));
+  files.calls_left = 0;
+  ASSERT_TRUE(Give(Update(2, kV1))) << "it is in the sum";
+  ASSERT_TRUE(Give(Update(3, kV1)));
+  EXPECT_TRUE(listener.custody.empty());
+  EXPECT_EQ(LastRound().state, RoundState::kCollecting);
+  EXPECT_EQ(CodeOf(Give(Update(4, kV1))), Code::kBusy) << "the goal is reached";
+  Pass(Millis(2000));
+  EXPECT_TRUE(listener.custody.empty());
+  files.calls_left = -1;
+  Pass(Millis(2000));
+  EXPECT_EQ(LastRound().state, RoundState::kCompleted);
+  EXPECT_EQ(listener.custody.size(), 3u);
+  CheckAccounts();
+}
+
+TEST_F(CoordinatorTest, AMissingOrDamagedCheckpointIsSaidAndNotSkipped) {
+  Start({.report_goal = 3});
+  ASSERT_TRUE(Give(Update(1, kV1)));
+  ASSERT_TRUE(coordinator().Flush());
+  Close();
+  const auto names = *RealFileSystem().List(folder / "checkpoints");
+  ASSERT_EQ(names.size(), 1u);
+  const Path file = folder / "checkpoints" / names[0];
+  Bytes bytes = *ReadFile(RealFileSystem(), file, 1 << 20);
+  bytes[bytes.size() / 2] ^= 1;
+  ASSERT_TRUE(WriteFileAtomically(RealFileSystem(), file, bytes));
+  auto damaged = TryOpen();
+  ASSERT_FALSE(damaged);
+  EXPECT_EQ(damaged.error().code, Code::kCorrupt);
+  ASSERT_TRUE(RealFileSystem().Remove(file));
+  auto missing = TryOpen();
+  ASSERT_FALSE(missing);
+  EXPECT_EQ(missing.error().code, Code::kCorrupt);
+  EXPECT_THAT(missing.error().message, HasSubstr("1 acknowledged"));
+}
+
+TEST_F(CoordinatorTest, CreateTaskSaysWhatIsWrong) {
+  CreateTask({.report_goal = 3});
+  const Digest weights = PutInitialWeights();
+  EXPECT_EQ(coordinator().CreateTask(NewTask({}), weights).error().code, Code::kAlreadyExists);
+  EXPECT_EQ(coordinator().CreateTask(NewTask({}, "b"), Digest{}).error().code, Code::kUnknownBlob);
+  TaskRecord task = NewTask({}, "b");
+  const auto wrong_size = coordinator().CreateTask(task, task.module.digest);
+  EXPECT_THAT(wrong_size.error().ToString(), HasSubstr("initial_weights must be 1200 bytes"));
+  task.module.size = 99;
+  EXPECT_THAT(coordinator().CreateTask(task, weights).error().message, HasSubstr("module.size must be 100"));
+  std::vector<float> poison(kTestParameters, NAN);
+  const Digest bad = *coordinator().mutable_blobs().Put(AsBytes(std::span<const float>(poison)));
+  EXPECT_THAT(coordinator().CreateTask(NewTask({}, "b"), bad).error().message, HasSubstr("finite"));
+  EXPECT_EQ(coordinator().Tasks()->size(), 1u);
+  EXPECT_EQ(coordinator().StartRounds(TestTask("b"), 1).error().code, Code::kUnknownTask);
+  EXPECT_EQ(coordinator().StartRounds(task_id, 0).error().code, Code::kInvalidArgument);
+  EXPECT_EQ(coordinator().Round(task_id, 7).error().code, Code::kNotFound);
+}
+
+TEST_F(CoordinatorTest, MembersAreRememberedOverRestarts) {
+  Start({.report_goal = 3});
+  coordinator().SawMember({.id = TestDevice("g1"), .role = "gateway", .device_class = "", .first_seen = {}, .last_seen = {},
+                           .via = TestDevice("g1"), .spooled_bytes = 12});
+  ASSERT_TRUE(Give(Update(1, kV1)));
+  coordinator().SawMember({.id = TestDevice("d1"), .role = "device", .device_class = "phone", .first_seen = {},
+                           .last_seen = {}, .via = TestDevice("g1")});
+  Pass(Millis(1000));
+  Reopen();
+  const auto devices = *coordinator().Members(Role::kDevice);
+  ASSERT_EQ(devices.size(), 1u);
+  EXPECT_EQ(devices[0].uploads, 1u);
+  EXPECT_EQ(devices[0].device_class, "phone");
+  EXPECT_EQ(devices[0].via, TestDevice("g1"));
+  EXPECT_EQ(devices[0].first_seen, kTestStart);
+  EXPECT_EQ(coordinator().Members(std::nullopt)->size(), 2u);
+}
+
+TEST_F(CoordinatorTest, ContributionsAreForgottenWhenTheirBaseIsLongPast) {
+  Start({.report_goal = 1}, kRememberedVersions + 3);
+  const SealedUpload first = Update(1, kV1);
+  ASSERT_TRUE(Give(first));
+  for (uint64_t version = 2; version <= kRememberedVersions; ++version) ASSERT_TRUE(Give(Update(1, ModelVersion{version})));
+  EXPECT_EQ(CodeOf(coordinator().Admit(first.header)), Code::kDuplicate);
+  ASSERT_TRUE(Give(Update(1, ModelVersion{kRememberedVersions + 1})));
+  EXPECT_EQ(CodeOf(coordinator().Admit(first.header)), Code::kStaleVersion);
+}
+
+}  // namespace
+}  // namespace tributary

@@ -1,0 +1,103 @@
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <gtest/gtest.h>
+
+#include "tests/aggregator/round/round_fixture.h"
+
+namespace tributary {
+namespace {
+
+constexpr int kDevices = 5;
+constexpr uint64_t kRounds = 2;
+constexpr int kKilled = 137;
+
+void StartTwoRounds(RoundFixture& fixture) {
+  fixture.CreateTask({.report_goal = kDevices});
+  TRIBUTARY_CHECK(fixture.coordinator().StartRounds(fixture.task_id, kRounds));
+}
+
+// What senders do: offer every upload until it is counted for good.
+void OfferAll(RoundFixture& fixture) {
+  for (uint64_t version = 1; version <= kRounds; ++version) {
+    for (int device = 1; device <= kDevices; ++device) {
+      const SealedUpload upload = fixture.Update(device, ModelVersion{version});
+      if (!fixture.coordinator().Admit(upload.header)) continue;
+      TRIBUTARY_CHECK(fixture.Give(upload));
+    }
+    fixture.Pass(Millis(2000));
+  }
+}
+
+// Runs the two rounds in a child process that dies at the `at`-th change of a file, then goes on here. Returns whether the
+// child died.
+bool RunWithKill(RoundFixture& fixture, int64_t at) {
+  fixture.Close();
+  const pid_t child = fork();
+  if (child == 0) {
+    fixture.Reopen();
+    fixture.files.on_exhausted = [] { _exit(kKilled); };
+    fixture.files.calls_left = at;
+    OfferAll(fixture);
+    _exit(0);
+  }
+  int status = 0;
+  TRIBUTARY_CHECK(waitpid(child, &status, 0) == child);
+  TRIBUTARY_CHECK(WIFEXITED(status)) << "signal " << WTERMSIG(status);
+  fixture.Reopen();
+  fixture.Pass(Millis(2000));  // finishes a closing that was interrupted
+  OfferAll(fixture);
+  return WEXITSTATUS(status) == kKilled;
+}
+
+TEST(Crash, AKillAtEveryFileOperationEndsInTheSameBits) {
+  RoundFixture undisturbed;
+  StartTwoRounds(undisturbed);
+  OfferAll(undisturbed);
+  const auto expected = *undisturbed.coordinator().Versions(undisturbed.task_id);
+  ASSERT_EQ(expected.size(), kRounds + 1);
+
+  int64_t kills = 0;
+  for (int64_t at = 0;; ++at) {
+    RoundFixture fixture;
+    StartTwoRounds(fixture);
+    const bool died = RunWithKill(fixture, at);
+    const auto versions = *fixture.coordinator().Versions(fixture.task_id);
+    ASSERT_EQ(versions.size(), expected.size()) << "killed at change " << at;
+    for (size_t i = 0; i < versions.size(); ++i) {
+      ASSERT_EQ(versions[i].weights.digest, expected[i].weights.digest) << "version " << i + 1 << ", killed at " << at;
+    }
+    const auto rounds = *fixture.coordinator().Rounds(fixture.task_id);
+    ASSERT_EQ(rounds.size(), kRounds);
+    for (const RoundRecord& round : rounds) {
+      ASSERT_EQ(round.state, RoundState::kCompleted);
+      ASSERT_EQ(round.reports, static_cast<uint64_t>(kDevices)) << "killed at " << at;
+    }
+    ASSERT_EQ(fixture.coordinator().Account(UploadKind::kUpdate).delivered, kRounds * kDevices) << "killed at " << at;
+    fixture.CheckAccounts();
+    ASSERT_TRUE(RealFileSystem().List(fixture.folder / "checkpoints")->empty()) << "killed at " << at;
+    const auto published = OpenPublication(fixture.coordinator().publication(), fixture.fleet.anchor(), fixture.clock.Now());
+    ASSERT_TRUE(published);
+    ASSERT_EQ(published->tasks.at(0).latest, ModelVersion{kRounds + 1}) << "killed at " << at;
+    if (!died) break;
+    ++kills;
+  }
+  EXPECT_GE(kills, 30) << "checkpoints, weights and publications of two rounds";
+}
+
+TEST(Crash, StrayCheckpointsAreRemovedAtTheStart) {
+  RoundFixture fixture;
+  StartTwoRounds(fixture);
+  TRIBUTARY_CHECK(fixture.Give(fixture.Update(1, ModelVersion{1})));
+  TRIBUTARY_CHECK(fixture.coordinator().Flush());
+  fixture.Close();
+  const Path folder = fixture.folder / "checkpoints";
+  ASSERT_TRUE(WriteFileAtomically(RealFileSystem(), folder / "digits-1-9.sum", Bytes(10)));
+  ASSERT_TRUE(WriteFileAtomically(RealFileSystem(), folder / "digits-1-2.sum.new", Bytes(10)));
+  fixture.Reopen();
+  EXPECT_EQ(*RealFileSystem().List(folder), std::vector<std::string>{"digits-1-1.sum"});
+  EXPECT_EQ(fixture.LastRound().reports, 1u);
+}
+
+}  // namespace
+}  // namespace tributary

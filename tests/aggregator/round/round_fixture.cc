@@ -1,0 +1,205 @@
+#include "tests/aggregator/round/round_fixture.h"
+
+#include <cmath>
+
+#include "protocol/codec/update_codec.h"
+
+namespace tributary {
+namespace {
+
+// Passes through to the real file and counts.
+class FaultyFile final : public WritableFile {
+ public:
+  FaultyFile(FaultyFiles& files, std::unique_ptr<WritableFile> file, bool checkpoint)
+      : files_(files), file_(std::move(file)), checkpoint_(checkpoint) {}
+  Status WriteAt(uint64_t offset, ByteView bytes) override {
+    RETURN_IF_ERROR(files_.Change());
+    if (checkpoint_) files_.checkpoint_bytes += bytes.size();
+    return file_->WriteAt(offset, bytes);
+  }
+  Status Sync() override {
+    RETURN_IF_ERROR(files_.Change());
+    return file_->Sync();
+  }
+
+ private:
+  FaultyFiles& files_;
+  std::unique_ptr<WritableFile> file_;
+  bool checkpoint_;
+};
+
+UploadId IdFrom(uint64_t seed) { return SeededRandom(seed).TakeUploadId(); }
+
+}  // namespace
+
+void RecordingListener::OnPublication(const Bytes&, uint64_t number) { publications.push_back(number); }
+void RecordingListener::OnCustody(const std::vector<UploadId>& uploads) {
+  for (const UploadId& upload : uploads) ++custody[upload];
+}
+void RecordingListener::OnEvent(const CoordinatorEvent& event) { events.push_back(event); }
+uint64_t RecordingListener::CountOf(const std::string& event) const {
+  return static_cast<uint64_t>(std::ranges::count(events, event, &CoordinatorEvent::name));
+}
+
+Status FaultyFiles::Change() {
+  ++changes;
+  if (calls_left < 0) return {};
+  if (calls_left > 0) {
+    --calls_left;
+    return {};
+  }
+  if (on_exhausted != nullptr) on_exhausted();
+  return Fail(Code::kDiskFull, "the test's disk is gone");
+}
+Result<std::unique_ptr<WritableFile>> FaultyFiles::OpenForWrite(const Path& path) {
+  RETURN_IF_ERROR(Change());
+  ASSIGN_OR_RETURN(auto file, RealFileSystem().OpenForWrite(path));
+  const bool checkpoint = path.parent_path().filename() == "checkpoints";
+  return std::make_unique<FaultyFile>(*this, std::move(file), checkpoint);
+}
+Result<Bytes> FaultyFiles::ReadAt(const Path& path, uint64_t offset, size_t size) {
+  return RealFileSystem().ReadAt(path, offset, size);
+}
+Result<uint64_t> FaultyFiles::Size(const Path& path) { return RealFileSystem().Size(path); }
+Status FaultyFiles::Rename(const Path& from, const Path& to) {
+  RETURN_IF_ERROR(Change());
+  return RealFileSystem().Rename(from, to);
+}
+Status FaultyFiles::Remove(const Path& path) {
+  RETURN_IF_ERROR(Change());
+  return RealFileSystem().Remove(path);
+}
+Status FaultyFiles::SyncFolder(const Path& folder) {
+  RETURN_IF_ERROR(Change());
+  return RealFileSystem().SyncFolder(folder);
+}
+Status FaultyFiles::CreateFolders(const Path& folder) { return RealFileSystem().CreateFolders(folder); }
+Result<std::vector<std::string>> FaultyFiles::List(const Path& folder) { return RealFileSystem().List(folder); }
+
+RoundFixture::RoundFixture()
+    : publisher(fleet.Issue(Role::kPublisher, "publisher")),
+      device_key(SigningKey::Generate()),
+      task_id(TestTask("digits")) {
+  Reopen();
+}
+
+Result<std::unique_ptr<Coordinator>> RoundFixture::TryOpen() {
+  return Coordinator::Open({.folder = folder.path(),
+                            .files = files,
+                            .clock = clock,
+                            .random = random,
+                            .publisher = publisher,
+                            .sealing_key = fleet.sealing_key()},
+                           listener);
+}
+
+void RoundFixture::Reopen() {
+  coordinator_.reset();
+  auto opened = TryOpen();
+  TRIBUTARY_CHECK(opened) << opened.error().ToString();
+  coordinator_ = std::move(*opened);
+}
+
+Digest RoundFixture::PutInitialWeights() {
+  std::vector<float> weights(kTestParameters);
+  for (size_t i = 0; i < weights.size(); ++i) weights[i] = std::sin(static_cast<float>(i));
+  auto put = coordinator_->mutable_blobs().Put(AsBytes(std::span<const float>(weights)));
+  TRIBUTARY_CHECK(put) << put.error().ToString();
+  return *put;
+}
+
+TaskRecord RoundFixture::NewTask(RoundPolicy policy, std::string_view name) {
+  const Bytes module(100, 0x5a);
+  auto put = coordinator_->mutable_blobs().Put(module);
+  TRIBUTARY_CHECK(put) << put.error().ToString();
+  TaskRecord task;
+  task.id = TestTask(name);
+  task.table.tensors = {{.name = "a", .shape = {100, 2}, .offset = 0, .size = 200},
+                        {.name = "b", .shape = {100}, .offset = 200, .size = 100}};
+  task.module = {*put, module.size()};
+  task.policy = policy;
+  task.norm_bound = 10;
+  task.max_weight = 1000;
+  return task;
+}
+
+TaskRecord RoundFixture::CreateTask(RoundPolicy policy, std::string_view name) {
+  auto created = coordinator_->CreateTask(NewTask(policy, name), PutInitialWeights());
+  TRIBUTARY_CHECK(created) << created.error().ToString();
+  return *created;
+}
+
+SealedUpload RoundFixture::Update(int device, ModelVersion base, const UpdateOptions& options) {
+  const auto number = static_cast<uint64_t>(device);
+  SeededRandom values(options.seed != 0 ? options.seed : number + 1000 * Number(base));
+  std::vector<float> delta(options.parameters);
+  for (float& value : delta) value = options.scale * static_cast<float>(UniformUnit(values) * 2 - 1);
+  if (options.poison != 0) delta.at(7) = options.poison;
+  auto plaintext = EncodeUpdate(Codec::kFloat32Dense, {.weight = options.weight, .parameter_count = options.parameters}, delta);
+  TRIBUTARY_CHECK(plaintext) << plaintext.error().ToString();
+  UploadSubject subject;
+  subject.id = IdFrom(options.upload != 0 ? options.upload : 7'000'000 + 1000 * number + Number(base));
+  subject.task = task_id;
+  subject.base_version = base;
+  subject.device = TestDevice("d" + std::to_string(device));
+  subject.created = clock.Now();
+  subject.codec = options.codec;
+  auto sealed = SealUpload(subject, *plaintext, limits::kMinChunkBytes, {kDefaultAead, fleet.sealing_key().public_key},
+                           device_key, {});
+  TRIBUTARY_CHECK(sealed) << sealed.error().ToString();
+  return std::move(*sealed);
+}
+
+SealedUpload RoundFixture::Evaluation(const std::string& member, ModelVersion version,
+                                      const std::vector<EvaluationResult>& results) {
+  UploadSubject subject;
+  subject.id = random.TakeUploadId();
+  subject.kind = UploadKind::kEvaluation;
+  subject.task = task_id;
+  subject.base_version = version;
+  subject.device = TestDevice(member);
+  subject.created = clock.Now();
+  subject.priority = Priority::kEvaluation;
+  subject.codec = Codec::kReport;
+  auto sealed = SealUpload(subject, EncodeEvaluation(results), limits::kMinChunkBytes,
+                           {kDefaultAead, fleet.sealing_key().public_key}, device_key, {});
+  TRIBUTARY_CHECK(sealed) << sealed.error().ToString();
+  return std::move(*sealed);
+}
+
+Status RoundFixture::Give(const SealedUpload& upload, Role role) {
+  return coordinator_->Contribute(upload.header, role,
+                                  [&](uint32_t index) -> Result<Bytes> { return upload.chunks.at(index); });
+}
+
+Code RoundFixture::CodeOf(const Status& status) {
+  TRIBUTARY_CHECK(!status) << "it succeeded";
+  return status.error().code;
+}
+
+void RoundFixture::Pass(Millis by) {
+  clock.Advance(by);
+  coordinator_->Tick();
+}
+
+Digest RoundFixture::LatestDigest() {
+  auto versions = coordinator_->Versions(task_id);
+  TRIBUTARY_CHECK(versions && !versions->empty());
+  return versions->back().weights.digest;
+}
+
+RoundRecord RoundFixture::LastRound() {
+  auto rounds = coordinator_->Rounds(task_id);
+  TRIBUTARY_CHECK(rounds && !rounds->empty());
+  return rounds->back();
+}
+
+void RoundFixture::CheckAccounts() {
+  for (const UploadKind kind : kUploadKinds) {
+    const AccountRecord account = coordinator_->Account(kind);
+    TRIBUTARY_CHECK(account.offered == AccountedFor(account))
+        << KindName(kind) << " offered " << account.offered << ", accounted for " << AccountedFor(account);
+  }
+}
+
+}  // namespace tributary

@@ -1,0 +1,41 @@
+#include "aggregator/round/round_state.h"
+
+#include <set>
+
+#include <gtest/gtest.h>
+
+namespace tributary {
+namespace {
+
+static_assert(IsTerminal(RoundState::kCompleted) && IsTerminal(RoundState::kFailed) && IsTerminal(RoundState::kCancelled));
+static_assert(!IsTerminal(RoundState::kCollecting) && !IsTerminal(RoundState::kClosing));
+
+TEST(RoundState, EveryStateHasANameAndASentenceOfItsOwn) {
+  std::set<std::string_view> names, sentences;
+  for (const RoundStateEntry& entry : kRoundStates) {
+    EXPECT_FALSE(RoundStateSentence(entry.state).empty());
+    names.insert(RoundStateName(entry.state));
+    sentences.insert(entry.sentence);
+  }
+  EXPECT_EQ(std::size(kRoundStates), static_cast<size_t>(RoundState::kCancelled));
+  EXPECT_EQ(names.size(), std::size(kRoundStates));
+  EXPECT_EQ(sentences.size(), std::size(kRoundStates));
+}
+
+TEST(RoundState, TerminalStaysTerminalAndEveryOtherStateLeadsOn) {
+  for (const RoundStateEntry& from : kRoundStates) {
+    int ways = 0;
+    for (const RoundStateEntry& to : kRoundStates) ways += CanMove(from.state, to.state) ? 1 : 0;
+    EXPECT_EQ(ways == 0, IsTerminal(from.state)) << RoundStateName(from.state);
+    EXPECT_FALSE(CanMove(from.state, from.state));
+  }
+}
+
+TEST(RoundStateDeathTest, AnUnknownTransitionIsOurOwnBug) {
+  RoundRecord round;
+  round.state = RoundState::kFailed;
+  EXPECT_DEATH(MoveRound(round, RoundState::kCollecting), "from failed to collecting");
+}
+
+}  // namespace
+}  // namespace tributary

@@ -1,0 +1,196 @@
+#include "aggregator/store/store.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/support/seeded_random.h"
+#include "tests/support/temporary_folder.h"
+#include "tests/support/test_fleet.h"
+
+namespace tributary {
+namespace {
+
+class StoreTest : public testing::Test {
+ protected:
+  StoreTest() { Reopen(); }
+  void Reopen() {
+    store_.reset();
+    auto store = Store::Open(folder_ / "a.db");
+    ASSERT_TRUE(store) << store.error().ToString();
+    store_ = std::move(*store);
+  }
+  Digest AnyDigest() { return *Digest::FromBytes(random_.TakeBytes(32)); }
+
+  TemporaryFolder folder_;
+  SeededRandom random_{7};
+  std::unique_ptr<Store> store_;
+  const TaskId task_ = TestTask("digits");
+};
+
+TEST_F(StoreTest, ATaskComesBackAsItWas) {
+  TaskRecord task;
+  task.id = task_;
+  task.table.tensors = {{.name = "conv.weight", .shape = {2, 1, 5, 5}, .offset = 0, .size = 50},
+                        {.name = "scale", .shape = {}, .offset = 50, .size = 1}};
+  task.module = {AnyDigest(), 12345};
+  task.plan = {.loss = Loss::kMeanSquaredError, .optimizer = Optimizer::kAdamW, .learning_rate = 0.125, .momentum = 0.5,
+               .weight_decay = 0.25, .batch_size = 7, .epochs = 3, .max_steps = 11, .seed = ~uint64_t{0}};
+  task.policy = {.report_goal = 5, .minimum = 2, .deadline_seconds = 60, .inclusion = 0.75};
+  task.value_bound = 2;
+  task.norm_bound = 3;
+  task.max_weight = 400;
+  task.scale = {33};
+  task.created = {1234567};
+  task.rounds_wanted = 4;
+  task.latest = ModelVersion{1};
+  ASSERT_TRUE(store_->tasks.Insert(task));
+  EXPECT_EQ(store_->tasks.Insert(task).error().code, Code::kConflict);
+  task.rounds_wanted = 3;
+  task.latest = ModelVersion{2};
+  ASSERT_TRUE(store_->tasks.SaveProgress(task));
+  Reopen();
+  const auto all = store_->tasks.All();
+  ASSERT_TRUE(all) << all.error().ToString();
+  ASSERT_EQ(all->size(), 1u);
+  const TaskRecord& read = all->front();
+  EXPECT_EQ(read.id, task.id);
+  EXPECT_EQ(read.table, task.table);
+  EXPECT_EQ(read.module, task.module);
+  EXPECT_EQ(read.plan, task.plan);
+  EXPECT_EQ(read.policy, task.policy);
+  EXPECT_EQ(read.value_bound, task.value_bound);
+  EXPECT_EQ(read.norm_bound, task.norm_bound);
+  EXPECT_EQ(read.max_weight, task.max_weight);
+  EXPECT_EQ(read.scale, task.scale);
+  EXPECT_EQ(read.created, task.created);
+  EXPECT_EQ(read.rounds_wanted, 3u);
+  EXPECT_EQ(read.latest, ModelVersion{2});
+}
+
+TEST_F(StoreTest, ARoundComesBackAsItWas) {
+  StoredRound round;
+  round.record.task = task_;
+  round.record.number = 3;
+  round.record.base = ModelVersion{2};
+  random_.Fill(round.record.nonce);
+  round.record.opened = {10};
+  round.record.deadline = {20};
+  ASSERT_TRUE(store_->rounds.Insert(round));
+  round.record.state = RoundState::kClosing;
+  round.record.reports = 4;
+  round.record.total_weight = 400;
+  round.record.bytes_up = 5000;
+  round.record.refused = {{Code::kNotFinite, 2}, {Code::kDuplicate, 1}};
+  round.record.aggregate_digest = AnyDigest();
+  round.checkpoint = "digits-3-1.sum";
+  round.generation = 1;
+  round.bytes_in = 4000;
+  round.bytes_written = 3000;
+  ASSERT_TRUE(store_->rounds.Save(round));
+  round.record.refused[Code::kNotFinite] = 3;
+  ASSERT_TRUE(store_->rounds.SaveRefusals(round.record));
+  ASSERT_TRUE(store_->rounds.AddBytes(task_, 3, 50));
+  Reopen();
+  const auto open = store_->rounds.Open();
+  ASSERT_TRUE(open);
+  ASSERT_EQ(open->size(), 1u);
+  const StoredRound& read = open->front();
+  EXPECT_EQ(read.record.state, RoundState::kClosing);
+  EXPECT_EQ(read.record.nonce, round.record.nonce);
+  EXPECT_EQ(read.record.reports, 4u);
+  EXPECT_EQ(read.record.total_weight, 400u);
+  EXPECT_EQ(read.record.bytes_up, 5050u);
+  EXPECT_EQ(read.record.refused, round.record.refused);
+  EXPECT_EQ(read.record.aggregate_digest, round.record.aggregate_digest);
+  EXPECT_EQ(read.checkpoint, round.checkpoint);
+  EXPECT_EQ(read.generation, 1u);
+  EXPECT_EQ(read.bytes_in, 4000u);
+  EXPECT_EQ(read.bytes_written, 3000u);
+  EXPECT_EQ(*store_->rounds.LastNumber(task_), 3u);
+  EXPECT_EQ(*store_->rounds.LastOnBase(task_, ModelVersion{2}), 3u);
+  EXPECT_EQ(*store_->rounds.LastOnBase(task_, ModelVersion{1}), 0u);
+  EXPECT_EQ(store_->rounds.Get(task_, 4).error().code, Code::kNotFound);
+}
+
+TEST_F(StoreTest, ADeviceContributesOncePerBaseVersionWhateverItsUploadIsCalled) {
+  ContributionRecord first{.task = task_, .base = ModelVersion{1}, .device = TestDevice("d1"), .upload = random_.TakeUploadId(),
+                           .weight = 5, .round = 1};
+  ASSERT_TRUE(store_->contributions.Insert(first));
+  ContributionRecord again = first;
+  again.upload = random_.TakeUploadId();
+  EXPECT_EQ(store_->contributions.Insert(again).error().code, Code::kConflict);
+  ContributionRecord later = first;
+  later.base = ModelVersion{2};
+  later.round = 2;
+  ASSERT_TRUE(store_->contributions.Insert(later)) << "the same upload id on another base is another contribution";
+  EXPECT_TRUE(*store_->contributions.Has(task_, ModelVersion{1}, first.device));
+  ASSERT_TRUE(store_->contributions.ForgetBefore(task_, ModelVersion{2}));
+  EXPECT_FALSE(*store_->contributions.Has(task_, ModelVersion{1}, first.device));
+  EXPECT_EQ(*store_->contributions.CountOfRound(task_, 2), 1u);
+  ASSERT_TRUE(store_->contributions.ForgetRound(task_, 2));
+  EXPECT_EQ(*store_->contributions.CountOfRound(task_, 2), 0u);
+}
+
+TEST_F(StoreTest, EvaluationsAddUpByExamples) {
+  EvaluationRecord one{.task = task_, .version = ModelVersion{2}, .device = TestDevice("d1"), .role = "device",
+                       .upload = random_.TakeUploadId(),
+                       .result = {.model = EvaluatedModel::kGlobal, .examples = 10, .loss = 1, .accuracy = 0.5, .millis = 3},
+                       .received = {9}};
+  ASSERT_TRUE(store_->evaluations.Insert(one));
+  EXPECT_TRUE(*store_->evaluations.Has(one));
+  EXPECT_TRUE(*store_->evaluations.HasUpload(one.device, one.upload));
+  EXPECT_FALSE(*store_->evaluations.HasUpload(TestDevice("d2"), one.upload));
+  one.device = TestDevice("d2");
+  EXPECT_FALSE(*store_->evaluations.Has(one));
+  one.result.examples = 30;
+  one.result.accuracy = 0.75;
+  ASSERT_TRUE(store_->evaluations.Insert(one));
+  const auto total = store_->evaluations.Total(task_, ModelVersion{2}, "device", EvaluatedModel::kGlobal);
+  ASSERT_TRUE(total);
+  EXPECT_EQ(total->reports, 2u);
+  EXPECT_DOUBLE_EQ(*total->accuracy(), (10 * 0.5 + 30 * 0.75) / 40);
+  EXPECT_FALSE(store_->evaluations.Total(task_, ModelVersion{2}, "evaluator", EvaluatedModel::kGlobal)->accuracy());
+}
+
+TEST_F(StoreTest, AccountsAndCountersAddUpOverRestarts) {
+  ASSERT_TRUE(store_->accounts.Add(UploadKind::kUpdate, Outcome::kDelivered, Code::kMalformed, 3));
+  ASSERT_TRUE(store_->accounts.Add(UploadKind::kUpdate, Outcome::kDelivered, Code::kMalformed, 2));
+  ASSERT_TRUE(store_->accounts.Add(UploadKind::kUpdate, Outcome::kRefused, Code::kNotFinite, 1));
+  ASSERT_TRUE(store_->accounts.Add(UploadKind::kUpdate, Outcome::kDuplicate, Code::kDuplicate, 4));
+  ASSERT_TRUE(store_->accounts.SaveCounter("publication", 8));
+  ASSERT_TRUE(store_->accounts.SaveCounter("publication", 9));
+  Reopen();
+  const auto all = store_->accounts.All();
+  ASSERT_TRUE(all);
+  const AccountRecord& account = all->at(UploadKind::kUpdate);
+  EXPECT_EQ(account.offered, 10u);
+  EXPECT_EQ(account.delivered, 5u);
+  EXPECT_EQ(account.duplicate, 4u);
+  EXPECT_EQ(account.refused.at(Code::kNotFinite), 1u);
+  EXPECT_EQ(*store_->accounts.Counter("publication"), 9u);
+  EXPECT_EQ(*store_->accounts.Counter("other"), 0u);
+}
+
+TEST_F(StoreTest, MembersAreReplacedById) {
+  MemberRecord member{.id = TestDevice("g1"), .role = "gateway", .device_class = "", .first_seen = {1}, .last_seen = {2},
+                      .via = TestDevice("g1"), .spooled_bytes = 77};
+  ASSERT_TRUE(store_->members.Save(member));
+  member.last_seen = {5};
+  ASSERT_TRUE(store_->members.Save(member));
+  const auto all = store_->members.All();
+  ASSERT_TRUE(all);
+  ASSERT_EQ(all->size(), 1u);
+  EXPECT_EQ(all->front().last_seen, WallTime{5});
+  EXPECT_EQ(all->front().spooled_bytes, 77u);
+}
+
+TEST_F(StoreTest, WithoutCommitNothingIsStored) {
+  {
+    auto transaction = store_->Begin();
+    ASSERT_TRUE(transaction);
+    ASSERT_TRUE(store_->accounts.SaveCounter("x", 1));
+  }
+  EXPECT_EQ(*store_->accounts.Counter("x"), 0u);
+}
+
+}  // namespace
+}  // namespace tributary
