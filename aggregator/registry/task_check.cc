@@ -48,8 +48,8 @@ Status CheckNewTask(const TaskRecord& task) {
 Result<uint64_t> MaxRoundWeight(const TaskRecord& task) {
   uint64_t product = 0;
   if (__builtin_mul_overflow(task.max_weight, uint64_t{task.policy.report_goal}, &product) || product >> 63 != 0) {
-    return Fail(Code::kInvalidArgument, "max_weight (" + std::to_string(task.max_weight) + ") times policy.report_goal (" +
-                                            std::to_string(task.policy.report_goal) +
+    return Fail(Code::kInvalidArgument, "max_weight (" + std::to_string(task.max_weight) +
+                                            ") times policy.report_goal (" + std::to_string(task.policy.report_goal) +
                                             ") does not fit 63 bits; lower one of them");
   }
   return product;

@@ -12,11 +12,12 @@ inline constexpr int kMinFractionBits = 16;
 // kInvalidArgument: the message begins with the field's name and gives its bounds.
 Status CheckNewTask(const TaskRecord& task);
 
-// The most weight that a round of this task can sum: max_weight * report_goal. kInvalidArgument when it does not fit 63 bits.
+// The most weight that a round of this task can sum: max_weight * report_goal. kInvalidArgument when it does not fit 63
+// bits.
 Result<uint64_t> MaxRoundWeight(const TaskRecord& task);
 
-// The scale whose 64-bit sums cannot overflow in a round of this task. kInvalidArgument: fewer than kMinFractionBits would be
-// left; the message says which fields to lower.
+// The scale whose 64-bit sums cannot overflow in a round of this task. kInvalidArgument: fewer than kMinFractionBits
+// would be left; the message says which fields to lower.
 Result<FixedPointScale> ChooseScale(const TaskRecord& task);
 
 }  // namespace tributary

@@ -22,30 +22,30 @@ namespace tributary {
 //   round.closed (a version was made)  round.failed (below the minimum at the deadline)  round.cancelled
 //   version.published  evaluation.received  member.joined
 struct CoordinatorEvent {
-  uint64_t sequence = 0;   // grows by one within a process's life
+  uint64_t sequence = 0;  // grows by one within a process's life
   std::string name;
   TaskId task;
   uint64_t round = 0;
   uint64_t reports = 0;
   ModelVersion version{};
   WallTime at;
-  std::string detail;      // the device, the code and device of a refusal, how a round ended …; may be empty
+  std::string detail;  // the device, the code and device of a refusal, how a round ended …; may be empty
 };
 
-// The aggregator's mind: tasks, versions, rounds, sums, contributions, publications, all durable. It decides; it knows no
-// sockets and no HTTP.
-// Call order: Open, then anything. Every call must come from one thread (the core thread), which owns it and the database.
-// Owned by aggregator.cc; the references in Parts and the listener must outlive it.
-// Does not promise custody on return of Contribute: OnCustody tells when the checkpoint that contains an update is durable.
+// The aggregator's mind: tasks, versions, rounds, sums, contributions, publications, all durable. It decides; it knows
+// no sockets and no HTTP. Call order: Open, then anything. Every call must come from one thread (the core thread),
+// which owns it and the database. Owned by aggregator.cc; the references in Parts and the listener must outlive it.
+// Does not promise custody on return of Contribute: OnCustody tells when the checkpoint that contains an update is
+// durable.
 class Coordinator {
  public:
   struct Parts {
-    Path folder;               // the aggregator's data folder; database, blobs/ and checkpoints/ lie in it
+    Path folder;  // the aggregator's data folder; database, blobs/ and checkpoints/ lie in it
     FileSystem& files;
     const Clock& clock;
     Random& random;
-    const Identity& publisher;            // signs publications
-    const HpkeKeyPair& sealing_key;       // opens payloads
+    const Identity& publisher;       // signs publications
+    const HpkeKeyPair& sealing_key;  // opens payloads
     Millis publication_lifetime{std::chrono::hours(24 * 30)};
   };
   // Called on the core thread.
@@ -58,18 +58,19 @@ class Coordinator {
     virtual void OnEvent(const CoordinatorEvent& event) = 0;
   };
 
-  // Opens or creates the state: restores the open round from its last checkpoint and contribution keys. Calls no listener: read
-  // publication() after it; a round that was being closed is closed by the first Tick. kCorrupt, kDatabase.
+  // Opens or creates the state: restores the open round from its last checkpoint and contribution keys. Calls no
+  // listener: read publication() after it; a round that was being closed is closed by the first Tick. kCorrupt,
+  // kDatabase.
   static Result<std::unique_ptr<Coordinator>> Open(const Parts& parts, Listener& listener);
   virtual ~Coordinator() = default;
 
   // ---- for operators (the API)
   // The blobs are in the blob store already. kAlreadyExists, kInvalidArgument (names the field), kUnknownBlob.
   virtual Result<TaskRecord> CreateTask(TaskRecord task, const Digest& initial_weights) = 0;
-  // Runs `count` more rounds, one after the other. A round that fails counts as one of them. Contributions to a failed or
-  // cancelled round are in no version and are forgotten: a device may contribute to the same base version again, but does so
-  // only for a round with another nonce, since it has deleted what it had sent. Returns the open round, or the one just opened.
-  // kUnknownTask, kInvalidArgument.
+  // Runs `count` more rounds, one after the other. A round that fails counts as one of them. Contributions to a failed
+  // or cancelled round are in no version and are forgotten: a device may contribute to the same base version again, but
+  // does so only for a round with another nonce, since it has deleted what it had sent. Returns the open round, or the
+  // one just opened. kUnknownTask, kInvalidArgument.
   virtual Result<RoundRecord> StartRounds(const TaskId& task, uint64_t count) = 0;
   // Cancels the open round, if any, and those still wanted.
   virtual Status CancelRounds(const TaskId& task) = 0;
@@ -87,18 +88,19 @@ class Coordinator {
   virtual uint64_t publication_number() const = 0;
 
   // ---- for intake
-  // Would this upload be of use? An empty result: yes. kDuplicate: it (or the contribution it would make) is counted for
-  // good, so the sender may delete it. kBusy: it is in the sum but not checkpointed yet; custody will follow. Others refuse:
-  // kUnknownTask, kUnknownVersion, kStaleVersion, kRoundClosed, kUnknownKey, kTooLarge. Counts nothing.
+  // Would this upload be of use? An empty result: yes. kDuplicate: it (or the contribution it would make) is counted
+  // for good, so the sender may delete it. kBusy: it is in the sum but not checkpointed yet; custody will follow.
+  // Others refuse: kUnknownTask, kUnknownVersion, kStaleVersion, kRoundClosed, kUnknownKey, kTooLarge. Counts nothing.
   virtual Status Admit(const UploadHeader& header) = 0;
-  // A complete upload whose signature and ciphertext digest have been verified: opens, checks and counts it. `role`: the
-  // sender's, from its certificate (an evaluator's results stand for the version, a device's for its held-out share). `chunk`
-  // reads ciphertext chunk i. Permanent refusals are counted by reason and returned; the upload is then done with. Transient
-  // errors (IsTransient) and those of the environment (kIo, kDatabase …) count nothing: the upload may be offered again. An
-  // update's custody follows by OnCustody, possibly later; a report's before return.
+  // A complete upload whose signature and ciphertext digest have been verified: opens, checks and counts it. `role`:
+  // the sender's, from its certificate (an evaluator's results stand for the version, a device's for its held-out
+  // share). `chunk` reads ciphertext chunk i. Permanent refusals are counted by reason and returned; the upload is then
+  // done with. Transient errors (IsTransient) and those of the environment (kIo, kDatabase …) count nothing: the upload
+  // may be offered again. An update's custody follows by OnCustody, possibly later; a report's before return.
   virtual Status Contribute(const UploadHeader& header, Role role,
                             const std::function<Result<Bytes>(uint32_t index)>& chunk) = 0;
-  // An upload refused before it reached Contribute (bad signature, digest, or what Admit said). Transient codes count nothing.
+  // An upload refused before it reached Contribute (bad signature, digest, or what Admit said). Transient codes count
+  // nothing.
   virtual void CountRefusal(UploadKind kind, const std::optional<UploadSubject>& subject, Code code) = 0;
   virtual void SawMember(const MemberRecord& member) = 0;
 

@@ -25,9 +25,9 @@ Result<std::unique_ptr<Coordinator>> DurableCoordinator::Open(const Parts& parts
                                                     .sealing_key = parts.sealing_key.public_key,
                                                     .lifetime = parts.publication_lifetime,
                                                     .counters = store->accounts}));
-  std::unique_ptr<DurableCoordinator> coordinator(
-      new DurableCoordinator(parts, listener, std::move(store), std::move(blobs), std::move(publisher),
-                             std::move(accounts), std::move(members)));
+  std::unique_ptr<DurableCoordinator> coordinator(new DurableCoordinator(parts, listener, std::move(store),
+                                                                         std::move(blobs), std::move(publisher),
+                                                                         std::move(accounts), std::move(members)));
   RETURN_IF_ERROR(coordinator->RestoreTasks());
   RETURN_IF_ERROR(coordinator->RemoveStrayCheckpoints());
   if (coordinator->publisher_.owed()) {

@@ -14,13 +14,15 @@
 
 namespace tributary {
 
-// How many base versions back a contribution is remembered, so that a re-offer of a counted upload whose custody was lost on
-// the way is answered kDuplicate and not kStaleVersion. Memory: report_goal rows of about 100 bytes per version.
+// How many base versions back a contribution is remembered, so that a re-offer of a counted upload whose custody was
+// lost on the way is answered kDuplicate and not kStaleVersion. Memory: report_goal rows of about 100 bytes per
+// version.
 inline constexpr uint64_t kRememberedVersions = 8;
 
-// The coordinator that keeps all it knows in one database, checkpoints and blobs. Its calls lie in four files: opening and
-// reading (durable_coordinator.cc), operators' (operator_calls.cc), intake's (intake_calls.cc), and what turns rounds
-// (round_turns.cc). What is in memory only is what a crash may take: pending contributions, and counters of the last second.
+// The coordinator that keeps all it knows in one database, checkpoints and blobs. Its calls lie in four files: opening
+// and reading (durable_coordinator.cc), operators' (operator_calls.cc), intake's (intake_calls.cc), and what turns
+// rounds (round_turns.cc). What is in memory only is what a crash may take: pending contributions, and counters of the
+// last second.
 class DurableCoordinator final : public Coordinator {
  public:
   static Result<std::unique_ptr<Coordinator>> Open(const Parts& parts, Listener& listener);
@@ -114,9 +116,9 @@ class DurableCoordinator final : public Coordinator {
   std::map<TaskId, LiveTask> tasks_;
   UpdateReader reader_;
   uint64_t event_sequence_ = 0;
-  Millis last_taken_{0};   // monotonic: when an update last came in
-  Millis last_saved_{0};   // monotonic: when the books were last saved
-  Millis retry_at_{0};     // monotonic: not before
+  Millis last_taken_{0};  // monotonic: when an update last came in
+  Millis last_saved_{0};  // monotonic: when the books were last saved
+  Millis retry_at_{0};    // monotonic: not before
 };
 
 }  // namespace tributary

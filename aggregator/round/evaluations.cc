@@ -11,8 +11,8 @@ Result<std::vector<EvaluationResult>> OpenEvaluation(const UploadHeader& header,
                                                      const std::function<Result<Bytes>(uint32_t index)>& chunk) {
   const UploadSubject& subject = header.subject;
   if (subject.codec != Codec::kReport) {
-    return Fail(Code::kUnknownCodec, "an evaluation comes as a report, not as codec " +
-                                         std::to_string(static_cast<int>(subject.codec)));
+    return Fail(Code::kUnknownCodec,
+                "an evaluation comes as a report, not as codec " + std::to_string(static_cast<int>(subject.codec)));
   }
   if (subject.plaintext_size > limits::kReportBytes || subject.chunk_size > limits::kMaxChunkBytes) {
     return Fail(Code::kTooLarge, "an evaluation of " + std::to_string(subject.plaintext_size) + " bytes");
@@ -39,8 +39,7 @@ ModelVersion JudgedBase(ModelVersion evaluated, Role role) {
 
 Status FillMeans(EvaluationTable& evaluations, RoundRecord& round) {
   const std::string device(RoleName(Role::kDevice));
-  ASSIGN_OR_RETURN(const auto personal,
-                   evaluations.Total(round.task, round.base, device, EvaluatedModel::kPersonal));
+  ASSIGN_OR_RETURN(const auto personal, evaluations.Total(round.task, round.base, device, EvaluatedModel::kPersonal));
   ASSIGN_OR_RETURN(const auto local, evaluations.Total(round.task, round.base, device, EvaluatedModel::kGlobal));
   EvaluationTotal global;
   if (Number(round.result) > 0) {

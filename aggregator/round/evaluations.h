@@ -10,13 +10,13 @@
 
 namespace tributary {
 
-// Opens an evaluation and checks its form. Errors: those of UploadOpener and DecodeEvaluation, kUnknownCodec, kTooLarge,
-// kMalformed (two results for the same model), and what `chunk` gives.
+// Opens an evaluation and checks its form. Errors: those of UploadOpener and DecodeEvaluation, kUnknownCodec,
+// kTooLarge, kMalformed (two results for the same model), and what `chunk` gives.
 Result<std::vector<EvaluationResult>> OpenEvaluation(const UploadHeader& header, const HpkeKeyPair& key,
                                                      const std::function<Result<Bytes>(uint32_t index)>& chunk);
 
-// The version whose round an evaluation speaks of, named by that round's base: an evaluator judges what a round made, a device
-// what it trained from. 0: the initial version, which no round made.
+// The version whose round an evaluation speaks of, named by that round's base: an evaluator judges what a round made, a
+// device what it trained from. 0: the initial version, which no round made.
 ModelVersion JudgedBase(ModelVersion evaluated, Role role);
 
 // Fills the means over evaluations into a round's record.

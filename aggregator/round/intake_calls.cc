@@ -25,8 +25,8 @@ Status CheckVersion(ModelVersion version, const VersionRecord& latest) {
 Status DurableCoordinator::Admit(const UploadHeader& header) {
   const UploadSubject& subject = header.subject;
   if (subject.kind != UploadKind::kUpdate && subject.kind != UploadKind::kEvaluation) {
-    return Fail(Code::kUnknownKind, "this aggregator takes updates and evaluations, not " +
-                                        std::string(KindName(subject.kind)));
+    return Fail(Code::kUnknownKind,
+                "this aggregator takes updates and evaluations, not " + std::string(KindName(subject.kind)));
   }
   ASSIGN_OR_RETURN(LiveTask* const task, Find(subject.task));
   RETURN_IF_ERROR(CheckVersion(subject.base_version, task->latest));
@@ -42,8 +42,7 @@ Status DurableCoordinator::AdmitUpdate(const UploadHeader& header, LiveTask& tas
   if (pending != nullptr && *pending == subject.id) {
     return Fail(Code::kBusy, "upload " + subject.id.hex() + " is in the sum and not yet on disk");
   }
-  ASSIGN_OR_RETURN(const bool counted,
-                   store_->contributions.Has(subject.task, subject.base_version, subject.device));
+  ASSIGN_OR_RETURN(const bool counted, store_->contributions.Has(subject.task, subject.base_version, subject.device));
   if (counted || pending != nullptr) {
     return Fail(Code::kDuplicate, subject.device.text() + " has contributed to version " +
                                       std::to_string(Number(subject.base_version)) + " of " + subject.task.text());
@@ -83,7 +82,8 @@ Status DurableCoordinator::AdmitEvaluation(const UploadHeader& header, const Liv
 Status DurableCoordinator::Contribute(const UploadHeader& header, Role role, const ChunkSource& chunk) {
   const UploadKind kind = header.subject.kind;
   Status taken = Admit(header);
-  if (taken) taken = kind == UploadKind::kUpdate ? CountUpdate(header, role, chunk) : CountEvaluation(header, role, chunk);
+  if (taken)
+    taken = kind == UploadKind::kUpdate ? CountUpdate(header, role, chunk) : CountEvaluation(header, role, chunk);
   if (taken) return {};
   if (kind == UploadKind::kUpdate && IsRefusal(taken.error().code)) {
     if (auto task = Find(header.subject.task); task && (*task)->round) (*task)->round->AddBytes(header.ciphertext_size);
@@ -98,13 +98,12 @@ Status DurableCoordinator::CountUpdate(const UploadHeader& header, Role role, co
   }
   ASSIGN_OR_RETURN(LiveTask* const task, Find(header.subject.task));
   const TaskRecord& record = task->record;
-  ASSIGN_OR_RETURN(const OpenedUpdate update,
-                   reader_.Read(header, parts_.sealing_key,
-                                {.parameter_count = record.table.parameter_count(),
-                                 .value_bound = record.value_bound,
-                                 .norm_bound = record.norm_bound,
-                                 .max_weight = record.max_weight},
-                                chunk));
+  ASSIGN_OR_RETURN(const OpenedUpdate update, reader_.Read(header, parts_.sealing_key,
+                                                           {.parameter_count = record.table.parameter_count(),
+                                                            .value_bound = record.value_bound,
+                                                            .norm_bound = record.norm_bound,
+                                                            .max_weight = record.max_weight},
+                                                           chunk));
   RETURN_IF_ERROR(task->round->Add(header, reader_.values(), update.meta.weight));
   task->round->AddBytes(header.ciphertext_size);
   accounts_.Spool(UploadKind::kUpdate);

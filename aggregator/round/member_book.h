@@ -10,8 +10,8 @@
 
 namespace tributary {
 
-// Who was heard of, kept in memory (about 300 bytes a member) and saved from time to time: losing the last second of "last
-// seen" harms nobody. Value type; one thread.
+// Who was heard of, kept in memory (about 300 bytes a member) and saved from time to time: losing the last second of
+// "last seen" harms nobody. Value type; one thread.
 class MemberBook {
  public:
   static Result<MemberBook> Open(MemberTable& table);

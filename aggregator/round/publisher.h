@@ -10,11 +10,11 @@
 
 namespace tributary {
 
-// Signs publications and keeps the newest in a file. Numbers grow by one, over restarts and crashes too: the number is stored
-// in the transaction that makes a publication necessary, and nothing is handed out before its file is durable; so a number
-// whose file is missing was never seen by anybody, and is used.
-// Call order: Open; then for each change SaveNextNumber in its transaction, Owe after its commit, and Issue until it succeeds.
-// Borrows what Parts names; one thread.
+// Signs publications and keeps the newest in a file. Numbers grow by one, over restarts and crashes too: the number is
+// stored in the transaction that makes a publication necessary, and nothing is handed out before its file is durable;
+// so a number whose file is missing was never seen by anybody, and is used. Call order: Open; then for each change
+// SaveNextNumber in its transaction, Owe after its commit, and Issue until it succeeds. Borrows what Parts names; one
+// thread.
 class Publisher {
  public:
   struct Parts {
@@ -50,7 +50,7 @@ class Publisher {
   Publication Make(std::vector<PublishedTask> tasks) const;
   Parts parts_;
   Bytes bytes_;
-  uint64_t number_ = 0;  // of bytes_, or the last that may have been handed out
+  uint64_t number_ = 0;    // of bytes_, or the last that may have been handed out
   uint64_t reserved_ = 0;  // the highest number that is in the database
   WallTime expires_;
   bool owed_ = true;

@@ -17,7 +17,8 @@ Status Agree(const StoredRound& stored, const WeightedSum& sum) {
                                   std::to_string(record.total_weight));
 }
 
-Result<WeightedSum> ReadSum(const RoundKeeper::Surroundings& around, const TaskRecord& task, const StoredRound& stored) {
+Result<WeightedSum> ReadSum(const RoundKeeper::Surroundings& around, const TaskRecord& task,
+                            const StoredRound& stored) {
   if (stored.checkpoint.empty()) {
     ASSIGN_OR_RETURN(const uint64_t max_weight, MaxRoundWeight(task));
     return WeightedSum(task.table.parameter_count(), task.scale, task.value_bound, max_weight);
@@ -52,7 +53,8 @@ const UploadId* RoundKeeper::PendingUpload(const DeviceId& device) const {
 
 Status RoundKeeper::Add(const UploadHeader& header, std::span<const float> values, uint64_t weight) {
   TRIBUTARY_CHECK(record_.state == RoundState::kCollecting) << RoundStateName(record_.state);
-  TRIBUTARY_CHECK(!pending_.contains(header.subject.device)) << header.subject.device.text() << " is in the sum already";
+  TRIBUTARY_CHECK(!pending_.contains(header.subject.device))
+      << header.subject.device.text() << " is in the sum already";
   RETURN_IF_ERROR(sum_.AccumulateChecked(values, weight));
   pending_[header.subject.device] = {header.subject.id, weight};
   bytes_since_ += header.ciphertext_size;
@@ -78,8 +80,8 @@ Result<std::vector<UploadId>> RoundKeeper::Checkpoint(RoundState state) {
   if (state != record_.state) MoveRound(next.record, state);
   if (!pending_.empty()) {
     ++next.generation;
-    next.checkpoint = record_.task.text() + "-" + std::to_string(record_.number) + "-" +
-                      std::to_string(next.generation) + ".sum";
+    next.checkpoint =
+        record_.task.text() + "-" + std::to_string(record_.number) + "-" + std::to_string(next.generation) + ".sum";
     next.bytes_in += bytes_since_;
     next.bytes_written += checkpoint_size_;
     RETURN_IF_ERROR(WriteCheckpoint(around_.files, around_.folder / next.checkpoint, sum_));

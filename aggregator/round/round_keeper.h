@@ -10,17 +10,17 @@
 
 namespace tributary {
 
-// One task's open round: its sum, the contributions that are in the sum but not on disk yet, and the rule when to put them
-// there.
+// One task's open round: its sum, the contributions that are in the sum but not on disk yet, and the rule when to put
+// them there.
 //
-// A checkpoint is: the sum's file under a new generation's name; one transaction with the contribution keys, the round's
-// counters and the name of the file; then the removal of the file before. A crash in between leaves a file that no row names
-// (removed at the next start) and the round as it was at the checkpoint before.
+// A checkpoint is: the sum's file under a new generation's name; one transaction with the contribution keys, the
+// round's counters and the name of the file; then the removal of the file before. A crash in between leaves a file that
+// no row names (removed at the next start) and the round as it was at the checkpoint before.
 //
-// A round writes at most as many bytes of checkpoints as it took in, plus one at its end and one for each orderly shutdown:
-// a checkpoint is due when as many bytes came in since the last one as the sum is long, and one made for an idle round only
-// fits the rule when all that came in covers all that was written and this one too. An idle round for which it does not fit
-// keeps its senders waiting for custody until its end.
+// A round writes at most as many bytes of checkpoints as it took in, plus one at its end and one for each orderly
+// shutdown: a checkpoint is due when as many bytes came in since the last one as the sum is long, and one made for an
+// idle round only fits the rule when all that came in covers all that was written and this one too. An idle round for
+// which it does not fit keeps its senders waiting for custody until its end.
 //
 // Borrows what Surroundings names; one thread. Does not know goals, deadlines or versions.
 class RoundKeeper {
@@ -30,8 +30,8 @@ class RoundKeeper {
     FileSystem& files;
     Path folder;  // of the checkpoints
   };
-  // A round whose row is stored: with the sum of its checkpoint, or an empty one. kCorrupt: file and row do not agree, and
-  // the contributions that were acknowledged cannot be restored.
+  // A round whose row is stored: with the sum of its checkpoint, or an empty one. kCorrupt: file and row do not agree,
+  // and the contributions that were acknowledged cannot be restored.
   static Result<RoundKeeper> Restore(const Surroundings& surroundings, const TaskRecord& task, StoredRound stored);
 
   // As it is now, with what is not on disk yet.
@@ -51,8 +51,8 @@ class RoundKeeper {
 
   bool CheckpointDue() const;
   bool IdleCheckpointFits() const;
-  // Puts the sum on disk, moves the round to `state` and writes the deliveries to the accounts' table. Returns the uploads
-  // whose custody is taken by it. On an error nothing has changed.
+  // Puts the sum on disk, moves the round to `state` and writes the deliveries to the accounts' table. Returns the
+  // uploads whose custody is taken by it. On an error nothing has changed.
   Result<std::vector<UploadId>> Checkpoint(RoundState state);
 
   // The uploads that were never put on disk, for a round that ends without a version.

@@ -15,7 +15,8 @@ struct RoundStateEntry {
 // Every state with its sentence, in numeric order.
 inline constexpr RoundStateEntry kRoundStates[] = {
     {RoundState::kCollecting, "The round is announced and takes updates in."},
-    {RoundState::kClosing, "The goal or the deadline is reached; nothing more is taken in and the average is being made."},
+    {RoundState::kClosing,
+     "The goal or the deadline is reached; nothing more is taken in and the average is being made."},
     {RoundState::kCompleted, "A new version was made and published."},
     {RoundState::kFailed, "The deadline passed with fewer updates than the minimum; no version was made."},
     {RoundState::kCancelled, "An operator stopped the round; no version was made."},

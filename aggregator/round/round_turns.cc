@@ -14,9 +14,12 @@ constexpr Millis kBookInterval{1000};
 
 std::string_view EndEvent(RoundState state) {
   switch (state) {
-    case RoundState::kFailed: return "round.failed";
-    case RoundState::kCancelled: return "round.cancelled";
-    default: return "round.closed";
+    case RoundState::kFailed:
+      return "round.failed";
+    case RoundState::kCancelled:
+      return "round.cancelled";
+    default:
+      return "round.closed";
   }
 }
 
@@ -80,8 +83,7 @@ Status DurableCoordinator::CommitTurn(LiveTask& task, Turn turn) {
   }
   if (turn.next) RETURN_IF_ERROR(store_->rounds.Insert(*turn.next));
   if (turn.delivered > 0) {
-    RETURN_IF_ERROR(
-        store_->accounts.Add(UploadKind::kUpdate, Outcome::kDelivered, Code::kMalformed, turn.delivered));
+    RETURN_IF_ERROR(store_->accounts.Add(UploadKind::kUpdate, Outcome::kDelivered, Code::kMalformed, turn.delivered));
   }
   const bool visible = turn.ended || turn.next;  // to devices
   if (visible) RETURN_IF_ERROR(publisher_.SaveNextNumber());

@@ -3,10 +3,10 @@
 namespace tributary {
 
 Status AccountTable::Add(UploadKind kind, Outcome outcome, Code code, uint64_t amount) {
-  RETURN_IF_ERROR(database_.Execute(
-      "INSERT INTO accounts (kind, outcome, code, amount) VALUES (?, ?, ?, ?) "
-      "ON CONFLICT (kind, outcome, code) DO UPDATE SET amount = accounts.amount + excluded.amount",
-      kind, outcome, code, amount));
+  RETURN_IF_ERROR(
+      database_.Execute("INSERT INTO accounts (kind, outcome, code, amount) VALUES (?, ?, ?, ?) "
+                        "ON CONFLICT (kind, outcome, code) DO UPDATE SET amount = accounts.amount + excluded.amount",
+                        kind, outcome, code, amount));
   return {};
 }
 
@@ -19,10 +19,18 @@ Result<std::map<UploadKind, AccountRecord>> AccountTable::All() {
     const auto amount = static_cast<uint64_t>(row.Int(3));
     account.offered += amount;
     switch (static_cast<Outcome>(row.Int(1))) {
-      case Outcome::kDelivered: account.delivered += amount; break;
-      case Outcome::kDuplicate: account.duplicate += amount; break;
-      case Outcome::kRefused: account.refused[code] += amount; break;
-      case Outcome::kDropped: account.dropped[code] += amount; break;
+      case Outcome::kDelivered:
+        account.delivered += amount;
+        break;
+      case Outcome::kDuplicate:
+        account.duplicate += amount;
+        break;
+      case Outcome::kRefused:
+        account.refused[code] += amount;
+        break;
+      case Outcome::kDropped:
+        account.dropped[code] += amount;
+        break;
     }
   }
   return accounts;

@@ -29,8 +29,7 @@ Status ContributionTable::ForgetRound(const TaskId& task, uint64_t round) {
 }
 
 Status ContributionTable::ForgetBefore(const TaskId& task, ModelVersion oldest) {
-  RETURN_IF_ERROR(
-      database_.Execute("DELETE FROM contributions WHERE task = ? AND base_version < ?", task, oldest));
+  RETURN_IF_ERROR(database_.Execute("DELETE FROM contributions WHERE task = ? AND base_version < ?", task, oldest));
   return {};
 }
 

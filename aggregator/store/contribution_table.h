@@ -7,8 +7,8 @@
 
 namespace tributary {
 
-// One device's part in a sum that is checkpointed. (task, base, device) is its identity: a device counts at most once per
-// base version, whatever its uploads are called.
+// One device's part in a sum that is checkpointed. (task, base, device) is its identity: a device counts at most once
+// per base version, whatever its uploads are called.
 struct ContributionRecord {
   TaskId task;
   ModelVersion base{};

@@ -30,8 +30,8 @@ struct EvaluationTotal {
   }
 };
 
-// Evaluations and their totals per version, role and model. Borrowed database; one thread. Insert writes two rows: call it
-// in a transaction.
+// Evaluations and their totals per version, role and model. Borrowed database; one thread. Insert writes two rows: call
+// it in a transaction.
 class EvaluationTable {
  public:
   explicit EvaluationTable(Database& database) : database_(database) {}
@@ -39,7 +39,8 @@ class EvaluationTable {
   Status Insert(const EvaluationRecord& evaluation);
   Result<bool> Has(const EvaluationRecord& evaluation);
   Result<bool> HasUpload(const DeviceId& device, const UploadId& upload);
-  Result<EvaluationTotal> Total(const TaskId& task, ModelVersion version, const std::string& role, EvaluatedModel model);
+  Result<EvaluationTotal> Total(const TaskId& task, ModelVersion version, const std::string& role,
+                                EvaluatedModel model);
 
  private:
   Database& database_;

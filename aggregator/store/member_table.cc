@@ -4,10 +4,12 @@ namespace tributary {
 
 Status MemberTable::Save(const MemberRecord& member) {
   RETURN_IF_ERROR(database_.Execute(
-      "INSERT INTO members (id, role, device_class, first_seen, last_seen, via, uploads, spooled_uploads, spooled_bytes, "
+      "INSERT INTO members (id, role, device_class, first_seen, last_seen, via, uploads, spooled_uploads, "
+      "spooled_bytes, "
       "delivered_uploads, connected_clients) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
       "ON CONFLICT (id) DO UPDATE SET role = excluded.role, device_class = excluded.device_class, "
-      "first_seen = excluded.first_seen, last_seen = excluded.last_seen, via = excluded.via, uploads = excluded.uploads, "
+      "first_seen = excluded.first_seen, last_seen = excluded.last_seen, via = excluded.via, uploads = "
+      "excluded.uploads, "
       "spooled_uploads = excluded.spooled_uploads, spooled_bytes = excluded.spooled_bytes, "
       "delivered_uploads = excluded.delivered_uploads, connected_clients = excluded.connected_clients",
       member.id, member.role, member.device_class, member.first_seen.unix_millis, member.last_seen.unix_millis,

@@ -5,8 +5,8 @@
 namespace tributary {
 namespace {
 
-#define TRIBUTARY_ROUND_COLUMNS                                                                                     \
-  "task, number, state, base, result, nonce, opened, deadline, closed, reports, total_weight, bytes_up, "           \
+#define TRIBUTARY_ROUND_COLUMNS                                                                           \
+  "task, number, state, base, result, nonce, opened, deadline, closed, reports, total_weight, bytes_up, " \
   "aggregate_digest, checkpoint, generation, bytes_in, bytes_written"
 
 uint64_t Unsigned(const Row& row, size_t column) { return static_cast<uint64_t>(row.Int(column)); }
@@ -64,10 +64,10 @@ Status RoundTable::Save(const StoredRound& round) {
 
 Status RoundTable::SaveRefusals(const RoundRecord& round) {
   for (const auto& [code, amount] : round.refused) {
-    RETURN_IF_ERROR(database_.Execute(
-        "INSERT INTO round_refusals (task, round, code, amount) VALUES (?, ?, ?, ?) "
-        "ON CONFLICT (task, round, code) DO UPDATE SET amount = excluded.amount",
-        round.task, round.number, code, amount));
+    RETURN_IF_ERROR(
+        database_.Execute("INSERT INTO round_refusals (task, round, code, amount) VALUES (?, ?, ?, ?) "
+                          "ON CONFLICT (task, round, code) DO UPDATE SET amount = excluded.amount",
+                          round.task, round.number, code, amount));
   }
   return {};
 }
@@ -97,10 +97,9 @@ Result<StoredRound> RoundTable::Get(const TaskId& task, uint64_t number) {
 }
 
 Result<std::vector<StoredRound>> RoundTable::Open() {
-  ASSIGN_OR_RETURN(const auto rows,
-                   database_.Query("SELECT " TRIBUTARY_ROUND_COLUMNS
-                                   " FROM rounds WHERE state = ? OR state = ? ORDER BY task, number",
-                                   RoundState::kCollecting, RoundState::kClosing));
+  ASSIGN_OR_RETURN(const auto rows, database_.Query("SELECT " TRIBUTARY_ROUND_COLUMNS
+                                                    " FROM rounds WHERE state = ? OR state = ? ORDER BY task, number",
+                                                    RoundState::kCollecting, RoundState::kClosing));
   return ReadAll(rows);
 }
 
@@ -111,9 +110,9 @@ Result<uint64_t> RoundTable::LastNumber(const TaskId& task) {
 }
 
 Result<uint64_t> RoundTable::LastOnBase(const TaskId& task, ModelVersion base) {
-  ASSIGN_OR_RETURN(
-      const auto rows,
-      database_.Query("SELECT number FROM rounds WHERE task = ? AND base = ? ORDER BY number DESC LIMIT 1", task, base));
+  ASSIGN_OR_RETURN(const auto rows,
+                   database_.Query("SELECT number FROM rounds WHERE task = ? AND base = ? ORDER BY number DESC LIMIT 1",
+                                   task, base));
   return rows.empty() ? 0 : Unsigned(rows.front(), 0);
 }
 

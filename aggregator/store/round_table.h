@@ -11,15 +11,15 @@ namespace tributary {
 
 // A round as it would be found after a power cut: its record counts exactly what is in the sum that `checkpoint` holds.
 struct StoredRound {
-  RoundRecord record;           // without the means over evaluations, which have a table of their own
-  std::string checkpoint;       // file name below checkpoints/; empty: nothing was summed yet
-  uint64_t generation = 0;      // grows by one with every checkpoint
-  uint64_t bytes_in = 0;        // ciphertext bytes of the updates that are in the checkpoint
-  uint64_t bytes_written = 0;   // of all checkpoints of the round
+  RoundRecord record;          // without the means over evaluations, which have a table of their own
+  std::string checkpoint;      // file name below checkpoints/; empty: nothing was summed yet
+  uint64_t generation = 0;     // grows by one with every checkpoint
+  uint64_t bytes_in = 0;       // ciphertext bytes of the updates that are in the checkpoint
+  uint64_t bytes_written = 0;  // of all checkpoints of the round
 };
 
-// Rounds and their refusals by reason. Borrowed database; one thread. Save and Insert write several rows: call them in a
-// transaction.
+// Rounds and their refusals by reason. Borrowed database; one thread. Save and Insert write several rows: call them in
+// a transaction.
 class RoundTable {
  public:
   explicit RoundTable(Database& database) : database_(database) {}

@@ -11,12 +11,13 @@
 
 namespace tributary {
 
-// All that the aggregator remembers, in one database: the tables below read and write it, and what must hold together is
-// written between Begin and the transaction's Commit. Resource type; one thread. Errors of every call: those of Database.
-// SQL that SQLite and PostgreSQL both understand, but for the types of the columns.
+// All that the aggregator remembers, in one database: the tables below read and write it, and what must hold together
+// is written between Begin and the transaction's Commit. Resource type; one thread. Errors of every call: those of
+// Database. SQL that SQLite and PostgreSQL both understand, but for the types of the columns.
 class Store {
  public:
-  // Creates the file when absent and brings its schema to this program's form. kVersionUnsupported: a newer program's file.
+  // Creates the file when absent and brings its schema to this program's form. kVersionUnsupported: a newer program's
+  // file.
   static Result<std::unique_ptr<Store>> Open(const Path& file);
 
   Result<Transaction> Begin() { return Transaction::Begin(*database_); }

@@ -71,7 +71,8 @@ Result<VersionRecord> ReadVersion(const TaskId& task, const Row& row) {
 Status TaskTable::Insert(const TaskRecord& task) {
   RETURN_IF_ERROR(database_.Execute(
       "INSERT INTO tasks (id, module_digest, module_size, loss, optimizer, learning_rate, momentum, weight_decay, "
-      "batch_size, epochs, max_steps, seed, report_goal, minimum, deadline_seconds, inclusion, value_bound, norm_bound, "
+      "batch_size, epochs, max_steps, seed, report_goal, minimum, deadline_seconds, inclusion, value_bound, "
+      "norm_bound, "
       "max_weight, fraction_bits, created, rounds_wanted, latest) "
       "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
       task.id, task.module.digest, task.module.size, task.plan.loss, task.plan.optimizer, task.plan.learning_rate,
@@ -119,11 +120,11 @@ Status TaskTable::ReadTensors(TaskRecord& task) {
 }
 
 Status TaskTable::InsertVersion(const VersionRecord& version) {
-  RETURN_IF_ERROR(database_.Execute(
-      "INSERT INTO versions (task, version, weights_digest, weights_size, parent, round, created) "
-      "VALUES (?, ?, ?, ?, ?, ?, ?)",
-      version.task, version.version, version.weights.digest, version.weights.size, version.parent, version.round,
-      version.created.unix_millis));
+  RETURN_IF_ERROR(
+      database_.Execute("INSERT INTO versions (task, version, weights_digest, weights_size, parent, round, created) "
+                        "VALUES (?, ?, ?, ?, ?, ?, ?)",
+                        version.task, version.version, version.weights.digest, version.weights.size, version.parent,
+                        version.round, version.created.unix_millis));
   return {};
 }
 

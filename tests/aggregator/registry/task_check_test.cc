@@ -59,7 +59,8 @@ TEST(ChooseScale, TheLargestRoundStaysBelow62Bits) {
   const auto scale = ChooseScale(task);
   ASSERT_TRUE(scale);
   EXPECT_GE(scale->fraction_bits, kMinFractionBits);
-  const double largest = std::ldexp(task.value_bound, scale->fraction_bits) * static_cast<double>(*MaxRoundWeight(task));
+  const double largest =
+      std::ldexp(task.value_bound, scale->fraction_bits) * static_cast<double>(*MaxRoundWeight(task));
   EXPECT_LE(largest, std::ldexp(1.0, 62));
 }
 

@@ -303,11 +303,20 @@ TEST_F(CoordinatorTest, CreateTaskSaysWhatIsWrong) {
 
 TEST_F(CoordinatorTest, MembersAreRememberedOverRestarts) {
   Start({.report_goal = 3});
-  coordinator().SawMember({.id = TestDevice("g1"), .role = "gateway", .device_class = "", .first_seen = {}, .last_seen = {},
-                           .via = TestDevice("g1"), .spooled_bytes = 12});
+  coordinator().SawMember({.id = TestDevice("g1"),
+                           .role = "gateway",
+                           .device_class = "",
+                           .first_seen = {},
+                           .last_seen = {},
+                           .via = TestDevice("g1"),
+                           .spooled_bytes = 12});
   ASSERT_TRUE(Give(Update(1, kV1)));
-  coordinator().SawMember({.id = TestDevice("d1"), .role = "device", .device_class = "phone", .first_seen = {},
-                           .last_seen = {}, .via = TestDevice("g1")});
+  coordinator().SawMember({.id = TestDevice("d1"),
+                           .role = "device",
+                           .device_class = "phone",
+                           .first_seen = {},
+                           .last_seen = {},
+                           .via = TestDevice("g1")});
   Pass(Millis(1000));
   Reopen();
   const auto devices = *coordinator().Members(Role::kDevice);
@@ -323,7 +332,8 @@ TEST_F(CoordinatorTest, ContributionsAreForgottenWhenTheirBaseIsLongPast) {
   Start({.report_goal = 1}, kRememberedVersions + 3);
   const SealedUpload first = Update(1, kV1);
   ASSERT_TRUE(Give(first));
-  for (uint64_t version = 2; version <= kRememberedVersions; ++version) ASSERT_TRUE(Give(Update(1, ModelVersion{version})));
+  for (uint64_t version = 2; version <= kRememberedVersions; ++version)
+    ASSERT_TRUE(Give(Update(1, ModelVersion{version})));
   EXPECT_EQ(CodeOf(coordinator().Admit(first.header)), Code::kDuplicate);
   ASSERT_TRUE(Give(Update(1, ModelVersion{kRememberedVersions + 1})));
   EXPECT_EQ(CodeOf(coordinator().Admit(first.header)), Code::kStaleVersion);

@@ -29,8 +29,8 @@ void OfferAll(RoundFixture& fixture) {
   }
 }
 
-// Runs the two rounds in a child process that dies at the `at`-th change of a file, then goes on here. Returns whether the
-// child died.
+// Runs the two rounds in a child process that dies at the `at`-th change of a file, then goes on here. Returns whether
+// the child died.
 bool RunWithKill(RoundFixture& fixture, int64_t at) {
   fixture.Close();
   const pid_t child = fork();
@@ -76,7 +76,8 @@ TEST(Crash, AKillAtEveryFileOperationEndsInTheSameBits) {
     ASSERT_EQ(fixture.coordinator().Account(UploadKind::kUpdate).delivered, kRounds * kDevices) << "killed at " << at;
     fixture.CheckAccounts();
     ASSERT_TRUE(RealFileSystem().List(fixture.folder / "checkpoints")->empty()) << "killed at " << at;
-    const auto published = OpenPublication(fixture.coordinator().publication(), fixture.fleet.anchor(), fixture.clock.Now());
+    const auto published =
+        OpenPublication(fixture.coordinator().publication(), fixture.fleet.anchor(), fixture.clock.Now());
     ASSERT_TRUE(published);
     ASSERT_EQ(published->tasks.at(0).latest, ModelVersion{kRounds + 1}) << "killed at " << at;
     if (!died) break;

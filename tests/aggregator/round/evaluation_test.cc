@@ -20,8 +20,8 @@ class EvaluationTest : public testing::Test, protected RoundFixture {
 
 TEST_F(EvaluationTest, MeansBelongToTheRoundTheySpeakOf) {
   RunOneRound();
-  const auto device = Evaluation("d1", ModelVersion{1},
-                                 {Result(EvaluatedModel::kGlobal, 10, 0.5), Result(EvaluatedModel::kPersonal, 10, 0.9)});
+  const auto device = Evaluation(
+      "d1", ModelVersion{1}, {Result(EvaluatedModel::kGlobal, 10, 0.5), Result(EvaluatedModel::kPersonal, 10, 0.9)});
   ASSERT_TRUE(Give(device));
   EXPECT_EQ(listener.custody[device.header.subject.id], 1) << "durable before Contribute returns";
   ASSERT_TRUE(Give(Evaluation("d2", ModelVersion{1}, {Result(EvaluatedModel::kPersonal, 30, 0.7)})));

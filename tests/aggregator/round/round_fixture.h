@@ -9,8 +9,8 @@
 
 #include "aggregator/round/account_book.h"
 #include "aggregator/round/coordinator.h"
-#include "protocol/envelope/report.h"
 #include "protocol/base/limits.h"
+#include "protocol/envelope/report.h"
 #include "protocol/envelope/seal_upload.h"
 #include "tests/support/manual_clock.h"
 #include "tests/support/seeded_random.h"
@@ -34,8 +34,8 @@ class RecordingListener final : public Coordinator::Listener {
   std::vector<CoordinatorEvent> events;
 };
 
-// Counts what is written below checkpoints/, and fails every call that changes something once `calls_left` is used up: a
-// disk that is gone. Reading goes on.
+// Counts what is written below checkpoints/, and fails every call that changes something once `calls_left` is used up:
+// a disk that is gone. Reading goes on.
 class FaultyFiles final : public FileSystem {
  public:
   Result<std::unique_ptr<WritableFile>> OpenForWrite(const Path& path) override;
@@ -81,7 +81,8 @@ class RoundFixture {
   };
   SealedUpload Update(int device, ModelVersion base, const UpdateOptions& options);
   SealedUpload Update(int device, ModelVersion base) { return Update(device, base, UpdateOptions{}); }
-  SealedUpload Evaluation(const std::string& member, ModelVersion version, const std::vector<EvaluationResult>& results);
+  SealedUpload Evaluation(const std::string& member, ModelVersion version,
+                          const std::vector<EvaluationResult>& results);
   Status Give(const SealedUpload& upload, Role role = Role::kDevice);
   // The code of a refusal; kMalformed stands for success nowhere, so success dies.
   Code CodeOf(const Status& status);

@@ -1,5 +1,6 @@
-#include <gtest/gtest.h>
 #include <rapidcheck.h>
+
+#include <gtest/gtest.h>
 
 #include "tests/aggregator/round/round_fixture.h"
 
@@ -24,22 +25,32 @@ Digest Undisturbed() {
 
 void Take(RoundFixture& fixture, Step step, int device, uint64_t number) {
   switch (step) {
-    case Step::kContribute: (void)fixture.Give(UpdateOf(fixture, device)); break;
+    case Step::kContribute:
+      (void)fixture.Give(UpdateOf(fixture, device));
+      break;
     // The device lost its outbox's copy and sealed the same values anew.
-    case Step::kAnotherUpload: (void)fixture.Give(UpdateOf(fixture, device, 500 + number)); break;
+    case Step::kAnotherUpload:
+      (void)fixture.Give(UpdateOf(fixture, device, 500 + number));
+      break;
     case Step::kBad: {
       auto bad = UpdateOf(fixture, device);
       bad.chunks[0][number % 16] ^= 0x40;
       RC_ASSERT(!fixture.Give(bad));
       break;
     }
-    case Step::kTick: fixture.Pass(Millis(300)); break;
-    case Step::kFlush: (void)fixture.coordinator().Flush(); break;
+    case Step::kTick:
+      fixture.Pass(Millis(300));
+      break;
+    case Step::kFlush:
+      (void)fixture.coordinator().Flush();
+      break;
     case Step::kCrash:
       fixture.files.calls_left = -1;
       fixture.Reopen();
       break;
-    case Step::kFullDisk: fixture.files.calls_left = static_cast<int64_t>(number % 12); break;
+    case Step::kFullDisk:
+      fixture.files.calls_left = static_cast<int64_t>(number % 12);
+      break;
   }
   // A disk is full for one step.
   if (step != Step::kFullDisk) fixture.files.calls_left = -1;
@@ -63,7 +74,8 @@ TEST(RoundProperty, WhateverHappensTheBitsAreTheSameAndTheAccountsHold) {
     fixture.Reopen();
     fixture.Pass(Millis(2000));
     for (int device = 1; device <= kDevices; ++device) {
-      if (fixture.coordinator().Admit(UpdateOf(fixture, device).header)) RC_ASSERT(fixture.Give(UpdateOf(fixture, device)));
+      if (fixture.coordinator().Admit(UpdateOf(fixture, device).header))
+        RC_ASSERT(fixture.Give(UpdateOf(fixture, device)));
     }
     RC_ASSERT(fixture.LastRound().state == RoundState::kCompleted);
     RC_ASSERT(fixture.LastRound().reports == kDevices);

@@ -7,7 +7,8 @@
 namespace tributary {
 namespace {
 
-static_assert(IsTerminal(RoundState::kCompleted) && IsTerminal(RoundState::kFailed) && IsTerminal(RoundState::kCancelled));
+static_assert(IsTerminal(RoundState::kCompleted) && IsTerminal(RoundState::kFailed) &&
+              IsTerminal(RoundState::kCancelled));
 static_assert(!IsTerminal(RoundState::kCollecting) && !IsTerminal(RoundState::kClosing));
 
 TEST(RoundState, EveryStateHasANameAndASentenceOfItsOwn) {

@@ -32,8 +32,15 @@ TEST_F(StoreTest, ATaskComesBackAsItWas) {
   task.table.tensors = {{.name = "conv.weight", .shape = {2, 1, 5, 5}, .offset = 0, .size = 50},
                         {.name = "scale", .shape = {}, .offset = 50, .size = 1}};
   task.module = {AnyDigest(), 12345};
-  task.plan = {.loss = Loss::kMeanSquaredError, .optimizer = Optimizer::kAdamW, .learning_rate = 0.125, .momentum = 0.5,
-               .weight_decay = 0.25, .batch_size = 7, .epochs = 3, .max_steps = 11, .seed = ~uint64_t{0}};
+  task.plan = {.loss = Loss::kMeanSquaredError,
+               .optimizer = Optimizer::kAdamW,
+               .learning_rate = 0.125,
+               .momentum = 0.5,
+               .weight_decay = 0.25,
+               .batch_size = 7,
+               .epochs = 3,
+               .max_steps = 11,
+               .seed = ~uint64_t{0}};
   task.policy = {.report_goal = 5, .minimum = 2, .deadline_seconds = 60, .inclusion = 0.75};
   task.value_bound = 2;
   task.norm_bound = 3;
@@ -112,8 +119,12 @@ TEST_F(StoreTest, ARoundComesBackAsItWas) {
 }
 
 TEST_F(StoreTest, ADeviceContributesOncePerBaseVersionWhateverItsUploadIsCalled) {
-  ContributionRecord first{.task = task_, .base = ModelVersion{1}, .device = TestDevice("d1"), .upload = random_.TakeUploadId(),
-                           .weight = 5, .round = 1};
+  ContributionRecord first{.task = task_,
+                           .base = ModelVersion{1},
+                           .device = TestDevice("d1"),
+                           .upload = random_.TakeUploadId(),
+                           .weight = 5,
+                           .round = 1};
   ASSERT_TRUE(store_->contributions.Insert(first));
   ContributionRecord again = first;
   again.upload = random_.TakeUploadId();
@@ -131,10 +142,14 @@ TEST_F(StoreTest, ADeviceContributesOncePerBaseVersionWhateverItsUploadIsCalled)
 }
 
 TEST_F(StoreTest, EvaluationsAddUpByExamples) {
-  EvaluationRecord one{.task = task_, .version = ModelVersion{2}, .device = TestDevice("d1"), .role = "device",
-                       .upload = random_.TakeUploadId(),
-                       .result = {.model = EvaluatedModel::kGlobal, .examples = 10, .loss = 1, .accuracy = 0.5, .millis = 3},
-                       .received = {9}};
+  EvaluationRecord one{
+      .task = task_,
+      .version = ModelVersion{2},
+      .device = TestDevice("d1"),
+      .role = "device",
+      .upload = random_.TakeUploadId(),
+      .result = {.model = EvaluatedModel::kGlobal, .examples = 10, .loss = 1, .accuracy = 0.5, .millis = 3},
+      .received = {9}};
   ASSERT_TRUE(store_->evaluations.Insert(one));
   EXPECT_TRUE(*store_->evaluations.Has(one));
   EXPECT_TRUE(*store_->evaluations.HasUpload(one.device, one.upload));
@@ -171,8 +186,13 @@ TEST_F(StoreTest, AccountsAndCountersAddUpOverRestarts) {
 }
 
 TEST_F(StoreTest, MembersAreReplacedById) {
-  MemberRecord member{.id = TestDevice("g1"), .role = "gateway", .device_class = "", .first_seen = {1}, .last_seen = {2},
-                      .via = TestDevice("g1"), .spooled_bytes = 77};
+  MemberRecord member{.id = TestDevice("g1"),
+                      .role = "gateway",
+                      .device_class = "",
+                      .first_seen = {1},
+                      .last_seen = {2},
+                      .via = TestDevice("g1"),
+                      .spooled_bytes = 77};
   ASSERT_TRUE(store_->members.Save(member));
   member.last_seen = {5};
   ASSERT_TRUE(store_->members.Save(member));
