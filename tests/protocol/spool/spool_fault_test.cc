@@ -1,0 +1,111 @@
+#include <fstream>
+
+#include "protocol/spool/spool.h"
+#include "tests/protocol/spool/spool_fixture.h"
+
+namespace tributary {
+namespace {
+
+Code CodeOf(const auto& result) { return result ? Code{} : result.error().code; }
+
+TEST(SpoolFault, AFullDiskAtAnyWriteLosesNothing) {
+  for (int writes = 0; writes < 5; ++writes) {
+    SpoolFixture f;
+    const TestUpload safe = MakeUpload(1, kLarge);
+    const TestUpload upload = MakeUpload(2, kLarge);
+    ASSERT_TRUE(f.Put(safe));
+    f.disk.writes_left = writes;
+    EXPECT_EQ(CodeOf(f.Put(upload)), Code::kDiskFull);
+    EXPECT_EQ(f.ReadAll(safe), safe.payload);
+    f.disk.writes_left = 1'000;
+    EXPECT_EQ(f.Offer(upload)->next_chunk, static_cast<uint32_t>(writes));
+    ASSERT_TRUE(f.Put(upload)->complete);
+    EXPECT_EQ(f.ReadAll(upload), upload.payload);
+  }
+}
+
+TEST(SpoolFault, AFailedSyncIsNoCustody) {
+  SpoolFixture f;
+  const TestUpload upload = MakeUpload(1, kLarge);
+  f.disk.fail_sync = true;
+  EXPECT_EQ(CodeOf(f.Put(upload)), Code::kIo);
+  EXPECT_TRUE(f.spool->Pending(10)->empty());
+  EXPECT_EQ(f.Updates().in_flight, 1u);
+  f.disk.fail_sync = false;
+  EXPECT_EQ(f.Offer(upload)->next_chunk, 0u);
+  ASSERT_TRUE(f.Put(upload)->complete);
+  EXPECT_EQ(f.ReadAll(upload), upload.payload);
+}
+
+TEST(SpoolFault, AFailedBarrierIsNoCustodyForAnybody) {
+  SpoolFixture f;
+  const TestUpload upload = MakeUpload(1, kLarge);
+  f.disk.fail_folder_sync = true;
+  EXPECT_EQ(CodeOf(f.Put(upload)), Code::kIo);
+  EXPECT_TRUE(f.spool->Pending(10)->empty());
+  EXPECT_EQ(f.Updates().in_flight, 1u);
+  f.disk.fail_folder_sync = false;
+  EXPECT_EQ(f.Offer(upload)->next_chunk, 4u);
+  ASSERT_TRUE(f.Put(upload)->complete);
+  EXPECT_EQ(f.ReadAll(upload), upload.payload);
+}
+
+TEST(SpoolFault, PowerLossKeepsCustodyAndRestartsTheRest) {
+  SpoolFixture f;
+  const TestUpload whole = MakeUpload(1, kLarge);
+  const TestUpload partial = MakeUpload(2, kLarge);
+  ASSERT_TRUE(f.Put(whole));
+  ASSERT_TRUE(f.Offer(partial));
+  for (uint32_t chunk = 0; chunk < 3; ++chunk) ASSERT_TRUE(f.Append(partial, chunk));
+  f.spool.reset();
+  f.disk.LosePower();
+  f.Open();
+  EXPECT_EQ(f.ReadAll(whole), whole.payload);
+  EXPECT_EQ(f.Offer(partial)->next_chunk, 0u);
+  ASSERT_TRUE(f.Put(partial)->complete);
+  EXPECT_EQ(f.ReadAll(partial), partial.payload);
+}
+
+TEST(SpoolFault, ProgressThatRottedIsNotTheSendersFault) {
+  SpoolFixture f;
+  const TestUpload upload = MakeUpload(1, kLarge);
+  ASSERT_TRUE(f.Offer(upload));
+  for (uint32_t chunk = 0; chunk < 4; ++chunk) ASSERT_TRUE(f.Append(upload, chunk));
+  f.spool.reset();
+  std::fstream(f.options.folder / "payloads" / (upload.id().hex() + ".payload"), std::ios::in | std::ios::out) << "rot";
+  f.Open();
+  EXPECT_EQ(CodeOf(f.Put(upload)), Code::kBusy);
+  EXPECT_EQ(f.Offer(upload)->next_chunk, 0u);
+  ASSERT_TRUE(f.Put(upload)->complete);
+}
+
+TEST(SpoolFault, DamagedAndOrphanedFilesAreSetAsideAtOpen) {
+  SpoolFixture f;
+  const TestUpload intact = MakeUpload(1, kLarge);
+  const TestUpload missing = MakeUpload(2, kLarge);
+  const TestUpload cut = MakeUpload(3, kLarge);
+  for (const auto* upload : {&intact, &missing, &cut}) ASSERT_TRUE(f.Put(*upload));
+  f.spool.reset();
+  const Path payloads = f.options.folder / "payloads";
+  std::filesystem::remove(payloads / (missing.id().hex() + ".payload"));
+  std::filesystem::resize_file(payloads / (cut.id().hex() + ".payload"), 100);
+  std::ofstream(payloads / "0123.payload") << "nobody's";
+  f.Open();
+  EXPECT_EQ(f.PayloadFileCount(), 1u);
+  ASSERT_EQ(f.spool->Pending(10)->size(), 1u);
+  EXPECT_EQ(f.ReadAll(intact), intact.payload);
+  EXPECT_EQ(f.Updates().dropped.at(Code::kCorrupt), 2u);
+  EXPECT_TRUE(f.spool->Account().Balances());
+  EXPECT_EQ(f.spool->DeadLetters(10)->at(0).reason, Code::kCorrupt);
+}
+
+TEST(SpoolFault, ADamagedIndexIsAnErrorNotAnEmptySpool) {
+  SpoolFixture f;
+  f.spool.reset();
+  std::ofstream(f.options.folder / "index.sqlite") << std::string(8192, 'x');
+  const auto opened = Spool::Open(f.options, f.disk, f.clock, f.worker);
+  EXPECT_EQ(CodeOf(opened), Code::kCorrupt);
+}
+
+}  // namespace
+}  // namespace tributary
