@@ -1,0 +1,40 @@
+#pragma once
+
+#include "aggregator/api/core_call.h"
+#include "aggregator/api/event_feed.h"
+#include "aggregator/api/token_store.h"
+#include "aggregator/round/coordinator.h"
+#include "protocol/base/executor.h"
+#include "protocol/http/http_server.h"
+
+namespace tributary {
+
+// What the API works on; all of it must outlive the server's Stop. The coordinator is only ever called on the core
+// thread, but for reading whole blobs.
+struct ApiParts {
+  Executor& core;  // posts to the core thread
+  Coordinator& coordinator;
+  EventFeed& events;
+  TokenStore& tokens;
+  Millis patience{5'000};  // how long a request waits for its turn on the core thread
+};
+
+// Adds every route of openapi.yaml below /api/v1, and the guard that asks for a token. /livez, /readyz and /metrics
+// (protocol/http/ops_routes.h) are the only routes open to everybody.
+// Shutdown: events.Close(), then the server's Stop, and only then the core thread's end, or requests wait for their
+// patience.
+void AddApiRoutes(HttpServer& server, const ApiParts& parts);
+
+// The parts of it, one file each.
+void AddTaskRoutes(HttpServer& server, const ApiParts& parts);
+void AddBlobRoutes(HttpServer& server, const ApiParts& parts);
+void AddRoundRoutes(HttpServer& server, const ApiParts& parts);
+void AddFleetRoutes(HttpServer& server, const ApiParts& parts);
+void AddEventRoutes(HttpServer& server, const ApiParts& parts);
+
+// The task a path names. kUnknownTask, since a name of another form cannot be one.
+Result<TaskId> TaskOfPath(const HttpRequest& request);
+// The number a path names: digits only. `missing` is the error's code otherwise.
+Result<uint64_t> NumberOfPath(const HttpRequest& request, const std::string& name, Code missing);
+
+}  // namespace tributary

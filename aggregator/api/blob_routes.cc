@@ -1,0 +1,104 @@
+#include <algorithm>
+
+#include "aggregator/api/api_routes.h"
+#include "aggregator/api/json_records.h"
+#include "protocol/base/limits.h"
+
+namespace tributary {
+namespace {
+
+// One turn on the core thread per this many bytes: few enough turns, and none of them long.
+constexpr size_t kPiece = limits::kMiB;
+
+Result<Digest> DigestOfPath(const HttpRequest& request) {
+  auto digest = Digest::FromHex(request.parameter("digest"));
+  if (!digest) return Fail(Code::kUnknownBlob, "'" + request.parameter("digest") + "' is not a SHA-256 in hexadecimal");
+  return digest;
+}
+
+// A blob on its way in. Two uploads of the same blob may run at once: each adds what the part does not have yet, and if
+// one of them lies about its bytes both fail at the digest.
+class BlobUpload final : public HttpUpload {
+ public:
+  BlobUpload(const CoreCall& call, Coordinator& coordinator, const Digest& digest)
+      : call_(call), coordinator_(coordinator), digest_(digest) {}
+
+  Status Take(ByteView piece) override {
+    Append(pending_, piece);
+    return pending_.size() < kPiece ? Status() : Flush();
+  }
+
+  Result<HttpResponse> Finish() override {
+    RETURN_IF_ERROR(Flush());
+    const BlobRef blob{digest_, flushed_};
+    Coordinator& coordinator = coordinator_;
+    RETURN_IF_ERROR(call_.Run([&coordinator, blob]() -> Status {
+      if (coordinator.blobs().Has(blob.digest)) return {};  // the other upload was first
+      return coordinator.mutable_blobs().Complete(blob);
+    }));
+    return HttpResponse::Json(ToJson(blob), 201);
+  }
+
+ private:
+  Status Flush() {
+    if (pending_.empty()) return {};
+    const uint64_t offset = flushed_;
+    flushed_ += pending_.size();
+    auto piece = std::make_shared<const Bytes>(std::exchange(pending_, {}));
+    Coordinator& coordinator = coordinator_;
+    const Digest digest = digest_;
+    return call_.Run([&coordinator, digest, offset, piece]() -> Status {
+      BlobStore& blobs = coordinator.mutable_blobs();
+      if (blobs.Has(digest)) return {};
+      const uint64_t there = blobs.PartSize(digest);
+      if (there >= offset + piece->size()) return {};
+      const uint64_t skip = there > offset ? there - offset : 0;
+      return blobs.AppendPart(digest, offset + skip, ByteView(*piece).subspan(skip));
+    });
+  }
+
+  const CoreCall call_;
+  Coordinator& coordinator_;
+  const Digest digest_;
+  uint64_t flushed_ = 0;
+  Bytes pending_;
+};
+
+// The blob is there already: its bytes are read and thrown away.
+class IgnoredUpload final : public HttpUpload {
+ public:
+  explicit IgnoredUpload(const BlobRef& blob) : blob_(blob) {}
+  Status Take(ByteView) override { return {}; }
+  Result<HttpResponse> Finish() override { return HttpResponse::Json(ToJson(blob_), 200); }
+
+ private:
+  const BlobRef blob_;
+};
+
+}  // namespace
+
+void AddBlobRoutes(HttpServer& server, const ApiParts& parts) {
+  const CoreCall call(parts.core, parts.patience);
+  Coordinator& coordinator = parts.coordinator;
+
+  server.AddUpload("PUT", "/api/v1/blobs/{digest}", HttpAccess::kGuarded, limits::kBlobBytes,
+                   [call, &coordinator](const HttpRequest& request) -> Result<std::unique_ptr<HttpUpload>> {
+                     ASSIGN_OR_RETURN(const Digest digest, DigestOfPath(request));
+                     if (!coordinator.blobs().Has(digest))
+                       return std::make_unique<BlobUpload>(call, coordinator, digest);
+                     ASSIGN_OR_RETURN(const uint64_t size, coordinator.blobs().Size(digest));
+                     return std::make_unique<IgnoredUpload>(BlobRef{digest, size});
+                   });
+
+  server.Add("GET", "/api/v1/blobs/{digest}", HttpAccess::kGuarded,
+             [&coordinator](const HttpRequest& request) -> Result<HttpResponse> {
+               ASSIGN_OR_RETURN(const Digest digest, DigestOfPath(request));
+               if (!coordinator.blobs().Has(digest)) return Fail(Code::kUnknownBlob, "no blob " + digest.hex());
+               HttpResponse response = HttpResponse::File(coordinator.blobs().PathOf(digest));
+               response.headers.emplace_back("ETag", "\"" + digest.hex() + "\"");
+               response.headers.emplace_back("Cache-Control", "private, immutable");
+               return response;
+             });
+}
+
+}  // namespace tributary

@@ -1,0 +1,59 @@
+#include "aggregator/api/api_routes.h"
+#include "aggregator/api/json_records.h"
+#include "protocol/http/server_sent_event.h"
+
+namespace tributary {
+namespace {
+
+constexpr Millis kTurn{1'000};       // HttpStream: a second at most
+constexpr int kHeartbeatTurns = 10;  // without an event
+
+// One watcher's way through the feed.
+class EventWatch {
+ public:
+  EventWatch(EventFeed& feed, const HttpRequest& request)
+      : feed_(feed), task_(request.query_value("task")), position_(feed.After(request.header("last-event-id"))) {}
+
+  bool Turn(const HttpWrite& write) {
+    if (!greeted_) {
+      greeted_ = true;
+      // Says where the stream begins, so that a watcher that looks at the state now misses nothing.
+      if (!write(EncodeServerSentEvent({feed_.IdOf(position_.next - 1), "hello", "{}"}))) return false;
+    }
+    const bool was_lost = position_.lost;
+    const auto events = feed_.Take(position_, was_lost ? Millis(0) : kTurn);
+    if (feed_.closed()) return false;
+    if (position_.lost && !write(EncodeServerSentEvent({"", "events.lost", "{}"}))) return false;
+    position_.lost = false;
+    for (const auto& [number, event] : events) {
+      if (task_ && event.task.text() != *task_) continue;
+      if (!write(EncodeServerSentEvent({feed_.IdOf(number), event.name, ToJson(event)}))) return false;
+    }
+    quiet_turns_ = events.empty() ? quiet_turns_ + 1 : 0;
+    if (quiet_turns_ % kHeartbeatTurns != kHeartbeatTurns - 1) return true;
+    return write(kEventStreamHeartbeat);
+  }
+
+ private:
+  EventFeed& feed_;
+  const std::optional<std::string> task_;
+  EventFeed::Position position_;
+  bool greeted_ = false;
+  int quiet_turns_ = 0;
+};
+
+}  // namespace
+
+void AddEventRoutes(HttpServer& server, const ApiParts& parts) {
+  server.Add("GET", "/api/v1/events", HttpAccess::kGuarded,
+             [&events = parts.events](const HttpRequest& request) -> Result<HttpResponse> {
+               if (const auto task = request.query_value("task")) {
+                 if (!TaskId::Parse(*task))
+                   return Fail(Code::kInvalidArgument, "task: '" + *task + "' is not a task's name");
+               }
+               auto watch = std::make_shared<EventWatch>(events, request);
+               return HttpResponse::EventStream([watch](const HttpWrite& write) { return watch->Turn(write); });
+             });
+}
+
+}  // namespace tributary

@@ -1,0 +1,59 @@
+#include <algorithm>
+
+#include "aggregator/api/api_routes.h"
+#include "aggregator/api/json_records.h"
+
+namespace tributary {
+
+void AddTaskRoutes(HttpServer& server, const ApiParts& parts) {
+  const CoreCall call(parts.core, parts.patience);
+  Coordinator& coordinator = parts.coordinator;
+
+  server.Add("POST", "/api/v1/tasks", HttpAccess::kGuarded,
+             [call, &coordinator](const HttpRequest& request) -> Result<HttpResponse> {
+               ASSIGN_OR_RETURN(const TaskRequest wanted, TaskRequestFromJson(request.body));
+               ASSIGN_OR_RETURN(const TaskRecord made, call.Run([&coordinator, wanted] {
+                 return coordinator.CreateTask(wanted.task, wanted.weights);
+               }));
+               HttpResponse response = HttpResponse::Json(ToJson(made), 201);
+               response.headers.emplace_back("Location", "/api/v1/tasks/" + made.id.text());
+               return response;
+             });
+
+  server.Add("GET", "/api/v1/tasks", HttpAccess::kGuarded,
+             [call, &coordinator](const HttpRequest&) -> Result<HttpResponse> {
+               ASSIGN_OR_RETURN(const auto tasks, call.Run([&coordinator] { return coordinator.Tasks(); }));
+               return HttpResponse::Json(ToJson(std::span<const TaskRecord>(tasks)));
+             });
+
+  server.Add("GET", "/api/v1/tasks/{task}", HttpAccess::kGuarded,
+             [call, &coordinator](const HttpRequest& request) -> Result<HttpResponse> {
+               ASSIGN_OR_RETURN(const TaskId task, TaskOfPath(request));
+               ASSIGN_OR_RETURN(const TaskRecord record,
+                                call.Run([&coordinator, task] { return coordinator.Task(task); }));
+               return HttpResponse::Json(ToJson(record));
+             });
+
+  server.Add("GET", "/api/v1/tasks/{task}/versions", HttpAccess::kGuarded,
+             [call, &coordinator](const HttpRequest& request) -> Result<HttpResponse> {
+               ASSIGN_OR_RETURN(const TaskId task, TaskOfPath(request));
+               ASSIGN_OR_RETURN(const auto versions,
+                                call.Run([&coordinator, task] { return coordinator.Versions(task); }));
+               return HttpResponse::Json(ToJson(std::span<const VersionRecord>(versions)));
+             });
+
+  server.Add(
+      "GET", "/api/v1/tasks/{task}/versions/{version}", HttpAccess::kGuarded,
+      [call, &coordinator](const HttpRequest& request) -> Result<HttpResponse> {
+        ASSIGN_OR_RETURN(const TaskId task, TaskOfPath(request));
+        ASSIGN_OR_RETURN(const uint64_t number, NumberOfPath(request, "version", Code::kUnknownVersion));
+        ASSIGN_OR_RETURN(const auto versions, call.Run([&coordinator, task] { return coordinator.Versions(task); }));
+        const auto found = std::ranges::find(versions, ModelVersion{number}, &VersionRecord::version);
+        if (found == versions.end()) {
+          return Fail(Code::kUnknownVersion, "task '" + task.text() + "' has no version " + std::to_string(number));
+        }
+        return HttpResponse::Json(ToJson(*found));
+      });
+}
+
+}  // namespace tributary

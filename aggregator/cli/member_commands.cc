@@ -1,0 +1,53 @@
+#include "aggregator/cli/commands.h"
+
+namespace tributary {
+
+void AddMemberCommands(CLI::App& app, Context& context) {
+  CLI::App* devices = app.add_subcommand("devices", "Devices and evaluators of the fleet");
+  devices->require_subcommand(1);
+  devices->add_subcommand("list", "As they were last heard of")->callback(context.Run([&context]() -> Status {
+    ASSIGN_OR_RETURN(ApiClient client, context.Client());
+    ASSIGN_OR_RETURN(const Json list, client.Devices());
+    context.PrintList(list, {{"ID", "id"},
+                             {"ROLE", "role"},
+                             {"CLASS", "device_class"},
+                             {"VIA", "via"},
+                             {"UPLOADS", "uploads"},
+                             {"LAST SEEN", "last_seen"}});
+    return {};
+  }));
+
+  CLI::App* gateways = app.add_subcommand("gateways", "Gateways of the fleet");
+  gateways->require_subcommand(1);
+  gateways->add_subcommand("list", "As they were last heard of")->callback(context.Run([&context]() -> Status {
+    ASSIGN_OR_RETURN(ApiClient client, context.Client());
+    ASSIGN_OR_RETURN(const Json list, client.Gateways());
+    context.PrintList(list, {{"ID", "id"},
+                             {"CLIENTS", "connected_clients"},
+                             {"SPOOLED", "spooled_uploads"},
+                             {"BYTES", "spooled_bytes"},
+                             {"DELIVERED", "delivered_uploads"},
+                             {"LAST SEEN", "last_seen"}});
+    return {};
+  }));
+
+  app.add_subcommand(
+         "account",
+         "Where every upload went: offered = delivered + spooled + in flight + duplicate + refused + dropped")
+      ->callback(context.Run([&context]() -> Status {
+        ASSIGN_OR_RETURN(ApiClient client, context.Client());
+        ASSIGN_OR_RETURN(const Json list, client.Account());
+        context.PrintList(list, {{"KIND", "kind"},
+                                 {"OFFERED", "offered"},
+                                 {"DELIVERED", "delivered"},
+                                 {"SPOOLED", "spooled"},
+                                 {"IN FLIGHT", "in_flight"},
+                                 {"DUPLICATE", "duplicate"},
+                                 {"REFUSED", "refused"},
+                                 {"DROPPED", "dropped"},
+                                 {"HOLDS", "holds"}});
+        return {};
+      }));
+}
+
+}  // namespace tributary

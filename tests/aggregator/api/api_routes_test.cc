@@ -1,0 +1,284 @@
+#include "aggregator/api/api_routes.h"
+
+#include <gmock/gmock.h>
+#include <nlohmann/json.hpp>
+
+#include "aggregator/api/json_records.h"
+#include "protocol/seal/digest.h"
+#include "tests/aggregator/api/api_fixture.h"
+
+namespace tributary {
+namespace {
+
+using nlohmann::json;
+
+class ApiRoutesTest : public ApiFixture {
+ protected:
+  Digest PutBlob(std::string_view bytes) {
+    const Digest digest = Sha256(AsBytes(bytes));
+    EXPECT_TRUE(Client().Put("/api/v1/blobs/" + digest.hex(), AsBytes(bytes)));
+    return digest;
+  }
+
+  TaskRequest Request(std::string_view name) {
+    TaskRequest request;
+    request.task.id = TestTask(name);
+    request.task.table.tensors = {{"w", {2}, 0, 2}};
+    request.task.module = {PutBlob("module"), 6};
+    request.weights = PutBlob("8 bytes!");
+    return request;
+  }
+
+  void CreateTask(std::string_view name) {
+    ASSERT_TRUE(Client().Post("/api/v1/tasks", TaskRequestToJson(Request(name))));
+  }
+
+  Code CodeOf(const Result<HttpReply>& reply) {
+    EXPECT_FALSE(reply.has_value());
+    return reply ? Code::kMalformed : reply.error().code;
+  }
+  json Get(const std::string& path) {
+    const auto reply = Client().Get(path);
+    EXPECT_TRUE(reply.has_value()) << path << " " << reply.error().ToString();
+    return json::parse(reply->body);
+  }
+};
+
+TEST_F(ApiRoutesTest, EveryRouteAsksForAToken) {
+  for (const auto& route : server_.router().routes()) {
+    EXPECT_EQ(route.access, HttpAccess::kGuarded) << route.pattern;
+  }
+  HttpClient none = *HttpClient::Create({.url = url()});
+  HttpClient wrong = *HttpClient::Create({.url = url(), .token = "trb_" + std::string(64, '0')});
+  for (HttpClient* client : {&none, &wrong}) {
+    EXPECT_EQ(CodeOf(client->Get("/api/v1/tasks")), Code::kUnauthorized);
+    EXPECT_EQ(CodeOf(client->Post("/api/v1/tasks", "{}")), Code::kUnauthorized);
+    EXPECT_EQ(CodeOf(client->Put("/api/v1/blobs/00", {})), Code::kUnauthorized);
+    std::string last_id;
+    EXPECT_EQ(client->Watch("/api/v1/events", last_id, [](const ServerSentEvent&) { return true; }).error().code,
+              Code::kUnauthorized);
+  }
+  EXPECT_EQ(CodeOf(none.Get("/api/v1/nothing")), Code::kNotFound);
+}
+
+TEST_F(ApiRoutesTest, ATaskIsCreatedListedAndShown) {
+  const auto made = Client().Post("/api/v1/tasks", TaskRequestToJson(Request("digits")));
+  ASSERT_TRUE(made) << made.error().ToString();
+  EXPECT_EQ(made->status, 201);
+  EXPECT_EQ(made->headers.at("location"), "/api/v1/tasks/digits");
+  EXPECT_EQ(json::parse(made->body)["latest_version"], 1);
+  EXPECT_EQ(Get("/api/v1/tasks")["items"].size(), 1u);
+  EXPECT_EQ(Get("/api/v1/tasks/digits"), json::parse(made->body));
+}
+
+TEST_F(ApiRoutesTest, ATaskThatCannotBeMadeSaysWhy) {
+  HttpClient client = Client();
+  TaskRequest request = Request("digits");
+  EXPECT_EQ(CodeOf(client.Post("/api/v1/tasks", "{")), Code::kInvalidArgument);
+  ASSERT_TRUE(client.Post("/api/v1/tasks", TaskRequestToJson(request)));
+  EXPECT_EQ(CodeOf(client.Post("/api/v1/tasks", TaskRequestToJson(request))), Code::kAlreadyExists);
+  request.task.id = TestTask("other");
+  request.weights = Sha256(AsBytes("nowhere"));
+  EXPECT_EQ(CodeOf(client.Post("/api/v1/tasks", TaskRequestToJson(request))), Code::kUnknownBlob);
+  EXPECT_EQ(CodeOf(client.Post("/api/v1/tasks", std::string(limits::kHttpBodyBytes + 1, ' '))), Code::kTooLarge);
+}
+
+TEST_F(ApiRoutesTest, UnknownTasksRoundsAndVersions) {
+  CreateTask("digits");
+  HttpClient client = Client();
+  for (const char* path : {"", "/rounds", "/rounds/1", "/versions", "/versions/1"}) {
+    EXPECT_EQ(CodeOf(client.Get(std::string("/api/v1/tasks/nobody") + path)), Code::kUnknownTask) << path;
+    EXPECT_EQ(CodeOf(client.Get(std::string("/api/v1/tasks/No%20Body") + path)), Code::kUnknownTask) << path;
+  }
+  EXPECT_EQ(CodeOf(client.Post("/api/v1/tasks/nobody/rounds", "{\"count\":1}")), Code::kUnknownTask);
+  EXPECT_EQ(CodeOf(client.Post("/api/v1/tasks/nobody/rounds/cancel", "")), Code::kUnknownTask);
+  EXPECT_EQ(CodeOf(client.Get("/api/v1/tasks/digits/rounds/1")), Code::kNotFound);
+  EXPECT_EQ(CodeOf(client.Get("/api/v1/tasks/digits/rounds/x")), Code::kNotFound);
+  EXPECT_EQ(CodeOf(client.Get("/api/v1/tasks/digits/versions/2")), Code::kUnknownVersion);
+  EXPECT_EQ(CodeOf(client.Get("/api/v1/tasks/digits/versions/-1")), Code::kUnknownVersion);
+}
+
+TEST_F(ApiRoutesTest, BlobsAreCheckedAgainstTheirDigest) {
+  HttpClient client = Client();
+  const std::string big(3 * limits::kMiB + 7, 'b');
+  const Digest digest = Sha256(AsBytes(big));
+  const std::string path = "/api/v1/blobs/" + digest.hex();
+  EXPECT_EQ(CodeOf(client.Get(path)), Code::kUnknownBlob);
+  EXPECT_EQ(CodeOf(client.Put(path, AsBytes("something else"))), Code::kDigestMismatch);
+  EXPECT_EQ(client.Put(path, AsBytes(big))->status, 201);
+  EXPECT_EQ(client.Put(path, AsBytes(big))->status, 200);
+  EXPECT_EQ(client.Get(path)->body, big);
+  EXPECT_EQ(client.Get(path)->headers.at("etag"), "\"" + digest.hex() + "\"");
+  EXPECT_EQ(client.Head(path)->headers.at("content-length"), std::to_string(big.size()));
+  EXPECT_EQ(CodeOf(client.Put("/api/v1/blobs/xyz", {})), Code::kUnknownBlob);
+}
+
+TEST_F(ApiRoutesTest, ABlobUploadThatBrokeOffIsGoneOnWith) {
+  const std::string big(3 * limits::kMiB, 'b');
+  const Digest digest = Sha256(AsBytes(big));
+  OnCore(
+      [&] { ASSERT_TRUE(coordinator_.mutable_blobs().AppendPart(digest, 0, AsBytes(big).first(limits::kMiB + 3))); });
+  EXPECT_EQ(Client().Put("/api/v1/blobs/" + digest.hex(), AsBytes(big))->status, 201);
+}
+
+TEST_F(ApiRoutesTest, RoundsStartAndAreCancelled) {
+  CreateTask("digits");
+  HttpClient client = Client();
+  const auto started = client.Post("/api/v1/tasks/digits/rounds", "{\"count\":3}");
+  ASSERT_TRUE(started) << started.error().ToString();
+  EXPECT_EQ(started->status, 202);
+  EXPECT_EQ(json::parse(started->body)["state"], "collecting");
+  EXPECT_EQ(Get("/api/v1/tasks/digits")["rounds_wanted"], 2);
+  EXPECT_EQ(CodeOf(client.Post("/api/v1/tasks/digits/rounds", "{\"count\":0}")), Code::kInvalidArgument);
+  EXPECT_EQ(json::parse(client.Post("/api/v1/tasks/digits/rounds/cancel", "")->body)["rounds_wanted"], 0);
+  EXPECT_EQ(Get("/api/v1/tasks/digits/rounds/1")["state"], "cancelled");
+}
+
+TEST_F(ApiRoutesTest, RoundsComeInPages) {
+  CreateTask("digits");
+  OnCore([&] {
+    for (uint64_t number : {5, 3, 1, 2, 4})
+      coordinator_.rounds[TestTask("digits")].push_back(CompletedRound(TestTask("digits"), number));
+  });
+  const json first = Get("/api/v1/tasks/digits/rounds?limit=2");
+  ASSERT_EQ(first["items"].size(), 2u);
+  EXPECT_EQ(first["items"][1]["number"], 2);
+  const json second = Get("/api/v1/tasks/digits/rounds?limit=3&cursor=" + first["next_cursor"].get<std::string>());
+  ASSERT_EQ(second["items"].size(), 3u);
+  EXPECT_EQ(second["items"][0]["number"], 3);
+  EXPECT_TRUE(second["next_cursor"].is_null());
+  EXPECT_EQ(second["items"][0]["refused"], json({{"duplicate", 2}, {"not-finite", 1}}));
+  HttpClient client = Client();
+  for (const char* query : {"limit=0", "limit=1001", "limit=x", "cursor=-1", "cursor="}) {
+    EXPECT_EQ(CodeOf(client.Get(std::string("/api/v1/tasks/digits/rounds?") + query)), Code::kInvalidArgument) << query;
+  }
+}
+
+TEST_F(ApiRoutesTest, VersionsNameTheirWeights) {
+  CreateTask("digits");
+  const json versions = Get("/api/v1/tasks/digits/versions");
+  ASSERT_EQ(versions["items"].size(), 1u);
+  EXPECT_EQ(versions["items"][0]["weights"]["digest"], Sha256(AsBytes("8 bytes!")).hex());
+  EXPECT_EQ(Get("/api/v1/tasks/digits/versions/1"), versions["items"][0]);
+}
+
+TEST_F(ApiRoutesTest, DevicesAndGatewaysAreApart) {
+  OnCore([&] {
+    for (const auto& [id, role] :
+         std::map<std::string, std::string>{{"device-000", "device"}, {"eval", "evaluator"}, {"gw", "gateway"}}) {
+      MemberRecord member;
+      member.id = TestDevice(id);
+      member.role = role;
+      coordinator_.members.push_back(member);
+    }
+  });
+  EXPECT_EQ(Get("/api/v1/devices")["items"].size(), 2u);
+  EXPECT_EQ(Get("/api/v1/gateways")["items"][0]["id"], "gw");
+}
+
+TEST_F(ApiRoutesTest, TheAccountHasALinePerKind) {
+  OnCore([&] { coordinator_.accounts[UploadKind::kUpdate].offered = 1; });
+  const json account = Get("/api/v1/account");
+  ASSERT_EQ(account["items"].size(), 4u);
+  EXPECT_EQ(account["items"][0]["kind"], "update");
+  EXPECT_EQ(account["items"][0]["holds"], false);
+  EXPECT_EQ(account["items"][1]["holds"], true);
+}
+
+TEST_F(ApiRoutesTest, CodesAreAllThere) { EXPECT_EQ(Get("/api/v1/codes")["items"].size(), AllCodes().size()); }
+
+TEST_F(ApiRoutesTest, ACoreThatDoesNotAnswerIsBusy) {
+  HttpServer server(HttpServer::Options{});
+  class Nobody final : public Executor {
+    void Post(std::function<void()>) override {}
+  } nobody;
+  AddApiRoutes(server, {nobody, coordinator_, events_, tokens_, Millis(1)});
+  ASSERT_TRUE(server.Start());
+  HttpClient client =
+      *HttpClient::Create({.url = "http://127.0.0.1:" + std::to_string(server.port()), .token = token_});
+  const auto reply = client.GetAnyStatus("/api/v1/tasks");
+  ASSERT_TRUE(reply);
+  EXPECT_EQ(reply->status, 503);
+  EXPECT_EQ(json::parse(reply->body)["code"], "busy");
+  EXPECT_EQ(reply->headers.at("retry-after"), "1");
+}
+
+class ApiEventsTest : public ApiRoutesTest {
+ protected:
+  void Publish(uint64_t reports, std::string_view task = "digits") {
+    CoordinatorEvent event;
+    event.name = "round.report";
+    event.task = TestTask(task);
+    event.reports = reports;
+    events_.Publish(event);
+  }
+
+  // Watches until `enough` events have come; publishes with `publish` once the stream has begun.
+  std::vector<ServerSentEvent> Watch(
+      std::string last_id, size_t enough, const std::function<void()>& publish = [] {}, const std::string& query = "") {
+    std::vector<ServerSentEvent> seen;
+    HttpClient client = Client();
+    EXPECT_TRUE(client.Watch("/api/v1/events" + query, last_id, [&](const ServerSentEvent& event) {
+      if (event.name == "hello") publish();
+      seen.push_back(event);
+      return seen.size() < enough;
+    }));
+    return seen;
+  }
+};
+
+TEST_F(ApiEventsTest, BeginWithHelloAndThenComeAsTheyHappen) {
+  Publish(1);
+  const auto seen = Watch("", 2, [&] { Publish(2); });
+  EXPECT_EQ(seen[0], (ServerSentEvent{"life-1", "hello", "{}"}));
+  EXPECT_EQ(seen[1].id, "life-2");
+  EXPECT_EQ(seen[1].name, "round.report");
+  EXPECT_EQ(json::parse(seen[1].data)["reports"], 2);
+}
+
+TEST_F(ApiEventsTest, GoOnBehindTheLastEventId) {
+  for (uint64_t i = 1; i <= 3; ++i) Publish(i);
+  const auto seen = Watch("life-1", 3);
+  EXPECT_EQ(seen[1].id, "life-2");
+  EXPECT_EQ(seen[2].id, "life-3");
+}
+
+TEST_F(ApiEventsTest, SayWhenSomeAreLost) {
+  for (uint64_t i = 1; i <= 20; ++i) Publish(i);  // eight are remembered
+  for (const char* id : {"life-1", "earlier-19"}) {
+    const auto seen = Watch(id, 3);
+    EXPECT_EQ(seen[1].name, "events.lost");
+    EXPECT_EQ(json::parse(seen[2].data)["reports"], 13);
+  }
+}
+
+TEST_F(ApiEventsTest, MayBeOfOneTaskOnly) {
+  const auto seen = Watch(
+      "", 2,
+      [&] {
+        Publish(1, "other");
+        Publish(2, "digits");
+      },
+      "?task=digits");
+  EXPECT_EQ(json::parse(seen[1].data)["task"], "digits");
+  std::string last_id;
+  EXPECT_EQ(Client()
+                .Watch("/api/v1/events?task=No%20Such", last_id, [](const ServerSentEvent&) { return true; })
+                .error()
+                .code,
+            Code::kInvalidArgument);
+}
+
+TEST_F(ApiEventsTest, EndWithTheFeed) {
+  std::string last_id;
+  HttpClient client = Client();
+  const Status ended = client.Watch("/api/v1/events", last_id, [&](const ServerSentEvent&) {
+    events_.Close();
+    return true;
+  });
+  ASSERT_FALSE(ended);
+  EXPECT_EQ(ended.error().code, Code::kUnreachable);
+}
+
+}  // namespace
+}  // namespace tributary

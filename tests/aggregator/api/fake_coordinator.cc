@@ -1,0 +1,115 @@
+#include "tests/aggregator/api/fake_coordinator.h"
+
+namespace tributary {
+namespace {
+
+constexpr WallTime kNow{1'767'225'600'123};
+
+tl::unexpected<Error> NoTask(const TaskId& task) { return Fail(Code::kUnknownTask, "no task '" + task.text() + "'"); }
+
+}  // namespace
+
+Result<TaskRecord> FakeCoordinator::CreateTask(TaskRecord task, const Digest& initial_weights) {
+  if (tasks.contains(task.id)) return Fail(Code::kAlreadyExists, "task '" + task.id.text() + "' exists");
+  for (const Digest& digest : {task.module.digest, initial_weights}) {
+    if (!blobs_.Has(digest)) return Fail(Code::kUnknownBlob, "no blob " + digest.hex());
+  }
+  task.latest = ModelVersion{1};
+  task.created = kNow;
+  task.scale = {20};
+  ASSIGN_OR_RETURN(const uint64_t size, blobs_.Size(initial_weights));
+  versions[task.id].push_back({task.id, ModelVersion{1}, {initial_weights, size}, {}, 0, kNow});
+  tasks[task.id] = task;
+  return task;
+}
+
+Result<RoundRecord> FakeCoordinator::StartRounds(const TaskId& task, uint64_t count) {
+  const auto found = tasks.find(task);
+  if (found == tasks.end()) return NoTask(task);
+  found->second.rounds_wanted += count - 1;
+  RoundRecord round;
+  round.task = task;
+  round.number = rounds[task].size() + 1;
+  round.base = found->second.latest;
+  round.opened = kNow;
+  round.deadline = kNow + Millis(1000);
+  rounds[task].push_back(round);
+  return round;
+}
+
+Status FakeCoordinator::CancelRounds(const TaskId& task) {
+  const auto found = tasks.find(task);
+  if (found == tasks.end()) return NoTask(task);
+  found->second.rounds_wanted = 0;
+  for (auto& round : rounds[task]) {
+    if (round.state == RoundState::kCollecting) round.state = RoundState::kCancelled;
+  }
+  return {};
+}
+
+Result<std::vector<TaskRecord>> FakeCoordinator::Tasks() {
+  std::vector<TaskRecord> all;
+  for (const auto& [id, task] : tasks) all.push_back(task);
+  return all;
+}
+
+Result<TaskRecord> FakeCoordinator::Task(const TaskId& task) {
+  const auto found = tasks.find(task);
+  if (found == tasks.end()) return NoTask(task);
+  return found->second;
+}
+
+Result<std::vector<RoundRecord>> FakeCoordinator::Rounds(const TaskId& task) {
+  if (!tasks.contains(task)) return NoTask(task);
+  return rounds[task];
+}
+
+Result<RoundRecord> FakeCoordinator::Round(const TaskId& task, uint64_t number) {
+  if (!tasks.contains(task)) return NoTask(task);
+  for (const auto& round : rounds[task]) {
+    if (round.number == number) return round;
+  }
+  return Fail(Code::kNotFound, "task '" + task.text() + "' has no round " + std::to_string(number));
+}
+
+Result<std::vector<VersionRecord>> FakeCoordinator::Versions(const TaskId& task) {
+  if (!tasks.contains(task)) return NoTask(task);
+  return versions[task];
+}
+
+Result<std::vector<MemberRecord>> FakeCoordinator::Members(std::optional<Role> role) {
+  std::vector<MemberRecord> some;
+  for (const auto& member : members) {
+    if (!role || member.role == RoleName(*role)) some.push_back(member);
+  }
+  return some;
+}
+
+AccountRecord FakeCoordinator::Account(UploadKind kind) const {
+  const auto found = accounts.find(kind);
+  return found == accounts.end() ? AccountRecord() : found->second;
+}
+
+RoundRecord CompletedRound(const TaskId& task, uint64_t number) {
+  RoundRecord round;
+  round.task = task;
+  round.number = number;
+  round.state = RoundState::kCompleted;
+  round.base = ModelVersion{number};
+  round.result = ModelVersion{number + 1};
+  round.opened = kNow;
+  round.deadline = kNow + Millis(60'000);
+  round.closed = kNow + Millis(12'000);
+  round.reports = 20;
+  round.total_weight = 12'000;
+  round.refused = {{Code::kDuplicate, 2}, {Code::kNotFinite, 1}};
+  round.bytes_up = 17'000'000;
+  round.aggregate_digest = Digest{};
+  round.global_accuracy = 0.8125;
+  round.personal_accuracy = 0.875;
+  round.local_global_accuracy = 0.75;
+  round.evaluations = 21;
+  return round;
+}
+
+}  // namespace tributary

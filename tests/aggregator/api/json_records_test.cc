@@ -1,0 +1,143 @@
+#include "aggregator/api/json_records.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include "tests/support/test_fleet.h"
+
+namespace tributary {
+namespace {
+
+using nlohmann::json;
+using testing::HasSubstr;
+
+TaskRequest SomeRequest() {
+  TaskRequest request;
+  request.task.id = TestTask("digits");
+  request.task.table.tensors = {{"conv.weight", {2, 3}, 0, 6}, {"conv.bias", {2}, 6, 2}, {"scale", {}, 8, 1}};
+  request.task.module.size = 5;
+  request.task.plan.optimizer = Optimizer::kAdamW;
+  request.task.plan.seed = UINT64_MAX;
+  request.task.policy = {20, 15, 60, 0.5};
+  request.task.value_bound = 2;
+  request.weights.mutable_view()[0] = 0xab;
+  return request;
+}
+
+json SomeJson() { return json::parse(TaskRequestToJson(SomeRequest())); }
+
+TEST(JsonRecords, ATaskRequestComesBackAsItWentOut) {
+  const TaskRequest sent = SomeRequest();
+  const auto back = TaskRequestFromJson(TaskRequestToJson(sent));
+  ASSERT_TRUE(back) << back.error().ToString();
+  EXPECT_EQ(back->task.id, sent.task.id);
+  EXPECT_EQ(back->task.table, sent.task.table);
+  EXPECT_EQ(back->task.module, sent.task.module);
+  EXPECT_EQ(back->task.plan, sent.task.plan);
+  EXPECT_EQ(back->task.policy, sent.task.policy);
+  EXPECT_EQ(back->task.value_bound, sent.task.value_bound);
+  EXPECT_EQ(back->task.norm_bound, sent.task.norm_bound);
+  EXPECT_EQ(back->task.max_weight, sent.task.max_weight);
+  EXPECT_EQ(back->weights, sent.weights);
+}
+
+TEST(JsonRecords, PlanPolicyAndBoundsHaveDefaults) {
+  json body = SomeJson();
+  for (const char* key : {"plan", "policy", "bounds"}) body.erase(key);
+  const auto request = TaskRequestFromJson(body.dump());
+  ASSERT_TRUE(request) << request.error().ToString();
+  EXPECT_EQ(request->task.plan, TrainingPlan());
+  EXPECT_EQ(request->task.policy, RoundPolicy());
+}
+
+TEST(JsonRecords, ABadFieldIsNamed) {
+  struct Case {
+    const char* where;  // JSON pointer
+    json value;
+    const char* named;
+  };
+  const Case cases[] = {
+      {"/id", "No Such", "id"},
+      {"/id", 7, "id"},
+      {"/nonsense", 1, "nonsense"},
+      {"/weights", "abc", "weights"},
+      {"/module/size", -1, "module.size"},
+      {"/module/size", 1e30, "module.size"},
+      {"/module", json::array(), "module"},
+      {"/tensors", json::object(), "tensors"},
+      {"/tensors", json::array(), "tensors"},
+      {"/tensors/0/shape", json::array({-1}), "tensors[0].shape"},
+      {"/tensors/0/shape", json::array({1u << 20, 1u << 20}), "tensors[0].shape"},
+      {"/tensors/0/shape", json::array({1, 1, 1, 1, 1, 1, 1, 1, 1}), "tensors[0].shape"},
+      {"/tensors/1/name", nullptr, "tensors[1].name"},
+      {"/plan/loss", "hinge", "plan.loss"},
+      {"/plan/learning_rate", -1, "learning_rate"},
+      {"/plan/batch_size", 0, "plan.batch_size"},
+      {"/plan/batch_size", 1.5, "plan.batch_size"},
+      {"/policy/report_goal", 0, "policy.report_goal"},
+      {"/policy/minimum", 21, "policy.minimum"},
+      {"/policy/inclusion", 0, "policy.inclusion"},
+      {"/policy/goal", 3, "policy.goal"},
+      {"/bounds/value", 0, "bounds.value"},
+      {"/bounds/norm", "x", "bounds.norm"},
+  };
+  for (const auto& [where, value, named] : cases) {
+    json body = SomeJson();
+    body[json::json_pointer(where)] = value;
+    const auto request = TaskRequestFromJson(body.dump());
+    ASSERT_FALSE(request) << where;
+    EXPECT_EQ(request.error().code, Code::kInvalidArgument) << where;
+    EXPECT_THAT(request.error().message, HasSubstr(named)) << where;
+  }
+  for (const char* body : {"", "{", "[]", "null", "7", "\"x\"", "{}"}) EXPECT_FALSE(TaskRequestFromJson(body)) << body;
+}
+
+TEST(JsonRecords, ARepeatedTensorNameIsRefused) {
+  json body = SomeJson();
+  body["tensors"][1]["name"] = body["tensors"][0]["name"];
+  EXPECT_FALSE(TaskRequestFromJson(body.dump()));
+}
+
+TEST(JsonRecords, RoundsRequest) {
+  EXPECT_EQ(RoundsRequestFromJson("{\"count\":3}"), 3u);
+  for (const char* body :
+       {"{}", "{\"count\":0}", "{\"count\":\"3\"}", "{\"count\":3,\"x\":1}", "{\"count\":1000001}"}) {
+    EXPECT_EQ(RoundsRequestFromJson(body).error().code, Code::kInvalidArgument) << body;
+  }
+}
+
+TEST(JsonRecords, WhatIsNotKnownYetIsNull) {
+  RoundRecord round;
+  round.task = TestTask("digits");
+  round.number = 1;
+  round.base = ModelVersion{1};
+  const json body = json::parse(ToJson(round));
+  for (const char* key : {"closed", "result_version", "global_accuracy", "aggregate_digest"})
+    EXPECT_TRUE(body[key].is_null()) << key;
+  EXPECT_EQ(body["state"], "collecting");
+  EXPECT_EQ(body["refused"], json::object());
+}
+
+TEST(JsonRecords, AnAccountSaysWhetherItHolds) {
+  AccountRecord account;
+  account.offered = 10;
+  account.delivered = 6;
+  account.duplicate = 1;
+  account.refused = {{Code::kNotFinite, 2}};
+  account.dropped = {{Code::kQuotaExceeded, 1}};
+  std::pair<UploadKind, AccountRecord> entry{UploadKind::kUpdate, account};
+  EXPECT_EQ(json::parse(ToJson(std::span<const std::pair<UploadKind, AccountRecord>>(&entry, 1)))["items"][0]["holds"],
+            true);
+  entry.second.offered = 11;
+  EXPECT_EQ(json::parse(ToJson(std::span<const std::pair<UploadKind, AccountRecord>>(&entry, 1)))["items"][0]["holds"],
+            false);
+}
+
+TEST(JsonRecords, TimesAreRfc3339) {
+  EXPECT_EQ(Rfc3339({1'767'225'600'007}), "2026-01-01T00:00:00.007Z");
+  EXPECT_EQ(Rfc3339({-1}), "1969-12-31T23:59:59.999Z");
+}
+
+}  // namespace
+}  // namespace tributary

@@ -1,0 +1,105 @@
+#include <algorithm>
+#include <set>
+#include <sstream>
+
+#include <gmock/gmock.h>
+#include <nlohmann/json.hpp>
+
+#include "aggregator/api/json_records.h"
+#include "protocol/base/limits.h"
+#include "protocol/http/ops_routes.h"
+#include "protocol/http/problem.h"
+#include "tests/aggregator/api/api_fixture.h"
+
+// openapi.yaml is complete and true: its paths are the server's routes, its schemas the keys of what the server writes.
+// The file keeps to two spaces per level and one key per line down to the properties, so lines are enough to read it
+// by.
+namespace tributary {
+namespace {
+
+struct Line {
+  size_t depth = 0;
+  std::string key;
+};
+
+std::vector<Line> ReadLines() {
+  const Path path = Path(TRIBUTARY_SOURCE_DIR) / "aggregator/api/openapi.yaml";
+  std::istringstream text{std::string(AsText(*ReadFile(RealFileSystem(), path, limits::kConfigBytes)))};
+  std::vector<Line> lines;
+  for (std::string line; std::getline(text, line);) {
+    const size_t indent = line.find_first_not_of(' ');
+    const size_t colon = line.find(':', indent == std::string::npos ? 0 : indent);
+    if (indent == std::string::npos || colon == std::string::npos) continue;
+    lines.push_back({indent / 2, line.substr(indent, colon - indent)});
+  }
+  return lines;
+}
+
+// Keys directly below the path of keys `where`.
+std::vector<std::string> KeysBelow(const std::vector<std::string>& where) {
+  std::vector<std::string> keys, stack;
+  for (const auto& line : ReadLines()) {
+    if (line.depth > stack.size()) continue;  // the inside of a text or a list
+    stack.resize(line.depth);
+    if (stack == where) keys.push_back(line.key);
+    stack.push_back(line.key);
+  }
+  return keys;
+}
+
+class OpenApiTest : public ApiFixture {};
+
+TEST_F(OpenApiTest, ItsPathsAreTheServersRoutes) {
+  HttpServer server(HttpServer::Options{});
+  Metrics metrics;
+  AddApiRoutes(server, {*core_, coordinator_, events_, tokens_});
+  AddOpsRoutes(server, metrics, {});
+  std::set<std::string> served, written;
+  for (const auto& route : server.router().routes()) served.insert(route.method + " " + route.pattern);
+  for (const auto& path : KeysBelow({"paths"})) {
+    for (std::string method : KeysBelow({"paths", path})) {
+      if (method == "parameters") continue;
+      std::ranges::transform(method, method.begin(), [](unsigned char c) { return std::toupper(c); });
+      written.insert(method + " " + path);
+    }
+  }
+  EXPECT_GE(written.size(), 18u);
+  EXPECT_EQ(written, served);
+}
+
+TEST_F(OpenApiTest, ItsSchemasAreWhatTheServerWrites) {
+  using nlohmann::json;
+  const TaskId task = TestTask("digits");
+  TaskRecord record;
+  record.id = task;
+  record.table.tensors = {{"w", {1}, 0, 1}};
+  const VersionRecord version{task, ModelVersion{1}, {}, {}, 0, kTestStart};
+  const MemberRecord member{};
+  const std::pair<UploadKind, AccountRecord> account{UploadKind::kUpdate, {}};
+  const json written = json::parse(ToJson(record));
+  const std::map<std::string, json> examples = {
+      {"Task", written},
+      {"Tensor", written["tensors"][0]},
+      {"Plan", written["plan"]},
+      {"Policy", written["policy"]},
+      {"Bounds", written["bounds"]},
+      {"Blob", written["module"]},
+      {"TaskRequest", json::parse(TaskRequestToJson({record, {}}))},
+      {"Round", json::parse(ToJson(CompletedRound(task, 1)))},
+      {"Version", json::parse(ToJson(version))},
+      {"Member", json::parse(ToJson(std::span<const MemberRecord>(&member, 1)))["items"][0]},
+      {"Account", json::parse(ToJson(std::span<const std::pair<UploadKind, AccountRecord>>(&account, 1)))["items"][0]},
+      {"Event", json::parse(ToJson(CoordinatorEvent{}))},
+      {"Code", json::parse(CodesToJson())["items"][0]},
+      {"Problem", json::parse(ProblemOf({Code::kBusy, ""}).body)},
+  };
+  for (const auto& [name, example] : examples) {
+    std::vector<std::string> keys;
+    for (const auto& [key, value] : example.items()) keys.push_back(key);
+    EXPECT_THAT(KeysBelow({"components", "schemas", name, "properties"}), testing::UnorderedElementsAreArray(keys))
+        << name;
+  }
+}
+
+}  // namespace
+}  // namespace tributary
