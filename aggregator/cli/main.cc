@@ -33,14 +33,17 @@ constexpr auto kFooter =
 
 void AddGlobalOptions(CLI::App& app, Context& context) {
   app.set_version_flag("--version", "tributary " TRIBUTARY_VERSION);
+  // The last one counts, so that a script's or alias's choice can be overruled.
   app.add_option("--url", context.url, "The aggregator's HTTP address")
       ->envname("TRIBUTARY_URL")
-      ->capture_default_str();
-  app.add_option("--token", context.token, "Bearer token");
-  app.add_option("--token-file", context.token_file, "File that holds the token");
+      ->capture_default_str()
+      ->take_last();
+  app.add_option("--token", context.token, "Bearer token")->take_last();
+  app.add_option("--token-file", context.token_file, "File that holds the token")->take_last();
   app.add_option("--output", context.output, "For people or for programs")
       ->check(CLI::IsMember({"table", "json"}))
-      ->capture_default_str();
+      ->capture_default_str()
+      ->take_last();
 }
 
 int Main(int argc, char** argv) {

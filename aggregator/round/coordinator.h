@@ -1,11 +1,11 @@
 #pragma once
 
-#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "aggregator/intake/upload_judge.h"
 #include "aggregator/registry/records.h"
 #include "protocol/base/clock.h"
 #include "protocol/base/file.h"
@@ -37,7 +37,7 @@ struct CoordinatorEvent {
 // which owns it and the database. Owned by aggregator.cc; the references in Parts and the listener must outlive it.
 // Does not promise custody on return of Contribute: OnCustody tells when the checkpoint that contains an update is
 // durable.
-class Coordinator {
+class Coordinator : public UploadJudge {
  public:
   struct Parts {
     Path folder;  // the aggregator's data folder; database, blobs/ and checkpoints/ lie in it
@@ -62,15 +62,14 @@ class Coordinator {
   // listener: read publication() after it; a round that was being closed is closed by the first Tick. kCorrupt,
   // kDatabase.
   static Result<std::unique_ptr<Coordinator>> Open(const Parts& parts, Listener& listener);
-  virtual ~Coordinator() = default;
 
   // ---- for operators (the API)
   // The blobs are in the blob store already. kAlreadyExists, kInvalidArgument (names the field), kUnknownBlob.
   virtual Result<TaskRecord> CreateTask(TaskRecord task, const Digest& initial_weights) = 0;
-  // Runs `count` more rounds, one after the other. A round that fails counts as one of them. Contributions to a failed
-  // or cancelled round are in no version and are forgotten: a device may contribute to the same base version again, but
-  // does so only for a round with another nonce, since it has deleted what it had sent. Returns the open round, or the
-  // one just opened. kUnknownTask, kInvalidArgument.
+  // Runs `count` more rounds, one after the other. A round that fails counts as one of them. Nothing of a failed or
+  // cancelled round is lost: its sum is shelved and the next round on the same base version goes on with it, so a device
+  // counts once per base version however many rounds that takes. Returns the open round, or the one just opened.
+  // kUnknownTask, kInvalidArgument.
   virtual Result<RoundRecord> StartRounds(const TaskId& task, uint64_t count) = 0;
   // Cancels the open round, if any, and those still wanted.
   virtual Status CancelRounds(const TaskId& task) = 0;
@@ -87,21 +86,7 @@ class Coordinator {
   virtual const Bytes& publication() const = 0;
   virtual uint64_t publication_number() const = 0;
 
-  // ---- for intake
-  // Would this upload be of use? An empty result: yes. kDuplicate: it (or the contribution it would make) is counted
-  // for good, so the sender may delete it. kBusy: it is in the sum but not checkpointed yet; custody will follow.
-  // Others refuse: kUnknownTask, kUnknownVersion, kStaleVersion, kRoundClosed, kUnknownKey, kTooLarge. Counts nothing.
-  virtual Status Admit(const UploadHeader& header) = 0;
-  // A complete upload whose signature and ciphertext digest have been verified: opens, checks and counts it. `role`:
-  // the sender's, from its certificate (an evaluator's results stand for the version, a device's for its held-out
-  // share). `chunk` reads ciphertext chunk i. Permanent refusals are counted by reason and returned; the upload is then
-  // done with. Transient errors (IsTransient) and those of the environment (kIo, kDatabase …) count nothing: the upload
-  // may be offered again. An update's custody follows by OnCustody, possibly later; a report's before return.
-  virtual Status Contribute(const UploadHeader& header, Role role,
-                            const std::function<Result<Bytes>(uint32_t index)>& chunk) = 0;
-  // An upload refused before it reached Contribute (bad signature, digest, or what Admit said). Transient codes count
-  // nothing.
-  virtual void CountRefusal(UploadKind kind, const std::optional<UploadSubject>& subject, Code code) = 0;
+  // ---- for intake: UploadJudge, and who was heard of. Custody of an update follows by OnCustody.
   virtual void SawMember(const MemberRecord& member) = 0;
 
   // Deadlines, idle checkpoints, renewal of the publication. Call about ten times a second; cheap when nothing is due.

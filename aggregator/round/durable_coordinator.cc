@@ -54,6 +54,11 @@ Status DurableCoordinator::RestoreTasks() {
     LiveTask task;
     ASSIGN_OR_RETURN(task.latest, store_->tasks.Version(record.id, record.latest));
     ASSIGN_OR_RETURN(task.last_round, store_->rounds.LastNumber(record.id));
+    if (task.last_round > 0) {
+      ASSIGN_OR_RETURN(StoredRound last, store_->rounds.Get(record.id, task.last_round));
+      const bool over = last.record.state == RoundState::kFailed || last.record.state == RoundState::kCancelled;
+      if (over && !last.checkpoint.empty()) task.shelved = std::move(last);
+    }
     task.record = std::move(record);
     const TaskId id = task.record.id;
     tasks_.emplace(id, std::move(task));
@@ -75,6 +80,7 @@ Status DurableCoordinator::RemoveStrayCheckpoints() {
   std::set<std::string> named;
   for (const auto& [id, task] : tasks_) {
     if (task.round) named.insert(task.round->stored().checkpoint);
+    if (task.shelved) named.insert(task.shelved->checkpoint);
   }
   ASSIGN_OR_RETURN(const auto present, parts_.files.List(checkpoints_));
   for (const std::string& file : present) {

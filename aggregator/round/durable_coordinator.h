@@ -59,6 +59,8 @@ class DurableCoordinator final : public Coordinator {
     TaskRecord record;
     VersionRecord latest;
     std::optional<RoundKeeper> round;  // collecting or closing
+    // The last round, when it ended without a version: its sum and contributions wait for the next round on their base.
+    std::optional<StoredRound> shelved;
     uint64_t last_round = 0;
   };
   // What becomes of a task when its round ends, or when it gets its first one.
@@ -67,7 +69,8 @@ class DurableCoordinator final : public Coordinator {
     std::optional<StoredRound> ended;
     std::optional<VersionRecord> version;
     std::optional<StoredRound> next;
-    uint64_t delivered = 0;  // uploads whose custody ends with the round, though they were in no checkpoint
+    std::optional<StoredRound> shelved;    // what stays on the shelf after this turn
+    std::optional<StoredRound> unshelved;  // the round whose sum `next` goes on with; its row names no file any more
   };
 
   DurableCoordinator(const Parts& parts, Listener& listener, std::unique_ptr<Store> store, BlobStore blobs,
@@ -89,7 +92,7 @@ class DurableCoordinator final : public Coordinator {
   Result<uint64_t> StoreEvaluation(const UploadHeader& header, Role role, const std::vector<EvaluationResult>& results);
 
   // round_turns.cc
-  StoredRound NextRound(const TaskRecord& task, uint64_t last_round);
+  void PlanNext(const LiveTask& task, Turn& turn);
   Result<Turn> PlanEnd(LiveTask& task, RoundState state);
   Status CommitTurn(LiveTask& task, Turn turn);
   void AnnounceTurn(const LiveTask& task, const Turn& turn);

@@ -82,12 +82,9 @@ Result<RoundRecord> DurableCoordinator::StartRounds(const TaskId& id, uint64_t c
                                             " together with the rounds already wanted (" +
                                             std::to_string(task->record.rounds_wanted) + ")");
   }
-  Turn turn{.task = task->record, .ended = {}, .version = {}, .next = {}};
+  Turn turn{.task = task->record, .ended = {}, .version = {}, .next = {}, .shelved = task->shelved, .unshelved = {}};
   turn.task.rounds_wanted += count;
-  if (!task->round) {
-    --turn.task.rounds_wanted;
-    turn.next = NextRound(turn.task, task->last_round);
-  }
+  if (!task->round) PlanNext(*task, turn);
   RETURN_IF_ERROR(CommitTurn(*task, std::move(turn)));
   return WithMeans(task->round->record());
 }
@@ -98,7 +95,7 @@ Status DurableCoordinator::CancelRounds(const TaskId& id) {
     return EndRound(*task, RoundState::kCancelled);
   }
   if (task->record.rounds_wanted == 0) return {};
-  Turn turn{.task = task->record, .ended = {}, .version = {}, .next = {}};
+  Turn turn{.task = task->record, .ended = {}, .version = {}, .next = {}, .shelved = task->shelved, .unshelved = {}};
   turn.task.rounds_wanted = 0;
   return CommitTurn(*task, std::move(turn));
 }

@@ -1,3 +1,5 @@
+#include <utility>
+
 #include "aggregator/round/durable_coordinator.h"
 #include "aggregator/round/next_version.h"
 #include "aggregator/round/round_state.h"
@@ -25,23 +27,33 @@ std::string_view EndEvent(RoundState state) {
 
 }  // namespace
 
-StoredRound DurableCoordinator::NextRound(const TaskRecord& task, uint64_t last_round) {
+// Opens the next round on the task's latest version, and gives it what is on the shelf for that version.
+void DurableCoordinator::PlanNext(const LiveTask& task, Turn& turn) {
+  --turn.task.rounds_wanted;
   StoredRound round;
-  round.record.task = task.id;
-  round.record.number = last_round + 1;
-  round.record.base = task.latest;
+  round.record.task = turn.task.id;
+  round.record.number = task.last_round + 1;
+  round.record.base = turn.task.latest;
   parts_.random.Fill(round.record.nonce);
   round.record.opened = parts_.clock.Now();
-  round.record.deadline = round.record.opened + std::chrono::seconds(task.policy.deadline_seconds);
-  return round;
+  round.record.deadline = round.record.opened + std::chrono::seconds(turn.task.policy.deadline_seconds);
+  if (turn.shelved) {
+    TRIBUTARY_CHECK(turn.shelved->record.base == round.record.base) << "a shelved sum outlived its base version";
+    round.checkpoint = std::exchange(turn.shelved->checkpoint, {});
+    round.record.reports = turn.shelved->record.reports;
+    round.record.total_weight = turn.shelved->record.total_weight;
+    turn.unshelved = std::exchange(turn.shelved, std::nullopt);
+    if (turn.ended) turn.ended->checkpoint.clear();
+  }
+  turn.next = std::move(round);
 }
 
 // The end of the open round, whatever its state, and the next one if one is wanted.
 Result<DurableCoordinator::Turn> DurableCoordinator::PlanEnd(LiveTask& task, RoundState state) {
   const RoundKeeper& keeper = *task.round;
-  Turn turn{.task = task.record, .ended = keeper.stored(), .version = {}, .next = {}, .delivered = keeper.pending()};
+  TRIBUTARY_CHECK(keeper.pending() == 0) << "a round ends with its sum on disk";
+  Turn turn{.task = task.record, .ended = keeper.stored(), .version = {}, .next = {}, .shelved = {}, .unshelved = {}};
   turn.ended->record = keeper.record();
-  turn.ended->checkpoint.clear();
   MoveRound(turn.ended->record, state);
   turn.ended->record.closed = parts_.clock.Now();
   if (state == RoundState::kCompleted) {
@@ -55,12 +67,12 @@ Result<DurableCoordinator::Turn> DurableCoordinator::PlanEnd(LiveTask& task, Rou
     turn.task.latest = turn.version->version;
     turn.ended->record.result = turn.version->version;
     turn.ended->record.aggregate_digest = Sha256(keeper.sum().Serialize());
+    turn.ended->checkpoint.clear();
+  } else if (!turn.ended->checkpoint.empty()) {
+    turn.shelved = turn.ended;
   }
   if (state == RoundState::kCancelled) turn.task.rounds_wanted = 0;
-  if (turn.task.rounds_wanted > 0) {
-    --turn.task.rounds_wanted;
-    turn.next = NextRound(turn.task, keeper.record().number);
-  }
+  if (turn.task.rounds_wanted > 0) PlanNext(task, turn);
   return turn;
 }
 
@@ -72,33 +84,27 @@ Status DurableCoordinator::CommitTurn(LiveTask& task, Turn turn) {
   }
   ASSIGN_OR_RETURN(Transaction transaction, store_->Begin());
   RETURN_IF_ERROR(store_->tasks.SaveProgress(turn.task));
+  if (turn.unshelved) RETURN_IF_ERROR(store_->rounds.Save(*turn.unshelved));
   if (turn.ended) RETURN_IF_ERROR(store_->rounds.Save(*turn.ended));
   if (turn.version) {
     RETURN_IF_ERROR(store_->tasks.InsertVersion(*turn.version));
     const uint64_t latest = Number(turn.version->version);
     const uint64_t oldest = latest > kRememberedVersions ? latest - kRememberedVersions : 0;
     RETURN_IF_ERROR(store_->contributions.ForgetBefore(task.record.id, ModelVersion{oldest}));
-  } else if (turn.ended) {
-    RETURN_IF_ERROR(store_->contributions.ForgetRound(task.record.id, turn.ended->record.number));
   }
   if (turn.next) RETURN_IF_ERROR(store_->rounds.Insert(*turn.next));
-  if (turn.delivered > 0) {
-    RETURN_IF_ERROR(store_->accounts.Add(UploadKind::kUpdate, Outcome::kDelivered, Code::kMalformed, turn.delivered));
-  }
   const bool visible = turn.ended || turn.next;  // to devices
   if (visible) RETURN_IF_ERROR(publisher_.SaveNextNumber());
   RETURN_IF_ERROR(transaction.Commit());
 
-  std::vector<UploadId> let_go;
   if (turn.ended) {
-    let_go = task.round->PendingUploads();
-    task.round->RemoveCheckpointFile();
+    // Of a round without a version the file stays: it is on the shelf, or the next round's.
+    if (turn.version) task.round->RemoveCheckpointFile();
     task.round.reset();
-    accounts_.DeliverSpooled(UploadKind::kUpdate, turn.delivered);
   }
   task.record = turn.task;
+  task.shelved = turn.shelved;
   if (turn.version) task.latest = *turn.version;
-  if (!let_go.empty()) listener_.OnCustody(let_go);
   AnnounceTurn(task, turn);
   if (turn.next) {
     task.last_round = turn.next->record.number;
@@ -150,6 +156,7 @@ Status DurableCoordinator::CloseRound(LiveTask& task) {
 }
 
 Status DurableCoordinator::EndRound(LiveTask& task, RoundState state) {
+  RETURN_IF_ERROR(Checkpoint(task, RoundState::kCollecting));
   ASSIGN_OR_RETURN(Turn turn, PlanEnd(task, state));
   return CommitTurn(task, std::move(turn));
 }

@@ -23,11 +23,6 @@ Result<uint64_t> ContributionTable::CountOfRound(const TaskId& task, uint64_t ro
   return static_cast<uint64_t>(rows.front().Int(0));
 }
 
-Status ContributionTable::ForgetRound(const TaskId& task, uint64_t round) {
-  RETURN_IF_ERROR(database_.Execute("DELETE FROM contributions WHERE task = ? AND round = ?", task, round));
-  return {};
-}
-
 Status ContributionTable::ForgetBefore(const TaskId& task, ModelVersion oldest) {
   RETURN_IF_ERROR(database_.Execute("DELETE FROM contributions WHERE task = ? AND base_version < ?", task, oldest));
   return {};

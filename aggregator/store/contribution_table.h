@@ -27,8 +27,6 @@ class ContributionTable {
   Status Insert(const ContributionRecord& contribution);
   Result<bool> Has(const TaskId& task, ModelVersion base, const DeviceId& device);
   Result<uint64_t> CountOfRound(const TaskId& task, uint64_t round);
-  // Contributions of a round that made no version are in no sum.
-  Status ForgetRound(const TaskId& task, uint64_t round);
   // Those on base versions before `oldest`, which nothing refers to any more.
   Status ForgetBefore(const TaskId& task, ModelVersion oldest);
 

@@ -76,8 +76,8 @@ constexpr auto kCodes = std::to_array<CodeEntry>({
      "The newer publication stays in force. Whoever served the old one is stale or an attacker.", kFinal},
     {Code::kUnknownKind, "unknown-kind", "The upload's kind is not one this version knows.",
      "Nothing was taken in. Upgrade the receiving side.", kFinal},
-    {Code::kRoundClosed, "round-closed", "The round for this base version does not collect any more.",
-     "The update was not counted. The device waits for the next version.", kFinal},
+    {Code::kRoundClosed, "round-closed", "No round collects updates for this base version now.",
+     "The update stays with its sender, which offers it again while its base version is accepted.", kRetry},
 
     {Code::kBusy, "busy", "The server has given out all the credit it has.",
      "Nothing was lost. The client tries again within the window it was given.", kRetry},

@@ -191,11 +191,36 @@ TEST_F(CoordinatorTest, BelowTheMinimumTheRoundFailsAndTheNextBeginsOnTheSameBas
   EXPECT_EQ(coordinator().Task(task_id)->rounds_wanted, 0u);
   EXPECT_EQ(listener.custody.size(), 1u) << "its sender is done with it";
   CheckAccounts();
-  EXPECT_TRUE(Give(Update(1, kV1, {.upload = 5}))) << "the failed round's contributions are in no sum";
+  EXPECT_EQ(CodeOf(Give(Update(1, kV1, {.upload = 5}))), Code::kDuplicate) << "its first update is in the new round's sum";
+  EXPECT_EQ(LastRound().reports, 1u);
+  ASSERT_TRUE(Give(Update(2, kV1)));
   Pass(Millis(60'000));
-  EXPECT_EQ(LastRound().state, RoundState::kFailed);
-  EXPECT_EQ(coordinator().Versions(task_id)->size(), 1u);
-  EXPECT_EQ(CodeOf(Give(Update(2, kV1))), Code::kRoundClosed);
+  EXPECT_EQ(LastRound().state, RoundState::kCompleted);
+  EXPECT_EQ(LastRound().reports, 2u);
+  EXPECT_EQ(coordinator().Versions(task_id)->size(), 2u);
+  EXPECT_EQ(CodeOf(Give(Update(3, ModelVersion{2}))), Code::kRoundClosed);
+}
+
+TEST_F(CoordinatorTest, WhatAFailedRoundSummedWaitsOverRestartsForTheNextRound) {
+  Start({.report_goal = 2, .minimum = 2, .deadline_seconds = 60});
+  ASSERT_TRUE(Give(Update(1, kV1)));
+  Pass(Millis(60'000));
+  ASSERT_EQ(LastRound().state, RoundState::kFailed);
+  Reopen();
+  ASSERT_TRUE(coordinator().StartRounds(task_id, 1));
+  EXPECT_EQ(LastRound().reports, 1u);
+  Reopen();
+  ASSERT_TRUE(Give(Update(2, kV1)));
+  Pass(Millis(1));
+  ASSERT_EQ(LastRound().state, RoundState::kCompleted);
+  const auto carried = coordinator().Versions(task_id)->back().weights.digest;
+
+  Restart();
+  Start({.report_goal = 2, .minimum = 2, .deadline_seconds = 60});
+  ASSERT_TRUE(Give(Update(2, kV1)));
+  ASSERT_TRUE(Give(Update(1, kV1)));
+  Pass(Millis(1));
+  EXPECT_EQ(coordinator().Versions(task_id)->back().weights.digest, carried) << "the same bits as in one round";
 }
 
 TEST_F(CoordinatorTest, CancellingStopsTheRoundAndThoseStillWanted) {

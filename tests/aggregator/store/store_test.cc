@@ -137,8 +137,6 @@ TEST_F(StoreTest, ADeviceContributesOncePerBaseVersionWhateverItsUploadIsCalled)
   ASSERT_TRUE(store_->contributions.ForgetBefore(task_, ModelVersion{2}));
   EXPECT_FALSE(*store_->contributions.Has(task_, ModelVersion{1}, first.device));
   EXPECT_EQ(*store_->contributions.CountOfRound(task_, 2), 1u);
-  ASSERT_TRUE(store_->contributions.ForgetRound(task_, 2));
-  EXPECT_EQ(*store_->contributions.CountOfRound(task_, 2), 0u);
 }
 
 TEST_F(StoreTest, EvaluationsAddUpByExamples) {

@@ -1,0 +1,183 @@
+#include "aggregator/aggregator.h"
+
+#include <future>
+
+#include "protocol/base/log.h"
+#include "protocol/http/ops_routes.h"
+
+namespace tributary {
+namespace {
+
+Result<Identity> LoadAs(Role role, const Path& folder, WallTime now) {
+  ASSIGN_OR_RETURN(Identity identity, LoadIdentity(folder, now));
+  if (identity.subject.role != role) {
+    return Fail(Code::kWrongRole, folder.string() + " is the identity of a " + std::string(RoleName(identity.subject.role)) +
+                                      ", " + std::string(RoleName(role)) + " is needed");
+  }
+  return identity;
+}
+
+// Runs on the core's thread and waits.
+Status OnCore(Executor& core, const std::function<Status()>& work) {
+  std::promise<Status> done;
+  core.Post([&] { done.set_value(work()); });
+  return done.get_future().get();
+}
+
+}  // namespace
+
+Result<HpkeKeyPair> OpenSealingKey(const Path& folder) {
+  const Path file = folder / "sealing.key";
+  auto hex = ReadSecretFile(file);
+  if (!hex && (hex.error().code == Code::kNotFound || hex.error().code == Code::kMissingData)) {
+    HpkeKeyPair pair = GenerateHpkeKeyPair();
+    const std::string text = ToHex(pair.secret.RevealForUse()) + "\n";
+    RETURN_IF_ERROR(WriteSecretFile(file, SecretBytes::CopyOf(AsBytes(text))));
+    return pair;
+  }
+  if (!hex) return Fail(hex.error());
+  std::string_view text = AsText(hex->RevealForUse());
+  if (text.ends_with('\n')) text.remove_suffix(1);
+  auto secret = FromHex(text);
+  if (!secret) return Fail(Code::kCorrupt, file.string() + " is not 64 hexadecimal digits; restore it from a backup: uploads sealed to it open with nothing else");
+  return HpkeKeyPairFromSecret(SecretBytes(std::move(*secret)));
+}
+
+Aggregator::Aggregator(const AggregatorOptions& options, Identity identity, Identity publisher, HpkeKeyPair sealing_key,
+                       FolderLock lock, const Clock& clock, Random& random)
+    : options_(options), identity_(std::move(identity)), publisher_(std::move(publisher)), sealing_key_(std::move(sealing_key)),
+      lock_(std::move(lock)), clock_(clock), random_(random), loop_(clock), core_(std::make_unique<WorkerPool>("core", 1)) {}
+
+// In the order in which work flows: nobody asks any more (HTTP), nothing new comes (hop, staging), what is in the sum is
+// checkpointed (core).
+Aggregator::~Aggregator() {
+  if (events_) events_->Close();
+  if (http_) http_->Stop();
+  loop_.Cancel(tick_timer_);
+  staging_.reset();
+  if (coordinator_) {
+    const Status flushed = OnCore(*core_, [this] { return coordinator_->Flush(); });
+    if (!flushed) LogFailure(LogLevel::kError, "aggregator.not_flushed", flushed.error());
+  }
+  core_.reset();
+}
+
+Result<std::unique_ptr<Aggregator>> Aggregator::Open(const AggregatorOptions& options, const Clock& clock, Random& random, FileSystem& files) {
+  ASSIGN_OR_RETURN(Identity identity, LoadAs(Role::kAggregator, options.identity_dir, clock.Now()));
+  ASSIGN_OR_RETURN(Identity publisher, LoadAs(Role::kPublisher, options.publisher_dir, clock.Now()));
+  ASSIGN_OR_RETURN(FolderLock lock, FolderLock::Take(options.data_dir));
+  ASSIGN_OR_RETURN(HpkeKeyPair sealing_key, OpenSealingKey(options.data_dir));
+  std::unique_ptr<Aggregator> aggregator(new Aggregator(options, std::move(identity), std::move(publisher), std::move(sealing_key),
+                                                        std::move(lock), clock, random));
+  RETURN_IF_ERROR(aggregator->OpenCore(files));
+  RETURN_IF_ERROR(aggregator->OpenHop());
+  RETURN_IF_ERROR(aggregator->OpenHttp());
+  return aggregator;
+}
+
+Status Aggregator::OpenCore(FileSystem& files) {
+  Bytes life(4);
+  random_.Fill(life);
+  events_ = std::make_unique<EventFeed>(ToHex(life));
+  tokens_ = std::make_unique<TokenStore>(options_.data_dir / "tokens");
+
+  SpoolOptions staging_options;
+  staging_options.folder = options_.data_dir / "staging";
+  staging_options.mode = SpoolMode::kStaging;
+  staging_options.max_bytes = static_cast<uint64_t>(options_.staging_max_mib) * limits::kMiB;
+  ASSIGN_OR_RETURN(staging_, Spool::Open(staging_options, files, clock_, staging_worker_));
+
+  return OnCore(*core_, [&]() -> Status {
+    ASSIGN_OR_RETURN(coordinator_, Coordinator::Open({options_.data_dir, files, clock_, random_, publisher_, sealing_key_,
+                                                      std::chrono::hours(24) * options_.publication_days}, *this));
+    return {};
+  });
+}
+
+Status Aggregator::OpenHop() {
+  receiver_ = std::make_unique<Receiver>(*staging_, *coordinator_, *core_, loop_,
+                                         Receiver::Hooks{[this](const UploadId& upload) { server_->GiveCustody(upload); },
+                                                         [this](const UploadId& upload, const Error& error) { server_->RefuseUpload(upload, error); }});
+  RETURN_IF_ERROR(OnCore(*core_, [this] { return receiver_->CountStaged(identity_.anchor, clock_.Now()); }));
+
+  HopServer::Options server_options;
+  server_options.endpoint = options_.listen;
+  server_options.credit_bytes = static_cast<uint64_t>(options_.credit_mib) * limits::kMiB;
+  server_options.max_sessions = static_cast<size_t>(options_.max_sessions);
+  server_ = std::make_unique<HopServer>(
+      HopServer::Parts{loop_, clock_, random_, identity_, *receiver_, coordinator_->blobs(), *this}, server_options);
+  RETURN_IF_ERROR(server_->Listen());
+  core_->Post([this] { OnPublication(coordinator_->publication(), coordinator_->publication_number()); });
+  return {};
+}
+
+Status Aggregator::OpenHttp() {
+  HttpServer::Options http_options;
+  http_options.host = options_.http_host;
+  http_options.port = static_cast<uint16_t>(options_.http_port);
+  http_ = std::make_unique<HttpServer>(http_options);
+  AddOpsRoutes(*http_, metrics_.metrics(), {{"core", [this] {
+                  return CoreCall(*core_, Millis(2'000)).Run([]() -> Status { return {}; });
+                }}});
+  AddApiRoutes(*http_, {*core_, *coordinator_, *events_, *tokens_});
+  return http_->Start();
+}
+
+void Aggregator::Run() {
+  LogInfo("aggregator.started", {{"id", identity_.subject.id.text()}, {"listen", server_->endpoint()},
+                                 {"http", options_.http_host + ":" + std::to_string(http_->port())}});
+  Tick();
+  loop_.Run();
+  LogInfo("aggregator.stopped", {{"id", identity_.subject.id.text()}});
+}
+
+void Aggregator::Tick() {
+  const Millis now = clock_.Monotonic();
+  const bool sample = now - last_metrics_ >= Millis(1'000);
+  if (sample) {
+    last_metrics_ = now;
+    metrics_.PutServer(server_->counts());
+  }
+  core_->Post([this, sample] {
+    coordinator_->Tick();
+    if (!sample) return;
+    AggregatorMetrics::Core snapshot;
+    for (size_t i = 0; i < std::size(kUploadKinds); ++i) snapshot.accounts[i] = coordinator_->Account(kUploadKinds[i]);
+    snapshot.publication_number = coordinator_->publication_number();
+    if (const auto tasks = coordinator_->Tasks()) snapshot.tasks = tasks->size();
+    metrics_.PutCore(std::move(snapshot));
+  });
+  tick_timer_ = loop_.After(Millis(100), [this] { Tick(); });
+}
+
+void Aggregator::OnCheckIn(const VerifiedIdentity& member, const hop::CheckIn& check_in) {
+  MemberRecord record;
+  record.id = member.subject.id;
+  record.via = member.subject.id;
+  record.role = RoleName(member.subject.role);
+  record.device_class = member.subject.device_class;
+  record.spooled_uploads = check_in.spooled_uploads;
+  record.spooled_bytes = check_in.spooled_bytes;
+  record.delivered_uploads = check_in.delivered_uploads;
+  record.connected_clients = check_in.connected_clients;
+  core_->Post([this, record] { coordinator_->SawMember(record); });
+}
+
+void Aggregator::OnRefusedUpload(const UploadSubject* subject, const Error& error) {
+  if (!subject || IsTransient(error.code)) return;
+  core_->Post([this, subject = *subject, code = error.code] { coordinator_->CountRefusal(subject.kind, subject, code); });
+}
+
+void Aggregator::OnPublication(const Bytes& signed_publication, uint64_t number) {
+  loop_.Post([this, signed_publication, number] {
+    if (server_) server_->Publish(signed_publication, number);
+  });
+}
+
+void Aggregator::OnCustody(const std::vector<UploadId>& uploads) {
+  if (receiver_) receiver_->OnCustody(uploads);
+}
+
+void Aggregator::OnEvent(const CoordinatorEvent& event) { events_->Publish(event); }
+
+}  // namespace tributary

@@ -1,0 +1,74 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+
+#include "aggregator/api/api_routes.h"
+#include "aggregator/intake/receiver.h"
+#include "aggregator/metrics.h"
+#include "aggregator/options.h"
+#include "aggregator/round/coordinator.h"
+#include "protocol/base/executor.h"
+#include "protocol/hop/server.h"
+#include "protocol/http/http_server.h"
+#include "protocol/seal/identity.h"
+
+namespace tributary {
+
+// The root of the tree. Wires the parts; each part's header says what it does. Three threads matter: the loop owns sockets and
+// sessions, the core owns everything that counts (coordinator, database), the staging worker owns the staged uploads; the HTTP
+// threads only ask the core. Call order: Open, Run (on the loop's thread, until Stop), destroy.
+class Aggregator final : private HopServer::Observer, private Coordinator::Listener {
+ public:
+  // Everything that can be wrong with configuration, identities, data folder or ports shows here.
+  static Result<std::unique_ptr<Aggregator>> Open(const AggregatorOptions& options, const Clock& clock, Random& random, FileSystem& files);
+  ~Aggregator() override;
+
+  void Run();
+  // From any thread.
+  void Stop() { loop_.Stop(); }
+  // Where it listens, with the real port.
+  const std::string& endpoint() const { return server_->endpoint(); }
+
+ private:
+  Aggregator(const AggregatorOptions& options, Identity identity, Identity publisher, HpkeKeyPair sealing_key, FolderLock lock,
+             const Clock& clock, Random& random);
+  Status OpenCore(FileSystem& files);
+  Status OpenHop();
+  Status OpenHttp();
+  void Tick();
+
+  // HopServer::Observer, on the loop.
+  void OnCheckIn(const VerifiedIdentity& member, const hop::CheckIn& check_in) override;
+  void OnRefusedUpload(const UploadSubject* subject, const Error& error) override;
+  // Coordinator::Listener, on the core.
+  void OnPublication(const Bytes& signed_publication, uint64_t number) override;
+  void OnCustody(const std::vector<UploadId>& uploads) override;
+  void OnEvent(const CoordinatorEvent& event) override;
+
+  AggregatorOptions options_;
+  Identity identity_;
+  Identity publisher_;
+  HpkeKeyPair sealing_key_;
+  FolderLock lock_;
+  const Clock& clock_;
+  Random& random_;
+  Loop loop_;
+  AggregatorMetrics metrics_;
+  std::unique_ptr<EventFeed> events_;
+  std::unique_ptr<TokenStore> tokens_;
+  std::unique_ptr<Coordinator> coordinator_;
+  WorkerPool staging_worker_{"staging", 1};
+  std::unique_ptr<Spool> staging_;
+  std::unique_ptr<Receiver> receiver_;
+  std::unique_ptr<HopServer> server_;
+  std::unique_ptr<HttpServer> http_;
+  std::unique_ptr<WorkerPool> core_;
+  Loop::TimerId tick_timer_ = 0;
+  Millis last_metrics_{-1'000};
+};
+
+// Opens or makes the key that payloads are sealed to: `folder`/sealing.key, mode 0600.
+Result<HpkeKeyPair> OpenSealingKey(const Path& folder);
+
+}  // namespace tributary

@@ -1,0 +1,55 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <unordered_map>
+#include <vector>
+
+#include "aggregator/intake/upload_judge.h"
+#include "protocol/base/executor.h"
+#include "protocol/hop/upload_sink.h"
+#include "protocol/spool/spool.h"
+#include "protocol/transport/loop.h"
+
+namespace tributary {
+
+// The aggregator's side of an upload: asks the judge whether it is wanted, stages its chunks in a spool (so that it resumes over
+// restarts), has it counted when it is whole, and gives custody when the judge says that the checkpoint with it is durable.
+// Three threads meet here: the sink's calls come on the loop, the staging spool answers on its worker, the judge works on the
+// core; each hands on by posting. All of it must outlive the receiver, and the staging spool must be destroyed before it.
+class Receiver final : public UploadSink {
+ public:
+  // Both are called on the loop's thread.
+  struct Hooks {
+    std::function<void(const UploadId&)> custody;
+    std::function<void(const UploadId&, const Error&)> refused;
+  };
+
+  Receiver(Spool& staging, UploadJudge& judge, Executor& core, Loop& loop, Hooks hooks);
+
+  // On the core's thread, before the first connection: counts what was whole when the process ended. What the disk lost since is
+  // noticed by its digest and thrown away: its sender still has it.
+  Status CountStaged(const TrustAnchor& anchor, WallTime now);
+  // On the core's thread: the judge's custody.
+  void OnCustody(const std::vector<UploadId>& uploads);
+
+  void Offer(const SignedEnvelope& envelope, const VerifiedIdentity& author, const DeviceId& via,
+             std::function<void(OfferVerdict)> answer) override;
+  void Append(const UploadId& upload, uint32_t index, Bytes chunk, std::function<void(Status)> taken) override;
+
+ private:
+  void Admit(const SignedEnvelope& envelope, Role role, const std::function<void(OfferVerdict)>& answer);
+  // On the core's thread.
+  void Count(const UploadId& upload);
+  void Count(const UploadHeader& header, Role role);
+
+  Spool& staging_;
+  UploadJudge& judge_;
+  Executor& core_;
+  Loop& loop_;
+  Hooks hooks_;
+  // Roles by device, from the certificates that the hop verified. Core's thread only; as many as the fleet has devices.
+  std::unordered_map<DeviceId, Role, IdHash> roles_;
+};
+
+}  // namespace tributary
