@@ -1,10 +1,12 @@
 // The real `tributary`, run as a person would, against the API with a fake coordinator behind it.
+#include <atomic>
 #include <thread>
 
 #include <gmock/gmock.h>
 
 #include "aggregator/cli/api_client.h"
 #include "aggregator/cli/child_process.h"
+#include "protocol/http/ops_routes.h"
 #include "protocol/publication/model_package.h"
 #include "protocol/seal/identity.h"
 #include "tests/aggregator/api/api_fixture.h"
@@ -242,6 +244,30 @@ TEST_F(TributaryTest, AnAlteredBlobIsNotExported) {
   const Outcome refused = Tributary({"models", "export", "digits", "--out", "model.pt"});
   EXPECT_EQ(refused.code, 1);
   EXPECT_THAT(refused.output, HasSubstr("digest-mismatch"));
+}
+
+TEST_F(TributaryTest, StatusSaysWhetherTheAggregatorIsReady) {
+  CreateTask();
+  const Outcome without = Tributary({"status"});  // this server has no /readyz
+  EXPECT_EQ(without.code, 5);
+  // Routes are fixed once a server runs, so another one stands in for the whole program.
+  Metrics metrics;
+  std::atomic<bool> ready{true};
+  HttpServer whole(HttpServer::Options{});
+  AddApiRoutes(whole, {*core_, coordinator_, events_, tokens_});
+  AddOpsRoutes(whole, metrics, {{"disk", [&]() -> Status {
+                                   if (ready) return {};
+                                   return Fail(Code::kDiskFull, "0 bytes left");
+                                 }}});
+  ASSERT_TRUE(whole.Start());
+  const std::string other = "http://127.0.0.1:" + std::to_string(whole.port());
+  const Outcome good = Tributary({"--url", other, "status"});
+  EXPECT_EQ(good.code, 0) << good.output;
+  EXPECT_THAT(good.output, HasSubstr("digits"));
+  ready = false;
+  const Outcome bad = Tributary({"--url", other, "status"});
+  EXPECT_EQ(bad.code, 5);
+  EXPECT_THAT(bad.output, AllOf(HasSubstr("0 bytes left"), HasSubstr("Free space")));
 }
 
 TEST_F(TributaryTest, MembersAccountAndCodes) {
