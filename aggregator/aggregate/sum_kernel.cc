@@ -9,30 +9,26 @@
 
 namespace tributary {
 
-bool CheckScalar(std::span<const float> values, float bound, SquareLanes& squares) {
+bool AddScalar(std::span<const float> values, const SumKernel::Terms& terms, SquareLanes& squares, int64_t* sum) {
+  const FixedPointScale scale{terms.fraction_bits};
   bool good = true;
   for (size_t i = 0; i < values.size(); ++i) {
     const double value = values[i];
-    good &= std::abs(values[i]) <= bound;
     squares[i % kSquareLanes] += value * value;
-  }
-  return good;
-}
-
-bool AddScalar(std::span<const float> values, const SumKernel::Terms& terms, SquareLanes& squares, int64_t* sum) {
-  const FixedPointScale scale{terms.fraction_bits};
-  for (size_t i = 0; i < values.size(); ++i) {
-    if (!(std::abs(values[i]) <= terms.bound)) continue;
+    if (!(std::abs(values[i]) <= terms.bound)) {
+      good = false;
+      continue;
+    }
     // Unsigned, because the products wrap when a weight is undone.
     const uint64_t product = static_cast<uint64_t>(scale.ToFixed(values[i])) * static_cast<uint64_t>(terms.weight);
     sum[i] = static_cast<int64_t>(static_cast<uint64_t>(sum[i]) + product);
   }
-  return CheckScalar(values, terms.bound, squares);
+  return good;
 }
 
 std::span<const SumKernel> SumKernels() {
   static const std::vector<SumKernel> kernels = [] {
-    std::vector<SumKernel> found{{"scalar", CheckScalar, AddScalar}};
+    std::vector<SumKernel> found{{"scalar", AddScalar}};
     AppendX86SumKernels(found);
     return found;
   }();

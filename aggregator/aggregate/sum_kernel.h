@@ -21,13 +21,10 @@ double Norm(const SquareLanes& squares);
 struct SumKernel {
   std::string_view name;
 
-  // Adds the squares of `values` to `squares`, of which the first value belongs to lane 0. Returns whether every value
-  // is finite and of magnitude at most `bound`.
-  bool (*check)(std::span<const float> values, float bound, SquareLanes& squares);
-
-  // The same, and in the same pass sum[i] += round_to_nearest_even(values[i] * 2^fraction_bits) * weight, modulo 2^64.
-  // A value that is not within the bound adds 0, so the call with -weight undoes the call with weight exactly, whatever
-  // the values. |bound * 2^fraction_bits| is at most 2^62.
+  // In one pass: adds the squares of `values` to `squares`, of which the first value belongs to lane 0, and
+  // sum[i] += round_to_nearest_even(values[i] * 2^fraction_bits) * weight, modulo 2^64. Returns whether every value is
+  // finite and of magnitude at most `bound`. A value that is not adds 0, so the call with -weight undoes the call with
+  // weight exactly, whatever the values. |bound * 2^fraction_bits| is at most 2^62.
   struct Terms {
     float bound;
     int fraction_bits;

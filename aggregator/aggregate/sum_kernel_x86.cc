@@ -38,20 +38,6 @@ TRIBUTARY_AVX2 inline __m256i Multiply64(__m256i a, __m256i b, __m256i b_high) {
   return _mm256_add_epi64(low, _mm256_slli_epi64(cross, 32));
 }
 
-TRIBUTARY_AVX2 bool CheckAvx2(std::span<const float> values, float bound, SquareLanes& squares) {
-  const size_t whole = WholeLanes(values.size());
-  const __m256d bounds = _mm256_set1_pd(bound);
-  __m256d all_within = _mm256_castsi256_pd(_mm256_set1_epi64x(-1));
-  __m256d lanes[4];
-  for (size_t k = 0; k < 4; ++k) lanes[k] = _mm256_loadu_pd(&squares[4 * k]);
-  for (size_t i = 0; i < whole; i += kSquareLanes) {
-    for (size_t k = 0; k < 4; ++k) TakeQuad(&values[i + 4 * k], bounds, lanes[k], all_within);
-  }
-  for (size_t k = 0; k < 4; ++k) _mm256_storeu_pd(&squares[4 * k], lanes[k]);
-  const bool rest = CheckScalar(values.subspan(whole), bound, squares);
-  return rest && _mm256_movemask_pd(all_within) == 0xf;
-}
-
 // Adding 1.5 * 2^52 leaves a double of magnitude up to 2^51 rounded to nearest even in the low bits of its
 // representation.
 constexpr double kRounder = 0x1.8p52;
@@ -98,21 +84,6 @@ TRIBUTARY_AVX512 inline Avx512Octet TakeOctet(const float* from, __m512d bound, 
   return {within, value};
 }
 
-TRIBUTARY_AVX512 bool CheckAvx512(std::span<const float> values, float bound, SquareLanes& squares) {
-  const size_t whole = WholeLanes(values.size());
-  const __m512d bounds = _mm512_set1_pd(bound);
-  __mmask8 all_within = 0xff;
-  __m512d low = _mm512_loadu_pd(&squares[0]), high = _mm512_loadu_pd(&squares[8]);
-  for (size_t i = 0; i < whole; i += kSquareLanes) {
-    TakeOctet(&values[i], bounds, low, all_within);
-    TakeOctet(&values[i + 8], bounds, high, all_within);
-  }
-  _mm512_storeu_pd(&squares[0], low);
-  _mm512_storeu_pd(&squares[8], high);
-  const bool rest = CheckScalar(values.subspan(whole), bound, squares);
-  return rest && all_within == 0xff;
-}
-
 TRIBUTARY_AVX512 inline void AddOctet(const Avx512Octet& octet, __m512d scale, __m512i weight, int64_t* to) {
   const __m512i fixed = _mm512_maskz_cvtpd_epi64(octet.within, _mm512_mul_pd(octet.value, scale));
   _mm512_storeu_si512(to, _mm512_add_epi64(_mm512_loadu_si512(to), _mm512_mullo_epi64(fixed, weight)));
@@ -138,9 +109,9 @@ TRIBUTARY_AVX512 bool AddAvx512(std::span<const float> values, const SumKernel::
 }  // namespace
 
 void AppendX86SumKernels(std::vector<SumKernel>& kernels) {
-  if (__builtin_cpu_supports("avx2")) kernels.push_back({"avx2", CheckAvx2, AddAvx2});
+  if (__builtin_cpu_supports("avx2")) kernels.push_back({"avx2", AddAvx2});
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq")) {
-    kernels.push_back({"avx512", CheckAvx512, AddAvx512});
+    kernels.push_back({"avx512", AddAvx512});
   }
 }
 

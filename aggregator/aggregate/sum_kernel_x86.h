@@ -7,7 +7,6 @@
 namespace tributary {
 
 // The scalar kernel, which the vector ones call for the values that do not fill a register.
-bool CheckScalar(std::span<const float> values, float bound, SquareLanes& squares);
 bool AddScalar(std::span<const float> values, const SumKernel::Terms& terms, SquareLanes& squares, int64_t* sum);
 
 // Appends the AVX2 and AVX-512 kernels that this processor can run, slower first; none on other architectures. They are

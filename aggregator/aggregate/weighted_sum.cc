@@ -5,19 +5,14 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <utility>
 
 #include <Eigen/Core>
 
-#include "aggregator/aggregate/sum_kernel.h"
-#include "aggregator/aggregate/update_check.h"
+#include "aggregator/aggregate/refuse_update.h"
 
 namespace tributary {
 namespace {
-
-// After so many values a bad one is noticed: little enough to undo, enough that the kernel's start costs nothing. A
-// multiple of kSquareLanes, so that every block begins at lane 0.
-constexpr size_t kBlockValues = 65'536;
-static_assert(kBlockValues % kSquareLanes == 0);
 
 // The serialised form, all little endian:
 //   magic        8 bytes  "TRIBSUM1"
@@ -56,29 +51,67 @@ WeightedSum::WeightedSum(uint64_t parameter_count, FixedPointScale scale, double
       << max_total_weight;
 }
 
-Result<double> WeightedSum::AccumulateWithin(double norm_bound, std::span<const float> delta, uint64_t weight) {
-  if (delta.size() != sum_.size()) {
-    return Fail(Code::kWrongTensorCount,
-                std::to_string(delta.size()) + " values, the task has " + std::to_string(sum_.size()));
+WeightedSum::Addition::Addition(Addition&& other) noexcept
+    : sum_(std::exchange(other.sum_, nullptr)),
+      norm_bound_(other.norm_bound_),
+      weight_(other.weight_),
+      position_(other.position_),
+      squares_(other.squares_),
+      added_(std::move(other.added_)) {}
+
+WeightedSum::Addition::~Addition() {
+  if (sum_ == nullptr) return;
+  const SumKernel::Terms terms = sum_->TermsFor(-static_cast<int64_t>(weight_));
+  int64_t* to = sum_->sum_.data();
+  for (const auto part : added_) {
+    SquareLanes unused{};
+    FastestSumKernel().add(part, terms, unused, to);
+    to += part.size();
   }
-  RETURN_IF_ERROR(CheckWeight(weight));
+}
+
+Status WeightedSum::Addition::Add(std::span<const float> values) {
+  if (values.size() > sum_->sum_.size() - position_) {
+    return Fail(Code::kWrongTensorCount, "more values than the task's " + std::to_string(sum_->sum_.size()));
+  }
+  const uint64_t first = position_;
   const SumKernel& kernel = FastestSumKernel();
-  const SumKernel::Terms terms{FloatBound(value_bound_), scale_.fraction_bits, static_cast<int64_t>(weight)};
-  SquareLanes squares{};
-  for (size_t first = 0; first < delta.size(); first += kBlockValues) {
-    const auto block = delta.subspan(first, std::min(kBlockValues, delta.size() - first));
-    if (kernel.add(block, terms, squares, sum_.data() + first)) continue;
-    Undo(delta.first(first + block.size()), weight);
-    return RefuseValue(block, first, terms.bound);
+  const SumKernel::Terms terms = sum_->TermsFor(static_cast<int64_t>(weight_));
+  added_.push_back(values);  // bad values too: they add nothing and take nothing out
+  position_ += values.size();
+  // Up to the next lane 0 on its own, so that the kernel begins there with the rest.
+  const size_t lane = first % kSquareLanes;
+  const auto head = values.first(lane == 0 ? 0 : std::min(values.size(), kSquareLanes - lane));
+  const auto rest = values.subspan(head.size());
+  SquareLanes of_head{};
+  const bool head_good = kernel.add(head, terms, of_head, sum_->sum_.data() + first);
+  for (size_t i = 0; i < head.size(); ++i) squares_[lane + i] += of_head[i];
+  const bool rest_good = kernel.add(rest, terms, squares_, sum_->sum_.data() + first + head.size());
+  if (!head_good || !rest_good) return RefuseValue(values, first, terms.bound);
+  return {};
+}
+
+Result<double> WeightedSum::Addition::Commit() {
+  if (position_ != sum_->sum_.size()) {
+    return Fail(Code::kWrongTensorCount,
+                std::to_string(position_) + " values, the task has " + std::to_string(sum_->sum_.size()));
   }
-  auto norm = CheckNorm(Norm(squares), norm_bound);
-  if (!norm) {
-    Undo(delta, weight);
-    return norm;
-  }
-  total_weight_ += weight;
-  ++contributions_;
+  ASSIGN_OR_RETURN(const double norm, CheckNorm(Norm(squares_), norm_bound_));
+  sum_->total_weight_ += weight_;
+  ++sum_->contributions_;
+  sum_ = nullptr;
   return norm;
+}
+
+Result<WeightedSum::Addition> WeightedSum::Begin(double norm_bound, uint64_t weight) {
+  RETURN_IF_ERROR(CheckWeight(weight));
+  return Addition(*this, norm_bound, weight);
+}
+
+Result<double> WeightedSum::AccumulateWithin(double norm_bound, std::span<const float> delta, uint64_t weight) {
+  ASSIGN_OR_RETURN(Addition addition, Begin(norm_bound, weight));
+  RETURN_IF_ERROR(addition.Add(delta));
+  return addition.Commit();
 }
 
 Status WeightedSum::Accumulate(std::span<const float> delta, uint64_t weight) {
@@ -86,10 +119,8 @@ Status WeightedSum::Accumulate(std::span<const float> delta, uint64_t weight) {
   return {};
 }
 
-void WeightedSum::Undo(std::span<const float> delta, uint64_t weight) {
-  const SumKernel::Terms terms{FloatBound(value_bound_), scale_.fraction_bits, -static_cast<int64_t>(weight)};
-  SquareLanes unused{};
-  FastestSumKernel().add(delta, terms, unused, sum_.data());
+SumKernel::Terms WeightedSum::TermsFor(int64_t weight) const {
+  return {FloatBound(value_bound_), scale_.fraction_bits, weight};
 }
 
 Status WeightedSum::CheckWeight(uint64_t weight) const {

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "aggregator/aggregate/cache_aligned.h"
+#include "aggregator/aggregate/sum_kernel.h"
 #include "protocol/base/bytes.h"
 #include "protocol/base/ids.h"
 #include "protocol/base/result.h"
@@ -22,20 +23,51 @@ namespace tributary {
 // leaves every bit of the sum as it was.
 class WeightedSum {
  public:
+  // One update on its way into the sum, part by part, each added while it is in cache. It counts with Commit; an
+  // addition that is destroyed before takes out again what it added. One at a time, and while it lives the sum is
+  // neither moved nor used. Resource type.
+  class Addition {
+   public:
+    Addition(Addition&& other) noexcept;
+    Addition& operator=(Addition&&) = delete;
+    ~Addition();
+
+    // The update's next values, which must stay as they are until the addition ends: taking them out needs them.
+    // kWrongTensorCount (more than the task has), kNotFinite, kNormExceeded (a value over the value bound; both name its
+    // position). After an error nothing but the end may follow.
+    Status Add(std::span<const float> values);
+    // All values came. Gives the update's Euclidean norm, which is summed in double in an order that depends on the
+    // positions only: the verdict does not depend on the parts or on the processor. kWrongTensorCount (fewer),
+    // kNormExceeded. Nothing but the end may follow.
+    Result<double> Commit();
+
+   private:
+    friend class WeightedSum;
+    Addition(WeightedSum& sum, double norm_bound, uint64_t weight)
+        : sum_(&sum), norm_bound_(norm_bound), weight_(weight) {}
+
+    WeightedSum* sum_;  // null: nothing to take out
+    double norm_bound_;
+    uint64_t weight_;
+    uint64_t position_ = 0;
+    SquareLanes squares_{};
+    std::vector<std::span<const float>> added_;
+  };
+
   // `value_bound` is positive and finite; max_total_weight * value_bound * 2^F is at most 2^62 (FixedPointScale::For
   // sees to that), so a sum of rounded values stays below 2^63.
   WeightedSum(uint64_t parameter_count, FixedPointScale scale, double value_bound, uint64_t max_total_weight);
   WeightedSum(WeightedSum&&) noexcept = default;
   WeightedSum& operator=(WeightedSum&&) noexcept = default;
 
+  // kBadWeight: 0, or the total would pass max_total_weight.
+  Result<Addition> Begin(double norm_bound, uint64_t weight);
   // Adds one whole update and gives its Euclidean norm. All or nothing. `delta`: parameter_count values.
   // kWrongTensorCount, kNotFinite, kNormExceeded (a value over the value bound, or the norm over `norm_bound`),
   // kBadWeight (0, or the total would pass max_total_weight).
   Result<double> AccumulateWithin(double norm_bound, std::span<const float> delta, uint64_t weight);
   // The same without a bound for the norm.
   Status Accumulate(std::span<const float> delta, uint64_t weight);
-  // For an update that UpdateCheck (update_check.h) has passed already. It is checked again all the same: that is free.
-  Status AccumulateChecked(std::span<const float> delta, uint64_t weight) { return Accumulate(delta, weight); }
   // kConflict: another shape, scale or bound. kBadWeight: the totals together pass max_total_weight.
   Status Merge(WeightedSum&& other);
 
@@ -53,9 +85,8 @@ class WeightedSum {
   static Result<WeightedSum> Deserialize(ByteView bytes);
 
  private:
-  // Takes what `delta` added out again.
-  void Undo(std::span<const float> delta, uint64_t weight);
   Status CheckWeight(uint64_t weight) const;
+  SumKernel::Terms TermsFor(int64_t weight) const;
 
   CacheAligned<int64_t> sum_;
   FixedPointScale scale_;

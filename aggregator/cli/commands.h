@@ -13,6 +13,7 @@ void AddRoundCommands(CLI::App& app, Context& context);   // rounds start, list,
 void AddModelCommands(CLI::App& app, Context& context);   // models list, export
 void AddMemberCommands(CLI::App& app, Context& context);  // devices list, gateways list, account
 void AddStatusCommand(CLI::App& app, Context& context);   // status
+void AddDemoCommand(CLI::App& app, Context& context);     // demo
 void AddExplainCommand(CLI::App& app, Context& context);  // explain
 
 }  // namespace tributary

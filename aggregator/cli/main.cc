@@ -9,6 +9,7 @@ namespace {
 
 constexpr auto kFooter =
     "Examples:\n"
+    "  tributary demo\n"
     "  tributary fleet init --dir fleet --name field\n"
     "  tributary fleet issue --ca fleet --role gateway --id gateway-1 --out gateway-1/identity\n"
     "  tributary fleet issue --ca fleet --role device --id device --count 20 --out devices\n"
@@ -61,6 +62,7 @@ int Main(int argc, char** argv) {
   AddMemberCommands(app, context);
   AddStatusCommand(app, context);
   AddExplainCommand(app, context);
+  AddDemoCommand(app, context);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& failure) {

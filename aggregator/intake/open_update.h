@@ -2,19 +2,16 @@
 
 #include <cstdint>
 #include <functional>
-#include <span>
-#include <vector>
 
 #include "aggregator/aggregate/cache_aligned.h"
+#include "aggregator/aggregate/weighted_sum.h"
 #include "protocol/codec/update_codec.h"
 #include "protocol/envelope/open_upload.h"
 
 namespace tributary {
 
-// What a task asks of an update.
+// What a task asks of an update, besides what its sum knows: the parameter count and the value bound.
 struct UpdateBounds {
-  uint64_t parameter_count = 0;
-  double value_bound = 0;
   double norm_bound = 0;
   uint64_t max_weight = 0;
 };
@@ -24,22 +21,21 @@ struct OpenedUpdate {
   double norm = 0;
 };
 
-// Opens an update chunk by chunk into a buffer that is kept and used again, and checks each chunk while it is in cache.
-// Memory: 4 bytes per parameter and a chunk (twice that for a codec or a chunk size that does not leave the values in
-// one piece). Resource type, not thread safe.
+// Opens updates chunk by chunk, and checks each chunk and adds it to the sum while it is in cache. An update that turns
+// out to be bad is taken out again from the plaintext, which is kept in a buffer until the update is in the sum.
+// Memory: 4 bytes per parameter and a chunk (twice that for a codec or a chunk size that does not leave the values in one
+// piece). Resource type, not thread safe.
 class UpdateReader {
  public:
-  // `chunk(i)` gives ciphertext chunk i. On success `values()` holds the update, until the next call; on an error
-  // nothing. Errors: those of UploadOpener, UpdateDecoder and UpdateCheck, kWrongTensorCount, kBadWeight (0 or over the
-  // bound), kTooLarge (more bytes than the task's values take), and what `chunk` gives.
-  Result<OpenedUpdate> Read(const UploadHeader& header, const HpkeKeyPair& key, const UpdateBounds& bounds,
-                            const std::function<Result<Bytes>(uint32_t index)>& chunk);
-  std::span<const float> values() const { return values_; }
+  // `chunk(i)` gives ciphertext chunk i. On an error every bit of the sum is as it was. Errors: those of UploadOpener,
+  // UpdateDecoder and WeightedSum::Addition, kBadWeight (0, over the bound, or the sum's total would pass its own),
+  // kTooLarge (more bytes than the task's values take), and what `chunk` gives.
+  Result<OpenedUpdate> AddTo(WeightedSum& sum, const UploadHeader& header, const HpkeKeyPair& key,
+                             const UpdateBounds& bounds, const std::function<Result<Bytes>(uint32_t index)>& chunk);
 
  private:
   CacheAligned<uint8_t> plaintext_;
   CacheAligned<float> moved_;  // only for values that are not in one piece in the plaintext
-  std::span<const float> values_;
 };
 
 }  // namespace tributary

@@ -54,15 +54,17 @@ Status Receiver::CountStaged(const TrustAnchor& anchor, WallTime now) {
   return {};
 }
 
-void Receiver::Offer(const SignedEnvelope& envelope, const VerifiedIdentity& author, const DeviceId&,
+void Receiver::Offer(const SignedEnvelope& envelope, const VerifiedIdentity& author, const DeviceId& via,
                      std::function<void(OfferVerdict)> answer) {
-  core_.Post([this, envelope, role = author.subject.role, answer = std::move(answer)] { Admit(envelope, role, answer); });
+  core_.Post([this, envelope, author = author.subject, via, answer = std::move(answer)] { Admit(envelope, author, via, answer); });
 }
 
-void Receiver::Admit(const SignedEnvelope& envelope, Role role, const std::function<void(OfferVerdict)>& answer) {
+void Receiver::Admit(const SignedEnvelope& envelope, const Subject& author, const DeviceId& via,
+                     const std::function<void(OfferVerdict)>& answer) {
   const auto reply = [this, answer](const OfferVerdict& verdict) { loop_.Post([answer, verdict] { answer(verdict); }); };
   const UploadSubject& subject = envelope.header.subject;
-  roles_[subject.device] = role;
+  roles_[subject.device] = author.role;
+  judge_.SawAuthor(author, via);
   const Status wanted = judge_.Admit(envelope.header);
   if (!wanted) {
     const Error& error = wanted.error();

@@ -38,7 +38,7 @@ class Receiver final : public UploadSink {
   void Append(const UploadId& upload, uint32_t index, Bytes chunk, std::function<void(Status)> taken) override;
 
  private:
-  void Admit(const SignedEnvelope& envelope, Role role, const std::function<void(OfferVerdict)>& answer);
+  void Admit(const SignedEnvelope& envelope, const Subject& author, const DeviceId& via, const std::function<void(OfferVerdict)>& answer);
   // On the core's thread.
   void Count(const UploadId& upload);
   void Count(const UploadHeader& header, Role role);

@@ -27,6 +27,8 @@ class UploadJudge {
                             const std::function<Result<Bytes>(uint32_t index)>& chunk) = 0;
   // An upload refused before it reached Contribute (bad signature, digest, or what Admit said). Transient codes count nothing.
   virtual void CountRefusal(UploadKind kind, const std::optional<UploadSubject>& subject, Code code) = 0;
+  // The author of an upload was heard of, through `via` (itself when it is connected directly).
+  virtual void SawAuthor(const Subject& author, const DeviceId& via) = 0;
 };
 
 }  // namespace tributary

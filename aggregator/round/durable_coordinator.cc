@@ -189,6 +189,15 @@ void DurableCoordinator::Emit(std::string_view name, const LiveTask& task, std::
   listener_.OnEvent(event);
 }
 
+void DurableCoordinator::SawAuthor(const Subject& author, const DeviceId& via) {
+  MemberRecord member;
+  member.id = author.id;
+  member.via = via;
+  member.role = RoleName(author.role);
+  member.device_class = author.device_class;
+  SawMember(member);
+}
+
 void DurableCoordinator::SawMember(const MemberRecord& member) {
   if (!members_.Saw(member, parts_.clock.Now())) return;
   listener_.OnEvent({.sequence = ++event_sequence_,

@@ -46,6 +46,7 @@ class DurableCoordinator final : public Coordinator {
   Status Contribute(const UploadHeader& header, Role role,
                     const std::function<Result<Bytes>(uint32_t index)>& chunk) override;
   void CountRefusal(UploadKind kind, const std::optional<UploadSubject>& subject, Code code) override;
+  void SawAuthor(const Subject& author, const DeviceId& via) override;
   void SawMember(const MemberRecord& member) override;
 
   void Tick() override;

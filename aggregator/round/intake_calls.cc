@@ -98,13 +98,11 @@ Status DurableCoordinator::CountUpdate(const UploadHeader& header, Role role, co
   }
   ASSIGN_OR_RETURN(LiveTask* const task, Find(header.subject.task));
   const TaskRecord& record = task->record;
-  ASSIGN_OR_RETURN(const OpenedUpdate update, reader_.Read(header, parts_.sealing_key,
-                                                           {.parameter_count = record.table.parameter_count(),
-                                                            .value_bound = record.value_bound,
-                                                            .norm_bound = record.norm_bound,
-                                                            .max_weight = record.max_weight},
-                                                           chunk));
-  RETURN_IF_ERROR(task->round->Add(header, reader_.values(), update.meta.weight));
+  RETURN_IF_ERROR(task->round->Add(header, [&](WeightedSum& sum) -> Result<uint64_t> {
+    const UpdateBounds bounds{.norm_bound = record.norm_bound, .max_weight = record.max_weight};
+    ASSIGN_OR_RETURN(const OpenedUpdate update, reader_.AddTo(sum, header, parts_.sealing_key, bounds, chunk));
+    return update.meta.weight;
+  }));
   task->round->AddBytes(header.ciphertext_size);
   accounts_.Spool(UploadKind::kUpdate);
   members_.CountUpload(header.subject.device, role, parts_.clock.Now());

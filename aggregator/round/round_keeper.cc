@@ -51,11 +51,11 @@ const UploadId* RoundKeeper::PendingUpload(const DeviceId& device) const {
   return found == pending_.end() ? nullptr : &found->second.upload;
 }
 
-Status RoundKeeper::Add(const UploadHeader& header, std::span<const float> values, uint64_t weight) {
+Status RoundKeeper::Add(const UploadHeader& header, const std::function<Result<uint64_t>(WeightedSum& sum)>& add) {
   TRIBUTARY_CHECK(record_.state == RoundState::kCollecting) << RoundStateName(record_.state);
   TRIBUTARY_CHECK(!pending_.contains(header.subject.device))
       << header.subject.device.text() << " is in the sum already";
-  RETURN_IF_ERROR(sum_.AccumulateChecked(values, weight));
+  ASSIGN_OR_RETURN(const uint64_t weight, add(sum_));
   pending_[header.subject.device] = {header.subject.id, weight};
   bytes_since_ += header.ciphertext_size;
   record_.reports = sum_.contributions();

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <map>
 #include <vector>
 
@@ -42,8 +43,9 @@ class RoundKeeper {
   // The upload by which the device is in the sum but not on disk; null: none.
   const UploadId* PendingUpload(const DeviceId& device) const;
   size_t pending() const { return pending_.size(); }
-  // Adds an update that UpdateCheck has passed.
-  Status Add(const UploadHeader& header, std::span<const float> values, uint64_t weight);
+  // Counts one update, which `add` puts into the sum: it gives the weight that it added, or an error and has then added
+  // nothing.
+  Status Add(const UploadHeader& header, const std::function<Result<uint64_t>(WeightedSum& sum)>& add);
   void AddBytes(uint64_t bytes) { record_.bytes_up += bytes; }
   void CountRefusal(Code code);
   bool refusals_unsaved() const { return refusals_unsaved_; }

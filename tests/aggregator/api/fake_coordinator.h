@@ -39,6 +39,7 @@ class FakeCoordinator final : public Coordinator {
   Status Admit(const UploadHeader&) override { return {}; }
   Status Contribute(const UploadHeader&, Role, const std::function<Result<Bytes>(uint32_t)>&) override { return {}; }
   void CountRefusal(UploadKind, const std::optional<UploadSubject>&, Code) override {}
+  void SawAuthor(const Subject&, const DeviceId&) override {}
   void SawMember(const MemberRecord& member) override { members.push_back(member); }
   void Tick() override {}
   Status Flush() override { return {}; }
