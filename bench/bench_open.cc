@@ -53,7 +53,7 @@ void Measure(uint64_t parameters) {
   TRIBUTARY_CHECK(EVP_DecryptInit_ex(cipher, EVP_aes_256_gcm(), nullptr, kKey, kNonce) == 1);
   Bytes buffer(limits::kDefaultChunkBytes);
 
-  const UpdateBounds bounds{parameters, 1, static_cast<double>(parameters), kMaxWeight};
+  const UpdateBounds bounds{static_cast<double>(parameters), kMaxWeight};
   WeightedSum sum(parameters, Must(FixedPointScale::For(1, kMaxWeight)), 1, kMaxWeight);
   UpdateReader reader;
   // The reader is given its chunks, as what reads them from the spool gives them.
@@ -64,9 +64,8 @@ void Measure(uint64_t parameters) {
       Measured::kThreadTime, 15, bytes / 1e9,
       [&] {
         for (size_t i = 0; i < repeats; ++i) {
-          Must(reader.Read(upload.header, key, bounds,
-                           [&](uint32_t index) -> Result<Bytes> { return std::move(arrived[i][index]); }));
-          Must(sum.Accumulate(reader.values(), 7));
+          Must(reader.AddTo(sum, upload.header, key, bounds,
+                            [&](uint32_t index) -> Result<Bytes> { return std::move(arrived[i][index]); }));
         }
       },
       [&] {

@@ -33,8 +33,8 @@ class WeightedSum {
     ~Addition();
 
     // The update's next values, which must stay as they are until the addition ends: taking them out needs them.
-    // kWrongTensorCount (more than the task has), kNotFinite, kNormExceeded (a value over the value bound; both name its
-    // position). After an error nothing but the end may follow.
+    // kWrongTensorCount (more than the task has), kNotFinite, kNormExceeded (a value over the value bound; both name
+    // its position). After an error nothing but the end may follow.
     Status Add(std::span<const float> values);
     // All values came. Gives the update's Euclidean norm, which is summed in double in an order that depends on the
     // positions only: the verdict does not depend on the parts or on the processor. kWrongTensorCount (fewer),

@@ -23,8 +23,8 @@ struct OpenedUpdate {
 
 // Opens updates chunk by chunk, and checks each chunk and adds it to the sum while it is in cache. An update that turns
 // out to be bad is taken out again from the plaintext, which is kept in a buffer until the update is in the sum.
-// Memory: 4 bytes per parameter and a chunk (twice that for a codec or a chunk size that does not leave the values in one
-// piece). Resource type, not thread safe.
+// Memory: 4 bytes per parameter and a chunk (twice that for a codec or a chunk size that does not leave the values in
+// one piece). Resource type, not thread safe.
 class UpdateReader {
  public:
   // `chunk(i)` gives ciphertext chunk i. On an error every bit of the sum is as it was. Errors: those of UploadOpener,

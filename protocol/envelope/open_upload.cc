@@ -14,7 +14,7 @@ Result<UploadOpener> UploadOpener::Begin(const UploadHeader& header, const HpkeK
                                        header.subject.key_id.hex() + ", this is " + held.hex());
   }
   ASSIGN_OR_RETURN(HpkeOpener opener,
-                   HpkeOpener::FromSender(header.subject.aead, key.secret, header.encapsulated_key, SealingInfo()));
+                   HpkeOpener::FromSender(header.subject.aead, key, header.encapsulated_key, SealingInfo()));
   return UploadOpener(std::move(opener), header);
 }
 

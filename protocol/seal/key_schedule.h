@@ -17,12 +17,15 @@ inline constexpr size_t kHpkeTagBytes = 16;    // Nt of all three
 
 // What OpenSSL calls the AEAD.
 const char* CipherName(HpkeAead aead);
+// OpenSSL's EVP_CIPHER of the AEAD, looked up once per process. The AEAD passed CheckAead.
+const void* Cipher(HpkeAead aead);
 // kInvalidArgument: not one of the three.
 Status CheckAead(HpkeAead aead);
 
-// X25519 (RFC 7748). kInvalidArgument: an argument is not 32 bytes, or the result is all zero because `public_key` is a
-// point of low order (RFC 9180 section 7.1.4).
-Result<SecretBytes> DiffieHellman(const SecretBytes& secret, ByteView public_key);
+// X25519 (RFC 7748). `mine` is a whole pair because a public key that is not given would be computed, which takes
+// longer than the rest. kInvalidArgument: an argument is not 32 bytes, or the result is all zero because `public_key`
+// is a point of low order (RFC 9180 section 7.1.4).
+Result<SecretBytes> DiffieHellman(const HpkeKeyPair& mine, ByteView public_key);
 // ExtractAndExpand of the KEM (RFC 9180 section 4.1).
 SecretBytes KemSharedSecret(const SecretBytes& diffie_hellman, ByteView encapsulated_key,
                             ByteView recipient_public_key);

@@ -13,9 +13,13 @@ constexpr std::string_view kVersionLabel = "HPKE-v1";
 SecretBytes Hmac(ByteView key, ByteView message) {
   // An empty view may hold a null pointer, which HMAC takes as "the key of before".
   static constexpr uint8_t kEmptyKey = 0;
+  // Looked up once: EVP_sha256() would be looked up three times in each call. Never given back, because OpenSSL may
+  // have cleaned up before this library's statics go.
+  static const EVP_MD* const sha256 = EVP_MD_fetch(nullptr, "SHA256", nullptr);
+  TRIBUTARY_CHECK(sha256 != nullptr);
   SecretBytes mac(kHashBytes);
   const uint8_t* key_data = key.empty() ? &kEmptyKey : key.data();
-  TRIBUTARY_CHECK(HMAC(EVP_sha256(), key_data, static_cast<int>(key.size()), message.data(), message.size(),
+  TRIBUTARY_CHECK(HMAC(sha256, key_data, static_cast<int>(key.size()), message.data(), message.size(),
                        mac.RevealForFilling().data(), nullptr) != nullptr);
   return mac;
 }

@@ -16,14 +16,17 @@ namespace {
 using CipherContext = Owned<EVP_CIPHER_CTX, EVP_CIPHER_CTX_free>;
 
 // Decap of RFC 9180 section 4.1.
-Result<SecretBytes> Decapsulate(const SecretBytes& recipient_secret, ByteView encapsulated_key) {
+Result<SecretBytes> Decapsulate(const HpkeKeyPair& recipient, ByteView encapsulated_key) {
   if (encapsulated_key.size() != kX25519Bytes) {
     return Fail(Code::kMalformed, "an encapsulated key is 32 bytes, not " + std::to_string(encapsulated_key.size()));
   }
-  ASSIGN_OR_RETURN(const HpkeKeyPair recipient,
-                   HpkeKeyPairFromSecret(SecretBytes::CopyOf(recipient_secret.RevealForUse())));
-  const auto dh = DiffieHellman(recipient.secret, encapsulated_key);
-  // Both sizes are right, so what is left is the sender's fault.
+  if (recipient.secret.size() != kX25519Bytes || recipient.public_key.size() != kX25519Bytes) {
+    return Fail(Code::kInvalidArgument, "an X25519 key pair is 32 and 32 bytes, not " +
+                                            std::to_string(recipient.secret.size()) + " and " +
+                                            std::to_string(recipient.public_key.size()));
+  }
+  const auto dh = DiffieHellman(recipient, encapsulated_key);
+  // All sizes are right, so what is left is the sender's fault.
   if (!dh) return Fail(Code::kMalformed, "the encapsulated key is a point of low order");
   return KemSharedSecret(*dh, encapsulated_key, recipient.public_key);
 }
@@ -62,16 +65,15 @@ HpkeOpener::HpkeOpener(HpkeOpener&&) noexcept = default;
 HpkeOpener& HpkeOpener::operator=(HpkeOpener&&) noexcept = default;
 HpkeOpener::~HpkeOpener() = default;
 
-Result<HpkeOpener> HpkeOpener::FromSender(HpkeAead aead, const SecretBytes& recipient_secret, ByteView encapsulated_key,
+Result<HpkeOpener> HpkeOpener::FromSender(HpkeAead aead, const HpkeKeyPair& recipient, ByteView encapsulated_key,
                                           ByteView info) {
   RETURN_IF_ERROR(CheckAead(aead));
-  ASSIGN_OR_RETURN(const SecretBytes shared_secret, Decapsulate(recipient_secret, encapsulated_key));
+  ASSIGN_OR_RETURN(const SecretBytes shared_secret, Decapsulate(recipient, encapsulated_key));
   KeySchedule schedule = DeriveKeySchedule(aead, shared_secret, info);
-  const Owned<EVP_CIPHER, EVP_CIPHER_free> algorithm(EVP_CIPHER_fetch(nullptr, CipherName(aead), nullptr));
+  const auto* const algorithm = static_cast<const EVP_CIPHER*>(Cipher(aead));
   CipherContext cipher(EVP_CIPHER_CTX_new());
   TRIBUTARY_CHECK(
-      algorithm && cipher &&
-      EVP_DecryptInit_ex2(cipher.get(), algorithm.get(), schedule.key.RevealForUse().data(), nullptr, nullptr) == 1)
+      cipher && EVP_DecryptInit_ex2(cipher.get(), algorithm, schedule.key.RevealForUse().data(), nullptr, nullptr) == 1)
       << CipherName(aead);
   return HpkeOpener(std::make_unique<State>(State{aead, std::move(schedule.exporter_secret),
                                                   MessageSequence(std::move(schedule.base_nonce)), std::move(cipher)}));
@@ -105,10 +107,10 @@ SecretBytes HpkeOpener::Export(ByteView exporter_context, size_t length) const {
   return ExportFrom(state_->aead, state_->exporter_secret, exporter_context, length);
 }
 
-Result<HpkeKeySchedule> HpkeKeyScheduleForTest(HpkeAead aead, const SecretBytes& recipient_secret,
-                                               ByteView encapsulated_key, ByteView info) {
+Result<HpkeKeySchedule> HpkeKeyScheduleForTest(HpkeAead aead, const HpkeKeyPair& recipient, ByteView encapsulated_key,
+                                               ByteView info) {
   RETURN_IF_ERROR(CheckAead(aead));
-  ASSIGN_OR_RETURN(const SecretBytes shared_secret, Decapsulate(recipient_secret, encapsulated_key));
+  ASSIGN_OR_RETURN(const SecretBytes shared_secret, Decapsulate(recipient, encapsulated_key));
   const KeySchedule schedule = DeriveKeySchedule(aead, shared_secret, info);
   return HpkeKeySchedule{ToBytes(shared_secret.RevealForUse()),       schedule.context,
                          ToBytes(schedule.secret.RevealForUse()),     ToBytes(schedule.key.RevealForUse()),

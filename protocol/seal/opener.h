@@ -10,8 +10,9 @@ namespace tributary {
 // The recipient's side of one HpkeSealer. Resource type, not thread safe.
 class HpkeOpener {
  public:
-  // kMalformed: `encapsulated_key` is not 32 bytes or is a low-order point. kInvalidArgument: a secret of another size.
-  static Result<HpkeOpener> FromSender(HpkeAead aead, const SecretBytes& recipient_secret, ByteView encapsulated_key,
+  // kMalformed: `encapsulated_key` is not 32 bytes or is a low-order point. kInvalidArgument: a key of another size. A
+  // public key that is not the secret's gives an opener that opens nothing.
+  static Result<HpkeOpener> FromSender(HpkeAead aead, const HpkeKeyPair& recipient, ByteView encapsulated_key,
                                        ByteView info);
   HpkeOpener(HpkeOpener&&) noexcept;
   HpkeOpener& operator=(HpkeOpener&&) noexcept;
@@ -34,7 +35,7 @@ class HpkeOpener {
 struct HpkeKeySchedule {
   Bytes shared_secret, key_schedule_context, secret, key, base_nonce, exporter_secret;
 };
-Result<HpkeKeySchedule> HpkeKeyScheduleForTest(HpkeAead aead, const SecretBytes& recipient_secret,
-                                               ByteView encapsulated_key, ByteView info);
+Result<HpkeKeySchedule> HpkeKeyScheduleForTest(HpkeAead aead, const HpkeKeyPair& recipient, ByteView encapsulated_key,
+                                               ByteView info);
 
 }  // namespace tributary

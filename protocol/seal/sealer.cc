@@ -31,14 +31,13 @@ Result<HpkeSealer> HpkeSealer::ToRecipient(HpkeAead aead, ByteView recipient_pub
 Result<HpkeSealer> HpkeSealer::ToRecipientWithEphemeral(HpkeAead aead, ByteView recipient_public_key, ByteView info,
                                                         const HpkeKeyPair& ephemeral) {
   RETURN_IF_ERROR(CheckAead(aead));
-  ASSIGN_OR_RETURN(const SecretBytes dh, DiffieHellman(ephemeral.secret, recipient_public_key));
+  ASSIGN_OR_RETURN(const SecretBytes dh, DiffieHellman(ephemeral, recipient_public_key));
   KeySchedule schedule = DeriveKeySchedule(aead, KemSharedSecret(dh, ephemeral.public_key, recipient_public_key), info);
 
-  const Owned<EVP_CIPHER, EVP_CIPHER_free> algorithm(EVP_CIPHER_fetch(nullptr, CipherName(aead), nullptr));
+  const auto* const algorithm = static_cast<const EVP_CIPHER*>(Cipher(aead));
   Owned<EVP_CIPHER_CTX, EVP_CIPHER_CTX_free> cipher(EVP_CIPHER_CTX_new());
   TRIBUTARY_CHECK(
-      algorithm && cipher &&
-      EVP_EncryptInit_ex2(cipher.get(), algorithm.get(), schedule.key.RevealForUse().data(), nullptr, nullptr) == 1)
+      cipher && EVP_EncryptInit_ex2(cipher.get(), algorithm, schedule.key.RevealForUse().data(), nullptr, nullptr) == 1)
       << CipherName(aead);
   return HpkeSealer(std::make_unique<State>(State{aead, ephemeral.public_key, std::move(schedule.exporter_secret),
                                                   MessageSequence(std::move(schedule.base_nonce)), std::move(cipher)}));

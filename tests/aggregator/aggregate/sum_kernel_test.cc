@@ -86,9 +86,6 @@ TEST(SumKernel, EveryVariantGivesTheScalarBitsForAwkwardLengthsAndAlignments) {
           EXPECT_TRUE(Apply(kernel, values, terms, before) == Expected(values, terms, before))
               << kernel.name << ", " << count << " values at " << offset << ", fraction bits " << terms.fraction_bits
               << ", weight " << terms.weight;
-          SquareLanes squares = before.squares;
-          EXPECT_TRUE(kernel.check(values, terms.bound, squares));
-          EXPECT_EQ(squares, Expected(values, terms, before).squares);
         }
       }
     }
@@ -107,8 +104,6 @@ TEST(SumKernel, RefusesABadValueInAnyPlaceAndAddsNothingForIt) {
         const Outcome after = Apply(kernel, values, terms, before);
         EXPECT_FALSE(after.good) << kernel.name << ", " << bad << " at " << place;
         EXPECT_EQ(after.sum, Expected(values, terms, before).sum) << kernel.name;
-        SquareLanes squares{};
-        EXPECT_FALSE(kernel.check(values, terms.bound, squares)) << kernel.name;
       }
     }
   }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <utility>
 
 #include <gtest/gtest.h>
 
@@ -14,11 +15,15 @@
 namespace tributary {
 namespace {
 
-constexpr UpdateBounds kBounds{.parameter_count = 5000, .value_bound = 1, .norm_bound = 50, .max_weight = 1000};
+constexpr UpdateBounds kBounds{.norm_bound = 50, .max_weight = 1000};
+constexpr uint64_t kParameters = 5000;
+constexpr uint64_t kMostWeight = 3000;
+
+WeightedSum EmptySum() { return WeightedSum(kParameters, FixedPointScale{40}, 1, kMostWeight); }
 
 class UpdateReaderTest : public ::testing::Test {
  protected:
-  UpdateReaderTest() : values_(kBounds.parameter_count) {
+  UpdateReaderTest() : values_(kParameters) {
     SeededRandom random(1);
     for (float& value : values_) value = static_cast<float>(UniformUnit(random) * 2 - 1);
   }
@@ -41,13 +46,23 @@ class UpdateReaderTest : public ::testing::Test {
 
   Result<OpenedUpdate> Read(const SealedUpload& upload) { return Read(upload, fleet_.sealing_key()); }
   Result<OpenedUpdate> Read(const SealedUpload& upload, const HpkeKeyPair& key) {
-    return reader_.Read(upload.header, key, kBounds,
-                        [&](uint32_t index) -> Result<Bytes> { return upload.chunks.at(index); });
+    return reader_.AddTo(sum_, upload.header, key, kBounds,
+                         [&](uint32_t index) -> Result<Bytes> { return upload.chunks.at(index); });
   }
-  Code Refusal(const SealedUpload& upload) {
-    const auto opened = Read(upload);
+  // Of an update that leaves every bit of the sum as it was.
+  Code Refusal(const SealedUpload& upload) { return Refusal(upload, fleet_.sealing_key()); }
+  Code Refusal(const SealedUpload& upload, const HpkeKeyPair& key) {
+    const Bytes before = sum_.Serialize();
+    const auto opened = Read(upload, key);
     EXPECT_FALSE(opened);
+    EXPECT_EQ(sum_.Serialize(), before);
     return opened ? Code::kConflict : opened.error().code;
+  }
+  // Whether the sum is `count` times the values.
+  bool Holds(int count) {
+    WeightedSum expected = EmptySum();
+    for (int i = 0; i < count; ++i) EXPECT_TRUE(expected.Accumulate(values_, weight_));
+    return sum_.Serialize() == expected.Serialize();
   }
 
   TestFleet fleet_;
@@ -56,6 +71,7 @@ class UpdateReaderTest : public ::testing::Test {
   std::vector<float> values_;
   uint64_t weight_ = 600;
   uint32_t chunk_bytes_ = limits::kMinChunkBytes;
+  WeightedSum sum_ = EmptySum();
   UpdateReader reader_;
 };
 
@@ -66,30 +82,45 @@ TEST_F(UpdateReaderTest, OpensWhatADeviceSealed) {
   double squares = 0;
   for (float value : values_) squares += static_cast<double>(value) * static_cast<double>(value);
   EXPECT_NEAR(opened->norm, std::sqrt(squares), 1e-9);
-  EXPECT_TRUE(std::ranges::equal(reader_.values(), values_));
+  EXPECT_TRUE(Holds(1));
 }
 
 TEST_F(UpdateReaderTest, ReadsChunksThatSplitValues) {
   for (uint32_t chunk_bytes : {4097u, 4098u, 4099u, 4100u, 5000u}) {
     chunk_bytes_ = chunk_bytes;
+    sum_ = EmptySum();
     ASSERT_TRUE(Read(Seal())) << chunk_bytes;
-    EXPECT_TRUE(std::ranges::equal(reader_.values(), values_)) << chunk_bytes;
+    EXPECT_TRUE(Holds(1)) << chunk_bytes;
     ASSERT_TRUE(Read(Seal()));  // into buffers that were used before
-    EXPECT_TRUE(std::ranges::equal(reader_.values(), values_)) << chunk_bytes;
+    EXPECT_TRUE(Holds(2)) << chunk_bytes;
   }
 }
 
 TEST_F(UpdateReaderTest, RefusesAPlaintextFarLargerThanTheTasksUpdate) {
-  EXPECT_EQ(Refusal(SealBytes(Bytes(kBounds.parameter_count * 4 + 5000))), Code::kTooLarge);
+  EXPECT_EQ(Refusal(SealBytes(Bytes(kParameters * 4 + 5000))), Code::kTooLarge);
 }
 
 TEST_F(UpdateReaderTest, GoesOnAfterARefusal) {
   values_[4321] = std::numeric_limits<float>::quiet_NaN();
   EXPECT_EQ(Refusal(Seal()), Code::kNotFinite);
-  EXPECT_TRUE(reader_.values().empty());
   values_[4321] = 0.5F;
   ASSERT_TRUE(Read(Seal()));
-  EXPECT_TRUE(std::ranges::equal(reader_.values(), values_));
+  EXPECT_TRUE(Holds(1));
+}
+
+// In the last chunk, after values that were in place and values that were copied.
+TEST_F(UpdateReaderTest, TakesOutWhatWasAddedBeforeARefusal) {
+  ASSERT_TRUE(Read(Seal()));
+  for (uint32_t chunk_bytes : {4096u, 4097u, 4098u, 5000u}) {
+    chunk_bytes_ = chunk_bytes;
+    SealedUpload altered = Seal();
+    altered.chunks.back()[0] ^= 1;
+    EXPECT_EQ(Refusal(altered), Code::kSealBroken) << chunk_bytes;
+    const float good = std::exchange(values_.back(), 1.0001F);
+    EXPECT_EQ(Refusal(Seal()), Code::kNormExceeded) << chunk_bytes;
+    values_.back() = good;
+  }
+  EXPECT_TRUE(Holds(1));
 }
 
 TEST_F(UpdateReaderTest, RefusesInfinity) {
@@ -110,7 +141,7 @@ TEST_F(UpdateReaderTest, RefusesANormOverTheBound) {
 TEST_F(UpdateReaderTest, RefusesAnotherTensorCount) {
   values_.pop_back();
   EXPECT_EQ(Refusal(Seal()), Code::kWrongTensorCount);
-  values_.resize(kBounds.parameter_count + 1);
+  values_.resize(kParameters + 1);
   EXPECT_EQ(Refusal(Seal()), Code::kWrongTensorCount);
 }
 
@@ -140,21 +171,18 @@ TEST_F(UpdateReaderTest, RefusesWeightsOutOfBounds) {
   weight_ = kBounds.max_weight + 1;
   EXPECT_EQ(Refusal(Seal()), Code::kBadWeight);
   weight_ = kBounds.max_weight;
-  EXPECT_TRUE(Read(Seal()));
+  for (uint64_t total = weight_; total <= kMostWeight; total += weight_) EXPECT_TRUE(Read(Seal()));
+  EXPECT_EQ(Refusal(Seal()), Code::kBadWeight);  // the sum's total
 }
 
 TEST_F(UpdateReaderTest, RefusesAnUploadSealedToAnotherKey) {
-  const auto opened = Read(Seal(), GenerateHpkeKeyPair());
-  ASSERT_FALSE(opened);
-  EXPECT_EQ(opened.error().code, Code::kUnknownKey);
+  EXPECT_EQ(Refusal(Seal(), GenerateHpkeKeyPair()), Code::kUnknownKey);
 }
 
 TEST_F(UpdateReaderTest, RefusesASecretThatDoesNotFitThePublicKey) {
   HpkeKeyPair other = GenerateHpkeKeyPair();
   other.public_key = fleet_.sealing_key().public_key;
-  const auto opened = Read(Seal(), other);
-  ASSERT_FALSE(opened);
-  EXPECT_EQ(opened.error().code, Code::kSealBroken);
+  EXPECT_EQ(Refusal(Seal(), other), Code::kSealBroken);
 }
 
 TEST_F(UpdateReaderTest, RefusesSwappedChunks) {
@@ -196,10 +224,14 @@ TEST_F(UpdateReaderTest, RefusesACodecThatCarriesNoUpdates) {
 
 TEST_F(UpdateReaderTest, HandsOnWhatReadingAChunkGives) {
   const SealedUpload upload = Seal();
-  const auto opened = reader_.Read(upload.header, fleet_.sealing_key(), kBounds,
-                                   [](uint32_t) -> Result<Bytes> { return Fail(Code::kIo, "bad sector"); });
+  const auto opened =
+      reader_.AddTo(sum_, upload.header, fleet_.sealing_key(), kBounds, [&](uint32_t index) -> Result<Bytes> {
+        if (index == 3) return Fail(Code::kIo, "bad sector");
+        return upload.chunks.at(index);
+      });
   ASSERT_FALSE(opened);
   EXPECT_EQ(opened.error().code, Code::kIo);
+  EXPECT_TRUE(Holds(0));
 }
 
 }  // namespace

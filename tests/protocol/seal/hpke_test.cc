@@ -20,7 +20,7 @@ class Hpke : public testing::TestWithParam<HpkeAead> {
     return std::move(*HpkeSealer::ToRecipient(GetParam(), recipient_.public_key, AsBytes("info")));
   }
   HpkeOpener OpenerOf(const HpkeSealer& sealer, std::string_view info = "info") const {
-    return std::move(*HpkeOpener::FromSender(GetParam(), recipient_.secret, sealer.encapsulated_key(), AsBytes(info)));
+    return std::move(*HpkeOpener::FromSender(GetParam(), recipient_, sealer.encapsulated_key(), AsBytes(info)));
   }
 
   const HpkeKeyPair recipient_ = GenerateHpkeKeyPair();
@@ -104,11 +104,20 @@ TEST_P(Hpke, RefusesAnotherKeyInfoOrAead) {
   HpkeOpener other_info = OpenerOf(sealer, "other");
   EXPECT_EQ(other_info.Open({}, sealed).error().code, Code::kSealBroken);
   auto other_key =
-      HpkeOpener::FromSender(GetParam(), GenerateHpkeKeyPair().secret, sealer.encapsulated_key(), AsBytes("info"));
+      HpkeOpener::FromSender(GetParam(), GenerateHpkeKeyPair(), sealer.encapsulated_key(), AsBytes("info"));
   EXPECT_EQ(other_key->Open({}, sealed).error().code, Code::kSealBroken);
   const HpkeAead another = GetParam() == HpkeAead::kAes256Gcm ? HpkeAead::kChaCha20Poly1305 : HpkeAead::kAes256Gcm;
-  auto other_aead = HpkeOpener::FromSender(another, recipient_.secret, sealer.encapsulated_key(), AsBytes("info"));
+  auto other_aead = HpkeOpener::FromSender(another, recipient_, sealer.encapsulated_key(), AsBytes("info"));
   EXPECT_EQ(other_aead->Open({}, sealed).error().code, Code::kSealBroken);
+}
+
+// The opener takes the public key as it is given, so a pair that is none must not open anything.
+TEST_P(Hpke, APublicKeyThatIsNotTheSecretsOpensNothing) {
+  HpkeSealer sealer = Sealer();
+  const HpkeKeyPair mixed{SecretBytes::CopyOf(recipient_.secret.RevealForUse()), GenerateHpkeKeyPair().public_key};
+  auto opener = HpkeOpener::FromSender(GetParam(), mixed, sealer.encapsulated_key(), AsBytes("info"));
+  ASSERT_TRUE(opener.has_value());
+  EXPECT_EQ(opener->Open({}, sealer.Seal({}, AsBytes("one"))).error().code, Code::kSealBroken);
 }
 
 TEST_P(Hpke, EverySealerHasAKeyOfItsOwn) {
@@ -133,7 +142,7 @@ TEST(HpkeKeys, LowOrderPointsAreRefused) {
                                  "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f"}) {
     const Bytes key = *FromHex(point);
     EXPECT_EQ(HpkeSealer::ToRecipient(kDefaultAead, key, {}).error().code, Code::kInvalidArgument) << point;
-    EXPECT_EQ(HpkeOpener::FromSender(kDefaultAead, pair.secret, key, {}).error().code, Code::kMalformed) << point;
+    EXPECT_EQ(HpkeOpener::FromSender(kDefaultAead, pair, key, {}).error().code, Code::kMalformed) << point;
   }
 }
 
@@ -142,14 +151,18 @@ TEST(HpkeKeys, WrongSizesAndNumbersAreRefused) {
   EXPECT_EQ(HpkeKeyPairFromSecret(SecretBytes(size_t{31})).error().code, Code::kInvalidArgument);
   EXPECT_EQ(DeriveHpkeKeyPair(Bytes(31)).error().code, Code::kInvalidArgument);
   EXPECT_EQ(HpkeSealer::ToRecipient(kDefaultAead, Bytes(33, 9), {}).error().code, Code::kInvalidArgument);
-  EXPECT_EQ(HpkeOpener::FromSender(kDefaultAead, pair.secret, Bytes(31, 9), {}).error().code, Code::kMalformed);
-  EXPECT_EQ(HpkeOpener::FromSender(kDefaultAead, SecretBytes(size_t{31}), pair.public_key, {}).error().code,
+  EXPECT_EQ(HpkeOpener::FromSender(kDefaultAead, pair, Bytes(31, 9), {}).error().code, Code::kMalformed);
+  const HpkeKeyPair short_secret{SecretBytes(size_t{31}), pair.public_key};
+  EXPECT_EQ(HpkeOpener::FromSender(kDefaultAead, short_secret, pair.public_key, {}).error().code,
+            Code::kInvalidArgument);
+  const HpkeKeyPair short_public{SecretBytes(size_t{32}), Bytes(31, 9)};
+  EXPECT_EQ(HpkeOpener::FromSender(kDefaultAead, short_public, pair.public_key, {}).error().code,
             Code::kInvalidArgument);
   // A number from the wire that is no AEAD of ours.
   for (const int number : {0, 4, 0xffff}) {
     const auto aead = static_cast<HpkeAead>(number);
     EXPECT_EQ(HpkeSealer::ToRecipient(aead, pair.public_key, {}).error().code, Code::kInvalidArgument);
-    EXPECT_EQ(HpkeOpener::FromSender(aead, pair.secret, pair.public_key, {}).error().code, Code::kInvalidArgument);
+    EXPECT_EQ(HpkeOpener::FromSender(aead, pair, pair.public_key, {}).error().code, Code::kInvalidArgument);
   }
 }
 

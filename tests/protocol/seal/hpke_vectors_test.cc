@@ -38,9 +38,9 @@ class HpkeVectors : public testing::TestWithParam<HpkeAead> {
     return std::move(
         *HpkeSealer::ToRecipientWithEphemeral(GetParam(), Hex(vector_, "pkRm"), Hex(vector_, "info"), ephemeral));
   }
+  HpkeKeyPair Recipient() const { return {Secret(vector_, "skRm"), Hex(vector_, "pkRm")}; }
   HpkeOpener Opener() const {
-    return std::move(
-        *HpkeOpener::FromSender(GetParam(), Secret(vector_, "skRm"), Hex(vector_, "enc"), Hex(vector_, "info")));
+    return std::move(*HpkeOpener::FromSender(GetParam(), Recipient(), Hex(vector_, "enc"), Hex(vector_, "info")));
   }
   // Calls `at(message)` for each listed message, and `between(sequence)` for each number that is not listed.
   template <class At, class Between>
@@ -70,8 +70,7 @@ TEST_P(HpkeVectors, DeriveKeyPair) {
 }
 
 TEST_P(HpkeVectors, KeySchedule) {
-  const auto schedule =
-      HpkeKeyScheduleForTest(GetParam(), Secret(vector_, "skRm"), Hex(vector_, "enc"), Hex(vector_, "info"));
+  const auto schedule = HpkeKeyScheduleForTest(GetParam(), Recipient(), Hex(vector_, "enc"), Hex(vector_, "info"));
   ASSERT_TRUE(schedule.has_value());
   EXPECT_EQ(ToHex(schedule->shared_secret), vector_.at("shared_secret"));
   EXPECT_EQ(ToHex(schedule->key_schedule_context), vector_.at("key_schedule_context"));

@@ -22,7 +22,7 @@ TEST(OpeningHalf, IsNotInAProgramThatOnlySeals) {
 }
 
 TEST(OpeningHalf, IsFoundByThisSearchWhereItIsUsed) {
-  EXPECT_FALSE(HpkeOpener::FromSender(kDefaultAead, SecretBytes(32), {}, {}).has_value());
+  EXPECT_FALSE(HpkeOpener::FromSender(kDefaultAead, HpkeKeyPair{}, {}, {}).has_value());
   EXPECT_THAT(Program("test_protocol_seal"), HasSubstr("HpkeOpener"));
 }
 
