@@ -44,6 +44,7 @@ Result<std::unique_ptr<ClientSocket>> ClientSocket::Connect(Loop& loop, const st
                                                             Handler& handler) {
   if (server_curve_key.size() != 32) return Fail(Code::kInvalidArgument, "the server's CURVE key has not 32 bytes");
   ASSIGN_OR_RETURN(const Bytes public_key, CurvePublicKeyOf(own_curve_secret));
+  RETURN_IF_ERROR(CheckPort(endpoint));
   try {
     auto native = std::make_unique<Native>(loop, handler);
     native->socket = zmq::socket_t(ContextOf(loop), zmq::socket_type::dealer);

@@ -110,7 +110,9 @@ void Loop::RunPosted() {
 
 void Loop::RunTimers() {
   const Millis now = clock_.Monotonic();
-  while (!timers_.empty() && timers_.begin()->first.first <= now) {
+  // One that is set here waits for the next turn, even when it is due: the sockets have theirs first.
+  const TimerId last = last_timer_;
+  while (!timers_.empty() && timers_.begin()->first.first <= now && timers_.begin()->first.second <= last) {
     auto node = timers_.extract(timers_.begin());
     due_.erase(node.key().second);
     node.mapped()();

@@ -14,11 +14,21 @@ namespace {
 // may in, and is called by the key that the handshake proved. Who that is, the hop's proof decides.
 class ZapHandler final : public Loop::Pollable {
  public:
+  static constexpr char kName[] = "inproc://zeromq.zap.01";
+
   explicit ZapHandler(Loop& loop) : loop_(loop), socket_(ContextOf(loop), zmq::socket_type::rep) {
-    socket_.bind("inproc://zeromq.zap.01");
+    socket_.bind(kName);
     loop_.Add(*this);
   }
-  ~ZapHandler() override { loop_.Remove(*this); }
+  ~ZapHandler() override {
+    loop_.Remove(*this);
+    try {
+      // At once, not when libzmq gets to it: the next server socket of this loop takes the name.
+      socket_.unbind(kName);
+    } catch (const zmq::error_t&) {
+      // It goes with the socket.
+    }
+  }
 
   void* native_socket() override { return socket_.handle(); }
 
@@ -82,10 +92,15 @@ ServerSocket::~ServerSocket() = default;
 Result<std::unique_ptr<ServerSocket>> ServerSocket::Bind(Loop& loop, const std::string& endpoint, const SecretBytes& curve_secret,
                                                          const TransportOptions& options, Handler& handler) {
   if (curve_secret.size() != 32) return Fail(Code::kInvalidArgument, "the CURVE key has not 32 bytes");
+  RETURN_IF_ERROR(CheckPort(endpoint));
   try {
     auto native = std::make_unique<Native>(loop, handler);
     // The handler for connections must be there before the first can come.
-    native->zap = std::make_unique<ZapHandler>(loop);
+    try {
+      native->zap = std::make_unique<ZapHandler>(loop);
+    } catch (const zmq::error_t&) {
+      return Fail(Code::kConflict, "cannot listen on " + endpoint + ": this loop has a server socket already");
+    }
     native->socket = zmq::socket_t(ContextOf(loop), zmq::socket_type::router);
     Configure(native->socket, options);
     native->socket.set(zmq::sockopt::curve_server, true);

@@ -31,7 +31,8 @@ class ServerSocket {
     virtual void OnNonsense(const Peer& peer) = 0;
   };
 
-  // `endpoint`: tcp://host:port, port 0 or * for any free one. kPortInUse, kInvalidArgument (endpoint or key).
+  // `endpoint`: tcp://host:port, port 0 or * for any free one. kPortInUse, kInvalidArgument (endpoint or key),
+  // kConflict (the loop has one already).
   static Result<std::unique_ptr<ServerSocket>> Bind(Loop& loop, const std::string& endpoint, const SecretBytes& curve_secret,
                                                     const TransportOptions& options, Handler& handler);
   ~ServerSocket();

@@ -1,6 +1,7 @@
 #include "protocol/transport/zmq_frames.h"
 
-#include "protocol/base/result.h"
+#include <charconv>
+#include <string_view>
 
 namespace tributary {
 
@@ -31,6 +32,16 @@ bool SendFrames(zmq::socket_t& socket, std::initializer_list<ByteView> frames) {
     TRIBUTARY_CHECK(failure.num() == EHOSTUNREACH || failure.num() == EAGAIN || failure.num() == EINTR) << failure.what();
     return false;
   }
+}
+
+Status CheckPort(const std::string& endpoint) {
+  const size_t colon = endpoint.rfind(':');
+  if (colon == std::string::npos) return {};
+  const std::string_view text = std::string_view(endpoint).substr(colon + 1);
+  uint16_t port = 0;
+  const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), port);
+  if (problem != std::errc::result_out_of_range) return {};
+  return Fail(Code::kInvalidArgument, endpoint + ": the port is over 65535");
 }
 
 void Configure(zmq::socket_t& socket, const TransportOptions& options) {

@@ -1,11 +1,13 @@
 #pragma once
 
 #include <optional>
+#include <string>
 #include <vector>
 
 #include <zmq.hpp>
 
 #include "protocol/base/bytes.h"
+#include "protocol/base/result.h"
 #include "protocol/transport/loop.h"
 #include "protocol/transport/transport_options.h"
 
@@ -21,6 +23,8 @@ inline zmq::context_t& ContextOf(Loop& loop) { return *static_cast<zmq::context_
 std::optional<std::vector<zmq::message_t>> Receive(zmq::socket_t& socket);
 // Sends all frames or none. false: the queue is full or the peer is gone.
 bool SendFrames(zmq::socket_t& socket, std::initializer_list<ByteView> frames);
+// libzmq takes a port over 65535 and uses what 16 bits of it say. kInvalidArgument: such a port.
+Status CheckPort(const std::string& endpoint);
 // What client and server set alike.
 void Configure(zmq::socket_t& socket, const TransportOptions& options);
 
