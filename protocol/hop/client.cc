@@ -35,12 +35,13 @@ void HopClient::Stop() {
 
 void HopClient::Connect() {
   ++attempt_;
+  // Whatever fails from here on is an attempt that failed, and is tried again.
+  state_ = State::kGreeting;
   socket_.reset();
   auto socket = ClientSocket::Connect(parts_.loop, options_.endpoint, options_.server_key, parts_.identity.curve_secret,
                                       options_.transport, *this);
   if (!socket) return Down(socket.error());
   socket_ = std::move(*socket);
-  state_ = State::kGreeting;
   asked_ = false;
   Send(hop::Hello{});
 }

@@ -8,7 +8,12 @@ namespace tributary::hop {
 namespace {
 
 using wire::View;
+
+// What a reader takes; a longer sentence is cut when it is written.
+constexpr size_t kSentenceBytes = 1024;
+
 capnp::Data::Reader Data(ByteView bytes) { return wire::ToData(bytes); }
+capnp::Text::Reader Text(const std::string& text) { return wire::ToText(text); }
 
 // ---- writing: one overload per message, named by type
 
@@ -18,7 +23,7 @@ void WriteChain(capnp::List<capnp::Data>::Builder list, const std::vector<Bytes>
 
 void WriteRefusal(schema::Refusal::Builder to, const Refusal& refusal) {
   to.setCode(static_cast<uint16_t>(refusal.code));
-  to.setSentence(refusal.sentence);
+  to.setSentence(Text(refusal.sentence.substr(0, kSentenceBytes)));
   to.getRetry().setMinMillis(static_cast<uint32_t>(refusal.retry.min.count()));
   to.getRetry().setMaxMillis(static_cast<uint32_t>(refusal.retry.max.count()));
 }
@@ -44,7 +49,7 @@ struct Writer {
   }
   void operator()(const Welcome& m) {
     auto b = to.initWelcome();
-    b.setServer(m.server.text());
+    b.setServer(Text(m.server.text()));
     b.setCreditBytes(m.credit_bytes);
     b.setMaxChunkBytes(m.max_chunk_bytes);
     b.setPublicationNumber(m.publication_number);
@@ -53,7 +58,7 @@ struct Writer {
   void operator()(const CheckIn& m) {
     auto b = to.initCheckIn();
     b.setPublicationNumber(m.publication_number);
-    b.setDeviceClass(m.device_class);
+    b.setDeviceClass(Text(m.device_class));
     b.setSpooledUploads(m.spooled_uploads);
     b.setSpooledBytes(m.spooled_bytes);
     b.setDeliveredUploads(m.delivered_uploads);
@@ -131,7 +136,7 @@ Result<std::string> ReadText(capnp::Text::Reader text, size_t limit, const char*
 Result<Refusal> ReadRefusal(schema::Refusal::Reader from) {
   const auto code = CodeByNumber(from.getCode());
   if (!code) return Fail(Code::kMalformed, "unknown code " + std::to_string(from.getCode()));
-  ASSIGN_OR_RETURN(std::string sentence, ReadText(from.getSentence(), 1024, "a sentence"));
+  ASSIGN_OR_RETURN(std::string sentence, ReadText(from.getSentence(), kSentenceBytes, "a sentence"));
   const RetryWindow window{Millis(from.getRetry().getMinMillis()), Millis(from.getRetry().getMaxMillis())};
   return Refusal{*code, std::move(sentence), window};
 }
@@ -154,7 +159,7 @@ Result<Message> Read(schema::HopMessage::Reader from) {
     }
     case schema::HopMessage::WELCOME: {
       const auto m = from.getWelcome();
-      ASSIGN_OR_RETURN(DeviceId server, DeviceId::Parse(m.getServer().cStr()));
+      ASSIGN_OR_RETURN(DeviceId server, DeviceId::Parse(View(m.getServer())));
       return Welcome{std::move(server), m.getCreditBytes(), m.getMaxChunkBytes(), m.getPublicationNumber()};
     }
     case schema::HopMessage::REFUSED: {

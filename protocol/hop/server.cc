@@ -204,7 +204,7 @@ void HopServer::Sweep() {
     const Millis silent = now - session->last_heard;
     if (!session->proven && silent > options_.proof_timeout) {
       over.emplace_back(route, Error{Code::kTimeout, "no proof came"});
-    } else if (session->granted > 0 && silent > options_.chunk_timeout) {
+    } else if (session->granted > 0 && now - session->granted_since > options_.chunk_timeout) {
       over.emplace_back(route, Error{Code::kTimeout, "credit was not used"});
     } else if (silent > options_.session_timeout) {
       over.emplace_back(route, Error{Code::kTimeout, "nothing heard"});

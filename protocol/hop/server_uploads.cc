@@ -50,7 +50,7 @@ void HopServer::OnAnswer(const Route& route, uint64_t serial, const UploadHeader
     case OfferVerdict::Kind::kResume:
       Send(route, hop::Resume{id, answer.next_chunk});
       if (answer.next_chunk < header.subject.chunk_count) {
-        session->active[id] = {header, answer.next_chunk, answer.next_chunk};
+        session->active[id] = {header, answer.next_chunk};
         GrantCredit(*session);
       }
       return;
@@ -62,7 +62,8 @@ void HopServer::OnAnswer(const Route& route, uint64_t serial, const UploadHeader
       break;
   }
   std::erase(session->offered, id);
-  offered_by_.erase(id);
+  // By now somebody else may have offered it.
+  if (const auto entry = offered_by_.find(id); entry != offered_by_.end() && entry->second == route) offered_by_.erase(entry);
 }
 
 Status HopServer::OnChunk(Session& session, const hop::Chunk& chunk, ByteView bulk) {
@@ -71,12 +72,14 @@ Status HopServer::OnChunk(Session& session, const hop::Chunk& chunk, ByteView bu
     return Fail(Code::kCreditExceeded, std::to_string(bulk.size()) + " bytes on a credit of " + std::to_string(session.granted));
   }
   session.granted -= bulk.size();
+  session.granted_since = parts_.clock.Monotonic();
   counts_.chunk_bytes += bulk.size();
   const auto found = session.active.find(chunk.upload);
   if (found == session.active.end()) {
     // The upload was refused while this was on its way; the credit it used is free again.
     pool_.GiveBack(bulk.size());
     SendRefuse(session.route, chunk.upload, {Code::kUnknownUpload, "no such upload is under way here"});
+    GrantCredit(session);
     GrantWaiting();
     return {};
   }
@@ -85,6 +88,7 @@ Status HopServer::OnChunk(Session& session, const hop::Chunk& chunk, ByteView bu
     pool_.GiveBack(bulk.size());
     parts_.observer.OnRefusedUpload(&active.header.subject, error);
     RefuseUpload(chunk.upload, error);
+    GrantCredit(session);
     GrantWaiting();
     return {};
   };
@@ -119,7 +123,10 @@ void HopServer::GiveCustody(const UploadId& upload) {
   if (found == offered_by_.end()) return;
   const Route route = found->second;
   offered_by_.erase(found);
-  if (const auto session = sessions_.find(route); session != sessions_.end()) std::erase(session->second->offered, upload);
+  if (const auto session = sessions_.find(route); session != sessions_.end()) {
+    std::erase(session->second->offered, upload);
+    session->second->active.erase(upload);
+  }
   Send(route, hop::Custody{upload});
 }
 
@@ -141,27 +148,32 @@ void HopServer::SendRefuse(const Route& route, const UploadId& upload, const Err
   Send(route, hop::Refuse{upload, {error.code, error.message, WindowFor(error.code)}});
 }
 
-// Credit is given for the very chunks that are to come, in the order of the uploads' ids, so it is never left over when they
-// are through.
+// The client may spend its credit on any of its uploads, in an order of its own. So what counts is the sum: credit is given
+// until all that is still to come is covered, and where that is too much at once, until the largest of the chunks that can
+// come next is covered. Then the client can always send something, and nothing is left over when all is through.
 void HopServer::GrantCredit(Session& session) {
+  uint64_t missing = 0;  // bytes that are still to come
+  uint64_t step = 0;     // the largest chunk that can come next
+  for (const auto& [id, active] : session.active) {
+    missing += active.header.ciphertext_size - active.header.ciphertext_chunk_offset(active.next_chunk);
+    step = std::max<uint64_t>(step, active.header.ciphertext_chunk_size(active.next_chunk));
+  }
   uint64_t grant = 0;
-  for (auto& [id, active] : session.active) {
-    while (active.next_grant < active.header.subject.chunk_count) {
-      const uint64_t size = active.header.ciphertext_chunk_size(active.next_grant);
-      const uint64_t under_way = session.granted + session.in_process;
-      if (under_way > 0 && under_way + size > options_.session_credit_bytes) break;
-      if (!pool_.TryTake(size)) {
-        if (!session.waiting) {
-          session.waiting = true;
-          waiting_.emplace_back(session.route, session.serial);
-        }
-        if (grant > 0) Send(session.route, hop::Credit{grant});
-        return;
+  while (session.granted < missing) {
+    const uint64_t size = std::min(missing - session.granted, session.granted < step ? step - session.granted : step);
+    const uint64_t under_way = session.granted + session.in_process;
+    const bool starved = session.in_process == 0 && session.granted < step;
+    if (!starved && under_way + size > options_.session_credit_bytes) break;
+    if (!pool_.TryTake(size)) {
+      if (!session.waiting) {
+        session.waiting = true;
+        waiting_.emplace_back(session.route, session.serial);
       }
-      session.granted += size;
-      grant += size;
-      ++active.next_grant;
+      break;
     }
+    if (session.granted == 0) session.granted_since = parts_.clock.Monotonic();
+    session.granted += size;
+    grant += size;
   }
   if (grant > 0) Send(session.route, hop::Credit{grant});
 }

@@ -9,13 +9,12 @@
 
 namespace tributary {
 
-// One connection as the server sees it. Between server.cc and session_*.cc only.
+// One connection as the server sees it. Between server.cc and server_uploads.cc only.
 struct HopServer::Session {
   // An upload whose chunks are under way.
   struct Active {
     UploadHeader header;
     uint32_t next_chunk = 0;   // the one that must come now
-    uint32_t next_grant = 0;   // the first one that no credit was given for
   };
 
   Route route;
@@ -27,6 +26,7 @@ struct HopServer::Session {
   VerifiedIdentity member;
   Millis last_heard{0};
   uint64_t granted = 0;        // credit given and not used yet, bytes
+  Millis granted_since{0};     // when credit came to be there, or was last used
   uint64_t in_process = 0;     // received and not taken by the sink yet, bytes
   bool waiting = false;        // in the queue for credit
   std::map<UploadId, Active> active;

@@ -1,0 +1,218 @@
+#include "protocol/hop/messages.h"
+
+#include <rapidcheck.h>
+
+#include <string>
+
+#include <gtest/gtest.h>
+
+#include "protocol/base/limits.h"
+#include "protocol/schema/canonical.h"
+#include "protocol/schema/hop.capnp.h"
+#include "tests/support/seeded_random.h"
+#include "tests/support/test_fleet.h"
+
+namespace tributary {
+namespace {
+
+std::vector<Bytes> RandomChain(SeededRandom& random) {
+  std::vector<Bytes> chain(random.Below(limits::kCertificateChain + 1));
+  for (Bytes& certificate : chain) certificate = random.TakeBytes(random.Below(600));
+  return chain;
+}
+
+std::string RandomText(SeededRandom& random, size_t limit) {
+  std::string text(random.Below(limit + 1), ' ');
+  for (char& c : text) c = static_cast<char>('a' + random.Below(26));
+  return text;
+}
+
+Digest RandomDigest(SeededRandom& random) {
+  Digest digest;
+  random.Fill(digest.mutable_view());
+  return digest;
+}
+
+Refusal RandomRefusal(SeededRandom& random) {
+  const auto codes = AllCodes();
+  const Millis min(random.Below(100'000));
+  return {codes[random.Below(codes.size())].code, RandomText(random, 200), {min, min + Millis(random.Below(100'000))}};
+}
+
+// A message of the type number `type`, with content from the seed.
+hop::Message RandomMessage(size_t type, SeededRandom& random) {
+  const auto u16 = [&] { return static_cast<uint16_t>(random.Next()); };
+  const auto u32 = [&] { return static_cast<uint32_t>(random.Next()); };
+  switch (type) {
+    case 0:
+      return hop::Hello{u16(), u16()};
+    case 1:
+      return hop::Challenge{u16(), random.TakeBytes(32), RandomChain(random)};
+    case 2:
+      return hop::Proof{RandomChain(random), random.TakeBytes(64)};
+    case 3:
+      return hop::Welcome{TestDevice("gateway-" + std::to_string(random.Below(1'000))), random.Next(), u32(),
+                          random.Next()};
+    case 4:
+      return hop::Refused{RandomRefusal(random)};
+    case 5:
+      return hop::CheckIn{random.Next(), RandomText(random, 64), random.Next(), random.Next(), random.Next(), u32()};
+    case 6:
+      return hop::Assignment{random.Next(), random.TakeBytes(random.Below(3'000))};
+    case 7:
+      return hop::Offer{random.TakeBytes(random.Below(3'000))};
+    case 8:
+      return hop::Resume{random.TakeUploadId(), u32()};
+    case 9:
+      return hop::Already{random.TakeUploadId()};
+    case 10:
+      return hop::Refuse{random.TakeUploadId(), RandomRefusal(random)};
+    case 11:
+      return hop::Chunk{random.TakeUploadId(), u32()};
+    case 12:
+      return hop::Credit{random.Next()};
+    case 13:
+      return hop::Custody{random.TakeUploadId()};
+    case 14:
+      return hop::Fetch{RandomDigest(random), random.Next(), u32()};
+    case 15:
+      return hop::Piece{RandomDigest(random), random.Next(), random.Next()};
+    case 16:
+      return hop::FetchRefused{RandomDigest(random), RandomRefusal(random)};
+    case 17:
+      return hop::Notice{random.Next()};
+    default:
+      return hop::Goodbye{};
+  }
+}
+constexpr size_t kTypes = std::variant_size_v<hop::Message>;
+
+// Error code of decoding what `fill` writes, or "ok".
+template <class Fill>
+std::string OutcomeOf(Fill fill) {
+  const auto decoded = hop::Decode(wire::EncodeFramed<schema::HopMessage>(fill));
+  return decoded ? "ok" : std::string(Name(decoded.error().code));
+}
+
+TEST(MessagesTest, EveryTypeComesBackAsItWas) {
+  rc::check("decode(encode(m)) == m", [](uint64_t seed) {
+    SeededRandom random(seed);
+    for (size_t type = 0; type < kTypes; ++type) {
+      const hop::Message message = RandomMessage(type, random);
+      RC_ASSERT(message.index() == type);
+      const auto decoded = hop::Decode(hop::Encode(message));
+      RC_ASSERT(decoded.has_value());
+      RC_ASSERT(*decoded == message);
+    }
+  });
+}
+
+TEST(MessagesTest, NoTruncationIsTakenForAWholeMessage) {
+  SeededRandom random(1);
+  for (size_t type = 0; type < kTypes; ++type) {
+    const hop::Message message = RandomMessage(type, random);
+    const Bytes whole = hop::Encode(message);
+    for (size_t size = 0; size < whole.size(); ++size) {
+      const auto decoded = hop::Decode(ByteView(whole).first(size));
+      EXPECT_FALSE(decoded) << "type " << type << ", " << size << " of " << whole.size() << " bytes";
+    }
+  }
+}
+
+TEST(MessagesTest, NoFlippedBitDoesMoreThanChangeTheMessage) {
+  SeededRandom random(2);
+  for (size_t type = 0; type < kTypes; ++type) {
+    Bytes bytes = hop::Encode(RandomMessage(type, random));
+    for (size_t bit = 0; bit < bytes.size() * 8; ++bit) {
+      bytes[bit / 8] ^= static_cast<uint8_t>(1u << (bit % 8));
+      // Whatever is accepted is a message like any other: it can be sent on and read again.
+      if (const auto decoded = hop::Decode(bytes)) {
+        const auto again = hop::Decode(hop::Encode(*decoded));
+        ASSERT_TRUE(again) << "type " << type << ", bit " << bit << ": " << again.error().ToString();
+        EXPECT_EQ(*again, *decoded);
+      }
+      bytes[bit / 8] ^= static_cast<uint8_t>(1u << (bit % 8));
+    }
+  }
+}
+
+TEST(MessagesTest, RandomBytesAreNoMessage) {
+  rc::check("decode never crashes", [](const std::vector<uint8_t>& bytes) { (void)hop::Decode(bytes); });
+}
+
+TEST(MessagesTest, OversizeIsRefusedBeforeItIsRead) {
+  const auto huge = hop::Decode(Bytes(limits::kHopMessageBytes + 8));
+  ASSERT_FALSE(huge);
+  EXPECT_EQ(huge.error().code, Code::kTooLarge);
+  for (const hop::Message& message : std::vector<hop::Message>{
+           hop::Offer{Bytes(limits::kEnvelopeBytes + 1)},
+           hop::Assignment{1, Bytes(limits::kPublicationBytes + 1)},
+           hop::Proof{std::vector<Bytes>(limits::kCertificateChain + 1), Bytes(64)},
+           hop::Proof{{Bytes(limits::kCertificateBytes + 1)}, Bytes(64)},
+           hop::CheckIn{0, std::string(65, 'a'), 0, 0, 0, 0},
+       }) {
+    const auto decoded = hop::Decode(hop::Encode(message));
+    ASSERT_FALSE(decoded) << message.index();
+    EXPECT_EQ(decoded.error().code, Code::kTooLarge);
+  }
+}
+
+// Sentences are made of names and paths, and may become long. The peer must still be told.
+TEST(MessagesTest, ALongSentenceIsCutNotRefusedByThePeer) {
+  const Refusal refusal{Code::kBusy, std::string(5'000, 'x'), {}};
+  const auto decoded = hop::Decode(hop::Encode(hop::Refused{refusal}));
+  ASSERT_TRUE(decoded) << decoded.error().ToString();
+  const auto& refused = std::get<hop::Refused>(*decoded);
+  EXPECT_EQ(refused.refusal.code, Code::kBusy);
+  EXPECT_EQ(refused.refusal.sentence, std::string(1'024, 'x'));
+}
+
+TEST(MessagesTest, WrongLengthsAreMalformed) {
+  EXPECT_EQ(OutcomeOf([](auto m) { m.initCustody().initUpload(15); }), "malformed");
+  EXPECT_EQ(OutcomeOf([](auto m) { m.initCustody().initUpload(17); }), "malformed");
+  EXPECT_EQ(OutcomeOf([](auto m) { m.initCustody().initUpload(16); }), "ok");
+  EXPECT_EQ(OutcomeOf([](auto m) { m.initFetch().initDigest(31); }), "malformed");
+  EXPECT_EQ(OutcomeOf([](auto m) { m.initProof().initSignature(63); }), "malformed");
+  EXPECT_EQ(OutcomeOf([](auto m) { m.initChallenge().initNonce(33); }), "malformed");
+  EXPECT_EQ(OutcomeOf([](auto m) { m.initWelcome().setServer("Not An Id"); }), "malformed");
+}
+
+TEST(MessagesTest, AServersNameEndsWhereItSays) {
+  EXPECT_EQ(OutcomeOf([](auto m) { m.initWelcome().setServer(capnp::Text::Reader("ab\0cd", 5)); }), "malformed");
+}
+
+TEST(MessagesTest, AnUnknownCodeIsMalformed) {
+  EXPECT_EQ(OutcomeOf([](auto m) { m.initRefused().setCode(0); }), "malformed");
+  EXPECT_EQ(OutcomeOf([](auto m) { m.initRefused().setCode(49); }), "malformed");
+  EXPECT_EQ(OutcomeOf([](auto m) { m.initRefused().setCode(65'535); }), "malformed");
+  EXPECT_EQ(OutcomeOf([](auto m) { m.initRefused().setCode(50); }), "ok");
+}
+
+TEST(MessagesTest, AnUnknownUnionMemberIsMalformed) {
+  // The discriminant is where goodbye differs from hello: found here, so that the test does not depend on the layout.
+  const Bytes hello = hop::Encode(hop::Hello{0, 0});
+  const Bytes goodbye = hop::Encode(hop::Goodbye{});
+  size_t place = 8;
+  while (place < goodbye.size() && goodbye[place] != 18) ++place;
+  ASSERT_LT(place, goodbye.size());
+  Bytes unknown = goodbye;
+  unknown[place] = 19;
+  const auto decoded = hop::Decode(unknown);
+  ASSERT_FALSE(decoded);
+  EXPECT_EQ(decoded.error().code, Code::kMalformed);
+  EXPECT_TRUE(hop::Decode(hello));
+}
+
+TEST(MessagesTest, TheProofCoversVersionBothKeysAndTheNonce) {
+  const Bytes a(32, 1), b(32, 2), nonce(32, 3);
+  const Bytes transcript = hop::ProofTranscript(0x0102, a, b, nonce);
+  Bytes expected = ToBytes(AsBytes("tributary hop proof v1\n"));
+  Append(expected, Bytes{0x02, 0x01});
+  Append(expected, a);
+  Append(expected, b);
+  Append(expected, nonce);
+  EXPECT_EQ(transcript, expected);
+}
+
+}  // namespace
+}  // namespace tributary
