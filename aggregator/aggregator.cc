@@ -8,15 +8,6 @@
 namespace tributary {
 namespace {
 
-Result<Identity> LoadAs(Role role, const Path& folder, WallTime now) {
-  ASSIGN_OR_RETURN(Identity identity, LoadIdentity(folder, now));
-  if (identity.subject.role != role) {
-    return Fail(Code::kWrongRole, folder.string() + " is the identity of a " + std::string(RoleName(identity.subject.role)) +
-                                      ", " + std::string(RoleName(role)) + " is needed");
-  }
-  return identity;
-}
-
 // Runs on the core's thread and waits.
 Status OnCore(Executor& core, const std::function<Status()>& work) {
   std::promise<Status> done;
@@ -39,17 +30,28 @@ Result<HpkeKeyPair> OpenSealingKey(const Path& folder) {
   std::string_view text = AsText(hex->RevealForUse());
   if (text.ends_with('\n')) text.remove_suffix(1);
   auto secret = FromHex(text);
-  if (!secret) return Fail(Code::kCorrupt, file.string() + " is not 64 hexadecimal digits; restore it from a backup: uploads sealed to it open with nothing else");
+  if (!secret)
+    return Fail(
+        Code::kCorrupt,
+        file.string() +
+            " is not 64 hexadecimal digits; restore it from a backup: uploads sealed to it open with nothing else");
   return HpkeKeyPairFromSecret(SecretBytes(std::move(*secret)));
 }
 
 Aggregator::Aggregator(const AggregatorOptions& options, Identity identity, Identity publisher, HpkeKeyPair sealing_key,
                        FolderLock lock, const Clock& clock, Random& random)
-    : options_(options), identity_(std::move(identity)), publisher_(std::move(publisher)), sealing_key_(std::move(sealing_key)),
-      lock_(std::move(lock)), clock_(clock), random_(random), loop_(clock), core_(std::make_unique<WorkerPool>("core", 1)) {}
+    : options_(options),
+      identity_(std::move(identity)),
+      publisher_(std::move(publisher)),
+      sealing_key_(std::move(sealing_key)),
+      lock_(std::move(lock)),
+      clock_(clock),
+      random_(random),
+      loop_(clock),
+      core_(std::make_unique<WorkerPool>("core", 1)) {}
 
-// In the order in which work flows: nobody asks any more (HTTP), nothing new comes (hop, staging), what is in the sum is
-// checkpointed (core).
+// In the order in which work flows: nobody asks any more (HTTP), nothing new comes (hop, staging), what is in the sum
+// is checkpointed (core).
 Aggregator::~Aggregator() {
   if (events_) events_->Close();
   if (http_) http_->Stop();
@@ -62,13 +64,14 @@ Aggregator::~Aggregator() {
   core_.reset();
 }
 
-Result<std::unique_ptr<Aggregator>> Aggregator::Open(const AggregatorOptions& options, const Clock& clock, Random& random, FileSystem& files) {
-  ASSIGN_OR_RETURN(Identity identity, LoadAs(Role::kAggregator, options.identity_dir, clock.Now()));
-  ASSIGN_OR_RETURN(Identity publisher, LoadAs(Role::kPublisher, options.publisher_dir, clock.Now()));
+Result<std::unique_ptr<Aggregator>> Aggregator::Open(const AggregatorOptions& options, const Clock& clock,
+                                                     Random& random, FileSystem& files) {
+  ASSIGN_OR_RETURN(Identity identity, LoadIdentityAs(Role::kAggregator, options.identity_dir, clock.Now()));
+  ASSIGN_OR_RETURN(Identity publisher, LoadIdentityAs(Role::kPublisher, options.publisher_dir, clock.Now()));
   ASSIGN_OR_RETURN(FolderLock lock, FolderLock::Take(options.data_dir));
   ASSIGN_OR_RETURN(HpkeKeyPair sealing_key, OpenSealingKey(options.data_dir));
-  std::unique_ptr<Aggregator> aggregator(new Aggregator(options, std::move(identity), std::move(publisher), std::move(sealing_key),
-                                                        std::move(lock), clock, random));
+  std::unique_ptr<Aggregator> aggregator(new Aggregator(options, std::move(identity), std::move(publisher),
+                                                        std::move(sealing_key), std::move(lock), clock, random));
   RETURN_IF_ERROR(aggregator->OpenCore(files));
   RETURN_IF_ERROR(aggregator->OpenHop());
   RETURN_IF_ERROR(aggregator->OpenHttp());
@@ -88,16 +91,18 @@ Status Aggregator::OpenCore(FileSystem& files) {
   ASSIGN_OR_RETURN(staging_, Spool::Open(staging_options, files, clock_, staging_worker_));
 
   return OnCore(*core_, [&]() -> Status {
-    ASSIGN_OR_RETURN(coordinator_, Coordinator::Open({options_.data_dir, files, clock_, random_, publisher_, sealing_key_,
-                                                      std::chrono::hours(24) * options_.publication_days}, *this));
+    ASSIGN_OR_RETURN(coordinator_, Coordinator::Open({options_.data_dir, files, clock_, random_, publisher_,
+                                                      sealing_key_, std::chrono::hours(24) * options_.publication_days},
+                                                     *this));
     return {};
   });
 }
 
 Status Aggregator::OpenHop() {
-  receiver_ = std::make_unique<Receiver>(*staging_, *coordinator_, *core_, loop_,
-                                         Receiver::Hooks{[this](const UploadId& upload) { server_->GiveCustody(upload); },
-                                                         [this](const UploadId& upload, const Error& error) { server_->RefuseUpload(upload, error); }});
+  receiver_ = std::make_unique<Receiver>(
+      *staging_, *coordinator_, *core_, loop_,
+      Receiver::Hooks{[this](const UploadId& upload) { server_->GiveCustody(upload); },
+                      [this](const UploadId& upload, const Error& error) { server_->RefuseUpload(upload, error); }});
   RETURN_IF_ERROR(OnCore(*core_, [this] { return receiver_->CountStaged(identity_.anchor, clock_.Now()); }));
 
   HopServer::Options server_options;
@@ -116,15 +121,15 @@ Status Aggregator::OpenHttp() {
   http_options.host = options_.http_host;
   http_options.port = static_cast<uint16_t>(options_.http_port);
   http_ = std::make_unique<HttpServer>(http_options);
-  AddOpsRoutes(*http_, metrics_.metrics(), {{"core", [this] {
-                  return CoreCall(*core_, Millis(2'000)).Run([]() -> Status { return {}; });
-                }}});
+  AddOpsRoutes(*http_, metrics_.metrics(),
+               {{"core", [this] { return CoreCall(*core_, Millis(2'000)).Run([]() -> Status { return {}; }); }}});
   AddApiRoutes(*http_, {*core_, *coordinator_, *events_, *tokens_});
   return http_->Start();
 }
 
 void Aggregator::Run() {
-  LogInfo("aggregator.started", {{"id", identity_.subject.id.text()}, {"listen", server_->endpoint()},
+  LogInfo("aggregator.started", {{"id", identity_.subject.id.text()},
+                                 {"listen", server_->endpoint()},
                                  {"http", options_.http_host + ":" + std::to_string(http_->port())}});
   Tick();
   loop_.Run();
@@ -165,7 +170,8 @@ void Aggregator::OnCheckIn(const VerifiedIdentity& member, const hop::CheckIn& c
 
 void Aggregator::OnRefusedUpload(const UploadSubject* subject, const Error& error) {
   if (!subject || IsTransient(error.code)) return;
-  core_->Post([this, subject = *subject, code = error.code] { coordinator_->CountRefusal(subject.kind, subject, code); });
+  core_->Post(
+      [this, subject = *subject, code = error.code] { coordinator_->CountRefusal(subject.kind, subject, code); });
 }
 
 void Aggregator::OnPublication(const Bytes& signed_publication, uint64_t number) {

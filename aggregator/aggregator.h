@@ -15,13 +15,15 @@
 
 namespace tributary {
 
-// The root of the tree. Wires the parts; each part's header says what it does. Three threads matter: the loop owns sockets and
-// sessions, the core owns everything that counts (coordinator, database), the staging worker owns the staged uploads; the HTTP
-// threads only ask the core. Call order: Open, Run (on the loop's thread, until Stop), destroy.
+// The root of the tree. Wires the parts; each part's header says what it does. Three threads matter: the loop owns
+// sockets and sessions, the core owns everything that counts (coordinator, database), the staging worker owns the
+// staged uploads; the HTTP threads only ask the core. Call order: Open, Run (on the loop's thread, until Stop),
+// destroy.
 class Aggregator final : private HopServer::Observer, private Coordinator::Listener {
  public:
   // Everything that can be wrong with configuration, identities, data folder or ports shows here.
-  static Result<std::unique_ptr<Aggregator>> Open(const AggregatorOptions& options, const Clock& clock, Random& random, FileSystem& files);
+  static Result<std::unique_ptr<Aggregator>> Open(const AggregatorOptions& options, const Clock& clock, Random& random,
+                                                  FileSystem& files);
   ~Aggregator() override;
 
   void Run();
@@ -31,8 +33,8 @@ class Aggregator final : private HopServer::Observer, private Coordinator::Liste
   const std::string& endpoint() const { return server_->endpoint(); }
 
  private:
-  Aggregator(const AggregatorOptions& options, Identity identity, Identity publisher, HpkeKeyPair sealing_key, FolderLock lock,
-             const Clock& clock, Random& random);
+  Aggregator(const AggregatorOptions& options, Identity identity, Identity publisher, HpkeKeyPair sealing_key,
+             FolderLock lock, const Clock& clock, Random& random);
   Status OpenCore(FileSystem& files);
   Status OpenHop();
   Status OpenHttp();

@@ -19,7 +19,8 @@ int RunToken(int argc, char** argv) {
   auto* add = app.add_subcommand("add", "Make a token and print it, once");
   add->add_option("name", name, "What the audit calls its holder")->required();
   auto* list = app.add_subcommand("list", "Names of the tokens");
-  for (auto* command : {add, list}) command->add_option("-c,--config", config, "The aggregator's configuration file")->required();
+  for (auto* command : {add, list})
+    command->add_option("-c,--config", config, "The aggregator's configuration file")->required();
   try {
     app.parse(argc - 1, argv + 1);
   } catch (const CLI::ParseError& failure) {
@@ -27,7 +28,8 @@ int RunToken(int argc, char** argv) {
   }
   const auto options = AggregatorOptions::Load(config);
   if (!options) return ExitWith("tributary-aggregator", options.error());
-  if (const Status made = RealFileSystem().CreateFolders(options->data_dir); !made) return ExitWith("tributary-aggregator", made.error());
+  if (const Status made = RealFileSystem().CreateFolders(options->data_dir); !made)
+    return ExitWith("tributary-aggregator", made.error());
   TokenStore tokens(options->data_dir / "tokens");
   if (list->parsed()) {
     const auto names = tokens.Names();
@@ -48,6 +50,7 @@ int RunToken(int argc, char** argv) {
 int main(int argc, char** argv) {
   using namespace tributary;
   if (argc > 1 && std::string_view(argv[1]) == "token") return RunToken(argc, argv);
-  return RunDaemon<Aggregator, AggregatorOptions>(argc, argv, "tributary-aggregator",
-                                                  "tributary-aggregator: opens and sums updates, runs rounds, publishes models", AggregatorManual());
+  return RunDaemon<Aggregator, AggregatorOptions>(
+      argc, argv, "tributary-aggregator", "tributary-aggregator: opens and sums updates, runs rounds, publishes models",
+      AggregatorManual());
 }

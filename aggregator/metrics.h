@@ -22,19 +22,28 @@ class AggregatorMetrics {
   };
 
   AggregatorMetrics() {
-    Server(MetricKind::kGauge, "tributary_aggregator_sessions", "Proven connections from below", [](const HopServer::Counts& c) { return One(c.sessions); });
-    Server(MetricKind::kGauge, "tributary_aggregator_credit_in_use_bytes", "Chunk bytes asked for and not yet staged", [](const HopServer::Counts& c) { return One(c.credit_in_use); });
-    Server(MetricKind::kCounter, "tributary_aggregator_handshakes_total", "Sessions welcomed", [](const HopServer::Counts& c) { return One(c.handshakes); });
-    Server(MetricKind::kCounter, "tributary_aggregator_received_chunk_bytes_total", "Ciphertext from below", [](const HopServer::Counts& c) { return One(c.chunk_bytes); });
-    Server(MetricKind::kCounter, "tributary_aggregator_served_piece_bytes_total", "Blob bytes sent down", [](const HopServer::Counts& c) { return One(c.piece_bytes); });
-    Server(MetricKind::kCounter, "tributary_aggregator_refusals_total", "Sessions and uploads refused, by reason", [](const HopServer::Counts& c) {
-      std::vector<MetricSample> samples;
-      for (const auto& [code, count] : c.refused) samples.push_back({{{"reason", std::string(Name(code))}}, static_cast<double>(count)});
-      return samples;
-    });
-    FromCore("tributary_aggregator_publication_number", "The publication that is served", [](const Core& c) { return One(c.publication_number); });
+    Server(MetricKind::kGauge, "tributary_aggregator_sessions", "Proven connections from below",
+           [](const HopServer::Counts& c) { return One(c.sessions); });
+    Server(MetricKind::kGauge, "tributary_aggregator_credit_in_use_bytes", "Chunk bytes asked for and not yet staged",
+           [](const HopServer::Counts& c) { return One(c.credit_in_use); });
+    Server(MetricKind::kCounter, "tributary_aggregator_handshakes_total", "Sessions welcomed",
+           [](const HopServer::Counts& c) { return One(c.handshakes); });
+    Server(MetricKind::kCounter, "tributary_aggregator_received_chunk_bytes_total", "Ciphertext from below",
+           [](const HopServer::Counts& c) { return One(c.chunk_bytes); });
+    Server(MetricKind::kCounter, "tributary_aggregator_served_piece_bytes_total", "Blob bytes sent down",
+           [](const HopServer::Counts& c) { return One(c.piece_bytes); });
+    Server(MetricKind::kCounter, "tributary_aggregator_refusals_total", "Sessions and uploads refused, by reason",
+           [](const HopServer::Counts& c) {
+             std::vector<MetricSample> samples;
+             for (const auto& [code, count] : c.refused)
+               samples.push_back({{{"reason", std::string(Name(code))}}, static_cast<double>(count)});
+             return samples;
+           });
+    FromCore("tributary_aggregator_publication_number", "The publication that is served",
+             [](const Core& c) { return One(c.publication_number); });
     FromCore("tributary_aggregator_tasks", "Tasks", [](const Core& c) { return One(c.tasks); });
-    FromCore("tributary_aggregator_open_rounds", "Rounds that collect updates", [](const Core& c) { return One(c.open_rounds); });
+    FromCore("tributary_aggregator_open_rounds", "Rounds that collect updates",
+             [](const Core& c) { return One(c.open_rounds); });
     // The accounting identity: offered is the sum of the others, for each kind.
     FromCore("tributary_aggregator_uploads", "Where every upload ever offered is", Uploads);
   }
@@ -57,7 +66,8 @@ class AggregatorMetrics {
     for (size_t i = 0; i < std::size(kUploadKinds); ++i) {
       const AccountRecord& account = core.accounts[i];
       const auto add = [&](const char* state, uint64_t value) {
-        samples.push_back({{{"kind", std::string(KindName(kUploadKinds[i]))}, {"state", state}}, static_cast<double>(value)});
+        samples.push_back(
+            {{{"kind", std::string(KindName(kUploadKinds[i]))}, {"state", state}}, static_cast<double>(value)});
       };
       const auto total = [](const std::map<Code, uint64_t>& by_reason) {
         uint64_t sum = 0;
@@ -75,7 +85,8 @@ class AggregatorMetrics {
     return samples;
   }
 
-  void Server(MetricKind kind, const char* name, const char* help, std::function<std::vector<MetricSample>(const HopServer::Counts&)> read) {
+  void Server(MetricKind kind, const char* name, const char* help,
+              std::function<std::vector<MetricSample>(const HopServer::Counts&)> read) {
     metrics_.AddSampled(kind, name, help, [this, read = std::move(read)] {
       const std::lock_guard lock(mutex_);
       return read(server_);

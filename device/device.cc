@@ -29,15 +29,21 @@ Result<TorchLearner> LearnerFor(const DeviceOptions& options, const Subject& sub
 }  // namespace
 
 Device::Device(Identity identity, FolderLock lock, TorchLearner learner, const Clock& clock)
-    : identity_(std::move(identity)), lock_(std::move(lock)), learner_(std::move(learner)), loop_(clock),
+    : identity_(std::move(identity)),
+      lock_(std::move(lock)),
+      learner_(std::move(learner)),
+      loop_(clock),
       work_(std::make_unique<WorkerPool>("fit", 1)) {}
 
 Device::~Device() { work_.reset(); }
 
-Result<std::unique_ptr<Device>> Device::Open(const DeviceOptions& options, const Clock& clock, Random& random, FileSystem& files) {
+Result<std::unique_ptr<Device>> Device::Open(const DeviceOptions& options, const Clock& clock, Random& random,
+                                             FileSystem& files) {
   ASSIGN_OR_RETURN(Identity identity, LoadIdentity(options.identity_dir, clock.Now()));
   if (identity.subject.role != Role::kDevice && identity.subject.role != Role::kEvaluator) {
-    return Fail(Code::kWrongRole, options.identity_dir.string() + " is the identity of a " + std::string(RoleName(identity.subject.role)) + ", a device or evaluator is needed");
+    return Fail(Code::kWrongRole, options.identity_dir.string() + " is the identity of a " +
+                                      std::string(RoleName(identity.subject.role)) +
+                                      ", a device or evaluator is needed");
   }
   ASSIGN_OR_RETURN(FolderLock lock, FolderLock::Take(options.data_dir));
   ASSIGN_OR_RETURN(TorchLearner learner, LearnerFor(options, identity.subject));
@@ -46,8 +52,9 @@ Result<std::unique_ptr<Device>> Device::Open(const DeviceOptions& options, const
   agent_options.folder = options.data_dir;
   agent_options.outbox_max_bytes = static_cast<uint64_t>(options.outbox_max_mib) * limits::kMiB;
   ASSIGN_OR_RETURN(agent_options.hop, HopOptionsFor(options.gateway, options.retry_cap_seconds));
-  ASSIGN_OR_RETURN(device->agent_, Agent::Open({device->loop_, clock, random, files, device->identity_, device->learner_,
-                                                *device->work_, device->disk_}, agent_options));
+  ASSIGN_OR_RETURN(device->agent_, Agent::Open({device->loop_, clock, random, files, device->identity_,
+                                                device->learner_, *device->work_, device->disk_},
+                                               agent_options));
   return device;
 }
 

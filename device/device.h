@@ -13,7 +13,8 @@ namespace tributary {
 class Device {
  public:
   // Everything that can be wrong with configuration, identity, data folder or examples shows here.
-  static Result<std::unique_ptr<Device>> Open(const DeviceOptions& options, const Clock& clock, Random& random, FileSystem& files);
+  static Result<std::unique_ptr<Device>> Open(const DeviceOptions& options, const Clock& clock, Random& random,
+                                              FileSystem& files);
   ~Device();
 
   void Run();

@@ -21,7 +21,8 @@ Result<DeviceOptions> DeviceOptions::Load(const Path& file) {
   reader.GetEnum("log.level", options.log_level, {"debug", "info", "warning", "error"});
   reader.Get("log.file", options.log_file);
   if (reader.Has("gateway.server_key")) {
-    if (const auto hop = HopOptionsFor(options.gateway, 1); !hop) reader.Reject("gateway.server_key", hop.error().message);
+    if (const auto hop = HopOptionsFor(options.gateway, 1); !hop)
+      reader.Reject("gateway.server_key", hop.error().message);
   }
   RETURN_IF_ERROR(reader.Finish());
   return options;

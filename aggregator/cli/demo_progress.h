@@ -9,12 +9,12 @@
 
 namespace tributary {
 
-// Follows the demo's rounds and shows them to a person: on a terminal one line that changes while a round runs, everywhere one
-// line for each round that is over. A round's line waits for the evaluations that belong to it.
+// Follows the demo's rounds and shows them to a person: on a terminal one line that changes while a round runs,
+// everywhere one line for each round that is over. A round's line waits for the evaluations that belong to it.
 class DemoProgress {
  public:
   struct Totals {
-    uint64_t rounds = 0;   // completed
+    uint64_t rounds = 0;  // completed
     uint64_t reports = 0;
     uint64_t refused = 0;
     uint64_t bytes_up = 0;

@@ -1,6 +1,5 @@
 #include "aggregator/cli/demo_site.h"
 
-#include <arpa/inet.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -9,6 +8,8 @@
 #include <cstdio>
 #include <span>
 #include <thread>
+
+#include <arpa/inet.h>
 
 #include "aggregator/api/token_store.h"
 #include "protocol/base/limits.h"
@@ -31,7 +32,8 @@ Result<uint16_t> FreePort() {
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   socklen_t length = sizeof(address);
   auto* generic = reinterpret_cast<sockaddr*>(&address);
-  const bool found = socket_fd >= 0 && bind(socket_fd, generic, length) == 0 && getsockname(socket_fd, generic, &length) == 0;
+  const bool found =
+      socket_fd >= 0 && bind(socket_fd, generic, length) == 0 && getsockname(socket_fd, generic, &length) == 0;
   if (socket_fd >= 0) close(socket_fd);
   if (!found) return Fail(Code::kIo, "no free port on the loopback address");
   return ntohs(address.sin_port);
@@ -79,7 +81,8 @@ Status DemoSite::Provision() {
   const auto authority = CertificateAuthority::Create("demo", SystemClock().Now(), kYear);
   RETURN_IF_ERROR(files.CreateFolders(options_.dir / "ca"));
   RETURN_IF_ERROR(WriteSecretFile(options_.dir / "ca/ca.key", authority.key().ToPem()));
-  RETURN_IF_ERROR(WriteFileAtomically(files, options_.dir / "ca/ca.pem", AsBytes(CertificateToPem(authority.certificate()))));
+  RETURN_IF_ERROR(
+      WriteFileAtomically(files, options_.dir / "ca/ca.pem", AsBytes(CertificateToPem(authority.certificate()))));
 
   ASSIGN_OR_RETURN(Address upstream, ProvisionAggregator(authority));
   for (uint32_t level = options_.levels; level > 1; --level) {
@@ -101,12 +104,15 @@ Result<DemoSite::Address> DemoSite::ProvisionAggregator(const CertificateAuthori
   ASSIGN_OR_RETURN(const uint16_t http_port, FreePort());
   const std::string endpoint = "tcp://127.0.0.1:" + std::to_string(port);
   url_ = "http://127.0.0.1:" + std::to_string(http_port);
-  RETURN_IF_ERROR(WriteConfig("aggregator", "[aggregator]\ndata_dir = \"aggregator/data\"\nidentity_dir = \"aggregator/identity\"\n"
-                                            "publisher_dir = \"aggregator/publisher\"\n\n[listen]\nendpoint = " + Quoted(endpoint) +
-                                            "\n\n[http]\nport = " + std::to_string(http_port) + "\n" + LogSection("aggregator")));
+  RETURN_IF_ERROR(WriteConfig("aggregator",
+                              "[aggregator]\ndata_dir = \"aggregator/data\"\nidentity_dir = \"aggregator/identity\"\n"
+                              "publisher_dir = \"aggregator/publisher\"\n\n[listen]\nendpoint = " +
+                                  Quoted(endpoint) + "\n\n[http]\nport = " + std::to_string(http_port) + "\n" +
+                                  LogSection("aggregator")));
   RETURN_IF_ERROR(RealFileSystem().CreateFolders(folder / "data"));
   SystemRandom random;
-  ASSIGN_OR_RETURN(const std::string token, TokenStore(folder / "data/tokens").Add("demo", random, SystemClock().Now()));
+  ASSIGN_OR_RETURN(const std::string token,
+                   TokenStore(folder / "data/tokens").Add("demo", random, SystemClock().Now()));
   RETURN_IF_ERROR(WriteSecretFile(token_file(), SecretBytes::CopyOf(AsBytes(token + "\n"))));
   members_.push_back({"aggregator", "tributary-aggregator", nullptr});
   ASSIGN_OR_RETURN(ApiClient client, ApiClient::Create({.url = url_, .token = token}));
@@ -114,15 +120,17 @@ Result<DemoSite::Address> DemoSite::ProvisionAggregator(const CertificateAuthori
   return Address{endpoint, ToHex(key)};
 }
 
-Result<DemoSite::Address> DemoSite::ProvisionGateway(const CertificateAuthority& authority, const std::string& name, const Address& upstream) {
+Result<DemoSite::Address> DemoSite::ProvisionGateway(const CertificateAuthority& authority, const std::string& name,
+                                                     const Address& upstream) {
   ASSIGN_OR_RETURN(const Bytes key, IssueTo(authority, Role::kGateway, name, options_.dir / name / "identity"));
   ASSIGN_OR_RETURN(const uint16_t port, FreePort());
   ASSIGN_OR_RETURN(const uint16_t http_port, FreePort());
   const std::string endpoint = "tcp://127.0.0.1:" + std::to_string(port);
-  RETURN_IF_ERROR(WriteConfig(name, "[gateway]\ndata_dir = " + Quoted(name + "/data") + "\nidentity_dir = " + Quoted(name + "/identity") +
-                                        "\n\n[listen]\nendpoint = " + Quoted(endpoint) + "\n\n[upstream]\nendpoint = " + Quoted(upstream.endpoint) +
-                                        "\nserver_key = " + Quoted(upstream.server_key) + "\nretry_cap_seconds = 2\n\n[http]\nport = " +
-                                        std::to_string(http_port) + "\n" + LogSection(name)));
+  RETURN_IF_ERROR(WriteConfig(
+      name, "[gateway]\ndata_dir = " + Quoted(name + "/data") + "\nidentity_dir = " + Quoted(name + "/identity") +
+                "\n\n[listen]\nendpoint = " + Quoted(endpoint) + "\n\n[upstream]\nendpoint = " +
+                Quoted(upstream.endpoint) + "\nserver_key = " + Quoted(upstream.server_key) +
+                "\nretry_cap_seconds = 2\n\n[http]\nport = " + std::to_string(http_port) + "\n" + LogSection(name)));
   members_.push_back({name, "tributary-gateway", nullptr});
   return Address{endpoint, ToHex(key)};
 }
@@ -136,14 +144,17 @@ Status DemoSite::ProvisionDevices(const CertificateAuthority& authority, const s
   RETURN_IF_ERROR(IssueTo(authority, Role::kEvaluator, "evaluator", options_.dir / "evaluator/identity"));
   RETURN_IF_ERROR(WriteConfig(
       "fleet", "[fleet]\ndata_dir = \"fleet/data\"\nidentities_dir = \"fleet/identities\"\nfits_at_once = " +
-                   std::to_string(std::max(1u, std::thread::hardware_concurrency())) + "\n\n[gateways]\nendpoints = " +
-                   QuotedList(gateways, [](const Address& a) { return a.endpoint; }) + "\nserver_keys = " +
-                   QuotedList(gateways, [](const Address& a) { return a.server_key; }) +
-                   "\nretry_cap_seconds = 2\n\n[examples]\npartition = \"dirichlet\"\nalpha = " + std::to_string(options_.alpha) +
-                   "\ntotal = " + std::to_string(options_.examples) + "\nseed = " + std::to_string(options_.seed) + "\n" + LogSection("fleet")));
-  RETURN_IF_ERROR(WriteConfig("evaluator", "[device]\ndata_dir = \"evaluator/data\"\nidentity_dir = \"evaluator/identity\"\n\n[gateway]\nendpoint = " +
-                                               Quoted(gateways[0].endpoint) + "\nserver_key = " + Quoted(gateways[0].server_key) +
-                                               "\nretry_cap_seconds = 2\n\n[examples]\npart = \"test\"\n" + LogSection("evaluator")));
+                   std::to_string(std::max(1u, std::thread::hardware_concurrency())) +
+                   "\n\n[gateways]\nendpoints = " + QuotedList(gateways, [](const Address& a) { return a.endpoint; }) +
+                   "\nserver_keys = " + QuotedList(gateways, [](const Address& a) { return a.server_key; }) +
+                   "\nretry_cap_seconds = 2\n\n[examples]\npartition = \"dirichlet\"\nalpha = " +
+                   std::to_string(options_.alpha) + "\ntotal = " + std::to_string(options_.examples) +
+                   "\nseed = " + std::to_string(options_.seed) + "\n" + LogSection("fleet")));
+  RETURN_IF_ERROR(WriteConfig(
+      "evaluator",
+      "[device]\ndata_dir = \"evaluator/data\"\nidentity_dir = \"evaluator/identity\"\n\n[gateway]\nendpoint = " +
+          Quoted(gateways[0].endpoint) + "\nserver_key = " + Quoted(gateways[0].server_key) +
+          "\nretry_cap_seconds = 2\n\n[examples]\npart = \"test\"\n" + LogSection("evaluator")));
   members_.push_back({"fleet", "tributary-fleet", nullptr});
   members_.push_back({"evaluator", "tributary-device", nullptr});
   return {};
@@ -166,9 +177,11 @@ Status DemoSite::Start() {
 
 Status DemoSite::StartMember(Member& member) {
   ASSIGN_OR_RETURN(const Path program, FindProgram(member.program));
-  ASSIGN_OR_RETURN(ChildProcess process, ChildProcess::Start({.argv = {program.string(), "--config", (options_.dir / (member.name + ".toml")).string()},
-                                                              .log = options_.dir / (member.name + ".out"),
-                                                              .folder = options_.dir}));
+  ASSIGN_OR_RETURN(
+      ChildProcess process,
+      ChildProcess::Start({.argv = {program.string(), "--config", (options_.dir / (member.name + ".toml")).string()},
+                           .log = options_.dir / (member.name + ".out"),
+                           .folder = options_.dir}));
   member.process = std::make_unique<ChildProcess>(std::move(process));
   return {};
 }
@@ -181,7 +194,8 @@ Status DemoSite::WaitUntilReady() {
     const auto ready = client_->Readiness();
     if (ready && ready->value("ready", false)) return {};
     if (clock.Monotonic() > end) {
-      return Fail(Code::kTimeout, "the aggregator is not ready after 30 s: " + (ready ? ready->dump() : ready.error().message));
+      return Fail(Code::kTimeout,
+                  "the aggregator is not ready after 30 s: " + (ready ? ready->dump() : ready.error().message));
     }
     std::this_thread::sleep_for(Millis(50));
   }
@@ -200,7 +214,8 @@ Status DemoSite::CreateTask() {
   request.task.plan.epochs = options_.epochs;
   request.task.plan.seed = options_.seed;
   // All devices take part in every round, so that the same seed sums the same updates.
-  request.task.policy = {.report_goal = options_.devices, .minimum = options_.devices, .deadline_seconds = 600, .inclusion = 1.0};
+  request.task.policy = {
+      .report_goal = options_.devices, .minimum = options_.devices, .deadline_seconds = 600, .inclusion = 1.0};
   ASSIGN_OR_RETURN(request.task.module, client_->PutBlob(package.module));
   ASSIGN_OR_RETURN(const BlobRef weights, client_->PutBlob(AsBytes(std::span<const float>(package.weights))));
   request.weights = weights.digest;
@@ -215,7 +230,8 @@ Status DemoSite::RunTool(const std::vector<std::string>& arguments) const {
   const Path log = options_.dir / "model.out";
   ASSIGN_OR_RETURN(ChildProcess tool, ChildProcess::Start({.argv = argv, .log = log, .folder = {}}));
   if (const int code = tool.Wait(); code != 0) {
-    return Fail(Code::kChildFailed, "tributary-device " + arguments[0] + " ended with " + std::to_string(code) + ": " + TailOf(log));
+    return Fail(Code::kChildFailed,
+                "tributary-device " + arguments[0] + " ended with " + std::to_string(code) + ": " + TailOf(log));
   }
   return {};
 }
@@ -224,8 +240,9 @@ Status DemoSite::Check() {
   for (Member& member : members_) {
     if (!member.process) continue;
     if (const auto code = member.process->Poll()) {
-      return Fail(Code::kChildFailed, member.name + " ended with " + std::to_string(*code) + "; the end of its output:\n" +
-                                          TailOf(options_.dir / (member.name + ".out")) + TailOf(options_.dir / (member.name + ".log")));
+      return Fail(Code::kChildFailed, member.name + " ended with " + std::to_string(*code) +
+                                          "; the end of its output:\n" + TailOf(options_.dir / (member.name + ".out")) +
+                                          TailOf(options_.dir / (member.name + ".log")));
     }
   }
   return {};

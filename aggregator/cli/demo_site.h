@@ -13,22 +13,22 @@ namespace tributary {
 
 struct DemoOptions {
   uint32_t devices = 20;
-  uint32_t gateways = 2;     // of the lowest level
-  uint32_t levels = 1;       // of gateways between devices and aggregator; 0: devices connect to the aggregator itself
+  uint32_t gateways = 2;  // of the lowest level
+  uint32_t levels = 1;    // of gateways between devices and aggregator; 0: devices connect to the aggregator itself
   uint32_t rounds = 10;
   uint32_t epochs = 2;
   uint32_t examples = 12'000;
   double alpha = 0.5;
   uint64_t seed = 1;
   double min_accuracy = 0.75;
-  Path dir;                  // empty: demo/<time>
+  Path dir;  // empty: demo/<time>
   bool keep_running = false;
 };
 
-// A whole federation on loopback, provisioned from nothing: a CA, an aggregator, gateways, a fleet of virtual devices and an
-// evaluator, each a process with a folder, a configuration file and a log of its own below one folder. What the demo starts by
-// itself is what the README starts by hand.
-// Call order: Provision, Start, then client(), Check …; Stop (or destroy) ends every process. Resource type, not thread safe.
+// A whole federation on loopback, provisioned from nothing: a CA, an aggregator, gateways, a fleet of virtual devices
+// and an evaluator, each a process with a folder, a configuration file and a log of its own below one folder. What the
+// demo starts by itself is what the README starts by hand. Call order: Provision, Start, then client(), Check …; Stop
+// (or destroy) ends every process. Resource type, not thread safe.
 class DemoSite {
  public:
   static constexpr const char* kTask = "fashion";
@@ -62,7 +62,8 @@ class DemoSite {
   };
 
   Result<Address> ProvisionAggregator(const CertificateAuthority& authority);
-  Result<Address> ProvisionGateway(const CertificateAuthority& authority, const std::string& name, const Address& upstream);
+  Result<Address> ProvisionGateway(const CertificateAuthority& authority, const std::string& name,
+                                   const Address& upstream);
   Status ProvisionDevices(const CertificateAuthority& authority, const std::vector<Address>& gateways);
   Status WriteConfig(const std::string& name, const std::string& text) const;
   Status StartMember(Member& member);

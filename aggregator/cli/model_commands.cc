@@ -12,10 +12,13 @@ Status Export(const Context& context, const ExportOptions& options) {
   ASSIGN_OR_RETURN(const ExportedModel model, ExportModel(client, options));
   const std::string number = std::to_string(model.version);
   if (context.json()) {
-    context.PrintObject({{"task", options.task}, {"version", model.version}, {"weights", model.weights.hex()}, {"file", options.out.string()}});
+    context.PrintObject({{"task", options.task},
+                         {"version", model.version},
+                         {"weights", model.weights.hex()},
+                         {"file", options.out.string()}});
   }
-  context.Say(options.task + " version " + number + " is in " + options.out.string() + "; open it with torch.jit.load(\"" +
-              options.out.string() + "\")");
+  context.Say(options.task + " version " + number + " is in " + options.out.string() +
+              "; open it with torch.jit.load(\"" + options.out.string() + "\")");
   return {};
 }
 

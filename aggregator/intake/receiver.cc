@@ -56,12 +56,16 @@ Status Receiver::CountStaged(const TrustAnchor& anchor, WallTime now) {
 
 void Receiver::Offer(const SignedEnvelope& envelope, const VerifiedIdentity& author, const DeviceId& via,
                      std::function<void(OfferVerdict)> answer) {
-  core_.Post([this, envelope, author = author.subject, via, answer = std::move(answer)] { Admit(envelope, author, via, answer); });
+  core_.Post([this, envelope, author = author.subject, via, answer = std::move(answer)] {
+    Admit(envelope, author, via, answer);
+  });
 }
 
 void Receiver::Admit(const SignedEnvelope& envelope, const Subject& author, const DeviceId& via,
                      const std::function<void(OfferVerdict)>& answer) {
-  const auto reply = [this, answer](const OfferVerdict& verdict) { loop_.Post([answer, verdict] { answer(verdict); }); };
+  const auto reply = [this, answer](const OfferVerdict& verdict) {
+    loop_.Post([answer, verdict] { answer(verdict); });
+  };
   const UploadSubject& subject = envelope.header.subject;
   roles_[subject.device] = author.role;
   judge_.SawAuthor(author, via);
@@ -73,27 +77,30 @@ void Receiver::Admit(const SignedEnvelope& envelope, const Subject& author, cons
     if (!IsTransient(error.code)) judge_.CountRefusal(subject.kind, subject, error.code);
     return reply(error.code == Code::kDuplicate ? OfferVerdict::AlreadyHere() : OfferVerdict::Refused(error));
   }
-  staging_.Offer(envelope.header, envelope.bytes, [this, reply, id = subject.id, count = subject.chunk_count](const Result<OfferAnswer>& result) {
-    if (!result) return reply(OfferVerdict::Refused(result.error()));
-    if (result->already) return reply(OfferVerdict::AlreadyHere());
-    reply(OfferVerdict::ResumeAt(result->next_chunk));
-    // Whole already, and not in the sum: it could not be counted when it came.
-    if (result->next_chunk == count) core_.Post([this, id] { Count(id); });
-  });
+  staging_.Offer(envelope.header, envelope.bytes,
+                 [this, reply, id = subject.id, count = subject.chunk_count](const Result<OfferAnswer>& result) {
+                   if (!result) return reply(OfferVerdict::Refused(result.error()));
+                   if (result->already) return reply(OfferVerdict::AlreadyHere());
+                   reply(OfferVerdict::ResumeAt(result->next_chunk));
+                   // Whole already, and not in the sum: it could not be counted when it came.
+                   if (result->next_chunk == count) core_.Post([this, id] { Count(id); });
+                 });
 }
 
 void Receiver::Append(const UploadId& upload, uint32_t index, Bytes chunk, std::function<void(Status)> taken) {
-  staging_.Append(upload, index, std::move(chunk), [this, upload, taken = std::move(taken)](const Result<AppendAnswer>& result) {
-    loop_.Post([taken, status = result ? Status{} : Fail(result.error())] { taken(status); });
-    if (result && result->complete) core_.Post([this, upload] { Count(upload); });
-  });
+  staging_.Append(upload, index, std::move(chunk),
+                  [this, upload, taken = std::move(taken)](const Result<AppendAnswer>& result) {
+                    loop_.Post([taken, status = result ? Status{} : Fail(result.error())] { taken(status); });
+                    if (result && result->complete) core_.Post([this, upload] { Count(upload); });
+                  });
 }
 
 void Receiver::Count(const UploadId& upload) {
   const auto bytes = staging_.ReadEnvelope(upload);
   if (!bytes) return LogFailure(LogLevel::kError, "staging.unreadable", bytes.error(), {{"upload", upload.hex()}});
   const auto envelope = ParseEnvelope(*bytes);
-  if (!envelope) return LogFailure(LogLevel::kError, "staging.unreadable", envelope.error(), {{"upload", upload.hex()}});
+  if (!envelope)
+    return LogFailure(LogLevel::kError, "staging.unreadable", envelope.error(), {{"upload", upload.hex()}});
   const auto role = roles_.find(envelope->header.subject.device);
   TRIBUTARY_CHECK(role != roles_.end()) << "an upload was staged without an offer";
   Count(envelope->header, role->second);

@@ -13,10 +13,11 @@
 
 namespace tributary {
 
-// The aggregator's side of an upload: asks the judge whether it is wanted, stages its chunks in a spool (so that it resumes over
-// restarts), has it counted when it is whole, and gives custody when the judge says that the checkpoint with it is durable.
-// Three threads meet here: the sink's calls come on the loop, the staging spool answers on its worker, the judge works on the
-// core; each hands on by posting. All of it must outlive the receiver, and the staging spool must be destroyed before it.
+// The aggregator's side of an upload: asks the judge whether it is wanted, stages its chunks in a spool (so that it
+// resumes over restarts), has it counted when it is whole, and gives custody when the judge says that the checkpoint
+// with it is durable. Three threads meet here: the sink's calls come on the loop, the staging spool answers on its
+// worker, the judge works on the core; each hands on by posting. All of it must outlive the receiver, and the staging
+// spool must be destroyed before it.
 class Receiver final : public UploadSink {
  public:
   // Both are called on the loop's thread.
@@ -27,8 +28,8 @@ class Receiver final : public UploadSink {
 
   Receiver(Spool& staging, UploadJudge& judge, Executor& core, Loop& loop, Hooks hooks);
 
-  // On the core's thread, before the first connection: counts what was whole when the process ended. What the disk lost since is
-  // noticed by its digest and thrown away: its sender still has it.
+  // On the core's thread, before the first connection: counts what was whole when the process ended. What the disk lost
+  // since is noticed by its digest and thrown away: its sender still has it.
   Status CountStaged(const TrustAnchor& anchor, WallTime now);
   // On the core's thread: the judge's custody.
   void OnCustody(const std::vector<UploadId>& uploads);
@@ -38,7 +39,8 @@ class Receiver final : public UploadSink {
   void Append(const UploadId& upload, uint32_t index, Bytes chunk, std::function<void(Status)> taken) override;
 
  private:
-  void Admit(const SignedEnvelope& envelope, const Subject& author, const DeviceId& via, const std::function<void(OfferVerdict)>& answer);
+  void Admit(const SignedEnvelope& envelope, const Subject& author, const DeviceId& via,
+             const std::function<void(OfferVerdict)>& answer);
   // On the core's thread.
   void Count(const UploadId& upload);
   void Count(const UploadHeader& header, Role role);

@@ -16,7 +16,8 @@ Result<std::vector<Path>> IdentityFolders(const Path& folder) {
     if (entry->is_directory(error)) folders.push_back(entry->path());
   }
   if (error || folders.empty()) {
-    return Fail(Code::kMissingData, "no identities below " + folder.string() + "; make them with `tributary fleet issue --role device --count N`");
+    return Fail(Code::kMissingData, "no identities below " + folder.string() +
+                                        "; make them with `tributary fleet issue --role device --count N`");
   }
   std::ranges::sort(folders);
   return folders;
@@ -41,7 +42,8 @@ Fleet::Fleet(FolderLock lock, const Clock& clock, int fits_at_once)
 
 Fleet::~Fleet() { work_.reset(); }
 
-Result<std::unique_ptr<Fleet>> Fleet::Open(const FleetOptions& options, const Clock& clock, Random& random, FileSystem& files) {
+Result<std::unique_ptr<Fleet>> Fleet::Open(const FleetOptions& options, const Clock& clock, Random& random,
+                                           FileSystem& files) {
   ASSIGN_OR_RETURN(FolderLock lock, FolderLock::Take(options.data_dir));
   std::unique_ptr<Fleet> fleet(new Fleet(std::move(lock), clock, static_cast<int>(options.fits_at_once)));
   RETURN_IF_ERROR(fleet->OpenMembers(options, clock, random, files));
@@ -54,16 +56,17 @@ Status Fleet::OpenMembers(const FleetOptions& options, const Clock& clock, Rando
   ASSIGN_OR_RETURN(const PartitionPlan plan, PlanFor(options, folders.size()));
   ASSIGN_OR_RETURN(const auto shares, Partition(set->labels, plan));
   for (size_t i = 0; i < folders.size(); ++i) {
-    ASSIGN_OR_RETURN(Identity identity, LoadIdentity(folders[i], clock.Now()));
-    if (identity.subject.role != Role::kDevice) return Fail(Code::kWrongRole, folders[i].string() + " is not a device's identity");
+    ASSIGN_OR_RETURN(Identity identity, LoadIdentityAs(Role::kDevice, folders[i], clock.Now()));
     const DeviceId id = identity.subject.id;
     TorchLearner learner(id, {set, shares[i].training}, {set, shares[i].held_out});
     auto member = std::make_unique<Member>(Member{std::move(identity), std::move(learner), nullptr});
     Agent::Options agent_options;
     agent_options.folder = options.data_dir / id.text();
-    ASSIGN_OR_RETURN(agent_options.hop, HopOptionsFor(options.gateways[i % options.gateways.size()], options.retry_cap_seconds));
-    ASSIGN_OR_RETURN(member->agent,
-                     Agent::Open({loop_, clock, random, files, member->identity, member->learner, *work_, disk_}, agent_options));
+    ASSIGN_OR_RETURN(agent_options.hop,
+                     HopOptionsFor(options.gateways[i % options.gateways.size()], options.retry_cap_seconds));
+    ASSIGN_OR_RETURN(
+        member->agent,
+        Agent::Open({loop_, clock, random, files, member->identity, member->learner, *work_, disk_}, agent_options));
     members_.push_back(std::move(member));
   }
   return {};

@@ -10,11 +10,13 @@
 
 namespace tributary {
 
-// Many virtual devices in one process, through the real protocol: each has its own identity, keys, connection, outbox and share
-// of the examples; they share the loop, the workers and the pixels. Call order: Open, Run (until Stop), destroy.
+// Many virtual devices in one process, through the real protocol: each has its own identity, keys, connection, outbox
+// and share of the examples; they share the loop, the workers and the pixels. Call order: Open, Run (until Stop),
+// destroy.
 class Fleet {
  public:
-  static Result<std::unique_ptr<Fleet>> Open(const FleetOptions& options, const Clock& clock, Random& random, FileSystem& files);
+  static Result<std::unique_ptr<Fleet>> Open(const FleetOptions& options, const Clock& clock, Random& random,
+                                             FileSystem& files);
   ~Fleet();
 
   void Run();

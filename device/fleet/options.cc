@@ -28,7 +28,8 @@ Result<FleetOptions> FleetOptions::Load(const Path& file) {
   }
   for (size_t i = 0; i < std::min(endpoints.size(), keys.size()); ++i) {
     options.gateways.push_back({endpoints[i], keys[i]});
-    if (const auto hop = HopOptionsFor(options.gateways.back(), 1); !hop) reader.Reject("gateways.server_keys", hop.error().message);
+    if (const auto hop = HopOptionsFor(options.gateways.back(), 1); !hop)
+      reader.Reject("gateways.server_keys", hop.error().message);
   }
   RETURN_IF_ERROR(reader.Finish());
   return options;

@@ -5,7 +5,8 @@
 
 namespace tributary {
 
-// Learns with LibTorch from one device's examples. Value-like; keeps no model between calls, so an idle device costs no memory.
+// Learns with LibTorch from one device's examples. Value-like; keeps no model between calls, so an idle device costs no
+// memory.
 class TorchLearner final : public Learner {
  public:
   // `training` may be empty for an evaluator, `held_out` for a device that keeps nothing back.

@@ -1,10 +1,10 @@
 #include "protocol/base/config.h"
 
-#include <toml++/toml.h>
-
 #include <algorithm>
 #include <optional>
 #include <sstream>
+
+#include <toml++/toml.h>
 
 #include "protocol/base/limits.h"
 
@@ -45,7 +45,8 @@ std::string Plain(double value) {
 }
 
 // Leaves of the table with their dotted names; a table that nobody knows is reported as such.
-void Leaves(const toml::table& table, const std::string& prefix, std::vector<std::pair<std::string, const toml::node*>>& out) {
+void Leaves(const toml::table& table, const std::string& prefix,
+            std::vector<std::pair<std::string, const toml::node*>>& out) {
   for (const auto& [key, node] : table) {
     const std::string name = prefix.empty() ? std::string(key.str()) : prefix + "." + std::string(key.str());
     if (const auto* inner = node.as_table(); inner && !inner->empty()) {
@@ -128,7 +129,9 @@ void ConfigReader::Get(std::string_view key, int64_t& out, int64_t min, int64_t 
   const auto value = node->value_exact<int64_t>();
   if (!value) return state_->WrongType(node, key, "an integer");
   if (*value < min || *value > max) {
-    return state_->WrongType(node, key, "between " + std::to_string(min) + " and " + std::to_string(max) + ", not " + std::to_string(*value));
+    return state_->WrongType(
+        node, key,
+        "between " + std::to_string(min) + " and " + std::to_string(max) + ", not " + std::to_string(*value));
   }
   out = *value;
 }
@@ -184,8 +187,9 @@ Status ConfigReader::Finish() {
       }
     }
     const std::string place = section.empty() ? "the top level" : "[" + section.substr(0, section.size() - 1) + "]";
-    return Fail(Code::kConfigUnknownKey, state_->Where(node) + ": unknown key '" + name + "'; " +
-                                             (siblings.empty() ? "there is no section " + place : "keys of " + place + ": " + siblings));
+    return Fail(Code::kConfigUnknownKey,
+                state_->Where(node) + ": unknown key '" + name + "'; " +
+                    (siblings.empty() ? "there is no section " + place : "keys of " + place + ": " + siblings));
   }
   if (state_->problem) return Fail(*state_->problem);
   return {};

@@ -13,10 +13,10 @@
 
 namespace tributary {
 
-// Reads one TOML file into an Options struct. Call order: Load; then one Get… per option (it remembers which keys were asked
-// for); then Finish, which turns every key nobody asked for into an error that names its line. Getters leave the target as it
-// is (its default) when the key is absent, so defaults stand in the Options struct only. The first problem is kept and
-// returned by Finish; getters after it do nothing. Keys are dotted: "spool.max_bytes". Not thread safe.
+// Reads one TOML file into an Options struct. Call order: Load; then one Get… per option (it remembers which keys were
+// asked for); then Finish, which turns every key nobody asked for into an error that names its line. Getters leave the
+// target as it is (its default) when the key is absent, so defaults stand in the Options struct only. The first problem
+// is kept and returned by Finish; getters after it do nothing. Keys are dotted: "spool.max_bytes". Not thread safe.
 class ConfigReader {
  public:
   // kConfigSyntax with the line; kNotFound; kTooLarge.

@@ -28,7 +28,8 @@ std::variant<DaemonArguments, int> ParseDaemonArguments(int argc, char** argv, c
   DaemonArguments arguments;
   CLI::App app(description);
   app.add_option("-c,--config", arguments.config, "Configuration file (TOML)")->required();
-  app.add_flag("--check-config", arguments.check_config, "Check the configuration, print what is wrong with it, and end");
+  app.add_flag("--check-config", arguments.check_config,
+               "Check the configuration, print what is wrong with it, and end");
   app.set_version_flag("--version", TRIBUTARY_VERSION);
   app.footer(manual);
   try {

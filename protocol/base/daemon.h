@@ -25,16 +25,17 @@ struct DaemonArguments {
   bool check_config = false;
 };
 
-// `--config FILE`, `--check-config`, `--version`, `--help`. `manual` goes below the options in --help. An int: the program ends
-// with it (help was printed, or the usage was wrong and has been explained on standard error).
+// `--config FILE`, `--check-config`, `--version`, `--help`. `manual` goes below the options in --help. An int: the
+// program ends with it (help was printed, or the usage was wrong and has been explained on standard error).
 std::variant<DaemonArguments, int> ParseDaemonArguments(int argc, char** argv, const std::string& description,
                                                         const std::string& manual);
 
-// Prints "name: code: message" and the remedy on standard error; returns kExitUsage for configuration errors, else kExitFailure.
+// Prints "name: code: message" and the remedy on standard error; returns kExitUsage for configuration errors, else
+// kExitFailure.
 int ExitWith(const std::string& program, const Error& error);
 
-// While alive: SIGINT and SIGTERM call `stop` (once) on a thread of its own, SIGPIPE is ignored, and core dumps are off, since
-// they would hold keys. Construct before any other thread is started.
+// While alive: SIGINT and SIGTERM call `stop` (once) on a thread of its own, SIGPIPE is ignored, and core dumps are
+// off, since they would hold keys. Construct before any other thread is started.
 class StopSignals {
  public:
   explicit StopSignals(std::function<void()> stop);
@@ -46,10 +47,11 @@ class StopSignals {
   std::thread thread_;
 };
 
-// The whole main of a daemon. Options has Load, log_level and log_file; Process has Open(options, clock, random, files), Run and
-// Stop (which any thread may call).
+// The whole main of a daemon. Options has Load, log_level and log_file; Process has Open(options, clock, random,
+// files), Run and Stop (which any thread may call).
 template <class Process, class Options>
-int RunDaemon(int argc, char** argv, const std::string& program, const std::string& description, const std::string& manual) {
+int RunDaemon(int argc, char** argv, const std::string& program, const std::string& description,
+              const std::string& manual) {
   const auto parsed = ParseDaemonArguments(argc, argv, description, manual);
   if (const int* code = std::get_if<int>(&parsed)) return *code;
   const auto& arguments = std::get<DaemonArguments>(parsed);

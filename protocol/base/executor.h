@@ -10,16 +10,16 @@
 
 namespace tributary {
 
-// Runs work later, in the order in which it was posted. How work crosses from one thread to another: state is owned by one
-// executor's thread, and everybody else posts to it.
+// Runs work later, in the order in which it was posted. How work crosses from one thread to another: state is owned by
+// one executor's thread, and everybody else posts to it.
 class Executor {
  public:
   virtual ~Executor() = default;
   virtual void Post(std::function<void()> work) = 0;
 };
 
-// `threads` workers that take posted work in order (with one worker: one after the other). The destructor finishes what was
-// posted, refuses nothing, and joins; so whatever the work touches must outlive the pool. Thread safe.
+// `threads` workers that take posted work in order (with one worker: one after the other). The destructor finishes what
+// was posted, refuses nothing, and joins; so whatever the work touches must outlive the pool. Thread safe.
 class WorkerPool final : public Executor {
  public:
   // `name` is what the threads are called in a debugger, at most 15 characters.

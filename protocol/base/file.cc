@@ -14,7 +14,9 @@ namespace {
 
 tl::unexpected<Error> FailErrno(const char* what, const Path& path) {
   const int error = errno;
-  const Code code = error == ENOSPC || error == EDQUOT ? Code::kDiskFull : error == ENOENT ? Code::kNotFound : Code::kIo;
+  const Code code = error == ENOSPC || error == EDQUOT ? Code::kDiskFull
+                    : error == ENOENT                  ? Code::kNotFound
+                                                       : Code::kIo;
   return Fail(code, std::string(what) + " " + path.string() + ": " + std::strerror(error));
 }
 
@@ -117,7 +119,8 @@ class Real final : public FileSystem {
   Result<std::vector<std::string>> List(const Path& folder) override {
     std::error_code error;
     std::vector<std::string> names;
-    for (std::filesystem::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
+    for (std::filesystem::directory_iterator entry(folder, error), end; !error && entry != end;
+         entry.increment(error)) {
       if (!entry->is_directory(error)) names.push_back(entry->path().filename().string());
     }
     if (error == std::errc::no_such_file_or_directory) return Fail(Code::kNotFound, "no folder " + folder.string());
@@ -137,7 +140,8 @@ FileSystem& RealFileSystem() {
 Result<Bytes> ReadFile(FileSystem& files, const Path& path, uint64_t limit) {
   ASSIGN_OR_RETURN(const uint64_t size, files.Size(path));
   if (size > limit) {
-    return Fail(Code::kTooLarge, path.string() + " has " + std::to_string(size) + " bytes, the limit is " + std::to_string(limit));
+    return Fail(Code::kTooLarge,
+                path.string() + " has " + std::to_string(size) + " bytes, the limit is " + std::to_string(limit));
   }
   return files.ReadAt(path, 0, size);
 }
@@ -169,7 +173,8 @@ Result<FolderLock> FolderLock::Take(const Path& folder) {
                                    "; stop it, or give this process a data folder of its own");
   }
   const std::string pid = std::to_string(getpid());
-  if (ftruncate(descriptor, 0) != 0 || pwrite(descriptor, pid.data(), pid.size(), 0) < 0) return FailErrno("write", path);
+  if (ftruncate(descriptor, 0) != 0 || pwrite(descriptor, pid.data(), pid.size(), 0) < 0)
+    return FailErrno("write", path);
   return lock;
 }
 

@@ -13,9 +13,9 @@
 
 namespace tributary {
 
-// A name given by people or derived from one: 1 to 64 characters of [a-z0-9._-], beginning with a letter or digit, so that
-// it can stand in a path, a URL, a metric label and a certificate as it is. Distinct types, so that one cannot stand in for
-// another.
+// A name given by people or derived from one: 1 to 64 characters of [a-z0-9._-], beginning with a letter or digit, so
+// that it can stand in a path, a URL, a metric label and a certificate as it is. Distinct types, so that one cannot
+// stand in for another.
 template <class Tag>
 class Name64 {
  public:
@@ -49,7 +49,8 @@ class FixedId {
   explicit FixedId(const std::array<uint8_t, N>& bytes) : bytes_(bytes) {}
   // kMalformed: not N bytes.
   static Result<FixedId> FromBytes(ByteView bytes) {
-    if (bytes.size() != N) return Fail(Code::kMalformed, std::string(Tag::kWhat) + " is not " + std::to_string(N) + " bytes");
+    if (bytes.size() != N)
+      return Fail(Code::kMalformed, std::string(Tag::kWhat) + " is not " + std::to_string(N) + " bytes");
     FixedId id;
     std::memcpy(id.bytes_.data(), bytes.data(), N);
     return id;
@@ -67,11 +68,21 @@ class FixedId {
   std::array<uint8_t, N> bytes_{};
 };
 
-struct DeviceIdTag { static constexpr std::string_view kWhat = "device id"; };
-struct TaskIdTag { static constexpr std::string_view kWhat = "task id"; };
-struct UploadIdTag { static constexpr std::string_view kWhat = "upload id"; };
-struct DigestTag { static constexpr std::string_view kWhat = "digest"; };
-struct KeyIdTag { static constexpr std::string_view kWhat = "key id"; };
+struct DeviceIdTag {
+  static constexpr std::string_view kWhat = "device id";
+};
+struct TaskIdTag {
+  static constexpr std::string_view kWhat = "task id";
+};
+struct UploadIdTag {
+  static constexpr std::string_view kWhat = "upload id";
+};
+struct DigestTag {
+  static constexpr std::string_view kWhat = "digest";
+};
+struct KeyIdTag {
+  static constexpr std::string_view kWhat = "key id";
+};
 
 // A member of the tree: device, evaluator, gateway or aggregator. Unique within the fleet, fixed by its certificate.
 using DeviceId = Name64<DeviceIdTag>;
@@ -90,7 +101,9 @@ inline ModelVersion Next(ModelVersion version) { return ModelVersion{Number(vers
 
 struct IdHash {
   template <class Tag>
-  size_t operator()(const Name64<Tag>& name) const { return std::hash<std::string>()(name.text()); }
+  size_t operator()(const Name64<Tag>& name) const {
+    return std::hash<std::string>()(name.text());
+  }
   // The bytes are random or a digest, so any eight of them are a hash.
   template <class Tag, size_t N>
   size_t operator()(const FixedId<Tag, N>& id) const {

@@ -3,8 +3,8 @@
 #include <cstddef>
 #include <cstdint>
 
-// Every size that comes from outside has its limit here, is checked against it before anything is allocated, and answers
-// kTooLarge beyond it.
+// Every size that comes from outside has its limit here, is checked against it before anything is allocated, and
+// answers kTooLarge beyond it.
 namespace tributary::limits {
 
 inline constexpr size_t kKiB = 1024;

@@ -1,12 +1,12 @@
 #include "protocol/base/log.h"
 
+#include <algorithm>
+#include <memory>
+
 #include <spdlog/pattern_formatter.h>
 #include <spdlog/sinks/basic_file_sink.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
-
-#include <algorithm>
-#include <memory>
 
 namespace tributary {
 namespace {
@@ -35,10 +35,14 @@ spdlog::logger& Logger() {
 
 spdlog::level::level_enum ToSpdlog(LogLevel level) {
   switch (level) {
-    case LogLevel::kDebug: return spdlog::level::debug;
-    case LogLevel::kInfo: return spdlog::level::info;
-    case LogLevel::kWarning: return spdlog::level::warn;
-    case LogLevel::kError: return spdlog::level::err;
+    case LogLevel::kDebug:
+      return spdlog::level::debug;
+    case LogLevel::kInfo:
+      return spdlog::level::info;
+    case LogLevel::kWarning:
+      return spdlog::level::warn;
+    case LogLevel::kError:
+      return spdlog::level::err;
   }
   return spdlog::level::err;
 }
@@ -47,7 +51,8 @@ bool IsControl(char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7
 
 // A value with a space, quote or control character is quoted and cleaned, so that a peer's text can never fake a line.
 void AppendValue(std::string& line, std::string_view value) {
-  const bool plain = !value.empty() && value.find_first_of(" \"\\=") == std::string_view::npos && std::ranges::none_of(value, IsControl);
+  const bool plain = !value.empty() && value.find_first_of(" \"\\=") == std::string_view::npos &&
+                     std::ranges::none_of(value, IsControl);
   if (plain) {
     line += value;
     return;
@@ -96,7 +101,8 @@ Status StartLog(std::string_view level, const Path& file) {
   } else if (level == "error") {
     spd_level = spdlog::level::err;
   } else {
-    return Fail(Code::kConfigInvalid, "log level '" + std::string(level) + "' is not one of debug, info, warning, error");
+    return Fail(Code::kConfigInvalid,
+                "log level '" + std::string(level) + "' is not one of debug, info, warning, error");
   }
   try {
     spdlog::sink_ptr sink = std::make_shared<spdlog::sinks::stderr_sink_mt>();

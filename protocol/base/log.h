@@ -18,8 +18,8 @@ struct LogField {
   LogField(std::string_view field_key, std::string_view field_value) : key(field_key), value(field_value) {}
   LogField(std::string_view field_key, const char* field_value) : key(field_key), value(field_value) {}
   template <class Number>
-    requires std::is_arithmetic_v<Number>
-  LogField(std::string_view field_key, Number field_value) : key(field_key), value(std::to_string(field_value)) {}
+  requires std::is_arithmetic_v<Number> LogField(std::string_view field_key, Number field_value)
+      : key(field_key), value(std::to_string(field_value)) {}
 
   std::string_view key;
   std::string value;
@@ -29,12 +29,21 @@ struct LogField {
 //   2026-11-22T10:58:18.123Z info  upload.custody id=3f… kind=update bytes=861504
 // Thread safe. Before StartLog everything goes to standard error at kInfo.
 void Log(LogLevel level, std::string_view event, std::initializer_list<LogField> fields = {});
-inline void LogDebug(std::string_view event, std::initializer_list<LogField> fields = {}) { Log(LogLevel::kDebug, event, fields); }
-inline void LogInfo(std::string_view event, std::initializer_list<LogField> fields = {}) { Log(LogLevel::kInfo, event, fields); }
-inline void LogWarning(std::string_view event, std::initializer_list<LogField> fields = {}) { Log(LogLevel::kWarning, event, fields); }
-inline void LogError(std::string_view event, std::initializer_list<LogField> fields = {}) { Log(LogLevel::kError, event, fields); }
+inline void LogDebug(std::string_view event, std::initializer_list<LogField> fields = {}) {
+  Log(LogLevel::kDebug, event, fields);
+}
+inline void LogInfo(std::string_view event, std::initializer_list<LogField> fields = {}) {
+  Log(LogLevel::kInfo, event, fields);
+}
+inline void LogWarning(std::string_view event, std::initializer_list<LogField> fields = {}) {
+  Log(LogLevel::kWarning, event, fields);
+}
+inline void LogError(std::string_view event, std::initializer_list<LogField> fields = {}) {
+  Log(LogLevel::kError, event, fields);
+}
 // The same with the error's code, message and remedy as fields.
-void LogFailure(LogLevel level, std::string_view event, const Error& error, std::initializer_list<LogField> fields = {});
+void LogFailure(LogLevel level, std::string_view event, const Error& error,
+                std::initializer_list<LogField> fields = {});
 
 // To `file`, or to standard error when empty. `level` is one of debug, info, warning, error (kConfigInvalid otherwise).
 Status StartLog(std::string_view level, const Path& file);

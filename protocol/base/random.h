@@ -6,7 +6,8 @@
 
 namespace tributary {
 
-// Where unpredictable bytes come in (ids, nonces, jitter). Keys are made inside protocol/seal, which has its own source.
+// Where unpredictable bytes come in (ids, nonces, jitter). Keys are made inside protocol/seal, which has its own
+// source.
 class Random {
  public:
   virtual ~Random() = default;

@@ -2,8 +2,9 @@
 
 #include <sstream>
 #include <string>
-#include <tl/expected.hpp>
 #include <utility>
+
+#include <tl/expected.hpp>
 
 #include "protocol/base/code.h"
 
@@ -54,17 +55,17 @@ class CheckFailure {
 #define TRIBUTARY_JOIN(a, b) TRIBUTARY_JOIN_INNER(a, b)
 
 // RETURN_IF_ERROR(Step());
-#define RETURN_IF_ERROR(expression)                                                  \
-  do {                                                                               \
-    if (auto return_if_error_status = (expression); !return_if_error_status) {       \
-      return ::tributary::Fail(std::move(return_if_error_status).error());           \
-    }                                                                                \
+#define RETURN_IF_ERROR(expression)                                            \
+  do {                                                                         \
+    if (auto return_if_error_status = (expression); !return_if_error_status) { \
+      return ::tributary::Fail(std::move(return_if_error_status).error());     \
+    }                                                                          \
   } while (false)
 
 // ASSIGN_OR_RETURN(auto bytes, ReadFile(path));
 #define ASSIGN_OR_RETURN(target, expression) \
   ASSIGN_OR_RETURN_INNER(TRIBUTARY_JOIN(assign_or_return_, __LINE__), target, expression)
-#define ASSIGN_OR_RETURN_INNER(temporary, target, expression)                        \
-  auto temporary = (expression);                                                     \
-  if (!temporary) return ::tributary::Fail(std::move(temporary).error());            \
+#define ASSIGN_OR_RETURN_INNER(temporary, target, expression)             \
+  auto temporary = (expression);                                          \
+  if (!temporary) return ::tributary::Fail(std::move(temporary).error()); \
   target = std::move(*temporary)

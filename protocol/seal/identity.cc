@@ -109,6 +109,16 @@ Result<Identity> LoadIdentity(const Path& folder, WallTime now) {
                   std::move(curve_secret)};
 }
 
+Result<Identity> LoadIdentityAs(Role role, const Path& folder, WallTime now) {
+  ASSIGN_OR_RETURN(Identity identity, LoadIdentity(folder, now));
+  if (identity.subject.role != role) {
+    return Fail(Code::kWrongRole, folder.string() + " is the identity of a " +
+                                      std::string(RoleName(identity.subject.role)) + ", that of a " +
+                                      std::string(RoleName(role)) + " is needed");
+  }
+  return identity;
+}
+
 Status IssueIdentity(const CertificateAuthority& authority, Subject subject, const Path& folder, WallTime now,
                      Millis lifetime) {
   FileSystem& files = RealFileSystem();

@@ -26,6 +26,8 @@ struct Identity {
 // file that is not there; kPermissions; the errors of TrustAnchor::Verify; kConflict when a key is not the
 // certificate's.
 Result<Identity> LoadIdentity(const Path& folder, WallTime now);
+// The same, and its role must be `role`: kWrongRole.
+Result<Identity> LoadIdentityAs(Role role, const Path& folder, WallTime now);
 // Makes keys, issues a certificate and writes the folder. `subject.curve_public_key` is filled in. kAlreadyExists when
 // the folder holds an identity.
 Status IssueIdentity(const CertificateAuthority& authority, Subject subject, const Path& folder, WallTime now,
