@@ -9,13 +9,11 @@ namespace {
 // Far below the usual limit of 1,024 descriptors, and far above the uploads that are truly under way at once.
 constexpr size_t kOpenFiles = 128;
 // They only wait for the disk: enough that one commit of the journal serves several files.
-// once).
 constexpr int kSyncers = 4;
 
 }  // namespace
 
-PayloadFiles::PayloadFiles(Path folder, FileSystem& files)
-    : folder_(std::move(folder)), files_(files), syncers_("spool-sync", kSyncers) {}
+PayloadFiles::PayloadFiles(Path folder, FileSystem& files) : folder_(std::move(folder)), files_(files) {}
 
 Result<WritableFile*> PayloadFiles::Open(const UploadId& id) {
   if (auto found = open_.find(id); found != open_.end()) return found->second.get();
@@ -50,10 +48,11 @@ Result<std::map<UploadId, Error>> PayloadFiles::Sync(const std::vector<UploadId>
 
 Status PayloadFiles::SyncSideBySide(const std::vector<std::pair<UploadId, WritableFile*>>& files,
                                     std::map<UploadId, Error>& lost) {
+  if (!syncers_) syncers_.emplace("spool-sync", kSyncers);
   std::vector<Status> results(files.size());
   std::latch running(static_cast<ptrdiff_t>(files.size()));
   for (size_t i = 0; i < files.size(); ++i) {
-    syncers_.Post([&, i] {
+    syncers_->Post([&, i] {
       results[i] = files[i].second->Sync();
       running.count_down();
     });

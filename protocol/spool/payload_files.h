@@ -3,6 +3,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <unordered_map>
 #include <vector>
 
@@ -46,7 +47,7 @@ class PayloadFiles {
   FileSystem& files_;
   std::unordered_map<UploadId, std::unique_ptr<WritableFile>, IdHash> open_;
   bool folder_changed_ = false;
-  WorkerPool syncers_;
+  std::optional<WorkerPool> syncers_;  // from the first sync on: a process may hold many spools
 };
 
 }  // namespace tributary

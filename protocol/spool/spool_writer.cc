@@ -24,6 +24,7 @@ Status SpoolWriter::Begin(bool barrier) {
 
 Result<std::map<UploadId, Error>> SpoolWriter::Commit() {
   std::map<UploadId, Error> lost;
+  digests_.Wait();  // the chunks go when they are answered
   if (barrier_) {
     ASSIGN_OR_RETURN(lost, files_.Sync({completed_.begin(), completed_.end()}));
   }
@@ -54,6 +55,7 @@ Result<std::map<UploadId, Error>> SpoolWriter::Commit() {
 }
 
 void SpoolWriter::Abort() {
+  digests_.Wait();
   transaction_.reset();
   account_ = before_;
   freed_.clear();
@@ -128,7 +130,7 @@ Result<OfferAnswer> SpoolWriter::Admit(const SpooledUpload& upload, ByteView env
                                           std::to_string(upload.ciphertext_size));
   }
   RETURN_IF_ERROR(Watched(index_.Insert(upload, envelope, clock_.Now())));
-  partials_.insert_or_assign(upload.id, Partial{upload, Sha256Stream(), true});
+  partials_.insert_or_assign(upload.id, Partial{upload, std::make_shared<Sha256Stream>(), true});
   KindAccount& kind = account_.of(upload.kind);
   ++kind.offered;
   ++kind.in_flight;
@@ -141,8 +143,8 @@ Result<SpoolWriter::Partial*> SpoolWriter::PartialOf(const UploadId& id) {
   ASSIGN_OR_RETURN(const auto here, Watched(index_.Find(id)));
   if (!here) return Fail(Code::kUnknownUpload, "upload " + id.hex() + " was not offered");
   if (here->state == UploadState::kComplete) return nullptr;
-  Partial partial{*here, std::nullopt, here->next_chunk == 0};
-  if (here->next_chunk == 0) partial.digest.emplace();
+  Partial partial{*here, nullptr, here->next_chunk == 0};
+  if (here->next_chunk == 0) partial.digest = std::make_shared<Sha256Stream>();
   return &partials_.emplace(id, std::move(partial)).first->second;
 }
 
@@ -166,8 +168,15 @@ Result<AppendAnswer> SpoolWriter::Append(const UploadId& id, uint32_t chunk, Byt
                     std::to_string(ciphertext.size()) + " bytes, its header says " + std::to_string(expected));
   }
   RETURN_IF_ERROR(CatchUpDigest(*partial));
-  RETURN_IF_ERROR(Store(facts, chunk, ciphertext));
-  partial->digest->Update(ciphertext);
+  if (facts.in_index) {
+    partial->digest->Update(ciphertext);
+  } else {
+    digests_.Update(partial->digest, ciphertext);
+  }
+  if (auto stored = Store(facts, chunk, ciphertext); !stored) {
+    partial->digest.reset();  // it is ahead of what is stored
+    return Fail(std::move(stored).error());
+  }
   ++facts.next_chunk;
   if (facts.next_chunk == facts.chunk_count) return Finish(*partial);
   RETURN_IF_ERROR(Watched(index_.SetProgress(facts, clock_.Now())));
@@ -177,11 +186,11 @@ Result<AppendAnswer> SpoolWriter::Append(const UploadId& id, uint32_t chunk, Byt
 Status SpoolWriter::CatchUpDigest(Partial& partial) {
   if (partial.digest) return {};
   const SpooledUpload& facts = partial.facts;
-  Sha256Stream digest;
+  auto digest = std::make_shared<Sha256Stream>();
   if (facts.in_index) {
     for (uint32_t chunk = 0; chunk < facts.next_chunk; ++chunk) {
       ASSIGN_OR_RETURN(const Bytes bytes, Watched(index_.GetChunk(facts.id, chunk)));
-      digest.Update(bytes);
+      digest->Update(bytes);
     }
   } else {
     const uint64_t end = facts.ChunkOffset(facts.next_chunk);
@@ -192,10 +201,10 @@ Status SpoolWriter::CatchUpDigest(Partial& partial) {
         RETURN_IF_ERROR(StartAgain(partial.facts));  // `partial` is gone from here on
         return Fail(Code::kBusy, "what was stored of an upload cannot be read again: " + error.ToString());
       }
-      digest.Update(*bytes);
+      digest->Update(*bytes);
     }
   }
-  partial.digest.emplace(std::move(digest));
+  partial.digest = std::move(digest);
   return {};
 }
 
@@ -208,6 +217,7 @@ Status SpoolWriter::Store(const SpooledUpload& facts, uint32_t chunk, ByteView c
 Result<AppendAnswer> SpoolWriter::Finish(Partial& partial) {
   SpooledUpload facts = partial.facts;
   const bool seen_whole = partial.seen_whole;
+  digests_.Wait();
   const Digest digest = std::move(*partial.digest).Finish();
   partials_.erase(facts.id);  // `partial` is gone from here on
   if (digest != facts.ciphertext_digest) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
 #include <unordered_map>
@@ -8,6 +9,7 @@
 
 #include "protocol/base/clock.h"
 #include "protocol/seal/digest.h"
+#include "protocol/spool/digest_worker.h"
 #include "protocol/spool/payload_files.h"
 #include "protocol/spool/spool.h"
 #include "protocol/spool/spool_index.h"
@@ -37,6 +39,7 @@ class SpoolWriter {
   Result<OfferAnswer> Offer(SpooledUpload upload, ByteView envelope);
   // True when this chunk is the upload's last, so that it belongs behind the barrier.
   bool IsLast(const UploadId& id, uint32_t chunk);
+  // `ciphertext` stays as it is until Commit or Abort.
   Result<AppendAnswer> Append(const UploadId& id, uint32_t chunk, ByteView ciphertext);
   Status CountRefused(UploadKind kind, Code reason);
   Status Delivered(const UploadId& id);
@@ -53,7 +56,7 @@ class SpoolWriter {
   struct Partial {
     SpooledUpload facts;
     // Over the chunks so far. Empty after a restart, until the file has been read again.
-    std::optional<Sha256Stream> digest;
+    std::shared_ptr<Sha256Stream> digest;
     // Every chunk passed through this process, so a wrong digest is the sender's fault.
     bool seen_whole = false;
   };
@@ -85,6 +88,7 @@ class SpoolWriter {
   SpoolAccount account_;  // as it will be after the batch
   SpoolAccount saved_;    // as the index has it
   std::unordered_map<UploadId, Partial, IdHash> partials_;
+  DigestWorker digests_;  // idle between batches
 
   // The batch.
   std::optional<Transaction> transaction_;
