@@ -1,0 +1,212 @@
+#include <gtest/gtest.h>
+
+#include "protocol/seal/digest.h"
+#include "tests/protocol/hop/hop_fixture.h"
+
+namespace tributary {
+namespace {
+
+constexpr size_t kWeights = 10 * limits::kPieceBytes + 100;  // eleven pieces
+
+// Follows the publication as a device does.
+struct Follower {
+  Follower(HopWorld& world, const TestServer& server, const Identity& identity, const Path& folder)
+      : blobs(*BlobStore::Open(RealFileSystem(), folder / "blobs")),
+        store(
+            *PublicationStore::Open(RealFileSystem(), folder / "publication.bin", identity.anchor, world.clock.Now())),
+        client({world.loop, world.clock, world.random, identity}, server.Address(),
+               {[this] {
+                  hop::CheckIn check_in;
+                  check_in.publication_number = store.number();
+                  return check_in;
+                },
+                [this](ByteView bytes) { subscriber.Consider(bytes); }}),
+        fetcher(client, world.loop, world.random, blobs),
+        subscriber(fetcher, store, blobs, identity.anchor, world.clock,
+                   [this](const Publication& publication) { adopted.push_back(publication.number); }) {}
+  void Start() {
+    subscriber.Start();
+    client.Start();
+  }
+
+  std::vector<uint64_t> adopted;
+  BlobStore blobs;
+  PublicationStore store;
+  HopClient client;
+  Fetcher fetcher;
+  Subscriber subscriber;
+};
+
+class PublicationHopTest : public ::testing::Test {
+ protected:
+  std::unique_ptr<Follower> Follow() {
+    return std::make_unique<Follower>(world_, server_, device_, world_.folder / "device");
+  }
+  void SetUp() override { ASSERT_TRUE(RealFileSystem().CreateFolders(world_.folder / "device")); }
+
+  HopWorld world_;
+  TestServer server_{world_, Role::kGateway, "gateway-1"};
+  Identity device_ = world_.fleet.Issue(Role::kDevice, "device-1");
+};
+
+TEST_F(PublicationHopTest, IsAdoptedWhenAllItsBlobsAreHere) {
+  const Bytes signed_bytes = MakePublication(world_, server_.blobs, 1, ModelVersion{1}, kWeights);
+  const Publication publication = PublicationOf(world_, signed_bytes);
+  server_->Publish(signed_bytes, 1);
+  const auto follower = Follow();
+  follower->Start();
+  int turns = 0;
+  while (follower->adopted.empty()) {
+    // Until then nothing of it is in force.
+    const bool all = follower->blobs.Has(publication.tasks[0].module.digest) &&
+                     follower->blobs.Has(publication.tasks[0].weights.digest);
+    ASSERT_EQ(follower->store.number(), 0u) << (all ? "adopted without being said" : "adopted without its blobs");
+    ASSERT_LT(++turns, 5'000);
+    world_.Turn();
+  }
+  EXPECT_EQ(follower->adopted, std::vector<uint64_t>{1});
+  EXPECT_TRUE(follower->blobs.Has(publication.tasks[0].weights.digest));
+  EXPECT_EQ(follower->fetcher.bytes_received(), kWeights + 6);
+  EXPECT_EQ(server_->counts().piece_bytes, kWeights + 6);
+}
+
+TEST_F(PublicationHopTest, ANoticeLeadsToACheckInAndTheNewerPublication) {
+  server_->Publish(MakePublication(world_, server_.blobs, 1, ModelVersion{1}), 1);
+  const auto follower = Follow();
+  follower->Start();
+  ASSERT_TRUE(world_.RunUntil([&] { return follower->adopted.size() == 1; }));
+  const size_t check_ins = server_.check_ins.size();
+  server_->Publish(MakePublication(world_, server_.blobs, 2, ModelVersion{2}), 2);
+  // The clock stands still: it is the notice, not the interval, that makes it ask.
+  ASSERT_TRUE(world_.RunUntil([&] { return follower->adopted.size() == 2; }));
+  EXPECT_GT(server_.check_ins.size(), check_ins);
+  EXPECT_EQ(server_.check_ins[check_ins].second.publication_number, 1u);
+  EXPECT_EQ(follower->store.number(), 2u);
+}
+
+TEST_F(PublicationHopTest, AnOlderOneIsRejected) {
+  const Bytes older = MakePublication(world_, server_.blobs, 1, ModelVersion{1});
+  server_->Publish(MakePublication(world_, server_.blobs, 2, ModelVersion{2}), 2);
+  const auto follower = Follow();
+  follower->Start();
+  ASSERT_TRUE(world_.RunUntil([&] { return follower->adopted.size() == 1; }));
+  // An honest server does not send it; a stale or hostile one may, under a number that looks new.
+  server_->Publish(older, 3);
+  ASSERT_TRUE(world_.RunUntil([&] { return follower->subscriber.counts().rejected == 1; }));
+  EXPECT_EQ(follower->store.number(), 2u);
+  EXPECT_EQ(follower->adopted, std::vector<uint64_t>{2});
+}
+
+TEST_F(PublicationHopTest, OneThatIsNotSignedByThePublisherIsRejected) {
+  const TestFleet other;
+  const Identity stranger = other.Issue(Role::kPublisher, "publisher");
+  const Publication publication = PublicationOf(world_, MakePublication(world_, server_.blobs, 1, ModelVersion{1}));
+  server_->Publish(SignPublication(publication, stranger.key, stranger.chain), 1);
+  const auto follower = Follow();
+  follower->Start();
+  ASSERT_TRUE(world_.RunUntil([&] { return follower->subscriber.counts().rejected == 1; }));
+  EXPECT_EQ(follower->store.number(), 0u);
+  // The server's own certificate does not make a publisher of it.
+  server_->Publish(SignPublication(publication, server_.identity().key, server_.identity().chain), 2);
+  ASSERT_TRUE(world_.RunUntil([&] { return follower->subscriber.counts().rejected == 2; }));
+  EXPECT_TRUE(follower->adopted.empty());
+}
+
+TEST_F(PublicationHopTest, AFetchGoesOnAfterTheClientRestarts) {
+  server_->Publish(MakePublication(world_, server_.blobs, 1, ModelVersion{1}, kWeights), 1);
+  uint64_t first = 0;
+  {
+    const auto follower = Follow();
+    follower->Start();
+    ASSERT_TRUE(world_.RunUntil([&] { return follower->fetcher.bytes_received() >= limits::kPieceBytes; }));
+    ASSERT_TRUE(follower->adopted.empty());
+    first = follower->fetcher.bytes_received();
+  }
+  const auto follower = Follow();
+  follower->Start();
+  ASSERT_TRUE(world_.RunUntil([&] { return !follower->adopted.empty(); }));
+  EXPECT_EQ(first + follower->fetcher.bytes_received(), kWeights + 6);
+}
+
+TEST_F(PublicationHopTest, AFetchGoesOnAfterTheServerRestarts) {
+  const Bytes publication = MakePublication(world_, server_.blobs, 1, ModelVersion{1}, kWeights);
+  server_->Publish(publication, 1);
+  const auto follower = Follow();
+  follower->Start();
+  ASSERT_TRUE(world_.RunUntil([&] { return follower->fetcher.bytes_received() >= limits::kPieceBytes; }));
+  server_.Stop();
+  server_.Start();
+  server_->Publish(publication, 1);
+  ASSERT_TRUE(world_.RunUntilWithTime([&] { return !follower->adopted.empty(); }));
+  EXPECT_EQ(follower->fetcher.bytes_received(), kWeights + 6);
+}
+
+TEST_F(PublicationHopTest, WrongBytesAreNotTakenAndTheFetchIsTriedOnceMore) {
+  const Bytes signed_bytes = MakePublication(world_, server_.blobs, 1, ModelVersion{1}, 5'000);
+  const BlobRef weights = PublicationOf(world_, signed_bytes).tasks[0].weights;
+  {
+    auto file = RealFileSystem().OpenForWrite(server_.blobs.PathOf(weights.digest));
+    ASSERT_TRUE(file);
+    ASSERT_TRUE((*file)->WriteAt(100, AsBytes("rotten")));
+  }
+  const auto follower = Follow();
+  follower->Start();
+  std::optional<Status> done;
+  follower->fetcher.Fetch(weights, [&](const Status& status) { done = status; });
+  ASSERT_TRUE(world_.RunUntil([&] { return done.has_value(); }));
+  ASSERT_FALSE(*done);
+  EXPECT_EQ(done->error().code, Code::kDigestMismatch);
+  EXPECT_FALSE(follower->blobs.Has(weights.digest));
+  EXPECT_EQ(follower->blobs.PartSize(weights.digest), 0u);
+  EXPECT_EQ(follower->fetcher.bytes_received(), 10'000u);
+}
+
+TEST_F(PublicationHopTest, ABlobThatTheServerHasNotGotYetIsWaitedFor) {
+  HopWorld elsewhere;
+  BlobStore source = *BlobStore::Open(RealFileSystem(), elsewhere.folder / "blobs");
+  const Bytes signed_bytes = MakePublication(world_, source, 1, ModelVersion{1}, 5'000);
+  server_->Publish(signed_bytes, 1);
+  const auto follower = Follow();
+  follower->Start();
+  ASSERT_TRUE(world_.RunUntil([&] { return server_.Refused(Code::kUnknownBlob) > 0; }));
+  EXPECT_TRUE(follower->adopted.empty());
+  for (const BlobRef& blob :
+       {PublicationOf(world_, signed_bytes).tasks[0].module, PublicationOf(world_, signed_bytes).tasks[0].weights}) {
+    ASSERT_TRUE(server_.blobs.Put(*source.ReadAll(blob.digest)));
+  }
+  ASSERT_TRUE(world_.RunUntilWithTime([&] { return !follower->adopted.empty(); }));
+}
+
+TEST_F(PublicationHopTest, AFetchThatAsksForTooMuchOrBehindTheEndClosesTheConnection) {
+  const Digest blob = *server_.blobs.Put(AsBytes("a blob"));
+  RawClient client(world_, server_, device_);
+  ASSERT_EQ(client.Introduce(device_), std::nullopt);
+  client.Send(hop::Fetch{blob, 2, 100});
+  ASSERT_TRUE(world_.RunUntil([&] { return !client.received.empty(); }));
+  EXPECT_EQ(AsText(client.received.front().second), "blob");
+  client.received.clear();
+  client.Send(hop::Fetch{blob, 0, limits::kPieceBytes + 1});
+  EXPECT_EQ(client.AwaitRefused(), Code::kTooLarge);
+  ASSERT_EQ(client.Introduce(device_), std::nullopt);
+  client.Send(hop::Fetch{blob, 6, 1});
+  EXPECT_EQ(client.AwaitRefused(), Code::kMalformed);
+  EXPECT_EQ(server_->counts().sessions, 0u);
+}
+
+// A device that holds a publication can use everything in it with no link at all.
+TEST_F(PublicationHopTest, WhatWasAdoptedIsThereAfterARestartWithoutALink) {
+  server_->Publish(MakePublication(world_, server_.blobs, 1, ModelVersion{1}, 5'000), 1);
+  {
+    const auto follower = Follow();
+    follower->Start();
+    ASSERT_TRUE(world_.RunUntil([&] { return !follower->adopted.empty(); }));
+  }
+  server_.Stop();
+  const auto follower = Follow();
+  follower->Start();
+  EXPECT_EQ(follower->adopted, std::vector<uint64_t>{1});
+  EXPECT_TRUE(follower->blobs.Has(follower->store.current()->tasks[0].weights.digest));
+}
+
+}  // namespace
+}  // namespace tributary
