@@ -1,0 +1,170 @@
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include <gtest/gtest.h>
+
+#include "tests/house/source_tree.h"
+
+// The rules of the house (ARCHITECTURE.md), read from the sources. Each rule is a table; a failure names the file.
+namespace tributary {
+namespace {
+
+const std::vector<std::string> kHouse = {"protocol", "device", "gateway", "aggregator"};
+
+const std::vector<SourceFile>& House() {
+  static const std::vector<SourceFile> sources = ReadSources(kHouse);
+  return sources;
+}
+
+// ---- the arrows: who may include whom
+
+const std::map<std::string, std::set<std::string>> kArrows = {
+    {"protocol", {"protocol"}},
+    {"device", {"protocol", "device"}},
+    {"gateway", {"protocol", "gateway"}},
+    {"aggregator", {"protocol", "aggregator"}},
+};
+
+// What opens a payload. Only the aggregator has it; the envelope's opening file is the one door to it.
+const std::set<std::string> kOpeningHalf = {"protocol/seal/opener.h", "protocol/envelope/open_upload.h"};
+
+TEST(House, EveryFolderHasSources) {
+  for (const std::string& top : kHouse) {
+    const auto count = std::ranges::count(House(), top, &SourceFile::top);
+    EXPECT_GT(count, 5) << top << ": this test does not see the sources";
+  }
+}
+
+TEST(House, IncludesFollowTheArrows) {
+  for (const SourceFile& source : House()) {
+    for (const std::string& include : source.own_includes) {
+      const std::string to = include.substr(0, include.find('/'));
+      EXPECT_TRUE(kArrows.at(source.top).contains(to)) << source.path << " includes " << include;
+    }
+  }
+}
+
+TEST(House, OnlyTheAggregatorIncludesTheOpeningHalf) {
+  int users = 0;
+  for (const SourceFile& source : House()) {
+    for (const std::string& include : source.own_includes) {
+      if (!kOpeningHalf.contains(include)) continue;
+      ++users;
+      const bool may = source.top == "aggregator" || source.folder == "protocol/seal" ||
+                       source.path == "protocol/envelope/open_upload.h" ||
+                       source.path == "protocol/envelope/open_upload.cc";
+      EXPECT_TRUE(may) << source.path << " includes " << include;
+    }
+  }
+  EXPECT_GE(users, 3) << "the search finds nobody";
+}
+
+// ---- third-party libraries: each in the .cc files of its one folder
+
+struct Library {
+  std::string name;
+  std::vector<std::string> prefixes;  // of what is included: a folder, or one header
+  std::set<std::string> folders;      // whose files may include it
+  std::set<std::string> files;        // further files that may
+  std::set<std::string> headers;      // the private headers of an adapter, included by .cc files only
+};
+
+const std::vector<Library> kLibraries = {
+    {"LibTorch", {"torch/", "ATen/", "c10/"}, {"device/model", "device/train"}, {}, {"device/model/torch_module.h"}},
+    {"ZeroMQ", {"zmq.hpp", "zmq.h", "zmq_addon.hpp"}, {"protocol/transport"}, {}, {"protocol/transport/zmq_frames.h"}},
+    {"Cap'n Proto", {"capnp/", "kj/"}, {"protocol/schema"}, {}, {"protocol/schema/canonical.h"}},
+    {"SOCI", {"soci/", "sqlite3.h"}, {"protocol/sql"}, {}, {}},
+    {"OpenSSL", {"openssl/"}, {"protocol/seal"}, {}, {}},
+    {"Eigen", {"Eigen/"}, {"aggregator/aggregate"}, {}, {}},
+    {"cpp-httplib", {"httplib.h"}, {"protocol/http"}, {}, {}},
+    {"prometheus-cpp", {"prometheus/"}, {"protocol/http"}, {}, {}},
+    {"spdlog", {"spdlog/"}, {"protocol/base"}, {}, {}},
+    {"toml++", {"toml++/"}, {"protocol/base"}, {}, {}},
+    {"zlib", {"zlib.h"}, {"device/examples"}, {}, {}},
+    {"CLI11",
+     {"CLI/"},
+     {"aggregator/cli"},
+     {"protocol/base/daemon.cc", "device/model_tools.cc", "aggregator/main.cc"},
+     {"aggregator/cli/commands.h"}},
+    {"nlohmann-json",
+     {"nlohmann/"},
+     {"aggregator/api", "aggregator/cli", "protocol/http"},
+     {},
+     {"aggregator/cli/api_client.h", "aggregator/cli/table.h"}},
+};
+
+// Headers that include what Cap'n Proto's compiler made of a schema.
+const std::set<std::string> kSchemaHeaders = {"protocol/publication/tensor_list.h"};
+
+bool IsOf(const Library& library, const std::string& include) {
+  return std::ranges::any_of(library.prefixes, [&](const std::string& prefix) {
+    return prefix.ends_with('/') ? include.starts_with(prefix) : include == prefix;
+  });
+}
+
+TEST(House, LibrariesAreIncludedInTheirOneFolder) {
+  for (const Library& library : kLibraries) {
+    int users = 0;
+    for (const SourceFile& source : House()) {
+      for (const std::string& include : source.other_includes) {
+        if (!IsOf(library, include)) continue;
+        ++users;
+        EXPECT_TRUE(library.folders.contains(source.folder) || library.files.contains(source.path))
+            << source.path << " includes <" << include << ">; " << library.name << " has another folder";
+        EXPECT_TRUE(!source.is_header() || library.headers.contains(source.path))
+            << source.path << " is a header and includes <" << include << ">";
+      }
+    }
+    EXPECT_GT(users, 0) << library.name << " is not used any more: take it out of this table";
+  }
+}
+
+// A private header of an adapter must not be reached through any other header.
+TEST(House, AdaptersPrivateHeadersAreIncludedByNoHeader) {
+  std::set<std::string> hidden = kSchemaHeaders;
+  for (const Library& library : kLibraries) {
+    if (library.name == "CLI11" || library.name == "nlohmann-json") continue;  // the operator's command is made of them
+    hidden.insert(library.headers.begin(), library.headers.end());
+  }
+  for (const SourceFile& source : House()) {
+    if (!source.is_header()) continue;
+    for (const std::string& include : source.own_includes) {
+      const bool schema = include.ends_with(".capnp.h") && !kSchemaHeaders.contains(source.path);
+      const bool one_of_them = hidden.contains(source.path);
+      EXPECT_TRUE((!hidden.contains(include) || one_of_them) && !schema) << source.path << " includes " << include;
+    }
+  }
+}
+
+// Nothing but the standard library, the system and what is in the table above.
+TEST(House, HeadersIncludeNothingElse) {
+  for (const SourceFile& source : House()) {
+    if (!source.is_header()) continue;
+    for (const std::string& include : source.other_includes) {
+      const bool standard = include.find('.') == std::string::npos && include.find('/') == std::string::npos;
+      const bool system = include.starts_with("sys/") || include == "tl/expected.hpp";
+      const bool adapter = std::ranges::any_of(kLibraries, [&](const Library& library) {
+        return IsOf(library, include) && library.headers.contains(source.path);
+      });
+      EXPECT_TRUE(standard || system || adapter) << source.path << " includes <" << include << ">";
+    }
+  }
+}
+
+// ---- the form of a file
+
+TEST(House, HeadersBeginWithPragmaOnceAndFilesAreShort) {
+  auto sources = ReadSources({"protocol", "device", "gateway", "aggregator", "tests", "bench"});
+  EXPECT_GT(sources.size(), House().size());
+  for (const SourceFile& source : sources) {
+    EXPECT_LE(source.lines.size(), 500u) << source.path;
+    if (source.is_header()) {
+      ASSERT_FALSE(source.lines.empty()) << source.path;
+      EXPECT_EQ(source.lines.front(), "#pragma once") << source.path;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace tributary

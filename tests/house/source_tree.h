@@ -1,0 +1,55 @@
+#pragma once
+
+#include <filesystem>
+#include <fstream>
+#include <regex>
+#include <string>
+#include <string_view>
+#include <vector>
+
+// The sources as a test of the house's rules sees them.
+namespace tributary {
+
+struct SourceFile {
+  std::string path;    // from the top: "gateway/accept/acceptor.cc"
+  std::string folder;  // "gateway/accept"; "gateway" for what lies beside the folders
+  std::string top;     // "gateway"
+  std::vector<std::string> lines;
+  std::vector<std::string> own_includes;    // #include "…"
+  std::vector<std::string> other_includes;  // #include <…>
+
+  bool is_header() const { return path.ends_with(".h"); }
+};
+
+inline SourceFile ReadSource(const std::filesystem::path& top, const std::filesystem::path& file) {
+  static const std::regex include(R"re(^\s*#\s*include\s*(["<])([^">]+)[">].*)re");
+  SourceFile source;
+  source.path = std::filesystem::relative(file, top).generic_string();
+  source.folder = std::filesystem::path(source.path).parent_path().generic_string();
+  source.top = source.path.substr(0, source.path.find('/'));
+  std::ifstream in(file);
+  for (std::string line; std::getline(in, line); source.lines.push_back(line)) {
+    std::smatch match;
+    if (std::regex_match(line, match, include)) {
+      (match[1] == "<" ? source.other_includes : source.own_includes).push_back(match[2]);
+    }
+  }
+  return source;
+}
+
+// Every .h and .cc below the given top folders.
+inline std::vector<SourceFile> ReadSources(const std::vector<std::string>& tops) {
+  const std::filesystem::path root = TRIBUTARY_SOURCE_DIR;
+  std::vector<SourceFile> sources;
+  for (const std::string& top : tops) {
+    if (!std::filesystem::exists(root / top)) continue;
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(root / top)) {
+      const auto extension = entry.path().extension();
+      if (entry.is_regular_file() && (extension == ".h" || extension == ".cc"))
+        sources.push_back(ReadSource(root, entry.path()));
+    }
+  }
+  return sources;
+}
+
+}  // namespace tributary
