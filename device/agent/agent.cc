@@ -24,11 +24,11 @@ Result<std::vector<float>> FloatsOf(const Bytes& bytes, uint64_t count) {
 }  // namespace
 
 struct Agent::Job {
+  BlobStore blobs;  // its own: it may outlive the agent
   PublishedTask task;
-  TaskProgress progress;
-  SealingTarget target;
+  TaskProgress progress = {};
+  SealingTarget target = {};
   bool evaluate_only = false;
-  const BlobStore* blobs = nullptr;
   const Identity* identity = nullptr;
   const Clock* clock = nullptr;
   Random* random = nullptr;
@@ -93,14 +93,28 @@ Result<std::unique_ptr<Agent>> Agent::Open(const Parts& parts, const Options& op
 }
 
 void Agent::Start() {
+  NoteWhatIsInTheOutbox();
   subscriber_->Start();
   client_->Start();
 }
 
 void Agent::Stop() {
+  stopped_ = true;
   if (job_) *job_->cancelled = true;
   parts_.loop.Cancel(retry_timer_);
   client_->Stop();
+}
+
+// What a kill, or a disk that was full, left between sealing and noting it. At the start that is before the courier can carry
+// it away and with it the only trace.
+bool Agent::NoteWhatIsInTheOutbox() {
+  const UploadKind kind = parts_.identity.subject.role == Role::kEvaluator ? UploadKind::kEvaluation : UploadKind::kUpdate;
+  const auto tasks = state_.tasks();
+  for (const auto& [task, progress] : tasks) {
+    if (progress.phase != TaskPhase::kWorking || !InOutbox(task, progress.version, kind)) continue;
+    if (!Record(task, {TaskPhase::kHandedOver, progress.version, progress.round})) return false;
+  }
+  return true;
 }
 
 void Agent::OnAdopted(const Publication& publication) {
@@ -109,8 +123,8 @@ void Agent::OnAdopted(const Publication& publication) {
       if (!dropped) LogFailure(LogLevel::kError, "outbox.not_cleaned", dropped.error());
     });
   }
-  // A fit on a version that is not the latest any more can only give a stale update.
-  if (job_) {
+  // A fit on a version that is not the latest any more can only give a stale update; an evaluation of it is still of use.
+  if (job_ && !job_->evaluate_only) {
     const auto now = std::ranges::find(publication.tasks, job_->task.id, &PublishedTask::id);
     if (now == publication.tasks.end() || now->latest != job_->progress.version) *job_->cancelled = true;
   }
@@ -118,21 +132,16 @@ void Agent::OnAdopted(const Publication& publication) {
 }
 
 void Agent::Decide() {
-  if (job_ || !publications_.current()) return;
+  if (job_ || stopped_ || !publications_.current()) return;
   const Publication& publication = *publications_.current();
   if (publications_.expired(parts_.clock.Now())) {
     LogWarning("agent.publication_expired", {{"member", parts_.identity.subject.id.text()}, {"number", publication.number}});
     return;
   }
+  if (!NoteWhatIsInTheOutbox()) return;
   for (const PublishedTask& task : publication.tasks) {
     const auto work = WorkFor(task);
     if (!work) continue;
-    const UploadKind kind = parts_.identity.subject.role == Role::kEvaluator ? UploadKind::kEvaluation : UploadKind::kUpdate;
-    if (state_.Of(task.id) == *work && InOutbox(task, kind)) {
-      // Killed between sealing and noting it.
-      if (!Record(task.id, {TaskPhase::kHandedOver, work->version, work->round})) return;
-      continue;
-    }
     return Begin(task, *work);
   }
 }
@@ -148,23 +157,21 @@ std::optional<TaskProgress> Agent::WorkFor(const PublishedTask& task) const {
   return work;
 }
 
-bool Agent::InOutbox(const PublishedTask& task, UploadKind kind) const {
+bool Agent::InOutbox(const TaskId& task, ModelVersion version, UploadKind kind) const {
   const auto pending = outbox_->Pending(1'000);
   if (!pending) return false;
   return std::ranges::any_of(*pending, [&](const SpooledUpload& upload) {
-    return upload.kind == kind && upload.task == task.id && upload.base_version == task.latest;
+    return upload.kind == kind && upload.task == task && upload.base_version == version;
   });
 }
 
 void Agent::Begin(const PublishedTask& task, const TaskProgress& progress) {
   if (!Record(task.id, progress)) return;
   const Publication& publication = *publications_.current();
-  auto job = std::make_shared<Job>();
-  job->task = task;
+  auto job = std::make_shared<Job>(Job{.blobs = blobs_, .task = task});
   job->progress = progress;
   job->target = {publication.aead, publication.sealing_key};
   job->evaluate_only = parts_.identity.subject.role == Role::kEvaluator;
-  job->blobs = &blobs_;
   job->identity = &parts_.identity;
   job->clock = &parts_.clock;
   job->random = &parts_.random;
@@ -182,8 +189,8 @@ void Agent::Begin(const PublishedTask& task, const TaskProgress& progress) {
 
 Result<Agent::Sealed> Agent::Work(const Job& job) {
   if (*job.cancelled) return Fail(Code::kShuttingDown, "not wanted any more");
-  ASSIGN_OR_RETURN(const Bytes module, job.blobs->ReadAll(job.task.module.digest));
-  ASSIGN_OR_RETURN(const Bytes weight_bytes, job.blobs->ReadAll(job.task.weights.digest));
+  ASSIGN_OR_RETURN(const Bytes module, job.blobs.ReadAll(job.task.module.digest));
+  ASSIGN_OR_RETURN(const Bytes weight_bytes, job.blobs.ReadAll(job.task.weights.digest));
   ASSIGN_OR_RETURN(const auto weights, FloatsOf(weight_bytes, job.task.table.parameter_count()));
   Sealed sealed;
   std::vector<EvaluationResult> evaluations;
@@ -236,19 +243,16 @@ void Agent::HandOver(const std::shared_ptr<const Job>& job, std::vector<std::sha
     return;
   }
   const auto upload = uploads.front();
-  PutIntoOutbox(*outbox_, upload, [this, alive = alive_, &loop = parts_.loop, job, uploads = std::move(uploads)](const Status& status) {
-    loop.Post([this, alive, job, uploads, status] {
-      if (!*alive) return;
-      if (!status) {
-        job_.reset();
-        LogFailure(LogLevel::kError, "outbox.refused", status.error(), {{"member", parts_.identity.subject.id.text()}});
-        return DecideLater();
-      }
-      // The last one is noted before it may leave, so that a restart never finds it gone and fits again.
-      if (uploads.size() > 1) courier_->Nudge();
-      HandOver(job, {uploads.begin() + 1, uploads.end()});
-      if (uploads.size() == 1) courier_->Nudge();
-    });
+  PutIntoOutbox(*outbox_, parts_.loop, alive_, upload, [this, job, uploads = std::move(uploads)](const Status& status) {
+    if (!status) {
+      job_.reset();
+      LogFailure(LogLevel::kError, "outbox.refused", status.error(), {{"member", parts_.identity.subject.id.text()}});
+      return DecideLater();
+    }
+    // The last one is noted before it may leave, so that a restart never finds it gone and fits again.
+    if (uploads.size() > 1) courier_->Nudge();
+    HandOver(job, {uploads.begin() + 1, uploads.end()});
+    if (uploads.size() == 1) courier_->Nudge();
   });
 }
 

@@ -28,7 +28,7 @@ namespace tributary {
 //   in the outbox            sealed once; complete there is custody              Spool
 //   handed over              written when the outbox has it; never fitted again
 //   delivered                the outbox deletes when the gateway took custody    Courier
-// A kill between "in the outbox" and "handed over" is recognised by looking into the outbox first.
+// A kill between "in the outbox" and "handed over" is recognised by looking into the outbox first, before anything leaves it.
 //
 // Legal call order: Open, Start, Stop; all on the loop's thread. Everything in Parts must outlive it; one agent per folder.
 // A fit runs on `work`, which may serve many agents.
@@ -73,11 +73,12 @@ class Agent {
   struct Sealed;   // what it gave, sealed
 
   Agent(const Parts& parts, const Options& options, PublicationStore publications, BlobStore blobs, AgentState state);
+  bool NoteWhatIsInTheOutbox();
   void OnAdopted(const Publication& publication);
   void Decide();
   // What is to be done for the task now; nullopt: nothing.
   std::optional<TaskProgress> WorkFor(const PublishedTask& task) const;
-  bool InOutbox(const PublishedTask& task, UploadKind kind) const;
+  bool InOutbox(const TaskId& task, ModelVersion version, UploadKind kind) const;
   void Begin(const PublishedTask& task, const TaskProgress& progress);
   static Result<Sealed> Work(const Job& job);
   void OnWorked(const std::shared_ptr<const Job>& job, Result<Sealed> result);
@@ -97,6 +98,7 @@ class Agent {
   std::unique_ptr<Fetcher> fetcher_;
   std::unique_ptr<Subscriber> subscriber_;
   std::shared_ptr<const Job> job_;        // the one that runs
+  bool stopped_ = false;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   Loop::TimerId retry_timer_ = 0;
   Counts counts_;

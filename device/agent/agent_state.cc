@@ -49,7 +49,8 @@ Result<AgentState> AgentState::Load(FileSystem& files, const Path& file) {
     std::istringstream words(line);
     std::string task_name, phase_name;
     uint64_t version = 0, round = 0;
-    if (!(words >> task_name >> phase_name >> version >> round)) return corrupt("line '" + line + "'");
+    std::string more;
+    if (!(words >> task_name >> phase_name >> version >> round) || words >> more) return corrupt("line '" + line + "'");
     const auto task = TaskId::Parse(task_name);
     if (!task) return corrupt(task.error().message);
     bool known = false;

@@ -38,6 +38,7 @@ class AgentState {
   static Result<AgentState> Load(FileSystem& files, const Path& file);
 
   TaskProgress Of(const TaskId& task) const;
+  const std::map<TaskId, TaskProgress>& tasks() const { return tasks_; }
   // Durable on return. A transition that the table does not have is a CHECK.
   Status Set(const TaskId& task, const TaskProgress& progress);
 

@@ -1,0 +1,129 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "device/agent/agent.h"
+#include "tests/protocol/hop/hop_fixture.h"
+
+namespace tributary {
+
+// Learns nothing: what it gives is computed from the version, the same whenever it is asked.
+class FakeLearner final : public Learner {
+ public:
+  int fits = 0;
+  std::map<uint64_t, int> evaluations;  // by version
+  std::optional<Error> failure;
+  std::function<void()> during = [] {};
+
+  Result<Learned> Learn(const PublishedTask& task, ByteView, std::span<const float> weights,
+                        const std::function<bool()>& cancelled) override {
+    ++fits;
+    during();
+    if (cancelled()) return Fail(Code::kShuttingDown, "cancelled");
+    if (failure) return Fail(*failure);
+    Learned learned;
+    learned.meta.weight = 10;
+    learned.meta.parameter_count = weights.size();
+    for (size_t i = 0; i < weights.size(); ++i) {
+      learned.delta.push_back(static_cast<float>(Number(task.latest)) + 0.001f * static_cast<float>(i));
+    }
+    learned.evaluations = {{EvaluatedModel::kGlobal, 5, 0.5, 0.6, 1}, {EvaluatedModel::kPersonal, 5, 0.4, 0.8, 1}};
+    return learned;
+  }
+  Result<std::vector<EvaluationResult>> Evaluate(const PublishedTask& task, ByteView, std::span<const float>) override {
+    ++evaluations[Number(task.latest)];
+    return std::vector<EvaluationResult>{{EvaluatedModel::kGlobal, 100, 0.5, 0.6, 1}};
+  }
+};
+
+// One device below one server, whose sink takes everything.
+struct AgentFixture {
+  explicit AgentFixture(Role role = Role::kDevice) : identity(world.fleet.Issue(role, "device-1")) {
+    folder = world.folder / "device";
+  }
+
+  Status Open() {
+    Agent::Options options;
+    options.folder = folder;
+    options.hop = server.Address();
+    options.chunk_bytes = limits::kMinChunkBytes;
+    auto opened = Agent::Open(
+        {world.loop, world.clock, world.random, RealFileSystem(), identity, learner, work, world.worker}, options);
+    if (!opened) return Fail(opened.error());
+    agent = std::move(*opened);
+    return {};
+  }
+  void Start() {
+    const Status opened = Open();
+    TRIBUTARY_CHECK(opened.has_value()) << opened.error().ToString();
+    agent->Start();
+  }
+  // As SIGKILL would: what is on the disk now is all that is left.
+  void Kill() {
+    const Path copy = world.folder / ("device-" + std::to_string(++kills));
+    std::filesystem::copy(folder, copy, std::filesystem::copy_options::recursive);
+    agent.reset();
+    folder = copy;
+  }
+  // The smallest step there is: one piece of work, or one look at the sockets.
+  void Step() {
+    if (!world.worker.idle()) return world.worker.RunOne();
+    if (!work.idle()) return work.RunOne();
+    world.Turn();
+  }
+  bool RunUntil(const std::function<bool()>& condition, int steps = 8'000) {
+    for (int i = 0; i < steps && !condition(); ++i) Step();
+    return condition();
+  }
+  bool RunUntilWithTime(const std::function<bool()>& condition, int steps = 8'000) {
+    for (int i = 0; i < steps && !condition(); ++i) {
+      Step();
+      world.clock.Advance(Millis(10));
+    }
+    return condition();
+  }
+  // Publishes `version`, with a round or without one.
+  void Publish(uint64_t number, uint64_t version, bool with_round = true, size_t weight_bytes = 36) {
+    Publication publication =
+        PublicationOf(world, MakePublication(world, server.blobs, number, ModelVersion{version}, weight_bytes));
+    if (!with_round) publication.tasks[0].round.reset();
+    server->Publish(SignPublication(publication, publisher.key, publisher.chain), number);
+  }
+  // From within a fit: until the publication is adopted.
+  bool Adopted(uint64_t number) {
+    return world.RunUntil([&] {
+      const auto kept = ReadFile(RealFileSystem(), folder / "publication.bin", limits::kPublicationBytes);
+      return kept && PublicationOf(world, *kept).number == number;
+    });
+  }
+  size_t Delivered(UploadKind kind, uint64_t version) const {
+    size_t count = 0;
+    for (const auto& [id, stored] : server.sink.complete) {
+      const UploadSubject& subject = stored.header.subject;
+      if (subject.kind == kind && Number(subject.base_version) == version) ++count;
+    }
+    return count;
+  }
+  std::string StateText() const {
+    const auto bytes = ReadFile(RealFileSystem(), folder / "state", limits::kConfigBytes);
+    return bytes ? std::string(AsText(*bytes)) : "";
+  }
+  bool quiet() const {
+    return agent->client().up() && agent->account().Spooled() == 0 && world.worker.idle() && work.idle();
+  }
+
+  HopWorld world;
+  TestServer server{world, Role::kGateway, "gateway-1"};
+  Identity publisher = world.fleet.Issue(Role::kPublisher, "publisher");
+  Identity identity;
+  FakeLearner learner;
+  StepExecutor work;
+  Path folder;
+  int kills = 0;
+  std::unique_ptr<Agent> agent;
+};
+
+}  // namespace tributary

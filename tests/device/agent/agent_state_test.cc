@@ -1,0 +1,69 @@
+#include "device/agent/agent_state.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/support/temporary_folder.h"
+#include "tests/support/test_fleet.h"
+
+namespace tributary {
+namespace {
+
+class AgentStateTest : public ::testing::Test {
+ protected:
+  Result<AgentState> Load(const std::string& text) {
+    TRIBUTARY_CHECK(WriteFileAtomically(RealFileSystem(), file_, AsBytes(text)).has_value()) << "not written";
+    return AgentState::Load(RealFileSystem(), file_);
+  }
+  TemporaryFolder folder_;
+  Path file_ = folder_ / "state";
+};
+
+TEST_F(AgentStateTest, WhatWasSetIsThereAfterARestart) {
+  auto state = AgentState::Load(RealFileSystem(), file_);
+  ASSERT_TRUE(state);
+  EXPECT_EQ(state->Of(TestTask("digits")), TaskProgress{});
+  ASSERT_TRUE(state->Set(TestTask("digits"), {TaskPhase::kWorking, ModelVersion{3}, 7}));
+  ASSERT_TRUE(state->Set(TestTask("other"), {TaskPhase::kWorking, ModelVersion{1}, 1}));
+  ASSERT_TRUE(state->Set(TestTask("digits"), {TaskPhase::kHandedOver, ModelVersion{3}, 7}));
+  const auto again = AgentState::Load(RealFileSystem(), file_);
+  ASSERT_TRUE(again);
+  EXPECT_EQ(again->Of(TestTask("digits")), (TaskProgress{TaskPhase::kHandedOver, ModelVersion{3}, 7}));
+  EXPECT_EQ(again->tasks().size(), 2u);
+}
+
+TEST_F(AgentStateTest, TheExampleOfItsHeaderIsRead) {
+  const auto state = Load("tributary-agent 1\nfashion handed_over 3 3\n");
+  ASSERT_TRUE(state);
+  EXPECT_EQ(state->Of(TestTask("fashion")), (TaskProgress{TaskPhase::kHandedOver, ModelVersion{3}, 3}));
+}
+
+TEST_F(AgentStateTest, ACorruptFileSaysWhereItIsAndWhatToDo) {
+  for (const char* text :
+       {"", "\n", "tributary-agent 2\n", "tributary-agent 1\nfashion handed_over 3",
+        "tributary-agent 1\nfashion dancing 3 3\n", "tributary-agent 1\nfashion handed_over three 3\n",
+        "tributary-agent 1\nFashion! handed_over 3 3\n", "tributary-agent 1\nfashion handed_over 3 3 3\n"}) {
+    const auto state = Load(text);
+    ASSERT_FALSE(state) << text;
+    EXPECT_EQ(state.error().code, Code::kCorrupt) << text;
+    EXPECT_NE(state.error().message.find(file_.string()), std::string::npos);
+    EXPECT_NE(state.error().message.find("remove the file to begin anew"), std::string::npos);
+  }
+}
+
+TEST_F(AgentStateTest, TerminalStaysTerminal) {
+  for (const TaskPhase terminal : {TaskPhase::kHandedOver, TaskPhase::kGivenUp}) {
+    for (const TaskPhase to : {TaskPhase::kWaiting, TaskPhase::kWorking, TaskPhase::kHandedOver, TaskPhase::kGivenUp}) {
+      EXPECT_EQ(MayFollow(terminal, to), terminal == to) << TaskPhaseName(terminal) << " -> " << TaskPhaseName(to);
+    }
+  }
+  EXPECT_FALSE(MayFollow(TaskPhase::kWaiting, TaskPhase::kHandedOver));
+  auto state = AgentState::Load(RealFileSystem(), file_);
+  ASSERT_TRUE(state->Set(TestTask("digits"), {TaskPhase::kWorking, ModelVersion{3}, 1}));
+  ASSERT_TRUE(state->Set(TestTask("digits"), {TaskPhase::kHandedOver, ModelVersion{3}, 1}));
+  EXPECT_DEATH((void)state->Set(TestTask("digits"), {TaskPhase::kWorking, ModelVersion{3}, 2}),
+               "handed_over -> working");
+  EXPECT_TRUE(state->Set(TestTask("digits"), {TaskPhase::kWorking, ModelVersion{4}, 2}));
+}
+
+}  // namespace
+}  // namespace tributary
