@@ -50,17 +50,22 @@ Aggregator::Aggregator(const AggregatorOptions& options, Identity identity, Iden
       loop_(clock),
       core_(std::make_unique<WorkerPool>("core", 1)) {}
 
-// In the order in which work flows: nobody asks any more (HTTP), nothing new comes (hop, staging), what is in the sum
-// is checkpointed (core).
+// In the order in which work flows: nobody asks any more (HTTP); what is in the sum is checkpointed and nothing more is
+// counted (core); what is staged is left as it is (staging).
 Aggregator::~Aggregator() {
   if (events_) events_->Close();
   if (http_) http_->Stop();
   loop_.Cancel(tick_timer_);
-  staging_.reset();
   if (coordinator_) {
-    const Status flushed = OnCore(*core_, [this] { return coordinator_->Flush(); });
+    const Status flushed = OnCore(*core_, [this] {
+      const Status status = coordinator_->Flush();
+      if (receiver_) receiver_->Stop();
+      return status;
+    });
     if (!flushed) LogFailure(LogLevel::kError, "aggregator.not_flushed", flushed.error());
   }
+  staging_.reset();
+  staging_worker_.reset();
   core_.reset();
 }
 
@@ -88,7 +93,7 @@ Status Aggregator::OpenCore(FileSystem& files) {
   staging_options.folder = options_.data_dir / "staging";
   staging_options.mode = SpoolMode::kStaging;
   staging_options.max_bytes = static_cast<uint64_t>(options_.staging_max_mib) * limits::kMiB;
-  ASSIGN_OR_RETURN(staging_, Spool::Open(staging_options, files, clock_, staging_worker_));
+  ASSIGN_OR_RETURN(staging_, Spool::Open(staging_options, files, clock_, *staging_worker_));
 
   return OnCore(*core_, [&]() -> Status {
     ASSIGN_OR_RETURN(coordinator_, Coordinator::Open({options_.data_dir, files, clock_, random_, publisher_,

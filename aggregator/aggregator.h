@@ -60,7 +60,7 @@ class Aggregator final : private HopServer::Observer, private Coordinator::Liste
   std::unique_ptr<EventFeed> events_;
   std::unique_ptr<TokenStore> tokens_;
   std::unique_ptr<Coordinator> coordinator_;
-  WorkerPool staging_worker_{"staging", 1};
+  std::unique_ptr<WorkerPool> staging_worker_ = std::make_unique<WorkerPool>("staging", 1);
   std::unique_ptr<Spool> staging_;
   std::unique_ptr<Receiver> receiver_;
   std::unique_ptr<HopServer> server_;

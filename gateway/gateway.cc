@@ -4,6 +4,11 @@
 #include "protocol/http/ops_routes.h"
 
 namespace tributary {
+namespace {
+
+constexpr Millis kSweepInterval{60'000};
+
+}  // namespace
 
 Gateway::Gateway(const GatewayOptions& options, Identity identity, FolderLock lock, const Clock& clock, Random& random)
     : options_(options), identity_(std::move(identity)), lock_(std::move(lock)), clock_(clock), random_(random), loop_(clock) {}
@@ -11,15 +16,14 @@ Gateway::Gateway(const GatewayOptions& options, Identity identity, FolderLock lo
 Gateway::~Gateway() {
   if (http_) http_->Stop();
   loop_.Cancel(metrics_timer_);
-  // It drains, and what it calls back must still be there.
+  loop_.Cancel(sweep_timer_);
+  // They drain, and what they call back must still be there.
   spool_.reset();
+  spool_worker_.reset();
 }
 
 Result<std::unique_ptr<Gateway>> Gateway::Open(const GatewayOptions& options, const Clock& clock, Random& random, FileSystem& files) {
-  ASSIGN_OR_RETURN(Identity identity, LoadIdentity(options.identity_dir, clock.Now()));
-  if (identity.subject.role != Role::kGateway) {
-    return Fail(Code::kWrongRole, options.identity_dir.string() + " is the identity of a " + std::string(RoleName(identity.subject.role)) + ", a gateway is needed");
-  }
+  ASSIGN_OR_RETURN(Identity identity, LoadIdentityAs(Role::kGateway, options.identity_dir, clock.Now()));
   ASSIGN_OR_RETURN(FolderLock lock, FolderLock::Take(options.data_dir));
   auto gateway = std::unique_ptr<Gateway>(new Gateway(options, std::move(identity), std::move(lock), clock, random));
   RETURN_IF_ERROR(gateway->OpenParts(files));
@@ -31,7 +35,7 @@ Status Gateway::OpenParts(FileSystem& files) {
   SpoolOptions spool_options;
   spool_options.folder = options_.data_dir / "spool";
   spool_options.max_bytes = static_cast<uint64_t>(options_.spool_max_mib) * limits::kMiB;
-  ASSIGN_OR_RETURN(spool_, Spool::Open(spool_options, files, clock_, spool_worker_));
+  ASSIGN_OR_RETURN(spool_, Spool::Open(spool_options, files, clock_, *spool_worker_));
   ASSIGN_OR_RETURN(relay_, Relay::Open(options_.data_dir / "relay", files, clock_, random_, identity_.anchor));
 
   acceptor_ = std::make_unique<Acceptor>(*spool_, loop_, clock_,
@@ -78,6 +82,7 @@ Status Gateway::OpenHttp() {
 void Gateway::Run() {
   LogInfo("gateway.started", {{"id", identity_.subject.id.text()}, {"listen", server_->endpoint()}, {"upstream", options_.upstream}});
   UpdateMetrics();
+  SweepSpool();
   uplink_->Start();
   loop_.Run();
   uplink_->Stop();
@@ -112,6 +117,15 @@ void Gateway::UpdateMetrics() {
   metrics_.Put({server_->counts(), uplink_->counts(), spool_->Account(), uplink_->client().up(),
                 relay_->publications().number(), relay_->bytes_received()});
   metrics_timer_ = loop_.After(Millis(1000), [this] { UpdateMetrics(); });
+}
+
+// What expired, and partial uploads whose sender is gone, would hold quota for ever.
+void Gateway::SweepSpool() {
+  spool_->DropExpired([](const Result<uint64_t>& dropped) {
+    if (!dropped) return LogFailure(LogLevel::kError, "spool.not_swept", dropped.error());
+    if (*dropped > 0) LogInfo("spool.expired_dropped", {{"uploads", *dropped}});
+  });
+  sweep_timer_ = loop_.After(kSweepInterval, [this] { SweepSpool(); });
 }
 
 }  // namespace tributary

@@ -39,6 +39,7 @@ class Gateway final : private HopServer::Observer {
   void OnRefusedUpload(const UploadSubject* subject, const Error& error) override;
   hop::CheckIn DescribeSelf() const;
   void UpdateMetrics();
+  void SweepSpool();
 
   GatewayOptions options_;
   Identity identity_;
@@ -46,8 +47,7 @@ class Gateway final : private HopServer::Observer {
   const Clock& clock_;
   Random& random_;
   Loop loop_;
-  // The spool's worker comes before whatever posts to it, so that it ends last.
-  WorkerPool spool_worker_{"spool", 1};
+  std::unique_ptr<WorkerPool> spool_worker_ = std::make_unique<WorkerPool>("spool", 1);
   std::unique_ptr<Spool> spool_;
   std::unique_ptr<Relay> relay_;
   std::unique_ptr<Acceptor> acceptor_;
@@ -56,6 +56,7 @@ class Gateway final : private HopServer::Observer {
   GatewayMetrics metrics_;
   std::unique_ptr<HttpServer> http_;
   Loop::TimerId metrics_timer_ = 0;
+  Loop::TimerId sweep_timer_ = 0;
 };
 
 }  // namespace tributary

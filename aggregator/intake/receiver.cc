@@ -66,6 +66,7 @@ void Receiver::Admit(const SignedEnvelope& envelope, const Subject& author, cons
   const auto reply = [this, answer](const OfferVerdict& verdict) {
     loop_.Post([answer, verdict] { answer(verdict); });
   };
+  if (stopped_) return reply(OfferVerdict::Refused({Code::kShuttingDown, "the aggregator is going down"}));
   const UploadSubject& subject = envelope.header.subject;
   roles_[subject.device] = author.role;
   judge_.SawAuthor(author, via);
@@ -96,6 +97,7 @@ void Receiver::Append(const UploadId& upload, uint32_t index, Bytes chunk, std::
 }
 
 void Receiver::Count(const UploadId& upload) {
+  if (stopped_) return;
   const auto bytes = staging_.ReadEnvelope(upload);
   if (!bytes) return LogFailure(LogLevel::kError, "staging.unreadable", bytes.error(), {{"upload", upload.hex()}});
   const auto envelope = ParseEnvelope(*bytes);

@@ -31,6 +31,8 @@ class Receiver final : public UploadSink {
   // On the core's thread, before the first connection: counts what was whole when the process ended. What the disk lost
   // since is noticed by its digest and thrown away: its sender still has it.
   Status CountStaged(const TrustAnchor& anchor, WallTime now);
+  // On the core's thread: from now on nothing is counted or staged. What was staged stays for the next start.
+  void Stop() { stopped_ = true; }
   // On the core's thread: the judge's custody.
   void OnCustody(const std::vector<UploadId>& uploads);
 
@@ -52,6 +54,7 @@ class Receiver final : public UploadSink {
   Hooks hooks_;
   // Roles by device, from the certificates that the hop verified. Core's thread only; as many as the fleet has devices.
   std::unordered_map<DeviceId, Role, IdHash> roles_;
+  bool stopped_ = false;  // core's thread only
 };
 
 }  // namespace tributary

@@ -4,6 +4,7 @@
 #include <deque>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -96,6 +97,8 @@ class HopServer final : private ServerSocket::Handler {
   void OnCheckIn(Session& session, const hop::CheckIn& check_in);
 
   Session* Find(const Route& route, uint64_t serial);
+  // Ends what a connection has to do with an upload; whose it was.
+  std::optional<Route> Detach(const UploadId& upload);
   void GrantCredit(Session& session);
   void GrantWaiting();
   void SendRefuse(const Route& route, const UploadId& upload, const Error& error);

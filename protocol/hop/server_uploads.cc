@@ -119,27 +119,23 @@ void HopServer::OnTaken(const Route& route, uint64_t serial, const UploadId& upl
 }
 
 void HopServer::GiveCustody(const UploadId& upload) {
-  const auto found = offered_by_.find(upload);
-  if (found == offered_by_.end()) return;
-  const Route route = found->second;
-  offered_by_.erase(found);
-  if (const auto session = sessions_.find(route); session != sessions_.end()) {
-    std::erase(session->second->offered, upload);
-    session->second->active.erase(upload);
-  }
-  Send(route, hop::Custody{upload});
+  if (const auto route = Detach(upload)) Send(*route, hop::Custody{upload});
 }
 
 void HopServer::RefuseUpload(const UploadId& upload, const Error& error) {
+  if (const auto route = Detach(upload)) SendRefuse(*route, upload, error);
+}
+
+std::optional<HopServer::Route> HopServer::Detach(const UploadId& upload) {
   const auto found = offered_by_.find(upload);
-  if (found == offered_by_.end()) return;
-  const Route route = found->second;
+  if (found == offered_by_.end()) return std::nullopt;
+  Route route = found->second;
   offered_by_.erase(found);
   if (const auto session = sessions_.find(route); session != sessions_.end()) {
     std::erase(session->second->offered, upload);
     session->second->active.erase(upload);
   }
-  SendRefuse(route, upload, error);
+  return route;
 }
 
 void HopServer::SendRefuse(const Route& route, const UploadId& upload, const Error& error) {
