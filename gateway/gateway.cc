@@ -11,7 +11,12 @@ constexpr Millis kSweepInterval{60'000};
 }  // namespace
 
 Gateway::Gateway(const GatewayOptions& options, Identity identity, FolderLock lock, const Clock& clock, Random& random)
-    : options_(options), identity_(std::move(identity)), lock_(std::move(lock)), clock_(clock), random_(random), loop_(clock) {}
+    : options_(options),
+      identity_(std::move(identity)),
+      lock_(std::move(lock)),
+      clock_(clock),
+      random_(random),
+      loop_(clock) {}
 
 Gateway::~Gateway() {
   if (http_) http_->Stop();
@@ -22,7 +27,8 @@ Gateway::~Gateway() {
   spool_worker_.reset();
 }
 
-Result<std::unique_ptr<Gateway>> Gateway::Open(const GatewayOptions& options, const Clock& clock, Random& random, FileSystem& files) {
+Result<std::unique_ptr<Gateway>> Gateway::Open(const GatewayOptions& options, const Clock& clock, Random& random,
+                                               FileSystem& files) {
   ASSIGN_OR_RETURN(Identity identity, LoadIdentityAs(Role::kGateway, options.identity_dir, clock.Now()));
   ASSIGN_OR_RETURN(FolderLock lock, FolderLock::Take(options.data_dir));
   auto gateway = std::unique_ptr<Gateway>(new Gateway(options, std::move(identity), std::move(lock), clock, random));
@@ -38,9 +44,9 @@ Status Gateway::OpenParts(FileSystem& files) {
   ASSIGN_OR_RETURN(spool_, Spool::Open(spool_options, files, clock_, *spool_worker_));
   ASSIGN_OR_RETURN(relay_, Relay::Open(options_.data_dir / "relay", files, clock_, random_, identity_.anchor));
 
-  acceptor_ = std::make_unique<Acceptor>(*spool_, loop_, clock_,
-                                         Acceptor::Hooks{[this](const UploadId& upload) { server_->GiveCustody(upload); },
-                                                         [this] { uplink_->Nudge(); }});
+  acceptor_ = std::make_unique<Acceptor>(
+      *spool_, loop_, clock_,
+      Acceptor::Hooks{[this](const UploadId& upload) { server_->GiveCustody(upload); }, [this] { uplink_->Nudge(); }});
 
   HopServer::Options server_options;
   server_options.endpoint = options_.listen;
@@ -54,10 +60,10 @@ Status Gateway::OpenParts(FileSystem& files) {
   client_options.endpoint = options_.upstream;
   ASSIGN_OR_RETURN(client_options.server_key, FromHex(options_.upstream_key));
   client_options.retry_cap = Millis(options_.retry_cap_seconds * 1000);
-  uplink_ = std::make_unique<Uplink>(HopClient::Parts{loop_, clock_, random_, identity_}, client_options,
-                                     HopClient::Hooks{[this] { return DescribeSelf(); },
-                                                      [this](ByteView bytes) { relay_->Consider(bytes); }},
-                                     *spool_);
+  uplink_ = std::make_unique<Uplink>(
+      HopClient::Parts{loop_, clock_, random_, identity_}, client_options,
+      HopClient::Hooks{[this] { return DescribeSelf(); }, [this](ByteView bytes) { relay_->Consider(bytes); }},
+      *spool_);
   relay_->Follow(uplink_->client(), loop_, [this](const Publication& publication) { OnAdopted(publication); });
   return {};
 }
@@ -70,17 +76,20 @@ Status Gateway::OpenHttp() {
   http_options.threads = 4;
   http_options.streams = 1;
   http_ = std::make_unique<HttpServer>(http_options);
-  // A gateway without an uplink is ready: keeping what it is given safe is its work. Without a publication it cannot tell what
-  // to accept.
-  AddOpsRoutes(*http_, metrics_.metrics(), {{"publication", [this]() -> Status {
-                  if (metrics_.Get().publication_number > 0) return {};
-                  return Fail(Code::kBusy, "no publication has come from above yet; check upstream.endpoint and server_key");
-                }}});
+  // A gateway without an uplink is ready: keeping what it is given safe is its work. Without a publication it cannot
+  // tell what to accept.
+  AddOpsRoutes(*http_, metrics_.metrics(),
+               {{"publication", [this]() -> Status {
+                   if (metrics_.Get().publication_number > 0) return {};
+                   return Fail(Code::kBusy,
+                               "no publication has come from above yet; check upstream.endpoint and server_key");
+                 }}});
   return http_->Start();
 }
 
 void Gateway::Run() {
-  LogInfo("gateway.started", {{"id", identity_.subject.id.text()}, {"listen", server_->endpoint()}, {"upstream", options_.upstream}});
+  LogInfo("gateway.started",
+          {{"id", identity_.subject.id.text()}, {"listen", server_->endpoint()}, {"upstream", options_.upstream}});
   UpdateMetrics();
   SweepSpool();
   uplink_->Start();

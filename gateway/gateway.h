@@ -16,12 +16,13 @@
 
 namespace tributary {
 
-// A gateway: a server to those below, a client of the one above, with a spool between. Wires the parts; each part's header says
-// what it does. Call order: Open, Run (on the loop's thread, until Stop), destroy.
+// A gateway: a server to those below, a client of the one above, with a spool between. Wires the parts; each part's
+// header says what it does. Call order: Open, Run (on the loop's thread, until Stop), destroy.
 class Gateway final : private HopServer::Observer {
  public:
   // Everything that can be wrong with configuration, identity, data folder or ports shows here.
-  static Result<std::unique_ptr<Gateway>> Open(const GatewayOptions& options, const Clock& clock, Random& random, FileSystem& files);
+  static Result<std::unique_ptr<Gateway>> Open(const GatewayOptions& options, const Clock& clock, Random& random,
+                                               FileSystem& files);
   ~Gateway() override;
 
   void Run();

@@ -3,7 +3,7 @@
 
 int main(int argc, char** argv) {
   using namespace tributary;
-  return RunDaemon<Gateway, GatewayOptions>(argc, argv, "tributary-gateway",
-                                            "tributary-gateway: keeps the uploads of devices safe through outages and passes them on",
-                                            GatewayManual());
+  return RunDaemon<Gateway, GatewayOptions>(
+      argc, argv, "tributary-gateway",
+      "tributary-gateway: keeps the uploads of devices safe through outages and passes them on", GatewayManual());
 }

@@ -16,8 +16,8 @@ namespace tributary {
 // The aggregator's side of an upload: asks the judge whether it is wanted, stages its chunks in a spool (so that it
 // resumes over restarts), has it counted when it is whole, and gives custody when the judge says that the checkpoint
 // with it is durable. Three threads meet here: the sink's calls come on the loop, the staging spool answers on its
-// worker, the judge works on the core; each hands on by posting. All of it must outlive the receiver, and the staging
-// spool must be destroyed before it.
+// worker, the judge works on the core; each hands on by posting. Stop comes before any of them
+// ends; the staging spool ends before the receiver.
 class Receiver final : public UploadSink {
  public:
   // Both are called on the loop's thread.

@@ -14,7 +14,8 @@ constexpr Millis kRetry{5'000};
 
 Result<std::vector<float>> FloatsOf(const Bytes& bytes, uint64_t count) {
   if (bytes.size() != count * sizeof(float)) {
-    return Fail(Code::kWrongTensorCount, std::to_string(bytes.size()) + " bytes of weights for " + std::to_string(count) + " parameters");
+    return Fail(Code::kWrongTensorCount,
+                std::to_string(bytes.size()) + " bytes of weights for " + std::to_string(count) + " parameters");
   }
   std::vector<float> values(count);
   std::memcpy(values.data(), bytes.data(), bytes.size());
@@ -36,7 +37,8 @@ struct Agent::Job {
   uint32_t chunk_bytes = 0;
   std::shared_ptr<std::atomic<bool>> cancelled = std::make_shared<std::atomic<bool>>(false);
 
-  Result<std::shared_ptr<const SealedUpload>> Seal(UploadKind kind, Codec codec, Priority priority, ByteView plaintext) const {
+  Result<std::shared_ptr<const SealedUpload>> Seal(UploadKind kind, Codec codec, Priority priority,
+                                                   ByteView plaintext) const {
     UploadSubject subject;
     random->Fill(subject.id.mutable_view());
     subject.kind = kind;
@@ -58,8 +60,13 @@ struct Agent::Sealed {
   uint64_t millis = 0;
 };
 
-Agent::Agent(const Parts& parts, const Options& options, PublicationStore publications, BlobStore blobs, AgentState state)
-    : parts_(parts), options_(options), publications_(std::move(publications)), blobs_(std::move(blobs)), state_(std::move(state)) {}
+Agent::Agent(const Parts& parts, const Options& options, PublicationStore publications, BlobStore blobs,
+             AgentState state)
+    : parts_(parts),
+      options_(options),
+      publications_(std::move(publications)),
+      blobs_(std::move(blobs)),
+      state_(std::move(state)) {}
 
 Agent::~Agent() {
   *alive_ = false;
@@ -81,14 +88,17 @@ Result<std::unique_ptr<Agent>> Agent::Open(const Parts& parts, const Options& op
   ASSIGN_OR_RETURN(agent->outbox_, Spool::Open(spool_options, parts.files, parts.clock, parts.disk));
 
   Agent& self = *agent;
-  self.client_ = std::make_unique<HopClient>(
-      HopClient::Parts{parts.loop, parts.clock, parts.random, parts.identity}, options.hop,
-      HopClient::Hooks{[&self] { return self.DescribeSelf(); }, [&self](ByteView bytes) { self.subscriber_->Consider(bytes); }});
-  self.courier_ = std::make_unique<Courier>(*self.client_, parts.loop, parts.clock, parts.random, *self.outbox_, Courier::Options{},
-                                            [&self](const UploadId&, const Error* why) { ++(why ? self.counts_.given_up : self.counts_.delivered); });
+  self.client_ =
+      std::make_unique<HopClient>(HopClient::Parts{parts.loop, parts.clock, parts.random, parts.identity}, options.hop,
+                                  HopClient::Hooks{[&self] { return self.DescribeSelf(); },
+                                                   [&self](ByteView bytes) { self.subscriber_->Consider(bytes); }});
+  self.courier_ = std::make_unique<Courier>(
+      *self.client_, parts.loop, parts.clock, parts.random, *self.outbox_, Courier::Options{},
+      [&self](const UploadId&, const Error* why) { ++(why ? self.counts_.given_up : self.counts_.delivered); });
   self.fetcher_ = std::make_unique<Fetcher>(*self.client_, parts.loop, parts.random, self.blobs_);
-  self.subscriber_ = std::make_unique<Subscriber>(*self.fetcher_, self.publications_, self.blobs_, parts.identity.anchor, parts.clock,
-                                                  [&self](const Publication& publication) { self.OnAdopted(publication); });
+  self.subscriber_ =
+      std::make_unique<Subscriber>(*self.fetcher_, self.publications_, self.blobs_, parts.identity.anchor, parts.clock,
+                                   [&self](const Publication& publication) { self.OnAdopted(publication); });
   return agent;
 }
 
@@ -105,10 +115,11 @@ void Agent::Stop() {
   client_->Stop();
 }
 
-// What a kill, or a disk that was full, left between sealing and noting it. At the start that is before the courier can carry
-// it away and with it the only trace.
+// What a kill, or a disk that was full, left between sealing and noting it. At the start that is before the courier can
+// carry it away and with it the only trace.
 bool Agent::NoteWhatIsInTheOutbox() {
-  const UploadKind kind = parts_.identity.subject.role == Role::kEvaluator ? UploadKind::kEvaluation : UploadKind::kUpdate;
+  const UploadKind kind =
+      parts_.identity.subject.role == Role::kEvaluator ? UploadKind::kEvaluation : UploadKind::kUpdate;
   const auto tasks = state_.tasks();
   for (const auto& [task, progress] : tasks) {
     if (progress.phase != TaskPhase::kWorking || !InOutbox(task, progress.version, kind)) continue;
@@ -123,7 +134,8 @@ void Agent::OnAdopted(const Publication& publication) {
       if (!dropped) LogFailure(LogLevel::kError, "outbox.not_cleaned", dropped.error());
     });
   }
-  // A fit on a version that is not the latest any more can only give a stale update; an evaluation of it is still of use.
+  // A fit on a version that is not the latest any more can only give a stale update; an evaluation of it is still of
+  // use.
   if (job_ && !job_->evaluate_only) {
     const auto now = std::ranges::find(publication.tasks, job_->task.id, &PublishedTask::id);
     if (now == publication.tasks.end() || now->latest != job_->progress.version) *job_->cancelled = true;
@@ -135,7 +147,8 @@ void Agent::Decide() {
   if (job_ || stopped_ || !publications_.current()) return;
   const Publication& publication = *publications_.current();
   if (publications_.expired(parts_.clock.Now())) {
-    LogWarning("agent.publication_expired", {{"member", parts_.identity.subject.id.text()}, {"number", publication.number}});
+    LogWarning("agent.publication_expired",
+               {{"member", parts_.identity.subject.id.text()}, {"number", publication.number}});
     return;
   }
   if (!NoteWhatIsInTheOutbox()) return;
@@ -150,9 +163,11 @@ std::optional<TaskProgress> Agent::WorkFor(const PublishedTask& task) const {
   const bool evaluator = parts_.identity.subject.role == Role::kEvaluator;
   if (!evaluator && (!task.round || !IsSelected(*task.round, parts_.identity.subject.id))) return std::nullopt;
   const TaskProgress work{TaskPhase::kWorking, task.latest, evaluator ? 0 : task.round->number};
-  // A device counts once per base version: a second round on the same version (the first fell short) already has its update.
+  // A device counts once per base version: a second round on the same version (the first fell short) already has its
+  // update.
   const TaskProgress now = state_.Of(task.id);
-  const bool done = now.version == work.version && (now.phase == TaskPhase::kHandedOver || now.phase == TaskPhase::kGivenUp);
+  const bool done =
+      now.version == work.version && (now.phase == TaskPhase::kHandedOver || now.phase == TaskPhase::kGivenUp);
   if (done) return std::nullopt;
   return work;
 }
@@ -178,7 +193,10 @@ void Agent::Begin(const PublishedTask& task, const TaskProgress& progress) {
   job->learner = &parts_.learner;
   job->chunk_bytes = options_.chunk_bytes;
   job_ = job;
-  LogInfo("agent.working", {{"member", parts_.identity.subject.id.text()}, {"task", task.id.text()}, {"version", Number(progress.version)}, {"round", progress.round}});
+  LogInfo("agent.working", {{"member", parts_.identity.subject.id.text()},
+                            {"task", task.id.text()},
+                            {"version", Number(progress.version)},
+                            {"round", progress.round}});
   parts_.work.Post([this, alive = alive_, job, &loop = parts_.loop] {
     auto result = std::make_shared<Result<Sealed>>(Work(*job));
     loop.Post([this, alive, job, result] {
@@ -203,7 +221,8 @@ Result<Agent::Sealed> Agent::Work(const Job& job) {
   }
   // The evaluation goes first, so that it is known when the round closes.
   if (!evaluations.empty()) {
-    ASSIGN_OR_RETURN(auto upload, job.Seal(UploadKind::kEvaluation, Codec::kReport, Priority::kEvaluation, EncodeEvaluation(evaluations)));
+    ASSIGN_OR_RETURN(auto upload, job.Seal(UploadKind::kEvaluation, Codec::kReport, Priority::kEvaluation,
+                                           EncodeEvaluation(evaluations)));
     sealed.uploads.push_back(std::move(upload));
     sealed.examples = evaluations.front().examples;
     sealed.millis = evaluations.front().millis;
@@ -225,14 +244,21 @@ void Agent::OnWorked(const std::shared_ptr<const Job>& job, Result<Sealed> resul
     job_.reset();
     if (*job->cancelled) return Decide();
     ++counts_.fits_failed;
-    LogFailure(LogLevel::kError, "agent.failed", result.error(), {{"member", parts_.identity.subject.id.text()}, {"task", job->task.id.text()}, {"version", Number(job->progress.version)}});
+    LogFailure(LogLevel::kError, "agent.failed", result.error(),
+               {{"member", parts_.identity.subject.id.text()},
+                {"task", job->task.id.text()},
+                {"version", Number(job->progress.version)}});
     if (IsTransient(result.error().code)) return DecideLater();
     if (Record(job->task.id, {TaskPhase::kGivenUp, job->progress.version, job->progress.round})) Decide();
     return;
   }
   ++counts_.fits;
-  LogInfo("agent.worked", {{"member", parts_.identity.subject.id.text()}, {"task", job->task.id.text()}, {"version", Number(job->progress.version)},
-                           {"examples", result->examples}, {"loss", result->loss}, {"millis", result->millis}});
+  LogInfo("agent.worked", {{"member", parts_.identity.subject.id.text()},
+                           {"task", job->task.id.text()},
+                           {"version", Number(job->progress.version)},
+                           {"examples", result->examples},
+                           {"loss", result->loss},
+                           {"millis", result->millis}});
   HandOver(job, std::move(result->uploads));
 }
 

@@ -19,8 +19,8 @@
 
 namespace tributary {
 
-// A device's life: keep a session with a gateway, follow the publication, fit the model when a round asks for it, seal what came
-// of it, and deliver it. An evaluator (by its certificate) evaluates every new version instead.
+// A device's life: keep a session with a gateway, follow the publication, fit the model when a round asks for it, seal
+// what came of it, and deliver it. An evaluator (by its certificate) evaluates every new version instead.
 //
 // Its state is on disk at every step (agent_state.h), so a kill at any point goes on where it was:
 //   publication and blobs    adopted only when complete                          Subscriber
@@ -28,15 +28,16 @@ namespace tributary {
 //   in the outbox            sealed once; complete there is custody              Spool
 //   handed over              written when the outbox has it; never fitted again
 //   delivered                the outbox deletes when the gateway took custody    Courier
-// A kill between "in the outbox" and "handed over" is recognised by looking into the outbox first, before anything leaves it.
+// A kill between "in the outbox" and "handed over" is recognised by looking into the outbox first, before anything
+// leaves it.
 //
-// Legal call order: Open, Start, Stop; all on the loop's thread. Everything in Parts must outlive it; one agent per folder.
-// A fit runs on `work`, which may serve many agents.
+// Legal call order: Open, Start, Stop; all on the loop's thread. Everything in Parts must outlive it; one agent per
+// folder. A fit runs on `work`, which may serve many agents.
 class Agent {
  public:
   struct Options {
-    Path folder;                    // publication, blobs, state, outbox
-    HopClient::Options hop;         // to the gateway
+    Path folder;             // publication, blobs, state, outbox
+    HopClient::Options hop;  // to the gateway
     uint64_t outbox_max_bytes = 1ull << 30;
     uint32_t chunk_bytes = limits::kDefaultChunkBytes;
   };
@@ -47,11 +48,11 @@ class Agent {
     FileSystem& files;
     const Identity& identity;
     Learner& learner;
-    Executor& work;                 // for fits
-    Executor& disk;                 // for the outbox
+    Executor& work;  // for fits
+    Executor& disk;  // for the outbox
   };
   struct Counts {
-    uint64_t fits = 0;              // finished, since the start of this process
+    uint64_t fits = 0;  // finished, since the start of this process
     uint64_t fits_failed = 0;
     uint64_t delivered = 0;
     uint64_t given_up = 0;
@@ -69,8 +70,8 @@ class Agent {
   const HopClient& client() const { return *client_; }
 
  private:
-  struct Job;      // one fit or evaluation
-  struct Sealed;   // what it gave, sealed
+  struct Job;     // one fit or evaluation
+  struct Sealed;  // what it gave, sealed
 
   Agent(const Parts& parts, const Options& options, PublicationStore publications, BlobStore blobs, AgentState state);
   bool NoteWhatIsInTheOutbox();
@@ -97,7 +98,7 @@ class Agent {
   std::unique_ptr<Courier> courier_;
   std::unique_ptr<Fetcher> fetcher_;
   std::unique_ptr<Subscriber> subscriber_;
-  std::shared_ptr<const Job> job_;        // the one that runs
+  std::shared_ptr<const Job> job_;  // the one that runs
   bool stopped_ = false;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   Loop::TimerId retry_timer_ = 0;

@@ -15,10 +15,14 @@ constexpr std::array kPhases = {TaskPhase::kWaiting, TaskPhase::kWorking, TaskPh
 
 std::string_view TaskPhaseName(TaskPhase phase) {
   switch (phase) {
-    case TaskPhase::kWaiting: return "waiting";
-    case TaskPhase::kWorking: return "working";
-    case TaskPhase::kHandedOver: return "handed_over";
-    case TaskPhase::kGivenUp: return "given_up";
+    case TaskPhase::kWaiting:
+      return "waiting";
+    case TaskPhase::kWorking:
+      return "working";
+    case TaskPhase::kHandedOver:
+      return "handed_over";
+    case TaskPhase::kGivenUp:
+      return "given_up";
   }
   return "?";
 }
@@ -26,10 +30,10 @@ std::string_view TaskPhaseName(TaskPhase phase) {
 bool MayFollow(TaskPhase from, TaskPhase to) {
   constexpr bool kTable[4][4] = {
       // to:   waiting working handed_over given_up
-      {true, true, false, false},    // from waiting
-      {true, true, true, true},      // from working (to working: begun again after a restart)
-      {false, false, true, false},   // from handed_over
-      {false, false, false, true},   // from given_up
+      {true, true, false, false},   // from waiting
+      {true, true, true, true},     // from working (to working: begun again after a restart)
+      {false, false, true, false},  // from handed_over
+      {false, false, false, true},  // from given_up
   };
   return kTable[static_cast<size_t>(from)][static_cast<size_t>(to)];
 }
@@ -40,7 +44,8 @@ Result<AgentState> AgentState::Load(FileSystem& files, const Path& file) {
   if (!bytes && bytes.error().code == Code::kNotFound) return state;
   if (!bytes) return Fail(bytes.error());
   const auto corrupt = [&](const std::string& what) {
-    return Fail(Code::kCorrupt, file.string() + ": " + what + "; remove the file to begin anew (finished uploads are in the outbox)");
+    return Fail(Code::kCorrupt,
+                file.string() + ": " + what + "; remove the file to begin anew (finished uploads are in the outbox)");
   };
   std::string_view text = AsText(*bytes);
   if (!text.starts_with(kHead)) return corrupt("not an agent's state");
@@ -77,7 +82,8 @@ Status AgentState::Set(const TaskId& task, const TaskProgress& progress) {
   tasks[task] = progress;
   std::string text(kHead);
   for (const auto& [id, one] : tasks) {
-    text += id.text() + " " + std::string(TaskPhaseName(one.phase)) + " " + std::to_string(Number(one.version)) + " " + std::to_string(one.round) + "\n";
+    text += id.text() + " " + std::string(TaskPhaseName(one.phase)) + " " + std::to_string(Number(one.version)) + " " +
+            std::to_string(one.round) + "\n";
   }
   RETURN_IF_ERROR(WriteFileAtomically(*files_, file_, AsBytes(text)));
   tasks_ = std::move(tasks);

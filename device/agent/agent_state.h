@@ -12,10 +12,11 @@ namespace tributary {
 
 // How far the device is with one version of a task. Every change is on disk before what follows from it is begun.
 enum class TaskPhase : uint8_t {
-  kWaiting = 0,     // nothing to do for this version: not in a round, or none is open
-  kWorking = 1,     // the fit (an evaluator: the evaluation) runs; a restart begins it again, with the same result
-  kHandedOver = 2,  // the uploads are complete in the outbox, or have left it; never done again (terminal for the version)
-  kGivenUp = 3,     // the fit failed for good, for example it diverged (terminal for the version)
+  kWaiting = 0,  // nothing to do for this version: not in a round, or none is open
+  kWorking = 1,  // the fit (an evaluator: the evaluation) runs; a restart begins it again, with the same result
+  kHandedOver =
+      2,         // the uploads are complete in the outbox, or have left it; never done again (terminal for the version)
+  kGivenUp = 3,  // the fit failed for good, for example it diverged (terminal for the version)
 };
 std::string_view TaskPhaseName(TaskPhase phase);
 // The one transition table. A new version starts at kWaiting from anywhere.

@@ -32,14 +32,16 @@ void Acceptor::OnPublication(const Publication& publication) {
 
 Status Acceptor::Admit(const UploadSubject& subject) const {
   if (!informed_) return Fail(Code::kBusy, "this gateway has not got a publication yet");
-  if (subject.expires.unix_millis != 0 && subject.expires <= clock_.Now()) return Fail(Code::kExpired, "the upload's time is over");
+  if (subject.expires.unix_millis != 0 && subject.expires <= clock_.Now())
+    return Fail(Code::kExpired, "the upload's time is over");
   const auto task = accepted_.find(subject.task);
   if (task == accepted_.end()) return Fail(Code::kUnknownTask, "no task " + subject.task.text());
   if (subject.kind != UploadKind::kUpdate) return {};
   // A version that is newer than this gateway's publication is none of its business: the aggregator knows.
   const bool accepted = std::ranges::find(task->second, subject.base_version) != task->second.end();
   if (!accepted && subject.base_version <= latest_.at(subject.task)) {
-    return Fail(Code::kStaleVersion, "version " + std::to_string(Number(subject.base_version)) + " of " + subject.task.text() + " is not accepted any more");
+    return Fail(Code::kStaleVersion, "version " + std::to_string(Number(subject.base_version)) + " of " +
+                                         subject.task.text() + " is not accepted any more");
   }
   return {};
 }
@@ -60,14 +62,15 @@ void Acceptor::Offer(const SignedEnvelope& envelope, const VerifiedIdentity&, co
 }
 
 void Acceptor::Append(const UploadId& upload, uint32_t index, Bytes chunk, std::function<void(Status)> taken) {
-  spool_.Append(upload, index, std::move(chunk), [this, upload, taken = std::move(taken)](const Result<AppendAnswer>& result) {
-    loop_.Post([this, upload, taken, result] {
-      taken(result ? Status{} : Fail(result.error()));
-      if (!result || !result->complete) return;
-      hooks_.custody(upload);
-      hooks_.arrived();
-    });
-  });
+  spool_.Append(upload, index, std::move(chunk),
+                [this, upload, taken = std::move(taken)](const Result<AppendAnswer>& result) {
+                  loop_.Post([this, upload, taken, result] {
+                    taken(result ? Status{} : Fail(result.error()));
+                    if (!result || !result->complete) return;
+                    hooks_.custody(upload);
+                    hooks_.arrived();
+                  });
+                });
 }
 
 }  // namespace tributary

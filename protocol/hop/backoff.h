@@ -8,8 +8,8 @@
 
 namespace tributary {
 
-// Exponential backoff with full jitter: a delay uniform in [0, min(cap, first * 2^attempt)], so that clients which lost their
-// server together do not come back together. Value type.
+// Exponential backoff with full jitter: a delay uniform in [0, min(cap, first * 2^attempt)], so that clients which lost
+// their server together do not come back together. Value type.
 class Backoff {
  public:
   Backoff(Millis first, Millis cap) : first_(first), cap_(cap) {}

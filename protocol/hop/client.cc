@@ -7,7 +7,10 @@
 namespace tributary {
 
 HopClient::HopClient(const Parts& parts, Options options, Hooks hooks)
-    : parts_(parts), options_(std::move(options)), hooks_(std::move(hooks)), backoff_(options_.first_retry, options_.retry_cap) {}
+    : parts_(parts),
+      options_(std::move(options)),
+      hooks_(std::move(hooks)),
+      backoff_(options_.first_retry, options_.retry_cap) {}
 
 HopClient::~HopClient() {
   *alive_ = false;
@@ -90,11 +93,13 @@ Status HopClient::OnChallenge(const hop::Challenge& challenge) {
   }
   ASSIGN_OR_RETURN(const VerifiedIdentity server, parts_.identity.anchor.Verify(challenge.chain, parts_.clock.Now()));
   if (server.subject.role != Role::kGateway && server.subject.role != Role::kAggregator) {
-    return Fail(Code::kWrongRole, server.subject.id.text() + " is a " + std::string(RoleName(server.subject.role)) + ", not a server");
+    return Fail(Code::kWrongRole,
+                server.subject.id.text() + " is a " + std::string(RoleName(server.subject.role)) + ", not a server");
   }
   // CURVE has proven that the server holds the secret to the configured key; this ties the key to a name in the fleet.
   if (server.subject.curve_public_key != options_.server_key) {
-    return Fail(Code::kWrongIdentity, "the certificate of " + server.subject.id.text() + " names another connection key");
+    return Fail(Code::kWrongIdentity,
+                "the certificate of " + server.subject.id.text() + " names another connection key");
   }
   ASSIGN_OR_RETURN(const Bytes own_key, CurvePublicKeyOf(parts_.identity.curve_secret));
   const Bytes transcript = hop::ProofTranscript(challenge.version, own_key, options_.server_key, challenge.nonce);
@@ -122,14 +127,15 @@ void HopClient::Down(const Error& why, RetryWindow window) {
   state_ = State::kWaiting;
   last_problem_ = why;
   asked_ = false;
-  // A session that the server lost (it restarted) is made anew at once. What is refused for good is asked again at the slowest
-  // pace: an operator may mend it.
+  // A session that the server lost (it restarted) is made anew at once. What is refused for good is asked again at the
+  // slowest pace: an operator may mend it.
   Millis delay = backoff_.Next(parts_.random);
   if (window.max > Millis(0)) delay = std::max(delay, Backoff::Within(window, parts_.random));
   if (why.code == Code::kNoSession) delay = Backoff::Within(window, parts_.random);
   if (!IsTransient(why.code)) delay = options_.retry_cap;
-  LogFailure(IsTransient(why.code) ? LogLevel::kInfo : LogLevel::kError, "hop.down", why,
-             {{"member", parts_.identity.subject.id.text()}, {"endpoint", options_.endpoint}, {"retry_ms", delay.count()}});
+  LogFailure(
+      IsTransient(why.code) ? LogLevel::kInfo : LogLevel::kError, "hop.down", why,
+      {{"member", parts_.identity.subject.id.text()}, {"endpoint", options_.endpoint}, {"retry_ms", delay.count()}});
   if (was_up) {
     for (Part* part : listeners_) part->OnDown();
   }
@@ -145,7 +151,8 @@ void HopClient::Watch() {
   const bool connecting = state_ == State::kGreeting || state_ == State::kProving;
   const Millis patience = connecting ? options_.handshake_timeout : options_.answer_timeout;
   if (asked_ && now - asked_since_ > patience) {
-    Down({connecting ? Code::kUnreachable : Code::kTimeout, "no answer from " + options_.endpoint + " for " + std::to_string(patience.count()) + " ms"});
+    Down({connecting ? Code::kUnreachable : Code::kTimeout,
+          "no answer from " + options_.endpoint + " for " + std::to_string(patience.count()) + " ms"});
   } else if (up() && now - last_check_in_ >= options_.check_in_interval) {
     CheckInNow();
   }

@@ -15,20 +15,20 @@
 
 namespace tributary {
 
-// The client's side of the hop, the same on a device and on a gateway: keeps one proven session to one server for as long as it
-// lives, through restarts of either side and broken links, and hands what comes to its parts (Courier, Fetcher, …).
-// Legal call order: construct, AddPart, Start; then Send while `up()`. All on the loop's thread. Everything given to the
-// constructor, and the parts, must outlive it.
-// Does not promise delivery of a message: a part asks again after OnUp.
+// The client's side of the hop, the same on a device and on a gateway: keeps one proven session to one server for as
+// long as it lives, through restarts of either side and broken links, and hands what comes to its parts (Courier,
+// Fetcher, …). Legal call order: construct, AddPart, Start; then Send while `up()`. All on the loop's thread.
+// Everything given to the constructor, and the parts, must outlive it. Does not promise delivery of a message: a part
+// asks again after OnUp.
 class HopClient final : private ClientSocket::Handler {
  public:
   struct Options {
-    std::string endpoint;             // tcp://host:port
-    Bytes server_key;                 // the server's CURVE public key, 32 bytes
-    Millis first_retry{200};          // backoff with full jitter from here …
-    Millis retry_cap{30'000};         // … to here
-    Millis handshake_timeout{10'000}; // from connecting to welcome
-    Millis answer_timeout{60'000};    // a question without any message since
+    std::string endpoint;              // tcp://host:port
+    Bytes server_key;                  // the server's CURVE public key, 32 bytes
+    Millis first_retry{200};           // backoff with full jitter from here …
+    Millis retry_cap{30'000};          // … to here
+    Millis handshake_timeout{10'000};  // from connecting to welcome
+    Millis answer_timeout{60'000};     // a question without any message since
     Millis check_in_interval{15'000};
     TransportOptions transport;
   };
@@ -72,11 +72,11 @@ class HopClient final : private ClientSocket::Handler {
 
  private:
   enum class State {
-    kStopped,     // Start was not called, or Stop was
-    kWaiting,     // for the backoff to pass
-    kGreeting,    // hello sent, waiting for the challenge
-    kProving,     // proof sent, waiting for the welcome
-    kUp,          // welcomed
+    kStopped,   // Start was not called, or Stop was
+    kWaiting,   // for the backoff to pass
+    kGreeting,  // hello sent, waiting for the challenge
+    kProving,   // proof sent, waiting for the welcome
+    kUp,        // welcomed
   };
 
   void OnMessage(ByteView message, ByteView bulk) override;
@@ -94,11 +94,11 @@ class HopClient final : private ClientSocket::Handler {
   State state_ = State::kStopped;
   std::unique_ptr<ClientSocket> socket_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
-  uint64_t attempt_ = 0;         // tells a posted clean-up that it came too late
+  uint64_t attempt_ = 0;  // tells a posted clean-up that it came too late
   Backoff backoff_;
   hop::Welcome welcome_;
-  bool asked_ = false;           // a question is open …
-  Millis asked_since_{0};        // … since then
+  bool asked_ = false;     // a question is open …
+  Millis asked_since_{0};  // … since then
   Millis last_check_in_{0};
   Loop::TimerId retry_timer_ = 0;
   Loop::TimerId watch_timer_ = 0;

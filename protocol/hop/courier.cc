@@ -6,8 +6,15 @@
 
 namespace tributary {
 
-Courier::Courier(HopClient& client, Loop& loop, const Clock& clock, Random& random, Spool& spool, Options options, OnGone on_gone)
-    : client_(client), loop_(loop), clock_(clock), random_(random), spool_(spool), options_(options), on_gone_(std::move(on_gone)) {
+Courier::Courier(HopClient& client, Loop& loop, const Clock& clock, Random& random, Spool& spool, Options options,
+                 OnGone on_gone)
+    : client_(client),
+      loop_(loop),
+      clock_(clock),
+      random_(random),
+      spool_(spool),
+      options_(options),
+      on_gone_(std::move(on_gone)) {
   client_.AddPart(*this);
 }
 
@@ -109,8 +116,11 @@ void Courier::OnRefuse(const hop::Refuse& refuse) {
   if (!under_way_.contains(refuse.upload)) return;
   const Error error{refuse.refusal.code, refuse.refusal.sentence};
   ++counts_.refused[error.code];
-  Trouble& trouble = trouble_.try_emplace(refuse.upload, Trouble{Millis(0), Backoff(options_.first_retry, options_.retry_cap)}).first->second;
-  const bool bytes_are_bad = error.code == Code::kDigestMismatch && ++trouble.digest_mismatches >= options_.max_digest_mismatches;
+  Trouble& trouble =
+      trouble_.try_emplace(refuse.upload, Trouble{Millis(0), Backoff(options_.first_retry, options_.retry_cap)})
+          .first->second;
+  const bool bytes_are_bad =
+      error.code == Code::kDigestMismatch && ++trouble.digest_mismatches >= options_.max_digest_mismatches;
   if (!IsTransient(error.code) || bytes_are_bad) return GiveUp(refuse.upload, error);
   under_way_.erase(refuse.upload);
   std::erase(order_, refuse.upload);

@@ -4,8 +4,8 @@
 
 namespace tributary {
 
-// The bytes of chunks that a process has asked for and not yet made durable, over all its connections: what bounds its memory.
-// Value type.
+// The bytes of chunks that a process has asked for and not yet made durable, over all its connections: what bounds its
+// memory. Value type.
 class CreditPool {
  public:
   explicit CreditPool(uint64_t total) : total_(total) {}

@@ -10,8 +10,8 @@
 
 namespace tributary {
 
-// Fetches blobs by digest into a BlobStore, one after the other, a few pieces ahead; goes on where it was after a lost session
-// or a restart. A part of a HopClient; all on the loop's thread. Client, store and loop must outlive it.
+// Fetches blobs by digest into a BlobStore, one after the other, a few pieces ahead; goes on where it was after a lost
+// session or a restart. A part of a HopClient; all on the loop's thread. Client, store and loop must outlive it.
 class Fetcher final : public HopClient::Part {
  public:
   using Done = std::function<void(const Status&)>;
@@ -19,8 +19,8 @@ class Fetcher final : public HopClient::Part {
   Fetcher(HopClient& client, Loop& loop, Random& random, BlobStore& blobs);
   ~Fetcher() override;
 
-  // `done` is called once, on success or when the bytes turned out wrong twice (kDigestMismatch) or cannot be stored; links and
-  // servers that fail are waited for. At once when the blob is here already.
+  // `done` is called once, on success or when the bytes turned out wrong twice (kDigestMismatch) or cannot be stored;
+  // links and servers that fail are waited for. At once when the blob is here already.
   void Fetch(const BlobRef& blob, Done done);
   // Forgets what is not being wanted any more; its `done` is not called.
   void Cancel();
@@ -46,7 +46,7 @@ class Fetcher final : public HopClient::Part {
   Random& random_;
   BlobStore& blobs_;
   std::deque<Wanted> wanted_;
-  uint64_t asked_to_ = 0;     // pieces are asked for up to this offset of the first wanted blob
+  uint64_t asked_to_ = 0;  // pieces are asked for up to this offset of the first wanted blob
   uint64_t bytes_received_ = 0;
   Loop::TimerId retry_timer_ = 0;
 };

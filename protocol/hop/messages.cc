@@ -124,12 +124,14 @@ Result<std::vector<Bytes>> ReadChain(capnp::List<capnp::Data>::Reader list) {
 }
 
 Result<Bytes> ReadExactly(capnp::Data::Reader data, size_t size, const char* what) {
-  if (data.size() != size) return Fail(Code::kMalformed, std::string(what) + " is not " + std::to_string(size) + " bytes");
+  if (data.size() != size)
+    return Fail(Code::kMalformed, std::string(what) + " is not " + std::to_string(size) + " bytes");
   return ToBytes(View(data));
 }
 
 Result<std::string> ReadText(capnp::Text::Reader text, size_t limit, const char* what) {
-  if (text.size() > limit) return Fail(Code::kTooLarge, std::string(what) + " over " + std::to_string(limit) + " bytes");
+  if (text.size() > limit)
+    return Fail(Code::kTooLarge, std::string(what) + " over " + std::to_string(limit) + " bytes");
   return std::string(text.cStr(), text.size());
 }
 
@@ -169,12 +171,13 @@ Result<Message> Read(schema::HopMessage::Reader from) {
     case schema::HopMessage::CHECK_IN: {
       const auto m = from.getCheckIn();
       ASSIGN_OR_RETURN(std::string device_class, ReadText(m.getDeviceClass(), 64, "a device class"));
-      return CheckIn{m.getPublicationNumber(), std::move(device_class),  m.getSpooledUploads(),
+      return CheckIn{m.getPublicationNumber(), std::move(device_class), m.getSpooledUploads(),
                      m.getSpooledBytes(),      m.getDeliveredUploads(), m.getConnectedClients()};
     }
     case schema::HopMessage::ASSIGNMENT: {
       const auto m = from.getAssignment();
-      if (m.getPublication().size() > limits::kPublicationBytes) return Fail(Code::kTooLarge, "a publication over its limit");
+      if (m.getPublication().size() > limits::kPublicationBytes)
+        return Fail(Code::kTooLarge, "a publication over its limit");
       return Assignment{m.getPublicationNumber(), ToBytes(View(m.getPublication()))};
     }
     case schema::HopMessage::OFFER: {
@@ -229,7 +232,8 @@ Result<Message> Read(schema::HopMessage::Reader from) {
 }  // namespace
 
 Bytes Encode(const Message& message) {
-  return wire::EncodeFramed<schema::HopMessage>([&](schema::HopMessage::Builder to) { std::visit(Writer{to}, message); });
+  return wire::EncodeFramed<schema::HopMessage>(
+      [&](schema::HopMessage::Builder to) { std::visit(Writer{to}, message); });
 }
 
 Result<Message> Decode(ByteView bytes) {

@@ -31,11 +31,32 @@ namespace hop {
 
 inline constexpr uint16_t kProtocolVersion = 1;
 
-struct Hello { uint16_t min_version = kProtocolVersion, max_version = kProtocolVersion; bool operator==(const Hello&) const = default; };
-struct Challenge { uint16_t version = kProtocolVersion; Bytes nonce; std::vector<Bytes> chain; bool operator==(const Challenge&) const = default; };
-struct Proof { std::vector<Bytes> chain; Bytes signature; bool operator==(const Proof&) const = default; };
-struct Welcome { DeviceId server; uint64_t credit_bytes = 0; uint32_t max_chunk_bytes = 0; uint64_t publication_number = 0; bool operator==(const Welcome&) const = default; };
-struct Refused { Refusal refusal; bool operator==(const Refused&) const = default; };
+struct Hello {
+  uint16_t min_version = kProtocolVersion, max_version = kProtocolVersion;
+  bool operator==(const Hello&) const = default;
+};
+struct Challenge {
+  uint16_t version = kProtocolVersion;
+  Bytes nonce;
+  std::vector<Bytes> chain;
+  bool operator==(const Challenge&) const = default;
+};
+struct Proof {
+  std::vector<Bytes> chain;
+  Bytes signature;
+  bool operator==(const Proof&) const = default;
+};
+struct Welcome {
+  DeviceId server;
+  uint64_t credit_bytes = 0;
+  uint32_t max_chunk_bytes = 0;
+  uint64_t publication_number = 0;
+  bool operator==(const Welcome&) const = default;
+};
+struct Refused {
+  Refusal refusal;
+  bool operator==(const Refused&) const = default;
+};
 struct CheckIn {
   uint64_t publication_number = 0;
   std::string device_class;
@@ -43,22 +64,69 @@ struct CheckIn {
   uint32_t connected_clients = 0;
   bool operator==(const CheckIn&) const = default;
 };
-struct Assignment { uint64_t publication_number = 0; Bytes publication; bool operator==(const Assignment&) const = default; };
-struct Offer { Bytes envelope; bool operator==(const Offer&) const = default; };
-struct Resume { UploadId upload; uint32_t next_chunk = 0; bool operator==(const Resume&) const = default; };
-struct Already { UploadId upload; bool operator==(const Already&) const = default; };
-struct Refuse { UploadId upload; Refusal refusal; bool operator==(const Refuse&) const = default; };
-struct Chunk { UploadId upload; uint32_t index = 0; bool operator==(const Chunk&) const = default; };      // bulk: ciphertext
-struct Credit { uint64_t bytes = 0; bool operator==(const Credit&) const = default; };
-struct Custody { UploadId upload; bool operator==(const Custody&) const = default; };
-struct Fetch { Digest digest; uint64_t offset = 0; uint32_t size = 0; bool operator==(const Fetch&) const = default; };
-struct Piece { Digest digest; uint64_t offset = 0; uint64_t blob_size = 0; bool operator==(const Piece&) const = default; };  // bulk: bytes
-struct FetchRefused { Digest digest; Refusal refusal; bool operator==(const FetchRefused&) const = default; };
-struct Notice { uint64_t publication_number = 0; bool operator==(const Notice&) const = default; };
-struct Goodbye { bool operator==(const Goodbye&) const = default; };
+struct Assignment {
+  uint64_t publication_number = 0;
+  Bytes publication;
+  bool operator==(const Assignment&) const = default;
+};
+struct Offer {
+  Bytes envelope;
+  bool operator==(const Offer&) const = default;
+};
+struct Resume {
+  UploadId upload;
+  uint32_t next_chunk = 0;
+  bool operator==(const Resume&) const = default;
+};
+struct Already {
+  UploadId upload;
+  bool operator==(const Already&) const = default;
+};
+struct Refuse {
+  UploadId upload;
+  Refusal refusal;
+  bool operator==(const Refuse&) const = default;
+};
+struct Chunk {
+  UploadId upload;
+  uint32_t index = 0;
+  bool operator==(const Chunk&) const = default;
+};  // bulk: ciphertext
+struct Credit {
+  uint64_t bytes = 0;
+  bool operator==(const Credit&) const = default;
+};
+struct Custody {
+  UploadId upload;
+  bool operator==(const Custody&) const = default;
+};
+struct Fetch {
+  Digest digest;
+  uint64_t offset = 0;
+  uint32_t size = 0;
+  bool operator==(const Fetch&) const = default;
+};
+struct Piece {
+  Digest digest;
+  uint64_t offset = 0;
+  uint64_t blob_size = 0;
+  bool operator==(const Piece&) const = default;
+};  // bulk: bytes
+struct FetchRefused {
+  Digest digest;
+  Refusal refusal;
+  bool operator==(const FetchRefused&) const = default;
+};
+struct Notice {
+  uint64_t publication_number = 0;
+  bool operator==(const Notice&) const = default;
+};
+struct Goodbye {
+  bool operator==(const Goodbye&) const = default;
+};
 
-using Message = std::variant<Hello, Challenge, Proof, Welcome, Refused, CheckIn, Assignment, Offer, Resume, Already, Refuse, Chunk,
-                             Credit, Custody, Fetch, Piece, FetchRefused, Notice, Goodbye>;
+using Message = std::variant<Hello, Challenge, Proof, Welcome, Refused, CheckIn, Assignment, Offer, Resume, Already,
+                             Refuse, Chunk, Credit, Custody, Fetch, Piece, FetchRefused, Notice, Goodbye>;
 
 Bytes Encode(const Message& message);
 // kMalformed: not a message, an id or digest of the wrong length, a code or union member this version does not know.

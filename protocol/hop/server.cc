@@ -30,7 +30,8 @@ void HopServer::Publish(Bytes signed_publication, uint64_t number) {
 }
 
 const HopServer::Counts& HopServer::counts() {
-  counts_.sessions = static_cast<uint64_t>(std::ranges::count_if(sessions_, [](const auto& s) { return s.second->proven; }));
+  counts_.sessions =
+      static_cast<uint64_t>(std::ranges::count_if(sessions_, [](const auto& s) { return s.second->proven; }));
   counts_.credit_in_use = pool_.used();
   return counts_;
 }
@@ -68,7 +69,8 @@ void HopServer::OnMessage(const ServerSocket::Peer& peer, ByteView bytes, ByteVi
 void HopServer::OnHello(const ServerSocket::Peer& peer, const hop::Hello& hello) {
   Forget(peer.route);
   if (hello.min_version > hop::kProtocolVersion || hello.max_version < hop::kProtocolVersion) {
-    return CloseWith(peer.route, {Code::kVersionUnsupported, "this server speaks version " + std::to_string(hop::kProtocolVersion)});
+    return CloseWith(
+        peer.route, {Code::kVersionUnsupported, "this server speaks version " + std::to_string(hop::kProtocolVersion)});
   }
   if (sessions_.size() >= options_.max_sessions) {
     return CloseWith(peer.route, {Code::kBusy, "all " + std::to_string(options_.max_sessions) + " sessions are taken"});
@@ -92,9 +94,11 @@ Status HopServer::OnProof(Session& session, const hop::Proof& proof) {
     return Fail(Code::kWrongRole, std::string(RoleName(member.subject.role)) + " is not a client of anybody");
   }
   if (member.subject.curve_public_key != session.curve_public_key) {
-    return Fail(Code::kWrongIdentity, "the certificate of " + member.subject.id.text() + " names another connection key");
+    return Fail(Code::kWrongIdentity,
+                "the certificate of " + member.subject.id.text() + " names another connection key");
   }
-  const Bytes transcript = hop::ProofTranscript(session.version, session.curve_public_key, curve_public_key_, session.nonce);
+  const Bytes transcript =
+      hop::ProofTranscript(session.version, session.curve_public_key, curve_public_key_, session.nonce);
   RETURN_IF_ERROR(VerifySignature(member.public_key, transcript, proof.signature));
 
   // A member has one session: a new one means that the old connection is dead, whatever TCP thinks of it.
@@ -106,7 +110,8 @@ Status HopServer::OnProof(Session& session, const hop::Proof& proof) {
   session.member = std::move(member);
   by_member_[session.member.subject.id] = session.route;
   ++counts_.handshakes;
-  LogDebug("hop.welcome", {{"member", session.member.subject.id.text()}, {"role", RoleName(session.member.subject.role)}});
+  LogDebug("hop.welcome",
+           {{"member", session.member.subject.id.text()}, {"role", RoleName(session.member.subject.role)}});
   Send(session.route, hop::Welcome{parts_.identity.subject.id, 0, options_.max_chunk_bytes, publication_number_});
   return {};
 }
@@ -173,7 +178,8 @@ void HopServer::Send(const Route& route, const hop::Message& message, ByteView b
 void HopServer::CloseWith(const Route& route, const Error& error) {
   ++counts_.refused[error.code];
   const auto found = sessions_.find(route);
-  const std::string member = found != sessions_.end() && found->second->proven ? found->second->member.subject.id.text() : "unproven";
+  const std::string member =
+      found != sessions_.end() && found->second->proven ? found->second->member.subject.id.text() : "unproven";
   LogFailure(LogLevel::kWarning, "hop.closed", error, {{"member", member}});
   Send(route, hop::Refused{{error.code, error.message, WindowFor(error.code)}});
   Forget(route);
@@ -186,10 +192,12 @@ void HopServer::Forget(const Route& route) {
   // What is in process goes back to the pool when the sink has taken it (OnTaken).
   pool_.GiveBack(session.granted);
   for (const UploadId& upload : session.offered) {
-    if (const auto entry = offered_by_.find(upload); entry != offered_by_.end() && entry->second == route) offered_by_.erase(entry);
+    if (const auto entry = offered_by_.find(upload); entry != offered_by_.end() && entry->second == route)
+      offered_by_.erase(entry);
   }
   if (session.proven) {
-    if (const auto entry = by_member_.find(session.member.subject.id); entry != by_member_.end() && entry->second == route) {
+    if (const auto entry = by_member_.find(session.member.subject.id);
+        entry != by_member_.end() && entry->second == route) {
       by_member_.erase(entry);
     }
   }

@@ -20,23 +20,23 @@
 
 namespace tributary {
 
-// The server's side of the hop, the same at a gateway and at the aggregator: proves who connects, serves the publication and
-// blobs, takes uploads into a sink under credit, and gives custody.
-// Legal call order: construct, Listen, then the rest, all on the loop's thread. Everything in Parts must outlive it.
-// Memory: one small session per connection, and never more chunk bytes than Options::credit_bytes over all of them.
-// Does not promise custody: the owner says so with GiveCustody, after its own fsync or checkpoint.
+// The server's side of the hop, the same at a gateway and at the aggregator: proves who connects, serves the
+// publication and blobs, takes uploads into a sink under credit, and gives custody. Legal call order: construct,
+// Listen, then the rest, all on the loop's thread. Everything in Parts must outlive it. Memory: one small session per
+// connection, and never more chunk bytes than Options::credit_bytes over all of them. Does not promise custody: the
+// owner says so with GiveCustody, after its own fsync or checkpoint.
 class HopServer final : private ServerSocket::Handler {
  public:
   struct Options {
-    std::string endpoint;                      // tcp://host:port
+    std::string endpoint;                              // tcp://host:port
     uint64_t credit_bytes = 64 * limits::kMiB;         // chunk bytes under way, all connections together
     uint64_t session_credit_bytes = 2 * limits::kMiB;  // chunk bytes under way on one connection
     uint32_t max_chunk_bytes = limits::kMaxChunkBytes;
     size_t max_sessions = 20'000;
-    size_t max_session_uploads = 64;           // offered and not yet in custody, on one connection
-    Millis proof_timeout{10'000};              // from hello to proof
-    Millis chunk_timeout{60'000};              // credit that is not used for this long closes the connection
-    Millis session_timeout{180'000};           // nothing heard at all
+    size_t max_session_uploads = 64;  // offered and not yet in custody, on one connection
+    Millis proof_timeout{10'000};     // from hello to proof
+    Millis chunk_timeout{60'000};     // credit that is not used for this long closes the connection
+    Millis session_timeout{180'000};  // nothing heard at all
     TransportOptions transport;
   };
   // What the owner hears of. Called on the loop's thread.
@@ -57,11 +57,11 @@ class HopServer final : private ServerSocket::Handler {
     Observer& observer;
   };
   struct Counts {
-    uint64_t sessions = 0;          // now, proven
-    uint64_t handshakes = 0;        // welcomed since the start
-    uint64_t chunk_bytes = 0;       // received
-    uint64_t piece_bytes = 0;       // sent
-    uint64_t credit_in_use = 0;     // bytes
+    uint64_t sessions = 0;             // now, proven
+    uint64_t handshakes = 0;           // welcomed since the start
+    uint64_t chunk_bytes = 0;          // received
+    uint64_t piece_bytes = 0;          // sent
+    uint64_t credit_in_use = 0;        // bytes
     std::map<Code, uint64_t> refused;  // sessions and uploads, by reason
   };
 
@@ -73,7 +73,8 @@ class HopServer final : private ServerSocket::Handler {
   const std::string& endpoint() const { return socket_->endpoint(); }
   // From now on the publication that is handed out; everybody connected gets a notice.
   void Publish(Bytes signed_publication, uint64_t number);
-  // The upload is safe here. Whoever offers it is told, if still connected; otherwise a later offer is answered `already`.
+  // The upload is safe here. Whoever offers it is told, if still connected; otherwise a later offer is answered
+  // `already`.
   void GiveCustody(const UploadId& upload);
   void RefuseUpload(const UploadId& upload, const Error& error);
   const Counts& counts();

@@ -23,7 +23,8 @@ Status HopServer::OnOffer(Session& session, const hop::Offer& offer) {
   const auto author = VerifyEnvelope(*envelope, parts_.identity.anchor, parts_.clock.Now());
   if (!author) return refuse(author.error());
   if (session.member.subject.role != Role::kGateway && session.member.subject.id != subject.device) {
-    return refuse({Code::kWrongIdentity, session.member.subject.id.text() + " offers an upload of " + subject.device.text()});
+    return refuse(
+        {Code::kWrongIdentity, session.member.subject.id.text() + " offers an upload of " + subject.device.text()});
   }
   if (subject.chunk_size > options_.max_chunk_bytes) {
     return refuse({Code::kTooLarge, "chunks of " + std::to_string(subject.chunk_size) + " bytes; this server takes " +
@@ -31,14 +32,14 @@ Status HopServer::OnOffer(Session& session, const hop::Offer& offer) {
   }
   const bool again = std::ranges::find(session.offered, subject.id) != session.offered.end();
   if (!again && session.offered.size() >= options_.max_session_uploads) {
-    return refuse({Code::kBusy, "this connection has " + std::to_string(session.offered.size()) + " uploads under way"});
+    return refuse(
+        {Code::kBusy, "this connection has " + std::to_string(session.offered.size()) + " uploads under way"});
   }
   if (!again) session.offered.push_back(subject.id);
   offered_by_[subject.id] = session.route;
   parts_.sink.Offer(*envelope, *author, session.member.subject.id,
-                    [this, route = session.route, serial = session.serial, header = envelope->header](const OfferVerdict& answer) {
-                      OnAnswer(route, serial, header, answer);
-                    });
+                    [this, route = session.route, serial = session.serial, header = envelope->header](
+                        const OfferVerdict& answer) { OnAnswer(route, serial, header, answer); });
   return {};
 }
 
@@ -63,13 +64,15 @@ void HopServer::OnAnswer(const Route& route, uint64_t serial, const UploadHeader
   }
   std::erase(session->offered, id);
   // By now somebody else may have offered it.
-  if (const auto entry = offered_by_.find(id); entry != offered_by_.end() && entry->second == route) offered_by_.erase(entry);
+  if (const auto entry = offered_by_.find(id); entry != offered_by_.end() && entry->second == route)
+    offered_by_.erase(entry);
 }
 
 Status HopServer::OnChunk(Session& session, const hop::Chunk& chunk, ByteView bulk) {
   if (bulk.empty()) return Fail(Code::kMalformed, "a chunk without bytes");
   if (bulk.size() > session.granted) {
-    return Fail(Code::kCreditExceeded, std::to_string(bulk.size()) + " bytes on a credit of " + std::to_string(session.granted));
+    return Fail(Code::kCreditExceeded,
+                std::to_string(bulk.size()) + " bytes on a credit of " + std::to_string(session.granted));
   }
   session.granted -= bulk.size();
   session.granted_since = parts_.clock.Monotonic();
@@ -93,10 +96,12 @@ Status HopServer::OnChunk(Session& session, const hop::Chunk& chunk, ByteView bu
     return {};
   };
   if (chunk.index != active.next_chunk) {
-    return refuse({Code::kChunkOutOfOrder, "chunk " + std::to_string(chunk.index) + " came, " + std::to_string(active.next_chunk) + " is next"});
+    return refuse({Code::kChunkOutOfOrder, "chunk " + std::to_string(chunk.index) + " came, " +
+                                               std::to_string(active.next_chunk) + " is next"});
   }
   if (bulk.size() != active.header.ciphertext_chunk_size(chunk.index)) {
-    return refuse({Code::kMalformed, "chunk " + std::to_string(chunk.index) + " has " + std::to_string(bulk.size()) + " bytes, its header says " +
+    return refuse({Code::kMalformed, "chunk " + std::to_string(chunk.index) + " has " + std::to_string(bulk.size()) +
+                                         " bytes, its header says " +
                                          std::to_string(active.header.ciphertext_chunk_size(chunk.index))});
   }
   session.in_process += bulk.size();
@@ -108,7 +113,8 @@ Status HopServer::OnChunk(Session& session, const hop::Chunk& chunk, ByteView bu
   return {};
 }
 
-void HopServer::OnTaken(const Route& route, uint64_t serial, const UploadId& upload, uint64_t bytes, const Status& status) {
+void HopServer::OnTaken(const Route& route, uint64_t serial, const UploadId& upload, uint64_t bytes,
+                        const Status& status) {
   pool_.GiveBack(bytes);
   if (Session* session = Find(route, serial)) {
     session->in_process -= bytes;
@@ -140,13 +146,15 @@ std::optional<HopServer::Route> HopServer::Detach(const UploadId& upload) {
 
 void HopServer::SendRefuse(const Route& route, const UploadId& upload, const Error& error) {
   ++counts_.refused[error.code];
-  LogFailure(IsTransient(error.code) ? LogLevel::kDebug : LogLevel::kWarning, "upload.refused", error, {{"upload", upload.hex()}});
+  LogFailure(IsTransient(error.code) ? LogLevel::kDebug : LogLevel::kWarning, "upload.refused", error,
+             {{"upload", upload.hex()}});
   Send(route, hop::Refuse{upload, {error.code, error.message, WindowFor(error.code)}});
 }
 
-// The client may spend its credit on any of its uploads, in an order of its own. So what counts is the sum: credit is given
-// until all that is still to come is covered, and where that is too much at once, until the largest of the chunks that can
-// come next is covered. Then the client can always send something, and nothing is left over when all is through.
+// The client may spend its credit on any of its uploads, in an order of its own. So what counts is the sum: credit is
+// given until all that is still to come is covered, and where that is too much at once, until the largest of the chunks
+// that can come next is covered. Then the client can always send something, and nothing is left over when all is
+// through.
 void HopServer::GrantCredit(Session& session) {
   uint64_t missing = 0;  // bytes that are still to come
   uint64_t step = 0;     // the largest chunk that can come next

@@ -14,21 +14,21 @@ struct HopServer::Session {
   // An upload whose chunks are under way.
   struct Active {
     UploadHeader header;
-    uint32_t next_chunk = 0;   // the one that must come now
+    uint32_t next_chunk = 0;  // the one that must come now
   };
 
   Route route;
-  uint64_t serial = 0;         // tells this session from a later one with the same route
+  uint64_t serial = 0;  // tells this session from a later one with the same route
   Bytes curve_public_key;
   Bytes nonce;
   uint16_t version = 0;
   bool proven = false;
   VerifiedIdentity member;
   Millis last_heard{0};
-  uint64_t granted = 0;        // credit given and not used yet, bytes
-  Millis granted_since{0};     // when credit came to be there, or was last used
-  uint64_t in_process = 0;     // received and not taken by the sink yet, bytes
-  bool waiting = false;        // in the queue for credit
+  uint64_t granted = 0;     // credit given and not used yet, bytes
+  Millis granted_since{0};  // when credit came to be there, or was last used
+  uint64_t in_process = 0;  // received and not taken by the sink yet, bytes
+  bool waiting = false;     // in the queue for credit
   std::map<UploadId, Active> active;
   std::vector<UploadId> offered;  // all that await custody or an answer
 };

@@ -24,9 +24,14 @@ std::vector<Digest> DigestsOf(const Publication& publication) {
 
 }  // namespace
 
-Subscriber::Subscriber(Fetcher& fetcher, PublicationStore& store, BlobStore& blobs, const TrustAnchor& anchor, const Clock& clock,
-                       OnAdopted on_adopted)
-    : fetcher_(fetcher), store_(store), blobs_(blobs), anchor_(anchor), clock_(clock), on_adopted_(std::move(on_adopted)) {}
+Subscriber::Subscriber(Fetcher& fetcher, PublicationStore& store, BlobStore& blobs, const TrustAnchor& anchor,
+                       const Clock& clock, OnAdopted on_adopted)
+    : fetcher_(fetcher),
+      store_(store),
+      blobs_(blobs),
+      anchor_(anchor),
+      clock_(clock),
+      on_adopted_(std::move(on_adopted)) {}
 
 void Subscriber::Start() {
   if (store_.current()) on_adopted_(*store_.current());
@@ -41,8 +46,9 @@ void Subscriber::Consider(ByteView signed_publication) {
   }
   if (opened->number < store_.number()) {
     ++counts_.rejected;
-    LogFailure(LogLevel::kWarning, "publication.rejected",
-               {Code::kRollback, "number " + std::to_string(opened->number) + " after " + std::to_string(store_.number())});
+    LogFailure(
+        LogLevel::kWarning, "publication.rejected",
+        {Code::kRollback, "number " + std::to_string(opened->number) + " after " + std::to_string(store_.number())});
     return;
   }
   if (opened->number == store_.number() || (candidate_ && candidate_->publication.number >= opened->number)) return;

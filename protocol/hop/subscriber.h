@@ -10,14 +10,15 @@
 
 namespace tributary {
 
-// Follows the publication down one hop: verifies what the server hands out, fetches the blobs it names, and adopts it only when
-// all of them are here; so whoever holds a publication can serve and use everything in it with no link at all. The same at a
-// device and at a gateway. All on the loop's thread; everything given to the constructor must outlive it.
+// Follows the publication down one hop: verifies what the server hands out, fetches the blobs it names, and adopts it
+// only when all of them are here; so whoever holds a publication can serve and use everything in it with no link at
+// all. The same at a device and at a gateway. All on the loop's thread; everything given to the constructor must
+// outlive it.
 class Subscriber {
  public:
   struct Counts {
     uint64_t adopted = 0;
-    uint64_t rejected = 0;   // did not verify, or older than the one held
+    uint64_t rejected = 0;  // did not verify, or older than the one held
   };
   // After the publication became the current one (and durable). Also once from Start, for the one kept from before.
   using OnAdopted = std::function<void(const Publication&)>;

@@ -30,16 +30,17 @@ struct OfferVerdict {
   }
 };
 
-// Where a hop server puts the uploads it is offered: a gateway's spool, an aggregator's intake. The server has verified the
-// envelope's chain, role and signature before Offer, and gives chunks in order, each of the size that the header says.
-// Called on the loop's thread; the callbacks must be run on the loop's thread too, exactly once, at any later time.
+// Where a hop server puts the uploads it is offered: a gateway's spool, an aggregator's intake. The server has verified
+// the envelope's chain, role and signature before Offer, and gives chunks in order, each of the size that the header
+// says. Called on the loop's thread; the callbacks must be run on the loop's thread too, exactly once, at any later
+// time.
 class UploadSink {
  public:
   virtual ~UploadSink() = default;
   virtual void Offer(const SignedEnvelope& envelope, const VerifiedIdentity& author, const DeviceId& via,
                      std::function<void(OfferVerdict)> answer) = 0;
-  // `taken` is called when the chunk needs no memory any more (it is on disk); an error refuses the upload. Custody is given by
-  // HopServer::GiveCustody, not by this.
+  // `taken` is called when the chunk needs no memory any more (it is on disk); an error refuses the upload. Custody is
+  // given by HopServer::GiveCustody, not by this.
   virtual void Append(const UploadId& upload, uint32_t index, Bytes chunk, std::function<void(Status)> taken) = 0;
 };
 

@@ -24,10 +24,11 @@ struct ClientSocket::Native final : Loop::Pollable {
     for (int i = 0; i < kMessagesPerTurn; ++i) {
       const auto frames = Receive(socket);
       if (!frames) return;
-      // A server that sends more than two frames is not one of ours; an empty message has no meaning either, so it is refused
-      // by whoever decodes it.
+      // A server that sends more than two frames is not one of ours; an empty message has no meaning either, so it is
+      // refused by whoever decodes it.
       const bool plain = frames->size() <= 2;
-      handler.OnMessage(plain ? View((*frames)[0]) : ByteView{}, plain && frames->size() == 2 ? View((*frames)[1]) : ByteView{});
+      handler.OnMessage(plain ? View((*frames)[0]) : ByteView{},
+                        plain && frames->size() == 2 ? View((*frames)[1]) : ByteView{});
     }
   }
 
@@ -39,9 +40,10 @@ struct ClientSocket::Native final : Loop::Pollable {
 ClientSocket::ClientSocket(std::unique_ptr<Native> native) : native_(std::move(native)) {}
 ClientSocket::~ClientSocket() = default;
 
-Result<std::unique_ptr<ClientSocket>> ClientSocket::Connect(Loop& loop, const std::string& endpoint, ByteView server_curve_key,
-                                                            const SecretBytes& own_curve_secret, const TransportOptions& options,
-                                                            Handler& handler) {
+Result<std::unique_ptr<ClientSocket>> ClientSocket::Connect(Loop& loop, const std::string& endpoint,
+                                                            ByteView server_curve_key,
+                                                            const SecretBytes& own_curve_secret,
+                                                            const TransportOptions& options, Handler& handler) {
   if (server_curve_key.size() != 32) return Fail(Code::kInvalidArgument, "the server's CURVE key has not 32 bytes");
   ASSIGN_OR_RETURN(const Bytes public_key, CurvePublicKeyOf(own_curve_secret));
   RETURN_IF_ERROR(CheckPort(endpoint));
@@ -63,7 +65,8 @@ Result<std::unique_ptr<ClientSocket>> ClientSocket::Connect(Loop& loop, const st
 }
 
 Status ClientSocket::Send(ByteView message, ByteView bulk) {
-  const bool sent = bulk.empty() ? SendFrames(native_->socket, {message}) : SendFrames(native_->socket, {message, bulk});
+  const bool sent =
+      bulk.empty() ? SendFrames(native_->socket, {message}) : SendFrames(native_->socket, {message, bulk});
   if (!sent) return Fail(Code::kUnreachable, "the queue towards the server is full");
   return {};
 }

@@ -11,9 +11,9 @@
 
 namespace tributary {
 
-// The client's end: a DEALER with CURVE, one outbound TCP connection, which libzmq opens again by itself when it breaks. What
-// was sent before a break may or may not have arrived; the hop protocol settles that. A new socket is a new connection.
-// Everything runs on the loop's thread. The loop and the handler must outlive it.
+// The client's end: a DEALER with CURVE, one outbound TCP connection, which libzmq opens again by itself when it
+// breaks. What was sent before a break may or may not have arrived; the hop protocol settles that. A new socket is a
+// new connection. Everything runs on the loop's thread. The loop and the handler must outlive it.
 class ClientSocket {
  public:
   class Handler {
@@ -24,9 +24,9 @@ class ClientSocket {
   };
 
   // kInvalidArgument: endpoint or a key of other than 32 bytes. Whether the server is there shows later, by its answer.
-  static Result<std::unique_ptr<ClientSocket>> Connect(Loop& loop, const std::string& endpoint, ByteView server_curve_key,
-                                                       const SecretBytes& own_curve_secret, const TransportOptions& options,
-                                                       Handler& handler);
+  static Result<std::unique_ptr<ClientSocket>> Connect(Loop& loop, const std::string& endpoint,
+                                                       ByteView server_curve_key, const SecretBytes& own_curve_secret,
+                                                       const TransportOptions& options, Handler& handler);
   ~ClientSocket();
 
   // kUnreachable: the queue towards the server is full.

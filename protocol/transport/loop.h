@@ -13,11 +13,11 @@
 
 namespace tributary {
 
-// The one loop thread of a process: owns all sockets and, with them, all protocol state. Everything that touches a socket or a
-// session runs here, one after the other; other threads hand it work with Post.
-// Legal call order: build, register sockets, Run (until Stop). The clock must outlive it; sockets must be destroyed before it.
-// Post and Stop may be called from any thread, everything else from the loop's thread (or before Run).
-// Does not promise that a timer is punctual: only that it never fires early and that those due fire in order.
+// The one loop thread of a process: owns all sockets and, with them, all protocol state. Everything that touches a
+// socket or a session runs here, one after the other; other threads hand it work with Post. Legal call order: build,
+// register sockets, Run (until Stop). The clock must outlive it; sockets must be destroyed before it. Post and Stop may
+// be called from any thread, everything else from the loop's thread (or before Run). Does not promise that a timer is
+// punctual: only that it never fires early and that those due fire in order.
 class Loop final : public Executor {
  public:
   using TimerId = uint64_t;

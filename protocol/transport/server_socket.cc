@@ -10,8 +10,8 @@
 namespace tributary {
 namespace {
 
-// Answers libzmq's question about every connection that finished its CURVE handshake (ZAP, rfc.zeromq.org/spec/27): everybody
-// may in, and is called by the key that the handshake proved. Who that is, the hop's proof decides.
+// Answers libzmq's question about every connection that finished its CURVE handshake (ZAP, rfc.zeromq.org/spec/27):
+// everybody may in, and is called by the key that the handshake proved. Who that is, the hop's proof decides.
 class ZapHandler final : public Loop::Pollable {
  public:
   static constexpr char kName[] = "inproc://zeromq.zap.01";
@@ -34,8 +34,10 @@ class ZapHandler final : public Loop::Pollable {
 
   void OnReadable() override {
     while (auto request = Receive(socket_)) {
-      // version, request id, domain, address, routing id, mechanism, credentials: CURVE has one credential, the 32-byte key
-      const bool curve = request->size() == 7 && (*request)[5].to_string_view() == "CURVE" && (*request)[6].size() == 32;
+      // version, request id, domain, address, routing id, mechanism, credentials: CURVE has one credential, the 32-byte
+      // key
+      const bool curve =
+          request->size() == 7 && (*request)[5].to_string_view() == "CURVE" && (*request)[6].size() == 32;
       const ByteView id = request->size() > 1 ? View((*request)[1]) : ByteView{};
       const std::string user = curve ? ToHex(View((*request)[6])) : "";
       SendFrames(socket_, {AsBytes("1.0"), id, AsBytes(curve ? "200" : "400"), AsBytes(curve ? "" : "CURVE only"),
@@ -89,7 +91,8 @@ struct ServerSocket::Native final : Loop::Pollable {
 ServerSocket::ServerSocket(std::unique_ptr<Native> native) : native_(std::move(native)) {}
 ServerSocket::~ServerSocket() = default;
 
-Result<std::unique_ptr<ServerSocket>> ServerSocket::Bind(Loop& loop, const std::string& endpoint, const SecretBytes& curve_secret,
+Result<std::unique_ptr<ServerSocket>> ServerSocket::Bind(Loop& loop, const std::string& endpoint,
+                                                         const SecretBytes& curve_secret,
                                                          const TransportOptions& options, Handler& handler) {
   if (curve_secret.size() != 32) return Fail(Code::kInvalidArgument, "the CURVE key has not 32 bytes");
   RETURN_IF_ERROR(CheckPort(endpoint));

@@ -12,10 +12,10 @@
 
 namespace tributary {
 
-// The server's end: a ROUTER with CURVE. Every connection must know this server's CURVE key and shows its own, which the
-// handler is told with every message (libzmq's ZAP handshake proves that the peer holds the secret to it).
-// Legal call order: Bind, then Send and the handler's calls, all on the loop's thread. The loop and the handler must outlive it.
-// One per loop. Does not promise delivery: a message to a peer that is gone, or too slow to take it, is not kept.
+// The server's end: a ROUTER with CURVE. Every connection must know this server's CURVE key and shows its own, which
+// the handler is told with every message (libzmq's ZAP handshake proves that the peer holds the secret to it). Legal
+// call order: Bind, then Send and the handler's calls, all on the loop's thread. The loop and the handler must outlive
+// it. One per loop. Does not promise delivery: a message to a peer that is gone, or too slow to take it, is not kept.
 class ServerSocket {
  public:
   struct Peer {
@@ -33,8 +33,9 @@ class ServerSocket {
 
   // `endpoint`: tcp://host:port, port 0 or * for any free one. kPortInUse, kInvalidArgument (endpoint or key),
   // kConflict (the loop has one already).
-  static Result<std::unique_ptr<ServerSocket>> Bind(Loop& loop, const std::string& endpoint, const SecretBytes& curve_secret,
-                                                    const TransportOptions& options, Handler& handler);
+  static Result<std::unique_ptr<ServerSocket>> Bind(Loop& loop, const std::string& endpoint,
+                                                    const SecretBytes& curve_secret, const TransportOptions& options,
+                                                    Handler& handler);
   ~ServerSocket();
 
   // kUnreachable: the connection is gone, or its queue is full.

@@ -29,7 +29,8 @@ bool SendFrames(zmq::socket_t& socket, std::initializer_list<ByteView> frames) {
     }
     return true;
   } catch (const zmq::error_t& failure) {
-    TRIBUTARY_CHECK(failure.num() == EHOSTUNREACH || failure.num() == EAGAIN || failure.num() == EINTR) << failure.what();
+    TRIBUTARY_CHECK(failure.num() == EHOSTUNREACH || failure.num() == EAGAIN || failure.num() == EINTR)
+        << failure.what();
     return false;
   }
 }
@@ -47,7 +48,8 @@ Status CheckPort(const std::string& endpoint) {
 void Configure(zmq::socket_t& socket, const TransportOptions& options) {
   socket.set(zmq::sockopt::heartbeat_ivl, static_cast<int>(options.heartbeat_interval.count()));
   socket.set(zmq::sockopt::heartbeat_timeout, static_cast<int>(options.heartbeat_timeout.count()));
-  socket.set(zmq::sockopt::heartbeat_ttl, static_cast<int>((options.heartbeat_interval + options.heartbeat_timeout).count()));
+  socket.set(zmq::sockopt::heartbeat_ttl,
+             static_cast<int>((options.heartbeat_interval + options.heartbeat_timeout).count()));
   socket.set(zmq::sockopt::handshake_ivl, static_cast<int>(options.handshake_timeout.count()));
   socket.set(zmq::sockopt::maxmsgsize, static_cast<int64_t>(options.max_frame_bytes));
   // Long enough for a last word (goodbye, refused) on a healthy link, short enough for an orderly shutdown.
