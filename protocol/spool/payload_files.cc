@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <latch>
 
+#include "protocol/base/limits.h"
+
 namespace tributary {
 namespace {
 
@@ -10,23 +12,53 @@ namespace {
 constexpr size_t kOpenFiles = 128;
 // They only wait for the disk: enough that one commit of the journal serves several files.
 constexpr int kSyncers = 4;
+// An early sync costs a commit of the journal, which should stay small beside the writing of so many bytes.
+constexpr uint64_t kEarlySyncBytes = 4 * limits::kMiB;
 
 }  // namespace
 
-PayloadFiles::PayloadFiles(Path folder, FileSystem& files) : folder_(std::move(folder)), files_(files) {}
+PayloadFiles::PayloadFiles(Path folder, FileSystem& files, bool sync_early)
+    : folder_(std::move(folder)), files_(files), sync_early_(sync_early) {}
 
-Result<WritableFile*> PayloadFiles::Open(const UploadId& id) {
-  if (auto found = open_.find(id); found != open_.end()) return found->second.get();
+WorkerPool& PayloadFiles::syncers() {
+  if (!syncers_) syncers_.emplace("spool-sync", kSyncers);
+  return *syncers_;
+}
+
+Result<PayloadFiles::OpenFile*> PayloadFiles::Open(const UploadId& id) {
+  if (auto found = open_.find(id); found != open_.end()) return &found->second;
   // Closing early costs a reopening, never data: what was written stays in the page cache, and Sync is about the file.
   if (open_.size() >= kOpenFiles) open_.clear();
   ASSIGN_OR_RETURN(auto file, files_.OpenForWrite(PathOf(id)));
   folder_changed_ = true;
-  return open_.emplace(id, std::move(file)).first->second.get();
+  return &open_.emplace(id, OpenFile{std::move(file)}).first->second;
 }
 
 Status PayloadFiles::Write(const UploadId& id, uint64_t offset, ByteView bytes) {
-  ASSIGN_OR_RETURN(WritableFile * file, Open(id));
-  return file->WriteAt(offset, bytes);
+  ASSIGN_OR_RETURN(OpenFile* const open, Open(id));
+  RETURN_IF_ERROR(open->file->WriteAt(offset, bytes));
+  open->unsynced += bytes.size();
+  if (!sync_early_ || open->unsynced < kEarlySyncBytes) return {};
+  open->unsynced = 0;
+  return SyncEarly(id);
+}
+
+// Through a descriptor of its own, because the other one goes on writing.
+Status PayloadFiles::SyncEarly(const UploadId& id) {
+  ASSIGN_OR_RETURN(std::shared_ptr<WritableFile> file, files_.OpenForWrite(PathOf(id)));
+  {
+    const std::lock_guard lock(early_mutex_);
+    ++early_[id].running;
+  }
+  syncers().Post([this, id, file] {
+    const Status synced = file->Sync();
+    const std::lock_guard lock(early_mutex_);
+    EarlySyncs& early = early_[id];
+    if (!synced) early.error = synced.error();
+    --early.running;
+    early_done_.notify_all();
+  });
+  return {};
 }
 
 Result<std::map<UploadId, Error>> PayloadFiles::Sync(const std::vector<UploadId>& ids) {
@@ -36,7 +68,7 @@ Result<std::map<UploadId, Error>> PayloadFiles::Sync(const std::vector<UploadId>
     std::vector<std::pair<UploadId, WritableFile*>> files;
     for (size_t i = begin; i < std::min(ids.size(), begin + kOpenFiles); ++i) {
       if (auto file = Open(ids[i])) {
-        files.emplace_back(ids[i], *file);
+        files.emplace_back(ids[i], (*file)->file.get());
       } else {
         lost.emplace(ids[i], file.error());
       }
@@ -48,11 +80,10 @@ Result<std::map<UploadId, Error>> PayloadFiles::Sync(const std::vector<UploadId>
 
 Status PayloadFiles::SyncSideBySide(const std::vector<std::pair<UploadId, WritableFile*>>& files,
                                     std::map<UploadId, Error>& lost) {
-  if (!syncers_) syncers_.emplace("spool-sync", kSyncers);
   std::vector<Status> results(files.size());
   std::latch running(static_cast<ptrdiff_t>(files.size()));
   for (size_t i = 0; i < files.size(); ++i) {
-    syncers_->Post([&, i] {
+    syncers().Post([&, i] {
       results[i] = files[i].second->Sync();
       running.count_down();
     });
@@ -64,12 +95,27 @@ Status PayloadFiles::SyncSideBySide(const std::vector<std::pair<UploadId, Writab
   for (size_t i = 0; i < files.size(); ++i) {
     if (!results[i]) lost.emplace(files[i].first, results[i].error());
   }
+  std::unique_lock lock(early_mutex_);
+  for (const auto& [id, file] : files) {
+    const auto found = early_.find(id);
+    if (found == early_.end()) continue;
+    early_done_.wait(lock, [&] { return found->second.running == 0; });
+    if (found->second.error) lost.emplace(id, *found->second.error);
+    early_.erase(found);
+  }
   if (folder) folder_changed_ = false;
   return folder;
 }
 
 Status PayloadFiles::Remove(const UploadId& id) {
   Close(id);
+  {
+    std::unique_lock lock(early_mutex_);
+    if (const auto found = early_.find(id); found != early_.end()) {
+      early_done_.wait(lock, [&] { return found->second.running == 0; });
+      early_.erase(found);
+    }
+  }
   return files_.Remove(PathOf(id));
 }
 

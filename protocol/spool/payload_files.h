@@ -1,8 +1,10 @@
 #pragma once
 
+#include <condition_variable>
 #include <functional>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <unordered_map>
 #include <vector>
@@ -17,7 +19,9 @@ namespace tributary {
 // is thread safe; the rest is for the one thread that writes. Errors: those of FileSystem.
 class PayloadFiles {
  public:
-  PayloadFiles(Path folder, FileSystem& files);
+  // `sync_early`: long files will be synced, so their write-back begins while they are still being written. The disk
+  // then works beside the processor, and little is left to wait for at the end.
+  PayloadFiles(Path folder, FileSystem& files, bool sync_early);
 
   Status Write(const UploadId& id, uint64_t offset, ByteView bytes);
   // Returns when the bytes and names of these files would survive a power cut, but for those in the answer, which may
@@ -41,12 +45,28 @@ class PayloadFiles {
  private:
   Path PathOf(const UploadId& id) const { return folder_ / NameOf(id); }
   Status SyncSideBySide(const std::vector<std::pair<UploadId, WritableFile*>>& files, std::map<UploadId, Error>& lost);
-  Result<WritableFile*> Open(const UploadId& id);
+  struct OpenFile {
+    std::unique_ptr<WritableFile> file;
+    uint64_t unsynced = 0;  // bytes written since the last early sync
+  };
+  Result<OpenFile*> Open(const UploadId& id);
+  Status SyncEarly(const UploadId& id);
+  WorkerPool& syncers();
 
   const Path folder_;
   FileSystem& files_;
-  std::unordered_map<UploadId, std::unique_ptr<WritableFile>, IdHash> open_;
+  const bool sync_early_;
+  std::unordered_map<UploadId, OpenFile, IdHash> open_;
   bool folder_changed_ = false;
+  // What early syncs found counts at the end: the kernel tells an error to the descriptors that are open, and to one
+  // that is opened later not at all.
+  struct EarlySyncs {
+    int running = 0;
+    std::optional<Error> error;
+  };
+  std::mutex early_mutex_;
+  std::condition_variable early_done_;
+  std::map<UploadId, EarlySyncs> early_;
   std::optional<WorkerPool> syncers_;  // from the first sync on: a process may hold many spools
 };
 

@@ -36,7 +36,7 @@ class Spool::Core : public std::enable_shared_from_this<Core> {
         worker_(worker),
         index_(std::move(index)),
         reader_(std::move(reader)),
-        files_(options_.folder / "payloads", files),
+        files_(options_.folder / "payloads", files, options_.mode == SpoolMode::kDurable),
         writer_(options_, index_, files_, clock) {}
 
   Status Recover() {

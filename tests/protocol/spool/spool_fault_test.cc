@@ -37,6 +37,19 @@ TEST(SpoolFault, AFailedSyncIsNoCustody) {
   EXPECT_EQ(f.ReadAll(upload), upload.payload);
 }
 
+// The sync at the end succeeds: the kernel told the error to the one before, and only to that.
+TEST(SpoolFault, AFailedSyncOfALongFilesBeginningIsNoCustody) {
+  SpoolFixture f;
+  const TestUpload upload = MakeUpload(1, 9'000'000);
+  f.disk.fail_early_syncs = true;
+  EXPECT_EQ(CodeOf(f.Put(upload)), Code::kIo);
+  f.disk.fail_early_syncs = false;
+  EXPECT_EQ(f.Offer(upload)->next_chunk, 0u);
+  ASSERT_TRUE(f.Put(upload)->complete);
+  EXPECT_EQ(f.ReadAll(upload), upload.payload);
+  EXPECT_TRUE(f.spool->Account().Balances());
+}
+
 TEST(SpoolFault, AFailedBarrierIsNoCustodyForAnybody) {
   SpoolFixture f;
   const TestUpload upload = MakeUpload(1, kLarge);

@@ -41,6 +41,8 @@ class FaultyFileSystem final : public FileSystem {
   int writes_left = std::numeric_limits<int>::max();
   bool fail_sync = false;
   bool fail_folder_sync = false;
+  // Syncs through descriptors that nothing was written through: those while a long file is still being written.
+  bool fail_early_syncs = false;
 
   // Cuts every file that was written back to what its last sync covered.
   void LosePower() {
@@ -83,11 +85,13 @@ class FaultyFileSystem final : public FileSystem {
       const std::lock_guard lock(disk_.mutex_);
       if (disk_.writes_left <= 0) return Fail(Code::kDiskFull, "no space left");
       --disk_.writes_left;
+      wrote_ = true;
       return file_->WriteAt(offset, bytes);
     }
     Status Sync() override {
       const std::lock_guard lock(disk_.mutex_);
       if (disk_.fail_sync) return Fail(Code::kIo, "the disk does not sync");
+      if (disk_.fail_early_syncs && !wrote_) return Fail(Code::kIo, "the disk did not sync");
       ++disk_.syncs;
       disk_.synced_[path_] = std::filesystem::file_size(path_);
       return {};
@@ -97,6 +101,7 @@ class FaultyFileSystem final : public FileSystem {
     FaultyFileSystem& disk_;
     Path path_;
     std::unique_ptr<WritableFile> file_;
+    bool wrote_ = false;
   };
 
   std::mutex mutex_;
