@@ -1,0 +1,149 @@
+#include <gtest/gtest.h>
+
+#include "protocol/base/limits.h"
+#include "protocol/publication/model_package.h"
+#include "tests/support/must.h"
+#include "tests/support/site.h"
+
+// Real learning on real images in real processes, once undisturbed and once with every process killed mid-round.
+namespace tributary {
+namespace {
+
+constexpr int kDevices = 4;
+constexpr int kRounds = 2;
+
+class LearningSite {
+ public:
+  LearningSite() : site_(TRIBUTARY_BIN_DIR) {
+    site_.AddAggregator();
+    site_.AddGateway("gateway-1");
+    site_.Start("aggregator");
+    site_.Start("gateway-1");
+    CreateTask();
+    AddMembers();
+    site_.Start("fleet");
+    site_.Start("evaluator");
+    Must(site_.api().StartRounds("digits", kRounds));
+  }
+
+  Site& site() { return site_; }
+  void Restart(const std::string& id) {
+    site_.Kill(id);
+    site_.Start(id);
+  }
+  uint64_t ReportsOf(uint64_t round) {
+    const auto record = site_.api().Round("digits", round);
+    return record ? record->at("reports").get<uint64_t>() : 0;
+  }
+  bool AwaitReports(uint64_t round, uint64_t reports) {
+    return site_.Eventually([&] { return ReportsOf(round) >= reports; }, Millis(60'000));
+  }
+  bool AwaitLine(const std::string& id, const std::string& text) {
+    return site_.Eventually([&] { return site_.LogOf(id).find(text) != std::string::npos; }, Millis(60'000));
+  }
+
+  // The digests of the versions that the rounds made.
+  std::vector<std::string> Finish() {
+    EXPECT_TRUE(site_.Eventually(
+        [&] {
+          const auto last = site_.api().Round("digits", kRounds);
+          // The evaluator's word on the last version, and the devices' on their own.
+          return last && last->at("state") == "completed" && !last->at("global_accuracy").is_null() &&
+                 !last->at("personal_accuracy").is_null();
+        },
+        Millis(90'000)))
+        << site_.Logs();
+    for (uint64_t round = 1; round <= kRounds; ++round) EXPECT_EQ(ReportsOf(round), kDevices);
+    const Json accounts = Must(site_.api().Account());
+    for (const Json& account : accounts.at("items")) EXPECT_TRUE(account.at("holds").get<bool>()) << account.dump();
+    std::vector<std::string> digests;
+    const Json versions = Must(site_.api().Versions("digits"));
+    for (const Json& version : versions.at("items")) {
+      if (version.at("version") != 1) digests.push_back(version.at("weights").at("digest"));
+    }
+    EXPECT_EQ(digests.size(), static_cast<size_t>(kRounds));
+    return digests;
+  }
+
+ private:
+  void CreateTask() {
+    const Ended made = site_.Run("tributary-device", {"new-model", "--seed", "1", "--out", "m.pt"});
+    TRIBUTARY_CHECK(made.code == 0) << made.output;
+    const Ended packed = site_.Run("tributary-device", {"pack", "m.pt", "--out", "m.tpkg"});
+    TRIBUTARY_CHECK(packed.code == 0) << packed.output;
+    const ModelPackage package =
+        Must(DecodeModelPackage(Must(ReadFile(RealFileSystem(), site_.folder() / "m.tpkg", 16 * limits::kMiB))));
+    TaskRequest request;
+    request.task.id = TestTask("digits");
+    request.task.table = package.table;
+    request.task.module = Must(site_.api().PutBlob(package.module));
+    request.weights = Must(site_.api().PutBlob(AsBytes(std::span<const float>(package.weights)))).digest;
+    request.task.plan.epochs = 1;
+    request.task.policy = {.report_goal = kDevices, .minimum = kDevices, .deadline_seconds = 600, .inclusion = 1.0};
+    Must(site_.api().CreateTask(request));
+  }
+
+  void AddMembers() {
+    const Site::Address gateway = site_.AddressOf("gateway-1");
+    for (int i = 0; i < kDevices; ++i) {
+      const std::string id = "device-" + std::to_string(i);
+      site_.fleet().IssueInto(site_.folder() / "fleet/identities" / id, Role::kDevice, id);
+    }
+    site_.AddProcess(
+        "fleet", "tributary-fleet",
+        "[fleet]\ndata_dir = \"fleet/data\"\nidentities_dir = \"fleet/identities\"\n[gateways]\nendpoints = [\"" +
+            gateway.endpoint + "\"]\nserver_keys = [\"" + gateway.server_key +
+            "\"]\nretry_cap_seconds = 1\n[examples]\ntotal = 400\n");
+    site_.fleet().IssueInto(site_.IdentityOf("evaluator"), Role::kEvaluator, "evaluator");
+    site_.AddProcess(
+        "evaluator", "tributary-device",
+        "[device]\ndata_dir = \"evaluator/data\"\nidentity_dir = \"evaluator/identity\"\n[gateway]\nendpoint = \"" +
+            gateway.endpoint + "\"\nserver_key = \"" + gateway.server_key +
+            "\"\nretry_cap_seconds = 1\n[examples]\npart = \"test\"\ntotal = 200\n");
+  }
+
+  Site site_;
+};
+
+TEST(Learning, ThatEveryProcessIsKilledInMakesTheSameBitsAsWhenNoneIs) {
+  LearningSite calm;
+  const auto expected = calm.Finish();
+
+  LearningSite disturbed;
+  // A fit is done, others are under way.
+  ASSERT_TRUE(disturbed.AwaitLine("fleet", "agent.worked")) << disturbed.site().Logs();
+  disturbed.Restart("fleet");
+  ASSERT_TRUE(disturbed.AwaitReports(1, 1)) << disturbed.site().Logs();
+  disturbed.Restart("gateway-1");
+  ASSERT_TRUE(disturbed.AwaitReports(1, 2)) << disturbed.site().Logs();
+  disturbed.Restart("aggregator");
+  ASSERT_TRUE(disturbed.AwaitLine("evaluator", "agent.working")) << disturbed.site().Logs();
+  disturbed.Restart("evaluator");
+  EXPECT_EQ(disturbed.Finish(), expected) << disturbed.site().Logs();
+}
+
+TEST(Learning, ADataSetThatIsNotThereIsNamed) {
+  Site site(TRIBUTARY_BIN_DIR);
+  site.AddAggregator();
+  const Site::Address server = site.AddressOf("aggregator");
+  site.fleet().IssueInto(site.IdentityOf("device"), Role::kDevice, "d0");
+  site.fleet().IssueInto(site.folder() / "fleet/identities/d1", Role::kDevice, "d1");
+  site.AddProcess("device", "tributary-device",
+                  "[device]\ndata_dir = \"device/data\"\nidentity_dir = \"device/identity\"\n[gateway]\nendpoint = \"" +
+                      server.endpoint + "\"\nserver_key = \"" + server.server_key +
+                      "\"\n[examples]\ndir = \"nowhere\"\n");
+  site.AddProcess(
+      "fleet", "tributary-fleet",
+      "[fleet]\ndata_dir = \"fleet/data\"\nidentities_dir = \"fleet/identities\"\n[gateways]\nendpoints = [\"" +
+          server.endpoint + "\"]\nserver_keys = [\"" + server.server_key + "\"]\n[examples]\ndir = \"nowhere\"\n");
+  for (const std::string id : {"device", "fleet"}) {
+    const Ended refused = site.RunToEnd(id);
+    EXPECT_EQ(refused.code, 1) << refused.output;
+    EXPECT_NE(refused.output.find("missing-data"), std::string::npos) << refused.output;
+    EXPECT_NE(refused.output.find("nowhere"), std::string::npos) << refused.output;
+    EXPECT_NE(refused.output.find("dataset-fashion-mnist"), std::string::npos) << refused.output;
+  }
+}
+
+}  // namespace
+}  // namespace tributary
