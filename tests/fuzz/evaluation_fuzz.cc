@@ -1,0 +1,14 @@
+#include "protocol/envelope/report.h"
+#include "tests/fuzz/fuzz_target.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  using namespace tributary;
+  const auto results = DecodeEvaluation({data, size});
+  if (!results) return 0;
+  TRIBUTARY_CHECK(!results->empty() && results->size() <= 16) << results->size();
+  for (const EvaluationResult& result : *results)
+    TRIBUTARY_CHECK(result.accuracy >= 0 && result.accuracy <= 1) << result.accuracy;
+  const auto again = DecodeEvaluation(EncodeEvaluation(*results));
+  TRIBUTARY_CHECK(again && *again == *results) << "another report";
+  return 0;
+}

@@ -1,0 +1,12 @@
+#pragma once
+
+#include "protocol/seal/certificate.h"
+#include "tests/support/manual_clock.h"
+
+namespace tributary {
+
+// The CA of seeds/ca.pem, under which the committed seeds verify, and a time at which they do.
+const TrustAnchor& FixedAnchor();
+inline constexpr WallTime kFixedTime = kTestStart;
+
+}  // namespace tributary

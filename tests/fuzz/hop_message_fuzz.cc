@@ -1,0 +1,12 @@
+#include "protocol/hop/messages.h"
+#include "tests/fuzz/fuzz_target.h"
+
+// What decodes says the same when it is encoded and decoded again.
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  using namespace tributary;
+  const auto message = hop::Decode({data, size});
+  if (!message) return 0;
+  const auto again = hop::Decode(hop::Encode(*message));
+  TRIBUTARY_CHECK(again && *again == *message) << "message " << message->index();
+  return 0;
+}

@@ -1,0 +1,197 @@
+#include <zlib.h>
+
+#include <cstdio>
+
+#include "protocol/base/limits.h"
+#include "protocol/codec/update_codec.h"
+#include "protocol/envelope/report.h"
+#include "protocol/envelope/seal_upload.h"
+#include "protocol/hop/messages.h"
+#include "protocol/publication/model_package.h"
+#include "protocol/publication/publication.h"
+#include "protocol/publication/publication_form.h"
+#include "protocol/seal/digest.h"
+#include "tests/support/must.h"
+#include "tests/support/seeded_random.h"
+#include "tests/support/test_fleet.h"
+
+// Writes tests/fuzz/seeds/<target>/, one well-formed input for each shape that a decoder takes. Run by hand when a form
+// changes:
+//   make_fuzz_seeds tests/fuzz/seeds
+// Keys and certificates are new in every run, so commit all of a run or nothing.
+namespace tributary {
+namespace {
+
+class Seeds {
+ public:
+  explicit Seeds(Path folder) : folder_(std::move(folder)) {}
+  void Put(const std::string& target, const std::string& name, ByteView bytes) {
+    Must(RealFileSystem().CreateFolders(folder_ / target));
+    Must(WriteFileAtomically(RealFileSystem(), folder_ / target / name, bytes));
+  }
+  void Put(const std::string& target, const std::string& name, std::string_view text) {
+    Put(target, name, AsBytes(text));
+  }
+
+ private:
+  Path folder_;
+};
+
+UploadSubject SubjectOf(const Identity& device, UploadKind kind) {
+  UploadSubject subject;
+  subject.id = SeededRandom(7).TakeUploadId();
+  subject.kind = kind;
+  subject.codec = kind == UploadKind::kUpdate ? Codec::kFloat32Dense : Codec::kReport;
+  subject.task = TestTask("digits");
+  subject.base_version = ModelVersion{3};
+  subject.device = device.subject.id;
+  subject.created = kTestStart;
+  return subject;
+}
+
+Bytes EnvelopeOf(const TestFleet& fleet, const Identity& device, UploadKind kind, size_t bytes) {
+  return Must(SealUpload(SubjectOf(device, kind), Bytes(bytes, 0x11), limits::kMinChunkBytes,
+                         {kDefaultAead, fleet.sealing_key().public_key}, device.key, device.chain))
+      .envelope;
+}
+
+void PutEnvelopes(Seeds& seeds, const TestFleet& fleet) {
+  const Identity device = fleet.Issue(Role::kDevice, "device-1");
+  const Identity evaluator = fleet.Issue(Role::kEvaluator, "evaluator-1");
+  seeds.Put("envelope", "update", EnvelopeOf(fleet, device, UploadKind::kUpdate, 10'000));
+  seeds.Put("envelope", "evaluation", EnvelopeOf(fleet, evaluator, UploadKind::kEvaluation, 100));
+}
+
+void PutMessages(Seeds& seeds, const TestFleet& fleet) {
+  SeededRandom random(1);
+  const Identity gateway = fleet.Issue(Role::kGateway, "gateway-1");
+  const UploadId upload = random.TakeUploadId();
+  const Digest digest = Sha256(random.TakeBytes(8));
+  const Refusal refusal{Code::kBusy, "come back later", {Millis(100), Millis(2'000)}};
+  const std::pair<const char*, hop::Message> messages[] = {
+      {"hello", hop::Hello{}},
+      {"challenge", hop::Challenge{1, random.TakeBytes(32), gateway.chain}},
+      {"proof", hop::Proof{gateway.chain, random.TakeBytes(64)}},
+      {"welcome", hop::Welcome{gateway.subject.id, 1 << 20, 1 << 18, 7}},
+      {"refused", hop::Refused{refusal}},
+      {"check_in", hop::CheckIn{7, "phone", 1, 2, 3, 4}},
+      {"assignment", hop::Assignment{8, random.TakeBytes(300)}},
+      {"offer", hop::Offer{random.TakeBytes(300)}},
+      {"resume", hop::Resume{upload, 3}},
+      {"already", hop::Already{upload}},
+      {"refuse", hop::Refuse{upload, refusal}},
+      {"chunk", hop::Chunk{upload, 3}},
+      {"credit", hop::Credit{1 << 18}},
+      {"custody", hop::Custody{upload}},
+      {"fetch", hop::Fetch{digest, 4096, 1 << 16}},
+      {"piece", hop::Piece{digest, 4096, 1 << 20}},
+      {"fetch_refused", hop::FetchRefused{digest, refusal}},
+      {"notice", hop::Notice{9}},
+      {"goodbye", hop::Goodbye{}},
+  };
+  for (const auto& [name, message] : messages) seeds.Put("hop_message", name, hop::Encode(message));
+}
+
+void PutUpdates(Seeds& seeds) {
+  for (const size_t count : {1u, 3u, 300u}) {
+    const std::vector<float> delta(count, 0.25f);
+    // The first byte says in which steps the target feeds the rest.
+    Bytes seed{static_cast<uint8_t>(count)};
+    Append(seed, Must(EncodeUpdate(Codec::kFloat32Dense, {.weight = 9, .parameter_count = count, .training_loss = 0.5},
+                                   delta)));
+    seeds.Put("update_codec", std::to_string(count), seed);
+  }
+}
+
+void PutPublications(Seeds& seeds, const TestFleet& fleet) {
+  PublishedTask task;
+  task.id = TestTask("digits");
+  task.table.tensors = {{"weight", {2, 3}, 0, 6}, {"bias", {2}, 6, 2}, {"scale", {}, 8, 1}};
+  task.module = {Sha256(AsBytes(std::string_view("module"))), 6};
+  task.latest = ModelVersion{3};
+  task.weights = {Sha256(AsBytes(std::string_view("weights"))), 36};
+  task.accepted = {ModelVersion{2}, ModelVersion{3}};
+  task.round = RoundAnnouncement{5, {1, 2, 3}, 0.5, kTestStart + Millis(60'000)};
+  task.value_bound = 1;
+  task.norm_bound = 10;
+  Publication publication;
+  publication.number = 7;
+  publication.created = kTestStart;
+  publication.expires = kTestStart + kTestLifetime;
+  publication.sealing_key = fleet.sealing_key().public_key;
+  const Identity publisher = fleet.Issue(Role::kPublisher, "publisher");
+  for (const bool empty : {true, false}) {
+    if (!empty) publication.tasks = {task};
+    const std::string name = empty ? "empty" : "one_task";
+    seeds.Put("publication", name + "_signed", SignPublication(publication, publisher.key, publisher.chain));
+    seeds.Put("publication", name + "_body", EncodePublication(publication));
+  }
+}
+
+void PutCertificates(Seeds& seeds, const TestFleet& fleet) {
+  for (const Role role : {Role::kDevice, Role::kEvaluator, Role::kGateway, Role::kAggregator, Role::kPublisher}) {
+    const std::string name(RoleName(role));
+    Bytes seed;
+    const Identity member = fleet.Issue(role, name + "-1");
+    for (const Bytes& certificate : member.chain) {
+      AppendU32(seed, static_cast<uint32_t>(certificate.size()));
+      Append(seed, certificate);
+    }
+    seeds.Put("certificate", name, seed);
+    seeds.Put("certificate", name + ".pem", CertificateToPem(Certificate{member.chain.front()}));
+  }
+}
+
+void PutIdx(Seeds& seeds) {
+  const Bytes labels = {0, 0, 8, 1, 0, 0, 0, 3, 7, 2, 1};
+  Bytes images = {0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 4, 0, 0, 0, 4};
+  Append(images, SeededRandom(3).TakeBytes(32));
+  for (const auto& [name, bytes] : {std::pair{"labels", labels}, {"images", images}}) {
+    seeds.Put("idx", name, bytes);
+    const Path file = Path("/tmp") / (std::string("tributary-seed-") + name);
+    gzFile out = gzopen(file.c_str(), "wb");
+    TRIBUTARY_CHECK(out != nullptr) << file.string();
+    gzwrite(out, bytes.data(), static_cast<unsigned>(bytes.size()));
+    gzclose(out);
+    seeds.Put("idx", std::string(name) + ".gz", Must(ReadFile(RealFileSystem(), file, 10'000)));
+    Must(RealFileSystem().Remove(file));
+  }
+}
+
+void PutAll(const Path& folder) {
+  const TestFleet fleet;
+  Must(RealFileSystem().CreateFolders(folder));
+  Seeds seeds(folder);
+  Must(WriteFileAtomically(RealFileSystem(), folder / "ca.pem",
+                           AsBytes(CertificateToPem(fleet.authority().certificate()))));
+  PutEnvelopes(seeds, fleet);
+  PutMessages(seeds, fleet);
+  PutUpdates(seeds);
+  PutPublications(seeds, fleet);
+  PutCertificates(seeds, fleet);
+  PutIdx(seeds);
+  seeds.Put(
+      "evaluation", "both",
+      EncodeEvaluation({{EvaluatedModel::kGlobal, 100, 0.7, 0.8, 12}, {EvaluatedModel::kPersonal, 100, 0.5, 0.9, 11}}));
+  seeds.Put("model_package", "small",
+            EncodeModelPackage(
+                {{{{"weight", {2, 3}, 0, 6}, {"bias", {2}, 6, 2}}}, Bytes(50, 0x50), std::vector<float>(8, 0.5f)}));
+  seeds.Put("config", "good",
+            "[a]\ntext = \"x\"\nlist = [\"1\", \"2\"]\npath = \"y/z\"\n[b]\nwhole = 3\nreal = 0.25\nflag = "
+            "true\n[c]\nchoice = \"two\"\n");
+  seeds.Put("config", "wrong_types",
+            "[a]\ntext = 1\nlist = {a = 1}\n[b]\nwhole = 1e3\nreal = \"x\"\nflag = 2026-01-01\n[c]\nchoice = [1]\n");
+  seeds.Put("config", "unknown_key", "# comment\n[b]\nwhole = 99\nother = 1\n");
+}
+
+}  // namespace
+}  // namespace tributary
+
+int main(int argc, char** argv) {
+  if (argc != 2) {
+    std::fprintf(stderr, "usage: %s FOLDER\n", argv[0]);
+    return 2;
+  }
+  tributary::PutAll(argv[1]);
+  return 0;
+}
