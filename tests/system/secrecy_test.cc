@@ -50,6 +50,13 @@ struct Memory {
   }
 };
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool kSanitized = true;
+#else
+constexpr bool kSanitized = false;
+#endif
+constexpr uint64_t kShadow = uint64_t{1} << 30;
+
 // Everything readable in the process's address space, as it is now.
 Memory MemoryOf(pid_t pid) {
   Memory memory;
@@ -61,6 +68,11 @@ Memory MemoryOf(pid_t pid) {
     uint64_t begin = 0, end = 0;
     char readable = 0;
     if (std::sscanf(line.c_str(), "%lx-%lx %c", &begin, &end, &readable) != 3 || readable != 'r') continue;
+    // Only a sanitizer's shadow is so large, and it holds no bytes of the program.
+    if (end - begin > kShadow) {
+      TRIBUTARY_CHECK(kSanitized) << line;
+      continue;
+    }
     std::string region(end - begin, '\0');
     const ssize_t got = pread(descriptor, region.data(), region.size(), static_cast<off_t>(begin));
     if (got <= 0) continue;  // the kernel's own pages
