@@ -67,7 +67,9 @@ TEST_F(ChildProcessTest, TerminateAsksFirst) {
   AwaitLog();
   EXPECT_EQ(child.Poll(), std::nullopt);
   EXPECT_EQ(child.Terminate(kLong), 3);
-  EXPECT_EQ(Log(), "ready\nbye\n");
+  // A shell may say in between what became of its own child, which got the signal too.
+  EXPECT_THAT(Log(), testing::StartsWith("ready\n"));
+  EXPECT_THAT(Log(), testing::EndsWith("bye\n"));
 }
 
 TEST_F(ChildProcessTest, TerminateInsists) {

@@ -16,12 +16,12 @@ using testing::HasSubstr;
 
 class DemoTest : public testing::Test {
  protected:
-  ChildProcess StartDemo(const std::string& folder, std::vector<std::string> more) {
+  ChildProcess StartDemo(const std::string& folder, std::vector<std::string> more, int rounds = 2) {
     std::vector<std::string> argv = {(Path(TRIBUTARY_BIN_DIR) / "tributary").string(),
                                      "demo",
                                      "--devices=3",
                                      "--examples=240",
-                                     "--rounds=2",
+                                     "--rounds=" + std::to_string(rounds),
                                      "--epochs=1",
                                      "--dir",
                                      (folder_ / folder).string()};
@@ -81,7 +81,7 @@ TEST_F(DemoTest, FailsWhenTheAccuracyIsNotReached) {
 }
 
 TEST_F(DemoTest, AnInterruptLeavesNoProcessBehind) {
-  ChildProcess demo = StartDemo("cut", {"--rounds=1000"});
+  ChildProcess demo = StartDemo("cut", {}, 1000);
   // The fleet's log appears when its process runs; until then there is nothing to interrupt.
   while (!demo.Poll() && !std::filesystem::exists(folder_ / "cut/fleet.log")) demo.WaitFor(Millis(20));
   EXPECT_GT(ProcessesOf("cut"), 1);
