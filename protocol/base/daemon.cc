@@ -1,9 +1,12 @@
 #include "protocol/base/daemon.h"
 
-#include <pthread.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
+#include <cerrno>
+#include <cstring>
 #include <iostream>
 
 #include <CLI/CLI.hpp>
@@ -11,14 +14,25 @@
 namespace tributary {
 namespace {
 
-// Ends the waiting thread; blocked everywhere else, so nobody but that thread ever sees it.
-constexpr int kEndSignal = SIGUSR2;
+constexpr char kStop = 's';
+constexpr char kEnd = 'e';
 
-sigset_t StopSet() {
-  sigset_t set;
-  sigemptyset(&set);
-  for (int signal : {SIGINT, SIGTERM, kEndSignal}) sigaddset(&set, signal);
-  return set;
+// Where the handler writes to. A handler has no argument of its own; there is one StopSignals at a time.
+std::atomic<int> stop_pipe = -1;
+
+// In whichever thread the kernel picks. Blocking the signals instead would not do: a library may have started threads
+// before main (OpenBLAS does), and a signal that one of those takes would end the process on the spot.
+void OnStopSignal(int) {
+  const int error = errno;
+  [[maybe_unused]] const auto wrote = write(stop_pipe, &kStop, 1);
+  errno = error;
+}
+
+void Handle(void (*handler)(int)) {
+  struct sigaction action {};
+  action.sa_handler = handler;
+  action.sa_flags = SA_RESTART;
+  for (const int signal : {SIGINT, SIGTERM}) sigaction(signal, &action, nullptr);
 }
 
 }  // namespace
@@ -58,22 +72,28 @@ StopSignals::StopSignals(std::function<void()> stop) {
   const rlimit none{0, 0};
   setrlimit(RLIMIT_CORE, &none);
   signal(SIGPIPE, SIG_IGN);
-  const sigset_t set = StopSet();
-  pthread_sigmask(SIG_BLOCK, &set, nullptr);
-  thread_ = std::thread([stop = std::move(stop), set] {
+  TRIBUTARY_CHECK(stop_pipe < 0) << "one StopSignals at a time";
+  TRIBUTARY_CHECK(pipe2(pipe_, O_CLOEXEC) == 0) << "pipe: " << std::strerror(errno);
+  stop_pipe = pipe_[1];
+  thread_ = std::thread([stop = std::move(stop), in = pipe_[0]] {
     bool stopped = false;
-    for (;;) {
-      int signal = 0;
-      if (sigwait(&set, &signal) != 0 || signal == kEndSignal) return;
+    for (char what = 0;;) {
+      const ssize_t got = read(in, &what, 1);
+      if (got < 0 && errno == EINTR) continue;
+      if (got != 1 || what == kEnd) return;
       if (!stopped) stop();
       stopped = true;
     }
   });
+  Handle(OnStopSignal);
 }
 
 StopSignals::~StopSignals() {
-  pthread_kill(thread_.native_handle(), kEndSignal);
+  Handle(SIG_IGN);
+  [[maybe_unused]] const auto wrote = write(pipe_[1], &kEnd, 1);
   thread_.join();
+  stop_pipe = -1;
+  for (const int end : pipe_) close(end);
 }
 
 }  // namespace tributary

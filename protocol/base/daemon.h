@@ -35,7 +35,8 @@ std::variant<DaemonArguments, int> ParseDaemonArguments(int argc, char** argv, c
 int ExitWith(const std::string& program, const Error& error);
 
 // While alive: SIGINT and SIGTERM call `stop` (once) on a thread of its own, SIGPIPE is ignored, and core dumps are
-// off, since they would hold keys. Construct before any other thread is started.
+// off, since they would hold keys. One at a time. After its end the two signals are ignored: the process is on its way
+// out.
 class StopSignals {
  public:
   explicit StopSignals(std::function<void()> stop);
@@ -44,6 +45,7 @@ class StopSignals {
   StopSignals& operator=(const StopSignals&) = delete;
 
  private:
+  int pipe_[2];  // from the handler to the thread
   std::thread thread_;
 };
 

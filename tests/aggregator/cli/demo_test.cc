@@ -31,11 +31,12 @@ class DemoTest : public testing::Test {
     return std::move(*child);
   }
 
-  std::string Output(const std::string& folder) {
+  std::string Text(const std::string& file) {
     std::ostringstream text;
-    text << std::ifstream(folder_ / (folder + ".out")).rdbuf();
+    text << std::ifstream(folder_ / file).rdbuf();
     return text.str();
   }
+  std::string Output(const std::string& folder) { return Text(folder + ".out"); }
 
   nlohmann::json Summary(const std::string& folder) {
     return nlohmann::json::parse(std::ifstream(folder_ / folder / "summary.json"));
@@ -72,6 +73,11 @@ TEST_F(DemoTest, TheSameSeedGivesTheSameBitsThroughAnyTree) {
   EXPECT_NE(flat["model_digest"], Summary("other")["model_digest"]);
   EXPECT_EQ(nlohmann::json::parse(Output("deep")), Summary("deep")) << "--json prints the summary and nothing else";
   for (const char* folder : {"flat", "deep", "other"}) EXPECT_EQ(ProcessesOf(folder), 0);
+  // Each process was asked to end and did so in order.
+  EXPECT_THAT(Text("deep/fleet.log"), HasSubstr("fleet.stopped"));
+  EXPECT_THAT(Text("deep/evaluator.log"), HasSubstr("device.stopped"));
+  EXPECT_THAT(Text("deep/gateway-1.log"), HasSubstr("gateway.stopped"));
+  EXPECT_THAT(Text("deep/aggregator.log"), HasSubstr("aggregator.stopped"));
 }
 
 TEST_F(DemoTest, FailsWhenTheAccuracyIsNotReached) {
