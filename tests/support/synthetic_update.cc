@@ -15,7 +15,8 @@ namespace tributary {
 SyntheticUpdate UpdateOf(const DeviceId& device, ModelVersion base, uint64_t parameters) {
   Bytes name = ToBytes(AsBytes(device.text()));
   AppendU64(name, Number(base));
-  ByteView seed = Sha256(name).view();
+  const Digest digest = Sha256(name);
+  ByteView seed = digest.view();
   SeededRandom random(Must(TakeU64(seed)));
   SyntheticUpdate update;
   update.weight = 1 + random.Below(100);

@@ -100,9 +100,12 @@ TEST(WeightedSumAddition, NamesThePositionOfABadValueAcrossParts) {
 }
 
 TEST(WeightedSumAddition, TellsAValueOverTheBoundFromAnInfiniteOne) {
+  // Not temporaries: an addition takes its values out again at its end.
+  const std::vector<float> over{0, 1.0001F};
+  const std::vector<float> infinite{0, -kInfinity};
   WeightedSum sum = SomeSum(2);
-  EXPECT_EQ(sum.Begin(kNoBound, 1)->Add(std::vector<float>{0, 1.0001F}).error().code, Code::kNormExceeded);
-  EXPECT_EQ(sum.Begin(kNoBound, 1)->Add(std::vector<float>{0, -kInfinity}).error().code, Code::kNotFinite);
+  EXPECT_EQ(sum.Begin(kNoBound, 1)->Add(over).error().code, Code::kNormExceeded);
+  EXPECT_EQ(sum.Begin(kNoBound, 1)->Add(infinite).error().code, Code::kNotFinite);
 }
 
 TEST(WeightedSumAddition, RefusesANormOverTheBoundAndAnyNormWithoutABound) {
