@@ -222,7 +222,10 @@ TEST_F(BadUpload, IsRefusedByTheAggregatorWithItsCodeAndCounted) {
   std::map<Code, uint64_t> expected;
   for (const Case& one : cases) {
     const SealedUpload upload = one.make(Shop());
-    EXPECT_EQ(session->Upload(upload.envelope, upload.chunks), Name(one.code)) << one.name;
+    // The one before is still being thrown away: a passing answer, after which a client offers again.
+    std::string verdict = session->Upload(upload.envelope, upload.chunks);
+    for (int tries = 0; verdict == "busy" && tries < 1000; ++tries) verdict = session->Upload(upload.envelope, upload.chunks);
+    EXPECT_EQ(verdict, Name(one.code)) << one.name;
     if (!IsTransient(one.code)) ++expected[one.code];
   }
   for (const auto& [code, count] : expected) {
