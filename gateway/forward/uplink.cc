@@ -2,8 +2,8 @@
 
 namespace tributary {
 
-Uplink::Uplink(const HopClient::Parts& parts, HopClient::Options options, HopClient::Hooks hooks, Spool& spool)
+Uplink::Uplink(const HopClient::Parts& parts, HopClient::Options options, HopClient::Hooks hooks, UploadSource& source)
     : client_(parts, std::move(options), std::move(hooks)),
-      courier_(client_, parts.loop, parts.clock, parts.random, spool, {}, [](const UploadId&, const Error*) {}) {}
+      courier_(client_, parts.loop, parts.clock, parts.random, source, {}, [](const UploadId&, const Error*) {}) {}
 
 }  // namespace tributary

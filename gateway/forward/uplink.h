@@ -2,14 +2,15 @@
 
 #include "protocol/hop/client.h"
 #include "protocol/hop/courier.h"
+#include "protocol/spool/upload_source.h"
 
 namespace tributary {
 
-// The connection to the parent and what goes up it: forwards the spool's uploads until custody is taken above.
+// The connection to the parent and what goes up it: forwards the source's uploads until custody is taken above.
 // All on the loop's thread. Everything given to the constructor must outlive it.
 class Uplink {
  public:
-  Uplink(const HopClient::Parts& parts, HopClient::Options options, HopClient::Hooks hooks, Spool& spool);
+  Uplink(const HopClient::Parts& parts, HopClient::Options options, HopClient::Hooks hooks, UploadSource& source);
 
   void Start() { client_.Start(); }
   void Stop() { client_.Stop(); }

@@ -78,6 +78,8 @@ constexpr auto kCodes = std::to_array<CodeEntry>({
      "Nothing was taken in. Upgrade the receiving side.", kFinal},
     {Code::kRoundClosed, "round-closed", "No round collects updates for this base version now.",
      "The update stays with its sender, which offers it again while its base version is accepted.", kRetry},
+    {Code::kUpstreamCycle, "upstream-cycle", "This gateway is its own upstream, directly or through others.",
+     "What is in custody is safe. Point upstream.endpoint of one of them nearer to the aggregator.", kFinal},
 
     {Code::kBusy, "busy", "The server has given out all the credit it has.",
      "Nothing was lost. The client tries again within the window it was given.", kRetry},
@@ -89,6 +91,10 @@ constexpr auto kCodes = std::to_array<CodeEntry>({
      "Nothing was lost. The client tries again with backoff; check address, port and key.", kRetry},
     {Code::kDiskFull, "disk-full", "There is no space left on the disk.",
      "What was acknowledged is safe. Free space or raise the quota; work goes on by itself.", kRetry},
+    {Code::kReadOnly, "read-only", "The file system is mounted read-only.",
+     "What was acknowledged is safe. Look in the kernel's log why, mount it writable; work goes on by itself.", kRetry},
+    {Code::kGaveWay, "gave-way", "The upload was dropped to make room for newer or more important ones.",
+     "Only telemetry gives way. Raise spool.max_mib or the disk if this happens often.", kFinal},
 
     {Code::kIo, "io", "A file operation failed.", "What was acknowledged before is safe. Check the disk and its mount.",
      kRetry},

@@ -42,6 +42,7 @@ enum class Code : uint16_t {
   kRollback = 29,
   kUnknownKind = 30,
   kRoundClosed = 31,
+  kUpstreamCycle = 32,
 
   // Passing conditions: the same request may succeed later.
   kBusy = 50,
@@ -49,6 +50,8 @@ enum class Code : uint16_t {
   kTimeout = 52,
   kUnreachable = 53,
   kDiskFull = 54,
+  kReadOnly = 55,
+  kGaveWay = 56,
 
   // The environment failed.
   kIo = 70,

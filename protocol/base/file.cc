@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -15,6 +16,7 @@ namespace {
 tl::unexpected<Error> FailErrno(const char* what, const Path& path) {
   const int error = errno;
   const Code code = error == ENOSPC || error == EDQUOT ? Code::kDiskFull
+                    : error == EROFS                   ? Code::kReadOnly
                     : error == ENOENT                  ? Code::kNotFound
                                                        : Code::kIo;
   return Fail(code, std::string(what) + " " + path.string() + ": " + std::strerror(error));
@@ -127,6 +129,12 @@ class Real final : public FileSystem {
     if (error) return Fail(Code::kIo, "list " + folder.string() + ": " + error.message());
     std::ranges::sort(names);
     return names;
+  }
+
+  Result<DiskSpace> Space(const Path& folder) override {
+    struct statvfs status {};
+    if (statvfs(folder.c_str(), &status) != 0) return FailErrno("statvfs", folder);
+    return DiskSpace{uint64_t{status.f_bavail} * status.f_frsize, uint64_t{status.f_blocks} * status.f_frsize};
   }
 };
 

@@ -22,8 +22,13 @@ class WritableFile {
   virtual Status Sync() = 0;
 };
 
+struct DiskSpace {
+  uint64_t free_bytes = 0;  // for this process: without what is reserved for root
+  uint64_t total_bytes = 0;
+};
+
 // Where files come in, so that tests can put a disk that fills, fails or loses power under the durable parts. Errors:
-// kDiskFull (ENOSPC, EDQUOT), kNotFound (ENOENT), kIo (the rest); each names the path. Thread safe.
+// kDiskFull (ENOSPC, EDQUOT), kReadOnly (EROFS), kNotFound (ENOENT), kIo (the rest); each names the path. Thread safe.
 class FileSystem {
  public:
   virtual ~FileSystem() = default;
@@ -40,6 +45,8 @@ class FileSystem {
   virtual Status CreateFolders(const Path& folder) = 0;
   // File names (not folders) in `folder`, sorted.
   virtual Result<std::vector<std::string>> List(const Path& folder) = 0;
+  // Of the file system that `folder` is on.
+  virtual Result<DiskSpace> Space(const Path& folder) = 0;
 };
 
 FileSystem& RealFileSystem();

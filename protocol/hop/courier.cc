@@ -6,13 +6,13 @@
 
 namespace tributary {
 
-Courier::Courier(HopClient& client, Loop& loop, const Clock& clock, Random& random, Spool& spool, Options options,
-                 OnGone on_gone)
+Courier::Courier(HopClient& client, Loop& loop, const Clock& clock, Random& random, UploadSource& source,
+                 Options options, OnGone on_gone)
     : client_(client),
       loop_(loop),
       clock_(clock),
       random_(random),
-      spool_(spool),
+      source_(source),
       options_(options),
       on_gone_(std::move(on_gone)) {
   client_.AddPart(*this);
@@ -35,7 +35,7 @@ void Courier::OnDown() {
 void Courier::OfferMore() {
   loop_.Cancel(retry_timer_);
   if (!client_.up() || under_way_.size() >= options_.max_under_way) return;
-  const auto pending = spool_.Pending(options_.max_under_way + trouble_.size() + leaving_.size());
+  const auto pending = source_.Pending(options_.max_under_way + trouble_.size() + leaving_.size());
   if (!pending) {
     LogFailure(LogLevel::kError, "courier.blocked", pending.error());
     retry_timer_ = loop_.After(options_.first_retry, [this] { OfferMore(); });
@@ -50,7 +50,7 @@ void Courier::OfferMore() {
       next_try = std::min(next_try, trouble->second.not_before);
       continue;
     }
-    auto envelope = spool_.ReadEnvelope(upload.id);
+    auto envelope = source_.ReadEnvelope(upload.id);
     if (!envelope) {
       GiveUp(upload.id, envelope.error());
       continue;
@@ -95,7 +95,7 @@ void Courier::SendChunks() {
     if (found == under_way_.end() || !found->second.resumed) continue;
     UnderWay& upload = found->second;
     while (upload.next_chunk < upload.facts.chunk_count && upload.facts.ChunkBytes(upload.next_chunk) <= credit_) {
-      const auto chunk = spool_.ReadChunk(id, upload.next_chunk);
+      const auto chunk = source_.ReadChunk(id, upload.next_chunk);
       if (!chunk) {
         GiveUp(id, chunk.error());
         break;
@@ -136,7 +136,7 @@ void Courier::HandOver(const UploadId& upload) {
   sent_.erase(upload);
   ++counts_.in_custody;
   leaving_.insert(upload);
-  spool_.Delivered(upload, [this, alive = alive_, &loop = loop_, upload](const Status& status) {
+  source_.Delivered(upload, [this, alive = alive_, &loop = loop_, upload](const Status& status) {
     loop.Post([this, alive, upload, status] {
       if (!*alive) return;
       leaving_.erase(upload);
@@ -156,7 +156,7 @@ void Courier::GiveUp(const UploadId& upload, const Error& error) {
   sent_.erase(upload);
   LogFailure(LogLevel::kError, "upload.dead_letter", error, {{"upload", upload.hex()}});
   leaving_.insert(upload);
-  spool_.Drop(upload, error.code, [this, alive = alive_, &loop = loop_, upload, error](const Status& status) {
+  source_.Drop(upload, error.code, [this, alive = alive_, &loop = loop_, upload, error](const Status& status) {
     loop.Post([this, alive, upload, error, status] {
       if (!*alive) return;
       if (!status) LogFailure(LogLevel::kError, "courier.not_deleted", status.error(), {{"upload", upload.hex()}});

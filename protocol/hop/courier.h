@@ -8,13 +8,13 @@
 #include <unordered_set>
 
 #include "protocol/hop/client.h"
-#include "protocol/spool/spool.h"
+#include "protocol/spool/upload_source.h"
 
 namespace tributary {
 
-// Carries what a spool holds up a hop: offers complete uploads in the spool's order, sends the chunks that credit
-// allows, and lets the spool delete an upload when custody was taken. The same at a device (its outbox) and at a
-// gateway. A part of a HopClient; all on the loop's thread. Client, spool and loop must outlive it. Memory: the chunks
+// Carries what a source holds up a hop: offers complete uploads in the source's order, sends the chunks that credit
+// allows, and lets the source delete an upload when custody was taken. The same at a device (its outbox) and at a
+// gateway. A part of a HopClient; all on the loop's thread. Client, source and loop must outlive it. Memory: the chunks
 // that credit allows, one at a time; it reads them when it sends them.
 class Courier final : public HopClient::Part {
  public:
@@ -34,7 +34,7 @@ class Courier final : public HopClient::Part {
   // `on_gone` hears of every upload that left the spool: nullptr for custody, else why it was given up.
   using OnGone = std::function<void(const UploadId&, const Error*)>;
 
-  Courier(HopClient& client, Loop& loop, const Clock& clock, Random& random, Spool& spool, Options options,
+  Courier(HopClient& client, Loop& loop, const Clock& clock, Random& random, UploadSource& source, Options options,
           OnGone on_gone);
   ~Courier() override;
 
@@ -70,7 +70,7 @@ class Courier final : public HopClient::Part {
   Loop& loop_;
   const Clock& clock_;
   Random& random_;
-  Spool& spool_;
+  UploadSource& source_;
   Options options_;
   OnGone on_gone_;
   std::unordered_map<UploadId, UnderWay, IdHash> under_way_;

@@ -9,7 +9,7 @@
 #include "protocol/base/executor.h"
 #include "protocol/base/file.h"
 #include "protocol/spool/spool_account.h"
-#include "protocol/spool/spooled_upload.h"
+#include "protocol/spool/upload_source.h"
 
 namespace tributary {
 
@@ -76,17 +76,14 @@ struct DeadLetter {
 //
 // Errors of every request: kDiskFull, kIo, kDatabase, kCorrupt when the disk or the index fails; then nothing of the
 // request has happened, what was stored stays, and the spool goes on.
-class Spool {
+class Spool final : public UploadSource {
  public:
   // Reads the index and stats the files; never reads payloads. Removes files without a row. Rows whose file is missing
   // or too short: progress is cut back (partial, staging) or they become dead letters with kCorrupt, counted and logged
   // with their bytes (custody). Errors: kCorrupt, kDatabase, kIo, kDiskFull, kVersionUnsupported.
   static Result<std::unique_ptr<Spool>> Open(SpoolOptions options, FileSystem& files, const Clock& clock,
                                              Executor& worker);
-  ~Spool();
-
-  template <class T>
-  using Done = std::function<void(Result<T>)>;
+  ~Spool() override;
 
   // `envelope` are the bytes of SignedEnvelope that `header` was read from. An unfinished upload of the same
   // contribution (task, base version, device) under another id gives way to this one. Errors: kQuotaExceeded; kBusy
@@ -105,9 +102,9 @@ class Spool {
 
   // Custody was passed up: frees the payload, remembers the contribution (updates) or the id (the rest, the newest
   // 100,000). kUnknownUpload: not here, or not complete.
-  void Delivered(const UploadId& id, Done<void> done);
+  void Delivered(const UploadId& id, Done<void> done) override;
   // Gives up an upload, complete or not: frees the payload and keeps a dead letter (the newest 10,000). kUnknownUpload.
-  void Drop(const UploadId& id, Code reason, Done<void> done);
+  void Drop(const UploadId& id, Code reason, Done<void> done) override;
   // After a new publication. Drops the updates of `task` whose base version can no longer count (dropped as
   // kStaleVersion): not in `accepted` and older than its newest; with an empty `accepted` (the task is gone) all.
   // Forgets the delivered contributions of the same versions. A version newer than all of `accepted` stays: this
@@ -116,13 +113,9 @@ class Spool {
   // Drops what expired by wall clock (kExpired) and abandoned partial uploads (kTimeout). Answers how many.
   void DropExpired(Done<uint64_t> done);
 
-  // Complete uploads, by priority, then in order of arrival. Blocks for one indexed query.
-  Result<std::vector<SpooledUpload>> Pending(size_t limit) const;
-  // Of an upload that is here. kUnknownUpload.
-  Result<Bytes> ReadEnvelope(const UploadId& id) const;
-  // One ciphertext chunk of a complete upload. Blocks for one read. kUnknownUpload; kInvalidArgument: no such chunk;
-  // kCorrupt.
-  Result<Bytes> ReadChunk(const UploadId& id, uint32_t index) const;
+  Result<std::vector<SpooledUpload>> Pending(size_t limit) const override;
+  Result<Bytes> ReadEnvelope(const UploadId& id) const override;
+  Result<Bytes> ReadChunk(const UploadId& id, uint32_t index) const override;
   // The newest first.
   Result<std::vector<DeadLetter>> DeadLetters(size_t limit) const;
   // As of the last flush. Balances at all times.

@@ -14,6 +14,7 @@
 #include "protocol/hop/courier.h"
 #include "protocol/hop/fetcher.h"
 #include "protocol/hop/subscriber.h"
+#include "protocol/spool/spool.h"
 #include "protocol/transport/loop.h"
 #include "tests/support/site.h"
 #include "tests/support/synthetic_update.h"

@@ -46,6 +46,7 @@ class FaultyFiles final : public FileSystem {
   Status SyncFolder(const Path& folder) override;
   Status CreateFolders(const Path& folder) override;
   Result<std::vector<std::string>> List(const Path& folder) override;
+  Result<DiskSpace> Space(const Path& folder) override { return RealFileSystem().Space(folder); }
 
   // One more change. When none is left: `on_exhausted` if set (it may end the process), else kDiskFull.
   Status Change();

@@ -35,6 +35,7 @@ class FailingFileSystem final : public FileSystem {
   }
   Status CreateFolders(const Path& folder) override { return real_.CreateFolders(folder); }
   Result<std::vector<std::string>> List(const Path& folder) override { return real_.List(folder); }
+  Result<DiskSpace> Space(const Path& folder) override { return RealFileSystem().Space(folder); }
 
  private:
   class File final : public WritableFile {

@@ -75,6 +75,7 @@ class FaultyFileSystem final : public FileSystem {
   }
   Status CreateFolders(const Path& folder) override { return RealFileSystem().CreateFolders(folder); }
   Result<std::vector<std::string>> List(const Path& folder) override { return RealFileSystem().List(folder); }
+  Result<DiskSpace> Space(const Path& folder) override { return RealFileSystem().Space(folder); }
 
  private:
   class File final : public WritableFile {
