@@ -13,6 +13,7 @@
 #include "protocol/hop/courier.h"
 #include "protocol/hop/server.h"
 #include "protocol/hop/subscriber.h"
+#include "protocol/spool/spool.h"
 #include "tests/support/manual_clock.h"
 #include "tests/support/seeded_random.h"
 #include "tests/support/temporary_folder.h"
