@@ -1,10 +1,13 @@
 #include "protocol/sql/database.h"
 
+#include <cerrno>
 #include <string>
 #include <unordered_map>
 
-// Debian's SOCI was built with Boost and its header would pull in Boost.Fusion for containers we do not bind. Without the macro
-// those templates are left out; no class changes its layout. The order of these lines matters.
+#include "protocol/sql/sqlite_code.h"
+
+// Debian's SOCI was built with Boost and its header would pull in Boost.Fusion for containers we do not bind. Without
+// the macro those templates are left out; no class changes its layout. The order of these lines matters.
 // clang-format off
 #include <soci/soci-config.h>
 #undef SOCI_HAVE_BOOST
@@ -23,24 +26,28 @@ constexpr size_t kPreparedStatements = 256;
 // Only a second process (a person with a shell, a backup) can hold the file: wait for it this long.
 constexpr int kBusyMillis = 5000;
 
-Code CodeOf(int sqlite_code) {
-  switch (sqlite_code & 0xff) {
-    case SQLITE_FULL:
-      return Code::kDiskFull;
-    case SQLITE_IOERR:
-    case SQLITE_CANTOPEN:
-      return Code::kIo;
-    case SQLITE_CORRUPT:
-    case SQLITE_NOTADB:
-      return Code::kCorrupt;
-    case SQLITE_PERM:
-    case SQLITE_READONLY:
-      return Code::kPermissions;
-    case SQLITE_CONSTRAINT:
-      return Code::kConflict;
-    default:
-      return Code::kDatabase;
+// A writer creates the file when absent; a reader never does.
+std::string ConnectionTo(const Path& path) { return "dbname=\"" + path.string() + "\" shared_cache=false"; }
+
+// The path as SQLite's URI wants it: what has a meaning there is escaped.
+std::string Escaped(const std::string& path) {
+  std::string escaped;
+  for (const char c : path) {
+    if (c == '%' || c == '?' || c == '#') {
+      constexpr char kHex[] = "0123456789ABCDEF";
+      escaped += {'%', kHex[c >> 4], kHex[c & 15]};
+    } else {
+      escaped += c;
+    }
   }
+  return escaped;
+}
+
+// Without a log nobody has the database open, and everything is in the one file: read so, SQLite needs no log of its
+// own.
+std::string ReaderConnectionTo(const Path& path, bool has_log) {
+  return "dbname=\"file:" + Escaped(path.string()) + (has_log ? "?mode=ro" : "?mode=ro&immutable=1") +
+         "\" readonly=true shared_cache=false";
 }
 
 // SOCI holds the connection, the statements and the stepping. Cells are bound and read through SQLite's own calls on
@@ -49,8 +56,8 @@ Code CodeOf(int sqlite_code) {
 // backend replaces Bind and ReadCell; nothing above this file changes.
 class SociDatabase final : public Database {
  public:
-  explicit SociDatabase(const Path& path)
-      : path_(path.string()), session_(soci::sqlite3, "dbname=\"" + path_ + "\" shared_cache=false") {}
+  SociDatabase(const Path& path, const std::string& connection)
+      : path_(path.string()), session_(soci::sqlite3, connection) {}
 
   Status Configure() {
     // temp_store: what spills stays out of the data folder's quota and off the disk.
@@ -61,12 +68,23 @@ class SociDatabase final : public Database {
     return Script(pragmas);
   }
 
+  Status ConfigureReader() {
+    reads_only_ = true;
+    RETURN_IF_ERROR(Script("PRAGMA temp_store=MEMORY; PRAGMA busy_timeout=" + std::to_string(kBusyMillis)));
+    return Script("SELECT count(*) FROM sqlite_master");  // SQLite opens a file only when it is first read
+  }
+
   Status Migrate(std::span<const std::string_view> steps) override {
     ASSIGN_OR_RETURN(const auto rows, Query("PRAGMA user_version"));
     const auto version = static_cast<size_t>(rows.at(0).Int(0));
     if (version > steps.size()) {
       return Fail(Code::kVersionUnsupported, path_ + " has schema version " + std::to_string(version) +
                                                  ", this program knows up to " + std::to_string(steps.size()));
+    }
+    if (reads_only_ && version < steps.size()) {
+      return Fail(Code::kVersionUnsupported, path_ + " has schema version " + std::to_string(version) +
+                                                 ", this program reads " + std::to_string(steps.size()) +
+                                                 "; the daemon brings it there when it starts");
     }
     for (size_t step = version; step < steps.size(); ++step) {
       ASSIGN_OR_RETURN(Transaction transaction, Transaction::Begin(*this));
@@ -92,8 +110,10 @@ class SociDatabase final : public Database {
  private:
   sqlite::sqlite3* connection() { return static_cast<soci::sqlite3_session_backend*>(session_.get_backend())->conn_; }
 
-  tl::unexpected<Error> FailSqlite(int sqlite_code, std::string_view words, std::string_view sql) const {
-    return Fail(CodeOf(sqlite_code), path_ + ": " + std::string(words) + " (in \"" + std::string(sql) + "\")");
+  tl::unexpected<Error> FailSqlite(int sqlite_code, std::string_view words, std::string_view sql) {
+    const int system_error = sqlite::sqlite3_system_errno(connection());
+    return Fail(CodeOfSqlite(sqlite_code, system_error, path_),
+                path_ + ": " + std::string(words) + " (in \"" + std::string(sql) + "\")");
   }
 
   Status Script(const std::string& sql) {
@@ -190,25 +210,42 @@ class SociDatabase final : public Database {
   }
 
   const std::string path_;
+  bool reads_only_ = false;
   soci::session session_;
   std::unordered_map<std::string, std::unique_ptr<soci::statement>> statements_;  // destroyed before the session
 };
 
-}  // namespace
-
-Result<std::unique_ptr<Database>> Database::Open(const Path& path) {
+Result<std::unique_ptr<SociDatabase>> Connect(const Path& path, const std::string& connection) {
   if (path.string().find('"') != std::string::npos) {
     return Fail(Code::kInvalidArgument, "a database path cannot contain a double quote: " + path.string());
   }
+  errno = 0;
   try {
-    auto database = std::make_unique<SociDatabase>(path);
-    RETURN_IF_ERROR(database->Configure());
-    return database;
+    return std::make_unique<SociDatabase>(path, connection);
   } catch (const soci::sqlite3_soci_error& error) {
-    return Fail(CodeOf(error.result()), path.string() + ": " + error.what());
+    // The connection that knows the system's error is gone; the error itself is still there.
+    return Fail(CodeOfSqlite(error.result(), errno, path), path.string() + ": " + error.what());
   } catch (const soci::soci_error& error) {
     return Fail(Code::kDatabase, path.string() + ": " + error.what());
   }
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Database>> Database::Open(const Path& path) {
+  ASSIGN_OR_RETURN(auto database, Connect(path, ConnectionTo(path)));
+  RETURN_IF_ERROR(database->Configure());
+  return database;
+}
+
+Result<std::unique_ptr<Database>> Database::OpenReadOnly(const Path& path) {
+  std::error_code error;
+  if (!std::filesystem::exists(path, error)) return Fail(Code::kNotFound, "no database " + path.string());
+  Path log = path;
+  log += "-wal";
+  ASSIGN_OR_RETURN(auto database, Connect(path, ReaderConnectionTo(path, std::filesystem::exists(log, error))));
+  RETURN_IF_ERROR(database->ConfigureReader());
+  return database;
 }
 
 Result<Transaction> Transaction::Begin(Database& database) {

@@ -21,13 +21,19 @@ namespace tributary {
 // thread at a time. Not a connection to something shared: another process that writes to the file makes calls fail with
 // kDatabase.
 //
-// Errors of every call, each with the database's own words and the statement: kDiskFull; kIo (reading or writing the
-// file failed); kCorrupt (it is no database, or a damaged one); kPermissions; kConflict (a UNIQUE, NOT NULL, CHECK or
-// FOREIGN KEY constraint refused the row); kDatabase (the rest).
+// Errors of every call, each with the database's own words and the statement: kDiskFull; kReadOnly; kIo (reading or
+// writing the file failed); kCorrupt (it is no database, or a damaged one); kPermissions; kConflict (a UNIQUE, NOT
+// NULL, CHECK or FOREIGN KEY constraint refused the row); kDatabase (the rest).
 class Database {
  public:
   // Creates the file when absent; its folder must exist. ":memory:" is a private database without a file.
   static Result<std::unique_ptr<Database>> Open(const Path& path);
+  // For a second process: reads what is committed, whether a daemon holds the database, was killed, or has closed it.
+  // Never writes to it and never creates it; the one thing it may create is the log's index (`-shm`), when a power cut
+  // took that. Keeps nobody waiting, but for as long as a Query lasts the log cannot shrink. Opened while nobody held
+  // the database, it sees no later change, and kCorrupt may come once a daemon starts: open it again. Migrate only
+  // checks that the schema is the newest. kNotFound: no such file.
+  static Result<std::unique_ptr<Database>> OpenReadOnly(const Path& path);
   virtual ~Database() = default;
 
   // Brings the schema to the newest form. Step i takes it from version i to i + 1 and may hold several statements; each
