@@ -29,6 +29,7 @@ class Aggregator final : private HopServer::Observer, private Coordinator::Liste
   void Run();
   // From any thread.
   void Stop() { loop_.Stop(); }
+  Executor& executor() { return loop_; }
   // Where it listens, with the real port.
   const std::string& endpoint() const { return server_->endpoint(); }
 

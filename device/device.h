@@ -20,6 +20,7 @@ class Device {
   void Run();
   // From any thread.
   void Stop() { loop_.Stop(); }
+  Executor& executor() { return loop_; }
 
  private:
   Device(Identity identity, FolderLock lock, TorchLearner learner, const Clock& clock);

@@ -28,6 +28,7 @@ class Gateway final : private HopServer::Observer {
   void Run();
   // From any thread.
   void Stop();
+  Executor& executor() { return loop_; }
   // Where it listens, with the real port.
   const std::string& endpoint() const { return server_->endpoint(); }
 

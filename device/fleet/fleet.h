@@ -22,6 +22,7 @@ class Fleet {
   void Run();
   // From any thread.
   void Stop() { loop_.Stop(); }
+  Executor& executor() { return loop_; }
 
  private:
   struct Member {

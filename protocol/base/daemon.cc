@@ -14,17 +14,18 @@
 namespace tributary {
 namespace {
 
-constexpr char kStop = 's';
-constexpr char kEnd = 'e';
+// Through the pipe go signals' numbers, and this at the end.
+constexpr char kEnd = 0;
 
 // Where the handler writes to. A handler has no argument of its own; there is one StopSignals at a time.
 std::atomic<int> stop_pipe = -1;
 
 // In whichever thread the kernel picks. Blocking the signals instead would not do: a library may have started threads
 // before main (OpenBLAS does), and a signal that one of those takes would end the process on the spot.
-void OnStopSignal(int) {
+void OnStopSignal(int signal) {
   const int error = errno;
-  [[maybe_unused]] const auto wrote = write(stop_pipe, &kStop, 1);
+  const char number = static_cast<char>(signal);
+  [[maybe_unused]] const auto wrote = write(stop_pipe, &number, 1);
   errno = error;
 }
 
@@ -68,21 +69,37 @@ int ExitWith(const std::string& program, const Error& error) {
   }
 }
 
-StopSignals::StopSignals(std::function<void()> stop) {
+void RaiseFileLimit() {
+  rlimit files{};
+  if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur >= files.rlim_max) return;
+  files.rlim_cur = files.rlim_max;
+  if (setrlimit(RLIMIT_NOFILE, &files) != 0) LogWarning("process.few_files", {{"limit", files.rlim_cur}});
+}
+
+void EndAtOnce(int signal) {
+  LogWarning("process.ended_at_once", {{"signal", signal}});
+  _exit(128 + signal);
+}
+
+StopSignals::StopSignals(std::function<void()> stop, std::function<void(int)> again) {
   const rlimit none{0, 0};
   setrlimit(RLIMIT_CORE, &none);
   signal(SIGPIPE, SIG_IGN);
   TRIBUTARY_CHECK(stop_pipe < 0) << "one StopSignals at a time";
   TRIBUTARY_CHECK(pipe2(pipe_, O_CLOEXEC) == 0) << "pipe: " << std::strerror(errno);
   stop_pipe = pipe_[1];
-  thread_ = std::thread([stop = std::move(stop), in = pipe_[0]] {
+  thread_ = std::thread([stop = std::move(stop), again = std::move(again), in = pipe_[0]] {
     bool stopped = false;
     for (char what = 0;;) {
       const ssize_t got = read(in, &what, 1);
       if (got < 0 && errno == EINTR) continue;
       if (got != 1 || what == kEnd) return;
-      if (!stopped) stop();
-      stopped = true;
+      if (stopped) {
+        again(what);
+      } else {
+        stopped = true;
+        stop();
+      }
     }
   });
   Handle(OnStopSignal);

@@ -11,6 +11,7 @@
 #include "protocol/base/log.h"
 #include "protocol/base/random.h"
 #include "protocol/base/result.h"
+#include "protocol/base/service_notify.h"
 
 // What the main of every long-running program does alike.
 namespace tributary {
@@ -34,12 +35,12 @@ std::variant<DaemonArguments, int> ParseDaemonArguments(int argc, char** argv, c
 // kExitFailure.
 int ExitWith(const std::string& program, const Error& error);
 
-// While alive: SIGINT and SIGTERM call `stop` (once) on a thread of its own, SIGPIPE is ignored, and core dumps are
-// off, since they would hold keys. One at a time. After its end the two signals are ignored: the process is on its way
-// out.
+// While alive: the first SIGINT or SIGTERM calls `stop`, every later one `again` with its number, on a thread of its
+// own; SIGPIPE is ignored, and core dumps are off, since they would hold keys. One at a time. After its end the two
+// signals are ignored: the process is on its way out.
 class StopSignals {
  public:
-  explicit StopSignals(std::function<void()> stop);
+  StopSignals(std::function<void()> stop, std::function<void(int)> again);
   ~StopSignals();
   StopSignals(const StopSignals&) = delete;
   StopSignals& operator=(const StopSignals&) = delete;
@@ -49,8 +50,17 @@ class StopSignals {
   std::thread thread_;
 };
 
+// As many open files as the system lets this process have: every connection is one.
+void RaiseFileLimit();
+
+// What a second signal does: whoever sends it does not want to wait for the work to drain. What was acknowledged is on
+// disk.
+[[noreturn]] void EndAtOnce(int signal);
+
 // The whole main of a daemon. Options has Load, log_level and log_file; Process has Open(options, clock, random,
-// files), Run and Stop (which any thread may call).
+// files), Run, Stop (which any thread may call; Run then returns within a bound) and executor(), whose work Run's
+// thread does: the service manager is told that the process is ready, and keeps being told that it is alive, from
+// there.
 template <class Process, class Options>
 int RunDaemon(int argc, char** argv, const std::string& program, const std::string& description,
               const std::string& manual) {
@@ -64,20 +74,30 @@ int RunDaemon(int argc, char** argv, const std::string& program, const std::stri
 
   SystemClock clock;
   SystemRandom random;
+  const ServiceNotify notify = ServiceNotify::FromEnvironment();
+  RaiseFileLimit();
   // The signals come before Open, which starts threads; one that arrives during Open ends the program after it.
   std::atomic<Process*> running = nullptr;
   std::atomic<bool> asked = false;
-  StopSignals signals([&] {
-    asked = true;
-    if (Process* process = running) process->Stop();
-  });
+  StopSignals signals(
+      [&] {
+        asked = true;
+        notify.Stopping("finishing what is under way");
+        if (Process* process = running) process->Stop();
+      },
+      EndAtOnce);
   auto process = Process::Open(*options, clock, random, RealFileSystem());
   if (!process) {
     LogFailure(LogLevel::kError, "process.failed", process.error());
     return ExitWith(program, process.error());
   }
+  Executor& executor = (*process)->executor();
+  executor.Post([&notify] { notify.Ready("running"); });
   running = process->get();
-  if (!asked) (*process)->Run();
+  if (!asked) {
+    const ServiceHeartbeat heartbeat(notify, executor);
+    (*process)->Run();
+  }
   running = nullptr;
   return kExitOk;
 }
