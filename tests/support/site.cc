@@ -140,12 +140,23 @@ std::string Site::Logs() const {
 }
 
 void Site::Start(const std::string& id) {
+  const size_t before = LogOf(id).size();
+  TRIBUTARY_CHECK(TryStart(id)) << id << " did not start:\n" << LogOf(id).substr(before);
+}
+
+bool Site::TryStart(const std::string& id) {
   Process& process = Of(id);
   const size_t before = LogOf(id).size();
   process.running.emplace(Must(ChildProcess::Start(SpecOf(id))));
-  const bool started = Eventually(
+  const bool spoke = Eventually(
       [&] { return LogOf(id).find(".started ", before) != std::string::npos || process.running->Poll().has_value(); });
-  TRIBUTARY_CHECK(started && !process.running->Poll()) << id << " did not start:\n" << LogOf(id).substr(before);
+  return spoke && !process.running->Poll();
+}
+
+std::optional<int> Site::EndOf(const std::string& id) {
+  Process& process = Of(id);
+  TRIBUTARY_CHECK(process.running) << id << " was not started";
+  return process.running->Poll();
 }
 
 Ended Site::RunToEnd(const std::string& id, const std::vector<std::string>& more) {
@@ -206,6 +217,8 @@ ApiClient& Site::api() {
   }
   return *api_;
 }
+
+void Site::AwaitSign(Millis bound) { LogWatch(folder_.path()).Wait(bound); }
 
 double Site::MetricOf(const std::string& id, const std::string& line) {
   HttpClient::Options options;

@@ -45,6 +45,10 @@ class Site {
 
   // Returns when its log says that it runs.
   void Start(const std::string& id);
+  // The same for one that may end before it runs, for instance at a fault point. Whether it runs.
+  bool TryStart(const std::string& id);
+  // Its exit code if it ended by itself (128 + the signal when one ended it), nullopt while it runs.
+  std::optional<int> EndOf(const std::string& id);
   // The same for one that may be refused: the exit code and what it said.
   Ended RunToEnd(const std::string& id, const std::vector<std::string>& more = {});
   // SIGKILL, and waits for the end.
@@ -74,6 +78,8 @@ class Site {
   // Looks again whenever a process wrote to its log, and every now and then, until `condition` holds. False: it never
   // did.
   bool Eventually(const std::function<bool()>& condition, Millis bound = kPatience);
+  // Returns when a process writes to its log, at the latest after `bound`.
+  void AwaitSign(Millis bound);
 
   // A free TCP port that no outgoing connection is given (below Linux's ephemeral range).
   static int FreePort();

@@ -70,10 +70,13 @@ class SyntheticDevice {
 
   // Waits until the publication's only task is at `version`, with a round that is open or not.
   bool AwaitVersion(uint64_t version, bool open_round = true);
+  // Waits for a round whose base version is newer than `version`, and answers that base version; nullopt: none came.
+  std::optional<uint64_t> AwaitRoundAfter(uint64_t version);
   // The newest one held. Call after AwaitVersion.
   Publication publication();
   // Seals the device's update for the present version and puts it into the outbox.
   UploadId GiveUpdate();
+  // One that is in the outbox, or was delivered from it, is not given again: nothing happens.
   void Give(SealedUpload upload);
   // nullopt: nothing was decided in time.
   std::optional<Fate> AwaitFate(const UploadId& upload);
