@@ -13,14 +13,15 @@
 namespace tributary {
 namespace {
 
-tl::unexpected<Error> FailErrno(const char* what, const Path& path) {
-  const int error = errno;
+tl::unexpected<Error> FailErrno(int error, const char* what, const Path& path) {
   const Code code = error == ENOSPC || error == EDQUOT ? Code::kDiskFull
                     : error == EROFS                   ? Code::kReadOnly
                     : error == ENOENT                  ? Code::kNotFound
                                                        : Code::kIo;
   return Fail(code, std::string(what) + " " + path.string() + ": " + std::strerror(error));
 }
+
+tl::unexpected<Error> FailErrno(const char* what, const Path& path) { return FailErrno(errno, what, path); }
 
 // Closes a descriptor on scope exit.
 class Descriptor {
@@ -112,9 +113,18 @@ class Real final : public FileSystem {
   }
 
   Status CreateFolders(const Path& folder) override {
+    std::vector<Path> missing;
     std::error_code error;
-    std::filesystem::create_directories(folder, error);
-    if (error) return Fail(Code::kIo, "create folder " + folder.string() + ": " + error.message());
+    for (Path each = std::filesystem::absolute(folder, error); !error && !std::filesystem::exists(each, error);
+         each = each.parent_path()) {
+      missing.push_back(each);
+    }
+    for (; !error && !missing.empty(); missing.pop_back()) {
+      std::filesystem::create_directory(missing.back(), error);
+      if (error) break;
+      RETURN_IF_ERROR(SyncFolder(missing.back().parent_path()));
+    }
+    if (error) return FailErrno(error.value(), "create folder", folder);
     return {};
   }
 

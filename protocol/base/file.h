@@ -42,6 +42,7 @@ class FileSystem {
   virtual Status Remove(const Path& path) = 0;
   // Makes creations, renames and removals in the folder durable.
   virtual Status SyncFolder(const Path& folder) = 0;
+  // With those above it that are missing; their names are durable on return.
   virtual Status CreateFolders(const Path& folder) = 0;
   // File names (not folders) in `folder`, sorted.
   virtual Result<std::vector<std::string>> List(const Path& folder) = 0;
