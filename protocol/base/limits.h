@@ -10,8 +10,9 @@ namespace tributary::limits {
 inline constexpr size_t kKiB = 1024;
 inline constexpr size_t kMiB = 1024 * kKiB;
 
-// One Cap'n Proto hop message without its bulk frame. The largest is Assignment, which carries a publication.
-inline constexpr size_t kHopMessageBytes = 2 * kMiB;
+// One Cap'n Proto hop message without its bulk frame. The largest are Assignment, which carries a publication, and
+// CheckIn with all the reports it may carry, 9 KiB each when every code was counted.
+inline constexpr size_t kHopMessageBytes = 4 * kMiB;
 // One signed envelope: header, signature and certificate chain.
 inline constexpr size_t kEnvelopeBytes = 32 * kKiB;
 inline constexpr size_t kHeaderBytes = 4 * kKiB;
@@ -20,6 +21,13 @@ inline constexpr size_t kCertificateChain = 4;
 inline constexpr size_t kPublicationBytes = kMiB;
 inline constexpr size_t kTasks = 256;
 inline constexpr size_t kAcceptedVersions = 64;
+
+// The gateways between a client and the aggregator, and the gateways below one of which a check-in tells.
+inline constexpr size_t kPathHops = 64;
+inline constexpr size_t kGatewayReports = 256;
+inline constexpr size_t kTroubleBytes = 512;
+// What another process says it has counted. Up to here a number stands exactly in JSON and in a metric's double.
+inline constexpr uint64_t kCounter = uint64_t{1} << 53;
 
 // The plaintext of a chunk. 256 KiB keeps a chunk in a core's L2 cache and costs a bad link at most that much again.
 inline constexpr size_t kDefaultChunkBytes = 256 * kKiB;

@@ -1,6 +1,9 @@
 #include "protocol/hop/messages.h"
 
+#include <algorithm>
+
 #include "protocol/base/limits.h"
+#include "protocol/hop/gateway_report_wire.h"
 #include "protocol/schema/canonical.h"
 #include "protocol/schema/hop.capnp.h"
 
@@ -28,6 +31,15 @@ void WriteRefusal(schema::Refusal::Builder to, const Refusal& refusal) {
   to.getRetry().setMaxMillis(static_cast<uint32_t>(refusal.retry.max.count()));
 }
 
+void WritePath(capnp::List<capnp::Text>::Builder list, const std::vector<DeviceId>& path) {
+  for (unsigned i = 0; i < list.size(); ++i) list.set(i, Text(path[i].text()));
+}
+
+// What lies behind the limit is cut: a path that long is no tree that anybody built.
+unsigned PathSize(const std::vector<DeviceId>& path) {
+  return static_cast<unsigned>(std::min(path.size(), limits::kPathHops));
+}
+
 struct Writer {
   schema::HopMessage::Builder to;
 
@@ -53,6 +65,7 @@ struct Writer {
     b.setCreditBytes(m.credit_bytes);
     b.setMaxChunkBytes(m.max_chunk_bytes);
     b.setPublicationNumber(m.publication_number);
+    WritePath(b.initPath(PathSize(m.path)), m.path);
   }
   void operator()(const Refused& m) { WriteRefusal(to.initRefused(), m.refusal); }
   void operator()(const CheckIn& m) {
@@ -63,11 +76,15 @@ struct Writer {
     b.setSpooledBytes(m.spooled_bytes);
     b.setDeliveredUploads(m.delivered_uploads);
     b.setConnectedClients(m.connected_clients);
+    const auto count = static_cast<unsigned>(std::min(m.reports.size(), limits::kGatewayReports));
+    auto reports = b.initReports(count);
+    for (unsigned i = 0; i < count; ++i) WriteReport(reports[i], m.reports[i]);
   }
   void operator()(const Assignment& m) {
     auto b = to.initAssignment();
     b.setPublicationNumber(m.publication_number);
     b.setPublication(Data(m.publication));
+    WritePath(b.initPath(PathSize(m.path)), m.path);
   }
   void operator()(const Offer& m) { to.initOffer().setEnvelope(Data(m.envelope)); }
   void operator()(const Resume& m) {
@@ -135,6 +152,32 @@ Result<std::string> ReadText(capnp::Text::Reader text, size_t limit, const char*
   return std::string(text.cStr(), text.size());
 }
 
+Result<std::vector<DeviceId>> ReadPath(capnp::List<capnp::Text>::Reader list) {
+  if (list.size() > limits::kPathHops) {
+    return Fail(Code::kTooLarge, "a path of " + std::to_string(list.size()) + " gateways");
+  }
+  std::vector<DeviceId> path;
+  for (const auto name : list) {
+    ASSIGN_OR_RETURN(DeviceId id, DeviceId::Parse(View(name)));
+    path.push_back(std::move(id));
+  }
+  return path;
+}
+
+Result<CheckIn> ReadCheckIn(schema::CheckIn::Reader m) {
+  ASSIGN_OR_RETURN(std::string device_class, ReadText(m.getDeviceClass(), 64, "a device class"));
+  if (m.getReports().size() > limits::kGatewayReports) {
+    return Fail(Code::kTooLarge, "reports of " + std::to_string(m.getReports().size()) + " gateways");
+  }
+  std::vector<GatewayReport> reports;
+  for (const auto from : m.getReports()) {
+    ASSIGN_OR_RETURN(GatewayReport report, ReadReport(from));
+    reports.push_back(std::move(report));
+  }
+  return CheckIn{m.getPublicationNumber(), std::move(device_class), m.getSpooledUploads(), m.getSpooledBytes(),
+                 m.getDeliveredUploads(),  m.getConnectedClients(), std::move(reports)};
+}
+
 Result<Refusal> ReadRefusal(schema::Refusal::Reader from) {
   const auto code = CodeByNumber(from.getCode());
   if (!code) return Fail(Code::kMalformed, "unknown code " + std::to_string(from.getCode()));
@@ -162,23 +205,24 @@ Result<Message> Read(schema::HopMessage::Reader from) {
     case schema::HopMessage::WELCOME: {
       const auto m = from.getWelcome();
       ASSIGN_OR_RETURN(DeviceId server, DeviceId::Parse(View(m.getServer())));
-      return Welcome{std::move(server), m.getCreditBytes(), m.getMaxChunkBytes(), m.getPublicationNumber()};
+      ASSIGN_OR_RETURN(auto path, ReadPath(m.getPath()));
+      return Welcome{std::move(server), m.getCreditBytes(), m.getMaxChunkBytes(), m.getPublicationNumber(),
+                     std::move(path)};
     }
     case schema::HopMessage::REFUSED: {
       ASSIGN_OR_RETURN(Refusal refusal, ReadRefusal(from.getRefused()));
       return Refused{std::move(refusal)};
     }
     case schema::HopMessage::CHECK_IN: {
-      const auto m = from.getCheckIn();
-      ASSIGN_OR_RETURN(std::string device_class, ReadText(m.getDeviceClass(), 64, "a device class"));
-      return CheckIn{m.getPublicationNumber(), std::move(device_class), m.getSpooledUploads(),
-                     m.getSpooledBytes(),      m.getDeliveredUploads(), m.getConnectedClients()};
+      ASSIGN_OR_RETURN(CheckIn check_in, ReadCheckIn(from.getCheckIn()));
+      return check_in;
     }
     case schema::HopMessage::ASSIGNMENT: {
       const auto m = from.getAssignment();
       if (m.getPublication().size() > limits::kPublicationBytes)
         return Fail(Code::kTooLarge, "a publication over its limit");
-      return Assignment{m.getPublicationNumber(), ToBytes(View(m.getPublication()))};
+      ASSIGN_OR_RETURN(auto path, ReadPath(m.getPath()));
+      return Assignment{m.getPublicationNumber(), ToBytes(View(m.getPublication())), std::move(path)};
     }
     case schema::HopMessage::OFFER: {
       const auto envelope = from.getOffer().getEnvelope();

@@ -9,6 +9,7 @@
 #include "protocol/base/clock.h"
 #include "protocol/base/ids.h"
 #include "protocol/base/result.h"
+#include "protocol/hop/gateway_report.h"
 
 // The messages of schema/hop.capnp as plain values; the prose is there.
 namespace tributary {
@@ -51,6 +52,7 @@ struct Welcome {
   uint64_t credit_bytes = 0;
   uint32_t max_chunk_bytes = 0;
   uint64_t publication_number = 0;
+  std::vector<DeviceId> path = {};  // from the server up to the aggregator, as far as it knows
   bool operator==(const Welcome&) const = default;
 };
 struct Refused {
@@ -62,11 +64,13 @@ struct CheckIn {
   std::string device_class;
   uint64_t spooled_uploads = 0, spooled_bytes = 0, delivered_uploads = 0;
   uint32_t connected_clients = 0;
+  std::vector<GatewayReport> reports = {};  // from a gateway: its own first, then those of gateways below it
   bool operator==(const CheckIn&) const = default;
 };
 struct Assignment {
   uint64_t publication_number = 0;
   Bytes publication;
+  std::vector<DeviceId> path = {};  // as in Welcome
   bool operator==(const Assignment&) const = default;
 };
 struct Offer {

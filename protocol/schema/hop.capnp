@@ -79,6 +79,12 @@ struct Welcome {
   creditBytes @1 :UInt64;   # chunk bytes the client may have under way before any `credit`
   maxChunkBytes @2 :UInt32;
   publicationNumber @3 :UInt64;
+  path @4 :List(Text);
+  # The ids from this server up to the aggregator, itself first, as far as it has learned them from its own server's welcome
+  # and assignments; at most 64. A client that finds itself in it would send its uploads round in a circle: it ends the
+  # session with upstream-cycle and asks again at its slowest pace. A server refuses, with the same code, a gateway that is in
+  # its own path. When a server learns a new path it sends its gateways a notice, so that a change settles through a tree of
+  # any depth, one check-in for each level.
 }
 
 struct Window {
@@ -101,11 +107,66 @@ struct CheckIn {
   spooledBytes @3 :UInt64;
   deliveredUploads @4 :UInt64;
   connectedClients @5 :UInt32;
+  reports @6 :List(GatewayReport);
+  # From a gateway: its own report first, then the latest of each gateway below it; at most 256 in all.
+}
+
+enum LinkPurpose {
+  none @0;
+  uploads @1;       # offers, chunks and what is answered to them
+  blobs @2;         # fetches and pieces
+  publication @3;   # assignments that carry a publication, and notices
+  control @4;       # the rest: introductions and check-ins
+}
+
+struct LinkBytes {
+  # Bytes of hop messages and their bulk frames since the process started, without what CURVE, TCP and IP add.
+  purpose @0 :LinkPurpose;
+  up @1 :UInt64;
+  down @2 :UInt64;
+  resent @3 :UInt64;              # of `up`, what was sent before
+}
+
+struct CodeCount {
+  code @0 :UInt16;                # protocol/base/code.h
+  count @1 :UInt64;
+}
+
+struct KindAccount {
+  # offered = delivered + spooled + inFlight + duplicate + the sum of refused + the sum of dropped
+  kind @0 :UInt8;                 # as in the envelope's header; each at most once
+  offered @1 :UInt64;
+  delivered @2 :UInt64;
+  spooled @3 :UInt64;
+  inFlight @4 :UInt64;
+  duplicate @5 :UInt64;
+  refused @6 :List(CodeCount);
+  dropped @7 :List(CodeCount);
+}
+
+struct GatewayReport {
+  # What a gateway says of itself for the operator's list. It travels up inside check-ins, unsigned: every gateway on the way
+  # could change it, so nothing is decided by it. Counts and sizes are at most 2^53.
+  gateway @0 :Text;
+  parent @1 :Text;                # whom it checked in with, who fills it in; empty on that first edge
+  publicationNumber @2 :UInt64;
+  spoolBytes @3 :UInt64;
+  spoolLimitBytes @4 :UInt64;
+  diskFreeBytes @5 :UInt64;
+  diskTotalBytes @6 :UInt64;
+  deadLetters @7 :UInt64;
+  oldestSpooledMillis @8 :UInt64; # age of the upload that has waited longest; 0: none waits
+  connectedClients @9 :UInt32;
+  uplink @10 :List(LinkBytes);    # each purpose at most once
+  accounts @11 :List(KindAccount);
+  trouble @12 :Text;              # "code: sentence" of what keeps it from working, or empty; at most 512 bytes
+  ageMillis @13 :UInt64;          # since it was made; grows by the time it lies at each gateway on the way
 }
 
 struct Assignment {
   publicationNumber @0 :UInt64;
   publication @1 :Data;           # SignedPublication; empty when the client's is the newest
+  path @2 :List(Text);            # as in Welcome
 }
 
 struct Offer {

@@ -62,6 +62,18 @@ void PutEnvelopes(Seeds& seeds, const TestFleet& fleet) {
   seeds.Put("envelope", "evaluation", EnvelopeOf(fleet, evaluator, UploadKind::kEvaluation, 100));
 }
 
+GatewayReport ReportOf(const Identity& gateway) {
+  GatewayReport report;
+  report.gateway = report.parent = gateway.subject.id;
+  report.spool_bytes = 10;
+  report.spool_limit_bytes = 100;
+  report.uplink[LinkPurpose::kUploads] = {3, 2, 1};
+  report.accounts[0].offered = report.accounts[0].refused[Code::kStaleVersion] = 4;
+  report.trouble = "disk-full: no space";
+  report.age_millis = 5;
+  return report;
+}
+
 void PutMessages(Seeds& seeds, const TestFleet& fleet) {
   SeededRandom random(1);
   const Identity gateway = fleet.Issue(Role::kGateway, "gateway-1");
@@ -75,6 +87,9 @@ void PutMessages(Seeds& seeds, const TestFleet& fleet) {
       {"welcome", hop::Welcome{gateway.subject.id, 1 << 20, 1 << 18, 7}},
       {"refused", hop::Refused{refusal}},
       {"check_in", hop::CheckIn{7, "phone", 1, 2, 3, 4}},
+      {"check_in_reports", hop::CheckIn{7, "", 1, 2, 3, 4, {ReportOf(gateway), ReportOf(gateway)}}},
+      {"welcome_path", hop::Welcome{gateway.subject.id, 0, 1 << 18, 7, {gateway.subject.id, TestDevice("top")}}},
+      {"assignment_path", hop::Assignment{7, {}, {gateway.subject.id, TestDevice("top")}}},
       {"assignment", hop::Assignment{8, random.TakeBytes(300)}},
       {"offer", hop::Offer{random.TakeBytes(300)}},
       {"resume", hop::Resume{upload, 3}},

@@ -39,6 +39,52 @@ Refusal RandomRefusal(SeededRandom& random) {
   return {codes[random.Below(codes.size())].code, RandomText(random, 200), {min, min + Millis(random.Below(100'000))}};
 }
 
+std::vector<DeviceId> RandomPath(SeededRandom& random) {
+  std::vector<DeviceId> path(random.Below(5));
+  for (DeviceId& id : path) id = TestDevice("gateway-" + std::to_string(random.Below(1'000)));
+  return path;
+}
+
+uint64_t RandomCounter(SeededRandom& random) { return random.Next() % (limits::kCounter + 1); }
+
+std::map<Code, uint64_t> RandomCodes(SeededRandom& random) {
+  std::map<Code, uint64_t> counts;
+  for (const auto& info : AllCodes()) {
+    if (random.Below(8) == 0) counts[info.code] = RandomCounter(random);
+  }
+  return counts;
+}
+
+GatewayReport RandomReport(SeededRandom& random) {
+  GatewayReport report;
+  report.gateway = TestDevice("gateway-" + std::to_string(random.Below(1'000)));
+  if (random.Below(2) == 0) report.parent = TestDevice("parent");
+  for (uint64_t* number :
+       {&report.publication_number, &report.spool_bytes, &report.spool_limit_bytes, &report.disk_free_bytes,
+        &report.disk_total_bytes, &report.dead_letters, &report.age_millis}) {
+    *number = RandomCounter(random);
+  }
+  report.oldest_spooled_millis = static_cast<int64_t>(RandomCounter(random));
+  report.connected_clients = static_cast<uint32_t>(random.Next());
+  for (const LinkPurpose purpose : kLinkPurposes) {
+    if (random.Below(2) == 0) {
+      report.uplink[purpose] = {RandomCounter(random), RandomCounter(random), RandomCounter(random)};
+    }
+  }
+  for (KindAccount& account : report.accounts) {
+    account = {RandomCounter(random), RandomCounter(random), RandomCounter(random), RandomCounter(random),
+               RandomCounter(random), RandomCodes(random),   RandomCodes(random)};
+  }
+  report.trouble = RandomText(random, 200);
+  return report;
+}
+
+std::vector<GatewayReport> RandomReports(SeededRandom& random) {
+  std::vector<GatewayReport> reports(random.Below(3));
+  for (GatewayReport& report : reports) report = RandomReport(random);
+  return reports;
+}
+
 // A message of the type number `type`, with content from the seed.
 hop::Message RandomMessage(size_t type, SeededRandom& random) {
   const auto u16 = [&] { return static_cast<uint16_t>(random.Next()); };
@@ -52,13 +98,14 @@ hop::Message RandomMessage(size_t type, SeededRandom& random) {
       return hop::Proof{RandomChain(random), random.TakeBytes(64)};
     case 3:
       return hop::Welcome{TestDevice("gateway-" + std::to_string(random.Below(1'000))), random.Next(), u32(),
-                          random.Next()};
+                          random.Next(), RandomPath(random)};
     case 4:
       return hop::Refused{RandomRefusal(random)};
     case 5:
-      return hop::CheckIn{random.Next(), RandomText(random, 64), random.Next(), random.Next(), random.Next(), u32()};
+      return hop::CheckIn{random.Next(), RandomText(random, 64), random.Next(), random.Next(), random.Next(),
+                          u32(),         RandomReports(random)};
     case 6:
-      return hop::Assignment{random.Next(), random.TakeBytes(random.Below(3'000))};
+      return hop::Assignment{random.Next(), random.TakeBytes(random.Below(3'000)), RandomPath(random)};
     case 7:
       return hop::Offer{random.TakeBytes(random.Below(3'000))};
     case 8:
@@ -155,6 +202,82 @@ TEST(MessagesTest, OversizeIsRefusedBeforeItIsRead) {
     ASSERT_FALSE(decoded) << message.index();
     EXPECT_EQ(decoded.error().code, Code::kTooLarge);
   }
+}
+
+TEST(MessagesTest, ReportsAndPathsFromOutsideAreBounded) {
+  EXPECT_EQ(OutcomeOf([](auto m) { m.initCheckIn().initReports(limits::kGatewayReports + 1); }), "too-large");
+  EXPECT_EQ(OutcomeOf([](auto m) { m.initWelcome().setServer("a"); }), "ok");
+  EXPECT_EQ(OutcomeOf([](auto m) {
+              m.initWelcome().setServer("a");
+              m.getWelcome().initPath(limits::kPathHops + 1);
+            }),
+            "too-large");
+  EXPECT_EQ(OutcomeOf([](auto m) { m.initAssignment().initPath(limits::kPathHops + 1); }), "too-large");
+  EXPECT_EQ(OutcomeOf([](auto m) { m.initAssignment().initPath(1).set(0, "No Id"); }), "malformed");
+}
+
+// What `change` makes of a check-in with one report that is in order.
+template <class Change>
+std::string OutcomeOfReport(Change change) {
+  return OutcomeOf([&](schema::HopMessage::Builder message) {
+    auto report = message.initCheckIn().initReports(1)[0];
+    report.setGateway("gateway-1");
+    change(report);
+  });
+}
+
+TEST(MessagesTest, WhatAReportSaysIsChecked) {
+  EXPECT_EQ(OutcomeOfReport([](auto) {}), "ok");
+  EXPECT_EQ(OutcomeOfReport([](auto r) { r.setGateway(""); }), "malformed");
+  EXPECT_EQ(OutcomeOfReport([](auto r) { r.setParent("No Id"); }), "malformed");
+  EXPECT_EQ(OutcomeOfReport([](auto r) { r.setTrouble(std::string(limits::kTroubleBytes + 1, 'x')); }), "too-large");
+  EXPECT_EQ(OutcomeOfReport([](auto r) { r.setSpoolBytes(limits::kCounter); }), "ok");
+  EXPECT_EQ(OutcomeOfReport([](auto r) { r.setSpoolBytes(limits::kCounter + 1); }), "malformed");
+  EXPECT_EQ(OutcomeOfReport([](auto r) { r.setOldestSpooledMillis(~uint64_t{0}); }), "malformed");
+  EXPECT_EQ(OutcomeOfReport([](auto r) { r.setAgeMillis(~uint64_t{0}); }), "malformed");
+  EXPECT_EQ(OutcomeOfReport([](auto r) { r.initUplink(1); }), "malformed");  // purpose none
+  EXPECT_EQ(OutcomeOfReport([](auto r) { r.initUplink(1)[0].setPurpose(static_cast<schema::LinkPurpose>(257)); }),
+            "malformed");
+  EXPECT_EQ(OutcomeOfReport([](auto r) {
+              for (auto entry : r.initUplink(2)) entry.setPurpose(schema::LinkPurpose::BLOBS);
+            }),
+            "malformed");
+  EXPECT_EQ(OutcomeOfReport([](auto r) { r.initAccounts(1)[0].setKind(0); }), "malformed");
+  EXPECT_EQ(OutcomeOfReport([](auto r) { r.initAccounts(1)[0].setKind(5); }), "malformed");
+  EXPECT_EQ(OutcomeOfReport([](auto r) {
+              for (auto entry : r.initAccounts(2)) entry.setKind(1);
+            }),
+            "malformed");
+  EXPECT_EQ(OutcomeOfReport([](auto r) {
+              auto account = r.initAccounts(1)[0];
+              account.setKind(1);
+              account.initRefused(1)[0].setCode(49);
+            }),
+            "malformed");
+}
+
+// A check-in keeps a member in its server's list: what its gateway counts must not be able to make it unreadable.
+TEST(MessagesTest, AReportOverItsLimitsIsCutWhenItIsWritten) {
+  hop::CheckIn check_in;
+  check_in.reports.resize(limits::kGatewayReports + 1);
+  for (GatewayReport& report : check_in.reports) {
+    report.gateway = TestDevice("gateway-1");
+    report.trouble.assign(limits::kTroubleBytes + 1, 'x');
+    report.spool_bytes = ~uint64_t{0};
+    report.oldest_spooled_millis = -1;
+    for (KindAccount& account : report.accounts) {
+      for (const auto& info : AllCodes()) account.refused[info.code] = account.dropped[info.code] = ~uint64_t{0};
+    }
+  }
+  const Bytes bytes = hop::Encode(check_in);
+  EXPECT_LE(bytes.size(), limits::kHopMessageBytes);
+  const auto decoded = hop::Decode(bytes);
+  ASSERT_TRUE(decoded) << decoded.error().ToString();
+  const auto& reports = std::get<hop::CheckIn>(*decoded).reports;
+  ASSERT_EQ(reports.size(), limits::kGatewayReports);
+  EXPECT_EQ(reports[0].trouble.size(), limits::kTroubleBytes);
+  EXPECT_EQ(reports[0].spool_bytes, limits::kCounter);
+  EXPECT_EQ(reports[0].oldest_spooled_millis, 0);
 }
 
 // Sentences are made of names and paths, and may become long. The peer must still be told.
