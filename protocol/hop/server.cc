@@ -29,6 +29,13 @@ void HopServer::Publish(Bytes signed_publication, uint64_t number) {
   }
 }
 
+void HopServer::SayGoodbye() {
+  const Code code = Code::kShuttingDown;
+  for (const auto& [route, session] : sessions_) {
+    if (session->proven) Send(route, hop::Refused{{code, "this server is being stopped", WindowFor(code)}});
+  }
+}
+
 const HopServer::Counts& HopServer::counts() {
   counts_.sessions =
       static_cast<uint64_t>(std::ranges::count_if(sessions_, [](const auto& s) { return s.second->proven; }));

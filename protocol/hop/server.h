@@ -77,6 +77,8 @@ class HopServer final : private ServerSocket::Handler {
   // `already`.
   void GiveCustody(const UploadId& upload);
   void RefuseUpload(const UploadId& upload, const Error& error);
+  // Tells everybody connected that this server ends, so that they come back soon and not when their heartbeat is missed.
+  void SayGoodbye();
   const Counts& counts();
 
  private:
