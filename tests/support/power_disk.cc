@@ -129,7 +129,7 @@ Status PowerDisk::CreateFolders(const Path& folder) {
     missing.push_back(each);
   for (; !missing.empty(); missing.pop_back()) {
     if (const int error = record_->Fault(DiskChange::kMakeFolder); error != 0) return FailWith(error, folder);
-    RETURN_IF_ERROR(RealFileSystem().CreateFolders(missing.back()));
+    std::filesystem::create_directory(missing.back());
     record_->MakeFolder(missing.back());
     if (const int error = record_->Fault(DiskChange::kSyncFolder); error != 0) return FailWith(error, folder);
     record_->SyncFolder(missing.back().parent_path());
