@@ -74,7 +74,8 @@ Site::Site(Path programs) : programs_(std::move(programs)), fleet_(SystemClock()
 
 Site::Address Site::AddressOf(const std::string& id) const {
   const Identity identity = Must(LoadIdentity(IdentityOf(id), SystemClock().Now()));
-  return {"tcp://127.0.0.1:" + std::to_string(processes_.at(id).hop_port), ToHex(identity.subject.curve_public_key)};
+  const Process& process = processes_.at(id);
+  return {"tcp://" + process.host + ":" + std::to_string(process.hop_port), ToHex(identity.subject.curve_public_key)};
 }
 
 int Site::HttpPortOf(const std::string& id) const { return processes_.at(id).http_port; }
@@ -85,16 +86,19 @@ std::string Site::UpstreamTable(const std::string& parent) const {
          "\"\nretry_cap_seconds = 1\n";
 }
 
-void Site::AddAggregator() {
+void Site::AddAggregator(const std::string& host) {
   Process& process = processes_["aggregator"];
-  process = {"tributary-aggregator", FreePort(), FreePort(), std::nullopt};
+  process.program = "tributary-aggregator";
+  process.hop_port = FreePort();
+  process.http_port = FreePort();
+  process.host = host;
   fleet_.IssueInto(IdentityOf("aggregator"), Role::kAggregator, "aggregator");
   fleet_.IssueInto(folder_ / "aggregator/publisher", Role::kPublisher, "publisher");
   WriteText(ConfigOf("aggregator"),
             "[aggregator]\ndata_dir = \"aggregator/data\"\nidentity_dir = \"aggregator/identity\"\npublisher_dir = "
             "\"aggregator/publisher\"\n"
-            "[listen]\nendpoint = \"tcp://127.0.0.1:" +
-                std::to_string(process.hop_port) +
+            "[listen]\nendpoint = \"tcp://" +
+                host + ":" + std::to_string(process.hop_port) +
                 "\"\n"
                 "[http]\nport = " +
                 std::to_string(process.http_port) + "\n");
@@ -103,7 +107,9 @@ void Site::AddAggregator() {
 void Site::AddGateway(const std::string& id, const std::string& parent) {
   const std::string upstream = UpstreamTable(parent);
   Process& process = processes_[id];
-  process = {"tributary-gateway", FreePort(), FreePort(), std::nullopt};
+  process.program = "tributary-gateway";
+  process.hop_port = FreePort();
+  process.http_port = FreePort();
   fleet_.IssueInto(IdentityOf(id), Role::kGateway, id);
   WriteText(ConfigOf(id), "[gateway]\ndata_dir = \"" + id + "/data\"\nidentity_dir = \"" + id +
                               "/identity\"\n"
@@ -113,8 +119,17 @@ void Site::AddGateway(const std::string& id, const std::string& parent) {
 }
 
 void Site::AddProcess(const std::string& id, const std::string& program, const std::string& config) {
-  processes_[id] = {program, 0, 0, std::nullopt};
+  processes_[id].program = program;
   WriteText(ConfigOf(id), config);
+}
+
+void Site::RunThrough(const std::string& id, std::vector<std::string> prefix) { Of(id).prefix = std::move(prefix); }
+
+void Site::ConnectUpThrough(const std::string& gateway, int port) {
+  std::string config = ReadText(ConfigOf(gateway));
+  const size_t begin = config.rfind(':', config.find("server_key")) + 1;
+  config.replace(begin, config.find('"', begin) - begin, std::to_string(port));
+  WriteText(ConfigOf(gateway), config);
 }
 
 Site::Process& Site::Of(const std::string& id) {
@@ -125,7 +140,11 @@ Site::Process& Site::Of(const std::string& id) {
 
 ChildProcess::Spec Site::SpecOf(const std::string& id, const std::vector<std::string>& more) const {
   ChildProcess::Spec spec;
-  spec.argv = {(programs_ / processes_.at(id).program).string(), "--config", ConfigOf(id).string()};
+  const Process& process = processes_.at(id);
+  spec.argv = process.prefix;
+  for (const std::string& word :
+       {(programs_ / process.program).string(), std::string("--config"), ConfigOf(id).string()})
+    spec.argv.push_back(word);
   spec.argv.insert(spec.argv.end(), more.begin(), more.end());
   spec.log = folder_ / (id + ".log");
   return spec;

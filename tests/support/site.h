@@ -37,9 +37,14 @@ class Site {
     std::string endpoint;
     std::string server_key;  // hexadecimal
   };
-  void AddAggregator();
+  // `host`: where it listens, for those who connect from another network namespace.
+  void AddAggregator(const std::string& host = "127.0.0.1");
   // `parent`: the aggregator or another gateway, added before.
   void AddGateway(const std::string& id, const std::string& parent = "aggregator");
+  // Puts words in front of the command line of a process, for instance `ip netns exec NAME`. Before its Start.
+  void RunThrough(const std::string& id, std::vector<std::string> prefix);
+  // Replaces the port that a gateway connects up to, for instance by a proxy's. Before its Start.
+  void ConnectUpThrough(const std::string& gateway, int port);
   // Any other process with its identities made already. `extra` is the configuration behind the first table.
   void AddProcess(const std::string& id, const std::string& program, const std::string& config);
 
@@ -88,6 +93,8 @@ class Site {
   struct Process {
     std::string program;
     int hop_port = 0;
+    std::string host = "127.0.0.1";
+    std::vector<std::string> prefix{};
     int http_port = 0;
     std::optional<ChildProcess> running;
   };
