@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <latch>
 
+#include "protocol/base/fault_point.h"
 #include "protocol/base/limits.h"
 
 namespace tributary {
@@ -14,6 +15,9 @@ constexpr size_t kOpenFiles = 128;
 constexpr int kSyncers = 4;
 // An early sync costs a commit of the journal, which should stay small beside the writing of so many bytes.
 constexpr uint64_t kEarlySyncBytes = 4 * limits::kMiB;
+
+// A block of every usual file system.
+constexpr size_t kProbeBytes = 4 * limits::kKiB;
 
 }  // namespace
 
@@ -37,6 +41,7 @@ Result<PayloadFiles::OpenFile*> PayloadFiles::Open(const UploadId& id) {
 Status PayloadFiles::Write(const UploadId& id, uint64_t offset, ByteView bytes) {
   ASSIGN_OR_RETURN(OpenFile* const open, Open(id));
   RETURN_IF_ERROR(open->file->WriteAt(offset, bytes));
+  TRIBUTARY_FAULT_POINT("spool.payload.written");
   open->unsynced += bytes.size();
   if (!sync_early_ || open->unsynced < kEarlySyncBytes) return {};
   open->unsynced = 0;
@@ -52,6 +57,7 @@ Status PayloadFiles::SyncEarly(const UploadId& id) {
   }
   syncers().Post([this, id, file] {
     const Status synced = file->Sync();
+    TRIBUTARY_FAULT_POINT("spool.payload.synced_early");
     const std::lock_guard lock(early_mutex_);
     EarlySyncs& early = early_[id];
     if (!synced) early.error = synced.error();
@@ -85,12 +91,16 @@ Status PayloadFiles::SyncSideBySide(const std::vector<std::pair<UploadId, Writab
   for (size_t i = 0; i < files.size(); ++i) {
     syncers().Post([&, i] {
       results[i] = files[i].second->Sync();
+      TRIBUTARY_FAULT_POINT("spool.payload.synced");
       running.count_down();
     });
   }
   // The folder on this thread meanwhile.
   Status folder;
-  if (folder_changed_) folder = files_.SyncFolder(folder_);
+  if (folder_changed_) {
+    folder = files_.SyncFolder(folder_);
+    TRIBUTARY_FAULT_POINT("spool.folder.synced");
+  }
   running.wait();
   for (size_t i = 0; i < files.size(); ++i) {
     if (!results[i]) lost.emplace(files[i].first, results[i].error());
@@ -116,7 +126,9 @@ Status PayloadFiles::Remove(const UploadId& id) {
       early_.erase(found);
     }
   }
-  return files_.Remove(PathOf(id));
+  RETURN_IF_ERROR(files_.Remove(PathOf(id)));
+  TRIBUTARY_FAULT_POINT("spool.payload.removed");
+  return {};
 }
 
 Result<uint64_t> PayloadFiles::Size(const UploadId& id) const {
@@ -125,15 +137,21 @@ Result<uint64_t> PayloadFiles::Size(const UploadId& id) const {
   return size;
 }
 
-Result<uint64_t> PayloadFiles::RemoveOrphans(const std::function<bool(const std::string& name)>& keep) {
-  ASSIGN_OR_RETURN(const auto names, files_.List(folder_));
-  uint64_t removed = 0;
-  for (const auto& name : names) {
-    if (keep(name)) continue;
-    RETURN_IF_ERROR(files_.Remove(folder_ / name));
-    ++removed;
-  }
-  return removed;
+Status PayloadFiles::RemoveOrphan(const std::string& name) {
+  RETURN_IF_ERROR(files_.Remove(folder_ / name));
+  TRIBUTARY_FAULT_POINT("spool.orphan.removed");
+  return {};
+}
+
+Status PayloadFiles::Probe() {
+  const Path file = folder_ / "probe";  // left behind by a kill it is an orphan
+  Status written = [&]() -> Status {
+    ASSIGN_OR_RETURN(auto probe, files_.OpenForWrite(file));
+    RETURN_IF_ERROR(probe->WriteAt(0, Bytes(kProbeBytes, 0xa5)));
+    return probe->Sync();
+  }();
+  const Status removed = files_.Remove(file);
+  return written ? removed : written;
 }
 
 }  // namespace tributary

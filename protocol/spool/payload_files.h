@@ -1,7 +1,6 @@
 #pragma once
 
 #include <condition_variable>
-#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -38,9 +37,14 @@ class PayloadFiles {
   }
   // 0 when absent.
   Result<uint64_t> Size(const UploadId& id) const;
-  // Removes every file for which `keep` says no, and answers how many.
-  Result<uint64_t> RemoveOrphans(const std::function<bool(const std::string& name)>& keep);
+  // Names of all files, sorted.
+  Result<std::vector<std::string>> List() const { return files_.List(folder_); }
+  // A file of nobody.
+  Status RemoveOrphan(const std::string& name);
+  // Writes and syncs a small file, and removes it: whether the folder can be written.
+  Status Probe();
   static std::string NameOf(const UploadId& id) { return id.hex() + ".payload"; }
+  static Path FolderIn(const Path& spool) { return spool / "payloads"; }
 
  private:
   Path PathOf(const UploadId& id) const { return folder_ / NameOf(id); }

@@ -1,5 +1,7 @@
 #include "protocol/spool/spool.h"
 
+#include <algorithm>
+#include <iterator>
 #include <mutex>
 #include <optional>
 #include <utility>
@@ -18,6 +20,7 @@ struct Request {
   std::function<void()> answer = nullptr;
   std::function<void(const Error&)> fail = nullptr;  // instead of what `apply` found; `answer` still follows
   bool barrier = false;
+  bool frees = false;  // it only gives room back
   // Append: whether it belongs behind the barrier is known only when its turn comes.
   std::optional<std::pair<UploadId, uint32_t>> chunk = std::nullopt;
   // What has to be counted even when the batch fails.
@@ -36,12 +39,12 @@ class Spool::Core : public std::enable_shared_from_this<Core> {
         worker_(worker),
         index_(std::move(index)),
         reader_(std::move(reader)),
-        files_(options_.folder / "payloads", files, options_.mode == SpoolMode::kDurable),
-        writer_(options_, index_, files_, clock) {}
+        files_(PayloadFiles::FolderIn(options_.folder), files, options_.mode == SpoolMode::kDurable),
+        writer_(options_, index_, files_, files, clock) {}
 
   Status Recover() {
     RETURN_IF_ERROR(writer_.Recover());
-    account_ = writer_.account();
+    Publish();
     return {};
   }
 
@@ -65,7 +68,25 @@ class Spool::Core : public std::enable_shared_from_this<Core> {
       });
   }
 
-  void Flush() {
+  // A page of a sweep at a time; other requests come between.
+  void Sweep(std::function<Result<SpoolWriter::Swept>(SpoolWriter&)> page, uint64_t before, Done<uint64_t> done) {
+    Enqueue<SpoolWriter::Swept>({.barrier = true, .frees = true}, page,
+                                [this, page, before, done = std::move(done)](Result<SpoolWriter::Swept> swept) {
+                                  if (swept && swept->more) return Sweep(page, before + swept->dropped, done);
+                                  if (!done) return;
+                                  if (!swept) return done(Fail(swept.error()));
+                                  done(before + swept->dropped);
+                                });
+  }
+
+  // Also what flushing adds to the queue.
+  void Drain() {
+    while (Flush()) {
+    }
+  }
+
+  // False: there was nothing to do.
+  bool Flush() {
     const std::lock_guard flushing(flush_mutex_);
     std::vector<Request> all;
     {
@@ -73,14 +94,20 @@ class Spool::Core : public std::enable_shared_from_this<Core> {
       all.swap(queue_);
       posted_ = false;
     }
-    if (all.empty()) return;
+    if (all.empty()) return false;
     std::vector<Request> later = RunPrompt(all);
-    RunBarrier(later);
+    RunBarrier(std::move(later));
+    return true;
   }
 
   SpoolAccount Account() const {
     const std::lock_guard lock(queue_mutex_);
     return account_;
+  }
+
+  Status Health() const {
+    const std::lock_guard lock(queue_mutex_);
+    return health_;
   }
 
   template <class Work>
@@ -110,13 +137,32 @@ class Spool::Core : public std::enable_shared_from_this<Core> {
     return later;
   }
 
-  void RunBarrier(std::vector<Request>& batch) {
+  void RunBarrier(std::vector<Request> batch) {
     if (batch.empty()) return;
+    std::optional<Error> failed = Run(batch);
+    if (failed && failed->code == Code::kDiskFull) {
+      // What takes room must not keep what frees it from happening.
+      const auto takers =
+          std::stable_partition(batch.begin(), batch.end(), [](const auto& each) { return each.frees; });
+      std::vector<Request> freeing(std::make_move_iterator(batch.begin()), std::make_move_iterator(takers));
+      batch.erase(batch.begin(), takers);
+      Reject(batch, *failed);
+      Answer(batch);
+      batch = std::move(freeing);
+      if (batch.empty()) return;
+      failed = Run(batch);
+      if (failed && failed->code == Code::kDiskFull && writer_.GiveUpBallast()) failed = Run(batch);
+    }
+    if (failed) Reject(batch, *failed);
+    Answer(batch);
+  }
+
+  std::optional<Error> Run(std::vector<Request>& batch) {
     std::optional<Error> failed = Begin(true);
     for (Request& request : batch) {
       if (!failed) Apply(request, failed);
     }
-    End(batch, std::move(failed));
+    return Finish(batch, std::move(failed));
   }
 
   std::optional<Error> Begin(bool barrier) {
@@ -130,6 +176,13 @@ class Spool::Core : public std::enable_shared_from_this<Core> {
   }
 
   void End(std::vector<Request>& batch, std::optional<Error> failed) {
+    failed = Finish(batch, std::move(failed));
+    if (failed) Reject(batch, *failed);
+    Answer(batch);
+  }
+
+  // Commits, or undoes all and says why.
+  std::optional<Error> Finish(std::vector<Request>& batch, std::optional<Error> failed) {
     if (!failed) failed = writer_.index_error();
     if (!failed) {
       auto lost = writer_.Commit();
@@ -142,19 +195,29 @@ class Spool::Core : public std::enable_shared_from_this<Core> {
         }
       }
     }
-    if (failed) {
-      writer_.Abort();
-      LogFailure(LogLevel::kError, "spool.flush_failed", *failed, {{"requests", batch.size()}});
-      for (Request& request : batch) {
-        request.fail(*failed);
-        if (request.recount) request.recount(writer_, failed->code);
-      }
+    if (!failed) return std::nullopt;
+    writer_.Abort(*failed);
+    LogFailure(LogLevel::kError, "spool.flush_failed", *failed, {{"requests", batch.size()}});
+    return failed;
+  }
+
+  void Reject(std::vector<Request>& batch, const Error& error) {
+    for (Request& request : batch) {
+      request.fail(error);
+      if (request.recount) request.recount(writer_, error.code);
     }
-    {
-      const std::lock_guard lock(queue_mutex_);
-      account_ = writer_.account();
-    }
+  }
+
+  void Answer(std::vector<Request>& batch) {
+    Publish();
     for (Request& request : batch) request.answer();
+  }
+
+  void Publish() {
+    Status health = writer_.Health();
+    const std::lock_guard lock(queue_mutex_);
+    account_ = writer_.account();
+    health_ = std::move(health);
   }
 
   const SpoolOptions options_;
@@ -170,11 +233,12 @@ class Spool::Core : public std::enable_shared_from_this<Core> {
   std::vector<Request> queue_;
   bool posted_ = false;  // a flush that has not taken the queue yet is on its way
   SpoolAccount account_;
+  Status health_;
 };
 
 Result<std::unique_ptr<Spool>> Spool::Open(SpoolOptions options, FileSystem& files, const Clock& clock,
                                            Executor& worker) {
-  RETURN_IF_ERROR(files.CreateFolders(options.folder / "payloads"));
+  RETURN_IF_ERROR(files.CreateFolders(PayloadFiles::FolderIn(options.folder)));
   const Path file = options.folder / "index.sqlite";
   ASSIGN_OR_RETURN(auto index, SpoolIndex::Open(file));
   ASSIGN_OR_RETURN(auto reader, SpoolIndex::Open(file));
@@ -186,7 +250,7 @@ Result<std::unique_ptr<Spool>> Spool::Open(SpoolOptions options, FileSystem& fil
 
 Spool::Spool(std::shared_ptr<Core> core) : core_(std::move(core)) {}
 
-Spool::~Spool() { core_->Flush(); }
+Spool::~Spool() { core_->Drain(); }
 
 void Spool::Offer(const UploadHeader& header, Bytes envelope, Done<OfferAnswer> done) {
   const SpooledUpload facts = FactsOf(header);
@@ -210,25 +274,42 @@ void Spool::CountRefused(UploadKind kind, Code reason) {
 
 void Spool::Delivered(const UploadId& id, Done<void> done) {
   core_->Enqueue<void>(
-      {.barrier = true}, [id](SpoolWriter& writer) { return writer.Delivered(id); }, std::move(done));
+      {.barrier = true, .frees = true}, [id](SpoolWriter& writer) { return writer.Delivered(id); }, std::move(done));
 }
 
 void Spool::Drop(const UploadId& id, Code reason, Done<void> done) {
   core_->Enqueue<void>(
-      {.barrier = true}, [id, reason](SpoolWriter& writer) { return writer.Drop(id, reason); }, std::move(done));
-}
-
-void Spool::DropStale(const TaskId& task, std::vector<ModelVersion> accepted, Done<uint64_t> done) {
-  core_->Enqueue<uint64_t>(
-      {.barrier = true},
-      [task, accepted = std::move(accepted)](SpoolWriter& writer) { return writer.DropStale(task, accepted); },
+      {.barrier = true, .frees = true}, [id, reason](SpoolWriter& writer) { return writer.Drop(id, reason); },
       std::move(done));
 }
 
-void Spool::DropExpired(Done<uint64_t> done) {
-  core_->Enqueue<uint64_t>(
-      {.barrier = true}, [](SpoolWriter& writer) { return writer.DropExpired(); }, std::move(done));
+void Spool::DropStale(const TaskId& task, std::vector<ModelVersion> accepted, Done<uint64_t> done) {
+  core_->Sweep([task, accepted = std::move(accepted)](SpoolWriter& writer) { return writer.DropStale(task, accepted); },
+               0, std::move(done));
 }
+
+void Spool::DropExpired(Done<uint64_t> done) {
+  core_->Sweep([](SpoolWriter& writer) { return writer.DropExpired(); }, 0, std::move(done));
+  Probe(nullptr);
+}
+
+void Spool::Requeue(const UploadId& id, Done<void> done) {
+  core_->Enqueue<void>(
+      {.barrier = true}, [id](SpoolWriter& writer) { return writer.Requeue(id); }, std::move(done));
+}
+
+void Spool::Purge(const std::optional<UploadId>& id, Done<uint64_t> done) {
+  if (!id) return core_->Sweep([](SpoolWriter& writer) { return writer.PurgeAll(); }, 0, std::move(done));
+  core_->Enqueue<uint64_t>(
+      {.barrier = true, .frees = true}, [id](SpoolWriter& writer) { return writer.Purge(*id); }, std::move(done));
+}
+
+void Spool::Probe(Done<void> done) {
+  core_->Enqueue<void>(
+      {.barrier = true}, [](SpoolWriter& writer) { return writer.Probe(); }, std::move(done));
+}
+
+Status Spool::Health() const { return core_->Health(); }
 
 Result<std::vector<SpooledUpload>> Spool::Pending(size_t limit) const {
   return core_->Read([&](SpoolIndex& index) { return index.Pending(limit); });
@@ -256,7 +337,11 @@ Result<Bytes> Spool::ReadChunk(const UploadId& id, uint32_t chunk) const {
 }
 
 Result<std::vector<DeadLetter>> Spool::DeadLetters(size_t limit) const {
-  return core_->Read([&](SpoolIndex& index) { return index.DeadLetters(limit); });
+  return core_->Read([&](SpoolIndex& index) { return index.dead_letters().List(limit); });
+}
+
+Result<std::optional<WallTime>> Spool::OldestSpooled() const {
+  return core_->Read([](SpoolIndex& index) { return index.OldestComplete(); });
 }
 
 SpoolAccount Spool::Account() const { return core_->Account(); }

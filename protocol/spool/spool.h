@@ -3,32 +3,18 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "protocol/base/clock.h"
 #include "protocol/base/executor.h"
 #include "protocol/base/file.h"
+#include "protocol/spool/dead_letter.h"
 #include "protocol/spool/spool_account.h"
+#include "protocol/spool/spool_options.h"
 #include "protocol/spool/upload_source.h"
 
 namespace tributary {
-
-enum class SpoolMode {
-  kDurable,  // complete means custody: synced before it is said (device, gateway)
-  kStaging,  // complete means complete: survives the process, not a power cut; custody is the caller's to take
-             // (aggregator)
-};
-
-struct SpoolOptions {
-  Path folder = {};  // created when absent; one process at a time (FolderLock is the process's to take)
-  SpoolMode mode = SpoolMode::kDurable;
-  // Ciphertext bytes in custody and under way.
-  uint64_t max_bytes = 16ull << 30;
-  // Payloads of at most this many bytes live in the index: one sync for many, no file each.
-  size_t inline_limit = 64 * limits::kKiB;
-  // A partial upload nobody touched for this long is dropped by DropExpired: its sender is gone, and still has custody.
-  Millis abandon_after = std::chrono::hours(24 * 14);
-};
 
 struct OfferAnswer {
   // Custody of it, or of the contribution it would make, was taken before: the sender deletes it.
@@ -43,16 +29,6 @@ struct AppendAnswer {
   // The last chunk was taken and the digest is right. In kDurable: on disk, so custody may be acknowledged.
   bool complete = false;
   bool operator==(const AppendAnswer&) const = default;
-};
-
-struct DeadLetter {
-  UploadId id;
-  UploadKind kind = UploadKind::kUpdate;
-  TaskId task;
-  DeviceId device;
-  uint64_t bytes = 0;
-  Code reason{};
-  WallTime when;
 };
 
 // The durable store of uploads in custody: a SQLite index, and one payload file for each upload too large for the
@@ -73,20 +49,25 @@ struct DeadLetter {
 // progress of partial uploads counts as far as it reached the disk, and the digest decides in the end.
 //
 // Does not check signatures, identities, expiry or credit: what is offered was admitted. Memory is O(partial uploads).
+// What there is room for, and what gives way: spool_quota.h.
 //
-// Errors of every request: kDiskFull, kIo, kDatabase, kCorrupt when the disk or the index fails; then nothing of the
-// request has happened, what was stored stays, and the spool goes on.
+// Errors of every request: kDiskFull, kReadOnly, kIo, kDatabase, kCorrupt when the disk or the index fails; then
+// nothing of the request has happened, what was stored stays, and the spool goes on. On a full disk what only frees
+// (Delivered, the Drops, Purge) is tried again alone, and then with the ballast given up, so that a gateway can drain
+// itself.
 class Spool final : public UploadSource {
  public:
-  // Reads the index and stats the files; never reads payloads. Removes files without a row. Rows whose file is missing
-  // or too short: progress is cut back (partial, staging) or they become dead letters with kCorrupt, counted and logged
-  // with their bytes (custody). Errors: kCorrupt, kDatabase, kIo, kDiskFull, kVersionUnsupported.
+  // Reads the index and stats the files, a page at a time; never reads payloads. Removes files without a row. Rows
+  // whose file is missing or too short: progress is cut back (partial, staging) or they become dead letters with
+  // kCorrupt, counted and logged with their bytes (custody). Errors: kCorrupt, kDatabase, kIo, kDiskFull,
+  // kVersionUnsupported.
   static Result<std::unique_ptr<Spool>> Open(SpoolOptions options, FileSystem& files, const Clock& clock,
                                              Executor& worker);
   ~Spool() override;
 
   // `envelope` are the bytes of SignedEnvelope that `header` was read from. An unfinished upload of the same
-  // contribution (task, base version, device) under another id gives way to this one. Errors: kQuotaExceeded; kBusy
+  // contribution (task, base version, device) under another id gives way to this one. Errors: kQuotaExceeded, kDiskFull
+  // (no room: spool_quota.h); kBusy
   // (staging: the same contribution is complete under another id); kWrongIdentity (another device's upload has this
   // id); the reason for which the same upload was dropped before, when that is a permanent one.
   void Offer(const UploadHeader& header, Bytes envelope, Done<OfferAnswer> done);
@@ -103,21 +84,41 @@ class Spool final : public UploadSource {
   // Custody was passed up: frees the payload, remembers the contribution (updates) or the id (the rest, the newest
   // 100,000). kUnknownUpload: not here, or not complete.
   void Delivered(const UploadId& id, Done<void> done) override;
-  // Gives up an upload, complete or not: frees the payload and keeps a dead letter (the newest 10,000). kUnknownUpload.
+  // Gives up an upload and keeps a dead letter (the newest 10,000), with envelope and payload if it was complete, until
+  // their room is needed. A partial upload's payload is freed. kUnknownUpload.
   void Drop(const UploadId& id, Code reason, Done<void> done) override;
   // After a new publication. Drops the updates of `task` whose base version can no longer count (dropped as
   // kStaleVersion): not in `accepted` and older than its newest; with an empty `accepted` (the task is gone) all.
   // Forgets the delivered contributions of the same versions. A version newer than all of `accepted` stays: this
   // publication is the older one. Answers how many were dropped.
   void DropStale(const TaskId& task, std::vector<ModelVersion> accepted, Done<uint64_t> done);
-  // Drops what expired by wall clock (kExpired) and abandoned partial uploads (kTimeout). Answers how many.
+  // Drops what expired by wall clock (kExpired) and abandoned partial uploads (kTimeout), and does a Probe. Answers how
+  // many were dropped. Call it every few seconds.
   void DropExpired(Done<uint64_t> done);
+
+  // Puts a dead letter back into custody, as if it had come just now: at the end of the order. The account takes the
+  // drop back: dropped(its reason) goes down by one, spooled up by one, offered stays, so the identity holds.
+  // kUnknownUpload: no such dead letter; kConflict: its payload had to make room; kCorrupt: its payload is damaged (it
+  // is read and compared); kDuplicate: its contribution is here or was delivered since.
+  void Requeue(const UploadId& id, Done<void> done);
+  // Forgets this dead letter, or all, and frees what was kept of them. They still count as dropped. Answers how many.
+  // kUnknownUpload: no such dead letter.
+  void Purge(const std::optional<UploadId>& id, Done<uint64_t> done);
+  // Looks at the disk's room; while Health is bad tries to write, so that it becomes good by itself when the disk does;
+  // while it is good makes the ballast if there is none. Answers with the error of the attempt.
+  void Probe(Done<void> done);
+  // Ok, or why it cannot take uploads now, as of the last flush: kDiskFull, kReadOnly, kIo, kDatabase, kCorrupt. A
+  // failed write sets it, a successful one of the same part (payload files, index) clears it. The message says what is
+  // safe. Full quotas are no sickness.
+  Status Health() const;
 
   Result<std::vector<SpooledUpload>> Pending(size_t limit) const override;
   Result<Bytes> ReadEnvelope(const UploadId& id) const override;
   Result<Bytes> ReadChunk(const UploadId& id, uint32_t index) const override;
   // The newest first.
   Result<std::vector<DeadLetter>> DeadLetters(size_t limit) const;
+  // When the upload that has waited longest was complete. nullopt: none waits. Blocks for a few indexed queries.
+  Result<std::optional<WallTime>> OldestSpooled() const;
   // As of the last flush. Balances at all times.
   SpoolAccount Account() const;
 

@@ -20,6 +20,16 @@ bool KindAccount::Balances() const {
   return offered == delivered + spooled + in_flight + duplicate + Refused() + Dropped();
 }
 
+void SpoolAccount::CountBytes(UploadKind kind, uint64_t size, int sign) {
+  if (sign > 0) {
+    bytes += size;
+    bytes_of(kind) += size;
+  } else {
+    bytes -= size;
+    bytes_of(kind) -= size;
+  }
+}
+
 uint64_t SpoolAccount::Spooled() const {
   uint64_t sum = 0;
   for (const auto& kind : kinds) sum += kind.spooled;

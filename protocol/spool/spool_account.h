@@ -1,10 +1,12 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <map>
 
 #include "protocol/base/code.h"
+#include "protocol/base/file.h"
 #include "protocol/envelope/envelope.h"
 
 namespace tributary {
@@ -27,13 +29,27 @@ struct KindAccount {
   bool operator==(const KindAccount&) const = default;
 };
 
+inline constexpr size_t kPriorities = static_cast<size_t>(Priority::kSample) + 1;
+
 struct SpoolAccount {
   std::array<KindAccount, std::size(kUploadKinds)> kinds;  // in the order of kUploadKinds
-  uint64_t bytes = 0;     // of quota in use: partial uploads count with their full size
+  uint64_t bytes = 0;                                      // of uploads here: partial ones count with their full size
+  std::array<uint64_t, std::size(kUploadKinds)> kind_bytes{};  // the same by kind
+  std::array<uint64_t, kPriorities> waiting{};                 // spooled, by priority
+  uint64_t devices = 0;                                        // that have something here
+  uint64_t unwritten = 0;                                      // bytes that partial uploads will still bring
+  uint64_t dead_letters = 0;                                   // that can be listed
+  uint64_t dead_bytes = 0;                                     // of quota, payloads that are kept of them
   uint64_t barriers = 0;  // since Open: how often the disk was asked to make custody durable
+  DiskSpace disk;         // as last looked at; 0 of 0: not known
 
   KindAccount& of(UploadKind kind) { return kinds[static_cast<size_t>(kind) - 1]; }
   const KindAccount& of(UploadKind kind) const { return kinds[static_cast<size_t>(kind) - 1]; }
+  uint64_t& bytes_of(UploadKind kind) { return kind_bytes[static_cast<size_t>(kind) - 1]; }
+  uint64_t bytes_of(UploadKind kind) const { return kind_bytes[static_cast<size_t>(kind) - 1]; }
+  uint64_t& waiting_of(Priority priority) { return waiting[std::min(static_cast<size_t>(priority), kPriorities - 1)]; }
+  // An upload came (`sign` 1) or went (-1). The kinds' counts are the caller's.
+  void CountBytes(UploadKind kind, uint64_t size, int sign);
   uint64_t Spooled() const;
   uint64_t Delivered() const;
   bool Balances() const;

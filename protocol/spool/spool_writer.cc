@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "protocol/base/fault_point.h"
 #include "protocol/base/log.h"
 
 namespace tributary {
@@ -12,12 +13,24 @@ constexpr uint64_t kRereadBytes = limits::kMiB;
 
 }  // namespace
 
+SpoolWriter::SpoolWriter(const SpoolOptions& options, SpoolIndex& index, PayloadFiles& payloads, FileSystem& files,
+                         const Clock& clock)
+    : options_(options),
+      index_(index),
+      files_(payloads),
+      clock_(clock),
+      quota_(options, files, clock),
+      ballast_(options.folder / "ballast", options.BallastBytes(), files) {}
+
 Status SpoolWriter::Begin(bool barrier) {
   barrier_ = barrier && options_.mode == SpoolMode::kDurable;
+  probed_ = false;
   index_error_.reset();
+  quota_.LookAtDisk();
+  account_.disk = quota_.disk();
   before_ = account_;
-  RETURN_IF_ERROR(index_.SetDurable(barrier_));
-  ASSIGN_OR_RETURN(auto transaction, index_.Begin());
+  RETURN_IF_ERROR(Watched(index_.SetDurable(barrier_)));
+  ASSIGN_OR_RETURN(auto transaction, Watched(index_.Begin()));
   transaction_.emplace(std::move(transaction));
   return {};
 }
@@ -25,43 +38,71 @@ Status SpoolWriter::Begin(bool barrier) {
 Result<std::map<UploadId, Error>> SpoolWriter::Commit() {
   std::map<UploadId, Error> lost;
   digests_.Wait();  // the chunks go when they are answered
-  if (barrier_) {
-    ASSIGN_OR_RETURN(lost, files_.Sync({completed_.begin(), completed_.end()}));
+  if (barrier_) RETURN_IF_ERROR(SyncCompleted(lost));
+  for (const UploadId& id : completed_) files_.Close(id);
+  RETURN_IF_ERROR(Watched(index_.account().Save(saved_, account_)));
+  TRIBUTARY_FAULT_POINT("spool.index.before_commit");
+  RETURN_IF_ERROR(Watched(transaction_->Commit()));
+  TRIBUTARY_FAULT_POINT("spool.index.committed");
+  transaction_.reset();
+  if (probed_ || account_.kinds != before_.kinds) index_trouble_.reset();
+  if (barrier_) ++account_.barriers;
+  saved_ = account_;
+  RemoveFreed();
+  completed_.clear();
+  return lost;
+}
+
+Status SpoolWriter::SyncCompleted(std::map<UploadId, Error>& lost) {
+  auto synced = files_.Sync({completed_.begin(), completed_.end()});
+  if (!synced) {
+    payload_trouble_ = synced.error();
+    return Fail(std::move(synced).error());
   }
+  lost = std::move(*synced);
+  if (lost.empty() && !completed_.empty()) payload_trouble_.reset();
   for (const auto& [id, error] : lost) {
     // After a failed sync the kernel may have dropped the pages: nothing of this file can be trusted any more.
     LogFailure(LogLevel::kError, "spool.sync_failed", error, {{"id", id.hex()}});
-    ASSIGN_OR_RETURN(const auto upload, index_.Find(id));
+    payload_trouble_ = error;
+    ASSIGN_OR_RETURN(const auto upload, Watched(index_.Find(id)));
     TRIBUTARY_CHECK(upload.has_value()) << "completed upload " << id.hex() << " has no row";
     (void)files_.Remove(id);
     --account_.of(upload->kind).spooled;
+    --account_.waiting_of(upload->priority);
     ++account_.of(upload->kind).in_flight;
     RETURN_IF_ERROR(StartAgain(*upload));
   }
-  for (const UploadId& id : completed_) files_.Close(id);
-  RETURN_IF_ERROR(index_.SaveAccount(saved_, account_));
-  RETURN_IF_ERROR(transaction_->Commit());
-  transaction_.reset();
-  if (barrier_) ++account_.barriers;
-  saved_ = account_;
+  return {};
+}
+
+void SpoolWriter::RemoveFreed() {
   for (const UploadId& id : freed_) {
     // A file that stays behind is an orphan that the next Open removes.
     if (auto removed = files_.Remove(id); !removed)
       LogFailure(LogLevel::kWarning, "spool.remove_failed", removed.error());
   }
   freed_.clear();
-  completed_.clear();
-  return lost;
 }
 
-void SpoolWriter::Abort() {
+void SpoolWriter::Abort(const Error& why) {
   digests_.Wait();
+  if (index_error_) index_trouble_ = why;
   transaction_.reset();
   account_ = before_;
   freed_.clear();
   completed_.clear();
   // Progress and digests may be ahead of the index now: read both again when they are next asked for.
   partials_.clear();
+}
+
+Status SpoolWriter::Health() const {
+  const std::optional<Error>& trouble = index_trouble_ ? index_trouble_ : payload_trouble_;
+  if (!trouble) return quota_.DiskHasRoom();
+  // A database file that cannot be written is, to a person, a disk that cannot be written.
+  const Code code = trouble->code == Code::kPermissions ? Code::kReadOnly : trouble->code;
+  return Fail(code, "the spool in " + options_.folder.string() + " cannot write: " + trouble->message +
+                        "; what has custody is safe, and work goes on by itself when it can write again");
 }
 
 Result<OfferAnswer> SpoolWriter::Offer(SpooledUpload upload, ByteView envelope) {
@@ -86,11 +127,11 @@ Result<OfferAnswer> SpoolWriter::Judge(const SpooledUpload& upload, ByteView env
                       here->chunk_count == upload.chunk_count;
     if (same || here->state == UploadState::kComplete) return Known(*here, upload);
     // Sealed anew under the old id: what lies here belongs to an envelope its sender has given up.
-    RETURN_IF_ERROR(DropOne(*here, Code::kDuplicate, false));
+    RETURN_IF_ERROR(DropOne(*here, Code::kDuplicate));
   }
-  ASSIGN_OR_RETURN(const auto dead, Watched(index_.DeadReason(upload.id)));
-  if (dead && !IsTransient(*dead))
-    return Fail(*dead, "upload " + upload.id.hex() + " was dropped for this reason before");
+  ASSIGN_OR_RETURN(const auto dead, Watched(index_.dead_letters().Find(upload.id)));
+  if (dead && !IsTransient(dead->reason))
+    return Fail(dead->reason, "upload " + upload.id.hex() + " was dropped for this reason before");
   ASSIGN_OR_RETURN(const bool delivered, Watched(index_.WasDelivered(upload)));
   if (delivered) {
     ++kind.offered;
@@ -108,7 +149,7 @@ Result<OfferAnswer> SpoolWriter::Judge(const SpooledUpload& upload, ByteView env
       ++kind.duplicate;
       return OfferAnswer{.already = true};
     }
-    if (rival) RETURN_IF_ERROR(DropOne(*rival, Code::kDuplicate, false));
+    if (rival) RETURN_IF_ERROR(DropOne(*rival, Code::kDuplicate));
   }
   return Admit(upload, envelope);
 }
@@ -124,17 +165,16 @@ Result<OfferAnswer> SpoolWriter::Known(const SpooledUpload& here, const SpooledU
 }
 
 Result<OfferAnswer> SpoolWriter::Admit(const SpooledUpload& upload, ByteView envelope) {
-  if (upload.ciphertext_size > options_.max_bytes || account_.bytes > options_.max_bytes - upload.ciphertext_size) {
-    return Fail(Code::kQuotaExceeded, "the spool has " + std::to_string(account_.bytes) + " of " +
-                                          std::to_string(options_.max_bytes) + " bytes in use, the upload has " +
-                                          std::to_string(upload.ciphertext_size));
-  }
+  ASSIGN_OR_RETURN(const auto holding, Watched(index_.account().Held(upload.device)));
+  ASSIGN_OR_RETURN(const auto room, quota_.RoomFor(upload, account_, holding));
+  RETURN_IF_ERROR(MakeRoom(room, upload.device));
+  // Given up for a passing reason, and here again.
+  ASSIGN_OR_RETURN(const auto dead, Watched(index_.dead_letters().Find(upload.id)));
+  if (dead) RETURN_IF_ERROR(ForgetLetter(*dead));
   RETURN_IF_ERROR(Watched(index_.Insert(upload, envelope, clock_.Now())));
+  RETURN_IF_ERROR(CountIn(upload));
   partials_.insert_or_assign(upload.id, Partial{upload, std::make_shared<Sha256Stream>(), true});
-  KindAccount& kind = account_.of(upload.kind);
-  ++kind.offered;
-  ++kind.in_flight;
-  account_.bytes += upload.ciphertext_size;
+  ++account_.of(upload.kind).offered;
   return OfferAnswer{.next_chunk = 0};
 }
 
@@ -178,6 +218,7 @@ Result<AppendAnswer> SpoolWriter::Append(const UploadId& id, uint32_t chunk, Byt
     return Fail(std::move(stored).error());
   }
   ++facts.next_chunk;
+  account_.unwritten -= expected;
   if (facts.next_chunk == facts.chunk_count) return Finish(*partial);
   RETURN_IF_ERROR(Watched(index_.SetProgress(facts, clock_.Now())));
   return AppendAnswer{.next_chunk = facts.next_chunk};
@@ -209,9 +250,17 @@ Status SpoolWriter::CatchUpDigest(Partial& partial) {
 }
 
 Status SpoolWriter::Store(const SpooledUpload& facts, uint32_t chunk, ByteView ciphertext) {
+  quota_.Wrote(ciphertext.size());
   if (facts.in_index) return Watched(index_.PutChunk(facts.id, chunk, ciphertext));
-  freed_.erase(facts.id);  // it started again within this batch: its file is wanted after all
-  return files_.Write(facts.id, facts.ChunkOffset(chunk), ciphertext);
+  // It started again within this batch: what lies there may be longer than what comes.
+  if (freed_.erase(facts.id) > 0) RETURN_IF_ERROR(files_.Remove(facts.id));
+  const Status written = files_.Write(facts.id, facts.ChunkOffset(chunk), ciphertext);
+  if (written) {
+    payload_trouble_.reset();
+  } else {
+    payload_trouble_ = written.error();
+  }
+  return written;
 }
 
 Result<AppendAnswer> SpoolWriter::Finish(Partial& partial) {
@@ -232,10 +281,12 @@ Result<AppendAnswer> SpoolWriter::Finish(Partial& partial) {
   if (!facts.in_index) completed_.insert(facts.id);
   --account_.of(facts.kind).in_flight;
   ++account_.of(facts.kind).spooled;
+  ++account_.waiting_of(facts.priority);
   return AppendAnswer{.next_chunk = facts.chunk_count, .complete = true};
 }
 
 Status SpoolWriter::StartAgain(SpooledUpload facts) {
+  account_.unwritten += facts.StoredBytes();
   facts.state = UploadState::kPartial;
   facts.next_chunk = 0;
   partials_.erase(facts.id);
@@ -245,25 +296,6 @@ Status SpoolWriter::StartAgain(SpooledUpload facts) {
     freed_.insert(facts.id);
   }
   return Watched(index_.SetProgress(facts, clock_.Now()));
-}
-
-Status SpoolWriter::TakeOut(const SpooledUpload& upload) {
-  RETURN_IF_ERROR(Watched(index_.Remove(upload.id)));
-  partials_.erase(upload.id);
-  completed_.erase(upload.id);
-  if (!upload.in_index) freed_.insert(upload.id);
-  KindAccount& kind = account_.of(upload.kind);
-  --(upload.state == UploadState::kComplete ? kind.spooled : kind.in_flight);
-  account_.bytes -= upload.ciphertext_size;
-  return {};
-}
-
-Status SpoolWriter::DropOne(const SpooledUpload& upload, Code reason, bool dead_letter) {
-  RETURN_IF_ERROR(TakeOut(upload));
-  ++account_.of(upload.kind).dropped[reason];
-  LogInfo("upload.dropped", {{"id", upload.id.hex()}, {"kind", KindName(upload.kind)}, {"reason", Name(reason)}});
-  if (!dead_letter) return {};
-  return Watched(index_.Bury(upload, reason, clock_.Now()));
 }
 
 Status SpoolWriter::CountRefused(UploadKind kind, Code reason) {
@@ -276,91 +308,6 @@ void SpoolWriter::CountAborted(const SpooledUpload& offered, Code reason) {
   const auto here = index_.Find(offered.id);
   if (here && *here) return;  // it was no new offer
   (void)CountRefused(offered.kind, reason);
-}
-
-Result<SpooledUpload> SpoolWriter::CompleteOf(const UploadId& id) {
-  ASSIGN_OR_RETURN(auto here, Watched(index_.Find(id)));
-  if (!here || here->state != UploadState::kComplete)
-    return Fail(Code::kUnknownUpload, "upload " + id.hex() + " is not in custody");
-  return std::move(*here);
-}
-
-Status SpoolWriter::Delivered(const UploadId& id) {
-  ASSIGN_OR_RETURN(const SpooledUpload upload, CompleteOf(id));
-  RETURN_IF_ERROR(TakeOut(upload));
-  ++account_.of(upload.kind).delivered;
-  return Watched(index_.RememberDelivered(upload));
-}
-
-Status SpoolWriter::Drop(const UploadId& id, Code reason) {
-  ASSIGN_OR_RETURN(const auto upload, Watched(index_.Find(id)));
-  if (!upload) return Fail(Code::kUnknownUpload, "upload " + id.hex() + " is not here");
-  return DropOne(*upload, reason, true);
-}
-
-Result<uint64_t> SpoolWriter::DropStale(const TaskId& task, const std::vector<ModelVersion>& accepted) {
-  uint64_t dropped = 0;
-  ASSIGN_OR_RETURN(const auto versions, Watched(index_.BaseVersions(task)));
-  for (const ModelVersion version : versions) {
-    const bool newer = !accepted.empty() && version > *std::ranges::max_element(accepted);
-    if (newer || std::ranges::find(accepted, version) != accepted.end()) continue;
-    ASSIGN_OR_RETURN(const auto uploads, Watched(index_.UpdatesOf(task, version)));
-    for (const SpooledUpload& upload : uploads) RETURN_IF_ERROR(DropOne(upload, Code::kStaleVersion, false));
-    RETURN_IF_ERROR(Watched(index_.ForgetDelivered(task, version)));
-    dropped += uploads.size();
-  }
-  return dropped;
-}
-
-Result<uint64_t> SpoolWriter::DropExpired() {
-  const WallTime now = clock_.Now();
-  ASSIGN_OR_RETURN(const auto expired, Watched(index_.Expired(now)));
-  for (const SpooledUpload& upload : expired) RETURN_IF_ERROR(DropOne(upload, Code::kExpired, false));
-  ASSIGN_OR_RETURN(const auto abandoned, Watched(index_.Untouched(now + -options_.abandon_after)));
-  for (const SpooledUpload& upload : abandoned) RETURN_IF_ERROR(DropOne(upload, Code::kTimeout, false));
-  return expired.size() + abandoned.size();
-}
-
-Status SpoolWriter::Recover() {
-  ASSIGN_OR_RETURN(account_, index_.LoadAccount());
-  saved_ = account_;
-  RETURN_IF_ERROR(Begin(true));
-  std::set<std::string> kept;
-  ASSIGN_OR_RETURN(const auto uploads, index_.All());
-  for (const SpooledUpload& upload : uploads) {
-    if (upload.in_index) continue;
-    kept.insert(PayloadFiles::NameOf(upload.id));
-    RETURN_IF_ERROR(RecoverOne(upload));
-  }
-  ASSIGN_OR_RETURN(const auto lost, Commit());
-  ASSIGN_OR_RETURN(const uint64_t orphans, files_.RemoveOrphans([&](const auto& name) { return kept.contains(name); }));
-  LogInfo("spool.opened", {{"folder", options_.folder.string()},
-                           {"uploads", uploads.size()},
-                           {"bytes", account_.bytes},
-                           {"orphans_removed", orphans}});
-  return {};
-}
-
-Status SpoolWriter::RecoverOne(SpooledUpload upload) {
-  ASSIGN_OR_RETURN(const uint64_t size, files_.Size(upload.id));
-  const uint64_t needed = std::min(upload.ciphertext_size, upload.ChunkOffset(upload.next_chunk));
-  const bool staged = upload.state == UploadState::kComplete && options_.mode == SpoolMode::kStaging;
-  if (staged) {
-    // Nobody synced it, so its bytes may not be what its digest once was compared with. Its sender still has custody
-    // and offers it again; the last chunk then brings the comparison with it.
-    --account_.of(upload.kind).spooled;
-    ++account_.of(upload.kind).in_flight;
-    upload.state = UploadState::kPartial;
-    upload.next_chunk = upload.chunk_count - 1;
-    RETURN_IF_ERROR(index_.SetProgress(upload, clock_.Now()));
-  }
-  if (size >= needed) return {};
-  const bool custody = upload.state == UploadState::kComplete;
-  Log(custody ? LogLevel::kError : LogLevel::kWarning, custody ? "spool.payload_lost" : "spool.progress_lost",
-      {{"id", upload.id.hex()}, {"device", upload.device.text()}, {"bytes", needed}, {"bytes_lost", needed - size}});
-  if (custody) return DropOne(upload, Code::kCorrupt, true);
-  upload.next_chunk = static_cast<uint32_t>(size / upload.ChunkOffset(1));
-  return index_.SetProgress(upload, clock_.Now());
 }
 
 }  // namespace tributary

@@ -9,10 +9,12 @@
 
 #include "protocol/base/clock.h"
 #include "protocol/seal/digest.h"
+#include "protocol/spool/ballast.h"
 #include "protocol/spool/digest_worker.h"
 #include "protocol/spool/payload_files.h"
 #include "protocol/spool/spool.h"
 #include "protocol/spool/spool_index.h"
+#include "protocol/spool/spool_quota.h"
 
 namespace tributary {
 
@@ -22,8 +24,8 @@ namespace tributary {
 // a time.
 class SpoolWriter {
  public:
-  SpoolWriter(const SpoolOptions& options, SpoolIndex& index, PayloadFiles& files, const Clock& clock)
-      : options_(options), index_(index), files_(files), clock_(clock) {}
+  SpoolWriter(const SpoolOptions& options, SpoolIndex& index, PayloadFiles& payloads, FileSystem& files,
+              const Clock& clock);
 
   // Once, before the first batch: account, rows whose payload is damaged, files without a row.
   Status Recover();
@@ -32,8 +34,10 @@ class SpoolWriter {
   // Syncs what completed (kDurable, barrier), then commits. The uploads in the answer did not reach the disk and start
   // again from chunk 0; an error means that the whole batch did not, and Abort must follow.
   Result<std::map<UploadId, Error>> Commit();
-  void Abort();
+  void Abort(const Error& why);
   const std::optional<Error>& index_error() const { return index_error_; }
+  // After kDiskFull. False: there is none.
+  bool GiveUpBallast() { return ballast_.GiveUp(); }
 
   // The requests of Spool, with its errors.
   Result<OfferAnswer> Offer(SpooledUpload upload, ByteView envelope);
@@ -44,12 +48,22 @@ class SpoolWriter {
   Status CountRefused(UploadKind kind, Code reason);
   Status Delivered(const UploadId& id);
   Status Drop(const UploadId& id, Code reason);
-  Result<uint64_t> DropStale(const TaskId& task, const std::vector<ModelVersion>& accepted);
-  Result<uint64_t> DropExpired();
+  // These drop a page of uploads at most, so that neither memory nor the index's log grows with a spool's length.
+  struct Swept {
+    uint64_t dropped = 0;
+    bool more = false;
+  };
+  Result<Swept> DropStale(const TaskId& task, const std::vector<ModelVersion>& accepted);
+  Result<Swept> DropExpired();
+  Status Requeue(const UploadId& id);
+  Result<uint64_t> Purge(const UploadId& id);
+  Result<Swept> PurgeAll();
+  Status Probe();
 
   // An offer whose batch was aborted was still an offer: counted as refused, stored with the next batch that succeeds.
   void CountAborted(const SpooledUpload& offered, Code reason);
   const SpoolAccount& account() const { return account_; }
+  Status Health() const;
 
  private:
   // A partial upload that is being written.
@@ -76,15 +90,36 @@ class SpoolWriter {
   Status Store(const SpooledUpload& facts, uint32_t chunk, ByteView ciphertext);
   Result<AppendAnswer> Finish(Partial& partial);
   Status StartAgain(SpooledUpload facts);
-  // Row, chunks and, after the commit, the file. The gauges follow; the reason is the caller's to count.
+  Status SyncCompleted(std::map<UploadId, Error>& lost);
+  void RemoveFreed();
+
+  // spool_departures.cc
+  Status MakeRoom(const SpoolQuota::Room& room, const DeviceId& device);
+  // The gauges follow; row, payload and reason are the caller's.
+  Status CountIn(const SpooledUpload& upload);
+  Status CountOut(const SpooledUpload& upload);
+  // Row and chunks now, the file after the commit.
   Status TakeOut(const SpooledUpload& upload);
-  Status DropOne(const SpooledUpload& upload, Code reason, bool dead_letter);
-  Status RecoverOne(SpooledUpload upload);
+  Status DropOne(const SpooledUpload& upload, Code reason);
+  Status DropAll(const std::vector<SpooledUpload>& uploads, Code reason, Swept& swept);
+  Status Bury(const SpooledUpload& upload, Code reason, uint64_t bytes_lost);
+  Status FreeKept(const SpooledUpload& kept);
+  Status ForgetLetter(const DeadLetter& letter);
+  Status BoundDeadLetters();
+  Result<uint64_t> LostBytesOf(const SpooledUpload& upload);
+
+  // spool_recovery.cc
+  Result<uint64_t> RecoverUploads(const std::vector<std::string>& names, std::vector<std::string>& orphans);
+  Status RecoverOne(const SpoolIndex::PayloadFile& row, bool there);
+  Status RecoverDamaged(SpooledUpload upload, uint64_t size);
+  Status RecoverDeadLetters(const std::vector<std::string>& names, std::vector<std::string>& orphans);
 
   const SpoolOptions& options_;
   SpoolIndex& index_;
   PayloadFiles& files_;
   const Clock& clock_;
+  SpoolQuota quota_;
+  Ballast ballast_;
   SpoolAccount account_;  // as it will be after the batch
   SpoolAccount saved_;    // as the index has it
   std::unordered_map<UploadId, Partial, IdHash> partials_;
@@ -96,7 +131,12 @@ class SpoolWriter {
   std::set<UploadId> completed_;  // those with a file
   std::set<UploadId> freed_;      // their files go after the commit
   bool barrier_ = false;
+  bool probed_ = false;
   std::optional<Error> index_error_;
+
+  // What keeps it from writing. Each is forgotten when a write of its kind has worked.
+  std::optional<Error> payload_trouble_;
+  std::optional<Error> index_trouble_;
 };
 
 }  // namespace tributary

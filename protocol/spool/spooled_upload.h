@@ -35,6 +35,8 @@ struct SpooledUpload {
   size_t ChunkBytes(uint32_t index) const {
     return static_cast<size_t>(std::min(ciphertext_size, ChunkOffset(index + 1)) - ChunkOffset(index));
   }
+  // Of the payload, as far as next_chunk says.
+  uint64_t StoredBytes() const { return std::min(ciphertext_size, ChunkOffset(next_chunk)); }
   bool operator==(const SpooledUpload&) const = default;
 };
 

@@ -104,12 +104,18 @@ TEST(SpoolFault, DamagedAndOrphanedFilesAreSetAsideAtOpen) {
   std::filesystem::resize_file(payloads / (cut.id().hex() + ".payload"), 100);
   std::ofstream(payloads / "0123.payload") << "nobody's";
   f.Open();
-  EXPECT_EQ(f.PayloadFileCount(), 1u);
+  EXPECT_EQ(f.PayloadFileCount(), 2u);  // and what is left of the cut one
   ASSERT_EQ(f.spool->Pending(10)->size(), 1u);
   EXPECT_EQ(f.ReadAll(intact), intact.payload);
   EXPECT_EQ(f.Updates().dropped.at(Code::kCorrupt), 2u);
   EXPECT_TRUE(f.spool->Account().Balances());
-  EXPECT_EQ(f.spool->DeadLetters(10)->at(0).reason, Code::kCorrupt);
+  for (const DeadLetter& letter : *f.spool->DeadLetters(10)) {
+    EXPECT_EQ(letter.reason, Code::kCorrupt);
+    const bool is_cut = letter.id == cut.id();
+    EXPECT_EQ(letter.kept, is_cut);
+    EXPECT_EQ(letter.bytes_lost, letter.bytes - (is_cut ? 100 : 0));
+    EXPECT_EQ(CodeOf(f.Requeue(letter.id)), is_cut ? Code::kCorrupt : Code::kConflict);
+  }
 }
 
 TEST(SpoolFault, ADamagedIndexIsAnErrorNotAnEmptySpool) {

@@ -4,6 +4,7 @@
 #include <limits>
 #include <map>
 #include <mutex>
+#include <optional>
 
 #include <gtest/gtest.h>
 
@@ -41,6 +42,8 @@ class FaultyFileSystem final : public FileSystem {
   int writes_left = std::numeric_limits<int>::max();
   bool fail_sync = false;
   bool fail_folder_sync = false;
+  // What it says of itself, if not what the real one does.
+  std::optional<DiskSpace> space = std::nullopt;
   // Syncs through descriptors that nothing was written through: those while a long file is still being written.
   bool fail_early_syncs = false;
 
@@ -75,7 +78,9 @@ class FaultyFileSystem final : public FileSystem {
   }
   Status CreateFolders(const Path& folder) override { return RealFileSystem().CreateFolders(folder); }
   Result<std::vector<std::string>> List(const Path& folder) override { return RealFileSystem().List(folder); }
-  Result<DiskSpace> Space(const Path& folder) override { return RealFileSystem().Space(folder); }
+  Result<DiskSpace> Space(const Path& folder) override {
+    return space ? Result<DiskSpace>(*space) : RealFileSystem().Space(folder);
+  }
 
  private:
   class File final : public WritableFile {
@@ -187,6 +192,18 @@ class SpoolFixture {
   }
   Result<uint64_t> DropStale(std::vector<ModelVersion> accepted) {
     return Answer<uint64_t>([&](auto done) { spool->DropStale(*TaskId::Parse("digits"), accepted, done); });
+  }
+  Status Requeue(const UploadId& id) {
+    return Answer<void>([&](auto done) { spool->Requeue(id, done); });
+  }
+  Result<uint64_t> Purge(const std::optional<UploadId>& id) {
+    return Answer<uint64_t>([&](auto done) { spool->Purge(id, done); });
+  }
+  Result<uint64_t> DropExpired() {
+    return Answer<uint64_t>([&](auto done) { spool->DropExpired(done); });
+  }
+  Status Probe() {
+    return Answer<void>([&](auto done) { spool->Probe(done); });
   }
   Bytes ReadAll(const TestUpload& upload) {
     Bytes all;

@@ -1,0 +1,113 @@
+#include "protocol/spool/account_table.h"
+
+#include <string_view>
+
+#include "protocol/spool/spool_schema.h"
+
+namespace tributary {
+namespace {
+
+// counters.what; never renumbered.
+enum Counter { kOffered = 1, kDelivered = 2, kDuplicate = 3, kRefused = 4, kDropped = 5 };
+constexpr Code kNoCode{0};
+
+}  // namespace
+
+Result<SpoolAccount> AccountTable::Load() {
+  SpoolAccount account;
+  ASSIGN_OR_RETURN(const auto counters, database_.Query("SELECT kind, what, code, count FROM counters"));
+  for (const Row& row : counters) {
+    KindAccount& kind = account.of(static_cast<UploadKind>(row.Int(0)));
+    const auto code = static_cast<Code>(row.Int(2));
+    const auto count = static_cast<uint64_t>(row.Int(3));
+    switch (row.Int(1)) {
+      case kOffered:
+        kind.offered = count;
+        break;
+      case kDelivered:
+        kind.delivered = count;
+        break;
+      case kDuplicate:
+        kind.duplicate = count;
+        break;
+      case kRefused:
+        kind.refused[code] = count;
+        break;
+      default:
+        kind.dropped[code] = count;
+        break;
+    }
+  }
+  RETURN_IF_ERROR(LoadPresent(account));
+  return account;
+}
+
+// What is here. One index covers the first question; partial uploads are few.
+Status AccountTable::LoadPresent(SpoolAccount& account) {
+  ASSIGN_OR_RETURN(const auto here,
+                   database_.Query("SELECT kind, state, priority, count(*), sum(ciphertext_size) FROM uploads "
+                                   "GROUP BY state, priority, kind"));
+  for (const Row& row : here) {
+    const auto kind = static_cast<UploadKind>(row.Int(0));
+    const auto count = static_cast<uint64_t>(row.Int(3));
+    if (static_cast<UploadState>(row.Int(1)) == UploadState::kComplete) {
+      account.of(kind).spooled += count;
+      account.waiting_of(static_cast<Priority>(row.Int(2))) += count;
+    } else {
+      account.of(kind).in_flight += count;
+    }
+    account.CountBytes(kind, static_cast<uint64_t>(row.Int(4)), 1);
+  }
+  ASSIGN_OR_RETURN(const auto coming,
+                   database_.Query("SELECT coalesce(sum(max(0, ciphertext_size - next_chunk * (chunk_size + ?))), 0) "
+                                   "FROM uploads WHERE state = 0",
+                                   limits::kSealTagBytes));
+  account.unwritten = static_cast<uint64_t>(coming[0].Int(0));
+  ASSIGN_OR_RETURN(const auto devices, database_.Query("SELECT count(*) FROM holders"));
+  account.devices = static_cast<uint64_t>(devices[0].Int(0));
+  return {};
+}
+
+Status AccountTable::SaveCounter(UploadKind kind, int what, Code code, uint64_t before, uint64_t after) {
+  if (before == after) return {};
+  return Done(database_.Execute("INSERT OR REPLACE INTO counters (kind, what, code, count) VALUES (?, ?, ?, ?)", kind,
+                                what, code, after));
+}
+
+Status AccountTable::Save(const SpoolAccount& saved, const SpoolAccount& now) {
+  for (const UploadKind kind : kUploadKinds) {
+    const KindAccount& before = saved.of(kind);
+    const KindAccount& after = now.of(kind);
+    RETURN_IF_ERROR(SaveCounter(kind, kOffered, kNoCode, before.offered, after.offered));
+    RETURN_IF_ERROR(SaveCounter(kind, kDelivered, kNoCode, before.delivered, after.delivered));
+    RETURN_IF_ERROR(SaveCounter(kind, kDuplicate, kNoCode, before.duplicate, after.duplicate));
+    const auto count_before = [](const std::map<Code, uint64_t>& counts, Code code) {
+      const auto found = counts.find(code);
+      return found == counts.end() ? 0 : found->second;
+    };
+    for (const auto& [code, count] : after.refused) {
+      RETURN_IF_ERROR(SaveCounter(kind, kRefused, code, count_before(before.refused, code), count));
+    }
+    for (const auto& [code, count] : after.dropped) {
+      RETURN_IF_ERROR(SaveCounter(kind, kDropped, code, count_before(before.dropped, code), count));
+    }
+  }
+  return {};
+}
+
+Result<AccountTable::Holding> AccountTable::Held(const DeviceId& device) {
+  ASSIGN_OR_RETURN(const auto rows,
+                   database_.Query("SELECT uploads, bytes, telemetry FROM holders WHERE device = ?", device));
+  if (rows.empty()) return Holding{};
+  return Holding{static_cast<uint64_t>(rows[0].Int(0)), static_cast<uint64_t>(rows[0].Int(1)),
+                 static_cast<uint64_t>(rows[0].Int(2))};
+}
+
+Status AccountTable::Hold(const DeviceId& device, const Holding& holding) {
+  if (holding.uploads == 0) return Done(database_.Execute("DELETE FROM holders WHERE device = ?", device));
+  return Done(
+      database_.Execute("INSERT OR REPLACE INTO holders (device, uploads, bytes, telemetry) VALUES (?, ?, ?, ?)",
+                        device, holding.uploads, holding.bytes, holding.telemetry));
+}
+
+}  // namespace tributary

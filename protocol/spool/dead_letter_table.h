@@ -1,0 +1,52 @@
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "protocol/spool/dead_letter.h"
+#include "protocol/spool/spooled_upload.h"
+#include "protocol/sql/database.h"
+
+namespace tributary {
+
+// The SQL of the dead letters. A kept one has its envelope in its row, and its payload where the upload had it: in
+// `chunks`, or in a file. Errors: those of Database.
+class DeadLetterTable {
+ public:
+  explicit DeadLetterTable(Database& database) : database_(database) {}
+
+  // Takes the upload out of `uploads`. Its payload stays when `letter.kept`, else it is the caller's to free.
+  Status Bury(const DeadLetter& letter);
+  // Puts a kept one back into `uploads`, complete, at the end of the order.
+  Status Unbury(const SpooledUpload& upload, WallTime now);
+  // The row alone.
+  Status Remove(const UploadId& id);
+  // Envelope and payload are given up, the line stays. A payload in a file is the caller's to free.
+  Status Empty(const SpooledUpload& upload);
+
+  Result<std::optional<DeadLetter>> Find(const UploadId& id);
+  // The newest first.
+  Result<std::vector<DeadLetter>> List(size_t limit);
+  // Oldest first.
+  Result<std::vector<DeadLetter>> Oldest(size_t limit);
+  // What a kept one was. nullopt: not there, or not kept.
+  Result<std::optional<SpooledUpload>> FindKept(const UploadId& id);
+  // The oldest one that is kept.
+  Result<std::optional<SpooledUpload>> OldestKept();
+  // Those with a payload in a file, from after `last`, by id.
+  Result<std::vector<UploadId>> KeptFiles(const std::optional<UploadId>& last, size_t limit);
+  // kUnknownUpload: not there, or not kept.
+  Result<Bytes> Envelope(const UploadId& id);
+
+  // How many there are, and how many bytes of payload are kept.
+  struct Totals {
+    uint64_t letters = 0;
+    uint64_t bytes = 0;
+  };
+  Result<Totals> Count();
+
+ private:
+  Database& database_;
+};
+
+}  // namespace tributary

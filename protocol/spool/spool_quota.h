@@ -1,0 +1,72 @@
+#pragma once
+
+#include <optional>
+
+#include "protocol/base/clock.h"
+#include "protocol/base/file.h"
+#include "protocol/spool/account_table.h"
+#include "protocol/spool/spool_account.h"
+#include "protocol/spool/spool_options.h"
+#include "protocol/spool/spooled_upload.h"
+
+namespace tributary {
+
+// Decides whether there is room for an offer, and what has to give way for it. In this order:
+//
+//   1. Small control uploads (evaluations of at most a report's length) may use the reserve; all else leaves it alone.
+//   2. Over half full, a device that holds more than its fair share (all bytes by the number of devices with something
+//      here) gets no more, whatever it offers; who holds nothing, or less, still does. For small control uploads the
+//      rule starts when half the reserve is used.
+//   3. What max_device_bytes and max_kind_bytes leave.
+//   4. What max_bytes and the disk (max_disk_percent, and the reserve) leave.
+//
+// For room in 4, kept payloads of dead letters are freed first, oldest first. Then telemetry gives way, oldest first,
+// to updates, evaluations and newer telemetry: in 4 anybody's, for max_device_bytes the device's own, for
+// max_kind_bytes of telemetry anybody's. Nothing gives way when it would not be enough. Updates, evaluations and
+// samples never give way. Staged uploads neither, because they may be in use.
+//
+// Deterministic but for the disk. One thread at a time; options, file system and clock must outlive it.
+class SpoolQuota {
+ public:
+  SpoolQuota(const SpoolOptions& options, FileSystem& files, const Clock& clock)
+      : options_(options), files_(files), clock_(clock) {}
+
+  // Looks at the disk's free space, at most once a second; `now`: even so.
+  void LookAtDisk(bool now = false);
+  // This many bytes went to the disk since.
+  void Wrote(uint64_t bytes) { written_ += bytes; }
+  const DiskSpace& disk() const { return disk_; }
+  // kDiskFull: the disk is over max_disk_percent, or into the reserve, so that only small control uploads are taken.
+  Status DiskHasRoom() const;
+
+  // What must be freed so that the offer fits.
+  struct Room {
+    uint64_t dead_bytes = 0;
+    uint64_t telemetry = 0;      // of anybody
+    uint64_t own_telemetry = 0;  // of the same device, before that
+  };
+  // Errors: kQuotaExceeded, kDiskFull; both say whose quota it is, how much of it is used, and what is safe.
+  Result<Room> RoomFor(const SpooledUpload& offered, const SpoolAccount& account,
+                       const AccountTable::Holding& device) const;
+
+ private:
+  bool IsSmallControl(const SpooledUpload& offered) const;
+  Status CheckFairness(const SpooledUpload& offered, const SpoolAccount& account,
+                       const AccountTable::Holding& device) const;
+  Status CheckDevice(const SpooledUpload& offered, const AccountTable::Holding& device, Room& room) const;
+  Status CheckKind(const SpooledUpload& offered, const SpoolAccount& account, Room& room) const;
+  Status CheckSpool(const SpooledUpload& offered, const SpoolAccount& account, Room& room) const;
+  bool MakesGiveWay(const SpooledUpload& offered) const;
+  // Bytes that the disk must keep free beside ordinary uploads.
+  uint64_t DiskReserve() const;
+  uint64_t DiskFree(uint64_t unwritten) const;
+
+  const SpoolOptions& options_;
+  FileSystem& files_;
+  const Clock& clock_;
+  DiskSpace disk_;
+  std::optional<Millis> looked_;
+  uint64_t written_ = 0;
+};
+
+}  // namespace tributary

@@ -1,0 +1,146 @@
+#include "protocol/spool/spool_schema.h"
+
+#include <string>
+#include <string_view>
+
+namespace tributary {
+namespace {
+
+// Never edit a step that was released: add one.
+constexpr std::string_view kSchema[] = {
+    R"sql(
+  CREATE TABLE uploads (
+    sequence INTEGER PRIMARY KEY AUTOINCREMENT,  -- order of arrival
+    upload BLOB NOT NULL UNIQUE,
+    kind INTEGER NOT NULL,
+    priority INTEGER NOT NULL,
+    task TEXT NOT NULL,
+    base INTEGER NOT NULL,
+    device TEXT NOT NULL,
+    expires INTEGER NOT NULL,                    -- Unix milliseconds, 0: never
+    chunk_size INTEGER NOT NULL,
+    chunk_count INTEGER NOT NULL,
+    ciphertext_size INTEGER NOT NULL,
+    ciphertext_digest BLOB NOT NULL,
+    in_index INTEGER NOT NULL,                   -- 1: the payload is in `chunks`, 0: in a file
+    state INTEGER NOT NULL,                      -- UploadState
+    next_chunk INTEGER NOT NULL,
+    touched INTEGER NOT NULL,                    -- Unix milliseconds of the last chunk
+    envelope BLOB NOT NULL);
+  CREATE INDEX uploads_order ON uploads (state, priority, sequence);
+  CREATE INDEX uploads_contribution ON uploads (task, base, device) WHERE kind = 1;
+  CREATE INDEX uploads_expiry ON uploads (expires) WHERE expires <> 0;
+  CREATE TABLE chunks (upload BLOB NOT NULL, chunk INTEGER NOT NULL, bytes BLOB NOT NULL, PRIMARY KEY (upload, chunk));
+  CREATE TABLE delivered (
+    sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+    upload BLOB NOT NULL UNIQUE,
+    task TEXT, base INTEGER, device TEXT);       -- of updates only
+  CREATE UNIQUE INDEX delivered_contribution ON delivered (task, base, device) WHERE task IS NOT NULL;
+  CREATE INDEX delivered_ids ON delivered (sequence) WHERE task IS NULL;
+  CREATE TABLE dead_letters (
+    sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+    upload BLOB NOT NULL UNIQUE,
+    kind INTEGER NOT NULL,
+    task TEXT NOT NULL,
+    device TEXT NOT NULL,
+    bytes INTEGER NOT NULL,
+    reason INTEGER NOT NULL,                     -- Code
+    buried INTEGER NOT NULL);                    -- Unix milliseconds
+  CREATE TABLE counters (
+    kind INTEGER NOT NULL, what INTEGER NOT NULL, code INTEGER NOT NULL, count INTEGER NOT NULL,
+    PRIMARY KEY (kind, what, code)) WITHOUT ROWID;
+)sql",
+    // Dead letters keep what they were; totals that an offer asks for are kept, and what Open asks for is read from
+    // indexes that cover it, so that neither depends on the length of payloads and envelopes.
+    R"sql(
+  ALTER TABLE dead_letters ADD COLUMN kept INTEGER NOT NULL DEFAULT 0;  -- 1: what follows, and the payload, is here
+  ALTER TABLE dead_letters ADD COLUMN lost INTEGER NOT NULL DEFAULT 0;  -- bytes of the payload, to damage
+  ALTER TABLE dead_letters ADD COLUMN base INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE dead_letters ADD COLUMN priority INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE dead_letters ADD COLUMN expires INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE dead_letters ADD COLUMN chunk_size INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE dead_letters ADD COLUMN chunk_count INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE dead_letters ADD COLUMN ciphertext_digest BLOB;
+  ALTER TABLE dead_letters ADD COLUMN in_index INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE dead_letters ADD COLUMN envelope BLOB;
+  CREATE INDEX dead_letters_kept ON dead_letters (sequence, bytes) WHERE kept = 1;
+  CREATE INDEX dead_letters_files ON dead_letters (upload) WHERE kept = 1 AND in_index = 0;
+  DROP INDEX uploads_order;
+  CREATE INDEX uploads_order ON uploads (state, priority, sequence, kind, ciphertext_size);
+  CREATE INDEX uploads_files ON uploads (upload, state, ciphertext_size) WHERE in_index = 0;
+  CREATE INDEX uploads_telemetry ON uploads (sequence) WHERE kind = 3;
+  CREATE INDEX uploads_telemetry_of ON uploads (device, sequence) WHERE kind = 3;
+  CREATE TABLE holders (                         -- what each device has in `uploads`
+    device TEXT PRIMARY KEY, uploads INTEGER NOT NULL, bytes INTEGER NOT NULL, telemetry INTEGER NOT NULL)
+    WITHOUT ROWID;
+  INSERT INTO holders SELECT device, count(*), sum(ciphertext_size), sum(iif(kind = 3, ciphertext_size, 0))
+    FROM uploads GROUP BY device;
+  CREATE TABLE marks (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+  INSERT INTO marks VALUES ('probe', 0);         -- written to see whether the index can be written
+)sql"};
+
+}  // namespace
+
+Result<std::unique_ptr<Database>> OpenSpoolDatabase(const Path& file) {
+  ASSIGN_OR_RETURN(auto database, Database::Open(file));
+  RETURN_IF_ERROR(database->Migrate(kSchema));
+  return database;
+}
+
+Result<std::unique_ptr<Database>> OpenSpoolDatabaseToRead(const Path& file) {
+  ASSIGN_OR_RETURN(auto database, Database::Open(file));
+  RETURN_IF_ERROR(Done(database->Execute("PRAGMA query_only=ON")));
+  ASSIGN_OR_RETURN(const auto rows, database->Query("PRAGMA user_version"));
+  const auto version = static_cast<size_t>(rows.at(0).Int(0));
+  if (version != std::size(kSchema)) {
+    return Fail(Code::kVersionUnsupported,
+                file.string() + " has schema version " + std::to_string(version) + ", this program reads " +
+                    std::to_string(std::size(kSchema)) +
+                    "; nothing was changed. Use the program of the daemon that holds the folder; a newer daemon brings "
+                    "an older spool up to date when it starts");
+  }
+  return database;
+}
+
+// What we did not write ourselves is damage, not our bug.
+Result<SpooledUpload> UploadFromRow(const Row& row) {
+  SpooledUpload upload;
+  ASSIGN_OR_RETURN(upload.id, UploadId::FromBytes(row.Blob(0)));
+  upload.kind = static_cast<UploadKind>(row.Int(1));
+  upload.priority = static_cast<Priority>(row.Int(2));
+  ASSIGN_OR_RETURN(upload.task, TaskId::Parse(row.Text(3)));
+  upload.base_version = static_cast<ModelVersion>(row.Int(4));
+  ASSIGN_OR_RETURN(upload.device, DeviceId::Parse(row.Text(5)));
+  upload.expires = {row.Int(6)};
+  upload.chunk_size = static_cast<uint32_t>(row.Int(7));
+  upload.chunk_count = static_cast<uint32_t>(row.Int(8));
+  upload.ciphertext_size = static_cast<uint64_t>(row.Int(9));
+  ASSIGN_OR_RETURN(upload.ciphertext_digest, Digest::FromBytes(row.Blob(10)));
+  upload.state = static_cast<UploadState>(row.Int(11));
+  upload.next_chunk = static_cast<uint32_t>(row.Int(12));
+  upload.in_index = row.Int(13) != 0;
+  return upload;
+}
+
+Result<std::vector<SpooledUpload>> UploadsFromRows(Result<std::vector<Row>> rows) {
+  if (!rows) return Fail(std::move(rows).error());
+  std::vector<SpooledUpload> uploads;
+  uploads.reserve(rows->size());
+  for (const Row& row : *rows) {
+    auto upload = UploadFromRow(row);
+    if (!upload) return Fail(Code::kCorrupt, "a row of the spool's index: " + upload.error().message);
+    uploads.push_back(std::move(*upload));
+  }
+  return uploads;
+}
+
+Status Done(Result<int64_t> changed) {
+  if (!changed) return Fail(std::move(changed).error());
+  return {};
+}
+
+tl::unexpected<Error> UnknownUpload(const UploadId& id) {
+  return Fail(Code::kUnknownUpload, "upload " + id.hex() + " is not here");
+}
+
+}  // namespace tributary
