@@ -1,0 +1,73 @@
+#pragma once
+
+#include <map>
+#include <string>
+#include <tuple>
+#include <unordered_map>
+#include <vector>
+
+#include "protocol/base/file.h"
+#include "protocol/spool/upload_source.h"
+
+namespace tributary {
+
+// The uploads of a bundle, for a Courier to carry up a hop. Reads the heads at Open and payloads chunk by chunk; checks
+// form and sizes before anything is allocated and believes nothing: signatures and digests are checked by the server
+// that it is offered to. What cannot be used is moved to <bundle>/set-aside and told, with what was lost; on a disk
+// that cannot be written to it is only told. Not thread safe; files must outlive it. Memory: some 300 bytes for each
+// upload.
+class BundleFolder final : public UploadSource {
+ public:
+  struct SetAside {
+    std::string name;  // of the file
+    uint64_t bytes = 0;
+    Error why;
+  };
+
+  // A folder without uploads is an empty bundle. kNotFound: no such folder; the errors of FileSystem.
+  static Result<BundleFolder> Open(FileSystem& files, const Path& bundle);
+
+  // Smaller priority first, then the older.
+  Result<std::vector<SpooledUpload>> Pending(size_t limit) const override;
+  Result<Bytes> ReadEnvelope(const UploadId& id) const override;
+  Result<Bytes> ReadChunk(const UploadId& id, uint32_t index) const override;
+  // Only notes it, on the calling thread: the file stays until Forget.
+  void Delivered(const UploadId& id, Done<void> done) override;
+  // Sets the file aside.
+  void Drop(const UploadId& id, Code reason, Done<void> done) override;
+
+  // Uploads in custody elsewhere whose receipt has not been written yet.
+  const std::vector<UploadId>& delivered() const { return delivered_; }
+  // After their receipt is on the disk: removes the files of what was delivered.
+  Status Forget();
+
+  size_t pending() const { return order_.size(); }
+  uint64_t pending_bytes() const { return pending_bytes_; }
+  const std::vector<SetAside>& set_aside() const { return set_aside_; }
+
+ private:
+  struct Entry {
+    SpooledUpload facts;
+    WallTime created;
+    uint32_t envelope_size = 0;
+  };
+  using Order = std::tuple<Priority, WallTime, UploadId>;
+
+  BundleFolder(FileSystem& files, Path bundle) : files_(&files), bundle_(std::move(bundle)) {}
+  Path PathOf(const UploadId& id) const;
+  static Order OrderOf(const Entry& entry) { return {entry.facts.priority, entry.created, entry.facts.id}; }
+  Result<Entry> ReadHead(const Path& path, const UploadId& id) const;
+  Result<const Entry*> Find(const UploadId& id) const;
+  void TakeOut(const UploadId& id);
+  void MoveAside(const std::string& name, uint64_t bytes, const Error& why);
+
+  FileSystem* files_;
+  Path bundle_;
+  std::unordered_map<UploadId, Entry, IdHash> entries_;
+  std::map<Order, const Entry*> order_;  // what is pending
+  uint64_t pending_bytes_ = 0;
+  std::vector<UploadId> delivered_;
+  std::vector<SetAside> set_aside_;
+};
+
+}  // namespace tributary

@@ -1,0 +1,50 @@
+#pragma once
+
+#include <vector>
+
+#include "protocol/base/bytes.h"
+#include "protocol/base/clock.h"
+#include "protocol/base/ids.h"
+#include "protocol/seal/identity.h"
+
+namespace tributary {
+
+// A server's word that it has custody of these uploads, so that whoever brought them on a disk may delete its own. It
+// is carried back on the disk.
+//
+//   receipt := "TRIBRCPT" version:u32 signature[64] chain_count:u32 (size:u32 certificate)* body
+//   body    := server_size:u32 server_id taken_at:u64 count:u32 (upload id[16])*        nothing follows
+//
+// Integers are little endian, `taken_at` is in milliseconds since 1970, the chain is leaf first. The signature
+// (Ed25519, by the leaf's key) is over "tributary custody receipt v1\n" and the body, so no other signature of the
+// fleet can stand in for one. For example the body of gateway "g1" for one upload at second 1,800,000,000:
+//
+//   02 00 00 00  67 31   00 50 5c 18 a3 01 00 00   01 00 00 00   (16 bytes of id)
+struct Receipt {
+  DeviceId server;
+  WallTime taken_at;
+  std::vector<UploadId> uploads;
+  bool operator==(const Receipt&) const = default;
+};
+
+// More uploads take more receipts.
+inline constexpr size_t kReceiptUploads = 4'096;
+inline constexpr size_t kReceiptBytes = 128 * 1024;
+
+// As parsed; nothing of it is believed yet.
+struct SignedReceipt {
+  Receipt receipt;
+  Bytes body;
+  Bytes signature;
+  std::vector<Bytes> chain;
+};
+
+// By the server's own identity. At most kReceiptUploads (checked).
+Bytes MakeReceipt(const Identity& server, WallTime now, const std::vector<UploadId>& uploads);
+// Form and limits only. kMalformed, kTooLarge, kVersionUnsupported.
+Result<SignedReceipt> ParseReceipt(ByteView bytes);
+// Form, chain, role (gateway or aggregator) and signature, at `now`. Errors: those of ParseReceipt and
+// TrustAnchor::Verify, kWrongRole, kWrongIdentity, kBadSignature.
+Result<Receipt> VerifyReceipt(ByteView bytes, const TrustAnchor& anchor, WallTime now);
+
+}  // namespace tributary
