@@ -190,7 +190,7 @@ void AddDemoCommand(CLI::App& app, Context& context) {
     if (options->dir.empty()) options->dir = FolderForNow();
     Demo run(context, *options);
     // Before any child and thread: the children take none of it over.
-    const StopSignals signals([&run] { run.Interrupt(); });
+    const StopSignals signals([&run] { run.Interrupt(); }, [](int) {});  // a second one is no reason to leave children
     const Status status = run.Run();
     if (!run.interrupted() || status) return status;
     context.exit_code = ExitCode::kFailed;
