@@ -122,7 +122,12 @@ class Real final : public FileSystem {
     for (; !error && !missing.empty(); missing.pop_back()) {
       std::filesystem::create_directory(missing.back(), error);
       if (error) break;
-      RETURN_IF_ERROR(SyncFolder(missing.back().parent_path()));
+      if (auto synced = SyncFolder(missing.back().parent_path()); !synced) {
+        // The next try must not find it and believe its name durable.
+        std::error_code ignored;
+        std::filesystem::remove(missing.back(), ignored);
+        return synced;
+      }
     }
     if (error) return FailErrno(error.value(), "create folder", folder);
     return {};

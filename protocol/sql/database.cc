@@ -1,10 +1,12 @@
 #include "protocol/sql/database.h"
 
 #include <cerrno>
+#include <optional>
 #include <string>
 #include <unordered_map>
 
 #include "protocol/sql/sqlite_code.h"
+#include "protocol/sql/sqlite_log.h"
 
 // Debian's SOCI was built with Boost and its header would pull in Boost.Fusion for containers we do not bind. Without
 // the macro those templates are left out; no class changes its layout. The order of these lines matters.
@@ -65,7 +67,9 @@ class SociDatabase final : public Database {
         "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA temp_store=MEMORY;"
         "PRAGMA busy_timeout=" +
         std::to_string(kBusyMillis);
-    return Script(pragmas);
+    RETURN_IF_ERROR(Script(pragmas));
+    sqlite::sqlite3_wal_hook(connection(), AfterCommit, this);
+    return {};
   }
 
   Status ConfigureReader() {
@@ -96,6 +100,7 @@ class SociDatabase final : public Database {
   }
 
   Result<int64_t> ExecuteValues(std::string_view sql, const std::vector<Value>& values) override {
+    RETURN_IF_ERROR(RepairLog());
     const int64_t before = sqlite::sqlite3_total_changes(connection());
     RETURN_IF_ERROR(Run(sql, values, nullptr));
     return sqlite::sqlite3_total_changes(connection()) - before;
@@ -107,22 +112,79 @@ class SociDatabase final : public Database {
     return rows;
   }
 
+  Status Begin() override {
+    RETURN_IF_ERROR(RepairLog());
+    // IMMEDIATE takes the write lock now, so that no later statement can fail for want of it.
+    RETURN_IF_ERROR(Run("BEGIN IMMEDIATE", {}, nullptr));
+    in_transaction_ = true;
+    return {};
+  }
+
+  Status Commit() override {
+    auto status = Run("COMMIT", {}, nullptr);
+    if (status) in_transaction_ = false;
+    return status;
+  }
+
+  void RollBack() override {
+    in_transaction_ = false;
+    undone_by_.reset();
+    if (IsInTransaction()) (void)Run("ROLLBACK", {}, nullptr);
+  }
+
  private:
+  // After a failed sync the kernel may have dropped what was to be written, says so once, and calls the next sync a
+  // success. What one transaction wrote, the next writes again, but not those before it that were not synced
+  // (synchronous=NORMAL), and whoever reads the log after a power cut stops at the first hole. So all of it is written
+  // again, as SQLite still reads it, and synced before anything new is promised.
+  Status RepairLog() {
+    if (!log_suspect_ || IsInTransaction()) return {};
+    RETURN_IF_ERROR(Run("BEGIN IMMEDIATE", {}, nullptr));  // nobody else writes meanwhile
+    errno = 0;
+    const int code = WriteLogAgain(connection());
+    const int system_error = errno;
+    (void)Run("ROLLBACK", {}, nullptr);
+    if (code != SQLITE_OK)
+      return Fail(CodeOfSqlite(code, system_error, path_), path_ + ": its log could not be synced again");
+    log_suspect_ = false;
+    return {};
+  }
+
+  // What SQLite does by itself (a checkpoint once the log has 1,000 pages), but for noticing when it fails: the commit
+  // before it has succeeded, so nobody is told.
+  static int AfterCommit(void* self, sqlite::sqlite3* connection, const char* name, int pages) {
+    constexpr int kCheckpointPages = 1000;
+    if (pages < kCheckpointPages) return SQLITE_OK;
+    const int code = sqlite::sqlite3_wal_checkpoint_v2(connection, name, SQLITE_CHECKPOINT_PASSIVE, nullptr, nullptr);
+    if ((code & 0xff) == SQLITE_IOERR) static_cast<SociDatabase*>(self)->log_suspect_ = true;
+    return SQLITE_OK;
+  }
+
+  bool IsInTransaction() { return sqlite::sqlite3_get_autocommit(connection()) == 0; }
+
   sqlite::sqlite3* connection() { return static_cast<soci::sqlite3_session_backend*>(session_.get_backend())->conn_; }
 
   tl::unexpected<Error> FailSqlite(int sqlite_code, std::string_view words, std::string_view sql) {
-    const int system_error = sqlite::sqlite3_system_errno(connection());
-    return Fail(CodeOfSqlite(sqlite_code, system_error, path_),
-                path_ + ": " + std::string(words) + " (in \"" + std::string(sql) + "\")");
+    // SQLite keeps the errno of statements that fail, but not of a COMMIT.
+    const int system_error = errno != 0 ? errno : sqlite::sqlite3_system_errno(connection());
+    Error error{CodeOfSqlite(sqlite_code, system_error, path_),
+                path_ + ": " + std::string(words) + " (in \"" + std::string(sql) + "\")"};
+    if ((sqlite_code & 0xff) == SQLITE_IOERR) log_suspect_ = true;
+    if (in_transaction_ && !undone_by_ && !IsInTransaction()) undone_by_ = error;
+    return Fail(std::move(error));
   }
 
   Status Script(const std::string& sql) {
+    errno = 0;
     const int code = sqlite::sqlite3_exec(connection(), sql.c_str(), nullptr, nullptr, nullptr);
     if (code != SQLITE_OK) return FailSqlite(code, sqlite::sqlite3_errmsg(connection()), sql);
     return {};
   }
 
   Status Run(std::string_view sql, const std::vector<Value>& values, std::vector<Row>* rows) {
+    // Alone it would be stored, without the rest of its transaction.
+    if (undone_by_) return Fail(*undone_by_);
+    errno = 0;
     try {
       soci::statement& statement = Prepared(sql);
       auto* backend = static_cast<soci::sqlite3_statement_backend*>(statement.get_backend());
@@ -211,6 +273,9 @@ class SociDatabase final : public Database {
 
   const std::string path_;
   bool reads_only_ = false;
+  bool log_suspect_ = false;
+  bool in_transaction_ = false;     // between Begin and its end, though SQLite may have ended it
+  std::optional<Error> undone_by_;  // what made SQLite end it
   soci::session session_;
   std::unordered_map<std::string, std::unique_ptr<soci::statement>> statements_;  // destroyed before the session
 };
@@ -249,29 +314,20 @@ Result<std::unique_ptr<Database>> Database::OpenReadOnly(const Path& path) {
 }
 
 Result<Transaction> Transaction::Begin(Database& database) {
-  // IMMEDIATE takes the write lock now, so that no later statement can fail for want of it.
-  RETURN_IF_ERROR(database.Execute("BEGIN IMMEDIATE"));
+  RETURN_IF_ERROR(database.Begin());
   return Transaction(&database);
 }
 
 Status Transaction::Commit() {
   TRIBUTARY_CHECK(database_ != nullptr) << "a transaction ends once";
-  if (auto status = database_->Execute("COMMIT"); !status) {
-    RollBack();
-    return Fail(std::move(status).error());
-  }
-  database_ = nullptr;
-  return {};
+  Database* const database = std::exchange(database_, nullptr);
+  auto status = database->Commit();
+  if (!status) database->RollBack();
+  return status;
 }
 
 Transaction::~Transaction() {
-  if (database_ != nullptr) RollBack();
-}
-
-void Transaction::RollBack() {
-  // An error here only says that SQLite has rolled back by itself (it does on a full disk), which is what was wanted.
-  (void)database_->Execute("ROLLBACK");
-  database_ = nullptr;
+  if (database_ != nullptr) database_->RollBack();
 }
 
 }  // namespace tributary

@@ -53,10 +53,18 @@ class Database {
   }
   virtual Result<int64_t> ExecuteValues(std::string_view sql, const std::vector<Value>& values) = 0;
   virtual Result<std::vector<Row>> QueryValues(std::string_view sql, const std::vector<Value>& values) = 0;
+
+ private:
+  friend class Transaction;
+  virtual Status Begin() = 0;
+  virtual Status Commit() = 0;
+  virtual void RollBack() = 0;
 };
 
 // All or nothing: what is executed between Begin and Commit becomes durable together; without Commit the destructor
-// undoes it. One at a time per database, which must outlive it. After a failed Commit nothing of it is stored.
+// undoes it. One at a time per database, which must outlive it. After a failed Commit nothing of it is stored. Some
+// errors (a full disk) undo it at once: what is executed after such a one is refused with the same error. The database
+// is as usable after a transaction that failed as before it.
 class Transaction {
  public:
   static Result<Transaction> Begin(Database& database);

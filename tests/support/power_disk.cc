@@ -122,6 +122,7 @@ Status PowerDisk::SyncFolder(const Path& folder) {
   return {};
 }
 
+// Step by step as the real one does it.
 Status PowerDisk::CreateFolders(const Path& folder) {
   const std::lock_guard lock(record_->mutex);
   std::vector<Path> missing;
@@ -131,7 +132,11 @@ Status PowerDisk::CreateFolders(const Path& folder) {
     if (const int error = record_->Fault(DiskChange::kMakeFolder); error != 0) return FailWith(error, folder);
     std::filesystem::create_directory(missing.back());
     record_->MakeFolder(missing.back());
-    if (const int error = record_->Fault(DiskChange::kSyncFolder); error != 0) return FailWith(error, folder);
+    if (const int error = record_->Fault(DiskChange::kSyncFolder); error != 0) {
+      std::filesystem::remove(missing.back());
+      record_->Remove(missing.back());
+      return FailWith(error, folder);
+    }
     record_->SyncFolder(missing.back().parent_path());
   }
   return {};

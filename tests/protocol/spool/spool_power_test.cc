@@ -93,6 +93,8 @@ class PoweredSpool {
 
   void Offer(Story& story) {
     spool->Offer(story.upload.header, story.upload.envelope, [this, &story](Result<OfferAnswer> answer) {
+      // It is a dead letter already.
+      if (!answer && story.plan == Plan::kDrop && answer.error().code == Code::kSealBroken) return;
       if (!answer) return Failed(answer.error());
       if (!answer->already) return SendFrom(story, answer->next_chunk);
       story.custody = std::min(story.custody, disk_.operations());
@@ -203,16 +205,16 @@ struct Recording {
   uint64_t end = 0;
 };
 
-// Every point, or a sample of so many; at each what nobody synced is lost, and is lost in part.
+// Every point, or a sample of so many; at each of them what nobody synced is lost (or all kept), and is lost in part.
 constexpr uint64_t kPoints = 400;
 
 template <class Check>
 void ForEachCut(const Recording& recording, Check check) {
   const uint64_t points = recording.disk.operations() + 1;
   SeededRandom random(points);
-  for (uint64_t cut = 0; cut < 3 * std::min(points, kPoints); ++cut) {
-    const uint64_t point = points <= kPoints ? cut / 3 : random.Below(points);
-    const uint64_t seed = cut % 3 == 0 ? cut % 2 : 1'000 + cut;
+  for (uint64_t cut = 0; cut < 2 * std::min(points, kPoints); ++cut) {
+    const uint64_t point = points <= kPoints ? cut / 2 : random.Below(points);
+    const uint64_t seed = cut % 2 == 0 ? cut / 2 % 2 : 1'000 + cut;
     SCOPED_TRACE("cut after operation " + std::to_string(point) + " of " + std::to_string(points) + ", seed " +
                  std::to_string(seed));
     const TemporaryFolder folder;
@@ -240,6 +242,77 @@ TEST(SpoolPower, NothingInCustodyIsLostWhereverThePowerFails) {
     spool.GoOn();
     ExpectTheEnd(spool, stories);
   });
+}
+
+// Staged uploads are not in custody: their senders keep them until the checkpoint and offer them again.
+TEST(SpoolPower, StagingForgetsAtWorstAndNeverHandsOutWhatIsDamaged) {
+  const Recording recording(SpoolMode::kStaging);
+  ForEachCut(recording, [](PowerDisk& disk, const Path& folder, std::vector<Story>& stories, uint64_t) {
+    PoweredSpool spool(disk, folder, SpoolMode::kStaging, stories);
+    const Status opened = spool.Open();
+    ASSERT_TRUE(opened) << opened.error().ToString();
+    EXPECT_TRUE(spool.spool->Account().Balances());
+    for (const Story& story : stories) {
+      if (!spool.Has(story.upload.id())) continue;
+      EXPECT_EQ(Sha256(spool.ReadAll(story.upload)), story.upload.header.ciphertext_digest);
+    }
+    spool.GoOn();
+    ExpectTheEnd(spool, stories);
+  });
+}
+
+struct Trouble {
+  DiskFault fault;
+  Code code;
+  const char* name;
+};
+constexpr Trouble kTroubles[] = {{DiskFault::kFull, Code::kDiskFull, "full"},
+                                 {DiskFault::kIo, Code::kIo, "broken"},
+                                 {DiskFault::kReadOnly, Code::kReadOnly, "read-only"}};
+
+// At this change the disk begins to fail, once or until it is freed.
+void FailAndGoOn(const Trouble& trouble, uint64_t at, bool once) {
+  SCOPED_TRACE(std::string(trouble.name) + (once ? " once" : "") + " after " + std::to_string(at) + " changes");
+  const TemporaryFolder folder;
+  PowerDisk disk(folder.path());
+  std::vector<Story> stories = Stories();
+  PoweredSpool spool(disk, folder / "spool", SpoolMode::kDurable, stories);
+  disk.FailAfter(at, trouble.fault, once ? 1 : kNever);
+  const Status opened = spool.Open();
+  if (opened) {
+    spool.SendAll();
+    ExpectNothingLost(spool, stories, disk.operations());
+  } else {
+    spool.errors.push_back(opened.error());
+  }
+  for (const Error& error : spool.errors) EXPECT_EQ(error.code, trouble.code) << error.message;
+  EXPECT_TRUE(once || !spool.errors.empty());
+  disk.Free();
+  spool.errors.clear();
+  if (!opened) Must(spool.Open());
+  spool.GoOn();
+  EXPECT_TRUE(spool.errors.empty()) << spool.errors.front().ToString();
+  ExpectTheEnd(spool, stories);
+
+  // What was promised in trouble is as durable as any other promise.
+  const TemporaryFolder cut;
+  disk.PowerCut(disk.operations(), 0, cut.path());
+  PowerDisk after(cut.path());
+  PoweredSpool again(after, cut / "spool", SpoolMode::kDurable, stories);
+  Must(again.Open());
+  ExpectNothingLost(again, stories, disk.operations());
+}
+
+TEST(SpoolPower, AFullBrokenOrReadOnlyDiskIsSaidAndTheSpoolGoesOnAfterwards) {
+  const Recording undisturbed(SpoolMode::kDurable);
+  // The first half of the changes has one of each sort, and every other one of them is enough for each trouble.
+  const uint64_t until = undisturbed.opened + (undisturbed.end - undisturbed.opened) / 2;
+  for (size_t i = 0; i < std::size(kTroubles); ++i) {
+    for (uint64_t at = i % 2; at < until; at += 2) {
+      FailAndGoOn(kTroubles[i], at, at % 3 == 0);
+      if (HasFailure()) return;
+    }
+  }
 }
 
 }  // namespace
