@@ -8,6 +8,8 @@
 namespace tributary {
 namespace {
 
+constexpr Millis kCleaningInterval = std::chrono::hours(1);
+
 // Runs on the core's thread and waits.
 Status OnCore(Executor& core, const std::function<Status()>& work) {
   std::promise<Status> done;
@@ -97,7 +99,11 @@ Status Aggregator::OpenCore(FileSystem& files) {
 
   return OnCore(*core_, [&]() -> Status {
     ASSIGN_OR_RETURN(coordinator_, Coordinator::Open({options_.data_dir, files, clock_, random_, publisher_,
-                                                      sealing_key_, std::chrono::hours(24) * options_.publication_days},
+                                                      sealing_key_, std::chrono::hours(24) * options_.publication_days,
+                                                      [this](UploadKind kind) {
+                                                        const KindAccount staged = staging_->Account().of(kind);
+                                                        return staged.in_flight + staged.spooled;
+                                                      }},
                                                      *this));
     return {};
   });
@@ -108,8 +114,6 @@ Status Aggregator::OpenHop() {
       *staging_, *coordinator_, *core_, loop_,
       Receiver::Hooks{[this](const UploadId& upload) { server_->GiveCustody(upload); },
                       [this](const UploadId& upload, const Error& error) { server_->RefuseUpload(upload, error); }});
-  RETURN_IF_ERROR(OnCore(*core_, [this] { return receiver_->CountStaged(identity_.anchor, clock_.Now()); }));
-
   HopServer::Options server_options;
   server_options.endpoint = options_.listen;
   server_options.credit_bytes = static_cast<uint64_t>(options_.credit_mib) * limits::kMiB;
@@ -126,8 +130,10 @@ Status Aggregator::OpenHttp() {
   http_options.host = options_.http_host;
   http_options.port = static_cast<uint16_t>(options_.http_port);
   http_ = std::make_unique<HttpServer>(http_options);
-  AddOpsRoutes(*http_, metrics_.metrics(),
-               {{"core", [this] { return CoreCall(*core_, Millis(2'000)).Run([]() -> Status { return {}; }); }}});
+  AddOpsRoutes(
+      *http_, metrics_.metrics(),
+      {{"core", [this] { return CoreCall(*core_, Millis(2'000)).Run([]() -> Status { return {}; }); }},
+       {"disk", [this] { return CoreCall(*core_, Millis(2'000)).Run([this] { return coordinator_->Health(); }); }}});
   AddApiRoutes(*http_, {*core_, *coordinator_, *events_, *tokens_});
   return http_->Start();
 }
@@ -155,8 +161,20 @@ void Aggregator::Tick() {
     for (size_t i = 0; i < std::size(kUploadKinds); ++i) snapshot.accounts[i] = coordinator_->Account(kUploadKinds[i]);
     snapshot.publication_number = coordinator_->publication_number();
     if (const auto tasks = coordinator_->Tasks()) snapshot.tasks = tasks->size();
+    if (const auto gateways = coordinator_->Gateways()) {
+      snapshot.gateways = gateways->size();
+      for (const GatewayRecord& gateway : *gateways) {
+        snapshot.gateways_late += gateway.late() ? 1 : 0;
+        snapshot.gateways_in_trouble += gateway.report.trouble.empty() ? 0 : 1;
+      }
+    }
+    snapshot.disk_in_trouble = !coordinator_->Health();
     metrics_.PutCore(std::move(snapshot));
   });
+  if (now - last_cleaning_ >= kCleaningInterval) {
+    last_cleaning_ = now;
+    receiver_->DropAbandoned();
+  }
   tick_timer_ = loop_.After(Millis(100), [this] { Tick(); });
 }
 
@@ -170,7 +188,14 @@ void Aggregator::OnCheckIn(const VerifiedIdentity& member, const hop::CheckIn& c
   record.spooled_bytes = check_in.spooled_bytes;
   record.delivered_uploads = check_in.delivered_uploads;
   record.connected_clients = check_in.connected_clients;
-  core_->Post([this, record] { coordinator_->SawMember(record); });
+  std::vector<GatewayReport> reports = check_in.reports;
+  for (GatewayReport& report : reports) {
+    if (report.parent.empty()) report.parent = identity_.subject.id;
+  }
+  core_->Post([this, record, reports = std::move(reports)] {
+    coordinator_->SawMember(record);
+    coordinator_->SawGateways(reports, record.id);
+  });
 }
 
 void Aggregator::OnRefusedUpload(const UploadSubject* subject, const Error& error) {
@@ -180,6 +205,10 @@ void Aggregator::OnRefusedUpload(const UploadSubject* subject, const Error& erro
 }
 
 void Aggregator::OnPublication(const Bytes& signed_publication, uint64_t number) {
+  if (const auto tasks = coordinator_->Tasks(); tasks && receiver_) {
+    for (const TaskRecord& task : *tasks) receiver_->KeepOnly(task.id, task.latest);
+  }
+  if (signed_publication.empty()) return;  // none could be written yet
   loop_.Post([this, signed_publication, number] {
     if (server_) server_->Publish(signed_publication, number);
   });

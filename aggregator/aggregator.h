@@ -69,6 +69,7 @@ class Aggregator final : private HopServer::Observer, private Coordinator::Liste
   std::unique_ptr<WorkerPool> core_;
   Loop::TimerId tick_timer_ = 0;
   Millis last_metrics_{-1'000};
+  Millis last_cleaning_{0};
 };
 
 // Opens or makes the key that payloads are sealed to: `folder`/sealing.key, mode 0600.

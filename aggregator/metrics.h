@@ -19,6 +19,10 @@ class AggregatorMetrics {
     uint64_t publication_number = 0;
     uint64_t tasks = 0;
     uint64_t open_rounds = 0;
+    uint64_t gateways = 0;
+    uint64_t gateways_late = 0;
+    uint64_t gateways_in_trouble = 0;
+    bool disk_in_trouble = false;
   };
 
   AggregatorMetrics() {
@@ -44,8 +48,19 @@ class AggregatorMetrics {
     FromCore("tributary_aggregator_tasks", "Tasks", [](const Core& c) { return One(c.tasks); });
     FromCore("tributary_aggregator_open_rounds", "Rounds that collect updates",
              [](const Core& c) { return One(c.open_rounds); });
+    FromCore("tributary_aggregator_gateways", "Gateways of the tree", [](const Core& c) { return One(c.gateways); });
+    FromCore("tributary_aggregator_gateways_late", "Gateways whose last report is older than 90 s",
+             [](const Core& c) { return One(c.gateways_late); });
+    FromCore("tributary_aggregator_gateways_in_trouble", "Gateways that say what keeps them from working",
+             [](const Core& c) { return One(c.gateways_in_trouble); });
+    FromCore("tributary_aggregator_disk_in_trouble", "1 while the data folder cannot be written to",
+             [](const Core& c) { return One(c.disk_in_trouble ? 1 : 0); });
     // The accounting identity: offered is the sum of the others, for each kind.
     FromCore("tributary_aggregator_uploads", "Where every upload ever offered is", Uploads);
+    FromCore("tributary_aggregator_uploads_refused", "Uploads refused for good, by kind and reason",
+             [](const Core& c) { return ByReason(c, &AccountRecord::refused); });
+    FromCore("tributary_aggregator_uploads_dropped", "Uploads dropped after they were taken in, by kind and reason",
+             [](const Core& c) { return ByReason(c, &AccountRecord::dropped); });
   }
 
   Metrics& metrics() { return metrics_; }
@@ -81,6 +96,17 @@ class AggregatorMetrics {
       add("duplicate", account.duplicate);
       add("refused", total(account.refused));
       add("dropped", total(account.dropped));
+    }
+    return samples;
+  }
+
+  static std::vector<MetricSample> ByReason(const Core& core, std::map<Code, uint64_t> AccountRecord::*counts) {
+    std::vector<MetricSample> samples;
+    for (size_t i = 0; i < std::size(kUploadKinds); ++i) {
+      for (const auto& [code, count] : core.accounts[i].*counts) {
+        samples.push_back({{{"kind", std::string(KindName(kUploadKinds[i]))}, {"reason", std::string(Name(code))}},
+                           static_cast<double>(count)});
+      }
     }
     return samples;
   }

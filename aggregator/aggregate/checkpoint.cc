@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "protocol/base/fault_point.h"
 #include "protocol/base/limits.h"
 #include "protocol/seal/digest.h"
 
@@ -12,21 +13,29 @@ constexpr uint64_t kDigestBytes = Digest::kSize;
 // 8 bytes per parameter, and the head of the serialised sum.
 constexpr uint64_t kCheckpointBytes = 8 * limits::kParameters + limits::kKiB;
 
+// Written in two steps rather than appended to `bytes`, which could double the memory of a large sum.
+Status WriteDurably(FileSystem& files, const Path& path, ByteView bytes, const Digest& digest) {
+  ASSIGN_OR_RETURN(const auto file, files.OpenForWrite(path));
+  RETURN_IF_ERROR(file->WriteAt(0, bytes));
+  RETURN_IF_ERROR(file->WriteAt(bytes.size(), digest.view()));
+  TRIBUTARY_FAULT_POINT("aggregator.checkpoint.written");
+  RETURN_IF_ERROR(file->Sync());
+  TRIBUTARY_FAULT_POINT("aggregator.checkpoint.synced");
+  return {};
+}
+
 }  // namespace
 
 Status WriteCheckpoint(FileSystem& files, const Path& path, const WeightedSum& sum) {
-  Bytes bytes = sum.Serialize();
-  const Digest digest = Sha256(bytes);
-  // Written in two steps rather than appended to `bytes`, which could double the memory of a large sum.
+  const Bytes bytes = sum.Serialize();
   const Path beside = path.string() + ".new";
   RETURN_IF_ERROR(files.Remove(beside));
-  {
-    ASSIGN_OR_RETURN(const auto file, files.OpenForWrite(beside));
-    RETURN_IF_ERROR(file->WriteAt(0, bytes));
-    RETURN_IF_ERROR(file->WriteAt(bytes.size(), digest.view()));
-    RETURN_IF_ERROR(file->Sync());
+  if (auto written = WriteDurably(files, beside, bytes, Sha256(bytes)); !written) {
+    (void)files.Remove(beside);  // a disk that is full needs the room for its database
+    return written;
   }
   RETURN_IF_ERROR(files.Rename(beside, path));
+  TRIBUTARY_FAULT_POINT("aggregator.checkpoint.renamed");
   return files.SyncFolder(path.parent_path());
 }
 

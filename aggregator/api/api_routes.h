@@ -30,10 +30,16 @@ void AddTaskRoutes(HttpServer& server, const ApiParts& parts);
 void AddBlobRoutes(HttpServer& server, const ApiParts& parts);
 void AddRoundRoutes(HttpServer& server, const ApiParts& parts);
 void AddFleetRoutes(HttpServer& server, const ApiParts& parts);
+void AddGatewayRoutes(HttpServer& server, const ApiParts& parts);
 void AddEventRoutes(HttpServer& server, const ApiParts& parts);
 
 // The task a path names. kUnknownTask, since a name of another form cannot be one.
 Result<TaskId> TaskOfPath(const HttpRequest& request);
+// Items of a page of a list that is cut, when the query does not say, and the most.
+inline constexpr uint64_t kDefaultPage = 100;
+inline constexpr uint64_t kLargestPage = 1000;
+// A number of the query, at most `max`. kInvalidArgument names it.
+Result<uint64_t> QueryNumber(const HttpRequest& request, const std::string& name, uint64_t absent, uint64_t max);
 // The number a path names: digits only. `missing` is the error's code otherwise.
 Result<uint64_t> NumberOfPath(const HttpRequest& request, const std::string& name, Code missing);
 

@@ -27,13 +27,6 @@ void AddFleetRoutes(HttpServer& server, const ApiParts& parts) {
                return HttpResponse::Json(ToJson(std::span<const MemberRecord>(devices)));
              });
 
-  server.Add("GET", "/api/v1/gateways", HttpAccess::kGuarded,
-             [call, &coordinator](const HttpRequest&) -> Result<HttpResponse> {
-               ASSIGN_OR_RETURN(const auto gateways,
-                                call.Run([&coordinator] { return MembersOf(coordinator, {Role::kGateway}); }));
-               return HttpResponse::Json(ToJson(std::span<const MemberRecord>(gateways)));
-             });
-
   server.Add("GET", "/api/v1/account", HttpAccess::kGuarded,
              [call, &coordinator](const HttpRequest&) -> Result<HttpResponse> {
                using Accounts = std::vector<std::pair<UploadKind, AccountRecord>>;

@@ -5,16 +5,15 @@
 #include <limits>
 #include <set>
 
-#include <nlohmann/json.hpp>
-
+#include "aggregator/api/json_parts.h"
 #include "protocol/base/limits.h"
 
 namespace tributary {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using Json = OrderedJson;
 
-std::string Dump(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
+std::string Dump(const Json& json) { return DumpJson(json); }
 
 // ---- out
 
@@ -113,21 +112,6 @@ Json Member(const MemberRecord& member) {
           {"spooled_bytes", member.spooled_bytes},
           {"delivered_uploads", member.delivered_uploads},
           {"connected_clients", member.connected_clients}};
-}
-
-Json Account(UploadKind kind, const AccountRecord& account) {
-  uint64_t accounted = account.delivered + account.spooled + account.in_flight + account.duplicate;
-  for (const auto& [code, count] : account.refused) accounted += count;
-  for (const auto& [code, count] : account.dropped) accounted += count;
-  return {{"kind", KindName(kind)},
-          {"offered", account.offered},
-          {"delivered", account.delivered},
-          {"spooled", account.spooled},
-          {"in_flight", account.in_flight},
-          {"duplicate", account.duplicate},
-          {"refused", ByReason(account.refused)},
-          {"dropped", ByReason(account.dropped)},
-          {"holds", accounted == account.offered}};
 }
 
 template <class Record>
@@ -376,8 +360,27 @@ std::string ToJson(std::span<const RoundRecord> rounds, const std::optional<std:
 
 std::string ToJson(std::span<const std::pair<UploadKind, AccountRecord>> accounts) {
   Json items = Json::array();
-  for (const auto& [kind, account] : accounts) items.push_back(Account(kind, account));
+  for (const auto& [kind, account] : accounts) items.push_back(AccountJson(kind, account));
   return Dump({{"items", std::move(items)}});
+}
+
+std::string DumpJson(const OrderedJson& json) {
+  return json.dump(-1, ' ', false, OrderedJson::error_handler_t::replace);
+}
+
+OrderedJson AccountJson(UploadKind kind, const AccountRecord& account) {
+  uint64_t accounted = account.delivered + account.spooled + account.in_flight + account.duplicate;
+  for (const auto& [code, count] : account.refused) accounted += count;
+  for (const auto& [code, count] : account.dropped) accounted += count;
+  return {{"kind", KindName(kind)},
+          {"offered", account.offered},
+          {"delivered", account.delivered},
+          {"spooled", account.spooled},
+          {"in_flight", account.in_flight},
+          {"duplicate", account.duplicate},
+          {"refused", ByReason(account.refused)},
+          {"dropped", ByReason(account.dropped)},
+          {"holds", accounted == account.offered}};
 }
 
 std::string CodesToJson() {

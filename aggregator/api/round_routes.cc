@@ -1,26 +1,10 @@
 #include <algorithm>
-#include <charconv>
 
 #include "aggregator/api/api_routes.h"
 #include "aggregator/api/json_records.h"
 
 namespace tributary {
 namespace {
-
-constexpr uint64_t kDefaultPage = 100;
-constexpr uint64_t kLargestPage = 1000;
-
-Result<uint64_t> QueryNumber(const HttpRequest& request, const std::string& name, uint64_t absent, uint64_t max) {
-  const auto text = request.query_value(name);
-  if (!text) return absent;
-  uint64_t number = 0;
-  const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), number);
-  if (error != std::errc() || end != text->data() + text->size() || number > max) {
-    return Fail(Code::kInvalidArgument,
-                name + " must be an integer of at most " + std::to_string(max) + ", not '" + *text + "'");
-  }
-  return number;
-}
 
 // A cursor is the number of the last round of the page before.
 Result<HttpResponse> PageOfRounds(const HttpRequest& request, std::vector<RoundRecord> rounds) {

@@ -52,19 +52,20 @@ Result<Json> ApiClient::CancelRounds(const std::string& task) {
   return Parse(http_.Post(TaskPath(task) + "/rounds/cancel", "{}"));
 }
 
-Result<Json> ApiClient::Rounds(const std::string& task) {
+Result<Json> ApiClient::AllPages(const std::string& path) {
   Json all = Json::array();
   std::string cursor;
   for (;;) {
-    ASSIGN_OR_RETURN(const Json page, Get(TaskPath(task) + "/rounds?limit=1000" +
-                                          (cursor.empty() ? "" : "&cursor=" + EncodeUrlPart(cursor))));
-    for (const auto& round : page.value("items", Json::array())) all.push_back(round);
+    ASSIGN_OR_RETURN(const Json page,
+                     Get(path + "?limit=1000" + (cursor.empty() ? "" : "&cursor=" + EncodeUrlPart(cursor))));
+    for (const auto& item : page.value("items", Json::array())) all.push_back(item);
     const auto next = page.find("next_cursor");
     if (next == page.end() || !next->is_string()) return Json({{"items", std::move(all)}});
     cursor = next->get<std::string>();
   }
 }
 
+Result<Json> ApiClient::Rounds(const std::string& task) { return AllPages(TaskPath(task) + "/rounds"); }
 Result<Json> ApiClient::Round(const std::string& task, uint64_t number) {
   return Get(TaskPath(task) + "/rounds/" + std::to_string(number));
 }
@@ -73,7 +74,10 @@ Result<Json> ApiClient::Version(const std::string& task, uint64_t version) {
   return Get(TaskPath(task) + "/versions/" + std::to_string(version));
 }
 Result<Json> ApiClient::Devices() { return Get(kRoot + "/devices"); }
-Result<Json> ApiClient::Gateways() { return Get(kRoot + "/gateways"); }
+Result<Json> ApiClient::Gateways() { return AllPages(kRoot + "/gateways"); }
+Result<Json> ApiClient::Gateway(const std::string& gateway) {
+  return Get(kRoot + "/gateways/" + EncodeUrlPart(gateway));
+}
 Result<Json> ApiClient::Account() { return Get(kRoot + "/account"); }
 Result<Json> ApiClient::Readiness() { return Parse(http_.GetAnyStatus("/readyz")); }
 

@@ -32,7 +32,9 @@ class ApiClient {
   Result<Json> Versions(const std::string& task);
   Result<Json> Version(const std::string& task, uint64_t version);
   Result<Json> Devices();
+  // All pages in one list.
   Result<Json> Gateways();
+  Result<Json> Gateway(const std::string& gateway);
   Result<Json> Account();
   // {"ready": …, "checks": […]}, also when it is not ready. Needs no token.
   Result<Json> Readiness();
@@ -46,6 +48,7 @@ class ApiClient {
 
  private:
   Result<Json> Get(const std::string& path);
+  Result<Json> AllPages(const std::string& path);
   HttpClient http_;
 };
 

@@ -18,6 +18,7 @@ constexpr auto kFooter =
     "  tributary rounds start digits --count 10 --watch\n"
     "  tributary models export digits --out digits.pt\n"
     "  tributary --output json rounds list digits\n"
+    "  tributary gateways show gateway-1\n"
     "  tributary explain digest-mismatch\n"
     "\n"
     "Exit codes:\n"
@@ -60,6 +61,7 @@ int Main(int argc, char** argv) {
   AddRoundCommands(app, context);
   AddModelCommands(app, context);
   AddMemberCommands(app, context);
+  AddGatewayCommands(app, context);
   AddStatusCommand(app, context);
   AddExplainCommand(app, context);
   AddDemoCommand(app, context);

@@ -17,20 +17,6 @@ void AddMemberCommands(CLI::App& app, Context& context) {
     return {};
   }));
 
-  CLI::App* gateways = app.add_subcommand("gateways", "Gateways of the fleet");
-  gateways->require_subcommand(1);
-  gateways->add_subcommand("list", "As they were last heard of")->callback(context.Run([&context]() -> Status {
-    ASSIGN_OR_RETURN(ApiClient client, context.Client());
-    ASSIGN_OR_RETURN(const Json list, client.Gateways());
-    context.PrintList(list, {{"ID", "id"},
-                             {"CLIENTS", "connected_clients"},
-                             {"SPOOLED", "spooled_uploads"},
-                             {"BYTES", "spooled_bytes"},
-                             {"DELIVERED", "delivered_uploads"},
-                             {"LAST SEEN", "last_seen"}});
-    return {};
-  }));
-
   app.add_subcommand(
          "account",
          "Where every upload went: offered = delivered + spooled + in flight + duplicate + refused + dropped")

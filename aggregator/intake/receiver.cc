@@ -1,20 +1,26 @@
 #include "aggregator/intake/receiver.h"
 
-#include <limits>
-
 #include "protocol/base/log.h"
 #include "protocol/seal/digest.h"
 
 namespace tributary {
 namespace {
 
-Result<bool> DigestFits(const Spool& staging, const SpooledUpload& upload) {
+Status CheckDigest(const Spool& staging, const UploadHeader& header) {
   Sha256Stream digest;
-  for (uint32_t i = 0; i < upload.chunk_count; ++i) {
-    ASSIGN_OR_RETURN(const Bytes chunk, staging.ReadChunk(upload.id, i));
+  for (uint32_t i = 0; i < header.subject.chunk_count; ++i) {
+    ASSIGN_OR_RETURN(const Bytes chunk, staging.ReadChunk(header.subject.id, i));
     digest.Update(chunk);
   }
-  return std::move(digest).Finish() == upload.ciphertext_digest;
+  if (std::move(digest).Finish() == header.ciphertext_digest) return {};
+  return Fail(Code::kCorrupt, "the " + std::to_string(header.ciphertext_size) + " bytes staged of upload " +
+                                  header.subject.id.hex() + " are damaged; its sender has them and sends them again");
+}
+
+// What a sender is told: a fault of this machine passes, so nobody gives up an upload for it.
+Error ForSender(const Error& error) {
+  if (IsTransient(error.code) || !IsOfTheEnvironment(error.code)) return error;
+  return {Code::kIo, error.ToString()};
 }
 
 }  // namespace
@@ -22,36 +28,20 @@ Result<bool> DigestFits(const Spool& staging, const SpooledUpload& upload) {
 Receiver::Receiver(Spool& staging, UploadJudge& judge, Executor& core, Loop& loop, Hooks hooks)
     : staging_(staging), judge_(judge), core_(core), loop_(loop), hooks_(std::move(hooks)) {}
 
-Status Receiver::CountStaged(const TrustAnchor& anchor, WallTime now) {
-  ASSIGN_OR_RETURN(const auto whole, staging_.Pending(std::numeric_limits<int32_t>::max()));
-  for (const SpooledUpload& upload : whole) {
-    const auto fits = DigestFits(staging_, upload);
-    if (!fits || !*fits) {
-      LogWarning("staging.damaged", {{"upload", upload.id.hex()}, {"bytes", upload.ciphertext_size}});
-      // kIo is a passing reason: the sender's next offer starts from chunk 0.
-      staging_.Drop(upload.id, Code::kIo, [](const Status&) {});
-      continue;
-    }
-    ASSIGN_OR_RETURN(const Bytes bytes, staging_.ReadEnvelope(upload.id));
-    ASSIGN_OR_RETURN(const SignedEnvelope envelope, ParseEnvelope(bytes));
-    const auto author = VerifyEnvelope(envelope, anchor, now);
-    if (!author) {
-      judge_.CountRefusal(upload.kind, envelope.header.subject, author.error().code);
-      staging_.Drop(upload.id, author.error().code, [](const Status&) {});
-      continue;
-    }
-    roles_[upload.device] = author->subject.role;
-    const Status wanted = judge_.Admit(envelope.header);
-    if (wanted) {
-      Count(envelope.header, author->subject.role);
-    } else if (wanted.error().code == Code::kDuplicate) {
-      OnCustody({upload.id});
-    } else if (!IsTransient(wanted.error().code)) {
-      judge_.CountRefusal(upload.kind, envelope.header.subject, wanted.error().code);
-      staging_.Drop(upload.id, wanted.error().code, [](const Status&) {});
-    }
-  }
-  return {};
+void Receiver::KeepOnly(const TaskId& task, ModelVersion latest) {
+  staging_.DropStale(task, {latest}, [task](const Result<uint64_t>& dropped) {
+    if (!dropped) LogFailure(LogLevel::kWarning, "staging.not_cleaned", dropped.error(), {{"task", task.text()}});
+  });
+}
+
+void Receiver::DropAbandoned() {
+  staging_.DropExpired([](const Result<uint64_t>& dropped) {
+    if (!dropped) LogFailure(LogLevel::kWarning, "staging.not_cleaned", dropped.error());
+  });
+}
+
+void Receiver::Discard(const UploadId& upload, Code reason) {
+  if (staging_.ReadEnvelope(upload)) staging_.Drop(upload, reason, [](const Status&) {});
 }
 
 void Receiver::Offer(const SignedEnvelope& envelope, const VerifiedIdentity& author, const DeviceId& via,
@@ -75,28 +65,32 @@ void Receiver::Admit(const SignedEnvelope& envelope, const Subject& author, cons
     const Error& error = wanted.error();
     // In the sum and waiting for its checkpoint: nothing to send, custody follows.
     if (error.code == Code::kBusy) return reply(OfferVerdict::ResumeAt(subject.chunk_count));
-    if (!IsTransient(error.code)) judge_.CountRefusal(subject.kind, subject, error.code);
-    return reply(error.code == Code::kDuplicate ? OfferVerdict::AlreadyHere() : OfferVerdict::Refused(error));
+    if (!IsTransient(error.code) && !IsOfTheEnvironment(error.code)) {
+      judge_.CountRefusal(subject.kind, subject, error.code);
+      Discard(subject.id, error.code);
+    }
+    return reply(error.code == Code::kDuplicate ? OfferVerdict::AlreadyHere()
+                                                : OfferVerdict::Refused(ForSender(error)));
   }
   staging_.Offer(envelope.header, envelope.bytes,
                  [this, reply, id = subject.id, count = subject.chunk_count](const Result<OfferAnswer>& result) {
-                   if (!result) return reply(OfferVerdict::Refused(result.error()));
+                   if (!result) return reply(OfferVerdict::Refused(ForSender(result.error())));
                    if (result->already) return reply(OfferVerdict::AlreadyHere());
                    reply(OfferVerdict::ResumeAt(result->next_chunk));
                    // Whole already, and not in the sum: it could not be counted when it came.
-                   if (result->next_chunk == count) core_.Post([this, id] { Count(id); });
+                   if (result->next_chunk == count) core_.Post([this, id] { Count(id, true); });
                  });
 }
 
 void Receiver::Append(const UploadId& upload, uint32_t index, Bytes chunk, std::function<void(Status)> taken) {
-  staging_.Append(upload, index, std::move(chunk),
-                  [this, upload, taken = std::move(taken)](const Result<AppendAnswer>& result) {
-                    loop_.Post([taken, status = result ? Status{} : Fail(result.error())] { taken(status); });
-                    if (result && result->complete) core_.Post([this, upload] { Count(upload); });
-                  });
+  staging_.Append(
+      upload, index, std::move(chunk), [this, upload, taken = std::move(taken)](const Result<AppendAnswer>& result) {
+        loop_.Post([taken, status = result ? Status{} : Fail(ForSender(result.error()))] { taken(status); });
+        if (result && result->complete) core_.Post([this, upload] { Count(upload, false); });
+      });
 }
 
-void Receiver::Count(const UploadId& upload) {
+void Receiver::Count(const UploadId& upload, bool found) {
   if (stopped_) return;
   const auto bytes = staging_.ReadEnvelope(upload);
   if (!bytes) return LogFailure(LogLevel::kError, "staging.unreadable", bytes.error(), {{"upload", upload.hex()}});
@@ -104,7 +98,11 @@ void Receiver::Count(const UploadId& upload) {
   if (!envelope)
     return LogFailure(LogLevel::kError, "staging.unreadable", envelope.error(), {{"upload", upload.hex()}});
   const auto role = roles_.find(envelope->header.subject.device);
-  TRIBUTARY_CHECK(role != roles_.end()) << "an upload was staged without an offer";
+  TRIBUTARY_CHECK(role != roles_.end()) << "an upload was counted without an offer";
+  if (const Status whole = found ? CheckDigest(staging_, envelope->header) : Status{}; !whole) {
+    LogFailure(LogLevel::kWarning, "staging.damaged", whole.error(), {{"upload", upload.hex()}});
+    return Refuse(upload, whole.error());
+  }
   Count(envelope->header, role->second);
 }
 
@@ -116,8 +114,14 @@ void Receiver::Count(const UploadHeader& header, Role role) {
   // Two offers of one whole upload may both come here; the second finds it in the sum.
   if (error.code == Code::kBusy) return;
   if (error.code == Code::kDuplicate) return OnCustody({id});
-  if (!IsTransient(error.code)) staging_.Drop(id, error.code, [](const Status&) {});
-  loop_.Post([this, id, error] { hooks_.refused(id, error); });
+  Refuse(id, error);
+}
+
+void Receiver::Refuse(const UploadId& upload, const Error& error) {
+  const Error told = ForSender(error);
+  // The staged copy goes unless it may yet be counted. A passing reason lets the next offer start from chunk 0.
+  if (!IsTransient(error.code)) staging_.Drop(upload, told.code, [](const Status&) {});
+  loop_.Post([this, upload, told] { hooks_.refused(upload, told); });
 }
 
 void Receiver::OnCustody(const std::vector<UploadId>& uploads) {

@@ -15,9 +15,10 @@ namespace tributary {
 
 // The aggregator's side of an upload: asks the judge whether it is wanted, stages its chunks in a spool (so that it
 // resumes over restarts), has it counted when it is whole, and gives custody when the judge says that the checkpoint
-// with it is durable. Three threads meet here: the sink's calls come on the loop, the staging spool answers on its
-// worker, the judge works on the core; each hands on by posting. Stop comes before any of them
-// ends; the staging spool ends before the receiver.
+// with it is durable. Nothing staged is read at a start: what was whole is counted when its sender, who still has
+// custody of it, offers it again. Three threads meet here: the sink's calls come on the loop, the staging spool answers
+// on its worker, the judge works on the core; each hands on by posting. Stop comes before any of them ends; the staging
+// spool ends before the receiver.
 class Receiver final : public UploadSink {
  public:
   // Both are called on the loop's thread.
@@ -28,9 +29,10 @@ class Receiver final : public UploadSink {
 
   Receiver(Spool& staging, UploadJudge& judge, Executor& core, Loop& loop, Hooks hooks);
 
-  // On the core's thread, before the first connection: counts what was whole when the process ended. What the disk lost
-  // since is noticed by its digest and thrown away: its sender still has it.
-  Status CountStaged(const TrustAnchor& anchor, WallTime now);
+  // From any thread, when a task's versions changed: frees what is staged for those that are no longer trained on.
+  void KeepOnly(const TaskId& task, ModelVersion latest);
+  // From any thread, now and then: frees what its senders gave up.
+  void DropAbandoned();
   // On the core's thread: from now on nothing is counted or staged. What was staged stays for the next start.
   void Stop() { stopped_ = true; }
   // On the core's thread: the judge's custody.
@@ -43,8 +45,11 @@ class Receiver final : public UploadSink {
  private:
   void Admit(const SignedEnvelope& envelope, const Subject& author, const DeviceId& via,
              const std::function<void(OfferVerdict)>& answer);
-  // On the core's thread.
-  void Count(const UploadId& upload);
+  // On the core's thread. `found`: it was staged before this offer, perhaps by a process that has ended since.
+  void Count(const UploadId& upload, bool found);
+  void Refuse(const UploadId& upload, const Error& error);
+  // The judge will not want it any more.
+  void Discard(const UploadId& upload, Code reason);
   void Count(const UploadHeader& header, Role role);
 
   Spool& staging_;

@@ -10,6 +10,11 @@
 
 namespace tributary {
 
+// This machine's fault and not the sender's: what was offered is still good.
+constexpr bool IsOfTheEnvironment(Code code) {
+  return (code >= Code::kIo && code < Code::kConfigSyntax) || code == Code::kDiskFull || code == Code::kReadOnly;
+}
+
 // What intake needs of whoever counts (round/coordinator.h). Every call is made on the core thread.
 class UploadJudge {
  public:

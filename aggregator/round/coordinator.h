@@ -1,11 +1,13 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "aggregator/intake/upload_judge.h"
+#include "aggregator/registry/gateway_record.h"
 #include "aggregator/registry/records.h"
 #include "protocol/base/clock.h"
 #include "protocol/base/file.h"
@@ -47,6 +49,8 @@ class Coordinator : public UploadJudge {
     const Identity& publisher;       // signs publications
     const HpkeKeyPair& sealing_key;  // opens payloads
     Millis publication_lifetime{std::chrono::hours(24 * 30)};
+    // How many uploads of a kind are here in part or unopened; null: none ever. Called on the core thread.
+    std::function<uint64_t(UploadKind)> staged = nullptr;
   };
   // Called on the core thread.
   class Listener {
@@ -67,8 +71,8 @@ class Coordinator : public UploadJudge {
   // The blobs are in the blob store already. kAlreadyExists, kInvalidArgument (names the field), kUnknownBlob.
   virtual Result<TaskRecord> CreateTask(TaskRecord task, const Digest& initial_weights) = 0;
   // Runs `count` more rounds, one after the other. A round that fails counts as one of them. Nothing of a failed or
-  // cancelled round is lost: its sum is shelved and the next round on the same base version goes on with it, so a device
-  // counts once per base version however many rounds that takes. Returns the open round, or the one just opened.
+  // cancelled round is lost: its sum is shelved and the next round on the same base version goes on with it, so a
+  // device counts once per base version however many rounds that takes. Returns the open round, or the one just opened.
   // kUnknownTask, kInvalidArgument.
   virtual Result<RoundRecord> StartRounds(const TaskId& task, uint64_t count) = 0;
   // Cancels the open round, if any, and those still wanted.
@@ -79,7 +83,12 @@ class Coordinator : public UploadJudge {
   virtual Result<RoundRecord> Round(const TaskId& task, uint64_t number) = 0;
   virtual Result<std::vector<VersionRecord>> Versions(const TaskId& task) = 0;
   virtual Result<std::vector<MemberRecord>> Members(std::optional<Role> role) = 0;
+  // Every gateway of the tree, by id, as it last described itself.
+  virtual Result<std::vector<GatewayRecord>> Gateways() = 0;
   virtual AccountRecord Account(UploadKind kind) const = 0;
+  // Empty: what must be durable becomes so. Else why the disk refuses to be written to (kDiskFull, kReadOnly, kIo,
+  // kDatabase); it is tried again by Tick, and until it succeeds nothing new is taken in.
+  virtual Status Health() const = 0;
   // Files are immutable once there, so reading one needs no turn on the core thread.
   virtual const BlobStore& blobs() const = 0;
   virtual BlobStore& mutable_blobs() = 0;
@@ -88,6 +97,8 @@ class Coordinator : public UploadJudge {
 
   // ---- for intake: UploadJudge, and who was heard of. Custody of an update follows by OnCustody.
   virtual void SawMember(const MemberRecord& member) = 0;
+  // What gateways say of themselves, brought by `via`.
+  virtual void SawGateways(const std::vector<GatewayReport>& reports, const DeviceId& via) = 0;
 
   // Deadlines, idle checkpoints, renewal of the publication. Call about ten times a second; cheap when nothing is due.
   virtual void Tick() = 0;

@@ -18,6 +18,7 @@ Result<std::unique_ptr<Coordinator>> DurableCoordinator::Open(const Parts& parts
   ASSIGN_OR_RETURN(auto blobs, BlobStore::Open(parts.files, parts.folder / "blobs"));
   ASSIGN_OR_RETURN(auto accounts, AccountBook::Open(store->accounts));
   ASSIGN_OR_RETURN(auto members, MemberBook::Open(store->members));
+  ASSIGN_OR_RETURN(auto gateways, GatewayBook::Open(store->gateways, parts.clock.Now()));
   ASSIGN_OR_RETURN(auto publisher, Publisher::Open({.file = parts.folder / "publication.bin",
                                                     .files = parts.files,
                                                     .clock = parts.clock,
@@ -25,19 +26,22 @@ Result<std::unique_ptr<Coordinator>> DurableCoordinator::Open(const Parts& parts
                                                     .sealing_key = parts.sealing_key.public_key,
                                                     .lifetime = parts.publication_lifetime,
                                                     .counters = store->accounts}));
-  std::unique_ptr<DurableCoordinator> coordinator(new DurableCoordinator(parts, listener, std::move(store),
-                                                                         std::move(blobs), std::move(publisher),
-                                                                         std::move(accounts), std::move(members)));
+  std::unique_ptr<DurableCoordinator> coordinator(
+      new DurableCoordinator(parts, listener, std::move(store), std::move(blobs), std::move(publisher),
+                             std::move(accounts), std::move(members), std::move(gateways)));
   RETURN_IF_ERROR(coordinator->RestoreTasks());
   RETURN_IF_ERROR(coordinator->RemoveStrayCheckpoints());
   if (coordinator->publisher_.owed()) {
-    RETURN_IF_ERROR(coordinator->publisher_.Issue(coordinator->PublishedTasks()));
+    // A disk that is full now may have room later; Tick tries again.
+    if (auto issued = coordinator->publisher_.Issue(coordinator->PublishedTasks()); !issued)
+      coordinator->health_.Failed("publication.not_issued", issued.error());
   }
   return std::unique_ptr<Coordinator>(std::move(coordinator));
 }
 
 DurableCoordinator::DurableCoordinator(const Parts& parts, Listener& listener, std::unique_ptr<Store> store,
-                                       BlobStore blobs, Publisher publisher, AccountBook accounts, MemberBook members)
+                                       BlobStore blobs, Publisher publisher, AccountBook accounts, MemberBook members,
+                                       GatewayBook gateways)
     : parts_(parts),
       listener_(listener),
       store_(std::move(store)),
@@ -45,8 +49,10 @@ DurableCoordinator::DurableCoordinator(const Parts& parts, Listener& listener, s
       publisher_(std::move(publisher)),
       accounts_(std::move(accounts)),
       members_(std::move(members)),
+      gateways_(std::move(gateways)),
       checkpoints_(parts.folder / "checkpoints"),
-      key_id_(HpkeKeyId(parts.sealing_key.public_key)) {}
+      key_id_(HpkeKeyId(parts.sealing_key.public_key)),
+      health_(parts.clock) {}
 
 Status DurableCoordinator::RestoreTasks() {
   ASSIGN_OR_RETURN(auto tasks, store_->tasks.All());
@@ -86,9 +92,44 @@ Status DurableCoordinator::RemoveStrayCheckpoints() {
   for (const std::string& file : present) {
     if (named.contains(file)) continue;
     LogInfo("round.stray_checkpoint_removed", {{"file", file}});
-    RETURN_IF_ERROR(parts_.files.Remove(checkpoints_ / file));
+    if (auto removed = parts_.files.Remove(checkpoints_ / file); !removed)
+      LogFailure(LogLevel::kWarning, "round.checkpoint_not_removed", removed.error(), {{"file", file}});
   }
   return {};
+}
+
+Result<std::vector<GatewayRecord>> DurableCoordinator::Gateways() {
+  const WallTime now = parts_.clock.Now();
+  std::vector<GatewayRecord> gateways = gateways_.All(now);
+  // One that checked in without a report is listed with what its check-in said.
+  for (const MemberRecord& member : members_.All(Role::kGateway)) {
+    if (std::ranges::any_of(gateways, [&](const GatewayRecord& known) { return known.report.gateway == member.id; }))
+      continue;
+    GatewayRecord& gateway = gateways.emplace_back();
+    gateway.report.gateway = gateway.via = member.id;
+    gateway.report.spool_bytes = member.spooled_bytes;
+    gateway.report.connected_clients = static_cast<uint32_t>(member.connected_clients);
+    gateway.first_seen = member.first_seen;
+    gateway.made = gateway.last_seen = member.last_seen;
+    gateway.path = {member.id};
+    gateway.quiet = Millis(std::max<int64_t>(0, now.unix_millis - member.last_seen.unix_millis));
+  }
+  std::ranges::sort(gateways, {}, [](const GatewayRecord& gateway) { return gateway.report.gateway; });
+  return gateways;
+}
+
+void DurableCoordinator::SawGateways(const std::vector<GatewayReport>& reports, const DeviceId& via) {
+  gateways_.Saw(reports, via, parts_.clock.Now());
+}
+
+// What is staged is offered, and not yet anything else.
+AccountRecord DurableCoordinator::Account(UploadKind kind) const {
+  AccountRecord account = accounts_.Get(kind);
+  const uint64_t staged = parts_.staged ? parts_.staged(kind) : 0;
+  // Those in the sum stay staged until their custody is taken.
+  account.in_flight = staged - std::min(staged, account.spooled);
+  account.offered += account.in_flight;
+  return account;
 }
 
 Result<DurableCoordinator::LiveTask*> DurableCoordinator::Find(const TaskId& task) {
@@ -164,16 +205,10 @@ std::vector<PublishedTask> DurableCoordinator::PublishedTasks() const {
 
 void DurableCoordinator::IssuePublication() {
   if (auto issued = publisher_.Issue(PublishedTasks()); !issued) {
-    RetryLater("publication.not_issued", issued.error());
-    return;
+    return health_.Failed("publication.not_issued", issued.error());
   }
   LogInfo("publication.issued", {{"number", publisher_.number()}, {"bytes", publisher_.bytes().size()}});
   listener_.OnPublication(publisher_.bytes(), publisher_.number());
-}
-
-void DurableCoordinator::RetryLater(std::string_view event, const Error& error) {
-  LogFailure(LogLevel::kError, event, error);
-  retry_at_ = parts_.clock.Monotonic() + Millis(1000);
 }
 
 void DurableCoordinator::Emit(std::string_view name, const LiveTask& task, std::string detail) {

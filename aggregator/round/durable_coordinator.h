@@ -7,6 +7,8 @@
 #include "aggregator/intake/open_update.h"
 #include "aggregator/round/account_book.h"
 #include "aggregator/round/coordinator.h"
+#include "aggregator/round/disk_health.h"
+#include "aggregator/round/gateway_book.h"
 #include "aggregator/round/member_book.h"
 #include "aggregator/round/publisher.h"
 #include "aggregator/round/round_keeper.h"
@@ -36,7 +38,9 @@ class DurableCoordinator final : public Coordinator {
   Result<RoundRecord> Round(const TaskId& task, uint64_t number) override;
   Result<std::vector<VersionRecord>> Versions(const TaskId& task) override;
   Result<std::vector<MemberRecord>> Members(std::optional<Role> role) override { return members_.All(role); }
-  AccountRecord Account(UploadKind kind) const override { return accounts_.Get(kind); }
+  Result<std::vector<GatewayRecord>> Gateways() override;
+  AccountRecord Account(UploadKind kind) const override;
+  Status Health() const override { return health_.status(); }
   const BlobStore& blobs() const override { return blobs_; }
   BlobStore& mutable_blobs() override { return blobs_; }
   const Bytes& publication() const override { return publisher_.bytes(); }
@@ -48,6 +52,7 @@ class DurableCoordinator final : public Coordinator {
   void CountRefusal(UploadKind kind, const std::optional<UploadSubject>& subject, Code code) override;
   void SawAuthor(const Subject& author, const DeviceId& via) override;
   void SawMember(const MemberRecord& member) override;
+  void SawGateways(const std::vector<GatewayReport>& reports, const DeviceId& via) override;
 
   void Tick() override;
   Status Flush() override;
@@ -75,7 +80,7 @@ class DurableCoordinator final : public Coordinator {
   };
 
   DurableCoordinator(const Parts& parts, Listener& listener, std::unique_ptr<Store> store, BlobStore blobs,
-                     Publisher publisher, AccountBook accounts, MemberBook members);
+                     Publisher publisher, AccountBook accounts, MemberBook members, GatewayBook gateways);
   Status RestoreTasks();
   Status RemoveStrayCheckpoints();
   RoundKeeper::Surroundings Surroundings() { return {*store_, parts_.files, checkpoints_}; }
@@ -104,8 +109,10 @@ class DurableCoordinator final : public Coordinator {
   Status EndRound(LiveTask& task, RoundState state);
   Status TurnIfDue(LiveTask& task);
   Status SaveBooks();
-  // Logs a failure and keeps Tick from trying again at once.
-  void RetryLater(std::string_view event, const Error& error);
+  // Whether everything that is due could be written.
+  bool WriteWhatIsDue();
+  // A small write of each sort that the next large one will need.
+  Status ProbeDisk();
   void Emit(std::string_view name, const LiveTask& task, std::string detail = {});
 
   Parts parts_;
@@ -115,6 +122,7 @@ class DurableCoordinator final : public Coordinator {
   Publisher publisher_;
   AccountBook accounts_;
   MemberBook members_;
+  GatewayBook gateways_;
   Path checkpoints_;
   KeyId key_id_;
   std::map<TaskId, LiveTask> tasks_;
@@ -122,7 +130,7 @@ class DurableCoordinator final : public Coordinator {
   uint64_t event_sequence_ = 0;
   Millis last_taken_{0};  // monotonic: when an update last came in
   Millis last_saved_{0};  // monotonic: when the books were last saved
-  Millis retry_at_{0};    // monotonic: not before
+  DiskHealth health_;
 };
 
 }  // namespace tributary

@@ -2,6 +2,7 @@
 
 #include "aggregator/round/durable_coordinator.h"
 #include "aggregator/round/evaluations.h"
+#include "protocol/base/fault_point.h"
 #include "protocol/base/limits.h"
 #include "protocol/base/log.h"
 
@@ -52,6 +53,7 @@ Status DurableCoordinator::AdmitUpdate(const UploadHeader& header, LiveTask& tas
                                          " is no longer trained on; the latest is " +
                                          std::to_string(Number(task.latest.version)));
   }
+  RETURN_IF_ERROR(health_.status());
   if (!task.round) return Fail(Code::kRoundClosed, "no round of " + subject.task.text() + " is open");
   const RoundRecord& round = task.round->record();
   if (round.state != RoundState::kCollecting || round.reports >= task.record.policy.report_goal) {
@@ -73,6 +75,7 @@ Status DurableCoordinator::AdmitEvaluation(const UploadHeader& header, const Liv
     return Fail(Code::kDuplicate, "evaluation " + subject.id.hex() + " of " + task.record.id.text() + " is stored");
   }
   if (subject.key_id != key_id_) return Fail(Code::kUnknownKey, "sealed to key " + subject.key_id.hex());
+  RETURN_IF_ERROR(health_.status());
   if (subject.plaintext_size > limits::kReportBytes) {
     return Fail(Code::kTooLarge, "an evaluation of " + std::to_string(subject.plaintext_size) + " bytes");
   }
@@ -109,7 +112,7 @@ Status DurableCoordinator::CountUpdate(const UploadHeader& header, Role role, co
   last_taken_ = parts_.clock.Monotonic();
   Emit("round.report", *task, header.subject.device.text());
   // The update is in the sum: a disk that fails now delays its custody, it does not refuse it.
-  if (auto turned = TurnIfDue(*task); !turned) RetryLater("round.not_turned", turned.error());
+  if (auto turned = TurnIfDue(*task); !turned) health_.Failed("round.not_turned", turned.error());
   return {};
 }
 
@@ -118,15 +121,19 @@ Status DurableCoordinator::CountEvaluation(const UploadHeader& header, Role role
     return Fail(Code::kWrongRole, "an evaluation does not come from role " + std::string(RoleName(role)));
   }
   ASSIGN_OR_RETURN(const auto results, OpenEvaluation(header, parts_.sealing_key, chunk));
-  ASSIGN_OR_RETURN(const uint64_t round, StoreEvaluation(header, role, results));
+  const auto round = StoreEvaluation(header, role, results);
+  if (!round) {
+    if (IsOfTheEnvironment(round.error().code)) health_.Failed("evaluation.not_stored", round.error());
+    return Fail(round.error());
+  }
   accounts_.DeliverAtOnce(UploadKind::kEvaluation);
   members_.CountUpload(header.subject.device, role, parts_.clock.Now());
   ASSIGN_OR_RETURN(const LiveTask* const task, Find(header.subject.task));
   listener_.OnEvent({.sequence = ++event_sequence_,
                      .name = "evaluation.received",
                      .task = header.subject.task,
-                     .round = round,
-                     .reports = task->round && task->last_round == round ? task->round->record().reports : 0,
+                     .round = *round,
+                     .reports = task->round && task->last_round == *round ? task->round->record().reports : 0,
                      .version = header.subject.base_version,
                      .at = parts_.clock.Now(),
                      .detail = header.subject.device.text()});
@@ -163,7 +170,9 @@ Result<uint64_t> DurableCoordinator::StoreEvaluation(const UploadHeader& header,
   const bool open = task->round && task->round->record().number == round;
   if (round > 0 && !open) RETURN_IF_ERROR(store_->rounds.AddBytes(subject.task, round, header.ciphertext_size));
   RETURN_IF_ERROR(store_->accounts.Add(UploadKind::kEvaluation, Outcome::kDelivered, Code::kMalformed, 1));
+  TRIBUTARY_FAULT_POINT("aggregator.evaluation.before_commit");
   RETURN_IF_ERROR(transaction.Commit());
+  TRIBUTARY_FAULT_POINT("aggregator.evaluation.committed");
   if (open) task->round->AddBytes(header.ciphertext_size);
   return round;
 }

@@ -1,5 +1,6 @@
 #include "aggregator/round/publisher.h"
 
+#include "protocol/base/fault_point.h"
 #include "protocol/base/limits.h"
 #include "protocol/base/log.h"
 
@@ -57,7 +58,9 @@ Status Publisher::Issue(std::vector<PublishedTask> tasks) {
   const Publication publication = Make(std::move(tasks));
   Bytes bytes = SignPublication(publication, parts_.identity.key, parts_.identity.chain);
   if (reserved_ <= number_) RETURN_IF_ERROR(SaveNextNumber());
+  TRIBUTARY_FAULT_POINT("aggregator.publication.number_saved");
   RETURN_IF_ERROR(WriteFileAtomically(parts_.files, parts_.file, bytes));
+  TRIBUTARY_FAULT_POINT("aggregator.publication.written");
   bytes_ = std::move(bytes);
   number_ = publication.number;
   expires_ = publication.expires;

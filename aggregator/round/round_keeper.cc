@@ -2,7 +2,9 @@
 
 #include "aggregator/aggregate/checkpoint.h"
 #include "aggregator/registry/task_check.h"
+#include "aggregator/round/disk_health.h"
 #include "aggregator/round/round_state.h"
+#include "protocol/base/fault_point.h"
 #include "protocol/base/log.h"
 
 namespace tributary {
@@ -38,6 +40,7 @@ RoundKeeper::RoundKeeper(const Surroundings& surroundings, StoredRound stored, W
       stored_(std::move(stored)),
       record_(stored_.record),
       sum_(std::move(sum)),
+      tried_{stored_.generation, stored_.record.reports},
       checkpoint_size_(sum_.Serialize().size() + Digest::kSize) {}
 
 Result<RoundKeeper> RoundKeeper::Restore(const Surroundings& surroundings, const TaskRecord& task, StoredRound stored) {
@@ -79,15 +82,16 @@ Result<std::vector<UploadId>> RoundKeeper::Checkpoint(RoundState state) {
   next.record = record_;
   if (state != record_.state) MoveRound(next.record, state);
   if (!pending_.empty()) {
-    ++next.generation;
-    next.checkpoint =
-        record_.task.text() + "-" + std::to_string(record_.number) + "-" + std::to_string(next.generation) + ".sum";
+    RETURN_IF_ERROR(CheckRoom(around_.files, around_.folder, checkpoint_size_, "the round's checkpoint"));
+    if (tried_.reports != record_.reports) tried_ = {tried_.generation + 1, record_.reports};
+    next.generation = tried_.generation;
+    next.checkpoint = FileOf(next.generation);
     next.bytes_in += bytes_since_;
     next.bytes_written += checkpoint_size_;
     RETURN_IF_ERROR(WriteCheckpoint(around_.files, around_.folder / next.checkpoint, sum_));
   }
   RETURN_IF_ERROR(WritePending(next));
-  if (next.checkpoint != stored_.checkpoint) RemoveCheckpointFile();
+  if (next.checkpoint != stored_.checkpoint) RemoveOldFiles(next.generation);
   stored_ = std::move(next);
   record_ = stored_.record;
   std::vector<UploadId> taken = PendingUploads();
@@ -112,7 +116,22 @@ Status RoundKeeper::WritePending(const StoredRound& next) {
     RETURN_IF_ERROR(
         around_.store.accounts.Add(UploadKind::kUpdate, Outcome::kDelivered, Code::kMalformed, pending_.size()));
   }
-  return transaction.Commit();
+  TRIBUTARY_FAULT_POINT("aggregator.checkpoint.before_commit");
+  RETURN_IF_ERROR(transaction.Commit());
+  TRIBUTARY_FAULT_POINT("aggregator.checkpoint.committed");
+  return {};
+}
+
+std::string RoundKeeper::FileOf(uint64_t generation) const {
+  return record_.task.text() + "-" + std::to_string(record_.number) + "-" + std::to_string(generation) + ".sum";
+}
+
+// The checkpoint before, and those of attempts since then that did not reach the database.
+void RoundKeeper::RemoveOldFiles(uint64_t newest) const {
+  RemoveCheckpointFile();
+  for (uint64_t generation = stored_.generation + 1; generation < newest; ++generation)
+    (void)around_.files.Remove(around_.folder / FileOf(generation));
+  TRIBUTARY_FAULT_POINT("aggregator.checkpoint.old_removed");
 }
 
 std::vector<UploadId> RoundKeeper::PendingUploads() const {

@@ -69,10 +69,20 @@ class RoundKeeper {
   };
   RoundKeeper(const Surroundings& surroundings, StoredRound stored, WeightedSum sum);
   Status WritePending(const StoredRound& next);
+  std::string FileOf(uint64_t generation) const;
+  void RemoveOldFiles(uint64_t newest) const;
   Surroundings around_;
   StoredRound stored_;
   RoundRecord record_;
   WeightedSum sum_;
+  // The newest generation a file was written for. A commit that failed may still come to light after a crash (its
+  // frames are in the log, only their sync failed), so the file that it names must not get other content: another sum
+  // gets another generation.
+  struct Tried {
+    uint64_t generation = 0;
+    uint64_t reports = 0;
+  };
+  Tried tried_;
   uint64_t checkpoint_size_;  // bytes; the same for every checkpoint of the round
   std::map<DeviceId, Pending> pending_;
   uint64_t bytes_since_ = 0;  // ciphertext bytes of the pending ones

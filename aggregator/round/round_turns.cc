@@ -3,6 +3,8 @@
 #include "aggregator/round/durable_coordinator.h"
 #include "aggregator/round/next_version.h"
 #include "aggregator/round/round_state.h"
+#include "protocol/base/fault_point.h"
+#include "protocol/base/limits.h"
 #include "protocol/base/log.h"
 #include "protocol/seal/digest.h"
 
@@ -57,7 +59,9 @@ Result<DurableCoordinator::Turn> DurableCoordinator::PlanEnd(LiveTask& task, Rou
   MoveRound(turn.ended->record, state);
   turn.ended->record.closed = parts_.clock.Now();
   if (state == RoundState::kCompleted) {
+    RETURN_IF_ERROR(CheckRoom(parts_.files, checkpoints_, task.latest.weights.size, "the next version"));
     ASSIGN_OR_RETURN(const BlobRef weights, MakeNextWeights(blobs_, task.latest.weights, keeper.sum()));
+    TRIBUTARY_FAULT_POINT("aggregator.version.blob_written");
     turn.version = VersionRecord{.task = task.record.id,
                                  .version = Next(task.latest.version),
                                  .weights = weights,
@@ -95,7 +99,9 @@ Status DurableCoordinator::CommitTurn(LiveTask& task, Turn turn) {
   if (turn.next) RETURN_IF_ERROR(store_->rounds.Insert(*turn.next));
   const bool visible = turn.ended || turn.next;  // to devices
   if (visible) RETURN_IF_ERROR(publisher_.SaveNextNumber());
+  TRIBUTARY_FAULT_POINT("aggregator.turn.before_commit");
   RETURN_IF_ERROR(transaction.Commit());
+  TRIBUTARY_FAULT_POINT("aggregator.turn.committed");
 
   if (turn.ended) {
     // Of a round without a version the file stays: it is on the shelf, or the next round's.
@@ -114,6 +120,7 @@ Status DurableCoordinator::CommitTurn(LiveTask& task, Turn turn) {
   if (visible) {
     publisher_.Owe();
     IssuePublication();
+    TRIBUTARY_FAULT_POINT("aggregator.turn.published");
   }
   return {};
 }
@@ -143,6 +150,7 @@ Status DurableCoordinator::Checkpoint(LiveTask& task, RoundState state) {
   if (taken.empty()) return {};
   accounts_.DeliverSpooled(UploadKind::kUpdate, taken.size());
   listener_.OnCustody(taken);
+  TRIBUTARY_FAULT_POINT("aggregator.custody.told");
   return {};
 }
 
@@ -176,31 +184,55 @@ Status DurableCoordinator::TurnIfDue(LiveTask& task) {
 }
 
 void DurableCoordinator::Tick() {
-  const Millis now = parts_.clock.Monotonic();
-  if (now < retry_at_) return;
+  if (!health_.MayTry()) return;
+  const bool was_in_trouble = health_.in_trouble();
+  if (!WriteWhatIsDue() || !was_in_trouble) return;
+  if (auto probed = ProbeDisk(); !probed) return health_.Failed("disk.still_in_trouble", probed.error());
+  health_.Recovered();
+}
+
+bool DurableCoordinator::WriteWhatIsDue() {
+  bool all = true;
+  const auto failed = [&](std::string_view event, const Error& error) {
+    all = false;
+    health_.Failed(event, error);
+  };
   for (auto& [id, task] : tasks_) {
-    if (auto turned = TurnIfDue(task); !turned) RetryLater("round.not_turned", turned.error());
+    if (auto turned = TurnIfDue(task); !turned) failed("round.not_turned", turned.error());
   }
   if (publisher_.owed() || publisher_.RenewalDue()) IssuePublication();
+  const Millis now = parts_.clock.Monotonic();
   if (now - last_saved_ >= kBookInterval) {
     last_saved_ = now;
-    if (auto saved = SaveBooks(); !saved) RetryLater("books.not_saved", saved.error());
+    if (auto saved = SaveBooks(); !saved) failed("books.not_saved", saved.error());
   }
+  return all && !publisher_.owed();
+}
+
+Status DurableCoordinator::ProbeDisk() {
+  const Path file = parts_.folder / "disk_probe";
+  RETURN_IF_ERROR(WriteFileAtomically(parts_.files, file, Bytes(4 * limits::kKiB)));
+  RETURN_IF_ERROR(parts_.files.Remove(file));
+  return store_->accounts.SaveCounter("disk_probe", static_cast<uint64_t>(parts_.clock.Now().unix_millis));
 }
 
 Status DurableCoordinator::SaveBooks() {
-  bool dirty = accounts_.dirty() || members_.dirty();
+  bool dirty = accounts_.dirty() || members_.dirty() || gateways_.dirty();
   for (const auto& [id, task] : tasks_) dirty = dirty || (task.round && task.round->refusals_unsaved());
   if (!dirty) return {};
   ASSIGN_OR_RETURN(Transaction transaction, store_->Begin());
   RETURN_IF_ERROR(accounts_.Save(store_->accounts));
   RETURN_IF_ERROR(members_.Save(store_->members));
+  RETURN_IF_ERROR(gateways_.Save(store_->gateways));
   for (const auto& [id, task] : tasks_) {
     if (task.round) RETURN_IF_ERROR(store_->rounds.SaveRefusals(task.round->record()));
   }
+  TRIBUTARY_FAULT_POINT("aggregator.books.before_commit");
   RETURN_IF_ERROR(transaction.Commit());
+  TRIBUTARY_FAULT_POINT("aggregator.books.committed");
   accounts_.Saved();
   members_.Saved();
+  gateways_.Saved();
   for (auto& [id, task] : tasks_) {
     if (task.round) task.round->RefusalsSaved();
   }

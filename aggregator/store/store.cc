@@ -55,7 +55,12 @@ CREATE TABLE accounts (
   PRIMARY KEY (kind, outcome, code));
 CREATE TABLE counters (name TEXT PRIMARY KEY, amount BIGINT NOT NULL);
 )sql";
-constexpr std::string_view kSchema[] = {kFirst};
+constexpr std::string_view kGateways = R"sql(
+CREATE TABLE gateways (
+  id TEXT PRIMARY KEY, via TEXT NOT NULL, made BIGINT NOT NULL, first_seen BIGINT NOT NULL, last_seen BIGINT NOT NULL,
+  report BLOB NOT NULL);
+)sql";
+constexpr std::string_view kSchema[] = {kFirst, kGateways};
 
 }  // namespace
 
@@ -65,6 +70,7 @@ Store::Store(std::unique_ptr<Database> database)
       rounds(*database_),
       contributions(*database_),
       evaluations(*database_),
+      gateways(*database_),
       members(*database_),
       accounts(*database_) {}
 

@@ -5,6 +5,7 @@
 #include "aggregator/store/account_table.h"
 #include "aggregator/store/contribution_table.h"
 #include "aggregator/store/evaluation_table.h"
+#include "aggregator/store/gateway_table.h"
 #include "aggregator/store/member_table.h"
 #include "aggregator/store/round_table.h"
 #include "aggregator/store/task_table.h"
@@ -31,6 +32,7 @@ class Store {
   RoundTable rounds;
   ContributionTable contributions;
   EvaluationTable evaluations;
+  GatewayTable gateways;
   MemberTable members;
   AccountTable accounts;
 };

@@ -162,7 +162,7 @@ TEST_F(ApiRoutesTest, VersionsNameTheirWeights) {
   EXPECT_EQ(Get("/api/v1/tasks/digits/versions/1"), versions["items"][0]);
 }
 
-TEST_F(ApiRoutesTest, DevicesAndGatewaysAreApart) {
+TEST_F(ApiRoutesTest, DevicesAndEvaluatorsAreListed) {
   OnCore([&] {
     for (const auto& [id, role] :
          std::map<std::string, std::string>{{"device-000", "device"}, {"eval", "evaluator"}, {"gw", "gateway"}}) {
@@ -173,7 +173,56 @@ TEST_F(ApiRoutesTest, DevicesAndGatewaysAreApart) {
     }
   });
   EXPECT_EQ(Get("/api/v1/devices")["items"].size(), 2u);
-  EXPECT_EQ(Get("/api/v1/gateways")["items"][0]["id"], "gw");
+}
+
+TEST_F(ApiRoutesTest, AGatewayTellsItsWholeState) {
+  GatewayRecord gateway;
+  gateway.report.gateway = TestDevice("site-7");
+  gateway.report.parent = TestDevice("north");
+  gateway.path = {TestDevice("aggregator"), TestDevice("north"), TestDevice("site-7")};
+  gateway.quiet = Millis(3'600'500);
+  gateway.report.trouble = "disk-full: /var/lib/tributary has 12 bytes free";
+  gateway.report.uplink[LinkPurpose::kUploads] = {.up = 1000, .down = 20, .resent = 3};
+  gateway.report.accounts[0].offered = 3;
+  gateway.report.accounts[0].refused[Code::kStaleVersion] = 2;
+  gateway.report.oldest_spooled_millis = 7'999;
+  OnCore([&] { coordinator_.gateways = {gateway}; });
+  const json shown = Get("/api/v1/gateways/site-7");
+  EXPECT_EQ(shown["path"], (json{"aggregator", "north", "site-7"}));
+  EXPECT_EQ(shown["late"], true);
+  EXPECT_EQ(shown["quiet_seconds"], 3600);
+  EXPECT_EQ(shown["oldest_spooled_seconds"], 7);
+  EXPECT_EQ(shown["trouble"]["code"], "disk-full");
+  EXPECT_EQ(shown["trouble"]["sentence"], "/var/lib/tributary has 12 bytes free");
+  EXPECT_EQ(shown["trouble"]["remedy"], Describe(Code::kDiskFull).remedy);
+  EXPECT_EQ(shown["uplink"]["uploads"], (json{{"up", 1000}, {"down", 20}, {"resent", 3}}));
+  EXPECT_EQ(shown["uplink"]["blobs"], (json{{"up", 0}, {"down", 0}, {"resent", 0}}));
+  EXPECT_EQ(shown["accounts"][0]["refused"], json({{"stale-version", 2}}));
+  EXPECT_EQ(shown["accounts"][0]["holds"], false) << "one of three is nowhere";
+  EXPECT_EQ(shown["holds"], false);
+  EXPECT_EQ(CodeOf(Client().Get("/api/v1/gateways/nobody")), Code::kNotFound);
+  EXPECT_EQ(Get("/api/v1/gateways")["items"][0], shown);
+}
+
+TEST_F(ApiRoutesTest, AListOfGatewaysHasPages) {
+  OnCore([&] {
+    for (int i = 0; i < 5; ++i) {
+      GatewayRecord gateway;
+      gateway.report.gateway = TestDevice("gw-" + std::to_string(i));
+      coordinator_.gateways.push_back(gateway);
+    }
+  });
+  const json first = Get("/api/v1/gateways?limit=2");
+  EXPECT_EQ(first["items"].size(), 2u);
+  EXPECT_EQ(first["items"][0]["trouble"], nullptr);
+  EXPECT_EQ(first["next_cursor"], "gw-1");
+  const json last = Get("/api/v1/gateways?limit=3&cursor=gw-1");
+  EXPECT_EQ(last["items"].size(), 3u);
+  EXPECT_EQ(last["items"][0]["id"], "gw-2");
+  EXPECT_EQ(last["next_cursor"], nullptr);
+  HttpClient client = Client();
+  for (const char* query : {"limit=0", "limit=1001", "cursor=NOT%20AN%20ID", "cursor="})
+    EXPECT_EQ(CodeOf(client.Get(std::string("/api/v1/gateways?") + query)), Code::kInvalidArgument) << query;
 }
 
 TEST_F(ApiRoutesTest, TheAccountHasALinePerKind) {

@@ -18,6 +18,7 @@ class FakeCoordinator final : public Coordinator {
   std::map<TaskId, std::vector<RoundRecord>> rounds;
   std::map<TaskId, std::vector<VersionRecord>> versions;
   std::vector<MemberRecord> members;
+  std::vector<GatewayRecord> gateways;
   std::map<UploadKind, AccountRecord> accounts;
 
   Result<TaskRecord> CreateTask(TaskRecord task, const Digest& initial_weights) override;
@@ -29,7 +30,9 @@ class FakeCoordinator final : public Coordinator {
   Result<RoundRecord> Round(const TaskId& task, uint64_t number) override;
   Result<std::vector<VersionRecord>> Versions(const TaskId& task) override;
   Result<std::vector<MemberRecord>> Members(std::optional<Role> role) override;
+  Result<std::vector<GatewayRecord>> Gateways() override { return gateways; }
   AccountRecord Account(UploadKind kind) const override;
+  Status Health() const override { return {}; }
   const BlobStore& blobs() const override { return blobs_; }
   BlobStore& mutable_blobs() override { return blobs_; }
   const Bytes& publication() const override { return publication_; }
@@ -41,6 +44,7 @@ class FakeCoordinator final : public Coordinator {
   void CountRefusal(UploadKind, const std::optional<UploadSubject>&, Code) override {}
   void SawAuthor(const Subject&, const DeviceId&) override {}
   void SawMember(const MemberRecord& member) override { members.push_back(member); }
+  void SawGateways(const std::vector<GatewayReport>&, const DeviceId&) override {}
   void Tick() override {}
   Status Flush() override { return {}; }
 

@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <nlohmann/json.hpp>
 
+#include "aggregator/api/json_gateways.h"
 #include "aggregator/api/json_records.h"
 #include "protocol/base/limits.h"
 #include "protocol/http/ops_routes.h"
@@ -77,7 +78,13 @@ TEST_F(OpenApiTest, ItsSchemasAreWhatTheServerWrites) {
   const MemberRecord member{};
   const std::pair<UploadKind, AccountRecord> account{UploadKind::kUpdate, {}};
   const json written = json::parse(ToJson(record));
+  GatewayRecord gateway;
+  gateway.report.trouble = "io: a sentence";
+  const json shown = json::parse(ToJson(gateway));
   const std::map<std::string, json> examples = {
+      {"Gateway", shown},
+      {"LinkBytes", shown["uplink"]["uploads"]},
+      {"Trouble", shown["trouble"]},
       {"Task", written},
       {"Tensor", written["tensors"][0]},
       {"Plan", written["plan"]},

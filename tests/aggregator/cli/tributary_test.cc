@@ -270,6 +270,41 @@ TEST_F(TributaryTest, StatusSaysWhetherTheAggregatorIsReady) {
   EXPECT_THAT(bad.output, AllOf(HasSubstr("0 bytes left"), HasSubstr("Free space")));
 }
 
+TEST_F(TributaryTest, GatewaysInTheOrderOfTheTree) {
+  OnCore([&] {
+    const auto add = [&](std::vector<std::string> path) -> GatewayRecord& {
+      GatewayRecord& gateway = coordinator_.gateways.emplace_back();
+      gateway.report.gateway = TestDevice(path.back());
+      gateway.path = {TestDevice("aggregator")};
+      for (const std::string& step : path) gateway.path.push_back(TestDevice(step));
+      return gateway;
+    };
+    GatewayRecord& site = add({"north", "a-site"});
+    site.quiet = std::chrono::hours(5);
+    site.report.trouble = "disk-full: 12 bytes are free";
+    site.report.spool_bytes = 3 << 19;
+    site.report.spool_limit_bytes = 1ull << 30;
+    site.report.uplink[LinkPurpose::kUploads].up = 2048;
+    site.report.uplink[LinkPurpose::kControl].up = 1024;
+    site.report.accounts[0].offered = 1;
+    site.report.accounts[0].refused[Code::kStaleVersion] = 1;
+    add({"north-2"});
+    add({"north"});
+  });
+  const std::string list = Tributary({"gateways", "list"}).output;
+  EXPECT_THAT(list, HasSubstr("LATE, 5 h"));
+  EXPECT_THAT(list, AllOf(HasSubstr("1.5 MiB of 1 GiB"), HasSubstr("3 KiB"), HasSubstr("disk-full")));
+  EXPECT_LT(list.find("\nnorth "), list.find("\nnorth/a-site "));
+  EXPECT_LT(list.find("\nnorth/a-site "), list.find("\nnorth-2 "));
+  const Outcome shown = Tributary({"gateways", "show", "a-site"});
+  EXPECT_EQ(shown.code, 0);
+  EXPECT_THAT(shown.output, AllOf(HasSubstr("aggregator > north > a-site"), HasSubstr("disk-full: 12 bytes are free"),
+                                  HasSubstr("Free space"), HasSubstr("stale-version 1"), HasSubstr("RESENT")));
+  EXPECT_EQ(Json::parse(Tributary({"gateways", "show", "a-site", "--output", "json"}).output)["late"], true);
+  EXPECT_EQ(Json::parse(Tributary({"gateways", "list", "--output", "json"}).output)["items"].size(), 3u);
+  EXPECT_EQ(Tributary({"gateways", "show", "nobody"}).code, 3);
+}
+
 TEST_F(TributaryTest, MembersAccountAndCodes) {
   OnCore([&] {
     MemberRecord gateway;
@@ -277,7 +312,6 @@ TEST_F(TributaryTest, MembersAccountAndCodes) {
     gateway.role = "gateway";
     coordinator_.members.push_back(gateway);
   });
-  EXPECT_THAT(Tributary({"gateways", "list"}).output, HasSubstr("gateway-1"));
   EXPECT_THAT(Tributary({"devices", "list"}).output, AllOf(HasSubstr("CLASS"), Not(HasSubstr("gateway-1"))));
   EXPECT_THAT(Tributary({"account"}).output, AllOf(HasSubstr("update"), HasSubstr("yes")));
   EXPECT_THAT(Tributary({"explain", "digest-mismatch"}).output, HasSubstr("what to do"));

@@ -191,7 +191,8 @@ TEST_F(CoordinatorTest, BelowTheMinimumTheRoundFailsAndTheNextBeginsOnTheSameBas
   EXPECT_EQ(coordinator().Task(task_id)->rounds_wanted, 0u);
   EXPECT_EQ(listener.custody.size(), 1u) << "its sender is done with it";
   CheckAccounts();
-  EXPECT_EQ(CodeOf(Give(Update(1, kV1, {.upload = 5}))), Code::kDuplicate) << "its first update is in the new round's sum";
+  EXPECT_EQ(CodeOf(Give(Update(1, kV1, {.upload = 5}))), Code::kDuplicate)
+      << "its first update is in the new round's sum";
   EXPECT_EQ(LastRound().reports, 1u);
   ASSERT_TRUE(Give(Update(2, kV1)));
   Pass(Millis(60'000));
@@ -267,24 +268,6 @@ TEST_F(CoordinatorTest, AnIdleRoundWithoutBudgetKeepsCustodyOwed) {
   EXPECT_EQ(coordinator().Account(UploadKind::kUpdate).spooled, 1u);
   Pass(Millis(60'000));
   EXPECT_EQ(listener.custody.size(), 1u);
-}
-
-TEST_F(CoordinatorTest, AFullDiskDelaysCustodyAndLosesNothing) {
-  Start({.report_goal = 3});
-  ASSERT_TRUE(Give(Update(1, kV1)));
-  files.calls_left = 0;
-  ASSERT_TRUE(Give(Update(2, kV1))) << "it is in the sum";
-  ASSERT_TRUE(Give(Update(3, kV1)));
-  EXPECT_TRUE(listener.custody.empty());
-  EXPECT_EQ(LastRound().state, RoundState::kCollecting);
-  EXPECT_EQ(CodeOf(Give(Update(4, kV1))), Code::kBusy) << "the goal is reached";
-  Pass(Millis(2000));
-  EXPECT_TRUE(listener.custody.empty());
-  files.calls_left = -1;
-  Pass(Millis(2000));
-  EXPECT_EQ(LastRound().state, RoundState::kCompleted);
-  EXPECT_EQ(listener.custody.size(), 3u);
-  CheckAccounts();
 }
 
 TEST_F(CoordinatorTest, AMissingOrDamagedCheckpointIsSaidAndNotSkipped) {

@@ -49,7 +49,7 @@ Status FaultyFiles::Change() {
     return {};
   }
   if (on_exhausted != nullptr) on_exhausted();
-  return Fail(Code::kDiskFull, "the test's disk is gone");
+  return Fail(failure, "the test's disk is gone");
 }
 Result<std::unique_ptr<WritableFile>> FaultyFiles::OpenForWrite(const Path& path) {
   RETURN_IF_ERROR(Change());
@@ -76,12 +76,10 @@ Status FaultyFiles::SyncFolder(const Path& folder) {
 Status FaultyFiles::CreateFolders(const Path& folder) { return RealFileSystem().CreateFolders(folder); }
 Result<std::vector<std::string>> FaultyFiles::List(const Path& folder) { return RealFileSystem().List(folder); }
 
-RoundFixture::RoundFixture()
+RoundFixture::RoundFixture(Closed)
     : publisher(fleet.Issue(Role::kPublisher, "publisher")),
       device_key(SigningKey::Generate()),
-      task_id(TestTask("digits")) {
-  Reopen();
-}
+      task_id(TestTask("digits")) {}
 
 Result<std::unique_ptr<Coordinator>> RoundFixture::TryOpen() {
   return Coordinator::Open({.folder = folder.path(),

@@ -35,7 +35,7 @@ class RecordingListener final : public Coordinator::Listener {
 };
 
 // Counts what is written below checkpoints/, and fails every call that changes something once `calls_left` is used up:
-// a disk that is gone. Reading goes on.
+// a disk that is gone, or full. Reading goes on.
 class FaultyFiles final : public FileSystem {
  public:
   Result<std::unique_ptr<WritableFile>> OpenForWrite(const Path& path) override;
@@ -46,10 +46,12 @@ class FaultyFiles final : public FileSystem {
   Status SyncFolder(const Path& folder) override;
   Status CreateFolders(const Path& folder) override;
   Result<std::vector<std::string>> List(const Path& folder) override;
-  Result<DiskSpace> Space(const Path& folder) override { return RealFileSystem().Space(folder); }
+  Result<DiskSpace> Space(const Path&) override { return DiskSpace{free_bytes, 1ull << 40}; }
+  uint64_t free_bytes = 1ull << 39;
 
-  // One more change. When none is left: `on_exhausted` if set (it may end the process), else kDiskFull.
+  // One more change. When none is left: `on_exhausted` if set (it may end the process), else `failure`.
   Status Change();
+  Code failure = Code::kDiskFull;
   int64_t calls_left = -1;  // -1: any number
   int64_t changes = 0;
   void (*on_exhausted)() = nullptr;
@@ -59,7 +61,10 @@ class FaultyFiles final : public FileSystem {
 // One aggregator's coordinator on a folder of its own, and sealed uploads of a small fleet for it.
 class RoundFixture {
  public:
-  RoundFixture();
+  RoundFixture() : RoundFixture(kClosed) { Reopen(); }
+  // The coordinator is opened later, perhaps in a child process.
+  enum Closed { kClosed };
+  explicit RoundFixture(Closed);
 
   // Opens the coordinator (again): what was only in memory before is gone, as after a crash.
   void Reopen();

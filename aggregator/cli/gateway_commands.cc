@@ -1,0 +1,54 @@
+#include "aggregator/cli/commands.h"
+#include "aggregator/cli/gateway_view.h"
+
+namespace tributary {
+namespace {
+
+Status List(const Context& context) {
+  ASSIGN_OR_RETURN(ApiClient client, context.Client());
+  ASSIGN_OR_RETURN(const Json list, client.Gateways());
+  if (context.json()) {
+    context.PrintObject(list);
+    return {};
+  }
+  context.PrintList({{"items", GatewayRows(list["items"])}}, {{"GATEWAY", "gateway"},
+                                                              {"HEARD", "heard"},
+                                                              {"CLIENTS", "clients"},
+                                                              {"SPOOL", "spool"},
+                                                              {"OLDEST", "oldest"},
+                                                              {"DISK FREE", "disk"},
+                                                              {"DEAD", "dead"},
+                                                              {"UP", "up"},
+                                                              {"DOWN", "down"},
+                                                              {"PUBLICATION", "publication"},
+                                                              {"ACCOUNT", "account"},
+                                                              {"TROUBLE", "trouble"}});
+  return {};
+}
+
+Status Show(const Context& context, const std::string& id) {
+  ASSIGN_OR_RETURN(ApiClient client, context.Client());
+  ASSIGN_OR_RETURN(const Json gateway, client.Gateway(id));
+  if (context.json()) {
+    context.PrintObject(gateway);
+    return {};
+  }
+  context.Say(RenderGateway(gateway));
+  return {};
+}
+
+}  // namespace
+
+void AddGatewayCommands(CLI::App& app, Context& context) {
+  CLI::App* gateways = app.add_subcommand("gateways", "Gateways of the whole tree, as they last described themselves");
+  gateways->require_subcommand(1);
+  gateways->add_subcommand("list", "One line each, in the order of the tree")->callback(context.Run([&context] {
+    return List(context);
+  }));
+  CLI::App* show = gateways->add_subcommand("show", "Place, link, spool, account and trouble of one");
+  const auto id = std::make_shared<std::string>();
+  show->add_option("gateway", *id, "Its id")->required();
+  show->callback(context.Run([&context, id] { return Show(context, *id); }));
+}
+
+}  // namespace tributary
