@@ -1,9 +1,71 @@
 #include "gateway/forward/uplink.h"
 
-namespace tributary {
+#include <algorithm>
 
-Uplink::Uplink(const HopClient::Parts& parts, HopClient::Options options, HopClient::Hooks hooks, UploadSource& source)
-    : client_(parts, std::move(options), std::move(hooks)),
-      courier_(client_, parts.loop, parts.clock, parts.random, source, {}, [](const UploadId&, const Error*) {}) {}
+namespace tributary {
+namespace {
+
+// Urgent kinds come before most others in the spool's order; so many are looked at to find one.
+constexpr size_t kLookedAt = 64;
+
+}  // namespace
+
+Uplink::Uplink(const HopClient::Parts& parts, HopClient::Options options, HopClient::Hooks hooks, UploadSource& spool,
+               const LinkPolicy& policy)
+    : parts_(parts),
+      policy_(policy),
+      spool_(spool),
+      up_budget_(parts.clock, policy.up_bytes_per_second),
+      down_budget_(parts.clock, policy.down_bytes_per_second),
+      client_(parts, std::move(options), std::move(hooks)),
+      courier_(
+          client_, parts.loop, parts.clock, parts.random, spool,
+          {.wait_before = [this](const SpooledUpload& upload) { return WaitBefore(upload); }, .budget = &up_budget_},
+          [](const UploadId&, const Error*) {}) {}
+
+Uplink::~Uplink() { parts_.loop.Cancel(schedule_timer_); }
+
+void Uplink::Start() {
+  started_ = true;
+  FollowSchedule();
+}
+
+void Uplink::Stop() {
+  started_ = false;
+  parts_.loop.Cancel(schedule_timer_);
+  client_.Stop();
+}
+
+void Uplink::Nudge() {
+  courier_.Nudge();
+  // What is new may be urgent.
+  if (started_ && !policy_.keep_session_when_closed) FollowSchedule();
+}
+
+Millis Uplink::WaitBefore(const SpooledUpload& upload) const {
+  const WallTime now = parts_.clock.Now();
+  return policy_.MaySend(upload.kind, now) ? Millis(0) : UploadSchedule::UntilNextMinute(now);
+}
+
+void Uplink::FollowSchedule() {
+  const bool wanted = policy_.keep_session_when_closed || IsOpen() || UrgentWaits() || courier_.in_flight() > 0;
+  if (wanted) {
+    client_.Start();
+  } else {
+    client_.Stop();
+  }
+  if (policy_.keep_session_when_closed) return;
+  parts_.loop.Cancel(schedule_timer_);
+  schedule_timer_ =
+      parts_.loop.After(UploadSchedule::UntilNextMinute(parts_.clock.Now()), [this] { FollowSchedule(); });
+}
+
+bool Uplink::UrgentWaits() const {
+  if (policy_.urgent_kinds.empty()) return false;
+  const auto pending = spool_.Pending(kLookedAt);
+  return pending && std::ranges::any_of(*pending, [this](const SpooledUpload& upload) {
+           return policy_.urgent_kinds.contains(upload.kind);
+         });
+}
 
 }  // namespace tributary

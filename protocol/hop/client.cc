@@ -5,12 +5,23 @@
 #include "protocol/base/log.h"
 
 namespace tributary {
+namespace {
+
+// How often a question without an answer, or a handshake, is looked at; and a session at rest.
+constexpr Millis kWatchBusy{200};
+constexpr Millis kWatchIdle{1'000};
+// No server is believed that would have its clients ask all the time, or never.
+constexpr Millis kShortestCheckIn{1'000};
+constexpr Millis kLongestCheckIn{600'000};
+
+}  // namespace
 
 HopClient::HopClient(const Parts& parts, Options options, Hooks hooks)
     : parts_(parts),
       options_(std::move(options)),
       hooks_(std::move(hooks)),
-      backoff_(options_.first_retry, options_.retry_cap) {}
+      backoff_(options_.first_retry, options_.retry_cap),
+      check_in_interval_(options_.check_in_interval) {}
 
 HopClient::~HopClient() {
   *alive_ = false;
@@ -46,7 +57,19 @@ void HopClient::Connect() {
   if (!socket) return Down(socket.error());
   socket_ = std::move(*socket);
   asked_ = false;
+  moved_ = 0;
   Send(hop::Hello{});
+}
+
+void HopClient::OnDisconnected() {
+  if (state_ == State::kWaiting) return;
+  Down({Code::kUnreachable, "the connection to " + options_.endpoint + " broke"});
+}
+
+void HopClient::Renew(const std::string& why) {
+  if (!up()) return;
+  Send(hop::Goodbye{}, {}, false);
+  Down({Code::kNoSession, why});
 }
 
 void HopClient::Send(const hop::Message& message, ByteView bulk, bool expects_answer) {
@@ -55,12 +78,16 @@ void HopClient::Send(const hop::Message& message, ByteView bulk, bool expects_an
     asked_ = true;
     asked_since_ = parts_.clock.Monotonic();
   }
-  if (const Status sent = socket_->Send(hop::Encode(message), bulk); !sent) Down(sent.error());
+  const Bytes bytes = hop::Encode(message);
+  link_[hop::PurposeOf(message)].up += bytes.size() + bulk.size();
+  if (const Status sent = socket_->Send(bytes, bulk); !sent) Down(sent.error());
 }
 
 void HopClient::CheckInNow() {
   if (!up()) return;
-  last_check_in_ = parts_.clock.Monotonic();
+  // Spread, so that clients which came together do not go on asking together.
+  next_check_in_ = parts_.clock.Monotonic() +
+                   Backoff::Within({check_in_interval_ - check_in_interval_ / 4, check_in_interval_}, parts_.random);
   Send(hooks_.describe_self());
 }
 
@@ -68,6 +95,7 @@ void HopClient::OnMessage(ByteView bytes, ByteView bulk) {
   asked_ = false;
   const auto message = hop::Decode(bytes);
   if (!message) return Down(message.error());
+  link_[hop::PurposeOf(*message)].down += bytes.size() + bulk.size();
   if (const auto* refused = std::get_if<hop::Refused>(&*message)) {
     return Down({refused->refusal.code, "the server refused: " + refused->refusal.sentence}, refused->refusal.retry);
   }
@@ -109,6 +137,7 @@ Status HopClient::OnChallenge(const hop::Challenge& challenge) {
 }
 
 void HopClient::OnWelcome(const hop::Welcome& welcome) {
+  if (!TakeTerms(welcome.path, welcome.check_in_millis)) return;
   welcome_ = welcome;
   state_ = State::kUp;
   backoff_.Reset();
@@ -118,7 +147,21 @@ void HopClient::OnWelcome(const hop::Welcome& welcome) {
 }
 
 void HopClient::OnAssignment(const hop::Assignment& assignment) {
+  if (!TakeTerms(assignment.path, assignment.check_in_millis)) return;
   if (!assignment.publication.empty()) hooks_.on_publication(assignment.publication);
+}
+
+bool HopClient::TakeTerms(const std::vector<DeviceId>& path, uint32_t check_in_millis) {
+  if (!options_.carrier) {
+    if (const Status fine = hop::CheckPath(parts_.identity.subject.id, path); !fine) {
+      Down(fine.error());
+      return false;
+    }
+  }
+  check_in_interval_ = check_in_millis == 0 ? options_.check_in_interval
+                                            : std::clamp(Millis(check_in_millis), kShortestCheckIn, kLongestCheckIn);
+  if (hooks_.on_path) hooks_.on_path(path);
+  return true;
 }
 
 void HopClient::Down(const Error& why, RetryWindow window) {
@@ -150,13 +193,19 @@ void HopClient::Watch() {
   const Millis now = parts_.clock.Monotonic();
   const bool connecting = state_ == State::kGreeting || state_ == State::kProving;
   const Millis patience = connecting ? options_.handshake_timeout : options_.answer_timeout;
+  // Bytes that move are as good as an answer: the link is slow, not dead.
+  if (asked_ && socket_) {
+    const uint64_t moved = socket_->BytesMoved();
+    if (moved != moved_) asked_since_ = now;
+    moved_ = moved;
+  }
   if (asked_ && now - asked_since_ > patience) {
     Down({connecting ? Code::kUnreachable : Code::kTimeout,
           "no answer from " + options_.endpoint + " for " + std::to_string(patience.count()) + " ms"});
-  } else if (up() && now - last_check_in_ >= options_.check_in_interval) {
+  } else if (up() && now >= next_check_in_) {
     CheckInNow();
   }
-  watch_timer_ = parts_.loop.After(Millis(200), [this] { Watch(); });
+  watch_timer_ = parts_.loop.After(up() && !asked_ ? kWatchIdle : kWatchBusy, [this] { Watch(); });
 }
 
 }  // namespace tributary

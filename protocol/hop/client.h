@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -28,8 +29,10 @@ class HopClient final : private ClientSocket::Handler {
     Millis first_retry{200};           // backoff with full jitter from here …
     Millis retry_cap{30'000};          // … to here
     Millis handshake_timeout{10'000};  // from connecting to welcome
-    Millis answer_timeout{60'000};     // a question without any message since
-    Millis check_in_interval{15'000};
+    Millis answer_timeout{60'000};     // a question, and since then no message and not one byte in either direction
+    Millis check_in_interval{15'000};  // where the server does not name another
+    // This client has the server's own identity and is a tool of whoever runs it (schema/hop.capnp, "Carriers").
+    bool carrier = false;
     TransportOptions transport;
   };
   struct Parts {
@@ -52,6 +55,9 @@ class HopClient final : private ClientSocket::Handler {
   struct Hooks {
     std::function<hop::CheckIn()> describe_self;
     std::function<void(ByteView signed_publication)> on_publication;
+    // The ids from the server up to the aggregator, as far as it knows; this client's own is not among them. For a
+    // gateway's HopServer::SetPath. May be empty.
+    std::function<void(const std::vector<DeviceId>& path)> on_path = {};
   };
 
   HopClient(const Parts& parts, Options options, Hooks hooks);
@@ -67,6 +73,12 @@ class HopClient final : private ClientSocket::Handler {
   void CheckInNow();
   // `expects_answer`: silence for answer_timeout after it means that the session is dead.
   void Send(const hop::Message& message, ByteView bulk = {}, bool expects_answer = true);
+  // Ends the session in order and begins a new one: for a part that lost track of what the server has of it.
+  void Renew(const std::string& why);
+  // Bytes since the start, by what they were for.
+  const std::map<LinkPurpose, LinkBytes>& link() const { return link_; }
+  // Of what was sent, so much had been sent before.
+  void CountResent(LinkPurpose purpose, uint64_t bytes) { link_[purpose].resent += bytes; }
   // Why the last session or attempt ended; for "why is nothing happening".
   const Error& last_problem() const { return last_problem_; }
 
@@ -80,10 +92,13 @@ class HopClient final : private ClientSocket::Handler {
   };
 
   void OnMessage(ByteView message, ByteView bulk) override;
+  void OnDisconnected() override;
   void Connect();
   Status OnChallenge(const hop::Challenge& challenge);
   void OnWelcome(const hop::Welcome& welcome);
   void OnAssignment(const hop::Assignment& assignment);
+  // What welcome and assignment say alike. false: the path leads back here, and the session is over.
+  bool TakeTerms(const std::vector<DeviceId>& path, uint32_t check_in_millis);
   void Down(const Error& why, RetryWindow window = {});
   void Watch();
 
@@ -99,7 +114,10 @@ class HopClient final : private ClientSocket::Handler {
   hop::Welcome welcome_;
   bool asked_ = false;     // a question is open …
   Millis asked_since_{0};  // … since then
-  Millis last_check_in_{0};
+  uint64_t moved_ = 0;     // what had moved on the connection when it was last looked at
+  Millis check_in_interval_;
+  Millis next_check_in_{0};
+  std::map<LinkPurpose, LinkBytes> link_;
   Loop::TimerId retry_timer_ = 0;
   Loop::TimerId watch_timer_ = 0;
   Error last_problem_{Code::kUnreachable, "not connected yet"};

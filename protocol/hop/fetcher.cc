@@ -8,14 +8,12 @@
 namespace tributary {
 namespace {
 
-// Enough to keep a link with 100 ms round trip busy at 10 MB/s.
-constexpr uint64_t kAhead = 4 * limits::kPieceBytes;
 constexpr int kAttempts = 2;
 
 }  // namespace
 
-Fetcher::Fetcher(HopClient& client, Loop& loop, Random& random, BlobStore& blobs)
-    : client_(client), loop_(loop), random_(random), blobs_(blobs) {
+Fetcher::Fetcher(HopClient& client, Loop& loop, Random& random, BlobStore& blobs, LinkBudget* budget)
+    : client_(client), loop_(loop), random_(random), blobs_(blobs), budget_(budget) {
   client_.AddPart(*this);
 }
 
@@ -49,11 +47,16 @@ void Fetcher::Ask() {
   const BlobRef& blob = wanted_.front().blob;
   const uint64_t have = blobs_.PartSize(blob.digest);
   if (have >= blob.size) return Finish(blobs_.Complete(blob));
-  while (asked_to_ < std::min(blob.size, have + kAhead)) {
-    const auto size = static_cast<uint32_t>(std::min<uint64_t>(limits::kPieceBytes, blob.size - asked_to_));
-    client_.Send(hop::Fetch{blob.digest, asked_to_, size});
-    asked_to_ += size;
+  if (asked_to_ > have) return;  // that piece is on its way
+  if (const Millis wait = budget_ != nullptr ? budget_->Wait() : Millis(0); wait > Millis(0)) {
+    loop_.Cancel(retry_timer_);
+    retry_timer_ = loop_.After(wait, [this] { Ask(); });
+    return;
   }
+  const auto size = static_cast<uint32_t>(std::min<uint64_t>(limits::kPieceBytes, blob.size - have));
+  if (budget_ != nullptr) budget_->Take(size);
+  asked_to_ = have + size;
+  client_.Send(hop::Fetch{blob.digest, have, size});
 }
 
 void Fetcher::OnMessage(const hop::Message& message, ByteView bulk) {

@@ -6,17 +6,20 @@
 #include <vector>
 
 #include "protocol/hop/client.h"
+#include "protocol/hop/link_budget.h"
 #include "protocol/publication/blob_store.h"
 
 namespace tributary {
 
-// Fetches blobs by digest into a BlobStore, one after the other, a few pieces ahead; goes on where it was after a lost
-// session or a restart. A part of a HopClient; all on the loop's thread. Client, store and loop must outlive it.
+// Fetches blobs by digest into a BlobStore, one after the other and piece by piece, so that at most one piece comes
+// twice; goes on where it was after a lost session or a restart. A part of a HopClient; all on the loop's thread.
+// Client, store and loop must outlive it.
 class Fetcher final : public HopClient::Part {
  public:
   using Done = std::function<void(const Status&)>;
 
-  Fetcher(HopClient& client, Loop& loop, Random& random, BlobStore& blobs);
+  // `budget`, of bytes down, is borrowed; null: no cap.
+  Fetcher(HopClient& client, Loop& loop, Random& random, BlobStore& blobs, LinkBudget* budget = nullptr);
   ~Fetcher() override;
 
   // `done` is called once, on success or when the bytes turned out wrong twice (kDigestMismatch) or cannot be stored;
@@ -45,6 +48,7 @@ class Fetcher final : public HopClient::Part {
   Loop& loop_;
   Random& random_;
   BlobStore& blobs_;
+  LinkBudget* budget_;
   std::deque<Wanted> wanted_;
   uint64_t asked_to_ = 0;  // pieces are asked for up to this offset of the first wanted blob
   uint64_t bytes_received_ = 0;

@@ -65,6 +65,7 @@ struct Writer {
     b.setCreditBytes(m.credit_bytes);
     b.setMaxChunkBytes(m.max_chunk_bytes);
     b.setPublicationNumber(m.publication_number);
+    b.setCheckInMillis(m.check_in_millis);
     WritePath(b.initPath(PathSize(m.path)), m.path);
   }
   void operator()(const Refused& m) { WriteRefusal(to.initRefused(), m.refusal); }
@@ -84,6 +85,7 @@ struct Writer {
     auto b = to.initAssignment();
     b.setPublicationNumber(m.publication_number);
     b.setPublication(Data(m.publication));
+    b.setCheckInMillis(m.check_in_millis);
     WritePath(b.initPath(PathSize(m.path)), m.path);
   }
   void operator()(const Offer& m) { to.initOffer().setEnvelope(Data(m.envelope)); }
@@ -103,7 +105,13 @@ struct Writer {
     b.setUpload(Data(m.upload.view()));
     b.setIndex(m.index);
   }
-  void operator()(const Credit& m) { to.initCredit().setBytes(m.bytes); }
+  void operator()(const Credit& m) {
+    auto b = to.initCredit();
+    b.setBytes(m.bytes);
+    if (!m.upload) return;
+    b.setUpload(Data(m.upload->view()));
+    b.setNextChunk(m.next_chunk);
+  }
   void operator()(const Custody& m) { to.initCustody().setUpload(Data(m.upload.view())); }
   void operator()(const Fetch& m) {
     auto b = to.initFetch();
@@ -206,8 +214,8 @@ Result<Message> Read(schema::HopMessage::Reader from) {
       const auto m = from.getWelcome();
       ASSIGN_OR_RETURN(DeviceId server, DeviceId::Parse(View(m.getServer())));
       ASSIGN_OR_RETURN(auto path, ReadPath(m.getPath()));
-      return Welcome{std::move(server), m.getCreditBytes(), m.getMaxChunkBytes(), m.getPublicationNumber(),
-                     std::move(path)};
+      return Welcome{std::move(server),        m.getCreditBytes(),   m.getMaxChunkBytes(),
+                     m.getPublicationNumber(), m.getCheckInMillis(), std::move(path)};
     }
     case schema::HopMessage::REFUSED: {
       ASSIGN_OR_RETURN(Refusal refusal, ReadRefusal(from.getRefused()));
@@ -222,7 +230,8 @@ Result<Message> Read(schema::HopMessage::Reader from) {
       if (m.getPublication().size() > limits::kPublicationBytes)
         return Fail(Code::kTooLarge, "a publication over its limit");
       ASSIGN_OR_RETURN(auto path, ReadPath(m.getPath()));
-      return Assignment{m.getPublicationNumber(), ToBytes(View(m.getPublication())), std::move(path)};
+      return Assignment{m.getPublicationNumber(), ToBytes(View(m.getPublication())), m.getCheckInMillis(),
+                        std::move(path)};
     }
     case schema::HopMessage::OFFER: {
       const auto envelope = from.getOffer().getEnvelope();
@@ -246,8 +255,12 @@ Result<Message> Read(schema::HopMessage::Reader from) {
       ASSIGN_OR_RETURN(const UploadId upload, UploadId::FromBytes(View(from.getChunk().getUpload())));
       return Chunk{upload, from.getChunk().getIndex()};
     }
-    case schema::HopMessage::CREDIT:
-      return Credit{from.getCredit().getBytes()};
+    case schema::HopMessage::CREDIT: {
+      const auto m = from.getCredit();
+      if (m.getUpload().size() == 0) return Credit{m.getBytes()};
+      ASSIGN_OR_RETURN(const UploadId upload, UploadId::FromBytes(View(m.getUpload())));
+      return Credit{m.getBytes(), upload, m.getNextChunk()};
+    }
     case schema::HopMessage::CUSTODY: {
       ASSIGN_OR_RETURN(const UploadId upload, UploadId::FromBytes(View(from.getCustody().getUpload())));
       return Custody{upload};
@@ -285,6 +298,36 @@ Result<Message> Decode(ByteView bytes) {
     return Fail(Code::kTooLarge, "a message of " + std::to_string(bytes.size()) + " bytes");
   }
   return wire::DecodeFramed<schema::HopMessage>(bytes, "a hop message", Read);
+}
+
+LinkPurpose PurposeOf(const Message& message) {
+  if (const auto* assignment = std::get_if<Assignment>(&message)) {
+    return assignment->publication.empty() ? LinkPurpose::kControl : LinkPurpose::kPublication;
+  }
+  if (std::holds_alternative<Notice>(message)) return LinkPurpose::kPublication;
+  if (std::holds_alternative<Fetch>(message) || std::holds_alternative<Piece>(message) ||
+      std::holds_alternative<FetchRefused>(message)) {
+    return LinkPurpose::kBlobs;
+  }
+  if (std::holds_alternative<Offer>(message) || std::holds_alternative<Resume>(message) ||
+      std::holds_alternative<Already>(message) || std::holds_alternative<Refuse>(message) ||
+      std::holds_alternative<Chunk>(message) || std::holds_alternative<Credit>(message) ||
+      std::holds_alternative<Custody>(message)) {
+    return LinkPurpose::kUploads;
+  }
+  return LinkPurpose::kControl;
+}
+
+Status CheckPath(const DeviceId& member, std::span<const DeviceId> path) {
+  if (std::ranges::find(path, member) == path.end()) return {};
+  std::string loop = member.text();
+  for (const DeviceId& id : path) {
+    loop += " -> " + id.text();
+    if (id == member) break;
+  }
+  return Fail(Code::kUpstreamCycle, "the upstreams form a loop: " + loop +
+                                        "; what is in custody is safe and waits. Name another upstream at one of them, "
+                                        "one that leads to the aggregator");
 }
 
 Bytes ProofTranscript(uint16_t version, ByteView client_curve_key, ByteView server_curve_key, ByteView nonce) {

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
+#include <span>
 #include <string>
 #include <variant>
 #include <vector>
@@ -52,6 +54,7 @@ struct Welcome {
   uint64_t credit_bytes = 0;
   uint32_t max_chunk_bytes = 0;
   uint64_t publication_number = 0;
+  uint32_t check_in_millis = 0;     // how often to check in; 0: as the client likes
   std::vector<DeviceId> path = {};  // from the server up to the aggregator, as far as it knows
   bool operator==(const Welcome&) const = default;
 };
@@ -70,6 +73,7 @@ struct CheckIn {
 struct Assignment {
   uint64_t publication_number = 0;
   Bytes publication;
+  uint32_t check_in_millis = 0;     // as in Welcome
   std::vector<DeviceId> path = {};  // as in Welcome
   bool operator==(const Assignment&) const = default;
 };
@@ -98,6 +102,8 @@ struct Chunk {
 };  // bulk: ciphertext
 struct Credit {
   uint64_t bytes = 0;
+  std::optional<UploadId> upload = {};  // of this one every chunk before `next_chunk` is safe
+  uint32_t next_chunk = 0;
   bool operator==(const Credit&) const = default;
 };
 struct Custody {
@@ -136,6 +142,12 @@ Bytes Encode(const Message& message);
 // kMalformed: not a message, an id or digest of the wrong length, a code or union member this version does not know.
 // kTooLarge: over limits::kHopMessageBytes, or a part over its own limit.
 Result<Message> Decode(ByteView bytes);
+
+// What a message's bytes are counted as.
+LinkPurpose PurposeOf(const Message& message);
+
+// kUpstreamCycle, with a sentence that names the loop, when `member`, whose server's path this is, is in it.
+Status CheckPath(const DeviceId& member, std::span<const DeviceId> path);
 
 // The bytes that a Proof's signature covers (schema/hop.capnp, Proof).
 Bytes ProofTranscript(uint16_t version, ByteView client_curve_key, ByteView server_curve_key, ByteView nonce);

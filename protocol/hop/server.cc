@@ -1,6 +1,7 @@
 #include "protocol/hop/server.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "protocol/base/log.h"
 #include "protocol/hop/session.h"
@@ -9,7 +10,7 @@
 namespace tributary {
 
 HopServer::HopServer(const Parts& parts, Options options)
-    : parts_(parts), options_(std::move(options)), pool_(options_.credit_bytes) {}
+    : parts_(parts), options_(std::move(options)), pool_(options_.credit_bytes), path_{parts_.identity.subject.id} {}
 
 HopServer::~HopServer() { parts_.loop.Cancel(sweep_timer_); }
 
@@ -36,9 +37,23 @@ void HopServer::SayGoodbye() {
   }
 }
 
+void HopServer::SetPath(std::vector<DeviceId> above) {
+  std::vector<DeviceId> path{parts_.identity.subject.id};
+  path.insert(path.end(), above.begin(), above.end());
+  if (path == path_) return;
+  path_ = std::move(path);
+  std::vector<std::pair<Route, Error>> loops;
+  for (const auto& [route, session] : sessions_) {
+    if (!session->proven || session->carrier || session->member.subject.role != Role::kGateway) continue;
+    const Status fine = hop::CheckPath(session->member.subject.id, path_);
+    if (!fine) loops.emplace_back(route, fine.error());
+    // It checks in, and learns the path with the answer.
+    if (fine) Send(route, hop::Notice{publication_number_});
+  }
+  for (const auto& [route, error] : loops) CloseWith(route, error);
+}
+
 const HopServer::Counts& HopServer::counts() {
-  counts_.sessions =
-      static_cast<uint64_t>(std::ranges::count_if(sessions_, [](const auto& s) { return s.second->proven; }));
   counts_.credit_in_use = pool_.used();
   return counts_;
 }
@@ -50,6 +65,7 @@ void HopServer::OnNonsense(const ServerSocket::Peer& peer) {
 void HopServer::OnMessage(const ServerSocket::Peer& peer, ByteView bytes, ByteView bulk) {
   const auto message = hop::Decode(bytes);
   if (!message) return CloseWith(peer.route, message.error());
+  counts_.link[hop::PurposeOf(*message)].up += bytes.size() + bulk.size();
   if (const auto* hello = std::get_if<hop::Hello>(&*message)) return OnHello(peer, *hello);
 
   const auto found = sessions_.find(peer.route);
@@ -62,6 +78,7 @@ void HopServer::OnMessage(const ServerSocket::Peer& peer, ByteView bytes, ByteVi
     return CloseWith(peer.route, {Code::kWrongIdentity, "the connection's key changed"});
   }
   session.last_heard = parts_.clock.Monotonic();
+  if (session.granted > 0) session.received_at_message = socket_->BytesReceived(session.connection);
   Status status;
   if (const auto* proof = std::get_if<hop::Proof>(&*message)) {
     status = OnProof(session, *proof);
@@ -86,6 +103,7 @@ void HopServer::OnHello(const ServerSocket::Peer& peer, const hop::Hello& hello)
   session->route = peer.route;
   session->serial = ++last_serial_;
   session->curve_public_key = peer.curve_public_key;
+  session->connection = peer.connection;
   session->version = hop::kProtocolVersion;
   session->nonce.resize(32);
   parts_.random.Fill(session->nonce);
@@ -97,7 +115,8 @@ void HopServer::OnHello(const ServerSocket::Peer& peer, const hop::Hello& hello)
 Status HopServer::OnProof(Session& session, const hop::Proof& proof) {
   if (session.proven) return Fail(Code::kMalformed, "a second proof");
   ASSIGN_OR_RETURN(VerifiedIdentity member, parts_.identity.anchor.Verify(proof.chain, parts_.clock.Now()));
-  if (member.subject.role == Role::kPublisher || member.subject.role == Role::kAggregator) {
+  const bool carrier = IsCarrier(member);
+  if (!carrier && (member.subject.role == Role::kPublisher || member.subject.role == Role::kAggregator)) {
     return Fail(Code::kWrongRole, std::string(RoleName(member.subject.role)) + " is not a client of anybody");
   }
   if (member.subject.curve_public_key != session.curve_public_key) {
@@ -108,19 +127,43 @@ Status HopServer::OnProof(Session& session, const hop::Proof& proof) {
       hop::ProofTranscript(session.version, session.curve_public_key, curve_public_key_, session.nonce);
   RETURN_IF_ERROR(VerifySignature(member.public_key, transcript, proof.signature));
 
-  // A member has one session: a new one means that the old connection is dead, whatever TCP thinks of it.
-  if (const auto older = by_member_.find(member.subject.id); older != by_member_.end()) {
-    const Route old_route = older->second;
-    if (old_route != session.route) Forget(old_route);
+  if (!carrier) {
+    if (member.subject.role == Role::kGateway) RETURN_IF_ERROR(hop::CheckPath(member.subject.id, path_));
+    // A member has one session: a new one means that the old connection is dead, whatever TCP thinks of it.
+    if (const auto older = by_member_.find(member.subject.id); older != by_member_.end()) {
+      const Route old_route = older->second;
+      if (old_route != session.route) Forget(old_route);
+    }
+    by_member_[member.subject.id] = session.route;
   }
   session.proven = true;
+  session.carrier = carrier;
   session.member = std::move(member);
-  by_member_[session.member.subject.id] = session.route;
   ++counts_.handshakes;
+  ++counts_.sessions;
   LogDebug("hop.welcome",
            {{"member", session.member.subject.id.text()}, {"role", RoleName(session.member.subject.role)}});
-  Send(session.route, hop::Welcome{parts_.identity.subject.id, 0, options_.max_chunk_bytes, publication_number_});
+  Send(session.route, hop::Welcome{parts_.identity.subject.id, 0, options_.max_chunk_bytes, publication_number_,
+                                   CheckInMillis(session), path_});
   return {};
+}
+
+bool HopServer::IsCarrier(const VerifiedIdentity& member) const {
+  const Subject& own = parts_.identity.subject;
+  return member.subject.id == own.id && member.subject.role == own.role &&
+         member.public_key == parts_.identity.key.public_key();
+}
+
+uint32_t HopServer::CheckInMillis(Session& session) const {
+  constexpr Millis kRarest{300'000};
+  Millis interval = options_.check_in_interval;
+  // A gateway's check-in carries reports that people wait for, and there are few gateways.
+  if (session.member.subject.role != Role::kGateway) {
+    interval = std::max(interval, std::min(kRarest, Millis(static_cast<int64_t>(counts_.sessions) * 1000 /
+                                                           options_.check_ins_per_second)));
+  }
+  session.check_in = interval;
+  return static_cast<uint32_t>(interval.count());
 }
 
 Status HopServer::Dispatch(Session& session, const hop::Message& message, ByteView bulk) {
@@ -129,8 +172,7 @@ Status HopServer::Dispatch(Session& session, const hop::Message& message, ByteVi
   if (const auto* offer = std::get_if<hop::Offer>(&message)) return OnOffer(session, *offer);
   if (const auto* fetch = std::get_if<hop::Fetch>(&message)) return OnFetch(session, *fetch);
   if (const auto* check_in = std::get_if<hop::CheckIn>(&message)) {
-    OnCheckIn(session, *check_in);
-    return {};
+    return OnCheckIn(session, *check_in);
   }
   if (std::holds_alternative<hop::Goodbye>(message)) {
     Forget(session.route);
@@ -139,10 +181,20 @@ Status HopServer::Dispatch(Session& session, const hop::Message& message, ByteVi
   return Fail(Code::kMalformed, "a message that only servers send");
 }
 
-void HopServer::OnCheckIn(Session& session, const hop::CheckIn& check_in) {
-  parts_.observer.OnCheckIn(session.member, check_in);
+Status HopServer::OnCheckIn(Session& session, hop::CheckIn check_in) {
   const bool newer = publication_number_ > check_in.publication_number;
-  Send(session.route, hop::Assignment{publication_number_, newer ? publication_ : Bytes{}});
+  // A carrier is no member below: it has nothing to report.
+  if (!session.carrier) {
+    const Subject& member = session.member.subject;
+    if (!check_in.reports.empty() && (member.role != Role::kGateway || check_in.reports.front().gateway != member.id)) {
+      return Fail(Code::kMalformed, "the first report of " + member.id.text() + " is not its own");
+    }
+    if (!check_in.reports.empty()) check_in.reports.front().parent = parts_.identity.subject.id;
+    parts_.observer.OnCheckIn(session.member, check_in);
+  }
+  Send(session.route,
+       hop::Assignment{publication_number_, newer ? publication_ : Bytes{}, CheckInMillis(session), path_});
+  return {};
 }
 
 Status HopServer::OnFetch(Session& session, const hop::Fetch& fetch) {
@@ -177,9 +229,12 @@ HopServer::Session* HopServer::Find(const Route& route, uint64_t serial) {
 
 void HopServer::Send(const Route& route, const hop::Message& message, ByteView bulk) {
   // A peer that is gone, or does not read, learns everything again when it comes back.
-  if (const Status sent = socket_->Send(route, hop::Encode(message), bulk); !sent) {
+  const Bytes bytes = hop::Encode(message);
+  if (const Status sent = socket_->Send(route, bytes, bulk); !sent) {
     LogDebug("hop.unsent", {{"why", sent.error().message}});
+    return;
   }
+  counts_.link[hop::PurposeOf(message)].down += bytes.size() + bulk.size();
 }
 
 void HopServer::CloseWith(const Route& route, const Error& error) {
@@ -199,10 +254,13 @@ void HopServer::Forget(const Route& route) {
   // What is in process goes back to the pool when the sink has taken it (OnTaken).
   pool_.GiveBack(session.granted);
   for (const UploadId& upload : session.offered) {
-    if (const auto entry = offered_by_.find(upload); entry != offered_by_.end() && entry->second == route)
-      offered_by_.erase(entry);
+    const auto entry = offered_by_.find(upload);
+    if (entry == offered_by_.end()) continue;
+    std::erase(entry->second, session.route);
+    if (entry->second.empty()) offered_by_.erase(entry);
   }
   if (session.proven) {
+    --counts_.sessions;
     if (const auto entry = by_member_.find(session.member.subject.id);
         entry != by_member_.end() && entry->second == route) {
       by_member_.erase(entry);
@@ -219,14 +277,30 @@ void HopServer::Sweep() {
     const Millis silent = now - session->last_heard;
     if (!session->proven && silent > options_.proof_timeout) {
       over.emplace_back(route, Error{Code::kTimeout, "no proof came"});
-    } else if (session->granted > 0 && now - session->granted_since > options_.chunk_timeout) {
-      over.emplace_back(route, Error{Code::kTimeout, "credit was not used"});
-    } else if (silent > options_.session_timeout) {
-      over.emplace_back(route, Error{Code::kTimeout, "nothing heard"});
+    } else if (!waiting_.empty() && session->granted > 0 && now - session->granted_since > options_.chunk_timeout) {
+      if (IsInTheMiddle(*session)) {
+        session->granted_since = now;
+      } else {
+        over.emplace_back(route, Error{Code::kTimeout, "credit that others wait for was not used"});
+      }
+    } else if (silent > std::max(options_.session_timeout, 3 * session->check_in)) {
+      if (IsInTheMiddle(*session)) {
+        session->last_heard = now;
+      } else {
+        over.emplace_back(route, Error{Code::kTimeout, "nothing heard"});
+      }
     }
   }
   for (const auto& [route, error] : over) CloseWith(route, error);
   sweep_timer_ = parts_.loop.After(Millis(1000), [this] { Sweep(); });
+}
+
+bool HopServer::IsInTheMiddle(Session& session) {
+  // More than a handful of messages' framing can be.
+  constexpr uint64_t kPartOfAChunk = 1024;
+  const uint64_t received = socket_->BytesReceived(session.connection);
+  const bool grew = std::exchange(session.received, received) != received;
+  return grew && received > session.received_at_message + kPartOfAChunk;
 }
 
 RetryWindow HopServer::WindowFor(Code code) {

@@ -24,7 +24,8 @@ namespace tributary {
 // publication and blobs, takes uploads into a sink under credit, and gives custody. Legal call order: construct,
 // Listen, then the rest, all on the loop's thread. Everything in Parts must outlive it. Memory: one small session per
 // connection, and never more chunk bytes than Options::credit_bytes over all of them. Does not promise custody: the
-// owner says so with GiveCustody, after its own fsync or checkpoint.
+// owner says so with GiveCustody, after its own fsync or checkpoint. One upload may come over several connections at
+// once (a carried disk, while the uplink is back): each is answered, and the first to bring a chunk has brought it.
 class HopServer final : private ServerSocket::Handler {
  public:
   struct Options {
@@ -35,14 +36,22 @@ class HopServer final : private ServerSocket::Handler {
     size_t max_sessions = 20'000;
     size_t max_session_uploads = 64;  // offered and not yet in custody, on one connection
     Millis proof_timeout{10'000};     // from hello to proof
-    Millis chunk_timeout{60'000};     // credit that is not used for this long closes the connection
-    Millis session_timeout{180'000};  // nothing heard at all
+    // Credit that others wait for and that is not used for this long, with no chunk in the middle of arriving: closes
+    // the connection.
+    Millis chunk_timeout{60'000};
+    Millis session_timeout{
+        180'000};  // nothing heard and nothing arriving, unless check-ins are rarer than a third of it
+    // How often a member checks in: at least this long between two, and devices so rarely that all of them together ask
+    // this often. 50 a second cost a server about half a percent of a core.
+    Millis check_in_interval{15'000};
+    uint32_t check_ins_per_second = 50;
     TransportOptions transport;
   };
   // What the owner hears of. Called on the loop's thread.
   class Observer {
    public:
     virtual ~Observer() = default;
+    // The first of a gateway's reports is its own, and names this server as its parent.
     virtual void OnCheckIn(const VerifiedIdentity& member, const hop::CheckIn& check_in) = 0;
     // An upload was refused before the sink saw it. `subject` is null when nothing of it can be believed.
     virtual void OnRefusedUpload(const UploadSubject* subject, const Error& error) = 0;
@@ -57,12 +66,13 @@ class HopServer final : private ServerSocket::Handler {
     Observer& observer;
   };
   struct Counts {
-    uint64_t sessions = 0;             // now, proven
-    uint64_t handshakes = 0;           // welcomed since the start
-    uint64_t chunk_bytes = 0;          // received
-    uint64_t piece_bytes = 0;          // sent
-    uint64_t credit_in_use = 0;        // bytes
-    std::map<Code, uint64_t> refused;  // sessions and uploads, by reason
+    uint64_t sessions = 0;                  // now, proven
+    uint64_t handshakes = 0;                // welcomed since the start
+    uint64_t chunk_bytes = 0;               // received
+    uint64_t piece_bytes = 0;               // sent
+    uint64_t credit_in_use = 0;             // bytes
+    std::map<LinkPurpose, LinkBytes> link;  // `up` came from clients; what they sent twice is theirs to know
+    std::map<Code, uint64_t> refused;       // sessions and uploads, by reason
   };
 
   HopServer(const Parts& parts, Options options);
@@ -71,13 +81,17 @@ class HopServer final : private ServerSocket::Handler {
   // kPortInUse, kInvalidArgument.
   Status Listen();
   const std::string& endpoint() const { return socket_->endpoint(); }
+  // What lies above: the ids from this server's own server up to the aggregator, as far as they are known. Clients
+  // learn it; a gateway that is in it is refused, and its session ended if it has one.
+  void SetPath(std::vector<DeviceId> above);
   // From now on the publication that is handed out; everybody connected gets a notice.
   void Publish(Bytes signed_publication, uint64_t number);
   // The upload is safe here. Whoever offers it is told, if still connected; otherwise a later offer is answered
   // `already`.
   void GiveCustody(const UploadId& upload);
   void RefuseUpload(const UploadId& upload, const Error& error);
-  // Tells everybody connected that this server ends, so that they come back soon and not when their heartbeat is missed.
+  // Tells everybody connected that this server ends, so that they come back soon and not when their heartbeat is
+  // missed.
   void SayGoodbye();
   const Counts& counts();
 
@@ -87,6 +101,7 @@ class HopServer final : private ServerSocket::Handler {
 
   void OnMessage(const ServerSocket::Peer& peer, ByteView message, ByteView bulk) override;
   void OnNonsense(const ServerSocket::Peer& peer) override;
+  void OnDisconnected(const Route& route) override { Forget(route); }
 
   void OnHello(const ServerSocket::Peer& peer, const hop::Hello& hello);
   Status OnProof(Session& session, const hop::Proof& proof);
@@ -95,20 +110,29 @@ class HopServer final : private ServerSocket::Handler {
   Status OnOffer(Session& session, const hop::Offer& offer);
   void OnAnswer(const Route& route, uint64_t serial, const UploadHeader& header, const OfferVerdict& answer);
   Status OnChunk(Session& session, const hop::Chunk& chunk, ByteView bulk);
-  void OnTaken(const Route& route, uint64_t serial, const UploadId& upload, uint64_t bytes, const Status& status);
+  // `taken` names the chunk: its bytes, its upload and the index after it.
+  void OnTaken(const Route& route, uint64_t serial, const hop::Credit& taken, const Status& status);
   Status OnFetch(Session& session, const hop::Fetch& fetch);
-  void OnCheckIn(Session& session, const hop::CheckIn& check_in);
+  Status OnCheckIn(Session& session, hop::CheckIn check_in);
+  bool IsCarrier(const VerifiedIdentity& member) const;
+  // How often this member is to check in.
+  uint32_t CheckInMillis(Session& session) const;
 
   Session* Find(const Route& route, uint64_t serial);
-  // Ends what a connection has to do with an upload; whose it was.
-  std::optional<Route> Detach(const UploadId& upload);
-  void GrantCredit(Session& session);
+  // Ends what connections have to do with an upload; whose it was.
+  std::vector<Route> Detach(const UploadId& upload);
+  // The same for one connection. false: it had nothing to do with it.
+  bool DetachOne(const Route& route, const UploadId& upload);
+  // `safe` goes along: what it says of an upload's chunks.
+  void GrantCredit(Session& session, hop::Credit safe = {});
   void GrantWaiting();
   void SendRefuse(const Route& route, const UploadId& upload, const Error& error);
   void Send(const Route& route, const hop::Message& message, ByteView bulk = {});
   void CloseWith(const Route& route, const Error& error);
   void Forget(const Route& route);
   void Sweep();
+  // Whether a message is under way on its connection, and more of it came since this was last asked.
+  bool IsInTheMiddle(Session& session);
   // A passing refusal names when to come back; spread so that clients do not return together.
   static RetryWindow WindowFor(Code code);
 
@@ -118,11 +142,12 @@ class HopServer final : private ServerSocket::Handler {
   std::unique_ptr<ServerSocket> socket_;
   std::unordered_map<Route, std::unique_ptr<Session>> sessions_;
   std::unordered_map<DeviceId, Route, IdHash> by_member_;
-  std::unordered_map<UploadId, Route, IdHash> offered_by_;
+  std::unordered_map<UploadId, std::vector<Route>, IdHash> offered_by_;
   std::deque<std::pair<Route, uint64_t>> waiting_;  // for credit, first come first served
   CreditPool pool_;
   Bytes publication_;
   uint64_t publication_number_ = 0;
+  std::vector<DeviceId> path_;  // this server first
   uint64_t last_serial_ = 0;
   Loop::TimerId sweep_timer_ = 0;
   Counts counts_;

@@ -22,7 +22,8 @@ Status HopServer::OnOffer(Session& session, const hop::Offer& offer) {
   };
   const auto author = VerifyEnvelope(*envelope, parts_.identity.anchor, parts_.clock.Now());
   if (!author) return refuse(author.error());
-  if (session.member.subject.role != Role::kGateway && session.member.subject.id != subject.device) {
+  const bool brings_others = session.carrier || session.member.subject.role == Role::kGateway;
+  if (!brings_others && session.member.subject.id != subject.device) {
     return refuse(
         {Code::kWrongIdentity, session.member.subject.id.text() + " offers an upload of " + subject.device.text()});
   }
@@ -35,8 +36,10 @@ Status HopServer::OnOffer(Session& session, const hop::Offer& offer) {
     return refuse(
         {Code::kBusy, "this connection has " + std::to_string(session.offered.size()) + " uploads under way"});
   }
-  if (!again) session.offered.push_back(subject.id);
-  offered_by_[subject.id] = session.route;
+  if (!again) {
+    session.offered.push_back(subject.id);
+    offered_by_[subject.id].push_back(session.route);
+  }
   parts_.sink.Offer(*envelope, *author, session.member.subject.id,
                     [this, route = session.route, serial = session.serial, header = envelope->header](
                         const OfferVerdict& answer) { OnAnswer(route, serial, header, answer); });
@@ -62,10 +65,7 @@ void HopServer::OnAnswer(const Route& route, uint64_t serial, const UploadHeader
       SendRefuse(route, id, {answer.refusal.code, answer.refusal.sentence});
       break;
   }
-  std::erase(session->offered, id);
-  // By now somebody else may have offered it.
-  if (const auto entry = offered_by_.find(id); entry != offered_by_.end() && entry->second == route)
-    offered_by_.erase(entry);
+  DetachOne(route, id);
 }
 
 Status HopServer::OnChunk(Session& session, const hop::Chunk& chunk, ByteView bulk) {
@@ -90,7 +90,8 @@ Status HopServer::OnChunk(Session& session, const hop::Chunk& chunk, ByteView bu
   const auto refuse = [&](const Error& error) -> Status {
     pool_.GiveBack(bulk.size());
     parts_.observer.OnRefusedUpload(&active.header.subject, error);
-    RefuseUpload(chunk.upload, error);
+    DetachOne(session.route, chunk.upload);
+    SendRefuse(session.route, chunk.upload, error);
     GrantCredit(session);
     GrantWaiting();
     return {};
@@ -106,42 +107,59 @@ Status HopServer::OnChunk(Session& session, const hop::Chunk& chunk, ByteView bu
   }
   session.in_process += bulk.size();
   ++active.next_chunk;
+  active.in_process = true;
   if (active.next_chunk == active.header.subject.chunk_count) session.active.erase(found);
   parts_.sink.Append(chunk.upload, chunk.index, ToBytes(bulk),
-                     [this, route = session.route, serial = session.serial, upload = chunk.upload,
-                      bytes = bulk.size()](const Status& status) { OnTaken(route, serial, upload, bytes, status); });
+                     [this, route = session.route, serial = session.serial, upload = chunk.upload, index = chunk.index,
+                      bytes = bulk.size()](const Status& status) {
+                       OnTaken(route, serial, {bytes, upload, index + 1}, status);
+                     });
   return {};
 }
 
-void HopServer::OnTaken(const Route& route, uint64_t serial, const UploadId& upload, uint64_t bytes,
-                        const Status& status) {
-  pool_.GiveBack(bytes);
+void HopServer::OnTaken(const Route& route, uint64_t serial, const hop::Credit& taken, const Status& status) {
+  pool_.GiveBack(taken.bytes);
   if (Session* session = Find(route, serial)) {
-    session->in_process -= bytes;
-    if (!status) RefuseUpload(upload, status.error());
-    GrantCredit(*session);
+    session->in_process -= taken.bytes;
+    if (const auto active = session->active.find(*taken.upload); active != session->active.end()) {
+      active->second.in_process = false;
+    }
+    if (!status && DetachOne(route, *taken.upload)) {
+      // It came in the order in which it was asked for; what is out of order is that another connection was faster.
+      const bool overtaken = status.error().code == Code::kChunkOutOfOrder;
+      SendRefuse(route, *taken.upload,
+                 overtaken ? Error{Code::kBusy, "another connection is bringing this upload"} : status.error());
+    }
+    GrantCredit(*session, status ? hop::Credit{0, taken.upload, taken.next_chunk} : hop::Credit{});
   }
   GrantWaiting();
 }
 
 void HopServer::GiveCustody(const UploadId& upload) {
-  if (const auto route = Detach(upload)) Send(*route, hop::Custody{upload});
+  for (const Route& route : Detach(upload)) Send(route, hop::Custody{upload});
 }
 
 void HopServer::RefuseUpload(const UploadId& upload, const Error& error) {
-  if (const auto route = Detach(upload)) SendRefuse(*route, upload, error);
+  for (const Route& route : Detach(upload)) SendRefuse(route, upload, error);
 }
 
-std::optional<HopServer::Route> HopServer::Detach(const UploadId& upload) {
+std::vector<HopServer::Route> HopServer::Detach(const UploadId& upload) {
   const auto found = offered_by_.find(upload);
-  if (found == offered_by_.end()) return std::nullopt;
-  Route route = found->second;
-  offered_by_.erase(found);
+  if (found == offered_by_.end()) return {};
+  std::vector<Route> routes = found->second;
+  for (const Route& route : routes) DetachOne(route, upload);
+  return routes;
+}
+
+bool HopServer::DetachOne(const Route& route, const UploadId& upload) {
+  const auto found = offered_by_.find(upload);
+  if (found == offered_by_.end() || std::erase(found->second, route) == 0) return false;
+  if (found->second.empty()) offered_by_.erase(found);
   if (const auto session = sessions_.find(route); session != sessions_.end()) {
     std::erase(session->second->offered, upload);
     session->second->active.erase(upload);
   }
-  return route;
+  return true;
 }
 
 void HopServer::SendRefuse(const Route& route, const UploadId& upload, const Error& error) {
@@ -151,18 +169,19 @@ void HopServer::SendRefuse(const Route& route, const UploadId& upload, const Err
   Send(route, hop::Refuse{upload, {error.code, error.message, WindowFor(error.code)}});
 }
 
-// The client may spend its credit on any of its uploads, in an order of its own. So what counts is the sum: credit is
-// given until all that is still to come is covered, and where that is too much at once, until the largest of the chunks
-// that can come next is covered. Then the client can always send something, and nothing is left over when all is
-// through.
-void HopServer::GrantCredit(Session& session) {
-  uint64_t missing = 0;  // bytes that are still to come
-  uint64_t step = 0;     // the largest chunk that can come next
+// A client has one chunk of each upload under way, but may spend its credit on any of them, in an order of its own. So
+// what counts is the sum: credit is given until the next chunk of every upload is covered, and where that is too much
+// at once, until the largest of them is. Then the client can always send something, and nothing is left over when all
+// is through.
+void HopServer::GrantCredit(Session& session, hop::Credit safe) {
+  uint64_t missing = 0;  // bytes that can come next
+  uint64_t step = 0;     // the largest chunk of them
   for (const auto& [id, active] : session.active) {
-    missing += active.header.ciphertext_size - active.header.ciphertext_chunk_offset(active.next_chunk);
-    step = std::max<uint64_t>(step, active.header.ciphertext_chunk_size(active.next_chunk));
+    if (active.in_process) continue;
+    const uint64_t next = active.header.ciphertext_chunk_size(active.next_chunk);
+    missing += next;
+    step = std::max(step, next);
   }
-  uint64_t grant = 0;
   while (session.granted < missing) {
     const uint64_t size = std::min(missing - session.granted, session.granted < step ? step - session.granted : step);
     const uint64_t under_way = session.granted + session.in_process;
@@ -177,9 +196,9 @@ void HopServer::GrantCredit(Session& session) {
     }
     if (session.granted == 0) session.granted_since = parts_.clock.Monotonic();
     session.granted += size;
-    grant += size;
+    safe.bytes += size;
   }
-  if (grant > 0) Send(session.route, hop::Credit{grant});
+  if (safe.bytes > 0 || safe.upload) Send(session.route, safe);
 }
 
 void HopServer::GrantWaiting() {

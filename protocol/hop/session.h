@@ -15,6 +15,7 @@ struct HopServer::Session {
   struct Active {
     UploadHeader header;
     uint32_t next_chunk = 0;  // the one that must come now
+    bool in_process = false;  // the one before is not safe yet
   };
 
   Route route;
@@ -22,13 +23,18 @@ struct HopServer::Session {
   Bytes curve_public_key;
   Bytes nonce;
   uint16_t version = 0;
+  int connection = -1;
   bool proven = false;
+  bool carrier = false;  // of the server's own identity
   VerifiedIdentity member;
   Millis last_heard{0};
-  uint64_t granted = 0;     // credit given and not used yet, bytes
-  Millis granted_since{0};  // when credit came to be there, or was last used
-  uint64_t in_process = 0;  // received and not taken by the sink yet, bytes
-  bool waiting = false;     // in the queue for credit
+  Millis check_in{0};                // how often it was told to check in
+  uint64_t received = 0;             // bytes that had come when it was last found silent …
+  uint64_t received_at_message = 0;  // … and when the last whole message came
+  uint64_t granted = 0;              // credit given and not used yet, bytes
+  Millis granted_since{0};           // when credit came to be there, or was last used
+  uint64_t in_process = 0;           // received and not taken by the sink yet, bytes
+  bool waiting = false;              // in the queue for credit
   std::map<UploadId, Active> active;
   std::vector<UploadId> offered;  // all that await custody or an answer
 };

@@ -2,7 +2,7 @@
 
 # The hop: what is spoken on every edge of the tree, between a client below and a server above. A device is only a client, an
 # aggregator only a server, a gateway is both. One ZeroMQ connection per client (DEALER to ROUTER), opened by the client, with
-# CURVE and ZeroMQ heartbeats. A message is one frame with this union, and for `chunk` and `piece` a second frame with the bulk
+# CURVE. A message is one frame with this union, and for `chunk` and `piece` a second frame with the bulk
 # bytes. A server that gets anything it does not expect answers `refused` and forgets the session; the client starts again.
 #
 #   client                                    server
@@ -19,7 +19,26 @@
 #                                    <-         custody {upload}          the sender deletes only now
 #     fetch {digest, offset}         ->
 #                                    <-         piece {digest, offset} + bytes | refuse
-#                                    <-         notice {publication number}   whenever a newer one is there
+#                                    <-         notice {publication number}   whenever there is something to check in for
+#
+# Resume. Of one upload at most one chunk is under way at any time: a client sends the next when `credit` says that the one
+# before is safe. So an interruption, at whatever end and of whatever kind, makes at most one chunk of an upload travel twice.
+# Over all its uploads together a client keeps no more under way than its link carries in about a second, but at least one
+# chunk or 256 KiB, whichever is more; on a fast link many uploads share the round trip, on a slow one a cut costs at most
+# that much. Of a blob at most one piece is asked for at a time, so the same holds on the way down. A client that comes back
+# through another gateway begins at chunk 0 there (it has nothing of the upload, unless custody was taken, which a server that
+# both lead to answers with `already`): those bytes travel on that link for the first time.
+#
+# Dead and slow links. A reset or closed connection ends the session at both ends at once; one that went silent does when TCP
+# finds nobody at the other end (protocol/transport/transport_options.h). A client whose question has no answer ends the
+# session when for its answer timeout not one byte moved in either direction; a server takes credit back from a client that
+# does not use it only when others wait for it and no chunk is in the middle of arriving. A slow link is therefore never taken for a dead one.
+# The client comes back with exponential backoff and full jitter.
+#
+# Carriers. A client that proves the server's own identity, id and role, is a tool of whoever runs the server (a disk carried
+# by hand is emptied through one). It may offer anybody's uploads as a gateway may; there may be several at once, and none
+# ends another member's session. A gateway that finds itself at the other end without being such a tool has itself for an
+# upstream, which its path shows.
 
 using Cxx = import "/capnp/c++.capnp";
 $Cxx.namespace("tributary::schema");
@@ -79,6 +98,8 @@ struct Welcome {
   creditBytes @1 :UInt64;   # chunk bytes the client may have under way before any `credit`
   maxChunkBytes @2 :UInt32;
   publicationNumber @3 :UInt64;
+  checkInMillis @5 :UInt32;
+  # How often to check in when there is no news; the server makes it longer the more clients it has. 0: as the client likes.
   path @4 :List(Text);
   # The ids from this server up to the aggregator, itself first, as far as it has learned them from its own server's welcome
   # and assignments; at most 64. A client that finds itself in it would send its uploads round in a circle: it ends the
@@ -167,6 +188,7 @@ struct Assignment {
   publicationNumber @0 :UInt64;
   publication @1 :Data;           # SignedPublication; empty when the client's is the newest
   path @2 :List(Text);            # as in Welcome
+  checkInMillis @3 :UInt32;       # as in Welcome
 }
 
 struct Offer {
@@ -194,7 +216,9 @@ struct Chunk {
 }
 
 struct Credit {
-  bytes @0 :UInt64;               # may be sent in addition to what was granted before
+  bytes @0 :UInt64;               # may be sent in addition to what was granted before, of any upload
+  upload @1 :Data;                # of this one every chunk before `nextChunk` is safe; empty: it says nothing of any
+  nextChunk @2 :UInt32;
 }
 
 struct Fetch {

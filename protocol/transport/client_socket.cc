@@ -3,6 +3,7 @@
 #include <zmq.hpp>
 
 #include "protocol/seal/identity.h"
+#include "protocol/transport/tcp_progress.h"
 #include "protocol/transport/zmq_frames.h"
 
 namespace tributary {
@@ -32,9 +33,21 @@ struct ClientSocket::Native final : Loop::Pollable {
     }
   }
 
+  void OnConnection(int event, int descriptor) {
+    if (event == ZMQ_EVENT_CONNECTED) {
+      fd = descriptor;
+      return;
+    }
+    fd = -1;
+    OnReadable();
+    handler.OnDisconnected();
+  }
+
   Loop& loop;
   Handler& handler;
   zmq::socket_t socket;
+  int fd = -1;  // of the connection; libzmq's, only asked about
+  std::unique_ptr<ConnectionMonitor> monitor;
 };
 
 ClientSocket::ClientSocket(std::unique_ptr<Native> native) : native_(std::move(native)) {}
@@ -56,6 +69,9 @@ Result<std::unique_ptr<ClientSocket>> ClientSocket::Connect(Loop& loop, const st
     native->socket.set(zmq::sockopt::curve_serverkey, BufferOf(server_curve_key));
     native->socket.set(zmq::sockopt::curve_publickey, BufferOf(public_key));
     native->socket.set(zmq::sockopt::curve_secretkey, BufferOf(own_curve_secret.RevealForUse()));
+    native->monitor =
+        std::make_unique<ConnectionMonitor>(loop, native->socket, ZMQ_EVENT_CONNECTED | ZMQ_EVENT_DISCONNECTED,
+                                            [raw = native.get()](int event, int fd) { raw->OnConnection(event, fd); });
     native->socket.connect(endpoint);
     loop.Add(*native);
     return std::unique_ptr<ClientSocket>(new ClientSocket(std::move(native)));
@@ -69,6 +85,11 @@ Status ClientSocket::Send(ByteView message, ByteView bulk) {
       bulk.empty() ? SendFrames(native_->socket, {message}) : SendFrames(native_->socket, {message, bulk});
   if (!sent) return Fail(Code::kUnreachable, "the queue towards the server is full");
   return {};
+}
+
+uint64_t ClientSocket::BytesMoved() const {
+  const TcpProgress progress = TcpProgressOf(native_->fd);
+  return progress.acknowledged + progress.received;
 }
 
 }  // namespace tributary

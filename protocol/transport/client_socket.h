@@ -21,6 +21,9 @@ class ClientSocket {
     virtual ~Handler() = default;
     // The views are valid during the call. May destroy nothing of this socket: post that.
     virtual void OnMessage(ByteView message, ByteView bulk) = 0;
+    // The connection broke: reset, closed by the server, or given up by TCP after the heartbeat time. What had come on
+    // it was handed over before. libzmq goes on trying to connect.
+    virtual void OnDisconnected() {}
   };
 
   // kInvalidArgument: endpoint or a key of other than 32 bytes. Whether the server is there shows later, by its answer.
@@ -31,6 +34,8 @@ class ClientSocket {
 
   // kUnreachable: the queue towards the server is full.
   Status Send(ByteView message, ByteView bulk = {});
+  // Bytes that moved on the connection there is now, in either direction (tcp_progress.h).
+  uint64_t BytesMoved() const;
 
  private:
   struct Native;

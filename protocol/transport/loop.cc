@@ -20,8 +20,8 @@ struct Loop::Native {
 
 Loop::Loop(const Clock& clock) : clock_(clock), native_(std::make_unique<Native>()) {
   TRIBUTARY_CHECK(native_->wake >= 0) << "eventfd";
-  // The default of 1023 would stop a fleet process at that many virtual devices.
-  native_->context.set(zmq::ctxopt::max_sockets, 16384);
+  // The default of 1023 would stop a fleet process at a third of that many virtual devices; this is libzmq's most.
+  native_->context.set(zmq::ctxopt::max_sockets, 65535);
 }
 
 Loop::~Loop() { TRIBUTARY_CHECK(sockets_.empty()) << "sockets outlive their loop"; }

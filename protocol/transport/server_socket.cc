@@ -1,10 +1,12 @@
 #include "protocol/transport/server_socket.h"
 
 #include <optional>
+#include <unordered_map>
 #include <vector>
 
 #include <zmq.hpp>
 
+#include "protocol/transport/tcp_progress.h"
 #include "protocol/transport/zmq_frames.h"
 
 namespace tributary {
@@ -59,32 +61,59 @@ struct ServerSocket::Native final : Loop::Pollable {
   void* native_socket() override { return socket.handle(); }
 
   void OnReadable() override {
+    reading = true;
     for (int i = 0; i < kMessagesPerTurn; ++i) {
       auto frames = Receive(socket);
-      if (!frames) return;
+      if (!frames) break;
       Deliver(*frames);
     }
+    reading = false;
   }
 
   void Deliver(std::vector<zmq::message_t>& frames) {
-    Peer peer{frames.front().to_string(), {}};
+    Peer peer{frames.front().to_string(), {}, -1};
     const char* user = nullptr;
     try {
+      if (frames.size() > 1) peer.connection = frames[1].get(ZMQ_SRCFD);
       if (frames.size() > 1) user = frames[1].gets("User-Id");
     } catch (const zmq::error_t&) {
-      user = nullptr;  // the property is absent
+      // The property is absent.
     }
     if (user) {
       if (auto key = FromHex(user)) peer.curve_public_key = std::move(*key);
     }
+    Remember(peer);
     if (frames.size() < 2 || frames.size() > 3 || peer.curve_public_key.size() != 32) return handler.OnNonsense(peer);
     handler.OnMessage(peer, View(frames[1]), frames.size() == 3 ? View(frames[2]) : ByteView{});
+  }
+
+  // libzmq tells of the end of a connection by its descriptor, which the next connection may get. So before a new
+  // connection takes the descriptor, the end of the one that had it is handed on.
+  void Remember(const Peer& peer) {
+    if (peer.connection < 0) return;
+    const auto known = routes.find(peer.connection);
+    if (known != routes.end() && known->second == peer.route) return;
+    monitor->OnReadable();
+    routes[peer.connection] = peer.route;
+  }
+
+  void OnDisconnected(int fd) {
+    // What came before the end comes first; within Remember the caller is reading already.
+    if (!reading) OnReadable();
+    const auto known = routes.find(fd);
+    if (known == routes.end()) return;
+    const std::string route = std::move(known->second);
+    routes.erase(known);
+    handler.OnDisconnected(route);
   }
 
   Loop& loop;
   Handler& handler;
   std::unique_ptr<ZapHandler> zap;
   zmq::socket_t socket;
+  std::unordered_map<int, std::string> routes;  // by descriptor, of the connections that a message came on
+  bool reading = false;
+  std::unique_ptr<ConnectionMonitor> monitor;
   std::string endpoint;
 };
 
@@ -111,6 +140,8 @@ Result<std::unique_ptr<ServerSocket>> ServerSocket::Bind(Loop& loop, const std::
     native->socket.set(zmq::sockopt::zap_domain, "tributary");
     // A message to a peer that is gone is an error here, not silence.
     native->socket.set(zmq::sockopt::router_mandatory, true);
+    native->monitor = std::make_unique<ConnectionMonitor>(
+        loop, native->socket, ZMQ_EVENT_DISCONNECTED, [raw = native.get()](int, int fd) { raw->OnDisconnected(fd); });
     native->socket.bind(endpoint);
     native->endpoint = native->socket.get(zmq::sockopt::last_endpoint);
     loop.Add(*native);
@@ -127,6 +158,8 @@ Status ServerSocket::Send(const std::string& route, ByteView message, ByteView b
   if (!sent) return Fail(Code::kUnreachable, "the connection is gone or takes nothing more");
   return {};
 }
+
+uint64_t ServerSocket::BytesReceived(int connection) const { return TcpProgressOf(connection).received; }
 
 const std::string& ServerSocket::endpoint() const { return native_->endpoint; }
 

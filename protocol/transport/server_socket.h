@@ -21,6 +21,7 @@ class ServerSocket {
   struct Peer {
     std::string route;       // ROUTER's name for this connection, new for every connection
     Bytes curve_public_key;  // 32 bytes, proven
+    int connection = -1;     // for BytesReceived
   };
   class Handler {
    public:
@@ -29,6 +30,9 @@ class ServerSocket {
     virtual void OnMessage(const Peer& peer, ByteView message, ByteView bulk) = 0;
     // A message of three or more frames, or without a proven key: nothing of it can be believed.
     virtual void OnNonsense(const Peer& peer) = 0;
+    // The connection broke: closed or reset by the peer, or given up by TCP after the heartbeat time. What had come on
+    // it was handed over before. Only of connections that a message came on.
+    virtual void OnDisconnected(const std::string& /*route*/) {}
   };
 
   // `endpoint`: tcp://host:port, port 0 or * for any free one. kPortInUse, kInvalidArgument (endpoint or key),
@@ -40,6 +44,8 @@ class ServerSocket {
 
   // kUnreachable: the connection is gone, or its queue is full.
   Status Send(const std::string& route, ByteView message, ByteView bulk = {});
+  // Bytes that came on a peer's connection, also of messages that are not whole yet (tcp_progress.h).
+  uint64_t BytesReceived(int connection) const;
   // As it was bound, with the real port.
   const std::string& endpoint() const;
 

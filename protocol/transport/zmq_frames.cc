@@ -1,6 +1,9 @@
 #include "protocol/transport/zmq_frames.h"
 
+#include <algorithm>
+#include <atomic>
 #include <charconv>
+#include <cstring>
 #include <string_view>
 
 namespace tributary {
@@ -46,14 +49,50 @@ Status CheckPort(const std::string& endpoint) {
 }
 
 void Configure(zmq::socket_t& socket, const TransportOptions& options) {
-  socket.set(zmq::sockopt::heartbeat_ivl, static_cast<int>(options.heartbeat_interval.count()));
-  socket.set(zmq::sockopt::heartbeat_timeout, static_cast<int>(options.heartbeat_timeout.count()));
-  socket.set(zmq::sockopt::heartbeat_ttl,
+  constexpr int kProbes = 4;
+  const auto seconds = [](Millis time) { return static_cast<int>(std::max<int64_t>(1, time.count() / 1000)); };
+  socket.set(zmq::sockopt::tcp_keepalive, 1);
+  socket.set(zmq::sockopt::tcp_keepalive_idle, seconds(options.heartbeat_interval));
+  socket.set(zmq::sockopt::tcp_keepalive_intvl, seconds(options.heartbeat_timeout / kProbes));
+  socket.set(zmq::sockopt::tcp_keepalive_cnt, kProbes);
+  // TCP_USER_TIMEOUT: with bytes on their way there are no probes, but acknowledgements that stay away.
+  socket.set(zmq::sockopt::tcp_maxrt,
              static_cast<int>((options.heartbeat_interval + options.heartbeat_timeout).count()));
   socket.set(zmq::sockopt::handshake_ivl, static_cast<int>(options.handshake_timeout.count()));
   socket.set(zmq::sockopt::maxmsgsize, static_cast<int64_t>(options.max_frame_bytes));
   // Long enough for a last word (goodbye, refused) on a healthy link, short enough for an orderly shutdown.
   socket.set(zmq::sockopt::linger, 200);
+}
+
+ConnectionMonitor::ConnectionMonitor(Loop& loop, zmq::socket_t& socket, int events,
+                                     std::function<void(int event, int fd)> on_event)
+    : loop_(loop), socket_(socket), on_event_(std::move(on_event)) {
+  static std::atomic<uint64_t> last_number = 0;
+  const std::string name = "inproc://tributary-connections-" + std::to_string(++last_number);
+  if (zmq_socket_monitor(socket_.handle(), name.c_str(), events) != 0) throw zmq::error_t();
+  pair_ = zmq::socket_t(ContextOf(loop_), zmq::socket_type::pair);
+  // libzmq's I/O thread would wait at a full queue, for this thread, which may be waiting for it.
+  pair_.set(zmq::sockopt::rcvhwm, 0);
+  pair_.connect(name);
+  loop_.Add(*this);
+}
+
+ConnectionMonitor::~ConnectionMonitor() {
+  loop_.Remove(*this);
+  zmq_socket_monitor(socket_.handle(), nullptr, 0);
+}
+
+void ConnectionMonitor::OnReadable() {
+  while (const auto frames = Receive(pair_)) {
+    // The event's number in 16 bits and the descriptor in 32, in host order; the endpoint follows in a second frame.
+    const ByteView body = View(frames->front());
+    if (body.size() < sizeof(uint16_t) + sizeof(int32_t)) continue;
+    uint16_t event = 0;
+    int32_t value = 0;
+    std::memcpy(&event, body.data(), sizeof(event));
+    std::memcpy(&value, body.data() + sizeof(event), sizeof(value));
+    on_event_(event, value);
+  }
 }
 
 }  // namespace tributary

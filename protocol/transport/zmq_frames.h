@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -27,6 +28,23 @@ bool SendFrames(zmq::socket_t& socket, std::initializer_list<ByteView> frames);
 Status CheckPort(const std::string& endpoint);
 // What client and server set alike.
 void Configure(zmq::socket_t& socket, const TransportOptions& options);
+
+// Reports what happens to the connections below a socket, as libzmq sees it: `on_event` gets the ZMQ_EVENT_… and the
+// descriptor. The socket must outlive it.
+class ConnectionMonitor final : public Loop::Pollable {
+ public:
+  ConnectionMonitor(Loop& loop, zmq::socket_t& socket, int events, std::function<void(int event, int fd)> on_event);
+  ~ConnectionMonitor() override;
+  void* native_socket() override { return pair_.handle(); }
+  // Hands on all that has happened by now.
+  void OnReadable() override;
+
+ private:
+  Loop& loop_;
+  zmq::socket_t& socket_;
+  zmq::socket_t pair_;
+  std::function<void(int event, int fd)> on_event_;
+};
 
 // A socket handles at most this many messages before the loop looks at the others.
 inline constexpr int kMessagesPerTurn = 64;

@@ -97,15 +97,19 @@ hop::Message RandomMessage(size_t type, SeededRandom& random) {
     case 2:
       return hop::Proof{RandomChain(random), random.TakeBytes(64)};
     case 3:
-      return hop::Welcome{TestDevice("gateway-" + std::to_string(random.Below(1'000))), random.Next(), u32(),
-                          random.Next(), RandomPath(random)};
+      return hop::Welcome{TestDevice("gateway-" + std::to_string(random.Below(1'000))),
+                          random.Next(),
+                          u32(),
+                          random.Next(),
+                          u32(),
+                          RandomPath(random)};
     case 4:
       return hop::Refused{RandomRefusal(random)};
     case 5:
       return hop::CheckIn{random.Next(), RandomText(random, 64), random.Next(), random.Next(), random.Next(),
                           u32(),         RandomReports(random)};
     case 6:
-      return hop::Assignment{random.Next(), random.TakeBytes(random.Below(3'000)), RandomPath(random)};
+      return hop::Assignment{random.Next(), random.TakeBytes(random.Below(3'000)), u32(), RandomPath(random)};
     case 7:
       return hop::Offer{random.TakeBytes(random.Below(3'000))};
     case 8:
@@ -117,7 +121,8 @@ hop::Message RandomMessage(size_t type, SeededRandom& random) {
     case 11:
       return hop::Chunk{random.TakeUploadId(), u32()};
     case 12:
-      return hop::Credit{random.Next()};
+      if (random.Below(2) == 0) return hop::Credit{random.Next()};
+      return hop::Credit{random.Next(), random.TakeUploadId(), u32()};
     case 13:
       return hop::Custody{random.TakeUploadId()};
     case 14:
