@@ -148,9 +148,10 @@ class Spool::Core : public std::enable_shared_from_this<Core> {
       batch.erase(batch.begin(), takers);
       Reject(batch, *failed);
       Answer(batch);
+      const bool was_alone = batch.empty();
       batch = std::move(freeing);
       if (batch.empty()) return;
-      failed = Run(batch);
+      if (!was_alone) failed = Run(batch);
       if (failed && failed->code == Code::kDiskFull && writer_.GiveUpBallast()) failed = Run(batch);
     }
     if (failed) Reject(batch, *failed);

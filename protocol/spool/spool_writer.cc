@@ -87,6 +87,10 @@ void SpoolWriter::RemoveFreed() {
 
 void SpoolWriter::Abort(const Error& why) {
   digests_.Wait();
+  // SQLite says no more than that a write failed: a payload file's tells why.
+  if (index_error_ && why.code == Code::kIo && !index_trouble_) {
+    if (const Status probed = files_.Probe(); !probed) payload_trouble_ = probed.error();
+  }
   if (index_error_) index_trouble_ = why;
   transaction_.reset();
   account_ = before_;
@@ -97,7 +101,8 @@ void SpoolWriter::Abort(const Error& why) {
 }
 
 Status SpoolWriter::Health() const {
-  const std::optional<Error>& trouble = index_trouble_ ? index_trouble_ : payload_trouble_;
+  const bool index_knows = index_trouble_ && (index_trouble_->code != Code::kIo || !payload_trouble_);
+  const std::optional<Error>& trouble = index_knows ? index_trouble_ : payload_trouble_;
   if (!trouble) return quota_.DiskHasRoom();
   // A database file that cannot be written is, to a person, a disk that cannot be written.
   const Code code = trouble->code == Code::kPermissions ? Code::kReadOnly : trouble->code;

@@ -109,13 +109,43 @@ TEST(SpoolFault, DamagedAndOrphanedFilesAreSetAsideAtOpen) {
   EXPECT_EQ(f.ReadAll(intact), intact.payload);
   EXPECT_EQ(f.Updates().dropped.at(Code::kCorrupt), 2u);
   EXPECT_TRUE(f.spool->Account().Balances());
-  for (const DeadLetter& letter : *f.spool->DeadLetters(10)) {
+  const auto letters = f.spool->DeadLetters(10);
+  for (const DeadLetter& letter : *letters) {
     EXPECT_EQ(letter.reason, Code::kCorrupt);
     const bool is_cut = letter.id == cut.id();
     EXPECT_EQ(letter.kept, is_cut);
     EXPECT_EQ(letter.bytes_lost, letter.bytes - (is_cut ? 100 : 0));
     EXPECT_EQ(CodeOf(f.Requeue(letter.id)), is_cut ? Code::kCorrupt : Code::kConflict);
   }
+}
+
+// More rows than Open reads at a time, and damage at both ends of a page.
+TEST(SpoolFault, LongSpoolsAreComparedToTheLastFile) {
+  SpoolFixture f;
+  std::vector<TestUpload> uploads;
+  for (uint64_t i = 0; i < 2'100; ++i) {
+    uploads.push_back(MakeUpload(10'000 + i, 10'001));
+    const TestUpload& upload = uploads.back();
+    f.spool->Offer(upload.header, upload.envelope, nullptr);
+    for (uint32_t chunk = 0; chunk < 3; ++chunk) f.spool->Append(upload.id(), chunk, upload.Chunk(chunk), nullptr);
+  }
+  f.worker.Run();
+  ASSERT_EQ(f.Updates().spooled, 2'100u);
+  f.spool.reset();
+  std::ranges::sort(uploads, {}, [](const TestUpload& upload) { return upload.id(); });
+  const Path payloads = f.options.folder / "payloads";
+  for (const size_t missing : {0u, 999u, 1'000u, 2'099u})
+    std::filesystem::remove(payloads / (uploads[missing].id().hex() + ".payload"));
+  for (const char* orphan : {"0", "7.payload", "g"}) std::ofstream(payloads / orphan) << "nobody's";
+  f.Open();
+  EXPECT_EQ(f.PayloadFileCount(), 2'096u);
+  EXPECT_EQ(f.Updates().spooled, 2'096u);
+  EXPECT_EQ(f.Updates().dropped.at(Code::kCorrupt), 4u);
+  // And leave in more than one transaction.
+  EXPECT_EQ(f.DropStale({ModelVersion{4}}).value(), 2'096u);
+  EXPECT_EQ(f.PayloadFileCount(), 0u);
+  EXPECT_EQ(f.spool->Account().devices, 0u);
+  EXPECT_EQ(f.spool->Account().bytes, 0u);
 }
 
 TEST(SpoolFault, ADamagedIndexIsAnErrorNotAnEmptySpool) {
