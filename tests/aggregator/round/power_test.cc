@@ -60,7 +60,11 @@ class PoweredRounds final : public Coordinator::Listener {
   void OfferAll() {
     for (size_t i = 0; i < fleet_.uploads.size(); ++i) {
       const SealedUpload& upload = fleet_.uploads[i];
-      if (i % kDevices == 0) Pass();
+      if (i % kDevices == 0) {
+        Pass();
+        // Nobody has made an update for a version that is not there yet.
+        if (VersionDigests().size() <= i / kDevices) return;
+      }
       if (custody.contains(upload.header.subject.id)) continue;
       if (auto admitted = coordinator_->Admit(upload.header); !admitted) {
         Refused(upload, admitted.error());
@@ -149,7 +153,7 @@ void ExpectTheSameBits(PoweredRounds& rounds, const Undisturbed& undisturbed) {
 
 TEST(RoundPower, EveryCutEndsInTheSameBits) {
   Undisturbed undisturbed;
-  constexpr uint64_t kCuts = 400;
+  constexpr uint64_t kCuts = 600;
   const uint64_t points = undisturbed.end + 1 - undisturbed.begin;
   RecordProperty("points", static_cast<int>(points));
   for (uint64_t cut = 0; cut < kCuts && !HasFailure(); ++cut) {
@@ -192,8 +196,8 @@ void FailAndGoOn(Undisturbed& undisturbed, const Trouble& trouble, uint64_t at, 
   rounds.OfferAll();
   for (const Error& error : rounds.refusals) {
     // A round that is being closed, or an upload that waits for its checkpoint, passes as well.
-    if (error.code != Code::kBusy && error.code != Code::kRoundClosed)
-      EXPECT_EQ(error.code, trouble.code) << error.message;
+    const bool waits = error.code == Code::kBusy || error.code == Code::kRoundClosed;
+    EXPECT_TRUE(waits || error.code == trouble.code) << error.ToString();
   }
   EXPECT_TRUE(rounds.Balances());
   disk.Free();
