@@ -73,7 +73,7 @@ Status MemorySink::Take(const UploadId& upload, uint32_t index, Bytes chunk) {
   const auto found = partial.find(upload);
   if (found == partial.end()) return Fail(Code::kUnknownUpload, "never offered");
   Stored& stored = found->second;
-  TRIBUTARY_CHECK(index == stored.chunks.size()) << "the server let chunk " << index << " pass";
+  if (index != stored.chunks.size()) return Fail(Code::kChunkOutOfOrder, "not the next chunk");
   stored.chunks.push_back(std::move(chunk));
   if (stored.chunks.size() < stored.header.subject.chunk_count) return {};
   Sha256Stream digest;
@@ -203,7 +203,8 @@ TestSender::TestSender(HopWorld& world, const Identity& identity, const Path& fo
   spool_ = Must(Spool::Open(spool_options, RealFileSystem(), world.clock, world.worker));
   client_ = std::make_unique<HopClient>(
       HopClient::Parts{world.loop, world.clock, world.random, identity}, std::move(to),
-      HopClient::Hooks{[this] { return self; }, [this](ByteView bytes) { publications.push_back(ToBytes(bytes)); }});
+      HopClient::Hooks{[this] { return self; }, [this](ByteView bytes) { publications.push_back(ToBytes(bytes)); },
+                       [this](const std::vector<DeviceId>& path) { on_path(path); }});
   courier_ = std::make_unique<Courier>(*client_, world.loop, world.clock, world.random, *spool_, options,
                                        [this](const UploadId& upload, const Error* why) {
                                          gone.emplace_back(upload, why ? std::optional(why->code) : std::nullopt);

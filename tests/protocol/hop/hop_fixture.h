@@ -146,6 +146,7 @@ class TestSender {
   std::vector<std::pair<UploadId, std::optional<Code>>> gone;
   std::vector<Bytes> publications;
   hop::CheckIn self;
+  std::function<void(const std::vector<DeviceId>& path)> on_path = [](const auto&) {};
 
  private:
   HopWorld& world_;

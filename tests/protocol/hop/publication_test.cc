@@ -126,6 +126,8 @@ TEST_F(PublicationHopTest, AFetchGoesOnAfterTheClientRestarts) {
   follower->Start();
   ASSERT_TRUE(world_.RunUntil([&] { return !follower->adopted.empty(); }));
   EXPECT_EQ(first + follower->fetcher.bytes_received(), kWeights + 6);
+  // Nor did the link carry more than the one piece that was on its way.
+  EXPECT_LE(server_->counts().piece_bytes, kWeights + 6 + limits::kPieceBytes);
 }
 
 TEST_F(PublicationHopTest, AFetchGoesOnAfterTheServerRestarts) {
