@@ -6,7 +6,8 @@
 namespace tributary {
 namespace {
 
-constexpr Millis kSweepInterval{60'000};
+constexpr Millis kSecond{1'000};
+constexpr Millis kSweepInterval{5'000};
 
 }  // namespace
 
@@ -16,13 +17,15 @@ Gateway::Gateway(const GatewayOptions& options, Identity identity, FolderLock lo
       lock_(std::move(lock)),
       clock_(clock),
       random_(random),
-      loop_(clock) {}
+      loop_(clock),
+      reports_(clock, identity_.subject.id) {}
 
 Gateway::~Gateway() {
   if (http_) http_->Stop();
-  loop_.Cancel(metrics_timer_);
-  loop_.Cancel(sweep_timer_);
+  for (const Loop::TimerId timer : {second_timer_, sweep_timer_, drain_timer_}) loop_.Cancel(timer);
   // They drain, and what they call back must still be there.
+  inbox_worker_.reset();
+  inbox_.reset();
   spool_.reset();
   spool_worker_.reset();
 }
@@ -33,38 +36,47 @@ Result<std::unique_ptr<Gateway>> Gateway::Open(const GatewayOptions& options, co
   ASSIGN_OR_RETURN(FolderLock lock, FolderLock::Take(options.data_dir));
   auto gateway = std::unique_ptr<Gateway>(new Gateway(options, std::move(identity), std::move(lock), clock, random));
   RETURN_IF_ERROR(gateway->OpenParts(files));
+  RETURN_IF_ERROR(gateway->OpenServer());
+  RETURN_IF_ERROR(gateway->OpenUplink());
   RETURN_IF_ERROR(gateway->OpenHttp());
   return gateway;
 }
 
 Status Gateway::OpenParts(FileSystem& files) {
-  SpoolOptions spool_options;
-  spool_options.folder = options_.data_dir / "spool";
-  spool_options.max_bytes = static_cast<uint64_t>(options_.spool_max_mib) * limits::kMiB;
-  ASSIGN_OR_RETURN(spool_, Spool::Open(spool_options, files, clock_, *spool_worker_));
+  ASSIGN_OR_RETURN(spool_, Spool::Open(SpoolOptionsOf(options_), files, clock_, *spool_worker_));
   ASSIGN_OR_RETURN(relay_, Relay::Open(options_.data_dir / "relay", files, clock_, random_, identity_.anchor));
+  acceptor_ =
+      std::make_unique<Acceptor>(*spool_, loop_, clock_,
+                                 Acceptor::Hooks{[this](const UploadId& upload) { server_->GiveCustody(upload); },
+                                                 [this] { uplink_->Nudge(); }, [this] { End(); }});
+  inbox_ =
+      std::make_unique<Inbox>(Inbox::Parts{files, clock_, loop_, *inbox_worker_, *spool_, *relay_, identity_.anchor},
+                              options_.data_dir / "inbox");
+  return {};
+}
 
-  acceptor_ = std::make_unique<Acceptor>(
-      *spool_, loop_, clock_,
-      Acceptor::Hooks{[this](const UploadId& upload) { server_->GiveCustody(upload); }, [this] { uplink_->Nudge(); }});
-
+Status Gateway::OpenServer() {
   HopServer::Options server_options;
   server_options.endpoint = options_.listen;
   server_options.credit_bytes = static_cast<uint64_t>(options_.credit_mib) * limits::kMiB;
   server_options.max_sessions = static_cast<size_t>(options_.max_sessions);
   server_ = std::make_unique<HopServer>(
       HopServer::Parts{loop_, clock_, random_, identity_, *acceptor_, relay_->blobs(), *this}, server_options);
-  RETURN_IF_ERROR(server_->Listen());
+  return server_->Listen();
+}
 
+Status Gateway::OpenUplink() {
   HopClient::Options client_options;
   client_options.endpoint = options_.upstream;
   ASSIGN_OR_RETURN(client_options.server_key, FromHex(options_.upstream_key));
   client_options.retry_cap = Millis(options_.retry_cap_seconds * 1000);
   uplink_ = std::make_unique<Uplink>(
       HopClient::Parts{loop_, clock_, random_, identity_}, client_options,
-      HopClient::Hooks{[this] { return DescribeSelf(); }, [this](ByteView bytes) { relay_->Consider(bytes); }},
-      *spool_);
-  relay_->Follow(uplink_->client(), loop_, [this](const Publication& publication) { OnAdopted(publication); });
+      HopClient::Hooks{[this] { return DescribeSelf(); }, [this](ByteView bytes) { relay_->Consider(bytes); },
+                       [this](const std::vector<DeviceId>& path) { server_->SetPath(path); }},
+      *spool_, options_.link);
+  relay_->Follow(uplink_->client(), loop_, &uplink_->down_budget(),
+                 [this](const Publication& publication) { OnAdopted(publication); });
   return {};
 }
 
@@ -77,41 +89,75 @@ Status Gateway::OpenHttp() {
   http_options.streams = 1;
   http_ = std::make_unique<HttpServer>(http_options);
   // A gateway without an uplink is ready: keeping what it is given safe is its work. Without a publication it cannot
-  // tell what to accept.
+  // tell what to accept, and one that its parent refuses for good needs a person.
+  const auto publication = [this]() -> Status {
+    if (metrics_.Get().publication_number > 0) return {};
+    return Fail(Code::kBusy,
+                "no publication has come from above yet; check upstream.endpoint and server_key, or bring one on a "
+                "disk (bundle import)");
+  };
+  const auto upstream = [this]() -> Status {
+    const auto refused = metrics_.Get().refused;
+    return refused ? Fail(*refused) : Status{};
+  };
+  const auto running = [this]() -> Status {
+    return metrics_.Get().draining ? Fail(Code::kShuttingDown, "this gateway is being stopped") : Status{};
+  };
   AddOpsRoutes(*http_, metrics_.metrics(),
-               {{"publication", [this]() -> Status {
-                   if (metrics_.Get().publication_number > 0) return {};
-                   return Fail(Code::kBusy,
-                               "no publication has come from above yet; check upstream.endpoint and server_key");
-                 }}});
+               {{"publication", publication},
+                {"spool", [this] { return metrics_.Get().spool_health; }},
+                {"upstream", upstream},
+                {"running", running}});
   return http_->Start();
 }
 
 void Gateway::Run() {
   LogInfo("gateway.started",
           {{"id", identity_.subject.id.text()}, {"listen", server_->endpoint()}, {"upstream", options_.upstream}});
-  UpdateMetrics();
+  EverySecond();
   SweepSpool();
-  uplink_->Start();
+  if (options_.connect_upstream) uplink_->Start();
   loop_.Run();
   uplink_->Stop();
   LogInfo("gateway.stopped", {{"id", identity_.subject.id.text()}, {"spooled", spool_->Account().Spooled()}});
 }
 
-void Gateway::Stop() { loop_.Stop(); }
+void Gateway::Stop() {
+  loop_.Post([this] { Drain(); });
+}
+
+void Gateway::Drain() {
+  if (draining_) return;
+  draining_ = true;
+  LogInfo("gateway.draining", {{"id", identity_.subject.id.text()}, {"bound_seconds", options_.drain_seconds}});
+  UpdateMetrics();
+  drain_timer_ = loop_.After(Millis(options_.drain_seconds * 1000), [this] {
+    LogWarning("gateway.not_drained", {{"id", identity_.subject.id.text()}});
+    End();
+  });
+  acceptor_->Drain();
+}
+
+void Gateway::End() {
+  server_->SayGoodbye();
+  uplink_->Stop();
+  loop_.Stop();
+}
 
 void Gateway::OnAdopted(const Publication& publication) {
   acceptor_->OnPublication(publication);
   server_->Publish(relay_->publications().current_bytes(), publication.number);
 }
 
-void Gateway::OnCheckIn(const VerifiedIdentity&, const hop::CheckIn&) {}
+void Gateway::OnCheckIn(const VerifiedIdentity& member, const hop::CheckIn& check_in) {
+  if (member.subject.role == Role::kGateway) reports_.Take(check_in.reports);
+}
 
 void Gateway::OnRefusedUpload(const UploadSubject* subject, const Error& error) {
   if (subject) spool_->CountRefused(subject->kind, error.code);
 }
 
-hop::CheckIn Gateway::DescribeSelf() const {
+hop::CheckIn Gateway::DescribeSelf() {
   const SpoolAccount account = spool_->Account();
   hop::CheckIn check_in;
   check_in.publication_number = relay_->publications().number();
@@ -119,13 +165,65 @@ hop::CheckIn Gateway::DescribeSelf() const {
   check_in.spooled_bytes = account.bytes;
   check_in.delivered_uploads = account.Delivered();
   check_in.connected_clients = static_cast<uint32_t>(server_->counts().sessions);
+  check_in.reports = reports_.Reports();
+  check_in.reports.insert(check_in.reports.begin(), OwnReport());
   return check_in;
 }
 
+GatewayReport Gateway::OwnReport() const {
+  const SpoolAccount account = spool_->Account();
+  GatewayReport report;
+  report.gateway = identity_.subject.id;
+  report.publication_number = relay_->publications().number();
+  report.spool_bytes = account.bytes;
+  report.spool_limit_bytes = SpoolOptionsOf(options_).max_bytes;
+  report.disk_free_bytes = account.disk.free_bytes;
+  report.disk_total_bytes = account.disk.total_bytes;
+  report.dead_letters = account.dead_letters;
+  report.oldest_spooled_millis = OldestSpooled().count();
+  report.connected_clients = static_cast<uint32_t>(server_->counts().sessions);
+  report.uplink = uplink_->client().link();
+  report.accounts = account.kinds;
+  if (const Status health = spool_->Health(); !health) report.trouble = health.error().ToString();
+  return report;
+}
+
+std::optional<Error> Gateway::RefusedAbove() const {
+  const HopClient& client = uplink_->client();
+  if (client.up() || IsTransient(client.last_problem().code)) return std::nullopt;
+  return client.last_problem();
+}
+
+Millis Gateway::OldestSpooled() const {
+  const auto oldest = spool_->OldestSpooled();
+  if (!oldest || !*oldest) return Millis(0);
+  // By the wall clock, which may have been set back since.
+  return std::max(Millis(0), Millis(clock_.Now().unix_millis - (*oldest)->unix_millis));
+}
+
+void Gateway::EverySecond() {
+  inbox_->Look();
+  if (!spool_->Health()) spool_->Probe([](const Status&) {});  // what it finds is in Health again
+  UpdateMetrics();
+  second_timer_ = loop_.After(kSecond, [this] { EverySecond(); });
+}
+
 void Gateway::UpdateMetrics() {
-  metrics_.Put({server_->counts(), uplink_->counts(), spool_->Account(), uplink_->client().up(),
-                relay_->publications().number(), relay_->bytes_received()});
-  metrics_timer_ = loop_.After(Millis(1000), [this] { UpdateMetrics(); });
+  GatewayMetrics::Snapshot now;
+  now.server = server_->counts();
+  now.courier = uplink_->counts();
+  now.account = spool_->Account();
+  now.spool_limit_bytes = SpoolOptionsOf(options_).max_bytes;
+  now.spool_health = spool_->Health();
+  now.oldest_spooled = OldestSpooled();
+  now.uplink_up = uplink_->client().up();
+  now.schedule_open = uplink_->IsOpen();
+  now.refused = RefusedAbove();
+  now.uplink = uplink_->client().link();
+  now.publication_number = relay_->publications().number();
+  now.piece_bytes_received = relay_->bytes_received();
+  now.draining = draining_;
+  metrics_.Put(std::move(now));
 }
 
 // What expired, and partial uploads whose sender is gone, would hold quota for ever.

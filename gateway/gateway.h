@@ -4,10 +4,12 @@
 #include <optional>
 
 #include "gateway/accept/acceptor.h"
+#include "gateway/bundle/inbox.h"
 #include "gateway/forward/uplink.h"
 #include "gateway/metrics.h"
 #include "gateway/options.h"
 #include "gateway/relay/relay.h"
+#include "gateway/report_book.h"
 #include "protocol/base/executor.h"
 #include "protocol/base/random.h"
 #include "protocol/hop/server.h"
@@ -26,7 +28,8 @@ class Gateway final : private HopServer::Observer {
   ~Gateway() override;
 
   void Run();
-  // From any thread.
+  // From any thread. Drains: offers are refused from now on, what is in process is finished and acknowledged, both
+  // sides are told, and Run returns, at the latest after options.drain_seconds.
   void Stop();
   Executor& executor() { return loop_; }
   // Where it listens, with the real port.
@@ -35,13 +38,23 @@ class Gateway final : private HopServer::Observer {
  private:
   Gateway(const GatewayOptions& options, Identity identity, FolderLock lock, const Clock& clock, Random& random);
   Status OpenParts(FileSystem& files);
+  Status OpenServer();
+  Status OpenUplink();
   Status OpenHttp();
   void OnAdopted(const Publication& publication);
   void OnCheckIn(const VerifiedIdentity& member, const hop::CheckIn& check_in) override;
   void OnRefusedUpload(const UploadSubject* subject, const Error& error) override;
-  hop::CheckIn DescribeSelf() const;
+  hop::CheckIn DescribeSelf();
+  GatewayReport OwnReport() const;
+  // Why the parent does not take this gateway, when waiting does not help.
+  std::optional<Error> RefusedAbove() const;
+  Millis OldestSpooled() const;
+
+  void EverySecond();
   void UpdateMetrics();
   void SweepSpool();
+  void Drain();
+  void End();
 
   GatewayOptions options_;
   Identity identity_;
@@ -55,10 +68,15 @@ class Gateway final : private HopServer::Observer {
   std::unique_ptr<Acceptor> acceptor_;
   std::unique_ptr<HopServer> server_;
   std::unique_ptr<Uplink> uplink_;
+  std::unique_ptr<Inbox> inbox_;
+  std::unique_ptr<WorkerPool> inbox_worker_ = std::make_unique<WorkerPool>("inbox", 1);
+  ReportBook reports_;
   GatewayMetrics metrics_;
   std::unique_ptr<HttpServer> http_;
-  Loop::TimerId metrics_timer_ = 0;
+  bool draining_ = false;
+  Loop::TimerId second_timer_ = 0;
   Loop::TimerId sweep_timer_ = 0;
+  Loop::TimerId drain_timer_ = 0;
 };
 
 }  // namespace tributary

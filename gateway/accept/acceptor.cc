@@ -30,7 +30,18 @@ void Acceptor::OnPublication(const Publication& publication) {
   }
 }
 
+void Acceptor::Drain() {
+  draining_ = true;
+  if (in_process_ == 0) hooks_.idle();
+}
+
+void Acceptor::Ended() {
+  --in_process_;
+  if (draining_ && in_process_ == 0) hooks_.idle();
+}
+
 Status Acceptor::Admit(const UploadSubject& subject) const {
+  if (draining_) return Fail(Code::kShuttingDown, "this gateway is being stopped");
   if (!informed_) return Fail(Code::kBusy, "this gateway has not got a publication yet");
   if (subject.expires.unix_millis != 0 && subject.expires <= clock_.Now())
     return Fail(Code::kExpired, "the upload's time is over");
@@ -53,24 +64,41 @@ void Acceptor::Offer(const SignedEnvelope& envelope, const VerifiedIdentity&, co
     if (!IsTransient(admitted.error().code)) spool_.CountRefused(subject.kind, admitted.error().code);
     return answer(OfferVerdict::Refused(admitted.error()));
   }
+  Began();
   spool_.Offer(envelope.header, envelope.bytes, [this, answer = std::move(answer)](const Result<OfferAnswer>& result) {
-    loop_.Post([answer, result] {
-      if (!result) return answer(OfferVerdict::Refused(result.error()));
-      answer(result->already ? OfferVerdict::AlreadyHere() : OfferVerdict::ResumeAt(result->next_chunk));
+    loop_.Post([this, answer, result] {
+      if (!result) {
+        answer(OfferVerdict::Refused(result.error()));
+      } else {
+        answer(result->already ? OfferVerdict::AlreadyHere() : OfferVerdict::ResumeAt(result->next_chunk));
+      }
+      Ended();
     });
   });
 }
 
 void Acceptor::Append(const UploadId& upload, uint32_t index, Bytes chunk, std::function<void(Status)> taken) {
+  Began();
   spool_.Append(upload, index, std::move(chunk),
                 [this, upload, taken = std::move(taken)](const Result<AppendAnswer>& result) {
                   loop_.Post([this, upload, taken, result] {
-                    taken(result ? Status{} : Fail(result.error()));
-                    if (!result || !result->complete) return;
-                    hooks_.custody(upload);
-                    hooks_.arrived();
+                    OnAppended(upload, taken, result);
+                    Ended();
                   });
                 });
+}
+
+void Acceptor::OnAppended(const UploadId& upload, const std::function<void(Status)>& taken,
+                          const Result<AppendAnswer>& result) {
+  if (!result && result.error().code == Code::kUnknownUpload) {
+    // It was dropped while its chunks were coming: too old for a new publication, or it made room. Its sender offers it
+    // again and is told which.
+    return taken(Fail(Code::kBusy, "the upload was dropped here meanwhile; offer it again"));
+  }
+  taken(result ? Status{} : Fail(result.error()));
+  if (!result || !result->complete) return;
+  hooks_.custody(upload);
+  hooks_.arrived();
 }
 
 }  // namespace tributary

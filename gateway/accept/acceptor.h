@@ -20,12 +20,16 @@ class Acceptor final : public UploadSink {
   struct Hooks {
     std::function<void(const UploadId&)> custody;  // it is on disk: tell the sender
     std::function<void()> arrived;                 // something new can be forwarded
+    std::function<void()> idle = {};               // after Drain: nothing is in process any more
   };
 
   Acceptor(Spool& spool, Loop& loop, const Clock& clock, Hooks hooks);
 
   // From now on what is accepted; drops from the spool what is not any more.
   void OnPublication(const Publication& publication);
+  // From now on offers are refused as kShuttingDown. What is in process goes on: hooks.idle is called, now or later,
+  // when all of it has been answered.
+  void Drain();
 
   void Offer(const SignedEnvelope& envelope, const VerifiedIdentity& author, const DeviceId& via,
              std::function<void(OfferVerdict)> answer) override;
@@ -33,12 +37,18 @@ class Acceptor final : public UploadSink {
 
  private:
   Status Admit(const UploadSubject& subject) const;
+  void OnAppended(const UploadId& upload, const std::function<void(Status)>& taken, const Result<AppendAnswer>& result);
+  // One request more or less is with the spool.
+  void Began() { ++in_process_; }
+  void Ended();
 
   Spool& spool_;
   Loop& loop_;
   const Clock& clock_;
   Hooks hooks_;
   bool informed_ = false;  // a publication is held
+  bool draining_ = false;
+  uint64_t in_process_ = 0;  // offers and chunks that the spool has not answered yet
   std::unordered_map<TaskId, std::vector<ModelVersion>, IdHash> accepted_;
   std::unordered_map<TaskId, ModelVersion, IdHash> latest_;
 };

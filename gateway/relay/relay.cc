@@ -1,11 +1,16 @@
 #include "gateway/relay/relay.h"
 
+#include "protocol/base/limits.h"
+#include "protocol/base/log.h"
+#include "protocol/bundle/bundle_publication.h"
+
 namespace tributary {
 
-Relay::Relay(PublicationStore publications, BlobStore blobs, const Clock& clock, Random& random,
+Relay::Relay(PublicationStore publications, BlobStore blobs, FileSystem& files, const Clock& clock, Random& random,
              const TrustAnchor& anchor)
     : publications_(std::move(publications)),
       blobs_(std::move(blobs)),
+      files_(files),
       clock_(clock),
       random_(random),
       anchor_(anchor) {}
@@ -16,15 +21,48 @@ Result<std::unique_ptr<Relay>> Relay::Open(const Path& folder, FileSystem& files
   ASSIGN_OR_RETURN(PublicationStore publications,
                    PublicationStore::Open(files, folder / "publication.bin", anchor, clock.Now()));
   ASSIGN_OR_RETURN(BlobStore blobs, BlobStore::Open(files, folder / "blobs"));
-  return std::unique_ptr<Relay>(new Relay(std::move(publications), std::move(blobs), clock, random, anchor));
+  return std::unique_ptr<Relay>(new Relay(std::move(publications), std::move(blobs), files, clock, random, anchor));
 }
 
-void Relay::Follow(HopClient& client, Loop& loop, OnAdopted on_adopted) {
-  fetcher_ = std::make_unique<Fetcher>(client, loop, random_, blobs_);
+void Relay::Follow(HopClient& client, Loop& loop, LinkBudget* budget, OnAdopted on_adopted) {
+  on_adopted_ = on_adopted;
+  fetcher_ = std::make_unique<Fetcher>(client, loop, random_, blobs_, budget);
   subscriber_ = std::make_unique<Subscriber>(*fetcher_, publications_, blobs_, anchor_, clock_, std::move(on_adopted));
   subscriber_->Start();
 }
 
 void Relay::Consider(ByteView signed_publication) { subscriber_->Consider(signed_publication); }
+
+Result<bool> Relay::Install(const Path& folder, const Publication& publication, WallTime now) {
+  if (publication.number < publications_.number()) {
+    return Fail(Code::kRollback, "publication " + std::to_string(publication.number) + " is older than " +
+                                     std::to_string(publications_.number()) + ", which is served here");
+  }
+  if (publication.number == publications_.number()) return false;
+  const auto before = publications_.current() ? BlobsOf(*publications_.current()) : std::vector<BlobRef>{};
+  ASSIGN_OR_RETURN(const Bytes bytes, ReadFile(files_, folder / "publication.bin", limits::kPublicationBytes));
+  RETURN_IF_ERROR(MoveBlobs(folder, publication));
+  ASSIGN_OR_RETURN(const bool newer, publications_.Take(bytes, now));
+  if (!newer) return false;
+  // Somebody below may still be fetching those of the publication before.
+  std::vector<Digest> keep;
+  for (const BlobRef& blob : before) keep.push_back(blob.digest);
+  for (const BlobRef& blob : BlobsOf(publication)) keep.push_back(blob.digest);
+  if (const Status retained = blobs_.RetainOnly(keep); !retained) {
+    LogFailure(LogLevel::kWarning, "blobs.not_cleaned", retained.error());
+  }
+  on_adopted_(*publications_.current());
+  return true;
+}
+
+Status Relay::MoveBlobs(const Path& folder, const Publication& publication) {
+  for (const BlobRef& blob : BlobsOf(publication)) {
+    if (blobs_.Has(blob.digest)) continue;
+    const Status moved = files_.Rename(folder / "blobs" / blob.digest.hex(), blobs_.PathOf(blob.digest));
+    if (!moved) return Fail(Code::kMissingData, moved.error().message);
+    RETURN_IF_ERROR(files_.SyncFolder(blobs_.PathOf(blob.digest).parent_path()));
+  }
+  return {};
+}
 
 }  // namespace tributary

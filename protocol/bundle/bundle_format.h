@@ -13,7 +13,7 @@
 // holds a usable bundle.
 //
 //   uploads/<upload id, 32 hex digits>.upload   one upload in custody of the gateway that exported it
-//   receipts/<server id>-<n>.receipt            a server took custody of these uploads (receipt.h)
+//   receipts/<server id>-<n>.receipt            the aggregator took custody of these uploads (receipt.h)
 //   publication.bin                             the signed publication (schema/publication.capnp), as it travels down
 //   blobs/<SHA-256, 64 hex digits>              the blobs it names
 //   set-aside/<name>                            what an import could not use, with the reason in its name

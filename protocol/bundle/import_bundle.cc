@@ -47,6 +47,7 @@ class Import {
 
   Result<BundleImport> Run() {
     report_.found = folder_.pending();
+    report_.gives_receipts = parts_.identity.subject.role == Role::kAggregator;
     OpenWayBack();
     last_move_ = last_receipt_ = parts_.clock.Monotonic();
     client_.Start();
@@ -121,7 +122,7 @@ class Import {
   void WriteReceipts() {
     last_receipt_ = parts_.clock.Monotonic();
     const std::vector<UploadId> all = folder_.delivered();
-    if (all.empty() || !way_back_) return;
+    if (all.empty() || !way_back_ || !report_.gives_receipts) return;
     for (size_t at = 0; at < all.size(); at += kReceiptUploads) {
       const size_t end = std::min(all.size(), at + kReceiptUploads);
       const std::vector<UploadId> some(all.begin() + static_cast<ptrdiff_t>(at),
@@ -191,6 +192,7 @@ Result<BundleImport> ImportBundle(const BundleImportParts& parts, const std::str
   server.endpoint = endpoint;
   server.server_key = parts.identity.subject.curve_public_key;
   server.retry_cap = Millis(2'000);
+  server.carrier = true;
   Import import(parts, std::move(server), bundle, std::move(folder), patience);
   return import.Run();
 }
@@ -220,7 +222,11 @@ std::string Tell(const BundleImport& report, const std::string& here) {
             "\nWhat was taken is safe here. Its senders keep their copies until a receipt or their uplink tells them; "
             "nothing counts twice.\n";
   } else if (report.receipts > 0) {
-    text += std::to_string(report.receipts) + " receipts are on the disk: they free the spool of whoever sent it.\n";
+    text += "The receipts are on the disk: they free the spool of whoever sent it.\n";
+  } else if (report.taken > 0 && !report.gives_receipts) {
+    text +=
+        "The uploads stay on the disk, and their sender keeps its copies: only a receipt of the aggregator, or the "
+        "sender's own uplink, frees them. Nothing counts twice.\n";
   }
   if (report.publication > 0) {
     text += "Publication " + std::to_string(report.publication) + " with its models is on the disk.\n";

@@ -14,11 +14,12 @@ namespace tributary {
 // What an import made of a bundle.
 struct BundleImport {
   uint64_t found = 0;  // uploads on the disk
-  uint64_t taken = 0;  // in custody here now, with a receipt on the disk
+  uint64_t taken = 0;  // in custody here now
   uint64_t sent_bytes = 0;
   uint64_t left = 0;                 // still on the disk
   std::map<Code, uint64_t> passing;  // why: refusals that pass, as often as they came
   std::vector<BundleFolder::SetAside> set_aside;
+  bool gives_receipts = false;      // this is the aggregator
   uint64_t receipts = 0;            // files written
   std::optional<Error> no_receipt;  // the disk could not be written to
   uint64_t publication = 0;         // on the disk now; 0: none
@@ -35,8 +36,10 @@ struct BundleImportParts {
 };
 
 // Carries a bundle's uploads into the daemon that listens at `endpoint` on this machine, over a session with the
-// daemon's own identity; writes a receipt for all that it took custody of, and puts the daemon's publication with its
-// blobs on the disk for the way back. Runs its own loop until nothing is left, or nothing has moved for `patience` (an
+// daemon's own identity, and puts the daemon's publication with its blobs on the disk for the way back. The aggregator
+// writes a receipt for all that it took custody of and removes that from the disk. At a gateway the uploads stay on the
+// disk, which may travel on: it has them as well now, but only the aggregator's receipt frees whoever sent them.
+// Runs its own loop until nothing is left, or nothing has moved for `patience` (an
 // aggregator gives custody with its next checkpoint). Importing again goes on where this ended. Errors: kNotFound: no
 // such folder; kUnreachable: no daemon answered; the code with which the daemon refused the session.
 Result<BundleImport> ImportBundle(const BundleImportParts& parts, const std::string& endpoint, const Path& bundle,

@@ -94,9 +94,9 @@ Result<SignedReceipt> ParseReceipt(ByteView bytes) {
 Result<Receipt> VerifyReceipt(ByteView bytes, const TrustAnchor& anchor, WallTime now) {
   ASSIGN_OR_RETURN(SignedReceipt parsed, ParseReceipt(bytes));
   ASSIGN_OR_RETURN(const VerifiedIdentity server, anchor.Verify(parsed.chain, now));
-  if (server.subject.role != Role::kGateway && server.subject.role != Role::kAggregator) {
+  if (server.subject.role != Role::kAggregator) {
     return Fail(Code::kWrongRole, server.subject.id.text() + " is a " + std::string(RoleName(server.subject.role)) +
-                                      " and takes custody of nothing");
+                                      "; only an aggregator gives receipts");
   }
   if (server.subject.id != parsed.receipt.server) {
     return Fail(Code::kWrongIdentity,

@@ -13,9 +13,9 @@ class AcceptorTest : public ::testing::Test {
     SpoolOptions options;
     options.folder = world_.folder / "spool";
     spool_ = std::move(*Spool::Open(options, RealFileSystem(), world_.clock, world_.worker));
-    acceptor_ = std::make_unique<Acceptor>(
-        *spool_, world_.loop, world_.clock,
-        Acceptor::Hooks{[this](const UploadId& id) { custody_.push_back(id); }, [this] { ++arrived_; }});
+    acceptor_ = std::make_unique<Acceptor>(*spool_, world_.loop, world_.clock,
+                                           Acceptor::Hooks{[this](const UploadId& id) { custody_.push_back(id); },
+                                                           [this] { ++arrived_; }, [this] { idle_ = true; }});
   }
   void Publish(uint64_t number, ModelVersion latest, std::vector<ModelVersion> accepted) {
     Publication publication = PublicationOf(world_, MakePublication(world_, blobs_, number, latest));
@@ -56,6 +56,7 @@ class AcceptorTest : public ::testing::Test {
   std::unique_ptr<Acceptor> acceptor_;
   std::vector<UploadId> custody_;
   int arrived_ = 0;
+  bool idle_ = false;
 };
 
 TEST_F(AcceptorTest, WithoutAPublicationEverybodyIsToldToComeBack) {
@@ -131,6 +132,58 @@ TEST_F(AcceptorTest, ATaskThatIsGoneTakesItsUploadsAlong) {
   acceptor_->OnPublication(empty);
   ASSERT_TRUE(world_.RunUntil([&] { return spool_->Pending(10)->empty(); }));
   EXPECT_EQ(Outcome(Update(3)), "unknown-task");
+}
+
+// The sender has a chunk under way while a publication makes its version too old: the spool drops the upload, and the
+// sender learns why when it offers it again.
+TEST_F(AcceptorTest, AnUploadThatBecomesStaleWhileItComesIsRefusedAsStaleAndCounted) {
+  Publish(1, ModelVersion{3}, {ModelVersion{3}});
+  const SealedUpload upload = Update(3);
+  ASSERT_GT(upload.chunks.size(), 1u);
+  ASSERT_EQ(Outcome(upload), "resume 0");
+  std::optional<Status> taken;
+  acceptor_->Append(upload.header.subject.id, 0, upload.chunks[0], [&](const Status& status) { taken = status; });
+  ASSERT_TRUE(world_.RunUntil([&] { return taken.has_value(); }));
+  ASSERT_TRUE(taken->has_value());
+
+  Publish(2, ModelVersion{9}, {ModelVersion{9}});
+  taken.reset();
+  acceptor_->Append(upload.header.subject.id, 1, upload.chunks[1], [&](const Status& status) { taken = status; });
+  ASSERT_TRUE(world_.RunUntil([&] { return taken.has_value(); }));
+  ASSERT_FALSE(taken->has_value());
+  EXPECT_TRUE(IsTransient(taken->error().code)) << taken->error().ToString();
+  EXPECT_EQ(Outcome(upload), "stale-version");
+
+  world_.RunUntil([&] { return world_.worker.idle(); });
+  const SpoolAccount account = spool_->Account();
+  EXPECT_TRUE(account.Balances());
+  EXPECT_EQ(account.of(UploadKind::kUpdate).dropped.at(Code::kStaleVersion), 1u);
+  EXPECT_EQ(account.of(UploadKind::kUpdate).refused.at(Code::kStaleVersion), 1u);
+  EXPECT_EQ(account.of(UploadKind::kUpdate).in_flight, 0u);
+}
+
+TEST_F(AcceptorTest, DrainingRefusesWhatIsNewAndFinishesWhatIsInProcess) {
+  Publish(1, ModelVersion{3}, {ModelVersion{3}});
+  const SealedUpload upload = Update(3);
+  ASSERT_EQ(Outcome(upload), "resume 0");
+  size_t taken = 0;
+  for (uint32_t i = 0; i < upload.chunks.size(); ++i) {
+    acceptor_->Append(upload.header.subject.id, i, upload.chunks[i],
+                      [&](const Status& status) { taken += status.has_value(); });
+  }
+  acceptor_->Drain();
+  EXPECT_FALSE(idle_);
+  EXPECT_TRUE(custody_.empty());
+  EXPECT_EQ(Outcome(Update(3)), "shutting-down");
+  EXPECT_TRUE(IsTransient(Code::kShuttingDown));
+  ASSERT_TRUE(world_.RunUntil([&] { return idle_; }));
+  EXPECT_EQ(taken, upload.chunks.size());
+  EXPECT_EQ(custody_, std::vector{upload.header.subject.id});
+}
+
+TEST_F(AcceptorTest, DrainingAnIdleDoorIsOverAtOnce) {
+  acceptor_->Drain();
+  EXPECT_TRUE(idle_);
 }
 
 }  // namespace

@@ -85,7 +85,7 @@ const std::vector<Library> kLibraries = {
     {"CLI11",
      {"CLI/"},
      {"aggregator/cli"},
-     {"protocol/base/daemon.cc", "device/model_tools.cc", "aggregator/main.cc"},
+     {"protocol/base/daemon.cc", "device/model_tools.cc", "aggregator/main.cc", "gateway/tools.cc"},
      {"aggregator/cli/commands.h"}},
     {"nlohmann-json",
      {"nlohmann/"},

@@ -35,12 +35,13 @@ class ImportBundleTest : public ::testing::Test {
     return uploads;
   }
   // On a thread of its own, as the tool is a process of its own; the server runs here.
-  Result<BundleImport> Import(Millis patience = Millis(5'000)) {
+  Result<BundleImport> Import(Millis patience = Millis(5'000)) { return ImportAt(server_, patience); }
+  Result<BundleImport> ImportAt(TestServer& server, Millis patience = Millis(5'000)) {
     std::atomic<bool> done = false;
     Result<BundleImport> report = Fail(Code::kBusy, "not run");
     std::thread tool([&] {
       SeededRandom random(2);
-      report = ImportBundle({world_.clock, random, RealFileSystem(), gateway_.identity()}, gateway_.endpoint(),
+      report = ImportBundle({world_.clock, random, RealFileSystem(), server.identity()}, server.endpoint(),
                             disk_.path(), patience);
       done = true;
     });
@@ -53,7 +54,7 @@ class ImportBundleTest : public ::testing::Test {
     for (const auto& entry :
          Must(ReceiptFolder(RealFileSystem(), disk_.path()).ReadAll(world_.fleet.anchor(), world_.clock.Now()))) {
       const Receipt receipt = Must(entry.receipt);
-      EXPECT_EQ(receipt.server, TestDevice("gateway-9"));
+      EXPECT_EQ(receipt.server, TestDevice("aggregator"));
       ids.insert(ids.end(), receipt.uploads.begin(), receipt.uploads.end());
     }
     std::ranges::sort(ids);
@@ -67,7 +68,7 @@ class ImportBundleTest : public ::testing::Test {
   }
 
   HopWorld world_;
-  TestServer gateway_{world_, Role::kGateway, "gateway-9"};
+  TestServer server_{world_, Role::kAggregator, "aggregator"};
   TemporaryFolder disk_;
   std::vector<Identity> devices_;
 };
@@ -79,7 +80,7 @@ TEST_F(ImportBundleTest, UploadsGoInReceiptsComeOut) {
   EXPECT_TRUE(report.Whole());
   EXPECT_EQ(report.found, 5u);
   EXPECT_EQ(report.taken, 5u);
-  EXPECT_EQ(gateway_.sink.complete.size(), 5u);
+  EXPECT_EQ(server_.sink.complete.size(), 5u);
   EXPECT_EQ(Receipted(), IdsOf(uploads));
   EXPECT_EQ(Must(BundleFolder::Open(RealFileSystem(), disk_.path())).pending(), 0u);
   // The same again: nothing to do, nothing changes.
@@ -94,21 +95,35 @@ TEST_F(ImportBundleTest, ACopyOfTheDiskIsTakenInOnceAndGetsItsReceiptsToo) {
   Must(Import());
   std::filesystem::remove_all(disk_ / "receipts");
   Put(uploads);
-  gateway_.sink.judge = [&](const SignedEnvelope& envelope) -> std::optional<OfferVerdict> {
-    if (gateway_.sink.complete.contains(envelope.header.subject.id)) return OfferVerdict::AlreadyHere();
+  server_.sink.judge = [&](const SignedEnvelope& envelope) -> std::optional<OfferVerdict> {
+    if (server_.sink.complete.contains(envelope.header.subject.id)) return OfferVerdict::AlreadyHere();
     return std::nullopt;
   };
-  const uint64_t before = gateway_.sink.appended_bytes;
+  const uint64_t before = server_.sink.appended_bytes;
   const BundleImport report = Must(Import());
   EXPECT_EQ(report.taken, 3u);
   EXPECT_EQ(report.sent_bytes, 0u);
-  EXPECT_EQ(gateway_.sink.appended_bytes, before);
+  EXPECT_EQ(server_.sink.appended_bytes, before);
   EXPECT_EQ(Receipted(), IdsOf(uploads));
 }
 
+TEST_F(ImportBundleTest, AGatewayTakesThemInButOnlyTheAggregatorGivesReceipts) {
+  TestServer gateway(world_, Role::kGateway, "gateway-9");
+  Put(Make(2));
+  const BundleImport report = Must(ImportAt(gateway));
+  EXPECT_TRUE(report.Whole());
+  EXPECT_EQ(report.taken, 2u);
+  EXPECT_EQ(gateway.sink.complete.size(), 2u);
+  EXPECT_TRUE(Receipted().empty());
+  // The disk may travel on.
+  EXPECT_EQ(Must(BundleFolder::Open(RealFileSystem(), disk_.path())).pending(), 2u);
+  EXPECT_EQ(Must(Import()).taken, 2u);
+  EXPECT_EQ(Receipted().size(), 2u);
+}
+
 TEST_F(ImportBundleTest, ThePublicationGoesOnTheDiskWithItsBlobs) {
-  const Bytes publication = MakePublication(world_, gateway_.blobs, 4, ModelVersion{3}, 600'000);
-  gateway_->Publish(publication, 4);
+  const Bytes publication = MakePublication(world_, server_.blobs, 4, ModelVersion{3}, 600'000);
+  server_->Publish(publication, 4);
   const BundleImport report = Must(Import());
   EXPECT_EQ(report.publication, 4u);
   EXPECT_TRUE(report.Whole());
@@ -124,7 +139,7 @@ TEST_F(ImportBundleTest, WhatIsRefusedForGoodIsSetAsideAndTheRestGoesIn) {
   const auto uploads = Make(3);
   Put(uploads);
   const UploadId stale = uploads[1].header.subject.id;
-  gateway_.sink.judge = [&](const SignedEnvelope& envelope) -> std::optional<OfferVerdict> {
+  server_.sink.judge = [&](const SignedEnvelope& envelope) -> std::optional<OfferVerdict> {
     if (envelope.header.subject.id == stale) return OfferVerdict::Refused({Code::kStaleVersion, "too old"});
     return std::nullopt;
   };
@@ -133,7 +148,7 @@ TEST_F(ImportBundleTest, WhatIsRefusedForGoodIsSetAsideAndTheRestGoesIn) {
   EXPECT_EQ(report.left, 0u);
   ASSERT_EQ(report.set_aside.size(), 1u);
   EXPECT_EQ(report.set_aside[0].why.code, Code::kStaleVersion);
-  EXPECT_NE(Tell(report, "gateway-9").find("stale-version"), std::string::npos);
+  EXPECT_NE(Tell(report, "aggregator").find("stale-version"), std::string::npos);
 }
 
 TEST_F(ImportBundleTest, APayloadDamagedOnTheWayIsSetAside) {
@@ -154,19 +169,19 @@ TEST_F(ImportBundleTest, APayloadDamagedOnTheWayIsSetAside) {
 TEST_F(ImportBundleTest, WhatIsRefusedForNowStaysOnTheDisk) {
   const auto uploads = Make(2);
   Put(uploads);
-  gateway_.sink.judge = [&](const SignedEnvelope&) { return OfferVerdict::Refused({Code::kDiskFull, "full"}); };
+  server_.sink.judge = [&](const SignedEnvelope&) { return OfferVerdict::Refused({Code::kDiskFull, "full"}); };
   const BundleImport report = Must(Import());
   EXPECT_EQ(report.left, 2u);
   EXPECT_GT(report.passing.at(Code::kDiskFull), 0u);
   ASSERT_TRUE(report.problem);
   EXPECT_EQ(report.problem->code, Code::kTimeout);
-  EXPECT_NE(Tell(report, "gateway-9").find("disk-full"), std::string::npos);
+  EXPECT_NE(Tell(report, "aggregator").find("disk-full"), std::string::npos);
   EXPECT_EQ(Must(BundleFolder::Open(RealFileSystem(), disk_.path())).pending(), 2u);
 }
 
 TEST_F(ImportBundleTest, WithoutADaemonNothingHappens) {
   Put(Make(1));
-  gateway_.Stop();
+  server_.Stop();
   const auto report = Import(Millis(2'000));
   ASSERT_FALSE(report);
   EXPECT_TRUE(IsTransient(report.error().code)) << report.error().ToString();

@@ -25,32 +25,33 @@ class ReceiptTest : public ::testing::Test {
 
   TestFleet fleet_;
   SeededRandom random_{1};
-  Identity gateway_ = fleet_.Issue(Role::kGateway, "gateway-1");
+  Identity aggregator_ = fleet_.Issue(Role::kAggregator, "aggregator");
 };
 
 TEST_F(ReceiptTest, SaysWhoTookWhatAndWhen) {
-  const Receipt expected{TestDevice("gateway-1"), kTestStart, Ids(3)};
-  const auto receipt = VerifyReceipt(MakeReceipt(gateway_, kTestStart, expected.uploads), fleet_.anchor(), kTestStart);
+  const Receipt expected{TestDevice("aggregator"), kTestStart, Ids(3)};
+  const auto receipt =
+      VerifyReceipt(MakeReceipt(aggregator_, kTestStart, expected.uploads), fleet_.anchor(), kTestStart);
   ASSERT_TRUE(receipt) << receipt.error().ToString();
   EXPECT_EQ(*receipt, expected);
 }
 
 TEST_F(ReceiptTest, TheBodyIsAsTheHeaderShowsIt) {
-  const Identity g1 = fleet_.Issue(Role::kGateway, "g1");
+  const Identity a1 = fleet_.Issue(Role::kAggregator, "a1");
   UploadId id;
   std::ranges::fill(id.mutable_view(), uint8_t{0xab});
-  const auto parsed = ParseReceipt(MakeReceipt(g1, WallTime{1'800'000'000'000}, {id}));
+  const auto parsed = ParseReceipt(MakeReceipt(a1, WallTime{1'800'000'000'000}, {id}));
   ASSERT_TRUE(parsed) << parsed.error().ToString();
   EXPECT_EQ(ToHex(parsed->body),
             "02000000"
-            "6731"
+            "6131"
             "00505c18a3010000"
             "01000000"
             "abababababababababababababababab");
 }
 
 TEST_F(ReceiptTest, NoByteOfItCanBeChanged) {
-  const Bytes whole = MakeReceipt(gateway_, kTestStart, Ids(2));
+  const Bytes whole = MakeReceipt(aggregator_, kTestStart, Ids(2));
   for (size_t at = 0; at < whole.size(); ++at) {
     Bytes changed = whole;
     changed[at] ^= 1;
@@ -64,39 +65,40 @@ TEST_F(ReceiptTest, NoByteOfItCanBeChanged) {
   EXPECT_EQ(Outcome(longer), "malformed");
 }
 
-TEST_F(ReceiptTest, OnlyServersOfThisFleetGiveIt) {
-  EXPECT_EQ(Outcome(MakeReceipt(fleet_.Issue(Role::kAggregator, "aggregator"), kTestStart, Ids(1))), "ok");
-  EXPECT_EQ(Outcome(MakeReceipt(fleet_.Issue(Role::kDevice, "device-1"), kTestStart, Ids(1))), "wrong-role");
-  EXPECT_EQ(Outcome(MakeReceipt(TestFleet().Issue(Role::kGateway, "gateway-1"), kTestStart, Ids(1))),
+TEST_F(ReceiptTest, OnlyTheAggregatorOfThisFleetGivesIt) {
+  for (const Role role : {Role::kDevice, Role::kEvaluator, Role::kGateway}) {
+    EXPECT_EQ(Outcome(MakeReceipt(fleet_.Issue(role, "aggregator"), kTestStart, Ids(1))), "wrong-role");
+  }
+  EXPECT_EQ(Outcome(MakeReceipt(TestFleet().Issue(Role::kAggregator, "aggregator"), kTestStart, Ids(1))),
             "unknown-certificate");
 }
 
 TEST_F(ReceiptTest, NobodySignsForAnother) {
-  Identity other = fleet_.Issue(Role::kGateway, "gateway-2");
-  other.subject.id = TestDevice("gateway-1");
+  Identity other = fleet_.Issue(Role::kAggregator, "aggregator-2");
+  other.subject.id = TestDevice("aggregator");
   EXPECT_EQ(Outcome(MakeReceipt(other, kTestStart, Ids(1))), "wrong-identity");
 }
 
 TEST_F(ReceiptTest, SizesAreCheckedBeforeAnythingIsAllocated) {
   EXPECT_EQ(Outcome(Bytes(kReceiptBytes + 1)), "too-large");
-  Bytes huge = MakeReceipt(gateway_, kTestStart, Ids(1));
+  Bytes huge = MakeReceipt(aggregator_, kTestStart, Ids(1));
   const size_t count_at = huge.size() - UploadId::kSize - 4;
   huge[count_at + 3] = 0xff;
   EXPECT_EQ(Outcome(huge), "too-large");
-  EXPECT_EQ(Outcome(MakeReceipt(gateway_, kTestStart, Ids(kReceiptUploads))), "ok");
+  EXPECT_EQ(Outcome(MakeReceipt(aggregator_, kTestStart, Ids(kReceiptUploads))), "ok");
 }
 
 TEST_F(ReceiptTest, AFolderNumbersThemAndTellsWhichAreBad) {
   const TemporaryFolder disk;
   ReceiptFolder receipts(RealFileSystem(), disk.path());
   EXPECT_TRUE(Must(receipts.ReadAll(fleet_.anchor(), kTestStart)).empty());
-  Must(receipts.Write(gateway_, kTestStart, Ids(1)));
-  Must(receipts.Write(gateway_, kTestStart, Ids(2)));
+  Must(receipts.Write(aggregator_, kTestStart, Ids(1)));
+  Must(receipts.Write(aggregator_, kTestStart, Ids(2)));
   Must(WriteFileAtomically(RealFileSystem(), disk / "receipts/z.receipt", AsBytes("TRIBRCPT and then nothing")));
   const auto all = Must(receipts.ReadAll(fleet_.anchor(), kTestStart));
   ASSERT_EQ(all.size(), 3u);
-  EXPECT_EQ(all[0].name, "gateway-1-1.receipt");
-  EXPECT_EQ(all[1].name, "gateway-1-2.receipt");
+  EXPECT_EQ(all[0].name, "aggregator-1.receipt");
+  EXPECT_EQ(all[1].name, "aggregator-2.receipt");
   EXPECT_EQ(Must(all[1].receipt).uploads.size(), 2u);
   EXPECT_EQ(all[2].receipt.error().code, Code::kVersionUnsupported);
 }

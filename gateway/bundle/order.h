@@ -1,0 +1,44 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "protocol/base/bytes.h"
+#include "protocol/base/ids.h"
+#include "protocol/base/result.h"
+
+// The files of a gateway's drop folder, data_dir/inbox/: how a tool on the same machine hands something to the daemon
+// that holds the data folder, also while none runs. Each file appears whole (written beside and renamed); the daemon
+// looks once a second, does what it says, writes an answer beside it, and removes it.
+//
+//   <name>.receipt                      a receipt (protocol/bundle/receipt.h)
+//   publication.bin, blobs/<digest>     a publication whose blobs are all there or with this gateway already
+//   <name>.order                        order := verb ' ' target '\n'
+//                                       verb := "requeue" | "purge"; target := upload id, 32 hex digits | "all" (purge)
+//   <file>.answer                       answer := code-name '\n' sentence '\n'; the code is "ok" when it was done
+//
+// For example dead-1f2e.order "requeue 00112233445566778899aabbccddeeff\n" is answered by dead-1f2e.order.answer
+// "ok\nrequeued: it is in custody again\n".
+namespace tributary {
+
+struct Order {
+  enum class Verb { kRequeue, kPurge };
+  Verb verb = Verb::kRequeue;
+  std::optional<UploadId> upload;  // nullopt: all, for kPurge only
+  bool operator==(const Order&) const = default;
+};
+
+inline constexpr size_t kOrderBytes = 128;
+
+std::string FormatOrder(const Order& order);
+// kMalformed: not exactly one order.
+Result<Order> ParseOrder(std::string_view text);
+
+// What became of a file of the drop folder: the sentence, or the error.
+using InboxAnswer = Result<std::string>;
+std::string FormatAnswer(const InboxAnswer& answer);
+// kMalformed when it is no answer.
+InboxAnswer ParseAnswer(std::string_view text);
+
+}  // namespace tributary
