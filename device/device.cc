@@ -51,6 +51,7 @@ Result<std::unique_ptr<Device>> Device::Open(const DeviceOptions& options, const
   Agent::Options agent_options;
   agent_options.folder = options.data_dir;
   agent_options.outbox_max_bytes = static_cast<uint64_t>(options.outbox_max_mib) * limits::kMiB;
+  agent_options.metrics_file = options.metrics_file;
   ASSIGN_OR_RETURN(agent_options.hop, HopOptionsFor(options.gateway, options.retry_cap_seconds));
   ASSIGN_OR_RETURN(device->agent_, Agent::Open({device->loop_, clock, random, files, device->identity_,
                                                 device->learner_, *device->work_, device->disk_},

@@ -10,6 +10,7 @@ Result<DeviceOptions> DeviceOptions::Load(const Path& file) {
   reader.Require("device.data_dir", options.data_dir);
   reader.Require("device.identity_dir", options.identity_dir);
   reader.Get("device.outbox_max_mib", options.outbox_max_mib, 1, 1'000'000'000);
+  reader.Get("device.metrics_file", options.metrics_file);
   reader.Require("gateway.endpoint", options.gateway.endpoint);
   reader.Require("gateway.server_key", options.gateway.server_key);
   reader.Get("gateway.retry_cap_seconds", options.retry_cap_seconds, 1, 86'400);
@@ -33,6 +34,7 @@ std::string DeviceManual() {
   device.data_dir             publication, model, state and outbox; one process at a time   (required)
   device.identity_dir         made by `tributary fleet issue --role device|evaluator`       (required)
   device.outbox_max_mib       uploads waiting to leave                                      [1024]
+  device.metrics_file         Prometheus text for node_exporter's textfile collector        [none]
   gateway.endpoint            the gateway, or the aggregator itself                         (required)
   gateway.server_key          its key, as `tributary fleet key DIR` prints it               (required)
   gateway.retry_cap_seconds   longest pause between connection attempts                     [30]
@@ -44,6 +46,9 @@ std::string DeviceManual() {
   log.level, log.file         debug, info, warning, error; file empty: standard error       [info, ""]
 
 With an identity of role evaluator it trains nothing: it evaluates every new version on all its examples.
+
+What waits, where every upload went, how far each task is; also while the daemon runs:
+  tributary-device status --config device.toml
 
 Work on models, without a configuration (each has its own --help):
   tributary-device new-model   make the network of the demo as a TorchScript file

@@ -13,6 +13,7 @@ struct DeviceOptions {
   Path data_dir;                  // device.data_dir: publication, model, state, outbox; held by one process; required
   Path identity_dir;              // device.identity_dir: from `tributary fleet issue --role device|evaluator`; required
   int64_t outbox_max_mib = 1024;  // device.outbox_max_mib, 1 to 1e9: uploads waiting to leave
+  Path metrics_file;              // device.metrics_file: Prometheus text, rewritten every 15 s; empty: none
   GatewayAddress gateway;         // gateway.endpoint, gateway.server_key; required
   int64_t retry_cap_seconds = 30;                           // gateway.retry_cap_seconds, 1 to 86400
   Path examples_dir = "/usr/share/datasets/fashion-mnist";  // examples.dir: a folder of four IDX files, MNIST naming

@@ -5,12 +5,14 @@
 
 #include "device/agent/outbox.h"
 #include "protocol/base/log.h"
+#include "protocol/seal/digest.h"
 
 namespace tributary {
 namespace {
 
 // After a disk that refused to keep the state or an upload.
 constexpr Millis kRetry{5'000};
+constexpr Millis kHousekeeping{15'000};
 
 Result<std::vector<float>> FloatsOf(const Bytes& bytes, uint64_t count) {
   if (bytes.size() != count * sizeof(float)) {
@@ -20,6 +22,17 @@ Result<std::vector<float>> FloatsOf(const Bytes& bytes, uint64_t count) {
   std::vector<float> values(count);
   std::memcpy(values.data(), bytes.data(), bytes.size());
   return values;
+}
+
+// The same for an evaluation that is made again after a kill: then the outbox and everybody above know it. Another
+// sealing key makes it another upload, since one that was refused for its key must not stand in its way.
+UploadId EvaluationId(const UploadSubject& subject, ByteView sealing_key) {
+  const std::string text = "tributary evaluation/" + subject.device.text() + "/" + subject.task.text() + "/" +
+                           std::to_string(Number(subject.base_version)) + "/" + ToHex(sealing_key);
+  const Digest digest = Sha256(AsBytes(text));
+  UploadId id;
+  std::ranges::copy(digest.view().first(UploadId::kSize), id.mutable_view().begin());
+  return id;
 }
 
 }  // namespace
@@ -40,7 +53,6 @@ struct Agent::Job {
   Result<std::shared_ptr<const SealedUpload>> Seal(UploadKind kind, Codec codec, Priority priority,
                                                    ByteView plaintext) const {
     UploadSubject subject;
-    random->Fill(subject.id.mutable_view());
     subject.kind = kind;
     subject.task = task.id;
     subject.base_version = progress.version;
@@ -48,6 +60,11 @@ struct Agent::Job {
     subject.created = clock->Now();
     subject.priority = priority;
     subject.codec = codec;
+    if (kind == UploadKind::kEvaluation) {
+      subject.id = EvaluationId(subject, target.public_key);
+    } else {
+      random->Fill(subject.id.mutable_view());
+    }
     ASSIGN_OR_RETURN(auto sealed, SealUpload(subject, plaintext, chunk_bytes, target, identity->key, identity->chain));
     return std::make_shared<const SealedUpload>(std::move(sealed));
   }
@@ -72,6 +89,7 @@ Agent::~Agent() {
   *alive_ = false;
   if (job_) *job_->cancelled = true;
   parts_.loop.Cancel(retry_timer_);
+  parts_.loop.Cancel(housekeeping_timer_);
 }
 
 Result<std::unique_ptr<Agent>> Agent::Open(const Parts& parts, const Options& options) {
@@ -92,6 +110,7 @@ Result<std::unique_ptr<Agent>> Agent::Open(const Parts& parts, const Options& op
       std::make_unique<HopClient>(HopClient::Parts{parts.loop, parts.clock, parts.random, parts.identity}, options.hop,
                                   HopClient::Hooks{[&self] { return self.DescribeSelf(); },
                                                    [&self](ByteView bytes) { self.subscriber_->Consider(bytes); }});
+  self.client_->AddPart(self);
   self.courier_ = std::make_unique<Courier>(
       *self.client_, parts.loop, parts.clock, parts.random, *self.outbox_, Courier::Options{},
       [&self](const UploadId&, const Error* why) { ++(why ? self.counts_.given_up : self.counts_.delivered); });
@@ -106,13 +125,16 @@ void Agent::Start() {
   NoteWhatIsInTheOutbox();
   subscriber_->Start();
   client_->Start();
+  Housekeep();
 }
 
 void Agent::Stop() {
   stopped_ = true;
   if (job_) *job_->cancelled = true;
   parts_.loop.Cancel(retry_timer_);
+  parts_.loop.Cancel(housekeeping_timer_);
   client_->Stop();
+  WriteMetrics();
 }
 
 // What a kill, or a disk that was full, left between sealing and noting it. At the start that is before the courier can
@@ -271,14 +293,25 @@ void Agent::HandOver(const std::shared_ptr<const Job>& job, std::vector<std::sha
   const auto upload = uploads.front();
   PutIntoOutbox(*outbox_, parts_.loop, alive_, upload, [this, job, uploads = std::move(uploads)](const Status& status) {
     if (!status) {
-      job_.reset();
       LogFailure(LogLevel::kError, "outbox.refused", status.error(), {{"member", parts_.identity.subject.id.text()}});
+      if (IsTransient(status.error().code)) return HandOverLater(job, uploads);
+      job_.reset();
       return DecideLater();
     }
     // The last one is noted before it may leave, so that a restart never finds it gone and fits again.
     if (uploads.size() > 1) courier_->Nudge();
     HandOver(job, {uploads.begin() + 1, uploads.end()});
     if (uploads.size() == 1) courier_->Nudge();
+  });
+}
+
+void Agent::HandOverLater(const std::shared_ptr<const Job>& job,
+                          std::vector<std::shared_ptr<const SealedUpload>> uploads) {
+  parts_.loop.Cancel(retry_timer_);
+  retry_timer_ = parts_.loop.After(kRetry, [this, job, uploads = std::move(uploads)] {
+    if (!*job->cancelled) return HandOver(job, uploads);
+    job_.reset();
+    Decide();
   });
 }
 
@@ -293,6 +326,34 @@ bool Agent::Record(const TaskId& task, const TaskProgress& progress) {
 void Agent::DecideLater() {
   parts_.loop.Cancel(retry_timer_);
   retry_timer_ = parts_.loop.After(kRetry, [this] { Decide(); });
+}
+
+void Agent::Housekeep() {
+  // With it the outbox looks whether a disk that was in trouble works again.
+  const auto log = [](const Result<uint64_t>& dropped) {
+    if (!dropped) LogFailure(LogLevel::kWarning, "outbox.not_swept", dropped.error());
+  };
+  if (!outbox_->Health() || outbox_->Account().bytes > 0) outbox_->DropExpired(log);
+  WriteMetrics();
+  housekeeping_timer_ = parts_.loop.After(kHousekeeping, [this] { Housekeep(); });
+}
+
+void Agent::WriteMetrics() {
+  if (options_.metrics_file.empty()) return;
+  const std::string text = RenderMetrics({.device = parts_.identity.subject.id,
+                                          .outbox = outbox_->Account(),
+                                          .outbox_limit_bytes = options_.outbox_max_bytes,
+                                          .outbox_health = outbox_->Health(),
+                                          .sent = courier_->counts(),
+                                          .link = client_->link(),
+                                          .publication_number = publications_.number(),
+                                          .connected = client_->up(),
+                                          .sessions = counts_.sessions,
+                                          .fits = counts_.fits,
+                                          .fits_failed = counts_.fits_failed,
+                                          .now = parts_.clock.Now()});
+  if (const Status written = WriteFileAtomically(parts_.files, options_.metrics_file, AsBytes(text)); !written)
+    LogFailure(LogLevel::kWarning, "metrics.not_written", written.error());
 }
 
 hop::CheckIn Agent::DescribeSelf() const {

@@ -6,6 +6,7 @@
 #include <optional>
 #include <vector>
 
+#include "device/agent/agent_metrics.h"
 #include "device/agent/agent_state.h"
 #include "device/agent/learner.h"
 #include "protocol/envelope/seal_upload.h"
@@ -29,17 +30,18 @@ namespace tributary {
 //   handed over              written when the outbox has it; never fitted again
 //   delivered                the outbox deletes when the gateway took custody    Courier
 // A kill between "in the outbox" and "handed over" is recognised by looking into the outbox first, before anything
-// leaves it.
+// leaves it. An evaluation's id follows from what it evaluates, so that one which is made again is known as the same.
 //
 // Legal call order: Open, Start, Stop; all on the loop's thread. Everything in Parts must outlive it; one agent per
 // folder. A fit runs on `work`, which may serve many agents.
-class Agent {
+class Agent final : private HopClient::Part {
  public:
   struct Options {
     Path folder;             // publication, blobs, state, outbox
     HopClient::Options hop;  // to the gateway
     uint64_t outbox_max_bytes = 1ull << 30;
     uint32_t chunk_bytes = limits::kDefaultChunkBytes;
+    Path metrics_file;  // rewritten every 15 s; empty: none
   };
   struct Parts {
     Loop& loop;
@@ -56,11 +58,12 @@ class Agent {
     uint64_t fits_failed = 0;
     uint64_t delivered = 0;
     uint64_t given_up = 0;
+    uint64_t sessions = 0;
   };
 
   // Errors: kCorrupt, kIo, kDatabase of the stores.
   static Result<std::unique_ptr<Agent>> Open(const Parts& parts, const Options& options);
-  ~Agent();
+  ~Agent() override;
 
   void Start();
   void Stop();
@@ -74,6 +77,8 @@ class Agent {
   struct Sealed;  // what it gave, sealed
 
   Agent(const Parts& parts, const Options& options, PublicationStore publications, BlobStore blobs, AgentState state);
+  void OnUp() override { ++counts_.sessions; }
+  void OnMessage(const hop::Message&, ByteView) override {}
   bool NoteWhatIsInTheOutbox();
   void OnAdopted(const Publication& publication);
   void Decide();
@@ -83,9 +88,15 @@ class Agent {
   void Begin(const PublishedTask& task, const TaskProgress& progress);
   static Result<Sealed> Work(const Job& job);
   void OnWorked(const std::shared_ptr<const Job>& job, Result<Sealed> result);
+  // Puts the first of `uploads` into the outbox, then the others. A disk that is full for now is asked again later:
+  // what was fitted is kept meanwhile.
   void HandOver(const std::shared_ptr<const Job>& job, std::vector<std::shared_ptr<const SealedUpload>> uploads);
   bool Record(const TaskId& task, const TaskProgress& progress);
   void DecideLater();
+  void HandOverLater(const std::shared_ptr<const Job>& job, std::vector<std::shared_ptr<const SealedUpload>> uploads);
+  // Now and then: lets the outbox try whether its disk works again, and writes the metrics.
+  void Housekeep();
+  void WriteMetrics();
   hop::CheckIn DescribeSelf() const;
 
   Parts parts_;
@@ -102,6 +113,7 @@ class Agent {
   bool stopped_ = false;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   Loop::TimerId retry_timer_ = 0;
+  Loop::TimerId housekeeping_timer_ = 0;
   Counts counts_;
 };
 

@@ -48,10 +48,11 @@ struct AgentFixture {
   Status Open() {
     Agent::Options options;
     options.folder = folder;
-    options.hop = server.Address();
+    options.hop = gateway->Address();
     options.chunk_bytes = limits::kMinChunkBytes;
-    auto opened = Agent::Open(
-        {world.loop, world.clock, world.random, RealFileSystem(), identity, learner, work, world.worker}, options);
+    options.metrics_file = metrics_file;
+    auto opened =
+        Agent::Open({world.loop, world.clock, world.random, *files, identity, learner, work, world.worker}, options);
     if (!opened) return Fail(opened.error());
     agent = std::move(*opened);
     return {};
@@ -121,6 +122,9 @@ struct AgentFixture {
   Identity identity;
   FakeLearner learner;
   StepExecutor work;
+  FileSystem* files = &RealFileSystem();
+  TestServer* gateway = &server;  // where the device connects to when it is opened
+  Path metrics_file;
   Path folder;
   int kills = 0;
   std::unique_ptr<Agent> agent;

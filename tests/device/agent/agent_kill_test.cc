@@ -54,6 +54,7 @@ bool KillAt(size_t at) {
            device.StateText().ends_with("handed_over 1 1\n");
   })) << Situation(device);
   ExpectOneContribution(device, 1);
+  EXPECT_EQ(device.Delivered(UploadKind::kEvaluation, 1), 1u) << "made twice, known as the same";
   EXPECT_LE(device.learner.fits, 2);
   if (in_outbox) {
     EXPECT_EQ(device.learner.fits, fits_before) << "fitted again after the hand-over";

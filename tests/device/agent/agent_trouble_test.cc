@@ -1,0 +1,160 @@
+#include <set>
+
+#include <gtest/gtest.h>
+
+#include "tests/device/agent/agent_fixture.h"
+
+namespace tributary {
+namespace {
+
+constexpr size_t kWeightBytes = 100'000;  // an update that is too large for the outbox's index
+
+// The real disk, of which payload files do not get a byte while it is `full`.
+class FullableFiles final : public FileSystem {
+ public:
+  Result<std::unique_ptr<WritableFile>> OpenForWrite(const Path& path) override {
+    if (full && path.parent_path().filename() == "payloads") {
+      ++refused;
+      return Fail(Code::kDiskFull, "open " + path.string() + ": No space left on device");
+    }
+    return RealFileSystem().OpenForWrite(path);
+  }
+  Result<Bytes> ReadAt(const Path& path, uint64_t offset, size_t size) override {
+    return RealFileSystem().ReadAt(path, offset, size);
+  }
+  Result<uint64_t> Size(const Path& path) override { return RealFileSystem().Size(path); }
+  Status Rename(const Path& from, const Path& to) override { return RealFileSystem().Rename(from, to); }
+  Status Remove(const Path& path) override { return RealFileSystem().Remove(path); }
+  Status SyncFolder(const Path& folder) override { return RealFileSystem().SyncFolder(folder); }
+  Status CreateFolders(const Path& folder) override { return RealFileSystem().CreateFolders(folder); }
+  Result<std::vector<std::string>> List(const Path& folder) override { return RealFileSystem().List(folder); }
+  Result<DiskSpace> Space(const Path& folder) override { return RealFileSystem().Space(folder); }
+
+  bool full = false;
+  int refused = 0;
+};
+
+bool DeliveredBoth(AgentFixture& device) {
+  return device.RunUntilWithTime([&] { return device.Delivered(UploadKind::kUpdate, 1) == 1 && device.quiet(); });
+}
+
+TEST(AgentTroubleTest, WhatWasFittedIsKeptWhileTheDiskIsFull) {
+  AgentFixture device;
+  FullableFiles files;
+  device.files = &files;
+  files.full = true;
+  device.Publish(1, 1, true, kWeightBytes);
+  device.Start();
+  ASSERT_TRUE(device.RunUntilWithTime([&] { return files.refused >= 3; })) << "asked again and again";
+  EXPECT_EQ(device.learner.fits, 1) << "and not fitted again";
+  EXPECT_EQ(device.Delivered(UploadKind::kUpdate, 1), 0u);
+  files.full = false;
+  ASSERT_TRUE(DeliveredBoth(device));
+  EXPECT_EQ(device.learner.fits, 1);
+  EXPECT_EQ(device.Delivered(UploadKind::kEvaluation, 1), 1u);
+  EXPECT_TRUE(device.agent->account().Balances());
+}
+
+TEST(AgentTroubleTest, AKillWhileTheDiskIsFullFitsAgainAndCountsOnce) {
+  AgentFixture device;
+  FullableFiles files;
+  device.files = &files;
+  files.full = true;
+  device.Publish(1, 1, true, kWeightBytes);
+  device.Start();
+  ASSERT_TRUE(device.RunUntilWithTime([&] { return files.refused >= 1; }));
+  device.Kill();
+  files.full = false;
+  device.Start();
+  ASSERT_TRUE(DeliveredBoth(device));
+  EXPECT_EQ(device.learner.fits, 2);
+  EXPECT_EQ(device.Delivered(UploadKind::kEvaluation, 1), 1u);
+}
+
+TEST(AgentTroubleTest, AVersionThatCameMeanwhileEndsTheWait) {
+  AgentFixture device;
+  FullableFiles files;
+  device.files = &files;
+  files.full = true;
+  device.Publish(1, 1, true, kWeightBytes);
+  device.Start();
+  ASSERT_TRUE(device.RunUntilWithTime([&] { return files.refused >= 1; }));
+  device.Publish(2, 2, true, kWeightBytes);
+  ASSERT_TRUE(device.RunUntilWithTime([&] { return device.learner.fits == 2; }));
+  files.full = false;
+  ASSERT_TRUE(device.RunUntilWithTime([&] { return device.Delivered(UploadKind::kUpdate, 2) == 1 && device.quiet(); }));
+  EXPECT_EQ(device.Delivered(UploadKind::kUpdate, 1), 0u);
+}
+
+TEST(AgentTroubleTest, StepsOfTheWallClockHarmNothing) {
+  AgentFixture device;
+  device.world.clock.Advance(std::chrono::hours(48));  // away from where the certificates begin
+  device.Publish(1, 1, true, kWeightBytes);
+  device.Start();
+  int steps = 0;
+  const auto delivered = [&] {
+    // Hours forward and back again while everything is under way.
+    if (++steps % 10 == 0) {
+      const auto by = steps % 20 == 0 ? std::chrono::hours(11) : -std::chrono::hours(11);
+      device.world.clock.SetWall(device.world.clock.Now() + by);
+    }
+    return device.Delivered(UploadKind::kUpdate, 1) == 1 && device.quiet();
+  };
+  ASSERT_TRUE(device.RunUntilWithTime(delivered));
+  EXPECT_GT(steps, 60) << "the clock stepped while it worked";
+  EXPECT_EQ(device.learner.fits, 1);
+  EXPECT_EQ(device.Delivered(UploadKind::kEvaluation, 1), 1u);
+  EXPECT_EQ(device.agent->account().of(UploadKind::kUpdate).delivered, 1u);
+  EXPECT_EQ(device.agent->account().of(UploadKind::kUpdate).Dropped(), 0u);
+}
+
+TEST(AgentTroubleTest, HalfSentToOneGatewayItGoesOnThroughAnotherAsTheSameUpload) {
+  AgentFixture device;
+  TestServer other(device.world, Role::kGateway, "gateway-2");
+  device.Publish(1, 1, true, kWeightBytes);
+  device.Start();
+  const auto partly = [&] {
+    for (const auto& [id, stored] : device.server.sink.partial) {
+      if (stored.chunks.size() > 3) return true;
+    }
+    return false;
+  };
+  ASSERT_TRUE(device.RunUntil(partly));
+  const UploadId half = device.server.sink.partial.begin()->first;
+  device.Kill();
+  device.gateway = &other;  // restarted with another address
+  device.Start();
+  ASSERT_TRUE(device.RunUntilWithTime([&] { return other.sink.complete.contains(half) && device.quiet(); }));
+  EXPECT_EQ(device.learner.fits, 1);
+  // Whatever either gateway passes up: one id for the contribution.
+  std::set<UploadId> updates;
+  for (const TestServer* server : {&device.server, &other}) {
+    for (const auto& [id, stored] : server->sink.complete) {
+      if (stored.header.subject.kind == UploadKind::kUpdate) updates.insert(id);
+    }
+  }
+  EXPECT_EQ(updates, std::set<UploadId>{half});
+}
+
+TEST(AgentTroubleTest, MetricsAreWrittenEveryFifteenSecondsAndAtTheEnd) {
+  AgentFixture device;
+  device.metrics_file = device.world.folder / "device.prom";
+  const auto text = [&] {
+    const auto bytes = ReadFile(RealFileSystem(), device.metrics_file, limits::kConfigBytes);
+    return bytes ? std::string(AsText(*bytes)) : "";
+  };
+  const std::string delivered = "tributary_device_uploads{device=\"device-1\",kind=\"update\",state=\"delivered\"} 1\n";
+  device.Publish(1, 1);
+  device.Start();
+  EXPECT_NE(text().find("tributary_device_connected{device=\"device-1\"} 0"), std::string::npos);
+  ASSERT_TRUE(DeliveredBoth(device));
+  EXPECT_TRUE(device.RunUntilWithTime([&] { return text().find(delivered) != std::string::npos; })) << text();
+  EXPECT_NE(text().find("tributary_device_connected{device=\"device-1\"} 1"), std::string::npos);
+  EXPECT_NE(text().find("tributary_device_sessions_total{device=\"device-1\"} 1"), std::string::npos);
+  std::filesystem::remove(device.metrics_file);
+  device.agent->Stop();
+  EXPECT_NE(text().find(delivered), std::string::npos);
+}
+
+}  // namespace
+}  // namespace tributary
