@@ -8,7 +8,7 @@
 namespace tributary {
 namespace {
 
-constexpr Millis kCleaningInterval = std::chrono::hours(1);
+constexpr Millis kCleaningInterval{5'000};
 
 // Runs on the core's thread and waits.
 Status OnCore(Executor& core, const std::function<Status()>& work) {
@@ -133,7 +133,8 @@ Status Aggregator::OpenHttp() {
   AddOpsRoutes(
       *http_, metrics_.metrics(),
       {{"core", [this] { return CoreCall(*core_, Millis(2'000)).Run([]() -> Status { return {}; }); }},
-       {"disk", [this] { return CoreCall(*core_, Millis(2'000)).Run([this] { return coordinator_->Health(); }); }}});
+       {"disk", [this] { return CoreCall(*core_, Millis(2'000)).Run([this] { return coordinator_->Health(); }); }},
+       {"staging", [this] { return staging_->Health(); }}});
   AddApiRoutes(*http_, {*core_, *coordinator_, *events_, *tokens_});
   return http_->Start();
 }
@@ -144,6 +145,7 @@ void Aggregator::Run() {
                                  {"http", options_.http_host + ":" + std::to_string(http_->port())}});
   Tick();
   loop_.Run();
+  server_->SayGoodbye();
   LogInfo("aggregator.stopped", {{"id", identity_.subject.id.text()}});
 }
 

@@ -4,7 +4,9 @@
 #include <CLI/CLI.hpp>
 
 #include "aggregator/aggregator.h"
+#include "aggregator/bundle_tool.h"
 #include "protocol/base/daemon.h"
+#include "protocol/base/log.h"
 
 namespace tributary {
 namespace {
@@ -44,12 +46,44 @@ int RunToken(int argc, char** argv) {
   return kExitOk;
 }
 
+// `tributary-aggregator bundle import|export DIR --config FILE`
+int RunBundle(int argc, char** argv) {
+  Path config;
+  Path disk;
+  int64_t patience_seconds = 60;
+  CLI::App app("tributary-aggregator bundle: a disk that is carried by hand");
+  app.name("tributary-aggregator bundle");
+  app.require_subcommand(1);
+  auto* in = app.add_subcommand("import", "Count the uploads on a disk; receipts and the publication go back on it");
+  auto* out = app.add_subcommand("export", "Put the publication with its models on a disk");
+  for (auto* command : {in, out}) {
+    command->add_option("DIR", disk, "A folder on the disk")->required();
+    command->add_option("-c,--config", config, "The aggregator's configuration file")->required();
+  }
+  in->add_option("--patience", patience_seconds, "End when nothing moved for so many seconds")
+      ->check(CLI::Range(1, 86'400))
+      ->capture_default_str();
+  try {
+    app.parse(argc - 1, argv + 1);
+  } catch (const CLI::ParseError& failure) {
+    return app.exit(failure) == 0 ? kExitOk : kExitUsage;
+  }
+  const auto options = AggregatorOptions::Load(config);
+  if (!options) return ExitWith("tributary-aggregator", options.error());
+  if (const Status log = StartLog("warning", {}); !log) return ExitWith("tributary-aggregator", log.error());
+  const Status done =
+      in->parsed() ? ImportFromDisk(*options, disk, Millis(patience_seconds * 1000)) : ExportToDisk(*options, disk);
+  std::cout.flush();
+  return done ? kExitOk : ExitWith("tributary-aggregator", done.error());
+}
+
 }  // namespace
 }  // namespace tributary
 
 int main(int argc, char** argv) {
   using namespace tributary;
   if (argc > 1 && std::string_view(argv[1]) == "token") return RunToken(argc, argv);
+  if (argc > 1 && std::string_view(argv[1]) == "bundle") return RunBundle(argc, argv);
   return RunDaemon<Aggregator, AggregatorOptions>(
       argc, argv, "tributary-aggregator", "tributary-aggregator: opens and sums updates, runs rounds, publishes models",
       AggregatorManual());

@@ -37,6 +37,10 @@ std::string AggregatorManual() {
 The API asks for a bearer token; make one (it is shown once, only its hash is kept):
   tributary-aggregator token add NAME --config aggregator.toml
 
+For sites without a link, disks are carried by hand. The daemon runs meanwhile:
+  tributary-aggregator bundle import DIR --config aggregator.toml   count what is on it; receipts go back
+  tributary-aggregator bundle export DIR --config aggregator.toml   the publication with its models
+
 Example:
   tributary-aggregator --config aggregator.toml --check-config
   tributary-aggregator --config aggregator.toml)";

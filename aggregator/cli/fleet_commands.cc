@@ -11,6 +11,9 @@ namespace tributary {
 namespace {
 
 constexpr Millis kDay{24ll * 3600 * 1000};
+// Certificates are valid from this long before they are made: a member whose clock is behind, or is set back, is not
+// refused for it.
+constexpr Millis kClockSlack = kDay;
 
 struct InitOptions {
   Path folder;
@@ -38,7 +41,8 @@ Status Init(const Context& context, const InitOptions& options) {
   }
   RETURN_IF_ERROR(CheckName(options.name, "fleet name"));
   RETURN_IF_ERROR(files.CreateFolders(options.folder));
-  const auto authority = CertificateAuthority::Create(options.name, SystemClock().Now(), kDay * options.days);
+  const auto authority =
+      CertificateAuthority::Create(options.name, SystemClock().Now() + -kClockSlack, kClockSlack + kDay * options.days);
   RETURN_IF_ERROR(WriteSecretFile(options.folder / "ca.key", authority.key().ToPem()));
   RETURN_IF_ERROR(
       WriteFileAtomically(files, options.folder / "ca.pem", AsBytes(CertificateToPem(authority.certificate()))));
@@ -67,7 +71,8 @@ Status IssueOne(const CertificateAuthority& authority, const IssueOptions& optio
   ASSIGN_OR_RETURN(subject.id, DeviceId::Parse(id));
   subject.role = RoleByName(options.role).value();  // CLI11 has checked it
   subject.device_class = options.device_class;
-  return IssueIdentity(authority, subject, folder, SystemClock().Now(), kDay * options.days);
+  return IssueIdentity(authority, subject, folder, SystemClock().Now() + -kClockSlack,
+                       kClockSlack + kDay * options.days);
 }
 
 Status Issue(const Context& context, IssueOptions options) {

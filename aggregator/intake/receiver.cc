@@ -93,10 +93,12 @@ void Receiver::Append(const UploadId& upload, uint32_t index, Bytes chunk, std::
 void Receiver::Count(const UploadId& upload, bool found) {
   if (stopped_) return;
   const auto bytes = staging_.ReadEnvelope(upload);
-  if (!bytes) return LogFailure(LogLevel::kError, "staging.unreadable", bytes.error(), {{"upload", upload.hex()}});
-  const auto envelope = ParseEnvelope(*bytes);
-  if (!envelope)
-    return LogFailure(LogLevel::kError, "staging.unreadable", envelope.error(), {{"upload", upload.hex()}});
+  const auto envelope = bytes ? ParseEnvelope(*bytes) : Fail(bytes.error());
+  if (!envelope) {
+    // Freed meanwhile, or damaged: the sender, which waits for an answer, offers it again.
+    LogFailure(LogLevel::kWarning, "staging.unreadable", envelope.error(), {{"upload", upload.hex()}});
+    return Refuse(upload, {bytes ? Code::kCorrupt : envelope.error().code, envelope.error().message});
+  }
   const auto role = roles_.find(envelope->header.subject.device);
   TRIBUTARY_CHECK(role != roles_.end()) << "an upload was counted without an offer";
   if (const Status whole = found ? CheckDigest(staging_, envelope->header) : Status{}; !whole) {

@@ -57,7 +57,7 @@ Status DurableCoordinator::AdmitUpdate(const UploadHeader& header, LiveTask& tas
   if (!task.round) return Fail(Code::kRoundClosed, "no round of " + subject.task.text() + " is open");
   const RoundRecord& round = task.round->record();
   if (round.state != RoundState::kCollecting || round.reports >= task.record.policy.report_goal) {
-    return Fail(Code::kBusy, "round " + std::to_string(round.number) + " is being closed");
+    return Fail(Code::kRoundClosed, "round " + std::to_string(round.number) + " is being closed");
   }
   if (subject.key_id != key_id_) return Fail(Code::kUnknownKey, "sealed to key " + subject.key_id.hex());
   const uint64_t limit = task.record.table.parameter_count() * sizeof(float) + kUpdateHeadBytes;
