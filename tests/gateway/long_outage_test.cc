@@ -198,5 +198,20 @@ TEST_F(LongOutage, MemoryStaysFlatTheDiskIsAsPredictedAndTheRestComesInOrder) {
   EXPECT_EQ(order.size(), given_) << "something was offered twice";
 }
 
+// Somebody sets the gateway's clock, and its devices', half a day on and back: nothing is lost, refused or sent twice.
+TEST_F(LongOutage, ClockStepsOfHoursInEitherDirectionHarmNothing) {
+  world_.clock.Advance(24 * kHour);  // the identities are made at the start of time
+  StartInformed();
+  std::vector<std::unique_ptr<Device>> devices;
+  for (int i = 0; i < 5; ++i) devices.push_back(std::make_unique<Device>(world_, address_, "d" + std::to_string(i)));
+  for (const Millis step : {12 * kHour, -23 * kHour, 11 * kHour}) {
+    world_.clock.SetWall(world_.clock.Now() + step);
+    for (const auto& device : devices) Give(*device, UploadKind::kTelemetry, Priority::kTelemetry);
+    ASSERT_TRUE(world_.RunUntilWithTime([&] { return upstream_.sink.complete.size() == given_; }, Millis(20), 10'000))
+        << "after a step of " << step / kHour << " h: " << upstream_.sink.complete.size() << " of " << given_;
+  }
+  EXPECT_EQ(upstream_.sink.offered_via.size(), given_) << "something was offered twice";
+}
+
 }  // namespace
 }  // namespace tributary
