@@ -90,11 +90,8 @@ void Acceptor::Append(const UploadId& upload, uint32_t index, Bytes chunk, std::
 
 void Acceptor::OnAppended(const UploadId& upload, const std::function<void(Status)>& taken,
                           const Result<AppendAnswer>& result) {
-  if (!result && result.error().code == Code::kUnknownUpload) {
-    // It was dropped while its chunks were coming: too old for a new publication, or it made room. Its sender offers it
-    // again and is told which.
-    return taken(Fail(Code::kBusy, "the upload was dropped here meanwhile; offer it again"));
-  }
+  // kUnknownUpload, a passing one: it was dropped while its chunks were coming, because it is too old for a new
+  // publication or made room. Its sender offers it again and is told which.
   taken(result ? Status{} : Fail(result.error()));
   if (!result || !result->complete) return;
   hooks_.custody(upload);

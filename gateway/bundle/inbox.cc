@@ -35,7 +35,14 @@ struct Inbox::Custody {
   std::optional<Error> error;
 };
 
-Inbox::Inbox(const Parts& parts, Path folder) : parts_(parts), folder_(std::move(folder)) {}
+Inbox::Inbox(const Parts& parts, Path folder) : parts_(parts), folder_(std::move(folder)) {
+  // Answers that nobody waited for.
+  const auto names = parts_.files.List(folder_);
+  if (!names) return;
+  for (const std::string& name : *names) {
+    if (name.ends_with(".answer")) static_cast<void>(parts_.files.Remove(folder_ / name));
+  }
+}
 Inbox::~Inbox() { *alive_ = false; }
 
 void Inbox::Look() {

@@ -20,7 +20,9 @@ class GatewayTest : public ::testing::Test {
     options_.upstream = upstream_.endpoint();
     options_.upstream_key = ToHex(upstream_.identity().subject.curve_public_key);
   }
-  Result<std::unique_ptr<Gateway>> Open() { return Gateway::Open(options_, world_.clock, random_, RealFileSystem()); }
+  Result<std::unique_ptr<Gateway>> Open(FileSystem& files = RealFileSystem()) {
+    return Gateway::Open(options_, world_.clock, random_, files);
+  }
   std::string OutcomeOfOpening() {
     const auto gateway = Open();
     return gateway ? "ok" : std::string(Name(gateway.error().code));

@@ -8,6 +8,8 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/protocol/base/service_manager.h"
+
 namespace tributary {
 namespace {
 
@@ -50,6 +52,43 @@ TEST(RaiseFileLimit, TakesWhatTheSystemGives) {
   ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &files), 0);
   EXPECT_EQ(files.rlim_cur, before.rlim_max);
   setrlimit(RLIMIT_NOFILE, &before);
+}
+
+// A daemon that does nothing but run until it is stopped.
+struct IdleOptions {
+  std::string log_level = "error";
+  Path log_file;
+  static Result<IdleOptions> Load(const Path&) { return IdleOptions(); }
+};
+class IdleProcess {
+ public:
+  static Result<std::unique_ptr<IdleProcess>> Open(const IdleOptions&, const Clock&, Random&, FileSystem&) {
+    return std::make_unique<IdleProcess>();
+  }
+  void Run() { stopped_.get_future().wait(); }
+  void Stop() { stopped_.set_value(); }
+  Executor& executor() { return loop_; }
+
+ private:
+  std::promise<void> stopped_;
+  WorkerPool loop_{"loop", 1};
+};
+
+TEST(RunDaemonTest, TellsTheServiceManagerWhenItRunsAndWhenItStops) {
+  Manager manager("@tributary-daemon-test-" + std::to_string(getpid()));
+  setenv("WATCHDOG_USEC", "4000", 1);
+  std::string words[] = {"idle", "--config", "/dev/null"};
+  char* argv[] = {words[0].data(), words[1].data(), words[2].data()};
+  auto exit_code = std::async(std::launch::async,
+                              [&] { return RunDaemon<IdleProcess, IdleOptions>(3, argv, "idle", "idle: a test", ""); });
+  EXPECT_EQ(manager.Next(), "READY=1\nSTATUS=running");
+  EXPECT_EQ(manager.Next(), "WATCHDOG=1");
+  EXPECT_EQ(std::getenv("NOTIFY_SOCKET"), nullptr);
+  kill(getpid(), SIGTERM);
+  std::string said = manager.Next();
+  while (said == "WATCHDOG=1") said = manager.Next();
+  EXPECT_EQ(said, "STOPPING=1\nSTATUS=finishing what is under way");
+  EXPECT_EQ(exit_code.get(), kExitOk);
 }
 
 }  // namespace
