@@ -200,7 +200,7 @@ TEST_F(UplinkTest, ItMayCloseOutsideOfTheScheduleAndOpensForWhatIsUrgent) {
   for (int i = 0; i < 30; ++i) world_.Turn();
   EXPECT_FALSE(uplink_->client().up());
   Put(UploadKind::kEvaluation);
-  ASSERT_TRUE(world_.RunUntil([&] { return server_.sink.complete.size() == 1; }));
+  ASSERT_TRUE(world_.RunUntil([&] { return spool_->Account().Delivered() == 1; }));
   world_.clock.Advance(Millis(60'000));
   ASSERT_TRUE(world_.RunUntil([&] { return !uplink_->client().up(); }));
   world_.clock.SetWall(At(1, 2, 30));
