@@ -57,9 +57,10 @@ struct AppendAnswer {
 // itself.
 class Spool final : public UploadSource {
  public:
-  // Reads the index and stats the files, a page at a time; never reads payloads. Removes files without a row. Rows
-  // whose file is missing or too short: progress is cut back (partial, staging) or they become dead letters with
-  // kCorrupt, counted and logged with their bytes (custody). Errors: kCorrupt, kDatabase, kIo, kDiskFull,
+  // Reads the index, a page at a time, and lists the payload files; never reads payloads. Removes files without a row.
+  // Rows whose file is missing or too short: progress is cut back (partial, staging) or they become dead letters with
+  // kCorrupt, counted and logged with their bytes (custody). Asks for the lengths of the first
+  // options.measured_at_open files; each Probe goes on with 1,000. Errors: kCorrupt, kDatabase, kIo, kDiskFull,
   // kVersionUnsupported.
   static Result<std::unique_ptr<Spool>> Open(SpoolOptions options, FileSystem& files, const Clock& clock,
                                              Executor& worker);

@@ -260,6 +260,7 @@ Result<SpoolWriter::Swept> SpoolWriter::PurgeAll() {
 Status SpoolWriter::Probe() {
   quota_.LookAtDisk(true);
   account_.disk = quota_.disk();
+  RETURN_IF_ERROR(MeasureMore());
   if (index_trouble_) {
     probed_ = true;
     RETURN_IF_ERROR(Watched(index_.Touch(clock_.Now())));

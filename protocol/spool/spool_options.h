@@ -42,6 +42,9 @@ struct SpoolOptions {
   size_t inline_limit = 64 * limits::kKiB;
   // A partial upload nobody touched for this long is dropped by DropExpired: its sender is gone, and still has custody.
   Millis abandon_after = std::chrono::hours(24 * 14);
+  // Open asks for the lengths of so many payload files, Probe for those of the rest, a page at a time: each costs 4 to
+  // 8 µs, most of a long spool's start. That a file is there at all is known from the folder's list.
+  size_t measured_at_open = 20'000;
 
   uint64_t Reserve() const;
   uint64_t MaxDeadBytes() const;

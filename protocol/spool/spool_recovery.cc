@@ -38,7 +38,7 @@ Status SpoolWriter::Recover() {
 }
 
 Result<uint64_t> SpoolWriter::RecoverUploads(const std::vector<std::string>& names, std::vector<std::string>& orphans) {
-  uint64_t files = 0;
+  uint64_t files = 0, measured = 0;
   auto name = names.begin();
   std::optional<UploadId> last;
   for (size_t found = kPage; found == kPage;) {
@@ -51,21 +51,43 @@ Result<uint64_t> SpoolWriter::RecoverUploads(const std::vector<std::string>& nam
       while (name != names.end() && *name < wanted) orphans.push_back(*name++);
       const bool there = name != names.end() && *name == wanted;
       if (there) ++name;
+      if (there && IsCustody(row) && measured >= options_.measured_at_open) {
+        unmeasured_ = true;
+        continue;
+      }
       RETURN_IF_ERROR(RecoverOne(row, there));
+      if (unmeasured_) continue;
+      ++measured;
+      measured_ = row.id;
     }
   }
   orphans.insert(orphans.end(), name, names.end());
   return files;
 }
 
+bool SpoolWriter::IsCustody(const SpoolIndex::PayloadFile& row) const {
+  return row.state == UploadState::kComplete && options_.mode == SpoolMode::kDurable;
+}
+
+Status SpoolWriter::MeasureMore() {
+  if (!unmeasured_) return {};
+  ASSIGN_OR_RETURN(const auto page, Watched(index_.FilePage(measured_, kPage)));
+  for (const auto& row : page) {
+    // Partial ones were measured, or have come since.
+    if (IsCustody(row) && !completed_.contains(row.id)) RETURN_IF_ERROR(RecoverOne(row, true));
+    measured_ = row.id;
+  }
+  unmeasured_ = page.size() == kPage;
+  return {};
+}
+
 Status SpoolWriter::RecoverOne(const SpoolIndex::PayloadFile& row, bool there) {
   uint64_t size = 0;
   if (there) {
-    ASSIGN_OR_RETURN(size, files_.Size(row.id));
+    ASSIGN_OR_RETURN(size, files_.Size(row.id));  // 0: it went since
   }
-  const bool custody = row.state == UploadState::kComplete && options_.mode == SpoolMode::kDurable;
-  if (custody && size >= row.ciphertext_size) return {};
-  ASSIGN_OR_RETURN(auto upload, index_.Find(row.id));
+  if (IsCustody(row) && size >= row.ciphertext_size) return {};
+  ASSIGN_OR_RETURN(auto upload, Watched(index_.Find(row.id)));
   if (!upload) return Fail(Code::kCorrupt, "the spool's index lists upload " + row.id.hex() + " and does not find it");
   return RecoverDamaged(std::move(*upload), size);
 }
@@ -91,7 +113,7 @@ Status SpoolWriter::RecoverDamaged(SpooledUpload upload, uint64_t size) {
     account_.unwritten += needed - upload.StoredBytes();
   }
   if (upload == before) return {};
-  return index_.SetProgress(upload, clock_.Now());
+  return Watched(index_.SetProgress(upload, clock_.Now()));
 }
 
 // Takes the files of dead letters from the orphans; a dead letter whose file is gone has only its line left.

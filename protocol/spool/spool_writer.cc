@@ -29,6 +29,7 @@ Status SpoolWriter::Begin(bool barrier) {
   quota_.LookAtDisk();
   account_.disk = quota_.disk();
   before_ = account_;
+  measured_before_ = measured_;
   RETURN_IF_ERROR(Watched(index_.SetDurable(barrier_)));
   ASSIGN_OR_RETURN(auto transaction, Watched(index_.Begin()));
   transaction_.emplace(std::move(transaction));
@@ -94,6 +95,8 @@ void SpoolWriter::Abort(const Error& why) {
   if (index_error_) index_trouble_ = why;
   transaction_.reset();
   account_ = before_;
+  unmeasured_ = unmeasured_ || measured_ != measured_before_;
+  measured_ = measured_before_;
   freed_.clear();
   completed_.clear();
   // Progress and digests may be ahead of the index now: read both again when they are next asked for.

@@ -110,6 +110,9 @@ class SpoolWriter {
 
   // spool_recovery.cc
   Result<uint64_t> RecoverUploads(const std::vector<std::string>& names, std::vector<std::string>& orphans);
+  bool IsCustody(const SpoolIndex::PayloadFile& row) const;
+  // Goes on where Recover stopped comparing lengths, a page at a time.
+  Status MeasureMore();
   Status RecoverOne(const SpoolIndex::PayloadFile& row, bool there);
   Status RecoverDamaged(SpooledUpload upload, uint64_t size);
   Status RecoverDeadLetters(const std::vector<std::string>& names, std::vector<std::string>& orphans);
@@ -133,6 +136,11 @@ class SpoolWriter {
   bool barrier_ = false;
   bool probed_ = false;
   std::optional<Error> index_error_;
+
+  // Files whose length Recover left for later: those with ids after `measured_`.
+  bool unmeasured_ = false;
+  std::optional<UploadId> measured_;
+  std::optional<UploadId> measured_before_;
 
   // What keeps it from writing. Each is forgotten when a write of its kind has worked.
   std::optional<Error> payload_trouble_;

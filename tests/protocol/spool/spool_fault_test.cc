@@ -148,6 +148,28 @@ TEST(SpoolFault, LongSpoolsAreComparedToTheLastFile) {
   EXPECT_EQ(f.spool->Account().bytes, 0u);
 }
 
+TEST(SpoolFault, LengthsThatOpenLeftOutAreComparedByProbe) {
+  SpoolFixture f({.measured_at_open = 1});
+  std::vector<TestUpload> uploads;
+  for (uint64_t i = 0; i < 4; ++i) {
+    uploads.push_back(MakeUpload(i, kLarge));
+    ASSERT_TRUE(f.Put(uploads.back()));
+  }
+  std::ranges::sort(uploads, {}, [](const TestUpload& upload) { return upload.id(); });
+  f.spool.reset();
+  const Path payloads = f.options.folder / "payloads";
+  std::filesystem::resize_file(payloads / (uploads[0].id().hex() + ".payload"), 7);
+  std::filesystem::remove(payloads / (uploads[2].id().hex() + ".payload"));
+  std::filesystem::resize_file(payloads / (uploads[3].id().hex() + ".payload"), 7);
+  f.Open();
+  EXPECT_EQ(f.Updates().dropped.at(Code::kCorrupt), 2u);
+  ASSERT_TRUE(f.DropExpired());
+  EXPECT_EQ(f.Updates().dropped.at(Code::kCorrupt), 3u);
+  const auto pending = f.spool->Pending(10);
+  ASSERT_EQ(pending->size(), 1u);
+  EXPECT_EQ(pending->front().id, uploads[1].id());
+}
+
 TEST(SpoolFault, ADamagedIndexIsAnErrorNotAnEmptySpool) {
   SpoolFixture f;
   f.spool.reset();
