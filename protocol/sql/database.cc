@@ -78,6 +78,12 @@ class SociDatabase final : public Database {
     return Script("SELECT count(*) FROM sqlite_master");  // SQLite opens a file only when it is first read
   }
 
+  // Whoever wrote it last may have ended after a failed sync. A disk that refuses now is asked again before any write.
+  void DistrustLog() {
+    log_suspect_ = true;
+    (void)RepairLog();
+  }
+
   Status Migrate(std::span<const std::string_view> steps) override {
     ASSIGN_OR_RETURN(const auto rows, Query("PRAGMA user_version"));
     const auto version = static_cast<size_t>(rows.at(0).Int(0));
@@ -295,20 +301,27 @@ Result<std::unique_ptr<SociDatabase>> Connect(const Path& path, const std::strin
   }
 }
 
+Path LogOf(const Path& path) {
+  Path log = path;
+  log += "-wal";
+  return log;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Database>> Database::Open(const Path& path) {
+  std::error_code none;
+  const auto log_bytes = std::filesystem::file_size(LogOf(path), none);
   ASSIGN_OR_RETURN(auto database, Connect(path, ConnectionTo(path)));
   RETURN_IF_ERROR(database->Configure());
+  if (!none && log_bytes > 0) database->DistrustLog();
   return database;
 }
 
 Result<std::unique_ptr<Database>> Database::OpenReadOnly(const Path& path) {
   std::error_code error;
   if (!std::filesystem::exists(path, error)) return Fail(Code::kNotFound, "no database " + path.string());
-  Path log = path;
-  log += "-wal";
-  ASSIGN_OR_RETURN(auto database, Connect(path, ReaderConnectionTo(path, std::filesystem::exists(log, error))));
+  ASSIGN_OR_RETURN(auto database, Connect(path, ReaderConnectionTo(path, std::filesystem::exists(LogOf(path), error))));
   RETURN_IF_ERROR(database->ConfigureReader());
   return database;
 }

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include <gtest/gtest.h>
 
 #include "protocol/sql/database.h"
@@ -107,6 +109,26 @@ TEST_F(DatabaseTrouble, ACommitAfterAFailedSyncIsDurableWithAllThatCameBefore) {
   const TemporaryFolder cut;
   disk.PowerCut(disk.operations(), 0, cut.path());
   EXPECT_EQ(Numbers(*Must(Database::Open(cut / "db"))), (std::vector<int64_t>{1, 3}));
+}
+
+// The same when the one who saw the sync fail has ended since.
+TEST_F(DatabaseTrouble, TheNextToOpenADatabaseTrustsNoLogThatItFinds) {
+  {
+    const auto database = OpenWithTable();
+    Must(database->Query("PRAGMA synchronous = NORMAL"));
+    ASSERT_TRUE(database->Execute("INSERT INTO t VALUES (1, NULL)"));
+    Must(database->Query("PRAGMA synchronous = FULL"));
+    disk.FailAfter(1, DiskFault::kIo);
+    EXPECT_EQ(database->Execute("INSERT INTO t VALUES (2, NULL)").error().code, Code::kIo);
+  }
+  disk.Free();
+  const auto database = Must(Database::Open(folder / "db"));
+  ASSERT_TRUE(database->Execute("INSERT INTO t VALUES (3, NULL)"));
+  const TemporaryFolder cut;
+  disk.PowerCut(disk.operations(), 0, cut.path());
+  const auto numbers = Numbers(*Must(Database::Open(cut / "db")));
+  EXPECT_EQ(std::ranges::count(numbers, 1), 1);
+  EXPECT_EQ(std::ranges::count(numbers, 3), 1);
 }
 
 }  // namespace
