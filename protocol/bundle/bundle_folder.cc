@@ -101,7 +101,12 @@ void BundleFolder::Drop(const UploadId& id, Code reason, Done<void> done) {
   if (!entry) return done(Fail(entry.error()));
   const uint64_t bytes = (*entry)->facts.ciphertext_size;
   TakeOut(id);
-  MoveAside(bundle::UploadName(id), bytes, {reason, std::string(Describe(reason).sentence)});
+  const Error why{reason, std::string(Describe(reason).sentence)};
+  if (reason == Code::kIo || reason == Code::kNotFound) {
+    set_aside_.push_back({bundle::UploadName(id), bytes, why});
+  } else {
+    MoveAside(bundle::UploadName(id), bytes, why);
+  }
   done({});
 }
 

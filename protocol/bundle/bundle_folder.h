@@ -33,7 +33,7 @@ class BundleFolder final : public UploadSource {
   Result<Bytes> ReadChunk(const UploadId& id, uint32_t index) const override;
   // Only notes it, on the calling thread: the file stays until Forget.
   void Delivered(const UploadId& id, Done<void> done) override;
-  // Sets the file aside.
+  // Sets the file aside; what could not be read stays where it is, since the disk may only have been pulled out.
   void Drop(const UploadId& id, Code reason, Done<void> done) override;
 
   // Uploads in custody elsewhere whose receipt has not been written yet.

@@ -13,7 +13,7 @@ namespace {
 constexpr Millis kLook{50};
 // A crash of the import repeats at most this much of it.
 constexpr Millis kReceiptInterval{5'000};
-constexpr size_t kUnderWay = 64;  // as many as a server takes on one connection
+constexpr size_t kUnderWay = 32;  // of one priority; of all together as many as a server takes on one connection
 
 // The way back: the daemon's publication and blobs, onto the disk.
 struct WayBack {

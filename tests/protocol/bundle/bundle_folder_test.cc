@@ -119,6 +119,15 @@ TEST_F(BundleFolderTest, WhatIsRefusedIsSetAsideWithTheReasonInItsName) {
   EXPECT_EQ(Open().pending(), 2u);
 }
 
+TEST_F(BundleFolderTest, WhatCouldNotBeReadStaysForTheNextTry) {
+  WriteAll();
+  BundleFolder folder = Open();
+  folder.Drop(uploads_[1].header.subject.id, Code::kIo, [](const Status& status) { Must(status); });
+  EXPECT_EQ(folder.pending(), 2u);
+  EXPECT_EQ(folder.set_aside().size(), 1u);
+  EXPECT_EQ(Open().pending(), 3u);
+}
+
 TEST_F(BundleFolderTest, DamagedFilesAreSetAsideAndTold) {
   EXPECT_EQ(SetAsideAfter([](Bytes& file) { file.pop_back(); }), "corrupt");
   EXPECT_EQ(SetAsideAfter([](Bytes& file) { file.push_back(0); }), "corrupt");
