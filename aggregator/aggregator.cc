@@ -190,7 +190,8 @@ void Aggregator::OnCheckIn(const VerifiedIdentity& member, const hop::CheckIn& c
   record.spooled_bytes = check_in.spooled_bytes;
   record.delivered_uploads = check_in.delivered_uploads;
   record.connected_clients = check_in.connected_clients;
-  std::vector<GatewayReport> reports = check_in.reports;
+  std::vector<GatewayReport> reports;
+  if (member.subject.role == Role::kGateway) reports = check_in.reports;
   for (GatewayReport& report : reports) {
     if (report.parent.empty()) report.parent = identity_.subject.id;
   }

@@ -4,6 +4,7 @@
 #include <functional>
 #include <mutex>
 
+#include "aggregator/registry/gateway_record.h"
 #include "aggregator/registry/records.h"
 #include "protocol/hop/server.h"
 #include "protocol/http/metrics.h"
@@ -36,7 +37,18 @@ class AggregatorMetrics {
            [](const HopServer::Counts& c) { return One(c.chunk_bytes); });
     Server(MetricKind::kCounter, "tributary_aggregator_served_piece_bytes_total", "Blob bytes sent down",
            [](const HopServer::Counts& c) { return One(c.piece_bytes); });
-    Server(MetricKind::kCounter, "tributary_aggregator_refusals_total", "Sessions and uploads refused, by reason",
+    Server(MetricKind::kCounter, "tributary_aggregator_link_bytes_total",
+           "Bytes of messages with clients, by purpose; up is from them", [](const HopServer::Counts& c) {
+             std::vector<MetricSample> samples;
+             for (const auto& [purpose, bytes] : c.link) {
+               const std::string name(PurposeName(purpose));
+               samples.push_back({{{"purpose", name}, {"direction", "up"}}, static_cast<double>(bytes.up)});
+               samples.push_back({{{"purpose", name}, {"direction", "down"}}, static_cast<double>(bytes.down)});
+             }
+             return samples;
+           });
+    Server(MetricKind::kCounter, "tributary_aggregator_refusals_total",
+           "Sessions and uploads refused, by reason; those that pass as well, each time",
            [](const HopServer::Counts& c) {
              std::vector<MetricSample> samples;
              for (const auto& [code, count] : c.refused)

@@ -8,20 +8,6 @@ namespace {
 
 using Json = OrderedJson;
 
-std::string_view PurposeName(LinkPurpose purpose) {
-  switch (purpose) {
-    case LinkPurpose::kUploads:
-      return "uploads";
-    case LinkPurpose::kBlobs:
-      return "blobs";
-    case LinkPurpose::kPublication:
-      return "publication";
-    case LinkPurpose::kControl:
-      return "control";
-  }
-  return "unknown";
-}
-
 // "code: sentence" with the code's remedy; a gateway of another version may name a code that this one does not know.
 Json Trouble(const std::string& trouble) {
   if (trouble.empty()) return {};

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <string_view>
 #include <vector>
 
 #include "protocol/base/clock.h"
@@ -10,6 +11,21 @@ namespace tributary {
 // A gateway that made no report for so long is late: it checks in every 15 seconds, and each level above it may hold a
 // report back for as long again.
 inline constexpr Millis kGatewayLateAfter{90'000};
+
+// As the API and the metrics call it.
+constexpr std::string_view PurposeName(LinkPurpose purpose) {
+  switch (purpose) {
+    case LinkPurpose::kUploads:
+      return "uploads";
+    case LinkPurpose::kBlobs:
+      return "blobs";
+    case LinkPurpose::kPublication:
+      return "publication";
+    case LinkPurpose::kControl:
+      return "control";
+  }
+  return "unknown";
+}
 
 // A gateway as it last described itself, directly or through the gateways above it.
 struct GatewayRecord {

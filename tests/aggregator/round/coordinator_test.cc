@@ -270,6 +270,25 @@ TEST_F(CoordinatorTest, AnIdleRoundWithoutBudgetKeepsCustodyOwed) {
   EXPECT_EQ(listener.custody.size(), 1u);
 }
 
+// Staged uploads are offered and in flight; those in the sum stay staged until their custody and count once.
+TEST_F(CoordinatorTest, WhatIsStagedIsInFlight) {
+  Start({.report_goal = 5});
+  staged_updates = 3;
+  ASSERT_TRUE(Give(Update(1, kV1)));
+  AccountRecord account = coordinator().Account(UploadKind::kUpdate);
+  EXPECT_EQ(account.spooled, 1u);
+  EXPECT_EQ(account.in_flight, 2u);
+  EXPECT_EQ(account.offered, 3u);
+  CheckAccounts();
+  ASSERT_TRUE(coordinator().Flush());
+  staged_updates = 2;
+  account = coordinator().Account(UploadKind::kUpdate);
+  EXPECT_EQ(account.delivered, 1u);
+  EXPECT_EQ(account.in_flight, 2u);
+  EXPECT_EQ(account.offered, 3u) << "nothing new was offered";
+  CheckAccounts();
+}
+
 TEST_F(CoordinatorTest, AMissingOrDamagedCheckpointIsSaidAndNotSkipped) {
   Start({.report_goal = 3});
   ASSERT_TRUE(Give(Update(1, kV1)));

@@ -87,8 +87,7 @@ int InChild(const char* name, const std::string& value, const std::function<void
 std::string DigestsOf(RoundFixture& fixture) {
   std::string digests;
   const auto versions = *fixture.coordinator().Versions(fixture.task_id);
-  for (const VersionRecord& version : versions)
-    digests += version.weights.digest.hex() + "\n";
+  for (const VersionRecord& version : versions) digests += version.weights.digest.hex() + "\n";
   return digests;
 }
 void WriteText(const Path& file, const std::string& text) { std::ofstream(file) << text; }

@@ -82,13 +82,15 @@ RoundFixture::RoundFixture(Closed)
       task_id(TestTask("digits")) {}
 
 Result<std::unique_ptr<Coordinator>> RoundFixture::TryOpen() {
-  return Coordinator::Open({.folder = folder.path(),
-                            .files = files,
-                            .clock = clock,
-                            .random = random,
-                            .publisher = publisher,
-                            .sealing_key = fleet.sealing_key()},
-                           listener);
+  return Coordinator::Open(
+      {.folder = folder.path(),
+       .files = files,
+       .clock = clock,
+       .random = random,
+       .publisher = publisher,
+       .sealing_key = fleet.sealing_key(),
+       .staged = [this](UploadKind kind) { return kind == UploadKind::kUpdate ? staged_updates : 0; }},
+      listener);
 }
 
 void RoundFixture::Reopen() {

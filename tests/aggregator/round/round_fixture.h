@@ -105,6 +105,7 @@ class RoundFixture {
   Identity publisher;
   SigningKey device_key;
   FaultyFiles files;
+  uint64_t staged_updates = 0;  // what the staging spool would say
   RecordingListener listener;
   TaskId task_id;
 
