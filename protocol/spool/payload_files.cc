@@ -79,7 +79,9 @@ Result<std::map<UploadId, Error>> PayloadFiles::Sync(const std::vector<UploadId>
         lost.emplace(ids[i], file.error());
       }
     }
-    RETURN_IF_ERROR(SyncSideBySide(files, lost));
+    const Status folder = SyncSideBySide(files, lost);
+    sync_lost_some_ = !lost.empty();
+    RETURN_IF_ERROR(folder);
   }
   return lost;
 }

@@ -28,6 +28,8 @@ class PayloadFiles {
   // journal (eight files of 1 MB on ext4: half the time). An error: the folder could not be synced, so no new name is
   // durable.
   Result<std::map<UploadId, Error>> Sync(const std::vector<UploadId>& ids);
+  // Whether the last Sync that answered with an error had lost the bytes of some files as well.
+  bool sync_lost_some() const { return sync_lost_some_; }
   // No more writes will come. Closing makes nothing durable.
   void Close(const UploadId& id) { open_.erase(id); }
   Status Remove(const UploadId& id);
@@ -62,6 +64,7 @@ class PayloadFiles {
   const bool sync_early_;
   std::unordered_map<UploadId, OpenFile, IdHash> open_;
   bool folder_changed_ = false;
+  bool sync_lost_some_ = false;
   // What early syncs found counts at the end: the kernel tells an error to the descriptors that are open, and to one
   // that is opened later not at all.
   struct EarlySyncs {

@@ -25,6 +25,7 @@ SpoolWriter::SpoolWriter(const SpoolOptions& options, SpoolIndex& index, Payload
 Status SpoolWriter::Begin(bool barrier) {
   barrier_ = barrier && options_.mode == SpoolMode::kDurable;
   probed_ = false;
+  sync_failed_ = false;
   index_error_.reset();
   quota_.LookAtDisk();
   account_.disk = quota_.disk();
@@ -33,6 +34,10 @@ Status SpoolWriter::Begin(bool barrier) {
   RETURN_IF_ERROR(Watched(index_.SetDurable(barrier_)));
   ASSIGN_OR_RETURN(auto transaction, Watched(index_.Begin()));
   transaction_.emplace(std::move(transaction));
+  for (const UploadId& id : distrusted_) {
+    ASSIGN_OR_RETURN(const auto here, Watched(index_.Find(id)));
+    if (here && here->state == UploadState::kPartial) RETURN_IF_ERROR(StartAgain(*here));
+  }
   return {};
 }
 
@@ -46,6 +51,7 @@ Result<std::map<UploadId, Error>> SpoolWriter::Commit() {
   RETURN_IF_ERROR(Watched(transaction_->Commit()));
   TRIBUTARY_FAULT_POINT("spool.index.committed");
   transaction_.reset();
+  distrusted_.clear();
   if (probed_ || account_.kinds != before_.kinds) index_trouble_.reset();
   if (barrier_) ++account_.barriers;
   saved_ = account_;
@@ -56,6 +62,7 @@ Result<std::map<UploadId, Error>> SpoolWriter::Commit() {
 
 Status SpoolWriter::SyncCompleted(std::map<UploadId, Error>& lost) {
   auto synced = files_.Sync({completed_.begin(), completed_.end()});
+  sync_failed_ = synced ? !synced->empty() : files_.sync_lost_some();
   if (!synced) {
     payload_trouble_ = synced.error();
     return Fail(std::move(synced).error());
@@ -97,6 +104,7 @@ void SpoolWriter::Abort(const Error& why) {
   account_ = before_;
   unmeasured_ = unmeasured_ || measured_ != measured_before_;
   measured_ = measured_before_;
+  if (sync_failed_) distrusted_.insert(completed_.begin(), completed_.end());
   freed_.clear();
   completed_.clear();
   // Progress and digests may be ahead of the index now: read both again when they are next asked for.

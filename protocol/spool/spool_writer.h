@@ -133,6 +133,9 @@ class SpoolWriter {
   SpoolAccount before_;
   std::set<UploadId> completed_;  // those with a file
   std::set<UploadId> freed_;      // their files go after the commit
+  bool sync_failed_ = false;      // of some of those that completed
+  // A sync failed on their files, and their rows could not be set back: the next batch does it first.
+  std::set<UploadId> distrusted_;
   bool barrier_ = false;
   bool probed_ = false;
   std::optional<Error> index_error_;
