@@ -1,8 +1,6 @@
 #include <iostream>
 #include <string_view>
 
-#include <CLI/CLI.hpp>
-
 #include "device/agent/describe_device.h"
 #include "device/device.h"
 #include "device/model_tools.h"
@@ -13,16 +11,10 @@ namespace {
 
 // `tributary-device status --config FILE`
 int RunStatus(int argc, char** argv) {
-  Path config;
-  CLI::App app("tributary-device status: what waits, where every upload went, how far each task is");
-  app.name("tributary-device status");
-  app.add_option("-c,--config", config, "The device's configuration file")->required();
-  try {
-    app.parse(argc - 1, argv + 1);
-  } catch (const CLI::ParseError& failure) {
-    return app.exit(failure) == 0 ? kExitOk : kExitUsage;
-  }
-  const auto options = DeviceOptions::Load(config);
+  const auto parsed = ParseDaemonArguments(
+      argc - 1, argv + 1, "tributary-device status: what waits, where every upload went, how far each task is", "");
+  if (const int* code = std::get_if<int>(&parsed)) return *code;
+  const auto options = DeviceOptions::Load(std::get<DaemonArguments>(parsed).config);
   if (!options) return ExitWith("tributary-device", options.error());
   const auto text = DescribeDevice(RealFileSystem(), options->data_dir, SystemClock().Now());
   if (!text) return ExitWith("tributary-device", text.error());

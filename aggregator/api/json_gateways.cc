@@ -1,12 +1,15 @@
 #include "aggregator/api/json_gateways.h"
 
-#include "aggregator/api/json_parts.h"
+#include <nlohmann/json.hpp>
+
 #include "aggregator/api/json_records.h"
 
 namespace tributary {
 namespace {
 
-using Json = OrderedJson;
+using Json = nlohmann::ordered_json;
+
+std::string Dump(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
 
 // "code: sentence" with the code's remedy; a gateway of another version may name a code that this one does not know.
 Json Trouble(const std::string& trouble) {
@@ -39,17 +42,22 @@ AccountRecord Record(const KindAccount& account) {
           .dropped = account.dropped};
 }
 
+// As the aggregator's own account is written, in json_records.cc.
+Json Accounts(std::span<const std::pair<UploadKind, AccountRecord>> accounts) {
+  return Json::parse(ToJson(accounts)).at("items");
+}
+
 Json Gateway(const GatewayRecord& gateway) {
   const GatewayReport& report = gateway.report;
   Json path = Json::array();
   for (const DeviceId& step : gateway.path) path.push_back(step.text());
-  Json accounts = Json::array();
+  std::vector<std::pair<UploadKind, AccountRecord>> accounts;
   uint64_t spooled = 0;
   uint64_t delivered = 0;
   bool holds = true;
   for (size_t i = 0; i < std::size(kUploadKinds); ++i) {
     const KindAccount& account = report.accounts[i];
-    accounts.push_back(AccountJson(kUploadKinds[i], Record(account)));
+    accounts.emplace_back(kUploadKinds[i], Record(account));
     spooled += account.spooled;
     delivered += account.delivered;
     holds = holds && account.Balances();
@@ -75,19 +83,19 @@ Json Gateway(const GatewayRecord& gateway) {
           {"disk_free_bytes", report.disk_free_bytes},
           {"disk_total_bytes", report.disk_total_bytes},
           {"uplink", Links(report)},
-          {"accounts", std::move(accounts)},
+          {"accounts", Accounts(accounts)},
           {"holds", holds},
           {"trouble", Trouble(report.trouble)}};
 }
 
 }  // namespace
 
-std::string ToJson(const GatewayRecord& gateway) { return DumpJson(Gateway(gateway)); }
+std::string ToJson(const GatewayRecord& gateway) { return Dump(Gateway(gateway)); }
 
 std::string ToJson(std::span<const GatewayRecord> gateways, const std::optional<std::string>& next_cursor) {
   Json items = Json::array();
   for (const GatewayRecord& gateway : gateways) items.push_back(Gateway(gateway));
-  return DumpJson({{"items", std::move(items)}, {"next_cursor", next_cursor ? Json(*next_cursor) : Json()}});
+  return Dump({{"items", std::move(items)}, {"next_cursor", next_cursor ? Json(*next_cursor) : Json()}});
 }
 
 }  // namespace tributary

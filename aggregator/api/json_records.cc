@@ -5,15 +5,16 @@
 #include <limits>
 #include <set>
 
-#include "aggregator/api/json_parts.h"
+#include <nlohmann/json.hpp>
+
 #include "protocol/base/limits.h"
 
 namespace tributary {
 namespace {
 
-using Json = OrderedJson;
+using Json = nlohmann::ordered_json;
 
-std::string Dump(const Json& json) { return DumpJson(json); }
+std::string Dump(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
 
 // ---- out
 
@@ -112,6 +113,21 @@ Json Member(const MemberRecord& member) {
           {"spooled_bytes", member.spooled_bytes},
           {"delivered_uploads", member.delivered_uploads},
           {"connected_clients", member.connected_clients}};
+}
+
+Json Account(UploadKind kind, const AccountRecord& account) {
+  uint64_t accounted = account.delivered + account.spooled + account.in_flight + account.duplicate;
+  for (const auto& [code, count] : account.refused) accounted += count;
+  for (const auto& [code, count] : account.dropped) accounted += count;
+  return {{"kind", KindName(kind)},
+          {"offered", account.offered},
+          {"delivered", account.delivered},
+          {"spooled", account.spooled},
+          {"in_flight", account.in_flight},
+          {"duplicate", account.duplicate},
+          {"refused", ByReason(account.refused)},
+          {"dropped", ByReason(account.dropped)},
+          {"holds", accounted == account.offered}};
 }
 
 template <class Record>
@@ -360,27 +376,8 @@ std::string ToJson(std::span<const RoundRecord> rounds, const std::optional<std:
 
 std::string ToJson(std::span<const std::pair<UploadKind, AccountRecord>> accounts) {
   Json items = Json::array();
-  for (const auto& [kind, account] : accounts) items.push_back(AccountJson(kind, account));
+  for (const auto& [kind, account] : accounts) items.push_back(Account(kind, account));
   return Dump({{"items", std::move(items)}});
-}
-
-std::string DumpJson(const OrderedJson& json) {
-  return json.dump(-1, ' ', false, OrderedJson::error_handler_t::replace);
-}
-
-OrderedJson AccountJson(UploadKind kind, const AccountRecord& account) {
-  uint64_t accounted = account.delivered + account.spooled + account.in_flight + account.duplicate;
-  for (const auto& [code, count] : account.refused) accounted += count;
-  for (const auto& [code, count] : account.dropped) accounted += count;
-  return {{"kind", KindName(kind)},
-          {"offered", account.offered},
-          {"delivered", account.delivered},
-          {"spooled", account.spooled},
-          {"in_flight", account.in_flight},
-          {"duplicate", account.duplicate},
-          {"refused", ByReason(account.refused)},
-          {"dropped", ByReason(account.dropped)},
-          {"holds", accounted == account.offered}};
 }
 
 std::string CodesToJson() {
