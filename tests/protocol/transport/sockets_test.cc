@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <functional>
 #include <optional>
 #include <string>
@@ -27,13 +28,17 @@ struct RecordingServer final : ServerSocket::Handler {
     messages.push_back({peer, std::string(AsText(message)), std::string(AsText(bulk))});
   }
   void OnNonsense(const ServerSocket::Peer& peer) override { nonsense.push_back(peer); }
+  void OnDisconnected(const std::string& route) override { disconnected.push_back(route); }
   std::vector<Seen> messages;
   std::vector<ServerSocket::Peer> nonsense;
+  std::vector<std::string> disconnected;
 };
 
 struct RecordingClient final : ClientSocket::Handler {
   void OnMessage(ByteView message, ByteView bulk) override { messages.emplace_back(AsText(message), AsText(bulk)); }
+  void OnDisconnected() override { ++disconnected; }
   std::vector<std::pair<std::string, std::string>> messages;
+  int disconnected = 0;
 };
 
 class SocketsTest : public ::testing::Test {
@@ -248,6 +253,62 @@ TEST_F(SocketsTest, AClientFindsAServerThatIsDestroyedAndBoundAgainOnTheSamePort
   EXPECT_EQ(server_handler_.messages[0].peer.curve_public_key, client_keys_.public_key);
   EXPECT_TRUE((*again)->Send(server_handler_.messages[0].peer.route, AsBytes("welcome back")));
   EXPECT_TRUE(RunUntil([&] { return !client_handler_.messages.empty(); }));
+}
+
+TEST_F(SocketsTest, AServerHearsThatAClientIsGoneAfterAllThatItSent) {
+  const auto server = MustBind();
+  auto client = Connect(server->endpoint(), server_keys_.public_key, client_keys_, client_handler_);
+  for (int i = 0; i < 500; ++i) ASSERT_TRUE(client->Send(AsBytes("last words")));
+  client.reset();
+  ASSERT_TRUE(RunUntil([&] { return !server_handler_.disconnected.empty(); }));
+  ASSERT_TRUE(RunUntil([&] { return server_handler_.messages.size() == 500; }));
+  EXPECT_EQ(server_handler_.disconnected, std::vector{server_handler_.messages[0].peer.route});
+}
+
+// The kernel gives a new connection the lowest free descriptor, which is that of the one before.
+TEST_F(SocketsTest, TheEndOfAConnectionIsNeverTakenForThatOfTheNext) {
+  const auto server = MustBind();
+  for (size_t i = 1; i <= 50; ++i) {
+    auto client = Connect(server->endpoint(), server_keys_.public_key, client_keys_, client_handler_);
+    ASSERT_TRUE(client->Send(AsBytes("hello")));
+    // Every other time the server hears of the end and of the next beginning in one turn.
+    if (i % 2 == 1) continue;
+    ASSERT_TRUE(RunUntil([&] { return server_handler_.messages.size() == i; }));
+    const std::string& route = server_handler_.messages.back().peer.route;
+    EXPECT_EQ(std::ranges::count(server_handler_.disconnected, route), 0);
+    EXPECT_TRUE(server->Send(route, AsBytes("still there")));
+  }
+  ASSERT_TRUE(RunUntil([&] { return server_handler_.disconnected.size() == 50; }))
+      << server_handler_.disconnected.size();
+}
+
+TEST_F(SocketsTest, AClientHearsThatTheConnectionBroke) {
+  auto server = MustBind();
+  const auto client = Connect(server->endpoint(), server_keys_.public_key, client_keys_, client_handler_);
+  ASSERT_TRUE(client->Send(AsBytes("hello")));
+  ASSERT_TRUE(RunUntil([&] { return server_handler_.messages.size() == 1; }));
+  EXPECT_EQ(client_handler_.disconnected, 0);
+  EXPECT_GT(client->BytesMoved(), 0u);
+  ASSERT_TRUE(server->Send(server_handler_.messages[0].peer.route, AsBytes("last word")));
+  server.reset();
+  ASSERT_TRUE(RunUntil([&] { return client_handler_.disconnected > 0; }));
+  EXPECT_EQ(client_handler_.messages.size(), 1u);
+  EXPECT_EQ(client->BytesMoved(), 0u);
+}
+
+TEST_F(SocketsTest, BytesThatMoveAreSeenAtBothEnds) {
+  const auto server = MustBind();
+  const auto client = Connect(server->endpoint(), server_keys_.public_key, client_keys_, client_handler_);
+  ASSERT_TRUE(client->Send(AsBytes("hello")));
+  ASSERT_TRUE(RunUntil([&] { return server_handler_.messages.size() == 1; }));
+  const int connection = server_handler_.messages[0].peer.connection;
+  const uint64_t received = server->BytesReceived(connection);
+  const uint64_t moved = client->BytesMoved();
+  ASSERT_TRUE(client->Send(AsBytes("chunk"), Bytes(100'000)));
+  ASSERT_TRUE(RunUntil([&] { return server_handler_.messages.size() == 2; }));
+  EXPECT_GE(server->BytesReceived(connection), received + 100'000);
+  ASSERT_TRUE(RunUntil([&] { return client->BytesMoved() >= moved + 100'000; }));
+  EXPECT_EQ(server->BytesReceived(-1), 0u);
 }
 
 TEST_F(SocketsTest, AServerThatStartsLaterIsFound) {
