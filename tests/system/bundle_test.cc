@@ -1,3 +1,6 @@
+#include <signal.h>
+
+#include <cstdlib>
 #include <filesystem>
 
 #include <gtest/gtest.h>
@@ -148,6 +151,56 @@ TEST_F(Bundle, TheToolsWorkWithAndWithoutTheDaemon) {
                                                                  site_.site().ConfigOf("gateway-1").string()});
   EXPECT_EQ(unmounted.code, 1);
   EXPECT_NE(unmounted.output.find("is the disk mounted there?"), std::string::npos) << unmounted.output;
+}
+
+// The disk stops at a gateway with an uplink on its way. Whoever sent it keeps its copies until the aggregator's own
+// receipt comes.
+TEST_F(Bundle, TheDiskMayStopAtAnotherGateway) {
+  site_.AddAndStartGateway("gateway-2");
+  CarryDown(1);
+  GiveUpdates();
+  Gateway({"bundle", "export", disk_.string()});
+  const auto at_second = [&] { return Tool("tributary-gateway", "gateway-2", {"bundle", "import", disk_.string()}); };
+  EXPECT_NE(at_second().find("gateway-2 has custody of 3"), std::string::npos);
+  const std::vector<std::string> after = {NextExpected()};
+  ASSERT_TRUE(HasVersions(after)) << site_.Logs();
+  Gateway({"bundle", "import", disk_.string()});
+  EXPECT_TRUE(HasUploads("spooled", 3)) << site_.Logs();
+
+  Aggregator({"bundle", "import", disk_.string()});
+  EXPECT_EQ(site_.VersionDigests(), after);
+  at_second();
+  Gateway({"bundle", "import", disk_.string()});
+  EXPECT_TRUE(HasUploads("spooled", 0) && HasUploads("delivered", 3)) << site_.Logs();
+  EXPECT_EQ(Must(site_.api().Round("synthetic", 1)).at("reports"), kDevices);
+}
+
+// Killed at each of its steps, a tool is run again and goes on.
+TEST_F(Bundle, AToolThatIsKilledGoesOn) {
+  CarryDown(1);
+  GiveUpdates();
+  const auto run_killed = [&](const std::string& program, const std::string& id, const std::string& fault,
+                              const std::string& verb) {
+    setenv("TRIBUTARY_FAULT", fault.c_str(), 1);
+    const Ended ended =
+        site_.site().Run(program, {"bundle", verb, disk_.string(), "--config", site_.site().ConfigOf(id).string()});
+    unsetenv("TRIBUTARY_FAULT");
+    EXPECT_EQ(ended.code, 128 + SIGKILL) << fault << " was not passed:\n" << ended.output;
+  };
+  run_killed("tributary-gateway", "gateway-1", "bundle.export.written:2", "export");
+  run_killed("tributary-gateway", "gateway-1", "bundle.export.named:1", "export");
+  EXPECT_NE(Gateway({"bundle", "export", disk_.string()}).find("3 uploads of this gateway are on it"),
+            std::string::npos);
+  run_killed("tributary-aggregator", "aggregator", "bundle.import.receipt:1", "import");
+  Aggregator({"bundle", "import", disk_.string()});
+  ASSERT_TRUE(HasVersions({NextExpected()})) << site_.Logs();
+  // Without a daemon the tool takes the receipts in itself; killed, it leaves them for the next.
+  EXPECT_EQ(site_.site().Stop("gateway-1"), 0) << site_.Logs();
+  run_killed("tributary-gateway", "gateway-1", "gateway.inbox.done:1", "import");
+  site_.site().Start("gateway-1");
+  EXPECT_TRUE(HasUploads("spooled", 0) && HasUploads("delivered", 3)) << site_.Logs();
+  Gateway({"bundle", "import", disk_.string()});
+  EXPECT_TRUE(HasUploads("delivered", 3)) << site_.Logs();
 }
 
 }  // namespace
