@@ -53,7 +53,7 @@ Json LinkRows(const Json& gateway) {
 }
 
 std::string Line(const std::string& key, const std::string& value) {
-  constexpr size_t kKeyWidth = 12;
+  constexpr size_t kKeyWidth = 14;
   return key + std::string(kKeyWidth - std::min(kKeyWidth, key.size()), ' ') + value + "\n";
 }
 
