@@ -94,7 +94,7 @@ void Courier::OfferMore() {
 bool Courier::Offer(const SpooledUpload& upload) {
   auto envelope = source_.ReadEnvelope(upload.id);
   if (!envelope) {
-    if (envelope.error().code != Code::kUnknownUpload) GiveUp(upload.id, envelope.error());
+    OnUnreadable(upload.id, envelope.error());
     return true;
   }
   const Place place{upload.priority, ++last_offer_};
@@ -160,19 +160,39 @@ void Courier::OnRefuse(const hop::Refuse& refuse) {
   if (!under_way_.contains(refuse.upload)) return;
   const Error error{refuse.refusal.code, refuse.refusal.sentence};
   ++counts_.refused[error.code];
-  Trouble& trouble =
-      trouble_.try_emplace(refuse.upload, Trouble{Millis(0), Backoff(options_.first_retry, options_.retry_cap)})
-          .first->second;
+  if (!IsTransient(error.code)) return GiveUp(refuse.upload, error);
+  Trouble& trouble = Postpone(refuse.upload, refuse.refusal.retry);
   const bool bytes_are_bad =
       error.code == Code::kDigestMismatch && ++trouble.digest_mismatches >= options_.max_digest_mismatches;
-  if (!IsTransient(error.code) || bytes_are_bad) return GiveUp(refuse.upload, error);
-  Remove(refuse.upload);
-  const Millis delay = std::max(trouble.backoff.Next(random_), Backoff::Within(refuse.refusal.retry, random_));
-  trouble.not_before = clock_.Monotonic() + delay;
+  if (bytes_are_bad) return GiveUp(refuse.upload, error);
   SendChunks();
   if (trouble_.size() < kMuchTrouble) return OfferMore();
   loop_.Cancel(retry_timer_);
   retry_timer_ = loop_.After(kTroublePause, [this] { OfferMore(); });
+}
+
+Courier::Trouble& Courier::Postpone(const UploadId& upload, RetryWindow window) {
+  Remove(upload);
+  Trouble& trouble =
+      trouble_.try_emplace(upload, Trouble{Millis(0), Backoff(options_.first_retry, options_.retry_cap)}).first->second;
+  const Millis delay = std::max(trouble.backoff.Next(random_), Backoff::Within(window, random_));
+  trouble.not_before = clock_.Monotonic() + delay;
+  return trouble;
+}
+
+// Damage is for good. A disk that does not answer just now may do so later; and what the source lists but does not know
+// has left it since, or will be found damaged by the source.
+void Courier::OnUnreadable(const UploadId& upload, const Error& error) {
+  if (error.code != Code::kUnknownUpload && !IsTransient(error.code)) return GiveUp(upload, error);
+  if (error.code == Code::kUnknownUpload) {
+    ForgetVanished(upload);
+  } else {
+    LogFailure(LogLevel::kWarning, "courier.unreadable", error, {{"upload", upload.hex()}});
+  }
+  Postpone(upload);
+  loop_.Post([this, alive = alive_] {
+    if (*alive) OfferMore();  // sets the time for the next try
+  });
 }
 
 bool Courier::Remove(const UploadId& upload) {
@@ -186,7 +206,6 @@ bool Courier::Remove(const UploadId& upload) {
 
 void Courier::HandOver(const UploadId& upload) {
   if (!Remove(upload)) return;
-  trouble_.erase(upload);
   sent_.erase(upload);
   ++counts_.in_custody;
   leaving_.insert(upload);
@@ -198,7 +217,10 @@ void Courier::HandOver(const UploadId& upload) {
       // meanwhile, that is as good.
       if (!status && status.error().code != Code::kUnknownUpload) {
         LogFailure(LogLevel::kError, "courier.not_deleted", status.error(), {{"upload", upload.hex()}});
+        Postpone(upload);
+        return OfferMore();
       }
+      trouble_.erase(upload);
       on_gone_(upload, nullptr);
       OfferMore();
     });
@@ -216,8 +238,12 @@ void Courier::GiveUp(const UploadId& upload, const Error& error) {
   source_.Drop(upload, error.code, [this, alive = alive_, &loop = loop_, upload, error](const Status& status) {
     loop.Post([this, alive, upload, error, status] {
       if (!*alive) return;
-      if (!status) LogFailure(LogLevel::kError, "courier.not_deleted", status.error(), {{"upload", upload.hex()}});
       leaving_.erase(upload);
+      if (!status && status.error().code != Code::kUnknownUpload) {
+        LogFailure(LogLevel::kError, "courier.not_deleted", status.error(), {{"upload", upload.hex()}});
+        Postpone(upload);
+        return OfferMore();
+      }
       on_gone_(upload, &error);
       OfferMore();
     });

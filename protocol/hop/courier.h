@@ -75,7 +75,7 @@ class Courier final : public HopClient::Part {
       return facts.ciphertext_size - std::min(facts.ciphertext_size, facts.ChunkOffset(next_chunk));
     }
   };
-  struct Trouble {  // an upload that was refused for now
+  struct Trouble {  // an upload that was refused, or could not be read or deleted, for now
     Millis not_before{0};
     Backoff backoff;
     int digest_mismatches = 0;
@@ -98,6 +98,10 @@ class Courier final : public HopClient::Part {
   void Landed(UnderWay& upload);
   // false: it was not under way.
   bool Remove(const UploadId& upload);
+  // Not before its backoff, and the window, have passed.
+  Trouble& Postpone(const UploadId& upload, RetryWindow window = {});
+  // The source could not give what it has of it.
+  void OnUnreadable(const UploadId& upload, const Error& error);
   void HandOver(const UploadId& upload);
   void GiveUp(const UploadId& upload, const Error& error);
 

@@ -78,11 +78,7 @@ bool Courier::SendChunk(const UploadId& id, UnderWay& upload, Millis& ask_again)
   }
   const auto chunk = source_.ReadChunk(id, upload.next_chunk);
   if (!chunk) {
-    if (chunk.error().code == Code::kUnknownUpload) {
-      ForgetVanished(id);
-    } else {
-      GiveUp(id, chunk.error());
-    }
+    OnUnreadable(id, chunk.error());
     return true;
   }
   if (options_.budget != nullptr) options_.budget->Take(bytes);

@@ -88,8 +88,7 @@ Result<std::unique_ptr<Database>> OpenSpoolDatabase(const Path& file) {
 }
 
 Result<std::unique_ptr<Database>> OpenSpoolDatabaseToRead(const Path& file) {
-  ASSIGN_OR_RETURN(auto database, Database::Open(file));
-  RETURN_IF_ERROR(Done(database->Execute("PRAGMA query_only=ON")));
+  ASSIGN_OR_RETURN(auto database, Database::OpenReadOnly(file));
   ASSIGN_OR_RETURN(const auto rows, database->Query("PRAGMA user_version"));
   const auto version = static_cast<size_t>(rows.at(0).Int(0));
   if (version != std::size(kSchema)) {

@@ -2,6 +2,8 @@
 
 #include <optional>
 #include <unordered_map>
+#include <unordered_set>
+#include <utility>
 #include <vector>
 
 #include <zmq.hpp>
@@ -68,6 +70,8 @@ struct ServerSocket::Native final : Loop::Pollable {
       Deliver(*frames);
     }
     reading = false;
+    // With more to read, the loop comes back.
+    if (!ended.empty() && (socket.get(zmq::sockopt::events) & ZMQ_POLLIN) == 0) EndAll();
   }
 
   void Deliver(std::vector<zmq::message_t>& frames) {
@@ -87,24 +91,45 @@ struct ServerSocket::Native final : Loop::Pollable {
     handler.OnMessage(peer, View(frames[1]), frames.size() == 3 ? View(frames[2]) : ByteView{});
   }
 
-  // libzmq tells of the end of a connection by its descriptor, which the next connection may get. So before a new
-  // connection takes the descriptor, the end of the one that had it is handed on.
+  // libzmq tells of the beginning and the end of a connection by its descriptor, which the next connection may get, and
+  // its messages come by another queue than these events. Of one descriptor the events are in order, and the beginning
+  // is told before the first message can come. So with the first message of a route all events so far are read: a
+  // descriptor that another route had is that one's end; and if none is open there, this route has ended too, and these
+  // are its last words.
   void Remember(const Peer& peer) {
     if (peer.connection < 0) return;
     const auto known = routes.find(peer.connection);
     if (known != routes.end() && known->second == peer.route) return;
     monitor->OnReadable();
+    End(peer.connection);
     routes[peer.connection] = peer.route;
+    if (!open.contains(peer.connection)) ended.push_back(peer.connection);
   }
 
-  void OnDisconnected(int fd) {
+  void OnEvent(int event, int fd) {
+    if (event == ZMQ_EVENT_ACCEPTED) {
+      open.insert(fd);
+      return;
+    }
+    open.erase(fd);
+    const bool known = routes.contains(fd);
     // What came before the end comes first; within Remember the caller is reading already.
-    if (!reading) OnReadable();
+    if (known && !reading) ended.push_back(fd);
+    if (!reading) return OnReadable();
+    if (known) End(fd);
+  }
+
+  void End(int fd) {
     const auto known = routes.find(fd);
     if (known == routes.end()) return;
     const std::string route = std::move(known->second);
     routes.erase(known);
+    std::erase(ended, fd);
     handler.OnDisconnected(route);
+  }
+
+  void EndAll() {
+    for (const int fd : std::exchange(ended, {})) End(fd);
   }
 
   Loop& loop;
@@ -112,6 +137,8 @@ struct ServerSocket::Native final : Loop::Pollable {
   std::unique_ptr<ZapHandler> zap;
   zmq::socket_t socket;
   std::unordered_map<int, std::string> routes;  // by descriptor, of the connections that a message came on
+  std::unordered_set<int> open;                 // descriptors of the connections that have not ended
+  std::vector<int> ended;                       // descriptors of routes that have, once their last words are read
   bool reading = false;
   std::unique_ptr<ConnectionMonitor> monitor;
   std::string endpoint;
@@ -140,8 +167,9 @@ Result<std::unique_ptr<ServerSocket>> ServerSocket::Bind(Loop& loop, const std::
     native->socket.set(zmq::sockopt::zap_domain, "tributary");
     // A message to a peer that is gone is an error here, not silence.
     native->socket.set(zmq::sockopt::router_mandatory, true);
-    native->monitor = std::make_unique<ConnectionMonitor>(
-        loop, native->socket, ZMQ_EVENT_DISCONNECTED, [raw = native.get()](int, int fd) { raw->OnDisconnected(fd); });
+    native->monitor =
+        std::make_unique<ConnectionMonitor>(loop, native->socket, ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_DISCONNECTED,
+                                            [raw = native.get()](int event, int fd) { raw->OnEvent(event, fd); });
     native->socket.bind(endpoint);
     native->endpoint = native->socket.get(zmq::sockopt::last_endpoint);
     loop.Add(*native);

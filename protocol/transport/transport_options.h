@@ -23,7 +23,8 @@ struct TransportOptions {
   // A peer that connects and does not finish the CURVE handshake within this time is cut off.
   Millis handshake_timeout{10'000};
   // A frame over this size closes its connection before it is read.
-  size_t max_frame_bytes = limits::kMaxChunkBytes + limits::kSealTagBytes;
+  // CURVE adds 33 bytes to each; the rest is so that a message somewhat too long is refused with a word, not cut off.
+  size_t max_frame_bytes = limits::kMaxChunkBytes + limits::kSealTagBytes + 64 * limits::kKiB;
 };
 
 }  // namespace tributary

@@ -47,7 +47,7 @@ class GatewayHealthTest : public GatewayTest {
           const std::string body = Ask("/readyz", now);
           return now == status && body.find(part) != std::string::npos;
         },
-        Millis(200), 300);
+        Millis(200), 5'000);
   }
   bool HasMetric(const std::string& line) {
     int status = 0;

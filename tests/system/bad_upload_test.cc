@@ -363,7 +363,7 @@ TEST_F(BadUpload, NonsenseEndsTheSessionOfWhoeverSaysIt) {
 TEST_F(BadUpload, AnOversizedFrameIsCutOffAndTheServerGoesOn) {
   Build("aggregator");
   const auto session = Session();
-  session->SendBytes(hop::Encode(hop::Chunk{UploadId(), 0}), Bytes(limits::kMaxChunkBytes + limits::kSealTagBytes + 1));
+  session->SendBytes(hop::Encode(hop::Chunk{UploadId(), 0}), Bytes(limits::kMaxChunkBytes + limits::kMiB));
   // The socket is made anew below; the session on the old connection is not there any more.
   const auto again = Session();
   ExpectOnlyTheGoodOnesCount();

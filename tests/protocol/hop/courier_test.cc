@@ -166,5 +166,88 @@ TEST_F(CourierTest, ManyThatVanishDoNotUseUpWhatTheServerAllowsASession) {
   EXPECT_FALSE(sender_->courier().counts().refused.contains(Code::kBusy));
 }
 
+// One upload on a disk that fails as the test says.
+class TroubledSource final : public UploadSource {
+ public:
+  explicit TroubledSource(SealedUpload upload) : upload_(std::move(upload)) {}
+  std::optional<Code> read_error;
+  std::optional<Code> delete_error;
+  bool here = true;
+  int reads = 0;
+  int deletions = 0;
+  std::optional<Code> dropped;
+
+  Result<std::vector<SpooledUpload>> Pending(size_t) const override {
+    std::vector<SpooledUpload> pending;
+    if (here) pending.push_back(FactsOf(upload_.header));
+    return pending;
+  }
+  Result<Bytes> ReadEnvelope(const UploadId&) const override { return upload_.envelope; }
+  Result<Bytes> ReadChunk(const UploadId&, uint32_t index) const override {
+    ++const_cast<TroubledSource*>(this)->reads;
+    if (read_error) return Fail(*read_error, "the disk does not read");
+    return upload_.chunks.at(index);
+  }
+  void Delivered(const UploadId&, Done<void> done) override {
+    ++deletions;
+    if (delete_error) return done(Fail(*delete_error, "the disk does not write"));
+    here = false;
+    done({});
+  }
+  void Drop(const UploadId&, Code reason, Done<void> done) override {
+    dropped = reason;
+    here = false;
+    done({});
+  }
+
+ private:
+  SealedUpload upload_;
+};
+
+class TroubledCourier : public CourierTest {
+ protected:
+  void Carry() {
+    client_.Start();
+    world_.RunUntilWithTime([&] { return !source_.here; }, Millis(20), 500);  // 10 s
+  }
+  TroubledSource source_{Sealed(1'000)};
+  HopClient client_{{world_.loop, world_.clock, world_.random, gateway_},
+                    server_->Address(),
+                    {[] { return hop::CheckIn(); }, [](ByteView) {}, nullptr}};
+  Courier courier_{
+      client_, world_.loop, world_.clock, world_.random, source_, {}, [](const UploadId&, const Error*) {}};
+};
+
+TEST_F(TroubledCourier, WhatCannotBeReadJustNowIsNoDeadLetter) {
+  source_.read_error = Code::kIo;
+  Carry();
+  EXPECT_TRUE(source_.here);
+  EXPECT_EQ(source_.dropped, std::nullopt);
+  EXPECT_GE(source_.reads, 2) << "it is tried again";
+  EXPECT_LE(source_.reads, 25) << "with patience";
+  source_.read_error.reset();
+  Carry();
+  EXPECT_FALSE(source_.here);
+  EXPECT_EQ(source_.dropped, std::nullopt);
+  EXPECT_EQ(server_->sink.complete.size(), 1u);
+}
+
+TEST_F(TroubledCourier, WhatIsDamagedIsADeadLetter) {
+  source_.read_error = Code::kCorrupt;
+  Carry();
+  EXPECT_EQ(source_.dropped, Code::kCorrupt);
+}
+
+TEST_F(TroubledCourier, WhatCannotBeDeletedIsNotOfferedInALoop) {
+  source_.delete_error = Code::kReadOnly;
+  Carry();
+  EXPECT_GE(source_.deletions, 2);
+  EXPECT_LE(source_.deletions, 25);
+  source_.delete_error.reset();
+  Carry();
+  EXPECT_FALSE(source_.here);
+  EXPECT_EQ(server_->sink.complete.size(), 1u);
+}
+
 }  // namespace
 }  // namespace tributary
