@@ -59,6 +59,13 @@ void PrintDamage(const SpoolCheck& check) {
 
 }  // namespace
 
+Result<UploadId> UploadOf(const std::string& text) {
+  auto id = UploadId::FromHex(text);
+  if (id) return id;
+  return Fail(Code::kInvalidArgument,
+              "\"" + text + "\" is no upload id: 32 hexadecimal digits, as `dead-letter list` prints them");
+}
+
 Status CheckSpoolHere(const GatewayOptions& options, ListForm form) {
   ASSIGN_OR_RETURN(const SpoolCheck check, CheckSpool(options.data_dir / "spool", RealFileSystem()));
   if (form == ListForm::kJson) {
@@ -103,7 +110,7 @@ Status ListDeadLetters(const GatewayOptions& options, ListForm form) {
 }
 
 Status ShowDeadLetter(const GatewayOptions& options, const std::string& id, ListForm form) {
-  ASSIGN_OR_RETURN(const UploadId upload, UploadId::FromHex(id));
+  ASSIGN_OR_RETURN(const UploadId upload, UploadOf(id));
   ASSIGN_OR_RETURN(const auto reader, OpenReader(options));
   ASSIGN_OR_RETURN(const DeadLetter letter, reader->FindDeadLetter(upload));
   if (form == ListForm::kJson) {

@@ -10,6 +10,8 @@ namespace tributary {
 // What the tools print. Lists in plain text, or as JSON for programs.
 enum class ListForm { kTable, kJson };
 
+// An id as a person gives it. kInvalidArgument says how one looks.
+Result<UploadId> UploadOf(const std::string& text);
 // `spool check`: compares every payload with its digest, also beside a running daemon. kCorrupt: something is damaged.
 Status CheckSpoolHere(const GatewayOptions& options, ListForm form);
 // `dead-letter list`, the newest first.

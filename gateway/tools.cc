@@ -33,7 +33,7 @@ Result<Order> OrderOf(Order::Verb verb, const ToolArguments& arguments) {
   if (arguments.id.empty()) {
     return Fail(Code::kInvalidArgument, "which one? Give an ID of `dead-letter list`, or --all");
   }
-  ASSIGN_OR_RETURN(const UploadId id, UploadId::FromHex(arguments.id));
+  ASSIGN_OR_RETURN(const UploadId id, UploadOf(arguments.id));
   return Order{verb, id};
 }
 
