@@ -16,10 +16,12 @@ namespace tributary {
 // And at 10,000 idle connections pings and pongs in both directions cost the server several percent of a core, where
 // the kernel's probes cost its process nothing.
 struct TransportOptions {
-  // Probes begin after this much silence, and a connection is given up after `heartbeat_timeout` more in which nothing
-  // came and nothing was acknowledged: so a half-open link is noticed within the sum of the two. In whole seconds.
+  // Probes of an idle connection begin after this much silence. In whole seconds.
   Millis heartbeat_interval{10'000};
-  Millis heartbeat_timeout{20'000};
+  // A connection is given up when for so long nothing came and nothing of what was sent, probes or bytes, was
+  // acknowledged. So a half-open link is noticed within the sum of the two when it is idle, and otherwise within this
+  // after something is sent on it: at a gateway within 30 s, since it checks in every 15 s.
+  Millis heartbeat_timeout{15'000};
   // A peer that connects and does not finish the CURVE handshake within this time is cut off.
   Millis handshake_timeout{10'000};
   // A frame over this size closes its connection before it is read.

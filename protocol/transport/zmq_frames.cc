@@ -56,8 +56,7 @@ void Configure(zmq::socket_t& socket, const TransportOptions& options) {
   socket.set(zmq::sockopt::tcp_keepalive_intvl, seconds(options.heartbeat_timeout / kProbes));
   socket.set(zmq::sockopt::tcp_keepalive_cnt, kProbes);
   // TCP_USER_TIMEOUT: with bytes on their way there are no probes, but acknowledgements that stay away.
-  socket.set(zmq::sockopt::tcp_maxrt,
-             static_cast<int>((options.heartbeat_interval + options.heartbeat_timeout).count()));
+  socket.set(zmq::sockopt::tcp_maxrt, static_cast<int>(options.heartbeat_timeout.count()));
   socket.set(zmq::sockopt::handshake_ivl, static_cast<int>(options.handshake_timeout.count()));
   socket.set(zmq::sockopt::maxmsgsize, static_cast<int64_t>(options.max_frame_bytes));
   // Long enough for a last word (goodbye, refused) on a healthy link, short enough for an orderly shutdown.

@@ -14,6 +14,7 @@ namespace tributary {
 namespace {
 
 constexpr Millis kBadLinkPatience{240'000};
+constexpr Millis kHeartbeatTime{30'000};  // protocol/transport/transport_options.h
 
 bool Long() { return std::getenv("TRIBUTARY_LONG_TESTS") != nullptr; }
 
@@ -131,6 +132,22 @@ TEST_F(Network, CutAgainAndAgainAndBlackholed) {
   std::cout << "resent " << ResentBytes() << " of " << payload_bytes_ << " bytes over " << cuts.size() << " cuts"
             << std::endl;
   EXPECT_LE(ResentBytes(), static_cast<double>(cuts.size() * 2 * (limits::kDefaultChunkBytes + 16)));
+}
+
+// Nobody says anything, nothing comes through: both ends notice, and are together again when it does.
+TEST_F(Network, AHalfOpenLinkIsNoticedWithinTheHeartbeatTime) {
+  Build(1'000, 1);
+  if (IsSkipped()) return;
+  const auto up = [&] { return GatewayMetric("tributary_gateway_uplink_up") == 1; };
+  const auto sessions = [&] { return site_.MetricOf("aggregator", "tributary_aggregator_sessions"); };
+  ASSERT_TRUE(site_.Eventually([&] { return up() && sessions() == 1; }));
+  const SystemClock clock;
+  const Millis cut = clock.Monotonic();
+  link_->Cut(true);
+  EXPECT_TRUE(site_.Eventually([&] { return !up() && sessions() == 0; }, kHeartbeatTime + Millis(3'000)));
+  std::cout << "noticed at both ends after " << (clock.Monotonic() - cut).count() << " ms" << std::endl;
+  link_->Cut(false);
+  EXPECT_TRUE(site_.Eventually([&] { return up() && sessions() == 1; })) << site_.Logs();
 }
 
 TEST_F(Network, BehindANatThatForgets) {
