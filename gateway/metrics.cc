@@ -41,24 +41,10 @@ Samples ByReason(const SpoolAccount& account, std::map<Code, uint64_t> KindAccou
   return samples;
 }
 
-const char* PurposeName(LinkPurpose purpose) {
-  switch (purpose) {
-    case LinkPurpose::kUploads:
-      return "uploads";
-    case LinkPurpose::kBlobs:
-      return "blobs";
-    case LinkPurpose::kPublication:
-      return "publication";
-    case LinkPurpose::kControl:
-      break;
-  }
-  return "control";
-}
-
 Samples Link(const std::map<LinkPurpose, LinkBytes>& link) {
   Samples samples;
   for (const auto& [purpose, bytes] : link) {
-    const auto add = [&, name = PurposeName(purpose)](const char* direction, uint64_t value) {
+    const auto add = [&, name = std::string(PurposeName(purpose))](const char* direction, uint64_t value) {
       Add(samples, {{"purpose", name}, {"direction", direction}}, value);
     };
     add("up", bytes.up);

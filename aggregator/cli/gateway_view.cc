@@ -125,15 +125,7 @@ std::string RenderGateway(const Json& gateway) {
   out += "\nIts uplink since it started\n" +
          RenderTable(LinkRows(gateway),
                      {{"PURPOSE", "purpose"}, {"UP", "up"}, {"DOWN", "down"}, {"OF UP RESENT", "resent"}});
-  out += "\nWhere every upload went\n" + RenderTable(gateway.at("accounts"), {{"KIND", "kind"},
-                                                                              {"OFFERED", "offered"},
-                                                                              {"DELIVERED", "delivered"},
-                                                                              {"SPOOLED", "spooled"},
-                                                                              {"IN FLIGHT", "in_flight"},
-                                                                              {"DUPLICATE", "duplicate"},
-                                                                              {"REFUSED", "refused"},
-                                                                              {"DROPPED", "dropped"},
-                                                                              {"HOLDS", "holds"}});
+  out += "\nWhere every upload went\n" + RenderTable(gateway.at("accounts"), AccountColumns());
   while (out.ends_with('\n')) out.pop_back();
   return out;
 }

@@ -1,4 +1,5 @@
 #include "aggregator/cli/commands.h"
+#include "aggregator/cli/table.h"
 
 namespace tributary {
 
@@ -23,15 +24,7 @@ void AddMemberCommands(CLI::App& app, Context& context) {
       ->callback(context.Run([&context]() -> Status {
         ASSIGN_OR_RETURN(ApiClient client, context.Client());
         ASSIGN_OR_RETURN(const Json list, client.Account());
-        context.PrintList(list, {{"KIND", "kind"},
-                                 {"OFFERED", "offered"},
-                                 {"DELIVERED", "delivered"},
-                                 {"SPOOLED", "spooled"},
-                                 {"IN FLIGHT", "in_flight"},
-                                 {"DUPLICATE", "duplicate"},
-                                 {"REFUSED", "refused"},
-                                 {"DROPPED", "dropped"},
-                                 {"HOLDS", "holds"}});
+        context.PrintList(list, AccountColumns());
         return {};
       }));
 }

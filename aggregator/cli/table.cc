@@ -67,6 +67,14 @@ std::string RenderValue(const Json& value) {
   return value.is_array() ? std::to_string(value.size()) : value.dump();
 }
 
+const std::vector<Column>& AccountColumns() {
+  static const std::vector<Column> columns = {
+      {"KIND", "kind"},       {"OFFERED", "offered"},     {"DELIVERED", "delivered"},
+      {"SPOOLED", "spooled"}, {"IN FLIGHT", "in_flight"}, {"DUPLICATE", "duplicate"},
+      {"REFUSED", "refused"}, {"DROPPED", "dropped"},     {"HOLDS", "holds"}};
+  return columns;
+}
+
 std::string RenderTable(const Json& items, const std::vector<Column>& columns) {
   std::vector<std::vector<std::string>> cells(columns.size());
   std::vector<size_t> widths;

@@ -12,21 +12,6 @@ namespace tributary {
 // report back for as long again.
 inline constexpr Millis kGatewayLateAfter{90'000};
 
-// As the API and the metrics call it.
-constexpr std::string_view PurposeName(LinkPurpose purpose) {
-  switch (purpose) {
-    case LinkPurpose::kUploads:
-      return "uploads";
-    case LinkPurpose::kBlobs:
-      return "blobs";
-    case LinkPurpose::kPublication:
-      return "publication";
-    case LinkPurpose::kControl:
-      return "control";
-  }
-  return "unknown";
-}
-
 // A gateway as it last described itself, directly or through the gateways above it.
 struct GatewayRecord {
   GatewayReport report;

@@ -6,20 +6,6 @@
 namespace tributary {
 namespace {
 
-std::string_view PurposeName(LinkPurpose purpose) {
-  switch (purpose) {
-    case LinkPurpose::kUploads:
-      return "uploads";
-    case LinkPurpose::kBlobs:
-      return "blobs";
-    case LinkPurpose::kPublication:
-      return "publication";
-    case LinkPurpose::kControl:
-      return "control";
-  }
-  return "unknown";
-}
-
 // One family after the other: name, help, samples.
 class MetricsText {
  public:

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <string_view>
 
 #include "protocol/base/ids.h"
 #include "protocol/spool/spool_account.h"
@@ -14,6 +15,20 @@ namespace tributary {
 enum class LinkPurpose : uint8_t { kUploads = 1, kBlobs = 2, kPublication = 3, kControl = 4 };
 inline constexpr std::array kLinkPurposes = {LinkPurpose::kUploads, LinkPurpose::kBlobs, LinkPurpose::kPublication,
                                              LinkPurpose::kControl};
+// As the API, the command line and the metrics call it.
+constexpr std::string_view PurposeName(LinkPurpose purpose) {
+  switch (purpose) {
+    case LinkPurpose::kUploads:
+      return "uploads";
+    case LinkPurpose::kBlobs:
+      return "blobs";
+    case LinkPurpose::kPublication:
+      return "publication";
+    case LinkPurpose::kControl:
+      return "control";
+  }
+  return "unknown";
+}
 
 // Bytes of messages and bulk frames since the process started, seen from the end that counts them: `up` towards the
 // aggregator. Without what CURVE, TCP and IP add.
