@@ -181,7 +181,9 @@ TEST_F(LongOutage, MemoryStaysFlatTheDiskIsAsPredictedAndTheRestComesInOrder) {
   std::cout << given_ << " uploads of " << given_bytes_ / 1e6 << " MB in custody; memory grew by " << grown_mib
             << " MiB since the first half day; disk " << disk / 1e6 << " MB, predicted " << predicted / 1e6 << " MB"
             << std::endl;
-  if (!kSanitized) EXPECT_LT(grown_mib, 24);
+  if (!kSanitized) {
+    EXPECT_LT(grown_mib, 24);
+  }
   EXPECT_LT(disk, 1.15 * predicted + 8e6);  // and the write-ahead log, and the reserve
   EXPECT_GT(disk, given_bytes_);
 

@@ -5,6 +5,7 @@
 #include "tests/protocol/spool/spool_fixture.h"
 #include "tests/support/must.h"
 #include "tests/support/power_disk.h"
+#include "tests/support/sanitized.h"
 
 namespace tributary {
 namespace {
@@ -209,7 +210,7 @@ struct Recording {
 };
 
 // Every point, or a sample of so many; at each of them what nobody synced is lost (or all kept), and is lost in part.
-constexpr uint64_t kPoints = 300;
+constexpr uint64_t kPoints = kSanitized ? 60 : 300;  // which sanitizers make ten times as long
 
 template <class Check>
 void ForEachCut(const Recording& recording, Check check) {
