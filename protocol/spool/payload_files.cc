@@ -12,7 +12,7 @@ namespace {
 // Far below the usual limit of 1,024 descriptors, and far above the uploads that are truly under way at once.
 constexpr size_t kOpenFiles = 128;
 // They only wait for the disk: enough that one commit of the journal serves several files.
-constexpr int kSyncers = 4;
+constexpr int kSyncers = 8;
 // An early sync costs a commit of the journal, which should stay small beside the writing of so many bytes.
 constexpr uint64_t kEarlySyncBytes = 4 * limits::kMiB;
 
