@@ -2,16 +2,15 @@
 
 #include <atomic>
 #include <condition_variable>
-#include <memory>
 #include <mutex>
 #include <optional>
 
-#include "protocol/base/file.h"
+#include "tests/support/guarded_disk.h"
 
 namespace tributary {
 
 // The real disk, until a test says that it fails every write, or that writes hang. Thread safe.
-class FaultyDisk final : public FileSystem {
+class FaultyDisk final : public GuardedDisk {
  public:
   void FailWith(std::optional<Code> code) { code_ = code ? static_cast<int>(*code) : 0; }
   void Hang(bool hang) {
@@ -25,46 +24,8 @@ class FaultyDisk final : public FileSystem {
     changed_.wait(lock, [this] { return hanging_; });
   }
 
-  Result<std::unique_ptr<WritableFile>> OpenForWrite(const Path& path) override {
-    RETURN_IF_ERROR(Change(path));
-    ASSIGN_OR_RETURN(auto file, real_.OpenForWrite(path));
-    return std::make_unique<File>(*this, path, std::move(file));
-  }
-  Result<Bytes> ReadAt(const Path& path, uint64_t offset, size_t size) override {
-    return real_.ReadAt(path, offset, size);
-  }
-  Result<uint64_t> Size(const Path& path) override { return real_.Size(path); }
-  Status Rename(const Path& from, const Path& to) override {
-    RETURN_IF_ERROR(Change(from));
-    return real_.Rename(from, to);
-  }
-  Status Remove(const Path& path) override { return real_.Remove(path); }
-  Status SyncFolder(const Path& folder) override { return real_.SyncFolder(folder); }
-  Status CreateFolders(const Path& folder) override { return real_.CreateFolders(folder); }
-  Result<std::vector<std::string>> List(const Path& folder) override { return real_.List(folder); }
-  Result<DiskSpace> Space(const Path& folder) override { return real_.Space(folder); }
-
  private:
-  class File final : public WritableFile {
-   public:
-    File(FaultyDisk& disk, Path path, std::unique_ptr<WritableFile> file)
-        : disk_(disk), path_(std::move(path)), file_(std::move(file)) {}
-    Status WriteAt(uint64_t offset, ByteView bytes) override {
-      RETURN_IF_ERROR(disk_.Change(path_));
-      return file_->WriteAt(offset, bytes);
-    }
-    Status Sync() override {
-      RETURN_IF_ERROR(disk_.Change(path_));
-      return file_->Sync();
-    }
-
-   private:
-    FaultyDisk& disk_;
-    Path path_;
-    std::unique_ptr<WritableFile> file_;
-  };
-
-  Status Change(const Path& path) {
+  Status Change(const Path& path) override {
     {
       std::unique_lock lock(mutex_);
       hanging_ = hang_;
@@ -76,7 +37,6 @@ class FaultyDisk final : public FileSystem {
     return {};
   }
 
-  FileSystem& real_ = RealFileSystem();
   std::atomic<int> code_ = 0;
   std::mutex mutex_;
   std::condition_variable changed_;
