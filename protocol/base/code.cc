@@ -80,6 +80,11 @@ constexpr auto kCodes = std::to_array<CodeEntry>({
      "The update stays with its sender, which offers it again while its base version is accepted.", kRetry},
     {Code::kUpstreamCycle, "upstream-cycle", "This gateway is its own upstream, directly or through others.",
      "What is in custody is safe. Point upstream.endpoint of one of them nearer to the aggregator.", kFinal},
+    {Code::kMixedPublication, "mixed-publication",
+     "A publication was put together from parts that do not belong together.",
+     "It is not taken; the model that is here goes on running. If it keeps coming, look at who serves it.", kFinal},
+    {Code::kBadToken, "bad-token", "The enrolment token is unknown, used up, over, or for another role.",
+     "No certificate was issued. Ask an operator for a new one: tributary tokens create.", kFinal},
 
     {Code::kBusy, "busy", "The server has given out all the credit it has.",
      "Nothing was lost. The client tries again within the window it was given.", kRetry},
@@ -95,6 +100,10 @@ constexpr auto kCodes = std::to_array<CodeEntry>({
      "What was acknowledged is safe. Look in the kernel's log why, mount it writable; work goes on by itself.", kRetry},
     {Code::kGaveWay, "gave-way", "The upload was dropped to make room for newer or more important ones.",
      "Only telemetry gives way. Raise spool.max_mib or the disk if this happens often.", kFinal},
+    {Code::kTooFast, "too-fast", "This peer, or its address, asks more often than is allowed.",
+     "Nothing was lost. The client tries again within the window it was given.", kRetry},
+    {Code::kPending, "pending", "An operator has to decide about this enrolment.",
+     "The applicant goes on asking by itself. Decide with: tributary devices approve ID, or refuse ID.", kRetry},
 
     {Code::kIo, "io", "A file operation failed.", "What was acknowledged before is safe. Check the disk and its mount.",
      kRetry},

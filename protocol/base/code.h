@@ -43,6 +43,8 @@ enum class Code : uint16_t {
   kUnknownKind = 30,
   kRoundClosed = 31,
   kUpstreamCycle = 32,
+  kMixedPublication = 33,
+  kBadToken = 34,
 
   // Passing conditions: the same request may succeed later.
   kBusy = 50,
@@ -52,6 +54,8 @@ enum class Code : uint16_t {
   kDiskFull = 54,
   kReadOnly = 55,
   kGaveWay = 56,
+  kTooFast = 57,
+  kPending = 58,
 
   // The environment failed.
   kIo = 70,

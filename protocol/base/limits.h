@@ -18,7 +18,21 @@ inline constexpr size_t kEnvelopeBytes = 32 * kKiB;
 inline constexpr size_t kHeaderBytes = 4 * kKiB;
 inline constexpr size_t kCertificateBytes = 8 * kKiB;
 inline constexpr size_t kCertificateChain = 4;
-inline constexpr size_t kPublicationBytes = kMiB;
+inline constexpr size_t kPublicationBytes = 2 * kMiB;
+// The parts of a publication. Root metadata is a few KiB; a member that was away for more rotations than this is set up
+// anew.
+inline constexpr size_t kRootBytes = 64 * kKiB;
+inline constexpr size_t kRootVersions = 64;
+inline constexpr size_t kTimestampBytes = 16 * kKiB;
+inline constexpr size_t kSnapshotBytes = 64 * kKiB;
+inline constexpr size_t kTargetsBytes = 512 * kKiB;
+inline constexpr size_t kDelegatedRoles = 8;
+inline constexpr size_t kMetadataSignatures = 64;
+// A CRL's entry is about 40 bytes: six thousand members.
+inline constexpr size_t kRevocationBytes = 256 * kKiB;
+// A sealed request for a certificate; an invitation, which holds root metadata.
+inline constexpr size_t kEnrolmentBytes = 32 * kKiB;
+inline constexpr size_t kInvitationBytes = 256 * kKiB;
 inline constexpr size_t kTasks = 256;
 inline constexpr size_t kAcceptedVersions = 64;
 

@@ -47,6 +47,14 @@ struct PublishedTask {
   bool operator==(const PublishedTask&) const = default;
 };
 
+// A sealing key that was replaced: what was sealed to it is still opened until its end, and then is worth nothing to
+// anybody; whoever holds such an upload drops it then, and its author seals it anew.
+struct FormerSealingKey {
+  KeyId id;
+  WallTime until;
+  bool operator==(const FormerSealingKey&) const = default;
+};
+
 // The catalogue that travels down: numbered, signed, the same bytes for everybody.
 struct Publication {
   uint64_t number = 0;  // grows by one with every publication
@@ -54,7 +62,9 @@ struct Publication {
   WallTime expires;  // a device installs nothing from an expired publication
   HpkeAead aead = kDefaultAead;
   Bytes sealing_key;  // the aggregator's HPKE public key, 32 bytes
-  std::vector<PublishedTask> tasks;
+  std::vector<FormerSealingKey> former_keys = {};
+  std::string revocations = {};  // PEM (protocol/seal/revocation_list.h); empty: nobody was revoked yet
+  std::vector<PublishedTask> tasks = {};
   bool operator==(const Publication&) const = default;
 };
 

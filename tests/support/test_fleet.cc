@@ -42,6 +42,11 @@ Identity TestFleet::IssueFor(Role role, std::string_view id, WallTime from, Mill
   return Identity{std::move(subject), anchor_, {std::move(certificate.der)}, std::move(key), std::move(curve.secret)};
 }
 
+Bytes TestFleet::Publish(const Publication& publication) const {
+  const Identity publisher = Issue(Role::kPublisher, "publisher");
+  return SignPublication(publication, publisher.key, publisher.chain);
+}
+
 Path TestFleet::IssueInto(const Path& folder, Role role, std::string_view id) const {
   const Status issued = IssueIdentity(authority_, SubjectOf(role, id), folder, start_, kTestLifetime);
   TRIBUTARY_CHECK(issued.has_value()) << issued.error().ToString();

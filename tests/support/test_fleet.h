@@ -3,6 +3,7 @@
 #include <string_view>
 
 #include "protocol/base/file.h"
+#include "protocol/publication/publication.h"
 #include "protocol/seal/certificate.h"
 #include "protocol/seal/hpke.h"
 #include "protocol/seal/identity.h"
@@ -27,6 +28,8 @@ class TestFleet {
   Identity Issue(Role role, std::string_view id) const;
   // The same with a lifetime of its own, beginning at `from`.
   Identity IssueFor(Role role, std::string_view id, WallTime from, Millis lifetime) const;
+  // As the aggregator would publish it: the bytes that travel.
+  Bytes Publish(const Publication& publication) const;
   // As a folder that LoadIdentity reads; returns `folder`.
   Path IssueInto(const Path& folder, Role role, std::string_view id) const;
 

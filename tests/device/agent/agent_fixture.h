@@ -91,7 +91,7 @@ struct AgentFixture {
     Publication publication =
         PublicationOf(world, MakePublication(world, server.blobs, number, ModelVersion{version}, weight_bytes));
     if (!with_round) publication.tasks[0].round.reset();
-    server->Publish(SignPublication(publication, publisher.key, publisher.chain), number);
+    server->Publish(world.fleet.Publish(publication), number);
   }
   // From within a fit: until the publication is adopted.
   bool Adopted(uint64_t number) {
@@ -118,7 +118,6 @@ struct AgentFixture {
 
   HopWorld world;
   TestServer server{world, Role::kGateway, "gateway-1"};
-  Identity publisher = world.fleet.Issue(Role::kPublisher, "publisher");
   Identity identity;
   FakeLearner learner;
   StepExecutor work;

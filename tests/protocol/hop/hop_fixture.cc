@@ -185,8 +185,7 @@ Bytes MakePublication(HopWorld& world, BlobStore& blobs, uint64_t number, ModelV
   publication.expires = world.clock.Now() + Millis(24 * 3'600'000);
   publication.sealing_key = world.fleet.sealing_key().public_key;
   publication.tasks = {task};
-  const Identity publisher = world.fleet.Issue(Role::kPublisher, "publisher");
-  return SignPublication(publication, publisher.key, publisher.chain);
+  return world.fleet.Publish(publication);
 }
 
 Publication PublicationOf(const HopWorld& world, const Bytes& signed_publication) {

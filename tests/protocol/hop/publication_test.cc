@@ -99,9 +99,8 @@ TEST_F(PublicationHopTest, AnOlderOneIsRejected) {
 
 TEST_F(PublicationHopTest, OneThatIsNotSignedByThePublisherIsRejected) {
   const TestFleet other;
-  const Identity stranger = other.Issue(Role::kPublisher, "publisher");
   const Publication publication = PublicationOf(world_, MakePublication(world_, server_.blobs, 1, ModelVersion{1}));
-  server_->Publish(SignPublication(publication, stranger.key, stranger.chain), 1);
+  server_->Publish(other.Publish(publication), 1);
   const auto follower = Follow();
   follower->Start();
   ASSERT_TRUE(world_.RunUntil([&] { return follower->subscriber.counts().rejected == 1; }));

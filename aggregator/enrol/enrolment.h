@@ -1,0 +1,93 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "protocol/base/clock.h"
+#include "protocol/base/ids.h"
+#include "protocol/base/result.h"
+#include "protocol/hop/enrolment_desk.h"
+#include "protocol/seal/certificate.h"
+
+namespace tributary {
+
+// What an operator says of those who may enrol with a token.
+struct EnrolmentTokenRecord {
+  std::string id;                   // a name as in ids.h, unique; shown in lists, no secret
+  Role role = Role::kDevice;        // device, evaluator or gateway
+  std::string device_class;         // empty for gateways
+  std::vector<std::string> labels;  // at most 16, names as in ids.h
+  WallTime created;
+  WallTime expires;
+  uint32_t uses = 1;  // how many members may enrol with it
+  uint32_t used = 0;
+  bool approved = true;    // false: each enrolment waits for Approve
+  std::string created_by;  // the API token's name
+};
+
+// One member's certificate, or what it asks for one.
+enum class EnrolmentState : uint8_t {
+  kPending = 1,  // waits for an operator
+  kRefused = 2,  // by an operator (terminal)
+  kActive = 3,   // has a certificate
+  kRevoked = 4,  // it is in the revocation list (terminal)
+};
+std::string_view EnrolmentStateName(EnrolmentState state);  // "pending", "refused", "active", "revoked"
+
+struct EnrolledMember {
+  DeviceId id;
+  EnrolmentState state = EnrolmentState::kPending;
+  Role role = Role::kDevice;
+  std::string device_class;
+  std::vector<std::string> labels;
+  std::string token;   // the token's id
+  Bytes public_key;    // Ed25519, 32 bytes
+  std::string serial;  // of the newest certificate, hexadecimal; empty while pending
+  WallTime requested;
+  WallTime issued;
+  WallTime not_after;
+  uint32_t renewals = 0;
+  std::string reason;  // why it was refused or revoked, and by whom
+};
+
+// Who is a member: tokens, requests, certificates, revocations. Abstract so that the API's tests have a fake. Durable;
+// every call on the core thread.
+class Enrolment {
+ public:
+  virtual ~Enrolment() = default;
+
+  // ---- for operators
+  struct NewToken {
+    EnrolmentTokenRecord record;
+    std::string secret;  // "tri_" and 64 hexadecimal digits: shown this once, only its hash is kept
+  };
+  // kAlreadyExists; kInvalidArgument names the field; kNotSupported: this aggregator has no issuer (config
+  // aggregator.issuer_dir).
+  virtual Result<NewToken> CreateToken(EnrolmentTokenRecord token) = 0;
+  virtual Result<std::vector<EnrolmentTokenRecord>> Tokens() = 0;
+  virtual Status RemoveToken(const std::string& id) = 0;
+  virtual Result<std::vector<EnrolledMember>> EnrolledMembers() = 0;
+  // kNotFound. Members whose certificates were issued by hand are known once they were heard of.
+  virtual Result<EnrolledMember> Find(const DeviceId& id) = 0;
+  virtual Result<EnrolledMember> Approve(const DeviceId& id, const std::string& by) = 0;
+  virtual Result<EnrolledMember> RefuseEnrolment(const DeviceId& id, const std::string& reason,
+                                                 const std::string& by) = 0;
+  // All its certificates, also such as were issued by hand, as far as their serials are known. The revocation list goes
+  // out with the next publication, which this makes necessary. kNotFound.
+  virtual Result<EnrolledMember> Revoke(const DeviceId& id, const std::string& reason, const std::string& by) = 0;
+  // The newest list as PEM (protocol/seal/revocation_list.h); empty when this aggregator has no issuer.
+  virtual const std::string& Revocations() const = 0;
+
+  // ---- for the hop
+  // Opens, checks and answers one sealed request. Idempotent: the same request gets the same answer.
+  virtual EnrolmentAnswer Decide(const Digest& id, const Bytes& sealed_request) = 0;
+  // A member with this certificate was heard of.
+  virtual void Saw(const VerifiedIdentity& member) = 0;
+  // Renewal of the revocation list before it ends. Cheap when nothing is due.
+  virtual void Tick() = 0;
+};
+
+}  // namespace tributary

@@ -1,0 +1,39 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "protocol/base/bytes.h"
+#include "protocol/base/result.h"
+#include "protocol/enrol/enrolment_request.h"
+#include "protocol/seal/certificate.h"
+
+namespace tributary {
+
+// What an operator hands to whoever sets up a member, as one JSON file: the token (secret), and what the member has to
+// believe from the start. Form:
+//   {"tributary_invitation": 1, "fleet": "<common name of the CA>", "role": "device", "token": "tri_…",
+//    "ca_pem": "…", "root": {…the publication's root.json…}, "sealing_key": "<64 hex digits>", "aead": 2}
+struct Invitation {
+  std::string fleet;
+  Role role = Role::kDevice;
+  SecretBytes token;
+  std::string ca_pem;
+  Bytes root;  // the publication's root metadata, as published
+  EnrolmentTarget target;
+};
+
+Bytes EncodeInvitation(const Invitation& invitation);
+// kMalformed names the field; kVersionUnsupported; kTooLarge (over limits::kInvitationBytes).
+Result<Invitation> DecodeInvitation(ByteView bytes);
+
+// Makes an identity folder of it, but for the certificate: ca.pem, root.json, key.pem, curve.key, and `request` (the
+// sealed enrolment, so that the very same bytes are sent after a restart). Continues one that was begun. `id`: the id
+// it would like; empty: the fleet chooses. Returns the sealed request. kAlreadyExists: the folder holds a whole
+// identity.
+Result<Bytes> BeginIdentity(FileSystem& files, const Path& folder, const Invitation& invitation, const std::string& id,
+                            WallTime now);
+// The certificate came: checks that it is for these keys and of this fleet, writes cert.pem, removes `request`.
+Status CompleteIdentity(FileSystem& files, const Path& folder, const std::vector<Bytes>& chain, WallTime now);
+
+}  // namespace tributary
