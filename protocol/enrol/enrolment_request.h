@@ -32,8 +32,9 @@ struct EnrolmentTarget {
 
 // The bytes that travel (SealedEnrolment). kInvalidArgument: not a public key.
 Result<Bytes> SealEnrolment(const EnrolmentRequest& request, const EnrolmentTarget& target);
-// A renewal of `identity` with the keys it has.
-Result<Bytes> SealRenewal(const Identity& identity, const EnrolmentTarget& target, WallTime now);
+// A renewal of `identity`. `next_curve_key`: the public key of the certificate that is asked for; empty: as it has.
+Result<Bytes> SealRenewal(const Identity& identity, const EnrolmentTarget& target, WallTime now,
+                          ByteView next_curve_key = {});
 // The bytes that a renewal's signature covers.
 Bytes RenewalTranscript(ByteView certificate_request);
 ByteView EnrolmentInfo();  // HPKE's info

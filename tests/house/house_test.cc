@@ -89,7 +89,7 @@ const std::vector<Library> kLibraries = {
      {"aggregator/cli/commands.h"}},
     {"nlohmann-json",
      {"nlohmann/"},
-     {"aggregator/api", "aggregator/cli", "protocol/http"},
+     {"aggregator/api", "aggregator/cli", "protocol/enrol", "protocol/http"},
      {},
      {"aggregator/cli/api_client.h", "aggregator/cli/table.h"}},
 };
