@@ -60,6 +60,10 @@ inline constexpr size_t kTensorRank = 8;
 inline constexpr size_t kTensorNameBytes = 512;
 // Evaluation and telemetry payloads.
 inline constexpr size_t kReportBytes = 64 * kKiB;
+// What a device's report lists. With the most tasks, 256, that is 50 KiB.
+inline constexpr size_t kReportCounters = 64;
+inline constexpr size_t kReportRejections = 32;
+inline constexpr size_t kReportSentenceBytes = 256;
 
 inline constexpr size_t kConfigBytes = kMiB;
 inline constexpr size_t kHttpBodyBytes = 4 * kMiB;

@@ -71,3 +71,37 @@ struct EvaluationResult {
   accuracy @3 :Float64;         # share of examples whose arg max is the label; 0 for regression
   millis @4 :UInt64;
 }
+
+struct DeviceReport {
+  # The plaintext of an upload of kind telemetry: what a device says of itself, signed as every upload is. It speaks of the
+  # whole device; the header names the publication's first task, since every upload has one.
+  # Nothing that is counted here ever goes back, over restarts too: a report that says less than an earlier one shows that the
+  # device's data folder is a restored copy, or that somebody else uses its keys.
+  sequence @0 :UInt64;          # 1, 2, 3 …; durable at the device before the report is sealed
+  boots @1 :UInt64;             # starts of the program
+  rootVersion @2 :UInt64;       # of the publication's root metadata; 0 with publicationNumber 0: it holds no publication
+  publicationNumber @3 :UInt64;
+  timeFloorUnixMillis @4 :Int64; # no verified fact that it knows is newer; its own clock may say anything
+  withheld @5 :Text;            # why it installs nothing now, one sentence; empty: nothing stands in the way
+  installed @6 :List(InstalledVersion);   # by task
+  counters @7 :List(Counter);             # by name
+  rejections @8 :List(Rejection);         # publications that were not believed, by code
+}
+
+struct InstalledVersion {
+  task @0 :Text;
+  version @1 :UInt64;
+  weights @2 :Data;             # SHA-256 of the weights as published
+}
+
+struct Counter {
+  name @0 :Text;                # as a task's name is made
+  value @1 :UInt64;
+}
+
+struct Rejection {
+  code @0 :UInt16;              # protocol/base/code.h
+  count @1 :UInt64;
+  lastSentence @2 :Text;
+  lastUnixMillis @3 :Int64;
+}
