@@ -6,6 +6,26 @@
 using Cxx = import "/capnp/c++.capnp";
 $Cxx.namespace("tributary::schema");
 
+struct PublicationSet {
+  # What travels: the files of a TUF 1.0 repository that lead from a member's root metadata to the catalogue. All but the last
+  # two are JSON, byte for byte as /tuf/ serves them; each is believed as the TUF specification says, never for standing here.
+  roots @0 :List(Data);
+  # Root metadata of consecutive versions. Members skip those they are past.
+  timestamp @1 :Data;
+  snapshot @2 :Data;
+  targets @3 :Data;
+  delegated @4 :List(DelegatedRole);
+  catalogue @5 :Data;
+  # The canonical bytes of Publication: target rounds/catalogue.
+  revocations @6 :Text;
+  # X.509 CRLs with their issuers, PEM: target rounds/revocations.pem. Empty: there is no such target.
+}
+
+struct DelegatedRole {
+  name @0 :Text;
+  bytes @1 :Data;
+}
+
 struct SignedPublication {
   body @0 :Data;
   # The canonical bytes of Publication. A receiver verifies `signature` over exactly these bytes before it reads them.

@@ -75,7 +75,7 @@ const std::vector<Library> kLibraries = {
     {"ZeroMQ", {"zmq.hpp", "zmq.h", "zmq_addon.hpp"}, {"protocol/transport"}, {}, {"protocol/transport/zmq_frames.h"}},
     {"Cap'n Proto", {"capnp/", "kj/"}, {"protocol/schema"}, {}, {"protocol/schema/canonical.h"}},
     {"SOCI", {"soci/", "sqlite3.h"}, {"protocol/sql"}, {}, {}},
-    {"OpenSSL", {"openssl/"}, {"protocol/seal"}, {}, {}},
+    {"OpenSSL", {"openssl/"}, {"protocol/seal"}, {}, {"protocol/seal/x509_parts.h"}},
     {"Eigen", {"Eigen/"}, {"aggregator/aggregate"}, {}, {}},
     {"cpp-httplib", {"httplib.h"}, {"protocol/http"}, {}, {}},
     {"prometheus-cpp", {"prometheus/"}, {"protocol/http"}, {}, {}},

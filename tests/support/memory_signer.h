@@ -1,0 +1,19 @@
+#pragma once
+
+#include "protocol/seal/signer.h"
+#include "protocol/seal/signing.h"
+
+namespace tributary {
+
+// A new key that lives and dies in memory.
+class MemorySigner final : public Signer {
+ public:
+  const Bytes& public_key() const override { return public_key_; }
+  Result<Bytes> Sign(ByteView message) const override { return key_.Sign(message); }
+
+ private:
+  SigningKey key_ = SigningKey::Generate();
+  Bytes public_key_ = key_.public_key();
+};
+
+}  // namespace tributary
