@@ -1,0 +1,59 @@
+#pragma once
+
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "protocol/base/clock.h"
+#include "protocol/base/ids.h"
+#include "protocol/sql/database.h"
+
+namespace tributary {
+
+// A certificate that was issued here, or that a member showed. (issuer, serial) is its identity.
+struct StoredCertificate {
+  Bytes issuer_public_key;
+  std::string serial;  // hexadecimal
+  DeviceId member;
+  std::vector<Bytes> chain;  // leaf first; empty: issued by hand, and only heard of
+  Bytes public_key;
+  Bytes curve_public_key;
+  WallTime issued;  // or first seen
+  WallTime not_after;
+  bool revoked = false;
+};
+
+// The newest revocation list of one issuer. A former issuer's list stays as it was last signed.
+struct StoredRevocations {
+  Bytes issuer_public_key;
+  uint64_t number = 0;
+  std::vector<Bytes> chain;  // of the issuer, below the fleet's CA
+  Bytes crl;                 // DER
+  WallTime ends;
+};
+
+// Borrowed database; one thread.
+class CertificateTable {
+ public:
+  explicit CertificateTable(Database& database) : database_(database) {}
+
+  // Nothing happens when it is known.
+  Status Insert(const StoredCertificate& certificate);
+  Result<std::optional<StoredCertificate>> Find(ByteView issuer_public_key, const std::string& serial);
+  // Newest first.
+  Result<std::vector<StoredCertificate>> OfMember(const DeviceId& member);
+  Status RevokeAllOf(const DeviceId& member);
+  // Serials of this issuer that are revoked and do not end before `since`.
+  Result<std::set<std::string>> Revoked(ByteView issuer_public_key, WallTime since);
+  // Those that ended before `since`.
+  Status ForgetBefore(WallTime since);
+
+  Status SaveList(const StoredRevocations& list);
+  Result<std::vector<StoredRevocations>> Lists();
+
+ private:
+  Database& database_;
+};
+
+}  // namespace tributary

@@ -1,0 +1,48 @@
+#pragma once
+
+#include <map>
+#include <optional>
+#include <vector>
+
+#include "aggregator/registry/enrolment_records.h"
+#include "protocol/sql/database.h"
+
+namespace tributary {
+
+struct StoredMember {
+  EnrolledMember member;
+  Bytes curve_public_key;  // that its newest certificate binds, or that it wants bound
+};
+
+// A request for a certificate that was taken up, known by the SHA-256 of its bytes.
+struct StoredRequest {
+  Digest id;
+  DeviceId member;
+  std::string serial;  // of the certificate that answers it; empty: none yet
+  WallTime received;
+};
+
+// Members by their certificates, and the requests that made them. Borrowed database; one thread.
+class EnrolmentTable {
+ public:
+  explicit EnrolmentTable(Database& database) : database_(database) {}
+
+  Status Save(const StoredMember& member);
+  Result<std::optional<StoredMember>> Find(const DeviceId& id);
+  Result<std::optional<StoredMember>> FindByKey(ByteView public_key);
+  // In the order of their ids.
+  Result<std::vector<StoredMember>> All();
+  Result<std::map<EnrolmentState, uint64_t>> CountByState();
+
+  Status InsertRequest(const StoredRequest& request);
+  Result<std::optional<StoredRequest>> FindRequest(const Digest& id);
+  // Its requests that have no answer yet are answered by this certificate.
+  Status AnswerRequests(const DeviceId& member, const std::string& serial);
+  // Those that were answered, and came before `since`.
+  Status ForgetRequestsBefore(WallTime since);
+
+ private:
+  Database& database_;
+};
+
+}  // namespace tributary

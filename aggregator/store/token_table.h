@@ -1,0 +1,33 @@
+#pragma once
+
+#include <vector>
+
+#include "aggregator/registry/enrolment_records.h"
+#include "protocol/sql/database.h"
+
+namespace tributary {
+
+struct StoredToken {
+  EnrolmentTokenRecord record;
+  Digest hash;  // SHA-256 of the secret: 32 random bytes need no salt
+};
+
+// Enrolment tokens. Borrowed database; one thread.
+class TokenTable {
+ public:
+  explicit TokenTable(Database& database) : database_(database) {}
+
+  // kConflict: the id is taken.
+  Status Insert(const StoredToken& token);
+  // In the order of their ids. kCorrupt: a row that no program of ours writes.
+  Result<std::vector<StoredToken>> All();
+  // One use more.
+  Status CountUse(const std::string& id);
+  // Whether there was one.
+  Result<bool> Remove(const std::string& id);
+
+ private:
+  Database& database_;
+};
+
+}  // namespace tributary
