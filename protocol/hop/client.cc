@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "protocol/base/log.h"
+#include "protocol/seal/digest.h"
 
 namespace tributary {
 namespace {
@@ -13,6 +14,10 @@ constexpr Millis kWatchIdle{1'000};
 // No server is believed that would have its clients ask all the time, or never.
 constexpr Millis kShortestCheckIn{1'000};
 constexpr Millis kLongestCheckIn{600'000};
+// As many requests for certificates as a server takes of one connection.
+constexpr size_t kEnrolments = 64;
+// When to ask again for a certificate after a session that ended: it takes about so long to have the next one.
+constexpr RetryWindow kAskAgain{Millis(2'000), Millis(10'000)};
 
 }  // namespace
 
@@ -45,6 +50,7 @@ void HopClient::Stop() {
   if (was_up) {
     for (Part* part : listeners_) part->OnDown();
   }
+  AbandonEnrolments();
 }
 
 void HopClient::Connect() {
@@ -58,7 +64,9 @@ void HopClient::Connect() {
   socket_ = std::move(*socket);
   asked_ = false;
   moved_ = 0;
-  Send(hop::Hello{});
+  const hop::Hello hello = hop::Greeting(parts_.random, options_.versions);
+  hello_ = hop::Encode(hello);
+  Send(hello);
 }
 
 void HopClient::OnDisconnected() {
@@ -101,7 +109,8 @@ void HopClient::OnMessage(ByteView bytes, ByteView bulk) {
   }
   if (state_ == State::kGreeting) {
     const auto* challenge = std::get_if<hop::Challenge>(&*message);
-    const Status status = challenge ? OnChallenge(*challenge) : Fail(Code::kMalformed, "no challenge after hello");
+    const Status status =
+        challenge ? OnChallenge(*challenge, bytes) : Fail(Code::kMalformed, "no challenge after hello");
     if (!status) Down(status.error());
     return;
   }
@@ -112,25 +121,40 @@ void HopClient::OnMessage(ByteView bytes, ByteView bulk) {
   if (state_ != State::kUp) return;
   if (const auto* assignment = std::get_if<hop::Assignment>(&*message)) return OnAssignment(*assignment);
   if (std::holds_alternative<hop::Notice>(*message)) return CheckInNow();
+  if (const auto* answer = std::get_if<hop::EnrolAnswer>(&*message)) return OnEnrolAnswer(*answer);
   for (Part* part : listeners_) part->OnMessage(*message, bulk);
 }
 
-Status HopClient::OnChallenge(const hop::Challenge& challenge) {
-  if (challenge.version != hop::kProtocolVersion) {
-    return Fail(Code::kVersionUnsupported, "the server chose version " + std::to_string(challenge.version));
+Status HopClient::Enrol(const Bytes& sealed_request, OnEnrolled on_answer) {
+  if (!up()) return Fail(Code::kUnreachable, "there is no session with " + options_.endpoint);
+  if (enrolments_.size() >= kEnrolments) {
+    return Fail(Code::kBusy, std::to_string(kEnrolments) + " requests for certificates are under way");
   }
-  ASSIGN_OR_RETURN(const VerifiedIdentity server, parts_.identity.anchor.Verify(challenge.chain, parts_.clock.Now()));
-  if (server.subject.role != Role::kGateway && server.subject.role != Role::kAggregator) {
-    return Fail(Code::kWrongRole,
-                server.subject.id.text() + " is a " + std::string(RoleName(server.subject.role)) + ", not a server");
-  }
-  // CURVE has proven that the server holds the secret to the configured key; this ties the key to a name in the fleet.
-  if (server.subject.curve_public_key != options_.server_key) {
-    return Fail(Code::kWrongIdentity,
-                "the certificate of " + server.subject.id.text() + " names another connection key");
-  }
+  enrolments_.emplace(Sha256(sealed_request), std::move(on_answer));
+  // An operator may take his time: silence is no sign of a dead session here.
+  Send(hop::Enrol{sealed_request}, {}, false);
+  return {};
+}
+
+void HopClient::OnEnrolAnswer(const hop::EnrolAnswer& answer) {
+  const auto found = enrolments_.find(answer.request);
+  if (found == enrolments_.end()) return;
+  const OnEnrolled on_answer = std::move(found->second);
+  enrolments_.erase(found);
+  on_answer(answer.answer);
+}
+
+void HopClient::AbandonEnrolments() {
+  const EnrolmentAnswer over{
+      EnrolmentAnswer::Kind::kPending, {}, {Code::kUnreachable, "the way up was closed meanwhile", kAskAgain}};
+  for (const auto& [request, on_answer] : std::exchange(enrolments_, {})) on_answer(over);
+}
+
+Status HopClient::OnChallenge(const hop::Challenge& challenge, ByteView bytes) {
+  RETURN_IF_ERROR(hop::CheckChallenge(options_.versions, challenge));
+  RETURN_IF_ERROR(hop::VerifyServer(parts_.identity.anchor, challenge.chain, options_.server_key, parts_.clock.Now()));
   ASSIGN_OR_RETURN(const Bytes own_key, CurvePublicKeyOf(parts_.identity.curve_secret));
-  const Bytes transcript = hop::ProofTranscript(challenge.version, own_key, options_.server_key, challenge.nonce);
+  const Bytes transcript = hop::ProofTranscript(own_key, options_.server_key, hello_, bytes);
   state_ = State::kProving;
   Send(hop::Proof{parts_.identity.chain, parts_.identity.key.Sign(transcript)});
   return {};
@@ -182,6 +206,7 @@ void HopClient::Down(const Error& why, RetryWindow window) {
   if (was_up) {
     for (Part* part : listeners_) part->OnDown();
   }
+  AbandonEnrolments();
   // The socket may be the one whose message is being handled: it goes when that is over.
   parts_.loop.Post([this, alive = alive_, attempt = attempt_] {
     if (*alive && attempt == attempt_ && state_ == State::kWaiting) socket_.reset();

@@ -10,6 +10,7 @@
 #include "protocol/base/clock.h"
 #include "protocol/base/random.h"
 #include "protocol/hop/backoff.h"
+#include "protocol/hop/handshake.h"
 #include "protocol/hop/messages.h"
 #include "protocol/seal/identity.h"
 #include "protocol/transport/client_socket.h"
@@ -33,6 +34,7 @@ class HopClient final : private ClientSocket::Handler {
     Millis check_in_interval{15'000};  // where the server does not name another
     // This client has the server's own identity and is a tool of whoever runs it (schema/hop.capnp, "Carriers").
     bool carrier = false;
+    hop::VersionRange versions;
     TransportOptions transport;
   };
   struct Parts {
@@ -75,6 +77,11 @@ class HopClient final : private ClientSocket::Handler {
   void Send(const hop::Message& message, ByteView bulk = {}, bool expects_answer = true);
   // Ends the session in order and begins a new one: for a part that lost track of what the server has of it.
   void Renew(const std::string& why);
+  // Brings a sealed request for a certificate up: a member's own renewal, or one that a gateway passes on. `on_answer`
+  // is called once, later: with the server's answer, or, when the session ended before, with kPending and when to ask
+  // again. kUnreachable: there is no session. kBusy: too many wait.
+  using OnEnrolled = std::function<void(const EnrolmentAnswer&)>;
+  Status Enrol(const Bytes& sealed_request, OnEnrolled on_answer);
   // Bytes since the start, by what they were for.
   const std::map<LinkPurpose, LinkBytes>& link() const { return link_; }
   // Of what was sent, so much had been sent before.
@@ -94,11 +101,14 @@ class HopClient final : private ClientSocket::Handler {
   void OnMessage(ByteView message, ByteView bulk) override;
   void OnDisconnected() override;
   void Connect();
-  Status OnChallenge(const hop::Challenge& challenge);
+  Status OnChallenge(const hop::Challenge& challenge, ByteView bytes);
   void OnWelcome(const hop::Welcome& welcome);
   void OnAssignment(const hop::Assignment& assignment);
   // What welcome and assignment say alike. false: the path leads back here, and the session is over.
   bool TakeTerms(const std::vector<DeviceId>& path, uint32_t check_in_millis);
+  void OnEnrolAnswer(const hop::EnrolAnswer& answer);
+  // Whoever asked for a certificate hears that the session is over.
+  void AbandonEnrolments();
   void Down(const Error& why, RetryWindow window = {});
   void Watch();
 
@@ -109,6 +119,7 @@ class HopClient final : private ClientSocket::Handler {
   State state_ = State::kStopped;
   std::unique_ptr<ClientSocket> socket_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  Bytes hello_;           // of this session, as it was sent
   uint64_t attempt_ = 0;  // tells a posted clean-up that it came too late
   Backoff backoff_;
   hop::Welcome welcome_;
@@ -118,6 +129,7 @@ class HopClient final : private ClientSocket::Handler {
   Millis check_in_interval_;
   Millis next_check_in_{0};
   std::map<LinkPurpose, LinkBytes> link_;
+  std::multimap<Digest, OnEnrolled> enrolments_;  // asked for in this session and not answered
   Loop::TimerId retry_timer_ = 0;
   Loop::TimerId watch_timer_ = 0;
   Error last_problem_{Code::kUnreachable, "not connected yet"};

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <functional>
-#include <vector>
 
 #include "protocol/base/bytes.h"
 #include "protocol/base/ids.h"
@@ -9,19 +8,6 @@
 #include "protocol/hop/messages.h"
 
 namespace tributary {
-
-// What becomes of a request for a certificate.
-struct EnrolmentAnswer {
-  enum class Kind : uint8_t {
-    kIssued = 1,   // `chain`, leaf first
-    kPending = 2,  // an operator has to decide, or the way up is closed: ask again within refusal.retry
-    kRefused = 3,  // `refusal` says why; permanent codes are final
-  };
-  Kind kind = Kind::kRefused;
-  std::vector<Bytes> chain;
-  Refusal refusal;
-  bool operator==(const EnrolmentAnswer&) const = default;
-};
 
 // Where a hop server brings requests for certificates: at the aggregator they are opened and decided, at a gateway they
 // are passed on (gateway/relay). Called on the loop's thread; the callback must be run there too, at most once, at any

@@ -14,6 +14,7 @@ using wire::View;
 
 // What a reader takes; a longer sentence is cut when it is written.
 constexpr size_t kSentenceBytes = 1024;
+constexpr size_t kNonceBytes = 32;
 
 capnp::Data::Reader Data(ByteView bytes) { return wire::ToData(bytes); }
 capnp::Text::Reader Text(const std::string& text) { return wire::ToText(text); }
@@ -47,12 +48,15 @@ struct Writer {
     auto b = to.initHello();
     b.setMinVersion(m.min_version);
     b.setMaxVersion(m.max_version);
+    if (!m.nonce.empty()) b.setNonce(Data(m.nonce));
   }
   void operator()(const Challenge& m) {
     auto b = to.initChallenge();
     b.setVersion(m.version);
     b.setNonce(Data(m.nonce));
     WriteChain(b.initChain(static_cast<unsigned>(m.chain.size())), m.chain);
+    b.setMinVersion(m.min_version);
+    b.setMaxVersion(m.max_version);
   }
   void operator()(const Proof& m) {
     auto b = to.initProof();
@@ -67,6 +71,7 @@ struct Writer {
     b.setPublicationNumber(m.publication_number);
     b.setCheckInMillis(m.check_in_millis);
     WritePath(b.initPath(PathSize(m.path)), m.path);
+    if (!m.next_chain.empty()) WriteChain(b.initNextChain(static_cast<unsigned>(m.next_chain.size())), m.next_chain);
   }
   void operator()(const Refused& m) { WriteRefusal(to.initRefused(), m.refusal); }
   void operator()(const CheckIn& m) {
@@ -80,6 +85,7 @@ struct Writer {
     const auto count = static_cast<unsigned>(std::min(m.reports.size(), limits::kGatewayReports));
     auto reports = b.initReports(count);
     for (unsigned i = 0; i < count; ++i) WriteReport(reports[i], m.reports[i]);
+    b.setRootVersion(m.root_version);
   }
   void operator()(const Assignment& m) {
     auto b = to.initAssignment();
@@ -87,6 +93,7 @@ struct Writer {
     b.setPublication(Data(m.publication));
     b.setCheckInMillis(m.check_in_millis);
     WritePath(b.initPath(PathSize(m.path)), m.path);
+    if (!m.next_chain.empty()) WriteChain(b.initNextChain(static_cast<unsigned>(m.next_chain.size())), m.next_chain);
   }
   void operator()(const Offer& m) { to.initOffer().setEnvelope(Data(m.envelope)); }
   void operator()(const Resume& m) {
@@ -132,6 +139,14 @@ struct Writer {
   }
   void operator()(const Notice& m) { to.initNotice().setPublicationNumber(m.publication_number); }
   void operator()(const Goodbye&) { to.setGoodbye(); }
+  void operator()(const Enrol& m) { to.initEnrol().setRequest(Data(m.request)); }
+  void operator()(const EnrolAnswer& m) {
+    auto b = to.initEnrolAnswer();
+    b.setRequest(Data(m.request.view()));
+    b.setKind(static_cast<uint8_t>(m.answer.kind));
+    WriteChain(b.initChain(static_cast<unsigned>(m.answer.chain.size())), m.answer.chain);
+    if (m.answer.kind != EnrolmentAnswer::Kind::kIssued) WriteRefusal(b.initRefusal(), m.answer.refusal);
+  }
 };
 
 // ---- reading
@@ -183,7 +198,7 @@ Result<CheckIn> ReadCheckIn(schema::CheckIn::Reader m) {
     reports.push_back(std::move(report));
   }
   return CheckIn{m.getPublicationNumber(), std::move(device_class), m.getSpooledUploads(), m.getSpooledBytes(),
-                 m.getDeliveredUploads(),  m.getConnectedClients(), std::move(reports)};
+                 m.getDeliveredUploads(),  m.getConnectedClients(), std::move(reports),    m.getRootVersion()};
 }
 
 Result<Refusal> ReadRefusal(schema::Refusal::Reader from) {
@@ -194,15 +209,43 @@ Result<Refusal> ReadRefusal(schema::Refusal::Reader from) {
   return Refusal{*code, std::move(sentence), window};
 }
 
+Result<Hello> ReadHello(schema::Hello::Reader m) {
+  // Version 1 had no nonce; it is read, so that its sender is told that its version is not spoken any more.
+  if (m.getNonce().size() == 0) return Hello{m.getMinVersion(), m.getMaxVersion(), {}};
+  ASSIGN_OR_RETURN(Bytes nonce, ReadExactly(m.getNonce(), kNonceBytes, "a nonce"));
+  return Hello{m.getMinVersion(), m.getMaxVersion(), std::move(nonce)};
+}
+
+// A certificate is in one of them only, and so is the reason.
+Result<EnrolAnswer> ReadEnrolAnswer(schema::EnrolAnswer::Reader m) {
+  ASSIGN_OR_RETURN(const Digest request, Digest::FromBytes(View(m.getRequest())));
+  ASSIGN_OR_RETURN(auto chain, ReadChain(m.getChain()));
+  const auto kind = static_cast<EnrolmentAnswer::Kind>(m.getKind());
+  switch (kind) {
+    case EnrolmentAnswer::Kind::kIssued:
+      if (chain.empty()) return Fail(Code::kMalformed, "an issued certificate that is not there");
+      return EnrolAnswer{request, {kind, std::move(chain), {}}};
+    case EnrolmentAnswer::Kind::kPending:
+    case EnrolmentAnswer::Kind::kRefused: {
+      if (!chain.empty()) return Fail(Code::kMalformed, "a certificate with an answer that issues none");
+      ASSIGN_OR_RETURN(Refusal refusal, ReadRefusal(m.getRefusal()));
+      return EnrolAnswer{request, {kind, {}, std::move(refusal)}};
+    }
+  }
+  return Fail(Code::kMalformed, "an answer to an enrolment of kind " + std::to_string(m.getKind()));
+}
+
 Result<Message> Read(schema::HopMessage::Reader from) {
   switch (from.which()) {
-    case schema::HopMessage::HELLO:
-      return Hello{from.getHello().getMinVersion(), from.getHello().getMaxVersion()};
+    case schema::HopMessage::HELLO: {
+      ASSIGN_OR_RETURN(Hello hello, ReadHello(from.getHello()));
+      return hello;
+    }
     case schema::HopMessage::CHALLENGE: {
       const auto m = from.getChallenge();
-      ASSIGN_OR_RETURN(Bytes nonce, ReadExactly(m.getNonce(), 32, "a nonce"));
+      ASSIGN_OR_RETURN(Bytes nonce, ReadExactly(m.getNonce(), kNonceBytes, "a nonce"));
       ASSIGN_OR_RETURN(auto chain, ReadChain(m.getChain()));
-      return Challenge{m.getVersion(), std::move(nonce), std::move(chain)};
+      return Challenge{m.getVersion(), std::move(nonce), std::move(chain), m.getMinVersion(), m.getMaxVersion()};
     }
     case schema::HopMessage::PROOF: {
       const auto m = from.getProof();
@@ -214,8 +257,9 @@ Result<Message> Read(schema::HopMessage::Reader from) {
       const auto m = from.getWelcome();
       ASSIGN_OR_RETURN(DeviceId server, DeviceId::Parse(View(m.getServer())));
       ASSIGN_OR_RETURN(auto path, ReadPath(m.getPath()));
-      return Welcome{std::move(server),        m.getCreditBytes(),   m.getMaxChunkBytes(),
-                     m.getPublicationNumber(), m.getCheckInMillis(), std::move(path)};
+      ASSIGN_OR_RETURN(auto next, ReadChain(m.getNextChain()));
+      return Welcome{std::move(server),    m.getCreditBytes(), m.getMaxChunkBytes(), m.getPublicationNumber(),
+                     m.getCheckInMillis(), std::move(path),    std::move(next)};
     }
     case schema::HopMessage::REFUSED: {
       ASSIGN_OR_RETURN(Refusal refusal, ReadRefusal(from.getRefused()));
@@ -230,8 +274,9 @@ Result<Message> Read(schema::HopMessage::Reader from) {
       if (m.getPublication().size() > limits::kPublicationBytes)
         return Fail(Code::kTooLarge, "a publication over its limit");
       ASSIGN_OR_RETURN(auto path, ReadPath(m.getPath()));
+      ASSIGN_OR_RETURN(auto next, ReadChain(m.getNextChain()));
       return Assignment{m.getPublicationNumber(), ToBytes(View(m.getPublication())), m.getCheckInMillis(),
-                        std::move(path)};
+                        std::move(path), std::move(next)};
     }
     case schema::HopMessage::OFFER: {
       const auto envelope = from.getOffer().getEnvelope();
@@ -282,6 +327,15 @@ Result<Message> Read(schema::HopMessage::Reader from) {
       return Notice{from.getNotice().getPublicationNumber()};
     case schema::HopMessage::GOODBYE:
       return Goodbye{};
+    case schema::HopMessage::ENROL: {
+      const auto request = from.getEnrol().getRequest();
+      if (request.size() > limits::kEnrolmentBytes) return Fail(Code::kTooLarge, "an enrolment over its limit");
+      return Enrol{ToBytes(View(request))};
+    }
+    case schema::HopMessage::ENROL_ANSWER: {
+      ASSIGN_OR_RETURN(EnrolAnswer answer, ReadEnrolAnswer(from.getEnrolAnswer()));
+      return answer;
+    }
   }
   return Fail(Code::kMalformed, "a message this version does not know");
 }
@@ -328,16 +382,6 @@ Status CheckPath(const DeviceId& member, std::span<const DeviceId> path) {
   return Fail(Code::kUpstreamCycle, "the upstreams form a loop: " + loop +
                                         "; what is in custody is safe and waits. Name another upstream at one of them, "
                                         "one that leads to the aggregator");
-}
-
-Bytes ProofTranscript(uint16_t version, ByteView client_curve_key, ByteView server_curve_key, ByteView nonce) {
-  Bytes transcript = ToBytes(AsBytes("tributary hop proof v1\n"));
-  transcript.push_back(static_cast<uint8_t>(version));
-  transcript.push_back(static_cast<uint8_t>(version >> 8));
-  Append(transcript, client_curve_key);
-  Append(transcript, server_curve_key);
-  Append(transcript, nonce);
-  return transcript;
 }
 
 }  // namespace tributary::hop

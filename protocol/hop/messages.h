@@ -30,18 +30,34 @@ struct Refusal {
   bool operator==(const Refusal&) const = default;
 };
 
+// What becomes of a request for a certificate.
+struct EnrolmentAnswer {
+  enum class Kind : uint8_t {
+    kIssued = 1,   // `chain`, leaf first
+    kPending = 2,  // an operator has to decide, or the way up is closed: ask again within refusal.retry
+    kRefused = 3,  // `refusal` says why; permanent codes are final
+  };
+  Kind kind = Kind::kRefused;
+  std::vector<Bytes> chain;
+  Refusal refusal;
+  bool operator==(const EnrolmentAnswer&) const = default;
+};
+
 namespace hop {
 
-inline constexpr uint16_t kProtocolVersion = 1;
+// Version 1 was never released: its proof did not cover the greeting.
+inline constexpr uint16_t kProtocolVersion = 2;
 
 struct Hello {
   uint16_t min_version = kProtocolVersion, max_version = kProtocolVersion;
+  Bytes nonce = {};  // 32 bytes; decodes without one, since version 1 had none
   bool operator==(const Hello&) const = default;
 };
 struct Challenge {
   uint16_t version = kProtocolVersion;
   Bytes nonce;
   std::vector<Bytes> chain;
+  uint16_t min_version = kProtocolVersion, max_version = kProtocolVersion;
   bool operator==(const Challenge&) const = default;
 };
 struct Proof {
@@ -54,8 +70,9 @@ struct Welcome {
   uint64_t credit_bytes = 0;
   uint32_t max_chunk_bytes = 0;
   uint64_t publication_number = 0;
-  uint32_t check_in_millis = 0;     // how often to check in; 0: as the client likes
-  std::vector<DeviceId> path = {};  // from the server up to the aggregator, as far as it knows
+  uint32_t check_in_millis = 0;        // how often to check in; 0: as the client likes
+  std::vector<DeviceId> path = {};     // from the server up to the aggregator, as far as it knows
+  std::vector<Bytes> next_chain = {};  // what the server will show from some day on; empty: no change is near
   bool operator==(const Welcome&) const = default;
 };
 struct Refused {
@@ -68,13 +85,15 @@ struct CheckIn {
   uint64_t spooled_uploads = 0, spooled_bytes = 0, delivered_uploads = 0;
   uint32_t connected_clients = 0;
   std::vector<GatewayReport> reports = {};  // from a gateway: its own first, then those of gateways below it
+  uint64_t root_version = 0;                // of the publication held
   bool operator==(const CheckIn&) const = default;
 };
 struct Assignment {
   uint64_t publication_number = 0;
   Bytes publication;
-  uint32_t check_in_millis = 0;     // as in Welcome
-  std::vector<DeviceId> path = {};  // as in Welcome
+  uint32_t check_in_millis = 0;        // as in Welcome
+  std::vector<DeviceId> path = {};     // as in Welcome
+  std::vector<Bytes> next_chain = {};  // as in Welcome
   bool operator==(const Assignment&) const = default;
 };
 struct Offer {
@@ -134,9 +153,19 @@ struct Notice {
 struct Goodbye {
   bool operator==(const Goodbye&) const = default;
 };
+struct Enrol {
+  Bytes request;  // sealed
+  bool operator==(const Enrol&) const = default;
+};
+struct EnrolAnswer {
+  Digest request;  // of the sealed request
+  EnrolmentAnswer answer;
+  bool operator==(const EnrolAnswer&) const = default;
+};
 
-using Message = std::variant<Hello, Challenge, Proof, Welcome, Refused, CheckIn, Assignment, Offer, Resume, Already,
-                             Refuse, Chunk, Credit, Custody, Fetch, Piece, FetchRefused, Notice, Goodbye>;
+using Message =
+    std::variant<Hello, Challenge, Proof, Welcome, Refused, CheckIn, Assignment, Offer, Resume, Already, Refuse, Chunk,
+                 Credit, Custody, Fetch, Piece, FetchRefused, Notice, Goodbye, Enrol, EnrolAnswer>;
 
 Bytes Encode(const Message& message);
 // kMalformed: not a message, an id or digest of the wrong length, a code or union member this version does not know.
@@ -148,9 +177,6 @@ LinkPurpose PurposeOf(const Message& message);
 
 // kUpstreamCycle, with a sentence that names the loop, when `member`, whose server's path this is, is in it.
 Status CheckPath(const DeviceId& member, std::span<const DeviceId> path);
-
-// The bytes that a Proof's signature covers (schema/hop.capnp, Proof).
-Bytes ProofTranscript(uint16_t version, ByteView client_curve_key, ByteView server_curve_key, ByteView nonce);
 
 }  // namespace hop
 }  // namespace tributary

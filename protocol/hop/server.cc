@@ -6,13 +6,17 @@
 #include "protocol/base/log.h"
 #include "protocol/hop/session.h"
 
-// The handshake, the table of sessions and the way down (publication, blobs). The way up is in server_uploads.cc.
+// The table of sessions and the way down (publication, blobs). The handshake is in server_handshake.cc, the way up in
+// server_uploads.cc.
 namespace tributary {
 
 HopServer::HopServer(const Parts& parts, Options options)
     : parts_(parts), options_(std::move(options)), pool_(options_.credit_bytes), path_{parts_.identity.subject.id} {}
 
-HopServer::~HopServer() { parts_.loop.Cancel(sweep_timer_); }
+HopServer::~HopServer() {
+  *alive_ = false;
+  parts_.loop.Cancel(sweep_timer_);
+}
 
 Status HopServer::Listen() {
   ASSIGN_OR_RETURN(curve_public_key_, CurvePublicKeyOf(parts_.identity.curve_secret));
@@ -22,9 +26,10 @@ Status HopServer::Listen() {
   return {};
 }
 
-void HopServer::Publish(Bytes signed_publication, uint64_t number) {
+void HopServer::Publish(Bytes signed_publication, uint64_t number, uint64_t root_version) {
   publication_ = std::move(signed_publication);
   publication_number_ = number;
+  root_version_ = root_version;
   for (const auto& [route, session] : sessions_) {
     if (session->proven) Send(route, hop::Notice{number});
   }
@@ -66,7 +71,7 @@ void HopServer::OnMessage(const ServerSocket::Peer& peer, ByteView bytes, ByteVi
   const auto message = hop::Decode(bytes);
   if (!message) return CloseWith(peer.route, message.error());
   counts_.link[hop::PurposeOf(*message)].up += bytes.size() + bulk.size();
-  if (const auto* hello = std::get_if<hop::Hello>(&*message)) return OnHello(peer, *hello);
+  if (const auto* hello = std::get_if<hop::Hello>(&*message)) return OnHello(peer, *hello, bytes);
 
   const auto found = sessions_.find(peer.route);
   if (found == sessions_.end()) {
@@ -82,76 +87,14 @@ void HopServer::OnMessage(const ServerSocket::Peer& peer, ByteView bytes, ByteVi
   Status status;
   if (const auto* proof = std::get_if<hop::Proof>(&*message)) {
     status = OnProof(session, *proof);
+  } else if (const auto* enrol = std::get_if<hop::Enrol>(&*message)) {
+    status = bulk.empty() ? OnEnrol(session, *enrol) : Fail(Code::kMalformed, "bulk bytes behind a request");
   } else if (!session.proven) {
     status = Fail(Code::kNoSession, "a message before the proof");
   } else {
     status = Dispatch(session, *message, bulk);
   }
   if (!status) CloseWith(peer.route, status.error());
-}
-
-void HopServer::OnHello(const ServerSocket::Peer& peer, const hop::Hello& hello) {
-  Forget(peer.route);
-  if (hello.min_version > hop::kProtocolVersion || hello.max_version < hop::kProtocolVersion) {
-    return CloseWith(
-        peer.route, {Code::kVersionUnsupported, "this server speaks version " + std::to_string(hop::kProtocolVersion)});
-  }
-  if (sessions_.size() >= options_.max_sessions) {
-    return CloseWith(peer.route, {Code::kBusy, "all " + std::to_string(options_.max_sessions) + " sessions are taken"});
-  }
-  auto session = std::make_unique<Session>();
-  session->route = peer.route;
-  session->serial = ++last_serial_;
-  session->curve_public_key = peer.curve_public_key;
-  session->connection = peer.connection;
-  session->version = hop::kProtocolVersion;
-  session->nonce.resize(32);
-  parts_.random.Fill(session->nonce);
-  session->last_heard = parts_.clock.Monotonic();
-  Send(peer.route, hop::Challenge{session->version, session->nonce, parts_.identity.chain});
-  sessions_.emplace(peer.route, std::move(session));
-}
-
-Status HopServer::OnProof(Session& session, const hop::Proof& proof) {
-  if (session.proven) return Fail(Code::kMalformed, "a second proof");
-  ASSIGN_OR_RETURN(VerifiedIdentity member, parts_.identity.anchor.Verify(proof.chain, parts_.clock.Now()));
-  const bool carrier = IsCarrier(member);
-  if (!carrier && (member.subject.role == Role::kPublisher || member.subject.role == Role::kAggregator)) {
-    return Fail(Code::kWrongRole, std::string(RoleName(member.subject.role)) + " is not a client of anybody");
-  }
-  if (member.subject.curve_public_key != session.curve_public_key) {
-    return Fail(Code::kWrongIdentity,
-                "the certificate of " + member.subject.id.text() + " names another connection key");
-  }
-  const Bytes transcript =
-      hop::ProofTranscript(session.version, session.curve_public_key, curve_public_key_, session.nonce);
-  RETURN_IF_ERROR(VerifySignature(member.public_key, transcript, proof.signature));
-
-  if (!carrier) {
-    if (member.subject.role == Role::kGateway) RETURN_IF_ERROR(hop::CheckPath(member.subject.id, path_));
-    // A member has one session: a new one means that the old connection is dead, whatever TCP thinks of it.
-    if (const auto older = by_member_.find(member.subject.id); older != by_member_.end()) {
-      const Route old_route = older->second;
-      if (old_route != session.route) Forget(old_route);
-    }
-    by_member_[member.subject.id] = session.route;
-  }
-  session.proven = true;
-  session.carrier = carrier;
-  session.member = std::move(member);
-  ++counts_.handshakes;
-  ++counts_.sessions;
-  LogDebug("hop.welcome",
-           {{"member", session.member.subject.id.text()}, {"role", RoleName(session.member.subject.role)}});
-  Send(session.route, hop::Welcome{parts_.identity.subject.id, 0, options_.max_chunk_bytes, publication_number_,
-                                   CheckInMillis(session), path_});
-  return {};
-}
-
-bool HopServer::IsCarrier(const VerifiedIdentity& member) const {
-  const Subject& own = parts_.identity.subject;
-  return member.subject.id == own.id && member.subject.role == own.role &&
-         member.public_key == parts_.identity.key.public_key();
 }
 
 uint32_t HopServer::CheckInMillis(Session& session) const {
@@ -182,7 +125,8 @@ Status HopServer::Dispatch(Session& session, const hop::Message& message, ByteVi
 }
 
 Status HopServer::OnCheckIn(Session& session, hop::CheckIn check_in) {
-  const bool newer = publication_number_ > check_in.publication_number;
+  const bool newer =
+      std::pair(root_version_, publication_number_) > std::pair(check_in.root_version, check_in.publication_number);
   // A carrier is no member below: it has nothing to report.
   if (!session.carrier) {
     const Subject& member = session.member.subject;
@@ -228,13 +172,16 @@ HopServer::Session* HopServer::Find(const Route& route, uint64_t serial) {
 }
 
 void HopServer::Send(const Route& route, const hop::Message& message, ByteView bulk) {
+  SendBytes(route, hop::Encode(message), hop::PurposeOf(message), bulk);
+}
+
+void HopServer::SendBytes(const Route& route, ByteView message, LinkPurpose purpose, ByteView bulk) {
   // A peer that is gone, or does not read, learns everything again when it comes back.
-  const Bytes bytes = hop::Encode(message);
-  if (const Status sent = socket_->Send(route, bytes, bulk); !sent) {
+  if (const Status sent = socket_->Send(route, message, bulk); !sent) {
     LogDebug("hop.unsent", {{"why", sent.error().message}});
     return;
   }
-  counts_.link[hop::PurposeOf(message)].down += bytes.size() + bulk.size();
+  counts_.link[purpose].down += message.size() + bulk.size();
 }
 
 void HopServer::CloseWith(const Route& route, const Error& error) {
@@ -275,7 +222,7 @@ void HopServer::Sweep() {
   std::vector<std::pair<Route, Error>> over;
   for (const auto& [route, session] : sessions_) {
     const Millis silent = now - session->last_heard;
-    if (!session->proven && silent > options_.proof_timeout) {
+    if (!session->proven && silent > (session->enrolments > 0 ? options_.enrolment_timeout : options_.proof_timeout)) {
       over.emplace_back(route, Error{Code::kTimeout, "no proof came"});
     } else if (!waiting_.empty() && session->granted > 0 && now - session->granted_since > options_.chunk_timeout) {
       if (IsInTheMiddle(*session)) {

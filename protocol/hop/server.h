@@ -12,6 +12,8 @@
 #include "protocol/base/clock.h"
 #include "protocol/base/random.h"
 #include "protocol/hop/credit_pool.h"
+#include "protocol/hop/enrolment_desk.h"
+#include "protocol/hop/handshake.h"
 #include "protocol/hop/messages.h"
 #include "protocol/hop/upload_sink.h"
 #include "protocol/publication/blob_store.h"
@@ -35,7 +37,11 @@ class HopServer final : private ServerSocket::Handler {
     uint32_t max_chunk_bytes = limits::kMaxChunkBytes;
     size_t max_sessions = 20'000;
     size_t max_session_uploads = 64;  // offered and not yet in custody, on one connection
-    Millis proof_timeout{10'000};     // from hello to proof
+    // Requests for certificates that wait for their answer: of one member (a gateway brings those of a whole site), and
+    // of applicants, who hold a session each meanwhile.
+    size_t max_session_enrolments = 64;
+    Millis enrolment_timeout{30'000};  // from an applicant's request to its answer
+    Millis proof_timeout{10'000};      // from hello to proof
     // Credit that others wait for and that is not used for this long, with no chunk in the middle of arriving: closes
     // the connection.
     Millis chunk_timeout{60'000};
@@ -45,6 +51,7 @@ class HopServer final : private ServerSocket::Handler {
     // this often. 50 a second cost a server about half a percent of a core.
     Millis check_in_interval{15'000};
     uint32_t check_ins_per_second = 50;
+    hop::VersionRange versions;
     TransportOptions transport;
   };
   // What the owner hears of. Called on the loop's thread.
@@ -64,6 +71,7 @@ class HopServer final : private ServerSocket::Handler {
     UploadSink& sink;
     const BlobStore& blobs;
     Observer& observer;
+    EnrolmentDesk* desk = nullptr;  // borrowed; null: requests for certificates are refused with kNotSupported
   };
   struct Counts {
     uint64_t sessions = 0;                  // now, proven
@@ -84,8 +92,9 @@ class HopServer final : private ServerSocket::Handler {
   // What lies above: the ids from this server's own server up to the aggregator, as far as they are known. Clients
   // learn it; a gateway that is in it is refused, and its session ended if it has one.
   void SetPath(std::vector<DeviceId> above);
-  // From now on the publication that is handed out; everybody connected gets a notice.
-  void Publish(Bytes signed_publication, uint64_t number);
+  // From now on the publication that is handed out, to whoever has one of a lower root version, or of the same and a
+  // lower number; everybody connected gets a notice.
+  void Publish(Bytes signed_publication, uint64_t number, uint64_t root_version = 0);
   // The upload is safe here. Whoever offers it is told, if still connected; otherwise a later offer is answered
   // `already`.
   void GiveCustody(const UploadId& upload);
@@ -103,7 +112,7 @@ class HopServer final : private ServerSocket::Handler {
   void OnNonsense(const ServerSocket::Peer& peer) override;
   void OnDisconnected(const Route& route) override { Forget(route); }
 
-  void OnHello(const ServerSocket::Peer& peer, const hop::Hello& hello);
+  void OnHello(const ServerSocket::Peer& peer, const hop::Hello& hello, ByteView bytes);
   Status OnProof(Session& session, const hop::Proof& proof);
   // Past the handshake. An error closes the session.
   Status Dispatch(Session& session, const hop::Message& message, ByteView bulk);
@@ -114,6 +123,8 @@ class HopServer final : private ServerSocket::Handler {
   void OnTaken(const Route& route, uint64_t serial, const hop::Credit& taken, const Status& status);
   Status OnFetch(Session& session, const hop::Fetch& fetch);
   Status OnCheckIn(Session& session, hop::CheckIn check_in);
+  Status OnEnrol(Session& session, const hop::Enrol& enrol);
+  void OnEnrolled(const Route& route, uint64_t serial, const Digest& request, EnrolmentAnswer answer);
   bool IsCarrier(const VerifiedIdentity& member) const;
   // How often this member is to check in.
   uint32_t CheckInMillis(Session& session) const;
@@ -128,6 +139,7 @@ class HopServer final : private ServerSocket::Handler {
   void GrantWaiting();
   void SendRefuse(const Route& route, const UploadId& upload, const Error& error);
   void Send(const Route& route, const hop::Message& message, ByteView bulk = {});
+  void SendBytes(const Route& route, ByteView message, LinkPurpose purpose, ByteView bulk = {});
   void CloseWith(const Route& route, const Error& error);
   void Forget(const Route& route);
   void Sweep();
@@ -147,9 +159,11 @@ class HopServer final : private ServerSocket::Handler {
   CreditPool pool_;
   Bytes publication_;
   uint64_t publication_number_ = 0;
+  uint64_t root_version_ = 0;
   std::vector<DeviceId> path_;  // this server first
   uint64_t last_serial_ = 0;
   Loop::TimerId sweep_timer_ = 0;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // for answers that come after the end
   Counts counts_;
 };
 

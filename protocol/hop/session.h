@@ -9,7 +9,7 @@
 
 namespace tributary {
 
-// One connection as the server sees it. Between server.cc and server_uploads.cc only.
+// One connection as the server sees it. Between the server's .cc files only.
 struct HopServer::Session {
   // An upload whose chunks are under way.
   struct Active {
@@ -21,8 +21,7 @@ struct HopServer::Session {
   Route route;
   uint64_t serial = 0;  // tells this session from a later one with the same route
   Bytes curve_public_key;
-  Bytes nonce;
-  uint16_t version = 0;
+  Bytes transcript;  // that the proof must sign
   int connection = -1;
   bool proven = false;
   bool carrier = false;  // of the server's own identity
@@ -35,6 +34,7 @@ struct HopServer::Session {
   Millis granted_since{0};           // when credit came to be there, or was last used
   uint64_t in_process = 0;           // received and not taken by the sink yet, bytes
   bool waiting = false;              // in the queue for credit
+  size_t enrolments = 0;             // requests for certificates that wait for their answer
   std::map<UploadId, Active> active;
   std::vector<UploadId> offered;  // all that await custody or an answer
 };

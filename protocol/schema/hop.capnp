@@ -6,9 +6,9 @@
 # bytes. A server that gets anything it does not expect answers `refused` and forgets the session; the client starts again.
 #
 #   client                                    server
-#     hello {versions}               ->
-#                                    <-         challenge {version, nonce, its own certificate chain}
-#     proof {chain, signature}       ->
+#     hello {versions, nonce}        ->
+#                                    <-         challenge {version, versions, nonce, its own certificate chain}
+#     proof {chain, signature}       ->         or: enrol {request} -> <- enrolAnswer, and the session is over
 #                                    <-         welcome {credit, limits} | refused
 #     checkIn {publication held}     ->
 #                                    <-         assignment {newer publication, if any}
@@ -20,6 +20,10 @@
 #     fetch {digest, offset}         ->
 #                                    <-         piece {digest, offset} + bytes | refuse
 #                                    <-         notice {publication number}   whenever there is something to check in for
+#
+# Greeting. A session is greeted once: a second hello on it, or a second proof, ends it. Before the proof nothing but proof
+# and enrol is answered, and no message may be longer than those need. In a session a device or evaluator brings its own
+# uploads, a gateway anybody's and its reports; all may fetch and enrol.
 #
 # Resume. Of one upload at most one chunk is under way at any time: a client sends the next when `credit` says that the one
 # before is safe. So an interruption, at whatever end and of whatever kind, makes at most one chunk of an upload travel twice.
@@ -71,26 +75,34 @@ struct HopMessage {
     notice @17 :Notice;
     goodbye @18 :Void;
     # From a client that shuts down in order: the server frees its session and credit at once.
+    enrol @19 :Enrol;
+    # In place of the proof, from an applicant that has no certificate yet; or in a session, from a gateway that passes one on
+    # and from a member that renews its own.
+    enrolAnswer @20 :EnrolAnswer;
   }
 }
 
 struct Hello {
   minVersion @0 :UInt16;
   maxVersion @1 :UInt16;
+  nonce @2 :Data;          # 32 fresh random bytes
 }
 
 struct Challenge {
   version @0 :UInt16;    # the highest both speak
   nonce @1 :Data;        # 32 fresh random bytes
   chain @2 :List(Data);  # the server's certificates: role gateway or aggregator, bound to the CURVE key the client connected to
+  minVersion @3 :UInt16; # all that the server speaks: a client refuses a challenge whose version is not the highest of both
+  maxVersion @4 :UInt16;
 }
 
 struct Proof {
   chain @0 :List(Data);
   signature @1 :Data;
-  # Ed25519 over "tributary hop proof v1\n" || version (u16 little endian) || client's CURVE public key || server's CURVE
-  # public key || nonce. The certificate names the client's CURVE key, so a session can neither be moved to another connection
-  # nor replayed.
+  # Ed25519 over "tributary hop proof v2\n" || client's CURVE public key || server's CURVE public key || SHA-256(hello) ||
+  # SHA-256(challenge), both messages as they travelled. The certificate names the client's CURVE key and both nonces are
+  # fresh, so a session can neither be moved to another connection nor replayed; and whoever changed the versions that one
+  # of the two offered has a proof that does not verify.
 }
 
 struct Welcome {
@@ -106,6 +118,9 @@ struct Welcome {
   # session with upstream-cycle and asks again at its slowest pace. A server refuses, with the same code, a gateway that is in
   # its own path. When a server learns a new path it sends its gateways a notice, so that a change settles through a tree of
   # any depth, one check-in for each level.
+  nextChain @6 :List(Data);
+  # The certificates that this server will show from some day on: its id and role, another CURVE key. Empty: no change is
+  # near. A client that has verified them tries that key too from then on, when it cannot connect with the present one.
 }
 
 struct Window {
@@ -130,6 +145,8 @@ struct CheckIn {
   connectedClients @5 :UInt32;
   reports @6 :List(GatewayReport);
   # From a gateway: its own report first, then the latest of each gateway below it; at most 256 in all.
+  rootVersion @7 :UInt64;
+  # Of the publication held. A publication is newer when its root version is higher, or the same and its number higher.
 }
 
 enum LinkPurpose {
@@ -189,6 +206,7 @@ struct Assignment {
   publication @1 :Data;           # SignedPublication; empty when the client's is the newest
   path @2 :List(Text);            # as in Welcome
   checkInMillis @3 :UInt32;       # as in Welcome
+  nextChain @4 :List(Data);       # as in Welcome
 }
 
 struct Offer {
@@ -240,4 +258,16 @@ struct FetchRefusal {
 
 struct Notice {
   publicationNumber @0 :UInt64;
+}
+
+struct Enrol {
+  request @0 :Data;               # SealedEnrolment (enrolment.capnp), as the applicant made it; at most 32 KiB
+}
+
+struct EnrolAnswer {
+  request @0 :Data;               # SHA-256 of the sealed request
+  kind @1 :UInt8;                 # 1 issued: `chain`, leaf first; 2 pending: ask again within refusal.retry, with the very same
+                                  # bytes; 3 refused: `refusal` says why, and permanent codes are final
+  chain @2 :List(Data);
+  refusal @3 :Refusal;            # absent when issued
 }

@@ -81,8 +81,8 @@ void PutMessages(Seeds& seeds, const TestFleet& fleet) {
   const Digest digest = Sha256(random.TakeBytes(8));
   const Refusal refusal{Code::kBusy, "come back later", {Millis(100), Millis(2'000)}};
   const std::pair<const char*, hop::Message> messages[] = {
-      {"hello", hop::Hello{}},
-      {"challenge", hop::Challenge{1, random.TakeBytes(32), gateway.chain}},
+      {"hello", hop::Hello{2, 2, random.TakeBytes(32)}},
+      {"challenge", hop::Challenge{2, random.TakeBytes(32), gateway.chain}},
       {"proof", hop::Proof{gateway.chain, random.TakeBytes(64)}},
       {"welcome", hop::Welcome{gateway.subject.id, 1 << 20, 1 << 18, 7}},
       {"refused", hop::Refused{refusal}},
@@ -105,6 +105,13 @@ void PutMessages(Seeds& seeds, const TestFleet& fleet) {
       {"fetch_refused", hop::FetchRefused{digest, refusal}},
       {"notice", hop::Notice{9}},
       {"goodbye", hop::Goodbye{}},
+      {"enrol", hop::Enrol{random.TakeBytes(300)}},
+      {"enrol_issued", hop::EnrolAnswer{digest, {EnrolmentAnswer::Kind::kIssued, gateway.chain, {}}}},
+      {"enrol_pending", hop::EnrolAnswer{digest, {EnrolmentAnswer::Kind::kPending, {}, refusal}}},
+      {"enrol_refused", hop::EnrolAnswer{digest, {EnrolmentAnswer::Kind::kRefused, {}, refusal}}},
+      {"check_in_root", hop::CheckIn{7, "phone", 1, 2, 3, 4, {}, 2}},
+      {"welcome_next", hop::Welcome{gateway.subject.id, 0, 1 << 18, 7, 15'000, {}, gateway.chain}},
+      {"assignment_next", hop::Assignment{7, {}, 15'000, {}, gateway.chain}},
   };
   for (const auto& [name, message] : messages) seeds.Put("hop_message", name, hop::Encode(message));
 }

@@ -1,5 +1,6 @@
 #include "tests/support/raw_session.h"
 
+#include "protocol/hop/handshake.h"
 #include "tests/support/must.h"
 
 namespace tributary {
@@ -36,11 +37,12 @@ std::optional<hop::Message> RawSession::Receive(Millis bound) {
 }
 
 std::string RawSession::Greet() {
-  Send(hop::Hello{});
+  const hop::Hello hello = hop::Greeting(thread_.random());
+  Send(hello);
   while (auto message = Receive()) {
     if (const auto* challenge = std::get_if<hop::Challenge>(&*message)) {
       const Bytes own_key = Must(CurvePublicKeyOf(identity_.curve_secret));
-      const Bytes transcript = hop::ProofTranscript(challenge->version, own_key, server_key_, challenge->nonce);
+      const Bytes transcript = hop::ProofTranscript(own_key, server_key_, hop::Encode(hello), hop::Encode(*challenge));
       Send(hop::Proof{identity_.chain, identity_.key.Sign(transcript)});
     } else if (std::holds_alternative<hop::Welcome>(*message)) {
       return "welcome";

@@ -10,7 +10,7 @@
 #include <gtest/gtest.h>
 #include <zmq.hpp>
 
-#include "protocol/hop/messages.h"
+#include "protocol/hop/handshake.h"
 #include "tests/support/must.h"
 #include "tests/support/sanitized.h"
 #include "tests/support/site.h"
@@ -38,10 +38,12 @@ class IdleDevice {
     socket_.set(zmq::sockopt::curve_publickey, buffer(identity_.subject.curve_public_key));
     socket_.set(zmq::sockopt::curve_secretkey, buffer(identity_.curve_secret.RevealForUse()));
     socket_.connect(server.endpoint);
-    Send(hop::Hello{});
+    SystemRandom random;
+    const hop::Hello hello = hop::Greeting(random);
+    Send(hello);
     const auto challenge = Expect<hop::Challenge>();
-    const Bytes transcript =
-        hop::ProofTranscript(challenge.version, identity_.subject.curve_public_key, server_key, challenge.nonce);
+    const Bytes transcript = hop::ProofTranscript(identity_.subject.curve_public_key, server_key, hop::Encode(hello),
+                                                  hop::Encode(challenge));
     Send(hop::Proof{identity_.chain, identity_.key.Sign(transcript)});
     check_in_millis_ = Expect<hop::Welcome>().check_in_millis;
   }

@@ -58,31 +58,24 @@ TEST_F(HandshakeTest, AStolenCertificateIsOfNoUseWithoutTheConnectionKey) {
 
 TEST_F(HandshakeTest, AStolenConnectionKeyIsOfNoUseWithoutTheSigningKey) {
   RawClient client(world_, server_, device_);
-  client.Send(hop::Hello{});
-  const auto challenge = client.Await<hop::Challenge>();
+  const auto challenge = client.Greet();
   ASSERT_TRUE(challenge);
   const SigningKey own = SigningKey::Generate();
-  const Bytes transcript = hop::ProofTranscript(challenge->version, device_.subject.curve_public_key,
-                                                server_.identity().subject.curve_public_key, challenge->nonce);
-  client.Send(hop::Proof{device_.chain, own.Sign(transcript)});
+  client.Send(hop::Proof{device_.chain, own.Sign(client.Transcript(*challenge))});
   EXPECT_EQ(client.AwaitRefused(), Code::kBadSignature);
   EXPECT_EQ(server_.Refused(Code::kBadSignature), 1u);
 }
 
 TEST_F(HandshakeTest, AProofToAnEarlierNonceIsRefused) {
   RawClient first(world_, server_, device_);
-  first.Send(hop::Hello{});
-  const auto challenge = first.Await<hop::Challenge>();
+  const auto challenge = first.Greet();
   ASSERT_TRUE(challenge);
-  const Bytes transcript = hop::ProofTranscript(challenge->version, device_.subject.curve_public_key,
-                                                server_.identity().subject.curve_public_key, challenge->nonce);
-  const hop::Proof proof{device_.chain, device_.key.Sign(transcript)};
+  const hop::Proof proof{device_.chain, device_.key.Sign(first.Transcript(*challenge))};
   first.Send(proof);
   ASSERT_TRUE(first.Await<hop::Welcome>());
 
   RawClient second(world_, server_, device_);
-  second.Send(hop::Hello{});
-  const auto fresh = second.Await<hop::Challenge>();
+  const auto fresh = second.Greet();
   ASSERT_TRUE(fresh);
   EXPECT_NE(fresh->nonce, challenge->nonce);
   second.Send(proof);
@@ -93,22 +86,27 @@ TEST_F(HandshakeTest, AMessageBeforeTheProofIsRefused) {
   RawClient client(world_, server_, device_);
   client.Send(hop::CheckIn{});
   EXPECT_EQ(client.AwaitRefused(), Code::kNoSession);
-  client.Send(hop::Hello{});
-  ASSERT_TRUE(client.Await<hop::Challenge>());
+  ASSERT_TRUE(client.Greet());
   client.Send(hop::CheckIn{});
   EXPECT_EQ(client.AwaitRefused(), Code::kNoSession);
   EXPECT_TRUE(server_.check_ins.empty());
   EXPECT_GE(server_.Refused(Code::kNoSession), 1u);
 }
 
-TEST_F(HandshakeTest, ASecondHelloBeginsAnewAndEndsTheSession) {
-  RawClient client(world_, server_, device_);
-  ASSERT_EQ(client.Introduce(device_), std::nullopt);
-  client.Send(hop::Hello{});
-  ASSERT_TRUE(client.Await<hop::Challenge>());
-  EXPECT_EQ(server_->counts().sessions, 0u);
-  client.Send(hop::CheckIn{});
-  EXPECT_EQ(client.AwaitRefused(), Code::kNoSession);
+TEST_F(HandshakeTest, ASecondHelloEndsTheSessionWhateverItsState) {
+  for (const bool proven : {false, true}) {
+    RawClient client(world_, server_, device_);
+    if (proven) {
+      ASSERT_EQ(client.Introduce(device_), std::nullopt);
+    } else {
+      ASSERT_TRUE(client.Greet());
+    }
+    client.Send(hop::Greeting(world_.random));
+    EXPECT_EQ(client.AwaitRefused(), Code::kMalformed) << proven;
+    EXPECT_EQ(server_->counts().sessions, 0u);
+    client.Send(hop::CheckIn{});
+    EXPECT_EQ(client.AwaitRefused(), Code::kNoSession) << proven;
+  }
 }
 
 TEST_F(HandshakeTest, ASecondProofClosesTheSession) {
@@ -121,13 +119,14 @@ TEST_F(HandshakeTest, ASecondProofClosesTheSession) {
 
 TEST_F(HandshakeTest, AVersionThatIsNotSpokenIsRefused) {
   RawClient client(world_, server_, device_);
-  client.Send(hop::Hello{2, 9});
+  client.Send(hop::Greeting(world_.random, {hop::kProtocolVersion + 1, 9}));
   EXPECT_EQ(client.AwaitRefused(), Code::kVersionUnsupported);
-  client.Send(hop::Hello{0, 0});
+  client.Send(hop::Hello{1, 1});  // as version 1 said it, without a nonce
   EXPECT_EQ(client.AwaitRefused(), Code::kVersionUnsupported);
   EXPECT_EQ(server_.Refused(Code::kVersionUnsupported), 2u);
-  client.Send(hop::Hello{0, 9});  // a newer client that still speaks this one
-  const auto challenge = client.Await<hop::Challenge>();
+  client.Send(hop::Hello{});
+  EXPECT_EQ(client.AwaitRefused(), Code::kMalformed);
+  const auto challenge = client.Greet({0, 9});  // a newer client that still speaks this one
   ASSERT_TRUE(challenge);
   EXPECT_EQ(challenge->version, hop::kProtocolVersion);
 }
@@ -174,8 +173,7 @@ TEST_F(HandshakeTest, AMemberHasOneSession) {
 
 TEST_F(HandshakeTest, WhoeverDoesNotProveHimselfInTimeIsClosed) {
   RawClient client(world_, server_, device_);
-  client.Send(hop::Hello{});
-  ASSERT_TRUE(client.Await<hop::Challenge>());
+  ASSERT_TRUE(client.Greet());
   world_.clock.Advance(Millis(12'000));
   EXPECT_EQ(client.AwaitRefused(), Code::kTimeout);
 }
@@ -188,7 +186,7 @@ TEST_F(HandshakeTest, NoMoreSessionsThanAllowed) {
   ASSERT_EQ(first.Introduce(device_), std::nullopt);
   const Identity other = world_.fleet.Issue(Role::kDevice, "device-2");
   RawClient second(world_, small, other);
-  second.Send(hop::Hello{});
+  second.Send(hop::Greeting(world_.random));
   const auto refused = second.Await<hop::Refused>();
   ASSERT_TRUE(refused);
   EXPECT_EQ(refused->refusal.code, Code::kBusy);

@@ -111,7 +111,7 @@ TestServer::~TestServer() {
 
 void TestServer::Start() {
   server_ = std::make_unique<HopServer>(
-      HopServer::Parts{loop_, world_.clock, world_.random, identity_, sink, blobs, *this}, options_);
+      HopServer::Parts{loop_, world_.clock, world_.random, identity_, sink, blobs, *this, desk}, options_);
   sink.server = server_.get();
   // A port that was just closed is free when libzmq's thread has got to it.
   Status listening;
@@ -247,12 +247,21 @@ std::optional<Code> RawClient::AwaitRefused() {
   return refused ? std::optional(refused->refusal.code) : std::nullopt;
 }
 
+std::optional<hop::Challenge> RawClient::Greet(hop::VersionRange spoken) {
+  const hop::Hello hello = hop::Greeting(world_.random, spoken);
+  hello_ = hop::Encode(hello);
+  Send(hello);
+  return Await<hop::Challenge>();
+}
+
+Bytes RawClient::Transcript(const hop::Challenge& challenge) const {
+  return hop::ProofTranscript(own_key_, server_key_, hello_, hop::Encode(challenge));
+}
+
 std::optional<Code> RawClient::Introduce(const Identity& identity) {
-  Send(hop::Hello{});
-  const auto challenge = Await<hop::Challenge>();
+  const auto challenge = Greet();
   TRIBUTARY_CHECK(challenge.has_value()) << "no challenge";
-  const Bytes transcript = hop::ProofTranscript(challenge->version, own_key_, server_key_, challenge->nonce);
-  Send(hop::Proof{identity.chain, identity.key.Sign(transcript)});
+  Send(hop::Proof{identity.chain, identity.key.Sign(Transcript(*challenge))});
   world_.RunUntil([&] { return !received.empty(); });
   TRIBUTARY_CHECK(!received.empty()) << "no answer to the proof";
   if (std::holds_alternative<hop::Welcome>(received.front().first)) {

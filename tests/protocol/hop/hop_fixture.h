@@ -107,6 +107,7 @@ class TestServer final : private HopServer::Observer {
 
   MemorySink sink;
   BlobStore blobs;
+  EnrolmentDesk* desk = nullptr;  // from the next Start on
   std::vector<std::pair<DeviceId, hop::CheckIn>> check_ins;
   std::vector<Code> refused_uploads;
   bool check_credit = true;  // that credit in use never exceeds the total, at every turn
@@ -166,6 +167,10 @@ class RawClient final : private ClientSocket::Handler {
   // The next message of the type; nullopt when none came in many turns. Others before it are dropped.
   template <class T>
   std::optional<T> Await();
+  // Says hello, as every well-behaved client does; what comes back, or nullopt.
+  std::optional<hop::Challenge> Greet(hop::VersionRange spoken = {});
+  // What a proof on this connection has to sign, after Greet.
+  Bytes Transcript(const hop::Challenge& challenge) const;
   // hello to welcome, with the identity's certificate and key. The code of a refusal.
   std::optional<Code> Introduce(const Identity& identity);
   // The code of the refusal that comes next.
@@ -178,6 +183,7 @@ class RawClient final : private ClientSocket::Handler {
   HopWorld& world_;
   Bytes server_key_;
   Bytes own_key_;
+  Bytes hello_;
   std::unique_ptr<ClientSocket> socket_;
 };
 

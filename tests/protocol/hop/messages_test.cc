@@ -1,5 +1,3 @@
-#include "protocol/hop/messages.h"
-
 #include <rapidcheck.h>
 
 #include <string>
@@ -7,8 +5,10 @@
 #include <gtest/gtest.h>
 
 #include "protocol/base/limits.h"
+#include "protocol/hop/handshake.h"
 #include "protocol/schema/canonical.h"
 #include "protocol/schema/hop.capnp.h"
+#include "protocol/seal/digest.h"
 #include "tests/support/seeded_random.h"
 #include "tests/support/test_fleet.h"
 
@@ -85,15 +85,21 @@ std::vector<GatewayReport> RandomReports(SeededRandom& random) {
   return reports;
 }
 
+EnrolmentAnswer RandomAnswer(SeededRandom& random) {
+  using Kind = EnrolmentAnswer::Kind;
+  if (random.Below(3) == 0) return {Kind::kIssued, {random.TakeBytes(600)}, {}};
+  return {random.Below(2) == 0 ? Kind::kPending : Kind::kRefused, {}, RandomRefusal(random)};
+}
+
 // A message of the type number `type`, with content from the seed.
 hop::Message RandomMessage(size_t type, SeededRandom& random) {
   const auto u16 = [&] { return static_cast<uint16_t>(random.Next()); };
   const auto u32 = [&] { return static_cast<uint32_t>(random.Next()); };
   switch (type) {
     case 0:
-      return hop::Hello{u16(), u16()};
+      return hop::Hello{u16(), u16(), random.TakeBytes(random.Below(2) * 32)};
     case 1:
-      return hop::Challenge{u16(), random.TakeBytes(32), RandomChain(random)};
+      return hop::Challenge{u16(), random.TakeBytes(32), RandomChain(random), u16(), u16()};
     case 2:
       return hop::Proof{RandomChain(random), random.TakeBytes(64)};
     case 3:
@@ -102,14 +108,16 @@ hop::Message RandomMessage(size_t type, SeededRandom& random) {
                           u32(),
                           random.Next(),
                           u32(),
-                          RandomPath(random)};
+                          RandomPath(random),
+                          RandomChain(random)};
     case 4:
       return hop::Refused{RandomRefusal(random)};
     case 5:
       return hop::CheckIn{random.Next(), RandomText(random, 64), random.Next(), random.Next(), random.Next(),
-                          u32(),         RandomReports(random)};
+                          u32(),         RandomReports(random),  random.Next()};
     case 6:
-      return hop::Assignment{random.Next(), random.TakeBytes(random.Below(3'000)), u32(), RandomPath(random)};
+      return hop::Assignment{random.Next(), random.TakeBytes(random.Below(3'000)), u32(), RandomPath(random),
+                             RandomChain(random)};
     case 7:
       return hop::Offer{random.TakeBytes(random.Below(3'000))};
     case 8:
@@ -133,8 +141,12 @@ hop::Message RandomMessage(size_t type, SeededRandom& random) {
       return hop::FetchRefused{RandomDigest(random), RandomRefusal(random)};
     case 17:
       return hop::Notice{random.Next()};
-    default:
+    case 18:
       return hop::Goodbye{};
+    case 19:
+      return hop::Enrol{random.TakeBytes(random.Below(3'000))};
+    default:
+      return hop::EnrolAnswer{RandomDigest(random), RandomAnswer(random)};
   }
 }
 constexpr size_t kTypes = std::variant_size_v<hop::Message>;
@@ -324,22 +336,44 @@ TEST(MessagesTest, AnUnknownUnionMemberIsMalformed) {
   while (place < goodbye.size() && goodbye[place] != 18) ++place;
   ASSERT_LT(place, goodbye.size());
   Bytes unknown = goodbye;
-  unknown[place] = 19;
+  unknown[place] = static_cast<uint8_t>(kTypes);
   const auto decoded = hop::Decode(unknown);
   ASSERT_FALSE(decoded);
   EXPECT_EQ(decoded.error().code, Code::kMalformed);
   EXPECT_TRUE(hop::Decode(hello));
 }
 
-TEST(MessagesTest, TheProofCoversVersionBothKeysAndTheNonce) {
-  const Bytes a(32, 1), b(32, 2), nonce(32, 3);
-  const Bytes transcript = hop::ProofTranscript(0x0102, a, b, nonce);
-  Bytes expected = ToBytes(AsBytes("tributary hop proof v1\n"));
-  Append(expected, Bytes{0x02, 0x01});
+TEST(MessagesTest, TheProofCoversBothKeysAndBothMessages) {
+  const Bytes a(32, 1), b(32, 2);
+  const Bytes hello = hop::Encode(hop::Hello{1, 2, Bytes(32, 3)});
+  const Bytes challenge = hop::Encode(hop::Challenge{2, Bytes(32, 4), {}});
+  Bytes expected = ToBytes(AsBytes("tributary hop proof v2\n"));
   Append(expected, a);
   Append(expected, b);
-  Append(expected, nonce);
-  EXPECT_EQ(transcript, expected);
+  Append(expected, Sha256(hello).view());
+  Append(expected, Sha256(challenge).view());
+  EXPECT_EQ(hop::ProofTranscript(a, b, hello, challenge), expected);
+}
+
+TEST(MessagesTest, AnAnswerToAnEnrolmentIsOneThingOnly) {
+  const auto outcome = [](uint8_t kind, unsigned certificates, uint16_t code) {
+    return OutcomeOf([&](auto m) {
+      auto answer = m.initEnrolAnswer();
+      answer.initRequest(32);
+      answer.setKind(kind);
+      if (certificates > 0) answer.initChain(certificates).init(0, 5);
+      if (code != 0) answer.initRefusal().setCode(code);
+    });
+  };
+  EXPECT_EQ(outcome(1, 1, 0), "ok");
+  EXPECT_EQ(outcome(1, 0, 0), "malformed");
+  EXPECT_EQ(outcome(2, 0, 58), "ok");
+  EXPECT_EQ(outcome(2, 1, 58), "malformed");
+  EXPECT_EQ(outcome(3, 0, 34), "ok");
+  EXPECT_EQ(outcome(3, 0, 0), "malformed");
+  EXPECT_EQ(outcome(0, 1, 0), "malformed");
+  EXPECT_EQ(outcome(4, 0, 34), "malformed");
+  EXPECT_EQ(outcome(1, limits::kCertificateChain + 1, 0), "too-large");
 }
 
 }  // namespace

@@ -1,0 +1,52 @@
+#include <utility>
+
+#include "protocol/hop/server.h"
+#include "protocol/hop/session.h"
+#include "protocol/seal/digest.h"
+
+// Requests for certificates, of applicants and of members: brought to the desk and answered.
+namespace tributary {
+namespace {
+
+EnrolmentAnswer Refused(Code code, std::string sentence, RetryWindow window = {}) {
+  return {EnrolmentAnswer::Kind::kRefused, {}, {code, std::move(sentence), window}};
+}
+
+}  // namespace
+
+Status HopServer::OnEnrol(Session& session, const hop::Enrol& enrol) {
+  const Digest id = Sha256(enrol.request);
+  const size_t allowed = session.proven ? options_.max_session_enrolments : 1;
+  if (session.enrolments >= allowed && !session.proven) return Fail(Code::kMalformed, "a second request");
+  ++session.enrolments;
+  const auto answer = [this, alive = alive_, route = session.route, serial = session.serial,
+                       id](const EnrolmentAnswer& answered) {
+    if (*alive) OnEnrolled(route, serial, id, answered);
+  };
+  if (!parts_.desk) {
+    answer(Refused(Code::kNotSupported, "this server takes no requests for certificates; ask another gateway"));
+  } else if (session.enrolments > allowed) {
+    answer(Refused(Code::kBusy, "this connection has " + std::to_string(allowed) + " requests under way",
+                   WindowFor(Code::kBusy)));
+  } else {
+    parts_.desk->Request(id, enrol.request, session.proven ? session.member.subject.id : DeviceId(), answer);
+  }
+  return {};
+}
+
+void HopServer::OnEnrolled(const Route& route, uint64_t serial, const Digest& request, EnrolmentAnswer answer) {
+  Session* session = Find(route, serial);
+  if (!session) return;
+  --session->enrolments;
+  const bool waits = answer.kind != EnrolmentAnswer::Kind::kIssued;
+  if (waits && answer.kind == EnrolmentAnswer::Kind::kRefused) ++counts_.refused[answer.refusal.code];
+  if (waits && IsTransient(answer.refusal.code) && answer.refusal.retry == RetryWindow{}) {
+    answer.refusal.retry = WindowFor(answer.refusal.code);
+  }
+  const bool proven = session->proven;
+  Send(route, hop::EnrolAnswer{request, std::move(answer)});
+  // An applicant has no more to say; it asks again on a new connection.
+  if (!proven) Forget(route);
+}
+
+}  // namespace tributary
