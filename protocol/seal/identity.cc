@@ -2,38 +2,16 @@
 
 #include <utility>
 
-#include "protocol/base/limits.h"
+#include "protocol/seal/authority_folder.h"
 #include "protocol/seal/hpke.h"
+#include "protocol/seal/identity_files.h"
 
 namespace tributary {
 namespace {
 
-constexpr const char* kCaFile = "ca.pem";
 constexpr const char* kCertificateFile = "cert.pem";
 constexpr const char* kKeyFile = "key.pem";
 constexpr const char* kCurveFile = "curve.key";
-constexpr uint64_t kPemFileBytes = 2 * limits::kCertificateBytes * limits::kCertificateChain;
-
-tl::unexpected<Error> NameMissing(Error error, const Path& path) {
-  if (error.code != Code::kNotFound) return Fail(std::move(error));
-  return Fail(Code::kMissingData, "the identity folder has no " + path.string());
-}
-
-Result<std::string> ReadPem(const Path& path) {
-  auto bytes = ReadFile(RealFileSystem(), path, kPemFileBytes);
-  if (!bytes) return NameMissing(std::move(bytes).error(), path);
-  return std::string(AsText(*bytes));
-}
-
-Result<SecretBytes> ReadSecret(const Path& path) {
-  auto secret = ReadSecretFile(path);
-  if (!secret) return NameMissing(std::move(secret).error(), path);
-  return secret;
-}
-
-tl::unexpected<Error> InFile(Error error, const Path& path) {
-  return Fail(error.code, path.string() + ": " + error.message);
-}
 
 Result<SecretBytes> ReadCurveSecret(const Path& path) {
   ASSIGN_OR_RETURN(const SecretBytes text, ReadSecret(path));
@@ -48,11 +26,13 @@ Result<SecretBytes> ReadCurveSecret(const Path& path) {
   return secret;
 }
 
-Result<TrustAnchor> ReadAnchor(const Path& path) {
+Result<TrustAnchor> ReadAnchor(const Path& folder) {
+  const Path path = folder / kCaFile;
   ASSIGN_OR_RETURN(const std::string pem, ReadPem(path));
   auto certificate = CertificateFromPem(pem);
   if (!certificate) return InFile(std::move(certificate).error(), path);
-  auto anchor = TrustAnchor::FromCertificate(*certificate);
+  ASSIGN_OR_RETURN(Bytes publication_root, ReadPublicationRoot(folder));
+  auto anchor = TrustAnchor::FromCertificate(*certificate, std::move(publication_root));
   if (!anchor) return InFile(std::move(anchor).error(), path);
   return anchor;
 }
@@ -66,6 +46,13 @@ Result<std::vector<Bytes>> ReadChain(const Path& path) {
   return chain;
 }
 
+Result<SigningKey> ReadKey(const Path& path) {
+  ASSIGN_OR_RETURN(const SecretBytes pem, ReadSecret(path));
+  auto key = SigningKey::FromPem(pem);
+  if (!key) return InFile(std::move(key).error(), path);
+  return key;
+}
+
 Result<SecretBytes> ReadMatchingCurveSecret(const Path& path, const Subject& subject) {
   if (subject.curve_public_key.empty()) return SecretBytes();  // a publisher never connects
   ASSIGN_OR_RETURN(SecretBytes secret, ReadCurveSecret(path));
@@ -74,6 +61,26 @@ Result<SecretBytes> ReadMatchingCurveSecret(const Path& path, const Subject& sub
     return Fail(Code::kConflict, path.string() + " is not the key in the certificate of " + subject.id.text());
   }
   return secret;
+}
+
+// The identity that the folder's keys make with `chain`.
+Result<Identity> LoadWith(TrustAnchor anchor, std::vector<Bytes> chain, const Path& folder, WallTime now) {
+  ASSIGN_OR_RETURN(SigningKey key, ReadKey(folder / kKeyFile));
+  auto verified = anchor.Verify(chain, now);
+  if (!verified) return InFile(std::move(verified).error(), folder / kCertificateFile);
+  if (key.public_key() != verified->public_key) {
+    return Fail(Code::kConflict,
+                (folder / kKeyFile).string() + " is not the key in the certificate of " + verified->subject.id.text());
+  }
+  ASSIGN_OR_RETURN(SecretBytes curve_secret, ReadMatchingCurveSecret(folder / kCurveFile, verified->subject));
+  return Identity{std::move(verified->subject), std::move(anchor), std::move(chain), std::move(key),
+                  std::move(curve_secret)};
+}
+
+std::string ChainToPem(std::span<const Bytes> chain) {
+  std::string pem;
+  for (const Bytes& der : chain) pem += CertificateToPem({der});
+  return pem;
 }
 
 SecretBytes HexLine(const SecretBytes& secret) {
@@ -92,21 +99,9 @@ SecretBytes HexLine(const SecretBytes& secret) {
 }  // namespace
 
 Result<Identity> LoadIdentity(const Path& folder, WallTime now) {
-  ASSIGN_OR_RETURN(TrustAnchor anchor, ReadAnchor(folder / kCaFile));
+  ASSIGN_OR_RETURN(TrustAnchor anchor, ReadAnchor(folder));
   ASSIGN_OR_RETURN(std::vector<Bytes> chain, ReadChain(folder / kCertificateFile));
-  ASSIGN_OR_RETURN(const SecretBytes pem, ReadSecret(folder / kKeyFile));
-  auto key = SigningKey::FromPem(pem);
-  if (!key) return InFile(std::move(key).error(), folder / kKeyFile);
-
-  auto verified = anchor.Verify(chain, now);
-  if (!verified) return InFile(std::move(verified).error(), folder / kCertificateFile);
-  if (key->public_key() != verified->public_key) {
-    return Fail(Code::kConflict,
-                (folder / kKeyFile).string() + " is not the key in the certificate of " + verified->subject.id.text());
-  }
-  ASSIGN_OR_RETURN(SecretBytes curve_secret, ReadMatchingCurveSecret(folder / kCurveFile, verified->subject));
-  return Identity{std::move(verified->subject), std::move(anchor), std::move(chain), std::move(*key),
-                  std::move(curve_secret)};
+  return LoadWith(std::move(anchor), std::move(chain), folder, now);
 }
 
 Result<Identity> LoadIdentityAs(Role role, const Path& folder, WallTime now) {
@@ -120,7 +115,7 @@ Result<Identity> LoadIdentityAs(Role role, const Path& folder, WallTime now) {
 }
 
 Status IssueIdentity(const CertificateAuthority& authority, Subject subject, const Path& folder, WallTime now,
-                     Millis lifetime) {
+                     Millis lifetime, ByteView publication_root) {
   FileSystem& files = RealFileSystem();
   // The certificate is written last: a folder without one holds what an interrupted attempt left, and is filled anew.
   if (const auto size = files.Size(folder / kCertificateFile); size) {
@@ -132,13 +127,52 @@ Status IssueIdentity(const CertificateAuthority& authority, Subject subject, con
   CurveKeyPair curve;
   if (subject.role != Role::kPublisher) curve = GenerateCurveKeyPair();
   subject.curve_public_key = curve.public_key;
-  ASSIGN_OR_RETURN(const Certificate certificate, authority.Issue(subject, key.public_key(), now, lifetime));
+  ASSIGN_OR_RETURN(Certificate certificate, authority.Issue(subject, key.public_key(), now, lifetime));
 
   RETURN_IF_ERROR(files.CreateFolders(folder));
   RETURN_IF_ERROR(WriteSecretFile(folder / kKeyFile, key.ToPem()));
   if (!curve.secret.empty()) RETURN_IF_ERROR(WriteSecretFile(folder / kCurveFile, HexLine(curve.secret)));
-  RETURN_IF_ERROR(WriteFileAtomically(files, folder / kCaFile, AsBytes(CertificateToPem(authority.certificate()))));
-  return WriteFileAtomically(files, folder / kCertificateFile, AsBytes(CertificateToPem(certificate)));
+  RETURN_IF_ERROR(WriteAnchor(files, folder, authority.root(), publication_root));
+  std::string pem = CertificateToPem(certificate);
+  for (const Certificate& issuer : authority.chain()) pem += CertificateToPem(issuer);
+  return WriteFileAtomically(files, folder / kCertificateFile, AsBytes(pem));
+}
+
+Result<MemberKeys> PrepareIdentity(const Path& folder, const Certificate& ca, ByteView publication_root) {
+  FileSystem& files = RealFileSystem();
+  RETURN_IF_ERROR(files.CreateFolders(folder));
+  RETURN_IF_ERROR(WriteAnchor(files, folder, ca, publication_root));
+  auto key = ReadKey(folder / kKeyFile);
+  if (!key && key.error().code == Code::kMissingData) {
+    key = SigningKey::Generate();
+    RETURN_IF_ERROR(WriteSecretFile(folder / kKeyFile, key->ToPem()));
+  }
+  auto secret = ReadCurveSecret(folder / kCurveFile);
+  if (!secret && secret.error().code == Code::kMissingData) {
+    secret = GenerateCurveKeyPair().secret;
+    RETURN_IF_ERROR(WriteSecretFile(folder / kCurveFile, HexLine(*secret)));
+  }
+  if (!key) return Fail(key.error());
+  if (!secret) return Fail(secret.error());
+  ASSIGN_OR_RETURN(Bytes public_key, CurvePublicKeyOf(*secret));
+  return MemberKeys{std::move(*key), {std::move(*secret), std::move(public_key)}};
+}
+
+Status SaveCertificate(FileSystem& files, const Path& folder, std::span<const Bytes> chain, WallTime now) {
+  ASSIGN_OR_RETURN(TrustAnchor anchor, ReadAnchor(folder));
+  ASSIGN_OR_RETURN(const Identity next, LoadWith(std::move(anchor), {chain.begin(), chain.end()}, folder, now));
+  const Path path = folder / kCertificateFile;
+  if (auto present = ReadChain(path)) {
+    // That one may have expired meanwhile: whose it is counts, not whether it is valid still.
+    ASSIGN_OR_RETURN(const Subject subject, ReadSubject({present->front()}));
+    if (subject.id != next.subject.id || subject.role != next.subject.role) {
+      return Fail(Code::kConflict,
+                  path.string() + " is the certificate of " + subject.id.text() + ", not of " + next.subject.id.text());
+    }
+  } else if (present.error().code != Code::kMissingData) {
+    return Fail(present.error());
+  }
+  return WriteFileAtomically(files, path, AsBytes(ChainToPem(chain)));
 }
 
 CurveKeyPair GenerateCurveKeyPair() {

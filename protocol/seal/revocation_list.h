@@ -18,6 +18,7 @@ namespace tributary {
 struct RevocationList {
   struct Issuer {
     std::vector<Certificate> chain;  // issuer first, without the CA; empty: the CA itself
+    Bytes public_key;                // Ed25519, 32 bytes: by which certificates name it
     uint64_t number = 0;             // CRL number: grows with every list of this issuer
     std::set<std::string> serials;   // hexadecimal, as VerifiedIdentity::serial
   };
@@ -27,7 +28,8 @@ struct RevocationList {
   bool Has(ByteView issuer_public_key, const std::string& serial) const;
 };
 
-// One issuer's CRL, signed by it. DER. `number` must grow.
+// One issuer's CRL, signed by it. DER. `number` must grow. kInvalidArgument: a serial that is not hexadecimal, or dates
+// that cannot be said.
 Result<Bytes> SignRevocations(const CertificateAuthority& issuer, uint64_t number, const std::set<std::string>& serials,
                               WallTime now, Millis lifetime);
 // The text form: `crls[i]` is of the issuer with `chains[i]`.

@@ -44,12 +44,16 @@ Result<std::map<std::string_view, std::string_view>> Fields(const std::vector<st
       return Fail(Code::kMalformed, "the certificate has urn:tributary:" + std::string(field) + " twice");
     }
   }
-  for (std::string_view needed : {"id", "role"}) {
-    if (!fields.contains(needed)) {
-      return Fail(Code::kMalformed, "the certificate has no urn:tributary:" + std::string(needed));
-    }
-  }
   return fields;
+}
+
+Result<Bytes> CurveKeyFrom(std::string_view hex) {
+  ASSIGN_OR_RETURN(Bytes key, FromHex(hex));
+  if (ToHex(key) != hex) return Fail(Code::kMalformed, "a CURVE public key is not in lower case");
+  if (key.size() != kCurveKeyBytes) {
+    return Fail(Code::kMalformed, "a CURVE public key is " + std::to_string(key.size()) + " bytes, not 32");
+  }
+  return key;
 }
 
 }  // namespace
@@ -85,6 +89,11 @@ Result<std::vector<std::string>> SubjectToUris(const Subject& subject) {
 
 Result<Subject> SubjectFromUris(const std::vector<std::string_view>& uris) {
   ASSIGN_OR_RETURN(const auto fields, Fields(uris));
+  for (std::string_view needed : {"id", "role"}) {
+    if (!fields.contains(needed)) {
+      return Fail(Code::kMalformed, "the certificate has no urn:tributary:" + std::string(needed));
+    }
+  }
   Subject subject;
   ASSIGN_OR_RETURN(subject.id, DeviceId::Parse(fields.at("id")));
   const auto role = RoleByName(fields.at("role"));
@@ -95,15 +104,37 @@ Result<Subject> SubjectFromUris(const std::vector<std::string_view>& uris) {
     subject.device_class = found->second;
   }
   if (const auto found = fields.find("curve"); found != fields.end()) {
-    ASSIGN_OR_RETURN(subject.curve_public_key, FromHex(found->second));
-    if (ToHex(subject.curve_public_key) != found->second) {
-      return Fail(Code::kMalformed, "the CURVE public key of " + subject.id.text() + " is not in lower case");
-    }
-    if (subject.curve_public_key.empty())
-      return Fail(Code::kMalformed, "the CURVE public key of " + subject.id.text() + " is empty");
+    ASSIGN_OR_RETURN(subject.curve_public_key, CurveKeyFrom(found->second));
   }
   if (!CurveKeyFits(subject)) {
     return Fail(Code::kMalformed, "the certificate of " + subject.id.text() + " has no CURVE public key of 32 bytes");
+  }
+  return subject;
+}
+
+Result<std::vector<std::string>> RequestedSubjectToUris(const RequestedSubject& subject) {
+  if (subject.curve_public_key.size() != kCurveKeyBytes) {
+    return Fail(Code::kInvalidArgument,
+                "a CURVE public key is 32 bytes, not " + std::to_string(subject.curve_public_key.size()));
+  }
+  std::vector<std::string> uris;
+  if (subject.id) uris.push_back(Uri("id", subject.id->text()));
+  uris.push_back(Uri("curve", ToHex(subject.curve_public_key)));
+  return uris;
+}
+
+Result<RequestedSubject> RequestedSubjectFromUris(const std::vector<std::string_view>& uris) {
+  ASSIGN_OR_RETURN(const auto fields, Fields(uris));
+  for (std::string_view given : {"role", "class"}) {
+    if (fields.contains(given)) {
+      return Fail(Code::kMalformed, "a certificate request names its own urn:tributary:" + std::string(given));
+    }
+  }
+  if (!fields.contains("curve")) return Fail(Code::kMalformed, "a certificate request has no urn:tributary:curve");
+  RequestedSubject subject;
+  ASSIGN_OR_RETURN(subject.curve_public_key, CurveKeyFrom(fields.at("curve")));
+  if (const auto found = fields.find("id"); found != fields.end()) {
+    ASSIGN_OR_RETURN(subject.id, DeviceId::Parse(found->second));
   }
   return subject;
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -16,5 +17,13 @@ inline constexpr size_t kCurveKeyBytes = 32;
 Result<std::vector<std::string>> SubjectToUris(const Subject& subject);
 // Each field at most once, none unknown, none missing that the role needs; kMalformed otherwise.
 Result<Subject> SubjectFromUris(const std::vector<std::string_view>& uris);
+
+// The same for a certificate request, which may name an id and names no role or class.
+struct RequestedSubject {
+  std::optional<DeviceId> id;
+  Bytes curve_public_key;  // 32 bytes
+};
+Result<std::vector<std::string>> RequestedSubjectToUris(const RequestedSubject& subject);
+Result<RequestedSubject> RequestedSubjectFromUris(const std::vector<std::string_view>& uris);
 
 }  // namespace tributary

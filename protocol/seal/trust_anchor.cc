@@ -1,57 +1,24 @@
 #include <algorithm>
-#include <ctime>
+#include <mutex>
+#include <optional>
 
 #include <openssl/err.h>
-#include <openssl/evp.h>
 #include <openssl/x509_vfy.h>
-#include <openssl/x509v3.h>
 
 #include "protocol/base/limits.h"
 #include "protocol/seal/certificate.h"
-#include "protocol/seal/owned.h"
-#include "protocol/seal/subject_names.h"
+#include "protocol/seal/chain_cache.h"
+#include "protocol/seal/digest.h"
+#include "protocol/seal/revocation_list.h"
+#include "protocol/seal/x509_parts.h"
 
 namespace tributary {
 namespace {
 
-using X509Handle = Owned<X509, X509_free>;
 using StoreContext = Owned<X509_STORE_CTX, X509_STORE_CTX_free>;
 
-void FreeNames(GENERAL_NAMES* names) { GENERAL_NAMES_free(names); }
 void FreeStack(STACK_OF(X509) * stack) { sk_X509_free(stack); }  // the certificates belong to somebody else
 using Stack = Owned<STACK_OF(X509), FreeStack>;
-
-// The whole of `der` and nothing after it, encoded as DER and no other way: a certificate has one form, so that nobody
-// can make a second with another digest.
-Result<X509Handle> ParseStrictly(ByteView der) {
-  if (der.size() > limits::kCertificateBytes) {
-    return Fail(Code::kTooLarge, "a certificate of " + std::to_string(der.size()) + " bytes; the limit is " +
-                                     std::to_string(limits::kCertificateBytes));
-  }
-  const uint8_t* at = der.data();
-  X509Handle certificate(d2i_X509(nullptr, &at, static_cast<long>(der.size())));
-  uint8_t* again = nullptr;
-  const int size = certificate ? i2d_X509(certificate.get(), &again) : -1;
-  const bool same = size >= 0 && std::ranges::equal(ByteView(again, static_cast<size_t>(size)), der);
-  OPENSSL_free(again);
-  if (!same) {
-    ERR_clear_error();
-    return Fail(Code::kMalformed, "not an X.509 certificate in DER");
-  }
-  // Also keeps a peer from making us verify with huge keys of other kinds.
-  const EVP_PKEY* key = X509_get0_pubkey(certificate.get());
-  if (!key || EVP_PKEY_get_base_id(key) != EVP_PKEY_ED25519) {
-    ERR_clear_error();
-    return Fail(Code::kMalformed, "a certificate's key is not an Ed25519 key");
-  }
-  return certificate;
-}
-
-int64_t UnixSeconds(const ASN1_TIME* time) {
-  struct tm fields {};
-  if (ASN1_TIME_to_tm(time, &fields) != 1) return 0;
-  return timegm(&fields);
-}
 
 // "3 days", "2 h", "40 s": the largest unit is what the person on call needs.
 std::string Span(int64_t seconds) {
@@ -61,18 +28,12 @@ std::string Span(int64_t seconds) {
   return std::to_string(seconds) + " s";
 }
 
-std::string CommonName(X509* certificate) {
-  char text[80] = "?";
-  X509_NAME_get_text_by_NID(X509_get_subject_name(certificate), NID_commonName, text, sizeof(text));
-  return text;
-}
-
 // Why X509_verify_cert said no, in our codes.
 tl::unexpected<Error> Explain(X509_STORE_CTX* context, WallTime now) {
   const int error = X509_STORE_CTX_get_error(context);
   X509* culprit = X509_STORE_CTX_get_current_cert(context);
   ERR_clear_error();
-  const std::string who = culprit ? "the certificate of '" + CommonName(culprit) + "'" : "the certificate";
+  const std::string who = culprit ? "the certificate of '" + CommonNameOf(culprit) + "'" : "the certificate";
   const int64_t seconds = now.unix_millis / 1000;
   if (culprit && error == X509_V_ERR_CERT_HAS_EXPIRED) {
     return Fail(Code::kExpiredCertificate,
@@ -86,94 +47,202 @@ tl::unexpected<Error> Explain(X509_STORE_CTX* context, WallTime now) {
               who + " was not issued by this fleet's CA: " + X509_verify_cert_error_string(error));
 }
 
-Result<Subject> SubjectOf(X509* leaf) {
-  const Owned<GENERAL_NAMES, FreeNames> names(
-      static_cast<GENERAL_NAMES*>(X509_get_ext_d2i(leaf, NID_subject_alt_name, nullptr, nullptr)));
-  if (!names) return Fail(Code::kMalformed, "the certificate has not exactly one subjectAltName");
-  std::vector<std::string_view> uris;
-  for (int i = 0; i < sk_GENERAL_NAME_num(names.get()); ++i) {
-    const GENERAL_NAME* name = sk_GENERAL_NAME_value(names.get(), i);
-    if (name->type != GEN_URI) return Fail(Code::kMalformed, "the certificate has a subjectAltName that is not a URI");
-    const ASN1_IA5STRING* uri = name->d.uniformResourceIdentifier;
-    uris.emplace_back(reinterpret_cast<const char*>(ASN1_STRING_get0_data(uri)),
-                      static_cast<size_t>(ASN1_STRING_length(uri)));
-  }
-  return SubjectFromUris(uris);
-}
-
-std::string SerialOf(X509* certificate) {
-  const ASN1_INTEGER* serial = X509_get0_serialNumber(certificate);
-  return ToHex({ASN1_STRING_get0_data(serial), static_cast<size_t>(ASN1_STRING_length(serial))});
-}
-
 // A member's certificate signs messages, not certificates.
 Status CheckLeaf(X509* leaf) {
   if (X509_check_ca(leaf) != 0 || (X509_get_key_usage(leaf) & KU_DIGITAL_SIGNATURE) == 0) {
-    return Fail(Code::kUnknownCertificate, "the certificate of '" + CommonName(leaf) + "' is not a member's");
+    return Fail(Code::kUnknownCertificate, "the certificate of '" + CommonNameOf(leaf) + "' is not a member's");
   }
   return {};
 }
 
-}  // namespace
-
-// OpenSSL locks inside a store, so that one serves all threads.
-struct TrustAnchor::State {
-  Owned<X509_STORE, X509_STORE_free> store;
-  int64_t not_after = 0;  // seconds
+// Keeps only the certificates alive that it was made from.
+struct ParsedChain {
+  std::vector<X509Handle> certificates;
+  Stack above{sk_X509_new_null()};  // all but the first
 };
 
-Result<TrustAnchor> TrustAnchor::FromCertificate(const Certificate& ca) {
-  ASSIGN_OR_RETURN(const X509Handle certificate, ParseStrictly(ca.der));
+Result<ParsedChain> Parse(std::span<const Bytes> chain) {
+  if (chain.empty()) return Fail(Code::kMalformed, "an empty certificate chain");
+  ParsedChain parsed;
+  for (const Bytes& der : chain) {
+    ASSIGN_OR_RETURN(X509Handle certificate, ParseCertificate(der));
+    if (!parsed.certificates.empty()) {
+      TRIBUTARY_CHECK(parsed.above && sk_X509_push(parsed.above.get(), certificate.get()) > 0);
+    }
+    parsed.certificates.push_back(std::move(certificate));
+  }
+  return parsed;
+}
+
+Status CheckLength(size_t length) {
+  if (length <= limits::kCertificateChain) return {};
+  return Fail(Code::kTooLarge, "a chain of " + std::to_string(length) + " certificates; the limit is " +
+                                   std::to_string(limits::kCertificateChain));
+}
+
+// `now`: absent to leave the dates aside. The context holds the chain that was built, from the first up to the CA.
+Result<StoreContext> VerifyUpToCa(X509_STORE* store, const ParsedChain& chain, std::optional<WallTime> now) {
+  StoreContext context(X509_STORE_CTX_new());
+  TRIBUTARY_CHECK(context &&
+                  X509_STORE_CTX_init(context.get(), store, chain.certificates.front().get(), chain.above.get()) == 1);
+  X509_VERIFY_PARAM* parameters = X509_STORE_CTX_get0_param(context.get());
+  if (now) X509_VERIFY_PARAM_set_time(parameters, now->unix_millis / 1000);
+  X509_VERIFY_PARAM_set_purpose(parameters, X509_PURPOSE_ANY);
+  X509_VERIFY_PARAM_set_depth(parameters, static_cast<int>(limits::kCertificateChain));
+  X509_VERIFY_PARAM_set_flags(parameters, X509_V_FLAG_X509_STRICT | (now ? 0 : X509_V_FLAG_NO_CHECK_TIME));
+  if (X509_verify_cert(context.get()) != 1) return Explain(context.get(), now.value_or(WallTime{}));
+  return context;
+}
+
+// What the chain that OpenSSL built says: leaf, intermediates, CA.
+Result<VerifiedChain> Read(STACK_OF(X509) * chain) {
+  X509* leaf = sk_X509_value(chain, 0);
+  RETURN_IF_ERROR(CheckLeaf(leaf));
+  VerifiedChain verified;
+  VerifiedIdentity& identity = verified.identity;
+  ASSIGN_OR_RETURN(identity.subject, SubjectOf(leaf));
+  identity.public_key = RawPublicKey(X509_get0_pubkey(leaf));
+  identity.serial = SerialOf(X509_get0_serialNumber(leaf));
+  const int size = sk_X509_num(chain);
+  for (int i = 0; i < size; ++i) {
+    X509* certificate = sk_X509_value(chain, i);
+    const WallTime not_before{UnixSeconds(X509_get0_notBefore(certificate)) * 1000};
+    const WallTime not_after{UnixSeconds(X509_get0_notAfter(certificate)) * 1000};
+    verified.not_before = i == 0 ? not_before : std::max(verified.not_before, not_before);
+    identity.not_after = i == 0 ? not_after : std::min(identity.not_after, not_after);
+    if (i + 1 == size) break;  // the CA's certificate stands for itself
+    Bytes issuer = RawPublicKey(X509_get0_pubkey(sk_X509_value(chain, i + 1)));
+    if (i == 0) {
+      identity.issuer_public_key = std::move(issuer);
+    } else {
+      identity.issuers.push_back({std::move(issuer), SerialOf(X509_get0_serialNumber(certificate))});
+    }
+  }
+  return verified;
+}
+
+Digest DigestOf(std::span<const Bytes> chain) {
+  Sha256Stream stream;
+  for (const Bytes& der : chain) {
+    Bytes length;
+    AppendU64(length, der.size());
+    stream.Update(length);
+    stream.Update(der);
+  }
+  return std::move(stream).Finish();
+}
+
+Status CheckRevocation(const RevocationList& list, const VerifiedIdentity& member) {
+  if (list.Has(member.issuer_public_key, member.serial)) {
+    return Fail(Code::kRevokedCertificate,
+                "the certificate " + member.serial + " of " + member.subject.id.text() + " is revoked");
+  }
+  for (const CertificateName& issuer : member.issuers) {
+    if (!list.Has(issuer.issuer_public_key, issuer.serial)) continue;
+    return Fail(Code::kRevokedCertificate,
+                "the issuer " + issuer.serial + " of the certificate of " + member.subject.id.text() + " is revoked");
+  }
+  return {};
+}
+
+// The certificate's own second counts, as OpenSSL sees it: not before its first, and before its last.
+bool InItsTime(const VerifiedChain& chain, WallTime now) {
+  return chain.not_before <= now && now < chain.identity.not_after;
+}
+
+}  // namespace
+
+// OpenSSL locks inside a store, so that one serves all threads. The lock is for what changes, and held for a look-up
+// only.
+struct TrustAnchor::State {
+  Certificate ca;
+  Bytes ca_key;
+  Bytes publication_root;
+  Owned<X509_STORE, X509_STORE_free> store;
+  std::mutex lock;
+  ChainCache cache;
+  std::shared_ptr<const RevocationList> revocations = std::make_shared<RevocationList>();
+
+  std::shared_ptr<const RevocationList> Revocations() {
+    const std::lock_guard held(lock);
+    return revocations;
+  }
+};
+
+Result<TrustAnchor> TrustAnchor::FromCertificate(const Certificate& ca, Bytes publication_root) {
+  ASSIGN_OR_RETURN(const X509Handle certificate, ParseCertificate(ca.der));
   if (X509_check_ca(certificate.get()) != 1 ||
       X509_verify(certificate.get(), X509_get0_pubkey(certificate.get())) != 1) {
     ERR_clear_error();
     return Fail(Code::kMalformed,
-                "the certificate of '" + CommonName(certificate.get()) + "' is not a self-signed CA's");
+                "the certificate of '" + CommonNameOf(certificate.get()) + "' is not a self-signed CA's");
   }
   auto state = std::make_shared<State>();
+  state->ca = ca;
+  state->ca_key = RawPublicKey(X509_get0_pubkey(certificate.get()));
+  state->publication_root = std::move(publication_root);
   state->store.reset(X509_STORE_new());
   TRIBUTARY_CHECK(state->store && X509_STORE_add_cert(state->store.get(), certificate.get()) == 1);
-  state->not_after = UnixSeconds(X509_get0_notAfter(certificate.get()));
   return TrustAnchor(std::move(state));
 }
 
+const Certificate& TrustAnchor::ca() const { return state_->ca; }
+const Bytes& TrustAnchor::publication_root() const { return state_->publication_root; }
+
 Result<VerifiedIdentity> TrustAnchor::Verify(std::span<const Bytes> chain, WallTime now) const {
-  if (chain.empty()) return Fail(Code::kMalformed, "an empty certificate chain");
-  if (chain.size() > limits::kCertificateChain) {
-    return Fail(Code::kTooLarge, "a chain of " + std::to_string(chain.size()) + " certificates; the limit is " +
-                                     std::to_string(limits::kCertificateChain));
+  RETURN_IF_ERROR(CheckLength(chain.size()));
+  const Digest digest = DigestOf(chain);
+  std::shared_ptr<const VerifiedChain> verified;
+  {
+    const std::lock_guard held(state_->lock);
+    verified = state_->cache.Find(digest);
   }
-  std::vector<X509Handle> certificates;
-  const Stack others(sk_X509_new_null());
-  int64_t not_after = state_->not_after;
-  for (const Bytes& der : chain) {
-    ASSIGN_OR_RETURN(X509Handle certificate, ParseStrictly(der));
-    not_after = std::min(not_after, UnixSeconds(X509_get0_notAfter(certificate.get())));
-    if (!certificates.empty()) {
-      TRIBUTARY_CHECK(others && sk_X509_push(others.get(), certificate.get()) > 0);
+  if (!verified || !InItsTime(*verified, now)) {  // outside of its time the long way says which certificate ended when
+    ASSIGN_OR_RETURN(const ParsedChain parsed, Parse(chain));
+    ASSIGN_OR_RETURN(const StoreContext context, VerifyUpToCa(state_->store.get(), parsed, now));
+    ASSIGN_OR_RETURN(VerifiedChain read, Read(X509_STORE_CTX_get0_chain(context.get())));
+    verified = std::make_shared<const VerifiedChain>(std::move(read));
+    const std::lock_guard held(state_->lock);
+    state_->cache.Keep(digest, verified);
+  }
+  RETURN_IF_ERROR(CheckRevocation(*state_->Revocations(), verified->identity));
+  return verified->identity;
+}
+
+Status TrustAnchor::Standing(const VerifiedIdentity& member, WallTime now) const {
+  if (now >= member.not_after) {
+    return Fail(Code::kExpiredCertificate, "the certificate of " + member.subject.id.text() + " expired " +
+                                               Span((now.unix_millis - member.not_after.unix_millis) / 1000) + " ago");
+  }
+  return CheckRevocation(*state_->Revocations(), member);
+}
+
+void TrustAnchor::Revoke(const RevocationList& list) {
+  const std::lock_guard held(state_->lock);
+  auto merged = std::make_shared<RevocationList>(*state_->revocations);
+  for (const RevocationList::Issuer& issuer : list.issuers) {
+    const auto known = std::ranges::find(merged->issuers, issuer.public_key, &RevocationList::Issuer::public_key);
+    if (known == merged->issuers.end()) {
+      merged->issuers.push_back(issuer);
+    } else if (issuer.number > known->number) {
+      *known = issuer;
     }
-    certificates.push_back(std::move(certificate));
   }
-  X509* leaf = certificates.front().get();
+  state_->revocations = std::move(merged);
+}
 
-  const StoreContext context(X509_STORE_CTX_new());
-  TRIBUTARY_CHECK(context && X509_STORE_CTX_init(context.get(), state_->store.get(), leaf, others.get()) == 1);
-  X509_VERIFY_PARAM* parameters = X509_STORE_CTX_get0_param(context.get());
-  X509_VERIFY_PARAM_set_time(parameters, now.unix_millis / 1000);
-  X509_VERIFY_PARAM_set_purpose(parameters, X509_PURPOSE_ANY);
-  X509_VERIFY_PARAM_set_depth(parameters, static_cast<int>(limits::kCertificateChain));
-  X509_VERIFY_PARAM_set_flags(parameters, X509_V_FLAG_X509_STRICT);
-  if (X509_verify_cert(context.get()) != 1) return Explain(context.get(), now);
-  RETURN_IF_ERROR(CheckLeaf(leaf));
-
-  VerifiedIdentity identity;
-  ASSIGN_OR_RETURN(identity.subject, SubjectOf(leaf));
-  identity.public_key.resize(kSigningPublicKeyBytes);
-  size_t size = identity.public_key.size();
-  TRIBUTARY_CHECK(EVP_PKEY_get_raw_public_key(X509_get0_pubkey(leaf), identity.public_key.data(), &size) == 1);
-  identity.not_after = {not_after * 1000};
-  identity.serial = SerialOf(leaf);
-  return identity;
+Result<Bytes> TrustAnchor::IssuerKey(std::span<const Certificate> chain) const {
+  if (chain.empty()) return state_->ca_key;
+  RETURN_IF_ERROR(CheckLength(chain.size()));
+  std::vector<Bytes> ders;
+  for (const Certificate& certificate : chain) ders.push_back(certificate.der);
+  ASSIGN_OR_RETURN(const ParsedChain parsed, Parse(ders));
+  RETURN_IF_ERROR(VerifyUpToCa(state_->store.get(), parsed, std::nullopt));
+  X509* issuer = parsed.certificates.front().get();
+  if (X509_check_ca(issuer) != 1 || (X509_get_key_usage(issuer) & KU_CRL_SIGN) == 0) {
+    return Fail(Code::kUnknownCertificate, "the certificate of '" + CommonNameOf(issuer) + "' is not an issuer's");
+  }
+  return RawPublicKey(X509_get0_pubkey(issuer));
 }
 
 }  // namespace tributary

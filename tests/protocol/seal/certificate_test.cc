@@ -2,12 +2,13 @@
 
 #include <rapidcheck.h>
 
-#include <cstdio>
-
 #include <gmock/gmock.h>
 
 #include "protocol/base/limits.h"
+#include "protocol/seal/chain_cache.h"
+#include "protocol/seal/digest.h"
 #include "tests/protocol/seal/odd_certificate.h"
+#include "tests/protocol/seal/openssl_command.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/support/test_fleet.h"
 
@@ -96,6 +97,46 @@ TEST_F(CertificateTest, ExpiresWithItsCa) {
   const auto chain = fleet_.IssueFor(Role::kDevice, "dev-1", kTestStart, 2 * kTestLifetime).chain;
   EXPECT_EQ(fleet_.anchor().Verify(chain, kTestStart)->not_after, kTestStart + kTestLifetime);
   EXPECT_EQ(Refusal(chain, kTestStart + kTestLifetime + kHour), Code::kExpiredCertificate);
+}
+
+// A chain that verified is remembered; that must never show.
+TEST_F(CertificateTest, ARememberedChainIsJudgedAsAnUnknownOne) {
+  const auto chain = fleet_.IssueFor(Role::kDevice, "dev-1", kTestStart + kHour, 2 * kHour).chain;
+  const auto fresh = [&] { return *TrustAnchor::FromCertificate(fleet_.authority().certificate()); };
+  ASSERT_TRUE(fleet_.anchor().Verify(chain, kTestStart + kHour).has_value());
+  for (int64_t millis = 0; millis < 4 * kHour.count(); millis += 599'500) {
+    const WallTime now = kTestStart + Millis(millis);
+    const auto remembered = fleet_.anchor().Verify(chain, now);
+    const auto unknown = fresh().Verify(chain, now);
+    ASSERT_EQ(remembered.has_value(), unknown.has_value()) << millis;
+    if (unknown) {
+      EXPECT_EQ(remembered->serial, unknown->serial);
+    } else {
+      EXPECT_EQ(remembered.error().ToString(), unknown.error().ToString());
+    }
+  }
+}
+
+// More members than are remembered.
+TEST_F(CertificateTest, TheForgottenVerifyAgain) {
+  const std::vector<Bytes> other = fleet_.Issue(Role::kDevice, "dev-2").chain;
+  Bytes leaf = fleet_.Issue(Role::kDevice, "dev-1").chain.front();
+  // One member's chain with another's behind it is a chain of its own.
+  EXPECT_EQ(fleet_.anchor().Verify(std::vector<Bytes>{leaf, other.front()}, kTestStart)->subject.id.text(), "dev-1");
+  EXPECT_EQ(fleet_.anchor().Verify(std::vector<Bytes>{other.front(), leaf}, kTestStart)->subject.id.text(), "dev-2");
+  ChainCache cache;
+  const auto entry = std::make_shared<const VerifiedChain>();
+  const auto digest = [](uint32_t i) {
+    Bytes bytes;
+    AppendU32(bytes, i);
+    return Sha256(bytes);
+  };
+  for (uint32_t i = 0; i < 5 * ChainCache::kGeneration; ++i) {
+    cache.Keep(digest(i), entry);
+    ASSERT_LE(cache.size(), 2 * ChainCache::kGeneration);
+    ASSERT_EQ(cache.Find(digest(0)), entry) << "in use all the time, so never forgotten: " << i;
+  }
+  EXPECT_EQ(cache.Find(digest(1)), nullptr);
 }
 
 TEST_F(CertificateTest, AnIntermediateMayIssueWhenItIsACaAndSent) {
@@ -250,12 +291,8 @@ TEST_F(CertificateTest, OpensslCommandLineShowsTheNames) {
   const Identity identity = fleet_.Issue(Role::kDevice, "dev-1");
   ASSERT_TRUE(
       WriteFileAtomically(RealFileSystem(), path, AsBytes(CertificateToPem({identity.chain.front()}))).has_value());
-  FILE* pipe = popen(("openssl x509 -noout -text -in " + path.string()).c_str(), "r");
-  ASSERT_NE(pipe, nullptr);
-  std::string text;
-  char part[512];
-  for (size_t got; (got = fread(part, 1, sizeof(part), pipe)) > 0;) text.append(part, got);
-  ASSERT_EQ(pclose(pipe), 0) << text;
+  const auto [succeeded, text] = Openssl("x509 -noout -text -in " + path.string());
+  ASSERT_TRUE(succeeded) << text;
   EXPECT_THAT(text, HasSubstr("URI:urn:tributary:id:dev-1"));
   EXPECT_THAT(text, HasSubstr("URI:urn:tributary:role:device"));
   EXPECT_THAT(text, HasSubstr("URI:urn:tributary:class:test"));

@@ -6,6 +6,7 @@
 
 #include <gmock/gmock.h>
 
+#include "tests/support/must.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/support/test_fleet.h"
 
@@ -127,6 +128,75 @@ TEST_F(IdentityTest, DamagedFilesAreMalformedAndNamed) {
 TEST_F(IdentityTest, ACurveKeyOfAnotherSizeIsMalformed) {
   Write("curve.key", "00112233\n");
   EXPECT_EQ(Refusal().code, Code::kMalformed);
+}
+
+// ---- a member that makes its own keys and is given a certificate
+
+class PreparedIdentityTest : public IdentityTest {
+ protected:
+  MemberKeys Prepare() const {
+    return Must(PrepareIdentity(mine_, fleet_.authority().certificate(), AsBytes("{\"root\":1}")));
+  }
+  std::vector<Bytes> Certify(const MemberKeys& keys, std::string_view id, WallTime from = kTestStart,
+                             Role role = Role::kDevice) const {
+    return {Must(fleet_.authority().Issue({TestDevice(id), role, "", keys.curve.public_key}, keys.key.public_key(),
+                                          from, kTestLifetime))
+                .der};
+  }
+  Status Save(const std::vector<Bytes>& chain, WallTime now = kTestStart) const {
+    return SaveCertificate(RealFileSystem(), mine_, chain, now);
+  }
+  const Path mine_ = root_ / "mine";
+};
+
+TEST_F(PreparedIdentityTest, BecomesAnIdentityWithItsCertificate) {
+  const MemberKeys keys = Prepare();
+  EXPECT_EQ(LoadIdentity(mine_, kTestStart).error().code, Code::kMissingData);
+  ASSERT_TRUE(Save(Certify(keys, "dev-7")).has_value());
+  const auto loaded = LoadIdentity(mine_, kTestStart);
+  ASSERT_TRUE(loaded.has_value()) << loaded.error().ToString();
+  EXPECT_EQ(loaded->subject.id.text(), "dev-7");
+  EXPECT_EQ(loaded->key.public_key(), keys.key.public_key());
+  EXPECT_EQ(AsText(loaded->anchor.publication_root()), "{\"root\":1}");
+}
+
+TEST_F(PreparedIdentityTest, GoesOnWithTheKeysItHas) {
+  const MemberKeys keys = Prepare();
+  const MemberKeys again = Prepare();
+  EXPECT_EQ(again.key.public_key(), keys.key.public_key());
+  EXPECT_EQ(again.curve.public_key, keys.curve.public_key);
+  for (const char* secret : {"key.pem", "curve.key"}) {
+    struct stat status {};
+    ASSERT_EQ(stat((mine_ / secret).c_str(), &status), 0);
+    EXPECT_EQ(status.st_mode & 07777, 0600u) << secret;
+    ASSERT_EQ(chmod((mine_ / secret).c_str(), 0644), 0);
+    EXPECT_EQ(PrepareIdentity(mine_, fleet_.authority().certificate(), {}).error().code, Code::kPermissions);
+    ASSERT_EQ(chmod((mine_ / secret).c_str(), 0600), 0);
+  }
+}
+
+TEST_F(PreparedIdentityTest, IsRenewedEvenAfterItsEnd) {
+  const MemberKeys keys = Prepare();
+  ASSERT_TRUE(Save(Certify(keys, "dev-7")).has_value());
+  const WallTime later = kTestStart + kTestLifetime / 2;
+  ASSERT_TRUE(Save(Certify(keys, "dev-7", later), later).has_value());
+  EXPECT_TRUE(LoadIdentity(mine_, later).has_value());
+  EXPECT_EQ(LoadIdentity(mine_, kTestStart).error().code, Code::kExpiredCertificate) << "the newer one is there";
+}
+
+TEST_F(PreparedIdentityTest, KeepsWhatItHasWhenTheNewOneIsWrong) {
+  const MemberKeys keys = Prepare();
+  ASSERT_TRUE(Save(Certify(keys, "dev-7")).has_value());
+  EXPECT_EQ(Save(Certify(keys, "dev-8")).error().code, Code::kConflict) << "another id";
+  EXPECT_EQ(Save(Certify(keys, "dev-7", kTestStart, Role::kGateway)).error().code, Code::kConflict) << "another role";
+  EXPECT_EQ(Save(fleet_.Issue(Role::kDevice, "dev-7").chain).error().code, Code::kConflict) << "other keys";
+  EXPECT_EQ(Save(TestFleet().Issue(Role::kDevice, "dev-7").chain).error().code, Code::kUnknownCertificate);
+  EXPECT_EQ(Save(Certify(keys, "dev-7"), kTestStart + kTestLifetime).error().code, Code::kExpiredCertificate);
+  EXPECT_EQ(Save({}).error().code, Code::kMalformed);
+  MemberKeys moved = Prepare();
+  moved.curve = GenerateCurveKeyPair();
+  EXPECT_EQ(Save(Certify(moved, "dev-7")).error().code, Code::kConflict) << "another CURVE key";
+  EXPECT_EQ(LoadIdentity(mine_, kTestStart)->subject.id.text(), "dev-7");
 }
 
 // RFC 7748 section 6.1: Alice's key pair.

@@ -1,0 +1,14 @@
+#pragma once
+
+#include <string>
+
+namespace tributary {
+
+// What the operator's own tool says: `openssl ARGUMENTS`, both outputs, and whether it succeeded.
+struct OpensslAnswer {
+  bool succeeded = false;
+  std::string text;
+};
+OpensslAnswer Openssl(const std::string& arguments);
+
+}  // namespace tributary
