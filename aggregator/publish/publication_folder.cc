@@ -1,0 +1,210 @@
+#include "aggregator/publish/publication_folder.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "protocol/base/log.h"
+
+namespace tributary {
+namespace {
+
+using tuf::Metadata;
+using tuf::Root;
+using tuf::Targets;
+
+const tuf::RoleKeys* FindRole(const Root& root, std::string_view name) {
+  const auto found = root.roles.find(std::string(name));
+  return found == root.roles.end() ? nullptr : &found->second;
+}
+
+template <class Body>
+Status VerifyBy(const Root& root, std::string_view role, const Metadata<Body>& metadata) {
+  const tuf::RoleKeys* const keys = FindRole(root, role);
+  if (keys == nullptr) return Fail(Code::kMalformed, "the root has no role " + std::string(role));
+  return tuf::VerifyThreshold(role, metadata.signed_text, metadata.signatures, root.keys, *keys);
+}
+
+Status VerifyDelegated(const Targets& targets, std::string_view role, const Metadata<Targets>& metadata) {
+  const auto found = std::ranges::find(targets.delegations, role, &tuf::Delegation::name);
+  if (found == targets.delegations.end())
+    return Fail(Code::kMalformed, "the targets delegate nothing to " + std::string(role));
+  return tuf::VerifyThreshold(role, metadata.signed_text, metadata.signatures, targets.keys, found->role);
+}
+
+Status VerifyNextRoot(const Metadata<Root>* previous, const Metadata<Root>& next) {
+  if (previous != nullptr) {
+    if (next.body.version != previous->body.version + 1) {
+      return Fail(Code::kMalformed, "root " + std::to_string(next.body.version) + " does not follow root " +
+                                        std::to_string(previous->body.version));
+    }
+    RETURN_IF_ERROR(VerifyBy(previous->body, tuf::kRootRole, next));
+  }
+  return VerifyBy(next.body, tuf::kRootRole, next);
+}
+
+// The roots that verify one after the other, and why the next one does not, if there is one.
+struct RootChain {
+  std::vector<Metadata<Root>> roots;
+  std::optional<Error> stopped_by;
+};
+Result<RootChain> ReadRoots(FileSystem& files, const Path& folder) {
+  ASSIGN_OR_RETURN(const auto versions, VersionsOf(files, folder, tuf::kRootRole));
+  RootChain chain;
+  for (const uint64_t version : versions) {
+    const Path file = MetadataFile(folder, version, tuf::kRootRole);
+    auto next = ReadMetadata<Root>(files, file);
+    Status verified =
+        next ? VerifyNextRoot(chain.roots.empty() ? nullptr : &chain.roots.back(), *next) : Status(Fail(next.error()));
+    if (verified && next->body.version != version) verified = Fail(Code::kMalformed, "its version is another");
+    if (!verified) {
+      chain.stopped_by = Error{verified.error().code, file.string() + ": " + verified.error().message};
+      break;
+    }
+    chain.roots.push_back(std::move(*next));
+  }
+  return chain;
+}
+
+// The newest file of a role that `verify` believes.
+Result<Metadata<Targets>> NewestBelieved(FileSystem& files, const Path& folder, std::string_view role,
+                                         const std::function<Status(const Metadata<Targets>&)>& verify) {
+  ASSIGN_OR_RETURN(auto versions, VersionsOf(files, folder, role));
+  Error why{Code::kMissingData, MetadataFile(folder, 1, role).string() + " is not there"};
+  for (size_t i = versions.size(); i-- > 0;) {
+    const Path file = MetadataFile(folder, versions[i], role);
+    auto metadata = ReadMetadata<Targets>(files, file);
+    Status verified = metadata ? verify(*metadata) : Status(Fail(metadata.error()));
+    if (verified && metadata->body.version != versions[i]) verified = Fail(Code::kMalformed, "its version is another");
+    if (verified) return metadata;
+    if (i + 1 == versions.size()) why = {verified.error().code, file.string() + ": " + verified.error().message};
+  }
+  return Fail(why);
+}
+
+Result<std::shared_ptr<Signer>> SignerFor(std::string_view role, const tuf::RoleKeys* keys, const tuf::Keys& all,
+                                          const std::map<Bytes, std::shared_ptr<Signer>>& signers) {
+  for (const std::string& id : keys == nullptr ? std::vector<std::string>() : keys->key_ids) {
+    const auto key = all.find(id);
+    const auto public_key = key == all.end() ? std::nullopt : key->second.Ed25519();
+    if (!public_key) continue;
+    if (const auto found = signers.find(*public_key); found != signers.end()) return found->second;
+  }
+  return Fail(Code::kMissingData, "no file of keys/ is a key of the role " + std::string(role) +
+                                      "; put it there, or name another with `tributary root rotate --online-keys`");
+}
+
+}  // namespace
+
+Result<PublicationFolder> PublicationFolder::Open(FileSystem& files, Path folder) {
+  PublicationFolder opened(files, std::move(folder));
+  ASSIGN_OR_RETURN(opened.seen_, opened.Look());
+  ASSIGN_OR_RETURN(opened.current_, opened.Read());
+  return opened;
+}
+
+Result<PublicationFolder::Fingerprint> PublicationFolder::Look() const {
+  Fingerprint seen;
+  for (const Path& folder : {folder_, folder_ / "keys"}) {
+    auto names = files_->List(folder);
+    if (!names && names.error().code == Code::kNotFound) {
+      return Fail(Code::kMissingData,
+                  folder.string() + " is not there; `tributary root init --dir " + folder_.string() + "` makes it");
+    }
+    if (!names) return Fail(names.error());
+    for (const std::string& name : *names) {
+      // One that is renamed over just now is seen at the next look.
+      const auto size = files_->Size(folder / name);
+      seen.emplace((folder / name).string(), size ? *size : 0);
+    }
+  }
+  return seen;
+}
+
+Result<PublicationFolder::Signers> PublicationFolder::OpenSigners() const {
+  ASSIGN_OR_RETURN(const auto names, files_->List(folder_ / "keys"));
+  Signers signers;
+  for (const std::string& name : names) {
+    if (!name.ends_with(".pem")) continue;
+    ASSIGN_OR_RETURN(std::shared_ptr<Signer> signer, OpenSigner(folder_ / "keys" / name, SecretBytes()));
+    const Bytes public_key = signer->public_key();
+    signers.emplace(public_key, std::move(signer));
+  }
+  return signers;
+}
+
+Result<PublicationFolder::Repository> PublicationFolder::Read() const {
+  ASSIGN_OR_RETURN(const Signers signers, OpenSigners());
+  ASSIGN_OR_RETURN(RootChain chain, ReadRoots(*files_, folder_));
+  if (chain.roots.empty()) {
+    if (chain.stopped_by) return Fail(*chain.stopped_by);
+    return Fail(Code::kMissingData, MetadataFile(folder_, 1, tuf::kRootRole).string() +
+                                        " is not there; `tributary root init --dir " + folder_.string() + "` makes it");
+  }
+  if (chain.stopped_by) LogFailure(LogLevel::kWarning, "publication.root_waits", *chain.stopped_by);
+  auto newest = Assemble(chain.roots, signers);
+  // A new root may be signed before the targets or keys that go with it are there: the one before goes on until then.
+  auto assembled = newest;
+  while (!assembled && chain.roots.size() > 1) {
+    LogFailure(LogLevel::kWarning, "publication.root_waits", assembled.error(),
+               {{"root", chain.roots.back().body.version}});
+    chain.roots.pop_back();
+    assembled = Assemble(chain.roots, signers);
+  }
+  return assembled ? assembled : newest;
+}
+
+Result<PublicationFolder::Repository> PublicationFolder::Assemble(const std::vector<Metadata<Root>>& roots,
+                                                                  const Signers& signers) const {
+  const Root& root = roots.back().body;
+  ASSIGN_OR_RETURN(const auto targets, NewestBelieved(*files_, folder_, tuf::kTargetsRole, [&](const auto& metadata) {
+                     return VerifyBy(root, tuf::kTargetsRole, metadata);
+                   }));
+  ASSIGN_OR_RETURN(const auto releases, NewestBelieved(*files_, folder_, kReleasesRole, [&](const auto& metadata) {
+                     return VerifyDelegated(targets.body, kReleasesRole, metadata);
+                   }));
+  Repository repository;
+  repository.root_version = root.version;
+  repository.targets_version = targets.body.version;
+  repository.releases_version = releases.body.version;
+  for (const auto& each : roots) repository.offline.roots.push_back(tuf::EncodeMetadata(each));
+  repository.offline.targets = tuf::EncodeMetadata(targets);
+  repository.offline.releases = tuf::EncodeMetadata(releases);
+  repository.first_end = {std::string(tuf::kRootRole), root.expires};
+  if (targets.body.expires < repository.first_end.at)
+    repository.first_end = {std::string(tuf::kTargetsRole), targets.body.expires};
+  if (releases.body.expires < repository.first_end.at)
+    repository.first_end = {std::string(kReleasesRole), releases.body.expires};
+
+  const auto of_root = [&](std::string_view role) { return SignerFor(role, FindRole(root, role), root.keys, signers); };
+  ASSIGN_OR_RETURN(repository.snapshot, of_root(tuf::kSnapshotRole));
+  ASSIGN_OR_RETURN(repository.timestamp, of_root(tuf::kTimestampRole));
+  const auto rounds = std::ranges::find(targets.body.delegations, kRoundsRole, &tuf::Delegation::name);
+  const tuf::RoleKeys* const rounds_keys = rounds == targets.body.delegations.end() ? nullptr : &rounds->role;
+  ASSIGN_OR_RETURN(repository.rounds, SignerFor(kRoundsRole, rounds_keys, targets.body.keys, signers));
+  return repository;
+}
+
+Result<bool> PublicationFolder::Refresh() {
+  ASSIGN_OR_RETURN(Fingerprint now, Look());
+  if (now == seen_) return false;
+  seen_ = std::move(now);
+  auto next = Read();
+  if (!next) {
+    // Somebody is at work in it, or has broken it; what is published goes on with what was there.
+    LogFailure(LogLevel::kError, "publication.folder_unusable", next.error(), {{"folder", folder_.string()}});
+    return false;
+  }
+  if (next->root_version < current_.root_version || next->targets_version < current_.targets_version ||
+      next->releases_version < current_.releases_version) {
+    // Members have seen more than that and would take it for a rollback.
+    LogError("publication.metadata_gone", {{"folder", folder_.string()}, {"root", current_.root_version}});
+    return false;
+  }
+  const bool newer = next->root_version != current_.root_version || next->offline.targets != current_.offline.targets ||
+                     next->offline.releases != current_.offline.releases;
+  current_ = std::move(*next);
+  if (newer) LogInfo("publication.folder_read", {{"root", current_.root_version}});
+  return newer;
+}
+
+}  // namespace tributary

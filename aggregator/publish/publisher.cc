@@ -1,0 +1,121 @@
+#include "aggregator/publish/publisher.h"
+
+#include "aggregator/publish/kept_publication.h"
+#include "protocol/base/fault_point.h"
+#include "protocol/base/limits.h"
+#include "protocol/base/log.h"
+
+namespace tributary {
+namespace {
+
+constexpr std::string_view kCounter = "publication";
+// Somebody who has just signed a root is looking at the log.
+constexpr Millis kLookInterval{5'000};
+// People need time to come together for a signature, and are told once a day.
+constexpr Millis kOfflineNotice = std::chrono::hours(24 * 30);
+constexpr Millis kWarnInterval = std::chrono::hours(24);
+
+WallTime WholeSeconds(WallTime at) { return {at.unix_millis - at.unix_millis % 1000}; }
+
+}  // namespace
+
+Result<Publisher> Publisher::Open(const Parts& parts) {
+  Publisher publisher(parts);
+  ASSIGN_OR_RETURN(publisher.number_, parts.counters.Counter(kCounter));
+  publisher.reserved_ = publisher.number_;
+  publisher.looked_ = parts.clock.Monotonic();
+  auto bytes = ReadFile(parts.files, parts.file, limits::kPublicationBytes);
+  if (!bytes) {
+    if (bytes.error().code != Code::kNotFound) return Fail(bytes.error());
+    return publisher;
+  }
+  auto kept = ReadKept(*bytes, parts.repository);
+  if (!kept) {
+    LogFailure(LogLevel::kWarning, "publication.signed_anew", kept.error(), {{"file", parts.file.string()}});
+    return publisher;
+  }
+  if (kept->root_version > parts.repository.root_version()) {
+    return Fail(Code::kRollback,
+                "the last publication was made with root " + std::to_string(kept->root_version) +
+                    ", the publication folder has only root " + std::to_string(parts.repository.root_version()) +
+                    "; members would refuse what is signed with it. Put the newer root back into the folder");
+  }
+  publisher.owed_ = kept->number < publisher.number_ || !kept->current || kept->expires <= parts.clock.Now() ||
+                    kept->extras != parts.extras();
+  publisher.number_ = kept->number;
+  publisher.root_version_ = kept->root_version;
+  publisher.expires_ = kept->expires;
+  publisher.extras_ = std::move(kept->extras);
+  publisher.bytes_ = std::move(*bytes);
+  return publisher;
+}
+
+Status Publisher::SaveNextNumber() { return parts_.counters.SaveCounter(kCounter, number_ + 1); }
+
+bool Publisher::RenewalDue() const { return parts_.clock.Now() + parts_.lifetime / 3 >= expires_; }
+
+void Publisher::Watch() {
+  if (owed_) return;
+  if (parts_.extras() != extras_) owed_ = true;
+  const Millis now = parts_.clock.Monotonic();
+  if (now - looked_ < kLookInterval) return;
+  looked_ = now;
+  if (const auto newer = parts_.repository.Refresh(); !newer) {
+    LogFailure(LogLevel::kWarning, "publication.folder_unreadable", newer.error());
+  } else if (*newer) {
+    owed_ = true;
+  }
+  const PublicationFolder::End& end = parts_.repository.first_end();
+  if (parts_.clock.Now() + kOfflineNotice < end.at || parts_.clock.Now() < warned_ + kWarnInterval) return;
+  warned_ = parts_.clock.Now();
+  LogWarning("publication.offline_role_ends",
+             {{"role", end.role},
+              {"days_left", (end.at.unix_millis - warned_.unix_millis) / kWarnInterval.count()},
+              {"remedy", "tributary root rotate (root) or renew (targets, releases)"}});
+}
+
+Result<Bytes> Publisher::Sign(std::vector<PublishedTask> tasks, const PublicationExtras& extras) const {
+  const uint64_t number = number_ + 1;
+  const WallTime now = parts_.clock.Now();
+  const WallTime expires = WholeSeconds(now + parts_.lifetime);
+  const Publication publication = {.number = number,
+                                   .created = now,
+                                   .expires = expires,
+                                   .aead = kDefaultAead,
+                                   .sealing_key = extras.sealing_key,
+                                   .former_keys = extras.former_keys,
+                                   .revocations = extras.revocations,
+                                   .tasks = std::move(tasks)};
+  ASSIGN_OR_RETURN(const PublicationSet set,
+                   MakePublicationSet(parts_.repository.offline(), parts_.repository.signers(), publication,
+                                      {.snapshot = number, .timestamp = number, .rounds = number},
+                                      {.snapshot = expires, .timestamp = expires, .rounds = expires}));
+  return EncodePublicationSet(set);
+}
+
+Status Publisher::CheckFits(std::vector<PublishedTask> tasks) const {
+  ASSIGN_OR_RETURN(const Bytes bytes, Sign(std::move(tasks), parts_.extras()));
+  if (bytes.size() <= limits::kPublicationBytes) return {};
+  return Fail(Code::kInvalidArgument, "the publication of all tasks would have " + std::to_string(bytes.size()) +
+                                          " bytes, the limit is " + std::to_string(limits::kPublicationBytes) +
+                                          "; use fewer tensors or shorter names");
+}
+
+Status Publisher::Issue(std::vector<PublishedTask> tasks) {
+  PublicationExtras extras = parts_.extras();
+  const WallTime expires = WholeSeconds(parts_.clock.Now() + parts_.lifetime);
+  ASSIGN_OR_RETURN(Bytes bytes, Sign(std::move(tasks), extras));
+  if (reserved_ <= number_) RETURN_IF_ERROR(SaveNextNumber());
+  TRIBUTARY_FAULT_POINT("aggregator.publication.number_saved");
+  RETURN_IF_ERROR(WriteFileAtomically(parts_.files, parts_.file, bytes));
+  TRIBUTARY_FAULT_POINT("aggregator.publication.written");
+  bytes_ = std::move(bytes);
+  ++number_;
+  root_version_ = parts_.repository.root_version();
+  expires_ = expires;
+  extras_ = std::move(extras);
+  owed_ = false;
+  return {};
+}
+
+}  // namespace tributary

@@ -1,0 +1,36 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "protocol/base/file.h"
+#include "protocol/publication/metadata.h"
+#include "protocol/publication/publication_set.h"
+
+namespace tributary {
+
+// The publication folder (config aggregator.publication_dir), as `tributary root` makes it and the aggregator reads it:
+//   1.root.json, 2.root.json …     who may sign what; each signed by the threshold of the one before and its own
+//   1.targets.json …               delegates rounds/* and models/*/* to the role "rounds", releases/* to "releases"
+//   1.releases.json …              what was released; signed by the releases key
+//   keys/*.pem                     the online keys of snapshot, timestamp and rounds, mode 0600; which is which is
+//   found
+//                                  by their public keys, so that old and new ones may lie side by side
+// Offline keys (root, targets, releases) never lie here.
+Path MetadataFile(const Path& folder, uint64_t version, std::string_view role);
+// The versions of a role's files that are there, in ascending order. Errors: those of the file system; kNotFound when
+// the folder is not there.
+Result<std::vector<uint64_t>> VersionsOf(FileSystem& files, const Path& folder, std::string_view role);
+
+// Body is tuf::Root or tuf::Targets. Form only, no signature is checked. The message names the file.
+template <class Body>
+Result<tuf::Metadata<Body>> ReadMetadata(FileSystem& files, const Path& file) {
+  ASSIGN_OR_RETURN(const Bytes bytes, ReadFile(files, file, Body::kMostBytes));
+  auto read = tuf::ParseMetadata<Body>(bytes);
+  if (!read) return Fail(read.error().code, file.string() + ": " + read.error().message);
+  return read;
+}
+
+}  // namespace tributary
