@@ -139,6 +139,25 @@ Status NotLess(uint64_t before, uint64_t now, std::string_view what) {
               std::string(what) + " went back from " + std::to_string(before) + " to " + std::to_string(now));
 }
 
+Status CheckFollows(const DeviceReport& before, const DeviceReport& next) {
+  RETURN_IF_ERROR(NotLess(before.boots, next.boots, "boots"));
+  if (std::tie(next.root_version, next.publication_number) < std::tie(before.root_version, before.publication_number)) {
+    return Fail(Code::kRollback, "the publication went back from " + std::to_string(before.root_version) + "/" +
+                                     std::to_string(before.publication_number) + " to " +
+                                     std::to_string(next.root_version) + "/" + std::to_string(next.publication_number));
+  }
+  if (next.time_floor < before.time_floor) return Fail(Code::kRollback, "the time floor went back");
+  for (const auto& [name, value] : before.counters) {
+    const auto now = next.counters.find(name);
+    RETURN_IF_ERROR(NotLess(value, now == next.counters.end() ? 0 : now->second, name));
+  }
+  for (const auto& [code, rejections] : before.rejections) {
+    const auto now = next.rejections.find(code);
+    RETURN_IF_ERROR(NotLess(rejections.count, now == next.rejections.end() ? 0 : now->second.count, Name(code)));
+  }
+  return {};
+}
+
 }  // namespace
 
 Bytes EncodeDeviceReport(const DeviceReport& report) {
@@ -156,27 +175,13 @@ Result<DeviceReport> DecodeDeviceReport(ByteView bytes) {
                                                      [](schema::DeviceReport::Reader from) { return Read(from); });
 }
 
-Status CheckFollows(const DeviceReport& before, const DeviceReport& next) {
-  if (next.sequence == before.sequence) {
-    return Fail(Code::kRollback, "sequence " + std::to_string(next.sequence) + " was used before");
+Result<ReportOrder> OrderOf(const DeviceReport& kept, const DeviceReport& came) {
+  if (came.sequence == kept.sequence) {
+    return Fail(Code::kRollback, "sequence " + std::to_string(came.sequence) + " was used before");
   }
-  RETURN_IF_ERROR(NotLess(before.sequence, next.sequence, "sequence"));
-  RETURN_IF_ERROR(NotLess(before.boots, next.boots, "boots"));
-  if (std::tie(next.root_version, next.publication_number) < std::tie(before.root_version, before.publication_number)) {
-    return Fail(Code::kRollback, "the publication went back from " + std::to_string(before.root_version) + "/" +
-                                     std::to_string(before.publication_number) + " to " +
-                                     std::to_string(next.root_version) + "/" + std::to_string(next.publication_number));
-  }
-  if (next.time_floor < before.time_floor) return Fail(Code::kRollback, "the time floor went back");
-  for (const auto& [name, value] : before.counters) {
-    const auto now = next.counters.find(name);
-    RETURN_IF_ERROR(NotLess(value, now == next.counters.end() ? 0 : now->second, name));
-  }
-  for (const auto& [code, rejections] : before.rejections) {
-    const auto now = next.rejections.find(code);
-    RETURN_IF_ERROR(NotLess(rejections.count, now == next.rejections.end() ? 0 : now->second.count, Name(code)));
-  }
-  return {};
+  const bool late = came.sequence < kept.sequence;
+  RETURN_IF_ERROR(late ? CheckFollows(came, kept) : CheckFollows(kept, came));
+  return late ? ReportOrder::kLate : ReportOrder::kNext;
 }
 
 }  // namespace tributary

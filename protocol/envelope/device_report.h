@@ -47,7 +47,13 @@ Bytes EncodeDeviceReport(const DeviceReport& report);
 // limits::kReportBytes or a count over its limit. A rejection whose code this build does not know is left out.
 Result<DeviceReport> DecodeDeviceReport(ByteView bytes);
 
-// Whether `next` can be a later report of the device that made `before`. kRollback names what went back.
-Status CheckFollows(const DeviceReport& before, const DeviceReport& next);
+// Reports travel on several ways, so one may come late.
+enum class ReportOrder {
+  kNext,  // made after the kept one: it takes its place
+  kLate,  // made before it: nothing new
+};
+// Where `came` stands beside the newest report of the same device that was `kept`. kRollback: they cannot be two
+// reports of one device, since something that only grows is less in the later one; the message names it.
+Result<ReportOrder> OrderOf(const DeviceReport& kept, const DeviceReport& came);
 
 }  // namespace tributary

@@ -289,6 +289,10 @@ void Spool::DropStale(const TaskId& task, std::vector<ModelVersion> accepted, Do
                0, std::move(done));
 }
 
+void Spool::DropSealedTo(std::vector<KeyId> keys, Done<uint64_t> done) {
+  core_->Sweep([keys = std::move(keys)](SpoolWriter& writer) { return writer.DropSealedTo(keys); }, 0, std::move(done));
+}
+
 void Spool::DropExpired(Done<uint64_t> done) {
   core_->Sweep([](SpoolWriter& writer) { return writer.DropExpired(); }, 0, std::move(done));
   Probe(nullptr);

@@ -93,6 +93,9 @@ class Spool final : public UploadSource {
   // Forgets the delivered contributions of the same versions. A version newer than all of `accepted` stays: this
   // publication is the older one. Answers how many were dropped.
   void DropStale(const TaskId& task, std::vector<ModelVersion> accepted, Done<uint64_t> done);
+  // Drops uploads of any kind that are sealed to one of these keys (kUnknownKey): nobody can open them any more.
+  // Answers how many. Reads each envelope once in its life here.
+  void DropSealedTo(std::vector<KeyId> keys, Done<uint64_t> done);
   // Drops what expired by wall clock (kExpired) and abandoned partial uploads (kTimeout), and does a Probe. Answers how
   // many were dropped. Call it every few seconds.
   void DropExpired(Done<uint64_t> done);

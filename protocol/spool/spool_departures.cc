@@ -119,6 +119,30 @@ Result<SpoolWriter::Swept> SpoolWriter::DropStale(const TaskId& task, const std:
   return swept;
 }
 
+Result<SpoolWriter::Swept> SpoolWriter::DropSealedTo(const std::vector<KeyId>& keys) {
+  Swept swept;
+  if (keys.empty()) return swept;
+  ASSIGN_OR_RETURN(swept.more, LearnKeys());
+  if (swept.more) return swept;
+  for (const KeyId& key : keys) {
+    ASSIGN_OR_RETURN(const auto uploads, Watched(index_.SealedTo(key, kPage - swept.dropped)));
+    RETURN_IF_ERROR(DropAll(uploads, Code::kUnknownKey, swept));
+    if (swept.more) break;
+  }
+  return swept;
+}
+
+Result<bool> SpoolWriter::LearnKeys() {
+  ASSIGN_OR_RETURN(const auto unknown, Watched(index_.WithoutKey(kPage)));
+  for (const UploadId& id : unknown) {
+    ASSIGN_OR_RETURN(const Bytes bytes, Watched(index_.Envelope(id)));
+    // An envelope that cannot be read is not for this sweep to judge: no key has no bytes.
+    const auto envelope = ParseEnvelope(bytes);
+    RETURN_IF_ERROR(Watched(index_.SetKey(id, envelope ? envelope->header.subject.key_id.view() : ByteView())));
+  }
+  return unknown.size() == kPage;
+}
+
 Result<SpoolWriter::Swept> SpoolWriter::DropExpired() {
   Swept swept;
   const WallTime now = clock_.Now();

@@ -196,6 +196,24 @@ Status SpoolIndex::ForgetDelivered(const TaskId& task, ModelVersion base) {
   return Done(database_->Execute("DELETE FROM delivered WHERE task = ? AND base = ?", task, base));
 }
 
+Result<std::vector<UploadId>> SpoolIndex::WithoutKey(size_t limit) {
+  ASSIGN_OR_RETURN(const auto rows,
+                   database_->Query("SELECT upload FROM uploads WHERE sealed_to IS NULL LIMIT ?", limit));
+  std::vector<UploadId> ids;
+  for (const auto& row : rows) {
+    ASSIGN_OR_RETURN(ids.emplace_back(), UploadId::FromBytes(row.Blob(0)));
+  }
+  return ids;
+}
+
+Status SpoolIndex::SetKey(const UploadId& id, ByteView key) {
+  return Done(database_->Execute("UPDATE uploads SET sealed_to = ? WHERE upload = ?", key, id));
+}
+
+Result<std::vector<SpooledUpload>> SpoolIndex::SealedTo(const KeyId& key, size_t limit) {
+  return Select(TRIBUTARY_UPLOAD_COLUMNS "WHERE sealed_to = ? LIMIT ?", key, limit);
+}
+
 Result<std::vector<SpooledUpload>> SpoolIndex::Expired(WallTime now, size_t limit) {
   return Select(TRIBUTARY_UPLOAD_COLUMNS "WHERE expires <> 0 AND expires < ? LIMIT ?", now.unix_millis, limit);
 }

@@ -77,6 +77,10 @@ class SpoolIndex {
   // Updates of the task with this base version; base versions of its updates, here or delivered.
   Result<std::vector<SpooledUpload>> UpdatesOf(const TaskId& task, ModelVersion base, size_t limit);
   Result<std::vector<ModelVersion>> BaseVersions(const TaskId& task);
+  // To which keys uploads are sealed is noted when it is first asked for.
+  Result<std::vector<UploadId>> WithoutKey(size_t limit);
+  Status SetKey(const UploadId& id, ByteView key);
+  Result<std::vector<SpooledUpload>> SealedTo(const KeyId& key, size_t limit);
   Status ForgetDelivered(const TaskId& task, ModelVersion base);
   Result<std::vector<SpooledUpload>> Expired(WallTime now, size_t limit);
   Result<std::vector<SpooledUpload>> Untouched(WallTime since, size_t limit);

@@ -77,6 +77,11 @@ constexpr std::string_view kSchema[] = {
     FROM uploads GROUP BY device;
   CREATE TABLE marks (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
   INSERT INTO marks VALUES ('probe', 0);         -- written to see whether the index can be written
+)sql",
+    // To which of the aggregator's keys an upload is sealed. NULL: not looked at yet.
+    R"sql(
+  ALTER TABLE uploads ADD COLUMN sealed_to BLOB;
+  CREATE INDEX uploads_sealed_to ON uploads (sealed_to);
 )sql"};
 
 }  // namespace

@@ -54,6 +54,7 @@ class SpoolWriter {
     bool more = false;
   };
   Result<Swept> DropStale(const TaskId& task, const std::vector<ModelVersion>& accepted);
+  Result<Swept> DropSealedTo(const std::vector<KeyId>& keys);
   Result<Swept> DropExpired();
   Status Requeue(const UploadId& id);
   Result<uint64_t> Purge(const UploadId& id);
@@ -101,6 +102,8 @@ class SpoolWriter {
   // Row and chunks now, the file after the commit.
   Status TakeOut(const SpooledUpload& upload);
   Status DropOne(const SpooledUpload& upload, Code reason);
+  // Notes to which key the uploads are sealed of which that is not known yet, a page of them.
+  Result<bool> LearnKeys();
   Status DropAll(const std::vector<SpooledUpload>& uploads, Code reason, Swept& swept);
   Status Bury(const SpooledUpload& upload, Code reason, uint64_t bytes_lost);
   Status FreeKept(const SpooledUpload& kept);

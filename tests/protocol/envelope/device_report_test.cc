@@ -122,31 +122,41 @@ TEST(DeviceReportTest, TruncationAtEveryLengthIsMalformed) {
   }
 }
 
-TEST(DeviceReportTest, FollowsOnlyWhenNothingWentBack) {
-  const DeviceReport before = SmallReport();
-  const auto follows = [&](auto change) {
-    DeviceReport next = before;
-    next.sequence += 1;
-    change(next);
-    const Status status = CheckFollows(before, next);
-    return status ? "ok" : status.error().message;
-  };
-  EXPECT_EQ(follows([](DeviceReport&) {}), "ok");
-  EXPECT_EQ(follows([](DeviceReport& r) { r.withheld.clear(); }), "ok");
-  EXPECT_EQ(follows([](DeviceReport& r) { r.sequence = 7; }), "sequence 7 was used before");
-  EXPECT_EQ(follows([](DeviceReport& r) { r.sequence = 6; }), "sequence went back from 7 to 6");
-  EXPECT_EQ(follows([](DeviceReport& r) { r.boots = 2; }), "boots went back from 3 to 2");
-  EXPECT_EQ(follows([](DeviceReport& r) { r.publication_number = 40; }), "the publication went back from 2/41 to 2/40");
-  EXPECT_EQ(follows([](DeviceReport& r) { r.time_floor.unix_millis -= 1; }), "the time floor went back");
-  EXPECT_EQ(follows([](DeviceReport& r) { r.counters["fits"] = 3; }), "fits went back from 4 to 3");
-  EXPECT_EQ(follows([](DeviceReport& r) { r.counters.erase("fits"); }), "fits went back from 4 to 0");
-  EXPECT_EQ(follows([](DeviceReport& r) { r.rejections.clear(); }), "rollback went back from 2 to 0");
+// What OrderOf says of a report that differs from the kept SmallReport as `change` makes it.
+template <class Change>
+std::string Order(uint64_t sequence, Change change) {
+  const auto order = OrderOf(SmallReport(), With([&](DeviceReport& report) {
+                               report.sequence = sequence;
+                               change(report);
+                             }));
+  if (!order) return std::string(Name(order.error().code)) + ": " + order.error().message;
+  return *order == ReportOrder::kNext ? "next" : "late";
+}
+
+TEST(DeviceReportTest, ALaterReportCannotSayLess) {
+  EXPECT_EQ(Order(8, [](DeviceReport&) {}), "next");
+  EXPECT_EQ(Order(8, [](DeviceReport& r) { r.withheld.clear(); }), "next");
+  EXPECT_EQ(Order(7, [](DeviceReport&) {}), "rollback: sequence 7 was used before");
+  EXPECT_EQ(Order(8, [](DeviceReport& r) { r.boots = 2; }), "rollback: boots went back from 3 to 2");
+  EXPECT_EQ(Order(8, [](DeviceReport& r) { r.publication_number = 40; }),
+            "rollback: the publication went back from 2/41 to 2/40");
+  EXPECT_EQ(Order(8, [](DeviceReport& r) { r.time_floor.unix_millis -= 1; }), "rollback: the time floor went back");
+  EXPECT_EQ(Order(8, [](DeviceReport& r) { r.counters["fits"] = 3; }), "rollback: fits went back from 4 to 3");
+  EXPECT_EQ(Order(8, [](DeviceReport& r) { r.counters.erase("fits"); }), "rollback: fits went back from 4 to 0");
+  EXPECT_EQ(Order(8, [](DeviceReport& r) { r.rejections.clear(); }), "rollback: rollback went back from 2 to 0");
   // After the fleet recovered from a stolen key, numbers begin anew under a newer root.
-  EXPECT_EQ(follows([](DeviceReport& r) {
-              r.root_version = 3;
-              r.publication_number = 1;
-            }),
-            "ok");
+  EXPECT_EQ(Order(8,
+                  [](DeviceReport& r) {
+                    r.root_version = 3;
+                    r.publication_number = 1;
+                  }),
+            "next");
+}
+
+TEST(DeviceReportTest, ALateReportCannotSayMore) {
+  EXPECT_EQ(Order(6, [](DeviceReport& r) { r.counters["fits"] = 3; }), "late");
+  EXPECT_EQ(Order(6, [](DeviceReport& r) { r.boots = 1; }), "late");
+  EXPECT_EQ(Order(6, [](DeviceReport& r) { r.counters["fits"] = 5; }), "rollback: fits went back from 5 to 4");
 }
 
 }  // namespace
