@@ -46,8 +46,9 @@ struct CertificateName {
 struct VerifiedIdentity {
   Subject subject;
   Bytes public_key;    // Ed25519, 32 bytes
-  WallTime not_after;  // the earliest of the chain
-  std::string serial;  // hexadecimal
+  WallTime not_after;   // the earliest of the chain
+  WallTime not_before;  // of its own certificate
+  std::string serial;   // hexadecimal
   Bytes issuer_public_key;
   std::vector<CertificateName> issuers;  // the intermediates above it, nearest first: it falls with any of them
 };

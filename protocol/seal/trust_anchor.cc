@@ -108,6 +108,7 @@ Result<VerifiedChain> Read(STACK_OF(X509) * chain) {
     X509* certificate = sk_X509_value(chain, i);
     const WallTime not_before{UnixSeconds(X509_get0_notBefore(certificate)) * 1000};
     const WallTime not_after{UnixSeconds(X509_get0_notAfter(certificate)) * 1000};
+    if (i == 0) identity.not_before = not_before;
     verified.not_before = i == 0 ? not_before : std::max(verified.not_before, not_before);
     identity.not_after = i == 0 ? not_after : std::min(identity.not_after, not_after);
     if (i + 1 == size) break;  // the CA's certificate stands for itself
