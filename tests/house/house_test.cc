@@ -76,6 +76,7 @@ const std::vector<Library> kLibraries = {
     {"Cap'n Proto", {"capnp/", "kj/"}, {"protocol/schema"}, {}, {"protocol/schema/canonical.h"}},
     {"SOCI", {"soci/", "sqlite3.h"}, {"protocol/sql"}, {}, {}},
     {"OpenSSL", {"openssl/"}, {"protocol/seal"}, {}, {"protocol/seal/x509_parts.h"}},
+    {"p11-kit", {"p11-kit/"}, {"protocol/seal"}, {}, {"protocol/seal/pkcs11_session.h"}},
     {"Eigen", {"Eigen/"}, {"aggregator/aggregate"}, {}, {}},
     {"cpp-httplib", {"httplib.h"}, {"protocol/http"}, {}, {}},
     {"prometheus-cpp", {"prometheus/"}, {"protocol/http"}, {}, {}},
