@@ -45,7 +45,7 @@ struct CertificateName {
 // A certificate chain that verified, and what it says.
 struct VerifiedIdentity {
   Subject subject;
-  Bytes public_key;    // Ed25519, 32 bytes
+  Bytes public_key;     // Ed25519, 32 bytes
   WallTime not_after;   // the earliest of the chain
   WallTime not_before;  // of its own certificate
   std::string serial;   // hexadecimal
