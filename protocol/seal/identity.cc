@@ -3,8 +3,10 @@
 #include <utility>
 
 #include "protocol/seal/authority_folder.h"
+#include "protocol/seal/hex_secret.h"
 #include "protocol/seal/hpke.h"
 #include "protocol/seal/identity_files.h"
+#include "protocol/seal/subject_names.h"
 
 namespace tributary {
 namespace {
@@ -15,14 +17,8 @@ constexpr const char* kCurveFile = "curve.key";
 
 Result<SecretBytes> ReadCurveSecret(const Path& path) {
   ASSIGN_OR_RETURN(const SecretBytes text, ReadSecret(path));
-  std::string_view hex = AsText(text.RevealForUse());
-  while (!hex.empty() && (hex.back() == '\n' || hex.back() == '\r' || hex.back() == ' ')) hex.remove_suffix(1);
-  auto bytes = FromHex(hex);
-  if (!bytes) return InFile(std::move(bytes).error(), path);
-  SecretBytes secret(std::move(*bytes));
-  if (secret.size() != 32) {
-    return Fail(Code::kMalformed, path.string() + ": a CURVE key is 32 bytes, not " + std::to_string(secret.size()));
-  }
+  auto secret = FromHexLine(text, kCurveKeyBytes);
+  if (!secret) return InFile(std::move(secret).error(), path);
   return secret;
 }
 
@@ -83,19 +79,6 @@ std::string ChainToPem(std::span<const Bytes> chain) {
   return pem;
 }
 
-SecretBytes HexLine(const SecretBytes& secret) {
-  constexpr std::string_view kDigits = "0123456789abcdef";
-  SecretBytes line(2 * secret.size() + 1);
-  MutableByteView out = line.RevealForFilling();
-  for (size_t i = 0; i < secret.size(); ++i) {
-    const uint8_t byte = secret.RevealForUse()[i];
-    out[2 * i] = static_cast<uint8_t>(kDigits[byte >> 4]);
-    out[2 * i + 1] = static_cast<uint8_t>(kDigits[byte & 15]);
-  }
-  out.back() = '\n';
-  return line;
-}
-
 }  // namespace
 
 Result<Identity> LoadIdentity(const Path& folder, WallTime now) {
@@ -131,7 +114,7 @@ Status IssueIdentity(const CertificateAuthority& authority, Subject subject, con
 
   RETURN_IF_ERROR(files.CreateFolders(folder));
   RETURN_IF_ERROR(WriteSecretFile(folder / kKeyFile, key.ToPem()));
-  if (!curve.secret.empty()) RETURN_IF_ERROR(WriteSecretFile(folder / kCurveFile, HexLine(curve.secret)));
+  if (!curve.secret.empty()) RETURN_IF_ERROR(WriteSecretFile(folder / kCurveFile, ToHexLine(curve.secret)));
   RETURN_IF_ERROR(WriteAnchor(files, folder, authority.root(), publication_root));
   std::string pem = CertificateToPem(certificate);
   for (const Certificate& issuer : authority.chain()) pem += CertificateToPem(issuer);
@@ -150,7 +133,7 @@ Result<MemberKeys> PrepareIdentity(const Path& folder, const Certificate& ca, By
   auto secret = ReadCurveSecret(folder / kCurveFile);
   if (!secret && secret.error().code == Code::kMissingData) {
     secret = GenerateCurveKeyPair().secret;
-    RETURN_IF_ERROR(WriteSecretFile(folder / kCurveFile, HexLine(*secret)));
+    RETURN_IF_ERROR(WriteSecretFile(folder / kCurveFile, ToHexLine(*secret)));
   }
   if (!key) return Fail(key.error());
   if (!secret) return Fail(secret.error());
