@@ -33,6 +33,8 @@ inline constexpr size_t kRevocationBytes = 256 * kKiB;
 // A sealed request for a certificate; an invitation, which holds root metadata.
 inline constexpr size_t kEnrolmentBytes = 32 * kKiB;
 inline constexpr size_t kInvitationBytes = 256 * kKiB;
+// Sealing keys that were replaced and still open what was sealed to them.
+inline constexpr size_t kFormerKeys = 16;
 inline constexpr size_t kTasks = 256;
 inline constexpr size_t kAcceptedVersions = 64;
 
@@ -67,6 +69,8 @@ inline constexpr size_t kReportSentenceBytes = 256;
 
 inline constexpr size_t kConfigBytes = kMiB;
 inline constexpr size_t kHttpBodyBytes = 4 * kMiB;
+// An entry of the audit log: two values of 16 KiB and what goes with them.
+inline constexpr size_t kAuditLineBytes = 64 * kKiB;
 
 // No clock is trusted further than this: what lies further ahead is refused as malformed.
 inline constexpr int64_t kFarFutureMillis = 10ll * 365 * 24 * 3600 * 1000;

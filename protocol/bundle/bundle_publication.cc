@@ -71,7 +71,7 @@ Result<CopiedPublication> CopyPublication(FileSystem& files, const Path& from, c
   RETURN_IF_ERROR(files.CreateFolders(to));
   ASSIGN_OR_RETURN(PublicationStore there, PublicationStore::Open(files, to / bundle::kPublication, anchor, now));
   CopiedPublication copy{publication.number, there.number(), false, 0};
-  if (publication.number <= there.number()) return copy;
+  if (!there.IsNewer(publication)) return copy;
 
   RETURN_IF_ERROR(bundle::MakePlainFolder(files, to / bundle::kBlobs));
   ASSIGN_OR_RETURN(BlobStore blobs, BlobStore::Open(files, to / bundle::kBlobs));

@@ -22,38 +22,36 @@ std::vector<Digest> DigestsOf(const Publication& publication) {
   return digests;
 }
 
+bool IsOfTheDisk(Code code) {
+  return code == Code::kDiskFull || code == Code::kReadOnly || code == Code::kIo || code == Code::kPermissions;
+}
+
 }  // namespace
 
-Subscriber::Subscriber(Fetcher& fetcher, PublicationStore& store, BlobStore& blobs, const TrustAnchor& anchor,
+Subscriber::Subscriber(Fetcher& fetcher, PublicationStore& store, BlobStore& blobs, const TrustAnchor&,
                        const Clock& clock, OnAdopted on_adopted)
-    : fetcher_(fetcher),
-      store_(store),
-      blobs_(blobs),
-      anchor_(anchor),
-      clock_(clock),
-      on_adopted_(std::move(on_adopted)) {}
+    : fetcher_(fetcher), store_(store), blobs_(blobs), clock_(clock), on_adopted_(std::move(on_adopted)) {}
 
 void Subscriber::Start() {
   if (store_.current()) on_adopted_(*store_.current());
 }
 
-void Subscriber::Consider(ByteView signed_publication) {
-  auto opened = OpenPublication(signed_publication, anchor_, clock_.Now());
-  if (!opened) {
-    ++counts_.rejected;
-    LogFailure(LogLevel::kError, "publication.rejected", opened.error());
-    return;
-  }
-  if (opened->number < store_.number()) {
-    ++counts_.rejected;
-    LogFailure(
-        LogLevel::kWarning, "publication.rejected",
-        {Code::kRollback, "number " + std::to_string(opened->number) + " after " + std::to_string(store_.number())});
-    return;
-  }
-  if (opened->number == store_.number() || (candidate_ && candidate_->publication.number >= opened->number)) return;
+void Subscriber::Refuse(const Error& why) {
+  if (IsOfTheDisk(why.code)) return LogFailure(LogLevel::kError, "publication.not_kept", why);
+  ++counts_.rejected;
+  ++counts_.rejected_by[why.code];
+  counts_.last_rejection = Rejection{why, clock_.Now()};
+  const bool stale = why.code == Code::kRollback || why.code == Code::kExpired;
+  LogFailure(stale ? LogLevel::kWarning : LogLevel::kError, "publication.rejected", why);
+}
+
+void Subscriber::Consider(ByteView publication) {
+  auto verified = store_.Verify(publication, clock_.Now());
+  if (!verified) return Refuse(verified.error());
+  if (!store_.IsNewer(*verified)) return;
+  if (candidate_ && !IsNewer(*verified, candidate_->publication)) return;
   fetcher_.Cancel();
-  candidate_ = Candidate{std::move(*opened), ToBytes(signed_publication), {}};
+  candidate_ = Candidate{std::move(*verified), ToBytes(publication), {}};
   for (const BlobRef& blob : BlobsOf(candidate_->publication)) {
     if (!blobs_.Has(blob.digest)) candidate_->missing.push_back(blob);
   }
@@ -80,11 +78,7 @@ void Subscriber::Adopt() {
   candidate_.reset();
   const std::vector<Digest> held = store_.current() ? DigestsOf(*store_.current()) : std::vector<Digest>{};
   const auto newer = store_.Take(candidate.bytes, clock_.Now());
-  if (!newer) {
-    ++counts_.rejected;
-    LogFailure(LogLevel::kError, "publication.not_kept", newer.error());
-    return;
-  }
+  if (!newer) return Refuse(newer.error());
   if (!*newer) return;
   ++counts_.adopted;
   previous_ = held;

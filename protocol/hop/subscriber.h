@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 
@@ -16,9 +17,16 @@ namespace tributary {
 // outlive it.
 class Subscriber {
  public:
+  // Why a publication was rejected, and when: somebody on the way is stale, broken or an attacker.
+  struct Rejection {
+    Error error;
+    WallTime when;
+  };
   struct Counts {
     uint64_t adopted = 0;
-    uint64_t rejected = 0;  // did not verify, or older than the one held
+    uint64_t rejected = 0;                      // did not verify, or older than what was seen before
+    std::map<Code, uint64_t> rejected_by = {};  // their sum is `rejected`
+    std::optional<Rejection> last_rejection = {};
   };
   // After the publication became the current one (and durable). Also once from Start, for the one kept from before.
   using OnAdopted = std::function<void(const Publication&)>;
@@ -28,10 +36,12 @@ class Subscriber {
   // Serves what was kept. Incomplete blobs of a kept publication cannot be: they came first.
   void Start();
   // What came in an assignment.
-  void Consider(ByteView signed_publication);
+  void Consider(ByteView publication);
   const Counts& counts() const { return counts_; }
 
  private:
+  // A disk that does not take it is nobody's attack, and not counted.
+  void Refuse(const Error& why);
   void FetchNext();
   void Adopt();
   void RetainBlobs();
@@ -39,7 +49,6 @@ class Subscriber {
   Fetcher& fetcher_;
   PublicationStore& store_;
   BlobStore& blobs_;
-  const TrustAnchor& anchor_;
   const Clock& clock_;
   OnAdopted on_adopted_;
   struct Candidate {

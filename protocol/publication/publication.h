@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "protocol/base/bytes.h"
@@ -55,11 +56,13 @@ struct FormerSealingKey {
   bool operator==(const FormerSealingKey&) const = default;
 };
 
-// The catalogue that travels down: numbered, signed, the same bytes for everybody.
+// The catalogue that travels down, the same for everybody, and what the metadata around it says of it
+// (publication_set.h).
 struct Publication {
-  uint64_t number = 0;  // grows by one with every publication
+  uint64_t number = 0;        // the timestamp's version: grows by one with every publication
+  uint64_t root_version = 0;  // of the keys it was verified by; newer is (root_version, number)
   WallTime created;
-  WallTime expires;  // a device installs nothing from an expired publication
+  WallTime expires;  // the first of its metadata to end; a device installs nothing from an expired publication
   HpkeAead aead = kDefaultAead;
   Bytes sealing_key;  // the aggregator's HPKE public key, 32 bytes
   std::vector<FormerSealingKey> former_keys = {};
@@ -68,13 +71,17 @@ struct Publication {
   bool operator==(const Publication&) const = default;
 };
 
-// Signs and encodes: SignedPublication of schema/publication.capnp. `chain` is the publisher's, leaf first.
-Bytes SignPublication(const Publication& publication, const SigningKey& key, std::span<const Bytes> chain);
+// By root version, then by number: so a fleet that had to change its keys begins again below a number that a thief
+// drove up.
+inline bool IsNewer(const Publication& one, const Publication& than) {
+  return std::tie(one.root_version, one.number) > std::tie(than.root_version, than.number);
+}
 
-// Verifies signature, chain (role publisher), form and bounds at `now`. Does not compare with an earlier publication:
-// see PublicationStore. Errors: kMalformed, kTooLarge, kBadSignature, kWrongRole, those of TrustAnchor::Verify,
-// kExpired.
-Result<Publication> OpenPublication(ByteView signed_bytes, const TrustAnchor& anchor, WallTime now);
+// Verifies one at `now` from the anchor's root metadata, with the whole client workflow of the TUF specification
+// (trusted_metadata.h), and then that every blob it names is a target that was signed. Does not compare with an earlier
+// publication: see PublicationStore. Errors: kMissingData (the anchor has no root metadata), kMalformed, kTooLarge,
+// kVersionUnsupported, kBadSignature, kMixedPublication, kDigestMismatch, kExpired; those of ReadRevocations.
+Result<Publication> OpenPublication(ByteView bytes, const TrustAnchor& anchor, WallTime now);
 
 // Whether the device is in the round: the first 8 bytes of SHA-256(nonce || device id), little endian, as a fraction of
 // 2^64, < inclusion.

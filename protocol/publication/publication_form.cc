@@ -146,16 +146,24 @@ Status ReadSealingKey(schema::SealingKey::Reader from, Publication& to) {
   return {};
 }
 
+Result<std::vector<FormerSealingKey>> ReadFormerKeys(capnp::List<schema::FormerSealingKey>::Reader from) {
+  if (from.size() > limits::kFormerKeys) {
+    return Fail(Code::kTooLarge, std::to_string(from.size()) + " former sealing keys are over the limit");
+  }
+  std::vector<FormerSealingKey> keys;
+  for (const auto key : from) {
+    ASSIGN_OR_RETURN(const KeyId id, KeyId::FromBytes(wire::View(key.getId())));
+    keys.push_back({id, {key.getUntilUnixMillis()}});
+  }
+  return keys;
+}
+
 Result<Publication> Read(schema::Publication::Reader from) {
   Publication to;
-  to.number = from.getNumber();
   to.created = {from.getCreatedUnixMillis()};
-  to.expires = {from.getExpiresUnixMillis()};
-  if (to.number == 0) return Fail(Code::kMalformed, "publications are numbered from 1");
-  if (to.created.unix_millis < 0 || to.expires <= to.created) {
-    return Fail(Code::kMalformed, "the publication's times contradict each other");
-  }
+  if (to.created.unix_millis < 0) return Fail(Code::kMalformed, "the publication was made before 1970");
   RETURN_IF_ERROR(ReadSealingKey(from.getSealing(), to));
+  ASSIGN_OR_RETURN(to.former_keys, ReadFormerKeys(from.getFormerKeys()));
   const auto tasks = from.getTasks();
   if (tasks.size() > limits::kTasks)
     return Fail(Code::kTooLarge, std::to_string(tasks.size()) + " tasks are over the limit");
@@ -172,12 +180,15 @@ Result<Publication> Read(schema::Publication::Reader from) {
 
 Bytes EncodePublication(const Publication& publication) {
   return wire::EncodeCanonical<schema::Publication>([&](schema::Publication::Builder to) {
-    to.setNumber(publication.number);
     to.setCreatedUnixMillis(publication.created.unix_millis);
-    to.setExpiresUnixMillis(publication.expires.unix_millis);
     auto sealing = to.initSealing();
     sealing.setAead(static_cast<uint16_t>(publication.aead));
     sealing.setPublicKey(wire::ToData(publication.sealing_key));
+    auto former = to.initFormerKeys(static_cast<unsigned>(publication.former_keys.size()));
+    for (unsigned i = 0; i < publication.former_keys.size(); ++i) {
+      former[i].setId(wire::ToData(publication.former_keys[i].id.view()));
+      former[i].setUntilUnixMillis(publication.former_keys[i].until.unix_millis);
+    }
     auto tasks = to.initTasks(static_cast<unsigned>(publication.tasks.size()));
     for (unsigned i = 0; i < publication.tasks.size(); ++i) Write(publication.tasks[i], tasks[i]);
   });

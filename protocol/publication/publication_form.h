@@ -2,16 +2,12 @@
 
 #include "protocol/publication/publication.h"
 
-// The publication's bytes, for the .cc files of this folder.
+// The catalogue's bytes, for the .cc files of this folder. Number, root version, expiry and revocations are not among
+// them: the metadata says those.
 namespace tributary {
 
 Bytes EncodePublication(const Publication& publication);
 // Form and bounds of every field; believes nothing yet. Errors: kMalformed, kTooLarge.
 Result<Publication> DecodePublication(ByteView body);
-
-// A publication that this member verified and kept itself, so it may have expired meanwhile, and its publisher's
-// certificate too: the chain then has to verify at the time the publication was made. Errors: those of OpenPublication
-// but kExpired.
-Result<Publication> OpenKeptPublication(ByteView signed_bytes, const TrustAnchor& anchor, WallTime now);
 
 }  // namespace tributary

@@ -3,44 +3,95 @@
 #include <algorithm>
 
 #include "protocol/base/limits.h"
-#include "protocol/publication/publication_form.h"
+#include "protocol/publication/publication_update.h"
+#include "protocol/publication/trusted_file.h"
+#include "protocol/seal/digest.h"
+#include "protocol/seal/revocation_list.h"
 
 namespace tributary {
+namespace {
+
+tuf::TrustedFiles OnlyRoot(const Bytes& root) { return {root, {}, {}}; }
+
+Path TrustedPath(const Path& file) { return file.string() + ".trusted"; }
+
+}  // namespace
+
+PublicationStore::PublicationStore(FileSystem& files, Path file, const TrustAnchor& anchor)
+    : files_(&files), file_(std::move(file)), anchor_(anchor), trusted_(OnlyRoot(anchor.publication_root())) {}
 
 Result<PublicationStore> PublicationStore::Open(FileSystem& files, const Path& file, const TrustAnchor& anchor,
-                                                WallTime now) {
+                                                WallTime) {
   PublicationStore store(files, file, anchor);
-  Result<Bytes> bytes = ReadFile(files, file, limits::kPublicationBytes);
-  if (!bytes && bytes.error().code == Code::kNotFound) return store;
-  if (!bytes && bytes.error().code != Code::kTooLarge) return Fail(std::move(bytes).error());
-
-  Result<Publication> kept = bytes ? OpenKeptPublication(*bytes, anchor, now) : Fail(bytes.error());
-  if (kept) {
-    store.current_ = std::move(*kept);
-    store.bytes_ = std::move(*bytes);
-    return store;
-  }
-  const Path aside = file.parent_path() / "publication.bad";
-  RETURN_IF_ERROR(files.Rename(file, aside));
-  store.damage_ = Error{Code::kCorrupt, "the kept publication " + file.string() + " does not verify (" +
-                                            kept.error().ToString() + "); it was set aside as " + aside.string()};
+  RETURN_IF_ERROR(store.ReadTrusted());
+  RETURN_IF_ERROR(store.ReadKept());
   return store;
 }
 
-Result<bool> PublicationStore::Take(ByteView signed_bytes, WallTime now) {
-  if (current_ && std::ranges::equal(signed_bytes, bytes_)) return false;
-  ASSIGN_OR_RETURN(Publication publication, OpenPublication(signed_bytes, anchor_, now));
-  if (publication.number < number()) {
-    return Fail(Code::kRollback,
-                "publication " + std::to_string(publication.number) + " came after " + std::to_string(number()));
+Status PublicationStore::ReadTrusted() {
+  const Result<Bytes> bytes = ReadFile(*files_, TrustedPath(file_), kTrustedBytes);
+  if (!bytes && bytes.error().code == Code::kNotFound) return {};
+  if (!bytes && bytes.error().code != Code::kTooLarge) return Fail(bytes.error());
+  const Digest anchor = Sha256(anchor_.publication_root());
+  auto trusted = bytes ? DecodeTrusted(*bytes, anchor) : Fail(bytes.error());
+  if (trusted) {
+    trusted_ = std::move(*trusted);
+  } else if (trusted.error().code != Code::kConflict) {  // of another root: this member was set up anew
+    damage_ = Error{Code::kCorrupt, "what was believed, " + TrustedPath(file_).string() + ", cannot be read (" +
+                                        trusted.error().ToString() + "); the kept publication takes its place"};
   }
-  if (publication.number == number()) {
-    return Fail(Code::kRollback, "another publication " + std::to_string(number()) + " came, with other content");
-  }
-  RETURN_IF_ERROR(WriteFileAtomically(*files_, file_, signed_bytes));
-  current_ = std::move(publication);
-  bytes_ = ToBytes(signed_bytes);
+  return {};
+}
+
+Status PublicationStore::ReadKept() {
+  Result<Bytes> bytes = ReadFile(*files_, file_, limits::kPublicationBytes);
+  if (!bytes && bytes.error().code == Code::kNotFound) return {};
+  if (!bytes && bytes.error().code != Code::kTooLarge) return Fail(bytes.error());
+  if (!bytes) return SetAside(bytes.error());
+
+  // From the root that this member was given; or, when the set does not reach back that far, from the one it came to.
+  PublicationUpdate kept = UpdatePublication(*bytes, OnlyRoot(anchor_.publication_root()), anchor_, tuf::kAnyTime);
+  if (!kept.publication) kept = UpdatePublication(*bytes, OnlyRoot(trusted_.root), anchor_, tuf::kAnyTime);
+  if (!kept.publication) return SetAside(kept.publication.error());
+  if (trusted_.timestamp.empty() && trusted_.root == anchor_.publication_root()) trusted_ = std::move(kept.trusted);
+  Adopt(std::move(*kept.publication), std::move(*bytes));
+  return {};
+}
+
+Status PublicationStore::SetAside(const Error& why) {
+  const Path aside = file_.parent_path() / "publication.bad";
+  RETURN_IF_ERROR(files_->Rename(file_, aside));
+  damage_ = Error{Code::kCorrupt, "the kept publication " + file_.string() + " does not verify (" + why.ToString() +
+                                      "); it was set aside as " + aside.string()};
+  return {};
+}
+
+Result<Publication> PublicationStore::Verify(ByteView bytes, WallTime now) {
+  PublicationUpdate update = UpdatePublication(bytes, trusted_, anchor_, now);
+  if (update.trusted != trusted_) RETURN_IF_ERROR(SaveTrusted(std::move(update.trusted)));
+  return std::move(update.publication);
+}
+
+Status PublicationStore::SaveTrusted(tuf::TrustedFiles trusted) {
+  const Digest anchor = Sha256(anchor_.publication_root());
+  RETURN_IF_ERROR(WriteFileAtomically(*files_, TrustedPath(file_), EncodeTrusted(anchor, trusted)));
+  trusted_ = std::move(trusted);
+  return {};
+}
+
+Result<bool> PublicationStore::Take(ByteView bytes, WallTime now) {
+  if (current_ && std::ranges::equal(bytes, bytes_)) return false;
+  ASSIGN_OR_RETURN(Publication publication, Verify(bytes, now));
+  if (!IsNewer(publication)) return false;
+  RETURN_IF_ERROR(WriteFileAtomically(*files_, file_, bytes));
+  Adopt(std::move(publication), ToBytes(bytes));
   return true;
+}
+
+void PublicationStore::Adopt(Publication publication, Bytes bytes) {
+  current_ = std::move(publication);
+  bytes_ = std::move(bytes);
+  if (const auto list = ReadRevocations(current_->revocations, anchor_)) anchor_.Revoke(*list);
 }
 
 }  // namespace tributary

@@ -1,7 +1,7 @@
 @0xa6f1c2d3e4b5a697;
 
-# What travels down: the catalogue of tasks and versions, the same signed bytes for everybody, and the manifest of a model
-# package. Bulk (modules, weights) never stands in here: it is named by SHA-256 and size, and fetched as blobs.
+# What travels down: the catalogue of tasks and versions with the metadata that it is believed by, the same bytes for everybody,
+# and the manifest of a model package. Bulk (modules, weights) never stands in here: it is named by SHA-256 and size, and fetched as blobs.
 
 using Cxx = import "/capnp/c++.capnp";
 $Cxx.namespace("tributary::schema");
@@ -26,24 +26,27 @@ struct DelegatedRole {
   bytes @1 :Data;
 }
 
-struct SignedPublication {
-  body @0 :Data;
-  # The canonical bytes of Publication. A receiver verifies `signature` over exactly these bytes before it reads them.
-  signature @1 :Data;
-  # Ed25519 (RFC 8032) over "tributary publication v1\n" followed by body: the prefix keeps a signature made for one purpose
-  # from serving another.
-  chain @2 :List(Data);
-  # The publisher's X.509 certificates, DER, leaf first, without the fleet's CA. The leaf's role is "publisher".
+struct TrustedMetadata {
+  # What one member believes, in its own file.
+  anchor @0 :Data;
+  # SHA-256 of the root metadata that it was given: of another one, nothing here counts.
+  root @1 :Data;
+  timestamp @2 :Data;  # empty: none
+  snapshot @3 :Data;   # empty: none
 }
 
 struct Publication {
-  number @0 :UInt64;
-  # Grows by one with every publication. A receiver that holds a higher number refuses this one (rollback).
-  createdUnixMillis @1 :Int64;
-  expiresUnixMillis @2 :Int64;
-  # Nothing is installed from a publication past this time; a device goes on running the model it has.
-  sealing @3 :SealingKey;
-  tasks @4 :List(Task);
+  # The catalogue. Its number is the version of the timestamp that leads to it, and it ends with the first of the roles that do.
+  createdUnixMillis @0 :Int64;
+  sealing @1 :SealingKey;
+  formerKeys @2 :List(FormerSealingKey);
+  tasks @3 :List(Task);
+}
+
+struct FormerSealingKey {
+  # What was sealed to it is still opened until then, and is worth nothing afterwards.
+  id @0 :Data;  # 8 bytes
+  untilUnixMillis @1 :Int64;
 }
 
 struct SealingKey {

@@ -1,14 +1,9 @@
 #include "tests/support/test_fleet.h"
 
+#include "tests/support/must.h"
+
 namespace tributary {
 namespace {
-
-// The value, or death with the error: a fixture that cannot be made is a broken test.
-template <class T>
-T Must(Result<T> result) {
-  TRIBUTARY_CHECK(result.has_value()) << result.error().ToString();
-  return std::move(*result);
-}
 
 Subject SubjectOf(Role role, std::string_view id) {
   Subject subject;
@@ -28,7 +23,8 @@ HpkeKeyPair FixedSealingKey() {
 TestFleet::TestFleet(WallTime start)
     : start_(start),
       authority_(CertificateAuthority::Create("test fleet", start, kTestLifetime)),
-      anchor_(Must(TrustAnchor::FromCertificate(authority_.certificate()))),
+      repository_(start),
+      anchor_(Must(TrustAnchor::FromCertificate(authority_.certificate(), repository_.root()))),
       sealing_key_(FixedSealingKey()) {}
 
 Identity TestFleet::Issue(Role role, std::string_view id) const { return IssueFor(role, id, start_, kTestLifetime); }
@@ -39,16 +35,16 @@ Identity TestFleet::IssueFor(Role role, std::string_view id, WallTime from, Mill
   if (role != Role::kPublisher) subject.curve_public_key = curve.public_key;
   SigningKey key = SigningKey::Generate();
   Certificate certificate = Must(authority_.Issue(subject, key.public_key(), from, lifetime));
-  return Identity{std::move(subject), anchor_, {std::move(certificate.der)}, std::move(key), std::move(curve.secret)};
+  TrustAnchor anchor = Must(TrustAnchor::FromCertificate(authority_.certificate(), repository_.root()));
+  return Identity{
+      std::move(subject), std::move(anchor), {std::move(certificate.der)}, std::move(key), std::move(curve.secret)};
 }
 
-Bytes TestFleet::Publish(const Publication& publication) const {
-  const Identity publisher = Issue(Role::kPublisher, "publisher");
-  return SignPublication(publication, publisher.key, publisher.chain);
-}
+Bytes TestFleet::Publish(const Publication& publication) const { return repository_.Publish(publication); }
 
 Path TestFleet::IssueInto(const Path& folder, Role role, std::string_view id) const {
-  const Status issued = IssueIdentity(authority_, SubjectOf(role, id), folder, start_, kTestLifetime);
+  const Status issued =
+      IssueIdentity(authority_, SubjectOf(role, id), folder, start_, kTestLifetime, repository_.root());
   TRIBUTARY_CHECK(issued.has_value()) << issued.error().ToString();
   return folder;
 }

@@ -8,11 +8,13 @@
 #include "protocol/seal/hpke.h"
 #include "protocol/seal/identity.h"
 #include "tests/support/manual_clock.h"
+#include "tests/support/test_repository.h"
 
 namespace tributary {
 
-// A fleet's CA, identities of its members, and the aggregator's HPKE pair (the same in every run; signing keys are
-// fresh). Certificates are valid from `start` for `kTestLifetime`. Resource type; Issue… are thread safe.
+// A fleet's CA, identities of its members, the repository it publishes from, and the aggregator's HPKE pair (the same
+// in every run; signing keys are fresh). Certificates are valid from `start` for `kTestLifetime`. Resource type; Issue…
+// are thread safe.
 inline constexpr Millis kTestLifetime{30ll * 24 * 3600 * 1000};
 
 class TestFleet {
@@ -21,14 +23,16 @@ class TestFleet {
 
   const CertificateAuthority& authority() const { return authority_; }
   const TrustAnchor& anchor() const { return anchor_; }
+  const TestRepository& repository() const { return repository_; }
   const HpkeKeyPair& sealing_key() const { return sealing_key_; }
   WallTime start() const { return start_; }
 
-  // In memory. Publishers get no CURVE key, everybody else a fresh one.
+  // In memory. Publishers get no CURVE key, everybody else a fresh one. Each believes for itself: nobody hears of a
+  // revocation through another's anchor.
   Identity Issue(Role role, std::string_view id) const;
   // The same with a lifetime of its own, beginning at `from`.
   Identity IssueFor(Role role, std::string_view id, WallTime from, Millis lifetime) const;
-  // As the aggregator would publish it: the bytes that travel.
+  // As the aggregator would publish it: the bytes that travel. With growing numbers they verify one after the other.
   Bytes Publish(const Publication& publication) const;
   // As a folder that LoadIdentity reads; returns `folder`.
   Path IssueInto(const Path& folder, Role role, std::string_view id) const;
@@ -36,6 +40,7 @@ class TestFleet {
  private:
   WallTime start_;
   CertificateAuthority authority_;
+  TestRepository repository_;
   TrustAnchor anchor_;
   HpkeKeyPair sealing_key_;
 };

@@ -15,12 +15,11 @@ class PublicationStoreTest : public testing::Test {
     TRIBUTARY_CHECK(store.has_value()) << store.error().ToString();
     return std::move(*store);
   }
-  Bytes Numbered(uint64_t number) const { return Signed(SmallPublication(number), publisher_); }
+  Bytes Numbered(uint64_t number) const { return fleet_.Publish(SmallPublication(number)); }
 
   const TemporaryFolder folder_;
   const Path file_ = folder_ / "publication";
   const TestFleet fleet_;
-  const Identity publisher_ = fleet_.Issue(Role::kPublisher, "publisher");
 };
 
 TEST_F(PublicationStoreTest, StartsEmpty) {
@@ -55,15 +54,14 @@ TEST_F(PublicationStoreTest, OneNumberHasOneContent) {
   ASSERT_TRUE(store.Take(Numbered(5), kTestStart));
   Publication other = SmallPublication(5);
   other.tasks.clear();
-  EXPECT_EQ(Outcome(store.Take(Signed(other, publisher_), kTestStart)), "rollback");
+  EXPECT_EQ(Outcome(store.Take(fleet_.Publish(other), kTestStart)), "rollback");
 }
 
 TEST_F(PublicationStoreTest, RefusalsChangeNothing) {
   PublicationStore store = Open();
   ASSERT_TRUE(store.Take(Numbered(5), kTestStart));
   const TestFleet other;
-  EXPECT_EQ(Outcome(store.Take(Signed(SmallPublication(6), other.Issue(Role::kPublisher, "publisher")), kTestStart)),
-            "unknown-certificate");
+  EXPECT_EQ(Outcome(store.Take(other.Publish(SmallPublication(6)), kTestStart)), "bad-signature");
   EXPECT_EQ(Outcome(store.Take(Numbered(6), SmallPublication().expires)), "expired");
   EXPECT_EQ(Outcome(store.Take(Bytes(16), kTestStart)), "malformed");
   EXPECT_EQ(store.number(), 5u);

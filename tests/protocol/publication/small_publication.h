@@ -30,15 +30,12 @@ inline PublishedTask SmallTask() {
 inline Publication SmallPublication(uint64_t number = 7) {
   Publication publication;
   publication.number = number;
+  publication.root_version = 1;
   publication.created = kTestStart;
   publication.expires = kTestStart + Millis(3'600'000);
   publication.sealing_key = Bytes(32, 0x42);
   publication.tasks = {SmallTask()};
   return publication;
-}
-
-inline Bytes Signed(const Publication& publication, const Identity& by) {
-  return SignPublication(publication, by.key, by.chain);
 }
 
 // "ok", or the code of the refusal.
