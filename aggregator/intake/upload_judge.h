@@ -4,16 +4,12 @@
 #include <functional>
 #include <optional>
 
+#include "aggregator/registry/blame.h"
 #include "protocol/base/bytes.h"
 #include "protocol/base/result.h"
 #include "protocol/envelope/envelope.h"
 
 namespace tributary {
-
-// This machine's fault and not the sender's: what was offered is still good.
-constexpr bool IsOfTheEnvironment(Code code) {
-  return (code >= Code::kIo && code < Code::kConfigSyntax) || code == Code::kDiskFull || code == Code::kReadOnly;
-}
 
 // What intake needs of whoever counts (round/coordinator.h). Every call is made on the core thread.
 class UploadJudge {

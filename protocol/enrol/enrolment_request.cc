@@ -1,5 +1,7 @@
 #include "protocol/enrol/enrolment_request.h"
 
+#include <algorithm>
+
 #include "protocol/base/limits.h"
 #include "protocol/schema/canonical.h"
 #include "protocol/schema/enrolment.capnp.h"
@@ -93,6 +95,14 @@ Result<SealedEnrolment> Read(schema::SealedEnrolment::Reader from) {
   return to;
 }
 
+Bytes Encode(const SealedEnrolment& from) {
+  return wire::EncodeCanonical<schema::SealedEnrolment>([&](schema::SealedEnrolment::Builder to) {
+    to.setAead(static_cast<uint16_t>(from.aead));
+    to.setKeyId(wire::ToData(from.key_id.view()));
+    to.setSealed(wire::ToData(from.sealed));
+  });
+}
+
 Status CheckSize(ByteView bytes) {
   if (bytes.size() <= limits::kEnrolmentBytes) return {};
   return Fail(Code::kTooLarge, "an enrolment request of " + std::to_string(bytes.size()) + " bytes; the limit is " +
@@ -113,13 +123,9 @@ Result<Bytes> SealEnrolment(const EnrolmentRequest& request, const EnrolmentTarg
   const SecretBytes plaintext(wire::EncodeCanonical<schema::EnrolmentRequest>(
       [&](schema::EnrolmentRequest::Builder to) { Write(request, to); }));
   ASSIGN_OR_RETURN(HpkeSealer sealer, HpkeSealer::ToRecipient(target.aead, target.public_key, EnrolmentInfo()));
-  Bytes sealed = ToBytes(sealer.encapsulated_key());
-  Append(sealed, sealer.Seal({}, plaintext.RevealForUse()));
-  Bytes bytes = wire::EncodeCanonical<schema::SealedEnrolment>([&](schema::SealedEnrolment::Builder to) {
-    to.setAead(static_cast<uint16_t>(target.aead));
-    to.setKeyId(wire::ToData(HpkeKeyId(target.public_key).view()));
-    to.setSealed(wire::ToData(sealed));
-  });
+  SealedEnrolment sealed{target.aead, HpkeKeyId(target.public_key), ToBytes(sealer.encapsulated_key())};
+  Append(sealed.sealed, sealer.Seal({}, plaintext.RevealForUse()));
+  Bytes bytes = Encode(sealed);
   RETURN_IF_ERROR(CheckSize(bytes));
   return bytes;
 }
@@ -136,8 +142,14 @@ Result<Bytes> SealRenewal(const Identity& identity, const EnrolmentTarget& targe
 
 Result<SealedEnrolment> DecodeSealedEnrolment(ByteView bytes) {
   RETURN_IF_ERROR(CheckSize(bytes));
-  return wire::DecodeCanonical<schema::SealedEnrolment>(
-      bytes, "sealed enrolment", [](schema::SealedEnrolment::Reader from) { return Read(from); });
+  ASSIGN_OR_RETURN(SealedEnrolment sealed,
+                   wire::DecodeCanonical<schema::SealedEnrolment>(
+                       bytes, "sealed enrolment", [](schema::SealedEnrolment::Reader from) { return Read(from); }));
+  // One request has one form, so that nobody on the way can make two of it.
+  if (!std::ranges::equal(Encode(sealed), bytes)) {
+    return Fail(Code::kMalformed, "the sealed enrolment has fields this version does not know");
+  }
+  return sealed;
 }
 
 Result<EnrolmentRequest> DecodeEnrolment(ByteView plaintext) {

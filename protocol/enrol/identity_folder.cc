@@ -2,7 +2,6 @@
 #include "protocol/enrol/invitation.h"
 #include "protocol/seal/certificate_request.h"
 #include "protocol/seal/digest.h"
-#include "protocol/seal/hex_secret.h"
 
 // The folder of protocol/seal/identity.h while it has no certificate yet. `request` is written last, so that a folder
 // which has one has the keys that it speaks of:
@@ -10,48 +9,8 @@
 namespace tributary {
 namespace {
 
-constexpr const char* kCaFile = "ca.pem";
-constexpr const char* kRootFile = "root.json";
 constexpr const char* kCertificateFile = "cert.pem";
-constexpr const char* kKeyFile = "key.pem";
-constexpr const char* kCurveFile = "curve.key";
 constexpr const char* kRequestFile = "request";
-constexpr size_t kCurveKeyBytes = 32;
-
-struct MemberKeys {
-  SigningKey key;
-  CurveKeyPair curve;
-};
-
-bool IsThere(FileSystem& files, const Path& path) { return files.Size(path).has_value(); }
-
-Result<SigningKey> ReadKey(const Path& folder) {
-  ASSIGN_OR_RETURN(const SecretBytes pem, ReadSecretFile(folder / kKeyFile));
-  return SigningKey::FromPem(pem);
-}
-
-Result<CurveKeyPair> ReadCurveKey(const Path& folder) {
-  ASSIGN_OR_RETURN(const SecretBytes text, ReadSecretFile(folder / kCurveFile));
-  CurveKeyPair pair;
-  ASSIGN_OR_RETURN(pair.secret, FromHexLine(text, kCurveKeyBytes));
-  ASSIGN_OR_RETURN(pair.public_key, CurvePublicKeyOf(pair.secret));
-  return pair;
-}
-
-// Those of an attempt that was interrupted, or new ones. Files are made with mode 0600.
-Result<MemberKeys> OpenKeys(FileSystem& files, const Path& folder) {
-  if (!IsThere(files, folder / kKeyFile)) {
-    const SecretBytes pem = SigningKey::Generate().ToPem();
-    RETURN_IF_ERROR(WriteFileAtomically(files, folder / kKeyFile, pem.RevealForUse()));
-  }
-  if (!IsThere(files, folder / kCurveFile)) {
-    const SecretBytes line = ToHexLine(GenerateCurveKeyPair().secret);
-    RETURN_IF_ERROR(WriteFileAtomically(files, folder / kCurveFile, line.RevealForUse()));
-  }
-  ASSIGN_OR_RETURN(SigningKey key, ReadKey(folder));
-  ASSIGN_OR_RETURN(CurveKeyPair curve, ReadCurveKey(folder));
-  return MemberKeys{std::move(key), std::move(curve)};
-}
 
 // The token is in it, so a new invitation makes another request.
 Digest OriginOf(const Invitation& invitation, const std::string& id) {
@@ -84,28 +43,20 @@ Result<Bytes> MakeRequest(const MemberKeys& keys, const Invitation& invitation, 
   return SealEnrolment(request, invitation.target);
 }
 
-Result<TrustAnchor> ReadAnchor(FileSystem& files, const Path& folder) {
-  ASSIGN_OR_RETURN(const Bytes pem, ReadFile(files, folder / kCaFile, 2 * limits::kCertificateBytes));
-  ASSIGN_OR_RETURN(const Certificate ca, CertificateFromPem(AsText(pem)));
-  return TrustAnchor::FromCertificate(ca);
-}
-
 }  // namespace
 
 Result<Bytes> BeginIdentity(FileSystem& files, const Path& folder, const Invitation& invitation, const std::string& id,
                             WallTime now) {
-  if (IsThere(files, folder / kCertificateFile)) {
+  if (files.Size(folder / kCertificateFile)) {
     return Fail(Code::kAlreadyExists, folder.string() + " holds an identity already; it was left as it is");
   }
   const Digest origin = OriginOf(invitation, id);
   ASSIGN_OR_RETURN(Bytes kept, KeptRequest(files, folder, origin));
   if (!kept.empty()) return kept;
 
-  RETURN_IF_ERROR(files.CreateFolders(folder));
-  RETURN_IF_ERROR(WriteFileAtomically(files, folder / kCaFile, AsBytes(invitation.ca_pem)));
-  if (!invitation.root.empty()) RETURN_IF_ERROR(WriteFileAtomically(files, folder / kRootFile, invitation.root));
-  RETURN_IF_ERROR(ReadAnchor(files, folder));
-  ASSIGN_OR_RETURN(const MemberKeys keys, OpenKeys(files, folder));
+  ASSIGN_OR_RETURN(const Certificate ca, CertificateFromPem(invitation.ca_pem));
+  RETURN_IF_ERROR(TrustAnchor::FromCertificate(ca));
+  ASSIGN_OR_RETURN(const MemberKeys keys, PrepareIdentity(folder, ca, invitation.root));
   ASSIGN_OR_RETURN(Bytes request, MakeRequest(keys, invitation, id, now));
   Bytes noted = ToBytes(origin.view());
   Append(noted, request);
@@ -114,20 +65,10 @@ Result<Bytes> BeginIdentity(FileSystem& files, const Path& folder, const Invitat
 }
 
 Status CompleteIdentity(FileSystem& files, const Path& folder, const std::vector<Bytes>& chain, WallTime now) {
-  if (!IsThere(files, folder / kRequestFile)) {
+  if (!files.Size(folder / kRequestFile)) {
     return Fail(Code::kMissingData, folder.string() + " has no request: begin with `enrol --invitation FILE`");
   }
-  ASSIGN_OR_RETURN(const TrustAnchor anchor, ReadAnchor(files, folder));
-  ASSIGN_OR_RETURN(const VerifiedIdentity verified, anchor.Verify(chain, now));
-  ASSIGN_OR_RETURN(const SigningKey key, ReadKey(folder));
-  ASSIGN_OR_RETURN(const CurveKeyPair curve, ReadCurveKey(folder));
-  if (key.public_key() != verified.public_key || curve.public_key != verified.subject.curve_public_key) {
-    return Fail(Code::kConflict,
-                "the certificate of " + verified.subject.id.text() + " is not for the keys in " + folder.string());
-  }
-  std::string pem;
-  for (const Bytes& certificate : chain) pem += CertificateToPem({certificate});
-  RETURN_IF_ERROR(WriteFileAtomically(files, folder / kCertificateFile, AsBytes(pem)));
+  RETURN_IF_ERROR(SaveCertificate(files, folder, chain, now));
   return files.Remove(folder / kRequestFile);
 }
 

@@ -90,7 +90,7 @@ const std::vector<Library> kLibraries = {
      {"aggregator/cli/commands.h"}},
     {"nlohmann-json",
      {"nlohmann/"},
-     {"aggregator/api", "aggregator/cli", "protocol/enrol", "protocol/http"},
+     {"aggregator/api", "aggregator/cli", "aggregator/enrol", "protocol/enrol", "protocol/http"},
      {"protocol/publication/canonical_json.cc"},
      {"aggregator/cli/api_client.h", "aggregator/cli/table.h"}},
 };

@@ -1,0 +1,180 @@
+#include "aggregator/enrol/durable_enrolment.h"
+
+#include "protocol/base/fault_point.h"
+#include "protocol/base/log.h"
+
+namespace tributary {
+namespace {
+
+constexpr Millis kTidyInterval = std::chrono::minutes(1);
+// Long enough for an answer to find its way down by disks that are carried by hand.
+constexpr Millis kKeptAfterEnd = std::chrono::hours(24 * 90);
+
+}  // namespace
+
+Result<std::unique_ptr<DurableEnrolment>> DurableEnrolment::Open(const Parts& parts) {
+  ASSIGN_OR_RETURN(auto store, EnrolmentStore::Open(parts.folder / "enrolment.db"));
+  std::optional<MemberIssuer> issuer;
+  if (!parts.issuer_dir.empty()) {
+    ASSIGN_OR_RETURN(issuer, MemberIssuer::Open(parts.issuer_dir, parts.anchor));
+  }
+  std::unique_ptr<DurableEnrolment> enrolment(new DurableEnrolment(parts, std::move(store), std::move(issuer)));
+  const MemberIssuer* const signer = enrolment->issuer_ ? &*enrolment->issuer_ : nullptr;
+  ASSIGN_OR_RETURN(RevocationBook revocations, RevocationBook::Open({parts.files, enrolment->store_->certificates,
+                                                                     signer, parts.anchor, parts.ca_revocations}));
+  enrolment->revocations_.emplace(std::move(revocations));
+  ASSIGN_OR_RETURN(enrolment->tokens_, enrolment->store_->tokens.All());
+  ASSIGN_OR_RETURN(enrolment->counts_.members, enrolment->store_->members.CountByState());
+  return enrolment;
+}
+
+DurableEnrolment::DurableEnrolment(const Parts& parts, std::unique_ptr<EnrolmentStore> store,
+                                   std::optional<MemberIssuer> issuer)
+    : parts_(parts),
+      store_(std::move(store)),
+      issuer_(std::move(issuer)),
+      rate_(parts.options.decisions_per_second, parts.options.burst) {}
+
+Status DurableEnrolment::CheckIssuer() const {
+  if (issuer_) return {};
+  return Fail(Code::kNotSupported,
+              "this aggregator issues no certificates: make an issuer with `tributary fleet issuer` where the CA's key "
+              "is, and name its folder in aggregator.issuer_dir");
+}
+
+Result<StoredMember> DurableEnrolment::FindStored(const DeviceId& id) {
+  RETURN_IF_ERROR(SaveHeard());
+  ASSIGN_OR_RETURN(auto found, store_->members.Find(id));
+  if (!found) return Fail(Code::kNotFound, "no member " + id.text() + " has enrolled or was heard of");
+  return std::move(*found);
+}
+
+Result<std::vector<EnrolledMember>> DurableEnrolment::EnrolledMembers() {
+  RETURN_IF_ERROR(SaveHeard());
+  ASSIGN_OR_RETURN(auto stored, store_->members.All());
+  std::vector<EnrolledMember> members;
+  for (StoredMember& one : stored) members.push_back(std::move(one.member));
+  return members;
+}
+
+Result<EnrolledMember> DurableEnrolment::Find(const DeviceId& id) {
+  ASSIGN_OR_RETURN(StoredMember found, FindStored(id));
+  return std::move(found.member);
+}
+
+Result<StoredCertificate> DurableEnrolment::Issue(StoredMember& stored) {
+  EnrolledMember& member = stored.member;
+  const Subject subject{member.id, member.role, member.device_class, stored.curve_public_key};
+  const WallTime now = parts_.clock.Now();
+  ASSIGN_OR_RETURN(StoredCertificate certificate,
+                   issuer_->Issue(subject, member.public_key, now, parts_.options.certificate_lifetime));
+  member.state = EnrolmentState::kActive;
+  member.serial = certificate.serial;
+  member.issued = now;
+  member.not_after = certificate.not_after;
+  return certificate;
+}
+
+Status DurableEnrolment::Save(const Change& change) {
+  ASSIGN_OR_RETURN(Transaction transaction, store_->Begin());
+  if (change.token != nullptr) RETURN_IF_ERROR(store_->tokens.CountUse(change.token->record.id));
+  if (change.member != nullptr) RETURN_IF_ERROR(store_->members.Save(*change.member));
+  if (change.certificate != nullptr) {
+    RETURN_IF_ERROR(store_->certificates.Insert(*change.certificate));
+    RETURN_IF_ERROR(store_->members.AnswerRequests(change.certificate->member, change.certificate->serial));
+  }
+  if (change.request) RETURN_IF_ERROR(store_->members.InsertRequest(*change.request));
+  TRIBUTARY_FAULT_POINT("aggregator.enrol.before_commit");
+  RETURN_IF_ERROR(transaction.Commit());
+  TRIBUTARY_FAULT_POINT("aggregator.enrol.committed");
+  if (change.member != nullptr) CountState(change.before, change.member->member.state);
+  return {};
+}
+
+void DurableEnrolment::CountState(std::optional<EnrolmentState> before, EnrolmentState now) {
+  if (before) --counts_.members[*before];
+  ++counts_.members[now];
+}
+
+Status DurableEnrolment::ReviseList(const std::function<Status()>& writes) {
+  ASSIGN_OR_RETURN(Transaction transaction, store_->Begin());
+  RETURN_IF_ERROR(writes());
+  ASSIGN_OR_RETURN(StoredRevocations list, revocations_->Next(parts_.clock.Now()));
+  TRIBUTARY_FAULT_POINT("aggregator.enrol.list_before_commit");
+  RETURN_IF_ERROR(transaction.Commit());
+  TRIBUTARY_FAULT_POINT("aggregator.enrol.list_committed");
+  RETURN_IF_ERROR(revocations_->Adopt(std::move(list)));
+  parts_.revocations_changed();
+  return {};
+}
+
+// Only remembered here: twenty thousand members that come at once must not wait for as many syncs.
+void DurableEnrolment::Saw(const VerifiedIdentity& member) {
+  if (member.subject.id == parts_.self || !heard_.insert(member.serial).second) return;
+  unsaved_.push_back(member);
+}
+
+Status DurableEnrolment::SaveHeard() {
+  if (unsaved_.empty()) return {};
+  bool revoked_one = false;
+  {
+    ASSIGN_OR_RETURN(Transaction transaction, store_->Begin());
+    for (const VerifiedIdentity& heard : unsaved_) RETURN_IF_ERROR(SaveHeard(heard, revoked_one));
+    RETURN_IF_ERROR(transaction.Commit());
+  }
+  unsaved_.clear();
+  ASSIGN_OR_RETURN(counts_.members, store_->members.CountByState());
+  if (revoked_one && issuer_) return ReviseList([]() -> Status { return {}; });
+  return {};
+}
+
+Status DurableEnrolment::SaveHeard(const VerifiedIdentity& heard, bool& revoked_one) {
+  ASSIGN_OR_RETURN(const auto known, store_->certificates.Find(heard.issuer_public_key, heard.serial));
+  if (known) return {};
+  ASSIGN_OR_RETURN(auto found, store_->members.Find(heard.subject.id));
+  const WallTime now = parts_.clock.Now();
+  StoredCertificate certificate{heard.issuer_public_key,        heard.serial, heard.subject.id, {}, heard.public_key,
+                                heard.subject.curve_public_key, now,          heard.not_after};
+  // Another certificate of somebody who was revoked, which nobody knew of then.
+  certificate.revoked = found && found->member.state == EnrolmentState::kRevoked;
+  revoked_one |= certificate.revoked;
+  RETURN_IF_ERROR(store_->certificates.Insert(certificate));
+  if (found && found->member.state != EnrolmentState::kActive) return {};
+  StoredMember stored = found.value_or(StoredMember());
+  EnrolledMember& member = stored.member;
+  if (!found) member.requested = member.issued = now;
+  member.id = heard.subject.id;
+  member.state = EnrolmentState::kActive;
+  member.role = heard.subject.role;
+  member.device_class = heard.subject.device_class;
+  if (!found || heard.not_after > member.not_after) {
+    member.public_key = heard.public_key;
+    member.serial = heard.serial;
+    member.not_after = heard.not_after;
+    stored.curve_public_key = heard.subject.curve_public_key;
+  }
+  return store_->members.Save(stored);
+}
+
+void DurableEnrolment::Tick() {
+  // The disk's trouble is told by its own watch (round/disk_health.h); what could not be saved is tried again.
+  if (auto saved = SaveHeard(); !saved) return;
+  const Millis now = parts_.clock.Monotonic();
+  if (now - last_tidied_ < kTidyInterval) return;
+  last_tidied_ = now;
+  if (auto tidied = Tidy(); !tidied) LogFailure(LogLevel::kWarning, "enrolment.not_tidied", tidied.error());
+}
+
+Status DurableEnrolment::Tidy() {
+  const WallTime now = parts_.clock.Now();
+  ASSIGN_OR_RETURN(const bool another, revocations_->ReadCaFile());
+  if (another) {
+    LogInfo("enrolment.ca_revocations", {{"file", parts_.ca_revocations.string()}});
+    parts_.revocations_changed();
+  }
+  if (revocations_->RenewalDue(now)) RETURN_IF_ERROR(ReviseList([]() -> Status { return {}; }));
+  RETURN_IF_ERROR(store_->certificates.ForgetBefore(now + -kKeptAfterEnd));
+  return store_->members.ForgetRequestsBefore(now + -(parts_.options.certificate_lifetime + kKeptAfterEnd));
+}
+
+}  // namespace tributary

@@ -1,0 +1,42 @@
+#include "aggregator/enrol/member_issuer.h"
+
+#include "protocol/seal/authority_folder.h"
+
+namespace tributary {
+namespace {
+
+// Clocks of members may lag behind by hours.
+constexpr Millis kValidBefore = std::chrono::hours(24);
+
+}  // namespace
+
+Result<MemberIssuer> MemberIssuer::Open(const Path& folder, const TrustAnchor& anchor) {
+  ASSIGN_OR_RETURN(CertificateAuthority authority, LoadAuthority(folder));
+  if (authority.root().der != anchor.ca().der) {
+    return Fail(Code::kUnknownCertificate, folder.string() + " is an issuer of '" + CommonName(authority.root()) +
+                                               "', this aggregator belongs to '" + CommonName(anchor.ca()) + "'");
+  }
+  ASSIGN_OR_RETURN(Bytes public_key, anchor.IssuerKey(authority.chain()));
+  return MemberIssuer(std::move(authority), anchor, std::move(public_key));
+}
+
+Result<StoredCertificate> MemberIssuer::Issue(const Subject& subject, ByteView public_key, WallTime now,
+                                              Millis lifetime) const {
+  ASSIGN_OR_RETURN(Certificate leaf,
+                   authority_.Issue(subject, public_key, now + -kValidBefore, lifetime + kValidBefore));
+  StoredCertificate issued;
+  issued.chain.push_back(std::move(leaf.der));
+  for (const Certificate& above : authority_.chain()) issued.chain.push_back(above.der);
+  // What nobody would believe is not handed out: the issuer itself may be over or revoked.
+  ASSIGN_OR_RETURN(const VerifiedIdentity verified, anchor_.Verify(issued.chain, now));
+  issued.issuer_public_key = public_key_;
+  issued.serial = verified.serial;
+  issued.member = subject.id;
+  issued.public_key = ToBytes(public_key);
+  issued.curve_public_key = subject.curve_public_key;
+  issued.issued = now;
+  issued.not_after = verified.not_after;
+  return issued;
+}
+
+}  // namespace tributary

@@ -1,0 +1,157 @@
+#include "aggregator/enrol/sealing_keys.h"
+
+#include <algorithm>
+
+#include "aggregator/enrol/sealing_index.h"
+#include "protocol/base/fault_point.h"
+#include "protocol/base/limits.h"
+#include "protocol/seal/hex_secret.h"
+#include "protocol/seal/signing.h"
+
+namespace tributary {
+namespace {
+
+constexpr size_t kKeyBytes = 32;
+constexpr const char* kRestore = "; restore it from a backup: what was sealed to it opens with nothing else";
+
+Result<HpkeKeyPair> ReadPair(const Path& file) {
+  ASSIGN_OR_RETURN(const SecretBytes text, ReadSecretFile(file));
+  auto secret = FromHexLine(text, kKeyBytes);
+  if (!secret) return Fail(Code::kCorrupt, file.string() + ": " + secret.error().message + kRestore);
+  return HpkeKeyPairFromSecret(std::move(*secret));
+}
+
+// The file's bytes go too, as far as a disk does what it is told.
+Status Wipe(FileSystem& files, const Path& file) {
+  ASSIGN_OR_RETURN(const uint64_t size, files.Size(file));
+  ASSIGN_OR_RETURN(const auto open, files.OpenForWrite(file));
+  RETURN_IF_ERROR(open->WriteAt(0, Bytes(std::min<uint64_t>(size, limits::kKiB))));
+  RETURN_IF_ERROR(open->Sync());
+  return files.Remove(file);
+}
+
+}  // namespace
+
+struct SealingKeys::Key {
+  HpkeKeyPair pair;
+  KeyId id;
+  WallTime made;
+  WallTime until;  // 0: the current key
+};
+
+Result<SealingKeys> SealingKeys::Open(FileSystem& files, const Path& data_dir, WallTime now) {
+  SealingKeys keys(files, data_dir / "sealing");
+  const Path older = data_dir / "sealing.key";
+  RETURN_IF_ERROR(files.CreateFolders(keys.folder_));
+  const auto index = ReadFile(files, keys.IndexFile(), limits::kConfigBytes);
+  if (!index && index.error().code != Code::kNotFound) return Fail(index.error());
+  RETURN_IF_ERROR(index ? keys.Load(*index) : keys.Begin(older, now));
+  RETURN_IF_ERROR(keys.RemoveStrays(older));
+  return keys;
+}
+
+Status SealingKeys::Begin(const Path& older, WallTime now) {
+  HpkeKeyPair pair;
+  if (files_->Size(older)) {
+    ASSIGN_OR_RETURN(pair, ReadPair(older));
+  } else {
+    pair = GenerateHpkeKeyPair();
+  }
+  ASSIGN_OR_RETURN(auto key, SaveKey(std::move(pair), now));
+  const Keys keys = {std::move(key)};
+  RETURN_IF_ERROR(SaveIndex(keys));
+  keys_ = keys;
+  return {};
+}
+
+Status SealingKeys::Load(ByteView index) {
+  auto entries = DecodeSealingIndex(index);
+  if (!entries) return Fail(entries.error().code, IndexFile().string() + ": " + entries.error().message + kRestore);
+  for (const SealingIndexEntry& entry : *entries) {
+    auto pair = ReadPair(FileOf(entry.id));
+    if (!pair && pair.error().code == Code::kNotFound) {
+      return Fail(Code::kMissingData, FileOf(entry.id).string() + " is missing" + kRestore);
+    }
+    if (!pair) return Fail(pair.error());
+    if (HpkeKeyId(pair->public_key) != entry.id) {
+      return Fail(Code::kCorrupt, FileOf(entry.id).string() + " holds another key than its name says" + kRestore);
+    }
+    keys_.push_back(std::make_shared<const Key>(Key{std::move(*pair), entry.id, entry.made, entry.until}));
+  }
+  return {};
+}
+
+// What an interrupted rotation left, and the older form of the current key.
+Status SealingKeys::RemoveStrays(const Path& older) {
+  ASSIGN_OR_RETURN(const auto names, files_->List(folder_));
+  for (const std::string& name : names) {
+    const bool known = std::ranges::any_of(keys_, [&](const auto& key) { return FileOf(key->id) == folder_ / name; });
+    if (!known && name.ends_with(".key")) RETURN_IF_ERROR(Wipe(*files_, folder_ / name));
+  }
+  if (files_->Size(older)) return Wipe(*files_, older);
+  return {};
+}
+
+Result<std::shared_ptr<const SealingKeys::Key>> SealingKeys::SaveKey(HpkeKeyPair pair, WallTime now) {
+  const KeyId id = HpkeKeyId(pair.public_key);
+  const SecretBytes line = ToHexLine(pair.secret);
+  RETURN_IF_ERROR(WriteFileAtomically(*files_, FileOf(id), line.RevealForUse()));
+  TRIBUTARY_FAULT_POINT("aggregator.sealing.key_written");
+  return std::make_shared<const Key>(Key{std::move(pair), id, now, {}});
+}
+
+Status SealingKeys::SaveIndex(const Keys& keys) {
+  std::vector<SealingIndexEntry> entries;
+  for (const auto& key : keys) entries.push_back({key->id, key->made, key->until});
+  RETURN_IF_ERROR(WriteFileAtomically(*files_, IndexFile(), EncodeSealingIndex(entries)));
+  TRIBUTARY_FAULT_POINT("aggregator.sealing.index_written");
+  return {};
+}
+
+const HpkeKeyPair& SealingKeys::current() const { return keys_.back()->pair; }
+
+const HpkeKeyPair* SealingKeys::Find(const KeyId& id, WallTime now) const {
+  const auto found = std::ranges::find_if(keys_, [&](const auto& key) { return key->id == id; });
+  if (found == keys_.end()) return nullptr;
+  const bool over = (*found)->until != WallTime{} && (*found)->until <= now;
+  return over ? nullptr : &(*found)->pair;
+}
+
+std::vector<FormerSealingKey> SealingKeys::Former(WallTime now) const {
+  std::vector<FormerSealingKey> former;
+  for (const auto& key : keys_) {
+    if (key->until > now) former.push_back({key->id, key->until});
+  }
+  return former;
+}
+
+Status SealingKeys::Rotate(WallTime now, Millis overlap) {
+  ASSIGN_OR_RETURN(auto next, SaveKey(GenerateHpkeKeyPair(), now));
+  Keys keys = keys_;
+  const Key& current = *keys.back();
+  keys.back() = std::make_shared<const Key>(
+      Key{{SecretBytes::CopyOf(current.pair.secret.RevealForUse()), current.pair.public_key},
+          current.id,
+          current.made,
+          // An end of 0 would say that it is the current one.
+          std::max(now + overlap, WallTime{1})});
+  keys.push_back(std::move(next));
+  if (auto saved = SaveIndex(keys); !saved) {
+    (void)Wipe(*files_, FileOf(keys.back()->id));  // or the next start does it
+    return Fail(saved.error());
+  }
+  keys_ = std::move(keys);
+  return {};
+}
+
+Result<size_t> SealingKeys::DropEnded(WallTime now) {
+  Keys rest, ended;
+  for (const auto& key : keys_) (key->until != WallTime{} && key->until <= now ? ended : rest).push_back(key);
+  if (ended.empty()) return size_t{0};
+  RETURN_IF_ERROR(SaveIndex(rest));
+  keys_ = std::move(rest);
+  for (const auto& key : ended) RETURN_IF_ERROR(Wipe(*files_, FileOf(key->id)));
+  return ended.size();
+}
+
+}  // namespace tributary

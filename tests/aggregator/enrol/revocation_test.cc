@@ -1,0 +1,164 @@
+#include <fstream>
+
+#include <gtest/gtest.h>
+
+#include "protocol/seal/authority_folder.h"
+#include "protocol/seal/revocation_list.h"
+#include "tests/aggregator/enrol/enrol_fixture.h"
+
+namespace tributary {
+namespace {
+
+class Revocation : public testing::Test, protected EnrolFixture {
+ protected:
+  RevocationList List() {
+    // As a gateway reads it: with an anchor of its own.
+    return Must(ReadRevocations(enrolment().Revocations(), fleet.anchor()));
+  }
+};
+
+TEST_F(Revocation, NamesEveryCertificateOfTheMember) {
+  const Applicant applicant;
+  const auto first = Enrolled(applicant, "d1", MakeToken("spring"));
+  const auto second =
+      Decide(Must(SealRenewal(IdentityOf(applicant, first), target(), clock.Now(), GenerateCurveKeyPair().public_key)))
+          .chain;
+  const auto other = Enrolled(Applicant(), "d2", MakeToken("summer"));
+  EXPECT_EQ(enrolment().Revocations(), "") << "nobody was revoked yet";
+  const EnrolledMember member = Must(enrolment().Revoke(TestDevice("d1"), "stolen", "anna"));
+  EXPECT_EQ(member.state, EnrolmentState::kRevoked);
+  EXPECT_EQ(member.reason, "stolen (anna)");
+  EXPECT_EQ(announced, 1);
+  for (const auto& chain : {first, second}) EXPECT_EQ(Verify(chain).error().code, Code::kRevokedCertificate);
+  EXPECT_TRUE(Verify(other));
+  fleet.anchor().Revoke(List());
+  EXPECT_EQ(fleet.anchor().Verify(first, clock.Now()).error().code, Code::kRevokedCertificate);
+  EXPECT_TRUE(fleet.anchor().Verify(other, clock.Now()));
+}
+
+TEST_F(Revocation, IsBelievedAfterARestart) {
+  const auto chain = Enrolled(Applicant(), "d1", MakeToken("spring"));
+  Must(enrolment().Revoke(TestDevice("d1"), "stolen", "anna"));
+  const std::string before = enrolment().Revocations();
+  Reopen();
+  EXPECT_EQ(enrolment().Revocations(), before);
+  EXPECT_EQ(Verify(chain).error().code, Code::kRevokedCertificate);
+}
+
+TEST_F(Revocation, HappensOnce) {
+  Enrolled(Applicant(), "d1", MakeToken("spring"));
+  Must(enrolment().Revoke(TestDevice("d1"), "stolen", "anna"));
+  const std::string before = enrolment().Revocations();
+  EXPECT_EQ(Must(enrolment().Revoke(TestDevice("d1"), "again", "ben")).reason, "stolen (anna)");
+  EXPECT_EQ(enrolment().Revocations(), before);
+  EXPECT_EQ(enrolment().Revoke(TestDevice("d9"), "", "").error().code, Code::kNotFound);
+}
+
+TEST_F(Revocation, NumbersGrowOverRestarts) {
+  const std::string secret = MakeToken("spring", 9);
+  uint64_t number = 0;
+  for (const char* id : {"d1", "d2", "d3"}) {
+    Enrolled(Applicant(), id, secret);
+    Must(enrolment().Revoke(TestDevice(id), "", ""));
+    EXPECT_EQ(List().issuers.at(0).number, ++number);
+    Reopen();
+  }
+  EXPECT_EQ(List().issuers.at(0).serials.size(), 3u);
+}
+
+TEST_F(Revocation, IsRenewedBeforeItEndsAndForgetsWhatEndedLongAgo) {
+  // The certificate has ten days. Its issuer must live longer than this test.
+  Enrolled(Applicant(), "d1", MakeToken("spring"));
+  Must(enrolment().Revoke(TestDevice("d1"), "", ""));
+  for (int day = 1; day <= 28; ++day) {
+    clock.Advance(std::chrono::hours(24));
+    enrolment().Tick();
+  }
+  EXPECT_EQ(List().issuers.at(0).number, 2u) << "once, when a third of thirty days was left";
+  EXPECT_EQ(List().issuers.at(0).serials.size(), 1u);
+  for (int day = 29; day <= 45; ++day) {
+    clock.Advance(std::chrono::hours(24));
+    enrolment().Tick();
+  }
+  EXPECT_EQ(List().issuers.at(0).number, 3u);
+  EXPECT_TRUE(List().issuers.at(0).serials.empty()) << "refused for its end anyhow";
+  EXPECT_EQ(announced, 3);
+}
+
+TEST_F(Revocation, CertificatesByTheCaNeedTheCasList) {
+  const Identity hand = fleet.Issue(Role::kDevice, "d1");
+  enrolment().Saw(Must(anchor.Verify(hand.chain, clock.Now())));
+  const EnrolledMember member = Must(enrolment().Revoke(TestDevice("d1"), "stolen", ""));
+  EXPECT_NE(member.reason.find("ca_revocations"), std::string::npos) << member.reason;
+  const VerifiedIdentity verified = Must(anchor.Verify(hand.chain, clock.Now()));
+  // The CA's list, made elsewhere and put beside.
+  const Bytes crl = Must(SignRevocations(fleet.authority(), 1, {verified.serial}, clock.Now(), std::chrono::hours(24)));
+  const std::vector<std::vector<Certificate>> chains(1);
+  std::ofstream(ca_revocations) << RevocationsToPem(chains, std::vector<Bytes>{crl});
+  clock.Advance(std::chrono::minutes(1));
+  enrolment().Tick();
+  EXPECT_EQ(Verify(hand.chain).error().code, Code::kRevokedCertificate);
+  EXPECT_EQ(List().issuers.size(), 2u);
+  EXPECT_EQ(announced, 2);
+  Reopen();
+  EXPECT_EQ(Verify(hand.chain).error().code, Code::kRevokedCertificate);
+}
+
+TEST_F(Revocation, AFileThatIsNoListChangesNothing) {
+  Enrolled(Applicant(), "d1", MakeToken("spring"));
+  Must(enrolment().Revoke(TestDevice("d1"), "", ""));
+  const std::string before = enrolment().Revocations();
+  std::ofstream(ca_revocations) << "dirt";
+  clock.Advance(std::chrono::minutes(1));
+  enrolment().Tick();
+  EXPECT_EQ(enrolment().Revocations(), before);
+  const auto opened = DurableEnrolment::Open(PartsOfIt());
+  ASSERT_FALSE(opened) << "a start says so";
+  EXPECT_NE(opened.error().message.find("ca-crl.pem"), std::string::npos);
+}
+
+TEST_F(Revocation, AnIssuerThatIsRevokedIssuesNothing) {
+  const CertificateAuthority issuer = Must(LoadAuthority(issuer_dir));
+  const auto chain = Enrolled(Applicant(), "d1", MakeToken("spring"));
+  const VerifiedIdentity member = Must(anchor.Verify(chain, clock.Now()));
+  ASSERT_EQ(member.issuers.size(), 1u);
+  const Bytes crl =
+      Must(SignRevocations(fleet.authority(), 1, {member.issuers[0].serial}, clock.Now(), std::chrono::hours(24)));
+  const std::vector<std::vector<Certificate>> chains(1);
+  std::ofstream(ca_revocations) << RevocationsToPem(chains, std::vector<Bytes>{crl});
+  clock.Advance(std::chrono::minutes(1));
+  enrolment().Tick();
+  EXPECT_EQ(Verify(chain).error().code, Code::kRevokedCertificate);
+  EXPECT_EQ(RefusalOf(Decide(Ask(Applicant(), MakeToken("summer"), "d2"))), Code::kRevokedCertificate);
+}
+
+TEST_F(Revocation, ASecondCertificateOfARevokedMemberFollows) {
+  const CertificateAuthority issuer = Must(LoadAuthority(issuer_dir));
+  Enrolled(Applicant(), "d1", MakeToken("spring"));
+  Must(enrolment().Revoke(TestDevice("d1"), "stolen", ""));
+  // Issued by hand from the same issuer, and unknown until it is shown.
+  const Applicant hidden;
+  const Subject subject{TestDevice("d1"), Role::kDevice, "phone", hidden.curve.public_key};
+  const std::vector<Bytes> chain = {
+      Must(issuer.Issue(subject, hidden.key.public_key(), clock.Now(), std::chrono::hours(24))).der,
+      issuer.certificate().der};
+  enrolment().Saw(Must(Verify(chain)));
+  enrolment().Tick();
+  EXPECT_EQ(Verify(chain).error().code, Code::kRevokedCertificate);
+}
+
+TEST_F(Revocation, MembersAreKnownByBeingHeardOf) {
+  const Identity hand = fleet.Issue(Role::kGateway, "g1");
+  const VerifiedIdentity verified = Must(anchor.Verify(hand.chain, clock.Now()));
+  enrolment().Saw(verified);
+  enrolment().Saw(verified);
+  enrolment().Tick();
+  Reopen();
+  const EnrolledMember member = Must(enrolment().Find(TestDevice("g1")));
+  EXPECT_EQ(member.state, EnrolmentState::kActive);
+  EXPECT_EQ(member.serial, verified.serial);
+  EXPECT_EQ(enrolment().counts().members.at(EnrolmentState::kActive), 1u);
+}
+
+}  // namespace
+}  // namespace tributary
