@@ -184,6 +184,18 @@ Result<PublicationFolder::Repository> PublicationFolder::Assemble(const std::vec
   return repository;
 }
 
+Status PublicationFolder::CheckTrusted(ByteView root) const {
+  if (root.empty()) return {};
+  ASSIGN_OR_RETURN(const auto trusted, tuf::ParseMetadata<Root>(root));
+  for (const Bytes& file : current_.offline.roots) {
+    ASSIGN_OR_RETURN(const auto known, tuf::ParseMetadata<Root>(file));
+    if (known.signed_text == trusted.signed_text) return {};
+  }
+  return Fail(Code::kConflict, "root.json of the identity is none of the roots in " + folder_.string() +
+                                   ": members would believe nothing that is signed here. Use the publication folder "
+                                   "that was made with this fleet, or give its members the right root.json");
+}
+
 Result<bool> PublicationFolder::Refresh() {
   ASSIGN_OR_RETURN(Fingerprint now, Look());
   if (now == seen_) return false;

@@ -23,6 +23,10 @@ class PublicationFolder {
   OnlineSigners signers() const { return {*current_.snapshot, *current_.timestamp, *current_.rounds}; }
   uint64_t root_version() const { return current_.root_version; }
 
+  // That members who trust `root` from the start believe what is signed here: it is one of the folder's roots. An empty
+  // one is of somebody who was given none. kConflict.
+  Status CheckTrusted(ByteView root) const;
+
   // What of root, targets and releases ends first: from then on members install nothing more.
   struct End {
     std::string role;

@@ -14,12 +14,12 @@ namespace tributary {
 
 // A repository from nothing.
 struct RepositoryPlan {
-  std::vector<Bytes> root_keys;       // public keys; those without a signer here sign later (SignMetadataFile)
-  uint32_t root_threshold = 1;        // 1 to the number of root_keys
-  std::vector<Signer*> root_signers;  // who signs the first root now
-  Signer* targets = nullptr;          // required
-  Signer* releases = nullptr;         // required
-  WallTime expires;                   // of root, targets and releases
+  std::vector<Bytes> root_keys = {};       // public keys; those without a signer here sign later (SignMetadataFile)
+  uint32_t root_threshold = 1;             // 1 to the number of root_keys
+  std::vector<Signer*> root_signers = {};  // who signs the first root now
+  Signer* targets = nullptr;               // required
+  Signer* releases = nullptr;              // required
+  WallTime expires;                        // of root, targets and releases
 };
 // Makes the online keys and writes version 1 of everything. kAlreadyExists: a root is there; kInvalidArgument.
 Status CreateRepository(FileSystem& files, const Path& folder, const RepositoryPlan& plan);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "aggregator/intake/upload_judge.h"
+#include "aggregator/publish/publisher.h"
 #include "aggregator/registry/gateway_record.h"
 #include "aggregator/registry/records.h"
 #include "protocol/base/clock.h"
@@ -14,7 +15,7 @@
 #include "protocol/base/random.h"
 #include "protocol/envelope/envelope.h"
 #include "protocol/publication/blob_store.h"
-#include "protocol/seal/identity.h"
+#include "protocol/seal/hpke.h"
 
 namespace tributary {
 
@@ -46,9 +47,12 @@ class Coordinator : public UploadJudge {
     FileSystem& files;
     const Clock& clock;
     Random& random;
-    const Identity& publisher;       // signs publications
+    PublicationFolder& repository;   // what publications are signed with
     const HpkeKeyPair& sealing_key;  // opens payloads
     Millis publication_lifetime{std::chrono::hours(24 * 30)};
+    // What publications say beside the tasks; asked again and again, and what changed is published. Null: only the
+    // sealing key.
+    std::function<PublicationExtras()> extras = nullptr;
     // How many uploads of a kind are here in part or unopened; null: none ever. Called on the core thread.
     std::function<uint64_t(UploadKind)> staged = nullptr;
   };
@@ -56,7 +60,7 @@ class Coordinator : public UploadJudge {
   class Listener {
    public:
     virtual ~Listener() = default;
-    virtual void OnPublication(const Bytes& signed_publication, uint64_t number) = 0;
+    virtual void OnPublication(const Bytes& publication, uint64_t number, uint64_t root_version) = 0;
     // These uploads are counted for good: the senders may delete them.
     virtual void OnCustody(const std::vector<UploadId>& uploads) = 0;
     virtual void OnEvent(const CoordinatorEvent& event) = 0;
@@ -94,6 +98,7 @@ class Coordinator : public UploadJudge {
   virtual BlobStore& mutable_blobs() = 0;
   virtual const Bytes& publication() const = 0;
   virtual uint64_t publication_number() const = 0;
+  virtual uint64_t publication_root_version() const = 0;
 
   // ---- for intake: UploadJudge, and who was heard of. Custody of an update follows by OnCustody.
   virtual void SawMember(const MemberRecord& member) = 0;

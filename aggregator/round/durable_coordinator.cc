@@ -8,6 +8,15 @@
 
 namespace tributary {
 
+namespace {
+
+std::function<PublicationExtras()> ExtrasOf(const Coordinator::Parts& parts) {
+  if (parts.extras) return parts.extras;
+  return [&key = parts.sealing_key] { return PublicationExtras{.sealing_key = key.public_key}; };
+}
+
+}  // namespace
+
 Result<std::unique_ptr<Coordinator>> Coordinator::Open(const Parts& parts, Listener& listener) {
   return DurableCoordinator::Open(parts, listener);
 }
@@ -22,8 +31,8 @@ Result<std::unique_ptr<Coordinator>> DurableCoordinator::Open(const Parts& parts
   ASSIGN_OR_RETURN(auto publisher, Publisher::Open({.file = parts.folder / "publication.bin",
                                                     .files = parts.files,
                                                     .clock = parts.clock,
-                                                    .identity = parts.publisher,
-                                                    .sealing_key = parts.sealing_key.public_key,
+                                                    .repository = parts.repository,
+                                                    .extras = ExtrasOf(parts),
                                                     .lifetime = parts.publication_lifetime,
                                                     .counters = store->accounts}));
   std::unique_ptr<DurableCoordinator> coordinator(
@@ -207,8 +216,9 @@ void DurableCoordinator::IssuePublication() {
   if (auto issued = publisher_.Issue(PublishedTasks()); !issued) {
     return health_.Failed("publication.not_issued", issued.error());
   }
-  LogInfo("publication.issued", {{"number", publisher_.number()}, {"bytes", publisher_.bytes().size()}});
-  listener_.OnPublication(publisher_.bytes(), publisher_.number());
+  LogInfo("publication.issued",
+          {{"number", publisher_.number()}, {"root", publisher_.root_version()}, {"bytes", publisher_.bytes().size()}});
+  listener_.OnPublication(publisher_.bytes(), publisher_.number(), publisher_.root_version());
 }
 
 void DurableCoordinator::Emit(std::string_view name, const LiveTask& task, std::string detail) {

@@ -5,12 +5,12 @@
 #include <optional>
 
 #include "aggregator/intake/open_update.h"
+#include "aggregator/publish/publisher.h"
 #include "aggregator/round/account_book.h"
 #include "aggregator/round/coordinator.h"
 #include "aggregator/round/disk_health.h"
 #include "aggregator/round/gateway_book.h"
 #include "aggregator/round/member_book.h"
-#include "aggregator/round/publisher.h"
 #include "aggregator/round/round_keeper.h"
 #include "aggregator/store/store.h"
 
@@ -45,6 +45,7 @@ class DurableCoordinator final : public Coordinator {
   BlobStore& mutable_blobs() override { return blobs_; }
   const Bytes& publication() const override { return publisher_.bytes(); }
   uint64_t publication_number() const override { return publisher_.number(); }
+  uint64_t publication_root_version() const override { return publisher_.root_version(); }
 
   Status Admit(const UploadHeader& header) override;
   Status Contribute(const UploadHeader& header, Role role,

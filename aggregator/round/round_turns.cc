@@ -200,6 +200,7 @@ bool DurableCoordinator::WriteWhatIsDue() {
   for (auto& [id, task] : tasks_) {
     if (auto turned = TurnIfDue(task); !turned) failed("round.not_turned", turned.error());
   }
+  publisher_.Watch();
   if (publisher_.owed() || publisher_.RenewalDue()) IssuePublication();
   const Millis now = parts_.clock.Monotonic();
   if (now - last_saved_ >= kBookInterval) {

@@ -10,6 +10,7 @@ class MemorySigner final : public Signer {
  public:
   const Bytes& public_key() const override { return public_key_; }
   Result<Bytes> Sign(ByteView message) const override { return key_.Sign(message); }
+  SecretBytes ToPem() const { return key_.ToPem(); }
 
  private:
   SigningKey key_ = SigningKey::Generate();

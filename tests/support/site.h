@@ -67,6 +67,8 @@ class Site {
   int HttpPortOf(const std::string& id) const;
   Path ConfigOf(const std::string& id) const { return folder_ / (id + ".toml"); }
   Path DataOf(const std::string& id) const { return folder_ / id / "data"; }
+  // The aggregator's (config aggregator.publication_dir).
+  Path PublicationPath() const { return folder_ / "aggregator/publication"; }
   Path IdentityOf(const std::string& id) const { return folder_ / id / "identity"; }
   std::string LogOf(const std::string& id) const;
   const Path& folder() const { return folder_.path(); }

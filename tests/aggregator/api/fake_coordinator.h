@@ -37,6 +37,7 @@ class FakeCoordinator final : public Coordinator {
   BlobStore& mutable_blobs() override { return blobs_; }
   const Bytes& publication() const override { return publication_; }
   uint64_t publication_number() const override { return 1; }
+  uint64_t publication_root_version() const override { return 1; }
 
   // Intake is not the API's.
   Status Admit(const UploadHeader&) override { return {}; }

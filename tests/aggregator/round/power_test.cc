@@ -39,7 +39,7 @@ class PoweredRounds final : public Coordinator::Listener {
                                                       .files = disk_,
                                                       .clock = clock_,
                                                       .random = random_,
-                                                      .publisher = fleet_.site.publisher,
+                                                      .repository = fleet_.site.repository,
                                                       .sealing_key = fleet_.site.fleet.sealing_key()},
                                                      *this));
     return {};
@@ -97,7 +97,7 @@ class PoweredRounds final : public Coordinator::Listener {
   std::vector<Error> refusals;  // for now; a refusal for good dies
 
  private:
-  void OnPublication(const Bytes&, uint64_t) override {}
+  void OnPublication(const Bytes&, uint64_t, uint64_t) override {}
   void OnCustody(const std::vector<UploadId>& uploads) override {
     for (const UploadId& id : uploads) custody.emplace(id, disk_.operations());
   }

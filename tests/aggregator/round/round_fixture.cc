@@ -3,6 +3,8 @@
 #include <cmath>
 
 #include "protocol/codec/update_codec.h"
+#include "tests/support/must.h"
+#include "tests/support/repository_folder.h"
 
 namespace tributary {
 namespace {
@@ -32,7 +34,7 @@ UploadId IdFrom(uint64_t seed) { return SeededRandom(seed).TakeUploadId(); }
 
 }  // namespace
 
-void RecordingListener::OnPublication(const Bytes&, uint64_t number) { publications.push_back(number); }
+void RecordingListener::OnPublication(const Bytes&, uint64_t number, uint64_t) { publications.push_back(number); }
 void RecordingListener::OnCustody(const std::vector<UploadId>& uploads) {
   for (const UploadId& upload : uploads) ++custody[upload];
 }
@@ -77,7 +79,8 @@ Status FaultyFiles::CreateFolders(const Path& folder) { return RealFileSystem().
 Result<std::vector<std::string>> FaultyFiles::List(const Path& folder) { return RealFileSystem().List(folder); }
 
 RoundFixture::RoundFixture(Closed)
-    : publisher(fleet.Issue(Role::kPublisher, "publisher")),
+    : repository(Must(PublicationFolder::Open(RealFileSystem(),
+                                              WriteRepositoryFolder(fleet.repository(), repository_folder.path())))),
       device_key(SigningKey::Generate()),
       task_id(TestTask("digits")) {}
 
@@ -87,7 +90,7 @@ Result<std::unique_ptr<Coordinator>> RoundFixture::TryOpen() {
        .files = files,
        .clock = clock,
        .random = random,
-       .publisher = publisher,
+       .repository = repository,
        .sealing_key = fleet.sealing_key(),
        .staged = [this](UploadKind kind) { return kind == UploadKind::kUpdate ? staged_updates : 0; }},
       listener);

@@ -24,7 +24,7 @@ inline constexpr uint64_t kTestParameters = 300;
 // What the coordinator said, in order.
 class RecordingListener final : public Coordinator::Listener {
  public:
-  void OnPublication(const Bytes& signed_publication, uint64_t number) override;
+  void OnPublication(const Bytes& publication, uint64_t number, uint64_t root_version) override;
   void OnCustody(const std::vector<UploadId>& uploads) override;
   void OnEvent(const CoordinatorEvent& event) override;
   uint64_t CountOf(const std::string& event) const;
@@ -102,7 +102,8 @@ class RoundFixture {
   ManualClock clock;
   SeededRandom random{1};
   TestFleet fleet;
-  Identity publisher;
+  TemporaryFolder repository_folder;
+  PublicationFolder repository;
   SigningKey device_key;
   FaultyFiles files;
   uint64_t staged_updates = 0;  // what the staging spool would say
