@@ -2,6 +2,7 @@
 
 #include <future>
 
+#include "aggregator/api/tuf_routes.h"
 #include "protocol/base/log.h"
 #include "protocol/http/ops_routes.h"
 
@@ -40,11 +41,11 @@ Result<HpkeKeyPair> OpenSealingKey(const Path& folder) {
   return HpkeKeyPairFromSecret(SecretBytes(std::move(*secret)));
 }
 
-Aggregator::Aggregator(const AggregatorOptions& options, Identity identity, Identity publisher, HpkeKeyPair sealing_key,
+Aggregator::Aggregator(const AggregatorOptions& options, Identity identity, PublicationFolder repository, HpkeKeyPair sealing_key,
                        FolderLock lock, const Clock& clock, Random& random)
     : options_(options),
       identity_(std::move(identity)),
-      publisher_(std::move(publisher)),
+      repository_(std::move(repository)),
       sealing_key_(std::move(sealing_key)),
       lock_(std::move(lock)),
       clock_(clock),
@@ -74,10 +75,11 @@ Aggregator::~Aggregator() {
 Result<std::unique_ptr<Aggregator>> Aggregator::Open(const AggregatorOptions& options, const Clock& clock,
                                                      Random& random, FileSystem& files) {
   ASSIGN_OR_RETURN(Identity identity, LoadIdentityAs(Role::kAggregator, options.identity_dir, clock.Now()));
-  ASSIGN_OR_RETURN(Identity publisher, LoadIdentityAs(Role::kPublisher, options.publisher_dir, clock.Now()));
+  ASSIGN_OR_RETURN(PublicationFolder repository, PublicationFolder::Open(files, options.publication_dir));
+  RETURN_IF_ERROR(repository.CheckTrusted(identity.anchor.publication_root()));
   ASSIGN_OR_RETURN(FolderLock lock, FolderLock::Take(options.data_dir));
   ASSIGN_OR_RETURN(HpkeKeyPair sealing_key, OpenSealingKey(options.data_dir));
-  std::unique_ptr<Aggregator> aggregator(new Aggregator(options, std::move(identity), std::move(publisher),
+  std::unique_ptr<Aggregator> aggregator(new Aggregator(options, std::move(identity), std::move(repository),
                                                         std::move(sealing_key), std::move(lock), clock, random));
   RETURN_IF_ERROR(aggregator->OpenCore(files));
   RETURN_IF_ERROR(aggregator->OpenHop());
@@ -90,6 +92,7 @@ Status Aggregator::OpenCore(FileSystem& files) {
   random_.Fill(life);
   events_ = std::make_unique<EventFeed>(ToHex(life));
   tokens_ = std::make_unique<TokenStore>(options_.data_dir / "tokens");
+  audit_ = std::make_unique<AuditLog>(files, options_.data_dir / "audit.log", clock_);
 
   SpoolOptions staging_options;
   staging_options.folder = options_.data_dir / "staging";
@@ -98,7 +101,7 @@ Status Aggregator::OpenCore(FileSystem& files) {
   ASSIGN_OR_RETURN(staging_, Spool::Open(staging_options, files, clock_, *staging_worker_));
 
   return OnCore(*core_, [&]() -> Status {
-    ASSIGN_OR_RETURN(coordinator_, Coordinator::Open({options_.data_dir, files, clock_, random_, publisher_,
+    ASSIGN_OR_RETURN(coordinator_, Coordinator::Open({options_.data_dir, files, clock_, random_, repository_,
                                                       sealing_key_, std::chrono::hours(24) * options_.publication_days,
                                                       [this](UploadKind kind) {
                                                         const KindAccount staged = staging_->Account().of(kind);
@@ -121,28 +124,30 @@ Status Aggregator::OpenHop() {
   server_ = std::make_unique<HopServer>(
       HopServer::Parts{loop_, clock_, random_, identity_, *receiver_, coordinator_->blobs(), *this}, server_options);
   RETURN_IF_ERROR(server_->Listen());
-  core_->Post([this] { OnPublication(coordinator_->publication(), coordinator_->publication_number()); });
+  core_->Post([this] {
+    OnPublication(coordinator_->publication(), coordinator_->publication_number(),
+                  coordinator_->publication_root_version());
+  });
   return {};
 }
 
 Status Aggregator::OpenHttp() {
-  HttpServer::Options http_options;
-  http_options.host = options_.http_host;
-  http_options.port = static_cast<uint16_t>(options_.http_port);
-  http_ = std::make_unique<HttpServer>(http_options);
+  http_ = std::make_unique<HttpServer>(options_.http);
   AddOpsRoutes(
       *http_, metrics_.metrics(),
       {{"core", [this] { return CoreCall(*core_, Millis(2'000)).Run([]() -> Status { return {}; }); }},
        {"disk", [this] { return CoreCall(*core_, Millis(2'000)).Run([this] { return coordinator_->Health(); }); }},
-       {"staging", [this] { return staging_->Health(); }}});
-  AddApiRoutes(*http_, {*core_, *coordinator_, *events_, *tokens_});
+       {"staging", [this] { return staging_->Health(); }},
+       {"audit", [this] { return audit_->Health(); }}});
+  AddApiRoutes(*http_, {*core_, *coordinator_, *events_, *tokens_, *audit_, clock_});
+  AddTufRoutes(*http_, tuf_, coordinator_->blobs());
   return http_->Start();
 }
 
 void Aggregator::Run() {
   LogInfo("aggregator.started", {{"id", identity_.subject.id.text()},
                                  {"listen", server_->endpoint()},
-                                 {"http", options_.http_host + ":" + std::to_string(http_->port())}});
+                                 {"http", options_.http.host + ":" + std::to_string(http_->port())}});
   Tick();
   loop_.Run();
   server_->SayGoodbye();
@@ -207,13 +212,14 @@ void Aggregator::OnRefusedUpload(const UploadSubject* subject, const Error& erro
       [this, subject = *subject, code = error.code] { coordinator_->CountRefusal(subject.kind, subject, code); });
 }
 
-void Aggregator::OnPublication(const Bytes& signed_publication, uint64_t number) {
+void Aggregator::OnPublication(const Bytes& publication, uint64_t number, uint64_t root_version) {
   if (const auto tasks = coordinator_->Tasks(); tasks && receiver_) {
     for (const TaskRecord& task : *tasks) receiver_->KeepOnly(task.id, task.latest);
   }
-  if (signed_publication.empty()) return;  // none could be written yet
-  loop_.Post([this, signed_publication, number] {
-    if (server_) server_->Publish(signed_publication, number);
+  if (publication.empty()) return;  // none could be written yet
+  if (auto shown = tuf_.Put(publication); !shown) LogFailure(LogLevel::kError, "publication.not_shown", shown.error());
+  loop_.Post([this, publication, number, root_version] {
+    if (server_) server_->Publish(publication, number, root_version);
   });
 }
 

@@ -7,6 +7,7 @@
 #include "aggregator/intake/receiver.h"
 #include "aggregator/metrics.h"
 #include "aggregator/options.h"
+#include "aggregator/publish/tuf_shelf.h"
 #include "aggregator/round/coordinator.h"
 #include "protocol/base/executor.h"
 #include "protocol/hop/server.h"
@@ -34,7 +35,7 @@ class Aggregator final : private HopServer::Observer, private Coordinator::Liste
   const std::string& endpoint() const { return server_->endpoint(); }
 
  private:
-  Aggregator(const AggregatorOptions& options, Identity identity, Identity publisher, HpkeKeyPair sealing_key,
+  Aggregator(const AggregatorOptions& options, Identity identity, PublicationFolder repository, HpkeKeyPair sealing_key,
              FolderLock lock, const Clock& clock, Random& random);
   Status OpenCore(FileSystem& files);
   Status OpenHop();
@@ -45,13 +46,13 @@ class Aggregator final : private HopServer::Observer, private Coordinator::Liste
   void OnCheckIn(const VerifiedIdentity& member, const hop::CheckIn& check_in) override;
   void OnRefusedUpload(const UploadSubject* subject, const Error& error) override;
   // Coordinator::Listener, on the core.
-  void OnPublication(const Bytes& signed_publication, uint64_t number) override;
+  void OnPublication(const Bytes& publication, uint64_t number, uint64_t root_version) override;
   void OnCustody(const std::vector<UploadId>& uploads) override;
   void OnEvent(const CoordinatorEvent& event) override;
 
   AggregatorOptions options_;
   Identity identity_;
-  Identity publisher_;
+  PublicationFolder repository_;
   HpkeKeyPair sealing_key_;
   FolderLock lock_;
   const Clock& clock_;
@@ -59,7 +60,9 @@ class Aggregator final : private HopServer::Observer, private Coordinator::Liste
   Loop loop_;
   AggregatorMetrics metrics_;
   std::unique_ptr<EventFeed> events_;
+  TufShelf tuf_;
   std::unique_ptr<TokenStore> tokens_;
+  std::unique_ptr<AuditLog> audit_;
   std::unique_ptr<Coordinator> coordinator_;
   std::unique_ptr<WorkerPool> staging_worker_ = std::make_unique<WorkerPool>("staging", 1);
   std::unique_ptr<Spool> staging_;

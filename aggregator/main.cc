@@ -7,6 +7,7 @@
 
 #include "aggregator/aggregator.h"
 #include "aggregator/bundle_tool.h"
+#include "aggregator/token_tool.h"
 #include "protocol/base/daemon.h"
 #include "protocol/base/log.h"
 
@@ -18,34 +19,41 @@ constexpr const char* kProgram = "tributary-aggregator";
 struct ToolArguments {
   Path config;
   std::string name;
+  std::string role = "viewer";
+  int64_t expires_days = 0;
   Path disk;
   int64_t patience_seconds = 60;
 };
 
 using Tool = std::function<Status(const AggregatorOptions&)>;
 
-Status AddToken(const AggregatorOptions& options, const std::string& name) {
-  RETURN_IF_ERROR(RealFileSystem().CreateFolders(options.data_dir));
-  TokenStore tokens(options.data_dir / "tokens");
-  SystemRandom random;
-  ASSIGN_OR_RETURN(const std::string token, tokens.Add(name, random, SystemClock().Now()));
-  std::cout << token << "\n";
-  return {};
-}
-
-Status ListTokens(const AggregatorOptions& options) {
-  ASSIGN_OR_RETURN(const auto names, TokenStore(options.data_dir / "tokens").Names());
-  for (const auto& name : names) std::cout << name << "\n";
-  return {};
-}
-
 void AddTokenTools(CLI::App& app, ToolArguments& arguments, Tool& chosen) {
-  auto* token = app.add_subcommand("token", "Who may use the API; a running daemon reads new tokens at once");
+  auto* token = app.add_subcommand(
+      "token", "API tokens: which people and programs may use the API; a running daemon heeds changes at once");
   token->require_subcommand(1);
-  auto* add = token->add_subcommand("add", "Make a token and print it, once");
-  add->add_option("name", arguments.name, "What the audit calls its holder")->required();
-  add->callback([&] { chosen = [&](const AggregatorOptions& options) { return AddToken(options, arguments.name); }; });
-  token->add_subcommand("list", "Names of the tokens")->callback([&] { chosen = ListTokens; });
+  token->footer(
+      "Not to be confused with enrolment tokens, with which devices and gateways become members of the fleet:\n"
+      "'tributary tokens create' makes those.");
+  auto* add = token->add_subcommand("add", "Make an API token and print it, once");
+  add->add_option("name", arguments.name, "What the audit log calls its holder")->required();
+  add->add_option("--role", arguments.role,
+                  "viewer: reads; operator: also runs rounds and lets members in and out;\n"
+                  "publisher: also decides what is published; admin: also keys and the audit log")
+      ->check(CLI::IsMember({"viewer", "operator", "publisher", "admin"}))
+      ->capture_default_str();
+  add->add_option("--expires-days", arguments.expires_days, "Days until it counts no more; 0: it never ends")
+      ->check(CLI::Range(0, 3'650))
+      ->capture_default_str();
+  add->callback([&] {
+    chosen = [&](const AggregatorOptions& options) {
+      return AddToken(options, arguments.name, arguments.role, arguments.expires_days);
+    };
+  });
+  auto* remove = token->add_subcommand("remove", "It counts no more when this returns");
+  remove->add_option("name", arguments.name, "As 'list' shows it")->required();
+  remove->callback(
+      [&] { chosen = [&](const AggregatorOptions& options) { return RemoveToken(options, arguments.name); }; });
+  token->add_subcommand("list", "Names, roles and dates of the API tokens")->callback([&] { chosen = ListTokens; });
 }
 
 void AddBundleTools(CLI::App& app, ToolArguments& arguments, Tool& chosen) {

@@ -2,24 +2,22 @@
 
 #include <charconv>
 
+#include "aggregator/api/api_guard.h"
 #include "aggregator/api/json_records.h"
 
 namespace tributary {
 
 void AddApiRoutes(HttpServer& server, const ApiParts& parts) {
-  server.SetGuard([&tokens = parts.tokens](const HttpRequest& request) -> Status {
-    const auto token = request.bearer_token();
-    if (!token) return Fail(Code::kUnauthorized, "the request has no 'Authorization: Bearer <token>'");
-    RETURN_IF_ERROR(tokens.Check(*token));
-    return {};
-  });
+  const auto guard = std::make_shared<ApiGuard>(parts.tokens, parts.audit, parts.clock);
+  server.SetGuard([guard](const HttpRequest& request, HttpAccess needed) { return guard->Admit(request, needed); });
   AddTaskRoutes(server, parts);
   AddBlobRoutes(server, parts);
   AddRoundRoutes(server, parts);
   AddFleetRoutes(server, parts);
   AddGatewayRoutes(server, parts);
   AddEventRoutes(server, parts);
-  server.Add("GET", "/api/v1/codes", HttpAccess::kGuarded,
+  AddAuditRoutes(server, parts);
+  server.Add("GET", "/api/v1/codes", HttpAccess::kViewer,
              [](const HttpRequest&) -> Result<HttpResponse> { return HttpResponse::Json(CodesToJson()); });
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "aggregator/api/audit_log.h"
 #include "aggregator/api/core_call.h"
 #include "aggregator/api/event_feed.h"
 #include "aggregator/api/token_store.h"
@@ -16,13 +17,14 @@ struct ApiParts {
   Coordinator& coordinator;
   EventFeed& events;
   TokenStore& tokens;
+  AuditLog& audit;
+  const Clock& clock;
   Millis patience{5'000};  // how long a request waits for its turn on the core thread
 };
 
-// Adds every route of openapi.yaml below /api/v1, and the guard that asks for a token. /livez, /readyz and /metrics
-// (protocol/http/ops_routes.h) are the only routes open to everybody.
-// Shutdown: events.Close(), then the server's Stop, and only then the core thread's end, or requests wait for their
-// patience.
+// Adds every route of openapi.yaml below /api/v1, and the guard that asks for a token and its role (api_guard.h).
+// /livez, /readyz and /metrics (protocol/http/ops_routes.h) are the only routes open to everybody. Shutdown:
+// events.Close(), then the server's Stop, and only then the core thread's end, or requests wait for their patience.
 void AddApiRoutes(HttpServer& server, const ApiParts& parts);
 
 // The parts of it, one file each.
@@ -32,6 +34,7 @@ void AddRoundRoutes(HttpServer& server, const ApiParts& parts);
 void AddFleetRoutes(HttpServer& server, const ApiParts& parts);
 void AddGatewayRoutes(HttpServer& server, const ApiParts& parts);
 void AddEventRoutes(HttpServer& server, const ApiParts& parts);
+void AddAuditRoutes(HttpServer& server, const ApiParts& parts);
 
 // The task a path names. kUnknownTask, since a name of another form cannot be one.
 Result<TaskId> TaskOfPath(const HttpRequest& request);

@@ -20,8 +20,8 @@ Result<Digest> DigestOfPath(const HttpRequest& request) {
 // one of them lies about its bytes both fail at the digest.
 class BlobUpload final : public HttpUpload {
  public:
-  BlobUpload(const CoreCall& call, Coordinator& coordinator, const Digest& digest)
-      : call_(call), coordinator_(coordinator), digest_(digest) {}
+  BlobUpload(const CoreCall& call, Coordinator& coordinator, AuditLog& audit, std::string actor, const Digest& digest)
+      : call_(call), coordinator_(coordinator), audit_(audit), actor_(std::move(actor)), digest_(digest) {}
 
   Status Take(ByteView piece) override {
     Append(pending_, piece);
@@ -31,15 +31,27 @@ class BlobUpload final : public HttpUpload {
   Result<HttpResponse> Finish() override {
     RETURN_IF_ERROR(Flush());
     const BlobRef blob{digest_, flushed_};
-    Coordinator& coordinator = coordinator_;
-    RETURN_IF_ERROR(call_.Run([&coordinator, blob]() -> Status {
-      if (coordinator.blobs().Has(blob.digest)) return {};  // the other upload was first
-      return coordinator.mutable_blobs().Complete(blob);
-    }));
+    AuditEntry what;
+    what.actor = actor_;
+    what.action = "blob.put";
+    what.target = "blobs/" + digest_.hex();
+    const Status done = RunAudited(audit_, what, [&]() -> Result<AuditValues> {
+      RETURN_IF_ERROR(Complete(blob));
+      return AuditValues{"null", ToJson(blob)};
+    });
+    if (!done) return Fail(done.error());
     return HttpResponse::Json(ToJson(blob), 201);
   }
 
  private:
+  Status Complete(const BlobRef& blob) {
+    Coordinator& coordinator = coordinator_;
+    return call_.Run([&coordinator, blob]() -> Status {
+      if (coordinator.blobs().Has(blob.digest)) return {};  // the other upload was first
+      return coordinator.mutable_blobs().Complete(blob);
+    });
+  }
+
   Status Flush() {
     if (pending_.empty()) return {};
     const uint64_t offset = flushed_;
@@ -59,6 +71,8 @@ class BlobUpload final : public HttpUpload {
 
   const CoreCall call_;
   Coordinator& coordinator_;
+  AuditLog& audit_;
+  const std::string actor_;
   const Digest digest_;
   uint64_t flushed_ = 0;
   Bytes pending_;
@@ -81,16 +95,17 @@ void AddBlobRoutes(HttpServer& server, const ApiParts& parts) {
   const CoreCall call(parts.core, parts.patience);
   Coordinator& coordinator = parts.coordinator;
 
-  server.AddUpload("PUT", "/api/v1/blobs/{digest}", HttpAccess::kGuarded, limits::kBlobBytes,
-                   [call, &coordinator](const HttpRequest& request) -> Result<std::unique_ptr<HttpUpload>> {
-                     ASSIGN_OR_RETURN(const Digest digest, DigestOfPath(request));
-                     if (!coordinator.blobs().Has(digest))
-                       return std::make_unique<BlobUpload>(call, coordinator, digest);
-                     ASSIGN_OR_RETURN(const uint64_t size, coordinator.blobs().Size(digest));
-                     return std::make_unique<IgnoredUpload>(BlobRef{digest, size});
-                   });
+  server.AddUpload(
+      "PUT", "/api/v1/blobs/{digest}", HttpAccess::kPublisher, limits::kBlobBytes,
+      [call, &coordinator, &audit = parts.audit](const HttpRequest& request) -> Result<std::unique_ptr<HttpUpload>> {
+        ASSIGN_OR_RETURN(const Digest digest, DigestOfPath(request));
+        if (!coordinator.blobs().Has(digest))
+          return std::make_unique<BlobUpload>(call, coordinator, audit, request.actor->name, digest);
+        ASSIGN_OR_RETURN(const uint64_t size, coordinator.blobs().Size(digest));
+        return std::make_unique<IgnoredUpload>(BlobRef{digest, size});
+      });
 
-  server.Add("GET", "/api/v1/blobs/{digest}", HttpAccess::kGuarded,
+  server.Add("GET", "/api/v1/blobs/{digest}", HttpAccess::kViewer,
              [&coordinator](const HttpRequest& request) -> Result<HttpResponse> {
                ASSIGN_OR_RETURN(const Digest digest, DigestOfPath(request));
                if (!coordinator.blobs().Has(digest)) return Fail(Code::kUnknownBlob, "no blob " + digest.hex());

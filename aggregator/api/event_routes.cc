@@ -45,7 +45,7 @@ class EventWatch {
 }  // namespace
 
 void AddEventRoutes(HttpServer& server, const ApiParts& parts) {
-  server.Add("GET", "/api/v1/events", HttpAccess::kGuarded,
+  server.Add("GET", "/api/v1/events", HttpAccess::kViewer,
              [&events = parts.events](const HttpRequest& request) -> Result<HttpResponse> {
                if (const auto task = request.query_value("task")) {
                  if (!TaskId::Parse(*task))

@@ -19,7 +19,7 @@ void AddFleetRoutes(HttpServer& server, const ApiParts& parts) {
   const CoreCall call(parts.core, parts.patience);
   Coordinator& coordinator = parts.coordinator;
 
-  server.Add("GET", "/api/v1/devices", HttpAccess::kGuarded,
+  server.Add("GET", "/api/v1/devices", HttpAccess::kViewer,
              [call, &coordinator](const HttpRequest&) -> Result<HttpResponse> {
                ASSIGN_OR_RETURN(const auto devices, call.Run([&coordinator] {
                  return MembersOf(coordinator, {Role::kDevice, Role::kEvaluator});
@@ -27,7 +27,7 @@ void AddFleetRoutes(HttpServer& server, const ApiParts& parts) {
                return HttpResponse::Json(ToJson(std::span<const MemberRecord>(devices)));
              });
 
-  server.Add("GET", "/api/v1/account", HttpAccess::kGuarded,
+  server.Add("GET", "/api/v1/account", HttpAccess::kViewer,
              [call, &coordinator](const HttpRequest&) -> Result<HttpResponse> {
                using Accounts = std::vector<std::pair<UploadKind, AccountRecord>>;
                ASSIGN_OR_RETURN(const Accounts accounts, call.Run([&coordinator]() -> Result<Accounts> {

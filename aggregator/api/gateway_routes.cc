@@ -29,13 +29,13 @@ void AddGatewayRoutes(HttpServer& server, const ApiParts& parts) {
   const CoreCall call(parts.core, parts.patience);
   Coordinator& coordinator = parts.coordinator;
 
-  server.Add("GET", "/api/v1/gateways", HttpAccess::kGuarded,
+  server.Add("GET", "/api/v1/gateways", HttpAccess::kViewer,
              [call, &coordinator](const HttpRequest& request) -> Result<HttpResponse> {
                ASSIGN_OR_RETURN(auto gateways, call.Run([&coordinator] { return coordinator.Gateways(); }));
                return PageOfGateways(request, std::move(gateways));
              });
 
-  server.Add("GET", "/api/v1/gateways/{gateway}", HttpAccess::kGuarded,
+  server.Add("GET", "/api/v1/gateways/{gateway}", HttpAccess::kViewer,
              [call, &coordinator](const HttpRequest& request) -> Result<HttpResponse> {
                const std::string& id = request.parameter("gateway");
                ASSIGN_OR_RETURN(const auto gateways, call.Run([&coordinator] { return coordinator.Gateways(); }));

@@ -380,6 +380,12 @@ std::string ToJson(std::span<const std::pair<UploadKind, AccountRecord>> account
   return Dump({{"items", std::move(items)}});
 }
 
+std::string RoundsWantedToJson(const TaskRecord& task, std::optional<uint64_t> round) {
+  Json json = {{"rounds_wanted", task.rounds_wanted}, {"latest_version", VersionOrNull(task.latest)}};
+  if (round) json["round"] = *round;
+  return Dump(json);
+}
+
 std::string CodesToJson() {
   Json items = Json::array();
   for (const auto& entry : AllCodes()) {
@@ -402,6 +408,19 @@ std::string Rfc3339(WallTime time) {
   char text[48];
   std::snprintf(text, sizeof(text), "%s.%03dZ", date, static_cast<int>(millis));
   return text;
+}
+
+Result<WallTime> WallTimeOfRfc3339(const std::string& text) {
+  std::tm parts{};
+  int millis = 0;
+  const int got = std::sscanf(text.c_str(), "%4d-%2d-%2dT%2d:%2d:%2d.%3dZ", &parts.tm_year, &parts.tm_mon,
+                              &parts.tm_mday, &parts.tm_hour, &parts.tm_min, &parts.tm_sec, &millis);
+  parts.tm_year -= 1900;
+  parts.tm_mon -= 1;
+  const WallTime time{int64_t{timegm(&parts)} * 1000 + millis};
+  // Written again it is the same, or it was not of the form.
+  if (got != 7 || Rfc3339(time) != text) return Fail(Code::kMalformed, "'" + text + "' is not a time");
+  return time;
 }
 
 }  // namespace tributary

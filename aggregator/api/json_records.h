@@ -40,10 +40,15 @@ std::string ToJson(std::span<const RoundRecord> rounds, const std::optional<std:
 std::string ToJson(std::span<const VersionRecord> versions);
 std::string ToJson(std::span<const MemberRecord> members);
 std::string ToJson(std::span<const std::pair<UploadKind, AccountRecord>> accounts);
+// For the audit log: {"rounds_wanted": 3, "latest_version": 2, "round": 7}; `round`: the one that is open, if the
+// change opened or found it.
+std::string RoundsWantedToJson(const TaskRecord& task, std::optional<uint64_t> round);
 // Every code with sentence and remedy.
 std::string CodesToJson();
 
 // "2026-11-22T10:58:18.123Z".
 std::string Rfc3339(WallTime time);
+// Of exactly this form. kMalformed.
+Result<WallTime> WallTimeOfRfc3339(const std::string& text);
 
 }  // namespace tributary

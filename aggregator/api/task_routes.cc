@@ -1,32 +1,40 @@
 #include <algorithm>
 
 #include "aggregator/api/api_routes.h"
+#include "aggregator/api/change.h"
 #include "aggregator/api/json_records.h"
 
 namespace tributary {
+namespace {
+
+Result<ChangeMade> CreateTask(const CoreCall& call, Coordinator& coordinator, const TaskRequest& wanted) {
+  ASSIGN_OR_RETURN(const TaskRecord made,
+                   call.Run([&coordinator, wanted] { return coordinator.CreateTask(wanted.task, wanted.weights); }));
+  HttpResponse response = HttpResponse::Json(ToJson(made), 201);
+  response.headers.emplace_back("Location", "/api/v1/tasks/" + made.id.text());
+  return ChangeMade{std::move(response), {"null", ToJson(made)}};
+}
+
+}  // namespace
 
 void AddTaskRoutes(HttpServer& server, const ApiParts& parts) {
   const CoreCall call(parts.core, parts.patience);
   Coordinator& coordinator = parts.coordinator;
 
-  server.Add("POST", "/api/v1/tasks", HttpAccess::kGuarded,
-             [call, &coordinator](const HttpRequest& request) -> Result<HttpResponse> {
-               ASSIGN_OR_RETURN(const TaskRequest wanted, TaskRequestFromJson(request.body));
-               ASSIGN_OR_RETURN(const TaskRecord made, call.Run([&coordinator, wanted] {
-                 return coordinator.CreateTask(wanted.task, wanted.weights);
-               }));
-               HttpResponse response = HttpResponse::Json(ToJson(made), 201);
-               response.headers.emplace_back("Location", "/api/v1/tasks/" + made.id.text());
-               return response;
-             });
+  AddChange(server, parts.audit, "POST", "/api/v1/tasks", HttpAccess::kPublisher, "task.create",
+            [call, &coordinator](const HttpRequest& request) -> Result<Change> {
+              ASSIGN_OR_RETURN(const TaskRequest wanted, TaskRequestFromJson(request.body));
+              return Change{"tasks/" + wanted.task.id.text(),
+                            [=, &coordinator] { return CreateTask(call, coordinator, wanted); }};
+            });
 
-  server.Add("GET", "/api/v1/tasks", HttpAccess::kGuarded,
+  server.Add("GET", "/api/v1/tasks", HttpAccess::kViewer,
              [call, &coordinator](const HttpRequest&) -> Result<HttpResponse> {
                ASSIGN_OR_RETURN(const auto tasks, call.Run([&coordinator] { return coordinator.Tasks(); }));
                return HttpResponse::Json(ToJson(std::span<const TaskRecord>(tasks)));
              });
 
-  server.Add("GET", "/api/v1/tasks/{task}", HttpAccess::kGuarded,
+  server.Add("GET", "/api/v1/tasks/{task}", HttpAccess::kViewer,
              [call, &coordinator](const HttpRequest& request) -> Result<HttpResponse> {
                ASSIGN_OR_RETURN(const TaskId task, TaskOfPath(request));
                ASSIGN_OR_RETURN(const TaskRecord record,
@@ -34,7 +42,7 @@ void AddTaskRoutes(HttpServer& server, const ApiParts& parts) {
                return HttpResponse::Json(ToJson(record));
              });
 
-  server.Add("GET", "/api/v1/tasks/{task}/versions", HttpAccess::kGuarded,
+  server.Add("GET", "/api/v1/tasks/{task}/versions", HttpAccess::kViewer,
              [call, &coordinator](const HttpRequest& request) -> Result<HttpResponse> {
                ASSIGN_OR_RETURN(const TaskId task, TaskOfPath(request));
                ASSIGN_OR_RETURN(const auto versions,
@@ -43,7 +51,7 @@ void AddTaskRoutes(HttpServer& server, const ApiParts& parts) {
              });
 
   server.Add(
-      "GET", "/api/v1/tasks/{task}/versions/{version}", HttpAccess::kGuarded,
+      "GET", "/api/v1/tasks/{task}/versions/{version}", HttpAccess::kViewer,
       [call, &coordinator](const HttpRequest& request) -> Result<HttpResponse> {
         ASSIGN_OR_RETURN(const TaskId task, TaskOfPath(request));
         ASSIGN_OR_RETURN(const uint64_t number, NumberOfPath(request, "version", Code::kUnknownVersion));

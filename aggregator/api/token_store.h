@@ -1,7 +1,9 @@
 #pragma once
 
-#include <filesystem>
+#include <array>
+#include <cstdint>
 #include <mutex>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -11,38 +13,51 @@
 #include "protocol/base/ids.h"
 #include "protocol/base/random.h"
 #include "protocol/base/result.h"
+#include "protocol/http/http_message.h"
 
 namespace tributary {
 
-// The bearer tokens of an aggregator. Only their SHA-256 is kept, in one file of mode 0600, a line per token:
-//   <hex SHA-256 of the token> <name> <created, unix milliseconds>
-// A token is 32 random bytes, so its hash needs no salt and cannot be searched. There is one kind of token; it may do
-// everything. Thread safe. Does not promise that two processes add at the same time.
+// A token of the API, without its secret.
+struct TokenRecord {
+  std::string name;  // as in ids.h; what the audit log calls its holder
+  HttpAccess role = HttpAccess::kViewer;
+  WallTime created;
+  WallTime expires;  // 0: never
+};
+
+// The bearer tokens of an aggregator's API. Only their SHA-256 is kept, in one file of mode 0600, a line per token:
+//   <hex SHA-256 of the token> <name> <created, unix milliseconds> <role> <expires, unix milliseconds or 0>
+// A line without role and expiry is of a time when there was one kind of token: it is an admin's and does not expire.
+// A token is 32 random bytes, so its hash needs no salt and cannot be searched. Thread safe, and safe against other
+// processes that add and remove.
 class TokenStore {
  public:
   explicit TokenStore(Path file) : file_(std::move(file)) {}
 
   // Makes a token, "trb_" and 64 hexadecimal digits, and remembers its hash. This is the only time it is seen.
   // kMalformed: not a name as in ids.h. kAlreadyExists.
-  Result<std::string> Add(std::string_view name, Random& random, WallTime now);
-  // The name of the token. Tokens that were added meanwhile count at once. kUnauthorized; kPermissions: others may read
-  // or write the file; kCorrupt: a line has another form.
-  Result<std::string> Check(std::string_view token);
-  // Names, in the order in which they were added.
-  Result<std::vector<std::string>> Names();
+  Result<std::string> Add(const TokenRecord& token, Random& random);
+  // It counts no more when this returns, at every process that reads the file. kNotFound.
+  Result<TokenRecord> Remove(std::string_view name);
+  // Whose token this is. Tokens that were added or removed meanwhile count at once. kUnauthorized: not one of these, or
+  // it expired; kPermissions: others may read or write the file; kCorrupt: a line has another form.
+  Result<TokenRecord> Check(std::string_view token, WallTime now);
+  // In the order in which they were added.
+  Result<std::vector<TokenRecord>> Tokens();
 
  private:
   struct Entry {
     Digest hash;
-    std::string name;
-    int64_t created = 0;
+    TokenRecord token;
   };
+  using Seen = std::array<int64_t, 4>;
+  static Result<Entry> EntryOf(const std::string& line);
   Status Reload();
+  Status Write(std::span<const Entry> entries);
 
   const Path file_;
   std::mutex mutex_;
-  std::filesystem::file_time_type read_at_{};  // modification time of what is in entries_
-  uintmax_t read_size_ = 0;
+  Seen seen_{};  // the file that entries_ were read from: inode, size, time of change
   std::vector<Entry> entries_;
 };
 

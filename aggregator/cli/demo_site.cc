@@ -12,8 +12,10 @@
 #include <arpa/inet.h>
 
 #include "aggregator/api/token_store.h"
+#include "aggregator/publish/root_ceremony.h"
 #include "protocol/base/limits.h"
 #include "protocol/publication/model_package.h"
+#include "protocol/seal/authority_folder.h"
 #include "protocol/seal/identity.h"
 
 namespace tributary {
@@ -39,15 +41,36 @@ Result<uint16_t> FreePort() {
   return ntohs(address.sin_port);
 }
 
-Result<Bytes> IssueTo(const CertificateAuthority& authority, Role role, const std::string& id, const Path& folder) {
+// Identities get the publication's root from the CA's folder, as those of `tributary fleet issue` do.
+Result<Bytes> IssueTo(const CertificateAuthority& authority, const Path& ca, Role role, const std::string& id,
+                      const Path& folder) {
   Subject subject;
   ASSIGN_OR_RETURN(subject.id, DeviceId::Parse(id));
   subject.role = role;
   if (role == Role::kDevice || role == Role::kEvaluator) subject.device_class = "virtual";
   const WallTime now = SystemClock().Now();
-  RETURN_IF_ERROR(IssueIdentity(authority, subject, folder, now, kYear));
+  ASSIGN_OR_RETURN(const Bytes publication_root, ReadPublicationRoot(ca));
+  RETURN_IF_ERROR(IssueIdentity(authority, subject, folder, now, kYear, publication_root));
   ASSIGN_OR_RETURN(const Identity identity, LoadIdentity(folder, now));
   return identity.subject.curve_public_key;
+}
+
+// A root, targets and releases key of its own each, as `tributary root init` makes them. Returns the root metadata.
+Result<Bytes> MakePublicationFolder(const Path& ca, const Path& folder) {
+  FileSystem& files = RealFileSystem();
+  RETURN_IF_ERROR(files.CreateFolders(ca / "publication-keys"));
+  const auto make = [&](const char* name) { return CreateSignerFile(ca / "publication-keys" / name, SecretBytes()); };
+  ASSIGN_OR_RETURN(const auto root, make("root-1.pem"));
+  ASSIGN_OR_RETURN(const auto targets, make("targets.pem"));
+  ASSIGN_OR_RETURN(const auto releases, make("releases.pem"));
+  RETURN_IF_ERROR(CreateRepository(files, folder,
+                                   {.root_keys = {root->public_key()},
+                                    .root_threshold = 1,
+                                    .root_signers = {root.get()},
+                                    .targets = targets.get(),
+                                    .releases = releases.get(),
+                                    .expires = SystemClock().Now() + kYear}));
+  return ReadFile(files, MetadataFile(folder, 1, tuf::kRootRole), limits::kRootBytes);
 }
 
 std::string Quoted(const std::string& text) { return "\"" + text + "\""; }
@@ -79,10 +102,10 @@ Status DemoSite::Provision() {
   RETURN_IF_ERROR(files.CreateFolders(options_.dir));
   options_.dir = std::filesystem::canonical(options_.dir, error);
   const auto authority = CertificateAuthority::Create("demo", SystemClock().Now(), kYear);
-  RETURN_IF_ERROR(files.CreateFolders(options_.dir / "ca"));
-  RETURN_IF_ERROR(WriteSecretFile(options_.dir / "ca/ca.key", authority.key().ToPem()));
-  RETURN_IF_ERROR(
-      WriteFileAtomically(files, options_.dir / "ca/ca.pem", AsBytes(CertificateToPem(authority.certificate()))));
+  ASSIGN_OR_RETURN(const Bytes publication_root, MakePublicationFolder(ca(), options_.dir / "aggregator/publication"));
+  RETURN_IF_ERROR(SaveAuthority(authority, ca(), publication_root));
+  ASSIGN_OR_RETURN(const auto issuer, authority.CreateIssuer("demo issuer", SystemClock().Now(), kYear));
+  RETURN_IF_ERROR(SaveAuthority(issuer, options_.dir / "aggregator/issuer", publication_root));
 
   ASSIGN_OR_RETURN(Address upstream, ProvisionAggregator(authority));
   for (uint32_t level = options_.levels; level > 1; --level) {
@@ -98,21 +121,21 @@ Status DemoSite::Provision() {
 
 Result<DemoSite::Address> DemoSite::ProvisionAggregator(const CertificateAuthority& authority) {
   const Path folder = options_.dir / "aggregator";
-  ASSIGN_OR_RETURN(const Bytes key, IssueTo(authority, Role::kAggregator, "aggregator", folder / "identity"));
-  RETURN_IF_ERROR(IssueTo(authority, Role::kPublisher, "publisher", folder / "publisher"));
+  ASSIGN_OR_RETURN(const Bytes key, IssueTo(authority, ca(), Role::kAggregator, "aggregator", folder / "identity"));
   ASSIGN_OR_RETURN(const uint16_t port, FreePort());
   ASSIGN_OR_RETURN(const uint16_t http_port, FreePort());
   const std::string endpoint = "tcp://127.0.0.1:" + std::to_string(port);
   url_ = "http://127.0.0.1:" + std::to_string(http_port);
   RETURN_IF_ERROR(WriteConfig("aggregator",
                               "[aggregator]\ndata_dir = \"aggregator/data\"\nidentity_dir = \"aggregator/identity\"\n"
-                              "publisher_dir = \"aggregator/publisher\"\n\n[listen]\nendpoint = " +
+                              "publication_dir = \"aggregator/publication\"\n\n[listen]\nendpoint = " +
                                   Quoted(endpoint) + "\n\n[http]\nport = " + std::to_string(http_port) + "\n" +
                                   LogSection("aggregator")));
   RETURN_IF_ERROR(RealFileSystem().CreateFolders(folder / "data"));
   SystemRandom random;
-  ASSIGN_OR_RETURN(const std::string token,
-                   TokenStore(folder / "data/tokens").Add("demo", random, SystemClock().Now()));
+  ASSIGN_OR_RETURN(
+      const std::string token,
+      TokenStore(folder / "data/tokens").Add({"demo", HttpAccess::kAdmin, SystemClock().Now(), {}}, random));
   RETURN_IF_ERROR(WriteSecretFile(token_file(), SecretBytes::CopyOf(AsBytes(token + "\n"))));
   members_.push_back({"aggregator", "tributary-aggregator", nullptr});
   ASSIGN_OR_RETURN(ApiClient client, ApiClient::Create({.url = url_, .token = token}));
@@ -122,7 +145,7 @@ Result<DemoSite::Address> DemoSite::ProvisionAggregator(const CertificateAuthori
 
 Result<DemoSite::Address> DemoSite::ProvisionGateway(const CertificateAuthority& authority, const std::string& name,
                                                      const Address& upstream) {
-  ASSIGN_OR_RETURN(const Bytes key, IssueTo(authority, Role::kGateway, name, options_.dir / name / "identity"));
+  ASSIGN_OR_RETURN(const Bytes key, IssueTo(authority, ca(), Role::kGateway, name, options_.dir / name / "identity"));
   ASSIGN_OR_RETURN(const uint16_t port, FreePort());
   ASSIGN_OR_RETURN(const uint16_t http_port, FreePort());
   const std::string endpoint = "tcp://127.0.0.1:" + std::to_string(port);
@@ -139,9 +162,9 @@ Status DemoSite::ProvisionDevices(const CertificateAuthority& authority, const s
   for (uint32_t i = 0; i < options_.devices; ++i) {
     char id[24];
     std::snprintf(id, sizeof(id), "device-%03u", i);
-    RETURN_IF_ERROR(IssueTo(authority, Role::kDevice, id, options_.dir / "fleet/identities" / id));
+    RETURN_IF_ERROR(IssueTo(authority, ca(), Role::kDevice, id, options_.dir / "fleet/identities" / id));
   }
-  RETURN_IF_ERROR(IssueTo(authority, Role::kEvaluator, "evaluator", options_.dir / "evaluator/identity"));
+  RETURN_IF_ERROR(IssueTo(authority, ca(), Role::kEvaluator, "evaluator", options_.dir / "evaluator/identity"));
   RETURN_IF_ERROR(WriteConfig(
       "fleet", "[fleet]\ndata_dir = \"fleet/data\"\nidentities_dir = \"fleet/identities\"\nfits_at_once = " +
                    std::to_string(std::max(1u, std::thread::hardware_concurrency())) +

@@ -8,6 +8,7 @@
 
 #include "protocol/base/limits.h"
 #include "protocol/http/problem.h"
+#include "protocol/http/tls.h"
 
 namespace tributary {
 namespace {
@@ -42,6 +43,11 @@ struct HttpClient::State {
       case httplib::Error::Read:
         return {Code::kTimeout, options.url + " broke off, or sent nothing for " +
                                     std::to_string(options.progress_timeout.count()) + " ms"};
+      case httplib::Error::SSLServerVerification:
+        return {Code::kUnknownCertificate,
+                options.url + " shows a certificate that is not for this host, or not of " +
+                    (options.ca_file.empty() ? std::string("an authority this system trusts; name it with --ca-file")
+                                             : options.ca_file.string())};
       default:
         return {Code::kUnreachable, options.url + ": " + httplib::to_string(error)};
     }
@@ -79,6 +85,7 @@ Result<HttpClient> HttpClient::Create(const Options& options) {
   }
   auto state = std::make_unique<State>(checked);
   if (!state->client.is_valid()) return Fail(Code::kInvalidArgument, "'" + options.url + "' is not a URL");
+  if (checked.url.starts_with("https:")) RETURN_IF_ERROR(SetUpTls(state->client, checked.ca_file));
   return HttpClient(std::move(state));
 }
 
@@ -96,6 +103,10 @@ Result<HttpReply> HttpClient::Post(const std::string& path, const std::string& j
 Result<HttpReply> HttpClient::Put(const std::string& path, ByteView body) {
   return state_->Reply(state_->client.Put(path, state_->headers, reinterpret_cast<const char*>(body.data()),
                                           body.size(), "application/octet-stream"));
+}
+
+Result<HttpReply> HttpClient::Delete(const std::string& path) {
+  return state_->Reply(state_->client.Delete(path, state_->headers));
 }
 
 Result<HttpReply> HttpClient::GetAnyStatus(const std::string& path) {

@@ -20,17 +20,19 @@ struct HttpReply {
 };
 
 // Talks to one HTTP server, one request at a time. Not thread safe.
-// Errors of the way there: kUnreachable (refused, no such host, broken off), kTimeout. An answer of 400 or more is an
-// error too: the one its problem carries (problem.h).
+// Errors of the way there: kUnreachable (refused, no such host, broken off), kTimeout, kUnknownCertificate (https: not
+// a certificate of whom we trust for this host). An answer of 400 or more is an error too: the one its problem carries
+// (problem.h).
 class HttpClient {
  public:
   struct Options {
     std::string url = "http://127.0.0.1:8080";  // scheme, host and port; https checks the certificate
     std::string token{};                        // sent as bearer token unless empty
+    Path ca_file{};                             // PEM: whose certificates are believed; empty: the system's
     Millis connect_timeout{5'000};
     Millis progress_timeout{30'000};  // without a byte either way
   };
-  // kInvalidArgument: not a URL of http or https, or with a path.
+  // kInvalidArgument: not a URL of http or https, or with a path; or `ca_file` holds no certificates.
   static Result<HttpClient> Create(const Options& options);
   HttpClient(HttpClient&&) noexcept;
   HttpClient& operator=(HttpClient&&) noexcept;
@@ -41,6 +43,7 @@ class HttpClient {
   Result<HttpReply> Head(const std::string& path);
   Result<HttpReply> Post(const std::string& path, const std::string& json);
   Result<HttpReply> Put(const std::string& path, ByteView body);
+  Result<HttpReply> Delete(const std::string& path);
   // As Get, but whatever the status: for /readyz, whose 503 carries the answer.
   Result<HttpReply> GetAnyStatus(const std::string& path);
   // Into `file`, which appears only when it is whole. Returns its size in bytes. kTooLarge over `limit`.

@@ -1,5 +1,8 @@
 #include "protocol/http/http_message.h"
 
+#include <algorithm>
+#include <iterator>
+
 namespace tributary {
 namespace {
 
@@ -9,7 +12,17 @@ std::optional<std::string> Find(const std::map<std::string, std::string>& values
   return found->second;
 }
 
+constexpr std::string_view kAccessNames[] = {"open", "viewer", "operator", "publisher", "admin"};
+
 }  // namespace
+
+std::string_view AccessName(HttpAccess access) { return kAccessNames[static_cast<size_t>(access)]; }
+
+std::optional<HttpAccess> RoleOfName(std::string_view name) {
+  const auto* found = std::find(std::begin(kAccessNames) + 1, std::end(kAccessNames), name);
+  if (found == std::end(kAccessNames)) return std::nullopt;
+  return static_cast<HttpAccess>(found - std::begin(kAccessNames));
+}
 
 const std::string& HttpRequest::parameter(const std::string& name) const {
   const auto found = parameters.find(name);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
@@ -15,6 +16,24 @@
 
 namespace tributary {
 
+// What a route asks of whoever calls it, and what a token gives its holder: each may do all that those before it may.
+enum class HttpAccess : uint8_t {
+  kOpen = 0,       // everybody, without a token; no token has it
+  kViewer = 1,     // reads
+  kOperator = 2,   // runs rounds, lets members in and out
+  kPublisher = 3,  // decides what is published to the fleet
+  kAdmin = 4,      // keys, and the audit log
+};
+std::string_view AccessName(HttpAccess access);  // "open", "viewer", "operator", "publisher", "admin"
+// Of a role that a token may have: not "open".
+std::optional<HttpAccess> RoleOfName(std::string_view name);
+
+// Who asks, as the server's guard found.
+struct HttpActor {
+  std::string name;
+  HttpAccess role = HttpAccess::kOpen;
+};
+
 // A request as a handler sees it. Value type.
 struct HttpRequest {
   std::string method;                             // "GET", also for HEAD
@@ -23,6 +42,8 @@ struct HttpRequest {
   std::map<std::string, std::string> query;       // decoded; the first of a repeated key counts
   std::map<std::string, std::string> headers;     // names in lower case; the first of a repeated name counts
   std::string body;                               // empty for uploads, which are streamed
+  std::string address;                            // the peer's, without its port
+  std::optional<HttpActor> actor;                 // on every route but open ones
 
   const std::string& parameter(const std::string& name) const;  // the pattern has it: a CHECK otherwise
   std::optional<std::string> query_value(const std::string& name) const;

@@ -10,14 +10,11 @@
 
 namespace tributary {
 
-// Whether a request must pass the server's guard (a token) before its handler runs.
-enum class HttpAccess { kOpen, kGuarded };
-
 struct HttpRoute {
-  std::string method;  // "GET" (which serves HEAD as well), "POST", "PUT"
+  std::string method;  // "GET" (which serves HEAD as well), "POST", "PUT", "DELETE"
   std::string
       pattern;  // "/api/v1/tasks/{task}/rounds/{n}": a segment in braces matches any one segment that is not empty
-  HttpAccess access = HttpAccess::kGuarded;
+  HttpAccess access = HttpAccess::kAdmin;
   uint64_t body_limit = 0;  // bytes
   std::variant<HttpHandler, HttpUploadHandler> handler;
 };

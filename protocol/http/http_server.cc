@@ -13,7 +13,9 @@
 #include <thread>
 
 #include "protocol/base/log.h"
+#include "protocol/http/http_config.h"
 #include "protocol/http/problem.h"
+#include "protocol/http/tls.h"
 
 namespace tributary {
 namespace {
@@ -26,6 +28,7 @@ HttpRequest RequestOf(const httplib::Request& from) {
   HttpRequest request;
   request.method = from.method == "HEAD" ? "GET" : from.method;
   request.path = from.path;
+  request.address = from.remote_addr;
   for (const auto& [name, value] : from.params) request.query.emplace(name, value);
   for (const auto& [name, value] : from.headers) {
     std::string lower = name;
@@ -59,53 +62,68 @@ struct HttpServer::State {
 
   Options options;
   HttpRouter router;
-  Guard guard = [](const HttpRequest&) -> Status {
+  Guard guard = [](const HttpRequest&, HttpAccess) -> Result<HttpActor> {
     return Fail(Code::kUnauthorized, "no tokens are configured, so nothing is permitted");
   };
-  httplib::Server server;
+  std::unique_ptr<httplib::Server> server;  // made by Start
   std::thread listener;
   uint16_t port = 0;
   std::atomic<int> streams{0};
 
   void Answer(const httplib::Request& from, httplib::Response& to, const httplib::ContentReader* reader);
-  Result<HttpResponse> Handle(const httplib::Request& from, const httplib::ContentReader* reader);
+  Result<HttpResponse> Handle(const HttpRoute& route, HttpRequest request, const httplib::Request& from,
+                              const httplib::ContentReader* reader);
+  void SendProblem(const Error& error, const std::string& path, httplib::Response& to);
+  void SendNoRoute(const Error& error, const std::string& path, httplib::Response& to);
   void Send(HttpResponse response, httplib::Response& to);
   Status SendFile(const Path& path, const std::string& content_type, httplib::Response& to);
   void SendStream(HttpResponse response, httplib::Response& to);
   void Configure();
 };
 
-Result<HttpResponse> HttpServer::State::Handle(const httplib::Request& from, const httplib::ContentReader* reader) {
-  HttpRequest request = RequestOf(from);
-  ASSIGN_OR_RETURN(const HttpRoute* route, router.Find(request));
-  if (route->access == HttpAccess::kGuarded) RETURN_IF_ERROR(guard(request));
+Result<HttpResponse> HttpServer::State::Handle(const HttpRoute& route, HttpRequest request,
+                                               const httplib::Request& from, const httplib::ContentReader* reader) {
+  if (route.access != HttpAccess::kOpen) {
+    ASSIGN_OR_RETURN(request.actor, guard(request, route.access));
+    TRIBUTARY_CHECK(request.actor->role >= route.access) << "the guard let " << request.actor->name << " through";
+  }
   if (from.is_multipart_form_data())
     return Fail(Code::kInvalidArgument, "form data is not taken here; send the body as it is");
-  const auto* upload = std::get_if<HttpUploadHandler>(&route->handler);
+  const auto* upload = std::get_if<HttpUploadHandler>(&route.handler);
   if (upload) {
     ASSIGN_OR_RETURN(const auto taker, (*upload)(request));
-    RETURN_IF_ERROR(ReadBody(*reader, route->body_limit, [&](ByteView piece) { return taker->Take(piece); }));
+    RETURN_IF_ERROR(ReadBody(*reader, route.body_limit, [&](ByteView piece) { return taker->Take(piece); }));
     return taker->Finish();
   }
   if (reader) {
-    RETURN_IF_ERROR(ReadBody(*reader, route->body_limit, [&](ByteView piece) -> Status {
+    RETURN_IF_ERROR(ReadBody(*reader, route.body_limit, [&](ByteView piece) -> Status {
       request.body += AsText(piece);
       return {};
     }));
   }
-  return std::get<HttpHandler>(route->handler)(request);
+  return std::get<HttpHandler>(route.handler)(request);
 }
 
 void HttpServer::State::Answer(const httplib::Request& from, httplib::Response& to,
                                const httplib::ContentReader* reader) {
-  auto response = Handle(from, reader);
+  HttpRequest request = RequestOf(from);
+  const auto route = router.Find(request);
+  if (!route) return SendNoRoute(route.error(), from.path, to);
+  auto response = Handle(**route, std::move(request), from, reader);
   if (response) return Send(std::move(*response), to);
-  const Error& error = response.error();
-  if (HttpStatusOf(error.code) >= 500) LogFailure(LogLevel::kWarning, "http.failed", error, {{"path", from.path}});
+  SendProblem(response.error(), from.path, to);
+}
+
+// The log gets the path, never a header or the query: tokens travel there.
+void HttpServer::State::SendProblem(const Error& error, const std::string& path, httplib::Response& to) {
+  if (HttpStatusOf(error.code) >= 500) LogFailure(LogLevel::kWarning, "http.failed", error, {{"path", path}});
   Send(ProblemOf(error), to);
-  if (error.code == Code::kNotSupported) {
-    if (const std::string allowed = router.Allowed(from.path); !allowed.empty()) to.set_header("Allow", allowed);
-  }
+}
+
+void HttpServer::State::SendNoRoute(const Error& error, const std::string& path, httplib::Response& to) {
+  if (error.code != Code::kNotSupported) return Send(ProblemOf(error), to);
+  Send(ProblemOf(error, 405), to);
+  to.set_header("Allow", router.Allowed(path));
 }
 
 void HttpServer::State::Send(HttpResponse response, httplib::Response& to) {
@@ -150,32 +168,35 @@ void HttpServer::State::SendStream(HttpResponse response, httplib::Response& to)
 }
 
 void HttpServer::State::Configure() {
-  server.new_task_queue = [threads = options.threads] { return new httplib::ThreadPool(static_cast<size_t>(threads)); };
-  server.set_keep_alive_max_count(1);
-  server.set_read_timeout(options.read_timeout);
-  server.set_tcp_nodelay(true);
+  server->new_task_queue = [threads = options.threads] {
+    return new httplib::ThreadPool(static_cast<size_t>(threads));
+  };
+  server->set_keep_alive_max_count(1);
+  server->set_read_timeout(options.read_timeout);
+  server->set_tcp_nodelay(true);
   // The library's default is SO_REUSEPORT, with which a second process would listen on the same port without an error.
-  server.set_socket_options([](int socket) {
+  server->set_socket_options([](int socket) {
     const int yes = 1;
     setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
   });
   const std::string any = "[\\s\\S]*";
-  server.Get(any, [this](const httplib::Request& from, httplib::Response& to) { Answer(from, to, nullptr); });
+  server->Get(any, [this](const httplib::Request& from, httplib::Response& to) { Answer(from, to, nullptr); });
   const auto with_body = [this](const httplib::Request& from, httplib::Response& to,
                                 const httplib::ContentReader& reader) { Answer(from, to, &reader); };
-  server.Post(any, with_body);
-  server.Put(any, with_body);
+  server->Post(any, with_body);
+  server->Put(any, with_body);
+  server->Delete(any, with_body);
   // What the library refuses by itself (other methods, a request line it cannot read) gets the same form of answer.
-  server.set_error_handler([this](const httplib::Request& from, httplib::Response& to) {
+  server->set_error_handler([this](const httplib::Request& from, httplib::Response& to) {
     if (!to.body.empty()) return;
     HttpRequest request = RequestOf(from);
     const auto route = from.path.empty() ? Result<const HttpRoute*>(nullptr) : router.Find(request);
-    if (!route) return Send(ProblemOf(route.error()), to);
+    if (!route) return SendNoRoute(route.error(), from.path, to);
     const int status = to.status;
     Send(ProblemOf({status == 413 ? Code::kTooLarge : Code::kMalformed, "not a request this server can read"}), to);
     to.status = status;
   });
-  server.set_exception_handler([](const httplib::Request& from, httplib::Response&, std::exception_ptr failure) {
+  server->set_exception_handler([](const httplib::Request& from, httplib::Response&, std::exception_ptr failure) {
     try {
       std::rethrow_exception(failure);
     } catch (const std::exception& thrown) {
@@ -203,10 +224,15 @@ void HttpServer::SetGuard(Guard guard) { state_->guard = std::move(guard); }
 
 Status HttpServer::Start() {
   State& state = *state_;
+  const std::string& host = state.options.host;
+  const uint16_t port = state.options.port;
+  RETURN_IF_ERROR(CheckHttpExposure(state.options));
+  ASSIGN_OR_RETURN(state.server, MakeServer(state.options.tls_certificate, state.options.tls_key));
   state.Configure();
-  const auto& [host, port, threads, streams, read_timeout] = state.options;
   errno = 0;
-  const int bound = port == 0 ? state.server.bind_to_any_port(host) : state.server.bind_to_port(host, port) ? port : -1;
+  const int bound = port == 0                                ? state.server->bind_to_any_port(host)
+                    : state.server->bind_to_port(host, port) ? port
+                                                             : -1;
   if (bound < 0) {
     const int error = errno;
     const std::string address = host + ":" + std::to_string(port);
@@ -215,9 +241,9 @@ Status HttpServer::Start() {
                 "cannot listen on " + address + ": " + (error ? std::strerror(error) : "no such address"));
   }
   state.port = static_cast<uint16_t>(bound);
-  state.listener = std::thread([&state] { state.server.listen_after_bind(); });
+  state.listener = std::thread([&state] { state.server->listen_after_bind(); });
   // The library has no other way to tell; Stop before this point would be forgotten.
-  while (!state.server.is_running()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  while (!state.server->is_running()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
   return {};
 }
 
@@ -225,7 +251,7 @@ uint16_t HttpServer::port() const { return state_->port; }
 
 void HttpServer::Stop() {
   if (!state_->listener.joinable()) return;
-  state_->server.stop();
+  state_->server->stop();
   state_->listener.join();
 }
 

@@ -16,8 +16,9 @@ namespace tributary {
 
 // A small HTTP/1.1 server for operators and monitoring; the devices' traffic does not come this way.
 // Call order: Add…, SetGuard; Start once; Stop (or destroy). Handlers run on `threads` threads of its own and must
-// outlive Stop. One request per connection, so that neither an idle client nor an unread body holds a thread. Does not
-// promise TLS: it listens on loopback unless told otherwise, and a proxy goes in front of it.
+// outlive Stop. One request per connection, so that neither an idle client nor an unread body holds a thread. With a
+// certificate it speaks TLS (1.2 at least) and nothing else; without one it listens on loopback only, unless it is
+// allowed to let tokens and answers travel in the clear.
 class HttpServer {
  public:
   struct Options {
@@ -26,9 +27,13 @@ class HttpServer {
     int threads = 16;             // [2, 256]
     int streams = 8;              // endless responses at once, fewer than `threads`; the next one is told kBusy
     Millis read_timeout{10'000};  // without a byte from the client
+    Path tls_certificate{};       // PEM, leaf first; with tls_key
+    Path tls_key{};               // PEM without a passphrase, mode 0600
+    bool allow_plain = false;     // plain HTTP on addresses other than loopback
   };
-  // Runs before the body of a guarded request is read; its error becomes the answer.
-  using Guard = std::function<Status(const HttpRequest&)>;
+  // Says who asks, or why he may not. Runs before the body of a request is read that is not open; `needed` is what its
+  // route asks for. Its error becomes the answer.
+  using Guard = std::function<Result<HttpActor>(const HttpRequest&, HttpAccess needed)>;
 
   explicit HttpServer(const Options& options);
   ~HttpServer();
@@ -39,10 +44,12 @@ class HttpServer {
   void Add(std::string method, std::string pattern, HttpAccess access, HttpHandler handler);
   // PUT or POST of a body of up to `limit` bytes that is never whole in memory.
   void AddUpload(std::string method, std::string pattern, HttpAccess access, uint64_t limit, HttpUploadHandler handler);
-  // Without a guard, guarded routes answer kUnauthorized.
+  // Without a guard, all but open routes answer kUnauthorized.
   void SetGuard(Guard guard);
 
-  // Returns when it listens. kPortInUse; kUnreachable: the address is not one of this machine's, or not permitted.
+  // Returns when it listens. kPortInUse; kUnreachable: the address is not one of this machine's, or not permitted;
+  // kConfigInvalid: plain HTTP beyond loopback that is not allowed, half of a certificate and key, or not a pair of
+  // them; kPermissions: others may read the key; kNotFound.
   Status Start();
   // The port it listens on; 0 before Start.
   uint16_t port() const;

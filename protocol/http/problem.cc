@@ -14,6 +14,7 @@ Code CodeOfStatus(int status) {
     case 404:
       return Code::kNotFound;
     case 405:
+    case 501:
       return Code::kNotSupported;
     case 408:
     case 504:
@@ -22,6 +23,8 @@ Code CodeOfStatus(int status) {
       return Code::kConflict;
     case 413:
       return Code::kTooLarge;
+    case 429:
+      return Code::kTooFast;
     case 502:
     case 503:
       return Code::kBusy;
@@ -44,6 +47,7 @@ int HttpStatusOf(Code code) {
     case Code::kForbidden:
     case Code::kWrongRole:
     case Code::kWrongIdentity:
+    case Code::kBadToken:
       return 403;
     case Code::kNotFound:
     case Code::kUnknownTask:
@@ -52,7 +56,7 @@ int HttpStatusOf(Code code) {
     case Code::kUnknownUpload:
       return 404;
     case Code::kNotSupported:
-      return 405;
+      return 501;
     case Code::kAlreadyExists:
     case Code::kConflict:
     case Code::kRoundClosed:
@@ -64,6 +68,7 @@ int HttpStatusOf(Code code) {
     case Code::kDigestMismatch:
       return 422;
     case Code::kQuotaExceeded:
+    case Code::kTooFast:
       return 429;
     case Code::kBusy:
     case Code::kShuttingDown:
@@ -86,9 +91,10 @@ int HttpStatusOf(Code code) {
   }
 }
 
-HttpResponse ProblemOf(const Error& error) {
+HttpResponse ProblemOf(const Error& error) { return ProblemOf(error, HttpStatusOf(error.code)); }
+
+HttpResponse ProblemOf(const Error& error, int status) {
   const CodeEntry& entry = Describe(error.code);
-  const int status = HttpStatusOf(error.code);
   const nlohmann::ordered_json problem = {{"type", "urn:tributary:code:" + std::string(entry.name)},
                                           {"title", entry.sentence},
                                           {"status", status},

@@ -15,6 +15,8 @@ int HttpStatusOf(Code code);
 
 // The response for `error`. 401 asks for a bearer token; transient ones say when to come again (Retry-After, seconds).
 HttpResponse ProblemOf(const Error& error);
+// With a status that says more than the code's.
+HttpResponse ProblemOf(const Error& error, int status);
 
 // What a response with a status of 400 or more means: the problem's own code when it carries one that this build knows,
 // else the nearest code to the status, with the beginning of the body as its message.

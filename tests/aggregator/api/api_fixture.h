@@ -22,10 +22,10 @@ class ApiFixture : public testing::Test {
   ApiFixture()
       : coordinator_(*BlobStore::Open(RealFileSystem(), folder_ / "blobs")),
         tokens_(folder_ / "tokens"),
-        token_(*tokens_.Add("test", random_, kTestStart)),
+        token_(*tokens_.Add({"test", HttpAccess::kAdmin, kTestStart, {}}, random_)),
         core_(std::make_unique<WorkerPool>("core", 1)),
         server_(HttpServer::Options{}) {
-    AddApiRoutes(server_, {*core_, coordinator_, events_, tokens_});
+    AddApiRoutes(server_, Parts());
     const Status started = server_.Start();
     EXPECT_TRUE(started.has_value());
   }
@@ -36,6 +36,7 @@ class ApiFixture : public testing::Test {
     core_.reset();
   }
 
+  ApiParts Parts() { return {*core_, coordinator_, events_, tokens_, audit_, clock_}; }
   std::string url() const { return "http://127.0.0.1:" + std::to_string(server_.port()); }
   HttpClient Client() const { return *HttpClient::Create({.url = url(), .token = token_}); }
 
@@ -52,6 +53,8 @@ class ApiFixture : public testing::Test {
   FakeCoordinator coordinator_;
   EventFeed events_{"life", 8};
   TokenStore tokens_;
+  ManualClock clock_;
+  AuditLog audit_{RealFileSystem(), folder_ / "audit.log", clock_};
   const std::string token_;
   std::unique_ptr<WorkerPool> core_;
   HttpServer server_;

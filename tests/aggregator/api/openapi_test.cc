@@ -7,6 +7,8 @@
 
 #include "aggregator/api/json_gateways.h"
 #include "aggregator/api/json_records.h"
+#include "aggregator/api/tuf_routes.h"
+#include "aggregator/publish/tuf_shelf.h"
 #include "protocol/base/limits.h"
 #include "protocol/http/ops_routes.h"
 #include "protocol/http/problem.h"
@@ -53,8 +55,10 @@ class OpenApiTest : public ApiFixture {};
 TEST_F(OpenApiTest, ItsPathsAreTheServersRoutes) {
   HttpServer server(HttpServer::Options{});
   Metrics metrics;
-  AddApiRoutes(server, {*core_, coordinator_, events_, tokens_});
+  AddApiRoutes(server, Parts());
   AddOpsRoutes(server, metrics, {});
+  const TufShelf shelf;
+  AddTufRoutes(server, shelf, coordinator_.blobs());
   std::set<std::string> served, written;
   for (const auto& route : server.router().routes()) served.insert(route.method + " " + route.pattern);
   for (const auto& path : KeysBelow({"paths"})) {

@@ -254,7 +254,7 @@ TEST_F(TributaryTest, StatusSaysWhetherTheAggregatorIsReady) {
   Metrics metrics;
   std::atomic<bool> ready{true};
   HttpServer whole(HttpServer::Options{});
-  AddApiRoutes(whole, {*core_, coordinator_, events_, tokens_});
+  AddApiRoutes(whole, Parts());
   AddOpsRoutes(whole, metrics, {{"disk", [&]() -> Status {
                                    if (ready) return {};
                                    return Fail(Code::kDiskFull, "0 bytes left");

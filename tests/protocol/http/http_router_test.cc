@@ -11,9 +11,9 @@ HttpHandler Nothing() {
 
 HttpRouter SomeRoutes() {
   HttpRouter router;
-  router.Add({"GET", "/tasks/{task}/rounds/{round}", HttpAccess::kGuarded, 0, Nothing()});
-  router.Add({"POST", "/tasks/{task}/rounds/cancel", HttpAccess::kGuarded, 0, Nothing()});
-  router.Add({"GET", "/tasks/{task}/rounds/latest", HttpAccess::kGuarded, 0, Nothing()});
+  router.Add({"GET", "/tasks/{task}/rounds/{round}", HttpAccess::kViewer, 0, Nothing()});
+  router.Add({"POST", "/tasks/{task}/rounds/cancel", HttpAccess::kViewer, 0, Nothing()});
+  router.Add({"GET", "/tasks/{task}/rounds/latest", HttpAccess::kViewer, 0, Nothing()});
   router.Add({"GET", "/livez", HttpAccess::kOpen, 0, Nothing()});
   return router;
 }

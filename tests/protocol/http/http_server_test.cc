@@ -49,7 +49,7 @@ class HttpServerTest : public testing::Test {
       return HttpResponse::Text(request.parameter("name") + ":" + request.query_value("q").value_or("-") + ":" +
                                 request.body);
     });
-    server_.Add("GET", "/secret", HttpAccess::kGuarded,
+    server_.Add("GET", "/secret", HttpAccess::kViewer,
                 [](const HttpRequest&) -> Result<HttpResponse> { return HttpResponse::Text("secret"); });
     server_.AddUpload("PUT", "/upload", HttpAccess::kOpen, kUploadLimit,
                       [this](const HttpRequest&) -> Result<std::unique_ptr<HttpUpload>> {
@@ -114,13 +114,36 @@ TEST_F(HttpServerTest, AGuardedRouteIsClosedWithoutAGuardAndOpenWithItsConsent) 
 }
 
 TEST_F(HttpServerTest, TheGuardSeesTheToken) {
-  server_.SetGuard([](const HttpRequest& request) -> Status {
-    if (request.bearer_token() == "right") return {};
+  server_.SetGuard([](const HttpRequest& request, HttpAccess needed) -> Result<HttpActor> {
+    if (request.bearer_token() == "right") return HttpActor{"somebody", needed};
     return Fail(Code::kUnauthorized, "no");
   });
   Start();
   EXPECT_EQ(HttpClient::Create({.url = url_, .token = "right"})->Get("/secret")->body, "secret");
   EXPECT_EQ(HttpClient::Create({.url = url_, .token = "wrong"})->Get("/secret").error().code, Code::kUnauthorized);
+}
+
+TEST_F(HttpServerTest, TheHandlerKnowsWhoAsksAndFromWhere) {
+  server_.Add("DELETE", "/thing", HttpAccess::kOperator, [](const HttpRequest& request) -> Result<HttpResponse> {
+    return HttpResponse::Text(request.actor->name + " " + std::string(AccessName(request.actor->role)) + " " +
+                              request.address);
+  });
+  server_.SetGuard([](const HttpRequest&, HttpAccess needed) -> Result<HttpActor> {
+    EXPECT_EQ(needed, HttpAccess::kOperator);
+    return HttpActor{"alice", HttpAccess::kAdmin};
+  });
+  Start();
+  EXPECT_EQ(Client().Delete("/thing")->body, "alice admin 127.0.0.1");
+}
+
+TEST_F(HttpServerTest, RolesHaveNamesAndOpenIsNone) {
+  for (const HttpAccess role :
+       {HttpAccess::kViewer, HttpAccess::kOperator, HttpAccess::kPublisher, HttpAccess::kAdmin}) {
+    EXPECT_EQ(RoleOfName(AccessName(role)), role);
+  }
+  EXPECT_EQ(RoleOfName("open"), std::nullopt);
+  EXPECT_EQ(RoleOfName(""), std::nullopt);
+  EXPECT_LT(HttpAccess::kPublisher, HttpAccess::kAdmin);
 }
 
 TEST_F(HttpServerTest, AnOversizedBodyIsRefusedAndTheServerGoesOn) {

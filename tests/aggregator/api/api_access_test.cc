@@ -1,0 +1,145 @@
+// Who may do what over the API, and what is recorded of it.
+#include <gmock/gmock.h>
+#include <nlohmann/json.hpp>
+
+#include "aggregator/api/json_records.h"
+#include "protocol/seal/digest.h"
+#include "tests/aggregator/api/api_fixture.h"
+
+namespace tributary {
+namespace {
+
+using nlohmann::json;
+using testing::HasSubstr;
+using testing::Not;
+
+class ApiAccessTest : public ApiFixture {
+ protected:
+  std::string TokenOf(HttpAccess role) {
+    const std::string name(AccessName(role));
+    return *tokens_.Add({name, role, kTestStart, {}}, random_);
+  }
+  HttpClient As(const std::string& token) { return *HttpClient::Create({.url = url(), .token = token}); }
+  Result<HttpReply> Call(HttpClient& client, const HttpRoute& route) {
+    std::string path = route.pattern;
+    for (size_t open = 0; (open = path.find('{')) != std::string::npos;) {
+      path.replace(open, path.find('}') - open + 1, "0");
+    }
+    if (route.method == "POST") return client.Post(path, "{}");
+    if (route.method == "PUT") return client.Put(path, {});
+    if (route.method == "DELETE") return client.Delete(path);
+    return client.Get(path);
+  }
+  json Audit() { return json::parse(Client().Get("/api/v1/audit?limit=1000")->body); }
+  std::string AuditText() { return std::string(AsText(*ReadFile(RealFileSystem(), folder_ / "audit.log", 1 << 20))); }
+};
+
+TEST_F(ApiAccessTest, EveryRouteTakesItsRoleAndThoseAboveAndNobodyBelow) {
+  for (const HttpAccess role :
+       {HttpAccess::kViewer, HttpAccess::kOperator, HttpAccess::kPublisher, HttpAccess::kAdmin}) {
+    HttpClient client = As(TokenOf(role));
+    for (const HttpRoute& route : server_.router().routes()) {
+      if (route.pattern == "/api/v1/events") continue;  // endless for those who may
+      clock_.Advance(std::chrono::seconds(10));         // so that the refusals are answered one by one
+      const auto reply = Call(client, route);
+      const bool forbidden = !reply && reply.error().code == Code::kForbidden;
+      EXPECT_EQ(forbidden, role < route.access) << AccessName(role) << " " << route.method << " " << route.pattern;
+      if (forbidden) EXPECT_THAT(reply.error().message, HasSubstr(AccessName(route.access)));
+    }
+  }
+}
+
+TEST_F(ApiAccessTest, NothingThatChangesAnythingIsAViewers) {
+  for (const HttpRoute& route : server_.router().routes()) {
+    if (route.method != "GET") EXPECT_GE(route.access, HttpAccess::kOperator) << route.method << " " << route.pattern;
+  }
+}
+
+TEST_F(ApiAccessTest, AChangeIsRecordedWithActorBeforeAndAfter) {
+  OnCore([&] { coordinator_.tasks[TestTask("digits")].id = TestTask("digits"); });
+  HttpClient alice = As(*tokens_.Add({"alice", HttpAccess::kOperator, kTestStart, {}}, random_));
+  ASSERT_TRUE(alice.Post("/api/v1/tasks/digits/rounds", "{\"count\":3}"));
+  ASSERT_FALSE(alice.Post("/api/v1/tasks/nobody/rounds", "{\"count\":3}"));
+  ASSERT_FALSE(alice.Post("/api/v1/tasks/digits/rounds", "{\"count\":0}"));  // never tried
+  const json items = Audit()["items"];
+  ASSERT_EQ(items.size(), 4u);
+  EXPECT_EQ(items[1]["actor"], "alice");
+  EXPECT_EQ(items[1]["action"], "rounds.start");
+  EXPECT_EQ(items[1]["target"], "tasks/digits");
+  EXPECT_EQ(items[1]["outcome"], "done");
+  EXPECT_EQ(items[1]["before"]["rounds_wanted"], 0);
+  EXPECT_EQ(items[1]["after"]["rounds_wanted"], 2);
+  EXPECT_EQ(items[1]["after"]["round"], 1);
+  EXPECT_EQ(items[3]["outcome"], "unknown-task");
+  EXPECT_EQ(Audit()["head"]["sequence"], 4);
+}
+
+TEST_F(ApiAccessTest, AnEntryIsDurableBeforeTheAnswerAndNoEntryMeansNoChange) {
+  std::filesystem::create_directory(folder_ / "audit.log");  // cannot be written to
+  OnCore([&] { coordinator_.tasks[TestTask("digits")].id = TestTask("digits"); });
+  const auto refused = Client().Post("/api/v1/tasks/digits/rounds", "{\"count\":3}");
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().message, HasSubstr("nothing was changed"));
+  OnCore([&] { EXPECT_TRUE(coordinator_.rounds[TestTask("digits")].empty()); });
+}
+
+TEST_F(ApiAccessTest, RefusedAttemptsAreRecordedButNoFloodOfThem) {
+  HttpClient viewer = As(TokenOf(HttpAccess::kViewer));
+  int forbidden = 0;
+  for (int i = 0; i < 40; ++i) {
+    const auto refused = viewer.Post("/api/v1/tasks", "{}");
+    ASSERT_FALSE(refused);
+    forbidden += refused.error().code == Code::kForbidden ? 1 : 0;
+    if (refused.error().code != Code::kForbidden) EXPECT_EQ(refused.error().code, Code::kTooFast);
+  }
+  EXPECT_EQ(forbidden, 20);
+  const json items = Audit()["items"];
+  ASSERT_EQ(items.size(), 20u);
+  EXPECT_EQ(items[0]["actor"], "viewer");
+  EXPECT_EQ(items[0]["target"], "POST /api/v1/tasks");
+  EXPECT_EQ(items[0]["outcome"], "forbidden");
+}
+
+TEST_F(ApiAccessTest, FailedLoginsAreSlowedDownPerAddressAndGoodOnesAreNot) {
+  HttpClient guesser = As("trb_" + std::string(64, '0'));
+  for (int i = 0; i < 10; ++i) EXPECT_EQ(guesser.Get("/api/v1/tasks").error().code, Code::kUnauthorized);
+  EXPECT_EQ(guesser.Get("/api/v1/tasks").error().code, Code::kTooFast);
+  EXPECT_EQ(HttpClient::Create({.url = url()})->Get("/api/v1/tasks").error().code, Code::kTooFast);
+  EXPECT_TRUE(Client().Get("/api/v1/tasks"));  // from the same address
+  clock_.Advance(Millis(6'000));
+  EXPECT_EQ(guesser.Get("/api/v1/tasks").error().code, Code::kUnauthorized);
+  EXPECT_EQ(guesser.Get("/api/v1/tasks").error().code, Code::kTooFast);
+}
+
+TEST_F(ApiAccessTest, ATokenThatIsRemovedOrExpiredCountsNoMore) {
+  HttpClient alice = As(*tokens_.Add({"alice", HttpAccess::kViewer, kTestStart, kTestStart + Millis(1000)}, random_));
+  EXPECT_TRUE(alice.Get("/api/v1/tasks"));
+  clock_.Advance(Millis(1000));
+  EXPECT_EQ(alice.Get("/api/v1/tasks").error().code, Code::kUnauthorized);
+  HttpClient bob = As(*tokens_.Add({"bob", HttpAccess::kViewer, kTestStart, {}}, random_));
+  EXPECT_TRUE(bob.Get("/api/v1/tasks"));
+  ASSERT_TRUE(tokens_.Remove("bob"));
+  EXPECT_EQ(bob.Get("/api/v1/tasks").error().code, Code::kUnauthorized);
+}
+
+TEST_F(ApiAccessTest, TheAuditComesInPagesAndSaysWhereItIsDamaged) {
+  OnCore([&] { coordinator_.tasks[TestTask("digits")].id = TestTask("digits"); });
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(Client().Post("/api/v1/tasks/digits/rounds/cancel", ""));
+  const json page = json::parse(Client().Get("/api/v1/audit?after=2&limit=2")->body);
+  EXPECT_EQ(page["items"].size(), 2u);
+  EXPECT_EQ(page["items"][0]["sequence"], 3);
+  EXPECT_EQ(page["next"], 4);
+  EXPECT_TRUE(page["damage"].is_null());
+  EXPECT_FALSE(Client().Get("/api/v1/audit?limit=0"));
+  std::string text = AuditText();
+  text[text.find("\"sequence\":5") - 5] ^= 1;
+  ASSERT_TRUE(WriteFileAtomically(RealFileSystem(), folder_ / "audit.log", AsBytes(text)));
+  AuditLog fresh(RealFileSystem(), folder_ / "audit.log", clock_);
+  const auto read = fresh.Read(0, 100);
+  ASSERT_TRUE(read);
+  EXPECT_EQ(json::parse(ToJson(*read))["items"].size(), 4u);
+  EXPECT_THAT(json::parse(ToJson(*read))["damage"].get<std::string>(), HasSubstr("audit.log:5 "));
+}
+
+}  // namespace
+}  // namespace tributary
