@@ -224,7 +224,7 @@ TEST_F(ThresholdTest, BrokenAndUnknownSignaturesCountForNothing) {
   EXPECT_FALSE(Verifies()) << "nobody is never enough";
 }
 
-TEST(DelegationTest, PatternsMatchWithinOnePartOfAPath) {
+TEST(PathPatternTest, PatternsMatchWithinOnePartOfAPath) {
   const auto covers = [](std::string pattern, std::string_view path) {
     return Delegation{"x", {}, {"never", std::move(pattern)}, false}.Covers(path);
   };
