@@ -10,6 +10,7 @@
 #include "aggregator/publish/publisher.h"
 #include "aggregator/registry/gateway_record.h"
 #include "aggregator/registry/records.h"
+#include "aggregator/registry/report_record.h"
 #include "protocol/base/clock.h"
 #include "protocol/base/file.h"
 #include "protocol/base/random.h"
@@ -24,6 +25,7 @@ namespace tributary {
 //   round.opened  round.report  round.refusal  round.closing
 //   round.closed (a version was made)  round.failed (below the minimum at the deadline)  round.cancelled
 //   version.published  evaluation.received  member.joined
+//   device.report_rolled_back (a report and an earlier one cannot both be of that device)
 struct CoordinatorEvent {
   uint64_t sequence = 0;  // grows by one within a process's life
   std::string name;
@@ -48,11 +50,13 @@ class Coordinator : public UploadJudge {
     const Clock& clock;
     Random& random;
     PublicationFolder& repository;   // what publications are signed with
-    const HpkeKeyPair& sealing_key;  // opens payloads
+    const HpkeKeyPair& sealing_key;  // opens payloads, unless `opening_key` is given: then it is not looked at
     Millis publication_lifetime{std::chrono::hours(24 * 30)};
     // What publications say beside the tasks; asked again and again, and what changed is published. Null: only the
     // sealing key.
     std::function<PublicationExtras()> extras = nullptr;
+    // The pair of that id; nullptr: unknown, or over by now. What it gives is used at once. Null: only `sealing_key`.
+    std::function<const HpkeKeyPair*(const KeyId& id)> opening_key = nullptr;
     // How many uploads of a kind are here in part or unopened; null: none ever. Called on the core thread.
     std::function<uint64_t(UploadKind)> staged = nullptr;
   };
@@ -89,6 +93,8 @@ class Coordinator : public UploadJudge {
   virtual Result<std::vector<MemberRecord>> Members(std::optional<Role> role) = 0;
   // Every gateway of the tree, by id, as it last described itself.
   virtual Result<std::vector<GatewayRecord>> Gateways() = 0;
+  // The newest of each device that reported, by id.
+  virtual Result<std::vector<DeviceReportRecord>> DeviceReports() { return std::vector<DeviceReportRecord>(); }
   virtual AccountRecord Account(UploadKind kind) const = 0;
   // Empty: what must be durable becomes so. Else why the disk refuses to be written to (kDiskFull, kReadOnly, kIo,
   // kDatabase); it is tried again by Tick, and until it succeeds nothing new is taken in.

@@ -21,10 +21,10 @@ namespace tributary {
 // version.
 inline constexpr uint64_t kRememberedVersions = 8;
 
-// The coordinator that keeps all it knows in one database, checkpoints and blobs. Its calls lie in four files: opening
-// and reading (durable_coordinator.cc), operators' (operator_calls.cc), intake's (intake_calls.cc), and what turns
-// rounds (round_turns.cc). What is in memory only is what a crash may take: pending contributions, and counters of the
-// last second.
+// The coordinator that keeps all it knows in one database, checkpoints and blobs. Its calls lie in five files: opening
+// and reading (durable_coordinator.cc), operators' (operator_calls.cc), intake's (intake_calls.cc, report_calls.cc),
+// and what turns rounds (round_turns.cc). What is in memory only is what a crash may take: pending contributions, and
+// counters of the last second.
 class DurableCoordinator final : public Coordinator {
  public:
   static Result<std::unique_ptr<Coordinator>> Open(const Parts& parts, Listener& listener);
@@ -39,6 +39,7 @@ class DurableCoordinator final : public Coordinator {
   Result<std::vector<VersionRecord>> Versions(const TaskId& task) override;
   Result<std::vector<MemberRecord>> Members(std::optional<Role> role) override { return members_.All(role); }
   Result<std::vector<GatewayRecord>> Gateways() override;
+  Result<std::vector<DeviceReportRecord>> DeviceReports() override { return store_->reports.All(); }
   AccountRecord Account(UploadKind kind) const override;
   Status Health() const override { return health_.status(); }
   const BlobStore& blobs() const override { return blobs_; }
@@ -92,11 +93,19 @@ class DurableCoordinator final : public Coordinator {
   void IssuePublication();
 
   // intake_calls.cc
+  // kUnknownKey: nobody can open it any more.
+  Result<const HpkeKeyPair*> OpeningKey(const UploadSubject& subject) const;
   Status AdmitUpdate(const UploadHeader& header, LiveTask& task);
   Status AdmitEvaluation(const UploadHeader& header, const LiveTask& task);
+  Status Count(const UploadHeader& header, Role role, const ChunkSource& chunk);
   Status CountUpdate(const UploadHeader& header, Role role, const ChunkSource& chunk);
   Status CountEvaluation(const UploadHeader& header, Role role, const ChunkSource& chunk);
   Result<uint64_t> StoreEvaluation(const UploadHeader& header, Role role, const std::vector<EvaluationResult>& results);
+
+  // report_calls.cc
+  Status AdmitReport(const UploadHeader& header);
+  Status CountReport(const UploadHeader& header, Role role, const ChunkSource& chunk);
+  Status StoreReport(const DeviceReportRecord& record, bool newest);
 
   // round_turns.cc
   void PlanNext(const LiveTask& task, Turn& turn);

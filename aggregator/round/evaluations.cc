@@ -7,15 +7,15 @@
 
 namespace tributary {
 
-Result<std::vector<EvaluationResult>> OpenEvaluation(const UploadHeader& header, const HpkeKeyPair& key,
-                                                     const std::function<Result<Bytes>(uint32_t index)>& chunk) {
+Result<Bytes> OpenReport(const UploadHeader& header, const HpkeKeyPair& key,
+                         const std::function<Result<Bytes>(uint32_t index)>& chunk) {
   const UploadSubject& subject = header.subject;
   if (subject.codec != Codec::kReport) {
-    return Fail(Code::kUnknownCodec,
-                "an evaluation comes as a report, not as codec " + std::to_string(static_cast<int>(subject.codec)));
+    return Fail(Code::kUnknownCodec, std::string(KindName(subject.kind)) + " comes as a report, not as codec " +
+                                         std::to_string(static_cast<int>(subject.codec)));
   }
   if (subject.plaintext_size > limits::kReportBytes || subject.chunk_size > limits::kMaxChunkBytes) {
-    return Fail(Code::kTooLarge, "an evaluation of " + std::to_string(subject.plaintext_size) + " bytes");
+    return Fail(Code::kTooLarge, "a report of " + std::to_string(subject.plaintext_size) + " bytes");
   }
   ASSIGN_OR_RETURN(auto opener, UploadOpener::Begin(header, key));
   Bytes part(subject.chunk_size);
@@ -25,6 +25,12 @@ Result<std::vector<EvaluationResult>> OpenEvaluation(const UploadHeader& header,
     ASSIGN_OR_RETURN(const size_t size, opener.OpenChunk(ciphertext, part));
     Append(plaintext, ByteView(part).first(size));
   }
+  return plaintext;
+}
+
+Result<std::vector<EvaluationResult>> OpenEvaluation(const UploadHeader& header, const HpkeKeyPair& key,
+                                                     const std::function<Result<Bytes>(uint32_t index)>& chunk) {
+  ASSIGN_OR_RETURN(const Bytes plaintext, OpenReport(header, key, chunk));
   ASSIGN_OR_RETURN(auto results, DecodeEvaluation(plaintext));
   std::set<EvaluatedModel> models;
   for (const EvaluationResult& result : results) {

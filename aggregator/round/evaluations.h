@@ -10,8 +10,12 @@
 
 namespace tributary {
 
-// Opens an evaluation and checks its form. Errors: those of UploadOpener and DecodeEvaluation, kUnknownCodec,
-// kTooLarge, kMalformed (two results for the same model), and what `chunk` gives.
+// Opens a payload of at most limits::kReportBytes, whole. Errors: those of UploadOpener, kUnknownCodec (no report),
+// kTooLarge, and what `chunk` gives.
+Result<Bytes> OpenReport(const UploadHeader& header, const HpkeKeyPair& key,
+                         const std::function<Result<Bytes>(uint32_t index)>& chunk);
+// Opens an evaluation and checks its form. Errors: those of OpenReport and DecodeEvaluation,
+// kMalformed (two results for the same model).
 Result<std::vector<EvaluationResult>> OpenEvaluation(const UploadHeader& header, const HpkeKeyPair& key,
                                                      const std::function<Result<Bytes>(uint32_t index)>& chunk);
 

@@ -25,13 +25,25 @@ Status CheckVersion(ModelVersion version, const VersionRecord& latest) {
 
 Status DurableCoordinator::Admit(const UploadHeader& header) {
   const UploadSubject& subject = header.subject;
+  if (subject.kind == UploadKind::kTelemetry) return AdmitReport(header);
   if (subject.kind != UploadKind::kUpdate && subject.kind != UploadKind::kEvaluation) {
-    return Fail(Code::kUnknownKind,
-                "this aggregator takes updates and evaluations, not " + std::string(KindName(subject.kind)));
+    return Fail(Code::kUnknownKind, "this aggregator takes updates, evaluations and device reports, not " +
+                                        std::string(KindName(subject.kind)));
   }
   ASSIGN_OR_RETURN(LiveTask* const task, Find(subject.task));
   RETURN_IF_ERROR(CheckVersion(subject.base_version, task->latest));
   return subject.kind == UploadKind::kUpdate ? AdmitUpdate(header, *task) : AdmitEvaluation(header, *task);
+}
+
+Result<const HpkeKeyPair*> DurableCoordinator::OpeningKey(const UploadSubject& subject) const {
+  const HpkeKeyPair* key = nullptr;
+  if (parts_.opening_key) {
+    key = parts_.opening_key(subject.key_id);
+  } else if (subject.key_id == key_id_) {
+    key = &parts_.sealing_key;
+  }
+  if (key == nullptr) return Fail(Code::kUnknownKey, "sealed to key " + subject.key_id.hex());
+  return key;
 }
 
 Status DurableCoordinator::AdmitUpdate(const UploadHeader& header, LiveTask& task) {
@@ -59,7 +71,7 @@ Status DurableCoordinator::AdmitUpdate(const UploadHeader& header, LiveTask& tas
   if (round.state != RoundState::kCollecting || round.reports >= task.record.policy.report_goal) {
     return Fail(Code::kRoundClosed, "round " + std::to_string(round.number) + " is being closed");
   }
-  if (subject.key_id != key_id_) return Fail(Code::kUnknownKey, "sealed to key " + subject.key_id.hex());
+  RETURN_IF_ERROR(OpeningKey(subject));
   const uint64_t limit = task.record.table.parameter_count() * sizeof(float) + kUpdateHeadBytes;
   if (subject.plaintext_size > limit) {
     return Fail(Code::kTooLarge, "an update of " + std::to_string(subject.plaintext_size) + " bytes, the limit is " +
@@ -74,7 +86,7 @@ Status DurableCoordinator::AdmitEvaluation(const UploadHeader& header, const Liv
   if (known) {
     return Fail(Code::kDuplicate, "evaluation " + subject.id.hex() + " of " + task.record.id.text() + " is stored");
   }
-  if (subject.key_id != key_id_) return Fail(Code::kUnknownKey, "sealed to key " + subject.key_id.hex());
+  RETURN_IF_ERROR(OpeningKey(subject));
   RETURN_IF_ERROR(health_.status());
   if (subject.plaintext_size > limits::kReportBytes) {
     return Fail(Code::kTooLarge, "an evaluation of " + std::to_string(subject.plaintext_size) + " bytes");
@@ -85,8 +97,7 @@ Status DurableCoordinator::AdmitEvaluation(const UploadHeader& header, const Liv
 Status DurableCoordinator::Contribute(const UploadHeader& header, Role role, const ChunkSource& chunk) {
   const UploadKind kind = header.subject.kind;
   Status taken = Admit(header);
-  if (taken)
-    taken = kind == UploadKind::kUpdate ? CountUpdate(header, role, chunk) : CountEvaluation(header, role, chunk);
+  if (taken) taken = Count(header, role, chunk);
   if (taken) return {};
   if (kind == UploadKind::kUpdate && IsRefusal(taken.error().code)) {
     if (auto task = Find(header.subject.task); task && (*task)->round) (*task)->round->AddBytes(header.ciphertext_size);
@@ -95,15 +106,27 @@ Status DurableCoordinator::Contribute(const UploadHeader& header, Role role, con
   return taken;
 }
 
+Status DurableCoordinator::Count(const UploadHeader& header, Role role, const ChunkSource& chunk) {
+  switch (header.subject.kind) {
+    case UploadKind::kUpdate:
+      return CountUpdate(header, role, chunk);
+    case UploadKind::kTelemetry:
+      return CountReport(header, role, chunk);
+    default:
+      return CountEvaluation(header, role, chunk);  // Admit let nothing else pass
+  }
+}
+
 Status DurableCoordinator::CountUpdate(const UploadHeader& header, Role role, const ChunkSource& chunk) {
   if (role != Role::kDevice) {
     return Fail(Code::kWrongRole, "an update comes from a device, not from role " + std::string(RoleName(role)));
   }
   ASSIGN_OR_RETURN(LiveTask* const task, Find(header.subject.task));
   const TaskRecord& record = task->record;
+  ASSIGN_OR_RETURN(const HpkeKeyPair* const key, OpeningKey(header.subject));
   RETURN_IF_ERROR(task->round->Add(header, [&](WeightedSum& sum) -> Result<uint64_t> {
     const UpdateBounds bounds{.norm_bound = record.norm_bound, .max_weight = record.max_weight};
-    ASSIGN_OR_RETURN(const OpenedUpdate update, reader_.AddTo(sum, header, parts_.sealing_key, bounds, chunk));
+    ASSIGN_OR_RETURN(const OpenedUpdate update, reader_.AddTo(sum, header, *key, bounds, chunk));
     return update.meta.weight;
   }));
   task->round->AddBytes(header.ciphertext_size);
@@ -120,7 +143,8 @@ Status DurableCoordinator::CountEvaluation(const UploadHeader& header, Role role
   if (role != Role::kDevice && role != Role::kEvaluator) {
     return Fail(Code::kWrongRole, "an evaluation does not come from role " + std::string(RoleName(role)));
   }
-  ASSIGN_OR_RETURN(const auto results, OpenEvaluation(header, parts_.sealing_key, chunk));
+  ASSIGN_OR_RETURN(const HpkeKeyPair* const key, OpeningKey(header.subject));
+  ASSIGN_OR_RETURN(const auto results, OpenEvaluation(header, *key, chunk));
   const auto round = StoreEvaluation(header, role, results);
   if (!round) {
     if (IsOfTheEnvironment(round.error().code)) health_.Failed("evaluation.not_stored", round.error());

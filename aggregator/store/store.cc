@@ -60,7 +60,11 @@ CREATE TABLE gateways (
   id TEXT PRIMARY KEY, via TEXT NOT NULL, made BIGINT NOT NULL, first_seen BIGINT NOT NULL, last_seen BIGINT NOT NULL,
   report BLOB NOT NULL);
 )sql";
-constexpr std::string_view kSchema[] = {kFirst, kGateways};
+constexpr std::string_view kReports = R"sql(
+CREATE TABLE device_reports (
+  device TEXT PRIMARY KEY, upload BLOB NOT NULL, received BIGINT NOT NULL, report BLOB NOT NULL);
+)sql";
+constexpr std::string_view kSchema[] = {kFirst, kGateways, kReports};
 
 }  // namespace
 
@@ -72,6 +76,7 @@ Store::Store(std::unique_ptr<Database> database)
       evaluations(*database_),
       gateways(*database_),
       members(*database_),
+      reports(*database_),
       accounts(*database_) {}
 
 Result<std::unique_ptr<Store>> Store::Open(const Path& file) {

@@ -1,0 +1,58 @@
+#include "aggregator/round/durable_coordinator.h"
+#include "aggregator/round/evaluations.h"
+#include "protocol/base/fault_point.h"
+#include "protocol/base/log.h"
+
+// What devices say of themselves: the newest report of each is kept. It decides nothing here; people read it.
+namespace tributary {
+
+Status DurableCoordinator::AdmitReport(const UploadHeader& header) {
+  const UploadSubject& subject = header.subject;
+  ASSIGN_OR_RETURN(const auto kept, store_->reports.Find(subject.device));
+  if (kept && kept->upload == subject.id) {
+    return Fail(Code::kDuplicate, "report " + subject.id.hex() + " of " + subject.device.text() + " is stored");
+  }
+  RETURN_IF_ERROR(OpeningKey(subject));
+  return health_.status();
+}
+
+Status DurableCoordinator::CountReport(const UploadHeader& header, Role role, const ChunkSource& chunk) {
+  const UploadSubject& subject = header.subject;
+  if (role != Role::kDevice && role != Role::kEvaluator) {
+    return Fail(Code::kWrongRole, "a device report does not come from role " + std::string(RoleName(role)));
+  }
+  ASSIGN_OR_RETURN(const HpkeKeyPair* const key, OpeningKey(subject));
+  ASSIGN_OR_RETURN(const Bytes plaintext, OpenReport(header, *key, chunk));
+  DeviceReportRecord record{subject.device, subject.id, parts_.clock.Now(), {}};
+  ASSIGN_OR_RETURN(record.report, DecodeDeviceReport(plaintext));
+  ASSIGN_OR_RETURN(const auto kept, store_->reports.Find(subject.device));
+  const auto order = kept ? OrderOf(kept->report, record.report) : Result<ReportOrder>(ReportOrder::kNext);
+  if (!order) {
+    // A copy of the device at work, or a device set back to an older state: somebody should look at it.
+    LogFailure(LogLevel::kWarning, "device.report_rolled_back", order.error(), {{"device", subject.device.text()}});
+    listener_.OnEvent({.sequence = ++event_sequence_,
+                       .name = "device.report_rolled_back",
+                       .task = subject.task,
+                       .at = record.received,
+                       .detail = subject.device.text() + ": " + order.error().message});
+    return Fail(order.error());
+  }
+  if (auto stored = StoreReport(record, *order == ReportOrder::kNext); !stored) {
+    if (IsOfTheEnvironment(stored.error().code)) health_.Failed("report.not_stored", stored.error());
+    return stored;
+  }
+  accounts_.DeliverAtOnce(UploadKind::kTelemetry);
+  members_.CountUpload(subject.device, role, record.received);
+  listener_.OnCustody({subject.id});
+  return {};
+}
+
+Status DurableCoordinator::StoreReport(const DeviceReportRecord& record, bool newest) {
+  ASSIGN_OR_RETURN(Transaction transaction, store_->Begin());
+  if (newest) RETURN_IF_ERROR(store_->reports.Save(record));
+  RETURN_IF_ERROR(store_->accounts.Add(UploadKind::kTelemetry, Outcome::kDelivered, Code::kMalformed, 1));
+  TRIBUTARY_FAULT_POINT("aggregator.report.before_commit");
+  return transaction.Commit();
+}
+
+}  // namespace tributary
