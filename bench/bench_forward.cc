@@ -228,6 +228,7 @@ class BareTransport final : private ServerSocket::Handler, private ClientSocket:
 
  private:
   void OnMessage(const ServerSocket::Peer& peer, ByteView message, ByteView) override {
+    server_->Admit(peer.route);
     if (message[0] == 1) Must(server_->Send(peer.route, message));
   }
   void OnNonsense(const ServerSocket::Peer&) override { TRIBUTARY_CHECK(false) << "nonsense"; }

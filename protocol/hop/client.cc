@@ -16,6 +16,8 @@ constexpr Millis kShortestCheckIn{1'000};
 constexpr Millis kLongestCheckIn{600'000};
 // As many requests for certificates as a server takes of one connection.
 constexpr size_t kEnrolments = 64;
+// Keys of the server that are tried: the one it had, the one it has, the one it will have.
+constexpr size_t kServerKeys = 3;
 // When to ask again for a certificate after a session that ended: it takes about so long to have the next one.
 constexpr RetryWindow kAskAgain{Millis(2'000), Millis(10'000)};
 
@@ -26,7 +28,14 @@ HopClient::HopClient(const Parts& parts, Options options, Hooks hooks)
       options_(std::move(options)),
       hooks_(std::move(hooks)),
       backoff_(options_.first_retry, options_.retry_cap),
-      check_in_interval_(options_.check_in_interval) {}
+      server_keys_{options_.server_key},
+      check_in_interval_(options_.check_in_interval) {
+  for (const Bytes& key : options_.server_keys) {
+    if (server_keys_.size() < kServerKeys && std::ranges::find(server_keys_, key) == server_keys_.end()) {
+      server_keys_.push_back(key);
+    }
+  }
+}
 
 HopClient::~HopClient() {
   *alive_ = false;
@@ -58,7 +67,7 @@ void HopClient::Connect() {
   // Whatever fails from here on is an attempt that failed, and is tried again.
   state_ = State::kGreeting;
   socket_.reset();
-  auto socket = ClientSocket::Connect(parts_.loop, options_.endpoint, options_.server_key, parts_.identity.curve_secret,
+  auto socket = ClientSocket::Connect(parts_.loop, options_.endpoint, server_key(), parts_.identity.curve_secret,
                                       options_.transport, *this);
   if (!socket) return Down(socket.error());
   socket_ = std::move(*socket);
@@ -152,9 +161,10 @@ void HopClient::AbandonEnrolments() {
 
 Status HopClient::OnChallenge(const hop::Challenge& challenge, ByteView bytes) {
   RETURN_IF_ERROR(hop::CheckChallenge(options_.versions, challenge));
-  RETURN_IF_ERROR(hop::VerifyServer(parts_.identity.anchor, challenge.chain, options_.server_key, parts_.clock.Now()));
+  ASSIGN_OR_RETURN(server_,
+                   hop::VerifyServer(parts_.identity.anchor, challenge.chain, server_key(), parts_.clock.Now()));
   ASSIGN_OR_RETURN(const Bytes own_key, CurvePublicKeyOf(parts_.identity.curve_secret));
-  const Bytes transcript = hop::ProofTranscript(own_key, options_.server_key, hello_, bytes);
+  const Bytes transcript = hop::ProofTranscript(own_key, server_key(), hello_, bytes);
   state_ = State::kProving;
   Send(hop::Proof{parts_.identity.chain, parts_.identity.key.Sign(transcript)});
   return {};
@@ -166,13 +176,37 @@ void HopClient::OnWelcome(const hop::Welcome& welcome) {
   state_ = State::kUp;
   backoff_.Reset();
   LogInfo("hop.up", {{"member", parts_.identity.subject.id.text()}, {"server", welcome.server.text()}});
+  OnNextChain(welcome.next_chain);
   CheckInNow();
   for (Part* part : listeners_) part->OnUp();
 }
 
 void HopClient::OnAssignment(const hop::Assignment& assignment) {
   if (!TakeTerms(assignment.path, assignment.check_in_millis)) return;
+  OnNextChain(assignment.next_chain);
   if (!assignment.publication.empty()) hooks_.on_publication(assignment.publication);
+}
+
+void HopClient::OnNextChain(const std::vector<Bytes>& chain) {
+  if (chain.empty()) return;
+  const auto next = parts_.identity.anchor.Verify(chain, parts_.clock.Now());
+  if (!next) return LogFailure(LogLevel::kWarning, "hop.next_key_refused", next.error());
+  const Subject& subject = next->subject;
+  if (subject.id != server_->subject.id || subject.role != server_->subject.role) {
+    return LogFailure(
+        LogLevel::kWarning, "hop.next_key_refused",
+        {Code::kWrongIdentity, server_->subject.id.text() + " shows a next certificate of " + subject.id.text()});
+  }
+  if (std::ranges::find(server_keys_, subject.curve_public_key) != server_keys_.end()) return;
+  // The one that is in use stays; of the others the oldest goes.
+  if (server_keys_.size() >= kServerKeys) {
+    const size_t oldest = key_in_use_ == 0 ? 1 : 0;
+    server_keys_.erase(server_keys_.begin() + static_cast<ptrdiff_t>(oldest));
+    if (oldest < key_in_use_) --key_in_use_;
+  }
+  server_keys_.push_back(subject.curve_public_key);
+  LogInfo("hop.next_key", {{"server", subject.id.text()}, {"key", ToHex(subject.curve_public_key)}});
+  if (hooks_.on_server_key) hooks_.on_server_key(subject.curve_public_key, *next);
 }
 
 bool HopClient::TakeTerms(const std::vector<DeviceId>& path, uint32_t check_in_millis) {
@@ -191,6 +225,10 @@ bool HopClient::TakeTerms(const std::vector<DeviceId>& path, uint32_t check_in_m
 void HopClient::Down(const Error& why, RetryWindow window) {
   if (state_ == State::kStopped || state_ == State::kWaiting) return;
   const bool was_up = up();
+  // With a key that the server does not have nobody answers: the next attempt is with another.
+  if (state_ == State::kGreeting && why.code == Code::kUnreachable) {
+    key_in_use_ = (key_in_use_ + 1) % server_keys_.size();
+  }
   state_ = State::kWaiting;
   last_problem_ = why;
   asked_ = false;

@@ -4,6 +4,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,8 +26,10 @@ namespace tributary {
 class HopClient final : private ClientSocket::Handler {
  public:
   struct Options {
-    std::string endpoint;              // tcp://host:port
-    Bytes server_key;                  // the server's CURVE public key, 32 bytes
+    std::string endpoint;  // tcp://host:port
+    Bytes server_key;      // the server's CURVE public key, 32 bytes
+    // Others of its keys, that it has said it would change to: tried in turn with the first when nobody answers.
+    std::vector<Bytes> server_keys = {};
     Millis first_retry{200};           // backoff with full jitter from here …
     Millis retry_cap{30'000};          // … to here
     Millis handshake_timeout{10'000};  // from connecting to welcome
@@ -60,6 +63,9 @@ class HopClient final : private ClientSocket::Handler {
     // The ids from the server up to the aggregator, as far as it knows; this client's own is not among them. For a
     // gateway's HopServer::SetPath. May be empty.
     std::function<void(const std::vector<DeviceId>& path)> on_path = {};
+    // The server, which `verified` names, will have this connection key from some day on; the client tries it too from
+    // now on. For whoever keeps it over a restart (Options::server_keys). May be empty.
+    std::function<void(const Bytes& key, const VerifiedIdentity& verified)> on_server_key = {};
   };
 
   HopClient(const Parts& parts, Options options, Hooks hooks);
@@ -103,6 +109,9 @@ class HopClient final : private ClientSocket::Handler {
   void Connect();
   Status OnChallenge(const hop::Challenge& challenge, ByteView bytes);
   void OnWelcome(const hop::Welcome& welcome);
+  // What the server will show one day; a chain that is not for the same server is ignored, and logged.
+  void OnNextChain(const std::vector<Bytes>& chain);
+  const Bytes& server_key() const { return server_keys_[key_in_use_]; }
   void OnAssignment(const hop::Assignment& assignment);
   // What welcome and assignment say alike. false: the path leads back here, and the session is over.
   bool TakeTerms(const std::vector<DeviceId>& path, uint32_t check_in_millis);
@@ -122,6 +131,9 @@ class HopClient final : private ClientSocket::Handler {
   Bytes hello_;           // of this session, as it was sent
   uint64_t attempt_ = 0;  // tells a posted clean-up that it came too late
   Backoff backoff_;
+  std::vector<Bytes> server_keys_;  // never empty
+  size_t key_in_use_ = 0;
+  std::optional<VerifiedIdentity> server_;  // of this session
   hop::Welcome welcome_;
   bool asked_ = false;     // a question is open …
   Millis asked_since_{0};  // … since then

@@ -9,9 +9,19 @@
 // The table of sessions and the way down (publication, blobs). The handshake is in server_handshake.cc, the way up in
 // server_uploads.cc.
 namespace tributary {
+namespace {
+
+// What is logged of those who prove nothing: whoever mends something sees it, and a flood does not fill the disk.
+constexpr Rate kLogs{1, 20};
+
+}  // namespace
 
 HopServer::HopServer(const Parts& parts, Options options)
-    : parts_(parts), options_(std::move(options)), pool_(options_.credit_bytes), path_{parts_.identity.subject.id} {}
+    : parts_(parts),
+      options_(std::move(options)),
+      pool_(options_.credit_bytes),
+      path_{parts_.identity.subject.id},
+      unproven_log_(kLogs, parts_.clock.Monotonic()) {}
 
 HopServer::~HopServer() {
   *alive_ = false;
@@ -30,6 +40,7 @@ void HopServer::Publish(Bytes signed_publication, uint64_t number, uint64_t root
   publication_ = std::move(signed_publication);
   publication_number_ = number;
   root_version_ = root_version;
+  EndFallen();
   for (const auto& [route, session] : sessions_) {
     if (session->proven) Send(route, hop::Notice{number});
   }
@@ -58,8 +69,40 @@ void HopServer::SetPath(std::vector<DeviceId> above) {
   for (const auto& [route, error] : loops) CloseWith(route, error);
 }
 
+Status HopServer::SetNextIdentity(std::vector<Bytes> chain) {
+  if (!chain.empty()) {
+    ASSIGN_OR_RETURN(const VerifiedIdentity next, parts_.identity.anchor.Verify(chain, parts_.clock.Now()));
+    const Subject& own = parts_.identity.subject;
+    if (next.subject.id != own.id || next.subject.role != own.role) {
+      return Fail(Code::kWrongIdentity, "the next certificate is of " + next.subject.id.text() + ", a " +
+                                            std::string(RoleName(next.subject.role)) + ", not of this server");
+    }
+  }
+  next_chain_ = std::move(chain);
+  for (const auto& [route, session] : sessions_) {
+    if (session->proven) Send(route, hop::Notice{publication_number_});
+  }
+  return {};
+}
+
+void HopServer::EndFallen() {
+  const WallTime now = parts_.clock.Now();
+  next_standing_ = parts_.clock.Monotonic() + options_.standing_interval;
+  std::vector<std::pair<Route, Error>> fallen;
+  for (const auto& [route, session] : sessions_) {
+    if (!session->proven) continue;
+    const Status standing = parts_.identity.anchor.Standing(session->member, now);
+    if (!standing) fallen.emplace_back(route, standing.error());
+  }
+  for (const auto& [route, error] : fallen) CloseWith(route, error);
+}
+
 const HopServer::Counts& HopServer::counts() {
   counts_.credit_in_use = pool_.used();
+  if (socket_) {
+    counts_.unproven = socket_->unproven();
+    counts_.turned_away = socket_->turned_away();
+  }
   return counts_;
 }
 
@@ -68,14 +111,19 @@ void HopServer::OnNonsense(const ServerSocket::Peer& peer) {
 }
 
 void HopServer::OnMessage(const ServerSocket::Peer& peer, ByteView bytes, ByteView bulk) {
+  const auto found = sessions_.find(peer.route);
+  const bool proven = found != sessions_.end() && found->second->proven;
+  if (!proven && bytes.size() + bulk.size() > options_.max_unproven_message) {
+    return CloseWith(peer.route,
+                     {Code::kTooLarge, std::to_string(bytes.size() + bulk.size()) + " bytes before the proof"});
+  }
   const auto message = hop::Decode(bytes);
   if (!message) return CloseWith(peer.route, message.error());
   counts_.link[hop::PurposeOf(*message)].up += bytes.size() + bulk.size();
   if (const auto* hello = std::get_if<hop::Hello>(&*message)) return OnHello(peer, *hello, bytes);
 
-  const auto found = sessions_.find(peer.route);
   if (found == sessions_.end()) {
-    // After a restart of this process: the client introduces itself again on the same connection.
+    // What a client sent before it noticed that this process was started anew.
     return Send(peer.route, hop::Refused{{Code::kNoSession, "introduce yourself first", {Millis(0), Millis(500)}}});
   }
   Session& session = *found->second;
@@ -87,12 +135,12 @@ void HopServer::OnMessage(const ServerSocket::Peer& peer, ByteView bytes, ByteVi
   Status status;
   if (const auto* proof = std::get_if<hop::Proof>(&*message)) {
     status = OnProof(session, *proof);
-  } else if (const auto* enrol = std::get_if<hop::Enrol>(&*message)) {
-    status = bulk.empty() ? OnEnrol(session, *enrol) : Fail(Code::kMalformed, "bulk bytes behind a request");
-  } else if (!session.proven) {
-    status = Fail(Code::kNoSession, "a message before the proof");
-  } else {
+  } else if (session.proven) {
     status = Dispatch(session, *message, bulk);
+  } else if (const auto* enrol = std::get_if<hop::Enrol>(&*message); enrol && bulk.empty()) {
+    status = OnEnrol(session, *enrol);
+  } else {
+    status = Fail(Code::kNoSession, "a message before the proof");
   }
   if (!status) CloseWith(peer.route, status.error());
 }
@@ -111,6 +159,13 @@ uint32_t HopServer::CheckInMillis(Session& session) const {
 
 Status HopServer::Dispatch(Session& session, const hop::Message& message, ByteView bulk) {
   if (const auto* chunk = std::get_if<hop::Chunk>(&message)) return OnChunk(session, *chunk, bulk);
+  const bool many = session.carrier || session.member.subject.role == Role::kGateway;
+  const Rate& rate = many ? options_.gateway_messages : options_.member_messages;
+  if (!session.messages->Take(rate, parts_.clock.Monotonic())) {
+    return Fail(Code::kTooFast, "more than " + std::to_string(static_cast<int>(rate.per_second)) +
+                                    " messages a second from " + session.member.subject.id.text());
+  }
+  if (const auto* enrol = std::get_if<hop::Enrol>(&message); enrol && bulk.empty()) return OnEnrol(session, *enrol);
   if (!bulk.empty()) return Fail(Code::kMalformed, "bulk bytes behind a message that has none");
   if (const auto* offer = std::get_if<hop::Offer>(&message)) return OnOffer(session, *offer);
   if (const auto* fetch = std::get_if<hop::Fetch>(&message)) return OnFetch(session, *fetch);
@@ -125,8 +180,6 @@ Status HopServer::Dispatch(Session& session, const hop::Message& message, ByteVi
 }
 
 Status HopServer::OnCheckIn(Session& session, hop::CheckIn check_in) {
-  const bool newer =
-      std::pair(root_version_, publication_number_) > std::pair(check_in.root_version, check_in.publication_number);
   // A carrier is no member below: it has nothing to report.
   if (!session.carrier) {
     const Subject& member = session.member.subject;
@@ -136,9 +189,26 @@ Status HopServer::OnCheckIn(Session& session, hop::CheckIn check_in) {
     if (!check_in.reports.empty()) check_in.reports.front().parent = parts_.identity.subject.id;
     parts_.observer.OnCheckIn(session.member, check_in);
   }
-  Send(session.route,
-       hop::Assignment{publication_number_, newer ? publication_ : Bytes{}, CheckInMillis(session), path_});
+  Assign(session, {check_in.root_version, check_in.publication_number});
   return {};
+}
+
+void HopServer::Assign(Session& session, std::pair<uint64_t, uint64_t> held) {
+  const std::pair current(root_version_, publication_number_);
+  const Millis now = parts_.clock.Monotonic();
+  const bool on_its_way = session.published == current && now < session.published_at + options_.publication_again;
+  const bool give = current > held && !on_its_way && CanTake(session, publication_.size());
+  if (give) {
+    session.published = current;
+    session.published_at = now;
+  }
+  Send(session.route,
+       hop::Assignment{publication_number_, give ? publication_ : Bytes{}, CheckInMillis(session), path_, next_chain_});
+}
+
+bool HopServer::CanTake(const Session& session, size_t bytes) const {
+  const uint64_t read = socket_->BytesAcknowledged(session.connection);
+  return session.sent <= read || session.sent - read + bytes <= options_.max_unread_bytes;
 }
 
 Status HopServer::OnFetch(Session& session, const hop::Fetch& fetch) {
@@ -156,6 +226,10 @@ Status HopServer::OnFetch(Session& session, const hop::Fetch& fetch) {
   }
   if (fetch.offset >= *size) return Fail(Code::kMalformed, "a fetch behind the blob's end");
   const auto length = static_cast<size_t>(std::min<uint64_t>(fetch.size, *size - fetch.offset));
+  if (!CanTake(session, length)) {
+    refuse({Code::kTooFast, "what was asked for before is not read yet"});
+    return {};
+  }
   const auto bytes = parts_.blobs.Read(fetch.digest, fetch.offset, length);
   if (!bytes) {
     refuse(bytes.error());
@@ -182,19 +256,36 @@ void HopServer::SendBytes(const Route& route, ByteView message, LinkPurpose purp
     return;
   }
   counts_.link[purpose].down += message.size() + bulk.size();
+  if (const auto found = sessions_.find(route); found != sessions_.end()) {
+    found->second->sent += message.size() + bulk.size();
+  }
 }
 
-void HopServer::CloseWith(const Route& route, const Error& error) {
+void HopServer::CloseWith(Route route, const Error& error) {
   ++counts_.refused[error.code];
   const auto found = sessions_.find(route);
-  const std::string member =
-      found != sessions_.end() && found->second->proven ? found->second->member.subject.id.text() : "unproven";
-  LogFailure(LogLevel::kWarning, "hop.closed", error, {{"member", member}});
+  if (found != sessions_.end() && found->second->proven) {
+    LogFailure(LogLevel::kWarning, "hop.closed", error, {{"member", found->second->member.subject.id.text()}});
+  } else {
+    OnStranger(route, error);
+  }
   Send(route, hop::Refused{{error.code, error.message, WindowFor(error.code)}});
   Forget(route);
+  socket_->Dismiss(route);
 }
 
-void HopServer::Forget(const Route& route) {
+void HopServer::OnStranger(const Route& route, const Error& error) {
+  // What passes is nobody's fault.
+  if (!IsTransient(error.code)) socket_->ProofFailed(route);
+  if (!unproven_log_.Take(kLogs, parts_.clock.Monotonic())) {
+    ++unlogged_;
+    return;
+  }
+  LogFailure(LogLevel::kWarning, "hop.closed", error,
+             {{"member", "unproven"}, {"unlogged", std::exchange(unlogged_, 0)}});
+}
+
+void HopServer::Forget(Route route) {
   const auto found = sessions_.find(route);
   if (found == sessions_.end()) return;
   const Session& session = *found->second;
@@ -213,7 +304,9 @@ void HopServer::Forget(const Route& route) {
       by_member_.erase(entry);
     }
   }
+  unproven_.erase(session.serial);
   sessions_.erase(found);
+  socket_->Dismiss(route);
   GrantWaiting();
 }
 
@@ -239,6 +332,7 @@ void HopServer::Sweep() {
     }
   }
   for (const auto& [route, error] : over) CloseWith(route, error);
+  if (now >= next_standing_) EndFallen();
   sweep_timer_ = parts_.loop.After(Millis(1000), [this] { Sweep(); });
 }
 

@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "protocol/base/clock.h"
@@ -35,7 +36,24 @@ class HopServer final : private ServerSocket::Handler {
     uint64_t credit_bytes = 64 * limits::kMiB;         // chunk bytes under way, all connections together
     uint64_t session_credit_bytes = 2 * limits::kMiB;  // chunk bytes under way on one connection
     uint32_t max_chunk_bytes = limits::kMaxChunkBytes;
-    size_t max_sessions = 20'000;
+    size_t max_sessions = 20'000;  // proven
+    // Sessions that were greeted and have proven nothing, apart from those; under 1 KB each. The oldest gives way. At
+    // 500 handshakes a second (GateOptions) each has two seconds.
+    size_t max_unproven = 1'000;
+    // A proof is at most four certificates of 8 KiB and a signature, a request for a certificate 32 KiB.
+    size_t max_unproven_message = 48 * limits::kKiB;
+    // How often a member may say something, chunks apart, which credit bounds. A device has one upload of ten messages
+    // under way, or a thousand telemetry uploads after an outage; a gateway brings those of a site.
+    Rate member_messages{1'000, 5'000};
+    Rate gateway_messages{20'000, 50'000};
+    // What a member has asked for and not received yet, in this server's memory: beyond that it gets no pieces and no
+    // publication. One that works has one piece of 256 KiB of each blob, or a publication of 2 MiB, on its way.
+    uint64_t max_unread_bytes = 8 * limits::kMiB;
+    // A member is not given the same publication twice in so long: it is up to 2 MiB.
+    Millis publication_again{5'000};
+    // How often all sessions are looked through for members whose certificates ended meanwhile; also when a publication
+    // comes, with which revocations come. A microsecond for each.
+    Millis standing_interval{30'000};
     size_t max_session_uploads = 64;  // offered and not yet in custody, on one connection
     // Requests for certificates that wait for their answer: of one member (a gateway brings those of a whole site), and
     // of applicants, who hold a session each meanwhile.
@@ -74,13 +92,15 @@ class HopServer final : private ServerSocket::Handler {
     EnrolmentDesk* desk = nullptr;  // borrowed; null: requests for certificates are refused with kNotSupported
   };
   struct Counts {
-    uint64_t sessions = 0;                  // now, proven
-    uint64_t handshakes = 0;                // welcomed since the start
-    uint64_t chunk_bytes = 0;               // received
-    uint64_t piece_bytes = 0;               // sent
-    uint64_t credit_in_use = 0;             // bytes
-    std::map<LinkPurpose, LinkBytes> link;  // `up` came from clients; what they sent twice is theirs to know
-    std::map<Code, uint64_t> refused;       // sessions and uploads, by reason
+    uint64_t sessions = 0;                       // now, proven
+    uint64_t unproven = 0;                       // connections, now
+    uint64_t handshakes = 0;                     // welcomed since the start
+    uint64_t chunk_bytes = 0;                    // received
+    uint64_t piece_bytes = 0;                    // sent
+    uint64_t credit_in_use = 0;                  // bytes
+    std::map<LinkPurpose, LinkBytes> link;       // `up` came from clients; what they sent twice is theirs to know
+    std::map<Code, uint64_t> refused;            // sessions and uploads, by reason
+    std::map<TurnedAway, uint64_t> turned_away;  // connections, before they could say anything
   };
 
   HopServer(const Parts& parts, Options options);
@@ -95,6 +115,10 @@ class HopServer final : private ServerSocket::Handler {
   // From now on the publication that is handed out, to whoever has one of a lower root version, or of the same and a
   // lower number; everybody connected gets a notice.
   void Publish(Bytes signed_publication, uint64_t number, uint64_t root_version = 0);
+  // From some day on this server will show these certificates: the same id and role, another connection key. Clients
+  // are told, and try that key too from then on. Empty: no longer so. kWrongIdentity, and the errors of
+  // TrustAnchor::Verify.
+  Status SetNextIdentity(std::vector<Bytes> chain);
   // The upload is safe here. Whoever offers it is told, if still connected; otherwise a later offer is answered
   // `already`.
   void GiveCustody(const UploadId& upload);
@@ -123,8 +147,14 @@ class HopServer final : private ServerSocket::Handler {
   void OnTaken(const Route& route, uint64_t serial, const hop::Credit& taken, const Status& status);
   Status OnFetch(Session& session, const hop::Fetch& fetch);
   Status OnCheckIn(Session& session, hop::CheckIn check_in);
+  // Answers a check-in of somebody who holds this publication: root version and number.
+  void Assign(Session& session, std::pair<uint64_t, uint64_t> held);
   Status OnEnrol(Session& session, const hop::Enrol& enrol);
   void OnEnrolled(const Route& route, uint64_t serial, const Digest& request, EnrolmentAnswer answer);
+  // Whether the member is no more, so that its session ends.
+  void EndFallen();
+  // Whether so much more may be queued for this member.
+  bool CanTake(const Session& session, size_t bytes) const;
   bool IsCarrier(const VerifiedIdentity& member) const;
   // How often this member is to check in.
   uint32_t CheckInMillis(Session& session) const;
@@ -140,8 +170,10 @@ class HopServer final : private ServerSocket::Handler {
   void SendRefuse(const Route& route, const UploadId& upload, const Error& error);
   void Send(const Route& route, const hop::Message& message, ByteView bulk = {});
   void SendBytes(const Route& route, ByteView message, LinkPurpose purpose, ByteView bulk = {});
-  void CloseWith(const Route& route, const Error& error);
-  void Forget(const Route& route);
+  void CloseWith(Route route, const Error& error);
+  // Somebody who has proven nothing is refused.
+  void OnStranger(const Route& route, const Error& error);
+  void Forget(Route route);
   void Sweep();
   // Whether a message is under way on its connection, and more of it came since this was last asked.
   bool IsInTheMiddle(Session& session);
@@ -153,6 +185,7 @@ class HopServer final : private ServerSocket::Handler {
   Bytes curve_public_key_;
   std::unique_ptr<ServerSocket> socket_;
   std::unordered_map<Route, std::unique_ptr<Session>> sessions_;
+  std::map<uint64_t, Route> unproven_;  // by serial: the oldest first
   std::unordered_map<DeviceId, Route, IdHash> by_member_;
   std::unordered_map<UploadId, std::vector<Route>, IdHash> offered_by_;
   std::deque<std::pair<Route, uint64_t>> waiting_;  // for credit, first come first served
@@ -161,6 +194,10 @@ class HopServer final : private ServerSocket::Handler {
   uint64_t publication_number_ = 0;
   uint64_t root_version_ = 0;
   std::vector<DeviceId> path_;  // this server first
+  std::vector<Bytes> next_chain_;
+  TokenBucket unproven_log_;  // what is said of strangers
+  uint64_t unlogged_ = 0;     // strangers refused, and nothing said of them
+  Millis next_standing_{0};   // when sessions are looked through again
   uint64_t last_serial_ = 0;
   Loop::TimerId sweep_timer_ = 0;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // for answers that come after the end

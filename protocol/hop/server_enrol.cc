@@ -15,10 +15,13 @@ EnrolmentAnswer Refused(Code code, std::string sentence, RetryWindow window = {}
 }  // namespace
 
 Status HopServer::OnEnrol(Session& session, const hop::Enrol& enrol) {
+  if (session.carrier) return Fail(Code::kWrongRole, "a tool of this server has no certificate to ask for");
   const Digest id = Sha256(enrol.request);
   const size_t allowed = session.proven ? options_.max_session_enrolments : 1;
   if (session.enrolments >= allowed && !session.proven) return Fail(Code::kMalformed, "a second request");
   ++session.enrolments;
+  // Its session ends before its connection does, so that it is told why.
+  if (!session.proven) socket_->Allow(session.route, 2 * options_.enrolment_timeout);
   const auto answer = [this, alive = alive_, route = session.route, serial = session.serial,
                        id](const EnrolmentAnswer& answered) {
     if (*alive) OnEnrolled(route, serial, id, answered);

@@ -17,8 +17,12 @@ void HopServer::OnHello(const ServerSocket::Peer& peer, const hop::Hello& hello,
                                                     " to " + std::to_string(options_.versions.max)});
   }
   if (hello.nonce.empty()) return CloseWith(peer.route, {Code::kMalformed, "a hello without a nonce"});
-  if (sessions_.size() >= options_.max_sessions) {
+  if (counts_.sessions >= options_.max_sessions) {
     return CloseWith(peer.route, {Code::kBusy, "all " + std::to_string(options_.max_sessions) + " sessions are taken"});
+  }
+  if (unproven_.size() >= options_.max_unproven) {
+    const Route oldest = unproven_.begin()->second;
+    CloseWith(oldest, {Code::kBusy, "too many introduce themselves at once"});
   }
   auto session = std::make_unique<Session>();
   session->route = peer.route;
@@ -31,6 +35,7 @@ void HopServer::OnHello(const ServerSocket::Peer& peer, const hop::Hello& hello,
   const Bytes sent = hop::Encode(challenge);
   session->transcript = hop::ProofTranscript(peer.curve_public_key, curve_public_key_, bytes, sent);
   SendBytes(peer.route, sent, LinkPurpose::kControl);
+  unproven_.emplace(session->serial, peer.route);
   sessions_.emplace(peer.route, std::move(session));
 }
 
@@ -56,7 +61,10 @@ Status HopServer::OnProof(Session& session, const hop::Proof& proof) {
     }
     by_member_[member.subject.id] = session.route;
   }
+  socket_->Admit(session.route);
+  unproven_.erase(session.serial);
   session.proven = true;
+  session.messages.emplace(options_.member_messages, parts_.clock.Monotonic());
   session.carrier = carrier;
   session.member = std::move(member);
   ++counts_.handshakes;
@@ -64,7 +72,7 @@ Status HopServer::OnProof(Session& session, const hop::Proof& proof) {
   LogDebug("hop.welcome",
            {{"member", session.member.subject.id.text()}, {"role", RoleName(session.member.subject.role)}});
   Send(session.route, hop::Welcome{parts_.identity.subject.id, 0, options_.max_chunk_bytes, publication_number_,
-                                   CheckInMillis(session), path_});
+                                   CheckInMillis(session), path_, next_chain_});
   return {};
 }
 

@@ -2,7 +2,9 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "protocol/hop/server.h"
@@ -24,7 +26,11 @@ struct HopServer::Session {
   Bytes transcript;  // that the proof must sign
   int connection = -1;
   bool proven = false;
-  bool carrier = false;  // of the server's own identity
+  std::optional<TokenBucket> messages;            // of a member
+  uint64_t sent = 0;                              // bytes queued for it in this session
+  std::pair<uint64_t, uint64_t> published{0, 0};  // root version and number of the publication it was given last …
+  Millis published_at{0};                         // … then
+  bool carrier = false;                           // of the server's own identity
   VerifiedIdentity member;
   Millis last_heard{0};
   Millis check_in{0};                // how often it was told to check in

@@ -8,19 +8,26 @@
 
 #include <zmq.hpp>
 
+#include "protocol/transport/connection_table.h"
 #include "protocol/transport/tcp_progress.h"
 #include "protocol/transport/zmq_frames.h"
 
 namespace tributary {
 namespace {
 
-// Answers libzmq's question about every connection that finished its CURVE handshake (ZAP, rfc.zeromq.org/spec/27):
-// everybody may in, and is called by the key that the handshake proved. Who that is, the hop's proof decides.
+// The domain in which this server's connections are asked about.
+constexpr char kDomain[] = "tributary";
+
+constexpr Millis kSweepInterval{1'000};
+
+// Answers libzmq's question about every connection that finished its CURVE handshake (ZAP, rfc.zeromq.org/spec/27): who
+// may go on is called by the key that the handshake proved. Who that is, the hop's proof decides.
 class ZapHandler final : public Loop::Pollable {
  public:
   static constexpr char kName[] = "inproc://zeromq.zap.01";
 
-  explicit ZapHandler(Loop& loop) : loop_(loop), socket_(ContextOf(loop), zmq::socket_type::rep) {
+  ZapHandler(Loop& loop, ConnectionGate& gate)
+      : loop_(loop), gate_(gate), socket_(ContextOf(loop), zmq::socket_type::rep) {
     socket_.bind(kName);
     loop_.Add(*this);
   }
@@ -37,28 +44,48 @@ class ZapHandler final : public Loop::Pollable {
   void* native_socket() override { return socket_.handle(); }
 
   void OnReadable() override {
-    while (auto request = Receive(socket_)) {
-      // version, request id, domain, address, routing id, mechanism, credentials: CURVE has one credential, the 32-byte
-      // key
-      const bool curve =
-          request->size() == 7 && (*request)[5].to_string_view() == "CURVE" && (*request)[6].size() == 32;
-      const ByteView id = request->size() > 1 ? View((*request)[1]) : ByteView{};
-      const std::string user = curve ? ToHex(View((*request)[6])) : "";
-      SendFrames(socket_, {AsBytes("1.0"), id, AsBytes(curve ? "200" : "400"), AsBytes(curve ? "" : "CURVE only"),
-                           AsBytes(user), ByteView{}});
-    }
+    while (auto request = Receive(socket_)) Answer(*request);
   }
 
  private:
+  // version, request id, domain, address, routing id, mechanism, credentials: CURVE has one, the 32-byte key
+  void Answer(const std::vector<zmq::message_t>& request) {
+    const bool curve = request.size() == 7 && request[2].to_string_view() == kDomain &&
+                       request[5].to_string_view() == "CURVE" && request[6].size() == 32;
+    const ByteView id = request.size() > 1 ? View(request[1]) : ByteView{};
+    if (!curve) return Say(id, "400", "CURVE only", "");
+    const ByteView key = View(request[6]);
+    // 300, "temporary": the connection is closed without a word. With 400 the peer would be told, and libzmq's clients
+    // would not come back by themselves.
+    const auto turned_away = gate_.Handshaken(AddressGroup(request[3].to_string_view()), key);
+    if (turned_away) return Say(id, "300", TurnedAwayName(*turned_away), "");
+    Say(id, "200", "", ToHex(key));
+  }
+  void Say(ByteView id, std::string_view status, std::string_view text, std::string_view user) {
+    SendFrames(socket_, {AsBytes("1.0"), id, AsBytes(status), AsBytes(text), AsBytes(user), ByteView{}});
+  }
+
   Loop& loop_;
+  ConnectionGate& gate_;
   zmq::socket_t socket_;
 };
 
 }  // namespace
 
 struct ServerSocket::Native final : Loop::Pollable {
-  Native(Loop& owner, Handler& receiver) : loop(owner), handler(receiver) {}
-  ~Native() override { loop.Remove(*this); }
+  Native(Loop& owner, const TransportOptions& options, Handler& receiver)
+      : loop(owner), handler(receiver), table(owner.clock(), options) {
+    Sweep();
+  }
+  ~Native() override {
+    loop.Cancel(sweep_timer);
+    loop.Remove(*this);
+  }
+
+  void Sweep() {
+    table.Sweep();
+    sweep_timer = loop.After(kSweepInterval, [this] { Sweep(); });
+  }
 
   void* native_socket() override { return socket.handle(); }
 
@@ -87,6 +114,7 @@ struct ServerSocket::Native final : Loop::Pollable {
       if (auto key = FromHex(user)) peer.curve_public_key = std::move(*key);
     }
     Remember(peer);
+    if (!table.MaySay(peer.connection)) return;
     if (frames.size() < 2 || frames.size() > 3 || peer.curve_public_key.size() != 32) return handler.OnNonsense(peer);
     handler.OnMessage(peer, View(frames[1]), frames.size() == 3 ? View(frames[2]) : ByteView{});
   }
@@ -103,15 +131,19 @@ struct ServerSocket::Native final : Loop::Pollable {
     monitor->OnReadable();
     End(peer.connection);
     routes[peer.connection] = peer.route;
+    connections[peer.route] = peer.connection;
+    table.Named(peer.connection, peer.route, peer.curve_public_key);
     if (!open.contains(peer.connection)) ended.push_back(peer.connection);
   }
 
   void OnEvent(int event, int fd) {
     if (event == ZMQ_EVENT_ACCEPTED) {
       open.insert(fd);
+      table.Accepted(fd);
       return;
     }
     open.erase(fd);
+    table.Closed(fd);
     const bool known = routes.contains(fd);
     // What came before the end comes first; within Remember the caller is reading already.
     if (known && !reading) ended.push_back(fd);
@@ -124,6 +156,7 @@ struct ServerSocket::Native final : Loop::Pollable {
     if (known == routes.end()) return;
     const std::string route = std::move(known->second);
     routes.erase(known);
+    connections.erase(route);
     std::erase(ended, fd);
     handler.OnDisconnected(route);
   }
@@ -132,13 +165,22 @@ struct ServerSocket::Native final : Loop::Pollable {
     for (const int fd : std::exchange(ended, {})) End(fd);
   }
 
+  // The descriptor of a route; -1: it has ended.
+  int ConnectionOf(const std::string& route) const {
+    const auto found = connections.find(route);
+    return found == connections.end() ? -1 : found->second;
+  }
+
   Loop& loop;
   Handler& handler;
+  ConnectionTable table;
+  Loop::TimerId sweep_timer = 0;
   std::unique_ptr<ZapHandler> zap;
   zmq::socket_t socket;
-  std::unordered_map<int, std::string> routes;  // by descriptor, of the connections that a message came on
-  std::unordered_set<int> open;                 // descriptors of the connections that have not ended
-  std::vector<int> ended;                       // descriptors of routes that have, once their last words are read
+  std::unordered_map<int, std::string> routes;       // by descriptor, of the connections that a message came on
+  std::unordered_map<std::string, int> connections;  // the same the other way round
+  std::unordered_set<int> open;                      // descriptors of the connections that have not ended
+  std::vector<int> ended;                            // descriptors of routes that have, once their last words are read
   bool reading = false;
   std::unique_ptr<ConnectionMonitor> monitor;
   std::string endpoint;
@@ -153,10 +195,10 @@ Result<std::unique_ptr<ServerSocket>> ServerSocket::Bind(Loop& loop, const std::
   if (curve_secret.size() != 32) return Fail(Code::kInvalidArgument, "the CURVE key has not 32 bytes");
   RETURN_IF_ERROR(CheckPort(endpoint));
   try {
-    auto native = std::make_unique<Native>(loop, handler);
+    auto native = std::make_unique<Native>(loop, options, handler);
     // The handler for connections must be there before the first can come.
     try {
-      native->zap = std::make_unique<ZapHandler>(loop);
+      native->zap = std::make_unique<ZapHandler>(loop, native->table.gate());
     } catch (const zmq::error_t&) {
       return Fail(Code::kConflict, "cannot listen on " + endpoint + ": this loop has a server socket already");
     }
@@ -164,7 +206,9 @@ Result<std::unique_ptr<ServerSocket>> ServerSocket::Bind(Loop& loop, const std::
     Configure(native->socket, options);
     native->socket.set(zmq::sockopt::curve_server, true);
     native->socket.set(zmq::sockopt::curve_secretkey, BufferOf(curve_secret.RevealForUse()));
-    native->socket.set(zmq::sockopt::zap_domain, "tributary");
+    native->socket.set(zmq::sockopt::zap_domain, kDomain);
+    native->socket.set(zmq::sockopt::rcvhwm, options.receive_queue);
+    native->socket.set(zmq::sockopt::backlog, options.backlog);
     // A message to a peer that is gone is an error here, not silence.
     native->socket.set(zmq::sockopt::router_mandatory, true);
     native->monitor =
@@ -187,7 +231,18 @@ Status ServerSocket::Send(const std::string& route, ByteView message, ByteView b
   return {};
 }
 
+void ServerSocket::Admit(const std::string& route) { native_->table.Admit(native_->ConnectionOf(route), route); }
+void ServerSocket::Allow(const std::string& route, Millis time) {
+  native_->table.Allow(native_->ConnectionOf(route), route, time);
+}
+void ServerSocket::Dismiss(const std::string& route) { native_->table.Dismiss(native_->ConnectionOf(route), route); }
+void ServerSocket::ProofFailed(const std::string& route) { native_->table.Failed(native_->ConnectionOf(route), route); }
+const std::map<TurnedAway, uint64_t>& ServerSocket::turned_away() const { return native_->table.gate().turned_away(); }
+size_t ServerSocket::unproven() const { return native_->table.unproven(); }
+
 uint64_t ServerSocket::BytesReceived(int connection) const { return TcpProgressOf(connection).received; }
+
+uint64_t ServerSocket::BytesAcknowledged(int connection) const { return TcpProgressOf(connection).acknowledged; }
 
 const std::string& ServerSocket::endpoint() const { return native_->endpoint; }
 

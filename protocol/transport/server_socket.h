@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 
@@ -15,7 +16,8 @@ namespace tributary {
 // The server's end: a ROUTER with CURVE. Every connection must know this server's CURVE key and shows its own, which
 // the handler is told with every message (libzmq's ZAP handshake proves that the peer holds the secret to it). Legal
 // call order: Bind, then Send and the handler's calls, all on the loop's thread. The loop and the handler must outlive
-// it. One per loop. Does not promise delivery: a message to a peer that is gone, or too slow to take it, is not kept.
+// it. One per loop. A connection that is not admitted in time is cut, and so is one that sends too much before that.
+// Does not promise delivery: a message to a peer that is gone, or too slow to take it, is not kept.
 class ServerSocket {
  public:
   struct Peer {
@@ -44,8 +46,22 @@ class ServerSocket {
 
   // kUnreachable: the connection is gone, or its queue is full.
   Status Send(const std::string& route, ByteView message, ByteView bulk = {});
+  // Whoever speaks on the route has proven to be a member: the limits for unproven connections are for it no more.
+  void Admit(const std::string& route);
+  // It has not, and needs so much more time from now on.
+  void Allow(const std::string& route, Millis time);
+  // Its session is over; when the last word to it has had time to leave, the connection is cut.
+  void Dismiss(const std::string& route);
+  // Its proof was wrong: who does that again and again is turned away before it can (connection_gate.h).
+  void ProofFailed(const std::string& route);
+  // Who was turned away before the proof, since the start.
+  const std::map<TurnedAway, uint64_t>& turned_away() const;
+  // Connections that have not proven anything, now.
+  size_t unproven() const;
   // Bytes that came on a peer's connection, also of messages that are not whole yet (tcp_progress.h).
   uint64_t BytesReceived(int connection) const;
+  // Bytes that the peer's end has acknowledged.
+  uint64_t BytesAcknowledged(int connection) const;
   // As it was bound, with the real port.
   const std::string& endpoint() const;
 

@@ -4,6 +4,7 @@
 
 #include "protocol/base/clock.h"
 #include "protocol/base/limits.h"
+#include "protocol/transport/connection_gate.h"
 
 namespace tributary {
 
@@ -24,6 +25,23 @@ struct TransportOptions {
   Millis heartbeat_timeout{15'000};
   // A peer that connects and does not finish the CURVE handshake within this time is cut off.
   Millis handshake_timeout{10'000};
+
+  // At a server, of connections that nobody has proven himself on (ServerSocket::Admit). There are at most so many,
+  // each of at most 40 KB: 160 MB. Beyond that the oldest is cut; at 2,000 new ones a second each has two seconds.
+  size_t max_unproven = 4'096;
+  // From connecting to the proof: CURVE and the hop's handshake are six round trips, on a satellite's link as many
+  // seconds.
+  Millis unproven_timeout{20'000};
+  // Received on such a connection: greeting and handshakes are 2 KiB, and a proof, or a request for a certificate, is
+  // at most 33 KiB. Looked at every second, so what comes meanwhile is bounded by max_frame_bytes and receive_queue.
+  uint64_t max_unproven_bytes = 128 * limits::kKiB;
+  // Messages that libzmq keeps of one connection, received and not handed over yet. Chunks are bounded by credit; what
+  // a peer sends without it must not pile up.
+  int receive_queue = 32;
+  // Connections that the kernel keeps while libzmq does not accept them: a fleet that comes back at once.
+  int backlog = 1'024;
+  GateOptions gate;
+
   // A frame over this size closes its connection before it is read.
   // CURVE adds 33 bytes to each; the rest is so that a message somewhat too long is refused with a word, not cut off.
   size_t max_frame_bytes = limits::kMaxChunkBytes + limits::kSealTagBytes + 64 * limits::kKiB;

@@ -111,7 +111,7 @@ TestServer::~TestServer() {
 
 void TestServer::Start() {
   server_ = std::make_unique<HopServer>(
-      HopServer::Parts{loop_, world_.clock, world_.random, identity_, sink, blobs, *this, desk}, options_);
+      HopServer::Parts{loop_, world_.clock, world_.random, *shown_, sink, blobs, *this, desk}, options_);
   sink.server = server_.get();
   // A port that was just closed is free when libzmq's thread has got to it.
   Status listening;
@@ -132,7 +132,7 @@ void TestServer::Stop() {
 HopClient::Options TestServer::Address() const {
   HopClient::Options options;
   options.endpoint = options_.endpoint;
-  options.server_key = identity_.subject.curve_public_key;
+  options.server_key = shown_->subject.curve_public_key;
   return options;
 }
 
@@ -222,6 +222,28 @@ void TestSender::Put(const SealedUpload& upload) {
   world_.worker.RunAll();
   TRIBUTARY_CHECK(complete) << "not in the outbox";
   courier_->Nudge();
+}
+
+// ---- FakeServer
+
+FakeServer::FakeServer(HopWorld& world, const Identity& identity, std::vector<Bytes> next_chain)
+    : world_(world), identity_(identity), next_chain_(std::move(next_chain)) {
+  socket_ = Must(ServerSocket::Bind(loop_, "tcp://127.0.0.1:*", identity.curve_secret, {}, *this));
+  world_.server_loops.push_back(&loop_);
+}
+
+FakeServer::~FakeServer() { std::erase(world_.server_loops, &loop_); }
+
+void FakeServer::OnMessage(const ServerSocket::Peer& peer, ByteView message, ByteView) {
+  const hop::Message said = Must(hop::Decode(message));
+  const auto answer = [&](const hop::Message& with) { Must(socket_->Send(peer.route, hop::Encode(with))); };
+  if (std::holds_alternative<hop::Hello>(said)) {
+    answer(hop::Challenge{hop::kProtocolVersion, world_.random.TakeBytes(32), identity_.chain});
+  }
+  if (std::holds_alternative<hop::Proof>(said)) {
+    answer(hop::Welcome{identity_.subject.id, 0, limits::kMaxChunkBytes, 0, 0, {}, next_chain_});
+  }
+  if (std::holds_alternative<hop::CheckIn>(said)) answer(hop::Assignment{0, {}, 0, {}, next_chain_});
 }
 
 // ---- RawClient

@@ -98,10 +98,12 @@ class TestServer final : private HopServer::Observer {
   // On the port it had before, if any.
   void Start();
   void Stop();
+  // From the next Start on it has this identity. Borrowed.
+  void Become(const Identity& identity) { shown_ = &identity; }
   HopServer& operator*() { return *server_; }
   HopServer* operator->() { return server_.get(); }
   const std::string& endpoint() const { return options_.endpoint; }
-  const Identity& identity() const { return identity_; }
+  const Identity& identity() const { return *shown_; }
   HopClient::Options Address() const;
   uint64_t Refused(Code code);
 
@@ -118,6 +120,7 @@ class TestServer final : private HopServer::Observer {
 
   HopWorld& world_;
   Identity identity_;
+  const Identity* shown_ = &identity_;
   HopServer::Options options_;
   Loop loop_;
   std::unique_ptr<HopServer> server_;
@@ -185,6 +188,24 @@ class RawClient final : private ClientSocket::Handler {
   Bytes own_key_;
   Bytes hello_;
   std::unique_ptr<ClientSocket> socket_;
+};
+
+// A server that welcomes everybody with `next_chain`, as somebody would who has taken over a server.
+class FakeServer final : private ServerSocket::Handler {
+ public:
+  FakeServer(HopWorld& world, const Identity& identity, std::vector<Bytes> next_chain);
+  ~FakeServer() override;
+  const std::string& endpoint() const { return socket_->endpoint(); }
+
+ private:
+  void OnMessage(const ServerSocket::Peer& peer, ByteView message, ByteView bulk) override;
+  void OnNonsense(const ServerSocket::Peer&) override {}
+
+  HopWorld& world_;
+  const Identity& identity_;
+  std::vector<Bytes> next_chain_;
+  Loop loop_{world_.clock};
+  std::unique_ptr<ServerSocket> socket_;
 };
 
 template <class T>

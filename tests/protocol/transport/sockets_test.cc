@@ -25,10 +25,12 @@ struct Seen {
 
 struct RecordingServer final : ServerSocket::Handler {
   void OnMessage(const ServerSocket::Peer& peer, ByteView message, ByteView bulk) override {
+    if (admit) admit->Admit(peer.route);
     messages.push_back({peer, std::string(AsText(message)), std::string(AsText(bulk))});
   }
   void OnNonsense(const ServerSocket::Peer& peer) override { nonsense.push_back(peer); }
   void OnDisconnected(const std::string& route) override { disconnected.push_back(route); }
+  ServerSocket* admit = nullptr;  // whoever says something is a member
   std::vector<Seen> messages;
   std::vector<ServerSocket::Peer> nonsense;
   std::vector<std::string> disconnected;
@@ -257,6 +259,7 @@ TEST_F(SocketsTest, AClientFindsAServerThatIsDestroyedAndBoundAgainOnTheSamePort
 
 TEST_F(SocketsTest, AServerHearsThatAClientIsGoneAfterAllThatItSent) {
   const auto server = MustBind();
+  server_handler_.admit = server.get();
   auto client = Connect(server->endpoint(), server_keys_.public_key, client_keys_, client_handler_);
   for (int i = 0; i < 500; ++i) ASSERT_TRUE(client->Send(AsBytes("last words")));
   client.reset();
@@ -313,8 +316,79 @@ TEST_F(SocketsTest, BytesThatMoveAreSeenAtBothEnds) {
   EXPECT_EQ(server->BytesReceived(-1), 0u);
 }
 
+// ---- of a connection on which nobody has proven anything
+
+TEST_F(SocketsTest, WhoeverIsNotAdmittedIsHeardForAFewMessagesAndThenCut) {
+  const auto server = MustBind();
+  const auto client = Connect(server->endpoint(), server_keys_.public_key, client_keys_, client_handler_);
+  for (int i = 0; i < 100; ++i) ASSERT_TRUE(client->Send(AsBytes("let me in")));
+  ASSERT_TRUE(RunUntil([&] { return server_handler_.messages.size() == 16; }));
+  for (int i = 0; i < 20; ++i) loop_.RunOnce(Millis(5));
+  EXPECT_EQ(server_handler_.messages.size(), 16u);
+  EXPECT_EQ(server->unproven(), 1u);
+  clock_.Advance(options_.unproven_timeout);
+  EXPECT_TRUE(RunUntil([&] { return client_handler_.disconnected > 0; }));
+  EXPECT_EQ(server->turned_away().at(TurnedAway::kTooSlow), 1u);
+}
+
+TEST_F(SocketsTest, WhoeverIsNotAdmittedAndSendsMuchIsCut) {
+  const auto server = MustBind();
+  const auto client = Connect(server->endpoint(), server_keys_.public_key, client_keys_, client_handler_);
+  ASSERT_TRUE(client->Send(AsBytes("here it comes"), Bytes(2 * options_.max_unproven_bytes)));
+  ASSERT_TRUE(RunUntil([&] { return server_handler_.messages.size() == 1; }));
+  clock_.Advance(Millis(1'000));
+  EXPECT_TRUE(RunUntil([&] { return client_handler_.disconnected > 0; }));
+  EXPECT_EQ(server->turned_away().at(TurnedAway::kTooMuch), 1u);
+}
+
+TEST_F(SocketsTest, WhoeverIsAdmittedStays) {
+  const auto server = MustBind();
+  server_handler_.admit = server.get();
+  const auto client = Connect(server->endpoint(), server_keys_.public_key, client_keys_, client_handler_);
+  ASSERT_TRUE(client->Send(AsBytes("much"), Bytes(2 * options_.max_unproven_bytes)));
+  ASSERT_TRUE(RunUntil([&] { return server_handler_.messages.size() == 1; }));
+  EXPECT_EQ(server->unproven(), 0u);
+  clock_.Advance(10 * options_.unproven_timeout);
+  for (int i = 0; i < 20; ++i) loop_.RunOnce(Millis(5));
+  EXPECT_EQ(client_handler_.disconnected, 0);
+  // Dismissed, it has a moment to hear why.
+  const std::string route = server_handler_.messages[0].peer.route;
+  server_handler_.admit = nullptr;
+  ASSERT_TRUE(server->Send(route, AsBytes("go")));
+  server->Dismiss(route);
+  ASSERT_TRUE(RunUntil([&] { return client_handler_.messages.size() == 1; }));
+  EXPECT_EQ(client_handler_.disconnected, 0);
+  clock_.Advance(Millis(2'000));
+  EXPECT_TRUE(RunUntil([&] { return client_handler_.disconnected > 0; }));
+  EXPECT_TRUE(server->turned_away().empty());
+}
+
+// A TCP connection that says nothing, or nonsense, has no route; it goes all the same.
+TEST_F(SocketsTest, ManyConnectionsThatSayNothingAreCutTheOldestFirst) {
+  options_.max_unproven = 3;
+  const auto server = MustBind();
+  std::vector<std::unique_ptr<ClientSocket>> clients;
+  std::vector<RecordingClient> handlers(5);
+  for (RecordingClient& handler : handlers) {
+    clients.push_back(Connect(server->endpoint(), server_keys_.public_key, GenerateCurveKeyPair(), handler));
+    const size_t before = server_handler_.messages.size();
+    ASSERT_TRUE(clients.back()->Send(AsBytes("hello")));
+    ASSERT_TRUE(RunUntil([&] { return server_handler_.messages.size() > before; }));
+    EXPECT_LE(server->unproven(), 3u);
+  }
+  EXPECT_GE(server->turned_away().at(TurnedAway::kGaveWay), 2u);
+  EXPECT_TRUE(RunUntil([&] { return handlers[0].disconnected > 0 && handlers[1].disconnected > 0; }));
+}
+
 TEST_F(SocketsTest, AServerThatStartsLaterIsFound) {
-  std::string endpoint = MustBind()->endpoint();  // a port that was free a moment ago
+  std::string endpoint;
+  {
+    // A port that was free a moment ago; nobody listens on it any more when this loop has ended.
+    Loop before(clock_);
+    const auto server = ServerSocket::Bind(before, kAnyPort, server_keys_.secret, options_, server_handler_);
+    ASSERT_TRUE(server) << server.error().ToString();
+    endpoint = (*server)->endpoint();
+  }
   const auto client = Connect(endpoint, server_keys_.public_key, client_keys_, client_handler_);
   ASSERT_TRUE(client->Send(AsBytes("early")));
   for (int i = 0; i < 5; ++i) loop_.RunOnce(Millis(10));

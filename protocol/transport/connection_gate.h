@@ -1,0 +1,121 @@
+#pragma once
+
+#include <cstdint>
+#include <list>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+
+#include "protocol/base/bytes.h"
+#include "protocol/base/clock.h"
+#include "protocol/transport/token_bucket.h"
+
+namespace tributary {
+
+// Why a connection was ended before anybody had proven anything on it.
+enum class TurnedAway : uint8_t {
+  kAddressFull,     // its address has all the connections that one may have
+  kAddressTooFast,  // its address connects too often
+  kAddressFailed,   // too many proofs failed that came from its address, and its key has proven nothing yet
+  kKeyTooFast,      // its key shakes hands too often
+  kKeyFailed,       // its key failed its proof again and again
+  kGaveWay,         // there were too many unproven ones, and it was the oldest
+  kTooSlow,         // it did not prove itself in time
+  kTooMuch,         // it sent more than a proof needs
+};
+// "address-full", … for metrics and logs.
+std::string_view TurnedAwayName(TurnedAway reason);
+
+// What unproven peers may take of a server. An address is an IPv4 address or the first 64 bits of an IPv6 one, which is
+// what one customer has. Behind one address (a NAT, the loopback) a whole fleet may live, so what counts by address is
+// generous and keeps an attacker from having everything rather than from having much; a key that has proven itself is
+// never made to pay for its neighbours.
+struct GateOptions {
+  // Each costs the server a descriptor and about 40 KB. As many as a gateway has sessions.
+  size_t connections_per_address = 20'000;
+  // A fleet that lost its server comes back at once (the burst); from then on 500 a second cost a core about 15 % when
+  // all of them finish the CURVE handshake (bench_handshake).
+  Rate connects_per_address{500, 20'000};
+  // A client that works has a handshake now and then; a broken link makes it come back with backoff.
+  Rate handshakes_per_key{1, 60};
+  // A wrong proof costs a verified chain and signature, about half a millisecond: at most a twentieth of a core.
+  Rate failures_per_address{100, 1'000};
+  Rate failures_per_key{0.1, 10};
+  // Addresses and keys that are remembered, of each; about 150 bytes each. The one that was heard of the longest time
+  // ago is forgotten first, which forgives it.
+  size_t remembered = 32'768;
+};
+
+// Decides who may go on, from what is known before the proof: address and CURVE key. Only counts; who is turned away is
+// disconnected by its owner. One thread; the clock must outlive it.
+class ConnectionGate {
+ public:
+  ConnectionGate(const Clock& clock, GateOptions options)
+      : clock_(clock), options_(options), addresses_(options.remembered), keys_(options.remembered) {}
+
+  // A TCP connection came. nullopt: it may go on; also when not, Disconnected must follow.
+  std::optional<TurnedAway> Connected(const std::string& address);
+  void Disconnected(const std::string& address);
+  // It finished its CURVE handshake, so it holds the secret to `key`.
+  std::optional<TurnedAway> Handshaken(const std::string& address, ByteView key);
+  // What it said after that was wrong; or it was a member's.
+  void Failed(const std::string& address, ByteView key);
+  void Proved(ByteView key);
+
+  // Counts one that the owner turns away itself.
+  void Count(TurnedAway reason) { ++turned_away_[reason]; }
+  const std::map<TurnedAway, uint64_t>& turned_away() const { return turned_away_; }
+
+ private:
+  // The newest entries of a table.
+  template <class Value>
+  class Recent {
+   public:
+    explicit Recent(size_t limit) : limit_(limit) {}
+    Value* Find(const std::string& name) {
+      const auto found = places_.find(name);
+      if (found == places_.end()) return nullptr;
+      entries_.splice(entries_.begin(), entries_, found->second);
+      return &found->second->second;
+    }
+    Value& FindOrMake(const std::string& name, const Value& fresh) {
+      if (Value* known = Find(name)) return *known;
+      if (places_.size() >= limit_) {
+        places_.erase(entries_.back().first);
+        entries_.pop_back();
+      }
+      entries_.emplace_front(name, fresh);
+      places_[name] = entries_.begin();
+      return entries_.front().second;
+    }
+
+   private:
+    using Entries = std::list<std::pair<std::string, Value>>;
+    size_t limit_;
+    Entries entries_;  // the newest first
+    std::unordered_map<std::string, typename Entries::iterator> places_;
+  };
+  struct Address {
+    TokenBucket connects, failures;
+  };
+  struct Key {
+    TokenBucket handshakes, failures;
+    bool proved = false;
+  };
+
+  Address& AddressOf(const std::string& address);
+  Key& KeyOf(ByteView key);
+  std::optional<TurnedAway> TurnAway(TurnedAway reason);
+
+  const Clock& clock_;
+  GateOptions options_;
+  std::unordered_map<std::string, size_t> connections_;  // of each address that has some now
+  Recent<Address> addresses_;
+  Recent<Key> keys_;
+  std::map<TurnedAway, uint64_t> turned_away_;
+};
+
+}  // namespace tributary
