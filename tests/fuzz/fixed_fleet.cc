@@ -7,8 +7,10 @@ namespace tributary {
 
 const TrustAnchor& FixedAnchor() {
   static const TrustAnchor anchor = [] {
-    const Bytes pem = Must(ReadFile(RealFileSystem(), Path(TRIBUTARY_SEEDS_DIR) / "ca.pem", limits::kConfigBytes));
-    return Must(TrustAnchor::FromCertificate(Must(CertificateFromPem(AsText(pem)))));
+    const Path seeds(TRIBUTARY_SEEDS_DIR);
+    const Bytes pem = Must(ReadFile(RealFileSystem(), seeds / "ca.pem", limits::kConfigBytes));
+    const Bytes root = Must(ReadFile(RealFileSystem(), seeds / "root.json", limits::kRootBytes));
+    return Must(TrustAnchor::FromCertificate(Must(CertificateFromPem(AsText(pem))), root));
   }();
   return anchor;
 }

@@ -5,7 +5,8 @@
 
 namespace tributary {
 
-// The CA of seeds/ca.pem, under which the committed seeds verify, and a time at which they do.
+// The CA of seeds/ca.pem and the publication's root of seeds/root.json, by which the committed seeds verify, and a time
+// at which they do.
 const TrustAnchor& FixedAnchor();
 inline constexpr WallTime kFixedTime = kTestStart;
 

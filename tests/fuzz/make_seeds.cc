@@ -10,7 +10,11 @@
 #include "protocol/publication/model_package.h"
 #include "protocol/publication/publication.h"
 #include "protocol/publication/publication_form.h"
+#include "protocol/publication/publication_set.h"
+#include "protocol/publication/trusted_file.h"
+#include "protocol/seal/certificate_request.h"
 #include "protocol/seal/digest.h"
+#include "protocol/seal/revocation_list.h"
 #include "tests/support/must.h"
 #include "tests/support/seeded_random.h"
 #include "tests/support/test_fleet.h"
@@ -143,27 +147,62 @@ void PutPublications(Seeds& seeds, const TestFleet& fleet) {
   publication.created = kTestStart;
   publication.expires = kTestStart + kTestLifetime;
   publication.sealing_key = fleet.sealing_key().public_key;
-  const Identity publisher = fleet.Issue(Role::kPublisher, "publisher");
+  // The first byte says which decoder the target gives the rest to.
+  const auto put = [&](uint8_t decoder, const std::string& name, ByteView bytes) {
+    Bytes seed{decoder};
+    Append(seed, bytes);
+    seeds.Put("publication", name, seed);
+  };
   for (const bool empty : {true, false}) {
     if (!empty) publication.tasks = {task};
-    const std::string name = empty ? "empty" : "one_task";
-    seeds.Put("publication", name + "_signed", SignPublication(publication, publisher.key, publisher.chain));
-    seeds.Put("publication", name + "_body", EncodePublication(publication));
+    if (!empty) publication.former_keys = {{KeyId({1, 2, 3}), kTestStart}};
+    const std::string prefix = empty ? "empty_" : "one_task_";
+    const PublicationSet set = fleet.repository().Make(publication);
+    put(0, prefix + "set", EncodePublicationSet(set));
+    put(1, prefix + "catalogue", set.catalogue);
+    put(2, prefix + "root", set.roots.front());
+    put(3, prefix + "timestamp", set.timestamp);
+    put(4, prefix + "snapshot", set.snapshot);
+    put(5, prefix + "targets", set.targets);
+    put(5, prefix + "rounds", set.delegated.back().bytes);
+    put(6, prefix + "trusted", EncodeTrusted(Digest(), {set.roots.front(), set.timestamp, set.snapshot}));
+    put(7, prefix + "json", set.snapshot);
   }
 }
 
+Bytes ChainSeed(std::span<const Bytes> chain) {
+  Bytes seed;
+  for (const Bytes& certificate : chain) {
+    AppendU32(seed, static_cast<uint32_t>(certificate.size()));
+    Append(seed, certificate);
+  }
+  return seed;
+}
+
 void PutCertificates(Seeds& seeds, const TestFleet& fleet) {
-  for (const Role role : {Role::kDevice, Role::kEvaluator, Role::kGateway, Role::kAggregator, Role::kPublisher}) {
+  for (const Role role : {Role::kDevice, Role::kEvaluator, Role::kGateway, Role::kAggregator}) {
     const std::string name(RoleName(role));
-    Bytes seed;
     const Identity member = fleet.Issue(role, name + "-1");
-    for (const Bytes& certificate : member.chain) {
-      AppendU32(seed, static_cast<uint32_t>(certificate.size()));
-      Append(seed, certificate);
-    }
-    seeds.Put("certificate", name, seed);
+    seeds.Put("certificate", name, ChainSeed(member.chain));
     seeds.Put("certificate", name + ".pem", CertificateToPem(Certificate{member.chain.front()}));
   }
+}
+
+// A member of an issuer below the CA, requests, and revocation lists of both.
+void PutIssued(Seeds& seeds, const TestFleet& fleet) {
+  const auto issuer = Must(fleet.authority().CreateIssuer("issuer", kTestStart, kTestLifetime));
+  const SigningKey key = SigningKey::Generate();
+  const Subject subject{TestDevice("device-2"), Role::kDevice, "phone", Bytes(32, 0x22)};
+  const Certificate member = Must(issuer.Issue(subject, key.public_key(), kTestStart, kTestLifetime));
+  const std::vector<Bytes> chain = {member.der, issuer.certificate().der};
+  seeds.Put("certificate", "issued", ChainSeed(chain));
+  seeds.Put("certificate", "issued.pem", CertificateToPem(member) + CertificateToPem(issuer.certificate()));
+  seeds.Put("certificate", "request", Must(MakeCertificateRequest(key, subject.id, Bytes(32, 0x22))));
+  seeds.Put("certificate", "request_no_id", Must(MakeCertificateRequest(key, std::nullopt, Bytes(32, 0x22))));
+  const std::vector<Bytes> lists = {Must(SignRevocations(fleet.authority(), 1, {}, kTestStart, kTestLifetime)),
+                                    Must(SignRevocations(issuer, 2, {"01", "4a00"}, kTestStart, kTestLifetime))};
+  const std::vector<std::vector<Certificate>> chains = {{}, issuer.chain()};
+  seeds.Put("certificate", "revocations.pem", RevocationsToPem(chains, lists));
 }
 
 void PutIdx(Seeds& seeds) {
@@ -188,11 +227,13 @@ void PutAll(const Path& folder) {
   Seeds seeds(folder);
   Must(WriteFileAtomically(RealFileSystem(), folder / "ca.pem",
                            AsBytes(CertificateToPem(fleet.authority().certificate()))));
+  Must(WriteFileAtomically(RealFileSystem(), folder / "root.json", fleet.repository().root()));
   PutEnvelopes(seeds, fleet);
   PutMessages(seeds, fleet);
   PutUpdates(seeds);
   PutPublications(seeds, fleet);
   PutCertificates(seeds, fleet);
+  PutIssued(seeds, fleet);
   PutIdx(seeds);
   seeds.Put(
       "evaluation", "both",
