@@ -8,6 +8,7 @@
 namespace tributary {
 
 void AddFleetCommands(CLI::App& app, Context& context);    // fleet init, issue, key
+void AddRootCommands(CLI::App& app, Context& context);     // root init, rotate, renew, sign, show, key
 void AddTaskCommands(CLI::App& app, Context& context);     // task create, list, show
 void AddRoundCommands(CLI::App& app, Context& context);    // rounds start, list, watch, cancel
 void AddModelCommands(CLI::App& app, Context& context);    // models list, export

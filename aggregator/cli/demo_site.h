@@ -46,6 +46,7 @@ class DemoSite {
 
   ApiClient& client() { return *client_; }
   const std::string& url() const { return url_; }
+  Path ca() const { return options_.dir / "ca"; }
   Path token_file() const { return options_.dir / "token"; }
   const DemoOptions& options() const { return options_; }
   std::vector<std::string> Names() const;

@@ -11,6 +11,7 @@ constexpr auto kFooter =
     "Examples:\n"
     "  tributary demo\n"
     "  tributary fleet init --dir fleet --name field\n"
+    "  tributary root init --dir publication --ca fleet\n"
     "  tributary fleet issue --ca fleet --role gateway --id gateway-1 --out gateway-1/identity\n"
     "  tributary fleet issue --ca fleet --role device --id device --count 20 --out devices\n"
     "  tributary fleet key gateway-1/identity\n"
@@ -57,6 +58,7 @@ int Main(int argc, char** argv) {
   app.fallthrough();  // global options may stand behind the subcommand too
   app.footer(kFooter);
   AddFleetCommands(app, context);
+  AddRootCommands(app, context);
   AddTaskCommands(app, context);
   AddRoundCommands(app, context);
   AddModelCommands(app, context);

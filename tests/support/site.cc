@@ -11,6 +11,7 @@
 #include "protocol/base/limits.h"
 #include "protocol/http/http_client.h"
 #include "tests/support/must.h"
+#include "tests/support/repository_folder.h"
 
 namespace tributary {
 namespace {
@@ -93,10 +94,10 @@ void Site::AddAggregator(const std::string& host) {
   process.http_port = FreePort();
   process.host = host;
   fleet_.IssueInto(IdentityOf("aggregator"), Role::kAggregator, "aggregator");
-  fleet_.IssueInto(folder_ / "aggregator/publisher", Role::kPublisher, "publisher");
+  WriteRepositoryFolder(fleet_.repository(), PublicationPath());
   WriteText(ConfigOf("aggregator"),
-            "[aggregator]\ndata_dir = \"aggregator/data\"\nidentity_dir = \"aggregator/identity\"\npublisher_dir = "
-            "\"aggregator/publisher\"\n"
+            "[aggregator]\ndata_dir = \"aggregator/data\"\nidentity_dir = \"aggregator/identity\"\npublication_dir = "
+            "\"aggregator/publication\"\n"
             "[listen]\nendpoint = \"tcp://" +
                 host + ":" + std::to_string(process.hop_port) +
                 "\"\n"
@@ -219,8 +220,8 @@ Ended Site::Run(const std::string& program, const std::vector<std::string>& argu
 
 const std::string& Site::token() {
   if (token_.empty()) {
-    const Ended made =
-        Run("tributary-aggregator", {"token", "add", "test", "--config", ConfigOf("aggregator").string()});
+    const Ended made = Run("tributary-aggregator",
+                           {"token", "add", "test", "--role", "admin", "--config", ConfigOf("aggregator").string()});
     TRIBUTARY_CHECK(made.code == 0) << made.output;
     token_ = made.output.substr(0, made.output.find('\n'));
   }
