@@ -24,6 +24,8 @@ Result<std::unique_ptr<DurableEnrolment>> DurableEnrolment::Open(const Parts& pa
                                                                      signer, parts.anchor, parts.ca_revocations}));
   enrolment->revocations_.emplace(std::move(revocations));
   ASSIGN_OR_RETURN(enrolment->tokens_, enrolment->store_->tokens.All());
+  ASSIGN_OR_RETURN(const auto revoked, enrolment->store_->members.InState(EnrolmentState::kRevoked));
+  enrolment->revoked_.insert(revoked.begin(), revoked.end());
   ASSIGN_OR_RETURN(enrolment->counts_.members, enrolment->store_->members.CountByState());
   return enrolment;
 }
@@ -47,6 +49,11 @@ Result<StoredMember> DurableEnrolment::FindStored(const DeviceId& id) {
   ASSIGN_OR_RETURN(auto found, store_->members.Find(id));
   if (!found) return Fail(Code::kNotFound, "no member " + id.text() + " has enrolled or was heard of");
   return std::move(*found);
+}
+
+Status DurableEnrolment::Standing(const DeviceId& id) const {
+  if (!revoked_.contains(id)) return {};
+  return Fail(Code::kRevokedCertificate, id.text() + " was revoked");
 }
 
 Result<std::vector<EnrolledMember>> DurableEnrolment::EnrolledMembers() {

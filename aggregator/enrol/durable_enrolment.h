@@ -3,6 +3,7 @@
 #include <array>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <unordered_set>
 #include <vector>
@@ -67,6 +68,9 @@ class DurableEnrolment final : public Enrolment {
   EnrolmentAnswer Decide(const Digest& id, const Bytes& sealed_request) override;
   void Saw(const VerifiedIdentity& member) override;
   void Tick() override;
+  // kRevokedCertificate: whatever certificate it shows. For uploads that were on their way, and for certificates that
+  // no list of this issuer can name.
+  Status Standing(const DeviceId& id) const;
   const Counts& counts() const { return counts_; }
 
  private:
@@ -111,6 +115,7 @@ class DurableEnrolment final : public Enrolment {
   std::optional<MemberIssuer> issuer_;
   std::optional<RevocationBook> revocations_;
   std::vector<StoredToken> tokens_;
+  std::set<DeviceId> revoked_;
   DecisionRate rate_;
   Counts counts_;
   std::unordered_set<std::string> heard_;  // serials that are in the store or in unsaved_

@@ -146,6 +146,7 @@ Result<EnrolledMember> DurableEnrolment::Revoke(const DeviceId& id, const std::s
   };
   RETURN_IF_ERROR(ReviseList(write));
   CountState(before, member.state);
+  revoked_.insert(id);
   LogInfo("enrolment.revoked", {{"id", id.text()}, {"by", by}});
   return member;
 }

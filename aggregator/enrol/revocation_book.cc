@@ -29,7 +29,9 @@ Result<bool> RevocationBook::ReadCaFile() {
   if (!bytes && bytes.error().code != Code::kNotFound) return Fail(bytes.error());
   const std::string read = bytes ? std::string(AsText(*bytes)) : std::string();
   if (read == ca_text_) return false;
-  if (auto believed = Believe(TextOf(lists_, read)); !believed) {
+  const auto alone = ReadRevocations(read, parts_.anchor);
+  const Status believed = alone ? Believe(TextOf(lists_, read)) : Fail(alone.error());
+  if (!believed) {
     return Fail(believed.error().code, parts_.ca_file.string() + ": " + believed.error().message +
                                            "; the lists that were here go on being published");
   }

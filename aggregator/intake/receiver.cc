@@ -46,21 +46,20 @@ void Receiver::Discard(const UploadId& upload, Code reason) {
 
 void Receiver::Offer(const SignedEnvelope& envelope, const VerifiedIdentity& author, const DeviceId& via,
                      std::function<void(OfferVerdict)> answer) {
-  core_.Post([this, envelope, author = author.subject, via, answer = std::move(answer)] {
-    Admit(envelope, author, via, answer);
-  });
+  core_.Post([this, envelope, author, via, answer = std::move(answer)] { Admit(envelope, author, via, answer); });
 }
 
-void Receiver::Admit(const SignedEnvelope& envelope, const Subject& author, const DeviceId& via,
+void Receiver::Admit(const SignedEnvelope& envelope, const VerifiedIdentity& author, const DeviceId& via,
                      const std::function<void(OfferVerdict)>& answer) {
   const auto reply = [this, answer](const OfferVerdict& verdict) {
     loop_.Post([answer, verdict] { answer(verdict); });
   };
   if (stopped_) return reply(OfferVerdict::Refused({Code::kShuttingDown, "the aggregator is going down"}));
   const UploadSubject& subject = envelope.header.subject;
-  roles_[subject.device] = author.role;
-  judge_.SawAuthor(author, via);
-  const Status wanted = judge_.Admit(envelope.header);
+  roles_[subject.device] = author.subject.role;
+  judge_.SawAuthor(author.subject, via);
+  const Status vetted = hooks_.vet(author);
+  const Status wanted = vetted ? judge_.Admit(envelope.header) : vetted;
   if (!wanted) {
     const Error& error = wanted.error();
     // In the sum and waiting for its checkpoint: nothing to send, custody follows.

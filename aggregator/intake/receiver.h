@@ -21,10 +21,12 @@ namespace tributary {
 // spool ends before the receiver.
 class Receiver final : public UploadSink {
  public:
-  // Both are called on the loop's thread.
   struct Hooks {
+    // Both are called on the loop's thread.
     std::function<void(const UploadId&)> custody;
     std::function<void(const UploadId&, const Error&)> refused;
+    // On the core's thread: the author of an upload was heard of. An error refuses the upload, and is counted.
+    std::function<Status(const VerifiedIdentity&)> vet = [](const VerifiedIdentity&) -> Status { return {}; };
   };
 
   Receiver(Spool& staging, UploadJudge& judge, Executor& core, Loop& loop, Hooks hooks);
@@ -43,7 +45,7 @@ class Receiver final : public UploadSink {
   void Append(const UploadId& upload, uint32_t index, Bytes chunk, std::function<void(Status)> taken) override;
 
  private:
-  void Admit(const SignedEnvelope& envelope, const Subject& author, const DeviceId& via,
+  void Admit(const SignedEnvelope& envelope, const VerifiedIdentity& author, const DeviceId& via,
              const std::function<void(OfferVerdict)>& answer);
   // On the core's thread. `found`: it was staged before this offer, perhaps by a process that has ended since.
   void Count(const UploadId& upload, bool found);

@@ -81,7 +81,7 @@ Status CertificateTable::RevokeAllOf(const DeviceId& member) {
 Result<std::set<std::string>> CertificateTable::Revoked(ByteView issuer, WallTime since) {
   ASSIGN_OR_RETURN(
       const auto rows,
-      database_.Query("SELECT serial FROM certificates WHERE issuer = ? AND revoked <> 0 AND not_after >= ?", issuer,
+      database_.Query("SELECT serial FROM certificates WHERE issuer = ? AND revoked <> 0 AND not_after > ?", issuer,
                       since.unix_millis));
   std::set<std::string> serials;
   for (const Row& row : rows) serials.insert(row.Text(0));

@@ -44,7 +44,7 @@ class CertificateTable {
   // Newest first.
   Result<std::vector<StoredCertificate>> OfMember(const DeviceId& member);
   Status RevokeAllOf(const DeviceId& member);
-  // Serials of this issuer that are revoked and do not end before `since`.
+  // Serials of this issuer that are revoked and end after `since`.
   Result<std::set<std::string>> Revoked(ByteView issuer_public_key, WallTime since);
   // Those that ended before `since`.
   Status ForgetBefore(WallTime since);

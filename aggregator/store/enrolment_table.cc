@@ -84,6 +84,16 @@ Result<std::vector<StoredMember>> EnrolmentTable::All() {
   return members;
 }
 
+Result<std::vector<DeviceId>> EnrolmentTable::InState(EnrolmentState state) {
+  ASSIGN_OR_RETURN(const auto rows, database_.Query("SELECT id FROM enrolled_members WHERE state = ?", state));
+  std::vector<DeviceId> ids;
+  for (const Row& row : rows) {
+    ASSIGN_OR_RETURN(DeviceId id, DeviceId::Parse(row.Text(0)));
+    ids.push_back(std::move(id));
+  }
+  return ids;
+}
+
 Result<std::map<EnrolmentState, uint64_t>> EnrolmentTable::CountByState() {
   ASSIGN_OR_RETURN(const auto rows,
                    database_.Query("SELECT state, COUNT(*) FROM enrolled_members GROUP BY state ORDER BY state"));

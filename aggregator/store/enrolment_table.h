@@ -32,6 +32,7 @@ class EnrolmentTable {
   Result<std::optional<StoredMember>> FindByKey(ByteView public_key);
   // In the order of their ids.
   Result<std::vector<StoredMember>> All();
+  Result<std::vector<DeviceId>> InState(EnrolmentState state);
   Result<std::map<EnrolmentState, uint64_t>> CountByState();
 
   Status InsertRequest(const StoredRequest& request);

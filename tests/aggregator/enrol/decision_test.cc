@@ -155,7 +155,7 @@ TEST_F(Decision, WhatIsNotARequestIsRefusedByName) {
 TEST_F(Decision, RequestsToAFormerKeyAreOpenedUntilItsEnd) {
   const std::string secret = MakeToken("spring", 2);
   const Bytes early = Ask(Applicant(), secret, "d1"), late = Ask(Applicant(), secret, "d2");
-  Must(keys.Rotate(clock.Now(), std::chrono::hours(2)));
+  Must(keys().Rotate(clock.Now(), std::chrono::hours(2)));
   EXPECT_EQ(Decide(early).kind, Kind::kIssued);
   clock.Advance(std::chrono::hours(2));
   EXPECT_EQ(RefusalOf(Decide(late)), Code::kUnknownKey);

@@ -7,7 +7,6 @@ namespace tributary {
 
 EnrolFixture::EnrolFixture(bool with_issuer, bool opened)
     : anchor(Must(TrustAnchor::FromCertificate(fleet.authority().certificate()))),
-      keys(Must(SealingKeys::Open(RealFileSystem(), folder.path(), clock.Now()))),
       ca_revocations(folder / "ca-crl.pem") {
   if (with_issuer) {
     issuer_dir = folder / "issuer";
@@ -25,7 +24,7 @@ DurableEnrolment::Parts EnrolFixture::PartsOfIt() {
           .random = random,
           .anchor = anchor,
           .self = TestDevice("aggregator"),
-          .sealing_keys = keys,
+          .sealing_keys = *keys_,
           .issuer_dir = issuer_dir,
           .ca_revocations = ca_revocations,
           .options = options,
@@ -34,6 +33,7 @@ DurableEnrolment::Parts EnrolFixture::PartsOfIt() {
 
 void EnrolFixture::Reopen() {
   enrolment_.reset();
+  keys_.emplace(Must(SealingKeys::Open(RealFileSystem(), folder.path(), clock.Now())));
   anchor = Must(TrustAnchor::FromCertificate(fleet.authority().certificate()));
   enrolment_ = Must(DurableEnrolment::Open(PartsOfIt()));
 }
@@ -51,7 +51,7 @@ std::string EnrolFixture::MakeToken(const std::string& id, uint32_t uses, bool a
   return Must(enrolment_->CreateToken(token)).secret;
 }
 
-EnrolmentTarget EnrolFixture::target() const { return {kDefaultAead, keys.current().public_key}; }
+EnrolmentTarget EnrolFixture::target() const { return {kDefaultAead, keys_->current().public_key}; }
 
 Bytes EnrolFixture::AskAt(const Applicant& applicant, const std::string& secret, std::optional<std::string> id,
                           WallTime created) const {

@@ -23,11 +23,12 @@ struct Applicant {
 // An aggregator's enrolment with an issuer below the test fleet's CA, on a disk of its own.
 class EnrolFixture {
  public:
-  // `opened`: false when only children of this process are to open the database, each with Reopen.
+  // `opened`: false when only children of this process are to open the database and the keys, each with Reopen.
   explicit EnrolFixture(bool with_issuer = true, bool opened = true);
 
   DurableEnrolment& enrolment() { return *enrolment_; }
-  // As after a restart of the aggregator.
+  SealingKeys& keys() { return *keys_; }
+  // As after a restart of the aggregator. Sealing keys too.
   void Reopen();
   DurableEnrolment::Parts PartsOfIt();
 
@@ -49,13 +50,13 @@ class EnrolFixture {
   SeededRandom random{7};
   TestFleet fleet;
   TrustAnchor anchor;  // of this aggregator: others have not heard of its lists
-  SealingKeys keys;
   Path issuer_dir;
   Path ca_revocations;
   DurableEnrolment::Options options;
   int announced = 0;  // how often a publication was wanted
 
  private:
+  std::optional<SealingKeys> keys_;
   std::unique_ptr<DurableEnrolment> enrolment_;
 };
 

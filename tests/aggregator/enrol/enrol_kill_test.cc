@@ -68,8 +68,8 @@ void Live(EnrolFixture& fixture, const Story& story) {
     TRIBUTARY_CHECK(fixture.Decide(request).kind == EnrolmentAnswer::Kind::kIssued);
   });
   Must(fixture.enrolment().Revoke(TestDevice("d1"), "stolen", "anna"));
-  if (fixture.keys.Former(fixture.clock.Now()).empty()) {
-    Must(fixture.keys.Rotate(fixture.clock.Now(), std::chrono::hours(1)));
+  if (fixture.keys().Former(fixture.clock.Now()).empty()) {
+    Must(fixture.keys().Rotate(fixture.clock.Now(), std::chrono::hours(1)));
   }
 }
 
@@ -83,7 +83,7 @@ void CheckTheEnd(EnrolFixture& fixture) {
   const auto list = Must(ReadRevocations(fixture.enrolment().Revocations(), fixture.fleet.anchor()));
   TRIBUTARY_CHECK(list.issuers.at(0).number == 1) << list.issuers.at(0).number;
   TRIBUTARY_CHECK(list.issuers.at(0).serials == std::set<std::string>{members[0].serial});
-  TRIBUTARY_CHECK(fixture.keys.Former(fixture.clock.Now()).size() == 1);
+  TRIBUTARY_CHECK(fixture.keys().Former(fixture.clock.Now()).size() == 1);
 }
 
 // Runs `work` in a child with `name` = `value` in its environment; the signal that ended it, 0 for none.
@@ -105,7 +105,7 @@ class Lives {
  public:
   int First(const char* name, const std::string& value, bool check) {
     return InChild(name, value, [&] {
-      fixture_.Restart();
+      fixture_.Reopen();
       Live(fixture_, story_);
       if (check) CheckTheEnd(fixture_);
     });
@@ -113,14 +113,7 @@ class Lives {
   int Second() { return First(nullptr, {}, true); }
 
  private:
-  struct Restarted : EnrolFixture {
-    Restarted() : EnrolFixture(true, false) {}
-    void Restart() {
-      keys = Must(SealingKeys::Open(RealFileSystem(), folder.path(), clock.Now()));
-      Reopen();
-    }
-  };
-  Restarted fixture_;
+  EnrolFixture fixture_{true, false};
   Story story_;
 };
 
