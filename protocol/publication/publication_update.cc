@@ -30,6 +30,11 @@ class Update {
     publication.number = trusted_.timestamp().version;
     ASSIGN_OR_RETURN(publication.root_version, RootVersion());
     publication.expires = trusted_.expires();
+    // Members take `created` for a time that is past (protocol/base/time_floor.h): it cannot push their clocks further
+    // than offline keys allow.
+    if (publication.created >= publication.expires) {
+      return Fail(Code::kMalformed, "the publication was made after its end");
+    }
     publication.revocations = set_.revocations;
     return publication;
   }

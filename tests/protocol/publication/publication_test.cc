@@ -130,6 +130,7 @@ TEST_F(PublicationTest, FieldsOutsideTheirBoundsAreRefused) {
   EXPECT_EQ(OpenedAfter([](Publication& publication) { publication.sealing_key.pop_back(); }), "malformed");
   EXPECT_EQ(OpenedAfter([](Publication& publication) { publication.aead = HpkeAead{0}; }), "malformed");
   EXPECT_EQ(OpenedAfter([](Publication& publication) { publication.created = {-1}; }), "malformed");
+  EXPECT_EQ(OpenedAfter([](Publication& publication) { publication.created = publication.expires; }), "malformed");
   EXPECT_EQ(OpenedAfter([](Publication& publication) { publication.former_keys.resize(limits::kFormerKeys + 1); }),
             "too-large");
   EXPECT_EQ(OpenedAfter([](Publication& publication) { publication.tasks.push_back(SmallTask()); }), "malformed");
