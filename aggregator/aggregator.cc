@@ -2,6 +2,7 @@
 
 #include <future>
 
+#include "aggregator/api/invite.h"
 #include "aggregator/api/tuf_routes.h"
 #include "protocol/base/log.h"
 #include "protocol/http/ops_routes.h"
@@ -20,33 +21,12 @@ Status OnCore(Executor& core, const std::function<Status()>& work) {
 
 }  // namespace
 
-Result<HpkeKeyPair> OpenSealingKey(const Path& folder) {
-  const Path file = folder / "sealing.key";
-  auto hex = ReadSecretFile(file);
-  if (!hex && (hex.error().code == Code::kNotFound || hex.error().code == Code::kMissingData)) {
-    HpkeKeyPair pair = GenerateHpkeKeyPair();
-    const std::string text = ToHex(pair.secret.RevealForUse()) + "\n";
-    RETURN_IF_ERROR(WriteSecretFile(file, SecretBytes::CopyOf(AsBytes(text))));
-    return pair;
-  }
-  if (!hex) return Fail(hex.error());
-  std::string_view text = AsText(hex->RevealForUse());
-  if (text.ends_with('\n')) text.remove_suffix(1);
-  auto secret = FromHex(text);
-  if (!secret)
-    return Fail(
-        Code::kCorrupt,
-        file.string() +
-            " is not 64 hexadecimal digits; restore it from a backup: uploads sealed to it open with nothing else");
-  return HpkeKeyPairFromSecret(SecretBytes(std::move(*secret)));
-}
-
-Aggregator::Aggregator(const AggregatorOptions& options, Identity identity, PublicationFolder repository, HpkeKeyPair sealing_key,
-                       FolderLock lock, const Clock& clock, Random& random)
+Aggregator::Aggregator(const AggregatorOptions& options, Identity identity, PublicationFolder repository,
+                       SealingKeys sealing_keys, FolderLock lock, const Clock& clock, Random& random)
     : options_(options),
       identity_(std::move(identity)),
       repository_(std::move(repository)),
-      sealing_key_(std::move(sealing_key)),
+      sealing_keys_(std::move(sealing_keys)),
       lock_(std::move(lock)),
       clock_(clock),
       random_(random),
@@ -78,9 +58,9 @@ Result<std::unique_ptr<Aggregator>> Aggregator::Open(const AggregatorOptions& op
   ASSIGN_OR_RETURN(PublicationFolder repository, PublicationFolder::Open(files, options.publication_dir));
   RETURN_IF_ERROR(repository.CheckTrusted(identity.anchor.publication_root()));
   ASSIGN_OR_RETURN(FolderLock lock, FolderLock::Take(options.data_dir));
-  ASSIGN_OR_RETURN(HpkeKeyPair sealing_key, OpenSealingKey(options.data_dir));
+  ASSIGN_OR_RETURN(SealingKeys sealing_keys, SealingKeys::Open(files, options.data_dir, clock.Now()));
   std::unique_ptr<Aggregator> aggregator(new Aggregator(options, std::move(identity), std::move(repository),
-                                                        std::move(sealing_key), std::move(lock), clock, random));
+                                                        std::move(sealing_keys), std::move(lock), clock, random));
   RETURN_IF_ERROR(aggregator->OpenCore(files));
   RETURN_IF_ERROR(aggregator->OpenHop());
   RETURN_IF_ERROR(aggregator->OpenHttp());
@@ -101,28 +81,63 @@ Status Aggregator::OpenCore(FileSystem& files) {
   ASSIGN_OR_RETURN(staging_, Spool::Open(staging_options, files, clock_, *staging_worker_));
 
   return OnCore(*core_, [&]() -> Status {
-    ASSIGN_OR_RETURN(coordinator_, Coordinator::Open({options_.data_dir, files, clock_, random_, repository_,
-                                                      sealing_key_, std::chrono::hours(24) * options_.publication_days,
-                                                      [this](UploadKind kind) {
-                                                        const KindAccount staged = staging_->Account().of(kind);
-                                                        return staged.in_flight + staged.spooled;
-                                                      }},
-                                                     *this));
+    // Before the coordinator, whose publications carry the revocation list.
+    ASSIGN_OR_RETURN(enrolment_,
+                     DurableEnrolment::Open(
+                         {.folder = options_.data_dir,
+                          .files = files,
+                          .clock = clock_,
+                          .random = random_,
+                          .anchor = identity_.anchor,
+                          .self = identity_.subject.id,
+                          .sealing_keys = sealing_keys_,
+                          .issuer_dir = options_.issuer_dir,
+                          .ca_revocations = options_.ca_revocations,
+                          .options = {.certificate_lifetime = std::chrono::hours(24) * options_.certificate_days}}));
+    ASSIGN_OR_RETURN(
+        coordinator_,
+        Coordinator::Open({.folder = options_.data_dir,
+                           .files = files,
+                           .clock = clock_,
+                           .random = random_,
+                           .repository = repository_,
+                           .sealing_key = sealing_keys_.current(),
+                           .publication_lifetime = std::chrono::hours(24) * options_.publication_days,
+                           .extras = [this] { return Extras(); },
+                           .opening_key = [this](const KeyId& id) { return sealing_keys_.Find(id, clock_.Now()); },
+                           .staged =
+                               [this](UploadKind kind) {
+                                 const KindAccount staged = staging_->Account().of(kind);
+                                 return staged.in_flight + staged.spooled;
+                               }},
+                          *this));
     return {};
   });
+}
+
+PublicationExtras Aggregator::Extras() const {
+  return {.sealing_key = sealing_keys_.current().public_key,
+          .former_keys = sealing_keys_.Former(clock_.Now()),
+          .revocations = enrolment_->Revocations()};
 }
 
 Status Aggregator::OpenHop() {
   receiver_ = std::make_unique<Receiver>(
       *staging_, *coordinator_, *core_, loop_,
       Receiver::Hooks{[this](const UploadId& upload) { server_->GiveCustody(upload); },
-                      [this](const UploadId& upload, const Error& error) { server_->RefuseUpload(upload, error); }});
+                      [this](const UploadId& upload, const Error& error) { server_->RefuseUpload(upload, error); },
+                      [this](const VerifiedIdentity& author) {
+                        enrolment_->Saw(author);
+                        return enrolment_->Standing(author.subject.id);
+                      }});
+  desk_ = std::make_unique<CoreDesk>(*enrolment_, *core_, loop_);
   HopServer::Options server_options;
   server_options.endpoint = options_.listen;
   server_options.credit_bytes = static_cast<uint64_t>(options_.credit_mib) * limits::kMiB;
   server_options.max_sessions = static_cast<size_t>(options_.max_sessions);
   server_ = std::make_unique<HopServer>(
-      HopServer::Parts{loop_, clock_, random_, identity_, *receiver_, coordinator_->blobs(), *this}, server_options);
+      HopServer::Parts{loop_, clock_, random_, identity_, *receiver_, coordinator_->blobs(), *this, desk_.get()},
+      server_options);
   RETURN_IF_ERROR(server_->Listen());
   core_->Post([this] {
     OnPublication(coordinator_->publication(), coordinator_->publication_number(),
@@ -139,9 +154,26 @@ Status Aggregator::OpenHttp() {
        {"disk", [this] { return CoreCall(*core_, Millis(2'000)).Run([this] { return coordinator_->Health(); }); }},
        {"staging", [this] { return staging_->Health(); }},
        {"audit", [this] { return audit_->Health(); }}});
-  AddApiRoutes(*http_, {*core_, *coordinator_, *events_, *tokens_, *audit_, clock_});
+  const ApiParts api{*core_, *coordinator_, *events_, *tokens_, *audit_, clock_};
+  AddApiRoutes(*http_, api);
+  AddMemberRoutes(*http_, api, MembersForApi());
   AddTufRoutes(*http_, tuf_, coordinator_->blobs());
   return http_->Start();
+}
+
+MemberParts Aggregator::MembersForApi() {
+  return {.enrolment = *enrolment_,
+          .invite =
+              [this](Role role, SecretBytes token) {
+                const EnrolmentTarget target{kDefaultAead, sealing_keys_.current().public_key};
+                return Invite(options_.identity_dir / "ca.pem", identity_.anchor, target, role, std::move(token));
+              },
+          .sealing_keys =
+              [this] {
+                const HpkeKeyPair& current = sealing_keys_.current();
+                return SealingKeyList{HpkeKeyId(current.public_key), sealing_keys_.Former(clock_.Now())};
+              },
+          .rotate_sealing_key = [this](Millis overlap) { return sealing_keys_.Rotate(clock_.Now(), overlap); }};
 }
 
 void Aggregator::Run() {
@@ -164,25 +196,34 @@ void Aggregator::Tick() {
   core_->Post([this, sample] {
     coordinator_->Tick();
     if (!sample) return;
-    AggregatorMetrics::Core snapshot;
-    for (size_t i = 0; i < std::size(kUploadKinds); ++i) snapshot.accounts[i] = coordinator_->Account(kUploadKinds[i]);
-    snapshot.publication_number = coordinator_->publication_number();
-    if (const auto tasks = coordinator_->Tasks()) snapshot.tasks = tasks->size();
-    if (const auto gateways = coordinator_->Gateways()) {
-      snapshot.gateways = gateways->size();
-      for (const GatewayRecord& gateway : *gateways) {
-        snapshot.gateways_late += gateway.late() ? 1 : 0;
-        snapshot.gateways_in_trouble += gateway.report.trouble.empty() ? 0 : 1;
-      }
-    }
-    snapshot.disk_in_trouble = !coordinator_->Health();
-    metrics_.PutCore(std::move(snapshot));
+    enrolment_->Tick();
+    if (const auto ended = sealing_keys_.DropEnded(clock_.Now()); !ended)
+      LogFailure(LogLevel::kWarning, "sealing_keys.not_dropped", ended.error());
+    metrics_.PutCore(Sample());
   });
   if (now - last_cleaning_ >= kCleaningInterval) {
     last_cleaning_ = now;
     receiver_->DropAbandoned();
   }
   tick_timer_ = loop_.After(Millis(100), [this] { Tick(); });
+}
+
+AggregatorMetrics::Core Aggregator::Sample() {
+  AggregatorMetrics::Core snapshot;
+  for (size_t i = 0; i < std::size(kUploadKinds); ++i) snapshot.accounts[i] = coordinator_->Account(kUploadKinds[i]);
+  snapshot.publication_number = coordinator_->publication_number();
+  if (const auto tasks = coordinator_->Tasks()) snapshot.tasks = tasks->size();
+  if (const auto gateways = coordinator_->Gateways()) {
+    snapshot.gateways = gateways->size();
+    for (const GatewayRecord& gateway : *gateways) {
+      snapshot.gateways_late += gateway.late() ? 1 : 0;
+      snapshot.gateways_in_trouble += gateway.report.trouble.empty() ? 0 : 1;
+    }
+  }
+  snapshot.disk_in_trouble = !coordinator_->Health();
+  snapshot.enrolment = enrolment_->counts();
+  snapshot.former_sealing_keys = sealing_keys_.Former(clock_.Now()).size();
+  return snapshot;
 }
 
 void Aggregator::OnCheckIn(const VerifiedIdentity& member, const hop::CheckIn& check_in) {
@@ -200,7 +241,8 @@ void Aggregator::OnCheckIn(const VerifiedIdentity& member, const hop::CheckIn& c
   for (GatewayReport& report : reports) {
     if (report.parent.empty()) report.parent = identity_.subject.id;
   }
-  core_->Post([this, record, reports = std::move(reports)] {
+  core_->Post([this, member, record, reports = std::move(reports)] {
+    enrolment_->Saw(member);
     coordinator_->SawMember(record);
     coordinator_->SawGateways(reports, record.id);
   });

@@ -4,6 +4,9 @@
 #include <optional>
 
 #include "aggregator/api/api_routes.h"
+#include "aggregator/api/member_routes.h"
+#include "aggregator/core_desk.h"
+#include "aggregator/enrol/durable_enrolment.h"
 #include "aggregator/intake/receiver.h"
 #include "aggregator/metrics.h"
 #include "aggregator/options.h"
@@ -35,12 +38,16 @@ class Aggregator final : private HopServer::Observer, private Coordinator::Liste
   const std::string& endpoint() const { return server_->endpoint(); }
 
  private:
-  Aggregator(const AggregatorOptions& options, Identity identity, PublicationFolder repository, HpkeKeyPair sealing_key,
-             FolderLock lock, const Clock& clock, Random& random);
+  Aggregator(const AggregatorOptions& options, Identity identity, PublicationFolder repository,
+             SealingKeys sealing_keys, FolderLock lock, const Clock& clock, Random& random);
   Status OpenCore(FileSystem& files);
   Status OpenHop();
   Status OpenHttp();
+  MemberParts MembersForApi();
   void Tick();
+  // What publications say beside the tasks, on the core.
+  PublicationExtras Extras() const;
+  AggregatorMetrics::Core Sample();
 
   // HopServer::Observer, on the loop.
   void OnCheckIn(const VerifiedIdentity& member, const hop::CheckIn& check_in) override;
@@ -53,7 +60,7 @@ class Aggregator final : private HopServer::Observer, private Coordinator::Liste
   AggregatorOptions options_;
   Identity identity_;
   PublicationFolder repository_;
-  HpkeKeyPair sealing_key_;
+  SealingKeys sealing_keys_;  // the core's, once it runs
   FolderLock lock_;
   const Clock& clock_;
   Random& random_;
@@ -63,7 +70,9 @@ class Aggregator final : private HopServer::Observer, private Coordinator::Liste
   TufShelf tuf_;
   std::unique_ptr<TokenStore> tokens_;
   std::unique_ptr<AuditLog> audit_;
+  std::unique_ptr<DurableEnrolment> enrolment_;
   std::unique_ptr<Coordinator> coordinator_;
+  std::unique_ptr<CoreDesk> desk_;
   std::unique_ptr<WorkerPool> staging_worker_ = std::make_unique<WorkerPool>("staging", 1);
   std::unique_ptr<Spool> staging_;
   std::unique_ptr<Receiver> receiver_;
@@ -74,8 +83,5 @@ class Aggregator final : private HopServer::Observer, private Coordinator::Liste
   Millis last_metrics_{-1'000};
   Millis last_cleaning_{0};
 };
-
-// Opens or makes the key that payloads are sealed to: `folder`/sealing.key, mode 0600.
-Result<HpkeKeyPair> OpenSealingKey(const Path& folder);
 
 }  // namespace tributary

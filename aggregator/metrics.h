@@ -4,6 +4,7 @@
 #include <functional>
 #include <mutex>
 
+#include "aggregator/enrol/durable_enrolment.h"
 #include "aggregator/registry/gateway_record.h"
 #include "aggregator/registry/records.h"
 #include "protocol/hop/server.h"
@@ -24,6 +25,8 @@ class AggregatorMetrics {
     uint64_t gateways_late = 0;
     uint64_t gateways_in_trouble = 0;
     bool disk_in_trouble = false;
+    DurableEnrolment::Counts enrolment;
+    uint64_t former_sealing_keys = 0;
   };
 
   AggregatorMetrics() {
@@ -67,6 +70,12 @@ class AggregatorMetrics {
              [](const Core& c) { return One(c.gateways_in_trouble); });
     FromCore("tributary_aggregator_disk_in_trouble", "1 while the data folder cannot be written to",
              [](const Core& c) { return One(c.disk_in_trouble ? 1 : 0); });
+    FromCore("tributary_aggregator_former_sealing_keys", "Sealing keys that were replaced and still open uploads",
+             [](const Core& c) { return One(c.former_sealing_keys); });
+    FromCore("tributary_aggregator_enrolled_members", "Members by the state of their enrolment", Members);
+    FromCore("tributary_aggregator_enrolments_total",
+             "Requests for certificates since the start: issued, renewed, pending, repeated, or why they were refused",
+             Enrolments, MetricKind::kCounter);
     // The accounting identity: offered is the sum of the others, for each kind.
     FromCore("tributary_aggregator_uploads", "Where every upload ever offered is", Uploads);
     FromCore("tributary_aggregator_uploads_refused", "Uploads refused for good, by kind and reason",
@@ -112,6 +121,20 @@ class AggregatorMetrics {
     return samples;
   }
 
+  static std::vector<MetricSample> Members(const Core& core) {
+    std::vector<MetricSample> samples;
+    for (const auto& [state, count] : core.enrolment.members)
+      samples.push_back({{{"state", std::string(EnrolmentStateName(state))}}, static_cast<double>(count)});
+    return samples;
+  }
+
+  static std::vector<MetricSample> Enrolments(const Core& core) {
+    std::vector<MetricSample> samples;
+    for (const auto& [outcome, count] : core.enrolment.decisions)
+      samples.push_back({{{"outcome", outcome}}, static_cast<double>(count)});
+    return samples;
+  }
+
   static std::vector<MetricSample> ByReason(const Core& core, std::map<Code, uint64_t> AccountRecord::*counts) {
     std::vector<MetricSample> samples;
     for (size_t i = 0; i < std::size(kUploadKinds); ++i) {
@@ -130,8 +153,9 @@ class AggregatorMetrics {
       return read(server_);
     });
   }
-  void FromCore(const char* name, const char* help, std::function<std::vector<MetricSample>(const Core&)> read) {
-    metrics_.AddSampled(MetricKind::kGauge, name, help, [this, read = std::move(read)] {
+  void FromCore(const char* name, const char* help, std::function<std::vector<MetricSample>(const Core&)> read,
+                MetricKind kind = MetricKind::kGauge) {
+    metrics_.AddSampled(kind, name, help, [this, read = std::move(read)] {
       const std::lock_guard lock(mutex_);
       return read(core_);
     });
