@@ -89,7 +89,10 @@ Status AuditLog::ReadOn(uint64_t size) {
 
 // Writes what is whole into a new file, and says what was lost. Seldom, so that its cost (the file's length) is fine.
 Status AuditLog::Repair(uint64_t lost) {
-  ASSIGN_OR_RETURN(const Bytes whole, files_.ReadAt(file_, 0, end_));
+  Bytes whole;  // the file may not even be there
+  if (end_ > 0) {
+    ASSIGN_OR_RETURN(whole, files_.ReadAt(file_, 0, end_));
+  }
   RETURN_IF_ERROR(WriteFileAtomically(files_, file_, whole));
   unsynced_ = false;
   if (lost == 0) return {};
@@ -205,6 +208,18 @@ Result<AuditSummary> VerifyAuditFile(FileSystem& files, const Path& file) {
   if (*end != size) return Fail(Code::kCorrupt, where() + "has no end: " + std::to_string(size - *end) + " bytes");
   summary.head = chain.head();
   return summary;
+}
+
+Result<bool> HoldsAuditHash(FileSystem& files, const Path& file, std::string_view hash) {
+  ASSIGN_OR_RETURN(const Digest wanted, Digest::FromHex(hash));
+  ASSIGN_OR_RETURN(const uint64_t size, files.Size(file));
+  bool found = false;
+  RETURN_IF_ERROR(ForEachLine(files, file, 0, size, [&](std::string_view line) -> Status {
+    ASSIGN_OR_RETURN(const AuditEntry entry, AuditEntryFromLine(line));
+    found = found || entry.hash == wanted;
+    return {};
+  }));
+  return found;
 }
 
 }  // namespace tributary

@@ -2,30 +2,9 @@
 #include "aggregator/api/json_records.h"
 
 namespace tributary {
-namespace {
-
-Result<std::vector<MemberRecord>> MembersOf(Coordinator& coordinator, std::initializer_list<Role> roles) {
-  std::vector<MemberRecord> all;
-  for (const Role role : roles) {
-    ASSIGN_OR_RETURN(auto members, coordinator.Members(role));
-    all.insert(all.end(), std::make_move_iterator(members.begin()), std::make_move_iterator(members.end()));
-  }
-  return all;
-}
-
-}  // namespace
-
 void AddFleetRoutes(HttpServer& server, const ApiParts& parts) {
   const CoreCall call(parts.core, parts.patience);
   Coordinator& coordinator = parts.coordinator;
-
-  server.Add("GET", "/api/v1/devices", HttpAccess::kViewer,
-             [call, &coordinator](const HttpRequest&) -> Result<HttpResponse> {
-               ASSIGN_OR_RETURN(const auto devices, call.Run([&coordinator] {
-                 return MembersOf(coordinator, {Role::kDevice, Role::kEvaluator});
-               }));
-               return HttpResponse::Json(ToJson(std::span<const MemberRecord>(devices)));
-             });
 
   server.Add("GET", "/api/v1/account", HttpAccess::kViewer,
              [call, &coordinator](const HttpRequest&) -> Result<HttpResponse> {

@@ -6,9 +6,10 @@
 
 #include <gtest/gtest.h>
 
-#include "aggregator/api/api_routes.h"
+#include "aggregator/api/member_routes.h"
 #include "protocol/http/http_client.h"
 #include "tests/aggregator/api/fake_coordinator.h"
+#include "tests/aggregator/api/fake_enrolment.h"
 #include "tests/support/manual_clock.h"
 #include "tests/support/seeded_random.h"
 #include "tests/support/temporary_folder.h"
@@ -25,7 +26,7 @@ class ApiFixture : public testing::Test {
         token_(*tokens_.Add({"test", HttpAccess::kAdmin, kTestStart, {}}, random_)),
         core_(std::make_unique<WorkerPool>("core", 1)),
         server_(HttpServer::Options{}) {
-    AddApiRoutes(server_, Parts());
+    AddAll(server_);
     const Status started = server_.Start();
     EXPECT_TRUE(started.has_value());
   }
@@ -36,6 +37,29 @@ class ApiFixture : public testing::Test {
     core_.reset();
   }
 
+  void AddAll(HttpServer& server) {
+    AddApiRoutes(server, Parts());
+    AddMemberRoutes(server, Parts(), Members());
+  }
+  MemberParts Members() {
+    return {.enrolment = enrolment_,
+            .invite = [this](Role role, SecretBytes token) -> Result<Invitation> {
+              if (invitation_fails_) return Fail(Code::kMissingData, "no ca.pem");
+              Invitation invitation;
+              invitation.fleet = "test";
+              invitation.role = role;
+              invitation.token = std::move(token);
+              invitation.ca_pem = "-----BEGIN CERTIFICATE-----";
+              invitation.target.public_key = Bytes(32, 0x22);
+              return invitation;
+            },
+            .sealing_keys = [this] { return sealing_keys_; },
+            .rotate_sealing_key = [this](Millis overlap) -> Status {
+              sealing_keys_.former.push_back({sealing_keys_.current, clock_.Now() + overlap});
+              sealing_keys_.current = KeyId({1, 2, 3, 4, 5, 6, 7, 8});
+              return {};
+            }};
+  }
   ApiParts Parts() { return {*core_, coordinator_, events_, tokens_, audit_, clock_}; }
   std::string url() const { return "http://127.0.0.1:" + std::to_string(server_.port()); }
   HttpClient Client() const { return *HttpClient::Create({.url = url(), .token = token_}); }
@@ -52,6 +76,9 @@ class ApiFixture : public testing::Test {
   SeededRandom random_{7};
   FakeCoordinator coordinator_;
   EventFeed events_{"life", 8};
+  FakeEnrolment enrolment_;
+  SealingKeyList sealing_keys_;
+  bool invitation_fails_ = false;
   TokenStore tokens_;
   ManualClock clock_;
   AuditLog audit_{RealFileSystem(), folder_ / "audit.log", clock_};

@@ -19,6 +19,7 @@ class FakeCoordinator final : public Coordinator {
   std::map<TaskId, std::vector<VersionRecord>> versions;
   std::vector<MemberRecord> members;
   std::vector<GatewayRecord> gateways;
+  std::vector<DeviceReportRecord> reports;
   std::map<UploadKind, AccountRecord> accounts;
 
   Result<TaskRecord> CreateTask(TaskRecord task, const Digest& initial_weights) override;
@@ -31,6 +32,7 @@ class FakeCoordinator final : public Coordinator {
   Result<std::vector<VersionRecord>> Versions(const TaskId& task) override;
   Result<std::vector<MemberRecord>> Members(std::optional<Role> role) override;
   Result<std::vector<GatewayRecord>> Gateways() override { return gateways; }
+  Result<std::vector<DeviceReportRecord>> DeviceReports() override { return reports; }
   AccountRecord Account(UploadKind kind) const override;
   Status Health() const override { return {}; }
   const BlobStore& blobs() const override { return blobs_; }

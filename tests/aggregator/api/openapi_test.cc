@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <nlohmann/json.hpp>
 
+#include "aggregator/api/json_enrolment.h"
 #include "aggregator/api/json_gateways.h"
 #include "aggregator/api/json_records.h"
 #include "aggregator/api/tuf_routes.h"
@@ -23,6 +24,7 @@ namespace {
 struct Line {
   size_t depth = 0;
   std::string key;
+  std::string value;
 };
 
 std::vector<Line> ReadLines() {
@@ -33,20 +35,29 @@ std::vector<Line> ReadLines() {
     const size_t indent = line.find_first_not_of(' ');
     const size_t colon = line.find(':', indent == std::string::npos ? 0 : indent);
     if (indent == std::string::npos || colon == std::string::npos) continue;
-    lines.push_back({indent / 2, line.substr(indent, colon - indent)});
+    const size_t value = line.find_first_not_of(' ', colon + 1);
+    lines.push_back(
+        {indent / 2, line.substr(indent, colon - indent), value == std::string::npos ? "" : line.substr(value)});
   }
   return lines;
 }
 
-// Keys directly below the path of keys `where`.
-std::vector<std::string> KeysBelow(const std::vector<std::string>& where) {
-  std::vector<std::string> keys, stack;
+// Lines directly below the path of keys `where`.
+std::vector<Line> LinesBelow(const std::vector<std::string>& where) {
+  std::vector<Line> found;
+  std::vector<std::string> stack;
   for (const auto& line : ReadLines()) {
     if (line.depth > stack.size()) continue;  // the inside of a text or a list
     stack.resize(line.depth);
-    if (stack == where) keys.push_back(line.key);
+    if (stack == where) found.push_back(line);
     stack.push_back(line.key);
   }
+  return found;
+}
+
+std::vector<std::string> KeysBelow(const std::vector<std::string>& where) {
+  std::vector<std::string> keys;
+  for (const Line& line : LinesBelow(where)) keys.push_back(line.key);
   return keys;
 }
 
@@ -55,7 +66,7 @@ class OpenApiTest : public ApiFixture {};
 TEST_F(OpenApiTest, ItsPathsAreTheServersRoutes) {
   HttpServer server(HttpServer::Options{});
   Metrics metrics;
-  AddApiRoutes(server, Parts());
+  AddAll(server);
   AddOpsRoutes(server, metrics, {});
   const TufShelf shelf;
   AddTufRoutes(server, shelf, coordinator_.blobs());
@@ -72,6 +83,20 @@ TEST_F(OpenApiTest, ItsPathsAreTheServersRoutes) {
   EXPECT_EQ(written, served);
 }
 
+TEST_F(OpenApiTest, EveryOperationSaysTheRoleItAsksForAndThatItMayBeMissing) {
+  for (const auto& route : server_.router().routes()) {
+    std::string method = route.method;
+    std::ranges::transform(method, method.begin(), [](unsigned char c) { return std::tolower(c); });
+    std::string role;
+    for (const Line& line : LinesBelow({"paths", route.pattern, method})) {
+      if (line.key == "x-role") role = line.value;
+    }
+    EXPECT_EQ(role, AccessName(route.access)) << route.method << " " << route.pattern;
+    EXPECT_THAT(KeysBelow({"paths", route.pattern, method, "responses"}), testing::IsSupersetOf({"\"401\"", "\"403\""}))
+        << route.method << " " << route.pattern;
+  }
+}
+
 TEST_F(OpenApiTest, ItsSchemasAreWhatTheServerWrites) {
   using nlohmann::json;
   const TaskId task = TestTask("digits");
@@ -79,7 +104,12 @@ TEST_F(OpenApiTest, ItsSchemasAreWhatTheServerWrites) {
   record.id = task;
   record.table.tensors = {{"w", {1}, 0, 1}};
   const VersionRecord version{task, ModelVersion{1}, {}, {}, 0, kTestStart};
-  const MemberRecord member{};
+  const MemberView member{TestDevice("one"), MemberRecord{}, EnrolledMember{}, DeviceReportRecord{}};
+  const json shown_member = json::parse(ToJson(member));
+  const json sealing = json::parse(ToJson(SealingKeyList{}));
+  AuditPage page;
+  page.entries.emplace_back();
+  const json audit = json::parse(ToJson(page));
   const std::pair<UploadKind, AccountRecord> account{UploadKind::kUpdate, {}};
   const json written = json::parse(ToJson(record));
   GatewayRecord gateway;
@@ -98,7 +128,15 @@ TEST_F(OpenApiTest, ItsSchemasAreWhatTheServerWrites) {
       {"TaskRequest", json::parse(TaskRequestToJson({record, {}}))},
       {"Round", json::parse(ToJson(CompletedRound(task, 1)))},
       {"Version", json::parse(ToJson(version))},
-      {"Member", json::parse(ToJson(std::span<const MemberRecord>(&member, 1)))["items"][0]},
+      {"Member", shown_member},
+      {"Enrolment", shown_member["enrolment"]},
+      {"DeviceReport", shown_member["report"]},
+      {"EnrolmentToken", json::parse(ToJson(EnrolmentTokenRecord{}))},
+      {"NewEnrolmentToken", json::parse(NewTokenToJson({}, "{}"))},
+      {"SealingKeys", sealing},
+      {"SealingKey", sealing["items"][0]},
+      {"AuditPage", audit},
+      {"AuditEntry", audit["items"][0]},
       {"Account", json::parse(ToJson(std::span<const std::pair<UploadKind, AccountRecord>>(&account, 1)))["items"][0]},
       {"Event", json::parse(ToJson(CoordinatorEvent{}))},
       {"Code", json::parse(CodesToJson())["items"][0]},
