@@ -28,18 +28,20 @@ Result<TorchLearner> LearnerFor(const DeviceOptions& options, const Subject& sub
 
 }  // namespace
 
-Device::Device(Identity identity, FolderLock lock, TorchLearner learner, const Clock& clock)
-    : identity_(std::move(identity)),
+Device::Device(std::unique_ptr<TimeFloor> time, Identity identity, FolderLock lock, TorchLearner learner)
+    : time_(std::move(time)),
+      identity_(std::move(identity)),
       lock_(std::move(lock)),
       learner_(std::move(learner)),
-      loop_(clock),
+      loop_(*time_),
       work_(std::make_unique<WorkerPool>("fit", 1)) {}
 
 Device::~Device() { work_.reset(); }
 
 Result<std::unique_ptr<Device>> Device::Open(const DeviceOptions& options, const Clock& clock, Random& random,
                                              FileSystem& files) {
-  ASSIGN_OR_RETURN(Identity identity, LoadIdentity(options.identity_dir, clock.Now()));
+  ASSIGN_OR_RETURN(auto time, TimeFloor::Open(clock, files, options.data_dir / "time-floor"));
+  ASSIGN_OR_RETURN(Identity identity, LoadIdentity(options.identity_dir, time->Now()));
   if (identity.subject.role != Role::kDevice && identity.subject.role != Role::kEvaluator) {
     return Fail(Code::kWrongRole, options.identity_dir.string() + " is the identity of a " +
                                       std::string(RoleName(identity.subject.role)) +
@@ -47,13 +49,15 @@ Result<std::unique_ptr<Device>> Device::Open(const DeviceOptions& options, const
   }
   ASSIGN_OR_RETURN(FolderLock lock, FolderLock::Take(options.data_dir));
   ASSIGN_OR_RETURN(TorchLearner learner, LearnerFor(options, identity.subject));
-  std::unique_ptr<Device> device(new Device(std::move(identity), std::move(lock), std::move(learner), clock));
+  std::unique_ptr<Device> device(new Device(std::move(time), std::move(identity), std::move(lock), std::move(learner)));
   Agent::Options agent_options;
   agent_options.folder = options.data_dir;
+  agent_options.identity_folder = options.identity_dir;
+  agent_options.reports = options.reports;
   agent_options.outbox_max_bytes = static_cast<uint64_t>(options.outbox_max_mib) * limits::kMiB;
   agent_options.metrics_file = options.metrics_file;
   ASSIGN_OR_RETURN(agent_options.hop, HopOptionsFor(options.gateway, options.retry_cap_seconds));
-  ASSIGN_OR_RETURN(device->agent_, Agent::Open({device->loop_, clock, random, files, device->identity_,
+  ASSIGN_OR_RETURN(device->agent_, Agent::Open({device->loop_, *device->time_, random, files, device->identity_,
                                                 device->learner_, *device->work_, device->disk_},
                                                agent_options));
   return device;

@@ -23,8 +23,9 @@ class Device {
   Executor& executor() { return loop_; }
 
  private:
-  Device(Identity identity, FolderLock lock, TorchLearner learner, const Clock& clock);
+  Device(std::unique_ptr<TimeFloor> time, Identity identity, FolderLock lock, TorchLearner learner);
 
+  std::unique_ptr<TimeFloor> time_;
   Identity identity_;
   FolderLock lock_;
   TorchLearner learner_;

@@ -5,6 +5,7 @@
 #include "device/device.h"
 #include "device/model_tools.h"
 #include "protocol/base/daemon.h"
+#include "protocol/member/enrol_command.h"
 
 namespace tributary {
 namespace {
@@ -22,12 +23,20 @@ int RunStatus(int argc, char** argv) {
   return kExitOk;
 }
 
+EnrolCommand DeviceEnrolment() {
+  return {"tributary-device", {Role::kDevice, Role::kEvaluator}, [](const Path& config) -> Result<EnrolPlace> {
+            ASSIGN_OR_RETURN(const DeviceOptions options, DeviceOptions::Load(config));
+            return EnrolPlace{options.gateway.endpoint, options.gateway.server_key, options.identity_dir};
+          }};
+}
+
 }  // namespace
 }  // namespace tributary
 
 int main(int argc, char** argv) {
   using namespace tributary;
   if (IsModelTool(argc, argv)) return RunModelTool(argc, argv);
+  if (IsEnrol(argc, argv)) return RunEnrol(DeviceEnrolment(), argc, argv);
   if (argc > 1 && std::string_view(argv[1]) == "status") return RunStatus(argc, argv);
   return RunDaemon<Device, DeviceOptions>(argc, argv, "tributary-device",
                                           "tributary-device: trains on its own examples and uploads sealed updates",

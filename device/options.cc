@@ -10,6 +10,7 @@ Result<DeviceOptions> DeviceOptions::Load(const Path& file) {
   reader.Require("device.data_dir", options.data_dir);
   reader.Require("device.identity_dir", options.identity_dir);
   reader.Get("device.outbox_max_mib", options.outbox_max_mib, 1, 1'000'000'000);
+  reader.Get("device.reports", options.reports);
   reader.Get("device.metrics_file", options.metrics_file);
   reader.Require("gateway.endpoint", options.gateway.endpoint);
   reader.Require("gateway.server_key", options.gateway.server_key);
@@ -32,8 +33,9 @@ Result<DeviceOptions> DeviceOptions::Load(const Path& file) {
 std::string DeviceManual() {
   return R"(Configuration keys (defaults in brackets; paths are relative to the file):
   device.data_dir             publication, model, state and outbox; one process at a time   (required)
-  device.identity_dir         made by `tributary fleet issue --role device|evaluator`       (required)
+  device.identity_dir         made by `tributary-device enrol`, or `tributary fleet issue`  (required)
   device.outbox_max_mib       uploads waiting to leave                                      [1024]
+  device.reports              upload what it says of itself: versions, counts, what it did not believe  [true]
   device.metrics_file         Prometheus text for node_exporter's textfile collector        [none]
   gateway.endpoint            the gateway, or the aggregator itself                         (required)
   gateway.server_key          its key, as `tributary fleet key DIR` prints it               (required)
@@ -46,6 +48,10 @@ std::string DeviceManual() {
   log.level, log.file         debug, info, warning, error; file empty: standard error       [info, ""]
 
 With an identity of role evaluator it trains nothing: it evaluates every new version on all its examples.
+
+To become a member, with an invitation (`tributary tokens create`), before the first start; --help says more:
+  tributary-device enrol --config device.toml --invitation FILE
+Its certificate is renewed by itself while it runs.
 
 What waits, where every upload went, how far each task is; also while the daemon runs:
   tributary-device status --config device.toml

@@ -5,6 +5,7 @@
 
 #include "device/agent/outbox.h"
 #include "protocol/base/log.h"
+#include "protocol/member/known_time.h"
 #include "protocol/seal/digest.h"
 
 namespace tributary {
@@ -43,7 +44,9 @@ struct Agent::Job {
   TaskProgress progress = {};
   SealingTarget target = {};
   bool evaluate_only = false;
-  const Identity* identity = nullptr;
+  DeviceId device = {};
+  std::vector<Bytes> chain = {};  // its own: a renewal may come meanwhile
+  const SigningKey* key = nullptr;
   const Clock* clock = nullptr;
   Random* random = nullptr;
   Learner* learner = nullptr;
@@ -56,7 +59,7 @@ struct Agent::Job {
     subject.kind = kind;
     subject.task = task.id;
     subject.base_version = progress.version;
-    subject.device = identity->subject.id;
+    subject.device = device;
     subject.created = clock->Now();
     subject.priority = priority;
     subject.codec = codec;
@@ -65,7 +68,7 @@ struct Agent::Job {
     } else {
       random->Fill(subject.id.mutable_view());
     }
-    ASSIGN_OR_RETURN(auto sealed, SealUpload(subject, plaintext, chunk_bytes, target, identity->key, identity->chain));
+    ASSIGN_OR_RETURN(auto sealed, SealUpload(subject, plaintext, chunk_bytes, target, *key, chain));
     return std::make_shared<const SealedUpload>(std::move(sealed));
   }
 };
@@ -83,7 +86,9 @@ Agent::Agent(const Parts& parts, const Options& options, PublicationStore public
       options_(options),
       publications_(std::move(publications)),
       blobs_(std::move(blobs)),
-      state_(std::move(state)) {}
+      state_(std::move(state)),
+      reports_(ReportKeeper::Load(parts.files, options.folder / "report")),
+      server_keys_(ServerKeys::Load(parts.files, options.folder / "server-keys", options.hop.server_key)) {}
 
 Agent::~Agent() {
   *alive_ = false;
@@ -105,26 +110,44 @@ Result<std::unique_ptr<Agent>> Agent::Open(const Parts& parts, const Options& op
   spool_options.max_bytes = options.outbox_max_bytes;
   ASSIGN_OR_RETURN(agent->outbox_, Spool::Open(spool_options, parts.files, parts.clock, parts.disk));
 
-  Agent& self = *agent;
-  self.client_ =
-      std::make_unique<HopClient>(HopClient::Parts{parts.loop, parts.clock, parts.random, parts.identity}, options.hop,
-                                  HopClient::Hooks{[&self] { return self.DescribeSelf(); },
-                                                   [&self](ByteView bytes) { self.subscriber_->Consider(bytes); }});
-  self.client_->AddPart(self);
-  self.courier_ = std::make_unique<Courier>(
-      *self.client_, parts.loop, parts.clock, parts.random, *self.outbox_, Courier::Options{},
-      [&self](const UploadId&, const Error* why) { ++(why ? self.counts_.given_up : self.counts_.delivered); });
-  self.fetcher_ = std::make_unique<Fetcher>(*self.client_, parts.loop, parts.random, self.blobs_);
-  self.subscriber_ =
-      std::make_unique<Subscriber>(*self.fetcher_, self.publications_, self.blobs_, parts.identity.anchor, parts.clock,
-                                   [&self](const Publication& publication) { self.OnAdopted(publication); });
+  RETURN_IF_ERROR(agent->OpenLink());
   return agent;
+}
+
+Status Agent::OpenLink() {
+  options_.hop.server_keys = server_keys_.learned();
+  client_ = std::make_unique<HopClient>(
+      HopClient::Parts{parts_.loop, parts_.clock, parts_.random, parts_.identity}, options_.hop,
+      HopClient::Hooks{.describe_self = [this] { return DescribeSelf(); },
+                       .on_publication = [this](ByteView bytes) { subscriber_->Consider(bytes); },
+                       .on_server_key =
+                           [this](const Bytes& key, const VerifiedIdentity& server) {
+                             const Status kept = server_keys_.Learn(key);
+                             if (!kept) return LogFailure(LogLevel::kWarning, "server_key.not_kept", kept.error());
+                             LogInfo("server_key.learned", {{"server", server.subject.id.text()}});
+                           }});
+  client_->AddPart(*this);
+  courier_ = std::make_unique<Courier>(*client_, parts_.loop, parts_.clock, parts_.random, *outbox_, Courier::Options{},
+                                       [this](const UploadId& upload, const Error* why) { OnGone(upload, why); });
+  fetcher_ = std::make_unique<Fetcher>(*client_, parts_.loop, parts_.random, blobs_);
+  subscriber_ = std::make_unique<Subscriber>(*fetcher_, publications_, blobs_, parts_.identity.anchor, parts_.clock,
+                                             [this](const Publication& publication) { OnAdopted(publication); });
+  if (options_.identity_folder.empty()) return {};
+  const auto target = [this]() -> std::optional<EnrolmentTarget> {
+    if (!publications_.current()) return std::nullopt;
+    return EnrolmentTarget{publications_.current()->aead, publications_.current()->sealing_key};
+  };
+  certificate_ = std::make_unique<CertificateKeeper>(
+      CertificateKeeper::Parts{parts_.loop, parts_.clock, parts_.files, parts_.identity, *client_},
+      options_.identity_folder, CertificateKeeper::Hooks{.target = target});
+  return {};
 }
 
 void Agent::Start() {
   NoteWhatIsInTheOutbox();
   subscriber_->Start();
   client_->Start();
+  if (certificate_) certificate_->Start();
   Housekeep();
 }
 
@@ -133,6 +156,7 @@ void Agent::Stop() {
   if (job_) *job_->cancelled = true;
   parts_.loop.Cancel(retry_timer_);
   parts_.loop.Cancel(housekeeping_timer_);
+  if (certificate_) certificate_->Stop();
   client_->Stop();
   WriteMetrics();
 }
@@ -140,8 +164,7 @@ void Agent::Stop() {
 // What a kill, or a disk that was full, left between sealing and noting it. At the start that is before the courier can
 // carry it away and with it the only trace.
 bool Agent::NoteWhatIsInTheOutbox() {
-  const UploadKind kind =
-      parts_.identity.subject.role == Role::kEvaluator ? UploadKind::kEvaluation : UploadKind::kUpdate;
+  const UploadKind kind = WorkKind();
   const auto tasks = state_.tasks();
   for (const auto& [task, progress] : tasks) {
     if (progress.phase != TaskPhase::kWorking || !InOutbox(task, progress.version, kind)) continue;
@@ -150,7 +173,13 @@ bool Agent::NoteWhatIsInTheOutbox() {
   return true;
 }
 
+UploadKind Agent::WorkKind() const {
+  return parts_.identity.subject.role == Role::kEvaluator ? UploadKind::kEvaluation : UploadKind::kUpdate;
+}
+
 void Agent::OnAdopted(const Publication& publication) {
+  LearnTime(parts_.clock, parts_.identity, publication);
+  rejected_at_adoption_ = subscriber_->counts().rejected;
   for (const PublishedTask& task : publication.tasks) {
     outbox_->DropStale(task.id, task.accepted, [](const Result<uint64_t>& dropped) {
       if (!dropped) LogFailure(LogLevel::kError, "outbox.not_cleaned", dropped.error());
@@ -162,12 +191,15 @@ void Agent::OnAdopted(const Publication& publication) {
     const auto now = std::ranges::find(publication.tasks, job_->task.id, &PublishedTask::id);
     if (now == publication.tasks.end() || now->latest != job_->progress.version) *job_->cancelled = true;
   }
+  DropUnopenable();
   Decide();
+  ReportIfDue();
 }
 
 void Agent::Decide() {
-  if (job_ || stopped_ || !publications_.current()) return;
+  if (job_ || stopped_ || dropping_ || !publications_.current()) return;
   const Publication& publication = *publications_.current();
+  if (waiting_for_key_after_ && publication.number <= *waiting_for_key_after_) return;
   if (publications_.expired(parts_.clock.Now())) {
     LogWarning("agent.publication_expired",
                {{"member", parts_.identity.subject.id.text()}, {"number", publication.number}});
@@ -208,8 +240,10 @@ void Agent::Begin(const PublishedTask& task, const TaskProgress& progress) {
   auto job = std::make_shared<Job>(Job{.blobs = blobs_, .task = task});
   job->progress = progress;
   job->target = {publication.aead, publication.sealing_key};
-  job->evaluate_only = parts_.identity.subject.role == Role::kEvaluator;
-  job->identity = &parts_.identity;
+  job->evaluate_only = WorkKind() == UploadKind::kEvaluation;
+  job->device = parts_.identity.subject.id;
+  job->chain = parts_.identity.chain;
+  job->key = &parts_.identity.key;
   job->clock = &parts_.clock;
   job->random = &parts_.random;
   job->learner = &parts_.learner;
@@ -285,6 +319,11 @@ void Agent::OnWorked(const std::shared_ptr<const Job>& job, Result<Sealed> resul
 }
 
 void Agent::HandOver(const std::shared_ptr<const Job>& job, std::vector<std::shared_ptr<const SealedUpload>> uploads) {
+  if (!uploads.empty() && !Opens(HpkeKeyId(job->target.public_key))) {
+    // The key's time ended while this was made.
+    job_.reset();
+    return Decide();
+  }
   if (uploads.empty()) {
     job_.reset();
     if (Record(job->task.id, {TaskPhase::kHandedOver, job->progress.version, job->progress.round})) Decide();
@@ -334,6 +373,8 @@ void Agent::Housekeep() {
     if (!dropped) LogFailure(LogLevel::kWarning, "outbox.not_swept", dropped.error());
   };
   if (!outbox_->Health() || outbox_->Account().bytes > 0) outbox_->DropExpired(log);
+  if (next_key_end_ && parts_.clock.Monotonic() >= *next_key_end_) DropUnopenable();
+  ReportIfDue();
   WriteMetrics();
   housekeeping_timer_ = parts_.loop.After(kHousekeeping, [this] { Housekeep(); });
 }
@@ -347,6 +388,10 @@ void Agent::WriteMetrics() {
                                           .sent = courier_->counts(),
                                           .link = client_->link(),
                                           .publication_number = publications_.number(),
+                                          .publications_rejected = subscriber_->counts().rejected_by,
+                                          .withheld = !Withheld().empty(),
+                                          .made_again = counts_.made_again,
+                                          .certificate_ends = certificate_ ? certificate_->not_after() : WallTime{},
                                           .connected = client_->up(),
                                           .sessions = counts_.sessions,
                                           .fits = counts_.fits,
@@ -360,6 +405,7 @@ hop::CheckIn Agent::DescribeSelf() const {
   const SpoolAccount account = outbox_->Account();
   hop::CheckIn check_in;
   check_in.publication_number = publications_.number();
+  check_in.root_version = publications_.current() ? publications_.current()->root_version : 0;
   check_in.device_class = parts_.identity.subject.device_class;
   check_in.spooled_uploads = account.Spooled();
   check_in.spooled_bytes = account.bytes;

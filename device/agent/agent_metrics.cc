@@ -91,6 +91,16 @@ std::string RenderMetrics(const AgentMetrics& metrics) {
   text.One("sessions_total", "counter", "Sessions since the start", metrics.sessions);
   WriteLink(text, metrics);
   text.One("publication_number", "gauge", "The publication in force", metrics.publication_number);
+  text.Family("publications_rejected_total", "counter", "Publications that were not believed since the start");
+  for (const auto& [code, count] : metrics.publications_rejected) text.Sample(count, Label("reason", Name(code)));
+  text.One("withheld", "gauge", "1 while nothing is installed: no publication, an expired one, or one not believed",
+           metrics.withheld ? 1 : 0);
+  text.One("made_again_total", "counter", "Updates made again since the start: their sealing key was over",
+           metrics.made_again);
+  if (metrics.certificate_ends.unix_millis > 0) {
+    text.One("certificate_end_seconds", "gauge", "Unix time at which this device's certificate ends",
+             static_cast<uint64_t>(metrics.certificate_ends.unix_millis / 1000));
+  }
   text.One("fits_total", "counter", "Fits and evaluations finished since the start", metrics.fits);
   text.One("fits_failed_total", "counter", "Fits and evaluations that failed since the start", metrics.fits_failed);
   text.One("written_seconds", "gauge", "Unix time at which this was written",

@@ -22,6 +22,10 @@ struct AgentMetrics {
   Courier::Counts sent;
   std::map<LinkPurpose, LinkBytes> link;
   uint64_t publication_number = 0;
+  std::map<Code, uint64_t> publications_rejected;  // since the start
+  bool withheld = false;                           // something stands in the way of installing what is published
+  uint64_t made_again = 0;                         // since the start
+  WallTime certificate_ends;                       // 0: not known
   bool connected = false;
   uint64_t sessions = 0;     // since the start
   uint64_t fits = 0;         // finished, since the start

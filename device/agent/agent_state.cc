@@ -32,7 +32,7 @@ bool MayFollow(TaskPhase from, TaskPhase to) {
       // to:   waiting working handed_over given_up
       {true, true, false, false},   // from waiting
       {true, true, true, true},     // from working (to working: begun again after a restart)
-      {false, false, true, false},  // from handed_over
+      {true, false, true, false},   // from handed_over (to waiting: what it gave is sealed to a key that is over)
       {false, false, false, true},  // from given_up
   };
   return kTable[static_cast<size_t>(from)][static_cast<size_t>(to)];

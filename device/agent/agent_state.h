@@ -14,8 +14,9 @@ namespace tributary {
 enum class TaskPhase : uint8_t {
   kWaiting = 0,  // nothing to do for this version: not in a round, or none is open
   kWorking = 1,  // the fit (an evaluator: the evaluation) runs; a restart begins it again, with the same result
-  kHandedOver =
-      2,         // the uploads are complete in the outbox, or have left it; never done again (terminal for the version)
+  // The uploads are complete in the outbox, or have left it. Done again only when they were dropped because the
+  // aggregator's key that they are sealed to is over.
+  kHandedOver = 2,
   kGivenUp = 3,  // the fit failed for good, for example it diverged (terminal for the version)
 };
 std::string_view TaskPhaseName(TaskPhase phase);

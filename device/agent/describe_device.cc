@@ -4,6 +4,7 @@
 #include <cstdio>
 
 #include "device/agent/agent_state.h"
+#include "device/agent/report_keeper.h"
 #include "protocol/spool/spool_reader.h"
 
 namespace tributary {
@@ -41,6 +42,23 @@ std::string DeadLetterLines(const std::vector<DeadLetter>& letters) {
   return text;
 }
 
+// From the last report that the device made of itself.
+std::string ReportLines(FileSystem& files, const Path& data_dir) {
+  const ReportKeeper keeper = ReportKeeper::Load(files, data_dir / "report");
+  const DeviceReport& report = keeper.last();
+  if (report.sequence == 0) return "";
+  std::string text = "report     " + std::to_string(report.sequence) + ": publication " +
+                     std::to_string(report.publication_number) + ", root " + std::to_string(report.root_version) + "\n";
+  for (const auto& [task, installed] : report.installed)
+    text += "installed  " + task.text() + ": version " + std::to_string(Number(installed.version)) + "\n";
+  if (!report.withheld.empty()) text += "withheld   " + report.withheld + "\n";
+  for (const auto& [code, rejections] : report.rejections) {
+    text += "rejected   " + std::to_string(rejections.count) + " publications, " + std::string(Name(code)) + ": " +
+            rejections.last_sentence + "\n";
+  }
+  return text;
+}
+
 }  // namespace
 
 Result<std::string> DescribeDevice(FileSystem& files, const Path& data_dir, WallTime now) {
@@ -65,7 +83,7 @@ Result<std::string> DescribeDevice(FileSystem& files, const Path& data_dir, Wall
     text += "task       " + task.text() + ": " + std::string(TaskPhaseName(progress.phase)) + ", version " +
             std::to_string(Number(progress.version)) + ", round " + std::to_string(progress.round) + "\n";
   }
-  return text + DeadLetterLines(letters) + "\n" + AccountLines(account);
+  return text + ReportLines(files, data_dir) + DeadLetterLines(letters) + "\n" + AccountLines(account);
 }
 
 }  // namespace tributary

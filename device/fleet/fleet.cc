@@ -37,36 +37,41 @@ Result<PartitionPlan> PlanFor(const FleetOptions& options, size_t devices) {
 
 }  // namespace
 
-Fleet::Fleet(FolderLock lock, const Clock& clock, int fits_at_once)
-    : lock_(std::move(lock)), loop_(clock), work_(std::make_unique<WorkerPool>("fit", fits_at_once)) {}
+Fleet::Fleet(FolderLock lock, std::unique_ptr<TimeFloor> time, int fits_at_once)
+    : lock_(std::move(lock)),
+      time_(std::move(time)),
+      loop_(*time_),
+      work_(std::make_unique<WorkerPool>("fit", fits_at_once)) {}
 
 Fleet::~Fleet() { work_.reset(); }
 
 Result<std::unique_ptr<Fleet>> Fleet::Open(const FleetOptions& options, const Clock& clock, Random& random,
                                            FileSystem& files) {
   ASSIGN_OR_RETURN(FolderLock lock, FolderLock::Take(options.data_dir));
-  std::unique_ptr<Fleet> fleet(new Fleet(std::move(lock), clock, static_cast<int>(options.fits_at_once)));
-  RETURN_IF_ERROR(fleet->OpenMembers(options, clock, random, files));
+  ASSIGN_OR_RETURN(auto time, TimeFloor::Open(clock, files, options.data_dir / "time-floor"));
+  std::unique_ptr<Fleet> fleet(new Fleet(std::move(lock), std::move(time), static_cast<int>(options.fits_at_once)));
+  RETURN_IF_ERROR(fleet->OpenMembers(options, random, files));
   return fleet;
 }
 
-Status Fleet::OpenMembers(const FleetOptions& options, const Clock& clock, Random& random, FileSystem& files) {
+Status Fleet::OpenMembers(const FleetOptions& options, Random& random, FileSystem& files) {
   ASSIGN_OR_RETURN(const auto folders, IdentityFolders(options.identities_dir));
   ASSIGN_OR_RETURN(const auto set, LoadIdxFolder(options.examples_dir, IdxPart::kTraining));
   ASSIGN_OR_RETURN(const PartitionPlan plan, PlanFor(options, folders.size()));
   ASSIGN_OR_RETURN(const auto shares, Partition(set->labels, plan));
   for (size_t i = 0; i < folders.size(); ++i) {
-    ASSIGN_OR_RETURN(Identity identity, LoadIdentityAs(Role::kDevice, folders[i], clock.Now()));
+    ASSIGN_OR_RETURN(Identity identity, LoadIdentityAs(Role::kDevice, folders[i], time_->Now()));
     const DeviceId id = identity.subject.id;
     TorchLearner learner(id, {set, shares[i].training}, {set, shares[i].held_out});
     auto member = std::make_unique<Member>(Member{std::move(identity), std::move(learner), nullptr});
     Agent::Options agent_options;
+    agent_options.identity_folder = folders[i];
     agent_options.folder = options.data_dir / id.text();
     ASSIGN_OR_RETURN(agent_options.hop,
                      HopOptionsFor(options.gateways[i % options.gateways.size()], options.retry_cap_seconds));
     ASSIGN_OR_RETURN(
         member->agent,
-        Agent::Open({loop_, clock, random, files, member->identity, member->learner, *work_, disk_}, agent_options));
+        Agent::Open({loop_, *time_, random, files, member->identity, member->learner, *work_, disk_}, agent_options));
     members_.push_back(std::move(member));
   }
   return {};

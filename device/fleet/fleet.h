@@ -31,10 +31,11 @@ class Fleet {
     std::unique_ptr<Agent> agent;
   };
 
-  Fleet(FolderLock lock, const Clock& clock, int fits_at_once);
-  Status OpenMembers(const FleetOptions& options, const Clock& clock, Random& random, FileSystem& files);
+  Fleet(FolderLock lock, std::unique_ptr<TimeFloor> time, int fits_at_once);
+  Status OpenMembers(const FleetOptions& options, Random& random, FileSystem& files);
 
   FolderLock lock_;
+  std::unique_ptr<TimeFloor> time_;
   Loop loop_;
   WorkerPool disk_{"disk", 1};
   std::vector<std::unique_ptr<Member>> members_;

@@ -76,14 +76,18 @@ void RaiseFileLimit() {
   if (setrlimit(RLIMIT_NOFILE, &files) != 0) LogWarning("process.few_files", {{"limit", files.rlim_cur}});
 }
 
+void KeepNoCoreDumps() {
+  const rlimit none{0, 0};
+  if (setrlimit(RLIMIT_CORE, &none) != 0) LogWarning("process.core_dumps_on", {});
+}
+
 void EndAtOnce(int signal) {
   LogWarning("process.ended_at_once", {{"signal", signal}});
   _exit(128 + signal);
 }
 
 StopSignals::StopSignals(std::function<void()> stop, std::function<void(int)> again) {
-  const rlimit none{0, 0};
-  setrlimit(RLIMIT_CORE, &none);
+  KeepNoCoreDumps();
   signal(SIGPIPE, SIG_IGN);
   TRIBUTARY_CHECK(stop_pipe < 0) << "one StopSignals at a time";
   TRIBUTARY_CHECK(pipe2(pipe_, O_CLOEXEC) == 0) << "pipe: " << std::strerror(errno);

@@ -50,6 +50,9 @@ class StopSignals {
   std::thread thread_;
 };
 
+// A core dump would hold keys: none is written by this process from now on, whatever its limits say.
+void KeepNoCoreDumps();
+
 // As many open files as the system lets this process have: every connection is one.
 void RaiseFileLimit();
 

@@ -46,13 +46,19 @@ struct AgentFixture {
   }
 
   Status Open() {
+    auto time = TimeFloor::Open(world.clock, *files, folder / "time-floor");
+    if (!time) return Fail(time.error());
+    agent.reset();
+    floor = std::move(*time);
     Agent::Options options;
     options.folder = folder;
+    options.identity_folder = identity_folder;
+    options.reports = reports;
     options.hop = gateway->Address();
     options.chunk_bytes = limits::kMinChunkBytes;
     options.metrics_file = metrics_file;
     auto opened =
-        Agent::Open({world.loop, world.clock, world.random, *files, identity, learner, work, world.worker}, options);
+        Agent::Open({world.loop, *floor, world.random, *files, identity, learner, work, world.worker}, options);
     if (!opened) return Fail(opened.error());
     agent = std::move(*opened);
     return {};
@@ -91,7 +97,7 @@ struct AgentFixture {
     Publication publication =
         PublicationOf(world, MakePublication(world, server.blobs, number, ModelVersion{version}, weight_bytes));
     if (!with_round) publication.tasks[0].round.reset();
-    server->Publish(world.fleet.Publish(publication), number);
+    server->Publish(world.fleet.Publish(publication), number, /*root_version=*/1);
   }
   // From within a fit: until the publication is adopted.
   bool Adopted(uint64_t number) {
@@ -125,7 +131,10 @@ struct AgentFixture {
   TestServer* gateway = &server;  // where the device connects to when it is opened
   Path metrics_file;
   Path folder;
+  Path identity_folder;  // empty: nothing is renewed
+  bool reports = false;  // so that counts are of the work alone
   int kills = 0;
+  std::unique_ptr<TimeFloor> floor;
   std::unique_ptr<Agent> agent;
 };
 

@@ -53,7 +53,10 @@ TEST_F(AgentStateTest, ACorruptFileSaysWhereItIsAndWhatToDo) {
 TEST_F(AgentStateTest, TerminalStaysTerminal) {
   for (const TaskPhase terminal : {TaskPhase::kHandedOver, TaskPhase::kGivenUp}) {
     for (const TaskPhase to : {TaskPhase::kWaiting, TaskPhase::kWorking, TaskPhase::kHandedOver, TaskPhase::kGivenUp}) {
-      EXPECT_EQ(MayFollow(terminal, to), terminal == to) << TaskPhaseName(terminal) << " -> " << TaskPhaseName(to);
+      // Its update may have been sealed to a key whose time is over, and is then wanted again.
+      const bool again = terminal == TaskPhase::kHandedOver && to == TaskPhase::kWaiting;
+      EXPECT_EQ(MayFollow(terminal, to), terminal == to || again)
+          << TaskPhaseName(terminal) << " -> " << TaskPhaseName(to);
     }
   }
   EXPECT_FALSE(MayFollow(TaskPhase::kWaiting, TaskPhase::kHandedOver));

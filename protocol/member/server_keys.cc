@@ -1,0 +1,49 @@
+#include "protocol/member/server_keys.h"
+
+#include <algorithm>
+#include <sstream>
+#include <string>
+
+#include "protocol/base/log.h"
+
+namespace tributary {
+namespace {
+
+constexpr size_t kKeyBytes = 32;
+constexpr size_t kMostBytes = 1'024;
+
+}  // namespace
+
+ServerKeys ServerKeys::Load(FileSystem& files, Path file, Bytes configured) {
+  ServerKeys keys(files, std::move(file), std::move(configured));
+  const auto bytes = ReadFile(files, keys.file_, kMostBytes);
+  if (!bytes) {
+    if (bytes.error().code != Code::kNotFound) LogFailure(LogLevel::kWarning, "server_keys.unreadable", bytes.error());
+    return keys;
+  }
+  std::istringstream lines{std::string(AsText(*bytes))};
+  for (std::string line; std::getline(lines, line) && keys.learned_.size() < kKept;) {
+    auto key = FromHex(line);
+    if (key && key->size() == kKeyBytes) {
+      keys.learned_.push_back(std::move(*key));
+    } else {
+      LogWarning("server_keys.damaged", {{"file", keys.file_.string()}});
+    }
+  }
+  return keys;
+}
+
+Status ServerKeys::Learn(const Bytes& key) {
+  if (std::ranges::find(learned_, key) != learned_.end()) return {};
+  if (learned_.empty() && key == configured_) return {};
+  std::vector<Bytes> learned = learned_;
+  learned.insert(learned.begin(), key);
+  if (learned.size() > kKept) learned.resize(kKept);
+  std::string text;
+  for (const Bytes& one : learned) text += ToHex(one) + "\n";
+  RETURN_IF_ERROR(WriteFileAtomically(*files_, file_, AsBytes(text)));
+  learned_ = std::move(learned);
+  return {};
+}
+
+}  // namespace tributary

@@ -1,0 +1,161 @@
+#include <gtest/gtest.h>
+
+#include "protocol/envelope/open_upload.h"
+#include "tests/device/agent/agent_fixture.h"
+
+// What a device believes and says when keys, time or publications are not as they should be.
+namespace tributary {
+namespace {
+
+constexpr Millis kDay{24 * 3600 * 1000};
+
+// The reports that arrived above, in their order.
+std::vector<DeviceReport> Reports(const AgentFixture& device) {
+  std::map<uint64_t, DeviceReport> reports;
+  for (const auto& [id, stored] : device.server.sink.complete) {
+    if (stored.header.subject.kind != UploadKind::kTelemetry) continue;
+    auto opener = UploadOpener::Begin(stored.header, device.world.fleet.sealing_key());
+    TRIBUTARY_CHECK(opener.has_value()) << opener.error().ToString();
+    Bytes plaintext(limits::kMinChunkBytes);  // a report is one chunk
+    const auto size = opener->OpenChunk(stored.chunks.at(0), plaintext);
+    TRIBUTARY_CHECK(size.has_value()) << size.error().ToString();
+    plaintext.resize(*size);
+    auto report = DecodeDeviceReport(plaintext);
+    TRIBUTARY_CHECK(report.has_value()) << report.error().ToString();
+    reports.emplace(report->sequence, std::move(*report));
+  }
+  std::vector<DeviceReport> all;
+  for (auto& [sequence, report] : reports) all.push_back(std::move(report));
+  return all;
+}
+
+// As Publish of the fixture, with other sealing keys.
+void PublishKeys(AgentFixture& device, uint64_t number, uint64_t version, const Bytes& key,
+                 std::vector<FormerSealingKey> former) {
+  Publication publication =
+      PublicationOf(device.world, MakePublication(device.world, device.server.blobs, number, ModelVersion{version}));
+  publication.sealing_key = key;
+  publication.former_keys = std::move(former);
+  device.server->Publish(device.world.fleet.Publish(publication), number, 1);
+}
+
+TEST(AgentTrustTest, ReportsWhatItInstalledAndGoesOnCountingAfterAKill) {
+  AgentFixture device;
+  device.reports = true;
+  device.Start();
+  device.Publish(1, 1);
+  ASSERT_TRUE(
+      device.RunUntil([&] { return Reports(device).size() == 1 && device.Delivered(UploadKind::kUpdate, 1) == 1; }));
+  const DeviceReport first = Reports(device)[0];
+  EXPECT_EQ(first.sequence, 1u);
+  EXPECT_EQ(first.publication_number, 1u);
+  EXPECT_EQ(first.installed.at(TestTask("digits")).version, ModelVersion{1});
+  EXPECT_EQ(first.withheld, "");
+  device.Kill();
+  device.Start();
+  ASSERT_TRUE(device.RunUntil([&] { return Reports(device).size() == 2; }));
+  EXPECT_EQ(OrderOf(first, Reports(device)[1]), ReportOrder::kNext);
+  EXPECT_EQ(Reports(device)[1].boots, 2u);
+}
+
+TEST(AgentTrustTest, APublicationThatIsNotBelievedIsReported) {
+  AgentFixture device;
+  device.reports = true;
+  device.Start();
+  device.Publish(1, 1, /*with_round=*/false);
+  ASSERT_TRUE(device.RunUntil([&] { return Reports(device).size() == 1; }));
+  const TestFleet other;
+  device.server->Publish(other.Publish(PublicationOf(
+                             device.world, MakePublication(device.world, device.server.blobs, 1, ModelVersion{1}))),
+                         9, 1);
+  ASSERT_TRUE(device.RunUntilWithTime([&] { return Reports(device).size() == 2; }, 40'000));
+  const DeviceReport report = Reports(device)[1];
+  EXPECT_EQ(report.publication_number, 1u);
+  ASSERT_EQ(report.rejections.size(), 1u);
+  EXPECT_GE(report.rejections.begin()->second.count, 1u);
+  EXPECT_FALSE(report.rejections.begin()->second.last_sentence.empty());
+  EXPECT_NE(report.withheld, "");
+  EXPECT_EQ(report.installed.at(TestTask("digits")).version, ModelVersion{1});  // it goes on
+}
+
+TEST(AgentTrustTest, AnExpiredPublicationIsSaidAndAClockSetBackDoesNotReviveIt) {
+  AgentFixture device;
+  device.Start();
+  device.Publish(1, 1, /*with_round=*/false);
+  ASSERT_TRUE(device.RunUntil([&] { return device.floor->floor() >= kTestStart; }));
+  EXPECT_EQ(device.agent->Withheld(), "");
+  device.world.clock.Advance(2 * kDay);
+  EXPECT_NE(device.agent->Withheld().find("expired"), std::string::npos);
+  // A newer one is adopted; then the power fails and the clock begins at 1970.
+  Publication publication =
+      PublicationOf(device.world, MakePublication(device.world, device.server.blobs, 2, ModelVersion{1}));
+  publication.created = device.world.clock.Now();
+  publication.expires = device.world.clock.Now() + kDay;
+  device.server->Publish(device.world.fleet.Publish(publication), 2, 1);
+  ASSERT_TRUE(device.RunUntilWithTime([&] { return device.floor->floor() >= kTestStart + 2 * kDay; }));
+  EXPECT_EQ(device.agent->Withheld(), "");
+  device.Kill();
+  device.world.clock.SetWall({0});
+  device.Start();
+  EXPECT_GE(device.floor->Now(), kTestStart + 2 * kDay);
+}
+
+TEST(AgentTrustTest, WhatIsSealedToAKeyThatIsOverIsMadeAgainForThePresentOne) {
+  AgentFixture device;
+  const HpkeKeyPair next = GenerateHpkeKeyPair();
+  const KeyId old_id = HpkeKeyId(device.world.fleet.sealing_key().public_key);
+  // It takes publications, but no uploads.
+  device.server.sink.judge = [](const SignedEnvelope&) -> std::optional<OfferVerdict> {
+    return OfferVerdict::Refused({Code::kBusy, "later"});
+  };
+  device.Start();
+  device.Publish(1, 1);
+  ASSERT_TRUE(device.RunUntil([&] { return device.agent->account().Spooled() == 2; }));
+  // Replaced, but still opened for a day: nothing changes.
+  PublishKeys(device, 2, 1, next.public_key, {{old_id, kTestStart + kDay / 2}});
+  ASSERT_TRUE(device.Adopted(2));
+  for (int i = 0; i < 50; ++i) device.Step();
+  EXPECT_EQ(device.learner.fits, 1);
+  // Its time is over.
+  device.world.clock.Advance(kDay / 2);
+  device.server.sink.judge = [](const SignedEnvelope&) { return std::nullopt; };
+  ASSERT_TRUE(device.RunUntilWithTime([&] { return device.Delivered(UploadKind::kUpdate, 1) == 1; }, 20'000));
+  EXPECT_EQ(device.learner.fits, 2);
+  EXPECT_EQ(device.agent->counts().made_again, 1u);
+  for (const auto& [id, stored] : device.server.sink.complete)
+    EXPECT_EQ(stored.header.subject.key_id, HpkeKeyId(next.public_key));
+  EXPECT_TRUE(device.agent->account().Balances());
+}
+
+TEST(AgentTrustTest, AKeyThatThePublicationDoesNotNameIsOver) {
+  AgentFixture device;
+  device.server.sink.judge = [](const SignedEnvelope&) -> std::optional<OfferVerdict> {
+    return OfferVerdict::Refused({Code::kBusy, "later"});
+  };
+  device.Start();
+  device.Publish(1, 1);
+  ASSERT_TRUE(device.RunUntil([&] { return device.agent->account().Spooled() == 2; }));
+  PublishKeys(device, 2, 1, GenerateHpkeKeyPair().public_key, {});
+  ASSERT_TRUE(device.RunUntil([&] { return device.learner.fits == 2; }));
+  ASSERT_TRUE(device.RunUntil([&] { return device.agent->account().Spooled() == 2; }));
+  EXPECT_EQ(device.agent->account().of(UploadKind::kUpdate).dropped.at(Code::kUnknownKey), 1u);
+}
+
+TEST(AgentTrustTest, RefusedForItsKeyItWaitsForAnotherPublicationAndMakesItAgain) {
+  AgentFixture device;
+  const HpkeKeyPair next = GenerateHpkeKeyPair();
+  device.server.sink.judge = [&](const SignedEnvelope& envelope) -> std::optional<OfferVerdict> {
+    if (envelope.header.subject.key_id == HpkeKeyId(next.public_key)) return std::nullopt;
+    return OfferVerdict::Refused({Code::kUnknownKey, "nobody holds it"});
+  };
+  device.Start();
+  device.Publish(1, 1);
+  ASSERT_TRUE(device.RunUntil([&] { return device.agent->counts().given_up == 2; }));
+  EXPECT_FALSE(device.RunUntilWithTime([&] { return device.learner.fits > 1; }, 3'000));
+  PublishKeys(device, 2, 1, next.public_key, {});
+  ASSERT_TRUE(device.RunUntilWithTime([&] { return device.Delivered(UploadKind::kUpdate, 1) == 1; }, 20'000));
+  EXPECT_EQ(device.learner.fits, 2);
+}
+
+}  // namespace
+}  // namespace tributary

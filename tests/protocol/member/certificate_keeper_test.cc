@@ -1,0 +1,148 @@
+#include "protocol/member/certificate_keeper.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/protocol/hop/hop_fixture.h"
+
+namespace tributary {
+namespace {
+
+using Kind = EnrolmentAnswer::Kind;
+constexpr Millis kDay{24 * 3600 * 1000};
+constexpr Millis kLife = 16 * kDay;  // of which the first day lies before it was made
+
+// Answers at once with what the test says.
+struct FakeDesk final : EnrolmentDesk {
+  void Request(const Digest&, Bytes sealed, const DeviceId&,
+               std::function<void(const EnrolmentAnswer&)> answer) override {
+    came.push_back(std::move(sealed));
+    answer(says());
+  }
+  std::vector<Bytes> came;
+  std::function<EnrolmentAnswer()> says = [] {
+    return EnrolmentAnswer{Kind::kPending, {}, {Code::kPending, "wait", {Millis(1'000), Millis(2'000)}}};
+  };
+};
+
+// A device whose identity is in a folder, below a server with a desk.
+class CertificateKeeperTest : public ::testing::Test {
+ protected:
+  CertificateKeeperTest() {
+    const Status issued = IssueIdentity(world_.fleet.authority(), {TestDevice("device-1"), Role::kDevice, "board", {}},
+                                        folder_, kTestStart + -kDay, kLife, world_.fleet.anchor().publication_root());
+    TRIBUTARY_CHECK(issued.has_value()) << issued.error().ToString();
+    identity_.emplace(Load());
+    server_.Stop();
+    server_.desk = &desk_;
+    server_.Start();
+    client_ = std::make_unique<HopClient>(HopClient::Parts{world_.loop, world_.clock, world_.random, *identity_},
+                                          server_.Address(),
+                                          HopClient::Hooks{[] { return hop::CheckIn{}; }, [](ByteView) {}});
+    renewal_ = std::make_unique<CertificateKeeper>(
+        CertificateKeeper::Parts{world_.loop, world_.clock, RealFileSystem(), *identity_, *client_}, folder_,
+        CertificateKeeper::Hooks{.target = [this]() -> std::optional<EnrolmentTarget> {
+                                   if (!has_publication_) return std::nullopt;
+                                   return EnrolmentTarget{kDefaultAead, world_.fleet.sealing_key().public_key};
+                                 },
+                                 .renewed = [this](const VerifiedIdentity& now) { serials_.push_back(now.serial); }});
+    client_->Start();
+    renewal_->Start();
+  }
+  Identity Load() {
+    auto identity = LoadIdentity(folder_, world_.clock.Now());
+    TRIBUTARY_CHECK(identity.has_value()) << identity.error().ToString();
+    return std::move(*identity);
+  }
+  // The next certificate for the keys it has, or for others.
+  EnrolmentAnswer Issue(std::optional<Bytes> public_key = std::nullopt) {
+    const auto issued = world_.fleet.authority().Issue(
+        identity_->subject, public_key.value_or(identity_->key.public_key()), world_.clock.Now() + -kDay, kLife);
+    TRIBUTARY_CHECK(issued.has_value());
+    return {Kind::kIssued, {issued->der}, {}};
+  }
+  bool Until(const std::function<bool()>& condition) {
+    return world_.RunUntilWithTime(condition, Millis(1'000), 2'000);
+  }
+  // Time passes without sessions timing out on the way: a day at a time.
+  void Pass(int days) {
+    for (int i = 0; i < days; ++i) {
+      world_.clock.Advance(kDay);
+      ASSERT_TRUE(Until([&] { return client_->up(); }));
+    }
+  }
+
+  HopWorld world_;
+  Path folder_ = world_.folder / "identity";
+  FakeDesk desk_;
+  TestServer server_{world_, Role::kGateway, "gateway-1"};
+  std::optional<Identity> identity_;
+  std::unique_ptr<HopClient> client_;
+  std::unique_ptr<CertificateKeeper> renewal_;
+  bool has_publication_ = true;
+  std::vector<std::string> serials_;
+};
+
+TEST_F(CertificateKeeperTest, AtTwoThirdsOfItsLifeItAsksAndTakesWhatComes) {
+  EXPECT_EQ(renewal_->due(), kTestStart + 10 * kDay);
+  desk_.says = [this] { return Issue(); };
+  Pass(9);
+  EXPECT_TRUE(desk_.came.empty());
+  Pass(1);
+  ASSERT_TRUE(Until([&] { return renewal_->renewals() == 1; }));
+  EXPECT_EQ(desk_.came.size(), 1u);
+  EXPECT_FALSE(renewal_->problem());
+  EXPECT_GE(renewal_->not_after(), kTestStart + 24 * kDay);
+  // In memory and on disk, with the same keys.
+  const Identity kept = Load();
+  EXPECT_EQ(kept.chain, identity_->chain);
+  EXPECT_EQ(kept.key.public_key(), identity_->key.public_key());
+  ASSERT_EQ(serials_.size(), 1u);
+  // It goes on: the next one, two thirds of a life later.
+  Pass(11);
+  ASSERT_TRUE(Until([&] { return renewal_->renewals() == 2; }));
+  EXPECT_NE(serials_[0], serials_[1]);
+}
+
+TEST_F(CertificateKeeperTest, AskedToWaitItAsksAgainWithTheSameBytes) {
+  Pass(10);
+  ASSERT_TRUE(Until([&] { return desk_.came.size() == 3; }));
+  EXPECT_EQ(desk_.came[0], desk_.came[1]);
+  EXPECT_EQ(desk_.came[1], desk_.came[2]);
+  EXPECT_EQ(renewal_->problem()->code, Code::kPending);
+  desk_.says = [this] { return Issue(); };
+  EXPECT_TRUE(Until([&] { return renewal_->renewals() == 1; }));
+  EXPECT_FALSE(renewal_->problem());
+}
+
+TEST_F(CertificateKeeperTest, ARefusalLeavesTheCertificateAndIsAskedAgainMuchLater) {
+  desk_.says = [] { return EnrolmentAnswer{Kind::kRefused, {}, {Code::kRevokedCertificate, "revoked", {}}}; };
+  const auto chain = identity_->chain;
+  Pass(10);
+  ASSERT_TRUE(Until([&] { return desk_.came.size() == 1; }));
+  EXPECT_FALSE(world_.RunUntilWithTime([&] { return desk_.came.size() > 1; }, Millis(10'000), 300));
+  EXPECT_EQ(renewal_->problem()->code, Code::kRevokedCertificate);
+  EXPECT_EQ(Load().chain, chain);
+  EXPECT_TRUE(world_.RunUntilWithTime([&] { return desk_.came.size() > 1; }, Millis(10'000), 300));
+}
+
+TEST_F(CertificateKeeperTest, ACertificateForOtherKeysIsNotTaken) {
+  desk_.says = [this] { return Issue(Bytes(SigningKey::Generate().public_key())); };
+  const auto chain = identity_->chain;
+  Pass(10);
+  ASSERT_TRUE(Until([&] { return !desk_.came.empty() && renewal_->problem().has_value(); }));
+  EXPECT_EQ(renewal_->problem()->code, Code::kConflict);
+  EXPECT_EQ(identity_->chain, chain);
+  EXPECT_EQ(Load().chain, chain);
+  EXPECT_EQ(renewal_->renewals(), 0u);
+}
+
+TEST_F(CertificateKeeperTest, WithoutAPublicationThereIsNobodyToSealTo) {
+  has_publication_ = false;
+  Pass(11);
+  EXPECT_TRUE(desk_.came.empty());
+  has_publication_ = true;
+  EXPECT_TRUE(Until([&] { return !desk_.came.empty(); }));
+}
+
+}  // namespace
+}  // namespace tributary
