@@ -1,6 +1,7 @@
 #include "gateway/gateway.h"
 
 #include "protocol/base/log.h"
+#include "protocol/member/known_time.h"
 
 namespace tributary {
 namespace {
@@ -10,14 +11,19 @@ constexpr Millis kSweepInterval{5'000};
 
 }  // namespace
 
-Gateway::Gateway(const GatewayOptions& options, Identity identity, FolderLock lock, const Clock& clock, Random& random)
+Gateway::Gateway(const GatewayOptions& options, std::unique_ptr<TimeFloor> time, Identity identity, FolderLock lock,
+                 FileSystem& files, Random& random)
     : options_(options),
+      time_(std::move(time)),
+      clock_(*time_),
       identity_(std::move(identity)),
       lock_(std::move(lock)),
-      clock_(clock),
+      files_(files),
+      parent_keys_(
+          ServerKeys::Load(files, options.data_dir / "server-keys", FromHex(options.upstream_key).value_or(Bytes()))),
       random_(random),
-      loop_(clock),
-      reports_(clock, identity_.subject.id) {}
+      loop_(clock_),
+      reports_(clock_, identity_.subject.id) {}
 
 Gateway::~Gateway() {
   if (http_) http_->Stop();
@@ -31,12 +37,15 @@ Gateway::~Gateway() {
 
 Result<std::unique_ptr<Gateway>> Gateway::Open(const GatewayOptions& options, const Clock& clock, Random& random,
                                                FileSystem& files) {
-  ASSIGN_OR_RETURN(Identity identity, LoadIdentityAs(Role::kGateway, options.identity_dir, clock.Now()));
+  ASSIGN_OR_RETURN(auto time, TimeFloor::Open(clock, files, options.data_dir / "time-floor"));
+  ASSIGN_OR_RETURN(Identity identity, LoadIdentityAs(Role::kGateway, options.identity_dir, time->Now()));
   ASSIGN_OR_RETURN(FolderLock lock, FolderLock::Take(options.data_dir));
-  auto gateway = std::unique_ptr<Gateway>(new Gateway(options, std::move(identity), std::move(lock), clock, random));
+  auto gateway = std::unique_ptr<Gateway>(
+      new Gateway(options, std::move(time), std::move(identity), std::move(lock), files, random));
   RETURN_IF_ERROR(gateway->OpenParts(files));
-  RETURN_IF_ERROR(gateway->OpenServer());
   RETURN_IF_ERROR(gateway->OpenUplink());
+  RETURN_IF_ERROR(gateway->OpenServer());
+  gateway->FollowPublication();
   RETURN_IF_ERROR(gateway->OpenHttp());
   return gateway;
 }
@@ -45,7 +54,7 @@ Status Gateway::OpenParts(FileSystem& files) {
   ASSIGN_OR_RETURN(spool_, Spool::Open(SpoolOptionsOf(options_), files, clock_, *spool_worker_));
   ASSIGN_OR_RETURN(relay_, Relay::Open(options_.data_dir / "relay", files, clock_, random_, identity_.anchor));
   acceptor_ =
-      std::make_unique<Acceptor>(*spool_, loop_, clock_,
+      std::make_unique<Acceptor>(*spool_, loop_, clock_, KeyEnds::Load(files, options_.data_dir / "key-ends"),
                                  Acceptor::Hooks{[this](const UploadId& upload) { server_->GiveCustody(upload); },
                                                  [this] { uplink_->Nudge(); }, [this] { End(); }});
   inbox_ =
@@ -60,7 +69,8 @@ Status Gateway::OpenServer() {
   server_options.credit_bytes = static_cast<uint64_t>(options_.credit_mib) * limits::kMiB;
   server_options.max_sessions = static_cast<size_t>(options_.max_sessions);
   server_ = std::make_unique<HopServer>(
-      HopServer::Parts{loop_, clock_, random_, identity_, *acceptor_, relay_->blobs(), *this}, server_options);
+      HopServer::Parts{loop_, clock_, random_, identity_, *acceptor_, relay_->blobs(), *this, enrolments_.get()},
+      server_options);
   return server_->Listen();
 }
 
@@ -68,15 +78,37 @@ Status Gateway::OpenUplink() {
   HopClient::Options client_options;
   client_options.endpoint = options_.upstream;
   ASSIGN_OR_RETURN(client_options.server_key, FromHex(options_.upstream_key));
+  client_options.server_keys = parent_keys_.learned();
   client_options.retry_cap = Millis(options_.retry_cap_seconds * 1000);
   uplink_ = std::make_unique<Uplink>(
       HopClient::Parts{loop_, clock_, random_, identity_}, client_options,
-      HopClient::Hooks{[this] { return DescribeSelf(); }, [this](ByteView bytes) { relay_->Consider(bytes); },
-                       [this](const std::vector<DeviceId>& path) { server_->SetPath(path); }},
+      HopClient::Hooks{
+          .describe_self = [this] { return DescribeSelf(); },
+          .on_publication = [this](ByteView bytes) { relay_->Consider(bytes); },
+          .on_path = [this](const std::vector<DeviceId>& path) { server_->SetPath(path); },
+          .on_server_key = [this](const Bytes& key, const VerifiedIdentity& parent) { OnParentKey(key, parent); }},
       *spool_, options_.link);
+  enrolments_ = std::make_unique<EnrolmentRelay>(uplink_->client(), clock_);
+  const auto target = [this]() -> std::optional<EnrolmentTarget> {
+    const auto& publication = relay_->publications().current();
+    if (!publication) return std::nullopt;
+    return EnrolmentTarget{publication->aead, publication->sealing_key};
+  };
+  certificate_ =
+      std::make_unique<CertificateKeeper>(CertificateKeeper::Parts{loop_, clock_, files_, identity_, uplink_->client()},
+                                          options_.identity_dir, CertificateKeeper::Hooks{.target = target});
+  return {};
+}
+
+void Gateway::FollowPublication() {
   relay_->Follow(uplink_->client(), loop_, &uplink_->down_budget(),
                  [this](const Publication& publication) { OnAdopted(publication); });
-  return {};
+}
+
+void Gateway::OnParentKey(const Bytes& key, const VerifiedIdentity& parent) {
+  if (const Status kept = parent_keys_.Learn(key); !kept)
+    return LogFailure(LogLevel::kWarning, "server_key.not_kept", kept.error());
+  LogInfo("server_key.learned", {{"server", parent.subject.id.text()}});
 }
 
 void Gateway::Run() {
@@ -84,7 +116,10 @@ void Gateway::Run() {
           {{"id", identity_.subject.id.text()}, {"listen", server_->endpoint()}, {"upstream", options_.upstream}});
   EverySecond();
   SweepSpool();
-  if (options_.connect_upstream) uplink_->Start();
+  if (options_.connect_upstream) {
+    uplink_->Start();
+    certificate_->Start();
+  }
   loop_.Run();
   uplink_->Stop();
   LogInfo("gateway.stopped", {{"id", identity_.subject.id.text()}, {"spooled", spool_->Account().Spooled()}});
@@ -108,13 +143,15 @@ void Gateway::Drain() {
 
 void Gateway::End() {
   server_->SayGoodbye();
+  certificate_->Stop();
   uplink_->Stop();
   loop_.Stop();
 }
 
 void Gateway::OnAdopted(const Publication& publication) {
+  LearnTime(*time_, identity_, publication);
   acceptor_->OnPublication(publication);
-  server_->Publish(relay_->publications().current_bytes(), publication.number);
+  server_->Publish(relay_->publications().current_bytes(), publication.number, publication.root_version);
 }
 
 void Gateway::OnCheckIn(const VerifiedIdentity& member, const hop::CheckIn& check_in) {
@@ -134,6 +171,7 @@ void Gateway::EverySecond() {
 
 // What expired, and partial uploads whose sender is gone, would hold quota for ever.
 void Gateway::SweepSpool() {
+  acceptor_->DropEnded();
   spool_->DropExpired([](const Result<uint64_t>& dropped) {
     if (!dropped) return LogFailure(LogLevel::kError, "spool.not_swept", dropped.error());
     if (*dropped > 0) LogInfo("spool.expired_dropped", {{"uploads", *dropped}});

@@ -12,8 +12,12 @@
 #include "gateway/report_book.h"
 #include "protocol/base/executor.h"
 #include "protocol/base/random.h"
+#include "protocol/base/time_floor.h"
+#include "protocol/hop/enrolment_relay.h"
 #include "protocol/hop/server.h"
 #include "protocol/http/http_server.h"
+#include "protocol/member/certificate_keeper.h"
+#include "protocol/member/server_keys.h"
 #include "protocol/seal/identity.h"
 
 namespace tributary {
@@ -36,12 +40,15 @@ class Gateway final : private HopServer::Observer {
   const std::string& endpoint() const { return server_->endpoint(); }
 
  private:
-  Gateway(const GatewayOptions& options, Identity identity, FolderLock lock, const Clock& clock, Random& random);
+  Gateway(const GatewayOptions& options, std::unique_ptr<TimeFloor> time, Identity identity, FolderLock lock,
+          FileSystem& files, Random& random);
   Status OpenParts(FileSystem& files);
   Status OpenServer();
   Status OpenUplink();
   Status OpenHttp();
+  void FollowPublication();
   void OnAdopted(const Publication& publication);
+  void OnParentKey(const Bytes& key, const VerifiedIdentity& parent);
   void OnCheckIn(const VerifiedIdentity& member, const hop::CheckIn& check_in) override;
   void OnRefusedUpload(const UploadSubject* subject, const Error& error) override;
   hop::CheckIn DescribeSelf();
@@ -57,17 +64,22 @@ class Gateway final : private HopServer::Observer {
   void End();
 
   GatewayOptions options_;
-  Identity identity_;
+  std::unique_ptr<TimeFloor> time_;
+  const Clock& clock_;  // the same
+  Identity identity_;   // its certificate changes when it is renewed
   FolderLock lock_;
-  const Clock& clock_;
+  FileSystem& files_;
+  ServerKeys parent_keys_;
   Random& random_;
   Loop loop_;
   std::unique_ptr<WorkerPool> spool_worker_ = std::make_unique<WorkerPool>("spool", 1);
   std::unique_ptr<Spool> spool_;
   std::unique_ptr<Relay> relay_;
   std::unique_ptr<Acceptor> acceptor_;
-  std::unique_ptr<HopServer> server_;
   std::unique_ptr<Uplink> uplink_;
+  std::unique_ptr<EnrolmentRelay> enrolments_;
+  std::unique_ptr<HopServer> server_;
+  std::unique_ptr<CertificateKeeper> certificate_;
   std::unique_ptr<Inbox> inbox_;
   std::unique_ptr<WorkerPool> inbox_worker_ = std::make_unique<WorkerPool>("inbox", 1);
   ReportBook reports_;

@@ -10,6 +10,7 @@ hop::CheckIn Gateway::DescribeSelf() {
   const SpoolAccount account = spool_->Account();
   hop::CheckIn check_in;
   check_in.publication_number = relay_->publications().number();
+  check_in.root_version = relay_->publications().current() ? relay_->publications().current()->root_version : 0;
   check_in.spooled_uploads = account.Spooled();
   check_in.spooled_bytes = account.bytes;
   check_in.delivered_uploads = account.Delivered();

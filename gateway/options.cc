@@ -86,7 +86,7 @@ SpoolOptions SpoolOptionsOf(const GatewayOptions& options) {
 std::string GatewayManual() {
   return R"(Configuration keys (defaults in brackets; paths are relative to the file):
   gateway.data_dir            spool, publication and blob cache; one process at a time   (required)
-  gateway.identity_dir        made by `tributary fleet issue --role gateway`             (required)
+  gateway.identity_dir        made by `tributary-gateway enrol`, or `tributary fleet issue --role gateway`  (required)
   listen.endpoint             where devices and further gateways connect                 [tcp://0.0.0.0:7100]
   listen.credit_mib           chunk bytes under way over all connections: bounds memory  [64]
   listen.max_sessions         connections at once                                        [20000]
@@ -114,6 +114,10 @@ std::string GatewayManual() {
 It needs no uplink to work: it accepts, stores and serves, and catches up when the link is back.
 Stop it with SIGTERM: it refuses what is new, finishes what is under way, says goodbye both ways and ends; a second
 SIGTERM ends it at once. What it acknowledged is on disk either way.
+
+To become a member, with an invitation (`tributary tokens create`), before the first start; --help says more:
+  tributary-gateway enrol --config gateway.toml --invitation FILE
+Its certificate is renewed by itself while it runs; those of devices and gateways below pass through it, unread.
 
 Tools, also while the daemon runs (`tributary-gateway --config FILE bundle --help` says more):
   bundle export DIR           put the uploads in custody and the publication on a disk that is carried by hand

@@ -6,10 +6,12 @@
 
 namespace tributary {
 
-Acceptor::Acceptor(Spool& spool, Loop& loop, const Clock& clock, Hooks hooks)
-    : spool_(spool), loop_(loop), clock_(clock), hooks_(std::move(hooks)) {}
+Acceptor::Acceptor(Spool& spool, Loop& loop, const Clock& clock, KeyEnds keys, Hooks hooks)
+    : spool_(spool), loop_(loop), clock_(clock), keys_(std::move(keys)), hooks_(std::move(hooks)) {}
 
 void Acceptor::OnPublication(const Publication& publication) {
+  keys_.Note(publication);
+  DropEnded();
   const auto drop = [this](const TaskId& task, const std::vector<ModelVersion>& accepted) {
     spool_.DropStale(task, accepted, [task](const Result<uint64_t>& dropped) {
       if (!dropped) return LogFailure(LogLevel::kError, "spool.not_cleaned", dropped.error());
@@ -40,11 +42,24 @@ void Acceptor::Ended() {
   if (draining_ && in_process_ == 0) hooks_.idle();
 }
 
+void Acceptor::DropEnded() {
+  std::vector<KeyId> over = keys_.Over(clock_.Now());
+  if (over.size() == ended_) return;
+  ended_ = over.size();
+  spool_.DropSealedTo(std::move(over), [](const Result<uint64_t>& dropped) {
+    if (!dropped) return LogFailure(LogLevel::kError, "spool.not_cleaned", dropped.error());
+    if (*dropped > 0) LogInfo("spool.key_over_dropped", {{"uploads", *dropped}});
+  });
+}
+
 Status Acceptor::Admit(const UploadSubject& subject) const {
   if (draining_) return Fail(Code::kShuttingDown, "this gateway is being stopped");
   if (!informed_) return Fail(Code::kBusy, "this gateway has not got a publication yet");
   if (subject.expires.unix_millis != 0 && subject.expires <= clock_.Now())
     return Fail(Code::kExpired, "the upload's time is over");
+  if (keys_.IsOver(subject.key_id, clock_.Now())) {
+    return Fail(Code::kUnknownKey, "the aggregator's key " + subject.key_id.hex() + " has been replaced");
+  }
   const auto task = accepted_.find(subject.task);
   if (task == accepted_.end()) return Fail(Code::kUnknownTask, "no task " + subject.task.text());
   if (subject.kind != UploadKind::kUpdate) return {};

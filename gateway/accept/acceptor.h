@@ -4,6 +4,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "gateway/accept/key_ends.h"
 #include "protocol/base/clock.h"
 #include "protocol/hop/upload_sink.h"
 #include "protocol/publication/publication.h"
@@ -23,10 +24,13 @@ class Acceptor final : public UploadSink {
     std::function<void()> idle = {};               // after Drain: nothing is in process any more
   };
 
-  Acceptor(Spool& spool, Loop& loop, const Clock& clock, Hooks hooks);
+  // `keys`: until when what is sealed to which key is of use; taken over.
+  Acceptor(Spool& spool, Loop& loop, const Clock& clock, KeyEnds keys, Hooks hooks);
 
   // From now on what is accepted; drops from the spool what is not any more.
   void OnPublication(const Publication& publication);
+  // Drops what is sealed to a key whose time has ended since. Call it every few seconds.
+  void DropEnded();
   // From now on offers are refused as kShuttingDown. What is in process goes on: hooks.idle is called, now or later,
   // when all of it has been answered.
   void Drain();
@@ -45,6 +49,8 @@ class Acceptor final : public UploadSink {
   Spool& spool_;
   Loop& loop_;
   const Clock& clock_;
+  KeyEnds keys_;
+  size_t ended_ = 0;  // keys whose uploads were dropped
   Hooks hooks_;
   bool informed_ = false;  // a publication is held
   bool draining_ = false;

@@ -34,11 +34,12 @@ void Relay::Follow(HopClient& client, Loop& loop, LinkBudget* budget, OnAdopted 
 void Relay::Consider(ByteView signed_publication) { subscriber_->Consider(signed_publication); }
 
 Result<bool> Relay::Install(const Path& folder, const Publication& publication, WallTime now) {
-  if (publication.number < publications_.number()) {
+  const auto& held = publications_.current();
+  if (held && IsNewer(*held, publication)) {
     return Fail(Code::kRollback, "publication " + std::to_string(publication.number) + " is older than " +
-                                     std::to_string(publications_.number()) + ", which is served here");
+                                     std::to_string(held->number) + ", which is served here");
   }
-  if (publication.number == publications_.number()) return false;
+  if (held && !IsNewer(publication, *held)) return false;
   const auto before = publications_.current() ? BlobsOf(*publications_.current()) : std::vector<BlobRef>{};
   ASSIGN_OR_RETURN(const Bytes bytes, ReadFile(files_, folder / "publication.bin", limits::kPublicationBytes));
   RETURN_IF_ERROR(MoveBlobs(folder, publication));

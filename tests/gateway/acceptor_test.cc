@@ -14,6 +14,7 @@ class AcceptorTest : public ::testing::Test {
     options.folder = world_.folder / "spool";
     spool_ = std::move(*Spool::Open(options, RealFileSystem(), world_.clock, world_.worker));
     acceptor_ = std::make_unique<Acceptor>(*spool_, world_.loop, world_.clock,
+                                           KeyEnds::Load(RealFileSystem(), world_.folder / "key-ends"),
                                            Acceptor::Hooks{[this](const UploadId& id) { custody_.push_back(id); },
                                                            [this] { ++arrived_; }, [this] { idle_ = true; }});
   }
@@ -78,6 +79,24 @@ TEST_F(AcceptorTest, TakesWhatCanStillCount) {
   const KindAccount account = spool_->Account().of(UploadKind::kUpdate);
   EXPECT_EQ(account.refused, (std::map<Code, uint64_t>{{Code::kStaleVersion, 1}, {Code::kUnknownTask, 1}}));
   EXPECT_TRUE(account.Balances());
+}
+
+TEST_F(AcceptorTest, WhatIsSealedToAKeyThatIsOverLeavesAndIsNotTakenAgain) {
+  const KeyId key = HpkeKeyId(world_.fleet.sealing_key().public_key);
+  Publication publication = PublicationOf(world_, MakePublication(world_, blobs_, 1, ModelVersion{3}));
+  publication.sealing_key = GenerateHpkeKeyPair().public_key;
+  publication.former_keys = {{key, world_.clock.Now() + Millis(60'000)}};
+  acceptor_->OnPublication(publication);
+  const SealedUpload here = Update(3);
+  ASSERT_EQ(Outcome(here), "resume 0");  // still opened
+  Send(here);
+  EXPECT_EQ(spool_->Account().Spooled(), 1u);
+  world_.clock.Advance(Millis(60'000));
+  acceptor_->DropEnded();
+  ASSERT_TRUE(world_.RunUntil([&] { return spool_->Account().Spooled() == 0; }));
+  EXPECT_EQ(spool_->Account().of(UploadKind::kUpdate).dropped.at(Code::kUnknownKey), 1u);
+  EXPECT_EQ(Outcome(MakeSealed(world_, world_.fleet.Issue(Role::kDevice, "device-2"), 5'000)), "unknown-key");
+  EXPECT_TRUE(spool_->Account().Balances());
 }
 
 TEST_F(AcceptorTest, AnExpiredUploadIsRefused) {
