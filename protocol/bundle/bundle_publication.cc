@@ -69,7 +69,7 @@ Result<CopiedPublication> CopyPublication(FileSystem& files, const Path& from, c
   ASSIGN_OR_RETURN(const Publication publication, ReadPublication(files, from, anchor, now));
   ASSIGN_OR_RETURN(const Bytes bytes, ReadFile(files, from / bundle::kPublication, limits::kPublicationBytes));
   RETURN_IF_ERROR(files.CreateFolders(to));
-  ASSIGN_OR_RETURN(PublicationStore there, PublicationStore::Open(files, to / bundle::kPublication, anchor, now));
+  ASSIGN_OR_RETURN(PublicationStore there, PublicationStore::OpenCarried(files, to / bundle::kPublication, anchor));
   CopiedPublication copy{publication.number, there.number(), false, 0};
   if (!there.IsNewer(publication)) return copy;
 

@@ -64,6 +64,7 @@ class Import {
   hop::CheckIn DescribeSelf() const {
     hop::CheckIn check_in;
     check_in.publication_number = way_back_ ? way_back_->store.number() : 0;
+    check_in.root_version = way_back_ ? way_back_->store.root_version() : 0;
     return check_in;
   }
   void Consider(ByteView signed_publication) {
@@ -75,8 +76,8 @@ class Import {
     const auto open = [this]() -> Status {
       RETURN_IF_ERROR(bundle::MakePlainFolder(parts_.files, bundle_ / bundle::kReceipts));
       RETURN_IF_ERROR(bundle::MakePlainFolder(parts_.files, bundle_ / bundle::kBlobs));
-      ASSIGN_OR_RETURN(auto store, PublicationStore::Open(parts_.files, bundle_ / bundle::kPublication,
-                                                          parts_.identity.anchor, parts_.clock.Now()));
+      ASSIGN_OR_RETURN(auto store, PublicationStore::OpenCarried(parts_.files, bundle_ / bundle::kPublication,
+                                                                 parts_.identity.anchor));
       ASSIGN_OR_RETURN(auto blobs, BlobStore::Open(parts_.files, bundle_ / bundle::kBlobs));
       way_back_.emplace(parts_, client_, loop_, std::move(store), std::move(blobs));
       return {};

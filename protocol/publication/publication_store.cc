@@ -28,6 +28,13 @@ Result<PublicationStore> PublicationStore::Open(FileSystem& files, const Path& f
   return store;
 }
 
+Result<PublicationStore> PublicationStore::OpenCarried(FileSystem& files, const Path& file, const TrustAnchor& anchor) {
+  PublicationStore store(files, file, anchor);
+  store.carried_ = true;
+  RETURN_IF_ERROR(store.ReadKept());
+  return store;
+}
+
 Status PublicationStore::ReadTrusted() {
   const Result<Bytes> bytes = ReadFile(*files_, TrustedPath(file_), kTrustedBytes);
   if (!bytes && bytes.error().code == Code::kNotFound) return {};
@@ -54,6 +61,7 @@ Status PublicationStore::ReadKept() {
   if (!kept.publication) kept = UpdatePublication(*bytes, OnlyRoot(trusted_.root), anchor_, tuf::kAnyTime);
   if (!kept.publication) return SetAside(kept.publication.error());
   if (trusted_.timestamp.empty() && trusted_.root == anchor_.publication_root()) trusted_ = std::move(kept.trusted);
+  if (carried_) trusted_ = OnlyRoot(anchor_.publication_root());
   Adopt(std::move(*kept.publication), std::move(*bytes));
   return {};
 }
@@ -68,7 +76,7 @@ Status PublicationStore::SetAside(const Error& why) {
 
 Result<Publication> PublicationStore::Verify(ByteView bytes, WallTime now) {
   PublicationUpdate update = UpdatePublication(bytes, trusted_, anchor_, now);
-  if (update.trusted != trusted_) RETURN_IF_ERROR(SaveTrusted(std::move(update.trusted)));
+  if (!carried_ && update.trusted != trusted_) RETURN_IF_ERROR(SaveTrusted(std::move(update.trusted)));
   return std::move(update.publication);
 }
 

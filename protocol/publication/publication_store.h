@@ -19,6 +19,10 @@ class PublicationStore {
   // those of the file system.
   static Result<PublicationStore> Open(FileSystem& files, const Path& file, const TrustAnchor& anchor, WallTime now);
 
+  // For a folder that changes hands (a disk, an inbox): believes nothing that lies there, begins with the anchor's root
+  // every time, and leaves no <file>.trusted behind.
+  static Result<PublicationStore> OpenCarried(FileSystem& files, const Path& file, const TrustAnchor& anchor);
+
   // The client workflow at `now` from what is believed so far. What became trusted is durable on return, also when the
   // publication as a whole does not verify. Errors: those of OpenPublication and of the file system; kRollback: older
   // than what was seen before, or the same number with other content.
@@ -49,6 +53,7 @@ class PublicationStore {
   Path file_;
   TrustAnchor anchor_;
   tuf::TrustedFiles trusted_;
+  bool carried_ = false;
   std::optional<Publication> current_;
   Bytes bytes_;
   std::optional<Error> damage_;

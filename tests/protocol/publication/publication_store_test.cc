@@ -94,5 +94,23 @@ TEST_F(PublicationStoreTest, ADamagedFileIsSetAsideAndSaidSo) {
   EXPECT_FALSE(Open().damage());
 }
 
+TEST_F(PublicationStoreTest, WhatLiesInAFolderThatChangesHandsIsNotBelieved) {
+  PublicationStore own = Open();
+  ASSERT_TRUE(own.Take(Numbered(5), kTestStart).value());
+  ASSERT_TRUE(RealFileSystem().Remove(file_));
+  const auto carried = [&] {
+    auto store = PublicationStore::OpenCarried(RealFileSystem(), file_, fleet_.anchor());
+    TRIBUTARY_CHECK(store.has_value()) << store.error().ToString();
+    return std::move(*store);
+  };
+  EXPECT_TRUE(carried().Take(Numbered(3), kTestStart).value()) << "publication.trusted may be anybody's";
+  EXPECT_EQ(carried().number(), 3u);
+  EXPECT_FALSE(carried().Take(Numbered(2), kTestStart).value());
+  EXPECT_EQ(Outcome(carried().Take(TestFleet().Publish(SmallPublication(9)), kTestStart)), "bad-signature");
+  ASSERT_TRUE(RealFileSystem().Remove(folder_ / "publication.trusted"));
+  EXPECT_TRUE(carried().Take(Numbered(4), kTestStart).value());
+  EXPECT_EQ(RealFileSystem().List(folder_.path()).value(), std::vector<std::string>{"publication"});
+}
+
 }  // namespace
 }  // namespace tributary
