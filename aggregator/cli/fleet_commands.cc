@@ -194,9 +194,6 @@ Status Issue(const Context& context, IssueOptions options) {
 
 Status PrintKey(const Path& folder) {
   ASSIGN_OR_RETURN(const Identity identity, LoadIdentity(folder, SystemClock().Now()));
-  if (identity.subject.curve_public_key.empty()) {
-    return Fail(Code::kNotFound, folder.string() + " is a publisher's: it never connects and has no CURVE key");
-  }
   std::cout << ToHex(identity.subject.curve_public_key) << "\n";
   return {};
 }
@@ -231,7 +228,7 @@ void AddIssueCommand(CLI::App& fleet, Context& context) {
       ->required();
   command->add_option("--role", issue->role, "What it may act as")
       ->required()
-      ->check(CLI::IsMember({"device", "evaluator", "gateway", "aggregator", "publisher"}));
+      ->check(CLI::IsMember({"device", "evaluator", "gateway", "aggregator"}));
   command->add_option("--id", issue->id, "Its id, unique in the fleet; with --count, what the ids begin with")
       ->required();
   command->add_option("--class", issue->device_class, "Device class of a device or evaluator [default]");

@@ -43,7 +43,7 @@ Status HopServer::OnProof(Session& session, const hop::Proof& proof) {
   if (session.proven) return Fail(Code::kMalformed, "a second proof");
   ASSIGN_OR_RETURN(VerifiedIdentity member, parts_.identity.anchor.Verify(proof.chain, parts_.clock.Now()));
   const bool carrier = IsCarrier(member);
-  if (!carrier && (member.subject.role == Role::kPublisher || member.subject.role == Role::kAggregator)) {
+  if (!carrier && member.subject.role == Role::kAggregator) {
     return Fail(Code::kWrongRole, std::string(RoleName(member.subject.role)) + " is not a client of anybody");
   }
   if (member.subject.curve_public_key != session.curve_public_key) {

@@ -17,7 +17,7 @@
 namespace tributary {
 
 // What a member of the fleet may act as. The text form is in the certificate.
-enum class Role { kDevice, kEvaluator, kGateway, kAggregator, kPublisher };
+enum class Role { kDevice, kEvaluator, kGateway, kAggregator };
 std::string_view RoleName(Role role);
 std::optional<Role> RoleByName(std::string_view name);
 
@@ -28,7 +28,7 @@ struct Subject {
   DeviceId id;
   Role role = Role::kDevice;
   std::string device_class;  // empty for gateways and aggregators; else of the characters of an id
-  Bytes curve_public_key;    // 32 bytes; empty only for kPublisher, which never connects
+  Bytes curve_public_key;    // 32 bytes
 };
 
 // One X.509 v3 certificate with an Ed25519 key, as DER. Value type.

@@ -50,7 +50,6 @@ Result<SigningKey> ReadKey(const Path& path) {
 }
 
 Result<SecretBytes> ReadMatchingCurveSecret(const Path& path, const Subject& subject) {
-  if (subject.curve_public_key.empty()) return SecretBytes();  // a publisher never connects
   ASSIGN_OR_RETURN(SecretBytes secret, ReadCurveSecret(path));
   ASSIGN_OR_RETURN(const Bytes public_key, CurvePublicKeyOf(secret));
   if (public_key != subject.curve_public_key) {
@@ -107,14 +106,13 @@ Status IssueIdentity(const CertificateAuthority& authority, Subject subject, con
     return Fail(size.error());
   }
   const SigningKey key = SigningKey::Generate();
-  CurveKeyPair curve;
-  if (subject.role != Role::kPublisher) curve = GenerateCurveKeyPair();
+  const CurveKeyPair curve = GenerateCurveKeyPair();
   subject.curve_public_key = curve.public_key;
   ASSIGN_OR_RETURN(Certificate certificate, authority.Issue(subject, key.public_key(), now, lifetime));
 
   RETURN_IF_ERROR(files.CreateFolders(folder));
   RETURN_IF_ERROR(WriteSecretFile(folder / kKeyFile, key.ToPem()));
-  if (!curve.secret.empty()) RETURN_IF_ERROR(WriteSecretFile(folder / kCurveFile, ToHexLine(curve.secret)));
+  RETURN_IF_ERROR(WriteSecretFile(folder / kCurveFile, ToHexLine(curve.secret)));
   RETURN_IF_ERROR(WriteAnchor(files, folder, authority.root(), publication_root));
   std::string pem = CertificateToPem(certificate);
   for (const Certificate& issuer : authority.chain()) pem += CertificateToPem(issuer);

@@ -15,13 +15,13 @@ namespace tributary {
 //   root.json    the root metadata of the fleet's publication; absent: this member believes no publication
 //   cert.pem     this member's certificate, then intermediates, if any
 //   key.pem      its Ed25519 key, mode 0600
-//   curve.key    its CURVE secret key, 32 bytes as hexadecimal, mode 0600; absent for a publisher, which never connects
+//   curve.key    its CURVE secret key, 32 bytes as hexadecimal, mode 0600
 struct Identity {
   Subject subject;
   TrustAnchor anchor;
   std::vector<Bytes> chain;  // DER, leaf first
   SigningKey key;
-  SecretBytes curve_secret;  // 32 bytes; empty for a publisher
+  SecretBytes curve_secret;  // 32 bytes
 };
 
 // Reads and checks the folder: the chain verifies at `now`, the keys belong to the certificate. kMissingData names the

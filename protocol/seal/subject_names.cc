@@ -16,16 +16,10 @@ struct RoleEntry {
 constexpr auto kRoles = std::to_array<RoleEntry>({{Role::kDevice, "device"},
                                                   {Role::kEvaluator, "evaluator"},
                                                   {Role::kGateway, "gateway"},
-                                                  {Role::kAggregator, "aggregator"},
-                                                  {Role::kPublisher, "publisher"}});
+                                                  {Role::kAggregator, "aggregator"}});
 
 std::string Uri(std::string_view field, std::string_view value) {
   return std::string(kPrefix) + std::string(field) + ":" + std::string(value);
-}
-
-bool CurveKeyFits(const Subject& subject) {
-  return subject.curve_public_key.size() == kCurveKeyBytes ||
-         (subject.curve_public_key.empty() && subject.role == Role::kPublisher);
 }
 
 // field -> value. Only lower-case hexadecimal and names follow, so one subject has one text form.
@@ -72,7 +66,7 @@ std::optional<Role> RoleByName(std::string_view name) {
 
 Result<std::vector<std::string>> SubjectToUris(const Subject& subject) {
   if (subject.id.empty()) return Fail(Code::kInvalidArgument, "a certificate needs an id");
-  if (!CurveKeyFits(subject)) {
+  if (subject.curve_public_key.size() != kCurveKeyBytes) {
     return Fail(Code::kInvalidArgument, "the CURVE public key of " + subject.id.text() + " is " +
                                             std::to_string(subject.curve_public_key.size()) + " bytes, not 32");
   }
@@ -83,13 +77,13 @@ Result<std::vector<std::string>> SubjectToUris(const Subject& subject) {
     }
     uris.push_back(Uri("class", subject.device_class));
   }
-  if (!subject.curve_public_key.empty()) uris.push_back(Uri("curve", ToHex(subject.curve_public_key)));
+  uris.push_back(Uri("curve", ToHex(subject.curve_public_key)));
   return uris;
 }
 
 Result<Subject> SubjectFromUris(const std::vector<std::string_view>& uris) {
   ASSIGN_OR_RETURN(const auto fields, Fields(uris));
-  for (std::string_view needed : {"id", "role"}) {
+  for (std::string_view needed : {"id", "role", "curve"}) {
     if (!fields.contains(needed)) {
       return Fail(Code::kMalformed, "the certificate has no urn:tributary:" + std::string(needed));
     }
@@ -103,12 +97,7 @@ Result<Subject> SubjectFromUris(const std::vector<std::string_view>& uris) {
     RETURN_IF_ERROR(CheckName(found->second, "device class"));
     subject.device_class = found->second;
   }
-  if (const auto found = fields.find("curve"); found != fields.end()) {
-    ASSIGN_OR_RETURN(subject.curve_public_key, CurveKeyFrom(found->second));
-  }
-  if (!CurveKeyFits(subject)) {
-    return Fail(Code::kMalformed, "the certificate of " + subject.id.text() + " has no CURVE public key of 32 bytes");
-  }
+  ASSIGN_OR_RETURN(subject.curve_public_key, CurveKeyFrom(fields.at("curve")));
   return subject;
 }
 

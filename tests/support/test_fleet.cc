@@ -32,7 +32,7 @@ Identity TestFleet::Issue(Role role, std::string_view id) const { return IssueFo
 Identity TestFleet::IssueFor(Role role, std::string_view id, WallTime from, Millis lifetime) const {
   Subject subject = SubjectOf(role, id);
   CurveKeyPair curve = GenerateCurveKeyPair();
-  if (role != Role::kPublisher) subject.curve_public_key = curve.public_key;
+  subject.curve_public_key = curve.public_key;
   SigningKey key = SigningKey::Generate();
   Certificate certificate = Must(authority_.Issue(subject, key.public_key(), from, lifetime));
   TrustAnchor anchor = Must(TrustAnchor::FromCertificate(authority_.certificate(), repository_.root()));

@@ -27,8 +27,7 @@ class TestFleet {
   const HpkeKeyPair& sealing_key() const { return sealing_key_; }
   WallTime start() const { return start_; }
 
-  // In memory. Publishers get no CURVE key, everybody else a fresh one. Each believes for itself: nobody hears of a
-  // revocation through another's anchor.
+  // In memory. Each believes for itself: nobody hears of a revocation through another's anchor.
   Identity Issue(Role role, std::string_view id) const;
   // The same with a lifetime of its own, beginning at `from`.
   Identity IssueFor(Role role, std::string_view id, WallTime from, Millis lifetime) const;

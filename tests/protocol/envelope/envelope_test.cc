@@ -157,7 +157,6 @@ TEST_F(EnvelopeTest, RolesDecideWhatMayBeSent) {
   EXPECT_EQ(sent_by(Role::kEvaluator, UploadKind::kUpdate), "wrong-role");
   EXPECT_EQ(sent_by(Role::kGateway, UploadKind::kUpdate), "wrong-role");
   EXPECT_EQ(sent_by(Role::kAggregator, UploadKind::kTelemetry), "wrong-role");
-  EXPECT_EQ(sent_by(Role::kPublisher, UploadKind::kUpdate), "wrong-role");
 }
 
 TEST_F(EnvelopeTest, NobodySpeaksForAnother) {

@@ -51,7 +51,7 @@ class CertificateTest : public testing::Test {
 };
 
 TEST_F(CertificateTest, SaysWhatItWasIssuedWith) {
-  for (const Role role : {Role::kDevice, Role::kEvaluator, Role::kGateway, Role::kAggregator, Role::kPublisher}) {
+  for (const Role role : {Role::kDevice, Role::kEvaluator, Role::kGateway, Role::kAggregator}) {
     const Identity identity = fleet_.Issue(role, "member-1");
     const auto verified = fleet_.anchor().Verify(identity.chain, kTestStart + kHour);
     ASSERT_TRUE(verified.has_value()) << verified.error().ToString();

@@ -53,14 +53,6 @@ TEST_F(IdentityTest, LoadsWhatWasIssued) {
   }
 }
 
-TEST_F(IdentityTest, APublisherHasNoCurveKey) {
-  const Path folder = fleet_.IssueInto(root_ / "publisher", Role::kPublisher, "publisher");
-  EXPECT_FALSE(std::filesystem::exists(folder / "curve.key"));
-  const auto loaded = LoadIdentity(folder, kTestStart);
-  ASSERT_TRUE(loaded.has_value()) << loaded.error().ToString();
-  EXPECT_TRUE(loaded->curve_secret.empty());
-}
-
 TEST_F(IdentityTest, IsNotIssuedTwiceIntoOneFolder) {
   const Subject subject{TestDevice("dev-9"), Role::kDevice, "test", {}};
   EXPECT_EQ(IssueIdentity(fleet_.authority(), subject, folder_, kTestStart, kTestLifetime).error().code,

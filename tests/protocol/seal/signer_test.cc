@@ -159,6 +159,18 @@ TEST_F(TokenSignerTest, TheUriNamesOneTokenAndOneKey) {
   EXPECT_EQ(Refusal("pkcs11:object=root-1").code, Code::kConflict) << "no PIN is tried on a token that was not meant";
 }
 
+// As whoever signs a root with a threshold of two does.
+TEST_F(TokenSignerTest, TwoKeysOfOneTokenAreOpenAtOnce) {
+  const SigningKey other = SigningKey::Generate();
+  token_.Import(other, "tributary", "root-2", "02");
+  auto first = Open("pkcs11:token=tributary;object=root-1");
+  const auto second = Open("pkcs11:token=tributary;object=root-2");
+  ExpectSigns(*first, key_.public_key());
+  ExpectSigns(*second, other.public_key());
+  first.reset();
+  ExpectSigns(*second, other.public_key());
+}
+
 TEST_F(TokenSignerTest, WhatIsNoUriIsRefused) {
   for (const char* uri : {"pkcs11:token=%zz", "pkcs11:token", "pkcs11:colour=red;token=tributary"}) {
     EXPECT_EQ(Refusal(uri).code, Code::kInvalidArgument) << uri;
