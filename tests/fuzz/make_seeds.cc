@@ -4,6 +4,7 @@
 
 #include "protocol/base/limits.h"
 #include "protocol/codec/update_codec.h"
+#include "protocol/enrol/invitation.h"
 #include "protocol/envelope/report.h"
 #include "protocol/envelope/seal_upload.h"
 #include "protocol/hop/messages.h"
@@ -14,6 +15,7 @@
 #include "protocol/publication/trusted_file.h"
 #include "protocol/seal/certificate_request.h"
 #include "protocol/seal/digest.h"
+#include "protocol/seal/opener.h"
 #include "protocol/seal/revocation_list.h"
 #include "tests/support/must.h"
 #include "tests/support/seeded_random.h"
@@ -64,6 +66,27 @@ void PutEnvelopes(Seeds& seeds, const TestFleet& fleet) {
   const Identity evaluator = fleet.Issue(Role::kEvaluator, "evaluator-1");
   seeds.Put("envelope", "update", EnvelopeOf(fleet, device, UploadKind::kUpdate, 10'000));
   seeds.Put("envelope", "evaluation", EnvelopeOf(fleet, evaluator, UploadKind::kEvaluation, 100));
+}
+
+// An envelope and its chunks, in this order, as chunk_fuzz.cc reads them.
+void PutChunks(Seeds& seeds, const TestFleet& fleet) {
+  const Identity device = fleet.Issue(Role::kDevice, "device-1");
+  const auto put = [&](const std::string& name, size_t bytes, const std::vector<size_t>& order) {
+    const SealedUpload upload =
+        Must(SealUpload(SubjectOf(device, UploadKind::kUpdate), Bytes(bytes, 0x11), limits::kMinChunkBytes,
+                        {kDefaultAead, fleet.sealing_key().public_key}, device.key, device.chain));
+    Bytes seed;
+    const auto part = [&](ByteView view) {
+      AppendU32(seed, static_cast<uint32_t>(view.size()));
+      Append(seed, view);
+    };
+    part(upload.envelope);
+    for (const size_t chunk : order) part(upload.chunks.at(chunk));
+    seeds.Put("chunk", name, seed);
+  };
+  put("one", 100, {0});
+  put("three", 2 * limits::kMinChunkBytes + 50, {0, 1, 2});
+  put("out_of_order", 2 * limits::kMinChunkBytes + 50, {1, 0, 0, 2, 1, 2});
 }
 
 GatewayReport ReportOf(const Identity& gateway) {
@@ -205,6 +228,32 @@ void PutIssued(Seeds& seeds, const TestFleet& fleet) {
   seeds.Put("certificate", "revocations.pem", RevocationsToPem(chains, lists));
 }
 
+// Sealed requests open with the fleet's key; what is in them is put beside.
+void PutEnrolments(Seeds& seeds, const TestFleet& fleet) {
+  const EnrolmentTarget target{kDefaultAead, fleet.sealing_key().public_key};
+  const auto put = [&](const std::string& name, const Bytes& bytes) {
+    const SealedEnrolment sealed = Must(DecodeSealedEnrolment(bytes));
+    HpkeOpener opener = Must(
+        HpkeOpener::FromSender(sealed.aead, fleet.sealing_key(), ByteView(sealed.sealed).first(32), EnrolmentInfo()));
+    seeds.Put("enrolment", name + "_sealed", bytes);
+    seeds.Put("enrolment", name, Must(opener.Open({}, ByteView(sealed.sealed).subspan(32))));
+  };
+  EnrolmentRequest request;
+  request.certificate_request =
+      Must(MakeCertificateRequest(SigningKey::Generate(), TestDevice("device-3"), Bytes(32, 0x33)));
+  request.created = kTestStart;
+  request.authority = SecretBytes::CopyOf(AsBytes(std::string_view("tri_00ff")));
+  put("token", Must(SealEnrolment(request, target)));
+  put("renewal", Must(SealRenewal(fleet.Issue(Role::kDevice, "device-4"), target, kTestStart)));
+  Invitation invitation;
+  invitation.fleet = "test fleet";
+  invitation.token = SecretBytes::CopyOf(AsBytes(std::string_view("tri_00ff")));
+  invitation.ca_pem = CertificateToPem(fleet.authority().certificate());
+  invitation.root = ToBytes(AsBytes(std::string_view("{}")));
+  invitation.target = target;
+  seeds.Put("enrolment", "invitation", EncodeInvitation(invitation));
+}
+
 void PutIdx(Seeds& seeds) {
   const Bytes labels = {0, 0, 8, 1, 0, 0, 0, 3, 7, 2, 1};
   Bytes images = {0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 4, 0, 0, 0, 4};
@@ -229,11 +278,13 @@ void PutAll(const Path& folder) {
                            AsBytes(CertificateToPem(fleet.authority().certificate()))));
   Must(WriteFileAtomically(RealFileSystem(), folder / "root.json", fleet.repository().root()));
   PutEnvelopes(seeds, fleet);
+  PutChunks(seeds, fleet);
   PutMessages(seeds, fleet);
   PutUpdates(seeds);
   PutPublications(seeds, fleet);
   PutCertificates(seeds, fleet);
   PutIssued(seeds, fleet);
+  PutEnrolments(seeds, fleet);
   PutIdx(seeds);
   seeds.Put(
       "evaluation", "both",
