@@ -17,6 +17,9 @@ Result<Json> Parse(const Result<HttpReply>& reply) {
   return json;
 }
 
+// What a person typed need not be UTF-8.
+std::string DumpRequest(const Json& request) { return request.dump(-1, ' ', false, Json::error_handler_t::replace); }
+
 // Digest of a file of any size.
 Result<Digest> DigestOfFile(const Path& file) {
   FileSystem& files = RealFileSystem();
@@ -52,12 +55,12 @@ Result<Json> ApiClient::CancelRounds(const std::string& task) {
   return Parse(http_.Post(TaskPath(task) + "/rounds/cancel", "{}"));
 }
 
-Result<Json> ApiClient::AllPages(const std::string& path) {
+Result<Json> ApiClient::AllPages(const std::string& path, const std::string& query) {
   Json all = Json::array();
   std::string cursor;
   for (;;) {
     ASSIGN_OR_RETURN(const Json page,
-                     Get(path + "?limit=1000" + (cursor.empty() ? "" : "&cursor=" + EncodeUrlPart(cursor))));
+                     Get(path + "?limit=1000" + query + (cursor.empty() ? "" : "&cursor=" + EncodeUrlPart(cursor))));
     for (const auto& item : page.value("items", Json::array())) all.push_back(item);
     const auto next = page.find("next_cursor");
     if (next == page.end() || !next->is_string()) return Json({{"items", std::move(all)}});
@@ -73,7 +76,33 @@ Result<Json> ApiClient::Versions(const std::string& task) { return Get(TaskPath(
 Result<Json> ApiClient::Version(const std::string& task, uint64_t version) {
   return Get(TaskPath(task) + "/versions/" + std::to_string(version));
 }
-Result<Json> ApiClient::Devices() { return Get(kRoot + "/devices"); }
+Result<Json> ApiClient::Devices(const std::string& state) {
+  return AllPages(kRoot + "/devices", state.empty() ? "" : "&state=" + EncodeUrlPart(state));
+}
+Result<Json> ApiClient::Device(const std::string& device) { return Get(kRoot + "/devices/" + EncodeUrlPart(device)); }
+Result<Json> ApiClient::DecideDevice(const std::string& device, const std::string& decision,
+                                     const std::string& reason) {
+  const Json body = reason.empty() ? Json::object() : Json({{"reason", reason}});
+  return Parse(http_.Post(kRoot + "/devices/" + EncodeUrlPart(device) + "/" + decision, DumpRequest(body)));
+}
+Result<Json> ApiClient::RevokeGateway(const std::string& gateway, const std::string& reason) {
+  return Parse(
+      http_.Post(kRoot + "/gateways/" + EncodeUrlPart(gateway) + "/revoke", DumpRequest({{"reason", reason}})));
+}
+Result<Json> ApiClient::CreateEnrolmentToken(const Json& request) {
+  return Parse(http_.Post(kRoot + "/enrolment-tokens", DumpRequest(request)));
+}
+Result<Json> ApiClient::EnrolmentTokens() { return Get(kRoot + "/enrolment-tokens"); }
+Result<Json> ApiClient::RemoveEnrolmentToken(const std::string& id) {
+  return Parse(http_.Delete(kRoot + "/enrolment-tokens/" + EncodeUrlPart(id)));
+}
+Result<Json> ApiClient::SealingKeys() { return Get(kRoot + "/sealing-keys"); }
+Result<Json> ApiClient::RotateSealingKey(uint64_t overlap_days) {
+  return Parse(http_.Post(kRoot + "/sealing-keys", DumpRequest({{"overlap_days", overlap_days}})));
+}
+Result<Json> ApiClient::Audit(uint64_t after, uint64_t limit) {
+  return Get(kRoot + "/audit?after=" + std::to_string(after) + "&limit=" + std::to_string(limit));
+}
 Result<Json> ApiClient::Gateways() { return AllPages(kRoot + "/gateways"); }
 Result<Json> ApiClient::Gateway(const std::string& gateway) {
   return Get(kRoot + "/gateways/" + EncodeUrlPart(gateway));

@@ -31,7 +31,20 @@ class ApiClient {
   Result<Json> Round(const std::string& task, uint64_t number);
   Result<Json> Versions(const std::string& task);
   Result<Json> Version(const std::string& task, uint64_t version);
-  Result<Json> Devices();
+  // All pages in one list. `state`: only those of whom the enrolment is so; empty: all.
+  Result<Json> Devices(const std::string& state = "");
+  Result<Json> Device(const std::string& device);
+  // `decision`: approve, refuse or revoke; the last two have a reason. Their enrolment after it.
+  Result<Json> DecideDevice(const std::string& device, const std::string& decision, const std::string& reason);
+  Result<Json> RevokeGateway(const std::string& gateway, const std::string& reason);
+  // The record and the invitation that carries the secret.
+  Result<Json> CreateEnrolmentToken(const Json& request);
+  Result<Json> EnrolmentTokens();
+  Result<Json> RemoveEnrolmentToken(const std::string& id);
+  Result<Json> SealingKeys();
+  Result<Json> RotateSealingKey(uint64_t overlap_days);
+  // The audit log's entries after the one of number `after`, and where to go on ("next").
+  Result<Json> Audit(uint64_t after, uint64_t limit);
   // All pages in one list.
   Result<Json> Gateways();
   Result<Json> Gateway(const std::string& gateway);
@@ -48,7 +61,7 @@ class ApiClient {
 
  private:
   Result<Json> Get(const std::string& path);
-  Result<Json> AllPages(const std::string& path);
+  Result<Json> AllPages(const std::string& path, const std::string& query = "");
   HttpClient http_;
 };
 

@@ -34,7 +34,7 @@ ExitCode ExitCodeOf(Code code) {
 }
 
 Result<HttpClient::Options> Context::ClientOptions() const {
-  HttpClient::Options options{.url = url, .token = token};
+  HttpClient::Options options{.url = url, .token = token, .ca_file = ca_file};
   if (options.token.empty() && !token_file.empty()) {
     ASSIGN_OR_RETURN(const SecretBytes secret, ReadSecretFile(token_file));
     options.token = AsText(secret.RevealForUse());

@@ -18,6 +18,7 @@ struct Context {
   std::string url = "http://127.0.0.1:8080";
   std::string token;
   std::string token_file;
+  std::string ca_file;           // PEM: whose certificates are believed of an https address
   std::string output = "table";  // or "json"
   ExitCode exit_code = ExitCode::kOk;
 

@@ -37,6 +37,20 @@ Status Show(const Context& context, const std::string& id) {
   return {};
 }
 
+struct Revocation {
+  std::string id;
+  std::string reason;
+};
+
+Status Revoke(const Context& context, const Revocation& revocation) {
+  ASSIGN_OR_RETURN(ApiClient client, context.Client());
+  ASSIGN_OR_RETURN(const Json enrolment, client.RevokeGateway(revocation.id, revocation.reason));
+  if (context.json()) context.PrintObject(enrolment);
+  context.Say("gateway " + revocation.id +
+              " is revoked; it is refused as soon as the next publication arrives where it connects to");
+  return {};
+}
+
 }  // namespace
 
 void AddGatewayCommands(CLI::App& app, Context& context) {
@@ -49,6 +63,12 @@ void AddGatewayCommands(CLI::App& app, Context& context) {
   const auto id = std::make_shared<std::string>();
   show->add_option("gateway", *id, "Its id")->required();
   show->callback(context.Run([&context, id] { return Show(context, *id); }));
+
+  const auto revocation = std::make_shared<Revocation>();
+  CLI::App* revoke = gateways->add_subcommand("revoke", "Put one out, for good: all its certificates stop counting");
+  revoke->add_option("gateway", revocation->id, "Its id")->required();
+  revoke->add_option("--reason", revocation->reason, "For the record: 1 to 256 bytes")->required();
+  revoke->callback(context.Run([&context, revocation] { return Revoke(context, *revocation); }));
 }
 
 }  // namespace tributary

@@ -20,6 +20,9 @@ constexpr auto kFooter =
     "  tributary models export digits --out digits.pt\n"
     "  tributary --output json rounds list digits\n"
     "  tributary gateways show gateway-1\n"
+    "  tributary tokens create floor-2 --class phone --uses 20 --out floor-2.invitation\n"
+    "  tributary devices revoke device-007 --reason 'lost on a train'\n"
+    "  tributary audit list\n"
     "  tributary explain digest-mismatch\n"
     "\n"
     "Exit codes:\n"
@@ -27,19 +30,23 @@ constexpr auto kFooter =
     "  1  the operation failed\n"
     "  2  the command or its arguments are not right\n"
     "  3  there is nothing of that name\n"
-    "  4  the token is missing or wrong\n"
+    "  4  the API token is missing or wrong, or its role does not permit this\n"
     "  5  the aggregator cannot be reached, or has no time now\n"
     "\n"
-    "Tokens: 'tributary-aggregator token add NAME' prints one. It is taken from --token, else --token-file (mode "
-    "0600),\n"
-    "else the environment variable TRIBUTARY_TOKEN.\n";
+    "API tokens say who runs this command: 'tributary-aggregator token add NAME --role ROLE' prints one. It is taken\n"
+    "from --token, else --token-file (mode 0600), else the environment variable TRIBUTARY_TOKEN. Enrolment tokens are\n"
+    "another thing: with one a device or gateway becomes a member; 'tributary tokens create' makes them.\n";
 
 void AddGlobalOptions(CLI::App& app, Context& context) {
   app.set_version_flag("--version", "tributary " TRIBUTARY_VERSION);
   // The last one counts, so that a script's or alias's choice can be overruled.
-  app.add_option("--url", context.url, "The aggregator's HTTP address")
+  app.add_option("--url", context.url, "The aggregator's HTTP or HTTPS address")
       ->envname("TRIBUTARY_URL")
       ->capture_default_str()
+      ->take_last();
+  app.add_option("--ca-file", context.ca_file,
+                 "With an https address: PEM with the authorities to believe; else the system's are")
+      ->envname("TRIBUTARY_CA_FILE")
       ->take_last();
   app.add_option("--token", context.token, "Bearer token")->take_last();
   app.add_option("--token-file", context.token_file, "File that holds the token")->take_last();
@@ -64,6 +71,9 @@ int Main(int argc, char** argv) {
   AddModelCommands(app, context);
   AddMemberCommands(app, context);
   AddGatewayCommands(app, context);
+  AddTokenCommands(app, context);
+  AddSealingKeyCommands(app, context);
+  AddAuditCommands(app, context);
   AddStatusCommand(app, context);
   AddExplainCommand(app, context);
   AddDemoCommand(app, context);

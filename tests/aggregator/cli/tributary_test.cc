@@ -254,7 +254,7 @@ TEST_F(TributaryTest, StatusSaysWhetherTheAggregatorIsReady) {
   Metrics metrics;
   std::atomic<bool> ready{true};
   HttpServer whole(HttpServer::Options{});
-  AddApiRoutes(whole, Parts());
+  AddAll(whole);
   AddOpsRoutes(whole, metrics, {{"disk", [&]() -> Status {
                                    if (ready) return {};
                                    return Fail(Code::kDiskFull, "0 bytes left");

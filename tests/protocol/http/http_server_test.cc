@@ -208,7 +208,7 @@ TEST_F(HttpServerTest, APortInUseIsSaid) {
 }
 
 TEST_F(HttpServerTest, AnAddressOfAnotherMachineIsUnreachable) {
-  HttpServer other({.host = "192.0.2.1", .port = 1});  // TEST-NET-1, RFC 5737
+  HttpServer other({.host = "192.0.2.1", .port = 1, .allow_plain = true});  // TEST-NET-1, RFC 5737
   const Status status = other.Start();
   ASSERT_FALSE(status);
   EXPECT_EQ(status.error().code, Code::kUnreachable);
