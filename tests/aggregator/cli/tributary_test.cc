@@ -320,6 +320,79 @@ TEST_F(TributaryTest, MembersAccountAndCodes) {
   EXPECT_EQ(Tributary({"explain", "nonsense"}).code, 3);
 }
 
+TEST_F(TributaryTest, AnInvitationGoesIntoAFileAndOnNoScreen) {
+  const Outcome nowhere = Tributary({"tokens", "create", "floor-2"});
+  EXPECT_EQ(nowhere.code, 2);
+  EXPECT_THAT(nowhere.output, HasSubstr("--out"));
+  const Outcome made = Tributary({"tokens", "create", "floor-2", "--class", "phone", "--uses", "20", "--label", "west",
+                                  "--wait-for-approval", "--out", "floor-2.invitation"});
+  ASSERT_EQ(made.code, 0) << made.output;
+  EXPECT_THAT(made.output, AllOf(HasSubstr("enrol --invitation"), Not(HasSubstr(FakeEnrolment::Secret()))));
+  const Path file = folder_ / "floor-2.invitation";
+  EXPECT_EQ(std::filesystem::status(file).permissions(),
+            std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
+  const auto invitation = DecodeInvitation(*ReadFile(RealFileSystem(), file, 100'000));
+  ASSERT_TRUE(invitation) << invitation.error().ToString();
+  EXPECT_EQ(AsText(invitation->token.RevealForUse()), FakeEnrolment::Secret());
+  OnCore([&] { EXPECT_FALSE(enrolment_.tokens.at("floor-2").approved); });
+  const Outcome twice = Tributary({"tokens", "create", "other", "--out", "floor-2.invitation"});
+  EXPECT_EQ(twice.code, 1);  // nothing is written over
+  OnCore([&] { EXPECT_FALSE(enrolment_.tokens.contains("other")); });
+  EXPECT_THAT(Tributary({"tokens", "list"}).output, AllOf(HasSubstr("floor-2"), HasSubstr("phone")));
+  EXPECT_EQ(Tributary({"tokens", "remove", "floor-2"}).code, 0);
+  EXPECT_EQ(Tributary({"tokens", "remove", "floor-2"}).code, 3);
+}
+
+TEST_F(TributaryTest, TheTwoKindsOfTokensAreToldApart) {
+  EXPECT_THAT(Tributary({"tokens", "--help"}).output, HasSubstr("tributary-aggregator token add"));
+  EXPECT_THAT(Tributary({"--help"}).output, AllOf(HasSubstr("API tokens"), HasSubstr("tributary tokens create")));
+}
+
+TEST_F(TributaryTest, DevicesAreApprovedRefusedAndRevoked) {
+  OnCore([&] {
+    enrolment_.Add("one", EnrolmentState::kPending);
+    enrolment_.Add("two", EnrolmentState::kPending);
+    enrolment_.Add("gateway-1", EnrolmentState::kActive, Role::kGateway);
+  });
+  EXPECT_THAT(Tributary({"devices", "list", "--state", "pending"}).output, AllOf(HasSubstr("one"), HasSubstr("two")));
+  EXPECT_EQ(Tributary({"devices", "approve", "one"}).code, 0);
+  EXPECT_EQ(Tributary({"devices", "refuse", "two"}).code, 2);  // a reason is due
+  EXPECT_EQ(Tributary({"devices", "refuse", "two", "--reason", "not ours"}).code, 0);
+  const Outcome revoked = Tributary({"devices", "revoke", "one", "--reason", "lost on a train"});
+  EXPECT_THAT(revoked.output, AllOf(HasSubstr("revoked"), HasSubstr("next publication")));
+  EXPECT_THAT(Tributary({"devices", "show", "one"}).output, HasSubstr("lost on a train (test)"));
+  EXPECT_EQ(Tributary({"gateways", "revoke", "gateway-1", "--reason", "stolen"}).code, 0);
+  EXPECT_EQ(Tributary({"devices", "revoke", "nobody", "--reason", "lost"}).code, 3);
+  EXPECT_THAT(Tributary({"sealing-keys", "rotate", "--overlap-days", "3"}).output, HasSubstr("former"));
+}
+
+TEST_F(TributaryTest, TheAuditIsListedExportedAndVerified) {
+  CreateTask();
+  const std::string viewer = *tokens_.Add({"eve", HttpAccess::kViewer, kTestStart, {}}, random_);
+  const Outcome forbidden = Tributary({"--token", viewer, "rounds", "start", "digits"});
+  EXPECT_EQ(forbidden.code, 4);
+  EXPECT_THAT(forbidden.output, HasSubstr("needs a token of the role operator"));
+  const Outcome list = Tributary({"audit", "list"});
+  EXPECT_EQ(list.code, 0) << list.output;
+  EXPECT_THAT(list.output,
+              AllOf(HasSubstr("task.create"), HasSubstr("forbidden"), HasSubstr("eve"), Not(HasSubstr("begun"))));
+  ASSERT_EQ(Tributary({"audit", "export", "--out", "audit.jsonl"}).code, 0);
+  const Bytes log = *ReadFile(RealFileSystem(), folder_ / "audit.log", 1'000'000);
+  EXPECT_EQ(AsText(*ReadFile(RealFileSystem(), folder_ / "audit.jsonl", 1'000'000)), AsText(log));
+  const Json whole = Json::parse(Tributary({"audit", "verify", "audit.jsonl", "--output", "json"}).output);
+  EXPECT_EQ(Tributary({"audit", "verify", "audit.log", "--known", whole["head"].get<std::string>()}).code, 0);
+  std::string cut(AsText(log));
+  cut.erase(cut.rfind('\n', cut.size() - 2) + 1);  // its last entry
+  Write("cut.jsonl", cut);
+  EXPECT_EQ(Tributary({"audit", "verify", "cut.jsonl"}).code, 0);  // nothing in it says so
+  EXPECT_EQ(Tributary({"audit", "verify", "cut.jsonl", "--known", whole["head"].get<std::string>()}).code, 1);
+  cut[10] ^= 1;
+  Write("cut.jsonl", cut);
+  const Outcome damaged = Tributary({"audit", "verify", "cut.jsonl"});
+  EXPECT_EQ(damaged.code, 1);
+  EXPECT_THAT(damaged.output, HasSubstr("cut.jsonl:1 "));
+}
+
 TEST_F(TributaryTest, AFleetFromNothing) {
   ASSERT_EQ(Tributary({"fleet", "init", "--dir", "fleet", "--name", "field"}).code, 0);
   EXPECT_EQ(Tributary({"fleet", "init", "--dir", "fleet", "--name", "field"}).code, 1);  // never over an existing CA
