@@ -9,11 +9,11 @@
 #include <cstdlib>
 #include <fstream>
 
+#include "aggregator/publish/root_ceremony.h"
 #include "aggregator/round/coordinator.h"
 #include "bench/claim.h"
 #include "bench/scratch_folder.h"
 #include "bench/sealed_update.h"
-#include "protocol/seal/identity.h"
 
 namespace tributary::bench {
 namespace {
@@ -51,23 +51,23 @@ double PeakMemory() {
 
 class CustodyCounter final : public Coordinator::Listener {
  public:
-  void OnPublication(const Bytes&, uint64_t) override {}
+  void OnPublication(const Bytes&, uint64_t, uint64_t) override {}
   void OnCustody(const std::vector<UploadId>& uploads) override { taken += uploads.size(); }
   void OnEvent(const CoordinatorEvent&) override {}
   uint64_t taken = 0;
 };
 
-Identity Publisher(WallTime now) {
-  constexpr Millis kLifetime = std::chrono::hours(24);
-  const CertificateAuthority authority = CertificateAuthority::Create("bench", now, kLifetime);
-  const Subject subject{Must(DeviceId::Parse("publisher")), Role::kPublisher, {}, {}};
-  SigningKey key = SigningKey::Generate();
-  Certificate certificate = Must(authority.Issue(subject, key.public_key(), now, kLifetime));
-  return {subject,
-          Must(TrustAnchor::FromCertificate(authority.certificate())),
-          {std::move(certificate.der)},
-          std::move(key),
-          {}};
+PublicationFolder MakeRepository(const Path& folder, WallTime now) {
+  Must(RealFileSystem().CreateFolders(folder));
+  const auto key = Must(CreateSignerFile(folder / "offline.pem", SecretBytes()));
+  Must(CreateRepository(RealFileSystem(), folder,
+                        {.root_keys = {key->public_key()},
+                         .root_threshold = 1,
+                         .root_signers = {key.get()},
+                         .targets = key.get(),
+                         .releases = key.get(),
+                         .expires = now + std::chrono::hours(24)}));
+  return Must(PublicationFolder::Open(RealFileSystem(), folder));
 }
 
 TaskId CreateTask(Coordinator& coordinator) {
@@ -88,14 +88,14 @@ TaskId CreateTask(Coordinator& coordinator) {
 void TakeUpdates(const ScratchFolder& folder) {
   const SystemClock clock;
   const HpkeKeyPair key = Key();
-  const Identity publisher = Publisher(clock.Now());
+  PublicationFolder repository = MakeRepository(folder / "publication", clock.Now());
   CustodyCounter custody;
   SystemRandom random;
   const auto coordinator = Must(Coordinator::Open({.folder = folder / "aggregator",
                                                    .files = RealFileSystem(),
                                                    .clock = clock,
                                                    .random = random,
-                                                   .publisher = publisher,
+                                                   .repository = repository,
                                                    .sealing_key = key},
                                                   custody));
   const TaskId task = CreateTask(*coordinator);

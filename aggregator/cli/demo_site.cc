@@ -126,11 +126,11 @@ Result<DemoSite::Address> DemoSite::ProvisionAggregator(const CertificateAuthori
   ASSIGN_OR_RETURN(const uint16_t http_port, FreePort());
   const std::string endpoint = "tcp://127.0.0.1:" + std::to_string(port);
   url_ = "http://127.0.0.1:" + std::to_string(http_port);
-  RETURN_IF_ERROR(WriteConfig("aggregator",
-                              "[aggregator]\ndata_dir = \"aggregator/data\"\nidentity_dir = \"aggregator/identity\"\n"
-                              "publication_dir = \"aggregator/publication\"\n\n[listen]\nendpoint = " +
-                                  Quoted(endpoint) + "\n\n[http]\nport = " + std::to_string(http_port) + "\n" +
-                                  LogSection("aggregator")));
+  RETURN_IF_ERROR(WriteConfig(
+      "aggregator",
+      "[aggregator]\ndata_dir = \"aggregator/data\"\nidentity_dir = \"aggregator/identity\"\n"
+      "publication_dir = \"aggregator/publication\"\nissuer_dir = \"aggregator/issuer\"\n\n[listen]\nendpoint = " +
+          Quoted(endpoint) + "\n\n[http]\nport = " + std::to_string(http_port) + "\n" + LogSection("aggregator")));
   RETURN_IF_ERROR(RealFileSystem().CreateFolders(folder / "data"));
   SystemRandom random;
   ASSIGN_OR_RETURN(

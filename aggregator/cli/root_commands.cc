@@ -54,7 +54,7 @@ class Keyring {
     return where.empty() ? Create(name) : Open(where);
   }
   // A public key: as 64 hexadecimal digits, or of the key at that place (which then is in `opened`).
-  Result<Bytes> PublicKey(const std::string& named, std::vector<Signer*>& opened) {
+  Result<Bytes> PublicKey(const std::string& named, std::vector<const Signer*>& opened) {
     if (auto bytes = FromHex(named); bytes && bytes->size() == kSigningPublicKeyBytes) return std::move(*bytes);
     ASSIGN_OR_RETURN(Signer* const signer, Open(named));
     opened.push_back(signer);
@@ -161,9 +161,9 @@ Status CheckTargetsSigner(const RootOptions& options, const Signer* signer) {
   return {};
 }
 
-Status RotateTargets(const Context& context, const RootOptions& options, Keyring& ring, Signer& signer) {
+Status RotateTargets(const Context& context, const RootOptions& options, Keyring& ring, const Signer& signer) {
   TargetsChange change{.new_rounds_key = options.online_keys, .expires = EndOf(options)};
-  std::vector<Signer*> opened;
+  std::vector<const Signer*> opened;
   if (!options.new_releases_key.empty()) {
     ASSIGN_OR_RETURN(change.releases_key, ring.PublicKey(options.new_releases_key, opened));
   }
@@ -180,7 +180,7 @@ Status RotateTargets(const Context& context, const RootOptions& options, Keyring
 Status Rotate(const Context& context, const RootOptions& options) {
   Keyring ring(options);
   RootChange change{.new_online_keys = options.online_keys, .expires = EndOf(options)};
-  std::vector<Signer*> signers;
+  std::vector<const Signer*> signers;
   for (const std::string& named : options.signing) {
     ASSIGN_OR_RETURN(signers.emplace_back(), ring.Open(named));
   }
@@ -188,7 +188,7 @@ Status Rotate(const Context& context, const RootOptions& options) {
     ASSIGN_OR_RETURN(change.root_keys.emplace_back(), ring.PublicKey(named, signers));
   }
   if (options.threshold > 0) change.root_threshold = options.threshold;
-  Signer* targets = nullptr;
+  const Signer* targets = nullptr;
   if (!options.targets_key.empty()) {
     ASSIGN_OR_RETURN(targets, ring.Open(options.targets_key));
   }

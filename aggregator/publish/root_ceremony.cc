@@ -54,10 +54,10 @@ Result<Bytes> MakeOnlineKey(FileSystem& files, const Path& folder, std::string_v
 
 template <class Body>
 Result<Path> Write(FileSystem& files, const Path& folder, std::string_view role, Body body,
-                   const std::vector<Signer*>& signers) {
+                   const std::vector<const Signer*>& signers) {
   const Path file = MetadataFile(folder, body.version, role);
   Metadata<Body> metadata = tuf::MakeMetadata(std::move(body));
-  for (Signer* signer : signers) RETURN_IF_ERROR(tuf::AddSignature(metadata, *signer));
+  for (const Signer* signer : signers) RETURN_IF_ERROR(tuf::AddSignature(metadata, *signer));
   RETURN_IF_ERROR(WriteFileAtomically(files, file, tuf::EncodeMetadata(metadata)));
   return file;
 }
@@ -129,7 +129,7 @@ Result<bool> MaySign(FileSystem& files, const Path& file, const std::string& rol
 }
 
 template <class Body>
-Status AddSignatureTo(FileSystem& files, const Path& file, Signer& signer) {
+Status AddSignatureTo(FileSystem& files, const Path& file, const Signer& signer) {
   ASSIGN_OR_RETURN(auto metadata, ReadMetadata<Body>(files, file));
   RETURN_IF_ERROR(tuf::AddSignature(metadata, signer));
   return WriteFileAtomically(files, file, tuf::EncodeMetadata(metadata));
@@ -170,7 +170,7 @@ Status CreateRepository(FileSystem& files, const Path& folder, const RepositoryP
 }
 
 Result<Path> WriteNextRoot(FileSystem& files, const Path& folder, const RootChange& change,
-                           const std::vector<Signer*>& signers) {
+                           const std::vector<const Signer*>& signers) {
   ASSIGN_OR_RETURN(const uint64_t newest, NewestVersion(files, folder, tuf::kRootRole));
   ASSIGN_OR_RETURN(const RootProgress progress, ProgressOf(files, folder, newest));
   const Path newest_file = MetadataFile(folder, newest, tuf::kRootRole);
@@ -198,7 +198,8 @@ Result<Path> WriteNextRoot(FileSystem& files, const Path& folder, const RootChan
   return Write(files, folder, tuf::kRootRole, std::move(root), signers);
 }
 
-Result<Path> WriteNextTargets(FileSystem& files, const Path& folder, const TargetsChange& change, Signer& signer) {
+Result<Path> WriteNextTargets(FileSystem& files, const Path& folder, const TargetsChange& change,
+                              const Signer& signer) {
   ASSIGN_OR_RETURN(const uint64_t newest, NewestVersion(files, folder, tuf::kTargetsRole));
   ASSIGN_OR_RETURN(auto current, ReadMetadata<Targets>(files, MetadataFile(folder, newest, tuf::kTargetsRole)));
   Targets targets = std::move(current.body);
@@ -212,7 +213,7 @@ Result<Path> WriteNextTargets(FileSystem& files, const Path& folder, const Targe
   return Write(files, folder, tuf::kTargetsRole, std::move(targets), {&signer});
 }
 
-Result<Path> WriteNextReleases(FileSystem& files, const Path& folder, WallTime expires, Signer& signer) {
+Result<Path> WriteNextReleases(FileSystem& files, const Path& folder, WallTime expires, const Signer& signer) {
   ASSIGN_OR_RETURN(const uint64_t newest, NewestVersion(files, folder, kReleasesRole));
   ASSIGN_OR_RETURN(auto current, ReadMetadata<Targets>(files, MetadataFile(folder, newest, kReleasesRole)));
   Targets releases = std::move(current.body);
@@ -221,7 +222,7 @@ Result<Path> WriteNextReleases(FileSystem& files, const Path& folder, WallTime e
   return Write(files, folder, kReleasesRole, std::move(releases), {&signer});
 }
 
-Status SignMetadataFile(FileSystem& files, const Path& file, Signer& signer) {
+Status SignMetadataFile(FileSystem& files, const Path& file, const Signer& signer) {
   const std::string role = RoleOfFile(file);
   const std::string key_id = tuf::KeyIdOf(tuf::Key::FromPublicKey(signer.public_key()));
   ASSIGN_OR_RETURN(const bool counts, MaySign(files, file, role, key_id));

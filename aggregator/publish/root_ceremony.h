@@ -14,12 +14,12 @@ namespace tributary {
 
 // A repository from nothing.
 struct RepositoryPlan {
-  std::vector<Bytes> root_keys = {};       // public keys; those without a signer here sign later (SignMetadataFile)
-  uint32_t root_threshold = 1;             // 1 to the number of root_keys
-  std::vector<Signer*> root_signers = {};  // who signs the first root now
-  Signer* targets = nullptr;               // required
-  Signer* releases = nullptr;              // required
-  WallTime expires;                        // of root, targets and releases
+  std::vector<Bytes> root_keys = {};  // public keys; those without a signer here sign later (SignMetadataFile)
+  uint32_t root_threshold = 1;        // 1 to the number of root_keys
+  std::vector<const Signer*> root_signers = {};  // who signs the first root now
+  const Signer* targets = nullptr;               // required
+  const Signer* releases = nullptr;              // required
+  WallTime expires;                              // of root, targets and releases
 };
 // Makes the online keys and writes version 1 of everything. kAlreadyExists: a root is there; kInvalidArgument.
 Status CreateRepository(FileSystem& files, const Path& folder, const RepositoryPlan& plan);
@@ -35,7 +35,7 @@ struct RootChange {
 // Writes the next root with the signatures of `signers`, which may be fewer than it needs; returns its file. kConflict:
 // the newest one that is there still waits for signatures. kInvalidArgument.
 Result<Path> WriteNextRoot(FileSystem& files, const Path& folder, const RootChange& change,
-                           const std::vector<Signer*>& signers);
+                           const std::vector<const Signer*>& signers);
 
 // What the next targets say otherwise.
 struct TargetsChange {
@@ -43,13 +43,14 @@ struct TargetsChange {
   std::optional<Bytes> releases_key = std::nullopt;
   WallTime expires;
 };
-Result<Path> WriteNextTargets(FileSystem& files, const Path& folder, const TargetsChange& change, Signer& targets);
+Result<Path> WriteNextTargets(FileSystem& files, const Path& folder, const TargetsChange& change,
+                              const Signer& targets);
 // The same releases with a later end.
-Result<Path> WriteNextReleases(FileSystem& files, const Path& folder, WallTime expires, Signer& releases);
+Result<Path> WriteNextReleases(FileSystem& files, const Path& folder, WallTime expires, const Signer& releases);
 
 // Adds a signature to a metadata file of any role. kInvalidArgument: a key that the file's role (or, of a root, the one
 // before it) does not list, so that its signature would count for nothing.
-Status SignMetadataFile(FileSystem& files, const Path& file, Signer& signer);
+Status SignMetadataFile(FileSystem& files, const Path& file, const Signer& signer);
 
 // How far a root is with its signatures: those that count of the root before it (0 of 0 for the first) and of its own.
 struct RootProgress {

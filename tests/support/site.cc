@@ -10,6 +10,7 @@
 
 #include "protocol/base/limits.h"
 #include "protocol/http/http_client.h"
+#include "protocol/seal/authority_folder.h"
 #include "tests/support/must.h"
 #include "tests/support/repository_folder.h"
 
@@ -95,9 +96,11 @@ void Site::AddAggregator(const std::string& host) {
   process.host = host;
   fleet_.IssueInto(IdentityOf("aggregator"), Role::kAggregator, "aggregator");
   WriteRepositoryFolder(fleet_.repository(), PublicationPath());
+  const auto issuer = Must(fleet_.authority().CreateIssuer("test issuer", fleet_.start(), kTestLifetime));
+  Must(SaveAuthority(issuer, folder_ / "aggregator/issuer", fleet_.repository().root()));
   WriteText(ConfigOf("aggregator"),
             "[aggregator]\ndata_dir = \"aggregator/data\"\nidentity_dir = \"aggregator/identity\"\npublication_dir = "
-            "\"aggregator/publication\"\n"
+            "\"aggregator/publication\"\nissuer_dir = \"aggregator/issuer\"\n"
             "[listen]\nendpoint = \"tcp://" +
                 host + ":" + std::to_string(process.hop_port) +
                 "\"\n"

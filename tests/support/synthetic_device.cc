@@ -71,6 +71,7 @@ struct SyntheticDevice::Stack final : HopClient::Part {
   hop::CheckIn DescribeSelf() const {
     hop::CheckIn check_in;
     check_in.publication_number = publications->number();
+    check_in.root_version = publications->root_version();
     check_in.device_class = device.identity_.subject.device_class;
     return check_in;
   }

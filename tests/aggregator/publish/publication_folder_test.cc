@@ -10,8 +10,8 @@ namespace {
 
 using testing::HasSubstr;
 
-std::vector<Signer*> All(TestPublicationFolder& repository) {
-  std::vector<Signer*> signers;
+std::vector<const Signer*> All(TestPublicationFolder& repository) {
+  std::vector<const Signer*> signers;
   for (const auto& key : repository.root_keys) signers.push_back(key.get());
   return signers;
 }

@@ -18,7 +18,7 @@ tuf::Root ReadRoot(const TestPublicationFolder& repository, uint64_t version) {
   return Must(ReadMetadata<tuf::Root>(RealFileSystem(), RootFile(repository, version))).body;
 }
 
-Path Next(TestPublicationFolder& repository, const RootChange& change, const std::vector<Signer*>& signers) {
+Path Next(TestPublicationFolder& repository, const RootChange& change, const std::vector<const Signer*>& signers) {
   return Must(WriteNextRoot(RealFileSystem(), repository.path(), change, signers));
 }
 
@@ -72,7 +72,7 @@ TEST(RootCeremony, AStrangersSignatureIsRefused) {
   TestPublicationFolder repository(2, 2);
   const Path file = Next(repository, {.expires = repository.expires}, {repository.root_keys[0].get()});
   MemorySigner stranger;
-  for (Signer* signer : std::vector<Signer*>{&stranger, &repository.targets}) {
+  for (const Signer* signer : std::vector<const Signer*>{&stranger, &repository.targets}) {
     const Status signed_by = SignMetadataFile(RealFileSystem(), file, *signer);
     ASSERT_FALSE(signed_by);
     EXPECT_EQ(signed_by.error().code, Code::kInvalidArgument);
@@ -92,7 +92,7 @@ TEST(RootCeremony, AWaitingRootIsNotBuiltUpon) {
 TEST(RootCeremony, ReplacesKeysAndForgetsTheOld) {
   TestPublicationFolder repository(2, 2);
   MemorySigner fresh;
-  const std::vector<Signer*> all = {repository.root_keys[0].get(), repository.root_keys[1].get(), &fresh};
+  const std::vector<const Signer*> all = {repository.root_keys[0].get(), repository.root_keys[1].get(), &fresh};
   Next(repository,
        {.root_keys = {repository.root_keys[0]->public_key(), fresh.public_key()},
         .new_online_keys = true,
