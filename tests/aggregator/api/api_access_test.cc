@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "aggregator/api/json_records.h"
+#include "protocol/base/log.h"
 #include "protocol/seal/digest.h"
 #include "tests/aggregator/api/api_fixture.h"
 
@@ -122,6 +123,38 @@ TEST_F(ApiAccessTest, ATokenThatIsRemovedOrExpiredCountsNoMore) {
   EXPECT_TRUE(bob.Get("/api/v1/tasks"));
   ASSERT_TRUE(tokens_.Remove("bob"));
   EXPECT_EQ(bob.Get("/api/v1/tasks").error().code, Code::kUnauthorized);
+}
+
+// Whatever goes wrong, and at the most talkative level.
+TEST_F(ApiAccessTest, NoTokenIsInLogsErrorsOrTheAudit) {
+  const Path log = folder_ / "log";
+  ASSERT_TRUE(StartLog("debug", log));
+  const std::string viewer = TokenOf(HttpAccess::kViewer);
+  const std::string wrong = "trb_" + std::string(64, '5');
+  const std::string secret = FakeEnrolment::Secret();
+  std::string errors;
+  for (const std::string& token : {token_, viewer, wrong, wrong + "\t" + secret}) {
+    HttpClient client = As(token);
+    for (const HttpRoute& route : server_.router().routes()) {
+      if (route.pattern == "/api/v1/events") continue;
+      if (const auto reply = Call(client, route); !reply) errors += reply.error().ToString() + "\n";
+    }
+    ASSERT_TRUE(client.Post("/api/v1/enrolment-tokens", R"({"id":"floor-2"})") || token != token_);
+  }
+  // A failure of the environment is what the server logs by itself.
+  std::filesystem::permissions(folder_ / "tokens", std::filesystem::perms::others_read,
+                               std::filesystem::perm_options::add);
+  EXPECT_EQ(Client().Get("/api/v1/tasks?token=" + token_).error().code, Code::kPermissions);
+  ASSERT_TRUE(StartLog("info", {}));
+  const std::string logged(AsText(*ReadFile(RealFileSystem(), log, 1 << 20)));
+  EXPECT_THAT(logged, HasSubstr("http.failed"));
+  for (const std::string& text : {logged, errors, AuditText()}) {
+    ASSERT_FALSE(text.empty());
+    for (const std::string& hidden : {token_, viewer, wrong, secret}) {
+      EXPECT_THAT(text, Not(HasSubstr(hidden.substr(4))));
+    }
+    EXPECT_THAT(text, Not(HasSubstr("Bearer t")));
+  }
 }
 
 TEST_F(ApiAccessTest, TheAuditComesInPagesAndSaysWhereItIsDamaged) {

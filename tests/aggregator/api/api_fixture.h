@@ -49,7 +49,7 @@ class ApiFixture : public testing::Test {
               invitation.fleet = "test";
               invitation.role = role;
               invitation.token = std::move(token);
-              invitation.ca_pem = "-----BEGIN CERTIFICATE-----";
+              invitation.ca_pem = CertificateToPem(fleet_ca_.certificate());
               invitation.target.public_key = Bytes(32, 0x22);
               return invitation;
             },
@@ -79,6 +79,7 @@ class ApiFixture : public testing::Test {
   FakeEnrolment enrolment_;
   SealingKeyList sealing_keys_;
   bool invitation_fails_ = false;
+  const CertificateAuthority fleet_ca_ = CertificateAuthority::Create("test", kTestStart, std::chrono::hours(24));
   TokenStore tokens_;
   ManualClock clock_;
   AuditLog audit_{RealFileSystem(), folder_ / "audit.log", clock_};
