@@ -48,7 +48,12 @@ class ReceiverTest : public testing::Test {
     receiver_ = std::make_unique<Receiver>(
         *staging_, judge_, core_, world_.loop,
         Receiver::Hooks{[this](const UploadId& upload) { custody_.push_back(upload); },
-                        [this](const UploadId& upload, const Error& error) { refused_[upload] = error.code; }});
+                        [this](const UploadId& upload, const Error& error) { refused_[upload] = error.code; },
+                        [this](const VerifiedIdentity& author) -> Status {
+                          vetted_.push_back(author.serial);
+                          if (revoked_ != author.subject.id) return {};
+                          return Fail(Code::kRevokedCertificate, author.subject.id.text() + " was revoked");
+                        }});
   }
   void End() {
     Settle();
@@ -100,6 +105,8 @@ class ReceiverTest : public testing::Test {
   std::unique_ptr<Receiver> receiver_;
   std::vector<UploadId> custody_;
   std::map<UploadId, Code> refused_;
+  std::vector<std::string> vetted_;
+  DeviceId revoked_;
 };
 
 TEST_F(ReceiverTest, WholeUploadsAreCountedOnceAndCustodyFreesThem) {
@@ -154,6 +161,16 @@ TEST_F(ReceiverTest, AnUploadThatIsRefusedForGoodLeavesNothingStaged) {
   EXPECT_EQ(Offer(upload).refusal.code, Code::kStaleVersion);
   EXPECT_EQ(judge_.refusals, std::vector{Code::kStaleVersion});
   EXPECT_EQ(staging_->Account().bytes, 0u);
+}
+
+TEST_F(ReceiverTest, WhatTheRevokedHadOnTheWayIsRefusedAndCounted) {
+  const SealedUpload upload = Sealed(10'000);
+  Offer(upload);
+  ASSERT_EQ(vetted_.size(), 1u);
+  revoked_ = device_.subject.id;
+  EXPECT_EQ(Offer(upload).refusal.code, Code::kRevokedCertificate);
+  EXPECT_EQ(judge_.refusals, std::vector{Code::kRevokedCertificate});
+  EXPECT_EQ(staging_->Account().bytes, 0u) << "nothing of it is kept";
 }
 
 TEST_F(ReceiverTest, AFaultOfThisMachineIsNeverTheSenders) {
