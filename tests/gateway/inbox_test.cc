@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "gateway/bundle/inbox_post.h"
+#include "protocol/bundle/bundle_publication.h"
 #include "protocol/bundle/receipt.h"
 #include "tests/protocol/hop/hop_fixture.h"
 #include "tests/support/must.h"
@@ -58,13 +59,7 @@ class InboxTest : public ::testing::Test {
     BlobStore blobs = Must(BlobStore::Open(RealFileSystem(), disk / "blobs"));
     Must(WriteFileAtomically(RealFileSystem(), disk / "publication.bin",
                              MakePublication(world_, blobs, number, latest)));
-    // As a tool would, but for its own look at it: the gateway does not rely on that.
-    const Path inbox = post_.folder();
-    std::filesystem::create_directories(inbox);
-    std::filesystem::copy(disk / "blobs", inbox / "blobs",
-                          std::filesystem::copy_options::recursive | std::filesystem::copy_options::skip_existing);
-    std::filesystem::copy_file(disk / "publication.bin", inbox / "publication.bin",
-                               std::filesystem::copy_options::overwrite_existing);
+    Must(CopyPublication(RealFileSystem(), disk, post_.folder(), world_.fleet.anchor(), world_.clock.Now()));
   }
   size_t Spooled() { return Must(spool_->Pending(100)).size(); }
 
