@@ -38,8 +38,9 @@ Gateway::~Gateway() {
 Result<std::unique_ptr<Gateway>> Gateway::Open(const GatewayOptions& options, const Clock& clock, Random& random,
                                                FileSystem& files) {
   ASSIGN_OR_RETURN(auto time, TimeFloor::Open(clock, files, options.data_dir / "time-floor"));
-  ASSIGN_OR_RETURN(Identity identity, LoadIdentityAs(Role::kGateway, options.identity_dir, time->Now()));
   ASSIGN_OR_RETURN(FolderLock lock, FolderLock::Take(options.data_dir));
+  RETURN_IF_ERROR(KeyRotation::FinishIfDue(files, options.identity_dir, time->Now()));
+  ASSIGN_OR_RETURN(Identity identity, LoadIdentityAs(Role::kGateway, options.identity_dir, time->Now()));
   auto gateway = std::unique_ptr<Gateway>(
       new Gateway(options, std::move(time), std::move(identity), std::move(lock), files, random));
   RETURN_IF_ERROR(gateway->OpenParts(files));
@@ -71,7 +72,17 @@ Status Gateway::OpenServer() {
   server_ = std::make_unique<HopServer>(
       HopServer::Parts{loop_, clock_, random_, identity_, *acceptor_, relay_->blobs(), *this, enrolments_.get()},
       server_options);
+  rotation_ =
+      std::make_unique<KeyRotation>(KeyRotation::Parts{clock_, files_, identity_, uplink_->client(), *server_,
+                                                       [this] { return SealingTargetNow(); }, [this] { Drain(); }},
+                                    options_.identity_dir, Millis(options_.overlap_days * 24 * 3'600'000));
   return server_->Listen();
+}
+
+std::optional<EnrolmentTarget> Gateway::SealingTargetNow() const {
+  const auto& publication = relay_->publications().current();
+  if (!publication) return std::nullopt;
+  return EnrolmentTarget{publication->aead, publication->sealing_key};
 }
 
 Status Gateway::OpenUplink() {
@@ -89,14 +100,9 @@ Status Gateway::OpenUplink() {
           .on_server_key = [this](const Bytes& key, const VerifiedIdentity& parent) { OnParentKey(key, parent); }},
       *spool_, options_.link);
   enrolments_ = std::make_unique<EnrolmentRelay>(uplink_->client(), clock_);
-  const auto target = [this]() -> std::optional<EnrolmentTarget> {
-    const auto& publication = relay_->publications().current();
-    if (!publication) return std::nullopt;
-    return EnrolmentTarget{publication->aead, publication->sealing_key};
-  };
-  certificate_ =
-      std::make_unique<CertificateKeeper>(CertificateKeeper::Parts{loop_, clock_, files_, identity_, uplink_->client()},
-                                          options_.identity_dir, CertificateKeeper::Hooks{.target = target});
+  certificate_ = std::make_unique<CertificateKeeper>(
+      CertificateKeeper::Parts{loop_, clock_, files_, identity_, uplink_->client()}, options_.identity_dir,
+      CertificateKeeper::Hooks{.target = [this] { return SealingTargetNow(); }});
   return {};
 }
 
@@ -164,6 +170,7 @@ void Gateway::OnRefusedUpload(const UploadSubject* subject, const Error& error) 
 
 void Gateway::EverySecond() {
   inbox_->Look();
+  rotation_->Look();
   if (!spool_->Health()) spool_->Probe([](const Status&) {});  // what it finds is in Health again
   UpdateMetrics();
   second_timer_ = loop_.After(kSecond, [this] { EverySecond(); });

@@ -6,6 +6,7 @@
 #include "gateway/accept/acceptor.h"
 #include "gateway/bundle/inbox.h"
 #include "gateway/forward/uplink.h"
+#include "gateway/key_rotation.h"
 #include "gateway/metrics.h"
 #include "gateway/options.h"
 #include "gateway/relay/relay.h"
@@ -47,6 +48,7 @@ class Gateway final : private HopServer::Observer {
   Status OpenUplink();
   Status OpenHttp();
   void FollowPublication();
+  std::optional<EnrolmentTarget> SealingTargetNow() const;
   void OnAdopted(const Publication& publication);
   void OnParentKey(const Bytes& key, const VerifiedIdentity& parent);
   void OnCheckIn(const VerifiedIdentity& member, const hop::CheckIn& check_in) override;
@@ -80,6 +82,7 @@ class Gateway final : private HopServer::Observer {
   std::unique_ptr<EnrolmentRelay> enrolments_;
   std::unique_ptr<HopServer> server_;
   std::unique_ptr<CertificateKeeper> certificate_;
+  std::unique_ptr<KeyRotation> rotation_;
   std::unique_ptr<Inbox> inbox_;
   std::unique_ptr<WorkerPool> inbox_worker_ = std::make_unique<WorkerPool>("inbox", 1);
   ReportBook reports_;

@@ -57,6 +57,7 @@ Result<GatewayOptions> GatewayOptions::Load(const Path& file) {
                0, kMostMib);
   }
   reader.Get("spool.max_dead_letter_mib", options.max_dead_letter_mib, -1, kMostMib);
+  reader.Get("rotation.overlap_days", options.overlap_days, 1, 365);
   reader.Get("shutdown.drain_seconds", options.drain_seconds, 0, 3'600);
   reader.Get("http.host", options.http_host);
   reader.Get("http.port", options.http_port, 0, 65'535);
@@ -107,6 +108,7 @@ std::string GatewayManual() {
   spool.max_update_mib, spool.max_evaluation_mib, spool.max_telemetry_mib, spool.max_sample_mib
                               of one kind; 0: no limit                                   [0]
   spool.max_dead_letter_mib   payloads kept of uploads that were given up; -1: a quarter of max_mib  [-1]
+  rotation.overlap_days       a new connection key is announced for so long before it is changed to  [14]
   shutdown.drain_seconds      a stop ends by then, whatever is under way                 [10]
   http.host, http.port        /metrics, /livez, /readyz; port 0: off                     [127.0.0.1, 0]
   log.level, log.file         debug, info, warning, error; file empty: standard error    [info, ""]
@@ -123,6 +125,9 @@ Tools, also while the daemon runs (`tributary-gateway --config FILE bundle --hel
   bundle export DIR           put the uploads in custody and the publication on a disk that is carried by hand
   bundle import DIR           take in what is on a disk: uploads, receipts, a newer publication
   spool check                 compare every payload with its digest
+  rotate-key                  make a new connection key: certified and announced by the daemon, which ends itself when
+                              rotation.overlap_days are over, and changes to it at its next start (the unit file's
+                              Restart=always sees to that)
   dead-letter list | show ID | requeue ID | purge ID | purge --all
                               uploads that were given up
 

@@ -31,7 +31,9 @@ struct GatewayOptions {
   int64_t max_device_mib = 0;      // spool.max_device_mib, 0: no limit but the fair share
   // spool.max_update_mib, max_evaluation_mib, max_telemetry_mib, max_sample_mib; 0: no limit. In kUploadKinds' order.
   std::array<int64_t, std::size(kUploadKinds)> max_kind_mib{};
-  int64_t max_dead_letter_mib = -1;     // spool.max_dead_letter_mib: payloads kept of what was given up; -1: a quarter
+  int64_t max_dead_letter_mib = -1;  // spool.max_dead_letter_mib: payloads kept of what was given up; -1: a quarter
+  // rotation.overlap_days, 1 to 365: a new connection key is announced for so long before it is changed to.
+  int64_t overlap_days = 14;
   int64_t drain_seconds = 10;           // shutdown.drain_seconds, 0 to 3600: a stop ends by then, whatever is under way
   std::string http_host = "127.0.0.1";  // http.host: /metrics, /livez, /readyz
   int64_t http_port = 0;                // http.port, 0 to 65535; 0: no HTTP listener

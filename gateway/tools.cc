@@ -7,6 +7,7 @@
 #include <CLI/CLI.hpp>
 
 #include "gateway/bundle_tool.h"
+#include "gateway/key_rotation.h"
 #include "gateway/spool_tool.h"
 #include "protocol/base/daemon.h"
 
@@ -50,6 +51,20 @@ void AddBundle(CLI::App& app, ToolArguments& arguments, Tool& chosen) {
   in->callback([&] {
     chosen = [&](const GatewayOptions& options) {
       return ImportFromDisk(options, arguments.disk, Millis(arguments.patience_seconds * 1000));
+    };
+  });
+}
+
+void AddRotateKey(CLI::App& app, Tool& chosen) {
+  auto* rotate =
+      app.add_subcommand("rotate-key", "Make a new connection key, which the daemon announces and changes to");
+  rotate->callback([&] {
+    chosen = [](const GatewayOptions& options) -> Status {
+      RETURN_IF_ERROR(KeyRotation::Begin(RealFileSystem(), options.identity_dir));
+      std::cout << "The next key is in " << (options.identity_dir / "next").string()
+                << ". The daemon has it certified, announces it for " << options.overlap_days
+                << " days, and then changes to it.\n";
+      return {};
     };
   });
 }
@@ -103,7 +118,7 @@ int Parse(CLI::App& app, int argc, char** argv) {
 bool IsGatewayTool(int argc, char** argv) {
   return std::any_of(argv + std::min(argc, 1), argv + argc, [](const char* word) {
     const std::string_view text(word);
-    return text == "bundle" || text == "spool" || text == "dead-letter";
+    return text == "bundle" || text == "spool" || text == "dead-letter" || text == "rotate-key";
   });
 }
 
@@ -116,6 +131,7 @@ int RunGatewayTool(int argc, char** argv) {
   app.fallthrough();
   AddBundle(app, arguments, chosen);
   AddSpool(app, arguments, chosen);
+  AddRotateKey(app, chosen);
   AddDeadLetter(app, arguments, chosen);
   if (const int code = Parse(app, argc, argv); code >= 0) return code;
   const auto options = GatewayOptions::Load(arguments.config);

@@ -1,7 +1,9 @@
 #include <filesystem>
 
+#include "gateway/key_rotation.h"
 #include "protocol/bundle/bundle_format.h"
 #include "protocol/hop/applicant_client.h"
+#include "protocol/seal/hex_secret.h"
 #include "protocol/seal/revocation_list.h"
 #include "tests/gateway/gateway_fixture.h"
 #include "tests/support/must.h"
@@ -136,6 +138,74 @@ TEST_F(TrustTest, ItRenewsItsOwnCertificateAndServesWithTheNewOne) {
   TestSender sender(world_, good_, world_.folder / "outbox", Address(*gateway));
   sender.client().Start();
   EXPECT_TRUE(world_.RunUntilWithTime([&] { return sender.client().up(); }));
+}
+
+TEST_F(TrustTest, ItsConnectionKeyIsReplacedAndWhoWasToldFindsIt) {
+  FakeDesk desk;
+  const Identity own = Must(LoadIdentity(options_.identity_dir, world_.clock.Now()));
+  const Path next = options_.identity_dir / "next";
+  Must(KeyRotation::Begin(RealFileSystem(), options_.identity_dir));
+  EXPECT_EQ(KeyRotation::Begin(RealFileSystem(), options_.identity_dir).error().code, Code::kConflict);
+  const Bytes next_key = Must(CurvePublicKeyOf(Must(FromHexLine(Must(ReadSecretFile(next / "curve.key")), 32))));
+  desk.says = [&] {
+    Subject subject = own.subject;
+    subject.curve_public_key = next_key;
+    return EnrolmentAnswer{
+        EnrolmentAnswer::Kind::kIssued,
+        {Must(world_.fleet.authority().Issue(subject, own.key.public_key(), world_.clock.Now(), 25 * kDay)).der},
+        {}};
+  };
+  upstream_.Stop();
+  upstream_.desk = &desk;
+  upstream_.Start();
+  options_.overlap_days = 2;
+  HopClient::Options address;
+  std::vector<Bytes> learned;
+  {
+    Running gateway(Open());
+    upstream_->Publish(PublicationRevoking(1, {}), 1, 1);
+    address = Address(*gateway);
+    HopClient client({world_.loop, world_.clock, world_.random, good_}, address,
+                     {.describe_self = [] { return hop::CheckIn(); },
+                      .on_publication = [](ByteView) {},
+                      .on_server_key = [&](const Bytes& key, const VerifiedIdentity&) { learned.push_back(key); }});
+    client.Start();
+    ASSERT_TRUE(world_.RunUntilWithTime([&] { return !learned.empty(); }));
+    EXPECT_EQ(learned[0], next_key);
+    // When its time has come the gateway ends by itself.
+    world_.clock.Advance(2 * kDay);
+    ASSERT_TRUE(world_.RunUntilWithTime([&] { return client.last_problem().code == Code::kShuttingDown; }));
+  }
+  options_.listen = address.endpoint;
+  const Running gateway(Open());
+  EXPECT_EQ(Must(LoadIdentity(options_.identity_dir, world_.clock.Now())).subject.curve_public_key, next_key);
+  EXPECT_FALSE(std::filesystem::exists(next / "curve.key"));
+  address.server_keys = learned;
+  HopClient client({world_.loop, world_.clock, world_.random, good_}, address,
+                   {.describe_self = [] { return hop::CheckIn(); }, .on_publication = [](ByteView) {}});
+  client.Start();
+  EXPECT_TRUE(world_.RunUntilWithTime([&] { return client.up(); }, Millis(100), 20'000));
+}
+
+TEST_F(TrustTest, AKillWhileItChangesKeysIsMadeGoodByTheNextStart) {
+  const Path next = options_.identity_dir / "next";
+  Must(KeyRotation::Begin(RealFileSystem(), options_.identity_dir));
+  const Identity own = Must(LoadIdentity(options_.identity_dir, world_.clock.Now()));
+  Subject subject = own.subject;
+  subject.curve_public_key = Must(CurvePublicKeyOf(Must(FromHexLine(Must(ReadSecretFile(next / "curve.key")), 32))));
+  const auto issued = Must(world_.fleet.authority().Issue(subject, own.key.public_key(), kTestStart, 25 * kDay));
+  Must(WriteFileAtomically(RealFileSystem(), next / "switch-at",
+                           AsBytes(std::to_string(kTestStart.unix_millis + 1'000) + "\n")));
+  Must(WriteFileAtomically(RealFileSystem(), next / "cert.pem", AsBytes(CertificateToPem(issued))));
+  EXPECT_FALSE(Must(KeyRotation::FinishIfDue(RealFileSystem(), options_.identity_dir, kTestStart)));
+  // As a kill between the two files leaves it: the new key beside the old certificate.
+  std::filesystem::copy_file(next / "curve.key", options_.identity_dir / "curve.key",
+                             std::filesystem::copy_options::overwrite_existing);
+  EXPECT_FALSE(LoadIdentity(options_.identity_dir, kTestStart));
+  world_.clock.Advance(Millis(1'000));
+  EXPECT_EQ(OutcomeOfOpening(), "ok");
+  EXPECT_EQ(Must(LoadIdentity(options_.identity_dir, world_.clock.Now())).subject.curve_public_key,
+            subject.curve_public_key);
 }
 
 }  // namespace
