@@ -281,7 +281,8 @@ TEST(Flood, BadHandshakesDoNotKeepGoodDevicesFromUploading) {
   world.CreateTask(kParameters, kDevices);
   for (int i = 0; i < kDevices; ++i) world.AddDevice(i, "gateway-1");
   uint64_t version = 1;
-  for (int i = 0; i < kDevices; ++i) ASSERT_TRUE(world.device(static_cast<size_t>(i)).AwaitVersion(version));
+  for (int i = 0; i < kDevices; ++i)
+    ASSERT_TRUE(world.device(static_cast<size_t>(i)).AwaitVersion(version)) << world.Logs();
   const double calm = UploadAll(world);
   const pid_t gateway = world.site().PidOf("gateway-1");
   const double resident = ResidentBytes(gateway);
