@@ -1,0 +1,215 @@
+#include <sys/stat.h>
+
+#include <fstream>
+#include <sstream>
+
+#include <gmock/gmock.h>
+
+#include "protocol/enrol/enrolment_request.h"
+#include "protocol/hop/client.h"
+#include "protocol/member/apply.h"
+#include "tests/system/synthetic_site.h"
+
+// How members come, are renewed, and are put out, through real processes.
+namespace tributary {
+namespace {
+
+using testing::HasSubstr;
+using testing::Not;
+
+// Whether any file below `folder` contains `needle`.
+bool FilesContain(const Path& folder, std::string_view needle) {
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(folder)) {
+    if (!entry.is_regular_file()) continue;
+    std::ifstream file(entry.path(), std::ios::binary);
+    const std::string bytes((std::istreambuf_iterator<char>(file)), {});
+    if (bytes.find(needle) != std::string::npos) return true;
+  }
+  return false;
+}
+
+// A client with an identity, on the test's thread, that tries for as long as it is asked to.
+class Knocker {
+ public:
+  Knocker(const Identity& identity, const Site::Address& at)
+      : client_({loop_, clock_, random_, identity}, OptionsFor(at),
+                HopClient::Hooks{[] { return hop::CheckIn{}; }, [](ByteView) {}}) {
+    client_.Start();
+  }
+  HopClient& client() { return client_; }
+  bool Until(const std::function<bool()>& condition) {
+    const Millis end = clock_.Monotonic() + kPatience;
+    while (!condition() && clock_.Monotonic() < end) {
+      const auto wake = loop_.After(Millis(50), [this] { loop_.Stop(); });
+      loop_.Run();
+      loop_.Cancel(wake);
+    }
+    return condition();
+  }
+
+ private:
+  static HopClient::Options OptionsFor(const Site::Address& at) {
+    HopClient::Options options;
+    options.endpoint = at.endpoint;
+    options.server_key = Must(FromHex(at.server_key));
+    options.retry_cap = Millis(500);
+    return options;
+  }
+  SystemClock clock_;
+  SystemRandom random_;
+  Loop loop_{clock_};
+  HopClient client_;
+};
+
+class EnrolmentSystemTest : public ::testing::Test {
+ protected:
+  // An operator's token; the invitation's file, and the secret in it.
+  Path Invite(const std::string& id, const std::string& role, bool approved) {
+    Json wanted = {{"id", id}, {"role", role}, {"uses", 1}, {"approved", approved}};
+    if (role != "gateway") wanted["device_class"] = "board";
+    if (role != "gateway") wanted["labels"] = {"kitchen-in-aarhus"};
+    const Json made = Must(site_.api().CreateEnrolmentToken(wanted));
+    secret_ = made.at("invitation").at("token");
+    const Path file = site_.folder() / (id + ".json");
+    Must(WriteFileAtomically(RealFileSystem(), file, AsBytes(made.at("invitation").dump())));
+    return file;
+  }
+  // Enrols through `server` while `meanwhile` does what an operator does.
+  Status Enrol(const Path& invitation, const std::string& server, const std::string& id,
+               const std::function<void()>& meanwhile) {
+    Application application;
+    application.invitation = invitation;
+    application.identity = site_.folder() / id;
+    application.endpoint = site_.AddressOf(server).endpoint;
+    application.server_key = site_.AddressOf(server).server_key;
+    application.id = id;
+    application.roles = {Role::kDevice};
+    application.retry_cap = Millis(500);
+    Status status;
+    std::thread applicant([&] {
+      SystemClock clock;
+      SystemRandom random;
+      status = Apply(application, clock, random, RealFileSystem(), progress_);
+    });
+    meanwhile();
+    applicant.join();
+    return status;
+  }
+  std::string StateOf(const std::string& id) {
+    const auto device = site_.api().Device(id);
+    if (!device || device->at("enrolment").is_null()) return "";
+    return device->at("enrolment").at("state");
+  }
+
+  SyntheticSite synthetic_;
+  Site& site_ = synthetic_.site();
+  std::ostringstream progress_;
+  std::string secret_;
+};
+
+TEST_F(EnrolmentSystemTest, ADeviceEnrolsThroughAGatewayUploadsIsRenewedAndIsPutOut) {
+  synthetic_.AddAndStartGateway("g0");
+  synthetic_.CreateTask(1'000, 1);
+  const Path invitation = Invite("lab", "device", /*approved=*/false);
+  const Status enrolled = Enrol(invitation, "g0", "board-1", [&] {
+    ASSERT_TRUE(site_.Eventually([&] { return StateOf("board-1") == "pending"; })) << site_.Logs();
+    EXPECT_FALSE(std::filesystem::exists(site_.folder() / "board-1" / "cert.pem"));
+    Must(site_.api().DecideDevice("board-1", "approve", ""));
+  });
+  ASSERT_TRUE(enrolled) << enrolled.error().ToString() << progress_.str() << site_.Logs();
+  EXPECT_THAT(progress_.str(), HasSubstr("waiting: pending"));
+  EXPECT_EQ(StateOf("board-1"), "active");
+  Identity identity = Must(LoadIdentity(site_.folder() / "board-1", SystemClock().Now()));
+  EXPECT_EQ(identity.subject.device_class, "board");
+
+  // It is a member like any other.
+  SyntheticDevice device(synthetic_.thread(), Must(LoadIdentity(site_.folder() / "board-1", SystemClock().Now())),
+                         {site_.AddressOf("g0"), site_.folder() / "devices" / "board-1"});
+  ASSERT_TRUE(device.AwaitVersion(1)) << site_.Logs();
+  const EnrolmentTarget target{device.publication().aead, device.publication().sealing_key};
+  EXPECT_EQ(device.AwaitFate(device.GiveUpdate()), SyntheticDevice::Fate()) << site_.Logs();
+  ASSERT_TRUE(device.AwaitVersion(2)) << site_.Logs();
+
+  // The next certificate, for the same keys, over the session that it has.
+  {
+    Knocker knocker(identity, site_.AddressOf("g0"));
+    ASSERT_TRUE(knocker.Until([&] { return knocker.client().up(); }));
+    std::optional<EnrolmentAnswer> answer;
+    const Bytes request = Must(SealRenewal(identity, target, SystemClock().Now()));
+    ASSERT_TRUE(knocker.Until([&] {
+      if (!answer) (void)knocker.client().Enrol(request, [&](const EnrolmentAnswer& came) { answer = came; });
+      knocker.Until([&] { return answer.has_value(); });
+      if (answer && answer->kind == EnrolmentAnswer::Kind::kPending) answer.reset();
+      return answer.has_value();
+    }));
+    ASSERT_EQ(answer->kind, EnrolmentAnswer::Kind::kIssued) << answer->refusal.sentence << site_.Logs();
+    EXPECT_NE(answer->chain.at(0), identity.chain.at(0));
+    Must(SaveCertificate(RealFileSystem(), site_.folder() / "board-1", answer->chain, SystemClock().Now()));
+    identity.chain = answer->chain;
+  }
+
+  // Put out: the gateway hears of it with the publication, and refuses it itself.
+  Must(site_.api().DecideDevice("board-1", "revoke", "stolen from the kitchen"));
+  Knocker knocker(identity, site_.AddressOf("g0"));
+  EXPECT_TRUE(knocker.Until([&] { return knocker.client().last_problem().code == Code::kRevokedCertificate; }))
+      << knocker.client().last_problem().ToString() << site_.Logs();
+  site_.Kill("aggregator");
+  Knocker offline(identity, site_.AddressOf("g0"));
+  EXPECT_TRUE(offline.Until([&] { return offline.client().last_problem().code == Code::kRevokedCertificate; }));
+
+  // What the gateway kept and said holds neither the token nor what the operator calls the device.
+  for (const std::string& needle : {secret_, std::string("kitchen-in-aarhus")}) {
+    EXPECT_FALSE(FilesContain(site_.DataOf("g0"), needle)) << needle;
+    EXPECT_THAT(site_.LogOf("g0"), Not(HasSubstr(needle)));
+    EXPECT_THAT(site_.LogOf("aggregator"), Not(HasSubstr(secret_)));
+  }
+  EXPECT_FALSE(FilesContain(site_.DataOf("aggregator"), secret_));  // only its hash
+}
+
+TEST_F(EnrolmentSystemTest, AGatewayEnrolsWithItsOwnProgramAndATokenWorksOnlyOnce) {
+  const Path invitation = Invite("site-3", "gateway", /*approved=*/true);
+  ASSERT_EQ(chmod(invitation.c_str(), 0600), 0);
+  const auto run = [&](const std::string& id) {
+    return site_.Run(
+        "tributary-gateway",
+        {"enrol", "--invitation", invitation, "--gateway", site_.AddressOf("aggregator").endpoint, "--server-key",
+         site_.AddressOf("aggregator").server_key, "--out", site_.folder() / id, "--id", id});
+  };
+  const Ended enrolled = run("g7");
+  ASSERT_EQ(enrolled.code, 0) << enrolled.output << site_.Logs();
+  EXPECT_THAT(enrolled.output, HasSubstr("enrolled as g7"));
+  EXPECT_EQ(Must(LoadIdentity(site_.folder() / "g7", SystemClock().Now())).subject.role, Role::kGateway);
+  const Ended again = run("g8");
+  EXPECT_EQ(again.code, 1);
+  EXPECT_THAT(again.output, HasSubstr("bad-token"));
+  EXPECT_THAT(again.output, Not(HasSubstr(secret_)));
+  const Ended whole = run("g7");
+  EXPECT_THAT(whole.output, HasSubstr("already-exists"));
+}
+
+TEST_F(EnrolmentSystemTest, NoDaemonLeavesItsKeysInACoreDumpOrTakesThemFromAnOpenFile) {
+  synthetic_.AddAndStartGateway("g0");
+  for (const std::string id : {"aggregator", "g0"}) {
+    std::ifstream limits("/proc/" + std::to_string(site_.PidOf(id)) + "/limits");
+    std::string line;
+    while (std::getline(limits, line) && !line.starts_with("Max core file size")) {
+    }
+    std::istringstream words(line.substr(std::string("Max core file size").size()));
+    std::string soft, hard;
+    words >> soft >> hard;
+    EXPECT_EQ(soft + " " + hard, "0 0") << id;
+  }
+  for (const char* key : {"key.pem", "curve.key"}) {
+    site_.Stop("g0");
+    ASSERT_EQ(chmod((site_.IdentityOf("g0") / key).c_str(), 0640), 0);
+    const Ended refused = site_.RunToEnd("g0");
+    EXPECT_EQ(refused.code, 1);
+    EXPECT_THAT(refused.output, HasSubstr("permissions")) << key;
+    EXPECT_THAT(refused.output, HasSubstr(key));
+    ASSERT_EQ(chmod((site_.IdentityOf("g0") / key).c_str(), 0600), 0);
+    site_.Start("g0");
+  }
+}
+
+}  // namespace
+}  // namespace tributary
