@@ -55,15 +55,15 @@ class DiskImport {
       std::cout << "The disk's publication is not taken: " << carried.error().ToString() << "\n";
       return {};
     }
-    const uint64_t here = Held(options_.data_dir / "relay").value_or(0);
-    if (*carried <= here) {
-      std::cout << "Publication " << *carried << " of the disk is not newer than " << here
+    const auto here = Held(options_.data_dir / "relay");
+    if (here && !IsNewer(*carried, *here)) {
+      std::cout << "Publication " << carried->number << " of the disk is not newer than " << here->number
                 << ", which this gateway serves: it stays.\n";
       return {};
     }
     const auto copied = CopyPublication(RealFileSystem(), disk_, post_.folder(), identity_.anchor, clock_.Now());
     if (!copied) {
-      std::cout << "Publication " << *carried << " could not be copied: " << copied.error().ToString() << "\n";
+      std::cout << "Publication " << carried->number << " could not be copied: " << copied.error().ToString() << "\n";
       return {};
     }
     const InboxAnswer answer = post_.Await(InboxPost::PublicationName(), clock_, kAnswerPatience);
@@ -71,10 +71,8 @@ class DiskImport {
     return {};
   }
 
-  Result<uint64_t> Held(const Path& folder) const {
-    ASSIGN_OR_RETURN(const Publication publication,
-                     ReadPublication(RealFileSystem(), folder, identity_.anchor, clock_.Now()));
-    return publication.number;
+  Result<Publication> Held(const Path& folder) const {
+    return ReadPublication(RealFileSystem(), folder, identity_.anchor, clock_.Now());
   }
 
   const GatewayOptions& options_;
