@@ -40,7 +40,9 @@ class TufClientTest : public testing::Test, protected SyntheticSite {
   void SetUp() override {
     static const Ended installed = Install();
     if (installed.code == 0) return;
-    if (std::getenv("CI") != nullptr) FAIL() << "npm ci ended with " << installed.code << "\n" << installed.output;
+    // Where the registry is known to be there (.ci/run), a skip would hide a failure.
+    if (std::getenv("TRIBUTARY_REQUIRE_NPM") != nullptr)
+      FAIL() << "npm ci ended with " << installed.code << "\n" << installed.output;
     GTEST_SKIP() << "tuf-js could not be installed (no npm, or no network?): npm ci ended with " << installed.code
                  << "\n"
                  << installed.output;
