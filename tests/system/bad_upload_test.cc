@@ -224,7 +224,8 @@ TEST_F(BadUpload, IsRefusedByTheAggregatorWithItsCodeAndCounted) {
     const SealedUpload upload = one.make(Shop());
     // The one before is still being thrown away: a passing answer, after which a client offers again.
     std::string verdict = session->Upload(upload.envelope, upload.chunks);
-    for (int tries = 0; verdict == "busy" && tries < 1000; ++tries) verdict = session->Upload(upload.envelope, upload.chunks);
+    for (int tries = 0; verdict == "busy" && tries < 1000; ++tries)
+      verdict = session->Upload(upload.envelope, upload.chunks);
     EXPECT_EQ(verdict, Name(one.code)) << one.name;
     if (!IsTransient(one.code)) ++expected[one.code];
   }

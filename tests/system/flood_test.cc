@@ -279,6 +279,7 @@ TEST(Flood, BadHandshakesDoNotKeepGoodDevicesFromUploading) {
   SyntheticSite world;
   world.AddAndStartGateway("gateway-1");
   world.CreateTask(kParameters, kDevices);
+  Must(world.api().StartRounds("synthetic", 1'000));
   for (int i = 0; i < kDevices; ++i) world.AddDevice(i, "gateway-1");
   uint64_t version = 1;
   for (int i = 0; i < kDevices; ++i)
