@@ -44,6 +44,7 @@ InboxAnswer ParseAnswer(std::string_view text) {
   if ((!ok && !code) || !text.ends_with('\n') || text.size() < line + 2) return Fail(Code::kMalformed, "no answer");
   const std::string sentence(text.substr(line + 1, text.size() - line - 2));
   if (ok) return sentence;
+  if (sentence.empty()) return Fail(Code::kMalformed, "an answer that refuses and does not say why");
   return Fail(*code, sentence);
 }
 

@@ -30,7 +30,7 @@ TEST(Order, AnswersComeBackAsTheyWereGiven) {
   EXPECT_EQ(Must(ParseAnswer(FormatAnswer("purged 3 dead letters"))), "purged 3 dead letters");
   const InboxAnswer refused = Fail(Code::kUnknownUpload, "no dead letter " + kId.hex());
   EXPECT_EQ(ParseAnswer(FormatAnswer(refused)).error().ToString(), refused.error().ToString());
-  for (const char* text : {"", "ok", "ok\n", "nonsense\nwhy\n"}) {
+  for (const char* text : {"", "ok", "ok\n", "nonsense\nwhy\n", "busy\n\n"}) {
     EXPECT_EQ(ParseAnswer(text).error().code, Code::kMalformed) << text;
   }
 }
