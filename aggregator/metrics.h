@@ -58,6 +58,15 @@ class AggregatorMetrics {
                samples.push_back({{{"reason", std::string(Name(code))}}, static_cast<double>(count)});
              return samples;
            });
+    Server(MetricKind::kGauge, "tributary_aggregator_unproven_connections", "Connections that have proven nothing yet",
+           [](const HopServer::Counts& c) { return One(c.unproven); });
+    Server(MetricKind::kCounter, "tributary_aggregator_turned_away_total",
+           "Connections ended before they could say anything, by the limit they met", [](const HopServer::Counts& c) {
+             std::vector<MetricSample> samples;
+             for (const auto& [reason, count] : c.turned_away)
+               samples.push_back({{{"reason", std::string(TurnedAwayName(reason))}}, static_cast<double>(count)});
+             return samples;
+           });
     FromCore("tributary_aggregator_publication_number", "The publication that is served",
              [](const Core& c) { return One(c.publication_number); });
     FromCore("tributary_aggregator_tasks", "Tasks", [](const Core& c) { return One(c.tasks); });

@@ -11,7 +11,7 @@ Status WithGateway(const GatewayOptions& options, const Clock& clock, Random& ra
                    const std::function<Status(const std::string& endpoint)>& work) {
   GatewayOptions own = options;
   own.listen = "tcp://127.0.0.1:*";
-  own.http_port = 0;
+  own.http.port = 0;
   own.connect_upstream = false;
   auto gateway = Gateway::Open(own, clock, random, RealFileSystem());
   if (!gateway && gateway.error().code == Code::kLocked) return work(LocalEndpoint(options.listen));

@@ -70,13 +70,8 @@ void Gateway::UpdateMetrics() {
 }
 
 Status Gateway::OpenHttp() {
-  if (options_.http_port == 0) return {};
-  HttpServer::Options http_options;
-  http_options.host = options_.http_host;
-  http_options.port = static_cast<uint16_t>(options_.http_port);
-  http_options.threads = 4;
-  http_options.streams = 1;
-  http_ = std::make_unique<HttpServer>(http_options);
+  if (options_.http.port == 0) return {};
+  http_ = std::make_unique<HttpServer>(options_.http);
   // A gateway without an uplink is ready: keeping what it is given safe is its work. Without a publication it cannot
   // tell what to accept, and one that its parent refuses for good needs a person.
   const auto publication = [this]() -> Status {

@@ -87,6 +87,15 @@ void GatewayMetrics::AddHop() {
               Add(samples, {{"reason", std::string(Name(code))}}, count);
             return samples;
           });
+  Gauge("tributary_gateway_unproven_connections", "Connections that have proven nothing yet",
+        [](const Snapshot& s) { return static_cast<double>(s.server.unproven); });
+  Sampled(MetricKind::kCounter, "tributary_gateway_turned_away_total",
+          "Connections ended before they could say anything, by the limit they met", [](const Snapshot& s) {
+            Samples samples;
+            for (const auto& [reason, count] : s.server.turned_away)
+              Add(samples, {{"reason", std::string(TurnedAwayName(reason))}}, count);
+            return samples;
+          });
 }
 
 void GatewayMetrics::AddSpool() {

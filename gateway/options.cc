@@ -1,5 +1,7 @@
 #include "gateway/options.h"
 
+#include "protocol/http/http_config.h"
+
 namespace tributary {
 namespace {
 
@@ -59,8 +61,7 @@ Result<GatewayOptions> GatewayOptions::Load(const Path& file) {
   reader.Get("spool.max_dead_letter_mib", options.max_dead_letter_mib, -1, kMostMib);
   reader.Get("rotation.overlap_days", options.overlap_days, 1, 365);
   reader.Get("shutdown.drain_seconds", options.drain_seconds, 0, 3'600);
-  reader.Get("http.host", options.http_host);
-  reader.Get("http.port", options.http_port, 0, 65'535);
+  ReadHttpOptions(reader, 0, options.http);
   reader.GetEnum("log.level", options.log_level, {"debug", "info", "warning", "error"});
   reader.Get("log.file", options.log_file);
   const auto key = FromHex(options.upstream_key);
@@ -111,6 +112,8 @@ std::string GatewayManual() {
   rotation.overlap_days       a new connection key is announced for so long before it is changed to  [14]
   shutdown.drain_seconds      a stop ends by then, whatever is under way                 [10]
   http.host, http.port        /metrics, /livez, /readyz; port 0: off                     [127.0.0.1, 0]
+  http.tls_certificate, http.tls_key, http.allow_plain
+                              PEM and its key (mode 0600): https only. Beyond loopback it is that, or allow_plain  ["", "", false]
   log.level, log.file         debug, info, warning, error; file empty: standard error    [info, ""]
 
 It needs no uplink to work: it accepts, stores and serves, and catches up when the link is back.

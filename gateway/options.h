@@ -7,6 +7,7 @@
 #include "gateway/forward/link_policy.h"
 #include "protocol/base/config.h"
 #include "protocol/base/file.h"
+#include "protocol/http/http_server.h"
 #include "protocol/spool/spool_options.h"
 
 namespace tributary {
@@ -34,11 +35,11 @@ struct GatewayOptions {
   int64_t max_dead_letter_mib = -1;  // spool.max_dead_letter_mib: payloads kept of what was given up; -1: a quarter
   // rotation.overlap_days, 1 to 365: a new connection key is announced for so long before it is changed to.
   int64_t overlap_days = 14;
-  int64_t drain_seconds = 10;           // shutdown.drain_seconds, 0 to 3600: a stop ends by then, whatever is under way
-  std::string http_host = "127.0.0.1";  // http.host: /metrics, /livez, /readyz
-  int64_t http_port = 0;                // http.port, 0 to 65535; 0: no HTTP listener
-  std::string log_level = "info";       // log.level: debug, info, warning, error
-  Path log_file;                        // log.file; empty: standard error
+  int64_t drain_seconds = 10;  // shutdown.drain_seconds, 0 to 3600: a stop ends by then, whatever is under way
+  // http.host, .port (0: no listener), .tls_certificate, .tls_key, .allow_plain: /metrics, /livez, /readyz
+  HttpServer::Options http{.port = 0, .threads = 4, .streams = 1};
+  std::string log_level = "info";  // log.level: debug, info, warning, error
+  Path log_file;                   // log.file; empty: standard error
   // Not in the file: a tool that takes the data folder while no daemon runs makes no connection upwards.
   bool connect_upstream = true;
 

@@ -55,8 +55,12 @@ void AddDecision(CLI::App& devices, Context& context, const std::string& decisio
     ASSIGN_OR_RETURN(ApiClient client, context.Client());
     ASSIGN_OR_RETURN(const Json enrolment, client.DecideDevice(decided->id, decision, decided->reason));
     if (context.json()) context.PrintObject(enrolment);
-    context.Say("device " + decided->id + " is " + RenderValue(enrolment.value("state", Json())) +
-                (decision == "revoke" ? "; gateways refuse it as soon as the next publication reaches them" : ""));
+    context.Say("device " + decided->id + " is " + RenderValue(enrolment.value("state", Json())));
+    // The reason says so where a list of this aggregator cannot name a certificate.
+    if (decision == "revoke") {
+      context.Say("The aggregator refuses it from now on, gateways when the next publication reaches them.\nreason: " +
+                  RenderValue(enrolment.value("reason", Json())));
+    }
     return {};
   }));
 }

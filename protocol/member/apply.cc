@@ -73,7 +73,7 @@ Status Apply(const Application& application, const Clock& clock, Random& random,
   ASSIGN_OR_RETURN(Bytes request, BeginIdentity(files, application.identity, invitation, application.id, clock.Now()));
   ASSIGN_OR_RETURN(const Certificate ca, CertificateFromPem(invitation.ca_pem));
   ASSIGN_OR_RETURN(const TrustAnchor anchor, TrustAnchor::FromCertificate(ca, invitation.root));
-  progress << "asking to be a " << RoleName(invitation.role) << " of fleet " << invitation.fleet << " at "
+  progress << "asking for the role " << RoleName(invitation.role) << " in fleet " << invitation.fleet << " at "
            << application.endpoint << "\n";
   progress.flush();
 

@@ -29,12 +29,12 @@ int FreePort() {
 class GatewayHealthTest : public GatewayTest {
  protected:
   GatewayHealthTest() {
-    options_.http_port = FreePort();
+    options_.http.port = static_cast<uint16_t>(FreePort());
     upstream_->Publish(MakePublication(world_, upstream_.blobs, 1, ModelVersion{3}), 1);
   }
   std::string Ask(const std::string& path, int& status) {
     HttpClient::Options options;
-    options.url = "http://127.0.0.1:" + std::to_string(options_.http_port);
+    options.url = "http://127.0.0.1:" + std::to_string(options_.http.port);
     const HttpReply reply = Must(Must(HttpClient::Create(options)).GetAnyStatus(path));
     status = reply.status;
     return reply.body;

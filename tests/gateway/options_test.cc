@@ -53,6 +53,13 @@ TEST_F(GatewayOptionsTest, QuotasReachTheSpool) {
   EXPECT_EQ(spool.max_dead_bytes, 0u);
 }
 
+TEST_F(GatewayOptionsTest, PlainHttpBeyondLoopbackHasToBeAskedFor) {
+  EXPECT_EQ(Outcome(Load("[http]\nhost = \"0.0.0.0\"\nport = 8101\n")), "config-invalid");
+  EXPECT_EQ(Outcome(Load("[http]\nhost = \"0.0.0.0\"\nport = 8101\nallow_plain = true\n")), "ok");
+  EXPECT_EQ(Outcome(Load("[http]\nhost = \"127.0.0.1\"\nport = 8101\n")), "ok");
+  EXPECT_EQ(Outcome(Load("[http]\nhost = \"0.0.0.0\"\nport = 0\n")), "ok") << "it does not listen";
+}
+
 TEST_F(GatewayOptionsTest, TheLinkPolicyIsChecked) {
   const GatewayOptions options =
       Must(Load("", "up_kib_per_second = 8\nschedule = [\"22:00-06:00\"]\nurgent = [\"evaluation\"]\n"));
