@@ -22,7 +22,9 @@ void SetRandomSerial(X509* certificate) {
 }
 
 Status SetValidity(X509* certificate, WallTime now, Millis lifetime) {
-  if (lifetime < Millis(1000)) {
+  // The upper bound, ten thousand years, keeps the sum from overflowing; SetTime knows which dates can be said.
+  constexpr Millis kLongest = std::chrono::hours(24) * 3'652'500;
+  if (lifetime < Millis(1000) || lifetime > kLongest) {
     return Fail(Code::kInvalidArgument,
                 "a certificate cannot be valid for " + std::to_string(lifetime.count()) + " ms");
   }
