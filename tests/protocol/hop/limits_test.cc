@@ -186,10 +186,10 @@ TEST_F(HopLimitsTest, AMemberThatDoesNotReadIsGivenNoMore) {
   ASSERT_TRUE(refused);
   EXPECT_EQ(refused->refusal.code, Code::kTooFast);
   // What it then asks for, it gets.
+  bool got = false;
   EXPECT_TRUE(world_.RunUntil([&] {
-    reader.Send(hop::Fetch{digest, 0, limits::kPieceBytes});
+    if (!got) reader.Send(hop::Fetch{digest, 0, limits::kPieceBytes});
     world_.Turn();
-    bool got = false;
     while (!reader.received.empty()) {
       got = got || std::holds_alternative<hop::Piece>(reader.received.front().first);
       reader.received.pop_front();
