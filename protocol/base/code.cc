@@ -137,8 +137,10 @@ constexpr auto kCodes = std::to_array<CodeEntry>({
      "The existing one was left as it is. Choose another name.", kFinal},
     {Code::kConflict, "conflict", "The state does not permit this now.",
      "Nothing was changed. Look at the present state and decide again.", kFinal},
-    {Code::kUnauthorized, "unauthorized", "No valid token came with the request.",
-     "Nothing was changed. Pass a token of this aggregator.", kFinal},
+    {Code::kUnauthorized, "unauthorized", "No valid token, passphrase or PIN was given.",
+     "Nothing was changed. Pass a token of this aggregator (--token-file), or the key's passphrase or PIN "
+     "(--passphrase-file).",
+     kFinal},
     {Code::kForbidden, "forbidden", "The token's role does not permit this.",
      "Nothing was changed. Use a token of the needed role.", kFinal},
     {Code::kNotSupported, "not-supported", "This build or version cannot do that.", "Nothing was changed.", kFinal},
