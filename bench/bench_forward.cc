@@ -3,66 +3,22 @@
 // long outage leaves it, drains at 0.3 of the speed at which one core verifies their envelopes, which the receiver must
 // do.
 
-#include <future>
-#include <thread>
-
 #include "bench/claim.h"
+#include "bench/loopback.h"
 #include "bench/scratch_folder.h"
 #include "bench/sealed_update.h"
 #include "protocol/hop/courier.h"
 #include "protocol/hop/server.h"
-#include "protocol/seal/certificate.h"
 #include "protocol/spool/spool.h"
 
 namespace tributary::bench {
 namespace {
 
-constexpr Millis kLifetime{3'600'000};
-
 // A fleet of a server, a gateway that forwards, and a device whose uploads it has.
-struct Fleet {
-  SystemClock clock;
-  SystemRandom random;
-  CertificateAuthority authority = CertificateAuthority::Create("bench", clock.Now(), kLifetime);
-  TrustAnchor anchor = Must(TrustAnchor::FromCertificate(authority.certificate()));
+struct Fleet : LoopbackFleet {
   Identity server = Issue(Role::kAggregator, "aggregator");
   Identity gateway = Issue(Role::kGateway, "gateway");
   Identity device = Issue(Role::kDevice, "device");
-
-  Identity Issue(Role role, std::string_view id) const {
-    CurveKeyPair curve = GenerateCurveKeyPair();
-    Subject subject;
-    subject.id = Must(DeviceId::Parse(id));
-    subject.role = role;
-    subject.curve_public_key = curve.public_key;
-    SigningKey key = SigningKey::Generate();
-    Certificate certificate = Must(authority.Issue(subject, key.public_key(), clock.Now(), kLifetime));
-    return {std::move(subject), anchor, {std::move(certificate.der)}, std::move(key), std::move(curve.secret)};
-  }
-};
-
-// A loop on a thread of its own.
-class LoopThread {
- public:
-  explicit LoopThread(const Clock& clock) : loop_(clock), thread_([this] { loop_.Run(); }) {}
-  ~LoopThread() {
-    loop_.Stop();
-    thread_.join();
-  }
-  template <class Work>
-  void Do(Work work) {
-    std::promise<void> done;
-    loop_.Post([&] {
-      work();
-      done.set_value();
-    });
-    done.get_future().wait();
-  }
-  Loop& loop() { return loop_; }
-
- private:
-  Loop loop_;
-  std::thread thread_;
 };
 
 // Takes everything and keeps nothing.

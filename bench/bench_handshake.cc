@@ -3,12 +3,11 @@
 // run: for CURVE eight X25519 operations and two key pairs, for the proof one signature, one check of it, and one
 // verified certificate chain at either end.
 
-#include <future>
 #include <memory>
-#include <thread>
 #include <vector>
 
 #include "bench/claim.h"
+#include "bench/loopback.h"
 #include "bench/scratch_folder.h"
 #include "protocol/base/log.h"
 #include "protocol/hop/client.h"
@@ -22,48 +21,6 @@ namespace {
 
 constexpr int kClients = 200;
 constexpr int kRounds = 5;
-constexpr Millis kLifetime{3'600'000};
-
-struct Fleet {
-  SystemClock clock;
-  SystemRandom random;
-  CertificateAuthority authority = CertificateAuthority::Create("bench", clock.Now(), kLifetime);
-  TrustAnchor anchor = Must(TrustAnchor::FromCertificate(authority.certificate()));
-
-  Identity Issue(Role role, const std::string& id) const {
-    CurveKeyPair curve = GenerateCurveKeyPair();
-    Subject subject;
-    subject.id = Must(DeviceId::Parse(id));
-    subject.role = role;
-    subject.curve_public_key = curve.public_key;
-    SigningKey key = SigningKey::Generate();
-    Certificate certificate = Must(authority.Issue(subject, key.public_key(), clock.Now(), kLifetime));
-    return {std::move(subject), anchor, {std::move(certificate.der)}, std::move(key), std::move(curve.secret)};
-  }
-};
-
-class LoopThread {
- public:
-  explicit LoopThread(const Clock& clock) : loop_(clock), thread_([this] { loop_.Run(); }) {}
-  ~LoopThread() {
-    loop_.Stop();
-    thread_.join();
-  }
-  template <class Work>
-  void Do(Work work) {
-    std::promise<void> done;
-    loop_.Post([&] {
-      work();
-      done.set_value();
-    });
-    done.get_future().wait();
-  }
-  Loop& loop() { return loop_; }
-
- private:
-  Loop loop_;
-  std::thread thread_;
-};
 
 class NoUploads final : public UploadSink {
   void Offer(const SignedEnvelope&, const VerifiedIdentity&, const DeviceId&,
@@ -75,7 +32,7 @@ class NoUploads final : public UploadSink {
 
 class Server final : private HopServer::Observer {
  public:
-  Server(Fleet& fleet, const Path& folder)
+  Server(LoopbackFleet& fleet, const Path& folder)
       : identity_(fleet.Issue(Role::kGateway, "gateway")),
         blobs_(Must(BlobStore::Open(RealFileSystem(), folder / "blobs"))),
         thread_(fleet.clock) {
@@ -115,7 +72,7 @@ class Server final : private HopServer::Observer {
 // All clients connect at once, and leave when the last of them has its session.
 class Clients {
  public:
-  Clients(Fleet& fleet, const Server& server) : fleet_(fleet), server_(server), thread_(fleet.clock) {
+  Clients(LoopbackFleet& fleet, const Server& server) : fleet_(fleet), server_(server), thread_(fleet.clock) {
     for (int i = 0; i < kClients; ++i) identities_.push_back(fleet.Issue(Role::kDevice, "d" + std::to_string(i)));
   }
   void ConnectAll() {
@@ -150,7 +107,7 @@ class Clients {
     });
   }
 
-  Fleet& fleet_;
+  LoopbackFleet& fleet_;
   const Server& server_;
   LoopThread thread_;
   std::vector<Identity> identities_;
@@ -158,7 +115,7 @@ class Clients {
 };
 
 // What no implementation can do without, on this thread.
-void BareCrypto(const Fleet& fleet, const Identity& client, const Identity& server) {
+void BareCrypto(const LoopbackFleet& fleet, const Identity& client, const Identity& server) {
   const Bytes transcript(160, 7);
   const HpkeKeyPair pair = GenerateHpkeKeyPair();
   for (int i = 0; i < kClients; ++i) {
@@ -176,7 +133,7 @@ void BareCrypto(const Fleet& fleet, const Identity& client, const Identity& serv
 void Run() {
   Must(StartLog("error", {}));
   const ScratchFolder folder;
-  Fleet fleet;
+  LoopbackFleet fleet;
   Server server(fleet, folder / "server");
   Clients clients(fleet, server);
   const Identity one = fleet.Issue(Role::kDevice, "one");

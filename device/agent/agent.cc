@@ -99,8 +99,8 @@ Agent::~Agent() {
 
 Result<std::unique_ptr<Agent>> Agent::Open(const Parts& parts, const Options& options) {
   RETURN_IF_ERROR(parts.files.CreateFolders(options.folder));
-  ASSIGN_OR_RETURN(auto publications, PublicationStore::Open(parts.files, options.folder / "publication.bin",
-                                                             parts.identity.anchor, parts.clock.Now()));
+  ASSIGN_OR_RETURN(auto publications,
+                   PublicationStore::Open(parts.files, options.folder / "publication.bin", parts.identity.anchor));
   ASSIGN_OR_RETURN(auto blobs, BlobStore::Open(parts.files, options.folder / "blobs"));
   ASSIGN_OR_RETURN(auto state, AgentState::Load(parts.files, options.folder / "state"));
   std::unique_ptr<Agent> agent(new Agent(parts, options, std::move(publications), std::move(blobs), std::move(state)));
@@ -130,7 +130,7 @@ Status Agent::OpenLink() {
   courier_ = std::make_unique<Courier>(*client_, parts_.loop, parts_.clock, parts_.random, *outbox_, Courier::Options{},
                                        [this](const UploadId& upload, const Error* why) { OnGone(upload, why); });
   fetcher_ = std::make_unique<Fetcher>(*client_, parts_.loop, parts_.random, blobs_);
-  subscriber_ = std::make_unique<Subscriber>(*fetcher_, publications_, blobs_, parts_.identity.anchor, parts_.clock,
+  subscriber_ = std::make_unique<Subscriber>(*fetcher_, publications_, blobs_, parts_.clock,
                                              [this](const Publication& publication) { OnAdopted(publication); });
   if (options_.identity_folder.empty()) return {};
   const auto target = [this]() -> std::optional<EnrolmentTarget> {

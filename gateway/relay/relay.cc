@@ -6,28 +6,21 @@
 
 namespace tributary {
 
-Relay::Relay(PublicationStore publications, BlobStore blobs, FileSystem& files, const Clock& clock, Random& random,
-             const TrustAnchor& anchor)
-    : publications_(std::move(publications)),
-      blobs_(std::move(blobs)),
-      files_(files),
-      clock_(clock),
-      random_(random),
-      anchor_(anchor) {}
+Relay::Relay(PublicationStore publications, BlobStore blobs, FileSystem& files, const Clock& clock, Random& random)
+    : publications_(std::move(publications)), blobs_(std::move(blobs)), files_(files), clock_(clock), random_(random) {}
 
 Result<std::unique_ptr<Relay>> Relay::Open(const Path& folder, FileSystem& files, const Clock& clock, Random& random,
                                            const TrustAnchor& anchor) {
   RETURN_IF_ERROR(files.CreateFolders(folder));
-  ASSIGN_OR_RETURN(PublicationStore publications,
-                   PublicationStore::Open(files, folder / "publication.bin", anchor, clock.Now()));
+  ASSIGN_OR_RETURN(PublicationStore publications, PublicationStore::Open(files, folder / "publication.bin", anchor));
   ASSIGN_OR_RETURN(BlobStore blobs, BlobStore::Open(files, folder / "blobs"));
-  return std::unique_ptr<Relay>(new Relay(std::move(publications), std::move(blobs), files, clock, random, anchor));
+  return std::unique_ptr<Relay>(new Relay(std::move(publications), std::move(blobs), files, clock, random));
 }
 
 void Relay::Follow(HopClient& client, Loop& loop, LinkBudget* budget, OnAdopted on_adopted) {
   on_adopted_ = on_adopted;
   fetcher_ = std::make_unique<Fetcher>(client, loop, random_, blobs_, budget);
-  subscriber_ = std::make_unique<Subscriber>(*fetcher_, publications_, blobs_, anchor_, clock_, std::move(on_adopted));
+  subscriber_ = std::make_unique<Subscriber>(*fetcher_, publications_, blobs_, clock_, std::move(on_adopted));
   subscriber_->Start();
 }
 

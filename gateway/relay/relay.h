@@ -31,8 +31,7 @@ class Relay {
   uint64_t bytes_received() const { return fetcher_ ? fetcher_->bytes_received() : 0; }
 
  private:
-  Relay(PublicationStore publications, BlobStore blobs, FileSystem& files, const Clock& clock, Random& random,
-        const TrustAnchor& anchor);
+  Relay(PublicationStore publications, BlobStore blobs, FileSystem& files, const Clock& clock, Random& random);
   Status MoveBlobs(const Path& folder, const Publication& publication);
 
   PublicationStore publications_;
@@ -40,7 +39,6 @@ class Relay {
   FileSystem& files_;
   const Clock& clock_;
   Random& random_;
-  const TrustAnchor& anchor_;
   OnAdopted on_adopted_;
   std::unique_ptr<Fetcher> fetcher_;
   std::unique_ptr<Subscriber> subscriber_;

@@ -22,7 +22,7 @@ struct WayBack {
       : store(std::move(publication_store)),
         blobs(std::move(blob_store)),
         fetcher(client, loop, parts.random, blobs),
-        subscriber(fetcher, store, blobs, parts.identity.anchor, parts.clock, [](const Publication&) {}) {}
+        subscriber(fetcher, store, blobs, parts.clock, [](const Publication&) {}) {}
 
   PublicationStore store;
   BlobStore blobs;

@@ -114,7 +114,7 @@ class HopServer final : private ServerSocket::Handler {
   void SetPath(std::vector<DeviceId> above);
   // From now on the publication that is handed out, to whoever has one of a lower root version, or of the same and a
   // lower number; everybody connected gets a notice.
-  void Publish(Bytes signed_publication, uint64_t number, uint64_t root_version = 0);
+  void Publish(Bytes signed_publication, uint64_t number, uint64_t root_version);
   // From some day on this server will show these certificates: the same id and role, another connection key. Clients
   // are told, and try that key too from then on. Empty: no longer so. kWrongIdentity, and the errors of
   // TrustAnchor::Verify.

@@ -28,8 +28,8 @@ bool IsOfTheDisk(Code code) {
 
 }  // namespace
 
-Subscriber::Subscriber(Fetcher& fetcher, PublicationStore& store, BlobStore& blobs, const TrustAnchor&,
-                       const Clock& clock, OnAdopted on_adopted)
+Subscriber::Subscriber(Fetcher& fetcher, PublicationStore& store, BlobStore& blobs, const Clock& clock,
+                       OnAdopted on_adopted)
     : fetcher_(fetcher), store_(store), blobs_(blobs), clock_(clock), on_adopted_(std::move(on_adopted)) {}
 
 void Subscriber::Start() {

@@ -31,8 +31,7 @@ class Subscriber {
   // After the publication became the current one (and durable). Also once from Start, for the one kept from before.
   using OnAdopted = std::function<void(const Publication&)>;
 
-  Subscriber(Fetcher& fetcher, PublicationStore& store, BlobStore& blobs, const TrustAnchor& anchor, const Clock& clock,
-             OnAdopted on_adopted);
+  Subscriber(Fetcher& fetcher, PublicationStore& store, BlobStore& blobs, const Clock& clock, OnAdopted on_adopted);
   // Serves what was kept. Incomplete blobs of a kept publication cannot be: they came first.
   void Start();
   // What came in an assignment.

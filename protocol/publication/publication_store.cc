@@ -20,8 +20,7 @@ Path TrustedPath(const Path& file) { return file.string() + ".trusted"; }
 PublicationStore::PublicationStore(FileSystem& files, Path file, const TrustAnchor& anchor)
     : files_(&files), file_(std::move(file)), anchor_(anchor), trusted_(OnlyRoot(anchor.publication_root())) {}
 
-Result<PublicationStore> PublicationStore::Open(FileSystem& files, const Path& file, const TrustAnchor& anchor,
-                                                WallTime) {
+Result<PublicationStore> PublicationStore::Open(FileSystem& files, const Path& file, const TrustAnchor& anchor) {
   PublicationStore store(files, file, anchor);
   RETURN_IF_ERROR(store.ReadTrusted());
   RETURN_IF_ERROR(store.ReadKept());

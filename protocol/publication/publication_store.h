@@ -17,7 +17,7 @@ class PublicationStore {
   // ever) but says so in `expired(now)`. A file that does not verify is set aside beside it as publication.bad, and the
   // store starts empty and says so in `damage()`, which the caller logs; what was believed stays believed. Errors:
   // those of the file system.
-  static Result<PublicationStore> Open(FileSystem& files, const Path& file, const TrustAnchor& anchor, WallTime now);
+  static Result<PublicationStore> Open(FileSystem& files, const Path& file, const TrustAnchor& anchor);
 
   // For a folder that changes hands (a disk, an inbox): believes nothing that lies there, begins with the anchor's root
   // every time, and leaves no <file>.trusted behind.

@@ -30,7 +30,7 @@ class GatewayHealthTest : public GatewayTest {
  protected:
   GatewayHealthTest() {
     options_.http.port = static_cast<uint16_t>(FreePort());
-    upstream_->Publish(MakePublication(world_, upstream_.blobs, 1, ModelVersion{3}), 1);
+    upstream_->Publish(MakePublication(world_, upstream_.blobs, 1, ModelVersion{3}), 1, 1);
   }
   std::string Ask(const std::string& path, int& status) {
     HttpClient::Options options;

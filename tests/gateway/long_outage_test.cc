@@ -113,7 +113,7 @@ class LongOutage : public testing::Test {
     TRIBUTARY_CHECK(opened.has_value()) << opened.error().ToString();
     gateway_ = std::move(*opened);
     thread_ = std::thread([this] { gateway_->Run(); });
-    upstream_->Publish(MakePublication(world_, upstream_.blobs, 1, ModelVersion{3}), 1);
+    upstream_->Publish(MakePublication(world_, upstream_.blobs, 1, ModelVersion{3}), 1, 1);
     const auto held = [&] { return std::filesystem::exists(options_.data_dir / "relay" / "publication.bin"); };
     TRIBUTARY_CHECK(world_.RunUntilWithTime(held));
     address_.endpoint = gateway_->endpoint();
@@ -194,7 +194,7 @@ TEST_F(LongOutage, MemoryStaysFlatTheDiskIsAsPredictedAndTheRestComesInOrder) {
   };
   devices.clear();
   upstream_.Start();
-  upstream_->Publish(MakePublication(world_, upstream_.blobs, 1, ModelVersion{3}), 1);
+  upstream_->Publish(MakePublication(world_, upstream_.blobs, 1, ModelVersion{3}), 1, 1);
   ASSERT_TRUE(world_.RunUntilWithTime([&] { return upstream_.sink.complete.size() == given_; }, Millis(20), 400'000))
       << upstream_.sink.complete.size() << " of " << given_;
   EXPECT_TRUE(std::ranges::is_sorted(order));

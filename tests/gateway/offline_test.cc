@@ -16,7 +16,7 @@ TEST_F(OfflineTest, ServesAndTakesCustodyWithoutAnUplinkAndCatchesUpAfter) {
   const auto held = [&] { return std::filesystem::exists(options_.data_dir / "relay" / "publication.bin"); };
   {
     const Running gateway(Open());
-    upstream_->Publish(publication, 1);
+    upstream_->Publish(publication, 1, 1);
     ASSERT_TRUE(world_.RunUntilWithTime(held));
   }
   upstream_.Stop();
@@ -37,7 +37,7 @@ TEST_F(OfflineTest, ServesAndTakesCustodyWithoutAnUplinkAndCatchesUpAfter) {
     EXPECT_TRUE(upstream_.sink.complete.empty());
   }
   upstream_.Start();
-  upstream_->Publish(publication, 1);
+  upstream_->Publish(publication, 1, 1);
   const Running gateway(Open());
   ASSERT_TRUE(world_.RunUntilWithTime([&] { return upstream_.sink.complete.size() == 1; }));
   EXPECT_EQ(upstream_.sink.complete.begin()->second.header.subject.device, device.subject.id);
@@ -51,7 +51,7 @@ TEST_F(OfflineTest, AfterThePublicationsEndItInstallsNothingAndKeepsTakingCustod
   const auto held = [&] { return std::filesystem::exists(options_.data_dir / "relay" / "publication.bin"); };
   {
     const Running gateway(Open());
-    upstream_->Publish(publication, 1);
+    upstream_->Publish(publication, 1, 1);
     ASSERT_TRUE(world_.RunUntilWithTime(held));
   }
   upstream_.Stop();
@@ -69,11 +69,10 @@ TEST_F(OfflineTest, AfterThePublicationsEndItInstallsNothingAndKeepsTakingCustod
   const Identity late = world_.fleet.Issue(Role::kDevice, "device-2");
   TestSender second(world_, late, world_.folder / "outbox-2", Address(*gateway));
   Fetcher fetcher(second.client(), world_.loop, world_.random, blobs);
-  PublicationStore store = Must(PublicationStore::Open(RealFileSystem(), world_.folder / "device.bin",
-                                                       world_.fleet.anchor(), world_.clock.Now()));
+  PublicationStore store =
+      Must(PublicationStore::Open(RealFileSystem(), world_.folder / "device.bin", world_.fleet.anchor()));
   int adopted = 0;
-  Subscriber subscriber(fetcher, store, blobs, world_.fleet.anchor(), world_.clock,
-                        [&](const Publication&) { ++adopted; });
+  Subscriber subscriber(fetcher, store, blobs, world_.clock, [&](const Publication&) { ++adopted; });
   second.client().Start();
   second.Put(MakeSealed(world_, late, 20'000));
   ASSERT_TRUE(world_.RunUntilWithTime([&] { return !second.gone.empty() && !second.publications.empty(); }));

@@ -40,8 +40,7 @@ struct SyntheticDevice::Stack final : HopClient::Part {
     SpoolOptions spool_options;
     spool_options.folder = folder / "outbox";
     outbox = Must(Spool::Open(spool_options, files, thread.clock(), thread.disk()));
-    publications.emplace(
-        Must(PublicationStore::Open(files, folder / "publication.bin", device.identity_.anchor, thread.clock().Now())));
+    publications.emplace(Must(PublicationStore::Open(files, folder / "publication.bin", device.identity_.anchor)));
     blobs.emplace(Must(BlobStore::Open(files, folder / "blobs")));
 
     HopClient::Options options;
@@ -61,7 +60,7 @@ struct SyntheticDevice::Stack final : HopClient::Part {
         std::make_unique<Courier>(*client, thread.loop(), thread.clock(), thread.random(), *outbox, courier_options,
                                   [this](const UploadId& upload, const Error* why) { OnGone(upload, why); });
     fetcher = std::make_unique<Fetcher>(*client, thread.loop(), thread.random(), *blobs);
-    subscriber = std::make_unique<Subscriber>(*fetcher, *publications, *blobs, device.identity_.anchor, thread.clock(),
+    subscriber = std::make_unique<Subscriber>(*fetcher, *publications, *blobs, thread.clock(),
                                               [this](const Publication& publication) { OnAdopted(publication); });
     client->AddPart(*this);
     subscriber->Start();

@@ -8,6 +8,7 @@
 #include "protocol/enrol/enrolment_request.h"
 #include "protocol/hop/client.h"
 #include "protocol/member/apply.h"
+#include "tests/system/files_contain.h"
 #include "tests/system/synthetic_site.h"
 
 // How members come, are renewed, and are put out, through real processes.
@@ -16,17 +17,6 @@ namespace {
 
 using testing::HasSubstr;
 using testing::Not;
-
-// Whether any file below `folder` contains `needle`.
-bool FilesContain(const Path& folder, std::string_view needle) {
-  for (const auto& entry : std::filesystem::recursive_directory_iterator(folder)) {
-    if (!entry.is_regular_file()) continue;
-    std::ifstream file(entry.path(), std::ios::binary);
-    const std::string bytes((std::istreambuf_iterator<char>(file)), {});
-    if (bytes.find(needle) != std::string::npos) return true;
-  }
-  return false;
-}
 
 // A client with an identity, on the test's thread, that tries for as long as it is asked to.
 class Knocker {

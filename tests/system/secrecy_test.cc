@@ -10,6 +10,8 @@
 
 #include "protocol/seal/signing.h"
 #include "tests/support/raw_session.h"
+#include "tests/support/sanitized.h"
+#include "tests/system/files_contain.h"
 #include "tests/system/synthetic_site.h"
 
 // What a gateway can see of an update: its files and its memory are searched for planted bytes.
@@ -30,17 +32,6 @@ SyntheticUpdate Planted(uint64_t parameters) {
   return update;
 }
 
-// Whether any file below `folder` contains `needle`.
-bool FilesContain(const Path& folder, std::string_view needle) {
-  for (const auto& entry : std::filesystem::recursive_directory_iterator(folder)) {
-    if (!entry.is_regular_file()) continue;
-    std::ifstream file(entry.path(), std::ios::binary);
-    const std::string bytes((std::istreambuf_iterator<char>(file)), {});
-    if (bytes.find(needle) != std::string::npos) return true;
-  }
-  return false;
-}
-
 struct Memory {
   std::vector<std::string> regions;
   size_t bytes = 0;
@@ -50,11 +41,6 @@ struct Memory {
   }
 };
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool kSanitized = true;
-#else
-constexpr bool kSanitized = false;
-#endif
 constexpr uint64_t kShadow = uint64_t{1} << 30;
 
 // Everything readable in the process's address space, as it is now.

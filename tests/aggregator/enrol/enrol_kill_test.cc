@@ -1,6 +1,3 @@
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <csignal>
 #include <fstream>
@@ -10,6 +7,7 @@
 
 #include "protocol/seal/revocation_list.h"
 #include "tests/aggregator/enrol/enrol_fixture.h"
+#include "tests/support/in_child.h"
 
 // A SIGKILL at every pass of every named point of enrolment: around the commits of tokens, members and lists, and
 // between the files of a sealing key. A second process goes on, as after a restart, and must end where an undisturbed
@@ -84,20 +82,6 @@ void CheckTheEnd(EnrolFixture& fixture) {
   TRIBUTARY_CHECK(list.issuers.at(0).number == 1) << list.issuers.at(0).number;
   TRIBUTARY_CHECK(list.issuers.at(0).serials == std::set<std::string>{members[0].serial});
   TRIBUTARY_CHECK(fixture.keys().Former(fixture.clock.Now()).size() == 1);
-}
-
-// Runs `work` in a child with `name` = `value` in its environment; the signal that ended it, 0 for none.
-int InChild(const char* name, const std::string& value, const std::function<void()>& work) {
-  const pid_t child = fork();
-  if (child == 0) {
-    if (name != nullptr) setenv(name, value.c_str(), 1);
-    work();
-    _exit(0);
-  }
-  int status = 0;
-  TRIBUTARY_CHECK(waitpid(child, &status, 0) == child);
-  if (WIFEXITED(status)) return WEXITSTATUS(status);
-  return WIFSIGNALED(status) ? WTERMSIG(status) : 0;
 }
 
 // Opened in children only: a database must not be used on both sides of a fork.

@@ -1,12 +1,10 @@
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <csignal>
 #include <fstream>
 
 #include <gtest/gtest.h>
 
 #include "tests/aggregator/round/round_fixture.h"
+#include "tests/support/in_child.h"
 
 // A SIGKILL at every pass of every named point of the aggregator's writing: between the steps of a checkpoint, around
 // the database's commits, between a version's weights, its row and its publication. Each run goes on in a second
@@ -68,19 +66,6 @@ void CheckTheEnd(RoundFixture& fixture) {
   const auto published =
       OpenPublication(fixture.coordinator().publication(), fixture.fleet.anchor(), fixture.clock.Now());
   TRIBUTARY_CHECK(published && published->tasks.at(0).latest == ModelVersion{kRounds + 1});
-}
-
-// Runs `work` in a child, with `name` = `value` in its environment; the signal that ended it, 0 for none.
-int InChild(const char* name, const std::string& value, const std::function<void()>& work) {
-  const pid_t child = fork();
-  if (child == 0) {
-    if (name != nullptr) setenv(name, value.c_str(), 1);
-    work();
-    _exit(0);
-  }
-  int status = 0;
-  TRIBUTARY_CHECK(waitpid(child, &status, 0) == child);
-  return WIFSIGNALED(status) ? WTERMSIG(status) : 0;
 }
 
 // The versions of a run that is over, written by a child for its parent.

@@ -123,7 +123,7 @@ TEST_F(ImportBundleTest, AGatewayTakesThemInButOnlyTheAggregatorGivesReceipts) {
 
 TEST_F(ImportBundleTest, ThePublicationGoesOnTheDiskWithItsBlobs) {
   const Bytes publication = MakePublication(world_, server_.blobs, 4, ModelVersion{3}, 600'000);
-  server_->Publish(publication, 4);
+  server_->Publish(publication, 4, 1);
   const BundleImport report = Must(Import());
   EXPECT_EQ(report.publication, 4u);
   EXPECT_TRUE(report.Whole());

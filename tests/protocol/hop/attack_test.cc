@@ -105,7 +105,7 @@ TEST_F(AttackTest, TheSessionOfARevokedMemberEndsAndTheOthersGoOn) {
   ASSERT_EQ(client.Introduce(device_), std::nullopt);
   ASSERT_EQ(other.Introduce(other_identity), std::nullopt);
   Revoke(device_);
-  server_->Publish(ToBytes(AsBytes("a publication")), 1);
+  server_->Publish(ToBytes(AsBytes("a publication")), 1, 1);
   EXPECT_EQ(client.AwaitRefused(), Code::kRevokedCertificate);
   EXPECT_EQ(server_->counts().sessions, 1u);
   other.Send(hop::CheckIn{});

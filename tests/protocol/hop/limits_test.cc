@@ -202,7 +202,7 @@ TEST_F(HopLimitsTest, AMemberThatDoesNotReadIsGivenNoMore) {
 
 TEST_F(HopLimitsTest, TheSamePublicationIsNotGivenTwiceAtOnce) {
   TestServer server(world_, Role::kGateway, "gateway-1");
-  server->Publish(Bytes(1'000, 1), 1);
+  server->Publish(Bytes(1'000, 1), 1, 1);
   RawClient client(world_, server, device_);
   ASSERT_EQ(client.Introduce(device_), std::nullopt);
   const auto given = [&] {
@@ -212,7 +212,7 @@ TEST_F(HopLimitsTest, TheSamePublicationIsNotGivenTwiceAtOnce) {
   };
   EXPECT_TRUE(given());
   EXPECT_FALSE(given());
-  server->Publish(Bytes(1'000, 2), 2);
+  server->Publish(Bytes(1'000, 2), 2, 1);
   EXPECT_TRUE(given());
   world_.clock.Advance(HopServer::Options().publication_again);
   EXPECT_TRUE(given());

@@ -12,8 +12,7 @@ constexpr size_t kWeights = 10 * limits::kPieceBytes + 100;  // eleven pieces
 struct Follower {
   Follower(HopWorld& world, const TestServer& server, const Identity& identity, const Path& folder)
       : blobs(*BlobStore::Open(RealFileSystem(), folder / "blobs")),
-        store(
-            *PublicationStore::Open(RealFileSystem(), folder / "publication.bin", identity.anchor, world.clock.Now())),
+        store(*PublicationStore::Open(RealFileSystem(), folder / "publication.bin", identity.anchor)),
         client({world.loop, world.clock, world.random, identity}, server.Address(),
                {[this] {
                   hop::CheckIn check_in;
@@ -22,7 +21,7 @@ struct Follower {
                 },
                 [this](ByteView bytes) { subscriber.Consider(bytes); }}),
         fetcher(client, world.loop, world.random, blobs),
-        subscriber(fetcher, store, blobs, identity.anchor, world.clock,
+        subscriber(fetcher, store, blobs, world.clock,
                    [this](const Publication& publication) { adopted.push_back(publication.number); }) {}
   void Start() {
     subscriber.Start();
@@ -52,7 +51,7 @@ class PublicationHopTest : public ::testing::Test {
 TEST_F(PublicationHopTest, IsAdoptedWhenAllItsBlobsAreHere) {
   const Bytes signed_bytes = MakePublication(world_, server_.blobs, 1, ModelVersion{1}, kWeights);
   const Publication publication = PublicationOf(world_, signed_bytes);
-  server_->Publish(signed_bytes, 1);
+  server_->Publish(signed_bytes, 1, 1);
   const auto follower = Follow();
   follower->Start();
   int turns = 0;
@@ -71,12 +70,12 @@ TEST_F(PublicationHopTest, IsAdoptedWhenAllItsBlobsAreHere) {
 }
 
 TEST_F(PublicationHopTest, ANoticeLeadsToACheckInAndTheNewerPublication) {
-  server_->Publish(MakePublication(world_, server_.blobs, 1, ModelVersion{1}), 1);
+  server_->Publish(MakePublication(world_, server_.blobs, 1, ModelVersion{1}), 1, 1);
   const auto follower = Follow();
   follower->Start();
   ASSERT_TRUE(world_.RunUntil([&] { return follower->adopted.size() == 1; }));
   const size_t check_ins = server_.check_ins.size();
-  server_->Publish(MakePublication(world_, server_.blobs, 2, ModelVersion{2}), 2);
+  server_->Publish(MakePublication(world_, server_.blobs, 2, ModelVersion{2}), 2, 1);
   // The clock stands still: it is the notice, not the interval, that makes it ask.
   ASSERT_TRUE(world_.RunUntil([&] { return follower->adopted.size() == 2; }));
   EXPECT_GT(server_.check_ins.size(), check_ins);
@@ -86,12 +85,12 @@ TEST_F(PublicationHopTest, ANoticeLeadsToACheckInAndTheNewerPublication) {
 
 TEST_F(PublicationHopTest, AnOlderOneIsRejected) {
   const Bytes older = MakePublication(world_, server_.blobs, 1, ModelVersion{1});
-  server_->Publish(MakePublication(world_, server_.blobs, 2, ModelVersion{2}), 2);
+  server_->Publish(MakePublication(world_, server_.blobs, 2, ModelVersion{2}), 2, 1);
   const auto follower = Follow();
   follower->Start();
   ASSERT_TRUE(world_.RunUntil([&] { return follower->adopted.size() == 1; }));
   // An honest server does not send it; a stale or hostile one may, under a number that looks new.
-  server_->Publish(older, 3);
+  server_->Publish(older, 3, 1);
   ASSERT_TRUE(world_.RunUntil([&] { return follower->subscriber.counts().rejected == 1; }));
   EXPECT_EQ(follower->store.number(), 2u);
   EXPECT_EQ(follower->adopted, std::vector<uint64_t>{2});
@@ -100,7 +99,7 @@ TEST_F(PublicationHopTest, AnOlderOneIsRejected) {
 TEST_F(PublicationHopTest, OneThatIsNotSignedByThePublisherIsRejected) {
   const TestFleet other;
   const Publication publication = PublicationOf(world_, MakePublication(world_, server_.blobs, 1, ModelVersion{1}));
-  server_->Publish(other.Publish(publication), 1);
+  server_->Publish(other.Publish(publication), 1, 1);
   const auto follower = Follow();
   follower->Start();
   ASSERT_TRUE(world_.RunUntil([&] { return follower->subscriber.counts().rejected == 1; }));
@@ -112,7 +111,7 @@ TEST_F(PublicationHopTest, OneThatIsNotSignedByThePublisherIsRejected) {
 }
 
 TEST_F(PublicationHopTest, AFetchGoesOnAfterTheClientRestarts) {
-  server_->Publish(MakePublication(world_, server_.blobs, 1, ModelVersion{1}, kWeights), 1);
+  server_->Publish(MakePublication(world_, server_.blobs, 1, ModelVersion{1}, kWeights), 1, 1);
   uint64_t first = 0;
   {
     const auto follower = Follow();
@@ -131,13 +130,13 @@ TEST_F(PublicationHopTest, AFetchGoesOnAfterTheClientRestarts) {
 
 TEST_F(PublicationHopTest, AFetchGoesOnAfterTheServerRestarts) {
   const Bytes publication = MakePublication(world_, server_.blobs, 1, ModelVersion{1}, kWeights);
-  server_->Publish(publication, 1);
+  server_->Publish(publication, 1, 1);
   const auto follower = Follow();
   follower->Start();
   ASSERT_TRUE(world_.RunUntil([&] { return follower->fetcher.bytes_received() >= limits::kPieceBytes; }));
   server_.Stop();
   server_.Start();
-  server_->Publish(publication, 1);
+  server_->Publish(publication, 1, 1);
   ASSERT_TRUE(world_.RunUntilWithTime([&] { return !follower->adopted.empty(); }));
   EXPECT_EQ(follower->fetcher.bytes_received(), kWeights + 6);
 }
@@ -166,7 +165,7 @@ TEST_F(PublicationHopTest, ABlobThatTheServerHasNotGotYetIsWaitedFor) {
   HopWorld elsewhere;
   BlobStore source = *BlobStore::Open(RealFileSystem(), elsewhere.folder / "blobs");
   const Bytes signed_bytes = MakePublication(world_, source, 1, ModelVersion{1}, 5'000);
-  server_->Publish(signed_bytes, 1);
+  server_->Publish(signed_bytes, 1, 1);
   const auto follower = Follow();
   follower->Start();
   ASSERT_TRUE(world_.RunUntil([&] { return server_.Refused(Code::kUnknownBlob) > 0; }));
@@ -196,7 +195,7 @@ TEST_F(PublicationHopTest, AFetchThatAsksForTooMuchOrBehindTheEndClosesTheConnec
 
 // A device that holds a publication can use everything in it with no link at all.
 TEST_F(PublicationHopTest, WhatWasAdoptedIsThereAfterARestartWithoutALink) {
-  server_->Publish(MakePublication(world_, server_.blobs, 1, ModelVersion{1}, 5'000), 1);
+  server_->Publish(MakePublication(world_, server_.blobs, 1, ModelVersion{1}, 5'000), 1, 1);
   {
     const auto follower = Follow();
     follower->Start();

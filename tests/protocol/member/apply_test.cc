@@ -8,22 +8,13 @@
 #include <gtest/gtest.h>
 
 #include "protocol/enrol/invitation.h"
+#include "tests/protocol/hop/fake_desk.h"
 #include "tests/protocol/hop/hop_fixture.h"
 
 namespace tributary {
 namespace {
 
 using Kind = EnrolmentAnswer::Kind;
-
-struct FakeDesk final : EnrolmentDesk {
-  void Request(const Digest&, Bytes sealed, const DeviceId&,
-               std::function<void(const EnrolmentAnswer&)> answer) override {
-    came.push_back(std::move(sealed));
-    answer(says());
-  }
-  std::vector<Bytes> came;
-  std::function<EnrolmentAnswer()> says;
-};
 
 // A server with a desk on this thread; the applicant, which blocks, on another one with the real clock.
 class ApplyTest : public ::testing::Test {

@@ -10,8 +10,8 @@ namespace {
 
 class PublicationStoreTest : public testing::Test {
  protected:
-  PublicationStore Open(WallTime now = kTestStart) const {
-    auto store = PublicationStore::Open(RealFileSystem(), file_, fleet_.anchor(), now);
+  PublicationStore Open() const {
+    auto store = PublicationStore::Open(RealFileSystem(), file_, fleet_.anchor());
     TRIBUTARY_CHECK(store.has_value()) << store.error().ToString();
     return std::move(*store);
   }
@@ -73,7 +73,7 @@ TEST_F(PublicationStoreTest, WhatWasKeptIsServedAfterItExpired) {
   ASSERT_TRUE(store.Take(Numbered(5), kTestStart));
   EXPECT_FALSE(store.expired(kTestStart));
   for (const WallTime later : {SmallPublication().expires, kTestStart + 2 * kTestLifetime}) {
-    const PublicationStore again = Open(later);
+    const PublicationStore again = Open();
     EXPECT_EQ(again.number(), 5u);
     EXPECT_TRUE(again.expired(later));
   }

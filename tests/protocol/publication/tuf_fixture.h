@@ -17,7 +17,7 @@ class TufTest : public testing::Test {
   // As the member is after a restart: nothing is left but its files.
   void Restart() {
     anchor_ = NewAnchor();
-    store_.emplace(Must(PublicationStore::Open(RealFileSystem(), folder_ / "publication", *anchor_, kTestStart)));
+    store_.emplace(Must(PublicationStore::Open(RealFileSystem(), folder_ / "publication", *anchor_)));
   }
   // "ok": it is the current one now; "no news"; or the code.
   std::string Taken(ByteView bytes, WallTime now = kTestStart) {
