@@ -62,7 +62,7 @@ Result<std::unique_ptr<Aggregator>> Aggregator::Open(const AggregatorOptions& op
   std::unique_ptr<Aggregator> aggregator(new Aggregator(options, std::move(identity), std::move(repository),
                                                         std::move(sealing_keys), std::move(lock), clock, random));
   RETURN_IF_ERROR(aggregator->OpenCore(files));
-  RETURN_IF_ERROR(aggregator->OpenHop());
+  RETURN_IF_ERROR(aggregator->OpenHop(files));
   RETURN_IF_ERROR(aggregator->OpenHttp());
   return aggregator;
 }
@@ -121,7 +121,7 @@ PublicationExtras Aggregator::Extras() const {
           .revocations = enrolment_->Revocations()};
 }
 
-Status Aggregator::OpenHop() {
+Status Aggregator::OpenHop(FileSystem& files) {
   receiver_ = std::make_unique<Receiver>(
       *staging_, *coordinator_, *core_, loop_,
       Receiver::Hooks{[this](const UploadId& upload) { server_->GiveCustody(upload); },
@@ -131,6 +131,8 @@ Status Aggregator::OpenHop() {
                         return enrolment_->Standing(author.subject.id);
                       }});
   desk_ = std::make_unique<CoreDesk>(*enrolment_, *core_, loop_);
+  own_certificate_ = std::make_unique<OwnCertificate>(
+      OwnCertificate::Parts{loop_, *core_, clock_, files, identity_, *enrolment_}, options_.identity_dir);
   HopServer::Options server_options;
   server_options.endpoint = options_.listen;
   server_options.credit_bytes = static_cast<uint64_t>(options_.credit_mib) * limits::kMiB;
@@ -192,14 +194,15 @@ void Aggregator::Tick() {
   if (sample) {
     last_metrics_ = now;
     metrics_.PutServer(server_->counts());
+    own_certificate_->Look();
   }
-  core_->Post([this, sample] {
+  core_->Post([this, sample, own_end = own_certificate_->not_after()] {
     coordinator_->Tick();
     if (!sample) return;
     enrolment_->Tick();
     if (const auto ended = sealing_keys_.DropEnded(clock_.Now()); !ended)
       LogFailure(LogLevel::kWarning, "sealing_keys.not_dropped", ended.error());
-    metrics_.PutCore(Sample());
+    metrics_.PutCore(Sample(own_end));
   });
   if (now - last_cleaning_ >= kCleaningInterval) {
     last_cleaning_ = now;
@@ -208,8 +211,10 @@ void Aggregator::Tick() {
   tick_timer_ = loop_.After(Millis(100), [this] { Tick(); });
 }
 
-AggregatorMetrics::Core Aggregator::Sample() {
+AggregatorMetrics::Core Aggregator::Sample(WallTime own_end) {
   AggregatorMetrics::Core snapshot;
+  snapshot.certificate_ends["aggregator"] = own_end;
+  if (const auto ends = enrolment_->IssuerEnds()) snapshot.certificate_ends["issuer"] = *ends;
   for (size_t i = 0; i < std::size(kUploadKinds); ++i) snapshot.accounts[i] = coordinator_->Account(kUploadKinds[i]);
   snapshot.publication_number = coordinator_->publication_number();
   if (const auto tasks = coordinator_->Tasks()) snapshot.tasks = tasks->size();

@@ -7,6 +7,7 @@
 #include "aggregator/api/member_routes.h"
 #include "aggregator/core_desk.h"
 #include "aggregator/enrol/durable_enrolment.h"
+#include "aggregator/enrol/own_certificate.h"
 #include "aggregator/intake/receiver.h"
 #include "aggregator/metrics.h"
 #include "aggregator/options.h"
@@ -41,13 +42,14 @@ class Aggregator final : private HopServer::Observer, private Coordinator::Liste
   Aggregator(const AggregatorOptions& options, Identity identity, PublicationFolder repository,
              SealingKeys sealing_keys, FolderLock lock, const Clock& clock, Random& random);
   Status OpenCore(FileSystem& files);
-  Status OpenHop();
+  Status OpenHop(FileSystem& files);
   Status OpenHttp();
   MemberParts MembersForApi();
   void Tick();
   // What publications say beside the tasks, on the core.
   PublicationExtras Extras() const;
-  AggregatorMetrics::Core Sample();
+  // `own_end`: of this aggregator's certificate.
+  AggregatorMetrics::Core Sample(WallTime own_end);
 
   // HopServer::Observer, on the loop.
   void OnCheckIn(const VerifiedIdentity& member, const hop::CheckIn& check_in) override;
@@ -73,6 +75,7 @@ class Aggregator final : private HopServer::Observer, private Coordinator::Liste
   std::unique_ptr<DurableEnrolment> enrolment_;
   std::unique_ptr<Coordinator> coordinator_;
   std::unique_ptr<CoreDesk> desk_;
+  std::unique_ptr<OwnCertificate> own_certificate_;
   std::unique_ptr<WorkerPool> staging_worker_ = std::make_unique<WorkerPool>("staging", 1);
   std::unique_ptr<Spool> staging_;
   std::unique_ptr<Receiver> receiver_;

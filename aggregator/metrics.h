@@ -27,6 +27,7 @@ class AggregatorMetrics {
     bool disk_in_trouble = false;
     DurableEnrolment::Counts enrolment;
     uint64_t former_sealing_keys = 0;
+    std::map<std::string, WallTime> certificate_ends;  // of "aggregator" and "issuer"
   };
 
   AggregatorMetrics() {
@@ -81,6 +82,8 @@ class AggregatorMetrics {
              [](const Core& c) { return One(c.disk_in_trouble ? 1 : 0); });
     FromCore("tributary_aggregator_former_sealing_keys", "Sealing keys that were replaced and still open uploads",
              [](const Core& c) { return One(c.former_sealing_keys); });
+    FromCore("tributary_aggregator_certificate_end_timestamp_seconds",
+             "When this aggregator's certificate ends, and its issuer's, which every member's ends with", Ends);
     FromCore("tributary_aggregator_enrolled_members", "Members by the state of their enrolment", Members);
     FromCore("tributary_aggregator_enrolments_total",
              "Requests for certificates since the start: issued, renewed, pending, repeated, or why they were refused",
@@ -127,6 +130,13 @@ class AggregatorMetrics {
       add("refused", total(account.refused));
       add("dropped", total(account.dropped));
     }
+    return samples;
+  }
+
+  static std::vector<MetricSample> Ends(const Core& core) {
+    std::vector<MetricSample> samples;
+    for (const auto& [of, end] : core.certificate_ends)
+      samples.push_back({{{"of", of}}, static_cast<double>(end.unix_millis / 1000)});
     return samples;
   }
 

@@ -66,6 +66,7 @@ void Gateway::UpdateMetrics() {
   now.publication_number = relay_->publications().number();
   now.piece_bytes_received = relay_->bytes_received();
   now.draining = draining_;
+  now.certificate_end = certificate_->not_after();
   metrics_.Put(std::move(now));
 }
 

@@ -71,6 +71,8 @@ void GatewayMetrics::AddHop() {
         [](const Snapshot& s) { return static_cast<double>(s.publication_number); });
   Gauge("tributary_gateway_draining", "1 from the stop signal on",
         [](const Snapshot& s) { return s.draining ? 1.0 : 0.0; });
+  Gauge("tributary_gateway_certificate_end_timestamp_seconds", "When this gateway's certificate ends",
+        [](const Snapshot& s) { return static_cast<double>(s.certificate_end.unix_millis / 1000); });
   Counter("tributary_gateway_handshakes_total", "Sessions welcomed",
           [](const Snapshot& s) { return static_cast<double>(s.server.handshakes); });
   Counter("tributary_gateway_received_chunk_bytes_total", "Ciphertext from below",

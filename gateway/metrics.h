@@ -28,6 +28,7 @@ class GatewayMetrics {
     uint64_t publication_number = 0;
     uint64_t piece_bytes_received = 0;
     bool draining = false;
+    WallTime certificate_end;  // of this gateway's own
   };
 
   GatewayMetrics();

@@ -7,7 +7,7 @@
 // The subcommands, a file each. Every function adds its part of the tree; `app` and `context` must outlive parsing.
 namespace tributary {
 
-void AddFleetCommands(CLI::App& app, Context& context);       // fleet init, issue, key
+void AddFleetCommands(CLI::App& app, Context& context);       // fleet init, issuer, issue, renew, revoke-issuer, key
 void AddRootCommands(CLI::App& app, Context& context);        // root init, rotate, renew, sign, show, key
 void AddTaskCommands(CLI::App& app, Context& context);        // task create, list, show
 void AddRoundCommands(CLI::App& app, Context& context);       // rounds start, list, watch, cancel

@@ -6,7 +6,9 @@
 namespace tributary {
 namespace {
 
+constexpr Millis kDay = std::chrono::hours(24);
 constexpr Millis kTidyInterval = std::chrono::minutes(1);
+constexpr Millis kWarnInterval = kDay;
 // Long enough for an answer to find its way down by disks that are carried by hand.
 constexpr Millis kKeptAfterEnd = std::chrono::hours(24 * 90);
 
@@ -172,8 +174,34 @@ void DurableEnrolment::Tick() {
   if (auto tidied = Tidy(); !tidied) LogFailure(LogLevel::kWarning, "enrolment.not_tidied", tidied.error());
 }
 
+Result<std::vector<Bytes>> DurableEnrolment::RenewOwn(const Subject& own, ByteView public_key) const {
+  RETURN_IF_ERROR(CheckIssuer());
+  TRIBUTARY_CHECK(own.id == parts_.self) << "a certificate for " << own.id.text() << " without a request";
+  ASSIGN_OR_RETURN(StoredCertificate certificate,
+                   issuer_->Issue(own, public_key, parts_.clock.Now(), parts_.options.certificate_lifetime));
+  return std::move(certificate.chain);
+}
+
+std::optional<WallTime> DurableEnrolment::IssuerEnds() const {
+  return issuer_ ? std::optional(issuer_->ends()) : std::nullopt;
+}
+
+// Members renew by themselves, but never beyond their issuer's end: that one is an operator's to replace.
+void DurableEnrolment::WarnOfIssuersEnd(WallTime now) {
+  if (!issuer_ || now < warned_of_end_ + kWarnInterval) return;
+  const WallTime ends = issuer_->ends();
+  if (ends > now + parts_.options.certificate_lifetime / 3) return;
+  warned_of_end_ = now;
+  LogWarning("issuer.ends",
+             {{"days", (ends.unix_millis - now.unix_millis) / kDay.count()},
+              {"remedy",
+               "Every member's certificate ends with it. Make another where the CA's key is (tributary fleet issuer), "
+               "name its folder in aggregator.issuer_dir and restart: members renew with it by themselves."}});
+}
+
 Status DurableEnrolment::Tidy() {
   const WallTime now = parts_.clock.Now();
+  WarnOfIssuersEnd(now);
   ASSIGN_OR_RETURN(const bool another, revocations_->ReadCaFile());
   if (another) {
     LogInfo("enrolment.ca_revocations", {{"file", parts_.ca_revocations.string()}});

@@ -73,6 +73,12 @@ class DurableEnrolment final : public Enrolment {
   Status Standing(const DeviceId& id) const;
   const Counts& counts() const { return counts_; }
 
+  // The next certificate of the aggregator itself, for the keys that it has: nobody above it could be asked, and no
+  // request can name its id. kNotSupported; the errors of MemberIssuer::Issue.
+  Result<std::vector<Bytes>> RenewOwn(const Subject& own, ByteView public_key) const;
+  // When every certificate of this issuer ends; nullopt: there is no issuer.
+  std::optional<WallTime> IssuerEnds() const;
+
  private:
   DurableEnrolment(const Parts& parts, std::unique_ptr<EnrolmentStore> store, std::optional<MemberIssuer> issuer);
 
@@ -109,6 +115,7 @@ class DurableEnrolment final : public Enrolment {
   // Signs and believes a new list, in one transaction with `writes`.
   Status ReviseList(const std::function<Status()>& writes);
   Status Tidy();
+  void WarnOfIssuersEnd(WallTime now);
 
   Parts parts_;
   std::unique_ptr<EnrolmentStore> store_;
@@ -120,7 +127,8 @@ class DurableEnrolment final : public Enrolment {
   Counts counts_;
   std::unordered_set<std::string> heard_;  // serials that are in the store or in unsaved_
   std::vector<VerifiedIdentity> unsaved_;
-  Millis last_tidied_{0};  // monotonic
+  Millis last_tidied_{0};     // monotonic
+  WallTime warned_of_end_{};  // when last
 };
 
 // What an applicant is told who is to ask again.

@@ -1,6 +1,9 @@
 #include "aggregator/enrol/member_issuer.h"
 
+#include <algorithm>
+
 #include "protocol/seal/authority_folder.h"
+#include "protocol/seal/certificate_dates.h"
 
 namespace tributary {
 namespace {
@@ -17,7 +20,12 @@ Result<MemberIssuer> MemberIssuer::Open(const Path& folder, const TrustAnchor& a
                                                "', this aggregator belongs to '" + CommonName(anchor.ca()) + "'");
   }
   ASSIGN_OR_RETURN(Bytes public_key, anchor.IssuerKey(authority.chain()));
-  return MemberIssuer(std::move(authority), anchor, std::move(public_key));
+  ASSIGN_OR_RETURN(WallTime ends, EndOf(authority.root()));
+  for (const Certificate& above : authority.chain()) {
+    ASSIGN_OR_RETURN(const WallTime end, EndOf(above));
+    ends = std::min(ends, end);
+  }
+  return MemberIssuer(std::move(authority), anchor, std::move(public_key), ends);
 }
 
 Result<StoredCertificate> MemberIssuer::Issue(const Subject& subject, ByteView public_key, WallTime now,

@@ -15,6 +15,14 @@ constexpr Millis kBackdated{24 * 3600 * 1000};
 
 }  // namespace
 
+WallTime RenewalTime(const VerifiedIdentity& own) {
+  const int64_t end = own.not_after.unix_millis;
+  // A life too short for the day before it is a test's, or somebody's own CA's: all of it counts.
+  int64_t begin = own.not_before.unix_millis + kBackdated.count();
+  if (begin >= end) begin = own.not_before.unix_millis;
+  return {begin + (end - begin) / 3 * 2};
+}
+
 CertificateKeeper::CertificateKeeper(const Parts& parts, Path identity_folder, Hooks hooks)
     : parts_(parts), folder_(std::move(identity_folder)), hooks_(std::move(hooks)) {
   const auto own = parts_.identity.anchor.Verify(parts_.identity.chain, parts_.clock.Now());
@@ -33,11 +41,7 @@ CertificateKeeper::~CertificateKeeper() {
 
 void CertificateKeeper::TakeDates(const VerifiedIdentity& own) {
   own_ = own;
-  const int64_t end = own.not_after.unix_millis;
-  // A life too short for the day before it is a test's, or somebody's own CA's: all of it counts.
-  int64_t begin = own.not_before.unix_millis + kBackdated.count();
-  if (begin >= end) begin = own.not_before.unix_millis;
-  due_ = {begin + (end - begin) / 3 * 2};
+  due_ = RenewalTime(own);
 }
 
 void CertificateKeeper::Start() {

@@ -10,7 +10,11 @@
 
 namespace tributary {
 
-// Keeps a running member's certificate fresh: at two thirds of its life it asks for the next one through the session
+// When a certificate's next one is asked for: at two thirds of its life, the day not counted that it lies before its
+// making.
+WallTime RenewalTime(const VerifiedIdentity& own);
+
+// Keeps a running member's certificate fresh: at its RenewalTime it asks for the next one through the session
 // that it has anyway, keeps it in the identity folder, and puts it into the identity in memory, from where the next
 // handshake and the next upload take it. The keys stay. Nothing is torn: the folder has the old chain or the new one,
 // and the identity changes on the loop's thread, so who works elsewhere takes a copy of its chain along.

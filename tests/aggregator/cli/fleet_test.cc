@@ -95,6 +95,38 @@ TEST_F(FleetTest, WhatIsThereIsNeverWrittenOver) {
   EXPECT_EQ(Fleet({"init", "--dir", In("issuer"), "--name", "field"}), ExitCode::kFailed) << "its ca.pem is another's";
 }
 
+TEST_F(FleetTest, AnIdentityIsRenewedForItsOwnKeys) {
+  MakeIssuer();
+  Issue("ca", "dev-1");
+  const Identity before = Load("dev-1");
+  Make({"renew", "--ca", In("issuer"), "--days", "700", In("dev-1")});
+  EXPECT_THAT(said_, HasSubstr("dev-1 has another certificate"));
+  const Identity after = Load("dev-1");
+  EXPECT_EQ(after.chain.size(), 2u) << "by the issuer now";
+  EXPECT_EQ(after.subject.id, before.subject.id);
+  EXPECT_EQ(after.key.public_key(), before.key.public_key());
+  EXPECT_EQ(after.subject.curve_public_key, before.subject.curve_public_key);
+}
+
+TEST_F(FleetTest, AnIdentityThatIsOverIsRenewedToo) {
+  const auto ca = Must(LoadAuthority(folder_ / "ca"));
+  constexpr Millis kDay = std::chrono::hours(24);
+  Must(IssueIdentity(ca, {Must(DeviceId::Parse("aggregator")), Role::kAggregator, "", {}}, folder_ / "aggregator",
+                     SystemClock().Now() + -3 * kDay, 2 * kDay));
+  EXPECT_EQ(LoadIdentity(folder_ / "aggregator", SystemClock().Now()).error().code, Code::kExpiredCertificate);
+  Make({"renew", "--ca", In("ca"), In("aggregator")});
+  EXPECT_EQ(Load("aggregator").subject.role, Role::kAggregator);
+}
+
+TEST_F(FleetTest, AnotherFleetsCaRenewsNothing) {
+  Issue("ca", "dev-1");
+  const auto chain = Load("dev-1").chain;
+  Make({"init", "--dir", In("other"), "--name", "other"});
+  EXPECT_EQ(Fleet({"renew", "--ca", In("other"), In("dev-1")}), ExitCode::kFailed);
+  EXPECT_THAT(said_, HasSubstr("was not issued by this fleet's CA"));
+  EXPECT_EQ(Load("dev-1").chain, chain);
+}
+
 TEST_F(FleetTest, AnIssuerMakesNoIssuersAndRevokesNone) {
   MakeIssuer();
   EXPECT_EQ(Fleet({"issuer", "--ca", In("issuer"), "--out", In("second")}), ExitCode::kUsage);
