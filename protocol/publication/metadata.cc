@@ -7,42 +7,6 @@
 #include "protocol/seal/signing.h"
 
 namespace tributary::tuf {
-namespace {
-
-// Shell patterns over one part of a path: * is any run of characters, ? is one. Goes back to the last star only, so its
-// time is bounded by the product of both lengths.
-bool PartMatches(std::string_view pattern, std::string_view part) {
-  size_t at = 0, in = 0, star = std::string_view::npos, retry = 0;
-  while (in < part.size()) {
-    if (at < pattern.size() && pattern[at] == '*') {
-      star = at++;
-      retry = in;
-    } else if (at < pattern.size() && (pattern[at] == '?' || pattern[at] == part[in])) {
-      ++at, ++in;
-    } else if (star != std::string_view::npos) {
-      at = star + 1;
-      in = ++retry;
-    } else {
-      return false;
-    }
-  }
-  return pattern.find_first_not_of('*', at) == std::string_view::npos;
-}
-
-bool PathMatches(std::string_view pattern, std::string_view path) {
-  while (true) {
-    const size_t pattern_end = pattern.find('/');
-    const size_t path_end = path.find('/');
-    if (!PartMatches(pattern.substr(0, pattern_end), path.substr(0, path_end))) return false;
-    if ((pattern_end == std::string_view::npos) != (path_end == std::string_view::npos)) return false;
-    if (pattern_end == std::string_view::npos) return true;
-    pattern.remove_prefix(pattern_end + 1);
-    path.remove_prefix(path_end + 1);
-  }
-}
-
-}  // namespace
-
 Key Key::FromPublicKey(ByteView public_key) { return Key{.public_text = ToHex(public_key)}; }
 
 std::optional<Bytes> Key::Ed25519() const {
@@ -63,10 +27,6 @@ std::string AddKey(ByteView public_key, Keys& keys, RoleKeys& role) {
 }
 
 FileMeta FileMeta::Of(uint64_t version, ByteView file) { return {version, file.size(), Sha256(file)}; }
-
-bool Delegation::Covers(std::string_view path) const {
-  return std::ranges::any_of(paths, [&](const std::string& pattern) { return PathMatches(pattern, path); });
-}
 
 template <class Body>
 Metadata<Body> MakeMetadata(Body body) {

@@ -14,6 +14,7 @@
 #include "protocol/base/ids.h"
 #include "protocol/base/limits.h"
 #include "protocol/base/result.h"
+#include "protocol/publication/delegated_paths.h"
 #include "protocol/seal/signer.h"
 
 // The metadata files of a TUF 1.0 repository (theupdateframework.github.io/specification, section 4) as plain values.
@@ -96,9 +97,9 @@ struct TargetFile {
 struct Delegation {
   std::string name;
   RoleKeys role;
-  std::vector<std::string> paths;  // shell patterns; * and ? match no slash
+  DelegatedPaths paths;
   bool terminating = false;
-  bool Covers(std::string_view path) const;
+  bool Covers(std::string_view path) const { return tuf::Covers(paths, path); }
   bool operator==(const Delegation&) const = default;
 };
 

@@ -13,6 +13,8 @@ namespace {
 // The version of the specification that this code follows.
 constexpr std::string_view kSpecVersion = "1.0.31";
 constexpr std::string_view kSupported = "1.0.";
+constexpr const char* kPaths = "paths";
+constexpr const char* kHashPrefixes = "path_hash_prefixes";
 
 Error Malformed(std::string message) { return {Code::kMalformed, std::move(message)}; }
 
@@ -204,9 +206,30 @@ Status ReadHead(const Json& from, Body& to) {
 Json::Object DelegationToJson(const Delegation& delegation) {
   Json::Object to = RoleToJson(delegation.role);
   to.emplace("name", delegation.name);
-  to.emplace("paths", ToJson(delegation.paths));
+  if (const auto* hashes = std::get_if<PathHashPrefixes>(&delegation.paths)) {
+    to.emplace(kHashPrefixes, ToJson(hashes->prefixes));
+  } else {
+    to.emplace(kPaths, ToJson(std::get<PathPatterns>(delegation.paths).patterns));
+  }
   to.emplace("terminating", delegation.terminating);
   return to;
+}
+
+Result<DelegatedPaths> PathsFromJson(const Json& from) {
+  const bool patterns = from.Find(kPaths) != nullptr;
+  if (patterns == (from.Find(kHashPrefixes) != nullptr)) {
+    return Fail(Malformed("a delegation has " + std::string(patterns ? "both" : "neither") +
+                          " of paths and path_hash_prefixes; it needs one of them"));
+  }
+  ASSIGN_OR_RETURN(auto texts, Texts(from, patterns ? kPaths : kHashPrefixes));
+  DelegatedPaths paths;
+  if (patterns) {
+    paths = PathPatterns{std::move(texts)};
+  } else {
+    paths = PathHashPrefixes{std::move(texts)};
+  }
+  RETURN_IF_ERROR(CheckPaths(paths));
+  return paths;
 }
 
 Result<Delegation> DelegationFromJson(const Json& from) {
@@ -217,7 +240,7 @@ Result<Delegation> DelegationFromJson(const Json& from) {
     if (to.name == taken) return Fail(Malformed("a delegated role is called " + to.name));
   }
   ASSIGN_OR_RETURN(to.role, RoleFromJson(from));
-  ASSIGN_OR_RETURN(to.paths, Texts(from, "paths"));
+  ASSIGN_OR_RETURN(to.paths, PathsFromJson(from));
   ASSIGN_OR_RETURN(const bool* terminating, Member<bool>(from, "terminating"));
   to.terminating = *terminating;
   return to;

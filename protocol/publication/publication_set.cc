@@ -80,7 +80,7 @@ Status CheckSigners(const OnlineSigners& signers, const tuf::Root& root, const t
 
 tuf::Delegation DelegationOf(std::string_view name, std::vector<std::string> paths, std::span<const Bytes> keys,
                              uint32_t threshold, tuf::Keys& all) {
-  tuf::Delegation delegation{std::string(name), {{}, threshold}, std::move(paths), false};
+  tuf::Delegation delegation{std::string(name), {{}, threshold}, tuf::PathPatterns{std::move(paths)}, false};
   for (const Bytes& key : keys) tuf::AddKey(key, all, delegation.role);
   return delegation;
 }

@@ -191,6 +191,14 @@ void PutPublications(Seeds& seeds, const TestFleet& fleet) {
     put(6, prefix + "trusted", EncodeTrusted(Digest(), {set.roots.front(), set.timestamp, set.snapshot}));
     put(7, prefix + "json", set.snapshot);
   }
+  // What this fleet's repository does not make, and members read all the same.
+  tuf::Targets bins{1, publication.expires, {{"bin/x", {6, Sha256(AsBytes(std::string_view("module")))}}}, {}, {}};
+  bins.delegations = {{"bin-0", {}, tuf::PathHashPrefixes{{"0", "1f", "c75cc50e"}}, true},
+                      {"bin-1", {}, tuf::PathHashPrefixes{{"15d6"}}, false}};
+  for (tuf::Delegation& bin : bins.delegations) {
+    tuf::AddKey(fleet.repository().releases_key.public_key(), bins.keys, bin.role);
+  }
+  put(5, "hash_prefixes", SignedFile(bins, {&fleet.repository().targets_key}));
 }
 
 Bytes ChainSeed(std::span<const Bytes> chain) {

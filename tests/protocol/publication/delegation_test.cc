@@ -10,7 +10,10 @@ class DelegationTest : public testing::Test {
   static tuf::TargetFile File(uint64_t length) { return {length, Digest()}; }
 
   tuf::Delegation To(std::string name, bool terminating = false, std::string pattern = "*") {
-    tuf::Delegation delegation{std::move(name), {}, {std::move(pattern)}, terminating};
+    return To(std::move(name), terminating, tuf::PathPatterns{{std::move(pattern)}});
+  }
+  tuf::Delegation To(std::string name, bool terminating, tuf::DelegatedPaths paths) {
+    tuf::Delegation delegation{std::move(name), {}, std::move(paths), terminating};
     tuf::Keys keys;
     tuf::AddKey(key_->public_key(), keys, delegation.role);
     return delegation;
@@ -75,6 +78,20 @@ TEST_F(DelegationTest, OnlyRolesThatCoverThePathAreAsked) {
   Role("b").files["x"] = File(2);
   EXPECT_EQ(Find(), 2u);
   EXPECT_EQ(asked_, std::vector<std::string>{"b"});
+}
+
+// SHA-256 of "x", by openssl dgst: 2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881.
+TEST_F(DelegationTest, OnlyRolesWhosePrefixesBeginThePathsDigestAreAsked) {
+  Role("targets").delegations = {To("a", true, tuf::PathHashPrefixes{{"2d70", "2e", "711642"}}),
+                                 To("b", false, tuf::PathHashPrefixes{{"00", "2d71"}})};
+  Role("a").files["x"] = File(1);
+  Role("b").files["x"] = File(2);
+  EXPECT_EQ(Find(), 2u);
+  EXPECT_EQ(asked_, std::vector<std::string>{"b"});
+  Role("targets").delegations = {To("a", false, tuf::PathHashPrefixes{{"2e"}}),
+                                 To("b", false, tuf::PathHashPrefixes{})};
+  EXPECT_EQ(Find(), 0u);
+  EXPECT_EQ(asked_, std::vector<std::string>{"b"}) << "nobody else was asked";
 }
 
 TEST_F(DelegationTest, NobodyIsAskedAfterATerminatingRole) {
