@@ -65,7 +65,8 @@ struct HttpServer::State {
   Guard guard = [](const HttpRequest&, HttpAccess) -> Result<HttpActor> {
     return Fail(Code::kUnauthorized, "no tokens are configured, so nothing is permitted");
   };
-  std::unique_ptr<httplib::Server> server;  // made by Start
+  std::unique_ptr<ServerCertificate> certificate;  // made by Start, null without TLS; before what uses it
+  std::unique_ptr<httplib::Server> server;         // made by Start
   std::thread listener;
   uint16_t port = 0;
   std::atomic<int> streams{0};
@@ -227,7 +228,11 @@ Status HttpServer::Start() {
   const std::string& host = state.options.host;
   const uint16_t port = state.options.port;
   RETURN_IF_ERROR(CheckHttpExposure(state.options));
-  ASSIGN_OR_RETURN(state.server, MakeServer(state.options.tls_certificate, state.options.tls_key));
+  if (!state.options.tls_key.empty()) {
+    ASSIGN_OR_RETURN(state.certificate, ServerCertificate::Load(state.options.tls_certificate, state.options.tls_key,
+                                                                state.options.certificate_look));
+  }
+  state.server = MakeServer(state.certificate.get());
   state.Configure();
   errno = 0;
   const int bound = port == 0                                ? state.server->bind_to_any_port(host)
@@ -248,6 +253,11 @@ Status HttpServer::Start() {
 }
 
 uint16_t HttpServer::port() const { return state_->port; }
+
+std::optional<WallTime> HttpServer::certificate_expires() const {
+  if (!state_->certificate) return std::nullopt;
+  return state_->certificate->Expires();
+}
 
 void HttpServer::Stop() {
   if (!state_->listener.joinable()) return;

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -30,6 +31,8 @@ class HttpServer {
     Path tls_certificate{};       // PEM, leaf first; with tls_key
     Path tls_key{};               // PEM without a passphrase, mode 0600
     bool allow_plain = false;     // plain HTTP on addresses other than loopback
+    // Of the two files: a renewed pair is taken up by the first connection after it (server_certificate.h).
+    Millis certificate_look{2'000};
   };
   // Says who asks, or why he may not. Runs before the body of a request is read that is not open; `needed` is what its
   // route asks for. Its error becomes the answer.
@@ -53,6 +56,8 @@ class HttpServer {
   Status Start();
   // The port it listens on; 0 before Start.
   uint16_t port() const;
+  // When the certificate that it shows ends; nullopt without TLS, and before Start. Thread safe.
+  std::optional<WallTime> certificate_expires() const;
   // Refuses new requests, lets those that run finish, ends streams, joins. Safe to call twice.
   void Stop();
 

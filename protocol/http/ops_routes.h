@@ -21,4 +21,8 @@ struct ReadinessCheck {
 // /readyz (200, or 503 with every check that fails and why) and /metrics. `metrics` must outlive the server.
 void AddOpsRoutes(HttpServer& server, const Metrics& metrics, std::vector<ReadinessCheck> checks);
 
+// The gauge `name`: when the certificate that the server shows ends, in seconds since 1970; without a value when it
+// shows none. `server` must outlive the last Render.
+void AddCertificateExpiry(const HttpServer& server, Metrics& metrics, const std::string& name);
+
 }  // namespace tributary

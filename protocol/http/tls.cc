@@ -2,52 +2,25 @@
 
 #include <httplib.h>
 
-#include "protocol/seal/signing.h"
-
 namespace tributary {
-namespace {
-
-// What OpenSSL says of a refusal, for the person who set the file up; leaves its queue empty.
-std::string Reason() {
+std::string TlsReason() {
   const unsigned long code = ERR_peek_error();
   const char* reason = code ? ERR_reason_error_string(code) : nullptr;
   ERR_clear_error();
   return reason ? reason : "not readable";
 }
 
-// A daemon asks nobody for a passphrase.
-int NoPassphrase(char*, int, int, void*) { return 0; }
-
-Status SetUpContext(SSL_CTX& context, const Path& certificate, const Path& key) {
-  SSL_CTX_set_min_proto_version(&context, TLS1_2_VERSION);
-  SSL_CTX_set_options(&context, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE);
-  SSL_CTX_set_default_passwd_cb(&context, NoPassphrase);
-  if (SSL_CTX_use_certificate_chain_file(&context, certificate.c_str()) != 1) {
-    return Fail(Code::kConfigInvalid,
-                "http.tls_certificate: " + certificate.string() + " is no PEM certificate (" + Reason() + ")");
-  }
-  if (SSL_CTX_use_PrivateKey_file(&context, key.c_str(), SSL_FILETYPE_PEM) != 1 ||
-      SSL_CTX_check_private_key(&context) != 1) {
-    return Fail(Code::kConfigInvalid, "http.tls_key: " + key.string() +
-                                          " is not a PEM key without a passphrase for the certificate (" + Reason() +
-                                          ")");
-  }
-  return {};
-}
-
-}  // namespace
-
-Result<std::unique_ptr<httplib::Server>> MakeServer(const Path& certificate, const Path& key) {
-  if (key.empty()) return std::make_unique<httplib::Server>();
-  RETURN_IF_ERROR(RealFileSystem().Size(certificate));
-  RETURN_IF_ERROR(ReadSecretFile(key));  // for its mode: the library reads it again
-  Status status = Fail(Code::kConfigInvalid, "TLS cannot be set up on this system");
-  auto server = std::make_unique<httplib::SSLServer>([&](SSL_CTX& context) {
-    status = SetUpContext(context, certificate, key);
-    return status.has_value();
+std::unique_ptr<httplib::Server> MakeServer(ServerCertificate* certificate) {
+  if (!certificate) return std::make_unique<httplib::Server>();
+  return std::make_unique<httplib::SSLServer>([certificate](SSL_CTX& context) {
+    SSL_CTX_set_min_proto_version(&context, TLS1_2_VERSION);
+    SSL_CTX_set_options(&context, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE);
+    const auto present = [](SSL* connection, void* from) {
+      return static_cast<ServerCertificate*>(from)->Present(connection) ? 1 : 0;
+    };
+    SSL_CTX_set_cert_cb(&context, present, certificate);
+    return true;
   });
-  RETURN_IF_ERROR(status);
-  return server;
 }
 
 Status SetUpTls(httplib::Client& client, const Path& ca_file) {
@@ -60,7 +33,7 @@ Status SetUpTls(httplib::Client& client, const Path& ca_file) {
   X509_STORE_free(store);
   if (!loaded) {
     return Fail(Code::kInvalidArgument,
-                "the CA file " + ca_file.string() + " holds no PEM certificates (" + Reason() + ")");
+                "the CA file " + ca_file.string() + " holds no PEM certificates (" + TlsReason() + ")");
   }
   client.set_ca_cert_path(ca_file.string());
   return {};

@@ -1,15 +1,10 @@
 // TLS under the server and the client, with certificates that the openssl command line makes.
-#include <cstdlib>
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "protocol/base/config.h"
-#include "protocol/http/http_client.h"
 #include "protocol/http/http_config.h"
-#include "protocol/http/http_server.h"
-#include "tests/support/must.h"
-#include "tests/support/temporary_folder.h"
+#include "tests/protocol/http/tls_fixture.h"
 
 namespace tributary {
 namespace {
@@ -17,50 +12,13 @@ namespace {
 using testing::AllOf;
 using testing::HasSubstr;
 
-class HttpTlsTest : public testing::Test {
+class HttpTlsTest : public TlsTest {
  protected:
-  HttpTlsTest() {
-    Run("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca.key -out ca.pem -days 2 "
-        "-subj /CN=ca");
-    Issue("server", "IP:127.0.0.1,DNS:localhost");
-  }
-
-  int TryRun(const std::string& command) {
-    return std::system(("cd " + folder_.path().string() + " && " + command + " >log 2>&1 </dev/null").c_str());
-  }
-  void Run(const std::string& command) { ASSERT_EQ(TryRun(command), 0) << command; }
-  void Issue(const std::string& name, const std::string& hosts) {
-    Run("openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout " + name + ".key -out " + name +
-        ".csr -subj /CN=" + name);
-    Run("printf 'subjectAltName=" + hosts + "' > ext && openssl x509 -req -in " + name +
-        ".csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile ext -out " + name + ".pem");
-    Run("chmod 600 " + name + ".key");
-  }
-
-  HttpServer::Options Options(const std::string& name = "server") {
-    HttpServer::Options options;
-    options.tls_certificate = folder_ / (name + ".pem");
-    options.tls_key = folder_ / (name + ".key");
-    return options;
-  }
-  std::unique_ptr<HttpServer> Server(const HttpServer::Options& options) {
-    auto server = std::make_unique<HttpServer>(options);
-    server->Add("POST", "/echo", HttpAccess::kOpen, [](const HttpRequest& request) -> Result<HttpResponse> {
-      return HttpResponse::Text(request.address + ":" + request.body);
-    });
-    return server;
-  }
-  HttpClient Client(const HttpServer& server, const std::string& host, const Path& ca) {
-    return Must(
-        HttpClient::Create({.url = "https://" + host + ":" + std::to_string(server.port()), .ca_file = ca}));
-  }
   Error StartError(const HttpServer::Options& options) {
     const Status started = Server(options)->Start();
     EXPECT_FALSE(started.has_value());
     return started ? Error{Code::kIo, "it started"} : started.error();
   }
-
-  TemporaryFolder folder_;
 };
 
 TEST_F(HttpTlsTest, AClientThatTrustsTheAuthorityIsServed) {
@@ -82,7 +40,7 @@ TEST_F(HttpTlsTest, AClientThatDoesNotTrustTheAuthorityOrTheHostSendsNothing) {
   ASSERT_FALSE(unknown);
   EXPECT_EQ(unknown.error().code, Code::kUnknownCertificate);
   EXPECT_THAT(unknown.error().message, HasSubstr("--ca-file"));
-  Issue("other", "DNS:other.example");
+  Issue("other", "subjectAltName=DNS:other.example");
   const auto elsewhere = Server(Options("other"));
   ASSERT_TRUE(elsewhere->Start());
   const auto wrong_host = Client(*elsewhere, "127.0.0.1", folder_ / "ca.pem").Post("/echo", "secret");
@@ -93,8 +51,9 @@ TEST_F(HttpTlsTest, AClientThatDoesNotTrustTheAuthorityOrTheHostSendsNothing) {
 TEST_F(HttpTlsTest, OnlyTlsOfVersion12AndLater) {
   const auto server = Server(Options());
   ASSERT_TRUE(server->Start());
-  const std::string connect = "openssl s_client -cipher ALL:@SECLEVEL=0 -connect 127.0.0.1:" +
-                              std::to_string(server->port()) + " -CAfile ca.pem -verify_return_error ";
+  const std::string connect =
+      "openssl s_client -cipher ALL:@SECLEVEL=0 -connect 127.0.0.1:" + std::to_string(server->port()) +
+      " -CAfile ca.pem -verify_return_error ";
   EXPECT_EQ(TryRun(connect + "-tls1_2"), 0);
   EXPECT_EQ(TryRun(connect + "-tls1_3"), 0);
   EXPECT_NE(TryRun(connect + "-tls1_1"), 0);
@@ -111,7 +70,7 @@ TEST_F(HttpTlsTest, PlainHttpIsNotAnsweredByATlsServer) {
 }
 
 TEST_F(HttpTlsTest, KeysAndCertificatesThatDoNotFitAreRefusedAtTheStart) {
-  Issue("other", "DNS:other.example");
+  Issue("other", "subjectAltName=DNS:other.example");
   HttpServer::Options options = Options();
   options.tls_key = folder_ / "other.key";
   EXPECT_EQ(StartError(options).code, Code::kConfigInvalid);

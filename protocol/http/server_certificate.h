@@ -1,0 +1,37 @@
+#pragma once
+
+#include <memory>
+
+#include "protocol/base/clock.h"
+#include "protocol/base/file.h"
+#include "protocol/base/result.h"
+
+struct ssl_st;  // OpenSSL's SSL
+
+namespace tributary {
+
+// The certificate that a TLS server shows, from two files that somebody renews while it runs. When a handshake begins
+// and the last look was `look_interval` ago, the files are looked at; a pair that changed is taken up for this
+// handshake and all later ones, while connections that exist keep theirs. What is no pair, for instance because only
+// one of the files was replaced so far, leaves the old pair in force, and the log says so once. A pair that has expired
+// is taken up all the same: clients see more in it than in a server that is not there. Thread safe.
+class ServerCertificate {
+ public:
+  // PEM, leaf first; the key without a passphrase and of mode 0600. kPermissions, kNotFound; kConfigInvalid: not PEM, a
+  // key with a passphrase, or not a pair.
+  static Result<std::unique_ptr<ServerCertificate>> Load(const Path& certificate, const Path& key,
+                                                         Millis look_interval);
+  ~ServerCertificate();
+
+  // Gives a handshake that begins the present pair. false: OpenSSL does not take it.
+  bool Present(ssl_st* connection);
+  // When the present certificate ends. Looks at the files as a handshake does.
+  WallTime Expires();
+
+ private:
+  struct State;
+  explicit ServerCertificate(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace tributary
