@@ -10,6 +10,7 @@ namespace tributary {
 struct Rate {
   double per_second = 0;
   double burst = 0;
+  bool operator==(const Rate&) const = default;
 };
 
 // Counts against a Rate, by the monotonic clock. Starts full. Value type.
