@@ -44,8 +44,7 @@ Result<KeptPublication> ReadKept(ByteView bytes, const PublicationFolder& reposi
   kept.number = trusted.timestamp().version;
   kept.root_version = trusted.root().version;
   kept.expires = trusted.timestamp().expires;
-  kept.current =
-      set.roots == offline.roots && set.targets == offline.targets && std::ranges::equal(releases, offline.releases);
+  kept.current = std::ranges::equal(set.roots, RootsThatTravel(offline)) && set.targets == offline.targets && std::ranges::equal(releases, offline.releases);
   kept.extras = {std::move(catalogue.sealing_key), std::move(catalogue.former_keys), std::move(set.revocations)};
   return kept;
 }

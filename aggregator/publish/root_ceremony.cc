@@ -182,10 +182,6 @@ Result<Path> WriteNextRoot(FileSystem& files, const Path& folder, const RootChan
   ASSIGN_OR_RETURN(auto current, ReadMetadata<Root>(files, newest_file));
   Root root = std::move(current.body);
   root.version = newest + 1;
-  if (root.version > limits::kRootVersions) {
-    return Fail(Code::kInvalidArgument, "members follow at most " + std::to_string(limits::kRootVersions) +
-                                            " roots; make a new repository and hand its root.json to every member");
-  }
   root.expires = WholeSeconds(change.expires);
   RETURN_IF_ERROR(SetRootKeys(change.root_keys, change.root_threshold.value_or(ThresholdOf(root)), root));
   if (change.targets_key) SetKey(*change.targets_key, root, tuf::kTargetsRole);

@@ -46,6 +46,24 @@ bool IsHashPrefix(std::string_view prefix) {
   return !prefix.empty() && prefix.size() <= kDigestDigits && std::ranges::all_of(prefix, digit);
 }
 
+Status CheckForm(const PathHashPrefixes& hashes) {
+  const auto wrong = std::ranges::find_if_not(hashes.prefixes, IsHashPrefix);
+  if (wrong == hashes.prefixes.end()) return {};
+  return Fail(Code::kMalformed,
+              "the path hash prefix '" + wrong->substr(0, 80) + "' is not 1 to 64 lower-case hexadecimal digits");
+}
+
+// Brackets and backslashes mean something to a shell (glob(7)), and the specification names only * and ?: clients
+// differ over them.
+Status CheckForm(const PathPatterns& patterns) {
+  for (const std::string& pattern : patterns.patterns) {
+    if (pattern.find_first_of("[]\\") == std::string::npos) continue;
+    return Fail(Code::kMalformed, "the path pattern '" + pattern.substr(0, 80) +
+                                      "' has brackets or a backslash; only * and ? are wildcards");
+  }
+  return {};
+}
+
 }  // namespace
 
 bool PathPatterns::Cover(std::string_view path) const {
@@ -62,12 +80,7 @@ bool Covers(const DelegatedPaths& paths, std::string_view path) {
 }
 
 Status CheckPaths(const DelegatedPaths& paths) {
-  const auto* hashes = std::get_if<PathHashPrefixes>(&paths);
-  if (hashes == nullptr) return {};
-  const auto wrong = std::ranges::find_if_not(hashes->prefixes, IsHashPrefix);
-  if (wrong == hashes->prefixes.end()) return {};
-  return Fail(Code::kMalformed,
-              "the path hash prefix '" + wrong->substr(0, 80) + "' is not 1 to 64 lower-case hexadecimal digits");
+  return std::visit([](const auto& form) { return CheckForm(form); }, paths);
 }
 
 }  // namespace tributary::tuf

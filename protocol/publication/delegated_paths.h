@@ -10,7 +10,7 @@
 // Which target paths a delegation is about, in one of the two forms of the TUF specification (section 4.5).
 namespace tributary::tuf {
 
-// Shell patterns: * is any run of characters, ? is one, and neither matches a slash. Everything else is itself.
+// Shell patterns: * is any run of characters, ? is one, and neither matches a slash. All else is itself.
 struct PathPatterns {
   std::vector<std::string> patterns;
   bool Cover(std::string_view path) const;
@@ -28,7 +28,8 @@ struct PathHashPrefixes {
 using DelegatedPaths = std::variant<PathPatterns, PathHashPrefixes>;
 
 bool Covers(const DelegatedPaths& paths, std::string_view path);
-// kMalformed: a prefix that is not 1 to 64 lower-case hexadecimal digits, so that it would never cover a path.
+// kMalformed: a pattern with a bracket or a backslash, which not every client takes for itself; a prefix that is not 1
+// to 64 lower-case hexadecimal digits, so that it would never cover a path.
 Status CheckPaths(const DelegatedPaths& paths);
 
 }  // namespace tributary::tuf

@@ -4,6 +4,7 @@
 #include <charconv>
 #include <chrono>
 #include <cstdio>
+#include <set>
 
 #include "protocol/seal/digest.h"
 
@@ -249,8 +250,11 @@ Result<Delegation> DelegationFromJson(const Json& from) {
 Status ReadDelegations(const Json& from, Targets& to) {
   ASSIGN_OR_RETURN(to.keys, KeysFromJson(from));
   ASSIGN_OR_RETURN(const Json::Array* roles, Member<Json::Array>(from, "roles"));
+  std::set<std::string> names;
   for (const Json& role : *roles) {
     ASSIGN_OR_RETURN(to.delegations.emplace_back(), DelegationFromJson(role));
+    const std::string& name = to.delegations.back().name;
+    if (!names.insert(name).second) return Fail(Malformed("it delegates to " + name + " twice"));
   }
   return {};
 }
@@ -302,8 +306,11 @@ Json ToJson(const Targets& targets) {
 
 Status FromJson(const Json& from, Root& to) {
   RETURN_IF_ERROR(ReadHead(from, to));
-  ASSIGN_OR_RETURN(const bool* consistent, Member<bool>(from, "consistent_snapshot"));
-  to.consistent_snapshot = *consistent;
+  to.consistent_snapshot = false;
+  if (from.Find("consistent_snapshot") != nullptr) {
+    ASSIGN_OR_RETURN(const bool* consistent, Member<bool>(from, "consistent_snapshot"));
+    to.consistent_snapshot = *consistent;
+  }
   ASSIGN_OR_RETURN(to.keys, KeysFromJson(from));
   for (const std::string_view name : {kRootRole, kTimestampRole, kSnapshotRole, kTargetsRole}) {
     ASSIGN_OR_RETURN(const Json::Object* roles, Member<Json::Object>(from, "roles"));
@@ -357,10 +364,12 @@ Result<std::vector<Signature>> SignaturesFromJson(const Json* from) {
     return Fail(Code::kTooLarge, std::to_string(array->size()) + " signatures are over the limit");
   }
   std::vector<Signature> to;
+  std::set<std::string> ids;
   for (const Json& one : *array) {
     Signature& signature = to.emplace_back();
     ASSIGN_OR_RETURN(signature.key_id, Text(one, "keyid"));
     ASSIGN_OR_RETURN(signature.hex, Text(one, "sig"));
+    if (!ids.insert(signature.key_id).second) return Fail(Malformed("a key has signed twice"));
   }
   return to;
 }

@@ -29,8 +29,12 @@ Result<PublicationSet> Read(schema::PublicationSet::Reader from) {
   ASSIGN_OR_RETURN(to.snapshot, Part("snapshot metadata", wire::View(from.getSnapshot()), limits::kSnapshotBytes));
   ASSIGN_OR_RETURN(to.targets, Part("targets metadata", wire::View(from.getTargets()), limits::kTargetsBytes));
   for (const auto role : from.getDelegated()) {
+    const std::string name(wire::View(role.getName()));
+    if (std::ranges::find(to.delegated, name, &PublicationSet::Delegated::name) != to.delegated.end()) {
+      return Fail(Code::kMalformed, "a publication with two files of the role " + name.substr(0, 80));
+    }
     auto& delegated = to.delegated.emplace_back();
-    delegated.name = wire::View(role.getName());
+    delegated.name = name;
     RETURN_IF_ERROR(CheckName(delegated.name, "the name of a delegated role"));
     ASSIGN_OR_RETURN(delegated.bytes, Part("delegated metadata", wire::View(role.getBytes()), limits::kTargetsBytes));
   }
@@ -126,6 +130,11 @@ tuf::Targets DelegatingTargets(uint64_t version, WallTime expires, const Delegat
   return targets;
 }
 
+std::span<const Bytes> RootsThatTravel(const OfflineMetadata& offline) {
+  const std::span<const Bytes> roots(offline.roots);
+  return roots.last(std::min(roots.size(), limits::kRootVersions));
+}
+
 Result<PublicationSet> MakePublicationSet(const OfflineMetadata& offline, const OnlineSigners& signers,
                                           const Publication& publication, const OnlineVersions& versions,
                                           const OnlineExpiries& expiries) {
@@ -136,7 +145,8 @@ Result<PublicationSet> MakePublicationSet(const OfflineMetadata& offline, const 
   RETURN_IF_ERROR(CheckSigners(signers, root.body, targets.body));
 
   PublicationSet set;
-  set.roots = offline.roots;
+  const auto roots = RootsThatTravel(offline);
+  set.roots = {roots.begin(), roots.end()};
   set.targets = offline.targets;
   set.catalogue = EncodePublication(publication);
   set.revocations = publication.revocations;

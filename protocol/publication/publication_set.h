@@ -1,5 +1,6 @@
 #pragma once
 
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -52,10 +53,14 @@ tuf::Targets DelegatingTargets(uint64_t version, WallTime expires, const Delegat
 
 // What was signed offline, as files.
 struct OfflineMetadata {
-  std::vector<Bytes> roots;
+  std::vector<Bytes> roots;  // of consecutive versions, the newest last
   Bytes targets;
   Bytes releases;
 };
+// The newest of its roots, as many as a member takes (limits::kRootVersions): who trusts none but older ones is set up
+// anew.
+std::span<const Bytes> RootsThatTravel(const OfflineMetadata& offline);
+
 struct OnlineSigners {
   const Signer& snapshot;
   const Signer& timestamp;

@@ -16,11 +16,17 @@ tl::unexpected<Error> FailRollback(std::string_view role, uint64_t next, uint64_
   return Fail(Code::kRollback, VersionText(role, next) + " came after " + std::to_string(known));
 }
 
+// An id without its key signs nothing.
+bool MaySign(const Root& root, std::string_view role, const std::string& id) {
+  const auto& listed = root.roles.at(std::string(role)).key_ids;
+  return root.keys.contains(id) && std::ranges::find(listed, id) != listed.end();
+}
+
 // Whether somebody who may sign by `before` may not do so any more.
 bool LostAKey(const Root& before, const Root& after, std::string_view role) {
-  const auto& now = after.roles.at(std::string(role)).key_ids;
-  return std::ranges::any_of(before.roles.at(std::string(role)).key_ids,
-                             [&](const std::string& id) { return std::ranges::find(now, id) == now.end(); });
+  return std::ranges::any_of(before.roles.at(std::string(role)).key_ids, [&](const std::string& id) {
+    return MaySign(before, role, id) && !MaySign(after, role, id);
+  });
 }
 
 Status CheckNamed(std::string_view name, const FileMeta& meta, ByteView file) {

@@ -112,6 +112,14 @@ TEST_F(PublisherTest, TakesUpANewRootAndNewKeysWithoutARestart) {
   EXPECT_EQ(publication.number, 2u);
 }
 
+TEST_F(PublisherTest, MoreRotationsThanTravelChangeNothing) {
+  for (size_t i = 0; i < limits::kRootVersions; ++i) Rotate({.expires = folder_.expires});
+  const Publisher publisher = Issued();
+  EXPECT_EQ(publisher.root_version(), limits::kRootVersions + 1);
+  EXPECT_EQ(Verify(publisher).root_version, limits::kRootVersions + 1);
+  EXPECT_FALSE(Open().owed()) << "it is what would be signed now";
+}
+
 TEST_F(PublisherTest, NeverSignsUnderAnOlderRootThanMembersHaveSeen) {
   Publisher publisher = Issued();
   Rotate({.expires = folder_.expires});

@@ -180,6 +180,16 @@ TEST_F(AttackTest, PartsOfTwoPublicationsDoNotMakeOne) {
   EXPECT_EQ(with([&](auto&) {}), "ok");
 }
 
+TEST_F(AttackTest, APublicationHasOneFileOfEachRole) {
+  forge_.on_snapshot = [](tuf::Snapshot& snapshot) {
+    for (auto& [name, meta] : snapshot.files) meta = {meta.version, {}, {}};
+  };
+  PublicationSet set = forge_.Set(1);
+  ASSERT_EQ(Opened(set), "ok");
+  set.delegated.push_back({"rounds", Bytes(1'000, 0x20)});
+  EXPECT_EQ(Opened(set), "malformed");
+}
+
 TEST_F(AttackTest, LengthDigestAndVersionAreEachChecked) {
   const std::pair<const char*, std::function<void(tuf::FileMeta&)>> lies[] = {
       {"length", [](auto& meta) { ++*meta.length; }},

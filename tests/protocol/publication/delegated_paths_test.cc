@@ -121,6 +121,18 @@ TEST(DelegatedPathsTest, ThereIsExactlyOneForm) {
   EXPECT_NE(neither.error().message.find("neither of paths and path_hash_prefixes"), std::string::npos);
 }
 
+// What one client takes for a set of characters and another for itself would be two delegations.
+TEST(DelegatedPathsTest, APatternHasNoOtherWildcardsThanStarAndQuestionMark) {
+  ASSERT_TRUE(Parsed(R"("paths":["a*/b?.{x}-(1)!"])"));
+  for (const char* bad :
+       {R"("paths":["a/[bc]"])", R"("paths":["x","[!a]*"])", R"("paths":["a\\*"])", R"("paths":["a]"])"}) {
+    const auto parsed = Parsed(bad);
+    ASSERT_FALSE(parsed) << bad;
+    EXPECT_EQ(parsed.error().code, Code::kMalformed);
+    EXPECT_NE(parsed.error().message.find("path pattern"), std::string::npos) << parsed.error().message;
+  }
+}
+
 TEST(DelegatedPathsTest, APrefixIsOneToSixtyFourLowerCaseHexadecimalDigits) {
   const auto prefix = [](const std::string& text) { return Parsed("\"path_hash_prefixes\":[\"0\",\"" + text + "\"]"); };
   for (const std::string& good : {std::string("0"), std::string("00a"), std::string(64, 'f')}) {

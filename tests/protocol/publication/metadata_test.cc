@@ -143,6 +143,38 @@ TEST(MetadataTest, ARootNamesAllFourRoles) {
   EXPECT_EQ(Parsed<Root>(AsText(EncodeMetadata(MakeMetadata(twice)))), "malformed");
 }
 
+// Section 4.3: optional, for old repositories.
+TEST(MetadataTest, ARootNeedNotSpeakOfConsistentSnapshots) {
+  const MemorySigner signer;
+  const std::string good(AsText(EncodeMetadata(MakeMetadata(SmallRoot(signer)))));
+  const auto without = ParseMetadata<Root>(AsBytes(Replaced(good, "\"consistent_snapshot\":true,", "")));
+  ASSERT_TRUE(without) << without.error().ToString();
+  EXPECT_FALSE(without->body.consistent_snapshot);
+  EXPECT_EQ(Parsed<Root>(Replaced(good, "\"consistent_snapshot\":true", "\"consistent_snapshot\":1")), "malformed");
+}
+
+// Section 4.2: a key id MUST be unique in the signatures.
+TEST(MetadataTest, NobodySignsTwice) {
+  const MemorySigner first, second;
+  auto metadata = MakeMetadata(SmallTargets());
+  Must(AddSignature(metadata, first));
+  Must(AddSignature(metadata, second));
+  ASSERT_EQ(Parsed<Targets>(AsText(EncodeMetadata(metadata))), "ok");
+  metadata.signatures.push_back({metadata.signatures[0].key_id, metadata.signatures[1].hex});
+  EXPECT_EQ(Parsed<Targets>(AsText(EncodeMetadata(metadata))), "malformed");
+}
+
+// Section 4.5: a role name MUST be unique in the delegations. Otherwise what was believed by one's keys would be
+// believed for the other's paths.
+TEST(MetadataTest, NobodyIsDelegatedToTwice) {
+  Targets targets = SmallTargets();
+  targets.delegations.push_back(targets.delegations[0]);
+  targets.delegations[1].name = "another";
+  ASSERT_EQ(Parsed<Targets>(AsText(EncodeMetadata(MakeMetadata(targets)))), "ok");
+  targets.delegations[1].name = targets.delegations[0].name;
+  EXPECT_EQ(Parsed<Targets>(AsText(EncodeMetadata(MakeMetadata(targets)))), "malformed");
+}
+
 TEST(MetadataTest, SizesAreBoundedBeforeAnythingIsRead) {
   EXPECT_EQ(Parsed<Root>(std::string(limits::kRootBytes + 1, ' ')), "too-large");
   EXPECT_EQ(Parsed<Timestamp>(std::string(limits::kTimestampBytes + 1, ' ')), "too-large");

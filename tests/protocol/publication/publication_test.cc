@@ -13,6 +13,7 @@
 #include "protocol/base/limits.h"
 #include "protocol/publication/publication_form.h"
 #include "tests/protocol/publication/small_publication.h"
+#include "tests/support/must.h"
 #include "tests/support/seeded_random.h"
 
 namespace tributary {
@@ -62,6 +63,27 @@ TEST_F(PublicationTest, AnyCatalogueWithinTheBoundsComesBack) {
     RC_ASSERT(opened.has_value());
     RC_ASSERT(*opened == publication);
   }));
+}
+
+TEST_F(PublicationTest, AFleetMayRotateItsRootMoreOftenThanRootsTravel) {
+  OfflineMetadata offline = fleet_.repository().offline();
+  auto root = Must(tuf::ParseMetadata<tuf::Root>(offline.roots[0])).body;
+  while (offline.roots.size() < limits::kRootVersions + 2) {
+    ++root.version;
+    offline.roots.push_back(SignedFile(root, {&fleet_.repository().root_key}));
+  }
+  const Publication publication = SmallPublication();
+  const PublicationSet set = Must(MakePublicationSet(offline, fleet_.repository().online(), publication, {1, 1, 1},
+                                                     {publication.expires, publication.expires, publication.expires}));
+  const auto opened_from = [&](size_t known) {
+    const TrustAnchor anchor =
+        Must(TrustAnchor::FromCertificate(fleet_.authority().certificate(), offline.roots.at(known - 1)));
+    return OpenPublication(EncodePublicationSet(set), anchor, kTestStart);
+  };
+  EXPECT_EQ(Outcome(opened_from(limits::kRootVersions + 2)), "ok");
+  EXPECT_EQ(Outcome(opened_from(2)), "ok");
+  EXPECT_EQ(opened_from(2)->root_version, limits::kRootVersions + 2);
+  EXPECT_EQ(Outcome(opened_from(1)), "mixed-publication") << "away for one rotation too many";
 }
 
 TEST_F(PublicationTest, ItsCatalogueHasItsKnownBytes) {

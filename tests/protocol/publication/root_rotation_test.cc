@@ -95,9 +95,12 @@ TEST_F(RootRotationTest, OneKeyOfAThresholdOfTwoIsNotEnoughHoweverOftenItSigns) 
   ++forge_.root.version;
   auto next = tuf::MakeMetadata(forge_.root);
   ASSERT_TRUE(tuf::AddSignature(next, *second));
-  next.signatures.push_back(next.signatures[0]);
   forge_.roots.push_back(tuf::EncodeMetadata(next));
   EXPECT_EQ(Taken(forge_.Set(2)), "bad-signature");
+  auto twice = next;
+  twice.signatures.push_back(next.signatures[0]);
+  forge_.roots.back() = tuf::EncodeMetadata(twice);
+  EXPECT_EQ(Taken(forge_.Set(2)), "malformed");
   ASSERT_TRUE(tuf::AddSignature(next, *forge_.root_key));
   forge_.roots.back() = tuf::EncodeMetadata(next);
   EXPECT_EQ(Taken(forge_.Set(2)), "ok");
@@ -161,6 +164,16 @@ TEST_F(RootRotationTest, AddingAKeyForgetsNothingAndTakingItAwayDoes) {
   EXPECT_EQ(Taken(forge_.Set(8)), "rollback");
   forge_.timestamp_key = second;
   forge_.SetKey(tuf::kTimestampRole, second);
+  forge_.NextRoot({forge_.root_key.get()});
+  EXPECT_EQ(Taken(forge_.Set(8)), "ok");
+}
+
+// Its id may still stand in the role: without the key nobody can sign by it.
+TEST_F(RootRotationTest, AKeyThatOnlyItsIdIsLeftOfIsTakenAwayToo) {
+  ASSERT_EQ(Taken(forge_.Set(9)), "ok");
+  const Forge::KeyPtr old = std::exchange(forge_.timestamp_key, Forge::NewKey());
+  tuf::AddKey(forge_.timestamp_key->public_key(), forge_.root.keys, forge_.root.roles["timestamp"]);
+  forge_.root.keys.erase(tuf::KeyIdOf(tuf::Key::FromPublicKey(old->public_key())));
   forge_.NextRoot({forge_.root_key.get()});
   EXPECT_EQ(Taken(forge_.Set(8)), "ok");
 }
