@@ -21,6 +21,7 @@ HopServer::HopServer(const Parts& parts, Options options)
       options_(std::move(options)),
       pool_(options_.credit_bytes),
       path_{parts_.identity.subject.id},
+      pending_(options_.remembered_applicants),
       unproven_log_(kLogs, parts_.clock.Monotonic()) {}
 
 HopServer::~HopServer() {

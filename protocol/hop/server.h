@@ -19,6 +19,7 @@
 #include "protocol/hop/upload_sink.h"
 #include "protocol/publication/blob_store.h"
 #include "protocol/seal/identity.h"
+#include "protocol/transport/recent.h"
 #include "protocol/transport/server_socket.h"
 
 namespace tributary {
@@ -59,7 +60,13 @@ class HopServer final : private ServerSocket::Handler {
     // of applicants, who hold a session each meanwhile.
     size_t max_session_enrolments = 64;
     Millis enrolment_timeout{30'000};  // from an applicant's request to its answer
-    Millis proof_timeout{10'000};      // from hello to proof
+    // When applicants whose address asks too often may ask again (GateOptions::enrolments_per_address). Spread, so that
+    // all of a site behind one address have the same chance until they are through.
+    RetryWindow enrolment_later{Millis(5'000), Millis(30'000)};
+    // Pending requests that are remembered, about 200 bytes each: whoever was told to ask again, and does so no
+    // earlier, meets no rate.
+    size_t remembered_applicants = 32'768;
+    Millis proof_timeout{10'000};  // from hello to proof
     // Credit that others wait for and that is not used for this long, with no chunk in the middle of arriving: closes
     // the connection.
     Millis chunk_timeout{60'000};
@@ -150,6 +157,8 @@ class HopServer final : private ServerSocket::Handler {
   // Answers a check-in of somebody who holds this publication: root version and number.
   void Assign(Session& session, std::pair<uint64_t, uint64_t> held);
   Status OnEnrol(Session& session, const hop::Enrol& enrol);
+  // Whether an applicant's request is brought to the desk.
+  bool MayEnrol(const Session& session, const Digest& request);
   void OnEnrolled(const Route& route, uint64_t serial, const Digest& request, EnrolmentAnswer answer);
   // Whether the member is no more, so that its session ends.
   void EndFallen();
@@ -195,6 +204,7 @@ class HopServer final : private ServerSocket::Handler {
   uint64_t root_version_ = 0;
   std::vector<DeviceId> path_;  // this server first
   std::vector<Bytes> next_chain_;
+  Recent<Millis> pending_;    // requests of applicants by digest: when they may come again
   TokenBucket unproven_log_;  // what is said of strangers
   uint64_t unlogged_ = 0;     // strangers refused, and nothing said of them
   Millis next_standing_{0};   // when sessions are looked through again

@@ -47,6 +47,8 @@ void ReadLimits(ConfigReader& reader, HopServer::Options& options) {
   ReadHandshakeTime(reader, options);
   ReadPerMinute(reader, "limits.handshakes_per_key_per_minute", gate.handshakes_per_key, 60, 6, 60'000);
   ReadPerMinute(reader, "limits.failed_proofs_per_address_per_minute", gate.failures_per_address, 10, 6, 600'000);
+  // At least one a second, so that nobody meets it alone.
+  ReadPerMinute(reader, "limits.enrolments_per_address_per_minute", gate.enrolments_per_address, 6, 60, 600'000);
 }
 
 std::string LimitsManual() {
@@ -62,7 +64,9 @@ std::string LimitsManual() {
   limits.handshakes_per_key_per_minute
                               one member's reconnections                                 [60]
   limits.failed_proofs_per_address_per_minute
-                              beyond it, only keys that have proven themselves get in    [6000])";
+                              beyond it, only keys that have proven themselves get in    [6000]
+  limits.enrolments_per_address_per_minute
+                              by applicants without a certificate; the others come later [600])";
 }
 
 }  // namespace tributary

@@ -31,10 +31,21 @@ Status HopServer::OnEnrol(Session& session, const hop::Enrol& enrol) {
   } else if (session.enrolments > allowed) {
     answer(Refused(Code::kBusy, "this connection has " + std::to_string(allowed) + " requests under way",
                    WindowFor(Code::kBusy)));
+  } else if (!session.proven && !MayEnrol(session, id)) {
+    answer(Refused(Code::kTooFast, "more certificates are asked for from this address than this server passes on",
+                   options_.enrolment_later));
   } else {
     parts_.desk->Request(id, enrol.request, session.proven ? session.member.subject.id : DeviceId(), answer);
   }
   return {};
+}
+
+bool HopServer::MayEnrol(const Session& session, const Digest& request) {
+  const std::string name(AsText(request.view()));
+  const Millis* again = pending_.Find(name);
+  if (!again || parts_.clock.Monotonic() < *again) return socket_->MayEnrol(session.route);
+  pending_.Erase(name);  // the next answer says whether it may come once more
+  return true;
 }
 
 void HopServer::OnEnrolled(const Route& route, uint64_t serial, const Digest& request, EnrolmentAnswer answer) {
@@ -47,6 +58,10 @@ void HopServer::OnEnrolled(const Route& route, uint64_t serial, const Digest& re
     answer.refusal.retry = WindowFor(answer.refusal.code);
   }
   const bool proven = session->proven;
+  // Only a request with a good token is pending; who is put off for another reason has shown nothing.
+  if (!proven && answer.kind == EnrolmentAnswer::Kind::kPending && answer.refusal.code == Code::kPending) {
+    pending_.FindOrMake(std::string(AsText(request.view())), {}) = parts_.clock.Monotonic() + answer.refusal.retry.min;
+  }
   Send(route, hop::EnrolAnswer{request, std::move(answer)});
   // An applicant has no more to say; it asks again on a new connection.
   if (!proven) Forget(route);

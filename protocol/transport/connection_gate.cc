@@ -20,6 +20,8 @@ std::string_view TurnedAwayName(TurnedAway reason) {
       return "too-slow";
     case TurnedAway::kTooMuch:
       return "too-much";
+    case TurnedAway::kEnrolsTooFast:
+      return "enrols-too-fast";
   }
   return "unknown";
 }
@@ -58,10 +60,17 @@ void ConnectionGate::Failed(const std::string& address, ByteView key) {
 
 void ConnectionGate::Proved(ByteView key) { KeyOf(key).proved = true; }
 
+bool ConnectionGate::MayEnrol(const std::string& address) {
+  const bool in_time = AddressOf(address).enrolments.Take(options_.enrolments_per_address, clock_.Monotonic());
+  if (!in_time) Count(TurnedAway::kEnrolsTooFast);
+  return in_time;
+}
+
 ConnectionGate::Address& ConnectionGate::AddressOf(const std::string& address) {
   const Millis now = clock_.Monotonic();
   return addresses_.FindOrMake(
-      address, {TokenBucket(options_.connects_per_address, now), TokenBucket(options_.failures_per_address, now)});
+      address, {TokenBucket(options_.connects_per_address, now), TokenBucket(options_.failures_per_address, now),
+                TokenBucket(options_.enrolments_per_address, now)});
 }
 
 ConnectionGate::Key& ConnectionGate::KeyOf(ByteView key) {

@@ -1,16 +1,15 @@
 #pragma once
 
 #include <cstdint>
-#include <list>
 #include <map>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
-#include <utility>
 
 #include "protocol/base/bytes.h"
 #include "protocol/base/clock.h"
+#include "protocol/transport/recent.h"
 #include "protocol/transport/token_bucket.h"
 
 namespace tributary {
@@ -25,6 +24,7 @@ enum class TurnedAway : uint8_t {
   kGaveWay,         // there were too many unproven ones, and it was the oldest
   kTooSlow,         // it did not prove itself in time
   kTooMuch,         // it sent more than a proof needs
+  kEnrolsTooFast,   // its address asks for certificates too often
 };
 // "address-full", … for metrics and logs.
 std::string_view TurnedAwayName(TurnedAway reason);
@@ -44,6 +44,9 @@ struct GateOptions {
   // A wrong proof costs a verified chain and signature, about half a millisecond: at most a twentieth of a core.
   Rate failures_per_address{100, 1'000};
   Rate failures_per_key{0.1, 10};
+  // A new request for a certificate costs the aggregator a signature and a transaction. At once an address may have
+  // fewer than a gateway passes on at once (EnrolmentRelay), so that one does not keep the others waiting.
+  Rate enrolments_per_address{10, 60};
   // Addresses and keys that are remembered, of each; about 150 bytes each. The one that was heard of the longest time
   // ago is forgotten first, which forgives it.
   size_t remembered = 32'768;
@@ -64,42 +67,16 @@ class ConnectionGate {
   // What it said after that was wrong; or it was a member's.
   void Failed(const std::string& address, ByteView key);
   void Proved(ByteView key);
+  // Somebody there asks for a certificate. false: too often, which is counted; it keeps its connection.
+  bool MayEnrol(const std::string& address);
 
   // Counts one that the owner turns away itself.
   void Count(TurnedAway reason) { ++turned_away_[reason]; }
   const std::map<TurnedAway, uint64_t>& turned_away() const { return turned_away_; }
 
  private:
-  // The newest entries of a table.
-  template <class Value>
-  class Recent {
-   public:
-    explicit Recent(size_t limit) : limit_(limit) {}
-    Value* Find(const std::string& name) {
-      const auto found = places_.find(name);
-      if (found == places_.end()) return nullptr;
-      entries_.splice(entries_.begin(), entries_, found->second);
-      return &found->second->second;
-    }
-    Value& FindOrMake(const std::string& name, const Value& fresh) {
-      if (Value* known = Find(name)) return *known;
-      if (places_.size() >= limit_) {
-        places_.erase(entries_.back().first);
-        entries_.pop_back();
-      }
-      entries_.emplace_front(name, fresh);
-      places_[name] = entries_.begin();
-      return entries_.front().second;
-    }
-
-   private:
-    using Entries = std::list<std::pair<std::string, Value>>;
-    size_t limit_;
-    Entries entries_;  // the newest first
-    std::unordered_map<std::string, typename Entries::iterator> places_;
-  };
   struct Address {
-    TokenBucket connects, failures;
+    TokenBucket connects, failures, enrolments;
   };
   struct Key {
     TokenBucket handshakes, failures;

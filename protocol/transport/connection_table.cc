@@ -77,6 +77,11 @@ void ConnectionTable::Failed(int fd, const std::string& route) {
   if (const Connection* connection = Find(fd, route)) gate_.Failed(connection->peer.address, connection->key);
 }
 
+bool ConnectionTable::MayEnrol(int fd, const std::string& route) {
+  const Connection* connection = Find(fd, route);
+  return connection && gate_.MayEnrol(connection->peer.address);
+}
+
 void ConnectionTable::Sweep() {
   const Millis now = clock_.Monotonic();
   for (auto next = unproven_.begin(); next != unproven_.end();) {

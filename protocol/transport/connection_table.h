@@ -32,6 +32,7 @@ class ConnectionTable {
   void Allow(int fd, const std::string& route, Millis time);
   void Dismiss(int fd, const std::string& route);
   void Failed(int fd, const std::string& route);
+  bool MayEnrol(int fd, const std::string& route);
   // To be called every second.
   void Sweep();
 

@@ -237,6 +237,9 @@ void ServerSocket::Allow(const std::string& route, Millis time) {
 }
 void ServerSocket::Dismiss(const std::string& route) { native_->table.Dismiss(native_->ConnectionOf(route), route); }
 void ServerSocket::ProofFailed(const std::string& route) { native_->table.Failed(native_->ConnectionOf(route), route); }
+bool ServerSocket::MayEnrol(const std::string& route) {
+  return native_->table.MayEnrol(native_->ConnectionOf(route), route);
+}
 const std::map<TurnedAway, uint64_t>& ServerSocket::turned_away() const { return native_->table.gate().turned_away(); }
 size_t ServerSocket::unproven() const { return native_->table.unproven(); }
 

@@ -54,6 +54,9 @@ class ServerSocket {
   void Dismiss(const std::string& route);
   // Its proof was wrong: who does that again and again is turned away before it can (connection_gate.h).
   void ProofFailed(const std::string& route);
+  // Whoever speaks on the route, and has proven nothing, asks for a certificate. false: it is gone, or its address asks
+  // too often.
+  bool MayEnrol(const std::string& route);
   // Who was turned away before the proof, since the start.
   const std::map<TurnedAway, uint64_t>& turned_away() const;
   // Connections that have not proven anything, now.

@@ -248,14 +248,27 @@ void FakeServer::OnMessage(const ServerSocket::Peer& peer, ByteView message, Byt
 
 // ---- RawClient
 
+namespace {
+
+// libzmq binds to the address before it connects.
+std::string ComingFrom(const std::string& address, const std::string& endpoint) {
+  constexpr std::string_view kTcp = "tcp://";
+  if (address.empty()) return endpoint;
+  return std::string(kTcp) + address + ":0;" + endpoint.substr(kTcp.size());
+}
+
+}  // namespace
+
 RawClient::RawClient(HopWorld& world, const TestServer& server, const Identity& identity)
     : RawClient(world, server, identity.curve_secret) {}
 
-RawClient::RawClient(HopWorld& world, const TestServer& server, const SecretBytes& curve_secret)
+RawClient::RawClient(HopWorld& world, const TestServer& server, const SecretBytes& curve_secret,
+                     const std::string& from)
     : world_(world),
       server_key_(server.identity().subject.curve_public_key),
       own_key_(Must(CurvePublicKeyOf(curve_secret))),
-      socket_(Must(ClientSocket::Connect(world.loop, server.endpoint(), server_key_, curve_secret, {}, *this))) {}
+      socket_(Must(ClientSocket::Connect(world.loop, ComingFrom(from, server.endpoint()), server_key_, curve_secret, {},
+                                         *this))) {}
 
 void RawClient::Send(const hop::Message& message, ByteView bulk) { SendBytes(hop::Encode(message), bulk); }
 void RawClient::SendBytes(ByteView bytes, ByteView bulk) { Must(socket_->Send(bytes, bulk)); }

@@ -163,8 +163,8 @@ class TestSender {
 class RawClient final : private ClientSocket::Handler {
  public:
   RawClient(HopWorld& world, const TestServer& server, const Identity& identity);
-  // As anybody: with a connection key of its own.
-  RawClient(HopWorld& world, const TestServer& server, const SecretBytes& curve_secret);
+  // As anybody: with a connection key of its own, from an address of its own when it is given one.
+  RawClient(HopWorld& world, const TestServer& server, const SecretBytes& curve_secret, const std::string& from = "");
   void Send(const hop::Message& message, ByteView bulk = {});
   void SendBytes(ByteView bytes, ByteView bulk = {});
   // The next message of the type; nullopt when none came in many turns. Others before it are dropped.

@@ -23,7 +23,8 @@ constexpr Key kKeys[] = {{"connections_per_address", 1, 1'000'000},
                          {"unproven_sessions", 16, 100'000},
                          {"handshake_seconds", 4, 300},
                          {"handshakes_per_key_per_minute", 6, 60'000},
-                         {"failed_proofs_per_address_per_minute", 6, 600'000}};
+                         {"failed_proofs_per_address_per_minute", 6, 600'000},
+                         {"enrolments_per_address_per_minute", 60, 600'000}};
 
 Status TryRead(const std::string& text, HopServer::Options& options) {
   ConfigReader reader = Must(ConfigReader::Parse(text, "a.toml"));
@@ -44,6 +45,7 @@ TEST(LimitsTest, WithoutKeysTheDefaultsStand) {
   EXPECT_EQ(gate.connects_per_address, plain_gate.connects_per_address);
   EXPECT_EQ(gate.handshakes_per_key, plain_gate.handshakes_per_key);
   EXPECT_EQ(gate.failures_per_address, plain_gate.failures_per_address);
+  EXPECT_EQ(gate.enrolments_per_address, plain_gate.enrolments_per_address);
   EXPECT_EQ(read.transport.max_unproven, plain.transport.max_unproven);
   EXPECT_EQ(read.transport.unproven_timeout, plain.transport.unproven_timeout);
   EXPECT_EQ(read.transport.handshake_timeout, plain.transport.handshake_timeout);
@@ -55,12 +57,13 @@ TEST(LimitsTest, EachKeySetsItsLimit) {
   const HopServer::Options options = Read(
       "connections_per_address = 70\nnew_connections_per_address_per_second = 9\nunproven_connections = 50\n"
       "unproven_sessions = 40\nhandshake_seconds = 60\nhandshakes_per_key_per_minute = 6\n"
-      "failed_proofs_per_address_per_minute = 120\n");
+      "failed_proofs_per_address_per_minute = 120\nenrolments_per_address_per_minute = 300\n");
   const GateOptions& gate = options.transport.gate;
   EXPECT_EQ(gate.connections_per_address, 70u);
   EXPECT_EQ(gate.connects_per_address, (Rate{9, 70}));
   EXPECT_EQ(gate.handshakes_per_key, (Rate{0.1, 6}));
   EXPECT_EQ(gate.failures_per_address, (Rate{2, 20}));
+  EXPECT_EQ(gate.enrolments_per_address, (Rate{5, 30}));
   EXPECT_EQ(options.transport.max_unproven, 50u);
   EXPECT_EQ(options.transport.unproven_timeout, Millis(60'000));
   EXPECT_EQ(options.transport.handshake_timeout, Millis(30'000));

@@ -35,6 +35,7 @@ class ConnectionGateTest : public ::testing::Test {
     options.handshakes_per_key = {1, 2};
     options.failures_per_address = {1, 2};
     options.failures_per_key = {0.1, 1};
+    options.enrolments_per_address = {1, 2};
     options.remembered = 4;
     return options;
   }
@@ -99,6 +100,32 @@ TEST_F(ConnectionGateTest, AnAddressThatFailedLetsOnlyKnownKeysIn) {
   EXPECT_NE(gate_.Handshaken("10.0.0.1", kOther), std::nullopt);
 }
 
+TEST_F(ConnectionGateTest, AnAddressAsksForCertificatesSoOften) {
+  for (int i = 0; i < 2; ++i) EXPECT_TRUE(gate_.MayEnrol("10.0.0.1"));
+  EXPECT_FALSE(gate_.MayEnrol("10.0.0.1"));
+  EXPECT_TRUE(gate_.MayEnrol("10.0.0.2"));
+  EXPECT_EQ(gate_.Connected("10.0.0.1"), std::nullopt);  // for the rest it is as good as before
+  EXPECT_EQ(gate_.turned_away(), (std::map<TurnedAway, uint64_t>{{TurnedAway::kEnrolsTooFast, 1}}));
+  clock_.Advance(Millis(1'000));
+  EXPECT_TRUE(gate_.MayEnrol("10.0.0.1"));
+  EXPECT_FALSE(gate_.MayEnrol("10.0.0.1"));
+}
+
+TEST(RecentTest, ForgetsWhatWasAskedForTheLongestTimeAgo) {
+  Recent<int> table(2);
+  table.FindOrMake("one", 1);
+  table.FindOrMake("two", 2);
+  EXPECT_EQ(*table.Find("one"), 1);
+  EXPECT_EQ(table.FindOrMake("three", 3), 3);
+  EXPECT_EQ(table.Find("two"), nullptr);
+  EXPECT_EQ(table.FindOrMake("one", 7), 1);
+  table.Erase("one");
+  table.Erase("one");
+  EXPECT_EQ(table.Find("one"), nullptr);
+  table.FindOrMake("four", 4);
+  EXPECT_EQ(*table.Find("three"), 3);
+}
+
 TEST_F(ConnectionGateTest, WhatItRemembersIsBounded) {
   gate_.Failed("10.0.0.1", kKey);
   for (uint8_t i = 10; i < 14; ++i) gate_.Failed("10.0.1." + std::to_string(i), Bytes(32, i));
@@ -108,10 +135,10 @@ TEST_F(ConnectionGateTest, WhatItRemembersIsBounded) {
 
 TEST_F(ConnectionGateTest, EveryReasonHasItsName) {
   std::set<std::string_view> names;
-  for (uint8_t i = 0; i <= static_cast<uint8_t>(TurnedAway::kTooMuch); ++i) {
+  for (uint8_t i = 0; i <= static_cast<uint8_t>(TurnedAway::kEnrolsTooFast); ++i) {
     names.insert(TurnedAwayName(static_cast<TurnedAway>(i)));
   }
-  EXPECT_EQ(names.size(), static_cast<size_t>(TurnedAway::kTooMuch) + 1);
+  EXPECT_EQ(names.size(), static_cast<size_t>(TurnedAway::kEnrolsTooFast) + 1);
   EXPECT_FALSE(names.contains("unknown"));
 }
 
