@@ -1,5 +1,8 @@
 #include "aggregator/enrol/durable_enrolment.h"
 
+#include <algorithm>
+
+#include "aggregator/registry/blame.h"
 #include "protocol/base/fault_point.h"
 #include "protocol/base/log.h"
 
@@ -37,7 +40,8 @@ DurableEnrolment::DurableEnrolment(const Parts& parts, std::unique_ptr<Enrolment
     : parts_(parts),
       store_(std::move(store)),
       issuer_(std::move(issuer)),
-      rate_(parts.options.decisions_per_second, parts.options.burst) {}
+      rate_(parts.options.decisions_per_second, parts.options.burst),
+      health_(parts.clock) {}
 
 Status DurableEnrolment::CheckIssuer() const {
   if (issuer_) return {};
@@ -48,6 +52,10 @@ Status DurableEnrolment::CheckIssuer() const {
 
 Result<StoredMember> DurableEnrolment::FindStored(const DeviceId& id) {
   RETURN_IF_ERROR(SaveHeard());
+  return FindSaved(id);
+}
+
+Result<StoredMember> DurableEnrolment::FindSaved(const DeviceId& id) {
   ASSIGN_OR_RETURN(auto found, store_->members.Find(id));
   if (!found) return Fail(Code::kNotFound, "no member " + id.text() + " has enrolled or was heard of");
   return std::move(*found);
@@ -59,7 +67,7 @@ Status DurableEnrolment::Standing(const DeviceId& id) const {
 }
 
 Result<std::vector<EnrolledMember>> DurableEnrolment::EnrolledMembers() {
-  RETURN_IF_ERROR(SaveHeard());
+  (void)SaveHeard();  // whoever looks is shown what is there, whatever the disk says
   ASSIGN_OR_RETURN(auto stored, store_->members.All());
   std::vector<EnrolledMember> members;
   for (StoredMember& one : stored) members.push_back(std::move(one.member));
@@ -67,7 +75,8 @@ Result<std::vector<EnrolledMember>> DurableEnrolment::EnrolledMembers() {
 }
 
 Result<EnrolledMember> DurableEnrolment::Find(const DeviceId& id) {
-  ASSIGN_OR_RETURN(StoredMember found, FindStored(id));
+  (void)SaveHeard();
+  ASSIGN_OR_RETURN(StoredMember found, FindSaved(id));
   return std::move(found.member);
 }
 
@@ -84,17 +93,33 @@ Result<StoredCertificate> DurableEnrolment::Issue(StoredMember& stored) {
   return certificate;
 }
 
-Status DurableEnrolment::Save(const Change& change) {
-  ASSIGN_OR_RETURN(Transaction transaction, store_->Begin());
-  if (change.token != nullptr) RETURN_IF_ERROR(store_->tokens.CountUse(change.token->record.id));
-  if (change.member != nullptr) RETURN_IF_ERROR(store_->members.Save(*change.member));
-  if (change.certificate != nullptr) {
-    RETURN_IF_ERROR(store_->certificates.Insert(*change.certificate));
-    RETURN_IF_ERROR(store_->members.AnswerRequests(change.certificate->member, change.certificate->serial));
+Status DurableEnrolment::Write(const std::function<Status()>& writes) {
+  const auto written = [&]() -> Status {
+    ASSIGN_OR_RETURN(Transaction transaction, store_->Begin());
+    RETURN_IF_ERROR(writes());
+    return transaction.Commit();
+  }();
+  if (written) {
+    health_.Recovered();
+  } else if (IsOfTheEnvironment(written.error().code)) {
+    health_.Failed("enrolment.not_saved", written.error());
   }
-  if (change.request) RETURN_IF_ERROR(store_->members.InsertRequest(*change.request));
-  TRIBUTARY_FAULT_POINT("aggregator.enrol.before_commit");
-  RETURN_IF_ERROR(transaction.Commit());
+  return written;
+}
+
+Status DurableEnrolment::Save(const Change& change) {
+  const auto writes = [&]() -> Status {
+    if (change.token != nullptr) RETURN_IF_ERROR(store_->tokens.CountUse(change.token->record.id));
+    if (change.member != nullptr) RETURN_IF_ERROR(store_->members.Save(*change.member));
+    if (change.certificate != nullptr) {
+      RETURN_IF_ERROR(store_->certificates.Insert(*change.certificate));
+      RETURN_IF_ERROR(store_->members.AnswerRequests(change.certificate->member, change.certificate->serial));
+    }
+    if (change.request) RETURN_IF_ERROR(store_->members.InsertRequest(*change.request));
+    TRIBUTARY_FAULT_POINT("aggregator.enrol.before_commit");
+    return {};
+  };
+  RETURN_IF_ERROR(Write(writes));
   TRIBUTARY_FAULT_POINT("aggregator.enrol.committed");
   if (change.member != nullptr) CountState(change.before, change.member->member.state);
   return {};
@@ -106,13 +131,16 @@ void DurableEnrolment::CountState(std::optional<EnrolmentState> before, Enrolmen
 }
 
 Status DurableEnrolment::ReviseList(const std::function<Status()>& writes) {
-  ASSIGN_OR_RETURN(Transaction transaction, store_->Begin());
-  RETURN_IF_ERROR(writes());
-  ASSIGN_OR_RETURN(StoredRevocations list, revocations_->Next(parts_.clock.Now()));
-  TRIBUTARY_FAULT_POINT("aggregator.enrol.list_before_commit");
-  RETURN_IF_ERROR(transaction.Commit());
+  RevocationBook::Revision revision;
+  const auto with_list = [&]() -> Status {
+    RETURN_IF_ERROR(writes());
+    ASSIGN_OR_RETURN(revision, revocations_->Next(parts_.clock.Now()));
+    TRIBUTARY_FAULT_POINT("aggregator.enrol.list_before_commit");
+    return {};
+  };
+  RETURN_IF_ERROR(Write(with_list));
   TRIBUTARY_FAULT_POINT("aggregator.enrol.list_committed");
-  RETURN_IF_ERROR(revocations_->Adopt(std::move(list)));
+  revocations_->Adopt(std::move(revision));
   parts_.revocations_changed();
   return {};
 }
@@ -124,29 +152,39 @@ void DurableEnrolment::Saw(const VerifiedIdentity& member) {
 }
 
 Status DurableEnrolment::SaveHeard() {
-  if (unsaved_.empty()) return {};
-  bool revoked_one = false;
-  {
-    ASSIGN_OR_RETURN(Transaction transaction, store_->Begin());
-    for (const VerifiedIdentity& heard : unsaved_) RETURN_IF_ERROR(SaveHeard(heard, revoked_one));
-    RETURN_IF_ERROR(transaction.Commit());
+  std::vector<VerifiedIdentity> fresh;
+  for (const VerifiedIdentity& heard : unsaved_) {
+    ASSIGN_OR_RETURN(const auto known, store_->certificates.Find(heard.issuer_public_key, heard.serial));
+    if (!known) fresh.push_back(heard);
+  }
+  const auto writes = [&]() -> Status {
+    for (const VerifiedIdentity& heard : fresh) RETURN_IF_ERROR(SaveHeard(heard));
+    return {};
+  };
+  const bool of_revoked =
+      std::ranges::any_of(fresh, [&](const auto& heard) { return revoked_.contains(heard.subject.id); });
+  if (!fresh.empty()) {
+    // Noting that it is revoked and saying so are one: nobody would look for the difference later.
+    Status saved = of_revoked && issuer_ ? ReviseList(writes) : Write(writes);
+    if (!saved && saved.error().code == Code::kTooLarge) {
+      LogFailure(LogLevel::kError, "enrolment.list_full", saved.error());
+      saved = Write(writes);
+    }
+    RETURN_IF_ERROR(saved);
   }
   unsaved_.clear();
+  if (fresh.empty()) return {};
   ASSIGN_OR_RETURN(counts_.members, store_->members.CountByState());
-  if (revoked_one && issuer_) return ReviseList([]() -> Status { return {}; });
   return {};
 }
 
-Status DurableEnrolment::SaveHeard(const VerifiedIdentity& heard, bool& revoked_one) {
-  ASSIGN_OR_RETURN(const auto known, store_->certificates.Find(heard.issuer_public_key, heard.serial));
-  if (known) return {};
+Status DurableEnrolment::SaveHeard(const VerifiedIdentity& heard) {
   ASSIGN_OR_RETURN(auto found, store_->members.Find(heard.subject.id));
   const WallTime now = parts_.clock.Now();
   StoredCertificate certificate{heard.issuer_public_key,        heard.serial, heard.subject.id, {}, heard.public_key,
                                 heard.subject.curve_public_key, now,          heard.not_after};
   // Another certificate of somebody who was revoked, which nobody knew of then.
-  certificate.revoked = found && found->member.state == EnrolmentState::kRevoked;
-  revoked_one |= certificate.revoked;
+  certificate.revoked = revoked_.contains(heard.subject.id);
   RETURN_IF_ERROR(store_->certificates.Insert(certificate));
   if (found && found->member.state != EnrolmentState::kActive) return {};
   StoredMember stored = found.value_or(StoredMember());
@@ -165,9 +203,15 @@ Status DurableEnrolment::SaveHeard(const VerifiedIdentity& heard, bool& revoked_
   return store_->members.Save(stored);
 }
 
+// Something is written for its own sake: otherwise the trouble would last until the next applicant comes.
+bool DurableEnrolment::DiskWorksAgain() {
+  if (!health_.in_trouble()) return true;
+  if (!health_.MayTry()) return false;
+  return Write([this] { return store_->Probe(parts_.clock.Now()); }).has_value();
+}
+
 void DurableEnrolment::Tick() {
-  // The disk's trouble is told by its own watch (round/disk_health.h); what could not be saved is tried again.
-  if (auto saved = SaveHeard(); !saved) return;
+  if (!DiskWorksAgain() || !SaveHeard()) return;
   const Millis now = parts_.clock.Monotonic();
   if (now - last_tidied_ < kTidyInterval) return;
   last_tidied_ = now;
@@ -208,8 +252,10 @@ Status DurableEnrolment::Tidy() {
     parts_.revocations_changed();
   }
   if (revocations_->RenewalDue(now)) RETURN_IF_ERROR(ReviseList([]() -> Status { return {}; }));
-  RETURN_IF_ERROR(store_->certificates.ForgetBefore(now + -kKeptAfterEnd));
-  return store_->members.ForgetRequestsBefore(now + -(parts_.options.certificate_lifetime + kKeptAfterEnd));
+  return Write([&]() -> Status {
+    RETURN_IF_ERROR(store_->certificates.ForgetBefore(now + -kKeptAfterEnd));
+    return store_->members.ForgetRequestsBefore(now + -(parts_.options.certificate_lifetime + kKeptAfterEnd));
+  });
 }
 
 }  // namespace tributary

@@ -13,6 +13,7 @@
 #include "aggregator/enrol/open_enrolment.h"
 #include "aggregator/enrol/revocation_book.h"
 #include "aggregator/enrol/sealing_keys.h"
+#include "aggregator/round/disk_health.h"
 #include "aggregator/store/enrolment_store.h"
 #include "protocol/base/random.h"
 
@@ -20,9 +21,11 @@ namespace tributary {
 
 // Enrolment that keeps all it knows in `folder`/enrolment.db. A token's use, the member, its certificate and the
 // request that it answers are one transaction, and an answer goes out after it: an applicant that hears nothing asks
-// again and gets the same. Without an issuer it knows who was heard of, and refuses the rest with kNotSupported. Its
-// calls lie in three files: opening, reading and what is due (durable_enrolment.cc), applicants'
-// (enrolment_decisions.cc), operators' (enrolment_operators.cc). Everything in Parts must outlive it. One thread.
+// again and gets the same. While the disk takes nothing, what is known goes on being answered, the rest is told to ask
+// again, and the first write that succeeds ends that. Without an issuer it knows who was heard of, and refuses the rest
+// with kNotSupported. Its calls lie in three files: opening, reading and what is due (durable_enrolment.cc),
+// applicants' (enrolment_decisions.cc), operators' (enrolment_operators.cc). Everything in Parts must outlive it. One
+// thread.
 class DurableEnrolment final : public Enrolment {
  public:
   struct Options {
@@ -72,6 +75,8 @@ class DurableEnrolment final : public Enrolment {
   // no list of this issuer can name.
   Status Standing(const DeviceId& id) const;
   const Counts& counts() const { return counts_; }
+  // Empty: what must be durable becomes so. Else why the disk refuses to be written to; Tick tries again.
+  Status Health() const { return health_.status(); }
 
   // The next certificate of the aggregator itself, for the keys that it has: nobody above it could be asked, and no
   // request can name its id. kNotSupported; the errors of MemberIssuer::Issue.
@@ -108,10 +113,15 @@ class DurableEnrolment final : public Enrolment {
     std::optional<EnrolmentState> before = {};  // the member's state; absent: it is new
   };
   Status Save(const Change& change);
+  // All of `writes` in one transaction. What the disk says to it is noted, so `writes` must write something.
+  Status Write(const std::function<Status()>& writes);
   void CountState(std::optional<EnrolmentState> before, EnrolmentState now);
   Status SaveHeard();
-  Status SaveHeard(const VerifiedIdentity& heard, bool& revoked_one);
+  Status SaveHeard(const VerifiedIdentity& heard);
+  bool DiskWorksAgain();
+  // Once all that were heard of are saved.
   Result<StoredMember> FindStored(const DeviceId& id);
+  Result<StoredMember> FindSaved(const DeviceId& id);
   // Signs and believes a new list, in one transaction with `writes`.
   Status ReviseList(const std::function<Status()>& writes);
   Status Tidy();
@@ -124,6 +134,7 @@ class DurableEnrolment final : public Enrolment {
   std::vector<StoredToken> tokens_;
   std::set<DeviceId> revoked_;
   DecisionRate rate_;
+  DiskHealth health_;
   Counts counts_;
   std::unordered_set<std::string> heard_;  // serials that are in the store or in unsaved_
   std::vector<VerifiedIdentity> unsaved_;

@@ -1,7 +1,6 @@
 #include <algorithm>
 
 #include "aggregator/enrol/durable_enrolment.h"
-#include "aggregator/intake/upload_judge.h"
 #include "aggregator/registry/blame.h"
 #include "protocol/base/log.h"
 #include "protocol/seal/digest.h"
@@ -82,9 +81,14 @@ EnrolmentAnswer DurableEnrolment::Decide(const Digest& id, const Bytes& sealed_r
   };
   auto answer = decide();
   if (answer) return std::move(*answer);
-  ++counts_.decisions[std::string(Name(answer.error().code))];
-  LogFailure(LogLevel::kInfo, "enrolment.refused", answer.error(), {{"request", id.hex().substr(0, 16)}});
-  return Refused(answer.error());
+  const Error& error = answer.error();
+  ++counts_.decisions[std::string(Name(error.code))];
+  if (!IsOfTheEnvironment(error.code)) {
+    LogFailure(LogLevel::kInfo, "enrolment.refused", error, {{"request", id.hex().substr(0, 16)}});
+  } else if (!health_.in_trouble()) {
+    health_.Failed("enrolment.not_read", error);
+  }
+  return Refused(error);
 }
 
 Result<EnrolmentAnswer> DurableEnrolment::AnswerRequest(const StoredRequest& request) {
@@ -102,6 +106,8 @@ Result<EnrolmentAnswer> DurableEnrolment::AnswerRequest(const StoredRequest& req
 
 Result<EnrolmentAnswer> DurableEnrolment::DecideNew(const Digest& id, const Bytes& sealed_request) {
   RETURN_IF_ERROR(CheckIssuer());
+  // One a second finds out whether the disk works again: the others would cost the core thread as much.
+  if (!health_.MayTry()) RETURN_IF_ERROR(health_.status());
   if (!rate_.Take(parts_.clock.Monotonic())) {
     return Fail(Code::kTooFast, "more members ask for certificates than this aggregator decides at a time");
   }

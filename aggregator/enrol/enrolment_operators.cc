@@ -74,7 +74,7 @@ Result<Enrolment::NewToken> DurableEnrolment::CreateToken(EnrolmentTokenRecord t
   parts_.random.Fill(secret);
   NewToken made{token, "tri_" + ToHex(secret)};
   const StoredToken stored{std::move(token), Sha256(AsBytes(made.secret))};
-  RETURN_IF_ERROR(store_->tokens.Insert(stored));
+  RETURN_IF_ERROR(Write([&] { return store_->tokens.Insert(stored); }));
   TRIBUTARY_FAULT_POINT("aggregator.enrol.token_made");
   tokens_.push_back(stored);
   return made;
@@ -88,8 +88,12 @@ Result<std::vector<EnrolmentTokenRecord>> DurableEnrolment::Tokens() {
 }
 
 Status DurableEnrolment::RemoveToken(const std::string& id) {
-  ASSIGN_OR_RETURN(const bool removed, store_->tokens.Remove(id));
-  if (!removed) return Fail(Code::kNotFound, "there is no enrolment token of the id '" + id + "'");
+  const auto remove = [&]() -> Status {
+    ASSIGN_OR_RETURN(const bool removed, store_->tokens.Remove(id));
+    if (!removed) return Fail(Code::kNotFound, "there is no enrolment token of the id '" + id + "'");
+    return {};
+  };
+  RETURN_IF_ERROR(Write(remove));
   std::erase_if(tokens_, [&](const StoredToken& token) { return token.record.id == id; });
   return {};
 }

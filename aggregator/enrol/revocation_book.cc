@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "protocol/base/limits.h"
-#include "protocol/seal/revocation_list.h"
 
 namespace tributary {
 namespace {
@@ -39,7 +38,7 @@ Result<bool> RevocationBook::ReadCaFile() {
   return true;
 }
 
-Result<StoredRevocations> RevocationBook::Next(WallTime now) {
+Result<RevocationBook::Revision> RevocationBook::Next(WallTime now) {
   TRIBUTARY_CHECK(parts_.issuer != nullptr) << "a revocation list without an issuer";
   const StoredRevocations* const own = Own();
   StoredRevocations list;
@@ -49,19 +48,21 @@ Result<StoredRevocations> RevocationBook::Next(WallTime now) {
   list.ends = now + kLifetime;
   ASSIGN_OR_RETURN(const auto serials, parts_.table.Revoked(list.issuer_public_key, now + -kKeptAfterEnd));
   ASSIGN_OR_RETURN(list.crl, SignRevocations(parts_.issuer->authority(), list.number, serials, now, kLifetime));
-  const size_t size = TextOf(With(list), ca_text_).size();
-  if (size > limits::kRevocationBytes) {
-    return Fail(Code::kTooLarge, "the revocation list would have " + std::to_string(size) + " bytes, the limit is " +
-                                     std::to_string(limits::kRevocationBytes) +
+  std::string text = TextOf(With(list), ca_text_);
+  if (text.size() > limits::kRevocationBytes) {
+    return Fail(Code::kTooLarge, "the revocation list would have " + std::to_string(text.size()) +
+                                     " bytes, the limit is " + std::to_string(limits::kRevocationBytes) +
                                      "; make a new issuer and revoke this one (tributary fleet issuer, revoke-issuer)");
   }
+  ASSIGN_OR_RETURN(RevocationList read, ReadRevocations(text, parts_.anchor));
   RETURN_IF_ERROR(parts_.table.SaveList(list));
-  return list;
+  return Revision{std::move(list), std::move(text), std::move(read)};
 }
 
-Status RevocationBook::Adopt(StoredRevocations list) {
-  lists_ = With(std::move(list));
-  return Believe(TextOf(lists_, ca_text_));
+void RevocationBook::Adopt(Revision revision) {
+  lists_ = With(std::move(revision.own));
+  parts_.anchor.Revoke(revision.read);
+  text_ = std::move(revision.text);
 }
 
 bool RevocationBook::RenewalDue(WallTime now) const {

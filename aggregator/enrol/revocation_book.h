@@ -5,12 +5,13 @@
 #include <vector>
 
 #include "aggregator/enrol/member_issuer.h"
+#include "protocol/seal/revocation_list.h"
 
 namespace tributary {
 
 // The fleet's revocation lists: this issuer's, which grows here; those of former issuers, as they were last signed; and
 // one by the CA itself, made where its key is and put beside as a file. One thread. Writing is in two steps: Next in
-// the caller's transaction, Adopt once that is durable.
+// the caller's transaction, Adopt once that is durable, which cannot fail any more.
 class RevocationBook {
  public:
   struct Parts {
@@ -25,9 +26,15 @@ class RevocationBook {
 
   // As protocol/seal/revocation_list.h; empty while nobody was revoked.
   const std::string& text() const { return text_; }
+  // A list that was signed and read again, but is not believed yet.
+  struct Revision {
+    StoredRevocations own;
+    std::string text;  // with everybody's
+    RevocationList read;
+  };
   // Signs, with the next number, all that the table says is revoked, and writes it. kTooLarge.
-  Result<StoredRevocations> Next(WallTime now);
-  Status Adopt(StoredRevocations list);
+  Result<Revision> Next(WallTime now);
+  void Adopt(Revision revision);
   // A third of its life is left. Never when there is no list.
   bool RenewalDue(WallTime now) const;
   // Takes up another file of the CA. Whether the text changed.

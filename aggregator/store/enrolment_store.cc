@@ -26,7 +26,8 @@ CREATE INDEX certificates_by_member ON certificates (member);
 CREATE TABLE revocation_lists (
   issuer BLOB PRIMARY KEY, number BIGINT NOT NULL, chain BLOB NOT NULL, crl BLOB NOT NULL, ends BIGINT NOT NULL);
 )sql";
-constexpr std::string_view kSchema[] = {kFirst};
+constexpr std::string_view kProbe = "CREATE TABLE disk_probe (id BIGINT PRIMARY KEY, written BIGINT NOT NULL);";
+constexpr std::string_view kSchema[] = {kFirst, kProbe};
 
 }  // namespace
 
@@ -37,6 +38,14 @@ Result<std::unique_ptr<EnrolmentStore>> EnrolmentStore::Open(const Path& file) {
   ASSIGN_OR_RETURN(auto database, Database::Open(file));
   RETURN_IF_ERROR(database->Migrate(kSchema));
   return std::unique_ptr<EnrolmentStore>(new EnrolmentStore(std::move(database)));
+}
+
+Status EnrolmentStore::Probe(WallTime now) {
+  RETURN_IF_ERROR(
+      database_->Execute("INSERT INTO disk_probe (id, written) VALUES (1, ?) ON CONFLICT (id) DO UPDATE SET written = "
+                         "excluded.written",
+                         now.unix_millis));
+  return {};
 }
 
 }  // namespace tributary

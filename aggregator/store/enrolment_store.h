@@ -15,6 +15,8 @@ class EnrolmentStore {
   static Result<std::unique_ptr<EnrolmentStore>> Open(const Path& file);
 
   Result<Transaction> Begin() { return Transaction::Begin(*database_); }
+  // Writes something that says nothing, to see whether the disk takes it.
+  Status Probe(WallTime now);
 
  private:
   explicit EnrolmentStore(std::unique_ptr<Database> database);
