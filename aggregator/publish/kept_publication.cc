@@ -3,49 +3,34 @@
 #include <algorithm>
 #include <utility>
 
-#include "protocol/publication/publication_form.h"
-#include "protocol/publication/trusted_metadata.h"
-#include "protocol/seal/digest.h"
+#include "protocol/publication/publication_update.h"
 
 namespace tributary {
 namespace {
 
-Result<ByteView> DelegatedFile(const PublicationSet& set, const std::string& role) {
-  const auto found = std::ranges::find(set.delegated, role, &PublicationSet::Delegated::name);
-  if (found == set.delegated.end()) return Fail(Code::kMalformed, "there is no " + role + ".json");
-  return ByteView(found->bytes);
-}
-
-Status CheckTarget(tuf::TrustedMetadata& trusted, const PublicationSet& set, std::string_view path, ByteView bytes) {
-  ASSIGN_OR_RETURN(const auto target,
-                   trusted.FindTarget(std::string(path), [&](const auto& role) { return DelegatedFile(set, role); }));
-  if (target == tuf::TargetFile{bytes.size(), Sha256(bytes)}) return {};
-  return Fail(Code::kMixedPublication, std::string(path) + " is not the target that belongs here");
+// Whether the set says what would be signed offline now.
+bool IsOf(const PublicationSet& set, const OfflineMetadata& offline) {
+  const auto releases = std::ranges::find(set.delegated, kReleasesRole, &PublicationSet::Delegated::name);
+  return std::ranges::equal(set.roots, RootsThatTravel(offline)) && set.targets == offline.targets &&
+         releases != set.delegated.end() && releases->bytes == offline.releases;
 }
 
 }  // namespace
 
 Result<KeptPublication> ReadKept(ByteView bytes, const PublicationFolder& repository) {
-  ASSIGN_OR_RETURN(PublicationSet set, DecodePublicationSet(bytes));
+  ASSIGN_OR_RETURN(const PublicationSet set, DecodePublicationSet(bytes));
   if (set.roots.empty()) return Fail(Code::kMalformed, "there is no root");
+  // Its own last root needs no other to be believed: that file was written here.
   ASSIGN_OR_RETURN(auto trusted, tuf::TrustedMetadata::Begin(
                                      {.root = set.roots.back(), .timestamp = {}, .snapshot = {}}, tuf::kAnyTime));
-  RETURN_IF_ERROR(trusted.UpdateTimestamp(set.timestamp));
-  RETURN_IF_ERROR(trusted.UpdateSnapshot(set.snapshot));
-  RETURN_IF_ERROR(trusted.UpdateTargets(set.targets));
-  ASSIGN_OR_RETURN(const ByteView releases, DelegatedFile(set, std::string(kReleasesRole)));
-  RETURN_IF_ERROR(trusted.CheckInSnapshot(std::string(kReleasesRole), releases));
-  RETURN_IF_ERROR(CheckTarget(trusted, set, kCataloguePath, set.catalogue));
-  if (!set.revocations.empty()) RETURN_IF_ERROR(CheckTarget(trusted, set, kRevocationsPath, AsBytes(set.revocations)));
-  ASSIGN_OR_RETURN(Publication catalogue, DecodePublication(set.catalogue));
-
-  const OfflineMetadata& offline = repository.offline();
+  ASSIGN_OR_RETURN(Publication publication, VerifySet(set, trusted));
   KeptPublication kept;
-  kept.number = trusted.timestamp().version;
-  kept.root_version = trusted.root().version;
+  kept.number = publication.number;
+  kept.root_version = publication.root_version;
   kept.expires = trusted.timestamp().expires;
-  kept.current = std::ranges::equal(set.roots, RootsThatTravel(offline)) && set.targets == offline.targets && std::ranges::equal(releases, offline.releases);
-  kept.extras = {std::move(catalogue.sealing_key), std::move(catalogue.former_keys), std::move(set.revocations)};
+  kept.current = IsOf(set, repository.offline());
+  kept.extras = {std::move(publication.sealing_key), std::move(publication.former_keys),
+                 std::move(publication.revocations)};
   return kept;
 }
 

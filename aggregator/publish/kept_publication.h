@@ -14,8 +14,8 @@ struct KeptPublication {
   PublicationExtras extras;
 };
 
-// Checks every byte of it: each file against what the one above says of it, and the signatures that were made here. Not
-// the dates. kMalformed, kMixedPublication, kBadSignature: damaged, or not ours.
+// Checks every byte of it as a member would that trusts its last root, but for the dates and for who signed the
+// revocation list. kMalformed, kMixedPublication, kDigestMismatch, kBadSignature: damaged, or not ours.
 Result<KeptPublication> ReadKept(ByteView bytes, const PublicationFolder& repository);
 
 }  // namespace tributary

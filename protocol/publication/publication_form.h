@@ -2,8 +2,8 @@
 
 #include "protocol/publication/publication.h"
 
-// The catalogue's bytes, for this folder and for the publisher, who reads its own again. Number, root version, expiry
-// and revocations are not among them: the metadata says those.
+// The catalogue's bytes, for the .cc files of this folder. Number, root version, expiry and revocations are not among
+// them: the metadata says those.
 namespace tributary {
 
 Bytes EncodePublication(const Publication& publication);

@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "protocol/publication/publication_form.h"
-#include "protocol/publication/publication_set.h"
 #include "protocol/seal/digest.h"
 #include "protocol/seal/revocation_list.h"
 
@@ -13,8 +12,7 @@ namespace {
 // One run over one set.
 class Update {
  public:
-  Update(tuf::TrustedMetadata& trusted, const PublicationSet& set, const TrustAnchor& anchor)
-      : trusted_(trusted), set_(set), anchor_(anchor) {}
+  Update(tuf::TrustedMetadata& trusted, const PublicationSet& set) : trusted_(trusted), set_(set) {}
 
   Result<Publication> Run() {
     RETURN_IF_ERROR(trusted_.UpdateRoots(set_.roots));
@@ -30,11 +28,6 @@ class Update {
     publication.number = trusted_.timestamp().version;
     ASSIGN_OR_RETURN(publication.root_version, RootVersion());
     publication.expires = trusted_.expires();
-    // Members take `created` for a time that is past (protocol/base/time_floor.h): it cannot push their clocks further
-    // than offline keys allow.
-    if (publication.created >= publication.expires) {
-      return Fail(Code::kMalformed, "the publication was made after its end");
-    }
     publication.revocations = set_.revocations;
     return publication;
   }
@@ -57,10 +50,7 @@ class Update {
   }
 
   Status CheckRevocations() {
-    if (!set_.revocations.empty()) {
-      RETURN_IF_ERROR(CheckContent(kRevocationsPath, AsBytes(set_.revocations)));
-      return ReadRevocations(set_.revocations, anchor_).map([](const RevocationList&) {});
-    }
+    if (!set_.revocations.empty()) return CheckContent(kRevocationsPath, AsBytes(set_.revocations));
     ASSIGN_OR_RETURN(const auto named, Find(kRevocationsPath));
     if (!named) return {};
     return Fail(Code::kMixedPublication, "the list of revoked certificates was left out");
@@ -90,10 +80,22 @@ class Update {
 
   tuf::TrustedMetadata& trusted_;
   const PublicationSet& set_;
-  const TrustAnchor& anchor_;
 };
 
+// What a member asks of a publication that verifies, and its publisher does not.
+Status CheckForMember(const Publication& publication, const TrustAnchor& anchor) {
+  RETURN_IF_ERROR(ReadRevocations(publication.revocations, anchor));
+  // Members take `created` for a time that is past (protocol/base/time_floor.h): it cannot push their clocks further
+  // than offline keys allow.
+  if (publication.created < publication.expires) return {};
+  return Fail(Code::kMalformed, "the publication was made after its end");
+}
+
 }  // namespace
+
+Result<Publication> VerifySet(const PublicationSet& set, tuf::TrustedMetadata& trusted) {
+  return Update(trusted, set).Run();
+}
 
 PublicationUpdate UpdatePublication(ByteView bytes, const tuf::TrustedFiles& kept, const TrustAnchor& anchor,
                                     WallTime update_start) {
@@ -101,7 +103,10 @@ PublicationUpdate UpdatePublication(ByteView bytes, const tuf::TrustedFiles& kep
   if (!set) return {Fail(set.error()), kept};
   auto trusted = tuf::TrustedMetadata::Begin(kept, update_start);
   if (!trusted) return {Fail(trusted.error()), kept};
-  Result<Publication> publication = Update(*trusted, *set, anchor).Run();
+  Result<Publication> publication = VerifySet(*set, *trusted);
+  if (publication) {
+    if (const Status fits = CheckForMember(*publication, anchor); !fits) publication = Fail(fits.error());
+  }
   return {std::move(publication), trusted->files()};
 }
 

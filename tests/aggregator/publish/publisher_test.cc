@@ -141,6 +141,15 @@ TEST_F(PublisherTest, RenewalFollowsTheOnlineRolesOnly) {
   EXPECT_TRUE(publisher.RenewalDue());
 }
 
+TEST_F(PublisherTest, KeepsWhatItSignedUnderARootThatHasEnded) {
+  Publisher publisher = Issued();
+  Rotate({.expires = clock_.Now() + std::chrono::hours(24)});
+  clock_.Advance(std::chrono::hours(48));
+  publisher.Watch();
+  Must(publisher.Issue({}));
+  EXPECT_FALSE(Open().owed()) << "signing it anew would not make members take it";
+}
+
 TEST_F(PublisherTest, RefusesWhatNoMemberWouldTake) {
   const Publisher publisher = Issued();
   PublishedTask task;
