@@ -133,7 +133,7 @@ Status Aggregator::OpenHop(FileSystem& files) {
   desk_ = std::make_unique<CoreDesk>(*enrolment_, *core_, loop_);
   own_certificate_ = std::make_unique<OwnCertificate>(
       OwnCertificate::Parts{loop_, *core_, clock_, files, identity_, *enrolment_}, options_.identity_dir);
-  HopServer::Options server_options;
+  HopServer::Options server_options = options_.hop;
   server_options.endpoint = options_.listen;
   server_options.credit_bytes = static_cast<uint64_t>(options_.credit_mib) * limits::kMiB;
   server_options.max_sessions = static_cast<size_t>(options_.max_sessions);
@@ -156,6 +156,7 @@ Status Aggregator::OpenHttp() {
        {"disk", [this] { return CoreCall(*core_, Millis(2'000)).Run([this] { return coordinator_->Health(); }); }},
        {"staging", [this] { return staging_->Health(); }},
        {"audit", [this] { return audit_->Health(); }}});
+  AddCertificateExpiry(*http_, metrics_.metrics(), "tributary_aggregator_http_certificate_end_timestamp_seconds");
   const ApiParts api{*core_, *coordinator_, *events_, *tokens_, *audit_, clock_};
   AddApiRoutes(*http_, api);
   AddMemberRoutes(*http_, api, MembersForApi());

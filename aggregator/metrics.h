@@ -62,7 +62,8 @@ class AggregatorMetrics {
     Server(MetricKind::kGauge, "tributary_aggregator_unproven_connections", "Connections that have proven nothing yet",
            [](const HopServer::Counts& c) { return One(c.unproven); });
     Server(MetricKind::kCounter, "tributary_aggregator_turned_away_total",
-           "Connections ended before they could say anything, by the limit they met", [](const HopServer::Counts& c) {
+           "Connections ended, and requests for certificates put off, before any proof, by the limit they met",
+           [](const HopServer::Counts& c) {
              std::vector<MetricSample> samples;
              for (const auto& [reason, count] : c.turned_away)
                samples.push_back({{{"reason", std::string(TurnedAwayName(reason))}}, static_cast<double>(count)});

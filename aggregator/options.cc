@@ -1,5 +1,6 @@
 #include "aggregator/options.h"
 
+#include "protocol/hop/server_config.h"
 #include "protocol/http/http_config.h"
 
 namespace tributary {
@@ -15,6 +16,7 @@ Result<AggregatorOptions> AggregatorOptions::Load(const Path& file) {
   reader.Get("listen.endpoint", options.listen);
   reader.Get("listen.credit_mib", options.credit_mib, 1, 65'536);
   reader.Get("listen.max_sessions", options.max_sessions, 1, 1'000'000);
+  ReadLimits(reader, options.hop);
   reader.Get("intake.staging_max_mib", options.staging_max_mib, 1, 1'000'000'000);
   ReadHttpOptions(reader, 1, options.http);
   reader.Get("publication.lifetime_days", options.publication_days, 1, 3'650);
@@ -38,10 +40,12 @@ std::string AggregatorManual() {
   listen.endpoint             where gateways and devices connect                         [tcp://0.0.0.0:7000]
   listen.credit_mib           chunk bytes under way over all connections: bounds memory  [64]
   listen.max_sessions         connections at once                                        [20000]
+)" + LimitsManual() +
+         R"(
   intake.staging_max_mib      uploads that are not in a checkpoint yet                   [16384]
   http.host, http.port        API, /metrics, /livez, /readyz                             [127.0.0.1, 8080]
   http.tls_certificate,       PEM, leaf first, and its key (mode 0600): the API is then  ["", ""]
-  http.tls_key                https only; new files count after a restart
+  http.tls_key                https only; renewed files are taken up without a restart
   http.allow_plain            plain http on more than loopback: tokens can be read       [false]
   publication.lifetime_days   devices install nothing from an older publication          [30]
   enrolment.certificate_days  how long members' certificates are valid; they renew

@@ -5,6 +5,7 @@
 
 #include "protocol/base/config.h"
 #include "protocol/base/file.h"
+#include "protocol/hop/server.h"
 #include "protocol/http/http_server.h"
 
 namespace tributary {
@@ -19,6 +20,7 @@ struct AggregatorOptions {
   std::string listen = "tcp://0.0.0.0:7000";  // listen.endpoint: where gateways and devices connect
   int64_t credit_mib = 64;           // listen.credit_mib, 1 to 65536: chunk bytes under way, all connections together
   int64_t max_sessions = 20'000;     // listen.max_sessions, 1 to 1000000
+  HopServer::Options hop;            // limits.…: what those who have proven nothing may take (server_config.h)
   int64_t staging_max_mib = 16'384;  // intake.staging_max_mib, 1 to 1e9: uploads not yet in a checkpoint
   HttpServer::Options http{.port = 8080};  // http.host, .port (1 to 65535), .tls_certificate, .tls_key, .allow_plain
   int64_t publication_days = 30;           // publication.lifetime_days, 1 to 3650: devices install nothing older

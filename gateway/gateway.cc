@@ -65,7 +65,7 @@ Status Gateway::OpenParts(FileSystem& files) {
 }
 
 Status Gateway::OpenServer() {
-  HopServer::Options server_options;
+  HopServer::Options server_options = options_.hop;
   server_options.endpoint = options_.listen;
   server_options.credit_bytes = static_cast<uint64_t>(options_.credit_mib) * limits::kMiB;
   server_options.max_sessions = static_cast<size_t>(options_.max_sessions);

@@ -93,6 +93,7 @@ Status Gateway::OpenHttp() {
                 {"spool", [this] { return metrics_.Get().spool_health; }},
                 {"upstream", upstream},
                 {"running", running}});
+  AddCertificateExpiry(*http_, metrics_.metrics(), "tributary_gateway_http_certificate_end_timestamp_seconds");
   return http_->Start();
 }
 

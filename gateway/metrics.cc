@@ -92,7 +92,8 @@ void GatewayMetrics::AddHop() {
   Gauge("tributary_gateway_unproven_connections", "Connections that have proven nothing yet",
         [](const Snapshot& s) { return static_cast<double>(s.server.unproven); });
   Sampled(MetricKind::kCounter, "tributary_gateway_turned_away_total",
-          "Connections ended before they could say anything, by the limit they met", [](const Snapshot& s) {
+          "Connections ended, and requests for certificates put off, before any proof, by the limit they met",
+          [](const Snapshot& s) {
             Samples samples;
             for (const auto& [reason, count] : s.server.turned_away)
               Add(samples, {{"reason", std::string(TurnedAwayName(reason))}}, count);

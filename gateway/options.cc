@@ -1,5 +1,6 @@
 #include "gateway/options.h"
 
+#include "protocol/hop/server_config.h"
 #include "protocol/http/http_config.h"
 
 namespace tributary {
@@ -46,6 +47,7 @@ Result<GatewayOptions> GatewayOptions::Load(const Path& file) {
   reader.Get("listen.endpoint", options.listen);
   reader.Get("listen.credit_mib", options.credit_mib, 1, 65'536);
   reader.Get("listen.max_sessions", options.max_sessions, 1, 1'000'000);
+  ReadLimits(reader, options.hop);
   reader.Require("upstream.endpoint", options.upstream);
   reader.Require("upstream.server_key", options.upstream_key);
   reader.Get("upstream.retry_cap_seconds", options.retry_cap_seconds, 1, 86'400);
@@ -92,6 +94,8 @@ std::string GatewayManual() {
   listen.endpoint             where devices and further gateways connect                 [tcp://0.0.0.0:7100]
   listen.credit_mib           chunk bytes under way over all connections: bounds memory  [64]
   listen.max_sessions         connections at once                                        [20000]
+)" + LimitsManual() +
+         R"(
   upstream.endpoint           the aggregator, or the next gateway                        (required)
   upstream.server_key         its key, as `tributary fleet key DIR` prints it            (required)
   upstream.retry_cap_seconds  longest pause between connection attempts                  [30]
@@ -113,7 +117,8 @@ std::string GatewayManual() {
   shutdown.drain_seconds      a stop ends by then, whatever is under way                 [10]
   http.host, http.port        /metrics, /livez, /readyz; port 0: off                     [127.0.0.1, 0]
   http.tls_certificate, http.tls_key, http.allow_plain
-                              PEM and its key (mode 0600): https only. Beyond loopback it is that, or allow_plain  ["", "", false]
+                              PEM and its key (mode 0600): https only, and renewed files are taken up without a
+                              restart. Beyond loopback it is that, or allow_plain        ["", "", false]
   log.level, log.file         debug, info, warning, error; file empty: standard error    [info, ""]
 
 It needs no uplink to work: it accepts, stores and serves, and catches up when the link is back.

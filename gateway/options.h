@@ -7,6 +7,7 @@
 #include "gateway/forward/link_policy.h"
 #include "protocol/base/config.h"
 #include "protocol/base/file.h"
+#include "protocol/hop/server.h"
 #include "protocol/http/http_server.h"
 #include "protocol/spool/spool_options.h"
 
@@ -19,6 +20,7 @@ struct GatewayOptions {
   std::string listen = "tcp://0.0.0.0:7100";  // listen.endpoint: where devices and further gateways connect
   int64_t credit_mib = 64;         // listen.credit_mib, 1 to 65536: chunk bytes under way, all connections together
   int64_t max_sessions = 20'000;   // listen.max_sessions, 1 to 1000000
+  HopServer::Options hop;          // limits.…: what those who have proven nothing may take (server_config.h)
   std::string upstream;            // upstream.endpoint: the aggregator or the next gateway; required
   std::string upstream_key;        // upstream.server_key: its CURVE public key, 64 hexadecimal digits; required
   int64_t retry_cap_seconds = 30;  // upstream.retry_cap_seconds, 1 to 86400: the longest pause between attempts

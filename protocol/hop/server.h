@@ -107,7 +107,7 @@ class HopServer final : private ServerSocket::Handler {
     uint64_t credit_in_use = 0;                  // bytes
     std::map<LinkPurpose, LinkBytes> link;       // `up` came from clients; what they sent twice is theirs to know
     std::map<Code, uint64_t> refused;            // sessions and uploads, by reason
-    std::map<TurnedAway, uint64_t> turned_away;  // connections, before they could say anything
+    std::map<TurnedAway, uint64_t> turned_away;  // connections and requests, before any proof
   };
 
   HopServer(const Parts& parts, Options options);

@@ -52,8 +52,9 @@ void ReadLimits(ConfigReader& reader, HopServer::Options& options) {
 }
 
 std::string LimitsManual() {
-  return R"(  What those who have proven nothing may take; raise it for large sites behind one address, lower it for small machines.
-  An address is an IPv4 address or the first 64 bits of an IPv6 one. Who met which limit: the metric …turned_away_total.
+  return R"(  limits.…                    what those who have proven nothing may take: more for large sites behind one address,
+                              less for small machines. An address is an IPv4 one, or the first 64 bits of an IPv6 one;
+                              the metric …_turned_away_total says how often which limit was met
   limits.connections_per_address
                               at once, those of members too                              [20000]
   limits.new_connections_per_address_per_second

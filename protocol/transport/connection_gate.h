@@ -14,7 +14,7 @@
 
 namespace tributary {
 
-// Why a connection was ended before anybody had proven anything on it.
+// Why a connection was ended, or a request put off, before anybody had proven anything on it.
 enum class TurnedAway : uint8_t {
   kAddressFull,     // its address has all the connections that one may have
   kAddressTooFast,  // its address connects too often

@@ -25,6 +25,21 @@ TEST_F(GatewayTest, APortInUseIsSaid) {
   EXPECT_NE(second.error().message.find(options_.listen), std::string::npos);
 }
 
+TEST_F(GatewayTest, ItsLimitsAreThoseOfItsConfiguration) {
+  options_.hop.transport.gate.connections_per_address = 1;
+  Running gateway(Open());
+  const Identity one = world_.fleet.Issue(Role::kDevice, "device-1"),
+                 two = world_.fleet.Issue(Role::kDevice, "device-2");
+  auto first = std::make_unique<TestSender>(world_, one, world_.folder / "outbox-1", Address(*gateway));
+  first->client().Start();
+  ASSERT_TRUE(world_.RunUntilWithTime([&] { return first->client().up(); }));
+  TestSender second(world_, two, world_.folder / "outbox-2", Address(*gateway));
+  second.client().Start();
+  EXPECT_FALSE(world_.RunUntilWithTime([&] { return second.client().up(); }, Millis(20), 100));
+  first.reset();
+  EXPECT_TRUE(world_.RunUntilWithTime([&] { return second.client().up(); }));
+}
+
 TEST_F(GatewayTest, AnIdentityOfAnotherRoleIsRefused) {
   options_.identity_dir = world_.fleet.IssueInto(world_.folder / "device-identity", Role::kDevice, "device-1");
   EXPECT_EQ(OutcomeOfOpening(), "wrong-role");

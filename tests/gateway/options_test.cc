@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include "protocol/hop/server_config.h"
 #include "tests/support/must.h"
 #include "tests/support/temporary_folder.h"
 
@@ -51,6 +52,15 @@ TEST_F(GatewayOptionsTest, QuotasReachTheSpool) {
   EXPECT_EQ(spool.max_device_bytes, 2 * limits::kMiB);
   EXPECT_EQ(spool.max_kind_bytes, (std::array<uint64_t, 4>{4 * limits::kMiB, 0, limits::kMiB, 0}));
   EXPECT_EQ(spool.max_dead_bytes, 0u);
+}
+
+TEST_F(GatewayOptionsTest, LimitsReachTheServer) {
+  EXPECT_EQ(Must(Load("")).hop.max_unproven, HopServer::Options().max_unproven);
+  EXPECT_EQ(Must(Load("[limits]\nunproven_sessions = 17\n")).hop.max_unproven, 17u);
+  const auto bad = Load("[limits]\nunproven_sessions = 0\n");
+  ASSERT_FALSE(bad);
+  EXPECT_NE(bad.error().message.find("limits.unproven_sessions"), std::string::npos) << bad.error().message;
+  EXPECT_NE(GatewayManual().find(LimitsManual()), std::string::npos);
 }
 
 TEST_F(GatewayOptionsTest, PlainHttpBeyondLoopbackHasToBeAskedFor) {
