@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "protocol/publication/metadata_json.h"
+#include "protocol/publication/role_keys_json.h"
 #include "protocol/seal/digest.h"
 #include "protocol/seal/signing.h"
 

@@ -7,7 +7,6 @@
 // passes over those it does not know. kMalformed, kVersionUnsupported.
 namespace tributary::tuf {
 
-Json ToJson(const Key& key);
 Json ToJson(const Root& root);
 Json ToJson(const Timestamp& timestamp);
 Json ToJson(const Snapshot& snapshot);

@@ -1,0 +1,55 @@
+#include "protocol/publication/role_keys_json.h"
+
+#include <algorithm>
+
+#include "protocol/publication/json_members.h"
+#include "protocol/seal/digest.h"
+
+namespace tributary::tuf {
+
+Json ToJson(const Key& key) {
+  return Json::Object{
+      {"keytype", key.type}, {"keyval", Json::Object{{"public", key.public_text}}}, {"scheme", key.scheme}};
+}
+
+Json::Object RoleToJson(const RoleKeys& role) {
+  return {{"keyids", ToArray(role.key_ids)}, {"threshold", static_cast<int64_t>(role.threshold)}};
+}
+
+Result<RoleKeys> RoleFromJson(const Json& from) {
+  RoleKeys to;
+  ASSIGN_OR_RETURN(to.key_ids, Texts(from, "keyids"));
+  ASSIGN_OR_RETURN(const uint64_t threshold, Count(from, "threshold"));
+  if (threshold == 0 || threshold > limits::kMetadataSignatures) {
+    return Fail(Malformed("a threshold of " + std::to_string(threshold) + " signatures"));
+  }
+  to.threshold = static_cast<uint32_t>(threshold);
+  auto sorted = to.key_ids;
+  std::ranges::sort(sorted);
+  if (std::ranges::adjacent_find(sorted) != sorted.end()) return Fail(Malformed("a role lists a key twice"));
+  return to;
+}
+
+Json::Object KeysToJson(const Keys& keys) {
+  Json::Object to;
+  for (const auto& [id, key] : keys) to.emplace(id, ToJson(key));
+  return to;
+}
+
+Result<Keys> KeysFromJson(const Json& from) {
+  ASSIGN_OR_RETURN(const Json::Object* objects, Member<Json::Object>(from, "keys"));
+  Keys keys;
+  for (const auto& [id, object] : *objects) {
+    Key key;
+    ASSIGN_OR_RETURN(key.type, Text(object, "keytype"));
+    ASSIGN_OR_RETURN(key.scheme, Text(object, "scheme"));
+    ASSIGN_OR_RETURN(const Json::Object* values, Member<Json::Object>(object, "keyval"));
+    ASSIGN_OR_RETURN(key.public_text, Text(Json(*values), "public"));
+    // Over all of the object: fields that this build does not know count, too.
+    if (Sha256(AsBytes(CanonicalText(object))).hex() != id) return Fail(Malformed("a key is not the one its id names"));
+    keys.emplace(id, std::move(key));
+  }
+  return keys;
+}
+
+}  // namespace tributary::tuf
