@@ -2,13 +2,14 @@
 
 #include <algorithm>
 #include <charconv>
+#include <utility>
 
 namespace tributary {
 
-void EventFeed::Publish(const CoordinatorEvent& event) {
+void EventFeed::Publish(WatchedEvent event) {
   {
     const std::lock_guard lock(mutex_);
-    events_.push_back(event);
+    events_.push_back(std::move(event));
     ++newest_;
     if (events_.size() > memory_) events_.pop_front();
   }

@@ -7,11 +7,16 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <variant>
 #include <vector>
 
+#include "aggregator/enrol/enrolment.h"
 #include "aggregator/round/coordinator.h"
 
 namespace tributary {
+
+// What people may watch: rounds, and members.
+using WatchedEvent = std::variant<CoordinatorEvent, EnrolmentEvent>;
 
 // The recent events of this process, for those who watch: bounded memory, and a reader that falls behind is told so
 // instead of holding anything up. An event's id is "<life>-<number>", where `life` differs in every run of the process.
@@ -21,7 +26,7 @@ class EventFeed {
   // `life`: a short random name. `memory`: events kept, enough that a broken connection of a minute is made good.
   explicit EventFeed(std::string life, size_t memory = 4096) : life_(std::move(life)), memory_(memory) {}
 
-  void Publish(const CoordinatorEvent& event);
+  void Publish(WatchedEvent event);
 
   // Where a reader goes on.
   struct Position {
@@ -34,7 +39,7 @@ class EventFeed {
 
   struct Numbered {
     uint64_t number = 0;
-    CoordinatorEvent event;
+    WatchedEvent event;
   };
   // Waits up to `wait` for events from `position.next` on, takes at most `most`, and moves the position behind them.
   // Sets position.lost when the memory was overrun meanwhile.
@@ -52,7 +57,7 @@ class EventFeed {
   const size_t memory_;
   mutable std::mutex mutex_;
   std::condition_variable wake_;
-  std::deque<CoordinatorEvent> events_;
+  std::deque<WatchedEvent> events_;
   uint64_t newest_ = 0;  // number of the last event; 0: none yet
   bool closed_ = false;
 };

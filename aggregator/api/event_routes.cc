@@ -8,6 +8,19 @@ namespace {
 constexpr Millis kTurn{1'000};       // HttpStream: a second at most
 constexpr int kHeartbeatTurns = 10;  // without an event
 
+bool IsOfTask(const WatchedEvent& event, const std::string& task) {
+  const auto* const round = std::get_if<CoordinatorEvent>(&event);
+  return round != nullptr && round->task.text() == task;
+}
+
+ServerSentEvent Shown(std::string id, const WatchedEvent& event) {
+  return std::visit(
+      [&](const auto& happened) {
+        return ServerSentEvent{std::move(id), happened.name, ToJson(happened)};
+      },
+      event);
+}
+
 // One watcher's way through the feed.
 class EventWatch {
  public:
@@ -26,8 +39,8 @@ class EventWatch {
     if (position_.lost && !write(EncodeServerSentEvent({"", "events.lost", "{}"}))) return false;
     position_.lost = false;
     for (const auto& [number, event] : events) {
-      if (task_ && event.task.text() != *task_) continue;
-      if (!write(EncodeServerSentEvent({feed_.IdOf(number), event.name, ToJson(event)}))) return false;
+      if (task_ && !IsOfTask(event, *task_)) continue;
+      if (!write(EncodeServerSentEvent(Shown(feed_.IdOf(number), event)))) return false;
     }
     quiet_turns_ = events.empty() ? quiet_turns_ + 1 : 0;
     if (quiet_turns_ % kHeartbeatTurns != kHeartbeatTurns - 1) return true;

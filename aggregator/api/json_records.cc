@@ -271,7 +271,19 @@ std::string ToJson(const CoordinatorEvent& event) {
                {"task", event.task.empty() ? Json() : Json(event.task.text())},
                {"round", event.round == 0 ? Json() : Json(event.round)},
                {"reports", event.reports},
-               {"version", VersionOrNull(event.version)}});
+               {"version", VersionOrNull(event.version)},
+               {"member", nullptr}});
+}
+
+std::string ToJson(const EnrolmentEvent& event) {
+  return Dump(
+      {{"name", event.name},
+       {"at", Rfc3339(event.at)},
+       {"task", nullptr},
+       {"round", nullptr},
+       {"reports", 0},
+       {"version", nullptr},
+       {"member", {{"id", event.id.text()}, {"role", RoleName(event.role)}, {"device_class", event.device_class}}}});
 }
 
 std::string ToJson(std::span<const TaskRecord> tasks) { return Dump(List(tasks, &Task)); }

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <utility>
 
+#include "aggregator/enrol/enrolment.h"
 #include "aggregator/registry/records.h"
 #include "aggregator/round/coordinator.h"
 #include "protocol/envelope/envelope.h"
@@ -32,7 +33,9 @@ Result<uint64_t> RoundsRequestFromJson(std::string_view body);
 std::string ToJson(const TaskRecord& task);
 std::string ToJson(const RoundRecord& round);
 std::string ToJson(const VersionRecord& version);
+// Every event has the same fields, those that say nothing of it null.
 std::string ToJson(const CoordinatorEvent& event);
+std::string ToJson(const EnrolmentEvent& event);
 std::string ToJson(const BlobRef& blob);
 // Lists are {"items": […]}; one that is cut has a "next_cursor" that is not null.
 std::string ToJson(std::span<const TaskRecord> tasks);

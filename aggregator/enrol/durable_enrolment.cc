@@ -130,6 +130,10 @@ void DurableEnrolment::CountState(std::optional<EnrolmentState> before, Enrolmen
   ++counts_.members[now];
 }
 
+void DurableEnrolment::Tell(std::string_view what, const EnrolledMember& member) const {
+  parts_.happened({std::string(what), parts_.clock.Now(), member.id, member.role, member.device_class});
+}
+
 Status DurableEnrolment::ReviseList(const std::function<Status()>& writes) {
   RevocationBook::Revision revision;
   const auto with_list = [&]() -> Status {

@@ -47,6 +47,7 @@ class DurableEnrolment final : public Enrolment {
     Path ca_revocations;  // empty: none
     Options options = {};
     std::function<void()> revocations_changed = [] {};  // they belong into a publication
+    std::function<void(const EnrolmentEvent&)> happened = [](const EnrolmentEvent&) {};
   };
   // For metrics. What became of decisions since the start: "issued", "renewed", "pending", "repeated" or the name of
   // the code it was refused with.
@@ -116,6 +117,8 @@ class DurableEnrolment final : public Enrolment {
   // All of `writes` in one transaction. What the disk says to it is noted, so `writes` must write something.
   Status Write(const std::function<Status()>& writes);
   void CountState(std::optional<EnrolmentState> before, EnrolmentState now);
+  // `what` is a name of EnrolmentEvent.
+  void Tell(std::string_view what, const EnrolledMember& member) const;
   Status SaveHeard();
   Status SaveHeard(const VerifiedIdentity& heard);
   bool DiskWorksAgain();

@@ -15,6 +15,18 @@
 
 namespace tributary {
 
+// One thing that happened to a member, for people who watch; told once it is durable. Names:
+//   member.enrolled (with an approved token)  member.pending (waits for an operator)
+//   member.approved  member.refused (by an operator)  member.renewed  member.revoked
+// Requests that were turned away are none: who sent them is nobody. The metrics count those.
+struct EnrolmentEvent {
+  std::string name;
+  WallTime at;
+  DeviceId id;
+  Role role = Role::kDevice;
+  std::string device_class;  // empty for gateways
+};
+
 // Who is a member: tokens, requests, certificates, revocations. Abstract so that the API's tests have a fake. Durable;
 // every call on the core thread.
 class Enrolment {

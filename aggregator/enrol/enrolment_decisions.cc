@@ -192,6 +192,7 @@ Result<EnrolmentAnswer> DurableEnrolment::Enrol(const Digest& id, const OpenedEn
   ++counts_.decisions[terms.approved ? "issued" : "pending"];
   LogInfo(terms.approved ? "enrolment.issued" : "enrolment.pending",
           {{"id", member.id.text()}, {"role", std::string(RoleName(member.role))}, {"token", terms.id}});
+  Tell(terms.approved ? "member.enrolled" : "member.pending", member);
   return terms.approved ? Issued(certificate.chain) : WaitsForOperator(member);
 }
 
@@ -281,6 +282,7 @@ Result<EnrolmentAnswer> DurableEnrolment::Renew(const Digest& id, const OpenedEn
       Save({.member = &stored, .certificate = &certificate, .request = request, .before = EnrolmentState::kActive}));
   ++counts_.decisions["renewed"];
   LogInfo("enrolment.renewed", {{"id", subject.id.text()}, {"serial", certificate.serial}});
+  Tell("member.renewed", stored.member);
   return Issued(certificate.chain);
 }
 

@@ -109,6 +109,7 @@ Result<EnrolledMember> DurableEnrolment::Approve(const DeviceId& id, const std::
   RETURN_IF_ERROR(Save({.member = &stored, .certificate = &certificate, .before = EnrolmentState::kPending}));
   ++counts_.decisions["issued"];
   LogInfo("enrolment.approved", {{"id", id.text()}, {"by", by}, {"serial", stored.member.serial}});
+  Tell("member.approved", stored.member);
   return stored.member;
 }
 
@@ -123,6 +124,7 @@ Result<EnrolledMember> DurableEnrolment::RefuseEnrolment(const DeviceId& id, con
   stored.member.reason = Words(reason, by);
   RETURN_IF_ERROR(Save({.member = &stored, .before = EnrolmentState::kPending}));
   LogInfo("enrolment.refused_by_operator", {{"id", id.text()}, {"by", by}});
+  Tell("member.refused", stored.member);
   return stored.member;
 }
 
@@ -152,6 +154,7 @@ Result<EnrolledMember> DurableEnrolment::Revoke(const DeviceId& id, const std::s
   CountState(before, member.state);
   revoked_.insert(id);
   LogInfo("enrolment.revoked", {{"id", id.text()}, {"by", by}});
+  Tell("member.revoked", member);
   return member;
 }
 

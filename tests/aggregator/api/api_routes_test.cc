@@ -318,6 +318,35 @@ TEST_F(ApiEventsTest, MayBeOfOneTaskOnly) {
             Code::kInvalidArgument);
 }
 
+TEST_F(ApiEventsTest, TellOfMembersToo) {
+  const auto enrolled = [&] {
+    EnrolmentEvent event;
+    event.name = "member.enrolled";
+    event.at = kTestStart;
+    event.id = TestDevice("d1");
+    event.device_class = "phone";
+    events_.Publish(event);
+  };
+  const auto seen = Watch("", 2, enrolled);
+  EXPECT_EQ(seen[1].name, "member.enrolled");
+  const json expected = {{"name", "member.enrolled"},
+                         {"at", "2026-01-01T00:00:00.000Z"},
+                         {"task", nullptr},
+                         {"round", nullptr},
+                         {"reports", 0},
+                         {"version", nullptr},
+                         {"member", {{"id", "d1"}, {"role", "device"}, {"device_class", "phone"}}}};
+  EXPECT_EQ(json::parse(seen[1].data), expected);
+  const auto of_task = Watch(
+      "", 2,
+      [&] {
+        enrolled();
+        Publish(2, "digits");
+      },
+      "?task=digits");
+  EXPECT_EQ(of_task[1].name, "round.report") << "members are of no task";
+}
+
 TEST_F(ApiEventsTest, EndWithTheFeed) {
   std::string last_id;
   HttpClient client = Client();

@@ -14,6 +14,8 @@ CoordinatorEvent Event(uint64_t reports) {
   return event;
 }
 
+uint64_t ReportsOf(const WatchedEvent& event) { return std::get<CoordinatorEvent>(event).reports; }
+
 TEST(EventFeed, BeginsBehindTheNewest) {
   EventFeed feed("life");
   feed.Publish(Event(1));
@@ -23,7 +25,7 @@ TEST(EventFeed, BeginsBehindTheNewest) {
   feed.Publish(Event(2));
   const auto taken = feed.Take(position, Millis(0));
   ASSERT_EQ(taken.size(), 1u);
-  EXPECT_EQ(taken[0].event.reports, 2u);
+  EXPECT_EQ(ReportsOf(taken[0].event), 2u);
   EXPECT_EQ(feed.IdOf(taken[0].number), "life-2");
 }
 
@@ -34,7 +36,7 @@ TEST(EventFeed, GoesOnBehindTheLastEventSeen) {
   EXPECT_FALSE(position.lost);
   const auto taken = feed.Take(position, Millis(0));
   ASSERT_EQ(taken.size(), 2u);
-  EXPECT_EQ(taken[0].event.reports, 4u);
+  EXPECT_EQ(ReportsOf(taken[0].event), 4u);
 }
 
 TEST(EventFeed, SaysWhenEventsAreLost) {
@@ -56,7 +58,21 @@ TEST(EventFeed, AReaderThatFallsBehindIsTold) {
   const auto taken = feed.Take(position, Millis(0));
   EXPECT_TRUE(position.lost);
   ASSERT_EQ(taken.size(), 2u);
-  EXPECT_EQ(taken[0].event.reports, 4u);
+  EXPECT_EQ(ReportsOf(taken[0].event), 4u);
+}
+
+TEST(EventFeed, RoundsAndMembersAreOneOrder) {
+  EventFeed feed("life");
+  feed.Publish(Event(1));
+  EnrolmentEvent enrolled;
+  enrolled.name = "member.enrolled";
+  feed.Publish(enrolled);
+  feed.Publish(Event(2));
+  auto position = feed.After("life-1");
+  const auto taken = feed.Take(position, Millis(0));
+  ASSERT_EQ(taken.size(), 2u);
+  EXPECT_EQ(std::get<EnrolmentEvent>(taken[0].event).name, "member.enrolled");
+  EXPECT_EQ(ReportsOf(taken[1].event), 2u);
 }
 
 TEST(EventFeed, TakesAtMostSoMany) {

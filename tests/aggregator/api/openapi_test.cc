@@ -97,6 +97,16 @@ TEST_F(OpenApiTest, EveryOperationSaysTheRoleItAsksForAndThatItMayBeMissing) {
   }
 }
 
+TEST_F(OpenApiTest, EveryEventHasTheSameFields) {
+  const auto keys = [](const std::string& text) {
+    std::vector<std::string> found;
+    const auto event = nlohmann::json::parse(text);
+    for (const auto& [key, value] : event.items()) found.push_back(key);
+    return found;
+  };
+  EXPECT_EQ(keys(ToJson(EnrolmentEvent{})), keys(ToJson(CoordinatorEvent{})));
+}
+
 TEST_F(OpenApiTest, ItsSchemasAreWhatTheServerWrites) {
   using nlohmann::json;
   const TaskId task = TestTask("digits");
@@ -139,6 +149,7 @@ TEST_F(OpenApiTest, ItsSchemasAreWhatTheServerWrites) {
       {"AuditEntry", audit["items"][0]},
       {"Account", json::parse(ToJson(std::span<const std::pair<UploadKind, AccountRecord>>(&account, 1)))["items"][0]},
       {"Event", json::parse(ToJson(CoordinatorEvent{}))},
+      {"EventMember", json::parse(ToJson(EnrolmentEvent{}))["member"]},
       {"Code", json::parse(CodesToJson())["items"][0]},
       {"Problem", json::parse(ProblemOf({Code::kBusy, ""}).body)},
   };

@@ -28,7 +28,8 @@ DurableEnrolment::Parts EnrolFixture::PartsOfIt() {
           .issuer_dir = issuer_dir,
           .ca_revocations = ca_revocations,
           .options = options,
-          .revocations_changed = [this] { ++announced; }};
+          .revocations_changed = [this] { ++announced; },
+          .happened = [this](const EnrolmentEvent& event) { events.push_back(event); }};
 }
 
 void EnrolFixture::Reopen() {

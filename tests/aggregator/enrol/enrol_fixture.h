@@ -54,6 +54,7 @@ class EnrolFixture {
   Path ca_revocations;
   DurableEnrolment::Options options;
   int announced = 0;  // how often a publication was wanted
+  std::vector<EnrolmentEvent> events;
 
  private:
   std::optional<SealingKeys> keys_;
