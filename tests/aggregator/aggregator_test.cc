@@ -1,0 +1,57 @@
+#include "aggregator/aggregator.h"
+
+#include <thread>
+
+#include <gtest/gtest.h>
+
+#include "tests/aggregator/publish/test_publication_folder.h"
+#include "tests/protocol/hop/hop_fixture.h"
+#include "tests/support/must.h"
+
+namespace tributary {
+namespace {
+
+class AggregatorTest : public ::testing::Test {
+ protected:
+  AggregatorTest() {
+    options_.data_dir = world_.folder / "data";
+    options_.identity_dir = world_.fleet.IssueInto(world_.folder / "identity", Role::kAggregator, "aggregator");
+    Must(WriteFileAtomically(RealFileSystem(), options_.identity_dir / "root.json", publication_.root()));
+    options_.publication_dir = publication_.path();
+    options_.listen = "tcp://127.0.0.1:*";
+    options_.http.port = 0;
+  }
+  // A device that wants to connect.
+  std::unique_ptr<TestSender> Device(const Aggregator& aggregator, const Identity& identity) {
+    HopClient::Options to;
+    to.endpoint = aggregator.endpoint();
+    to.server_key = Must(LoadIdentity(options_.identity_dir, world_.clock.Now())).subject.curve_public_key;
+    auto device = std::make_unique<TestSender>(world_, identity, world_.folder / identity.subject.id.text(), to);
+    device->client().Start();
+    return device;
+  }
+
+  HopWorld world_;
+  TestPublicationFolder publication_;
+  SystemRandom random_;
+  AggregatorOptions options_;
+};
+
+TEST_F(AggregatorTest, ItsLimitsAreThoseOfItsConfiguration) {
+  options_.hop.transport.gate.connections_per_address = 1;
+  const auto aggregator = Must(Aggregator::Open(options_, world_.clock, random_, RealFileSystem()));
+  std::thread running([&] { aggregator->Run(); });
+  const Identity one = world_.fleet.Issue(Role::kDevice, "device-1"),
+                 two = world_.fleet.Issue(Role::kDevice, "device-2");
+  auto first = Device(*aggregator, one);
+  EXPECT_TRUE(world_.RunUntilWithTime([&] { return first->client().up(); }));
+  const auto second = Device(*aggregator, two);
+  EXPECT_FALSE(world_.RunUntilWithTime([&] { return second->client().up(); }, Millis(20), 100));
+  first.reset();
+  EXPECT_TRUE(world_.RunUntilWithTime([&] { return second->client().up(); }));
+  aggregator->Stop();
+  running.join();
+}
+
+}  // namespace
+}  // namespace tributary
