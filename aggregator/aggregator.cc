@@ -82,18 +82,19 @@ Status Aggregator::OpenCore(FileSystem& files) {
 
   return OnCore(*core_, [&]() -> Status {
     // Before the coordinator, whose publications carry the revocation list.
-    ASSIGN_OR_RETURN(enrolment_,
-                     DurableEnrolment::Open(
-                         {.folder = options_.data_dir,
-                          .files = files,
-                          .clock = clock_,
-                          .random = random_,
-                          .anchor = identity_.anchor,
-                          .self = identity_.subject.id,
-                          .sealing_keys = sealing_keys_,
-                          .issuer_dir = options_.issuer_dir,
-                          .ca_revocations = options_.ca_revocations,
-                          .options = {.certificate_lifetime = std::chrono::hours(24) * options_.certificate_days}}));
+    ASSIGN_OR_RETURN(
+        enrolment_,
+        DurableEnrolment::Open({.folder = options_.data_dir,
+                                .files = files,
+                                .clock = clock_,
+                                .random = random_,
+                                .anchor = identity_.anchor,
+                                .self = identity_.subject.id,
+                                .sealing_keys = sealing_keys_,
+                                .issuer_dir = options_.issuer_dir,
+                                .ca_revocations = options_.ca_revocations,
+                                .options = {.certificate_lifetime = std::chrono::hours(24) * options_.certificate_days},
+                                .happened = [this](const EnrolmentEvent& event) { events_->Publish(event); }}));
     ASSIGN_OR_RETURN(
         coordinator_,
         Coordinator::Open({.folder = options_.data_dir,
@@ -154,6 +155,7 @@ Status Aggregator::OpenHttp() {
       *http_, metrics_.metrics(),
       {{"core", [this] { return CoreCall(*core_, Millis(2'000)).Run([]() -> Status { return {}; }); }},
        {"disk", [this] { return CoreCall(*core_, Millis(2'000)).Run([this] { return coordinator_->Health(); }); }},
+       {"enrolment", [this] { return CoreCall(*core_, Millis(2'000)).Run([this] { return enrolment_->Health(); }); }},
        {"staging", [this] { return staging_->Health(); }},
        {"audit", [this] { return audit_->Health(); }}});
   AddCertificateExpiry(*http_, metrics_.metrics(), "tributary_aggregator_http_certificate_end_timestamp_seconds");
@@ -226,7 +228,7 @@ AggregatorMetrics::Core Aggregator::Sample(WallTime own_end) {
       snapshot.gateways_in_trouble += gateway.report.trouble.empty() ? 0 : 1;
     }
   }
-  snapshot.disk_in_trouble = !coordinator_->Health();
+  snapshot.disk_in_trouble = !coordinator_->Health() || !enrolment_->Health();
   snapshot.enrolment = enrolment_->counts();
   snapshot.former_sealing_keys = sealing_keys_.Former(clock_.Now()).size();
   return snapshot;
