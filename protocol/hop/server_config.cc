@@ -22,10 +22,10 @@ void ReadPerMinute(ConfigReader& reader, std::string_view key, Rate& rate, doubl
 }
 
 // From connecting to the proof. CURVE's handshake comes first and the hop's after it: each has half of it.
-// That is less than session_timeout, which nobody outlives in silence.
+// Our own clients take ten seconds at most (HopClient::Options), so more than the default is for others.
 void ReadHandshakeTime(ConfigReader& reader, HopServer::Options& options) {
   int64_t seconds = options.transport.unproven_timeout.count() / 1'000;
-  reader.Get("limits.handshake_seconds", seconds, 4, 300);
+  reader.Get("limits.handshake_seconds", seconds, 4, 60);
   options.transport.unproven_timeout = Millis(seconds * 1'000);
   options.transport.handshake_timeout = options.transport.unproven_timeout / 2;
   options.proof_timeout = options.transport.unproven_timeout / 2;
@@ -61,7 +61,7 @@ std::string LimitsManual() {
                               on average; at once, as many as it may have                [500]
   limits.unproven_connections over all addresses, 40 KB each; the oldest gives way       [4096]
   limits.unproven_sessions    greeted and not proven yet; the oldest gives way           [1000]
-  limits.handshake_seconds    from connecting to the proof; more for very slow links     [20]
+  limits.handshake_seconds    from connecting to the proof; clients give up after 10     [20]
   limits.handshakes_per_key_per_minute
                               one member's reconnections                                 [60]
   limits.failed_proofs_per_address_per_minute
