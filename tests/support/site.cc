@@ -243,13 +243,16 @@ ApiClient& Site::api() {
 
 void Site::AwaitSign(Millis bound) { LogWatch(folder_.path()).Wait(bound); }
 
-double Site::MetricOf(const std::string& id, const std::string& line) {
+std::string Site::PageOf(const std::string& id, const std::string& path) {
   HttpClient::Options options;
   options.url = "http://127.0.0.1:" + std::to_string(HttpPortOf(id));
   HttpClient client = Must(HttpClient::Create(options));
-  const auto reply = client.Get("/metrics");
-  if (!reply) return 0;
-  const std::string text = "\n" + reply->body;
+  const auto reply = client.Get(path);
+  return reply ? reply->body : "";
+}
+
+double Site::MetricOf(const std::string& id, const std::string& line) {
+  const std::string text = "\n" + PageOf(id, "/metrics");
   const size_t at = text.find("\n" + line + " ");
   return at == std::string::npos ? 0 : std::strtod(text.c_str() + at + line.size() + 2, nullptr);
 }

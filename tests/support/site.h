@@ -80,6 +80,8 @@ class Site {
   // Of the running aggregator.
   ApiClient& api();
   const std::string& token();
+  // What it answers to anybody who asks its HTTP port for `path`; empty when it does not.
+  std::string PageOf(const std::string& id, const std::string& path);
   // The metric's value, 0 when it is not there. `line`: the name and labels, as the text format writes them.
   double MetricOf(const std::string& id, const std::string& line);
   // Looks again whenever a process wrote to its log, and every now and then, until `condition` holds. False: it never

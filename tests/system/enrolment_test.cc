@@ -145,14 +145,21 @@ TEST_F(EnrolmentSystemTest, ADeviceEnrolsThroughAGatewayUploadsIsRenewedAndIsPut
   Knocker knocker(identity, site_.AddressOf("g0"));
   EXPECT_TRUE(knocker.Until([&] { return knocker.client().last_problem().code == Code::kRevokedCertificate; }))
       << knocker.client().last_problem().ToString() << site_.Logs();
+  const std::string metrics = site_.PageOf("g0", "/metrics");
+  EXPECT_THAT(metrics, HasSubstr("tributary_gateway_certificate_end_timestamp_seconds 1"));
+  const std::string shown = site_.PageOf("aggregator", "/metrics") + Must(site_.api().Device("board-1")).dump() +
+                            Must(site_.api().Account()).dump();
+  EXPECT_THAT(shown, HasSubstr("tributary_aggregator_certificate_end_timestamp_seconds{of=\"issuer\"} 1"));
+  EXPECT_THAT(shown, Not(HasSubstr(secret_)));
   site_.Kill("aggregator");
   Knocker offline(identity, site_.AddressOf("g0"));
   EXPECT_TRUE(offline.Until([&] { return offline.client().last_problem().code == Code::kRevokedCertificate; }));
 
-  // What the gateway kept and said holds neither the token nor what the operator calls the device.
+  // What the gateway kept, said and shows holds neither the token nor what the operator calls the device.
   for (const std::string& needle : {secret_, std::string("kitchen-in-aarhus")}) {
     EXPECT_FALSE(FilesContain(site_.DataOf("g0"), needle)) << needle;
     EXPECT_THAT(site_.LogOf("g0"), Not(HasSubstr(needle)));
+    EXPECT_THAT(metrics, Not(HasSubstr(needle)));
     EXPECT_THAT(site_.LogOf("aggregator"), Not(HasSubstr(secret_)));
   }
   EXPECT_FALSE(FilesContain(site_.DataOf("aggregator"), secret_));  // only its hash

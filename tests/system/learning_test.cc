@@ -65,6 +65,28 @@ class LearningSite {
     return digests;
   }
 
+  // What a member said of itself last, once it said so in its life number `boots`.
+  Json AwaitReport(const std::string& member, uint64_t boots) {
+    Json report;
+    const bool came = site_.Eventually(
+        [&] {
+          const auto device = site_.api().Device(member);
+          if (device) report = device->at("report");
+          return !report.is_null() && report.at("boots") == boots;
+        },
+        Millis(60'000));
+    EXPECT_TRUE(came) << member << ": " << report.dump() << site_.Logs();
+    return report;
+  }
+  // The digest of the version's weights, as the aggregator lists it.
+  std::string WeightsOf(uint64_t version) {
+    const Json versions = Must(site_.api().Versions("digits"));
+    for (const Json& one : versions.at("items")) {
+      if (one.at("version") == version) return one.at("weights").at("digest");
+    }
+    return "";
+  }
+
  private:
   void CreateTask() {
     const Ended made = site_.Run("tributary-device", {"new-model", "--seed", "1", "--out", "m.pt"});
@@ -120,6 +142,18 @@ TEST(Learning, ThatEveryProcessIsKilledInMakesTheSameBitsAsWhenNoneIs) {
   ASSERT_TRUE(disturbed.AwaitLine("evaluator", "agent.working")) << disturbed.site().Logs();
   disturbed.Restart("evaluator");
   EXPECT_EQ(disturbed.Finish(), expected) << disturbed.site().Logs();
+
+  // Each says of itself, signed and sealed, that this was its second life, and what it runs.
+  for (const std::string member : {"device-0", "device-3", "evaluator"}) {
+    const Json report = disturbed.AwaitReport(member, 2);
+    ASSERT_FALSE(report.is_null());
+    EXPECT_GE(report.at("sequence"), 2);
+    EXPECT_TRUE(report.at("rejections").empty()) << report.dump();
+    ASSERT_EQ(report.at("installed").size(), 1u) << report.dump();
+    const Json& installed = report.at("installed").at(0);
+    EXPECT_EQ(installed.at("task"), "digits");
+    EXPECT_EQ(installed.at("weights"), disturbed.WeightsOf(installed.at("version"))) << report.dump();
+  }
 }
 
 TEST(Learning, ADataSetThatIsNotThereIsNamed) {
