@@ -174,7 +174,7 @@ TEST_F(TrustTest, ItsConnectionKeyIsReplacedAndWhoWasToldFindsIt) {
   HopClient client({world_.loop, world_.clock, world_.random, good_}, address,
                    {.describe_self = [] { return hop::CheckIn(); }, .on_publication = [](ByteView) {}});
   client.Start();
-  EXPECT_TRUE(world_.RunUntilWithTime([&] { return client.up(); }, Millis(100), 20'000));
+  EXPECT_TRUE(world_.RunUntilWithTime([&] { return client.up(); }, Millis(20), 20'000));
 }
 
 TEST_F(TrustTest, AKillWhileItChangesKeysIsMadeGoodByTheNextStart) {
