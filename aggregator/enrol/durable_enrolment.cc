@@ -41,6 +41,7 @@ DurableEnrolment::DurableEnrolment(const Parts& parts, std::unique_ptr<Enrolment
       store_(std::move(store)),
       issuer_(std::move(issuer)),
       rate_(parts.options.decisions_per_second, parts.options.burst),
+      steady_(parts.clock),
       health_(parts.clock) {}
 
 Status DurableEnrolment::CheckIssuer() const {
@@ -138,7 +139,7 @@ Status DurableEnrolment::ReviseList(const std::function<Status()>& writes) {
   RevocationBook::Revision revision;
   const auto with_list = [&]() -> Status {
     RETURN_IF_ERROR(writes());
-    ASSIGN_OR_RETURN(revision, revocations_->Next(parts_.clock.Now()));
+    ASSIGN_OR_RETURN(revision, revocations_->Next(parts_.clock.Now(), steady_.IsSteady()));
     TRIBUTARY_FAULT_POINT("aggregator.enrol.list_before_commit");
     return {};
   };
@@ -151,7 +152,8 @@ Status DurableEnrolment::ReviseList(const std::function<Status()>& writes) {
 
 // Only remembered here: twenty thousand members that come at once must not wait for as many syncs.
 void DurableEnrolment::Saw(const VerifiedIdentity& member) {
-  if (member.subject.id == parts_.self || !heard_.insert(member.serial).second) return;
+  if (member.subject.id == parts_.self) return;
+  if (!heard_.insert(std::string(AsText(member.issuer_public_key)) + member.serial).second) return;
   unsaved_.push_back(member);
 }
 
@@ -196,9 +198,9 @@ Status DurableEnrolment::SaveHeard(const VerifiedIdentity& heard) {
   if (!found) member.requested = member.issued = now;
   member.id = heard.subject.id;
   member.state = EnrolmentState::kActive;
-  member.role = heard.subject.role;
-  member.device_class = heard.subject.device_class;
   if (!found || heard.not_after > member.not_after) {
+    member.role = heard.subject.role;
+    member.device_class = heard.subject.device_class;
     member.public_key = heard.public_key;
     member.serial = heard.serial;
     member.not_after = heard.not_after;
@@ -255,7 +257,9 @@ Status DurableEnrolment::Tidy() {
     LogInfo("enrolment.ca_revocations", {{"file", parts_.ca_revocations.string()}});
     parts_.revocations_changed();
   }
+  const bool steady = steady_.IsSteady();
   if (revocations_->RenewalDue(now)) RETURN_IF_ERROR(ReviseList([]() -> Status { return {}; }));
+  if (!steady) return {};
   return Write([&]() -> Status {
     RETURN_IF_ERROR(store_->certificates.ForgetBefore(now + -kKeptAfterEnd));
     return store_->members.ForgetRequestsBefore(now + -(parts_.options.certificate_lifetime + kKeptAfterEnd));

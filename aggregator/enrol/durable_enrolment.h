@@ -13,6 +13,7 @@
 #include "aggregator/enrol/open_enrolment.h"
 #include "aggregator/enrol/revocation_book.h"
 #include "aggregator/enrol/sealing_keys.h"
+#include "aggregator/enrol/steady_clock.h"
 #include "aggregator/round/disk_health.h"
 #include "aggregator/store/enrolment_store.h"
 #include "protocol/base/random.h"
@@ -99,6 +100,8 @@ class DurableEnrolment final : public Enrolment {
   // The newest certificate of this issuer for these keys that lasts until after `until`.
   Result<std::optional<StoredCertificate>> Serving(const DeviceId& member, const CertificateRequest& wanted,
                                                    WallTime until);
+  // Who has this key, or had it once.
+  Result<std::optional<StoredMember>> FindByKey(ByteView public_key);
   Result<DeviceId> ChooseId(const CertificateRequest& wanted, Role role);
   StoredToken* FindToken(const SecretBytes& secret);
 
@@ -137,9 +140,10 @@ class DurableEnrolment final : public Enrolment {
   std::vector<StoredToken> tokens_;
   std::set<DeviceId> revoked_;
   DecisionRate rate_;
+  SteadyClock steady_;
   DiskHealth health_;
   Counts counts_;
-  std::unordered_set<std::string> heard_;  // serials that are in the store or in unsaved_
+  std::unordered_set<std::string> heard_;  // issuers' keys and serials that are in the store or in unsaved_
   std::vector<VerifiedIdentity> unsaved_;
   Millis last_tidied_{0};     // monotonic
   WallTime warned_of_end_{};  // when last

@@ -134,6 +134,14 @@ StoredToken* DurableEnrolment::FindToken(const SecretBytes& secret) {
   return found;
 }
 
+Result<std::optional<StoredMember>> DurableEnrolment::FindByKey(ByteView public_key) {
+  ASSIGN_OR_RETURN(auto present, store_->members.FindByKey(public_key));
+  if (present) return present;
+  ASSIGN_OR_RETURN(const auto owner, store_->certificates.OwnerOfKey(public_key));
+  if (!owner) return std::nullopt;
+  return store_->members.Find(*owner);
+}
+
 Result<DeviceId> DurableEnrolment::ChooseId(const CertificateRequest& wanted, Role role) {
   // From the key, so that it is the same whenever it is asked for; 48 bits are short enough to be read to somebody.
   const std::string hash = Sha256(wanted.public_key).hex().substr(0, 12);
@@ -152,7 +160,7 @@ Result<EnrolmentAnswer> DurableEnrolment::Enrol(const Digest& id, const OpenedEn
   if (token == nullptr) return Fail(Code::kBadToken, "the enrolment token is not one of this fleet's");
   const EnrolmentTokenRecord& terms = token->record;
   const WallTime now = parts_.clock.Now();
-  ASSIGN_OR_RETURN(const auto known, store_->members.FindByKey(opened.wanted.public_key));
+  ASSIGN_OR_RETURN(const auto known, FindByKey(opened.wanted.public_key));
   if (known) {
     ASSIGN_OR_RETURN(auto answer, AnswerKnownKey(id, opened, *token, *known));
     if (answer) return std::move(*answer);
@@ -204,10 +212,15 @@ Result<std::optional<EnrolmentAnswer>> DurableEnrolment::AnswerKnownKey(const Di
     return Fail(Code::kAlreadyExists, "this key belongs to " + member.id.text() + "; another member needs another key");
   }
   RETURN_IF_ERROR(CheckStanding(member));
+  if (member.public_key != wanted.public_key) {
+    return Fail(Code::kAlreadyExists, "this key was " + member.id.text() + "'s until it took another: make new ones");
+  }
   const WallTime now = parts_.clock.Now();
   if (member.token != token.record.id) return std::nullopt;
   StoredRequest request{id, member.id, {}, now};
   if (member.state == EnrolmentState::kPending) {
+    // Another token of that name, whose maker has approved it.
+    if (token.record.approved) return std::nullopt;
     known.curve_public_key = wanted.curve_public_key;  // the newest word of who holds the key
     RETURN_IF_ERROR(Save({.member = &known, .request = request, .before = member.state}));
     ++counts_.decisions["repeated"];
@@ -257,7 +270,7 @@ Result<EnrolmentAnswer> DurableEnrolment::Renew(const Digest& id, const OpenedEn
   if (stored.member.state != EnrolmentState::kActive) {
     return Fail(Code::kForbidden, subject.id.text() + " waits for an operator's word on another enrolment");
   }
-  ASSIGN_OR_RETURN(const auto other, store_->members.FindByKey(opened.wanted.public_key));
+  ASSIGN_OR_RETURN(const auto other, FindByKey(opened.wanted.public_key));
   if (other && other->member.id != subject.id) {
     return Fail(Code::kAlreadyExists, "the new key belongs to " + other->member.id.text());
   }

@@ -38,7 +38,7 @@ Result<bool> RevocationBook::ReadCaFile() {
   return true;
 }
 
-Result<RevocationBook::Revision> RevocationBook::Next(WallTime now) {
+Result<RevocationBook::Revision> RevocationBook::Next(WallTime now, bool forgets) {
   TRIBUTARY_CHECK(parts_.issuer != nullptr) << "a revocation list without an issuer";
   const StoredRevocations* const own = Own();
   StoredRevocations list;
@@ -46,7 +46,8 @@ Result<RevocationBook::Revision> RevocationBook::Next(WallTime now) {
   list.number = own != nullptr ? own->number + 1 : 1;
   for (const Certificate& above : parts_.issuer->authority().chain()) list.chain.push_back(above.der);
   list.ends = now + kLifetime;
-  ASSIGN_OR_RETURN(const auto serials, parts_.table.Revoked(list.issuer_public_key, now + -kKeptAfterEnd));
+  const WallTime ended_after = forgets ? now + -kKeptAfterEnd : WallTime{};
+  ASSIGN_OR_RETURN(const auto serials, parts_.table.Revoked(list.issuer_public_key, ended_after));
   ASSIGN_OR_RETURN(list.crl, SignRevocations(parts_.issuer->authority(), list.number, serials, now, kLifetime));
   std::string text = TextOf(With(list), ca_text_);
   if (text.size() > limits::kRevocationBytes) {
@@ -67,7 +68,9 @@ void RevocationBook::Adopt(Revision revision) {
 
 bool RevocationBook::RenewalDue(WallTime now) const {
   const StoredRevocations* const own = Own();
-  return own != nullptr && own->ends <= now + kLifetime / 3;
+  if (own == nullptr) return false;
+  constexpr Millis kSetRight = std::chrono::hours(1);
+  return own->ends <= now + kLifetime / 3 || own->ends > now + kLifetime + kSetRight;
 }
 
 std::string RevocationBook::TextOf(const std::vector<StoredRevocations>& lists, const std::string& ca_text) const {

@@ -32,10 +32,11 @@ class RevocationBook {
     std::string text;  // with everybody's
     RevocationList read;
   };
-  // Signs, with the next number, all that the table says is revoked, and writes it. kTooLarge.
-  Result<Revision> Next(WallTime now);
+  // Signs, with the next number, all that the table says is revoked, and writes it. `forgets`: without those that ended
+  // long ago, which `now` has to be right for. kTooLarge.
+  Result<Revision> Next(WallTime now, bool forgets);
   void Adopt(Revision revision);
-  // A third of its life is left. Never when there is no list.
+  // A third of its life is left, or it was signed by a clock that was set back since. Never when there is no list.
   bool RenewalDue(WallTime now) const;
   // Takes up another file of the CA. Whether the text changed.
   Result<bool> ReadCaFile();

@@ -73,6 +73,15 @@ Result<std::vector<StoredCertificate>> CertificateTable::OfMember(const DeviceId
   return certificates;
 }
 
+Result<std::optional<DeviceId>> CertificateTable::OwnerOfKey(ByteView public_key) {
+  ASSIGN_OR_RETURN(
+      const auto rows,
+      database_.Query("SELECT member FROM certificates WHERE public_key = ? ORDER BY issued LIMIT 1", public_key));
+  if (rows.empty()) return std::nullopt;
+  ASSIGN_OR_RETURN(DeviceId member, DeviceId::Parse(rows.front().Text(0)));
+  return member;
+}
+
 Status CertificateTable::RevokeAllOf(const DeviceId& member) {
   RETURN_IF_ERROR(database_.Execute("UPDATE certificates SET revoked = 1 WHERE member = ?", member));
   return {};

@@ -43,6 +43,8 @@ class CertificateTable {
   Result<std::optional<StoredCertificate>> Find(ByteView issuer_public_key, const std::string& serial);
   // Newest first.
   Result<std::vector<StoredCertificate>> OfMember(const DeviceId& member);
+  // Of whose certificates one is for this key.
+  Result<std::optional<DeviceId>> OwnerOfKey(ByteView public_key);
   Status RevokeAllOf(const DeviceId& member);
   // Serials of this issuer that are revoked and end after `since`.
   Result<std::set<std::string>> Revoked(ByteView issuer_public_key, WallTime since);

@@ -27,7 +27,8 @@ CREATE TABLE revocation_lists (
   issuer BLOB PRIMARY KEY, number BIGINT NOT NULL, chain BLOB NOT NULL, crl BLOB NOT NULL, ends BIGINT NOT NULL);
 )sql";
 constexpr std::string_view kProbe = "CREATE TABLE disk_probe (id BIGINT PRIMARY KEY, written BIGINT NOT NULL);";
-constexpr std::string_view kSchema[] = {kFirst, kProbe};
+constexpr std::string_view kKeys = "CREATE INDEX certificates_by_key ON certificates (public_key);";
+constexpr std::string_view kSchema[] = {kFirst, kProbe, kKeys};
 
 }  // namespace
 

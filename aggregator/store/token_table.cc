@@ -50,7 +50,9 @@ Result<std::vector<StoredToken>> TokenTable::All() {
 }
 
 Status TokenTable::CountUse(const std::string& id) {
-  RETURN_IF_ERROR(database_.Execute("UPDATE enrolment_tokens SET used = used + 1 WHERE id = ?", id));
+  ASSIGN_OR_RETURN(const int64_t counted,
+                   database_.Execute("UPDATE enrolment_tokens SET used = used + 1 WHERE id = ? AND used < uses", id));
+  if (counted == 0) return Fail(Code::kBadToken, "the enrolment token " + id + " has no use left");
   return {};
 }
 

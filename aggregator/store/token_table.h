@@ -21,7 +21,7 @@ class TokenTable {
   Status Insert(const StoredToken& token);
   // In the order of their ids. kCorrupt: a row that no program of ours writes.
   Result<std::vector<StoredToken>> All();
-  // One use more.
+  // One use more. kBadToken: it has none left.
   Status CountUse(const std::string& id);
   // Whether there was one.
   Result<bool> Remove(const std::string& id);
