@@ -4,7 +4,6 @@
 #include <iostream>
 #include <memory>
 
-#include "aggregator/cli/commands.h"
 #include "protocol/base/limits.h"
 #include "protocol/seal/authority_folder.h"
 #include "protocol/seal/identity.h"

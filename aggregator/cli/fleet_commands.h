@@ -1,8 +1,6 @@
 #pragma once
 
-#include <CLI/CLI.hpp>
-
-#include "aggregator/cli/context.h"
+#include "aggregator/cli/commands.h"
 #include "protocol/base/clock.h"
 
 // What the two files of `tributary fleet …` share.

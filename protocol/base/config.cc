@@ -23,6 +23,12 @@ struct ConfigReader::State {
     return table.at_path(key).node();
   }
 
+  // All its keys may be commented out.
+  bool IsEmptySection(const std::string& key, const toml::node* node) const {
+    const auto first = known.lower_bound(key + ".");
+    return node->is_table() && first != known.end() && first->starts_with(key + ".");
+  }
+
   std::string Where(const toml::node* node) const {
     return node ? name + ":" + std::to_string(node->source().begin.line) : name;
   }
@@ -177,7 +183,7 @@ Status ConfigReader::Finish() {
   std::vector<std::pair<std::string, const toml::node*>> leaves;
   Leaves(state_->table, "", leaves);
   for (const auto& [name, node] : leaves) {
-    if (state_->known.contains(name)) continue;
+    if (state_->known.contains(name) || state_->IsEmptySection(name, node)) continue;
     const size_t dot = name.rfind('.');
     const std::string section = dot == std::string::npos ? "" : name.substr(0, dot + 1);
     std::string siblings;

@@ -85,6 +85,20 @@ TEST(ConfigReader, AnUnknownSectionIsNamed) {
   EXPECT_THAT(error.message, HasSubstr("no section [spol]"));
 }
 
+TEST(ConfigReader, AKnownSectionMayBeEmptyAnUnknownOneNot) {
+  const auto outcome = [](const std::string& text) {
+    ConfigReader reader = std::move(*ConfigReader::Parse(text, "t.toml"));
+    std::string level = "info";
+    reader.Get("log.level", level);
+    const Status finished = reader.Finish();
+    return finished ? std::string("ok ") + level : finished.error().message;
+  };
+  EXPECT_EQ(outcome("[log]\n# level = \"debug\"\n"), "ok info");
+  EXPECT_EQ(outcome("log = {}\n"), "ok info");
+  EXPECT_NE(outcome("[lo]\n").find("unknown key 'lo'"), std::string::npos);
+  EXPECT_NE(outcome("[log.level]\n").find("'log.level' must be a string"), std::string::npos);
+}
+
 TEST(ConfigReader, AMisspeltKeyIsReportedBeforeTheMissingOne) {
   auto reader = Parsed("lisen = 'x'\n");
   std::string listen;
