@@ -101,6 +101,9 @@ Result<EnrolmentAnswer> DurableEnrolment::AnswerRequest(const StoredRequest& req
   if (certificate == certificates.end() || certificate->not_after <= parts_.clock.Now()) {
     return Fail(Code::kExpiredCertificate, "the certificate that answered this request is over: ask for another");
   }
+  // By an issuer that was revoked since: nobody would believe it.
+  const auto believed = parts_.anchor.Verify(certificate->chain, parts_.clock.Now());
+  if (!believed && believed.error().code == Code::kRevokedCertificate) return Fail(believed.error());
   return Issued(certificate->chain);
 }
 

@@ -119,8 +119,8 @@ TEST_F(Revocation, AFileThatIsNoListChangesNothing) {
 }
 
 TEST_F(Revocation, AnIssuerThatIsRevokedIssuesNothing) {
-  const CertificateAuthority issuer = Must(LoadAuthority(issuer_dir));
-  const auto chain = Enrolled(Applicant(), "d1", MakeToken("spring"));
+  const Bytes request = Ask(Applicant(), MakeToken("spring"), "d1");
+  const auto chain = Decide(request).chain;
   const VerifiedIdentity member = Must(anchor.Verify(chain, clock.Now()));
   ASSERT_EQ(member.issuers.size(), 1u);
   const Bytes crl =
@@ -131,6 +131,7 @@ TEST_F(Revocation, AnIssuerThatIsRevokedIssuesNothing) {
   enrolment().Tick();
   EXPECT_EQ(Verify(chain).error().code, Code::kRevokedCertificate);
   EXPECT_EQ(RefusalOf(Decide(Ask(Applicant(), MakeToken("summer"), "d2"))), Code::kRevokedCertificate);
+  EXPECT_EQ(RefusalOf(Decide(request)), Code::kRevokedCertificate) << "an answer that was given before is no use now";
 }
 
 TEST_F(Revocation, ASecondCertificateOfARevokedMemberFollows) {
