@@ -15,6 +15,7 @@
 namespace tributary {
 namespace {
 
+using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::Not;
 
@@ -81,6 +82,20 @@ class EnrolmentSystemTest : public ::testing::Test {
     applicant.join();
     return status;
   }
+  // What people who watch were told of a member, up to its end.
+  std::vector<std::string> ToldOf(const std::string& id) {
+    HttpClient::Options options;
+    options.url = "http://127.0.0.1:" + std::to_string(site_.HttpPortOf("aggregator"));
+    options.token = site_.token();
+    std::vector<std::string> told;
+    std::string last_id = "an-earlier-life";
+    Must(Must(HttpClient::Create(options)).Watch("/api/v1/events", last_id, [&](const ServerSentEvent& event) {
+      const Json member = Json::parse(event.data).value("member", Json());
+      if (member.is_object() && member.at("id") == id) told.push_back(event.name);
+      return event.name != "member.revoked";
+    }));
+    return told;
+  }
   std::string StateOf(const std::string& id) {
     const auto device = site_.api().Device(id);
     if (!device || device->at("enrolment").is_null()) return "";
@@ -142,6 +157,7 @@ TEST_F(EnrolmentSystemTest, ADeviceEnrolsThroughAGatewayUploadsIsRenewedAndIsPut
 
   // Put out: the gateway hears of it with the publication, and refuses it itself.
   Must(site_.api().DecideDevice("board-1", "revoke", "stolen from the kitchen"));
+  EXPECT_THAT(ToldOf("board-1"), ElementsAre("member.pending", "member.approved", "member.renewed", "member.revoked"));
   Knocker knocker(identity, site_.AddressOf("g0"));
   EXPECT_TRUE(knocker.Until([&] { return knocker.client().last_problem().code == Code::kRevokedCertificate; }))
       << knocker.client().last_problem().ToString() << site_.Logs();
