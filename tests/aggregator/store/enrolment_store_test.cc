@@ -45,6 +45,22 @@ TEST_F(EnrolmentStoreTest, AKeyLeadsToWhomeverItWasFirstCertifiedFor) {
   EXPECT_EQ(Must(store_->certificates.OwnerOfKey(Bytes(32, 0x66))), std::nullopt);
 }
 
+TEST_F(EnrolmentStoreTest, AnOlderDatabaseIsBroughtUpToDate) {
+  StoredToken token;
+  token.record.id = "spring";
+  Must(store_->tokens.Insert(token));
+  store_.reset();
+  {
+    const auto database = Must(Database::Open(folder_ / "enrolment.db"));
+    for (const char* undo : {"DROP TABLE disk_probe", "DROP INDEX certificates_by_key", "PRAGMA user_version=1"}) {
+      Must(database->Execute(undo));
+    }
+  }
+  store_ = Must(EnrolmentStore::Open(folder_ / "enrolment.db"));
+  EXPECT_EQ(Must(store_->tokens.All()).at(0).record.id, "spring");
+  Must(store_->Probe(kTestStart));
+}
+
 TEST_F(EnrolmentStoreTest, AProbeMayBeRepeated) {
   Must(store_->Probe(kTestStart));
   Must(store_->Probe(kTestStart));
