@@ -7,7 +7,7 @@
 #include <iostream>
 
 #include "aggregator/api/audit_log.h"
-#include "aggregator/api/json_records.h"
+#include "aggregator/api/json_time.h"
 #include "aggregator/api/json_tokens.h"
 #include "aggregator/api/token_store.h"
 

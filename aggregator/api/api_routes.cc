@@ -3,7 +3,7 @@
 #include <charconv>
 
 #include "aggregator/api/api_guard.h"
-#include "aggregator/api/json_records.h"
+#include "aggregator/api/json_codes.h"
 
 namespace tributary {
 

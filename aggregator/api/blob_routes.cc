@@ -1,7 +1,7 @@
 #include <algorithm>
 
 #include "aggregator/api/api_routes.h"
-#include "aggregator/api/json_records.h"
+#include "aggregator/api/json_tasks.h"
 #include "protocol/base/limits.h"
 
 namespace tributary {

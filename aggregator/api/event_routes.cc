@@ -1,5 +1,5 @@
 #include "aggregator/api/api_routes.h"
-#include "aggregator/api/json_records.h"
+#include "aggregator/api/json_events.h"
 #include "protocol/http/server_sent_event.h"
 
 namespace tributary {

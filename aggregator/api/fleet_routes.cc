@@ -1,5 +1,5 @@
 #include "aggregator/api/api_routes.h"
-#include "aggregator/api/json_records.h"
+#include "aggregator/api/json_fleet.h"
 
 namespace tributary {
 void AddFleetRoutes(HttpServer& server, const ApiParts& parts) {

@@ -3,7 +3,8 @@
 #include <nlohmann/json.hpp>
 
 #include "aggregator/api/json_fields.h"
-#include "aggregator/api/json_records.h"
+#include "aggregator/api/json_fleet.h"
+#include "aggregator/api/json_time.h"
 
 namespace tributary {
 namespace {

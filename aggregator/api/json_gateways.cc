@@ -2,7 +2,8 @@
 
 #include <nlohmann/json.hpp>
 
-#include "aggregator/api/json_records.h"
+#include "aggregator/api/json_fleet.h"
+#include "aggregator/api/json_time.h"
 
 namespace tributary {
 namespace {
@@ -42,7 +43,7 @@ AccountRecord Record(const KindAccount& account) {
           .dropped = account.dropped};
 }
 
-// As the aggregator's own account is written, in json_records.cc.
+// As the aggregator's own account is written, in json_fleet.cc.
 Json Accounts(std::span<const std::pair<UploadKind, AccountRecord>> accounts) {
   return Json::parse(ToJson(accounts)).at("items");
 }

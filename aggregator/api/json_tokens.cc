@@ -2,7 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "aggregator/api/json_records.h"
+#include "aggregator/api/json_time.h"
 
 namespace tributary {
 

@@ -3,7 +3,8 @@
 
 #include "aggregator/api/api_routes.h"
 #include "aggregator/api/change.h"
-#include "aggregator/api/json_records.h"
+#include "aggregator/api/json_rounds.h"
+#include "aggregator/api/json_tasks.h"
 
 namespace tributary {
 namespace {

@@ -6,7 +6,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "aggregator/api/json_records.h"
+#include "aggregator/api/json_tasks.h"
 #include "protocol/base/file.h"
 #include "protocol/http/http_client.h"
 

@@ -3,6 +3,7 @@
 #include <set>
 
 #include "aggregator/api/audit_log.h"
+#include "aggregator/api/json_time.h"
 #include "aggregator/cli/commands.h"
 
 namespace tributary {

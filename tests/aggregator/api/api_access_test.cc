@@ -2,7 +2,6 @@
 #include <gmock/gmock.h>
 #include <nlohmann/json.hpp>
 
-#include "aggregator/api/json_records.h"
 #include "protocol/base/log.h"
 #include "protocol/seal/digest.h"
 #include "tests/aggregator/api/api_fixture.h"

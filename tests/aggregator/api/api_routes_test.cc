@@ -3,7 +3,7 @@
 #include <gmock/gmock.h>
 #include <nlohmann/json.hpp>
 
-#include "aggregator/api/json_records.h"
+#include "aggregator/api/json_tasks.h"
 #include "protocol/seal/digest.h"
 #include "tests/aggregator/api/api_fixture.h"
 

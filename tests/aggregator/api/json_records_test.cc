@@ -1,9 +1,11 @@
-#include "aggregator/api/json_records.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include "aggregator/api/json_fleet.h"
+#include "aggregator/api/json_rounds.h"
+#include "aggregator/api/json_tasks.h"
+#include "aggregator/api/json_time.h"
 #include "tests/support/test_fleet.h"
 
 namespace tributary {

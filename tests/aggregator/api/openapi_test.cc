@@ -5,9 +5,13 @@
 #include <gmock/gmock.h>
 #include <nlohmann/json.hpp>
 
+#include "aggregator/api/json_codes.h"
 #include "aggregator/api/json_enrolment.h"
+#include "aggregator/api/json_events.h"
+#include "aggregator/api/json_fleet.h"
 #include "aggregator/api/json_gateways.h"
-#include "aggregator/api/json_records.h"
+#include "aggregator/api/json_rounds.h"
+#include "aggregator/api/json_tasks.h"
 #include "aggregator/api/tuf_routes.h"
 #include "aggregator/publish/tuf_shelf.h"
 #include "protocol/base/limits.h"

@@ -1,0 +1,27 @@
+#pragma once
+
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "aggregator/registry/records.h"
+#include "protocol/base/result.h"
+
+// Tasks as openapi.yaml describes them, and the blobs they are made from. Digests are hexadecimal.
+namespace tributary {
+
+// What a task is created from.
+struct TaskRequest {
+  TaskRecord task;  // id, table, module, plan, policy and bounds; the rest is the coordinator's
+  Digest weights;   // of the initial version
+};
+// `table`, `module` and `weights` are required; plan, policy and bounds have the defaults of their structs.
+// kInvalidArgument names the field, also an unknown one, and its bounds; kTooLarge.
+Result<TaskRequest> TaskRequestFromJson(std::string_view body);
+std::string TaskRequestToJson(const TaskRequest& request);
+
+std::string ToJson(const TaskRecord& task);
+std::string ToJson(std::span<const TaskRecord> tasks);
+std::string ToJson(const BlobRef& blob);
+
+}  // namespace tributary
