@@ -14,7 +14,7 @@
 #include "aggregator/enrol/revocation_book.h"
 #include "aggregator/enrol/sealing_keys.h"
 #include "aggregator/enrol/steady_clock.h"
-#include "aggregator/round/disk_health.h"
+#include "aggregator/store/disk_health.h"
 #include "aggregator/store/enrolment_store.h"
 #include "protocol/base/random.h"
 

@@ -8,10 +8,10 @@
 #include "aggregator/publish/publisher.h"
 #include "aggregator/round/account_book.h"
 #include "aggregator/round/coordinator.h"
-#include "aggregator/round/disk_health.h"
 #include "aggregator/round/gateway_book.h"
 #include "aggregator/round/member_book.h"
 #include "aggregator/round/round_keeper.h"
+#include "aggregator/store/disk_health.h"
 #include "aggregator/store/store.h"
 
 namespace tributary {

@@ -2,8 +2,8 @@
 
 #include "aggregator/aggregate/checkpoint.h"
 #include "aggregator/registry/task_check.h"
-#include "aggregator/round/disk_health.h"
 #include "aggregator/round/round_state.h"
+#include "aggregator/store/disk_health.h"
 #include "protocol/base/fault_point.h"
 #include "protocol/base/log.h"
 

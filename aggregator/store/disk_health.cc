@@ -1,4 +1,4 @@
-#include "aggregator/round/disk_health.h"
+#include "aggregator/store/disk_health.h"
 
 #include <string>
 
