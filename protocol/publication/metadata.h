@@ -27,6 +27,9 @@ struct Key {
   std::string type = "ed25519";
   std::string scheme = "ed25519";
   std::string public_text;  // Ed25519: the 32 bytes in hexadecimal
+  // The whole object's canonical text, when it has fields that this build does not know: they are part of the key's id
+  // and are written again. Else empty.
+  std::string whole_text = {};
   static Key FromPublicKey(ByteView public_key);
   // nullopt: not an Ed25519 key.
   std::optional<Bytes> Ed25519() const;

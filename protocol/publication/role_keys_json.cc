@@ -8,6 +8,7 @@
 namespace tributary::tuf {
 
 Json ToJson(const Key& key) {
+  if (auto whole = ParseJson(AsBytes(key.whole_text))) return std::move(*whole);
   return Json::Object{
       {"keytype", key.type}, {"keyval", Json::Object{{"public", key.public_text}}}, {"scheme", key.scheme}};
 }
@@ -45,8 +46,9 @@ Result<Keys> KeysFromJson(const Json& from) {
     ASSIGN_OR_RETURN(key.scheme, Text(object, "scheme"));
     ASSIGN_OR_RETURN(const Json::Object* values, Member<Json::Object>(object, "keyval"));
     ASSIGN_OR_RETURN(key.public_text, Text(Json(*values), "public"));
-    // Over all of the object: fields that this build does not know count, too.
-    if (Sha256(AsBytes(CanonicalText(object))).hex() != id) return Fail(Malformed("a key is not the one its id names"));
+    std::string text = CanonicalText(object);
+    if (Sha256(AsBytes(text)).hex() != id) return Fail(Malformed("a key is not the one its id names"));
+    if (text != CanonicalText(ToJson(key))) key.whole_text = std::move(text);
     keys.emplace(id, std::move(key));
   }
   return keys;

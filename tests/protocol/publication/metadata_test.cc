@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "protocol/publication/role_keys_json.h"
+#include "protocol/seal/digest.h"
 #include "tests/support/memory_signer.h"
 #include "tests/support/must.h"
 #include "tests/support/test_fleet.h"
@@ -88,6 +90,26 @@ TEST(MetadataTest, UnknownFieldsAreKeptInWhatIsSigned) {
   const auto again = ParseMetadata<Root>(EncodeMetadata(*parsed));
   ASSERT_TRUE(again);
   EXPECT_EQ(again->signed_text, parsed->signed_text);
+}
+
+// Section 4: what a reader does not know it must preserve; a key's id is over all of it.
+TEST(MetadataTest, AKeysUnknownFieldsOutliveTheNextVersion) {
+  const MemorySigner signer;
+  const std::string plain = CanonicalText(ToJson(Key::FromPublicKey(signer.public_key())));
+  const std::string more = Replaced(plain, "\"keytype\"", "\"keyid_hash_algorithms\":[\"sha256\"],\"keytype\"");
+  std::string text = MakeMetadata(SmallRoot(signer)).signed_text;
+  const std::string id = Sha256(AsBytes(more)).hex();
+  for (size_t at; (at = text.find(Sha256(AsBytes(plain)).hex())) != std::string::npos;) text.replace(at, id.size(), id);
+  text = Replaced(text, plain, more);
+  const auto parsed = ParseMetadata<Root>(AsBytes("{\"signatures\":[],\"signed\":" + text + "}"));
+  ASSERT_TRUE(parsed) << parsed.error().ToString();
+  EXPECT_EQ(KeyIdOf(parsed->body.keys.at(id)), id);
+  EXPECT_EQ(parsed->body.keys.at(id).Ed25519(), signer.public_key());
+  Root next = parsed->body;
+  ++next.version;
+  const auto again = ParseMetadata<Root>(EncodeMetadata(MakeMetadata(next)));
+  ASSERT_TRUE(again) << again.error().ToString();
+  EXPECT_EQ(again->body, next);
 }
 
 TEST(MetadataTest, OnlySpecification10IsRead) {
