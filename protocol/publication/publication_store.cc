@@ -6,7 +6,6 @@
 #include "protocol/publication/publication_update.h"
 #include "protocol/publication/trusted_file.h"
 #include "protocol/seal/digest.h"
-#include "protocol/seal/revocation_list.h"
 
 namespace tributary {
 namespace {
@@ -14,6 +13,15 @@ namespace {
 tuf::TrustedFiles OnlyRoot(const Bytes& root) { return {root, {}, {}}; }
 
 Path TrustedPath(const Path& file) { return file.string() + ".trusted"; }
+Path RevokedPath(const Path& file) { return file.string() + ".revoked"; }
+
+// Whether `next` has of every issuer in `before` a list that is no older.
+bool IsNoOlder(const RevocationList& next, const RevocationList& before) {
+  return std::ranges::all_of(before.issuers, [&](const RevocationList::Issuer& known) {
+    const auto same = std::ranges::find(next.issuers, known.public_key, &RevocationList::Issuer::public_key);
+    return same != next.issuers.end() && same->number >= known.number;
+  });
+}
 
 }  // namespace
 
@@ -23,6 +31,7 @@ PublicationStore::PublicationStore(FileSystem& files, Path file, const TrustAnch
 Result<PublicationStore> PublicationStore::Open(FileSystem& files, const Path& file, const TrustAnchor& anchor) {
   PublicationStore store(files, file, anchor);
   RETURN_IF_ERROR(store.ReadTrusted());
+  RETURN_IF_ERROR(store.ReadRevoked());
   RETURN_IF_ERROR(store.ReadKept());
   return store;
 }
@@ -45,6 +54,21 @@ Status PublicationStore::ReadTrusted() {
   } else if (trusted.error().code != Code::kConflict) {  // of another root: this member was set up anew
     damage_ = Error{Code::kCorrupt, "what was believed, " + TrustedPath(file_).string() + ", cannot be read (" +
                                         trusted.error().ToString() + "); the kept publication takes its place"};
+  }
+  return {};
+}
+
+Status PublicationStore::ReadRevoked() {
+  const Result<Bytes> text = ReadFile(*files_, RevokedPath(file_), limits::kRevocationBytes);
+  if (!text && text.error().code == Code::kNotFound) return {};
+  if (!text && text.error().code != Code::kTooLarge) return Fail(text.error());
+  auto list = text ? ReadRevocations(AsText(*text), anchor_) : Fail(text.error());
+  if (list) {
+    anchor_.Revoke(*list);
+    revoked_ = std::move(*list);
+  } else if (list.error().code != Code::kUnknownCertificate) {  // of another fleet: this member was set up anew
+    damage_ = Error{Code::kCorrupt, "who was revoked, " + RevokedPath(file_).string() + ", cannot be read (" +
+                                        list.error().ToString() + "); the kept publication's list takes its place"};
   }
   return {};
 }
@@ -86,10 +110,20 @@ Status PublicationStore::SaveTrusted(tuf::TrustedFiles trusted) {
   return {};
 }
 
+// While a list is left out or older, the one that was known stays in the file: the publication has the other.
+Status PublicationStore::SaveRevoked(const std::string& text) {
+  ASSIGN_OR_RETURN(RevocationList next, ReadRevocations(text, anchor_));
+  if (IsNoOlder(revoked_, next) || !IsNoOlder(next, revoked_)) return {};
+  RETURN_IF_ERROR(WriteFileAtomically(*files_, RevokedPath(file_), AsBytes(text)));
+  revoked_ = std::move(next);
+  return {};
+}
+
 Result<bool> PublicationStore::Take(ByteView bytes, WallTime now) {
   if (current_ && std::ranges::equal(bytes, bytes_)) return false;
   ASSIGN_OR_RETURN(Publication publication, Verify(bytes, now));
   if (!IsNewer(publication)) return false;
+  if (!carried_) RETURN_IF_ERROR(SaveRevoked(publication.revocations));
   RETURN_IF_ERROR(WriteFileAtomically(*files_, file_, bytes));
   Adopt(std::move(publication), ToBytes(bytes));
   return true;

@@ -5,12 +5,15 @@
 #include "protocol/base/file.h"
 #include "protocol/publication/publication.h"
 #include "protocol/publication/trusted_metadata.h"
+#include "protocol/seal/revocation_list.h"
 
 namespace tributary {
 
-// Keeps the newest verified publication of one member in a file, and beside it (<file>.trusted) the metadata that it
-// believes; and never goes back. Tells the anchor who was revoked. Used by devices and gateways alike. Not thread safe.
-// Does not promise freshness: only that nothing older than what was once seen is ever taken.
+// Keeps the newest verified publication of one member in a file, and beside it the metadata that it believes
+// (<file>.trusted) and the newest revocation list (<file>.revoked); and never goes back. Tells the anchor who was
+// revoked: a later publication without the list, by whoever stole the online keys, unrevokes nobody. Used by devices
+// and gateways alike. Not thread safe. Does not promise freshness: only that nothing older than what was once seen is
+// ever taken.
 class PublicationStore {
  public:
   // Reads what was kept. A kept publication that has expired since is still served (a device runs its present model for
@@ -20,7 +23,7 @@ class PublicationStore {
   static Result<PublicationStore> Open(FileSystem& files, const Path& file, const TrustAnchor& anchor);
 
   // For a folder that changes hands (a disk, an inbox): believes nothing that lies there, begins with the anchor's root
-  // every time, and leaves no <file>.trusted behind.
+  // every time, and leaves nothing behind but the publication.
   static Result<PublicationStore> OpenCarried(FileSystem& files, const Path& file, const TrustAnchor& anchor);
 
   // The client workflow at `now` from what is believed so far. What became trusted is durable on return, also when the
@@ -44,15 +47,18 @@ class PublicationStore {
  private:
   PublicationStore(FileSystem& files, Path file, const TrustAnchor& anchor);
   Status ReadTrusted();
+  Status ReadRevoked();
   Status ReadKept();
   Status SetAside(const Error& why);
   Status SaveTrusted(tuf::TrustedFiles trusted);
+  Status SaveRevoked(const std::string& text);
   void Adopt(Publication publication, Bytes bytes);
 
   FileSystem* files_;
   Path file_;
   TrustAnchor anchor_;
   tuf::TrustedFiles trusted_;
+  RevocationList revoked_;  // as <file>.revoked has it
   bool carried_ = false;
   std::optional<Publication> current_;
   Bytes bytes_;

@@ -1,8 +1,12 @@
 #include "protocol/publication/publication_store.h"
 
+#include <filesystem>
+
 #include <gtest/gtest.h>
 
+#include "protocol/seal/identity.h"
 #include "tests/protocol/publication/small_publication.h"
+#include "tests/support/must.h"
 #include "tests/support/temporary_folder.h"
 
 namespace tributary {
@@ -110,6 +114,81 @@ TEST_F(PublicationStoreTest, WhatLiesInAFolderThatChangesHandsIsNotBelieved) {
   ASSERT_TRUE(RealFileSystem().Remove(folder_ / "publication.trusted"));
   EXPECT_TRUE(carried().Take(Numbered(4), kTestStart).value());
   EXPECT_EQ(RealFileSystem().List(folder_.path()).value(), std::vector<std::string>{"publication"});
+}
+
+// ---- revocation lists outlive the publication that brought them
+
+class RevokedTest : public PublicationStoreTest {
+ protected:
+  // Publication `number` with the CA's list of that number, which revokes `members`.
+  Bytes WithList(uint64_t number, uint64_t list, const std::vector<const Identity*>& members) {
+    std::set<std::string> serials;
+    for (const Identity* member : members) serials.insert(SerialNumber({member->chain.front()}));
+    const std::vector<Bytes> crls = {
+        Must(SignRevocations(fleet_.authority(), list, serials, kTestStart, kTestLifetime))};
+    Publication publication = SmallPublication(number);
+    publication.revocations = RevocationsToPem(std::vector<std::vector<Certificate>>(1), crls);
+    return fleet_.Publish(publication);
+  }
+  // What a process believes that has just started.
+  Code StandingAfterARestart(const Identity& member) {
+    const TrustAnchor anchor =
+        Must(TrustAnchor::FromCertificate(fleet_.authority().root(), fleet_.anchor().publication_root()));
+    const PublicationStore store = Must(PublicationStore::Open(RealFileSystem(), file_, anchor));
+    damage_ = store.damage();
+    const auto verified = anchor.Verify(member.chain, kTestStart);
+    return verified ? Code{} : verified.error().code;
+  }
+
+  const Path list_file_ = file_.string() + ".revoked";
+  const Identity thief_ = fleet_.Issue(Role::kDevice, "thief");
+  const Identity other_ = fleet_.Issue(Role::kDevice, "other");
+  std::optional<Error> damage_;
+};
+
+TEST_F(RevokedTest, APublicationWithoutTheListUnrevokesNobody) {
+  PublicationStore store = Open();
+  ASSERT_TRUE(store.Take(WithList(1, 1, {&thief_}), kTestStart));
+  ASSERT_TRUE(store.Take(Numbered(2), kTestStart));
+  ASSERT_TRUE(store.Take(Numbered(3), kTestStart));
+  EXPECT_EQ(StandingAfterARestart(thief_), Code::kRevokedCertificate);
+  EXPECT_EQ(StandingAfterARestart(other_), Code{});
+}
+
+TEST_F(RevokedTest, NorDoesOneWithAnOlderList) {
+  PublicationStore store = Open();
+  ASSERT_TRUE(store.Take(WithList(1, 5, {&thief_}), kTestStart));
+  ASSERT_TRUE(store.Take(WithList(2, 4, {}), kTestStart));
+  EXPECT_EQ(StandingAfterARestart(thief_), Code::kRevokedCertificate);
+}
+
+TEST_F(RevokedTest, ANewerListTakesItsPlace) {
+  PublicationStore store = Open();
+  ASSERT_TRUE(store.Take(WithList(1, 1, {&thief_}), kTestStart));
+  ASSERT_TRUE(store.Take(WithList(2, 2, {&thief_, &other_}), kTestStart));
+  ASSERT_TRUE(store.Take(Numbered(3), kTestStart));
+  EXPECT_EQ(StandingAfterARestart(thief_), Code::kRevokedCertificate);
+  EXPECT_EQ(StandingAfterARestart(other_), Code::kRevokedCertificate);
+}
+
+TEST_F(RevokedTest, ADamagedListIsSaidAndTheNextOneReplacesIt) {
+  PublicationStore store = Open();
+  ASSERT_TRUE(store.Take(WithList(1, 1, {&thief_}), kTestStart));
+  Must(WriteFileAtomically(RealFileSystem(), list_file_, AsBytes("not a list")));
+  EXPECT_EQ(StandingAfterARestart(thief_), Code::kRevokedCertificate) << "the publication has it too";
+  ASSERT_TRUE(damage_);
+  EXPECT_NE(damage_->message.find("who was revoked"), std::string::npos);
+  PublicationStore again = Open();
+  ASSERT_TRUE(again.Take(WithList(2, 2, {&thief_}), kTestStart));
+  ASSERT_TRUE(again.Take(Numbered(3), kTestStart));
+  EXPECT_EQ(StandingAfterARestart(thief_), Code::kRevokedCertificate);
+  EXPECT_FALSE(damage_);
+}
+
+TEST_F(RevokedTest, AFolderThatChangesHandsHoldsNone) {
+  PublicationStore carried = Must(PublicationStore::OpenCarried(RealFileSystem(), file_, fleet_.anchor()));
+  ASSERT_TRUE(carried.Take(WithList(1, 1, {&thief_}), kTestStart));
+  EXPECT_FALSE(std::filesystem::exists(list_file_));
 }
 
 }  // namespace
