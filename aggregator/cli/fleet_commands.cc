@@ -100,9 +100,14 @@ Status Renew(const Context& context, const RenewOptions& options) {
   std::vector<Bytes> chain{std::move(renewed.der)};
   for (const Certificate& above : authority.chain()) chain.push_back(above.der);
   RETURN_IF_ERROR(SaveCertificate(RealFileSystem(), options.identity, chain, now));
-  if (context.json()) context.PrintObject({{"id", subject.id.text()}, {"folder", options.identity.string()}});
+  // Its issuer's may end before its own.
+  ASSIGN_OR_RETURN(const Identity identity, LoadIdentity(options.identity, now));
+  ASSIGN_OR_RETURN(const VerifiedIdentity verified, identity.anchor.Verify(chain, now));
+  const std::string ends = DateOf(verified.not_after);
+  if (context.json())
+    context.PrintObject({{"id", subject.id.text()}, {"folder", options.identity.string()}, {"ends", ends}});
   context.Say(subject.id.text() + " has another certificate, for the keys it has, in " + options.identity.string() +
-              "\nA program that runs with it takes it up when it starts again.");
+              "; it ends on " + ends + "\nA program that runs with it takes it up when it starts again.");
   return {};
 }
 
@@ -141,6 +146,15 @@ void AddRenewCommand(CLI::App& fleet, Context& context) {
 }
 
 }  // namespace
+
+std::string DateOf(WallTime time) {
+  const auto days = std::chrono::floor<std::chrono::days>(std::chrono::sys_time<Millis>(Millis(time.unix_millis)));
+  const std::chrono::year_month_day date(days);
+  char text[16];
+  std::snprintf(text, sizeof(text), "%04d-%02u-%02u", static_cast<int>(date.year()),
+                static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()));
+  return text;
+}
 
 void AddFleetCommands(CLI::App& app, Context& context) {
   CLI::App* fleet = app.add_subcommand("fleet", "Identities: the fleet's CA and its members (needs no aggregator)");

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <string>
+
 #include "aggregator/cli/commands.h"
 #include "protocol/base/clock.h"
 
@@ -10,6 +12,9 @@ inline constexpr Millis kDay{24ll * 3600 * 1000};
 // Certificates are valid from this long before they are made: a member whose clock is behind, or is set back, is not
 // refused for it.
 inline constexpr Millis kClockSlack = kDay;
+
+// As 2026-01-31, in UTC.
+std::string DateOf(WallTime time);
 
 // fleet issuer, revoke-issuer
 void AddFleetIssuerCommands(CLI::App& fleet, Context& context);

@@ -1,4 +1,3 @@
-#include <cstdio>
 #include <memory>
 #include <set>
 
@@ -39,19 +38,10 @@ Result<CertificateAuthority> LoadCa(const Path& folder) {
   return authority;
 }
 
-std::string Today(WallTime now) {
-  const auto days = std::chrono::floor<std::chrono::days>(std::chrono::sys_time<Millis>(Millis(now.unix_millis)));
-  const std::chrono::year_month_day date(days);
-  char text[16];
-  std::snprintf(text, sizeof(text), "%04d-%02u-%02u", static_cast<int>(date.year()),
-                static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()));
-  return text;
-}
-
 Status MakeIssuer(const Context& context, IssuerOptions options) {
   ASSIGN_OR_RETURN(const CertificateAuthority ca, LoadCa(options.ca));
   const WallTime now = SystemClock().Now();
-  if (options.name.empty()) options.name = (CommonName(ca.root()) + " issuer " + Today(now)).substr(0, 64);
+  if (options.name.empty()) options.name = (CommonName(ca.root()) + " issuer " + DateOf(now)).substr(0, 64);
   ASSIGN_OR_RETURN(const CertificateAuthority issuer,
                    ca.CreateIssuer(options.name, now + -kClockSlack, kClockSlack + kDay * options.days));
   ASSIGN_OR_RETURN(const Bytes publication_root, ReadPublicationRoot(options.ca));

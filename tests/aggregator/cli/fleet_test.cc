@@ -6,8 +6,9 @@
 
 #include <gmock/gmock.h>
 
-#include "aggregator/cli/commands.h"
+#include "aggregator/cli/fleet_commands.h"
 #include "protocol/seal/authority_folder.h"
+#include "protocol/seal/certificate_dates.h"
 #include "protocol/seal/identity.h"
 #include "protocol/seal/revocation_list.h"
 #include "tests/support/must.h"
@@ -101,6 +102,8 @@ TEST_F(FleetTest, AnIdentityIsRenewedForItsOwnKeys) {
   const Identity before = Load("dev-1");
   Make({"renew", "--ca", In("issuer"), "--days", "700", In("dev-1")});
   EXPECT_THAT(said_, HasSubstr("dev-1 has another certificate"));
+  const WallTime issuer_ends = Must(EndOf(Must(LoadAuthority(folder_ / "issuer")).certificate()));
+  EXPECT_THAT(said_, HasSubstr("it ends on " + DateOf(issuer_ends))) << "as its issuer does";
   const Identity after = Load("dev-1");
   EXPECT_EQ(after.chain.size(), 2u) << "by the issuer now";
   EXPECT_EQ(after.subject.id, before.subject.id);

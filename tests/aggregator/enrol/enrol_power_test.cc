@@ -1,3 +1,5 @@
+#include <ostream>
+
 #include <gtest/gtest.h>
 
 #include "tests/aggregator/enrol/enrol_story.h"
@@ -57,6 +59,7 @@ struct Trouble {
   Code code;
   const char* name;
 };
+void PrintTo(const Trouble& trouble, std::ostream* out) { *out << trouble.name; }
 constexpr Trouble kTroubles[] = {{DiskFault::kFull, Code::kDiskFull, "full"},
                                  {DiskFault::kIo, Code::kIo, "broken"},
                                  {DiskFault::kReadOnly, Code::kReadOnly, "readonly"}};
