@@ -112,8 +112,14 @@ Result<PublicationSet> DecodePublicationSet(ByteView bytes) {
   if (bytes.size() > limits::kPublicationBytes) {
     return Fail(Code::kTooLarge, "publication of " + std::to_string(bytes.size()) + " bytes is over the limit");
   }
-  return wire::DecodeCanonical<schema::PublicationSet>(bytes, "publication",
-                                                       [](schema::PublicationSet::Reader from) { return Read(from); });
+  ASSIGN_OR_RETURN(PublicationSet set,
+                   wire::DecodeCanonical<schema::PublicationSet>(
+                       bytes, "publication", [](schema::PublicationSet::Reader from) { return Read(from); }));
+  // Absent and empty lists are two canonical forms of the same set: one of them has to do.
+  if (!std::ranges::equal(EncodePublicationSet(set), bytes)) {
+    return Fail(Code::kMalformed, "a publication that is not in the one form that its encoder gives it");
+  }
+  return set;
 }
 
 std::string ModulePath(const TaskId& task) { return "models/" + task.text() + "/module.pt"; }
