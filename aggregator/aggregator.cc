@@ -5,7 +5,7 @@
 #include "aggregator/api/invite.h"
 #include "aggregator/api/tuf_routes.h"
 #include "protocol/base/log.h"
-#include "protocol/http/ops_routes.h"
+#include "protocol/base/http/ops_routes.h"
 
 namespace tributary {
 namespace {
@@ -71,7 +71,7 @@ Status Aggregator::OpenCore(FileSystem& files) {
   Bytes life(4);
   random_.Fill(life);
   events_ = std::make_unique<EventFeed>(ToHex(life));
-  tokens_ = std::make_unique<TokenStore>(options_.data_dir / "tokens");
+  tokens_ = std::make_unique<ApiTokenStore>(options_.data_dir / "tokens");
   audit_ = std::make_unique<AuditLog>(files, options_.data_dir / "audit.log", clock_);
 
   SpoolOptions staging_options;
@@ -244,9 +244,9 @@ void Aggregator::OnCheckIn(const VerifiedIdentity& member, const hop::CheckIn& c
   record.spooled_bytes = check_in.spooled_bytes;
   record.delivered_uploads = check_in.delivered_uploads;
   record.connected_clients = check_in.connected_clients;
-  std::vector<GatewayReport> reports;
+  std::vector<GatewayState> reports;
   if (member.subject.role == Role::kGateway) reports = check_in.reports;
-  for (GatewayReport& report : reports) {
+  for (GatewayState& report : reports) {
     if (report.parent.empty()) report.parent = identity_.subject.id;
   }
   core_->Post([this, member, record, reports = std::move(reports)] {

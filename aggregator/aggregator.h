@@ -5,7 +5,7 @@
 
 #include "aggregator/api/api_routes.h"
 #include "aggregator/api/member_routes.h"
-#include "aggregator/core_desk.h"
+#include "aggregator/enrol/core_desk.h"
 #include "aggregator/enrol/durable_enrolment.h"
 #include "aggregator/enrol/own_certificate.h"
 #include "aggregator/intake/receiver.h"
@@ -15,8 +15,8 @@
 #include "aggregator/round/coordinator.h"
 #include "protocol/base/executor.h"
 #include "protocol/hop/server.h"
-#include "protocol/http/http_server.h"
-#include "protocol/seal/identity.h"
+#include "protocol/base/http/http_server.h"
+#include "protocol/trust/identity/identity.h"
 
 namespace tributary {
 
@@ -70,7 +70,7 @@ class Aggregator final : private HopServer::Observer, private Coordinator::Liste
   AggregatorMetrics metrics_;
   std::unique_ptr<EventFeed> events_;
   TufShelf tuf_;
-  std::unique_ptr<TokenStore> tokens_;
+  std::unique_ptr<ApiTokenStore> tokens_;
   std::unique_ptr<AuditLog> audit_;
   std::unique_ptr<DurableEnrolment> enrolment_;
   std::unique_ptr<Coordinator> coordinator_;

@@ -6,9 +6,9 @@
 #include <CLI/CLI.hpp>
 
 #include "aggregator/aggregator.h"
-#include "aggregator/bundle_tool.h"
-#include "aggregator/token_tool.h"
-#include "protocol/base/daemon.h"
+#include "aggregator/tools/bundle_tool.h"
+#include "aggregator/tools/api_token_tool.h"
+#include "protocol/base/process/daemon.h"
 #include "protocol/base/log.h"
 
 namespace tributary {

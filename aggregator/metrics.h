@@ -5,10 +5,10 @@
 #include <mutex>
 
 #include "aggregator/enrol/durable_enrolment.h"
-#include "aggregator/registry/gateway_record.h"
-#include "aggregator/registry/records.h"
+#include "aggregator/records/gateway_record.h"
+#include "aggregator/records/records.h"
 #include "protocol/hop/server.h"
-#include "protocol/http/metrics.h"
+#include "protocol/base/http/metrics.h"
 
 namespace tributary {
 

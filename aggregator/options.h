@@ -3,10 +3,10 @@
 #include <cstdint>
 #include <string>
 
-#include "protocol/base/config.h"
+#include "protocol/base/process/config.h"
 #include "protocol/base/file.h"
 #include "protocol/hop/server.h"
-#include "protocol/http/http_server.h"
+#include "protocol/base/http/http_server.h"
 
 namespace tributary {
 

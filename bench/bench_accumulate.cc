@@ -4,8 +4,8 @@
 
 #include <cstring>
 
-#include "aggregator/aggregate/cache_aligned.h"
-#include "aggregator/aggregate/weighted_sum.h"
+#include "aggregator/sum/cache_aligned.h"
+#include "aggregator/sum/weighted_sum.h"
 #include "bench/claim.h"
 #include "bench/sealed_update.h"
 

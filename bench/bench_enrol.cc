@@ -8,9 +8,9 @@
 #include "bench/scratch_folder.h"
 #include "protocol/base/limits.h"
 #include "protocol/base/log.h"
-#include "protocol/seal/authority_folder.h"
-#include "protocol/seal/digest.h"
-#include "protocol/seal/opener.h"
+#include "protocol/trust/identity/authority_folder.h"
+#include "protocol/trust/seal/digest.h"
+#include "protocol/trust/seal/opener.h"
 
 namespace tributary::bench {
 namespace {

@@ -12,9 +12,9 @@
 #include "protocol/base/log.h"
 #include "protocol/hop/client.h"
 #include "protocol/hop/server.h"
-#include "protocol/seal/certificate.h"
-#include "protocol/seal/hpke.h"
-#include "protocol/seal/key_schedule.h"
+#include "protocol/trust/identity/certificate.h"
+#include "protocol/trust/seal/hpke.h"
+#include "protocol/trust/seal/key_schedule.h"
 
 namespace tributary::bench {
 namespace {

@@ -3,7 +3,7 @@
 
 #include <openssl/evp.h>
 
-#include "aggregator/aggregate/weighted_sum.h"
+#include "aggregator/sum/weighted_sum.h"
 #include "aggregator/intake/open_update.h"
 #include "bench/claim.h"
 #include "bench/sealed_update.h"

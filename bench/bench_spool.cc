@@ -10,7 +10,7 @@
 #include "bench/claim.h"
 #include "bench/scratch_folder.h"
 #include "bench/sealed_update.h"
-#include "protocol/seal/digest.h"
+#include "protocol/trust/seal/digest.h"
 #include "protocol/spool/spool.h"
 
 namespace tributary::bench {

@@ -10,8 +10,8 @@
 
 #include "bench/claim.h"
 #include "device/examples/idx.h"
-#include "device/model/fashion_cnn.h"
-#include "device/train/fit.h"
+#include "device/torch/fashion_cnn.h"
+#include "device/torch/fit.h"
 
 namespace tributary::bench {
 namespace {

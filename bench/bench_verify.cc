@@ -9,7 +9,7 @@
 #include "bench/sealed_update.h"
 #include "protocol/base/clock.h"
 #include "protocol/envelope/envelope.h"
-#include "protocol/seal/certificate.h"
+#include "protocol/trust/identity/certificate.h"
 
 namespace tributary::bench {
 namespace {

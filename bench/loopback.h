@@ -7,8 +7,8 @@
 
 #include "bench/claim.h"
 #include "protocol/base/random.h"
-#include "protocol/seal/certificate.h"
-#include "protocol/seal/identity.h"
+#include "protocol/trust/identity/certificate.h"
+#include "protocol/trust/identity/identity.h"
 #include "protocol/transport/loop.h"
 
 // Both ends of a hop in one process, for the programs that measure it.

@@ -5,9 +5,9 @@
 
 #include "protocol/base/limits.h"
 #include "protocol/base/random.h"
-#include "protocol/codec/update_codec.h"
+#include "protocol/payload/update_codec.h"
 #include "protocol/envelope/seal_upload.h"
-#include "protocol/seal/signing.h"
+#include "protocol/trust/seal/signing.h"
 
 namespace tributary::bench {
 

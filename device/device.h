@@ -4,7 +4,7 @@
 
 #include "device/agent/agent.h"
 #include "device/options.h"
-#include "device/train/torch_learner.h"
+#include "device/torch/torch_learner.h"
 #include "protocol/base/executor.h"
 
 namespace tributary {

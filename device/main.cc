@@ -3,8 +3,8 @@
 
 #include "device/agent/describe_device.h"
 #include "device/device.h"
-#include "device/model_tools.h"
-#include "protocol/base/daemon.h"
+#include "device/torch/model_tools.h"
+#include "protocol/base/process/daemon.h"
 #include "protocol/member/enrol_command.h"
 
 namespace tributary {

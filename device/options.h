@@ -13,7 +13,7 @@ struct DeviceOptions {
   Path data_dir;      // device.data_dir: publication, model, state, outbox; held by one process; required
   Path identity_dir;  // device.identity_dir: from `tributary-device enrol`, or `tributary fleet issue`; required
   int64_t outbox_max_mib = 1024;   // device.outbox_max_mib, 1 to 1e9: uploads waiting to leave
-  bool reports = true;             // device.reports: uploads what it says of itself (envelope.capnp, DeviceReport)
+  bool reports = true;             // device.reports: uploads what it says of itself (envelope.capnp, DeviceState)
   Path metrics_file;               // device.metrics_file: Prometheus text, rewritten every 15 s; empty: none
   GatewayAddress gateway;          // gateway.endpoint, gateway.server_key; required
   int64_t retry_cap_seconds = 30;  // gateway.retry_cap_seconds, 1 to 86400

@@ -4,22 +4,22 @@
 #include <optional>
 
 #include "gateway/accept/acceptor.h"
-#include "gateway/bundle/inbox.h"
+#include "gateway/desk/inbox.h"
 #include "gateway/forward/uplink.h"
-#include "gateway/key_rotation.h"
+#include "gateway/accept/key_rotation.h"
 #include "gateway/metrics.h"
 #include "gateway/options.h"
 #include "gateway/relay/relay.h"
-#include "gateway/report_book.h"
+#include "gateway/relay/gateway_state_book.h"
 #include "protocol/base/executor.h"
 #include "protocol/base/random.h"
 #include "protocol/base/time_floor.h"
-#include "protocol/hop/enrolment_relay.h"
+#include "gateway/relay/enrolment_relay.h"
 #include "protocol/hop/server.h"
-#include "protocol/http/http_server.h"
+#include "protocol/base/http/http_server.h"
 #include "protocol/member/certificate_keeper.h"
 #include "protocol/member/server_keys.h"
-#include "protocol/seal/identity.h"
+#include "protocol/trust/identity/identity.h"
 
 namespace tributary {
 
@@ -54,7 +54,7 @@ class Gateway final : private HopServer::Observer {
   void OnCheckIn(const VerifiedIdentity& member, const hop::CheckIn& check_in) override;
   void OnRefusedUpload(const UploadSubject* subject, const Error& error) override;
   hop::CheckIn DescribeSelf();
-  GatewayReport OwnReport() const;
+  GatewayState OwnState() const;
   // Why the parent does not take this gateway, when waiting does not help.
   std::optional<Error> RefusedAbove() const;
   Millis OldestSpooled() const;
@@ -85,7 +85,7 @@ class Gateway final : private HopServer::Observer {
   std::unique_ptr<KeyRotation> rotation_;
   std::unique_ptr<Inbox> inbox_;
   std::unique_ptr<WorkerPool> inbox_worker_ = std::make_unique<WorkerPool>("inbox", 1);
-  ReportBook reports_;
+  GatewayStateBook reports_;
   GatewayMetrics metrics_;
   std::unique_ptr<HttpServer> http_;
   bool draining_ = false;

@@ -1,7 +1,7 @@
 #include <algorithm>
 
 #include "gateway/gateway.h"
-#include "protocol/http/ops_routes.h"
+#include "protocol/base/http/ops_routes.h"
 
 // What a gateway says of itself: to its parent, to monitoring, to whoever asks whether it is ready.
 namespace tributary {
@@ -16,13 +16,13 @@ hop::CheckIn Gateway::DescribeSelf() {
   check_in.delivered_uploads = account.Delivered();
   check_in.connected_clients = static_cast<uint32_t>(server_->counts().sessions);
   check_in.reports = reports_.Reports();
-  check_in.reports.insert(check_in.reports.begin(), OwnReport());
+  check_in.reports.insert(check_in.reports.begin(), OwnState());
   return check_in;
 }
 
-GatewayReport Gateway::OwnReport() const {
+GatewayState Gateway::OwnState() const {
   const SpoolAccount account = spool_->Account();
-  GatewayReport report;
+  GatewayState report;
   report.gateway = identity_.subject.id;
   report.publication_number = relay_->publications().number();
   report.spool_bytes = account.bytes;

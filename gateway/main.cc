@@ -1,6 +1,6 @@
 #include "gateway/gateway.h"
-#include "gateway/tools.h"
-#include "protocol/base/daemon.h"
+#include "gateway/tools/tools.h"
+#include "protocol/base/process/daemon.h"
 #include "protocol/member/enrol_command.h"
 
 namespace {

@@ -6,7 +6,7 @@
 
 #include "protocol/hop/courier.h"
 #include "protocol/hop/server.h"
-#include "protocol/http/metrics.h"
+#include "protocol/base/http/metrics.h"
 #include "protocol/spool/spool_account.h"
 
 namespace tributary {

@@ -1,7 +1,7 @@
 #include "gateway/options.h"
 
 #include "protocol/hop/server_config.h"
-#include "protocol/http/http_config.h"
+#include "protocol/base/http/http_config.h"
 
 namespace tributary {
 namespace {

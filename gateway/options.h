@@ -5,10 +5,10 @@
 #include <string>
 
 #include "gateway/forward/link_policy.h"
-#include "protocol/base/config.h"
+#include "protocol/base/process/config.h"
 #include "protocol/base/file.h"
 #include "protocol/hop/server.h"
-#include "protocol/http/http_server.h"
+#include "protocol/base/http/http_server.h"
 #include "protocol/spool/spool_options.h"
 
 namespace tributary {

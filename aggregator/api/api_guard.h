@@ -2,8 +2,8 @@
 
 #include "aggregator/api/attempt_limit.h"
 #include "aggregator/api/audit_log.h"
-#include "aggregator/api/token_store.h"
-#include "protocol/http/http_message.h"
+#include "aggregator/api/api_token_store.h"
+#include "protocol/base/http/http_message.h"
 
 namespace tributary {
 
@@ -13,7 +13,7 @@ namespace tributary {
 // not the role is refused, and that is recorded (a minute's worth of it at the most). Thread safe.
 class ApiGuard {
  public:
-  ApiGuard(TokenStore& tokens, AuditLog& audit, const Clock& clock) : tokens_(tokens), audit_(audit), clock_(clock) {}
+  ApiGuard(ApiTokenStore& tokens, AuditLog& audit, const Clock& clock) : tokens_(tokens), audit_(audit), clock_(clock) {}
 
   // kUnauthorized; kForbidden names the role that is needed; kTooFast.
   Result<HttpActor> Admit(const HttpRequest& request, HttpAccess needed);
@@ -22,7 +22,7 @@ class ApiGuard {
   tl::unexpected<Error> RefuseLogin(const HttpRequest& request, const Error& error);
   tl::unexpected<Error> RefuseRole(const HttpRequest& request, const HttpActor& actor, HttpAccess needed);
 
-  TokenStore& tokens_;
+  ApiTokenStore& tokens_;
   AuditLog& audit_;
   const Clock& clock_;
   AttemptLimit logins_{10, Millis(6'000)};

@@ -3,10 +3,10 @@
 #include "aggregator/api/audit_log.h"
 #include "aggregator/api/core_call.h"
 #include "aggregator/api/event_feed.h"
-#include "aggregator/api/token_store.h"
+#include "aggregator/api/api_token_store.h"
 #include "aggregator/round/coordinator.h"
 #include "protocol/base/executor.h"
-#include "protocol/http/http_server.h"
+#include "protocol/base/http/http_server.h"
 
 namespace tributary {
 
@@ -16,14 +16,14 @@ struct ApiParts {
   Executor& core;  // posts to the core thread
   Coordinator& coordinator;
   EventFeed& events;
-  TokenStore& tokens;
+  ApiTokenStore& tokens;
   AuditLog& audit;
   const Clock& clock;
   Millis patience{5'000};  // how long a request waits for its turn on the core thread
 };
 
 // Adds every route of openapi.yaml below /api/v1, and the guard that asks for a token and its role (api_guard.h).
-// /livez, /readyz and /metrics (protocol/http/ops_routes.h) are the only routes open to everybody. Shutdown:
+// /livez, /readyz and /metrics (protocol/base/http/ops_routes.h) are the only routes open to everybody. Shutdown:
 // events.Close(), then the server's Stop, and only then the core thread's end, or requests wait for their patience.
 void AddApiRoutes(HttpServer& server, const ApiParts& parts);
 

@@ -21,8 +21,8 @@ Result<Views> ViewsOf(Coordinator& coordinator, Enrolment& enrolment) {
   for (const EnrolledMember& member : enrolled) {
     if (IsDevice(member.role)) views[member.id].enrolment = member;
   }
-  ASSIGN_OR_RETURN(const auto reports, coordinator.DeviceReports());
-  for (const DeviceReportRecord& report : reports) views[report.device].report = report;
+  ASSIGN_OR_RETURN(const auto reports, coordinator.DeviceStates());
+  for (const DeviceStateRecord& report : reports) views[report.device].report = report;
   for (auto& [id, view] : views) view.id = id;
   return views;
 }

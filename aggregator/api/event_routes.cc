@@ -1,6 +1,6 @@
 #include "aggregator/api/api_routes.h"
 #include "aggregator/api/json_events.h"
-#include "protocol/http/server_sent_event.h"
+#include "aggregator/api/server_sent_event.h"
 
 namespace tributary {
 namespace {

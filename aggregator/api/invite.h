@@ -1,8 +1,8 @@
 #pragma once
 
 #include "protocol/base/file.h"
-#include "protocol/enrol/invitation.h"
-#include "protocol/seal/certificate.h"
+#include "protocol/trust/identity/invitation.h"
+#include "protocol/trust/identity/certificate.h"
 
 namespace tributary {
 

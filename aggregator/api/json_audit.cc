@@ -3,7 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "aggregator/api/json_time.h"
-#include "protocol/seal/digest.h"
+#include "protocol/trust/seal/digest.h"
 
 namespace tributary {
 namespace {

@@ -44,8 +44,8 @@ Json Enrolled(const EnrolledMember& member) {
           {"reason", TextOrNull(member.reason)}};
 }
 
-Json Report(const DeviceReportRecord& record) {
-  const DeviceReport& report = record.report;
+Json Report(const DeviceStateRecord& record) {
+  const DeviceState& report = record.report;
   Json installed = Json::array();
   for (const auto& [task, version] : report.installed) {
     installed.push_back(

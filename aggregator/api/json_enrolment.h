@@ -6,11 +6,11 @@
 #include <string_view>
 #include <vector>
 
-#include "aggregator/registry/enrolment_records.h"
-#include "aggregator/registry/records.h"
-#include "aggregator/registry/report_record.h"
+#include "aggregator/records/enrolment_records.h"
+#include "aggregator/records/records.h"
+#include "aggregator/records/device_state_record.h"
 #include "protocol/base/result.h"
-#include "protocol/publication/publication.h"
+#include "protocol/catalogue/publication.h"
 
 // The bodies of what is about members, as openapi.yaml describes them.
 namespace tributary {
@@ -32,7 +32,7 @@ struct MemberView {
   DeviceId id;
   std::optional<MemberRecord> seen;
   std::optional<EnrolledMember> enrolment;
-  std::optional<DeviceReportRecord> report;
+  std::optional<DeviceStateRecord> report;
 };
 std::string ToJson(const MemberView& member);
 std::string ToJson(std::span<const MemberView> members, const std::optional<std::string>& next_cursor);

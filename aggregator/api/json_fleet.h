@@ -4,7 +4,7 @@
 #include <string>
 #include <utility>
 
-#include "aggregator/registry/records.h"
+#include "aggregator/records/records.h"
 #include "protocol/envelope/envelope.h"
 
 // Who is there and what became of what they sent, as openapi.yaml describes it.

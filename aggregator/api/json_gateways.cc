@@ -23,7 +23,7 @@ Json Trouble(const std::string& trouble) {
           {"remedy", code ? Json(Describe(*code).remedy) : Json()}};
 }
 
-Json Links(const GatewayReport& report) {
+Json Links(const GatewayState& report) {
   Json links = Json::object();
   for (const LinkPurpose purpose : kLinkPurposes) {
     const auto found = report.uplink.find(purpose);
@@ -49,7 +49,7 @@ Json Accounts(std::span<const std::pair<UploadKind, AccountRecord>> accounts) {
 }
 
 Json Gateway(const GatewayRecord& gateway) {
-  const GatewayReport& report = gateway.report;
+  const GatewayState& report = gateway.report;
   Json path = Json::array();
   for (const DeviceId& step : gateway.path) path.push_back(step.text());
   std::vector<std::pair<UploadKind, AccountRecord>> accounts;

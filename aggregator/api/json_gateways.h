@@ -4,7 +4,7 @@
 #include <span>
 #include <string>
 
-#include "aggregator/registry/gateway_record.h"
+#include "aggregator/records/gateway_record.h"
 
 namespace tributary {
 

@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-#include "aggregator/registry/records.h"
+#include "aggregator/records/records.h"
 #include "protocol/base/result.h"
 
 // Rounds, and the versions they make, as openapi.yaml describes them.

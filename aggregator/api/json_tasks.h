@@ -4,7 +4,7 @@
 #include <string>
 #include <string_view>
 
-#include "aggregator/registry/records.h"
+#include "aggregator/records/records.h"
 #include "protocol/base/result.h"
 
 // Tasks as openapi.yaml describes them, and the blobs they are made from. Digests are hexadecimal.

@@ -6,7 +6,7 @@
 
 #include "aggregator/api/json_fields.h"
 #include "protocol/base/ids.h"
-#include "protocol/publication/publication.h"
+#include "protocol/catalogue/publication.h"
 
 // Values that stand in more than one kind of record, for the json_*.cc of this folder only. What is not known yet is
 // null; counts by reason are an object from code name to number.

@@ -5,7 +5,7 @@
 #include "aggregator/api/api_routes.h"
 #include "aggregator/api/json_enrolment.h"
 #include "aggregator/enrol/enrolment.h"
-#include "protocol/enrol/invitation.h"
+#include "protocol/trust/identity/invitation.h"
 
 namespace tributary {
 

@@ -1,7 +1,7 @@
 #include "aggregator/api/tuf_routes.h"
 
 #include "aggregator/publish/tuf_shelf.h"
-#include "protocol/publication/blob_store.h"
+#include "protocol/catalogue/blob_store.h"
 
 namespace tributary {
 namespace {

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "protocol/http/http_server.h"
+#include "protocol/base/http/http_server.h"
 
 namespace tributary {
 

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "aggregator/registry/blame.h"
+#include "aggregator/records/blame.h"
 #include "protocol/base/fault_point.h"
 #include "protocol/base/log.h"
 

@@ -6,12 +6,12 @@
 #include <string>
 #include <vector>
 
-#include "aggregator/registry/enrolment_records.h"
+#include "aggregator/records/enrolment_records.h"
 #include "protocol/base/clock.h"
 #include "protocol/base/ids.h"
 #include "protocol/base/result.h"
 #include "protocol/hop/enrolment_desk.h"
-#include "protocol/seal/certificate.h"
+#include "protocol/trust/identity/certificate.h"
 
 namespace tributary {
 
@@ -52,7 +52,7 @@ class Enrolment {
   // All its certificates, also such as were issued by hand, as far as their serials are known. The revocation list goes
   // out with the next publication, which this makes necessary. kNotFound.
   virtual Result<EnrolledMember> Revoke(const DeviceId& id, const std::string& reason, const std::string& by) = 0;
-  // The newest list as PEM (protocol/seal/revocation_list.h); empty when this aggregator has no issuer.
+  // The newest list as PEM (protocol/trust/identity/revocation_list.h); empty when this aggregator has no issuer.
   virtual const std::string& Revocations() const = 0;
 
   // ---- for the hop

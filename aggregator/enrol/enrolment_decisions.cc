@@ -1,9 +1,9 @@
 #include <algorithm>
 
 #include "aggregator/enrol/durable_enrolment.h"
-#include "aggregator/registry/blame.h"
+#include "aggregator/records/blame.h"
 #include "protocol/base/log.h"
-#include "protocol/seal/digest.h"
+#include "protocol/trust/seal/digest.h"
 
 namespace tributary {
 namespace {

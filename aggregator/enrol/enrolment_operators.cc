@@ -4,7 +4,7 @@
 #include "aggregator/enrol/durable_enrolment.h"
 #include "protocol/base/fault_point.h"
 #include "protocol/base/log.h"
-#include "protocol/seal/digest.h"
+#include "protocol/trust/seal/digest.h"
 
 namespace tributary {
 namespace {

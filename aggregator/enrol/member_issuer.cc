@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "protocol/seal/authority_folder.h"
-#include "protocol/seal/certificate_dates.h"
+#include "protocol/trust/identity/authority_folder.h"
+#include "protocol/trust/identity/certificate_dates.h"
 
 namespace tributary {
 namespace {

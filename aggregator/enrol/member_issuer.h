@@ -2,7 +2,7 @@
 
 #include "aggregator/store/certificate_table.h"
 #include "protocol/base/file.h"
-#include "protocol/seal/certificate.h"
+#include "protocol/trust/identity/certificate.h"
 
 namespace tributary {
 

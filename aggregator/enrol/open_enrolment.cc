@@ -1,6 +1,6 @@
 #include "aggregator/enrol/open_enrolment.h"
 
-#include "protocol/seal/opener.h"
+#include "protocol/trust/seal/opener.h"
 
 namespace tributary {
 

@@ -1,7 +1,7 @@
 #pragma once
 
-#include "protocol/enrol/enrolment_request.h"
-#include "protocol/seal/certificate_request.h"
+#include "protocol/trust/identity/enrolment_request.h"
+#include "protocol/trust/identity/certificate_request.h"
 
 namespace tributary {
 

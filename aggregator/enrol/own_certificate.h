@@ -3,7 +3,7 @@
 #include <vector>
 
 #include "aggregator/enrol/durable_enrolment.h"
-#include "protocol/seal/identity.h"
+#include "protocol/trust/identity/identity.h"
 #include "protocol/transport/loop.h"
 
 namespace tributary {

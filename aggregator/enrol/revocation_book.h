@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "aggregator/enrol/member_issuer.h"
-#include "protocol/seal/revocation_list.h"
+#include "protocol/trust/identity/revocation_list.h"
 
 namespace tributary {
 
@@ -24,7 +24,7 @@ class RevocationBook {
   // kMalformed, kBadSignature, kUnknownCertificate, kTooLarge: the file is not a list of this fleet.
   static Result<RevocationBook> Open(const Parts& parts);
 
-  // As protocol/seal/revocation_list.h; empty while nobody was revoked.
+  // As protocol/trust/identity/revocation_list.h; empty while nobody was revoked.
   const std::string& text() const { return text_; }
   // A list that was signed and read again, but is not believed yet.
   struct Revision {

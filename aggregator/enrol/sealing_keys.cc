@@ -5,8 +5,8 @@
 #include "aggregator/enrol/sealing_index.h"
 #include "protocol/base/fault_point.h"
 #include "protocol/base/limits.h"
-#include "protocol/seal/hex_secret.h"
-#include "protocol/seal/signing.h"
+#include "protocol/trust/seal/hex_secret.h"
+#include "protocol/trust/seal/signing.h"
 
 namespace tributary {
 namespace {

@@ -7,8 +7,8 @@
 #include "protocol/base/clock.h"
 #include "protocol/base/file.h"
 #include "protocol/base/result.h"
-#include "protocol/publication/publication.h"
-#include "protocol/seal/hpke.h"
+#include "protocol/catalogue/publication.h"
+#include "protocol/trust/seal/hpke.h"
 
 namespace tributary {
 

@@ -3,9 +3,9 @@
 #include <cstdint>
 #include <functional>
 
-#include "aggregator/aggregate/cache_aligned.h"
-#include "aggregator/aggregate/weighted_sum.h"
-#include "protocol/codec/update_codec.h"
+#include "aggregator/sum/cache_aligned.h"
+#include "aggregator/sum/weighted_sum.h"
+#include "protocol/payload/update_codec.h"
 #include "protocol/envelope/open_upload.h"
 
 namespace tributary {

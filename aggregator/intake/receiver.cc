@@ -1,7 +1,7 @@
 #include "aggregator/intake/receiver.h"
 
 #include "protocol/base/log.h"
-#include "protocol/seal/digest.h"
+#include "protocol/trust/seal/digest.h"
 
 namespace tributary {
 namespace {

@@ -4,7 +4,7 @@
 #include <functional>
 #include <optional>
 
-#include "aggregator/registry/blame.h"
+#include "aggregator/records/blame.h"
 #include "protocol/base/bytes.h"
 #include "protocol/base/result.h"
 #include "protocol/envelope/envelope.h"

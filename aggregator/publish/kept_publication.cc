@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "protocol/publication/publication_update.h"
+#include "protocol/catalogue/publication_update.h"
 
 namespace tributary {
 namespace {

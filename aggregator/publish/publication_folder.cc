@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "protocol/base/log.h"
+#include "aggregator/publish/key_token_signer.h"
 
 namespace tributary {
 namespace {

@@ -8,7 +8,7 @@
 #include "aggregator/store/account_table.h"
 #include "protocol/base/clock.h"
 #include "protocol/base/file.h"
-#include "protocol/publication/publication.h"
+#include "protocol/catalogue/publication.h"
 
 namespace tributary {
 

@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "protocol/base/file.h"
-#include "protocol/publication/metadata.h"
-#include "protocol/publication/publication_set.h"
+#include "protocol/trust/tuf/metadata.h"
+#include "protocol/catalogue/publication_set.h"
 
 namespace tributary {
 

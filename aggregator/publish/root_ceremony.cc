@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "protocol/seal/secret.h"
+#include "protocol/trust/seal/secret.h"
 
 namespace tributary {
 namespace {

@@ -1,7 +1,7 @@
 #include "aggregator/publish/tuf_shelf.h"
 
 #include "aggregator/publish/repository_files.h"
-#include "protocol/seal/digest.h"
+#include "protocol/trust/seal/digest.h"
 
 namespace tributary {
 namespace {

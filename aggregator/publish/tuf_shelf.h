@@ -8,7 +8,7 @@
 
 #include "protocol/base/bytes.h"
 #include "protocol/base/result.h"
-#include "protocol/publication/publication_set.h"
+#include "protocol/catalogue/publication_set.h"
 
 namespace tributary {
 

@@ -8,15 +8,15 @@
 
 #include "aggregator/intake/upload_judge.h"
 #include "aggregator/publish/publisher.h"
-#include "aggregator/registry/gateway_record.h"
-#include "aggregator/registry/records.h"
-#include "aggregator/registry/report_record.h"
+#include "aggregator/records/gateway_record.h"
+#include "aggregator/records/records.h"
+#include "aggregator/records/device_state_record.h"
 #include "protocol/base/clock.h"
 #include "protocol/base/file.h"
 #include "protocol/base/random.h"
 #include "protocol/envelope/envelope.h"
-#include "protocol/publication/blob_store.h"
-#include "protocol/seal/hpke.h"
+#include "protocol/catalogue/blob_store.h"
+#include "protocol/trust/seal/hpke.h"
 
 namespace tributary {
 
@@ -94,7 +94,7 @@ class Coordinator : public UploadJudge {
   // Every gateway of the tree, by id, as it last described itself.
   virtual Result<std::vector<GatewayRecord>> Gateways() = 0;
   // The newest of each device that reported, by id.
-  virtual Result<std::vector<DeviceReportRecord>> DeviceReports() { return std::vector<DeviceReportRecord>(); }
+  virtual Result<std::vector<DeviceStateRecord>> DeviceStates() { return std::vector<DeviceStateRecord>(); }
   virtual AccountRecord Account(UploadKind kind) const = 0;
   // Empty: what must be durable becomes so. Else why the disk refuses to be written to (kDiskFull, kReadOnly, kIo,
   // kDatabase); it is tried again by Tick, and until it succeeds nothing new is taken in.
@@ -109,7 +109,7 @@ class Coordinator : public UploadJudge {
   // ---- for intake: UploadJudge, and who was heard of. Custody of an update follows by OnCustody.
   virtual void SawMember(const MemberRecord& member) = 0;
   // What gateways say of themselves, brought by `via`.
-  virtual void SawGateways(const std::vector<GatewayReport>& reports, const DeviceId& via) = 0;
+  virtual void SawGateways(const std::vector<GatewayState>& reports, const DeviceId& via) = 0;
 
   // Deadlines, idle checkpoints, renewal of the publication. Call about ten times a second; cheap when nothing is due.
   virtual void Tick() = 0;

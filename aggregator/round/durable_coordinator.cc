@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <set>
 
-#include "aggregator/round/evaluations.h"
+#include "aggregator/watch/evaluations.h"
 #include "protocol/base/log.h"
 
 namespace tributary {
@@ -127,7 +127,7 @@ Result<std::vector<GatewayRecord>> DurableCoordinator::Gateways() {
   return gateways;
 }
 
-void DurableCoordinator::SawGateways(const std::vector<GatewayReport>& reports, const DeviceId& via) {
+void DurableCoordinator::SawGateways(const std::vector<GatewayState>& reports, const DeviceId& via) {
   gateways_.Saw(reports, via, parts_.clock.Now());
 }
 

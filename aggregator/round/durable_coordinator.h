@@ -6,10 +6,10 @@
 
 #include "aggregator/intake/open_update.h"
 #include "aggregator/publish/publisher.h"
-#include "aggregator/round/account_book.h"
+#include "aggregator/watch/account_book.h"
 #include "aggregator/round/coordinator.h"
-#include "aggregator/round/gateway_book.h"
-#include "aggregator/round/member_book.h"
+#include "aggregator/watch/gateway_book.h"
+#include "aggregator/watch/member_book.h"
 #include "aggregator/round/round_keeper.h"
 #include "aggregator/store/disk_health.h"
 #include "aggregator/store/store.h"
@@ -39,7 +39,7 @@ class DurableCoordinator final : public Coordinator {
   Result<std::vector<VersionRecord>> Versions(const TaskId& task) override;
   Result<std::vector<MemberRecord>> Members(std::optional<Role> role) override { return members_.All(role); }
   Result<std::vector<GatewayRecord>> Gateways() override;
-  Result<std::vector<DeviceReportRecord>> DeviceReports() override { return store_->reports.All(); }
+  Result<std::vector<DeviceStateRecord>> DeviceStates() override { return store_->reports.All(); }
   AccountRecord Account(UploadKind kind) const override;
   Status Health() const override { return health_.status(); }
   const BlobStore& blobs() const override { return blobs_; }
@@ -54,7 +54,7 @@ class DurableCoordinator final : public Coordinator {
   void CountRefusal(UploadKind kind, const std::optional<UploadSubject>& subject, Code code) override;
   void SawAuthor(const Subject& author, const DeviceId& via) override;
   void SawMember(const MemberRecord& member) override;
-  void SawGateways(const std::vector<GatewayReport>& reports, const DeviceId& via) override;
+  void SawGateways(const std::vector<GatewayState>& reports, const DeviceId& via) override;
 
   void Tick() override;
   Status Flush() override;
@@ -103,9 +103,9 @@ class DurableCoordinator final : public Coordinator {
   Result<uint64_t> StoreEvaluation(const UploadHeader& header, Role role, const std::vector<EvaluationResult>& results);
 
   // report_calls.cc
-  Status AdmitReport(const UploadHeader& header);
-  Status CountReport(const UploadHeader& header, Role role, const ChunkSource& chunk);
-  Status StoreReport(const DeviceReportRecord& record, bool newest);
+  Status AdmitDeviceState(const UploadHeader& header);
+  Status CountDeviceState(const UploadHeader& header, Role role, const ChunkSource& chunk);
+  Status StoreDeviceState(const DeviceStateRecord& record, bool newest);
 
   // round_turns.cc
   void PlanNext(const LiveTask& task, Turn& turn);

@@ -1,7 +1,7 @@
 #include <algorithm>
 
 #include "aggregator/round/durable_coordinator.h"
-#include "aggregator/round/evaluations.h"
+#include "aggregator/watch/evaluations.h"
 #include "protocol/base/fault_point.h"
 #include "protocol/base/limits.h"
 #include "protocol/base/log.h"
@@ -25,7 +25,7 @@ Status CheckVersion(ModelVersion version, const VersionRecord& latest) {
 
 Status DurableCoordinator::Admit(const UploadHeader& header) {
   const UploadSubject& subject = header.subject;
-  if (subject.kind == UploadKind::kTelemetry) return AdmitReport(header);
+  if (subject.kind == UploadKind::kTelemetry) return AdmitDeviceState(header);
   if (subject.kind != UploadKind::kUpdate && subject.kind != UploadKind::kEvaluation) {
     return Fail(Code::kUnknownKind, "this aggregator takes updates, evaluations and device reports, not " +
                                         std::string(KindName(subject.kind)));
@@ -111,7 +111,7 @@ Status DurableCoordinator::Count(const UploadHeader& header, Role role, const Ch
     case UploadKind::kUpdate:
       return CountUpdate(header, role, chunk);
     case UploadKind::kTelemetry:
-      return CountReport(header, role, chunk);
+      return CountDeviceState(header, role, chunk);
     default:
       return CountEvaluation(header, role, chunk);  // Admit let nothing else pass
   }

@@ -1,8 +1,8 @@
 #include <cmath>
 
-#include "aggregator/registry/task_check.h"
+#include "aggregator/release/task_check.h"
 #include "aggregator/round/durable_coordinator.h"
-#include "aggregator/round/next_version.h"
+#include "aggregator/optimise/next_version.h"
 #include "protocol/base/limits.h"
 
 namespace tributary {

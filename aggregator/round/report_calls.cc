@@ -1,12 +1,12 @@
 #include "aggregator/round/durable_coordinator.h"
-#include "aggregator/round/evaluations.h"
+#include "aggregator/watch/evaluations.h"
 #include "protocol/base/fault_point.h"
 #include "protocol/base/log.h"
 
 // What devices say of themselves: the newest report of each is kept. It decides nothing here; people read it.
 namespace tributary {
 
-Status DurableCoordinator::AdmitReport(const UploadHeader& header) {
+Status DurableCoordinator::AdmitDeviceState(const UploadHeader& header) {
   const UploadSubject& subject = header.subject;
   ASSIGN_OR_RETURN(const auto kept, store_->reports.Find(subject.device));
   if (kept && kept->upload == subject.id) {
@@ -16,17 +16,17 @@ Status DurableCoordinator::AdmitReport(const UploadHeader& header) {
   return health_.status();
 }
 
-Status DurableCoordinator::CountReport(const UploadHeader& header, Role role, const ChunkSource& chunk) {
+Status DurableCoordinator::CountDeviceState(const UploadHeader& header, Role role, const ChunkSource& chunk) {
   const UploadSubject& subject = header.subject;
   if (role != Role::kDevice && role != Role::kEvaluator) {
     return Fail(Code::kWrongRole, "a device report does not come from role " + std::string(RoleName(role)));
   }
   ASSIGN_OR_RETURN(const HpkeKeyPair* const key, OpeningKey(subject));
-  ASSIGN_OR_RETURN(const Bytes plaintext, OpenReport(header, *key, chunk));
-  DeviceReportRecord record{subject.device, subject.id, parts_.clock.Now(), {}};
-  ASSIGN_OR_RETURN(record.report, DecodeDeviceReport(plaintext));
+  ASSIGN_OR_RETURN(const Bytes plaintext, OpenDeviceState(header, *key, chunk));
+  DeviceStateRecord record{subject.device, subject.id, parts_.clock.Now(), {}};
+  ASSIGN_OR_RETURN(record.report, DecodeDeviceState(plaintext));
   ASSIGN_OR_RETURN(const auto kept, store_->reports.Find(subject.device));
-  const auto order = kept ? OrderOf(kept->report, record.report) : Result<ReportOrder>(ReportOrder::kNext);
+  const auto order = kept ? OrderOf(kept->report, record.report) : Result<DeviceStateOrder>(DeviceStateOrder::kNext);
   if (!order) {
     // A copy of the device at work, or a device set back to an older state: somebody should look at it.
     LogFailure(LogLevel::kWarning, "device.report_rolled_back", order.error(), {{"device", subject.device.text()}});
@@ -37,7 +37,7 @@ Status DurableCoordinator::CountReport(const UploadHeader& header, Role role, co
                        .detail = subject.device.text() + ": " + order.error().message});
     return Fail(order.error());
   }
-  if (auto stored = StoreReport(record, *order == ReportOrder::kNext); !stored) {
+  if (auto stored = StoreDeviceState(record, *order == DeviceStateOrder::kNext); !stored) {
     if (IsOfTheEnvironment(stored.error().code)) health_.Failed("report.not_stored", stored.error());
     return stored;
   }
@@ -47,7 +47,7 @@ Status DurableCoordinator::CountReport(const UploadHeader& header, Role role, co
   return {};
 }
 
-Status DurableCoordinator::StoreReport(const DeviceReportRecord& record, bool newest) {
+Status DurableCoordinator::StoreDeviceState(const DeviceStateRecord& record, bool newest) {
   ASSIGN_OR_RETURN(Transaction transaction, store_->Begin());
   if (newest) RETURN_IF_ERROR(store_->reports.Save(record));
   RETURN_IF_ERROR(store_->accounts.Add(UploadKind::kTelemetry, Outcome::kDelivered, Code::kMalformed, 1));

@@ -1,7 +1,7 @@
 #include "aggregator/round/round_keeper.h"
 
-#include "aggregator/aggregate/checkpoint.h"
-#include "aggregator/registry/task_check.h"
+#include "aggregator/sum/checkpoint.h"
+#include "aggregator/release/task_check.h"
 #include "aggregator/round/round_state.h"
 #include "aggregator/store/disk_health.h"
 #include "protocol/base/fault_point.h"

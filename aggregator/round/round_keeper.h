@@ -4,7 +4,7 @@
 #include <map>
 #include <vector>
 
-#include "aggregator/aggregate/weighted_sum.h"
+#include "aggregator/sum/weighted_sum.h"
 #include "aggregator/store/store.h"
 #include "protocol/base/file.h"
 #include "protocol/envelope/envelope.h"

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <string_view>
 
-#include "aggregator/registry/records.h"
+#include "aggregator/records/records.h"
 
 namespace tributary {
 

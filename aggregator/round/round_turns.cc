@@ -1,12 +1,12 @@
 #include <utility>
 
 #include "aggregator/round/durable_coordinator.h"
-#include "aggregator/round/next_version.h"
+#include "aggregator/optimise/next_version.h"
 #include "aggregator/round/round_state.h"
 #include "protocol/base/fault_point.h"
 #include "protocol/base/limits.h"
 #include "protocol/base/log.h"
-#include "protocol/seal/digest.h"
+#include "protocol/trust/seal/digest.h"
 
 namespace tributary {
 namespace {

@@ -3,9 +3,9 @@
 #include <map>
 #include <string_view>
 
-#include "aggregator/registry/records.h"
+#include "aggregator/records/records.h"
 #include "protocol/envelope/envelope.h"
-#include "protocol/sql/database.h"
+#include "protocol/base/sql/database.h"
 
 namespace tributary {
 

@@ -7,7 +7,7 @@
 
 #include "protocol/base/clock.h"
 #include "protocol/base/ids.h"
-#include "protocol/sql/database.h"
+#include "protocol/base/sql/database.h"
 
 namespace tributary {
 

@@ -2,8 +2,8 @@
 
 #include <optional>
 
-#include "aggregator/registry/records.h"
-#include "protocol/sql/database.h"
+#include "aggregator/records/records.h"
+#include "protocol/base/sql/database.h"
 
 namespace tributary {
 

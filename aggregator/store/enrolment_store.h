@@ -4,7 +4,7 @@
 
 #include "aggregator/store/certificate_table.h"
 #include "aggregator/store/enrolment_table.h"
-#include "aggregator/store/token_table.h"
+#include "aggregator/store/enrolment_token_table.h"
 
 namespace tributary {
 
@@ -23,7 +23,7 @@ class EnrolmentStore {
   std::unique_ptr<Database> database_;
 
  public:
-  TokenTable tokens;
+  EnrolmentTokenTable tokens;
   EnrolmentTable members;
   CertificateTable certificates;
 };

@@ -4,8 +4,8 @@
 #include <optional>
 #include <vector>
 
-#include "aggregator/registry/enrolment_records.h"
-#include "protocol/sql/database.h"
+#include "aggregator/records/enrolment_records.h"
+#include "protocol/base/sql/database.h"
 
 namespace tributary {
 

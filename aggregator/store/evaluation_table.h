@@ -3,9 +3,9 @@
 #include <optional>
 #include <string>
 
-#include "aggregator/registry/records.h"
-#include "protocol/envelope/report.h"
-#include "protocol/sql/database.h"
+#include "aggregator/records/records.h"
+#include "protocol/payload/evaluation.h"
+#include "protocol/base/sql/database.h"
 
 namespace tributary {
 

@@ -6,17 +6,17 @@ namespace tributary {
 namespace {
 
 // A report is stored as it travels: a check-in with nothing else in it.
-Bytes Stored(const GatewayReport& report) {
+Bytes Stored(const GatewayState& report) {
   hop::CheckIn check_in;
   check_in.reports = {report};
   return hop::Encode(check_in);
 }
 
-GatewayReport Read(const DeviceId& gateway, ByteView bytes) {
+GatewayState Read(const DeviceId& gateway, ByteView bytes) {
   const auto message = hop::Decode(bytes);
   const auto* check_in = message ? std::get_if<hop::CheckIn>(&*message) : nullptr;
   if (check_in != nullptr && check_in->reports.size() == 1) return check_in->reports.front();
-  GatewayReport unknown;
+  GatewayState unknown;
   unknown.gateway = gateway;
   return unknown;
 }

@@ -2,8 +2,8 @@
 
 #include <vector>
 
-#include "aggregator/registry/gateway_record.h"
-#include "protocol/sql/database.h"
+#include "aggregator/records/gateway_record.h"
+#include "protocol/base/sql/database.h"
 
 namespace tributary {
 

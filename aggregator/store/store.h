@@ -7,7 +7,7 @@
 #include "aggregator/store/evaluation_table.h"
 #include "aggregator/store/gateway_table.h"
 #include "aggregator/store/member_table.h"
-#include "aggregator/store/report_table.h"
+#include "aggregator/store/device_state_table.h"
 #include "aggregator/store/round_table.h"
 #include "aggregator/store/task_table.h"
 
@@ -35,7 +35,7 @@ class Store {
   EvaluationTable evaluations;
   GatewayTable gateways;
   MemberTable members;
-  ReportTable reports;
+  DeviceStateTable reports;
   AccountTable accounts;
 };
 

@@ -3,8 +3,8 @@
 #include <optional>
 #include <vector>
 
-#include "aggregator/registry/records.h"
-#include "protocol/sql/database.h"
+#include "aggregator/records/records.h"
+#include "protocol/base/sql/database.h"
 
 namespace tributary {
 

@@ -6,7 +6,7 @@
 #include "device/agent/outbox.h"
 #include "protocol/base/log.h"
 #include "protocol/member/known_time.h"
-#include "protocol/seal/digest.h"
+#include "protocol/trust/seal/digest.h"
 
 namespace tributary {
 namespace {
@@ -87,7 +87,7 @@ Agent::Agent(const Parts& parts, const Options& options, PublicationStore public
       publications_(std::move(publications)),
       blobs_(std::move(blobs)),
       state_(std::move(state)),
-      reports_(ReportKeeper::Load(parts.files, options.folder / "report")),
+      reports_(DeviceStateKeeper::Load(parts.files, options.folder / "report")),
       server_keys_(ServerKeys::Load(parts.files, options.folder / "server-keys", options.hop.server_key)) {}
 
 Agent::~Agent() {
@@ -193,7 +193,7 @@ void Agent::OnAdopted(const Publication& publication) {
   }
   DropUnopenable();
   Decide();
-  ReportIfDue();
+  DescribeIfDue();
 }
 
 void Agent::Decide() {
@@ -374,7 +374,7 @@ void Agent::Housekeep() {
   };
   if (!outbox_->Health() || outbox_->Account().bytes > 0) outbox_->DropExpired(log);
   if (next_key_end_ && parts_.clock.Monotonic() >= *next_key_end_) DropUnopenable();
-  ReportIfDue();
+  DescribeIfDue();
   WriteMetrics();
   housekeeping_timer_ = parts_.loop.After(kHousekeeping, [this] { Housekeep(); });
 }

@@ -6,10 +6,10 @@
 #include <optional>
 #include <vector>
 
-#include "device/agent/agent_metrics.h"
+#include "device/report/agent_metrics.h"
 #include "device/agent/agent_state.h"
-#include "device/agent/learner.h"
-#include "device/agent/report_keeper.h"
+#include "device/learn/learner.h"
+#include "device/report/device_state_keeper.h"
 #include "protocol/base/time_floor.h"
 #include "protocol/envelope/seal_upload.h"
 #include "protocol/hop/client.h"
@@ -17,9 +17,9 @@
 #include "protocol/hop/subscriber.h"
 #include "protocol/member/certificate_keeper.h"
 #include "protocol/member/server_keys.h"
-#include "protocol/publication/blob_store.h"
-#include "protocol/publication/publication_store.h"
-#include "protocol/seal/identity.h"
+#include "protocol/catalogue/blob_store.h"
+#include "protocol/catalogue/publication_store.h"
+#include "protocol/trust/identity/identity.h"
 #include "protocol/spool/spool.h"
 
 namespace tributary {
@@ -115,8 +115,8 @@ class Agent final : private HopClient::Part {
   void WriteMetrics();
   hop::CheckIn DescribeSelf() const;
   // agent_reports.cc
-  DeviceReport Facts() const;
-  void ReportIfDue();
+  DeviceState Facts() const;
+  void DescribeIfDue();
   // agent_sealing.cc: whether what is sealed to the key will be opened, as far as is known here.
   bool Opens(const KeyId& key) const;
   void DropUnopenable();
@@ -130,7 +130,7 @@ class Agent final : private HopClient::Part {
   PublicationStore publications_;
   BlobStore blobs_;
   AgentState state_;
-  ReportKeeper reports_;
+  DeviceStateKeeper reports_;
   ServerKeys server_keys_;
   std::unique_ptr<Spool> outbox_;
   std::unique_ptr<HopClient> client_;

@@ -22,8 +22,8 @@ std::string Agent::Withheld() const {
   return "";
 }
 
-DeviceReport Agent::Facts() const {
-  DeviceReport facts;
+DeviceState Agent::Facts() const {
+  DeviceState facts;
   const Subscriber::Counts& publications = subscriber_->counts();
   if (publications_.current()) {
     facts.root_version = publications_.current()->root_version;
@@ -44,16 +44,16 @@ DeviceReport Agent::Facts() const {
   if (certificate_) facts.counters["certificates_renewed"] = certificate_->renewals();
   for (const auto& [code, count] : publications.rejected_by) facts.rejections[code].count = count;
   if (publications.last_rejection) {
-    DeviceReport::Rejections& last = facts.rejections[publications.last_rejection->error.code];
+    DeviceState::Rejections& last = facts.rejections[publications.last_rejection->error.code];
     last.last_sentence = publications.last_rejection->error.message;
     last.last = publications.last_rejection->when;
   }
   return facts;
 }
 
-void Agent::ReportIfDue() {
+void Agent::DescribeIfDue() {
   if (!options_.reports || stopped_ || !publications_.current() || publications_.current()->tasks.empty()) return;
-  DeviceReport facts = Facts();
+  DeviceState facts = Facts();
   const Millis now = parts_.clock.Monotonic();
   if (!reports_.IsDue(facts, now)) return;
   const auto report = reports_.Make(std::move(facts), now);
@@ -69,7 +69,7 @@ void Agent::ReportIfDue() {
   subject.created = parts_.clock.Now();
   subject.priority = Priority::kTelemetry;
   subject.codec = Codec::kReport;
-  auto sealed = SealUpload(subject, EncodeDeviceReport(*report), options_.chunk_bytes,
+  auto sealed = SealUpload(subject, EncodeDeviceState(*report), options_.chunk_bytes,
                            {publication.aead, publication.sealing_key}, parts_.identity.key, parts_.identity.chain);
   if (!sealed) return LogFailure(LogLevel::kError, "report.not_sealed", sealed.error());
   PutIntoOutbox(*outbox_, parts_.loop, alive_, std::make_shared<const SealedUpload>(std::move(*sealed)),

@@ -5,7 +5,7 @@
 
 #include "device/agent/agent.h"
 #include "protocol/base/log.h"
-#include "protocol/seal/hpke.h"
+#include "protocol/trust/seal/hpke.h"
 
 namespace tributary {
 namespace {

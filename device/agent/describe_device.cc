@@ -4,7 +4,7 @@
 #include <cstdio>
 
 #include "device/agent/agent_state.h"
-#include "device/agent/report_keeper.h"
+#include "device/report/device_state_keeper.h"
 #include "protocol/spool/spool_reader.h"
 
 namespace tributary {
@@ -44,8 +44,8 @@ std::string DeadLetterLines(const std::vector<DeadLetter>& letters) {
 
 // From the last report that the device made of itself.
 std::string ReportLines(FileSystem& files, const Path& data_dir) {
-  const ReportKeeper keeper = ReportKeeper::Load(files, data_dir / "report");
-  const DeviceReport& report = keeper.last();
+  const DeviceStateKeeper keeper = DeviceStateKeeper::Load(files, data_dir / "report");
+  const DeviceState& report = keeper.last();
   if (report.sequence == 0) return "";
   std::string text = "report     " + std::to_string(report.sequence) + ": publication " +
                      std::to_string(report.publication_number) + ", root " + std::to_string(report.root_version) + "\n";

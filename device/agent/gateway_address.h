@@ -2,7 +2,7 @@
 
 #include <string>
 
-#include "protocol/base/config.h"
+#include "protocol/base/process/config.h"
 #include "protocol/hop/client.h"
 
 namespace tributary {

@@ -1,5 +1,5 @@
 #include "device/fleet/fleet.h"
-#include "protocol/base/daemon.h"
+#include "protocol/base/process/daemon.h"
 
 int main(int argc, char** argv) {
   using namespace tributary;

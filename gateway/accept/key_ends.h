@@ -6,7 +6,7 @@
 #include "protocol/base/clock.h"
 #include "protocol/base/file.h"
 #include "protocol/base/ids.h"
-#include "protocol/publication/publication.h"
+#include "protocol/catalogue/publication.h"
 
 namespace tributary {
 

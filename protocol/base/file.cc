@@ -207,4 +207,8 @@ FolderLock::~FolderLock() {
   if (descriptor_ >= 0) close(descriptor_);
 }
 
+tl::unexpected<Error> InFile(Error error, const Path& path) {
+  return Fail(error.code, path.string() + ": " + error.message);
+}
+
 }  // namespace tributary

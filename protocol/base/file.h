@@ -71,4 +71,7 @@ class FolderLock {
   int descriptor_;
 };
 
+// The same error; its message begins with the path.
+tl::unexpected<Error> InFile(Error error, const Path& path);
+
 }  // namespace tributary

@@ -4,9 +4,9 @@
 
 #include "protocol/base/limits.h"
 #include "protocol/bundle/bundle_format.h"
-#include "protocol/publication/blob_store.h"
-#include "protocol/publication/publication_store.h"
-#include "protocol/seal/digest.h"
+#include "protocol/catalogue/blob_store.h"
+#include "protocol/catalogue/publication_store.h"
+#include "protocol/trust/seal/digest.h"
 
 namespace tributary {
 namespace {

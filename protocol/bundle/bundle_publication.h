@@ -4,8 +4,8 @@
 
 #include "protocol/base/clock.h"
 #include "protocol/base/file.h"
-#include "protocol/publication/publication.h"
-#include "protocol/seal/certificate.h"
+#include "protocol/catalogue/publication.h"
+#include "protocol/trust/identity/certificate.h"
 
 namespace tributary {
 

@@ -4,7 +4,7 @@
 
 #include "protocol/base/fault_point.h"
 #include "protocol/bundle/bundle_format.h"
-#include "protocol/seal/digest.h"
+#include "protocol/trust/seal/digest.h"
 
 namespace tributary {
 namespace {

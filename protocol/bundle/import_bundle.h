@@ -7,7 +7,7 @@
 #include "protocol/base/clock.h"
 #include "protocol/base/random.h"
 #include "protocol/bundle/bundle_folder.h"
-#include "protocol/seal/identity.h"
+#include "protocol/trust/identity/identity.h"
 
 namespace tributary {
 

@@ -5,7 +5,7 @@
 #include "protocol/base/bytes.h"
 #include "protocol/base/clock.h"
 #include "protocol/base/ids.h"
-#include "protocol/seal/identity.h"
+#include "protocol/trust/identity/identity.h"
 
 namespace tributary {
 

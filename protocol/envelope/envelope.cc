@@ -3,10 +3,10 @@
 #include <algorithm>
 
 #include "protocol/base/limits.h"
-#include "protocol/envelope/header_form.h"
+#include "protocol/envelope/header_wire.h"
 #include "protocol/schema/canonical.h"
 #include "protocol/schema/envelope.capnp.h"
-#include "protocol/seal/digest.h"
+#include "protocol/trust/seal/digest.h"
 
 namespace tributary {
 namespace {

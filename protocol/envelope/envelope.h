@@ -10,8 +10,8 @@
 #include "protocol/base/clock.h"
 #include "protocol/base/ids.h"
 #include "protocol/base/result.h"
-#include "protocol/seal/certificate.h"
-#include "protocol/seal/hpke.h"
+#include "protocol/trust/identity/certificate.h"
+#include "protocol/trust/seal/hpke.h"
 
 namespace tributary {
 

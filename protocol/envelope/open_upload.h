@@ -1,8 +1,8 @@
 #pragma once
 
 #include "protocol/envelope/envelope.h"
-#include "protocol/seal/opener.h"
-#include "protocol/seal/secret.h"
+#include "protocol/trust/seal/opener.h"
+#include "protocol/trust/seal/secret.h"
 
 namespace tributary {
 

@@ -3,9 +3,9 @@
 #include <algorithm>
 
 #include "protocol/base/limits.h"
-#include "protocol/envelope/header_form.h"
-#include "protocol/seal/digest.h"
-#include "protocol/seal/sealer.h"
+#include "protocol/envelope/header_wire.h"
+#include "protocol/trust/seal/digest.h"
+#include "protocol/trust/seal/sealer.h"
 
 namespace tributary {
 namespace {

@@ -3,7 +3,7 @@
 #include <vector>
 
 #include "protocol/envelope/envelope.h"
-#include "protocol/seal/identity.h"
+#include "protocol/trust/identity/identity.h"
 
 namespace tributary {
 

@@ -1,7 +1,7 @@
 #include "protocol/hop/applicant_client.h"
 
 #include "protocol/hop/handshake.h"
-#include "protocol/seal/digest.h"
+#include "protocol/trust/seal/digest.h"
 
 namespace tributary {
 

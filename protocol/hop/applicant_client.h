@@ -9,7 +9,7 @@
 #include "protocol/base/random.h"
 #include "protocol/hop/backoff.h"
 #include "protocol/hop/messages.h"
-#include "protocol/seal/identity.h"
+#include "protocol/trust/identity/identity.h"
 #include "protocol/transport/client_socket.h"
 
 namespace tributary {

@@ -13,7 +13,7 @@
 #include "protocol/hop/backoff.h"
 #include "protocol/hop/handshake.h"
 #include "protocol/hop/messages.h"
-#include "protocol/seal/identity.h"
+#include "protocol/trust/identity/identity.h"
 #include "protocol/transport/client_socket.h"
 
 namespace tributary {

@@ -7,7 +7,7 @@
 
 #include "protocol/hop/client.h"
 #include "protocol/hop/link_budget.h"
-#include "protocol/publication/blob_store.h"
+#include "protocol/catalogue/blob_store.h"
 
 namespace tributary {
 

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "protocol/seal/digest.h"
+#include "protocol/trust/seal/digest.h"
 
 namespace tributary::hop {
 

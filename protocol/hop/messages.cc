@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "protocol/base/limits.h"
-#include "protocol/hop/gateway_report_wire.h"
+#include "protocol/hop/gateway_state_wire.h"
 #include "protocol/schema/canonical.h"
 #include "protocol/schema/hop.capnp.h"
 
@@ -84,7 +84,7 @@ struct Writer {
     b.setConnectedClients(m.connected_clients);
     const auto count = static_cast<unsigned>(std::min(m.reports.size(), limits::kGatewayReports));
     auto reports = b.initReports(count);
-    for (unsigned i = 0; i < count; ++i) WriteReport(reports[i], m.reports[i]);
+    for (unsigned i = 0; i < count; ++i) WriteGatewayState(reports[i], m.reports[i]);
     b.setRootVersion(m.root_version);
   }
   void operator()(const Assignment& m) {
@@ -192,9 +192,9 @@ Result<CheckIn> ReadCheckIn(schema::CheckIn::Reader m) {
   if (m.getReports().size() > limits::kGatewayReports) {
     return Fail(Code::kTooLarge, "reports of " + std::to_string(m.getReports().size()) + " gateways");
   }
-  std::vector<GatewayReport> reports;
+  std::vector<GatewayState> reports;
   for (const auto from : m.getReports()) {
-    ASSIGN_OR_RETURN(GatewayReport report, ReadReport(from));
+    ASSIGN_OR_RETURN(GatewayState report, ReadGatewayState(from));
     reports.push_back(std::move(report));
   }
   return CheckIn{m.getPublicationNumber(), std::move(device_class), m.getSpooledUploads(), m.getSpooledBytes(),

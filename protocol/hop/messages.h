@@ -11,7 +11,7 @@
 #include "protocol/base/clock.h"
 #include "protocol/base/ids.h"
 #include "protocol/base/result.h"
-#include "protocol/hop/gateway_report.h"
+#include "protocol/hop/gateway_state.h"
 
 // The messages of schema/hop.capnp as plain values; the prose is there.
 namespace tributary {
@@ -84,7 +84,7 @@ struct CheckIn {
   std::string device_class;
   uint64_t spooled_uploads = 0, spooled_bytes = 0, delivered_uploads = 0;
   uint32_t connected_clients = 0;
-  std::vector<GatewayReport> reports = {};  // from a gateway: its own first, then those of gateways below it
+  std::vector<GatewayState> reports = {};  // from a gateway: its own first, then those of gateways below it
   uint64_t root_version = 0;                // of the publication held
   bool operator==(const CheckIn&) const = default;
 };

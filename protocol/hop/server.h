@@ -17,8 +17,8 @@
 #include "protocol/hop/handshake.h"
 #include "protocol/hop/messages.h"
 #include "protocol/hop/upload_sink.h"
-#include "protocol/publication/blob_store.h"
-#include "protocol/seal/identity.h"
+#include "protocol/catalogue/blob_store.h"
+#include "protocol/trust/identity/identity.h"
 #include "protocol/transport/recent.h"
 #include "protocol/transport/server_socket.h"
 

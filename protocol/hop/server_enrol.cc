@@ -2,7 +2,7 @@
 
 #include "protocol/hop/server.h"
 #include "protocol/hop/session.h"
-#include "protocol/seal/digest.h"
+#include "protocol/trust/seal/digest.h"
 
 // Requests for certificates, of applicants and of members: brought to the desk and answered.
 namespace tributary {

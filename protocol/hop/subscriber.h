@@ -6,8 +6,8 @@
 #include <string>
 
 #include "protocol/hop/fetcher.h"
-#include "protocol/publication/blob_store.h"
-#include "protocol/publication/publication_store.h"
+#include "protocol/catalogue/blob_store.h"
+#include "protocol/catalogue/publication_store.h"
 
 namespace tributary {
 

@@ -8,7 +8,7 @@
 #include "protocol/base/result.h"
 #include "protocol/envelope/envelope.h"
 #include "protocol/hop/messages.h"
-#include "protocol/seal/certificate.h"
+#include "protocol/trust/identity/certificate.h"
 
 namespace tributary {
 

@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <ostream>
 
-#include "protocol/enrol/invitation.h"
+#include "protocol/trust/identity/invitation.h"
 #include "protocol/hop/applicant_client.h"
-#include "protocol/seal/identity.h"
+#include "protocol/trust/identity/identity.h"
 #include "protocol/transport/loop.h"
 
 namespace tributary {

@@ -7,7 +7,7 @@
 #include "protocol/base/clock.h"
 #include "protocol/base/file.h"
 #include "protocol/base/random.h"
-#include "protocol/seal/certificate.h"
+#include "protocol/trust/identity/certificate.h"
 
 namespace tributary {
 

@@ -4,9 +4,9 @@
 #include <memory>
 #include <optional>
 
-#include "protocol/enrol/enrolment_request.h"
+#include "protocol/trust/identity/enrolment_request.h"
 #include "protocol/hop/client.h"
-#include "protocol/seal/identity.h"
+#include "protocol/trust/identity/identity.h"
 
 namespace tributary {
 

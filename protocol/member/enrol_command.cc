@@ -5,7 +5,7 @@
 
 #include <CLI/CLI.hpp>
 
-#include "protocol/base/daemon.h"
+#include "protocol/base/process/daemon.h"
 #include "protocol/member/apply.h"
 
 namespace tributary {

@@ -6,7 +6,7 @@
 
 #include "protocol/base/file.h"
 #include "protocol/base/result.h"
-#include "protocol/seal/certificate.h"
+#include "protocol/trust/identity/certificate.h"
 
 namespace tributary {
 

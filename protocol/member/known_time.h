@@ -1,8 +1,8 @@
 #pragma once
 
 #include "protocol/base/time_floor.h"
-#include "protocol/publication/publication.h"
-#include "protocol/seal/identity.h"
+#include "protocol/catalogue/publication.h"
+#include "protocol/trust/identity/identity.h"
 
 namespace tributary {
 

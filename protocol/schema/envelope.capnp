@@ -72,7 +72,7 @@ struct EvaluationResult {
   millis @4 :UInt64;
 }
 
-struct DeviceReport {
+struct DeviceState {
   # The plaintext of an upload of kind telemetry: what a device says of itself, signed as every upload is. It speaks of the
   # whole device; the header names the publication's first task, since every upload has one.
   # Nothing that is counted here ever goes back, over restarts too: a report that says less than an earlier one shows that the

@@ -143,7 +143,7 @@ struct CheckIn {
   spooledBytes @3 :UInt64;
   deliveredUploads @4 :UInt64;
   connectedClients @5 :UInt32;
-  reports @6 :List(GatewayReport);
+  reports @6 :List(GatewayState);
   # From a gateway: its own report first, then the latest of each gateway below it; at most 256 in all.
   rootVersion @7 :UInt64;
   # Of the publication held. A publication is newer when its root version is higher, or the same and its number higher.
@@ -182,7 +182,7 @@ struct KindAccount {
   dropped @7 :List(CodeCount);
 }
 
-struct GatewayReport {
+struct GatewayState {
   # What a gateway says of itself for the operator's list. It travels up inside check-ins, unsigned: every gateway on the way
   # could change it, so nothing is decided by it. Counts and sizes are at most 2^53.
   gateway @0 :Text;

@@ -4,7 +4,7 @@
 
 #include "protocol/spool/spool_account.h"
 #include "protocol/spool/spooled_upload.h"
-#include "protocol/sql/database.h"
+#include "protocol/base/sql/database.h"
 
 namespace tributary {
 

@@ -5,7 +5,7 @@
 
 #include "protocol/spool/dead_letter.h"
 #include "protocol/spool/spooled_upload.h"
-#include "protocol/sql/database.h"
+#include "protocol/base/sql/database.h"
 
 namespace tributary {
 

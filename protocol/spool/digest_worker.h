@@ -5,7 +5,7 @@
 
 #include "protocol/base/bytes.h"
 #include "protocol/base/executor.h"
-#include "protocol/seal/digest.h"
+#include "protocol/trust/seal/digest.h"
 
 namespace tributary {
 

@@ -1,6 +1,6 @@
 #include "protocol/spool/lost_bytes.h"
 
-#include "protocol/seal/digest.h"
+#include "protocol/trust/seal/digest.h"
 
 namespace tributary {
 

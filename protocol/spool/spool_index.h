@@ -10,7 +10,7 @@
 #include "protocol/spool/account_table.h"
 #include "protocol/spool/dead_letter_table.h"
 #include "protocol/spool/spooled_upload.h"
-#include "protocol/sql/database.h"
+#include "protocol/base/sql/database.h"
 
 namespace tributary {
 

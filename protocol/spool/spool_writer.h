@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "protocol/base/clock.h"
-#include "protocol/seal/digest.h"
+#include "protocol/trust/seal/digest.h"
 #include "protocol/spool/ballast.h"
 #include "protocol/spool/digest_worker.h"
 #include "protocol/spool/payload_files.h"

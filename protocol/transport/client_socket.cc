@@ -2,7 +2,7 @@
 
 #include <zmq.hpp>
 
-#include "protocol/seal/identity.h"
+#include "protocol/trust/identity/identity.h"
 #include "protocol/transport/tcp_progress.h"
 #include "protocol/transport/zmq_frames.h"
 

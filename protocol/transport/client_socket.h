@@ -5,7 +5,7 @@
 
 #include "protocol/base/bytes.h"
 #include "protocol/base/result.h"
-#include "protocol/seal/secret.h"
+#include "protocol/trust/seal/secret.h"
 #include "protocol/transport/loop.h"
 #include "protocol/transport/transport_options.h"
 

@@ -10,7 +10,7 @@
 #include "protocol/base/bytes.h"
 #include "protocol/base/clock.h"
 #include "protocol/transport/recent.h"
-#include "protocol/transport/token_bucket.h"
+#include "protocol/base/token_bucket.h"
 
 namespace tributary {
 

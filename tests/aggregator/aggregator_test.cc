@@ -8,7 +8,7 @@
 #include "tests/protocol/hop/hop_fixture.h"
 #include "tests/support/must.h"
 
-namespace tributary {
+namespace tributary::aggregator_test {
 namespace {
 
 class AggregatorTest : public ::testing::Test {
@@ -54,4 +54,4 @@ TEST_F(AggregatorTest, ItsLimitsAreThoseOfItsConfiguration) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::aggregator_test

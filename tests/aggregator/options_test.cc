@@ -9,7 +9,7 @@
 #include "tests/support/must.h"
 #include "tests/support/temporary_folder.h"
 
-namespace tributary {
+namespace tributary::aggregator_options_test {
 namespace {
 
 using testing::HasSubstr;
@@ -52,4 +52,4 @@ TEST_F(AggregatorOptionsTest, AnUnknownKeyIsNamedWithItsLine) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::aggregator_options_test

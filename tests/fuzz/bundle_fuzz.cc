@@ -1,11 +1,11 @@
-#include "gateway/bundle/order.h"
+#include "gateway/desk/order.h"
 #include "protocol/base/limits.h"
 #include "protocol/bundle/bundle_format.h"
 #include "protocol/bundle/receipt.h"
 #include "tests/fuzz/fuzz_target.h"
 
 // What comes from a disk that was carried by hand, and from the drop folder: each parser meets every file.
-extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+TRIBUTARY_FUZZ_TARGET(bundle) {
   using namespace tributary;
   const ByteView bytes(data, size);
   if (const auto envelope = bundle::ParseUploadHead(bytes)) {

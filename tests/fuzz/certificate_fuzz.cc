@@ -1,7 +1,7 @@
 #include "protocol/base/limits.h"
-#include "protocol/seal/certificate.h"
-#include "protocol/seal/certificate_request.h"
-#include "protocol/seal/revocation_list.h"
+#include "protocol/trust/identity/certificate.h"
+#include "protocol/trust/identity/certificate_request.h"
+#include "protocol/trust/identity/revocation_list.h"
 #include "tests/fuzz/fixed_fleet.h"
 #include "tests/fuzz/fuzz_target.h"
 
@@ -60,7 +60,7 @@ void TryPem(std::string_view text) {
 }  // namespace
 }  // namespace tributary
 
-extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+TRIBUTARY_FUZZ_TARGET(certificate) {
   using namespace tributary;
   const ByteView bytes(data, size);
   TryChain(ChainFrom(bytes));

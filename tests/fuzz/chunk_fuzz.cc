@@ -22,7 +22,7 @@ ByteView Take(ByteView& input) {
 
 // An envelope and then chunks, to the key that the seeds are sealed to. Everything that was sealed to it is a run of
 // kSealedByte: nobody makes it open to anything else, to more than the header says, or in another order.
-extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+TRIBUTARY_FUZZ_TARGET(chunk) {
   constexpr uint8_t kSealedByte = 0x11;
   static const TestFleet fleet;
   ByteView input(data, size);

@@ -1,8 +1,8 @@
-#include "protocol/base/config.h"
+#include "protocol/base/process/config.h"
 #include "tests/fuzz/fuzz_target.h"
 
 // Every getter meets every kind of value, then Finish has an opinion.
-extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+TRIBUTARY_FUZZ_TARGET(config) {
   using namespace tributary;
   auto reader = ConfigReader::Parse(AsText({data, size}), "fuzz.toml");
   if (!reader) {

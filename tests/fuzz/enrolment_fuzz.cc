@@ -1,5 +1,5 @@
 #include "aggregator/enrol/open_enrolment.h"
-#include "protocol/enrol/invitation.h"
+#include "protocol/trust/identity/invitation.h"
 #include "tests/fuzz/fuzz_target.h"
 #include "tests/support/test_fleet.h"
 
@@ -49,7 +49,7 @@ void TryInvitation(ByteView bytes) {
 }  // namespace
 }  // namespace tributary
 
-extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+TRIBUTARY_FUZZ_TARGET(enrolment) {
   const tributary::ByteView bytes(data, size);
   tributary::TrySealed(bytes);
   tributary::TryRequest(bytes);

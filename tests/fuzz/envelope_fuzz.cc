@@ -3,7 +3,7 @@
 #include "tests/fuzz/fuzz_target.h"
 
 // An envelope that has the right form travels on as it came, and whoever verifies is its device.
-extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+TRIBUTARY_FUZZ_TARGET(envelope) {
   using namespace tributary;
   const ByteView input(data, size);
   const auto envelope = ParseEnvelope(input);

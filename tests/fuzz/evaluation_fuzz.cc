@@ -1,7 +1,7 @@
-#include "protocol/envelope/report.h"
+#include "protocol/payload/evaluation.h"
 #include "tests/fuzz/fuzz_target.h"
 
-extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+TRIBUTARY_FUZZ_TARGET(evaluation) {
   using namespace tributary;
   const auto results = DecodeEvaluation({data, size});
   if (!results) return 0;

@@ -2,7 +2,7 @@
 #include "tests/fuzz/fuzz_target.h"
 
 // What decodes says the same when it is encoded and decoded again.
-extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+TRIBUTARY_FUZZ_TARGET(hop_message) {
   using namespace tributary;
   const auto message = hop::Decode({data, size});
   if (!message) return 0;

@@ -3,8 +3,8 @@
 #include "aggregator/api/json_rounds.h"
 #include "aggregator/api/json_tasks.h"
 #include "aggregator/api/json_time.h"
-#include "protocol/enrol/invitation.h"
-#include "protocol/http/problem.h"
+#include "protocol/trust/identity/invitation.h"
+#include "protocol/base/http/problem.h"
 #include "tests/fuzz/fuzz_target.h"
 
 // Every decoder of JSON that comes over HTTP, at either end, or lies in a file that others may have written. The first
@@ -72,7 +72,7 @@ void Invited(std::string_view text) {
 }  // namespace
 }  // namespace tributary
 
-extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+TRIBUTARY_FUZZ_TARGET(http_body) {
   using namespace tributary;
   constexpr void (*kDecoders[])(std::string_view) = {Task,    Rounds,    EnrolmentToken, Reason, Rotation,
                                                      Problem, AuditLine, Time,           Invited};

@@ -7,7 +7,7 @@
 #include "tests/fuzz/fuzz_target.h"
 
 // Plain or gzip, from a file in memory.
-extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+TRIBUTARY_FUZZ_TARGET(idx) {
   using namespace tributary;
   const int file = memfd_create("idx", MFD_CLOEXEC);
   TRIBUTARY_CHECK(file >= 0 && write(file, data, size) == static_cast<ssize_t>(size)) << "no file in memory";

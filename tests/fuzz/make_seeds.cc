@@ -3,20 +3,20 @@
 #include <cstdio>
 
 #include "protocol/base/limits.h"
-#include "protocol/codec/update_codec.h"
-#include "protocol/enrol/invitation.h"
-#include "protocol/envelope/report.h"
+#include "protocol/payload/update_codec.h"
+#include "protocol/trust/identity/invitation.h"
+#include "protocol/payload/evaluation.h"
 #include "protocol/envelope/seal_upload.h"
 #include "protocol/hop/messages.h"
-#include "protocol/publication/model_package.h"
-#include "protocol/publication/publication.h"
-#include "protocol/publication/publication_form.h"
-#include "protocol/publication/publication_set.h"
-#include "protocol/publication/trusted_file.h"
-#include "protocol/seal/certificate_request.h"
-#include "protocol/seal/digest.h"
-#include "protocol/seal/opener.h"
-#include "protocol/seal/revocation_list.h"
+#include "protocol/catalogue/model_package.h"
+#include "protocol/catalogue/publication.h"
+#include "protocol/catalogue/publication_wire.h"
+#include "protocol/catalogue/publication_set.h"
+#include "protocol/catalogue/trusted_file.h"
+#include "protocol/trust/identity/certificate_request.h"
+#include "protocol/trust/seal/digest.h"
+#include "protocol/trust/seal/opener.h"
+#include "protocol/trust/identity/revocation_list.h"
 #include "tests/support/must.h"
 #include "tests/support/seeded_random.h"
 #include "tests/support/test_fleet.h"
@@ -89,8 +89,8 @@ void PutChunks(Seeds& seeds, const TestFleet& fleet) {
   put("out_of_order", 2 * limits::kMinChunkBytes + 50, {1, 0, 0, 2, 1, 2});
 }
 
-GatewayReport ReportOf(const Identity& gateway) {
-  GatewayReport report;
+GatewayState ReportOf(const Identity& gateway) {
+  GatewayState report;
   report.gateway = report.parent = gateway.subject.id;
   report.spool_bytes = 10;
   report.spool_limit_bytes = 100;

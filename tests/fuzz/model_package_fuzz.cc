@@ -1,7 +1,7 @@
-#include "protocol/publication/model_package.h"
+#include "protocol/catalogue/model_package.h"
 #include "tests/fuzz/fuzz_target.h"
 
-extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+TRIBUTARY_FUZZ_TARGET(model_package) {
   using namespace tributary;
   const auto package = DecodeModelPackage({data, size});
   if (!package) return 0;

@@ -1,8 +1,8 @@
-#include "protocol/publication/canonical_json.h"
-#include "protocol/publication/metadata.h"
-#include "protocol/publication/publication_form.h"
-#include "protocol/publication/publication_set.h"
-#include "protocol/publication/trusted_file.h"
+#include "protocol/trust/tuf/canonical_json.h"
+#include "protocol/trust/tuf/metadata.h"
+#include "protocol/catalogue/publication_wire.h"
+#include "protocol/catalogue/publication_set.h"
+#include "protocol/catalogue/trusted_file.h"
 #include "tests/fuzz/fixed_fleet.h"
 #include "tests/fuzz/fuzz_target.h"
 
@@ -63,7 +63,7 @@ void ReadJson(ByteView bytes) {
 }  // namespace
 }  // namespace tributary
 
-extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+TRIBUTARY_FUZZ_TARGET(publication) {
   using namespace tributary;
   if (size == 0) return 0;
   const ByteView rest{data + 1, size - 1};

@@ -1,6 +1,6 @@
 #include <algorithm>
 
-#include "protocol/codec/update_codec.h"
+#include "protocol/payload/update_codec.h"
 #include "tests/fuzz/fuzz_target.h"
 
 namespace {
@@ -44,7 +44,7 @@ std::pair<bool, uint64_t> Decode(ByteView input, size_t step) {
 
 }  // namespace
 
-extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+TRIBUTARY_FUZZ_TARGET(update_codec) {
   if (size == 0) return 0;
   const ByteView plaintext(data + 1, size - 1);
   const auto whole = Decode(plaintext, std::max<size_t>(plaintext.size(), 1));

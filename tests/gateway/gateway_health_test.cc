@@ -5,13 +5,13 @@
 
 #include <arpa/inet.h>
 
-#include "protocol/http/http_client.h"
+#include "aggregator/operator/command/http_client.h"
 #include "tests/gateway/faulty_disk.h"
 #include "tests/gateway/gateway_fixture.h"
 #include "tests/support/must.h"
 
 // What /readyz and /metrics say when something is wrong, and that it passes by itself.
-namespace tributary {
+namespace tributary::gateway_health_test {
 namespace {
 
 int FreePort() {
@@ -118,4 +118,4 @@ TEST_F(GatewayHealthTest, AStopEndsWithinItsBoundWhateverIsUnderWay) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::gateway_health_test

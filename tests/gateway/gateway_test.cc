@@ -5,7 +5,7 @@
 #include "tests/gateway/gateway_fixture.h"
 #include "tests/support/must.h"
 
-namespace tributary {
+namespace tributary::gateway_test {
 namespace {
 
 TEST_F(GatewayTest, ADataFolderThatAnotherHoldsIsLocked) {
@@ -62,12 +62,12 @@ TEST_F(GatewayTest, TheReportGoesUpWithEveryCheckIn) {
   const Running gateway(Open());
   const Identity below = world_.fleet.Issue(Role::kGateway, "gateway-2");
   TestSender child(world_, below, world_.folder / "outbox", Address(*gateway));
-  GatewayReport report;
+  GatewayState report;
   report.gateway = TestDevice("gateway-2");
   report.spool_bytes = 77;
   child.self.reports = {report};
   child.client().Start();
-  const auto reported = [&]() -> const std::vector<GatewayReport>* {
+  const auto reported = [&]() -> const std::vector<GatewayState>* {
     return upstream_.check_ins.empty() ? nullptr : &upstream_.check_ins.back().second.reports;
   };
   ASSERT_TRUE(world_.RunUntilWithTime([&] { return reported() && reported()->size() == 2; }));
@@ -89,4 +89,4 @@ TEST_F(GatewayTest, ADamagedInboxFileStopsNothing) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::gateway_test

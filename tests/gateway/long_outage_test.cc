@@ -14,7 +14,7 @@
 
 // Days without an uplink, in minutes: the clock is the test's. With TRIBUTARY_LONG_TESTS it is the outage that a
 // gateway must stand untended: three days, 500 devices.
-namespace tributary {
+namespace tributary::long_outage_test {
 namespace {
 
 constexpr Millis kHour{3'600'000};
@@ -217,4 +217,4 @@ TEST_F(LongOutage, ClockStepsOfHoursInEitherDirectionHarmNothing) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::long_outage_test

@@ -4,7 +4,7 @@
 #include "tests/support/must.h"
 
 // A site whose gateway has no uplink.
-namespace tributary {
+namespace tributary::offline_test {
 namespace {
 
 using OfflineTest = GatewayTest;
@@ -83,4 +83,4 @@ TEST_F(OfflineTest, AfterThePublicationsEndItInstallsNothingAndKeepsTakingCustod
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::offline_test

@@ -8,7 +8,7 @@
 #include "tests/support/must.h"
 #include "tests/support/temporary_folder.h"
 
-namespace tributary {
+namespace tributary::gateway_options_test {
 namespace {
 
 class GatewayOptionsTest : public ::testing::Test {
@@ -84,4 +84,4 @@ TEST_F(GatewayOptionsTest, TheLinkPolicyIsChecked) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::gateway_options_test

@@ -1,16 +1,16 @@
 #include <filesystem>
 
-#include "gateway/key_rotation.h"
+#include "gateway/accept/key_rotation.h"
 #include "protocol/bundle/bundle_format.h"
 #include "protocol/hop/applicant_client.h"
-#include "protocol/seal/hex_secret.h"
-#include "protocol/seal/revocation_list.h"
+#include "protocol/trust/seal/hex_secret.h"
+#include "protocol/trust/identity/revocation_list.h"
 #include "tests/gateway/gateway_fixture.h"
 #include "tests/protocol/hop/fake_desk.h"
 #include "tests/support/must.h"
 
 // Who is a member, as far as a gateway can know.
-namespace tributary {
+namespace tributary::trust_test {
 namespace {
 
 constexpr Millis kDay{24 * 3600 * 1000};
@@ -199,4 +199,4 @@ TEST_F(TrustTest, AKillWhileItChangesKeysIsMadeGoodByTheNextStart) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::trust_test

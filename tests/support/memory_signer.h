@@ -1,7 +1,7 @@
 #pragma once
 
-#include "protocol/seal/signer.h"
-#include "protocol/seal/signing.h"
+#include "protocol/trust/seal/signer.h"
+#include "protocol/trust/seal/signing.h"
 
 namespace tributary {
 

@@ -1,6 +1,6 @@
 #include "tests/support/repository_folder.h"
 
-#include "protocol/seal/signing.h"
+#include "protocol/trust/seal/signing.h"
 #include "tests/support/must.h"
 
 namespace tributary {

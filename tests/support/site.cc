@@ -9,8 +9,8 @@
 #include <arpa/inet.h>
 
 #include "protocol/base/limits.h"
-#include "protocol/http/http_client.h"
-#include "protocol/seal/authority_folder.h"
+#include "aggregator/operator/command/http_client.h"
+#include "protocol/trust/identity/authority_folder.h"
 #include "tests/support/must.h"
 #include "tests/support/repository_folder.h"
 

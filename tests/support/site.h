@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "aggregator/cli/api_client.h"
-#include "aggregator/cli/child_process.h"
+#include "aggregator/operator/command/api_client.h"
+#include "aggregator/operator/demo/child_process.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/support/test_fleet.h"
 

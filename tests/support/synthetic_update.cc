@@ -2,11 +2,11 @@
 
 #include <cmath>
 
-#include "aggregator/aggregate/server_optimizer.h"
-#include "aggregator/aggregate/weighted_sum.h"
-#include "aggregator/registry/task_check.h"
-#include "protocol/codec/update_codec.h"
-#include "protocol/seal/digest.h"
+#include "aggregator/optimise/server_optimizer.h"
+#include "aggregator/sum/weighted_sum.h"
+#include "aggregator/release/task_check.h"
+#include "protocol/payload/update_codec.h"
+#include "protocol/trust/seal/digest.h"
 #include "tests/support/must.h"
 #include "tests/support/seeded_random.h"
 

@@ -2,11 +2,11 @@
 
 #include <vector>
 
-#include "aggregator/registry/records.h"
+#include "aggregator/records/records.h"
 #include "protocol/base/ids.h"
 #include "protocol/envelope/seal_upload.h"
-#include "protocol/publication/publication.h"
-#include "protocol/seal/identity.h"
+#include "protocol/catalogue/publication.h"
+#include "protocol/trust/identity/identity.h"
 #include "tests/support/site.h"
 
 namespace tributary {

@@ -3,10 +3,10 @@
 #include <string_view>
 
 #include "protocol/base/file.h"
-#include "protocol/publication/publication.h"
-#include "protocol/seal/certificate.h"
-#include "protocol/seal/hpke.h"
-#include "protocol/seal/identity.h"
+#include "protocol/catalogue/publication.h"
+#include "protocol/trust/identity/certificate.h"
+#include "protocol/trust/seal/hpke.h"
+#include "protocol/trust/identity/identity.h"
 #include "tests/support/manual_clock.h"
 #include "tests/support/test_repository.h"
 

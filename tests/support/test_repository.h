@@ -1,6 +1,6 @@
 #pragma once
 
-#include "protocol/publication/publication_set.h"
+#include "protocol/catalogue/publication_set.h"
 #include "tests/support/manual_clock.h"
 #include "tests/support/memory_signer.h"
 

@@ -3,13 +3,13 @@
 
 #include <gmock/gmock.h>
 
-#include "protocol/seal/digest.h"
+#include "protocol/trust/seal/digest.h"
 #include "tests/support/raw_session.h"
 #include "tests/system/synthetic_site.h"
 
 // A device that misbehaves in every way there is, against real processes: each upload is refused with its code and
 // counted, and what others sent before and after is in the sum.
-namespace tributary {
+namespace tributary::bad_upload_test {
 namespace {
 
 constexpr uint64_t kParameters = 3'001;
@@ -387,4 +387,4 @@ TEST_F(BadUpload, StrangersAreNotLetIn) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::bad_upload_test

@@ -9,7 +9,7 @@
 
 // A site without any link: disks are carried between its gateway and the aggregator. The expected digests are worked
 // out beside it, so "nothing lost, nothing counted twice" is one comparison.
-namespace tributary {
+namespace tributary::bundle_test {
 namespace {
 
 constexpr uint64_t kParameters = 20'000;
@@ -210,4 +210,4 @@ TEST_F(Bundle, AToolThatIsKilledGoesOn) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::bundle_test

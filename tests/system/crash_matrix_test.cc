@@ -7,7 +7,7 @@
 
 // Random SIGKILLs over everything that runs. TRIBUTARY_CRASH_KILLS and TRIBUTARY_CRASH_SEED make it longer and
 // different: the run that a release must pass has 300.
-namespace tributary {
+namespace tributary::crash_matrix_test {
 namespace {
 
 uint64_t Setting(const char* name, uint64_t otherwise) {
@@ -45,4 +45,4 @@ TEST(CrashMatrix, WhateverIsKilledWheneverTheBitsAreThoseOfTheUndisturbedRun) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::crash_matrix_test

@@ -5,14 +5,14 @@
 
 #include <gmock/gmock.h>
 
-#include "protocol/enrol/enrolment_request.h"
+#include "protocol/trust/identity/enrolment_request.h"
 #include "protocol/hop/client.h"
 #include "protocol/member/apply.h"
 #include "tests/system/files_contain.h"
 #include "tests/system/synthetic_site.h"
 
 // How members come, are renewed, and are put out, through real processes.
-namespace tributary {
+namespace tributary::system_enrolment_test {
 namespace {
 
 using testing::ElementsAre;
@@ -227,4 +227,4 @@ TEST_F(EnrolmentSystemTest, NoDaemonLeavesItsKeysInACoreDumpOrTakesThemFromAnOpe
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::system_enrolment_test

@@ -9,7 +9,7 @@
 
 // A SIGKILL at every point of protocol/base/fault_point.h that a process passes in an ordinary round, at its first pass
 // and in the middle of its passes.
-namespace tributary {
+namespace tributary::fault_points_test {
 namespace {
 
 #ifdef TRIBUTARY_FAULT_POINTS
@@ -109,4 +109,4 @@ TEST(FaultPoints, AreCompiledIn) {
 #endif
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::fault_points_test

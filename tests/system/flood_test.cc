@@ -23,7 +23,7 @@
 
 // Handshakes that lead to nothing, 2,000 a second from one process on the loopback, while fifty devices upload through
 // the same gateway: every upload arrives. For five seconds; for thirty with TRIBUTARY_LONG_TESTS.
-namespace tributary {
+namespace tributary::flood_test {
 namespace {
 
 using Steady = std::chrono::steady_clock;
@@ -328,4 +328,4 @@ TEST(Flood, BadHandshakesDoNotKeepGoodDevicesFromUploading) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::flood_test

@@ -13,7 +13,7 @@
 
 #include "tests/system/synthetic_site.h"
 
-namespace tributary {
+namespace tributary::full_disk_test {
 namespace {
 
 constexpr uint64_t kParameters = 500'000;  // an update of 2 MB
@@ -183,4 +183,4 @@ TEST_F(FullDisk, AGatewayOnAReadOnlyDiskSaysSoAndLosesNothing) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::full_disk_test

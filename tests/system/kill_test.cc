@@ -4,7 +4,7 @@
 
 // SIGKILL at chosen points of a round. The expected digest is worked out in the test, so "the same as without the kill"
 // is one comparison; that nothing is lost or counted twice follows from it.
-namespace tributary {
+namespace tributary::kill_test {
 namespace {
 
 // 16 chunks of 256 KiB: well over the 2 MiB that one connection is given at first.
@@ -131,4 +131,4 @@ TEST_F(Kill, BothAgainAndAgainWhileUpdatesPour) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::kill_test

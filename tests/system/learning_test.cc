@@ -1,12 +1,12 @@
 #include <gtest/gtest.h>
 
 #include "protocol/base/limits.h"
-#include "protocol/publication/model_package.h"
+#include "protocol/catalogue/model_package.h"
 #include "tests/support/must.h"
 #include "tests/support/site.h"
 
 // Real learning on real images in real processes, once undisturbed and once with every process killed mid-round.
-namespace tributary {
+namespace tributary::learning_test {
 namespace {
 
 constexpr int kDevices = 4;
@@ -180,4 +180,4 @@ TEST(Learning, ADataSetThatIsNotThereIsNamed) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::learning_test

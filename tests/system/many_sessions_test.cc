@@ -17,7 +17,7 @@
 
 // Many connected devices with nothing to do, at one real gateway: what they cost it in memory and, while they check in
 // as rarely as it asked them to, in CPU time. TRIBUTARY_MANY_SESSIONS says how many (10,000 is what is promised).
-namespace tributary {
+namespace tributary::many_sessions_test {
 namespace {
 
 constexpr size_t kUsually = 1'000;
@@ -202,4 +202,4 @@ TEST(ManySessions, AConnectedDeviceWithNothingToDoCostsAlmostNothing) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::many_sessions_test

@@ -10,7 +10,7 @@
 
 // A real gateway and its devices at the far end of a bad link, the aggregator at the near end. With
 // TRIBUTARY_LONG_TESTS the links are cut for as long as they are in life, and the slow one carries more.
-namespace tributary {
+namespace tributary::network_test {
 namespace {
 
 constexpr Millis kBadLinkPatience{240'000};
@@ -189,4 +189,4 @@ TEST(Proxied, AGatewayBehindATcpProxyThatBreaks) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::network_test

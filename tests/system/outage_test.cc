@@ -1,9 +1,9 @@
 #include <gtest/gtest.h>
 
-#include "protocol/seal/digest.h"
+#include "protocol/trust/seal/digest.h"
 #include "tests/system/synthetic_site.h"
 
-namespace tributary {
+namespace tributary::outage_test {
 namespace {
 
 constexpr uint64_t kParameters = 20'000;
@@ -72,4 +72,4 @@ TEST(Outage, MembersAreListedWithTheWayTheyCame) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::outage_test

@@ -5,7 +5,7 @@
 #include "tests/system/synthetic_site.h"
 
 // What each program does with what an operator gets wrong, and how it ends.
-namespace tributary {
+namespace tributary::process_test {
 namespace {
 
 using testing::AllOf;
@@ -151,4 +151,4 @@ TEST(ProcessEnd, SigtermEndsEachWithinFiveSecondsWithExitZero) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::process_test

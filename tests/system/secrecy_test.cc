@@ -8,14 +8,14 @@
 
 #include <gmock/gmock.h>
 
-#include "protocol/seal/signing.h"
+#include "protocol/trust/seal/signing.h"
 #include "tests/support/raw_session.h"
 #include "tests/support/sanitized.h"
 #include "tests/system/files_contain.h"
 #include "tests/system/synthetic_site.h"
 
 // What a gateway can see of an update: its files and its memory are searched for planted bytes.
-namespace tributary {
+namespace tributary::secrecy_test {
 namespace {
 
 using testing::HasSubstr;
@@ -145,4 +145,4 @@ TEST(Secrecy, TheProgramsLinkOnlyWhatTheyMayHave) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::secrecy_test

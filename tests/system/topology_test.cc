@@ -5,7 +5,7 @@
 #include "tests/support/seeded_random.h"
 #include "tests/system/synthetic_site.h"
 
-namespace tributary {
+namespace tributary::topology_test {
 namespace {
 
 constexpr int kDevices = 12;
@@ -74,4 +74,4 @@ TEST(Topology, TwoLevelsOfGatewaysMakeTheSameBits) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::topology_test

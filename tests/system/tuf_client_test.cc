@@ -3,13 +3,13 @@
 #include <gtest/gtest.h>
 
 #include "aggregator/publish/root_ceremony.h"
-#include "protocol/seal/digest.h"
+#include "protocol/trust/seal/digest.h"
 #include "tests/system/synthetic_site.h"
 
 // Another program's word, tuf-js: given our root, it finds and downloads a published model below /tuf/, and verifies
 // all of it. The client is installed by npm from tests/tuf_client when the test runs. Without a network that cannot be,
 // and the test says so; where the environment variable CI is set it must.
-namespace tributary {
+namespace tributary::tuf_client_test {
 namespace {
 
 constexpr const char* kModule = "models/synthetic/module.pt";
@@ -106,4 +106,4 @@ TEST_F(TufClientTest, RefusesWhatAnotherFleetsRootDidNotSign) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::tuf_client_test

@@ -3,10 +3,10 @@
 #include <nlohmann/json.hpp>
 
 #include "protocol/base/log.h"
-#include "protocol/seal/digest.h"
+#include "protocol/trust/seal/digest.h"
 #include "tests/aggregator/api/api_fixture.h"
 
-namespace tributary {
+namespace tributary::api_access_test {
 namespace {
 
 using nlohmann::json;
@@ -176,4 +176,4 @@ TEST_F(ApiAccessTest, TheAuditComesInPagesAndSaysWhereItIsDamaged) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::api_access_test

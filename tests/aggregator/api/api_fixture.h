@@ -7,7 +7,7 @@
 #include <gtest/gtest.h>
 
 #include "aggregator/api/member_routes.h"
-#include "protocol/http/http_client.h"
+#include "aggregator/operator/command/http_client.h"
 #include "tests/aggregator/api/fake_coordinator.h"
 #include "tests/aggregator/api/fake_enrolment.h"
 #include "tests/support/manual_clock.h"
@@ -80,7 +80,7 @@ class ApiFixture : public testing::Test {
   SealingKeyList sealing_keys_;
   bool invitation_fails_ = false;
   const CertificateAuthority fleet_ca_ = CertificateAuthority::Create("test", kTestStart, std::chrono::hours(24));
-  TokenStore tokens_;
+  ApiTokenStore tokens_;
   ManualClock clock_;
   AuditLog audit_{RealFileSystem(), folder_ / "audit.log", clock_};
   const std::string token_;

@@ -4,10 +4,10 @@
 #include <nlohmann/json.hpp>
 
 #include "aggregator/api/json_tasks.h"
-#include "protocol/seal/digest.h"
+#include "protocol/trust/seal/digest.h"
 #include "tests/aggregator/api/api_fixture.h"
 
-namespace tributary {
+namespace tributary::api_routes_test {
 namespace {
 
 using nlohmann::json;
@@ -359,4 +359,4 @@ TEST_F(ApiEventsTest, EndWithTheFeed) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::api_routes_test

@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-namespace tributary {
+namespace tributary::attempt_limit_test {
 namespace {
 
 TEST(AttemptLimitTest, ABurstAndThenOneAtATime) {
@@ -36,4 +36,4 @@ TEST(AttemptLimitTest, AnIpv6NetworkIsOneAddress) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::attempt_limit_test

@@ -10,7 +10,7 @@
 #include "tests/support/power_disk.h"
 #include "tests/support/temporary_folder.h"
 
-namespace tributary {
+namespace tributary::audit_log_test {
 namespace {
 
 using testing::HasSubstr;
@@ -281,4 +281,4 @@ TEST_F(AuditLogTest, APowerCutLosesNothingThatWasAnswered) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::audit_log_test

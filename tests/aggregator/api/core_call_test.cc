@@ -4,7 +4,7 @@
 
 #include <gtest/gtest.h>
 
-namespace tributary {
+namespace tributary::core_call_test {
 namespace {
 
 // Keeps what is posted until the test lets it run.
@@ -76,4 +76,4 @@ TEST(CoreCall, WhatHasBegunMayStillComeToItsEnd) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::core_call_test

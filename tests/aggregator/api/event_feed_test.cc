@@ -4,7 +4,7 @@
 
 #include <gtest/gtest.h>
 
-namespace tributary {
+namespace tributary::event_feed_test {
 namespace {
 
 CoordinatorEvent Event(uint64_t reports) {
@@ -96,4 +96,4 @@ TEST(EventFeed, PublishAndCloseWakeAReader) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::event_feed_test

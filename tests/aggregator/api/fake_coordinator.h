@@ -19,7 +19,7 @@ class FakeCoordinator final : public Coordinator {
   std::map<TaskId, std::vector<VersionRecord>> versions;
   std::vector<MemberRecord> members;
   std::vector<GatewayRecord> gateways;
-  std::vector<DeviceReportRecord> reports;
+  std::vector<DeviceStateRecord> reports;
   std::map<UploadKind, AccountRecord> accounts;
 
   Result<TaskRecord> CreateTask(TaskRecord task, const Digest& initial_weights) override;
@@ -32,7 +32,7 @@ class FakeCoordinator final : public Coordinator {
   Result<std::vector<VersionRecord>> Versions(const TaskId& task) override;
   Result<std::vector<MemberRecord>> Members(std::optional<Role> role) override;
   Result<std::vector<GatewayRecord>> Gateways() override { return gateways; }
-  Result<std::vector<DeviceReportRecord>> DeviceReports() override { return reports; }
+  Result<std::vector<DeviceStateRecord>> DeviceStates() override { return reports; }
   AccountRecord Account(UploadKind kind) const override;
   Status Health() const override { return {}; }
   const BlobStore& blobs() const override { return blobs_; }
@@ -47,7 +47,7 @@ class FakeCoordinator final : public Coordinator {
   void CountRefusal(UploadKind, const std::optional<UploadSubject>&, Code) override {}
   void SawAuthor(const Subject&, const DeviceId&) override {}
   void SawMember(const MemberRecord& member) override { members.push_back(member); }
-  void SawGateways(const std::vector<GatewayReport>&, const DeviceId&) override {}
+  void SawGateways(const std::vector<GatewayState>&, const DeviceId&) override {}
   void Tick() override {}
   Status Flush() override { return {}; }
 

@@ -8,7 +8,7 @@
 #include "aggregator/api/json_time.h"
 #include "tests/support/test_fleet.h"
 
-namespace tributary {
+namespace tributary::json_records_test {
 namespace {
 
 using nlohmann::json;
@@ -142,4 +142,4 @@ TEST(JsonRecords, TimesAreRfc3339) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::json_records_test

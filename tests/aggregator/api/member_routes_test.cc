@@ -5,7 +5,7 @@
 
 #include "tests/aggregator/api/api_fixture.h"
 
-namespace tributary {
+namespace tributary::member_routes_test {
 namespace {
 
 using nlohmann::json;
@@ -97,7 +97,7 @@ TEST_F(MemberRoutesTest, DevicesAreWhoEnrolledWasSeenOrReported) {
       seen.uploads = 3;
       coordinator_.members.push_back(seen);
     }
-    DeviceReportRecord report;
+    DeviceStateRecord report;
     report.device = TestDevice("both");
     report.report.sequence = 9;
     report.report.withheld = "the publication expired";
@@ -164,4 +164,4 @@ TEST_F(MemberRoutesTest, SealingKeysRotate) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::member_routes_test

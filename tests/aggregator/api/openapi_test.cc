@@ -15,14 +15,14 @@
 #include "aggregator/api/tuf_routes.h"
 #include "aggregator/publish/tuf_shelf.h"
 #include "protocol/base/limits.h"
-#include "protocol/http/ops_routes.h"
-#include "protocol/http/problem.h"
+#include "protocol/base/http/ops_routes.h"
+#include "protocol/base/http/problem.h"
 #include "tests/aggregator/api/api_fixture.h"
 
 // openapi.yaml is complete and true: its paths are the server's routes, its schemas the keys of what the server writes.
 // The file keeps to two spaces per level and one key per line down to the properties, so lines are enough to read it
 // by.
-namespace tributary {
+namespace tributary::openapi_test {
 namespace {
 
 struct Line {
@@ -118,7 +118,7 @@ TEST_F(OpenApiTest, ItsSchemasAreWhatTheServerWrites) {
   record.id = task;
   record.table.tensors = {{"w", {1}, 0, 1}};
   const VersionRecord version{task, ModelVersion{1}, {}, {}, 0, kTestStart};
-  const MemberView member{TestDevice("one"), MemberRecord{}, EnrolledMember{}, DeviceReportRecord{}};
+  const MemberView member{TestDevice("one"), MemberRecord{}, EnrolledMember{}, DeviceStateRecord{}};
   const json shown_member = json::parse(ToJson(member));
   const json sealing = json::parse(ToJson(SealingKeyList{}));
   AuditPage page;
@@ -144,7 +144,7 @@ TEST_F(OpenApiTest, ItsSchemasAreWhatTheServerWrites) {
       {"Version", json::parse(ToJson(version))},
       {"Member", shown_member},
       {"Enrolment", shown_member["enrolment"]},
-      {"DeviceReport", shown_member["report"]},
+      {"DeviceState", shown_member["report"]},
       {"EnrolmentToken", json::parse(ToJson(EnrolmentTokenRecord{}))},
       {"NewEnrolmentToken", json::parse(NewTokenToJson({}, "{}"))},
       {"SealingKeys", sealing},
@@ -166,4 +166,4 @@ TEST_F(OpenApiTest, ItsSchemasAreWhatTheServerWrites) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::openapi_test

@@ -1,11 +1,11 @@
 #include <gtest/gtest.h>
 
-#include "protocol/seal/revocation_list.h"
+#include "protocol/trust/identity/revocation_list.h"
 #include "tests/aggregator/enrol/enrol_fixture.h"
 
 // Whatever people and applicants do in whatever order: tokens are never used more often than they say, answers stay
 // the same, who was revoked stays so, and the list's numbers grow.
-namespace tributary {
+namespace tributary::chaos_test {
 namespace {
 
 using Kind = EnrolmentAnswer::Kind;
@@ -122,4 +122,4 @@ TEST(EnrolChaos, KeepsItsPromises) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::chaos_test

@@ -1,10 +1,10 @@
 #include <gtest/gtest.h>
 
 #include "aggregator/enrol/steady_clock.h"
-#include "protocol/seal/revocation_list.h"
+#include "protocol/trust/identity/revocation_list.h"
 #include "tests/aggregator/enrol/enrol_fixture.h"
 
-namespace tributary {
+namespace tributary::clock_test {
 namespace {
 
 using Kind = EnrolmentAnswer::Kind;
@@ -98,4 +98,4 @@ TEST_F(ClockJump, RequestsOfOtherTimesAreRefusedOnlyMeanwhile) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::clock_test

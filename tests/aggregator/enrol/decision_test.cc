@@ -2,7 +2,7 @@
 
 #include "tests/aggregator/enrol/enrol_fixture.h"
 
-namespace tributary {
+namespace tributary::decision_test {
 namespace {
 
 using Kind = EnrolmentAnswer::Kind;
@@ -191,4 +191,4 @@ TEST(DecisionWithoutIssuer, EverythingIsRefusedWithAClearWord) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::decision_test

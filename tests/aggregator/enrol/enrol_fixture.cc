@@ -1,7 +1,7 @@
 #include "tests/aggregator/enrol/enrol_fixture.h"
 
-#include "protocol/seal/authority_folder.h"
-#include "protocol/seal/digest.h"
+#include "protocol/trust/identity/authority_folder.h"
+#include "protocol/trust/seal/digest.h"
 
 namespace tributary {
 

@@ -5,7 +5,7 @@
 #include <string>
 
 #include "aggregator/enrol/durable_enrolment.h"
-#include "protocol/seal/identity.h"
+#include "protocol/trust/identity/identity.h"
 #include "tests/support/manual_clock.h"
 #include "tests/support/must.h"
 #include "tests/support/seeded_random.h"

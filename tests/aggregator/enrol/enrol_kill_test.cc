@@ -5,14 +5,14 @@
 
 #include <gtest/gtest.h>
 
-#include "protocol/seal/revocation_list.h"
+#include "protocol/trust/identity/revocation_list.h"
 #include "tests/aggregator/enrol/enrol_fixture.h"
 #include "tests/support/in_child.h"
 
 // A SIGKILL at every pass of every named point of enrolment: around the commits of tokens, members and lists, and
 // between the files of a sealing key. A second process goes on, as after a restart, and must end where an undisturbed
 // run ends: no use of a token lost or counted twice, nobody half a member, no list with a number that was given before.
-namespace tributary {
+namespace tributary::enrol_kill_test {
 namespace {
 
 const std::vector<std::string> kPoints = {
@@ -122,4 +122,4 @@ TEST(EnrolKills, AKillAtEveryPointEndsWhereAnUndisturbedRunEnds) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::enrol_kill_test

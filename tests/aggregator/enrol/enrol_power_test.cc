@@ -7,7 +7,7 @@
 
 // The disk below enrolment.db loses its power, fills up, breaks or turns read-only, at every operation of a story in
 // which members come and go.
-namespace tributary {
+namespace tributary::enrol_power_test {
 namespace {
 
 Code CodeOf(const Status& status) { return status ? Code{} : status.error().code; }
@@ -169,4 +169,4 @@ INSTANTIATE_TEST_SUITE_P(Troubles, EnrolDisk, testing::ValuesIn(kTroubles),
                          [](const auto& trouble) { return std::string(trouble.param.name); });
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::enrol_power_test

@@ -4,9 +4,9 @@
 
 #include <gtest/gtest.h>
 
-#include "protocol/seal/authority_folder.h"
-#include "protocol/seal/digest.h"
-#include "protocol/seal/revocation_list.h"
+#include "protocol/trust/identity/authority_folder.h"
+#include "protocol/trust/seal/digest.h"
+#include "protocol/trust/identity/revocation_list.h"
 
 namespace tributary {
 namespace {

@@ -3,7 +3,7 @@
 #include "tests/aggregator/enrol/enrol_fixture.h"
 
 // What people who watch are told of members: each change once, when it is durable, and nothing that is secret.
-namespace tributary {
+namespace tributary::event_test {
 namespace {
 
 class EnrolmentEvents : public testing::Test, protected EnrolFixture {
@@ -70,4 +70,4 @@ TEST_F(EnrolmentEvents, AreNotMadeByStrangers) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::event_test

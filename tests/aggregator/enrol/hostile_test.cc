@@ -1,11 +1,11 @@
 #include <gtest/gtest.h>
 
-#include "protocol/seal/authority_folder.h"
-#include "protocol/seal/revocation_list.h"
+#include "protocol/trust/identity/authority_folder.h"
+#include "protocol/trust/identity/revocation_list.h"
 #include "tests/aggregator/enrol/enrol_fixture.h"
 
 // The life of a token, a member and a request, as somebody would have it who wants more than he was given.
-namespace tributary {
+namespace tributary::hostile_test {
 namespace {
 
 using Kind = EnrolmentAnswer::Kind;
@@ -160,4 +160,4 @@ TEST_F(Hostile, ARevokedIssuerStillRevokes) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::hostile_test

@@ -2,7 +2,7 @@
 
 #include "tests/aggregator/enrol/enrol_fixture.h"
 
-namespace tributary {
+namespace tributary::operator_test {
 namespace {
 
 using Kind = EnrolmentAnswer::Kind;
@@ -133,4 +133,4 @@ TEST_F(Operator, StatesAddUpToTheMembers) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::operator_test

@@ -2,10 +2,10 @@
 
 #include <gtest/gtest.h>
 
-#include "protocol/seal/authority_folder.h"
+#include "protocol/trust/identity/authority_folder.h"
 #include "tests/aggregator/enrol/enrol_fixture.h"
 
-namespace tributary {
+namespace tributary::own_certificate_test {
 namespace {
 
 constexpr Millis kDay = std::chrono::hours(24);
@@ -113,4 +113,4 @@ TEST_F(OwnCertificateWithoutIssuer, ItStaysAsItIs) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::own_certificate_test

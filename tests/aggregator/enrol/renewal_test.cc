@@ -2,7 +2,7 @@
 
 #include "tests/aggregator/enrol/enrol_fixture.h"
 
-namespace tributary {
+namespace tributary::renewal_test {
 namespace {
 
 using Kind = EnrolmentAnswer::Kind;
@@ -120,4 +120,4 @@ TEST_F(RenewalTest, OneMemberCannotFillTheStore) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::renewal_test

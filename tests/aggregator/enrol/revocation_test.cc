@@ -2,11 +2,11 @@
 
 #include <gtest/gtest.h>
 
-#include "protocol/seal/authority_folder.h"
-#include "protocol/seal/revocation_list.h"
+#include "protocol/trust/identity/authority_folder.h"
+#include "protocol/trust/identity/revocation_list.h"
 #include "tests/aggregator/enrol/enrol_fixture.h"
 
-namespace tributary {
+namespace tributary::enrol_revocation_test {
 namespace {
 
 class Revocation : public testing::Test, protected EnrolFixture {
@@ -163,4 +163,4 @@ TEST_F(Revocation, MembersAreKnownByBeingHeardOf) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::enrol_revocation_test

@@ -11,7 +11,7 @@
 #include "tests/support/power_disk.h"
 #include "tests/support/temporary_folder.h"
 
-namespace tributary {
+namespace tributary::sealing_keys_test {
 namespace {
 
 constexpr Millis kHour = std::chrono::hours(1);
@@ -132,4 +132,4 @@ TEST(SealingKeysPower, ARotationIsAllOrNothing) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::sealing_keys_test

@@ -12,7 +12,7 @@
 #include "tests/support/seeded_random.h"
 #include "tests/support/test_fleet.h"
 
-namespace tributary {
+namespace tributary::open_update_test {
 namespace {
 
 constexpr UpdateBounds kBounds{.norm_bound = 50, .max_weight = 1000};
@@ -235,4 +235,4 @@ TEST_F(UpdateReaderTest, HandsOnWhatReadingAChunkGives) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::open_update_test

@@ -6,7 +6,7 @@
 
 #include "tests/protocol/hop/hop_fixture.h"
 
-namespace tributary {
+namespace tributary::receiver_test {
 namespace {
 
 // Says what the test says, and remembers what it was given.
@@ -209,4 +209,4 @@ TEST_F(ReceiverTest, ADamagedStagedFileIsSentAgain) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::receiver_test

@@ -5,7 +5,7 @@
 #include "tests/aggregator/publish/test_publication_folder.h"
 #include "tests/support/must.h"
 
-namespace tributary {
+namespace tributary::publication_folder_test {
 namespace {
 
 using testing::HasSubstr;
@@ -131,4 +131,4 @@ TEST(PublicationFolder, SaysWhichRoleEndsFirst) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::publication_folder_test

@@ -7,7 +7,7 @@
 #include "tests/support/must.h"
 #include "tests/support/test_fleet.h"
 
-namespace tributary {
+namespace tributary::publisher_test {
 namespace {
 
 constexpr Millis kLifetime = std::chrono::hours(24 * 30);
@@ -163,4 +163,4 @@ TEST_F(PublisherTest, RefusesWhatNoMemberWouldTake) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::publisher_test

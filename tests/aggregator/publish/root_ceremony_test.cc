@@ -5,7 +5,7 @@
 #include "tests/aggregator/publish/test_publication_folder.h"
 #include "tests/support/must.h"
 
-namespace tributary {
+namespace tributary::root_ceremony_test {
 namespace {
 
 using testing::HasSubstr;
@@ -120,4 +120,4 @@ TEST(RootCeremony, AThresholdBeyondTheKeysIsRefused) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::root_ceremony_test

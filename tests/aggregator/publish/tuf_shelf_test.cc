@@ -2,12 +2,12 @@
 
 #include <gtest/gtest.h>
 
-#include "protocol/seal/digest.h"
+#include "protocol/trust/seal/digest.h"
 #include "tests/aggregator/publish/test_publication_folder.h"
 #include "tests/support/must.h"
 #include "tests/support/test_fleet.h"
 
-namespace tributary {
+namespace tributary::tuf_shelf_test {
 namespace {
 
 class TufShelfTest : public testing::Test {
@@ -83,4 +83,4 @@ TEST_F(TufShelfTest, WhatDoesNotParseChangesNothing) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::tuf_shelf_test

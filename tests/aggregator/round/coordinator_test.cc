@@ -6,7 +6,7 @@
 #include "aggregator/round/durable_coordinator.h"
 #include "tests/aggregator/round/round_fixture.h"
 
-namespace tributary {
+namespace tributary::coordinator_test {
 namespace {
 
 using testing::HasSubstr;
@@ -368,4 +368,4 @@ TEST_F(CoordinatorTest, ContributionsAreForgottenWhenTheirBaseIsLongPast) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::coordinator_test

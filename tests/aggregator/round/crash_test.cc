@@ -5,7 +5,7 @@
 
 #include "tests/aggregator/round/round_fixture.h"
 
-namespace tributary {
+namespace tributary::crash_test {
 namespace {
 
 constexpr int kDevices = 5;
@@ -101,4 +101,4 @@ TEST(Crash, StrayCheckpointsAreRemovedAtTheStart) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::crash_test

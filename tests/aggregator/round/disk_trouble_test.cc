@@ -6,7 +6,7 @@
 
 #include "tests/aggregator/round/round_fixture.h"
 
-namespace tributary {
+namespace tributary::disk_trouble_test {
 namespace {
 
 constexpr ModelVersion kV1{1};
@@ -171,4 +171,4 @@ TEST_F(DiskTroubleTest, AStartWithoutRoomForAPublicationGoesOn) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::disk_trouble_test

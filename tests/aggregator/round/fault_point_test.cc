@@ -10,7 +10,7 @@
 // the database's commits, between a version's weights, its row and its publication. Each run goes on in a second
 // process, as after a restart, and must end where an undisturbed one ends. All that touches the coordinator happens in
 // child processes: the points read their orders from the environment once in a process's life.
-namespace tributary {
+namespace tributary::fault_point_test {
 namespace {
 
 constexpr int kDevices = 5;
@@ -134,4 +134,4 @@ TEST(FaultPoints, AKillAtEveryPassOfEveryPointEndsInTheSameBits) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::fault_point_test

@@ -6,7 +6,7 @@
 #include "tests/support/must.h"
 #include "tests/support/power_disk.h"
 
-namespace tributary {
+namespace tributary::power_test {
 namespace {
 
 constexpr int kDevices = 4;
@@ -225,4 +225,4 @@ TEST(RoundPower, AFullBrokenOrReadOnlyDiskDelaysAndEndsInTheSameBits) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::power_test

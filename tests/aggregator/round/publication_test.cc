@@ -2,7 +2,7 @@
 
 #include "tests/aggregator/round/round_fixture.h"
 
-namespace tributary {
+namespace tributary::round_publication_test {
 namespace {
 
 class PublicationTest : public testing::Test, protected RoundFixture {
@@ -77,4 +77,4 @@ TEST_F(PublicationTest, IsIssuedLaterWhenTheDiskIsFull) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::round_publication_test

@@ -2,7 +2,7 @@
 
 #include <cmath>
 
-#include "protocol/codec/update_codec.h"
+#include "protocol/payload/update_codec.h"
 #include "tests/support/must.h"
 #include "tests/support/repository_folder.h"
 

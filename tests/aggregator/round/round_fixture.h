@@ -7,10 +7,10 @@
 #include <string>
 #include <vector>
 
-#include "aggregator/round/account_book.h"
+#include "aggregator/watch/account_book.h"
 #include "aggregator/round/coordinator.h"
 #include "protocol/base/limits.h"
-#include "protocol/envelope/report.h"
+#include "protocol/payload/evaluation.h"
 #include "protocol/envelope/seal_upload.h"
 #include "tests/support/manual_clock.h"
 #include "tests/support/seeded_random.h"

@@ -4,7 +4,7 @@
 
 #include "tests/aggregator/round/round_fixture.h"
 
-namespace tributary {
+namespace tributary::round_property_test {
 namespace {
 
 constexpr int kDevices = 6;
@@ -87,4 +87,4 @@ TEST(RoundProperty, WhateverHappensTheBitsAreTheSameAndTheAccountsHold) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::round_property_test

@@ -4,7 +4,7 @@
 
 #include <gtest/gtest.h>
 
-namespace tributary {
+namespace tributary::round_state_test {
 namespace {
 
 static_assert(IsTerminal(RoundState::kCompleted) && IsTerminal(RoundState::kFailed) &&
@@ -39,4 +39,4 @@ TEST(RoundStateDeathTest, AnUnknownTransitionIsOurOwnBug) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::round_state_test

@@ -7,7 +7,7 @@
 #include "tests/support/temporary_folder.h"
 #include "tests/support/test_fleet.h"
 
-namespace tributary {
+namespace tributary::enrolment_store_test {
 namespace {
 
 class EnrolmentStoreTest : public testing::Test {
@@ -70,4 +70,4 @@ TEST_F(EnrolmentStoreTest, AProbeMayBeRepeated) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::enrolment_store_test

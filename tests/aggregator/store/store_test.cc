@@ -6,7 +6,7 @@
 #include "tests/support/temporary_folder.h"
 #include "tests/support/test_fleet.h"
 
-namespace tributary {
+namespace tributary::store_test {
 namespace {
 
 class StoreTest : public testing::Test {
@@ -211,4 +211,4 @@ TEST_F(StoreTest, WithoutCommitNothingIsStored) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::store_test

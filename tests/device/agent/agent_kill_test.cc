@@ -4,7 +4,7 @@
 
 #include "tests/device/agent/agent_fixture.h"
 
-namespace tributary {
+namespace tributary::agent_kill_test {
 namespace {
 
 constexpr size_t kWeightBytes = 40'000;  // an update of ten chunks, so that it can be half sent
@@ -122,4 +122,4 @@ TEST(AgentKillTest, ASecondRoundOnTheSameVersionFindsTheUpdateInTheOutbox) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::agent_kill_test

@@ -5,7 +5,7 @@
 #include "tests/support/temporary_folder.h"
 #include "tests/support/test_fleet.h"
 
-namespace tributary {
+namespace tributary::agent_state_test {
 namespace {
 
 class AgentStateTest : public ::testing::Test {
@@ -69,4 +69,4 @@ TEST_F(AgentStateTest, TerminalStaysTerminal) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::agent_state_test

@@ -2,7 +2,7 @@
 
 #include "tests/device/agent/agent_fixture.h"
 
-namespace tributary {
+namespace tributary::agent_test {
 namespace {
 
 TEST(AgentTest, FromNothingToDelivered) {
@@ -158,4 +158,4 @@ TEST(AgentTest, ACorruptStateFileStopsTheStart) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::agent_test

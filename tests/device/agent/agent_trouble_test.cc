@@ -4,7 +4,7 @@
 
 #include "tests/device/agent/agent_fixture.h"
 
-namespace tributary {
+namespace tributary::agent_trouble_test {
 namespace {
 
 constexpr size_t kWeightBytes = 100'000;  // an update that is too large for the outbox's index
@@ -157,4 +157,4 @@ TEST(AgentTroubleTest, MetricsAreWrittenEveryFifteenSecondsAndAtTheEnd) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::agent_trouble_test

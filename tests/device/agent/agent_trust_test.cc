@@ -4,14 +4,14 @@
 #include "tests/device/agent/agent_fixture.h"
 
 // What a device believes and says when keys, time or publications are not as they should be.
-namespace tributary {
+namespace tributary::agent_trust_test {
 namespace {
 
 constexpr Millis kDay{24 * 3600 * 1000};
 
 // The reports that arrived above, in their order.
-std::vector<DeviceReport> Reports(const AgentFixture& device) {
-  std::map<uint64_t, DeviceReport> reports;
+std::vector<DeviceState> Reports(const AgentFixture& device) {
+  std::map<uint64_t, DeviceState> reports;
   for (const auto& [id, stored] : device.server.sink.complete) {
     if (stored.header.subject.kind != UploadKind::kTelemetry) continue;
     auto opener = UploadOpener::Begin(stored.header, device.world.fleet.sealing_key());
@@ -20,11 +20,11 @@ std::vector<DeviceReport> Reports(const AgentFixture& device) {
     const auto size = opener->OpenChunk(stored.chunks.at(0), plaintext);
     TRIBUTARY_CHECK(size.has_value()) << size.error().ToString();
     plaintext.resize(*size);
-    auto report = DecodeDeviceReport(plaintext);
+    auto report = DecodeDeviceState(plaintext);
     TRIBUTARY_CHECK(report.has_value()) << report.error().ToString();
     reports.emplace(report->sequence, std::move(*report));
   }
-  std::vector<DeviceReport> all;
+  std::vector<DeviceState> all;
   for (auto& [sequence, report] : reports) all.push_back(std::move(report));
   return all;
 }
@@ -46,7 +46,7 @@ TEST(AgentTrustTest, ReportsWhatItInstalledAndGoesOnCountingAfterAKill) {
   device.Publish(1, 1);
   ASSERT_TRUE(
       device.RunUntil([&] { return Reports(device).size() == 1 && device.Delivered(UploadKind::kUpdate, 1) == 1; }));
-  const DeviceReport first = Reports(device)[0];
+  const DeviceState first = Reports(device)[0];
   EXPECT_EQ(first.sequence, 1u);
   EXPECT_EQ(first.publication_number, 1u);
   EXPECT_EQ(first.installed.at(TestTask("digits")).version, ModelVersion{1});
@@ -54,7 +54,7 @@ TEST(AgentTrustTest, ReportsWhatItInstalledAndGoesOnCountingAfterAKill) {
   device.Kill();
   device.Start();
   ASSERT_TRUE(device.RunUntil([&] { return Reports(device).size() == 2; }));
-  EXPECT_EQ(OrderOf(first, Reports(device)[1]), ReportOrder::kNext);
+  EXPECT_EQ(OrderOf(first, Reports(device)[1]), DeviceStateOrder::kNext);
   EXPECT_EQ(Reports(device)[1].boots, 2u);
 }
 
@@ -69,7 +69,7 @@ TEST(AgentTrustTest, APublicationThatIsNotBelievedIsReported) {
                              device.world, MakePublication(device.world, device.server.blobs, 1, ModelVersion{1}))),
                          9, 1);
   ASSERT_TRUE(device.RunUntilWithTime([&] { return Reports(device).size() == 2; }, 40'000));
-  const DeviceReport report = Reports(device)[1];
+  const DeviceState report = Reports(device)[1];
   EXPECT_EQ(report.publication_number, 1u);
   ASSERT_EQ(report.rejections.size(), 1u);
   EXPECT_GE(report.rejections.begin()->second.count, 1u);
@@ -158,4 +158,4 @@ TEST(AgentTrustTest, RefusedForItsKeyItWaitsForAnotherPublicationAndMakesItAgain
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::agent_trust_test

@@ -4,7 +4,7 @@
 
 #include "tests/device/agent/agent_fixture.h"
 
-namespace tributary {
+namespace tributary::describe_device_test {
 namespace {
 
 using testing::HasSubstr;
@@ -40,4 +40,4 @@ TEST(DescribeDeviceTest, TellsWhatWaitsWhileTheDaemonRuns) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::describe_device_test

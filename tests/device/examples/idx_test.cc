@@ -10,7 +10,7 @@
 
 #include "tests/support/temporary_folder.h"
 
-namespace tributary {
+namespace tributary::idx_test {
 namespace {
 
 using testing::ElementsAre;
@@ -134,4 +134,4 @@ TEST(FashionMnist, IsWhatItSays) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::idx_test

@@ -10,7 +10,7 @@
 
 #include "device/examples/repeatable_random.h"
 
-namespace tributary {
+namespace tributary::partition_test {
 namespace {
 
 std::vector<uint8_t> Labels(size_t count, uint32_t classes = 10) {
@@ -134,4 +134,4 @@ TEST(Partition, NamesRoundTrip) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::partition_test

@@ -7,7 +7,7 @@
 
 #include <gtest/gtest.h>
 
-namespace tributary {
+namespace tributary::repeatable_random_test {
 namespace {
 
 // From an independent implementation (Python, arbitrary-precision integers) of SplitMix64 and xoshiro256**.
@@ -83,4 +83,4 @@ TEST(RepeatableRandom, ShuffleKeepsTheValues) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::repeatable_random_test

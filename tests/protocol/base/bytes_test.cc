@@ -4,7 +4,7 @@
 
 #include <gtest/gtest.h>
 
-namespace tributary {
+namespace tributary::bytes_test {
 namespace {
 
 TEST(Hex, KnownAnswers) {
@@ -60,4 +60,4 @@ TEST(FloatBytes, AreTheLittleEndianRepresentation) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::bytes_test

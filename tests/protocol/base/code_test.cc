@@ -6,7 +6,7 @@
 
 #include <gtest/gtest.h>
 
-namespace tributary {
+namespace tributary::code_test {
 namespace {
 
 // The enumerators as they stand in the header, so that a code without an entry cannot be forgotten.
@@ -70,4 +70,4 @@ TEST(Codes, NumbersOnTheWireStay) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::code_test

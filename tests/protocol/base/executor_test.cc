@@ -6,7 +6,7 @@
 
 #include <gtest/gtest.h>
 
-namespace tributary {
+namespace tributary::executor_test {
 namespace {
 
 TEST(WorkerPool, OneWorkerRunsInOrder) {
@@ -59,4 +59,4 @@ TEST(WorkerPool, RunsElsewhereUnderALongName) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::executor_test

@@ -6,7 +6,7 @@
 
 #include "tests/support/temporary_folder.h"
 
-namespace tributary {
+namespace tributary::file_test {
 namespace {
 
 // Passes everything on to the real disk but fails at one step, as a full or broken disk would.
@@ -151,4 +151,4 @@ TEST_F(FileTest, ListsFilesInOrderWithoutFolders) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::file_test

@@ -7,7 +7,7 @@
 #include "protocol/base/file.h"
 #include "tests/support/temporary_folder.h"
 
-namespace tributary {
+namespace tributary::folder_lock_test {
 namespace {
 
 using testing::HasSubstr;
@@ -75,4 +75,4 @@ TEST(FolderLock, OtherFoldersAreFree) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::folder_lock_test

@@ -7,7 +7,7 @@
 
 #include <gtest/gtest.h>
 
-namespace tributary {
+namespace tributary::ids_test {
 namespace {
 
 static_assert(!std::is_convertible_v<DeviceId, TaskId> && !std::is_constructible_v<TaskId, DeviceId>);
@@ -78,4 +78,4 @@ TEST(IdHash, ServesSets) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::ids_test

@@ -6,7 +6,7 @@
 
 #include "tests/support/temporary_folder.h"
 
-namespace tributary {
+namespace tributary::log_test {
 namespace {
 
 using testing::EndsWith;
@@ -72,4 +72,4 @@ TEST_F(LogTest, EveryControlCharacterAloneIsEscaped) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::log_test

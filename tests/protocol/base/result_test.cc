@@ -4,7 +4,7 @@
 
 #include <gtest/gtest.h>
 
-namespace tributary {
+namespace tributary::result_test {
 namespace {
 
 Result<std::unique_ptr<int>> Half(int value) {
@@ -36,4 +36,4 @@ TEST(CheckDeathTest, DiesWithTheValues) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::result_test

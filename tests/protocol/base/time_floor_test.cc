@@ -5,7 +5,7 @@
 #include "tests/support/manual_clock.h"
 #include "tests/support/temporary_folder.h"
 
-namespace tributary {
+namespace tributary::time_floor_test {
 namespace {
 
 constexpr Millis kDay{24 * 3600 * 1000};
@@ -83,4 +83,4 @@ TEST_F(TimeFloorTest, RubbishIsCorruptAndSaysWhatToDo) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::time_floor_test

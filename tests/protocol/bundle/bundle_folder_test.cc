@@ -10,7 +10,7 @@
 #include "tests/protocol/hop/hop_fixture.h"
 #include "tests/support/must.h"
 
-namespace tributary {
+namespace tributary::bundle_folder_test {
 namespace {
 
 class BundleFolderTest : public ::testing::Test {
@@ -215,4 +215,4 @@ TEST_F(BundleFolderTest, APayloadThatIsNotWhatWasAnnouncedIsNotExported) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::bundle_folder_test

@@ -8,7 +8,7 @@
 #include "tests/support/must.h"
 #include "tests/support/temporary_folder.h"
 
-namespace tributary {
+namespace tributary::bundle_format_test {
 namespace {
 
 std::string Outcome(ByteView head) {
@@ -67,4 +67,4 @@ TEST(BundleFormat, ALinkIsNeitherAFileNorAFolderOfTheBundle) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::bundle_format_test

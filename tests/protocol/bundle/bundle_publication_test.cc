@@ -8,7 +8,7 @@
 #include "tests/protocol/hop/hop_fixture.h"
 #include "tests/support/must.h"
 
-namespace tributary {
+namespace tributary::bundle_publication_test {
 namespace {
 
 class BundlePublicationTest : public ::testing::Test {
@@ -109,4 +109,4 @@ TEST_F(BundlePublicationTest, ACopyThatFailsAnywhereGoesOn) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::bundle_publication_test

@@ -11,7 +11,7 @@
 #include "tests/protocol/hop/hop_fixture.h"
 #include "tests/support/must.h"
 
-namespace tributary {
+namespace tributary::export_bundle_test {
 namespace {
 
 // A gateway's spool that stays open, as a daemon's does, and a disk beside it.
@@ -134,4 +134,4 @@ TEST_F(ExportBundleTest, TheGatewaysPublicationTravelsWithIt) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::export_bundle_test

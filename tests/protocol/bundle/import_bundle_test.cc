@@ -13,7 +13,7 @@
 #include "tests/protocol/hop/hop_fixture.h"
 #include "tests/support/must.h"
 
-namespace tributary {
+namespace tributary::import_bundle_test {
 namespace {
 
 class ImportBundleTest : public ::testing::Test {
@@ -196,4 +196,4 @@ TEST(LocalEndpoint, IsOnThisMachine) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::import_bundle_test

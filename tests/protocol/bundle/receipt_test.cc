@@ -8,7 +8,7 @@
 #include "tests/support/temporary_folder.h"
 #include "tests/support/test_fleet.h"
 
-namespace tributary {
+namespace tributary::receipt_test {
 namespace {
 
 class ReceiptTest : public ::testing::Test {
@@ -104,4 +104,4 @@ TEST_F(ReceiptTest, AFolderNumbersThemAndTellsWhichAreBad) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::receipt_test

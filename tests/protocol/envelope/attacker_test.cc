@@ -3,12 +3,12 @@
 #include <gtest/gtest.h>
 
 #include "protocol/envelope/open_upload.h"
-#include "protocol/seal/digest.h"
-#include "protocol/seal/revocation_list.h"
+#include "protocol/trust/seal/digest.h"
+#include "protocol/trust/identity/revocation_list.h"
 #include "tests/protocol/envelope/small_upload.h"
 #include "tests/support/must.h"
 
-namespace tributary {
+namespace tributary::attacker_test {
 namespace {
 
 class AttackerTest : public testing::Test {
@@ -192,4 +192,4 @@ TEST_F(AttackerTest, PayloadReadOnTheWay) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::attacker_test

@@ -7,7 +7,7 @@
 
 #include "tests/protocol/envelope/small_upload.h"
 
-namespace tributary {
+namespace tributary::envelope_tamper_test {
 namespace {
 
 class EnvelopeTamperTest : public testing::Test {
@@ -108,4 +108,4 @@ TEST_F(EnvelopeTamperTest, RandomBytesAreMalformed) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::envelope_tamper_test

@@ -8,7 +8,7 @@
 
 #include "tests/protocol/envelope/small_upload.h"
 
-namespace tributary {
+namespace tributary::envelope_test {
 namespace {
 
 class EnvelopeTest : public testing::Test {
@@ -176,4 +176,4 @@ TEST_F(EnvelopeTest, TimesAreCheckedAgainstTheReceiversClock) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::envelope_test

@@ -3,10 +3,10 @@
 #include <gtest/gtest.h>
 
 #include "protocol/envelope/open_upload.h"
-#include "protocol/seal/digest.h"
+#include "protocol/trust/seal/digest.h"
 #include "tests/protocol/envelope/small_upload.h"
 
-namespace tributary {
+namespace tributary::sealed_upload_test {
 namespace {
 
 class SealedUploadTest : public testing::Test {
@@ -147,4 +147,4 @@ TEST_F(SealedUploadTest, WhatNoReceiverWouldTakeIsNotSealed) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::sealed_upload_test

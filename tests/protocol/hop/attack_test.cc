@@ -3,11 +3,11 @@
 #include <gtest/gtest.h>
 
 #include "protocol/hop/handshake.h"
-#include "protocol/seal/revocation_list.h"
+#include "protocol/trust/identity/revocation_list.h"
 #include "tests/protocol/hop/hop_fixture.h"
 
 // Attackers at the handshake: each has stolen or recorded something, and gets no session by it.
-namespace tributary {
+namespace tributary::hop_attack_test {
 namespace {
 
 class AttackTest : public ::testing::Test {
@@ -241,4 +241,4 @@ TEST_F(AttackTest, AnEvaluatorCannotContributeAnUpdate) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::hop_attack_test

@@ -3,7 +3,7 @@
 #include "tests/protocol/hop/hop_fixture.h"
 
 // Tools that come with the server's own identity, and uploads that come in two ways at once.
-namespace tributary {
+namespace tributary::carrier_test {
 namespace {
 
 class CarrierTest : public ::testing::TestWithParam<Role> {
@@ -73,4 +73,4 @@ TEST(TwoWays, AnUploadThatComesOverTwoConnectionsIsSettledOnBoth) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::carrier_test

@@ -3,7 +3,7 @@
 #include "tests/protocol/hop/hop_fixture.h"
 
 // In which order and how fast a courier sends, and what it forgets.
-namespace tributary {
+namespace tributary::courier_test {
 namespace {
 
 constexpr uint64_t kChunk = limits::kMinChunkBytes + limits::kSealTagBytes;
@@ -250,4 +250,4 @@ TEST_F(TroubledCourier, WhatCannotBeDeletedIsNotOfferedInALoop) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::courier_test

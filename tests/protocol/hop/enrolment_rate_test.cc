@@ -5,7 +5,7 @@
 #include "tests/protocol/hop/hop_fixture.h"
 
 // How often those without a certificate may ask for one.
-namespace tributary {
+namespace tributary::enrolment_rate_test {
 namespace {
 
 using Kind = EnrolmentAnswer::Kind;
@@ -177,4 +177,4 @@ TEST_F(EnrolmentRateTest, WhatIsRememberedOfApplicantsIsBounded) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::enrolment_rate_test

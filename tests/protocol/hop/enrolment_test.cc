@@ -1,11 +1,11 @@
 #include <gtest/gtest.h>
 
 #include "protocol/hop/applicant_client.h"
-#include "protocol/hop/enrolment_relay.h"
-#include "protocol/seal/digest.h"
+#include "gateway/relay/enrolment_relay.h"
+#include "protocol/trust/seal/digest.h"
 #include "tests/protocol/hop/hop_fixture.h"
 
-namespace tributary {
+namespace tributary::hop_enrolment_test {
 namespace {
 
 using Kind = EnrolmentAnswer::Kind;
@@ -300,4 +300,4 @@ TEST_F(EnrolmentRelayTest, ItsMemoryIsBounded) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::hop_enrolment_test

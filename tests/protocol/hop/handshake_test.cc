@@ -2,7 +2,7 @@
 
 #include "tests/protocol/hop/hop_fixture.h"
 
-namespace tributary {
+namespace tributary::handshake_test {
 namespace {
 
 class HandshakeTest : public ::testing::Test {
@@ -242,4 +242,4 @@ TEST_F(HandshakeTest, AClientThatIsRefusedForGoodAsksAgainSlowly) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::handshake_test

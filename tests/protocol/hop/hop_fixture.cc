@@ -1,6 +1,6 @@
 #include "tests/protocol/hop/hop_fixture.h"
 
-#include "protocol/seal/digest.h"
+#include "protocol/trust/seal/digest.h"
 
 namespace tributary {
 namespace {

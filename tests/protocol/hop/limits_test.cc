@@ -3,7 +3,7 @@
 #include "tests/protocol/hop/hop_fixture.h"
 
 // What somebody can take of a server who proves nothing, and what a member can.
-namespace tributary {
+namespace tributary::limits_test {
 namespace {
 
 class HopLimitsTest : public ::testing::Test {
@@ -240,4 +240,4 @@ TEST_F(HopLimitsTest, APublicationOfANewerRootIsNewerWhateverItsNumber) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::limits_test

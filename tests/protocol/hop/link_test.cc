@@ -3,7 +3,7 @@
 #include "tests/protocol/hop/hop_fixture.h"
 
 // What becomes of links: loops of upstreams, paths, broken connections, reports and counters.
-namespace tributary {
+namespace tributary::link_test {
 namespace {
 
 // A server and the client that connects it to the next, as a gateway has them.
@@ -155,8 +155,8 @@ TEST_F(LinkTest, AServerThatSaysNothingIsGivenUpAfterTheAnswerTimeout) {
 
 // ---- check-ins
 
-GatewayReport ReportOf(std::string_view gateway) {
-  GatewayReport report;
+GatewayState ReportOf(std::string_view gateway) {
+  GatewayState report;
   report.gateway = TestDevice(std::string(gateway));
   report.age_millis = 7;
   return report;
@@ -164,7 +164,7 @@ GatewayReport ReportOf(std::string_view gateway) {
 
 TEST_F(LinkTest, AGatewaysReportsArriveAndTheFirstNamesItsParent) {
   Node a(world_, "a"), b(world_, "b");
-  GatewayReport below = ReportOf("below");
+  GatewayState below = ReportOf("below");
   below.parent = TestDevice("a");
   a.ConnectTo(b.server);
   a.client->self.reports = {ReportOf("a"), below};
@@ -233,4 +233,4 @@ TEST_F(LinkTest, BothEndsCountTheSameBytesByPurpose) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::link_test

@@ -8,11 +8,11 @@
 #include "protocol/hop/handshake.h"
 #include "protocol/schema/canonical.h"
 #include "protocol/schema/hop.capnp.h"
-#include "protocol/seal/digest.h"
+#include "protocol/trust/seal/digest.h"
 #include "tests/support/seeded_random.h"
 #include "tests/support/test_fleet.h"
 
-namespace tributary {
+namespace tributary::messages_test {
 namespace {
 
 std::vector<Bytes> RandomChain(SeededRandom& random) {
@@ -55,8 +55,8 @@ std::map<Code, uint64_t> RandomCodes(SeededRandom& random) {
   return counts;
 }
 
-GatewayReport RandomReport(SeededRandom& random) {
-  GatewayReport report;
+GatewayState RandomReport(SeededRandom& random) {
+  GatewayState report;
   report.gateway = TestDevice("gateway-" + std::to_string(random.Below(1'000)));
   if (random.Below(2) == 0) report.parent = TestDevice("parent");
   for (uint64_t* number :
@@ -79,9 +79,9 @@ GatewayReport RandomReport(SeededRandom& random) {
   return report;
 }
 
-std::vector<GatewayReport> RandomReports(SeededRandom& random) {
-  std::vector<GatewayReport> reports(random.Below(3));
-  for (GatewayReport& report : reports) report = RandomReport(random);
+std::vector<GatewayState> RandomReports(SeededRandom& random) {
+  std::vector<GatewayState> reports(random.Below(3));
+  for (GatewayState& report : reports) report = RandomReport(random);
   return reports;
 }
 
@@ -277,7 +277,7 @@ TEST(MessagesTest, WhatAReportSaysIsChecked) {
 TEST(MessagesTest, AReportOverItsLimitsIsCutWhenItIsWritten) {
   hop::CheckIn check_in;
   check_in.reports.resize(limits::kGatewayReports + 1);
-  for (GatewayReport& report : check_in.reports) {
+  for (GatewayState& report : check_in.reports) {
     report.gateway = TestDevice("gateway-1");
     report.trouble.assign(limits::kTroubleBytes + 1, 'x');
     report.spool_bytes = ~uint64_t{0};
@@ -377,4 +377,4 @@ TEST(MessagesTest, AnAnswerToAnEnrolmentIsOneThingOnly) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::messages_test

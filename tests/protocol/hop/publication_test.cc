@@ -1,9 +1,9 @@
 #include <gtest/gtest.h>
 
-#include "protocol/seal/digest.h"
+#include "protocol/trust/seal/digest.h"
 #include "tests/protocol/hop/hop_fixture.h"
 
-namespace tributary {
+namespace tributary::hop_publication_test {
 namespace {
 
 constexpr size_t kWeights = 10 * limits::kPieceBytes + 100;  // eleven pieces
@@ -209,4 +209,4 @@ TEST_F(PublicationHopTest, WhatWasAdoptedIsThereAfterARestartWithoutALink) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::hop_publication_test

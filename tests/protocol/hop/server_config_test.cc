@@ -6,7 +6,7 @@
 #include "tests/protocol/hop/hop_fixture.h"
 #include "tests/support/must.h"
 
-namespace tributary {
+namespace tributary::server_config_test {
 namespace {
 
 using testing::AllOf;
@@ -143,4 +143,4 @@ TEST_F(LimitedServerTest, StrangersHaveTheTimeThatTheyAreGiven) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::server_config_test

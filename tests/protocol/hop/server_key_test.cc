@@ -3,7 +3,7 @@
 #include "tests/protocol/hop/hop_fixture.h"
 
 // A server changes its connection key while its clients have the old one.
-namespace tributary {
+namespace tributary::server_key_test {
 namespace {
 
 class ServerKeyTest : public ::testing::Test {
@@ -102,4 +102,4 @@ TEST_F(ServerKeyTest, AClientLearnsNoKeyButThatOfTheSameServer) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::server_key_test

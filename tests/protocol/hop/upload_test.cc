@@ -4,7 +4,7 @@
 
 #include "tests/protocol/hop/hop_fixture.h"
 
-namespace tributary {
+namespace tributary::upload_test {
 namespace {
 
 constexpr uint64_t kChunk = limits::kMinChunkBytes + limits::kSealTagBytes;
@@ -435,4 +435,4 @@ TEST_F(UploadTest, GoodbyeFreesTheSessionAndItsCredit) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::upload_test

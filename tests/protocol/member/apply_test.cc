@@ -7,11 +7,11 @@
 
 #include <gtest/gtest.h>
 
-#include "protocol/enrol/invitation.h"
+#include "protocol/trust/identity/invitation.h"
 #include "tests/protocol/hop/fake_desk.h"
 #include "tests/protocol/hop/hop_fixture.h"
 
-namespace tributary {
+namespace tributary::apply_test {
 namespace {
 
 using Kind = EnrolmentAnswer::Kind;
@@ -135,4 +135,4 @@ TEST_F(ApplyTest, ACertificateOfAnotherFleetIsNotTaken) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::apply_test

@@ -5,7 +5,7 @@
 #include "tests/protocol/hop/fake_desk.h"
 #include "tests/protocol/hop/hop_fixture.h"
 
-namespace tributary {
+namespace tributary::certificate_keeper_test {
 namespace {
 
 using Kind = EnrolmentAnswer::Kind;
@@ -143,4 +143,4 @@ TEST_F(CertificateKeeperTest, WithoutAPublicationThereIsNobodyToSealTo) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::certificate_keeper_test

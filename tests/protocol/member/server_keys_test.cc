@@ -4,7 +4,7 @@
 
 #include "tests/support/temporary_folder.h"
 
-namespace tributary {
+namespace tributary::server_keys_test {
 namespace {
 
 const Bytes kConfigured(32, 1), kSecond(32, 2), kThird(32, 3), kFourth(32, 4);
@@ -46,4 +46,4 @@ TEST_F(ServerKeysTest, ADamagedFileLeavesTheConfiguredOne) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::server_keys_test

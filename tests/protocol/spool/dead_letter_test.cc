@@ -4,7 +4,7 @@
 #include "protocol/spool/spool_reader.h"
 #include "tests/protocol/spool/spool_fixture.h"
 
-namespace tributary {
+namespace tributary::dead_letter_test {
 namespace {
 
 Code CodeOf(const auto& result) { return result ? Code{} : result.error().code; }
@@ -145,4 +145,4 @@ TEST(DeadLetters, AMissingFileLeavesOnlyTheLine) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::dead_letter_test

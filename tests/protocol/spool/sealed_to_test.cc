@@ -3,7 +3,7 @@
 #include "protocol/spool/spool.h"
 #include "tests/protocol/spool/spool_fixture.h"
 
-namespace tributary {
+namespace tributary::sealed_to_test {
 namespace {
 
 const KeyId kOver({1, 1, 1, 1, 1, 1, 1, 1});
@@ -84,4 +84,4 @@ TEST(SpoolSealedTo, ADeadLetterThatComesBackIsLookedAt) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::sealed_to_test

@@ -5,7 +5,7 @@
 #include "protocol/spool/spool.h"
 #include "tests/protocol/spool/spool_fixture.h"
 
-namespace tributary {
+namespace tributary::spool_crash_test {
 namespace {
 
 TestUpload Numbered(uint64_t number) { return MakeUpload(1'000 + number, number % 3 == 0 ? kSmall : kLarge); }
@@ -82,4 +82,4 @@ TEST(SpoolCrash, NothingAcknowledgedIsLostByKills) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::spool_crash_test

@@ -5,12 +5,12 @@
 #include <fstream>
 
 #include "protocol/spool/spool.h"
-#include "protocol/spool/spool_check.h"
+#include "gateway/tools/spool_check.h"
 #include "tests/protocol/spool/spool_fixture.h"
 
 // A process that does everything a spool can do is killed at each point of protocol/base/fault_point.h, at its first,
 // middle and last pass. It says what it was told; what it was told must be true afterwards.
-namespace tributary {
+namespace tributary::spool_fault_point_test {
 namespace {
 
 #ifdef TRIBUTARY_FAULT_POINTS
@@ -192,4 +192,4 @@ TEST(SpoolFaultPoints, WhatWasSaidIsTrueAfterAKillAtEachOfThem) {
 #endif
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::spool_fault_point_test

@@ -3,7 +3,7 @@
 #include "protocol/spool/spool.h"
 #include "tests/protocol/spool/spool_fixture.h"
 
-namespace tributary {
+namespace tributary::spool_fault_test {
 namespace {
 
 Code CodeOf(const auto& result) { return result ? Code{} : result.error().code; }
@@ -179,4 +179,4 @@ TEST(SpoolFault, ADamagedIndexIsAnErrorNotAnEmptySpool) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::spool_fault_test

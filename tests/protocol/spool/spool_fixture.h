@@ -8,7 +8,7 @@
 
 #include <gtest/gtest.h>
 
-#include "protocol/seal/digest.h"
+#include "protocol/trust/seal/digest.h"
 #include "protocol/spool/spool.h"
 #include "tests/support/manual_clock.h"
 #include "tests/support/seeded_random.h"

@@ -4,7 +4,7 @@
 #include "tests/protocol/spool/spool_fixture.h"
 #include "tests/support/power_disk.h"
 
-namespace tributary {
+namespace tributary::spool_health_test {
 namespace {
 
 using ::testing::HasSubstr;
@@ -151,4 +151,4 @@ TEST_F(SpoolOnBadDisk, AReadOnlyDiskIsSaidAndPasses) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::spool_health_test

@@ -7,7 +7,7 @@
 #include "tests/support/power_disk.h"
 #include "tests/support/sanitized.h"
 
-namespace tributary {
+namespace tributary::spool_power_test {
 namespace {
 
 constexpr uint64_t kNever = ~uint64_t{0};
@@ -326,4 +326,4 @@ TEST(SpoolPower, AFailedSyncIsRememberedWhenNothingCanBeWrittenDown) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::spool_power_test

@@ -5,7 +5,7 @@
 #include "protocol/spool/spool.h"
 #include "tests/protocol/spool/spool_fixture.h"
 
-namespace tributary {
+namespace tributary::spool_property_test {
 namespace {
 
 constexpr int kUploads = 6;
@@ -110,4 +110,4 @@ TEST(SpoolProperty, TheAccountBalancesWhateverHappens) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::spool_property_test

@@ -3,7 +3,7 @@
 #include "protocol/spool/spool.h"
 #include "tests/protocol/spool/spool_fixture.h"
 
-namespace tributary {
+namespace tributary::spool_quota_test {
 namespace {
 
 using ::testing::HasSubstr;
@@ -189,4 +189,4 @@ TEST_F(SpoolQuotaTest, TotalsAreRightAfterARestart) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::spool_quota_test

@@ -2,10 +2,10 @@
 
 #include <fstream>
 
-#include "protocol/spool/spool_check.h"
+#include "gateway/tools/spool_check.h"
 #include "tests/protocol/spool/spool_fixture.h"
 
-namespace tributary {
+namespace tributary::spool_reader_test {
 namespace {
 
 Code CodeOf(const auto& result) { return result ? Code{} : result.error().code; }
@@ -100,4 +100,4 @@ TEST(SpoolCheck, FindsDamageAndOrphansAndChangesNothing) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::spool_reader_test

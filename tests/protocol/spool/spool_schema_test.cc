@@ -4,7 +4,7 @@
 #include "protocol/spool/spool_reader.h"
 #include "tests/protocol/spool/spool_fixture.h"
 
-namespace tributary {
+namespace tributary::spool_schema_test {
 namespace {
 
 // The first form of the index, as spools in the field have it: frozen.
@@ -129,4 +129,4 @@ TEST_F(SpoolSchema, AFormOfTheFutureIsRefused) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::spool_schema_test

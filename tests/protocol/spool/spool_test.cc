@@ -2,7 +2,7 @@
 
 #include "tests/protocol/spool/spool_fixture.h"
 
-namespace tributary {
+namespace tributary::spool_test {
 namespace {
 
 Code CodeOf(const auto& result) { return result ? Code{} : result.error().code; }
@@ -311,4 +311,4 @@ TEST(Spool, TheDestructorDrains) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::spool_test

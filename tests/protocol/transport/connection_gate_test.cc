@@ -8,7 +8,7 @@
 #include "protocol/transport/tcp_peer.h"
 #include "tests/support/manual_clock.h"
 
-namespace tributary {
+namespace tributary::connection_gate_test {
 namespace {
 
 const Bytes kKey(32, 1);
@@ -153,4 +153,4 @@ TEST(TcpPeerTest, AnAddressIsWhatOneCustomerHas) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::connection_gate_test

@@ -9,7 +9,7 @@
 
 #include "tests/support/manual_clock.h"
 
-namespace tributary {
+namespace tributary::loop_test {
 namespace {
 
 TEST(LoopTest, RunsWhatOtherThreadsPostOnItsOwnThreadAndInTheirOrder) {
@@ -132,4 +132,4 @@ TEST(LoopTest, ATimerThatIsAlwaysDueDoesNotHoldTheTurn) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::loop_test

@@ -7,12 +7,12 @@
 #include <gtest/gtest.h>
 #include <zmq.hpp>
 
-#include "protocol/seal/identity.h"
+#include "protocol/trust/identity/identity.h"
 #include "protocol/transport/client_socket.h"
 #include "protocol/transport/server_socket.h"
 #include "tests/support/manual_clock.h"
 
-namespace tributary {
+namespace tributary::sockets_test {
 namespace {
 
 constexpr char kAnyPort[] = "tcp://127.0.0.1:*";
@@ -402,4 +402,4 @@ TEST_F(SocketsTest, AServerThatStartsLaterIsFound) {
 }
 
 }  // namespace
-}  // namespace tributary
+}  // namespace tributary::sockets_test

@@ -1,0 +1,136 @@
+#include "aggregator/operator/command/api_client.h"
+
+#include "protocol/base/limits.h"
+#include "protocol/trust/seal/digest.h"
+
+namespace tributary {
+namespace {
+
+const std::string kRoot = "/api/v1";
+
+std::string TaskPath(const std::string& task) { return kRoot + "/tasks/" + EncodeUrlPart(task); }
+
+Result<Json> Parse(const Result<HttpReply>& reply) {
+  if (!reply) return Fail(reply.error());
+  Json json = Json::parse(reply->body, nullptr, false);
+  if (json.is_discarded()) return Fail(Code::kMalformed, "the answer is not JSON; is this an aggregator's address?");
+  return json;
+}
+
+// What a person typed need not be UTF-8.
+std::string DumpRequest(const Json& request) { return request.dump(-1, ' ', false, Json::error_handler_t::replace); }
+
+// Digest of a file of any size.
+Result<Digest> DigestOfFile(const Path& file) {
+  FileSystem& files = RealFileSystem();
+  ASSIGN_OR_RETURN(const uint64_t size, files.Size(file));
+  Sha256Stream stream;
+  for (uint64_t at = 0; at < size;) {
+    ASSIGN_OR_RETURN(const Bytes piece, files.ReadAt(file, at, std::min<uint64_t>(limits::kMiB, size - at)));
+    stream.Update(piece);
+    at += piece.size();
+  }
+  return std::move(stream).Finish();
+}
+
+}  // namespace
+
+Result<ApiClient> ApiClient::Create(const HttpClient::Options& options) {
+  ASSIGN_OR_RETURN(HttpClient http, HttpClient::Create(options));
+  return ApiClient(std::move(http));
+}
+
+Result<Json> ApiClient::Get(const std::string& path) { return Parse(http_.Get(path)); }
+
+Result<Json> ApiClient::CreateTask(const TaskRequest& request) {
+  return Parse(http_.Post(kRoot + "/tasks", TaskRequestToJson(request)));
+}
+Result<Json> ApiClient::Tasks() { return Get(kRoot + "/tasks"); }
+Result<Json> ApiClient::Task(const std::string& task) { return Get(TaskPath(task)); }
+
+Result<Json> ApiClient::StartRounds(const std::string& task, uint64_t count) {
+  return Parse(http_.Post(TaskPath(task) + "/rounds", Json({{"count", count}}).dump()));
+}
+Result<Json> ApiClient::CancelRounds(const std::string& task) {
+  return Parse(http_.Post(TaskPath(task) + "/rounds/cancel", "{}"));
+}
+
+Result<Json> ApiClient::AllPages(const std::string& path, const std::string& query) {
+  Json all = Json::array();
+  std::string cursor;
+  for (;;) {
+    ASSIGN_OR_RETURN(const Json page,
+                     Get(path + "?limit=1000" + query + (cursor.empty() ? "" : "&cursor=" + EncodeUrlPart(cursor))));
+    for (const auto& item : page.value("items", Json::array())) all.push_back(item);
+    const auto next = page.find("next_cursor");
+    if (next == page.end() || !next->is_string()) return Json({{"items", std::move(all)}});
+    cursor = next->get<std::string>();
+  }
+}
+
+Result<Json> ApiClient::Rounds(const std::string& task) { return AllPages(TaskPath(task) + "/rounds"); }
+Result<Json> ApiClient::Round(const std::string& task, uint64_t number) {
+  return Get(TaskPath(task) + "/rounds/" + std::to_string(number));
+}
+Result<Json> ApiClient::Versions(const std::string& task) { return Get(TaskPath(task) + "/versions"); }
+Result<Json> ApiClient::Version(const std::string& task, uint64_t version) {
+  return Get(TaskPath(task) + "/versions/" + std::to_string(version));
+}
+Result<Json> ApiClient::Devices(const std::string& state) {
+  return AllPages(kRoot + "/devices", state.empty() ? "" : "&state=" + EncodeUrlPart(state));
+}
+Result<Json> ApiClient::Device(const std::string& device) { return Get(kRoot + "/devices/" + EncodeUrlPart(device)); }
+Result<Json> ApiClient::DecideDevice(const std::string& device, const std::string& decision,
+                                     const std::string& reason) {
+  const Json body = reason.empty() ? Json::object() : Json({{"reason", reason}});
+  return Parse(http_.Post(kRoot + "/devices/" + EncodeUrlPart(device) + "/" + decision, DumpRequest(body)));
+}
+Result<Json> ApiClient::RevokeGateway(const std::string& gateway, const std::string& reason) {
+  return Parse(
+      http_.Post(kRoot + "/gateways/" + EncodeUrlPart(gateway) + "/revoke", DumpRequest({{"reason", reason}})));
+}
+Result<Json> ApiClient::CreateEnrolmentToken(const Json& request) {
+  return Parse(http_.Post(kRoot + "/enrolment-tokens", DumpRequest(request)));
+}
+Result<Json> ApiClient::EnrolmentTokens() { return Get(kRoot + "/enrolment-tokens"); }
+Result<Json> ApiClient::RemoveEnrolmentToken(const std::string& id) {
+  return Parse(http_.Delete(kRoot + "/enrolment-tokens/" + EncodeUrlPart(id)));
+}
+Result<Json> ApiClient::SealingKeys() { return Get(kRoot + "/sealing-keys"); }
+Result<Json> ApiClient::RotateSealingKey(uint64_t overlap_days) {
+  return Parse(http_.Post(kRoot + "/sealing-keys", DumpRequest({{"overlap_days", overlap_days}})));
+}
+Result<Json> ApiClient::Audit(uint64_t after, uint64_t limit) {
+  return Get(kRoot + "/audit?after=" + std::to_string(after) + "&limit=" + std::to_string(limit));
+}
+Result<Json> ApiClient::Gateways() { return AllPages(kRoot + "/gateways"); }
+Result<Json> ApiClient::Gateway(const std::string& gateway) {
+  return Get(kRoot + "/gateways/" + EncodeUrlPart(gateway));
+}
+Result<Json> ApiClient::Account() { return Get(kRoot + "/account"); }
+Result<Json> ApiClient::Readiness() { return Parse(http_.GetAnyStatus("/readyz")); }
+
+Result<BlobRef> ApiClient::PutBlob(ByteView bytes) {
+  const BlobRef blob{Sha256(bytes), bytes.size()};
+  const std::string path = kRoot + "/blobs/" + blob.digest.hex();
+  if (http_.Head(path)) return blob;  // if it is not there, or anything else, putting it says so with its reason
+  ASSIGN_OR_RETURN(const HttpReply reply, http_.Put(path, bytes));
+  return blob;
+}
+
+Status ApiClient::GetBlob(const Digest& digest, const Path& file) {
+  RETURN_IF_ERROR(http_.Download(kRoot + "/blobs/" + digest.hex(), file, limits::kBlobBytes));
+  ASSIGN_OR_RETURN(const Digest received, DigestOfFile(file));
+  if (received == digest) return {};
+  (void)RealFileSystem().Remove(file);  // the mismatch is what to tell
+  return Fail(Code::kDigestMismatch, "blob " + digest.hex() + " arrived as " + received.hex());
+}
+
+Status ApiClient::Watch(const std::string& task, std::string& last_id,
+                        const std::function<bool(const std::string&, const Json&)>& handler) {
+  return http_.Watch(kRoot + "/events?task=" + EncodeUrlPart(task), last_id, [&](const ServerSentEvent& event) {
+    return handler(event.name, Json::parse(event.data, nullptr, false));
+  });
+}
+
+}  // namespace tributary

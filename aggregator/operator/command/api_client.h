@@ -1,0 +1,68 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "aggregator/api/json_tasks.h"
+#include "protocol/base/file.h"
+#include "aggregator/operator/command/http_client.h"
+
+namespace tributary {
+
+using Json = nlohmann::ordered_json;
+
+// The calls of openapi.yaml, one each, for the command line and for whoever drives an aggregator by program. Answers
+// are the bodies as they came. Errors: those of HttpClient, kMalformed when the answer is not JSON. Not thread safe.
+class ApiClient {
+ public:
+  explicit ApiClient(HttpClient http) : http_(std::move(http)) {}
+  static Result<ApiClient> Create(const HttpClient::Options& options);
+
+  Result<Json> CreateTask(const TaskRequest& request);
+  Result<Json> Tasks();
+  Result<Json> Task(const std::string& task);
+  Result<Json> StartRounds(const std::string& task, uint64_t count);
+  Result<Json> CancelRounds(const std::string& task);
+  // All pages in one list.
+  Result<Json> Rounds(const std::string& task);
+  Result<Json> Round(const std::string& task, uint64_t number);
+  Result<Json> Versions(const std::string& task);
+  Result<Json> Version(const std::string& task, uint64_t version);
+  // All pages in one list. `state`: only those of whom the enrolment is so; empty: all.
+  Result<Json> Devices(const std::string& state = "");
+  Result<Json> Device(const std::string& device);
+  // `decision`: approve, refuse or revoke; the last two have a reason. Their enrolment after it.
+  Result<Json> DecideDevice(const std::string& device, const std::string& decision, const std::string& reason);
+  Result<Json> RevokeGateway(const std::string& gateway, const std::string& reason);
+  // The record and the invitation that carries the secret.
+  Result<Json> CreateEnrolmentToken(const Json& request);
+  Result<Json> EnrolmentTokens();
+  Result<Json> RemoveEnrolmentToken(const std::string& id);
+  Result<Json> SealingKeys();
+  Result<Json> RotateSealingKey(uint64_t overlap_days);
+  // The audit log's entries after the one of number `after`, and where to go on ("next").
+  Result<Json> Audit(uint64_t after, uint64_t limit);
+  // All pages in one list.
+  Result<Json> Gateways();
+  Result<Json> Gateway(const std::string& gateway);
+  Result<Json> Account();
+  // {"ready": …, "checks": […]}, also when it is not ready. Needs no token.
+  Result<Json> Readiness();
+  // Returns its digest and size; sends nothing when the aggregator has it.
+  Result<BlobRef> PutBlob(ByteView bytes);
+  // Into `file`, and checks the digest. kDigestMismatch removes it.
+  Status GetBlob(const Digest& digest, const Path& file);
+  // See HttpClient::Watch; `handler` gets the event's name and body.
+  Status Watch(const std::string& task, std::string& last_id,
+               const std::function<bool(const std::string& name, const Json& event)>& handler);
+
+ private:
+  Result<Json> Get(const std::string& path);
+  Result<Json> AllPages(const std::string& path, const std::string& query = "");
+  HttpClient http_;
+};
+
+}  // namespace tributary

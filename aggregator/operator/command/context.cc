@@ -1,0 +1,94 @@
+#include "aggregator/operator/command/context.h"
+
+#include <cstdlib>
+#include <iostream>
+
+#include "protocol/trust/seal/signing.h"
+
+namespace tributary {
+
+ExitCode ExitCodeOf(Code code) {
+  switch (code) {
+    case Code::kNotFound:
+    case Code::kUnknownTask:
+    case Code::kUnknownVersion:
+    case Code::kUnknownBlob:
+    case Code::kMissingData:
+      return ExitCode::kNotFound;
+    case Code::kUnauthorized:
+    case Code::kForbidden:
+      return ExitCode::kUnauthorized;
+    case Code::kUnreachable:
+    case Code::kTimeout:
+    case Code::kBusy:
+    case Code::kShuttingDown:
+      return ExitCode::kUnreachable;
+    case Code::kInvalidArgument:
+    case Code::kConfigSyntax:
+    case Code::kConfigUnknownKey:
+    case Code::kConfigInvalid:
+      return ExitCode::kUsage;
+    default:
+      return ExitCode::kFailed;
+  }
+}
+
+Result<HttpClient::Options> Context::ClientOptions() const {
+  HttpClient::Options options{.url = url, .token = token, .ca_file = ca_file};
+  if (options.token.empty() && !token_file.empty()) {
+    ASSIGN_OR_RETURN(const SecretBytes secret, ReadSecretFile(token_file));
+    options.token = AsText(secret.RevealForUse());
+  } else if (const char* given = std::getenv("TRIBUTARY_TOKEN"); options.token.empty() && given) {
+    options.token = given;
+  }
+  options.token.erase(options.token.find_last_not_of(" \t\r\n") + 1);
+  if (options.token.find_first_of("\r\n") != std::string::npos) {
+    return Fail(Code::kInvalidArgument, "the token has a line break in it");
+  }
+  return options;
+}
+
+Result<ApiClient> Context::Client() const {
+  ASSIGN_OR_RETURN(const HttpClient::Options options, ClientOptions());
+  return ApiClient::Create(options);
+}
+
+std::function<void()> Context::Run(std::function<Status()> action) {
+  return [this, action = std::move(action)] {
+    const Status status = action();
+    if (!status) Report(status.error());
+  };
+}
+
+void Context::Report(const Error& error) {
+  exit_code = ExitCodeOf(error.code);
+  const CodeEntry& entry = Describe(error.code);
+  if (json()) {
+    const Json problem = {
+        {"code", entry.name}, {"title", entry.sentence}, {"detail", error.message}, {"remedy", entry.remedy}};
+    std::cerr << problem.dump(-1, ' ', false, Json::error_handler_t::replace) << "\n";
+    return;
+  }
+  std::cerr << "error: " << error.message << "\n"
+            << "  what happened  " << entry.sentence << "\n"
+            << "  what to do     " << entry.remedy << "\n"
+            << "  more           tributary explain " << entry.name << "\n";
+}
+
+void Context::PrintList(const Json& answer, const std::vector<Column>& columns) const {
+  if (json()) {
+    std::cout << answer.dump(2) << "\n";
+  } else {
+    std::cout << RenderTable(answer.value("items", Json::array()), columns);
+  }
+}
+
+void Context::PrintObject(const Json& object) const {
+  std::cout << (json() ? object.dump(2) + "\n" : RenderObject(object)) << std::flush;
+}
+
+void Context::Say(const std::string& line) const {
+  if (!json()) std::cout << line << std::endl;
+}
+
+}  // namespace tributary

@@ -1,0 +1,133 @@
+#include "aggregator/operator/command/gateway_view.h"
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+
+#include "aggregator/operator/command/table.h"
+
+namespace tributary {
+namespace {
+
+uint64_t Count(const Json& object, const char* key) { return object.value(key, uint64_t{0}); }
+std::string Size(const Json& object, const char* key) { return SizeText(Count(object, key)); }
+
+// From the aggregator down, without the aggregator itself where that is known.
+std::string PathText(const Json& gateway) {
+  const Json& path = gateway.at("path");
+  std::string text;
+  for (size_t i = path.size() > 1 ? 1 : 0; i < path.size(); ++i)
+    text += (text.empty() ? "" : "/") + path[i].get<std::string>();
+  return text;
+}
+
+std::string HeardText(const Json& gateway) {
+  const std::string age = AgeText(gateway.value("quiet_seconds", int64_t{0}));
+  return gateway.value("late", false) ? "LATE, " + age : age + " ago";
+}
+
+std::string OfText(uint64_t part, uint64_t whole) {
+  return whole == 0 ? SizeText(part) : SizeText(part) + " of " + SizeText(whole);
+}
+
+std::string OldestText(const Json& gateway) {
+  const uint64_t seconds = Count(gateway, "oldest_spooled_seconds");
+  return Count(gateway, "spooled_uploads") == 0 ? "-" : AgeText(static_cast<int64_t>(seconds));
+}
+
+uint64_t LinkTotal(const Json& gateway, const char* direction) {
+  uint64_t total = 0;
+  for (const Json& link : gateway.at("uplink")) total += Count(link, direction);
+  return total;
+}
+
+Json LinkRows(const Json& gateway) {
+  Json rows = Json::array();
+  for (const auto& [purpose, link] : gateway.at("uplink").items()) {
+    rows.push_back({{"purpose", purpose},
+                    {"up", Size(link, "up")},
+                    {"down", Size(link, "down")},
+                    {"resent", Size(link, "resent")}});
+  }
+  return rows;
+}
+
+std::string Line(const std::string& key, const std::string& value) {
+  constexpr size_t kKeyWidth = 14;
+  return key + std::string(kKeyWidth - std::min(kKeyWidth, key.size()), ' ') + value + "\n";
+}
+
+}  // namespace
+
+std::string SizeText(uint64_t bytes) {
+  constexpr std::array kUnits = {"B", "KiB", "MiB", "GiB", "TiB", "PiB"};
+  double value = static_cast<double>(bytes);
+  size_t unit = 0;
+  for (; value >= 1024 && unit + 1 < kUnits.size(); ++unit) value /= 1024;
+  char text[32];
+  std::snprintf(text, sizeof(text), unit == 0 || value >= 100 ? "%.0f %s" : "%.3g %s", value, kUnits[unit]);
+  return text;
+}
+
+std::string AgeText(int64_t seconds) {
+  if (seconds < 120) return std::to_string(seconds) + " s";
+  if (seconds < 2 * 3600) return std::to_string(seconds / 60) + " min";
+  if (seconds < 48 * 3600) return std::to_string(seconds / 3600) + " h";
+  return std::to_string(seconds / 86'400) + " d";
+}
+
+Json GatewayRows(const Json& items) {
+  std::vector<Json> sorted(items.begin(), items.end());
+  std::ranges::sort(sorted, {}, [](const Json& gateway) { return gateway.at("path"); });
+  Json rows = Json::array();
+  for (const Json& gateway : sorted) {
+    const Json& trouble = gateway.at("trouble");
+    rows.push_back({{"gateway", PathText(gateway)},
+                    {"heard", HeardText(gateway)},
+                    {"clients", gateway.at("connected_clients")},
+                    {"spool", OfText(Count(gateway, "spooled_bytes"), Count(gateway, "spool_limit_bytes"))},
+                    {"oldest", OldestText(gateway)},
+                    {"disk", Count(gateway, "disk_total_bytes") == 0 ? "-" : Size(gateway, "disk_free_bytes")},
+                    {"dead", gateway.at("dead_letters")},
+                    {"up", SizeText(LinkTotal(gateway, "up"))},
+                    {"down", SizeText(LinkTotal(gateway, "down"))},
+                    {"publication", gateway.at("publication")},
+                    {"account", gateway.value("holds", false) ? "holds" : "DOES NOT HOLD"},
+                    {"trouble", trouble.is_null()           ? Json("-")
+                                : trouble["code"].is_null() ? trouble["sentence"]
+                                                            : trouble["code"]}});
+  }
+  return rows;
+}
+
+std::string RenderGateway(const Json& gateway) {
+  std::string path;
+  for (const Json& step : gateway.at("path")) path += (path.empty() ? "" : " > ") + step.get<std::string>();
+  std::string out =
+      Line("gateway", gateway.at("id").get<std::string>()) + Line("place", path) +
+      Line("heard", HeardText(gateway) + ", first " + gateway.at("first_seen").get<std::string>()) +
+      Line("clients", std::to_string(Count(gateway, "connected_clients"))) +
+      Line("publication", std::to_string(Count(gateway, "publication"))) +
+      Line("spool", OfText(Count(gateway, "spooled_bytes"), Count(gateway, "spool_limit_bytes")) + ", " +
+                        std::to_string(Count(gateway, "spooled_uploads")) + " uploads, oldest " + OldestText(gateway)) +
+      Line("disk", Count(gateway, "disk_total_bytes") == 0
+                       ? "-"
+                       : Size(gateway, "disk_free_bytes") + " free of " + Size(gateway, "disk_total_bytes")) +
+      Line("dead letters", std::to_string(Count(gateway, "dead_letters")));
+  const Json& trouble = gateway.at("trouble");
+  if (trouble.is_null()) {
+    out += Line("trouble", "none");
+  } else {
+    out += Line("trouble", (trouble["code"].is_null() ? "" : trouble["code"].get<std::string>() + ": ") +
+                               trouble["sentence"].get<std::string>());
+    if (!trouble["remedy"].is_null()) out += Line("", trouble["remedy"].get<std::string>());
+  }
+  out += "\nIts uplink since it started\n" +
+         RenderTable(LinkRows(gateway),
+                     {{"PURPOSE", "purpose"}, {"UP", "up"}, {"DOWN", "down"}, {"OF UP RESENT", "resent"}});
+  out += "\nWhere every upload went\n" + RenderTable(gateway.at("accounts"), AccountColumns());
+  while (out.ends_with('\n')) out.pop_back();
+  return out;
+}
+
+}  // namespace tributary

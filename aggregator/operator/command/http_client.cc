@@ -1,0 +1,203 @@
+#include "aggregator/operator/command/http_client.h"
+
+#include <httplib.h>
+
+#include <algorithm>
+#include <cctype>
+#include <optional>
+
+#include "protocol/base/limits.h"
+#include "protocol/base/http/problem.h"
+#include "protocol/base/http/tls.h"
+
+namespace tributary {
+namespace {
+
+HttpReply ReplyOf(const httplib::Response& response) {
+  HttpReply reply{response.status, {}, response.body};
+  for (const auto& [name, value] : response.headers) {
+    std::string lower = name;
+    std::ranges::transform(lower, lower.begin(), [](unsigned char c) { return std::tolower(c); });
+    reply.headers.emplace(std::move(lower), value);
+  }
+  return reply;
+}
+
+}  // namespace
+
+struct HttpClient::State {
+  State(Options given) : options(std::move(given)), client(options.url) {
+    client.set_connection_timeout(options.connect_timeout);
+    client.set_read_timeout(options.progress_timeout);
+    client.set_write_timeout(options.progress_timeout);
+    client.set_url_encode(false);
+    if (!options.token.empty()) headers.emplace("Authorization", "Bearer " + options.token);
+  }
+
+  // The error of a request that got no answer.
+  Error Unanswered(httplib::Error error) const {
+    switch (error) {
+      case httplib::Error::ConnectionTimeout:
+        return {Code::kTimeout,
+                options.url + " did not answer within " + std::to_string(options.connect_timeout.count()) + " ms"};
+      case httplib::Error::Read:
+        return {Code::kTimeout, options.url + " broke off, or sent nothing for " +
+                                    std::to_string(options.progress_timeout.count()) + " ms"};
+      case httplib::Error::SSLServerVerification:
+        return {Code::kUnknownCertificate,
+                options.url + " shows a certificate that is not for this host, or not of " +
+                    (options.ca_file.empty() ? std::string("an authority this system trusts; name it with --ca-file")
+                                             : options.ca_file.string())};
+      default:
+        return {Code::kUnreachable, options.url + ": " + httplib::to_string(error)};
+    }
+  }
+
+  Result<HttpReply> AnyReply(const httplib::Result& result) const {
+    if (!result) return Fail(Unanswered(result.error()));
+    return ReplyOf(*result);
+  }
+
+  Result<HttpReply> Reply(const httplib::Result& result) const {
+    ASSIGN_OR_RETURN(HttpReply reply, AnyReply(result));
+    if (reply.status >= 400) return Fail(ErrorOfProblem(reply.status, reply.body));
+    return reply;
+  }
+
+  Options options;
+  httplib::Client client;
+  httplib::Headers headers;
+};
+
+HttpClient::HttpClient(std::unique_ptr<State> state) : state_(std::move(state)) {}
+HttpClient::HttpClient(HttpClient&&) noexcept = default;
+HttpClient& HttpClient::operator=(HttpClient&&) noexcept = default;
+HttpClient::~HttpClient() = default;
+
+Result<HttpClient> HttpClient::Create(const Options& options) {
+  Options checked = options;
+  if (checked.url.ends_with('/')) checked.url.pop_back();
+  const size_t scheme = checked.url.starts_with("http://") ? 7 : checked.url.starts_with("https://") ? 8 : 0;
+  const std::string_view authority = std::string_view(checked.url).substr(scheme);
+  constexpr auto kAllowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-:[]_";
+  if (scheme == 0 || authority.empty() || authority.find_first_not_of(kAllowed) != std::string_view::npos) {
+    return Fail(Code::kInvalidArgument, "'" + options.url + "' is not of the form http://host:port");
+  }
+  auto state = std::make_unique<State>(checked);
+  if (!state->client.is_valid()) return Fail(Code::kInvalidArgument, "'" + options.url + "' is not a URL");
+  if (checked.url.starts_with("https:")) RETURN_IF_ERROR(SetUpTls(state->client, checked.ca_file));
+  return HttpClient(std::move(state));
+}
+
+Result<HttpReply> HttpClient::Get(const std::string& path) {
+  return state_->Reply(state_->client.Get(path, state_->headers));
+}
+Result<HttpReply> HttpClient::Head(const std::string& path) {
+  return state_->Reply(state_->client.Head(path, state_->headers));
+}
+
+Result<HttpReply> HttpClient::Post(const std::string& path, const std::string& json) {
+  return state_->Reply(state_->client.Post(path, state_->headers, json, "application/json"));
+}
+
+Result<HttpReply> HttpClient::Put(const std::string& path, ByteView body) {
+  return state_->Reply(state_->client.Put(path, state_->headers, reinterpret_cast<const char*>(body.data()),
+                                          body.size(), "application/octet-stream"));
+}
+
+Result<HttpReply> HttpClient::Delete(const std::string& path) {
+  return state_->Reply(state_->client.Delete(path, state_->headers));
+}
+
+Result<HttpReply> HttpClient::GetAnyStatus(const std::string& path) {
+  return state_->AnyReply(state_->client.Get(path, state_->headers));
+}
+
+Result<uint64_t> HttpClient::Download(const std::string& path, const Path& file, uint64_t limit) {
+  FileSystem& files = RealFileSystem();
+  Path part = file;
+  part += ".part";
+  RETURN_IF_ERROR(files.Remove(part));
+  ASSIGN_OR_RETURN(auto out, files.OpenForWrite(part));
+  int http_status = 0;
+  uint64_t size = 0;
+  std::string problem;
+  Status status;
+  const auto result = state_->client.Get(
+      path, state_->headers,
+      [&](const httplib::Response& response) {
+        http_status = response.status;
+        return true;
+      },
+      [&](const char* data, size_t length) {
+        const std::string_view piece(data, length);
+        if (http_status >= 400) {
+          problem += piece;
+          return problem.size() <= limits::kHttpBodyBytes;
+        }
+        status = size + length > limit
+                     ? Status(Fail(Code::kTooLarge, path + " has over " + std::to_string(limit) + " bytes"))
+                     : out->WriteAt(size, AsBytes(piece));
+        size += length;
+        return status.has_value();
+      });
+  if (status && http_status >= 400) status = Fail(ErrorOfProblem(http_status, problem));
+  if (status && !result) status = Fail(state_->Unanswered(result.error()));
+  if (status) status = out->Sync();
+  if (status) status = files.Rename(part, file);
+  if (!status) {
+    (void)files.Remove(part);  // the first error is the one to tell
+    return Fail(status.error());
+  }
+  return size;
+}
+
+Status HttpClient::Watch(const std::string& path, std::string& last_id, const EventStreamParser::Handler& handler) {
+  httplib::Headers headers = state_->headers;
+  headers.emplace("Accept", "text/event-stream");
+  if (!last_id.empty()) headers.emplace("Last-Event-ID", last_id);
+  EventStreamParser parser([&](const ServerSentEvent& event) {
+    last_id = event.id;
+    return handler(event);
+  });
+  int http_status = 0;
+  std::string problem;
+  bool finished = false;
+  Status status;
+  const auto result = state_->client.Get(
+      path, headers,
+      [&](const httplib::Response& response) {
+        http_status = response.status;
+        return true;
+      },
+      [&](const char* data, size_t length) {
+        const std::string_view piece(data, length);
+        if (http_status >= 400) {
+          problem += piece;
+          return problem.size() <= limits::kHttpBodyBytes;
+        }
+        const auto more = parser.Take(piece);
+        if (!more) status = Fail(more.error());
+        finished = more && !*more;
+        return more && *more;
+      });
+  if (http_status >= 400) return Fail(ErrorOfProblem(http_status, problem));
+  if (finished || !status) return status;
+  if (!result) return Fail(state_->Unanswered(result.error()));
+  return Fail(Code::kUnreachable, state_->options.url + " ended the stream of events");
+}
+
+std::string EncodeUrlPart(std::string_view text) {
+  constexpr std::string_view kUnreserved = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~";
+  std::string out;
+  for (const char c : text) {
+    if (kUnreserved.find(c) != std::string_view::npos) {
+      out += c;
+    } else {
+      out += "%" + ToHex(AsBytes(std::string_view(&c, 1)));
+    }
+  }
+  return out;
+}
+
+}  // namespace tributary

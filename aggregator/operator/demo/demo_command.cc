@@ -1,0 +1,201 @@
+#include <atomic>
+#include <chrono>
+#include <cstdio>
+#include <ctime>
+#include <iostream>
+#include <memory>
+#include <thread>
+
+#include "aggregator/operator/command/commands.h"
+#include "aggregator/operator/demo/demo_progress.h"
+#include "aggregator/operator/demo/demo_site.h"
+#include "aggregator/operator/command/model_export.h"
+#include "protocol/base/process/daemon.h"
+
+namespace tributary {
+namespace {
+
+constexpr Millis kLook{200};  // between looks at the rounds
+
+// "demo/2026-11-22T101500": a folder of its own for every run.
+Path FolderForNow() {
+  const std::time_t now = std::time(nullptr);
+  std::tm utc{};
+  gmtime_r(&now, &utc);
+  char name[32];
+  std::strftime(name, sizeof(name), "%Y-%m-%dT%H%M%S", &utc);
+  return Path("demo") / name;
+}
+
+class Demo {
+ public:
+  Demo(const Context& context, const DemoOptions& options) : context_(context), site_(options) {}
+
+  // Everything it started has ended on return, whatever happened.
+  Status Run() {
+    const Status status = RunRounds();
+    site_.Stop();
+    if (interrupted_ && !status) {
+      context_.Say("\nInterrupted: everything that was started has been stopped. What was finished lies in " +
+                   options().dir.string());
+    }
+    return status;
+  }
+
+  bool interrupted() const { return interrupted_; }
+
+  void Interrupt() { interrupted_ = true; }
+
+ private:
+  const DemoOptions& options() const { return site_.options(); }
+  double Seconds() const { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count(); }
+
+  Status RunRounds() {
+    RETURN_IF_ERROR(site_.Provision());
+    context_.Say("A federation of " + std::to_string(options().devices) + " virtual devices" + Shape() + " in " +
+                 options().dir.string());
+    RETURN_IF_ERROR(site_.Start());
+    start_ = std::chrono::steady_clock::now();
+    RETURN_IF_ERROR(site_.client().StartRounds(DemoSite::kTask, options().rounds));
+    DemoProgress progress(DemoSite::kTask, options().rounds, options().devices, context_.json());
+    for (bool done = false; !done;) {
+      RETURN_IF_ERROR(Pause());
+      ASSIGN_OR_RETURN(const Json rounds, site_.client().Rounds(DemoSite::kTask));
+      ASSIGN_OR_RETURN(done, progress.Show(rounds["items"], Seconds()));
+    }
+    const double seconds = Seconds();
+    const Path model_file = options().dir / "global-model.pt";
+    ASSIGN_OR_RETURN(const ExportedModel model, ExportModel(site_.client(), {DemoSite::kTask, 0, model_file}));
+    RETURN_IF_ERROR(Summarise(progress.totals(), seconds, model, model_file));
+    const double accuracy = progress.totals().global_accuracy.value_or(0);
+    const Status verdict =
+        accuracy >= options().min_accuracy
+            ? Status{}
+            : Fail(Code::kConflict, "the global model's accuracy is " + std::to_string(accuracy) + ", at least " +
+                                        std::to_string(options().min_accuracy) + " was asked for");
+    if (options().keep_running) KeepRunning();
+    return verdict;
+  }
+
+  std::string Shape() const {
+    if (options().levels == 0) return ", directly at the aggregator,";
+    return ", " + std::to_string(options().gateways) + " gateways" +
+           (options().levels > 1 ? " on the lowest of " + std::to_string(options().levels) + " levels" : "") +
+           ", an evaluator and an aggregator";
+  }
+
+  Status Pause() {
+    std::this_thread::sleep_for(kLook);
+    if (interrupted_) return Fail(Code::kShuttingDown, "interrupted; everything that was started is being stopped");
+    return site_.Check();
+  }
+
+  Status Summarise(const DemoProgress::Totals& totals, double seconds, const ExportedModel& model,
+                   const Path& model_file) {
+    const auto number = [](const std::optional<double>& value) { return value ? Json(*value) : Json(); };
+    const Json summary = {{"rounds", totals.rounds},
+                          {"reports", totals.reports},
+                          {"refused", totals.refused},
+                          {"global_accuracy", number(totals.global_accuracy)},
+                          {"personal_accuracy", number(totals.personal_accuracy)},
+                          {"bytes_up", totals.bytes_up},
+                          {"seconds", seconds},
+                          {"model_digest", model.weights.hex()},
+                          {"model_file", model_file.string()}};
+    const Path file = options().dir / "summary.json";
+    RETURN_IF_ERROR(WriteFileAtomically(RealFileSystem(), file, AsBytes(summary.dump(2) + "\n")));
+    if (context_.json()) {
+      std::cout << summary.dump(2) << std::endl;
+      return {};
+    }
+    const auto percent = [](const std::optional<double>& value) {
+      char text[16] = "-";
+      if (value) std::snprintf(text, sizeof(text), "%.1f %%", *value * 100);
+      return std::string(text);
+    };
+    char line[160];
+    std::snprintf(line, sizeof(line), "\n%llu rounds in %.0f s: %llu sealed updates summed, %llu refused, %.1f MB up.",
+                  static_cast<unsigned long long>(totals.rounds), seconds,
+                  static_cast<unsigned long long>(totals.reports), static_cast<unsigned long long>(totals.refused),
+                  static_cast<double>(totals.bytes_up) / 1e6);
+    context_.Say(line);
+    context_.Say("Accuracy: global model " + percent(totals.global_accuracy) +
+                 " on 10,000 test images, devices' own models " + percent(totals.personal_accuracy) +
+                 " on their held-out shares.");
+    context_.Say("Model digest " + model.weights.hex() + ": the same seed gives the same digest.\n");
+    context_.Say("The model      " + model_file.string() + "   (torch.jit.load opens it)");
+    context_.Say("Try it         tributary-device evaluate " + model_file.string());
+    context_.Say("Figures        " + file.string());
+    context_.Say("Each process   has its .toml, .log and folder in " + options().dir.string());
+    context_.Say(
+        "Look inside    run again with --keep-running, then use 'tributary status', 'rounds list', 'devices list'");
+    return {};
+  }
+
+  void KeepRunning() {
+    context_.Say("\nStill running. In another terminal:");
+    context_.Say("  export TRIBUTARY_URL=" + site_.url());
+    context_.Say("  tributary --token-file " + site_.token_file().string() + " rounds list " + DemoSite::kTask);
+    context_.Say("  tributary --token-file " + site_.token_file().string() + " gateways list");
+    context_.Say("Ctrl-C stops everything.");
+    while (Pause()) {
+    }
+  }
+
+  const Context& context_;
+  DemoSite site_;
+  std::atomic<bool> interrupted_ = false;
+  std::chrono::steady_clock::time_point start_;
+};
+
+}  // namespace
+
+void AddDemoCommand(CLI::App& app, Context& context) {
+  const auto options = std::make_shared<DemoOptions>();
+  CLI::App* demo = app.add_subcommand(
+      "demo", "A whole federation on this machine, on real data: provisions, trains, reports, exports");
+  demo->add_option("--devices", options->devices, "Virtual devices, in one process")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
+  demo->add_option("--gateways", options->gateways, "Gateways that devices connect to")
+      ->check(CLI::Range(1, 100))
+      ->capture_default_str();
+  demo->add_option("--levels", options->levels, "Levels of gateways; 0: devices connect to the aggregator")
+      ->check(CLI::Range(0, 8))
+      ->capture_default_str();
+  demo->add_option("--rounds", options->rounds, "Rounds")->check(CLI::Range(1, 10'000))->capture_default_str();
+  demo->add_option("--epochs", options->epochs, "Local passes per round")
+      ->check(CLI::Range(1, 100))
+      ->capture_default_str();
+  demo->add_option("--examples", options->examples, "Training images over all devices")
+      ->check(CLI::Range(20, 60'000))
+      ->capture_default_str();
+  demo->add_option("--alpha", options->alpha, "Of the Dirichlet distribution over labels: small is unequal")
+      ->check(CLI::Range(0.01, 1e6))
+      ->capture_default_str();
+  demo->add_option("--seed", options->seed, "The same seed gives the same model, bit for bit, on one kind of processor")
+      ->check(CLI::Range(0, 1'000'000'000))
+      ->capture_default_str();
+  demo->add_option("--min-accuracy", options->min_accuracy, "What the global model must reach, 0 to 1")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
+  demo->add_option("--dir", options->dir, "A new folder for all it makes [demo/<time>]");
+  demo->add_flag("--keep-running", options->keep_running, "Leave the processes running at the end, until Ctrl-C");
+  demo->add_flag_callback(
+      "--json", [&context] { context.output = "json"; }, "Only the summary, as JSON");
+  demo->footer(
+      "Exits 0 only if every round completed and the accuracy was reached. Ctrl-C stops everything it started.\n"
+      "Needs the data set of Debian's package dataset-fashion-mnist.");
+  demo->callback(context.Run([&context, options]() -> Status {
+    if (options->dir.empty()) options->dir = FolderForNow();
+    Demo run(context, *options);
+    // Before any child and thread: the children take none of it over.
+    const StopSignals signals([&run] { run.Interrupt(); }, [](int) {});  // a second one is no reason to leave children
+    const Status status = run.Run();
+    if (!run.interrupted() || status) return status;
+    context.exit_code = ExitCode::kFailed;
+    return {};
+  }));
+}
+
+}  // namespace tributary

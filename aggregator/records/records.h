@@ -1,0 +1,109 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "protocol/base/clock.h"
+#include "protocol/base/code.h"
+#include "protocol/base/ids.h"
+#include "protocol/payload/fixed_point.h"
+#include "protocol/catalogue/publication.h"
+#include "protocol/catalogue/tensor_table.h"
+#include "protocol/plan/training_plan.h"
+
+// What the aggregator remembers, as plain values: the registry keeps them, the API shows them.
+namespace tributary {
+
+// A synchronous round closes when `report_goal` updates are in its sum, or at its deadline if at least `minimum` are;
+// with fewer it fails and the base version stays.
+struct RoundPolicy {
+  uint32_t report_goal = 1;         // [1, 1'000'000]
+  uint32_t minimum = 1;             // [1, report_goal]
+  int64_t deadline_seconds = 3600;  // [1, 30 days]
+  double inclusion = 1.0;           // probability that a device is in, (0, 1]
+  bool operator==(const RoundPolicy&) const = default;
+};
+
+struct TaskRecord {
+  TaskId id;
+  TensorTable table;
+  BlobRef module;
+  TrainingPlan plan;
+  RoundPolicy policy;
+  double value_bound = 16;          // (0, 1e6]: largest magnitude of one value of an update
+  double norm_bound = 1000;         // (0, 1e9]: largest Euclidean norm of an update
+  uint64_t max_weight = 1'000'000;  // most examples that one update may claim
+  FixedPointScale scale;            // chosen at creation from value_bound and max_weight * report_goal
+  WallTime created;
+  uint64_t rounds_wanted = 0;  // rounds still to be run after the present one
+  ModelVersion latest{};
+};
+
+struct VersionRecord {
+  TaskId task;
+  ModelVersion version{};
+  BlobRef weights;        // digest = the version's name
+  ModelVersion parent{};  // 0 for the initial version
+  uint64_t round = 0;     // the round that made it; 0 for the initial version
+  WallTime created;
+};
+
+// A round's life. One transition table in round/round_state.h; terminal stays terminal.
+enum class RoundState : uint8_t {
+  kCollecting = 1,  // announced; updates are taken in
+  kClosing = 2,     // goal or deadline reached; nothing more is taken in; the average is being made
+  kCompleted = 3,   // a new version was published (terminal)
+  kFailed = 4,      // the deadline passed below the minimum; no version was made (terminal)
+  kCancelled = 5,   // stopped by an operator (terminal)
+};
+std::string_view RoundStateName(RoundState state);
+
+// A round and, once it is completed, its manifest (lineage).
+struct RoundRecord {
+  TaskId task;
+  uint64_t number = 0;  // 1, 2, 3 … within the task
+  RoundState state = RoundState::kCollecting;
+  ModelVersion base{};
+  ModelVersion result{};  // 0 until completed
+  std::array<uint8_t, 16> nonce{};
+  WallTime opened;
+  WallTime deadline;
+  WallTime closed;       // 0 while it collects
+  uint64_t reports = 0;  // updates in the sum
+  uint64_t total_weight = 0;
+  std::map<Code, uint64_t> refused;        // by reason; duplicates included under kDuplicate
+  uint64_t bytes_up = 0;                   // ciphertext bytes of all uploads of the round that were taken in completely
+  std::optional<Digest> aggregate_digest;  // of the fixed-point sum's serialised form
+  // Means over evaluations, weighted by examples; absent until the first came.
+  std::optional<double> global_accuracy;    // of `result`, by evaluators
+  std::optional<double> personal_accuracy;  // of the fine-tuned models of this round, on the devices' held-out shares
+  std::optional<double> local_global_accuracy;  // of `base` on the devices' held-out shares
+  uint64_t evaluations = 0;
+};
+
+// A device, evaluator or gateway as it was last heard of.
+struct MemberRecord {
+  DeviceId id;
+  std::string role;
+  std::string device_class;
+  WallTime first_seen;
+  WallTime last_seen;
+  DeviceId via;  // the direct peer its last message came through; itself when it is connected directly
+  uint64_t uploads = 0;
+  uint64_t spooled_uploads = 0;  // gateways: as of their last check-in
+  uint64_t spooled_bytes = 0;
+  uint64_t delivered_uploads = 0;
+  uint64_t connected_clients = 0;
+};
+
+// offered = delivered + spooled + in flight + duplicate + refused(reason) + dropped(reason)
+struct AccountRecord {
+  uint64_t offered = 0, delivered = 0, spooled = 0, in_flight = 0, duplicate = 0;
+  std::map<Code, uint64_t> refused, dropped;
+};
+
+}  // namespace tributary

@@ -1,0 +1,51 @@
+#include "aggregator/sum/sum_kernel.h"
+
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "aggregator/sum/sum_kernel_x86.h"
+#include "protocol/payload/fixed_point.h"
+
+namespace tributary {
+
+bool AddScalar(std::span<const float> values, const SumKernel::Terms& terms, SquareLanes& squares, int64_t* sum) {
+  const FixedPointScale scale{terms.fraction_bits};
+  bool good = true;
+  for (size_t i = 0; i < values.size(); ++i) {
+    const double value = values[i];
+    squares[i % kSquareLanes] += value * value;
+    if (!(std::abs(values[i]) <= terms.bound)) {
+      good = false;
+      continue;
+    }
+    // Unsigned, because the products wrap when a weight is undone.
+    const uint64_t product = static_cast<uint64_t>(scale.ToFixed(values[i])) * static_cast<uint64_t>(terms.weight);
+    sum[i] = static_cast<int64_t>(static_cast<uint64_t>(sum[i]) + product);
+  }
+  return good;
+}
+
+std::span<const SumKernel> SumKernels() {
+  static const std::vector<SumKernel> kernels = [] {
+    std::vector<SumKernel> found{{"scalar", AddScalar}};
+    AppendX86SumKernels(found);
+    return found;
+  }();
+  return kernels;
+}
+
+double Norm(const SquareLanes& squares) {
+  double sum = 0;
+  for (double lane : squares) sum += lane;
+  return std::sqrt(sum);
+}
+
+float FloatBound(double bound) {
+  constexpr float kLargest = std::numeric_limits<float>::max();
+  if (bound >= static_cast<double>(kLargest)) return kLargest;
+  const auto nearest = static_cast<float>(bound);
+  return static_cast<double>(nearest) > bound ? std::nextafter(nearest, -kLargest) : nearest;
+}
+
+}  // namespace tributary

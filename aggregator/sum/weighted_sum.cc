@@ -1,0 +1,202 @@
+#include "aggregator/sum/weighted_sum.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <utility>
+
+#include <Eigen/Core>
+
+#include "aggregator/sum/refuse_update.h"
+
+namespace tributary {
+namespace {
+
+// The serialised form, all little endian:
+//   magic        8 bytes  "TRIBSUM1"
+//   count        u64      parameters
+//   fraction     u64      fraction bits of the scale
+//   bound        u64      the value bound, as the representation of a double
+//   max_weight   u64
+//   weight       u64      the total so far
+//   updates      u64      contributions so far
+//   sums         i64 * count
+// One parameter, F = 8, bound 1, at most 100 examples, one update of the value 0.5 with weight 2:
+//   54524942 53554d31  01000000 00000000  08000000 00000000  00000000 0000f03f  64000000 00000000  02000000 00000000
+//   01000000 00000000  00010000 00000000
+constexpr std::string_view kMagic = "TRIBSUM1";
+constexpr size_t kHeadBytes = 7 * 8;
+
+// The largest |sum| that `weight` examples can make.
+double LargestSum(FixedPointScale scale, double value_bound, uint64_t weight) {
+  return std::ldexp(value_bound, scale.fraction_bits) * static_cast<double>(weight);
+}
+
+bool NeverOverflows(FixedPointScale scale, double value_bound, uint64_t max_total_weight) {
+  return scale.fraction_bits >= 0 && scale.fraction_bits <= 62 && value_bound > 0 && max_total_weight > 0 &&
+         LargestSum(scale, value_bound, max_total_weight) <= 0x1p62;
+}
+
+using ConstSums = Eigen::Map<const Eigen::Array<int64_t, Eigen::Dynamic, 1>>;
+using Sums = Eigen::Map<Eigen::Array<int64_t, Eigen::Dynamic, 1>>;
+
+}  // namespace
+
+WeightedSum::WeightedSum(uint64_t parameter_count, FixedPointScale scale, double value_bound, uint64_t max_total_weight)
+    : sum_(parameter_count), scale_(scale), value_bound_(value_bound), max_total_weight_(max_total_weight) {
+  TRIBUTARY_CHECK(NeverOverflows(scale, value_bound, max_total_weight))
+      << "fraction bits " << scale.fraction_bits << ", value bound " << value_bound << ", total weight "
+      << max_total_weight;
+}
+
+WeightedSum::Addition::Addition(Addition&& other) noexcept
+    : sum_(std::exchange(other.sum_, nullptr)),
+      norm_bound_(other.norm_bound_),
+      weight_(other.weight_),
+      position_(other.position_),
+      squares_(other.squares_),
+      added_(std::move(other.added_)) {}
+
+WeightedSum::Addition::~Addition() {
+  if (sum_ == nullptr) return;
+  const SumKernel::Terms terms = sum_->TermsFor(-static_cast<int64_t>(weight_));
+  int64_t* to = sum_->sum_.data();
+  for (const auto part : added_) {
+    SquareLanes unused{};
+    FastestSumKernel().add(part, terms, unused, to);
+    to += part.size();
+  }
+}
+
+Status WeightedSum::Addition::Add(std::span<const float> values) {
+  if (values.size() > sum_->sum_.size() - position_) {
+    return Fail(Code::kWrongTensorCount, "more values than the task's " + std::to_string(sum_->sum_.size()));
+  }
+  const uint64_t first = position_;
+  const SumKernel& kernel = FastestSumKernel();
+  const SumKernel::Terms terms = sum_->TermsFor(static_cast<int64_t>(weight_));
+  added_.push_back(values);  // bad values too: they add nothing and take nothing out
+  position_ += values.size();
+  // Up to the next lane 0 on its own, so that the kernel begins there with the rest.
+  const size_t lane = first % kSquareLanes;
+  const auto head = values.first(lane == 0 ? 0 : std::min(values.size(), kSquareLanes - lane));
+  const auto rest = values.subspan(head.size());
+  SquareLanes of_head{};
+  const bool head_good = kernel.add(head, terms, of_head, sum_->sum_.data() + first);
+  for (size_t i = 0; i < head.size(); ++i) squares_[lane + i] += of_head[i];
+  const bool rest_good = kernel.add(rest, terms, squares_, sum_->sum_.data() + first + head.size());
+  if (!head_good || !rest_good) return RefuseValue(values, first, terms.bound);
+  return {};
+}
+
+Result<double> WeightedSum::Addition::Commit() {
+  if (position_ != sum_->sum_.size()) {
+    return Fail(Code::kWrongTensorCount,
+                std::to_string(position_) + " values, the task has " + std::to_string(sum_->sum_.size()));
+  }
+  ASSIGN_OR_RETURN(const double norm, CheckNorm(Norm(squares_), norm_bound_));
+  sum_->total_weight_ += weight_;
+  ++sum_->contributions_;
+  sum_ = nullptr;
+  return norm;
+}
+
+Result<WeightedSum::Addition> WeightedSum::Begin(double norm_bound, uint64_t weight) {
+  RETURN_IF_ERROR(CheckWeight(weight));
+  return Addition(*this, norm_bound, weight);
+}
+
+Result<double> WeightedSum::AccumulateWithin(double norm_bound, std::span<const float> delta, uint64_t weight) {
+  ASSIGN_OR_RETURN(Addition addition, Begin(norm_bound, weight));
+  RETURN_IF_ERROR(addition.Add(delta));
+  return addition.Commit();
+}
+
+Status WeightedSum::Accumulate(std::span<const float> delta, uint64_t weight) {
+  RETURN_IF_ERROR(AccumulateWithin(std::numeric_limits<double>::infinity(), delta, weight));
+  return {};
+}
+
+SumKernel::Terms WeightedSum::TermsFor(int64_t weight) const {
+  return {FloatBound(value_bound_), scale_.fraction_bits, weight};
+}
+
+Status WeightedSum::CheckWeight(uint64_t weight) const {
+  if (weight > 0 && weight <= max_total_weight_ - total_weight_) return {};
+  return Fail(Code::kBadWeight, "weight " + std::to_string(weight) + " beside a total of " +
+                                    std::to_string(total_weight_) + " of at most " + std::to_string(max_total_weight_));
+}
+
+Status WeightedSum::Merge(WeightedSum&& other) {
+  if (other.sum_.size() != sum_.size() || other.scale_ != scale_ || other.value_bound_ != value_bound_) {
+    return Fail(Code::kConflict, "sums of different shape, scale or bound");
+  }
+  if (other.total_weight_ > 0) RETURN_IF_ERROR(CheckWeight(other.total_weight_));
+  const auto count = static_cast<Eigen::Index>(sum_.size());
+  Sums(sum_.data(), count) += ConstSums(other.sum_.data(), count);
+  total_weight_ += other.total_weight_;
+  contributions_ += other.contributions_;
+  return {};
+}
+
+Result<std::vector<double>> WeightedSum::Report() const {
+  if (!CanReport()) return Fail(Code::kConflict, "nothing was added");
+  std::vector<double> mean(sum_.size());
+  const auto count = static_cast<Eigen::Index>(sum_.size());
+  // Two roundings per value, each IEEE's, so the mean is the same on every machine: to double, and the division. The
+  // scale is a power of two.
+  Eigen::Map<Eigen::ArrayXd>(mean.data(), count) = ConstSums(sum_.data(), count).cast<double>() *
+                                                   std::ldexp(1.0, -scale_.fraction_bits) /
+                                                   static_cast<double>(total_weight_);
+  return mean;
+}
+
+Bytes WeightedSum::Serialize() const {
+  Bytes bytes;
+  bytes.reserve(kHeadBytes + sum_.size() * sizeof(int64_t));
+  Append(bytes, AsBytes(kMagic));
+  AppendU64(bytes, sum_.size());
+  AppendU64(bytes, static_cast<uint64_t>(scale_.fraction_bits));
+  AppendU64(bytes, std::bit_cast<uint64_t>(value_bound_));
+  AppendU64(bytes, max_total_weight_);
+  AppendU64(bytes, total_weight_);
+  AppendU64(bytes, contributions_);
+  Append(bytes, {reinterpret_cast<const uint8_t*>(sum_.data()), sum_.size() * sizeof(int64_t)});
+  return bytes;
+}
+
+Result<WeightedSum> WeightedSum::Deserialize(ByteView bytes) {
+  ASSIGN_OR_RETURN(const ByteView magic, TakeBytes(bytes, kMagic.size()));
+  if (AsText(magic) != kMagic) return Fail(Code::kMalformed, "does not begin as a weighted sum");
+  ASSIGN_OR_RETURN(const uint64_t count, TakeU64(bytes));
+  ASSIGN_OR_RETURN(const uint64_t fraction_bits, TakeU64(bytes));
+  ASSIGN_OR_RETURN(const uint64_t bound, TakeU64(bytes));
+  ASSIGN_OR_RETURN(const uint64_t max_total_weight, TakeU64(bytes));
+  ASSIGN_OR_RETURN(const uint64_t total_weight, TakeU64(bytes));
+  ASSIGN_OR_RETURN(const uint64_t contributions, TakeU64(bytes));
+  if (bytes.size() % sizeof(int64_t) != 0 || bytes.size() / sizeof(int64_t) != count) {
+    return Fail(Code::kMalformed, std::to_string(bytes.size()) + " bytes for " + std::to_string(count) + " sums");
+  }
+  const FixedPointScale scale{static_cast<int>(std::min<uint64_t>(fraction_bits, 63))};
+  const auto value_bound = std::bit_cast<double>(bound);
+  if (!NeverOverflows(scale, value_bound, max_total_weight) || total_weight > max_total_weight ||
+      contributions > total_weight) {
+    return Fail(Code::kMalformed, "a scale or weights that no sum has");
+  }
+  WeightedSum sum(count, scale, value_bound, max_total_weight);
+  std::memcpy(sum.sum_.data(), bytes.data(), bytes.size());
+  sum.total_weight_ = total_weight;
+  sum.contributions_ = contributions;
+  // Rounding adds up to a half per example; the comparison is in double, which adds another sliver.
+  const double largest =
+      LargestSum(scale, value_bound, total_weight) * (1 + 0x1p-50) + 0.5 * static_cast<double>(total_weight);
+  const ConstSums sums(sum.sum_.data(), static_cast<Eigen::Index>(count));
+  if (count > 0 && !(sums.cast<double>().abs().maxCoeff() <= largest)) {
+    return Fail(Code::kMalformed, "a sum that no updates of the total weight have");
+  }
+  return sum;
+}
+
+}  // namespace tributary

@@ -1,0 +1,99 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "aggregator/sum/cache_aligned.h"
+#include "aggregator/sum/sum_kernel.h"
+#include "protocol/base/bytes.h"
+#include "protocol/base/ids.h"
+#include "protocol/base/result.h"
+#include "protocol/payload/fixed_point.h"
+
+namespace tributary {
+
+// The weighted sum of updates in 64-bit fixed point: exact, so it does not depend on order, grouping, threads or
+// replays.
+//   sum[i] = Σ_d  q(x_d[i]) * w_d,   q(x) = round_to_nearest_even(x * 2^F)   (codec/fixed_point.h)
+// An algebra: Accumulate, Merge, CanReport, Report, Serialize. Memory: 8 bytes per parameter. Value type that only
+// moves (it may be large); not thread safe. An update is checked in the same pass that adds it, since what costs is the
+// traffic to memory: one pass takes 20 bytes per parameter, a pass that only checks 4 more. When a bad value or the
+// norm turns up after something was added, the same integers are subtracted again, which is exact; a refused update
+// leaves every bit of the sum as it was.
+class WeightedSum {
+ public:
+  // One update on its way into the sum, part by part, each added while it is in cache. It counts with Commit; an
+  // addition that is destroyed before takes out again what it added. One at a time, and while it lives the sum is
+  // neither moved nor used. Resource type.
+  class Addition {
+   public:
+    Addition(Addition&& other) noexcept;
+    Addition& operator=(Addition&&) = delete;
+    ~Addition();
+
+    // The update's next values, which must stay as they are until the addition ends: taking them out needs them.
+    // kWrongTensorCount (more than the task has), kNotFinite, kNormExceeded (a value over the value bound; both name
+    // its position). After an error nothing but the end may follow.
+    Status Add(std::span<const float> values);
+    // All values came. Gives the update's Euclidean norm, which is summed in double in an order that depends on the
+    // positions only: the verdict does not depend on the parts or on the processor. kWrongTensorCount (fewer),
+    // kNormExceeded. Nothing but the end may follow.
+    Result<double> Commit();
+
+   private:
+    friend class WeightedSum;
+    Addition(WeightedSum& sum, double norm_bound, uint64_t weight)
+        : sum_(&sum), norm_bound_(norm_bound), weight_(weight) {}
+
+    WeightedSum* sum_;  // null: nothing to take out
+    double norm_bound_;
+    uint64_t weight_;
+    uint64_t position_ = 0;
+    SquareLanes squares_{};
+    std::vector<std::span<const float>> added_;
+  };
+
+  // `value_bound` is positive and finite; max_total_weight * value_bound * 2^F is at most 2^62 (FixedPointScale::For
+  // sees to that), so a sum of rounded values stays below 2^63.
+  WeightedSum(uint64_t parameter_count, FixedPointScale scale, double value_bound, uint64_t max_total_weight);
+  WeightedSum(WeightedSum&&) noexcept = default;
+  WeightedSum& operator=(WeightedSum&&) noexcept = default;
+
+  // kBadWeight: 0, or the total would pass max_total_weight.
+  Result<Addition> Begin(double norm_bound, uint64_t weight);
+  // Adds one whole update and gives its Euclidean norm. All or nothing. `delta`: parameter_count values.
+  // kWrongTensorCount, kNotFinite, kNormExceeded (a value over the value bound, or the norm over `norm_bound`),
+  // kBadWeight (0, or the total would pass max_total_weight).
+  Result<double> AccumulateWithin(double norm_bound, std::span<const float> delta, uint64_t weight);
+  // The same without a bound for the norm.
+  Status Accumulate(std::span<const float> delta, uint64_t weight);
+  // kConflict: another shape, scale or bound. kBadWeight: the totals together pass max_total_weight.
+  Status Merge(WeightedSum&& other);
+
+  uint64_t parameter_count() const { return sum_.size(); }
+  uint64_t total_weight() const { return total_weight_; }
+  uint64_t contributions() const { return contributions_; }
+  bool CanReport() const { return total_weight_ > 0; }
+  // The weighted mean, parameter_count values. kConflict when nothing was added.
+  Result<std::vector<double>> Report() const;
+
+  // The form that checkpoints and the aggregate digest are made of; the same sum gives the same bytes (grammar in the
+  // .cc).
+  Bytes Serialize() const;
+  // kMalformed: the form, a scale that could overflow, or a sum that no updates of the total weight have.
+  static Result<WeightedSum> Deserialize(ByteView bytes);
+
+ private:
+  Status CheckWeight(uint64_t weight) const;
+  SumKernel::Terms TermsFor(int64_t weight) const;
+
+  CacheAligned<int64_t> sum_;
+  FixedPointScale scale_;
+  double value_bound_;
+  uint64_t max_total_weight_;
+  uint64_t total_weight_ = 0;
+  uint64_t contributions_ = 0;
+};
+
+}  // namespace tributary

@@ -1,0 +1,87 @@
+#include "device/report/device_state_keeper.h"
+
+#include <chrono>
+
+#include "protocol/base/limits.h"
+#include "protocol/base/log.h"
+
+namespace tributary {
+namespace {
+
+constexpr Millis kAtLeast = std::chrono::minutes(1);
+constexpr Millis kForCounts = std::chrono::hours(1);
+constexpr Millis kAtMost = std::chrono::hours(24);
+
+bool HasNewCode(const DeviceState& now, const DeviceState& last) {
+  for (const auto& [code, rejections] : now.rejections) {
+    if (!last.rejections.contains(code)) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+DeviceStateKeeper DeviceStateKeeper::Load(FileSystem& files, Path file) {
+  DeviceStateKeeper keeper(files, std::move(file));
+  const auto bytes = ReadFile(files, keeper.file_, limits::kReportBytes);
+  if (!bytes && bytes.error().code == Code::kNotFound) return keeper;
+  auto report = bytes ? DecodeDeviceState(*bytes) : Result<DeviceState>(Fail(bytes.error()));
+  if (report) {
+    keeper.earlier_ = *report;
+    keeper.last_ = std::move(*report);
+  } else {
+    LogFailure(LogLevel::kError, "report.numbers_lost", report.error(), {{"file", keeper.file_.string()}});
+  }
+  return keeper;
+}
+
+bool DeviceStateKeeper::IsDue(const DeviceState& now, Millis monotonic) const {
+  if (!made_) return true;
+  const Millis age = monotonic - *made_;
+  if (age < kAtLeast) return false;
+  if (!said_ || age >= kAtMost) return true;
+  if (now.installed != last_.installed || now.withheld != last_.withheld || now.root_version != last_.root_version ||
+      HasNewCode(now, last_)) {
+    return true;
+  }
+  DeviceState total = now;
+  AddEarlier(total);
+  return total.rejections != last_.rejections && age >= kForCounts;
+}
+
+void DeviceStateKeeper::AddEarlier(DeviceState& report) const {
+  for (const auto& [name, value] : earlier_.counters) report.counters[name] += value;
+  for (const auto& [code, rejections] : last_.rejections) {
+    const auto known = earlier_.rejections.find(code);
+    const uint64_t before = known == earlier_.rejections.end() ? 0 : known->second.count;
+    auto [now, fresh] = report.rejections.try_emplace(code, rejections);
+    if (fresh) {
+      now->second.count = rejections.count;  // of earlier processes, or none since
+      continue;
+    }
+    now->second.count += before;
+    if (now->second.last_sentence.empty()) {
+      now->second.last_sentence = rejections.last_sentence;
+      now->second.last = rejections.last;
+    }
+  }
+}
+
+Result<DeviceState> DeviceStateKeeper::Make(DeviceState now, Millis monotonic) {
+  AddEarlier(now);
+  // More codes than a report may list: those that were reported stay.
+  for (auto one = now.rejections.end(); now.rejections.size() > limits::kReportRejections;) {
+    --one;
+    if (!last_.rejections.contains(one->first)) one = now.rejections.erase(one);
+  }
+  now.sequence = last_.sequence + 1;
+  now.boots = earlier_.boots + 1;
+  const Bytes bytes = EncodeDeviceState(now);
+  RETURN_IF_ERROR(WriteFileAtomically(*files_, file_, bytes));
+  ASSIGN_OR_RETURN(last_, DecodeDeviceState(bytes));  // as others will read it
+  made_ = monotonic;
+  said_ = true;
+  return last_;
+}
+
+}  // namespace tributary

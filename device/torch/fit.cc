@@ -1,0 +1,169 @@
+#include "device/torch/fit.h"
+
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <memory>
+#include <mutex>
+#include <numeric>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include <torch/optim/adamw.h>
+#include <torch/optim/sgd.h>
+
+#include "device/examples/repeatable_random.h"
+#include "device/torch/torch_module.h"
+
+namespace tributary {
+namespace {
+
+std::unique_ptr<torch::optim::Optimizer> MakeOptimizer(const TrainingPlan& plan, std::vector<at::Tensor> parameters) {
+  if (plan.optimizer == Optimizer::kAdamW) {
+    return std::make_unique<torch::optim::AdamW>(
+        std::move(parameters), torch::optim::AdamWOptions(plan.learning_rate).weight_decay(plan.weight_decay));
+  }
+  return std::make_unique<torch::optim::SGD>(
+      std::move(parameters),
+      torch::optim::SGDOptions(plan.learning_rate).momentum(plan.momentum).weight_decay(plan.weight_decay));
+}
+
+uint64_t PeakMemoryBytes() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<uint64_t>(usage.ru_maxrss) * 1024;  // Linux counts in KiB
+}
+
+// Where the next batch ends: `begin` plus the batch size, and one more if a single example would be left.
+size_t BatchEnd(size_t begin, size_t batch_size, size_t size) {
+  const size_t left = size - begin;
+  return left <= batch_size || (left == batch_size + 1 && batch_size > 1) ? size : begin + batch_size;
+}
+
+// One fit while it runs.
+class Fitting {
+ public:
+  Fitting(Model::Module& module, const Examples& examples, const TrainingPlan& plan, uint64_t seed)
+      : script_(module.script), set_(*examples.set), plan_(plan), order_(examples.indices), random_(seed) {
+    std::vector<at::Tensor> trained;
+    for (size_t i = 0; i < module.parameters; ++i) {
+      module.tensors[i].mutable_grad() = at::Tensor();  // of an earlier fit
+      if (module.tensors[i].requires_grad()) trained.push_back(module.tensors[i]);
+    }
+    optimizer_ = MakeOptimizer(plan, std::move(trained));
+    std::vector<int64_t> shape = set_.shape;
+    // A batch may take one more than the batch size.
+    shape.insert(shape.begin(), static_cast<int64_t>(std::min<size_t>(plan.batch_size + size_t{1}, order_.size())));
+    pixels_ = at::empty(shape, at::kFloat);
+    labels_ = at::empty({shape[0]}, at::kLong);
+  }
+
+  Status Run(const FitHooks& hooks) {
+    for (uint32_t epoch = 0; epoch < plan_.epochs && !Done(); ++epoch) RETURN_IF_ERROR(RunEpoch(hooks));
+    return {};
+  }
+
+  uint64_t steps() const { return steps_; }
+  double loss() const { return loss_sum_ / static_cast<double>(loss_count_); }
+
+ private:
+  bool Done() const { return plan_.max_steps != 0 && steps_ >= plan_.max_steps; }
+
+  Status RunEpoch(const FitHooks& hooks) {
+    random_.Shuffle(order_);
+    loss_sum_ = 0;
+    loss_count_ = 0;
+    for (size_t begin = 0; begin < order_.size() && !Done();) {
+      if (hooks.cancelled && hooks.cancelled()) return Fail(Code::kShuttingDown, "the fit was cancelled");
+      const size_t end = BatchEnd(begin, plan_.batch_size, order_.size());
+      const double loss = Step(std::span(order_).subspan(begin, end - begin));
+      if (!std::isfinite(loss)) {
+        return Fail(Code::kNotFinite,
+                    "the loss after " + std::to_string(steps_) + " steps; the learning rate may be too high");
+      }
+      loss_sum_ += loss * static_cast<double>(end - begin);
+      loss_count_ += end - begin;
+      begin = end;
+      if (hooks.progress) hooks.progress(steps_, loss);
+    }
+    return {};
+  }
+
+  double Step(std::span<const uint32_t> batch) {
+    const auto count = static_cast<int64_t>(batch.size());
+    FillBatch(set_, batch, pixels_.data_ptr<float>(), labels_.data_ptr<int64_t>());
+    optimizer_->zero_grad();
+    const at::Tensor output = script_.forward({pixels_.narrow(0, 0, count)}).toTensor();
+    const at::Tensor loss = LossOf(output, labels_.narrow(0, 0, count));
+    loss.backward();
+    optimizer_->step();
+    ++steps_;
+    return loss.item<double>();
+  }
+
+  at::Tensor LossOf(const at::Tensor& output, const at::Tensor& labels) const {
+    if (plan_.loss == Loss::kCrossEntropy) return at::cross_entropy_loss(output, labels);
+    if (output.numel() == labels.numel()) return at::mse_loss(output.flatten(), labels.to(at::kFloat));
+    return at::mse_loss(output, at::one_hot(labels, output.size(1)).to(at::kFloat));
+  }
+
+  torch::jit::Module script_;  // a handle to the model's module, not a copy of it
+  const ExampleSet& set_;
+  const TrainingPlan& plan_;
+  std::vector<uint32_t> order_;
+  RepeatableRandom random_;
+  std::unique_ptr<torch::optim::Optimizer> optimizer_;
+  at::Tensor pixels_;
+  at::Tensor labels_;
+  uint64_t steps_ = 0;
+  double loss_sum_ = 0;
+  uint64_t loss_count_ = 0;
+};
+
+// The module is in training mode for as long as this lives; gradients are dropped at the end, as they are as large as
+// the model.
+class TrainingMode {
+ public:
+  explicit TrainingMode(Model::Module& module) : module_(module) { module_.script.train(); }
+  TrainingMode(const TrainingMode&) = delete;
+  TrainingMode& operator=(const TrainingMode&) = delete;
+  ~TrainingMode() {
+    module_.script.eval();
+    for (size_t i = 0; i < module_.parameters; ++i) module_.tensors[i].mutable_grad() = at::Tensor();
+  }
+
+ private:
+  Model::Module& module_;
+};
+
+}  // namespace
+
+Result<FitReport> Fit(Model& model, const Examples& examples, const TrainingPlan& plan, const FitIdentity& identity,
+                      const FitHooks& hooks) {
+  RETURN_IF_ERROR(CheckTrainingPlan(plan));
+  if (examples.size() == 0) return Fail(Code::kInvalidArgument, "there are no examples to train on");
+  UseOneThread();
+  return CatchTorch(
+      Code::kInvalidArgument, "the model cannot be trained on these examples", [&]() -> Result<FitReport> {
+        Model::Module& module = model.module();
+        const uint64_t seed = DeriveSeed(plan.seed, identity.device.text(), Number(identity.base));
+        std::unique_lock lock(RandomModels(), std::defer_lock);
+        if (module.draws_random) {
+          lock.lock();
+          at::manual_seed(seed);
+        }
+        const auto start = std::chrono::steady_clock::now();
+        const TrainingMode training(module);
+        Fitting fitting(module, examples, plan, seed);
+        RETURN_IF_ERROR(fitting.Run(hooks));
+        const auto spent = std::chrono::steady_clock::now() - start;
+        return FitReport{examples.size(), fitting.steps(), fitting.loss(),
+                         static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(spent).count()),
+                         PeakMemoryBytes()};
+      });
+}
+
+}  // namespace tributary

@@ -1,0 +1,42 @@
+#include "protocol/base/http/http_config.h"
+
+#include <netinet/in.h>
+
+#include <arpa/inet.h>
+
+namespace tributary {
+
+bool IsLoopback(const std::string& host) {
+  if (host == "localhost") return true;
+  in_addr four{};
+  if (inet_pton(AF_INET, host.c_str(), &four) == 1) return (ntohl(four.s_addr) >> 24) == 127;
+  in6_addr six{};
+  return inet_pton(AF_INET6, host.c_str(), &six) == 1 && IN6_IS_ADDR_LOOPBACK(&six);
+}
+
+Status CheckHttpExposure(const HttpServer::Options& options) {
+  if (options.tls_certificate.empty() != options.tls_key.empty()) {
+    return Fail(Code::kConfigInvalid, "http.tls_certificate and http.tls_key go together; one of them is missing");
+  }
+  if (!options.tls_key.empty() || options.allow_plain || IsLoopback(options.host)) return {};
+  return Fail(Code::kConfigInvalid,
+              "plain HTTP on " + options.host +
+                  " would let anybody on the way read tokens; set http.tls_certificate and http.tls_key, or listen on "
+                  "127.0.0.1, or say http.allow_plain = true if something else protects the way");
+}
+
+void ReadHttpOptions(ConfigReader& reader, int64_t min_port, HttpServer::Options& options) {
+  int64_t port = options.port;
+  reader.Get("http.host", options.host);
+  reader.Get("http.port", port, min_port, 65'535);
+  reader.Get("http.tls_certificate", options.tls_certificate);
+  reader.Get("http.tls_key", options.tls_key);
+  reader.Get("http.allow_plain", options.allow_plain);
+  options.port = static_cast<uint16_t>(port);
+  // A port of 0 is how a process is told not to listen.
+  if (const Status safe = CheckHttpExposure(options); !safe && port != 0) {
+    reader.Reject("http.host", "asks for what is not safe: " + safe.error().message);
+  }
+}
+
+}  // namespace tributary

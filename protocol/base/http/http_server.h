@@ -1,0 +1,71 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "protocol/base/clock.h"
+#include "protocol/base/limits.h"
+#include "protocol/base/result.h"
+#include "protocol/base/http/http_message.h"
+#include "protocol/base/http/http_router.h"
+
+namespace tributary {
+
+// A small HTTP/1.1 server for operators and monitoring; the devices' traffic does not come this way.
+// Call order: Add…, SetGuard; Start once; Stop (or destroy). Handlers run on `threads` threads of its own and must
+// outlive Stop. One request per connection, so that neither an idle client nor an unread body holds a thread. With a
+// certificate it speaks TLS (1.2 at least) and nothing else; without one it listens on loopback only, unless it is
+// allowed to let tokens and answers travel in the clear.
+class HttpServer {
+ public:
+  struct Options {
+    std::string host = "127.0.0.1";
+    uint16_t port = 0;            // 0: any free one
+    int threads = 16;             // [2, 256]
+    int streams = 8;              // endless responses at once, fewer than `threads`; the next one is told kBusy
+    Millis read_timeout{10'000};  // without a byte from the client
+    Path tls_certificate{};       // PEM, leaf first; with tls_key
+    Path tls_key{};               // PEM without a passphrase, mode 0600
+    bool allow_plain = false;     // plain HTTP on addresses other than loopback
+    // Of the two files: a renewed pair is taken up by the first connection after it (server_certificate.h).
+    Millis certificate_look{2'000};
+  };
+  // Says who asks, or why he may not. Runs before the body of a request is read that is not open; `needed` is what its
+  // route asks for. Its error becomes the answer.
+  using Guard = std::function<Result<HttpActor>(const HttpRequest&, HttpAccess needed)>;
+
+  explicit HttpServer(const Options& options);
+  ~HttpServer();
+  HttpServer(const HttpServer&) = delete;
+  HttpServer& operator=(const HttpServer&) = delete;
+
+  // GET serves HEAD as well. Bodies over `limits::kHttpBodyBytes` are answered with kTooLarge.
+  void Add(std::string method, std::string pattern, HttpAccess access, HttpHandler handler);
+  // PUT or POST of a body of up to `limit` bytes that is never whole in memory.
+  void AddUpload(std::string method, std::string pattern, HttpAccess access, uint64_t limit, HttpUploadHandler handler);
+  // Without a guard, all but open routes answer kUnauthorized.
+  void SetGuard(Guard guard);
+
+  // Returns when it listens. kPortInUse; kUnreachable: the address is not one of this machine's, or not permitted;
+  // kConfigInvalid: plain HTTP beyond loopback that is not allowed, half of a certificate and key, or not a pair of
+  // them; kPermissions: others may read the key; kNotFound.
+  Status Start();
+  // The port it listens on; 0 before Start.
+  uint16_t port() const;
+  // When the certificate that it shows ends; nullopt without TLS, and before Start. Thread safe.
+  std::optional<WallTime> certificate_expires() const;
+  // Refuses new requests, lets those that run finish, ends streams, joins. Safe to call twice.
+  void Stop();
+
+  const HttpRouter& router() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace tributary

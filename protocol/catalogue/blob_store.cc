@@ -1,0 +1,123 @@
+#include "protocol/catalogue/blob_store.h"
+
+#include <algorithm>
+#include <unordered_set>
+
+#include "protocol/base/limits.h"
+#include "protocol/trust/seal/digest.h"
+
+namespace tributary {
+namespace {
+
+constexpr std::string_view kPartSuffix = ".part";
+// Large enough that the disk reads ahead, small enough for a single-board computer.
+constexpr size_t kDigestReadBytes = limits::kMiB;
+
+Path PartPath(const Path& folder, const Digest& digest) { return folder / (digest.hex() + std::string(kPartSuffix)); }
+
+Result<Digest> DigestOfFile(FileSystem& files, const Path& path, uint64_t size) {
+  Sha256Stream digest;
+  for (uint64_t offset = 0; offset < size;) {
+    const size_t count = static_cast<size_t>(std::min<uint64_t>(size - offset, kDigestReadBytes));
+    ASSIGN_OR_RETURN(const Bytes bytes, files.ReadAt(path, offset, count));
+    digest.Update(bytes);
+    offset += count;
+  }
+  return std::move(digest).Finish();
+}
+
+tl::unexpected<Error> FailUnknown(const Digest& digest) {
+  return Fail(Code::kUnknownBlob, "blob " + digest.hex() + " is not held");
+}
+
+}  // namespace
+
+Result<BlobStore> BlobStore::Open(FileSystem& files, const Path& folder) {
+  RETURN_IF_ERROR(files.CreateFolders(folder));
+  return BlobStore(files, folder);
+}
+
+Path BlobStore::PathOf(const Digest& digest) const { return folder_ / digest.hex(); }
+
+bool BlobStore::Has(const Digest& digest) const { return files_->Size(PathOf(digest)).has_value(); }
+
+Result<uint64_t> BlobStore::Size(const Digest& digest) const {
+  Result<uint64_t> size = files_->Size(PathOf(digest));
+  if (!size && size.error().code == Code::kNotFound) return FailUnknown(digest);
+  return size;
+}
+
+Result<Bytes> BlobStore::Read(const Digest& digest, uint64_t offset, size_t size) const {
+  ASSIGN_OR_RETURN(const uint64_t whole, Size(digest));
+  if (offset > whole) {
+    return Fail(Code::kInvalidArgument, "offset " + std::to_string(offset) + " lies behind the " +
+                                            std::to_string(whole) + " bytes of blob " + digest.hex());
+  }
+  return files_->ReadAt(PathOf(digest), offset, static_cast<size_t>(std::min<uint64_t>(size, whole - offset)));
+}
+
+Result<Bytes> BlobStore::ReadAll(const Digest& digest) const {
+  ASSIGN_OR_RETURN(const uint64_t whole, Size(digest));
+  return files_->ReadAt(PathOf(digest), 0, whole);
+}
+
+Result<Digest> BlobStore::Put(ByteView bytes) {
+  if (bytes.size() > limits::kBlobBytes) {
+    return Fail(Code::kTooLarge, "blob of " + std::to_string(bytes.size()) + " bytes is over the limit");
+  }
+  const Digest digest = Sha256(bytes);
+  if (!Has(digest)) RETURN_IF_ERROR(WriteFileAtomically(*files_, PathOf(digest), bytes));
+  return digest;
+}
+
+uint64_t BlobStore::PartSize(const Digest& digest) const { return files_->Size(PartPath(folder_, digest)).value_or(0); }
+
+Status BlobStore::AppendPart(const Digest& digest, uint64_t offset, ByteView piece) {
+  const uint64_t have = PartSize(digest);
+  if (offset != have) {
+    return Fail(Code::kChunkOutOfOrder, "piece at " + std::to_string(offset) + " of blob " + digest.hex() + " came, " +
+                                            std::to_string(have) + " is next");
+  }
+  if (piece.size() > limits::kBlobBytes - std::min<uint64_t>(have, limits::kBlobBytes)) {
+    return Fail(Code::kTooLarge, "blob " + digest.hex() + " grows over the limit");
+  }
+  ASSIGN_OR_RETURN(const auto file, files_->OpenForWrite(PartPath(folder_, digest)));
+  return file->WriteAt(offset, piece);
+}
+
+Status BlobStore::Complete(const BlobRef& blob) {
+  if (Has(blob.digest)) return files_->Remove(PartPath(folder_, blob.digest));
+  const Path part = PartPath(folder_, blob.digest);
+  const uint64_t have = PartSize(blob.digest);
+  if (have < blob.size) {
+    return Fail(Code::kConflict, "blob " + blob.digest.hex() + " is not complete: " + std::to_string(have) + " of " +
+                                     std::to_string(blob.size) + " bytes are here");
+  }
+  // Written before it is checked, so that what is checked is what will be read. An empty blob has no piece: this
+  // creates it.
+  ASSIGN_OR_RETURN(const auto file, files_->OpenForWrite(part));
+  RETURN_IF_ERROR(file->Sync());
+  ASSIGN_OR_RETURN(const Digest found, DigestOfFile(*files_, part, have));
+  if (have != blob.size || found != blob.digest) {
+    RETURN_IF_ERROR(files_->Remove(part));
+    return Fail(Code::kDigestMismatch, "blob " + blob.digest.hex() + " was fetched as " + std::to_string(have) +
+                                           " bytes of digest " + found.hex() + "; the part was removed");
+  }
+  RETURN_IF_ERROR(files_->Rename(part, PathOf(blob.digest)));
+  return files_->SyncFolder(folder_);
+}
+
+Status BlobStore::RetainOnly(std::span<const Digest> keep) {
+  std::unordered_set<std::string> names;
+  for (const Digest& digest : keep) {
+    names.insert(digest.hex());
+    names.insert(digest.hex() + std::string(kPartSuffix));
+  }
+  ASSIGN_OR_RETURN(const std::vector<std::string> present, files_->List(folder_));
+  for (const std::string& name : present) {
+    if (!names.contains(name)) RETURN_IF_ERROR(files_->Remove(folder_ / name));
+  }
+  return files_->SyncFolder(folder_);
+}
+
+}  // namespace tributary

@@ -1,0 +1,41 @@
+#pragma once
+
+#include "protocol/base/file.h"
+#include "protocol/base/ids.h"
+#include "protocol/catalogue/publication.h"
+
+namespace tributary {
+
+// Content-addressed files below one folder: <folder>/<hex digest>, and <hex digest>.part while one is being fetched.
+// Whatever has its final name has been checked against its digest. Used by devices, gateways (cache) and the aggregator
+// (source). Not thread safe; reading a complete blob is.
+class BlobStore {
+ public:
+  static Result<BlobStore> Open(FileSystem& files, const Path& folder);
+
+  bool Has(const Digest& digest) const;
+  Result<uint64_t> Size(const Digest& digest) const;
+  // At most `size` bytes from `offset`, fewer at the end. kUnknownBlob; kInvalidArgument: an offset behind the end.
+  Result<Bytes> Read(const Digest& digest, uint64_t offset, size_t size) const;
+  Result<Bytes> ReadAll(const Digest& digest) const;
+  // Durable on return.
+  Result<Digest> Put(ByteView bytes);
+
+  // Fetching in parts, resumable over restarts: where to go on, then pieces in order, then Complete, which checks the
+  // digest and makes the blob durable. AppendPart: kChunkOutOfOrder, kTooLarge. Complete: kConflict, not all of it is
+  // here yet; kDigestMismatch, and the part is removed.
+  uint64_t PartSize(const Digest& digest) const;
+  Status AppendPart(const Digest& digest, uint64_t offset, ByteView piece);
+  Status Complete(const BlobRef& blob);
+
+  // Removes every blob and part that `keep` does not name.
+  Status RetainOnly(std::span<const Digest> keep);
+  Path PathOf(const Digest& digest) const;
+
+ private:
+  BlobStore(FileSystem& files, Path folder) : files_(&files), folder_(std::move(folder)) {}
+  FileSystem* files_;
+  Path folder_;
+};
+
+}  // namespace tributary

@@ -1,0 +1,82 @@
+#include "protocol/catalogue/model_package.h"
+
+#include <cstring>
+
+#include "protocol/base/limits.h"
+#include "protocol/catalogue/tensor_list.h"
+#include "protocol/schema/canonical.h"
+#include "protocol/trust/seal/digest.h"
+
+namespace tributary {
+namespace {
+
+constexpr std::string_view kMagic = "TRBPKG1\n";
+
+struct Manifest {
+  TensorTable table;
+  uint64_t module_size = 0;
+  Digest module_digest;
+  Digest weights_digest;
+};
+
+Result<Manifest> Read(schema::ModelManifest::Reader from) {
+  Manifest to;
+  ASSIGN_OR_RETURN(to.table, ReadTensors(from.getTensors()));
+  to.module_size = from.getModuleSize();
+  if (to.module_size > limits::kBlobBytes) {
+    return Fail(Code::kTooLarge, "module of " + std::to_string(to.module_size) + " bytes is over the limit");
+  }
+  ASSIGN_OR_RETURN(to.module_digest, Digest::FromBytes(wire::View(from.getModuleDigest())));
+  ASSIGN_OR_RETURN(to.weights_digest, Digest::FromBytes(wire::View(from.getWeightsDigest())));
+  return to;
+}
+
+Result<Manifest> TakeManifest(ByteView& from) {
+  ASSIGN_OR_RETURN(const ByteView magic, TakeBytes(from, kMagic.size()));
+  if (AsText(magic) != kMagic) return Fail(Code::kMalformed, "this is not a model package");
+  ASSIGN_OR_RETURN(const uint32_t size, TakeU32(from));
+  // The tensor table has to fit into a publication later.
+  if (size > limits::kPublicationBytes) {
+    return Fail(Code::kTooLarge, "manifest of " + std::to_string(size) + " bytes is over the limit");
+  }
+  ASSIGN_OR_RETURN(const ByteView manifest, TakeBytes(from, size));
+  return wire::DecodeCanonical<schema::ModelManifest>(
+      manifest, "model manifest", [](schema::ModelManifest::Reader reader) { return Read(reader); });
+}
+
+}  // namespace
+
+Bytes EncodeModelPackage(const ModelPackage& package) {
+  TRIBUTARY_CHECK(package.weights.size() == package.table.parameter_count())
+      << package.weights.size() << " weights, " << package.table.parameter_count() << " in the table";
+  const Bytes manifest = wire::EncodeCanonical<schema::ModelManifest>([&](schema::ModelManifest::Builder to) {
+    WriteTensors(package.table, to.initTensors(static_cast<unsigned>(package.table.tensors.size())));
+    to.setModuleSize(package.module.size());
+    to.setModuleDigest(wire::ToData(Sha256(package.module).view()));
+    to.setWeightsDigest(wire::ToData(Sha256(AsBytes(package.weights)).view()));
+  });
+  Bytes bytes = ToBytes(AsBytes(kMagic));
+  AppendU32(bytes, static_cast<uint32_t>(manifest.size()));
+  Append(bytes, manifest);
+  Append(bytes, package.module);
+  Append(bytes, AsBytes(package.weights));
+  return bytes;
+}
+
+Result<ModelPackage> DecodeModelPackage(ByteView bytes) {
+  ASSIGN_OR_RETURN(Manifest manifest, TakeManifest(bytes));
+  ASSIGN_OR_RETURN(const ByteView module, TakeBytes(bytes, manifest.module_size));
+  const uint64_t weights_size = manifest.table.parameter_count() * sizeof(float);
+  if (bytes.size() != weights_size) {
+    return Fail(Code::kMalformed, "the package has " + std::to_string(bytes.size()) + " bytes of weights instead of " +
+                                      std::to_string(weights_size));
+  }
+  if (Sha256(module) != manifest.module_digest) return Fail(Code::kDigestMismatch, "the package's module was altered");
+  if (Sha256(bytes) != manifest.weights_digest)
+    return Fail(Code::kDigestMismatch, "the package's weights were altered");
+  ModelPackage package{std::move(manifest.table), ToBytes(module), std::vector<float>(weights_size / sizeof(float))};
+  if (weights_size != 0) std::memcpy(package.weights.data(), bytes.data(), weights_size);
+  return package;
+}
+
+}  // namespace tributary

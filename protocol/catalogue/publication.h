@@ -1,0 +1,90 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "protocol/base/bytes.h"
+#include "protocol/base/clock.h"
+#include "protocol/base/ids.h"
+#include "protocol/base/result.h"
+#include "protocol/catalogue/tensor_table.h"
+#include "protocol/plan/training_plan.h"
+#include "protocol/trust/identity/certificate.h"
+#include "protocol/trust/seal/hpke.h"
+
+namespace tributary {
+
+// A blob that can be fetched by its digest.
+struct BlobRef {
+  Digest digest;
+  uint64_t size = 0;
+  bool operator==(const BlobRef&) const = default;
+};
+
+// The round that collects updates on a task's latest version. A device is in when H(nonce, device) < inclusion.
+struct RoundAnnouncement {
+  uint64_t number = 0;
+  std::array<uint8_t, 16> nonce{};
+  double inclusion = 1.0;  // probability, (0, 1]
+  WallTime deadline;
+  bool operator==(const RoundAnnouncement&) const = default;
+};
+
+// One task as devices need to know it.
+struct PublishedTask {
+  TaskId id;
+  TensorTable table;
+  BlobRef module;  // TorchScript bytes
+  TrainingPlan plan;
+  ModelVersion latest{};                   // the version a device should hold
+  BlobRef weights;                         // float32 values of `latest`
+  std::vector<ModelVersion> accepted;      // base versions whose updates are still taken in
+  std::optional<RoundAnnouncement> round;  // absent: nothing to train now
+  double value_bound = 0;                  // largest magnitude of a single value of an update
+  double norm_bound = 0;                   // largest Euclidean norm of an update
+  bool operator==(const PublishedTask&) const = default;
+};
+
+// A sealing key that was replaced: what was sealed to it is still opened until its end, and then is worth nothing to
+// anybody; whoever holds such an upload drops it then, and its author seals it anew.
+struct FormerSealingKey {
+  KeyId id;
+  WallTime until;
+  bool operator==(const FormerSealingKey&) const = default;
+};
+
+// The catalogue that travels down, the same for everybody, and what the metadata around it says of it
+// (publication_set.h).
+struct Publication {
+  uint64_t number = 0;        // the timestamp's version: grows by one with every publication
+  uint64_t root_version = 0;  // of the keys it was verified by; newer is (root_version, number)
+  WallTime created;
+  WallTime expires;  // the first of its metadata to end; a device installs nothing from an expired publication
+  HpkeAead aead = kDefaultAead;
+  Bytes sealing_key;  // the aggregator's HPKE public key, 32 bytes
+  std::vector<FormerSealingKey> former_keys = {};
+  std::string revocations = {};  // PEM (protocol/trust/identity/revocation_list.h); empty: nobody was revoked yet
+  std::vector<PublishedTask> tasks = {};
+  bool operator==(const Publication&) const = default;
+};
+
+// By root version, then by number: so a fleet that had to change its keys begins again below a number that a thief
+// drove up.
+inline bool IsNewer(const Publication& one, const Publication& than) {
+  return std::tie(one.root_version, one.number) > std::tie(than.root_version, than.number);
+}
+
+// Verifies one at `now` from the anchor's root metadata, with the whole client workflow of the TUF specification
+// (trusted_metadata.h), and then that every blob it names is a target that was signed. Does not compare with an earlier
+// publication: see PublicationStore. Errors: kMissingData (the anchor has no root metadata), kMalformed, kTooLarge,
+// kVersionUnsupported, kBadSignature, kMixedPublication, kDigestMismatch, kExpired; those of ReadRevocations.
+Result<Publication> OpenPublication(ByteView bytes, const TrustAnchor& anchor, WallTime now);
+
+// Whether the device is in the round: the first 8 bytes of SHA-256(nonce || device id), little endian, as a fraction of
+// 2^64, < inclusion.
+bool IsSelected(const RoundAnnouncement& round, const DeviceId& device);
+
+}  // namespace tributary

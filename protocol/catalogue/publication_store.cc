@@ -1,0 +1,138 @@
+#include "protocol/catalogue/publication_store.h"
+
+#include <algorithm>
+
+#include "protocol/base/limits.h"
+#include "protocol/catalogue/publication_update.h"
+#include "protocol/catalogue/trusted_file.h"
+#include "protocol/trust/seal/digest.h"
+
+namespace tributary {
+namespace {
+
+tuf::TrustedFiles OnlyRoot(const Bytes& root) { return {root, {}, {}}; }
+
+Path TrustedPath(const Path& file) { return file.string() + ".trusted"; }
+Path RevokedPath(const Path& file) { return file.string() + ".revoked"; }
+
+// Whether `next` has of every issuer in `before` a list that is no older.
+bool IsNoOlder(const RevocationList& next, const RevocationList& before) {
+  return std::ranges::all_of(before.issuers, [&](const RevocationList::Issuer& known) {
+    const auto same = std::ranges::find(next.issuers, known.public_key, &RevocationList::Issuer::public_key);
+    return same != next.issuers.end() && same->number >= known.number;
+  });
+}
+
+}  // namespace
+
+PublicationStore::PublicationStore(FileSystem& files, Path file, const TrustAnchor& anchor)
+    : files_(&files), file_(std::move(file)), anchor_(anchor), trusted_(OnlyRoot(anchor.publication_root())) {}
+
+Result<PublicationStore> PublicationStore::Open(FileSystem& files, const Path& file, const TrustAnchor& anchor) {
+  PublicationStore store(files, file, anchor);
+  RETURN_IF_ERROR(store.ReadTrusted());
+  RETURN_IF_ERROR(store.ReadRevoked());
+  RETURN_IF_ERROR(store.ReadKept());
+  return store;
+}
+
+Result<PublicationStore> PublicationStore::OpenCarried(FileSystem& files, const Path& file, const TrustAnchor& anchor) {
+  PublicationStore store(files, file, anchor);
+  store.carried_ = true;
+  RETURN_IF_ERROR(store.ReadKept());
+  return store;
+}
+
+Status PublicationStore::ReadTrusted() {
+  const Result<Bytes> bytes = ReadFile(*files_, TrustedPath(file_), kTrustedBytes);
+  if (!bytes && bytes.error().code == Code::kNotFound) return {};
+  if (!bytes && bytes.error().code != Code::kTooLarge) return Fail(bytes.error());
+  const Digest anchor = Sha256(anchor_.publication_root());
+  auto trusted = bytes ? DecodeTrusted(*bytes, anchor) : Fail(bytes.error());
+  if (trusted) {
+    trusted_ = std::move(*trusted);
+  } else if (trusted.error().code != Code::kConflict) {  // of another root: this member was set up anew
+    damage_ = Error{Code::kCorrupt, "what was believed, " + TrustedPath(file_).string() + ", cannot be read (" +
+                                        trusted.error().ToString() + "); the kept publication takes its place"};
+  }
+  return {};
+}
+
+Status PublicationStore::ReadRevoked() {
+  const Result<Bytes> text = ReadFile(*files_, RevokedPath(file_), limits::kRevocationBytes);
+  if (!text && text.error().code == Code::kNotFound) return {};
+  if (!text && text.error().code != Code::kTooLarge) return Fail(text.error());
+  auto list = text ? ReadRevocations(AsText(*text), anchor_) : Fail(text.error());
+  if (list) {
+    anchor_.Revoke(*list);
+    revoked_ = std::move(*list);
+  } else if (list.error().code != Code::kUnknownCertificate) {  // of another fleet: this member was set up anew
+    damage_ = Error{Code::kCorrupt, "who was revoked, " + RevokedPath(file_).string() + ", cannot be read (" +
+                                        list.error().ToString() + "); the kept publication's list takes its place"};
+  }
+  return {};
+}
+
+Status PublicationStore::ReadKept() {
+  Result<Bytes> bytes = ReadFile(*files_, file_, limits::kPublicationBytes);
+  if (!bytes && bytes.error().code == Code::kNotFound) return {};
+  if (!bytes && bytes.error().code != Code::kTooLarge) return Fail(bytes.error());
+  if (!bytes) return SetAside(bytes.error());
+
+  // From the root that this member was given; or, when the set does not reach back that far, from the one it came to.
+  PublicationUpdate kept = UpdatePublication(*bytes, OnlyRoot(anchor_.publication_root()), anchor_, tuf::kAnyTime);
+  if (!kept.publication) kept = UpdatePublication(*bytes, OnlyRoot(trusted_.root), anchor_, tuf::kAnyTime);
+  if (!kept.publication) return SetAside(kept.publication.error());
+  if (trusted_.timestamp.empty() && trusted_.root == anchor_.publication_root()) trusted_ = std::move(kept.trusted);
+  if (carried_) trusted_ = OnlyRoot(anchor_.publication_root());
+  Adopt(std::move(*kept.publication), std::move(*bytes));
+  return {};
+}
+
+Status PublicationStore::SetAside(const Error& why) {
+  const Path aside = file_.parent_path() / "publication.bad";
+  RETURN_IF_ERROR(files_->Rename(file_, aside));
+  damage_ = Error{Code::kCorrupt, "the kept publication " + file_.string() + " does not verify (" + why.ToString() +
+                                      "); it was set aside as " + aside.string()};
+  return {};
+}
+
+Result<Publication> PublicationStore::Verify(ByteView bytes, WallTime now) {
+  PublicationUpdate update = UpdatePublication(bytes, trusted_, anchor_, now);
+  if (!carried_ && update.trusted != trusted_) RETURN_IF_ERROR(SaveTrusted(std::move(update.trusted)));
+  return std::move(update.publication);
+}
+
+Status PublicationStore::SaveTrusted(tuf::TrustedFiles trusted) {
+  const Digest anchor = Sha256(anchor_.publication_root());
+  RETURN_IF_ERROR(WriteFileAtomically(*files_, TrustedPath(file_), EncodeTrusted(anchor, trusted)));
+  trusted_ = std::move(trusted);
+  return {};
+}
+
+// While a list is left out or older, the one that was known stays in the file: the publication has the other.
+Status PublicationStore::SaveRevoked(const std::string& text) {
+  ASSIGN_OR_RETURN(RevocationList next, ReadRevocations(text, anchor_));
+  if (IsNoOlder(revoked_, next) || !IsNoOlder(next, revoked_)) return {};
+  RETURN_IF_ERROR(WriteFileAtomically(*files_, RevokedPath(file_), AsBytes(text)));
+  revoked_ = std::move(next);
+  return {};
+}
+
+Result<bool> PublicationStore::Take(ByteView bytes, WallTime now) {
+  if (current_ && std::ranges::equal(bytes, bytes_)) return false;
+  ASSIGN_OR_RETURN(Publication publication, Verify(bytes, now));
+  if (!IsNewer(publication)) return false;
+  if (!carried_) RETURN_IF_ERROR(SaveRevoked(publication.revocations));
+  RETURN_IF_ERROR(WriteFileAtomically(*files_, file_, bytes));
+  Adopt(std::move(publication), ToBytes(bytes));
+  return true;
+}
+
+void PublicationStore::Adopt(Publication publication, Bytes bytes) {
+  current_ = std::move(publication);
+  bytes_ = std::move(bytes);
+  if (const auto list = ReadRevocations(current_->revocations, anchor_)) anchor_.Revoke(*list);
+}
+
+}  // namespace tributary

@@ -1,0 +1,187 @@
+#include "protocol/payload/device_state.h"
+
+#include <algorithm>
+#include <string_view>
+#include <tuple>
+
+#include "protocol/base/limits.h"
+#include "protocol/schema/canonical.h"
+#include "protocol/schema/envelope.capnp.h"
+
+namespace tributary {
+namespace {
+
+bool IsPrintable(char c) { return c >= ' ' && c <= '~'; }
+
+std::string Printable(std::string_view text) {
+  std::string line(text.substr(0, limits::kReportSentenceBytes));
+  std::ranges::replace_if(
+      line, [](char c) { return !IsPrintable(c); }, '?');
+  return line;
+}
+
+void Write(const DeviceState& from, schema::DeviceState::Builder to) {
+  to.setSequence(from.sequence);
+  to.setBoots(from.boots);
+  to.setRootVersion(from.root_version);
+  to.setPublicationNumber(from.publication_number);
+  to.setTimeFloorUnixMillis(from.time_floor.unix_millis);
+  to.setWithheld(wire::ToText(Printable(from.withheld)));
+  auto installed = to.initInstalled(static_cast<unsigned>(from.installed.size()));
+  for (unsigned i = 0; const auto& [task, version] : from.installed) {
+    auto one = installed[i++];
+    one.setTask(wire::ToText(task.text()));
+    one.setVersion(Number(version.version));
+    one.setWeights(wire::ToData(version.weights.view()));
+  }
+  auto counters = to.initCounters(static_cast<unsigned>(from.counters.size()));
+  for (unsigned i = 0; const auto& [name, value] : from.counters) {
+    auto one = counters[i++];
+    one.setName(wire::ToText(name));
+    one.setValue(value);
+  }
+  auto rejections = to.initRejections(static_cast<unsigned>(from.rejections.size()));
+  for (unsigned i = 0; const auto& [code, rejection] : from.rejections) {
+    auto one = rejections[i++];
+    one.setCode(static_cast<uint16_t>(code));
+    one.setCount(rejection.count);
+    one.setLastSentence(wire::ToText(Printable(rejection.last_sentence)));
+    one.setLastUnixMillis(rejection.last.unix_millis);
+  }
+}
+
+Result<uint64_t> Count(uint64_t number, std::string_view what) {
+  if (number <= limits::kCounter) return number;
+  return Fail(Code::kMalformed, std::string(what) + " " + std::to_string(number) + " cannot have been counted");
+}
+
+Result<WallTime> Time(int64_t unix_millis, std::string_view what) {
+  if (unix_millis >= 0) return WallTime{unix_millis};
+  return Fail(Code::kMalformed, std::string(what) + " lies before 1970");
+}
+
+Result<std::string> Sentence(std::string_view text) {
+  if (text.size() > limits::kReportSentenceBytes) {
+    return Fail(Code::kTooLarge, "a sentence of " + std::to_string(text.size()) + " bytes is over the limit");
+  }
+  if (!std::ranges::all_of(text, IsPrintable)) return Fail(Code::kMalformed, "a sentence is not printable ASCII");
+  return std::string(text);
+}
+
+Status CheckLength(size_t length, size_t limit, std::string_view what) {
+  if (length <= limit) return {};
+  return Fail(Code::kTooLarge, std::to_string(length) + " " + std::string(what) + " are over the limit");
+}
+
+tl::unexpected<Error> FailOrder(std::string_view what) {
+  return Fail(Code::kMalformed, std::string(what) + " are not in order, each once");
+}
+
+Status ReadInstalled(schema::DeviceState::Reader from, DeviceState& to) {
+  const auto list = from.getInstalled();
+  RETURN_IF_ERROR(CheckLength(list.size(), limits::kTasks, "tasks"));
+  for (const auto one : list) {
+    ASSIGN_OR_RETURN(const TaskId task, TaskId::Parse(wire::View(one.getTask())));
+    if (!to.installed.empty() && task <= to.installed.rbegin()->first) return FailOrder("tasks");
+    if (one.getVersion() == 0) return Fail(Code::kMalformed, "version 0 of " + task.text() + " is none");
+    ASSIGN_OR_RETURN(const Digest weights, Digest::FromBytes(wire::View(one.getWeights())));
+    to.installed.emplace(task, DeviceState::Installed{ModelVersion{one.getVersion()}, weights});
+  }
+  return {};
+}
+
+Status ReadCounters(schema::DeviceState::Reader from, DeviceState& to) {
+  const auto list = from.getCounters();
+  RETURN_IF_ERROR(CheckLength(list.size(), limits::kReportCounters, "counters"));
+  for (const auto one : list) {
+    const std::string name(wire::View(one.getName()));
+    RETURN_IF_ERROR(CheckName(name, "counter"));
+    if (!to.counters.empty() && name <= to.counters.rbegin()->first) return FailOrder("counters");
+    ASSIGN_OR_RETURN(to.counters[name], Count(one.getValue(), name));
+  }
+  return {};
+}
+
+Status ReadRejections(schema::DeviceState::Reader from, DeviceState& to) {
+  const auto list = from.getRejections();
+  RETURN_IF_ERROR(CheckLength(list.size(), limits::kReportRejections, "rejections"));
+  uint16_t last = 0;
+  for (const auto one : list) {
+    if (one.getCode() <= last) return FailOrder("rejections");
+    last = one.getCode();
+    DeviceState::Rejections rejections;
+    ASSIGN_OR_RETURN(rejections.count, Count(one.getCount(), "rejections"));
+    ASSIGN_OR_RETURN(rejections.last_sentence, Sentence(wire::View(one.getLastSentence())));
+    ASSIGN_OR_RETURN(rejections.last, Time(one.getLastUnixMillis(), "a rejection"));
+    if (const auto code = CodeByNumber(one.getCode())) to.rejections.emplace(*code, std::move(rejections));
+  }
+  return {};
+}
+
+Result<DeviceState> Read(schema::DeviceState::Reader from) {
+  DeviceState to;
+  ASSIGN_OR_RETURN(to.sequence, Count(from.getSequence(), "sequence"));
+  if (to.sequence == 0) return Fail(Code::kMalformed, "a report's sequence begins at 1");
+  ASSIGN_OR_RETURN(to.boots, Count(from.getBoots(), "boots"));
+  ASSIGN_OR_RETURN(to.root_version, Count(from.getRootVersion(), "root version"));
+  ASSIGN_OR_RETURN(to.publication_number, Count(from.getPublicationNumber(), "publication number"));
+  ASSIGN_OR_RETURN(to.time_floor, Time(from.getTimeFloorUnixMillis(), "the time floor"));
+  ASSIGN_OR_RETURN(to.withheld, Sentence(wire::View(from.getWithheld())));
+  RETURN_IF_ERROR(ReadInstalled(from, to));
+  RETURN_IF_ERROR(ReadCounters(from, to));
+  RETURN_IF_ERROR(ReadRejections(from, to));
+  return to;
+}
+
+Status NotLess(uint64_t before, uint64_t now, std::string_view what) {
+  if (now >= before) return {};
+  return Fail(Code::kRollback,
+              std::string(what) + " went back from " + std::to_string(before) + " to " + std::to_string(now));
+}
+
+Status CheckFollows(const DeviceState& before, const DeviceState& next) {
+  RETURN_IF_ERROR(NotLess(before.boots, next.boots, "boots"));
+  if (std::tie(next.root_version, next.publication_number) < std::tie(before.root_version, before.publication_number)) {
+    return Fail(Code::kRollback, "the publication went back from " + std::to_string(before.root_version) + "/" +
+                                     std::to_string(before.publication_number) + " to " +
+                                     std::to_string(next.root_version) + "/" + std::to_string(next.publication_number));
+  }
+  if (next.time_floor < before.time_floor) return Fail(Code::kRollback, "the time floor went back");
+  for (const auto& [name, value] : before.counters) {
+    const auto now = next.counters.find(name);
+    RETURN_IF_ERROR(NotLess(value, now == next.counters.end() ? 0 : now->second, name));
+  }
+  for (const auto& [code, rejections] : before.rejections) {
+    const auto now = next.rejections.find(code);
+    RETURN_IF_ERROR(NotLess(rejections.count, now == next.rejections.end() ? 0 : now->second.count, Name(code)));
+  }
+  return {};
+}
+
+}  // namespace
+
+Bytes EncodeDeviceState(const DeviceState& report) {
+  TRIBUTARY_CHECK(report.installed.size() <= limits::kTasks) << report.installed.size();
+  TRIBUTARY_CHECK(report.counters.size() <= limits::kReportCounters) << report.counters.size();
+  TRIBUTARY_CHECK(report.rejections.size() <= limits::kReportRejections) << report.rejections.size();
+  return wire::EncodeCanonical<schema::DeviceState>([&](schema::DeviceState::Builder to) { Write(report, to); });
+}
+
+Result<DeviceState> DecodeDeviceState(ByteView bytes) {
+  if (bytes.size() > limits::kReportBytes) {
+    return Fail(Code::kTooLarge, "device report of " + std::to_string(bytes.size()) + " bytes is over the limit");
+  }
+  return wire::DecodeCanonical<schema::DeviceState>(bytes, "device report",
+                                                     [](schema::DeviceState::Reader from) { return Read(from); });
+}
+
+Result<DeviceStateOrder> OrderOf(const DeviceState& kept, const DeviceState& came) {
+  if (came.sequence == kept.sequence) {
+    return Fail(Code::kRollback, "sequence " + std::to_string(came.sequence) + " was used before");
+  }
+  const bool late = came.sequence < kept.sequence;
+  RETURN_IF_ERROR(late ? CheckFollows(came, kept) : CheckFollows(kept, came));
+  return late ? DeviceStateOrder::kLate : DeviceStateOrder::kNext;
+}
+
+}  // namespace tributary

@@ -1,0 +1,59 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "protocol/base/bytes.h"
+#include "protocol/base/clock.h"
+#include "protocol/base/ids.h"
+#include "protocol/base/result.h"
+
+namespace tributary {
+
+// What a device says of itself (schema/envelope.capnp, DeviceState, has the prose). Value type.
+struct DeviceState {
+  struct Installed {
+    ModelVersion version{};  // 1 or more
+    Digest weights;
+    bool operator==(const Installed&) const = default;
+  };
+  // Publications that were not believed, of one reason.
+  struct Rejections {
+    uint64_t count = 0;
+    std::string last_sentence;
+    WallTime last;
+    bool operator==(const Rejections&) const = default;
+  };
+
+  uint64_t sequence = 0;  // from 1
+  uint64_t boots = 0;
+  uint64_t root_version = 0;
+  uint64_t publication_number = 0;
+  WallTime time_floor;
+  std::string withheld;  // empty: nothing stands in the way of installing what is published
+  std::map<TaskId, Installed> installed;
+  std::map<std::string, uint64_t> counters;  // names as in ids.h
+  std::map<Code, Rejections> rejections;
+  bool operator==(const DeviceState&) const = default;
+};
+
+// The plaintext of an upload of kind telemetry, codec kReport. Sentences are cut to limits::kReportSentenceBytes, and
+// what is not printable ASCII in them becomes '?'. What is over a limit otherwise is our own bug (CHECK).
+Bytes EncodeDeviceState(const DeviceState& report);
+
+// kMalformed: form, order, names, numbers that mean nothing, sentences that are not printable ASCII. kTooLarge: over
+// limits::kReportBytes or a count over its limit. A rejection whose code this build does not know is left out.
+Result<DeviceState> DecodeDeviceState(ByteView bytes);
+
+// Reports travel on several ways, so one may come late.
+enum class DeviceStateOrder {
+  kNext,  // made after the kept one: it takes its place
+  kLate,  // made before it: nothing new
+};
+// Where `came` stands beside the newest report of the same device that was `kept`. kRollback: they cannot be two
+// reports of one device, since something that only grows is less in the later one; the message names it.
+Result<DeviceStateOrder> OrderOf(const DeviceState& kept, const DeviceState& came);
+
+}  // namespace tributary

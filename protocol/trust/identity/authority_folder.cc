@@ -1,0 +1,58 @@
+#include "protocol/trust/identity/authority_folder.h"
+
+#include "protocol/base/limits.h"
+#include "protocol/trust/identity/identity_files.h"
+
+namespace tributary {
+namespace {
+
+constexpr const char* kCaKeyFile = "ca.key";
+constexpr const char* kIssuerFile = "issuer.pem";
+constexpr const char* kIssuerKeyFile = "issuer.key";
+
+bool Exists(const Path& path) { return RealFileSystem().Size(path).has_value(); }
+
+Result<CertificateAuthority> Load(const Path& folder) {
+  ASSIGN_OR_RETURN(const std::string ca, ReadPem(folder / kCaFile));
+  if (!Exists(folder / kIssuerFile)) {
+    ASSIGN_OR_RETURN(const SecretBytes key, ReadSecret(folder / kCaKeyFile));
+    return CertificateAuthority::Load(key, ca);
+  }
+  ASSIGN_OR_RETURN(const SecretBytes key, ReadSecret(folder / kIssuerKeyFile));
+  ASSIGN_OR_RETURN(const std::string issuer, ReadPem(folder / kIssuerFile));
+  return CertificateAuthority::LoadIssuer(key, issuer, ca);
+}
+
+}  // namespace
+
+Result<CertificateAuthority> LoadAuthority(const Path& folder) {
+  auto authority = Load(folder);
+  if (!authority && authority.error().code == Code::kMalformed) return InFile(authority.error(), folder);
+  return authority;
+}
+
+Result<Bytes> ReadPublicationRoot(const Path& folder) {
+  auto root = ReadFile(RealFileSystem(), folder / kPublicationRootFile, limits::kRootBytes);
+  if (!root && root.error().code == Code::kNotFound) return Bytes();
+  return root;
+}
+
+Status SaveAuthority(const CertificateAuthority& authority, const Path& folder, ByteView publication_root) {
+  const bool is_issuer = !authority.chain().empty();
+  const Path key = folder / (is_issuer ? kIssuerKeyFile : kCaKeyFile);
+  for (const Path& path : {key, folder / kCaFile}) {
+    if (Exists(path)) {
+      return Fail(Code::kAlreadyExists, path.string() + " exists; what it issued would be lost: take another folder");
+    }
+  }
+  FileSystem& files = RealFileSystem();
+  RETURN_IF_ERROR(files.CreateFolders(folder));
+  RETURN_IF_ERROR(WriteSecretFile(key, authority.key().ToPem()));
+  if (is_issuer) {
+    const std::string pem = CertificateToPem(authority.certificate());
+    RETURN_IF_ERROR(WriteFileAtomically(files, folder / kIssuerFile, AsBytes(pem)));
+  }
+  return WriteAnchor(files, folder, authority.root(), publication_root);
+}
+
+}  // namespace tributary

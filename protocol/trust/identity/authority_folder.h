@@ -1,0 +1,21 @@
+#pragma once
+
+#include "protocol/base/file.h"
+#include "protocol/base/result.h"
+#include "protocol/trust/identity/certificate.h"
+
+// What issues certificates, as a folder:
+//   ca.pem                   the fleet's CA certificate
+//   ca.key                   its key, mode 0600: in the CA's own folder only, which may be offline
+//   issuer.pem, issuer.key   an issuer's certificate by that CA, and its key, mode 0600: in an issuer's folder only
+//   root.json                the publication's root metadata, which new members are given; absent: none
+namespace tributary {
+
+// Of either kind. kMissingData names the file that is not there; kPermissions; kMalformed.
+Result<CertificateAuthority> LoadAuthority(const Path& folder);
+// Empty when the folder has none.
+Result<Bytes> ReadPublicationRoot(const Path& folder);
+// Writes a CA's or an issuer's folder. kAlreadyExists: it holds a key.
+Status SaveAuthority(const CertificateAuthority& authority, const Path& folder, ByteView publication_root);
+
+}  // namespace tributary

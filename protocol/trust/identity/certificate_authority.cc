@@ -1,0 +1,151 @@
+#include <utility>
+
+#include <openssl/bn.h>
+#include <openssl/err.h>
+#include <openssl/rand.h>
+
+#include "protocol/trust/identity/certificate.h"
+#include "protocol/trust/identity/subject_names.h"
+#include "protocol/trust/identity/x509_parts.h"
+
+namespace tributary {
+namespace {
+
+constexpr size_t kCommonNameCharacters = 64;  // ub-common-name of RFC 5280 appendix A
+
+void SetRandomSerial(X509* certificate) {
+  uint8_t bytes[16];
+  TRIBUTARY_CHECK(RAND_bytes(bytes, sizeof(bytes)) == 1);
+  bytes[0] = static_cast<uint8_t>((bytes[0] & 0x7f) | 0x40);  // never negative nor zero, and always of full length
+  const Owned<BIGNUM, BN_free> number(BN_bin2bn(bytes, sizeof(bytes), nullptr));
+  TRIBUTARY_CHECK(number && BN_to_ASN1_INTEGER(number.get(), X509_get_serialNumber(certificate)) != nullptr);
+}
+
+Status SetValidity(X509* certificate, WallTime now, Millis lifetime) {
+  // The upper bound, ten thousand years, keeps the sum from overflowing; SetTime knows which dates can be said.
+  constexpr Millis kLongest = std::chrono::hours(24) * 3'652'500;
+  if (lifetime < Millis(1000) || lifetime > kLongest) {
+    return Fail(Code::kInvalidArgument,
+                "a certificate cannot be valid for " + std::to_string(lifetime.count()) + " ms");
+  }
+  RETURN_IF_ERROR(SetTime(X509_getm_notBefore(certificate), now));
+  return SetTime(X509_getm_notAfter(certificate), now + lifetime);
+}
+
+void SetCommonName(X509* certificate, const std::string& name) {
+  TRIBUTARY_CHECK(X509_NAME_add_entry_by_txt(X509_get_subject_name(certificate), "CN", MBSTRING_UTF8,
+                                             reinterpret_cast<const uint8_t*>(name.data()),
+                                             static_cast<int>(name.size()), -1, 0) == 1)
+      << "common name '" << name << "'";
+}
+
+void AddExtension(X509* certificate, X509* issuer, int nid, const std::string& value) {
+  X509V3_CTX context;
+  X509V3_set_ctx(&context, issuer, certificate, nullptr, nullptr, 0);
+  const Owned<X509_EXTENSION, X509_EXTENSION_free> extension(
+      X509V3_EXT_nconf_nid(nullptr, &context, nid, value.c_str()));
+  TRIBUTARY_CHECK(extension && X509_add_ext(certificate, extension.get(), -1) == 1) << OBJ_nid2sn(nid) << "=" << value;
+}
+
+Certificate SignCertificate(X509* certificate, const SigningKey& key) {
+  TRIBUTARY_CHECK(X509_sign(certificate, Handle(key), nullptr) > 0);  // Ed25519 hashes by itself
+  return {ToDer<i2d_X509>(certificate)};
+}
+
+// A certificate of version 3 with a serial of its own. Without `issuer` it issues itself.
+Result<X509Handle> NewCertificate(EVP_PKEY* public_key, const std::string& name, X509* issuer, WallTime now,
+                                  Millis lifetime) {
+  X509Handle certificate(X509_new());
+  TRIBUTARY_CHECK(certificate && X509_set_version(certificate.get(), X509_VERSION_3) == 1 &&
+                  X509_set_pubkey(certificate.get(), public_key) == 1);
+  SetRandomSerial(certificate.get());
+  RETURN_IF_ERROR(SetValidity(certificate.get(), now, lifetime));
+  SetCommonName(certificate.get(), name);
+  X509* parent = issuer ? issuer : certificate.get();
+  TRIBUTARY_CHECK(X509_set_issuer_name(certificate.get(), X509_get_subject_name(parent)) == 1);
+  return certificate;
+}
+
+bool IsKeyOf(const SigningKey& key, X509* certificate) {
+  const bool same = EVP_PKEY_eq(X509_get0_pubkey(certificate), Handle(key)) == 1;
+  ERR_clear_error();
+  return same;
+}
+
+}  // namespace
+
+CertificateAuthority CertificateAuthority::Create(const std::string& fleet, WallTime now, Millis lifetime) {
+  SigningKey key = SigningKey::Generate();
+  auto made = NewCertificate(Handle(key), fleet, nullptr, now, lifetime);
+  TRIBUTARY_CHECK(made.has_value()) << made.error().message;
+  X509* certificate = made->get();
+  AddExtension(certificate, certificate, NID_basic_constraints, "critical,CA:TRUE");
+  AddExtension(certificate, certificate, NID_key_usage, "critical,keyCertSign,cRLSign");
+  AddExtension(certificate, certificate, NID_subject_key_identifier, "hash");
+  Certificate root = SignCertificate(certificate, key);
+  return CertificateAuthority(std::move(key), std::move(root), {});
+}
+
+Result<CertificateAuthority> CertificateAuthority::Load(const SecretBytes& key_pem,
+                                                        const std::string& certificate_pem) {
+  ASSIGN_OR_RETURN(SigningKey key, SigningKey::FromPem(key_pem));
+  ASSIGN_OR_RETURN(Certificate root, CertificateFromPem(certificate_pem));
+  RETURN_IF_ERROR(TrustAnchor::FromCertificate(root));
+  if (!IsKeyOf(key, CertificateFromDer(root.der).get())) {
+    return Fail(Code::kMalformed, "the CA's key is not the one in its certificate");
+  }
+  return CertificateAuthority(std::move(key), std::move(root), {});
+}
+
+Result<CertificateAuthority> CertificateAuthority::CreateIssuer(const std::string& name, WallTime now,
+                                                                Millis lifetime) const {
+  if (!chain_.empty())
+    return Fail(Code::kInvalidArgument, "an issuer makes no further issuers: only the fleet's CA may");
+  if (name.empty() || name.size() > kCommonNameCharacters) {
+    return Fail(Code::kInvalidArgument, "an issuer's name has 1 to 64 characters, not " + std::to_string(name.size()));
+  }
+  SigningKey key = SigningKey::Generate();
+  const X509Handle parent = CertificateFromDer(root_.der);
+  ASSIGN_OR_RETURN(const X509Handle made, NewCertificate(Handle(key), name, parent.get(), now, lifetime));
+  AddExtension(made.get(), parent.get(), NID_basic_constraints, "critical,CA:TRUE,pathlen:0");
+  AddExtension(made.get(), parent.get(), NID_key_usage, "critical,keyCertSign,cRLSign");
+  AddExtension(made.get(), parent.get(), NID_subject_key_identifier, "hash");
+  AddExtension(made.get(), parent.get(), NID_authority_key_identifier, "keyid:always");
+  Certificate issuer = SignCertificate(made.get(), key_);
+  return CertificateAuthority(std::move(key), root_, {std::move(issuer)});
+}
+
+Result<CertificateAuthority> CertificateAuthority::LoadIssuer(const SecretBytes& key_pem, const std::string& issuer_pem,
+                                                              const std::string& ca_pem) {
+  ASSIGN_OR_RETURN(SigningKey key, SigningKey::FromPem(key_pem));
+  ASSIGN_OR_RETURN(Certificate issuer, CertificateFromPem(issuer_pem));
+  ASSIGN_OR_RETURN(Certificate root, CertificateFromPem(ca_pem));
+  ASSIGN_OR_RETURN(const TrustAnchor anchor, TrustAnchor::FromCertificate(root));
+  if (auto of_ca = anchor.IssuerKey({&issuer, 1}); !of_ca) {
+    return Fail(Code::kMalformed, "the issuer's certificate is not of this CA: " + of_ca.error().message);
+  }
+  if (!IsKeyOf(key, CertificateFromDer(issuer.der).get())) {
+    return Fail(Code::kMalformed, "the issuer's key is not the one in its certificate");
+  }
+  return CertificateAuthority(std::move(key), std::move(root), {std::move(issuer)});
+}
+
+Result<Certificate> CertificateAuthority::Issue(const Subject& subject, ByteView public_key, WallTime now,
+                                                Millis lifetime) const {
+  ASSIGN_OR_RETURN(const std::vector<std::string> uris, SubjectToUris(subject));
+  if (public_key.size() != kSigningPublicKeyBytes) {
+    return Fail(Code::kInvalidArgument, "an Ed25519 public key is 32 bytes, not " + std::to_string(public_key.size()));
+  }
+  const Key holder = PublicKeyHandle(public_key);
+  const X509Handle issuer = CertificateFromDer(certificate().der);
+  TRIBUTARY_CHECK(holder && issuer);
+  ASSIGN_OR_RETURN(const X509Handle made, NewCertificate(holder.get(), subject.id.text(), issuer.get(), now, lifetime));
+  AddExtension(made.get(), issuer.get(), NID_basic_constraints, "critical,CA:FALSE");
+  AddExtension(made.get(), issuer.get(), NID_key_usage, "critical,digitalSignature");
+  AddExtension(made.get(), issuer.get(), NID_subject_alt_name, AltNames(uris));
+  AddExtension(made.get(), issuer.get(), NID_subject_key_identifier, "hash");
+  AddExtension(made.get(), issuer.get(), NID_authority_key_identifier, "keyid:always");
+  return SignCertificate(made.get(), key_);
+}
+
+}  // namespace tributary

@@ -1,0 +1,51 @@
+#pragma once
+
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "protocol/base/bytes.h"
+#include "protocol/base/clock.h"
+#include "protocol/base/result.h"
+#include "protocol/trust/seal/hpke.h"
+#include "protocol/trust/identity/identity.h"
+
+namespace tributary {
+
+// schema/enrolment.capnp as plain values; the prose is there. Sealing is here, opening at the aggregator
+// (aggregator/enrol/open_enrolment.h).
+struct Renewal {
+  std::vector<Bytes> chain;
+  Bytes signature;
+};
+struct EnrolmentRequest {
+  Bytes certificate_request;  // DER
+  WallTime created;
+  std::variant<SecretBytes, Renewal> authority;  // token, or renewal
+};
+
+// What a request is sealed to.
+struct EnrolmentTarget {
+  HpkeAead aead = kDefaultAead;
+  Bytes public_key;  // the aggregator's, 32 bytes: from an invitation, or from the publication
+};
+
+// The bytes that travel (SealedEnrolment). kInvalidArgument: not a public key.
+Result<Bytes> SealEnrolment(const EnrolmentRequest& request, const EnrolmentTarget& target);
+// A renewal of `identity`. `next_curve_key`: the public key of the certificate that is asked for; empty: as it has.
+Result<Bytes> SealRenewal(const Identity& identity, const EnrolmentTarget& target, WallTime now,
+                          ByteView next_curve_key = {});
+// The bytes that a renewal's signature covers.
+Bytes RenewalTranscript(ByteView certificate_request);
+ByteView EnrolmentInfo();  // HPKE's info
+
+// For the opening half. kMalformed, kTooLarge (over limits::kEnrolmentBytes).
+struct SealedEnrolment {
+  HpkeAead aead = kDefaultAead;
+  KeyId key_id;
+  Bytes sealed;
+};
+Result<SealedEnrolment> DecodeSealedEnrolment(ByteView bytes);
+Result<EnrolmentRequest> DecodeEnrolment(ByteView plaintext);
+
+}  // namespace tributary

@@ -1,0 +1,169 @@
+#include "protocol/trust/identity/identity.h"
+
+#include <utility>
+
+#include "protocol/trust/identity/authority_folder.h"
+#include "protocol/trust/seal/hex_secret.h"
+#include "protocol/trust/seal/hpke.h"
+#include "protocol/trust/identity/identity_files.h"
+#include "protocol/trust/identity/subject_names.h"
+
+namespace tributary {
+namespace {
+
+constexpr const char* kCertificateFile = "cert.pem";
+constexpr const char* kKeyFile = "key.pem";
+constexpr const char* kCurveFile = "curve.key";
+
+Result<SecretBytes> ReadCurveSecret(const Path& path) {
+  ASSIGN_OR_RETURN(const SecretBytes text, ReadSecret(path));
+  auto secret = FromHexLine(text, kCurveKeyBytes);
+  if (!secret) return InFile(std::move(secret).error(), path);
+  return secret;
+}
+
+Result<TrustAnchor> ReadAnchor(const Path& folder) {
+  const Path path = folder / kCaFile;
+  ASSIGN_OR_RETURN(const std::string pem, ReadPem(path));
+  auto certificate = CertificateFromPem(pem);
+  if (!certificate) return InFile(std::move(certificate).error(), path);
+  ASSIGN_OR_RETURN(Bytes publication_root, ReadPublicationRoot(folder));
+  auto anchor = TrustAnchor::FromCertificate(*certificate, std::move(publication_root));
+  if (!anchor) return InFile(std::move(anchor).error(), path);
+  return anchor;
+}
+
+Result<std::vector<Bytes>> ReadChain(const Path& path) {
+  ASSIGN_OR_RETURN(const std::string pem, ReadPem(path));
+  auto certificates = CertificatesFromPem(pem);
+  if (!certificates) return InFile(std::move(certificates).error(), path);
+  std::vector<Bytes> chain;
+  for (auto& certificate : *certificates) chain.push_back(std::move(certificate.der));
+  return chain;
+}
+
+Result<SigningKey> ReadKey(const Path& path) {
+  ASSIGN_OR_RETURN(const SecretBytes pem, ReadSecret(path));
+  auto key = SigningKey::FromPem(pem);
+  if (!key) return InFile(std::move(key).error(), path);
+  return key;
+}
+
+Result<SecretBytes> ReadMatchingCurveSecret(const Path& path, const Subject& subject) {
+  ASSIGN_OR_RETURN(SecretBytes secret, ReadCurveSecret(path));
+  ASSIGN_OR_RETURN(const Bytes public_key, CurvePublicKeyOf(secret));
+  if (public_key != subject.curve_public_key) {
+    return Fail(Code::kConflict, path.string() + " is not the key in the certificate of " + subject.id.text());
+  }
+  return secret;
+}
+
+// The identity that the folder's keys make with `chain`.
+Result<Identity> LoadWith(TrustAnchor anchor, std::vector<Bytes> chain, const Path& folder, WallTime now) {
+  ASSIGN_OR_RETURN(SigningKey key, ReadKey(folder / kKeyFile));
+  auto verified = anchor.Verify(chain, now);
+  if (!verified) return InFile(std::move(verified).error(), folder / kCertificateFile);
+  if (key.public_key() != verified->public_key) {
+    return Fail(Code::kConflict,
+                (folder / kKeyFile).string() + " is not the key in the certificate of " + verified->subject.id.text());
+  }
+  ASSIGN_OR_RETURN(SecretBytes curve_secret, ReadMatchingCurveSecret(folder / kCurveFile, verified->subject));
+  return Identity{std::move(verified->subject), std::move(anchor), std::move(chain), std::move(key),
+                  std::move(curve_secret)};
+}
+
+std::string ChainToPem(std::span<const Bytes> chain) {
+  std::string pem;
+  for (const Bytes& der : chain) pem += CertificateToPem({der});
+  return pem;
+}
+
+}  // namespace
+
+Result<Identity> LoadIdentity(const Path& folder, WallTime now) {
+  ASSIGN_OR_RETURN(TrustAnchor anchor, ReadAnchor(folder));
+  ASSIGN_OR_RETURN(std::vector<Bytes> chain, ReadChain(folder / kCertificateFile));
+  return LoadWith(std::move(anchor), std::move(chain), folder, now);
+}
+
+Result<Identity> LoadIdentityAs(Role role, const Path& folder, WallTime now) {
+  ASSIGN_OR_RETURN(Identity identity, LoadIdentity(folder, now));
+  if (identity.subject.role != role) {
+    return Fail(Code::kWrongRole, folder.string() + " is the identity of a " +
+                                      std::string(RoleName(identity.subject.role)) + ", that of a " +
+                                      std::string(RoleName(role)) + " is needed");
+  }
+  return identity;
+}
+
+Status IssueIdentity(const CertificateAuthority& authority, Subject subject, const Path& folder, WallTime now,
+                     Millis lifetime, ByteView publication_root) {
+  FileSystem& files = RealFileSystem();
+  // The certificate is written last: a folder without one holds what an interrupted attempt left, and is filled anew.
+  if (const auto size = files.Size(folder / kCertificateFile); size) {
+    return Fail(Code::kAlreadyExists, folder.string() + " holds an identity already");
+  } else if (size.error().code != Code::kNotFound) {
+    return Fail(size.error());
+  }
+  const SigningKey key = SigningKey::Generate();
+  const CurveKeyPair curve = GenerateCurveKeyPair();
+  subject.curve_public_key = curve.public_key;
+  ASSIGN_OR_RETURN(Certificate certificate, authority.Issue(subject, key.public_key(), now, lifetime));
+
+  RETURN_IF_ERROR(files.CreateFolders(folder));
+  RETURN_IF_ERROR(WriteSecretFile(folder / kKeyFile, key.ToPem()));
+  RETURN_IF_ERROR(WriteSecretFile(folder / kCurveFile, ToHexLine(curve.secret)));
+  RETURN_IF_ERROR(WriteAnchor(files, folder, authority.root(), publication_root));
+  std::string pem = CertificateToPem(certificate);
+  for (const Certificate& issuer : authority.chain()) pem += CertificateToPem(issuer);
+  return WriteFileAtomically(files, folder / kCertificateFile, AsBytes(pem));
+}
+
+Result<MemberKeys> PrepareIdentity(const Path& folder, const Certificate& ca, ByteView publication_root) {
+  FileSystem& files = RealFileSystem();
+  RETURN_IF_ERROR(files.CreateFolders(folder));
+  RETURN_IF_ERROR(WriteAnchor(files, folder, ca, publication_root));
+  auto key = ReadKey(folder / kKeyFile);
+  if (!key && key.error().code == Code::kMissingData) {
+    key = SigningKey::Generate();
+    RETURN_IF_ERROR(WriteSecretFile(folder / kKeyFile, key->ToPem()));
+  }
+  auto secret = ReadCurveSecret(folder / kCurveFile);
+  if (!secret && secret.error().code == Code::kMissingData) {
+    secret = GenerateCurveKeyPair().secret;
+    RETURN_IF_ERROR(WriteSecretFile(folder / kCurveFile, ToHexLine(*secret)));
+  }
+  if (!key) return Fail(key.error());
+  if (!secret) return Fail(secret.error());
+  ASSIGN_OR_RETURN(Bytes public_key, CurvePublicKeyOf(*secret));
+  return MemberKeys{std::move(*key), {std::move(*secret), std::move(public_key)}};
+}
+
+Status SaveCertificate(FileSystem& files, const Path& folder, std::span<const Bytes> chain, WallTime now) {
+  ASSIGN_OR_RETURN(TrustAnchor anchor, ReadAnchor(folder));
+  ASSIGN_OR_RETURN(const Identity next, LoadWith(std::move(anchor), {chain.begin(), chain.end()}, folder, now));
+  const Path path = folder / kCertificateFile;
+  if (auto present = ReadChain(path)) {
+    // That one may have expired meanwhile: whose it is counts, not whether it is valid still.
+    ASSIGN_OR_RETURN(const Subject subject, ReadSubject({present->front()}));
+    if (subject.id != next.subject.id || subject.role != next.subject.role) {
+      return Fail(Code::kConflict,
+                  path.string() + " is the certificate of " + subject.id.text() + ", not of " + next.subject.id.text());
+    }
+  } else if (present.error().code != Code::kMissingData) {
+    return Fail(present.error());
+  }
+  return WriteFileAtomically(files, path, AsBytes(ChainToPem(chain)));
+}
+
+CurveKeyPair GenerateCurveKeyPair() {
+  HpkeKeyPair pair = GenerateHpkeKeyPair();
+  return {std::move(pair.secret), std::move(pair.public_key)};
+}
+
+Result<Bytes> CurvePublicKeyOf(const SecretBytes& secret) {
+  ASSIGN_OR_RETURN(HpkeKeyPair pair, HpkeKeyPairFromSecret(SecretBytes::CopyOf(secret.RevealForUse())));
+  return std::move(pair.public_key);
+}
+
+}  // namespace tributary

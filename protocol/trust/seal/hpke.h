@@ -1,0 +1,30 @@
+#pragma once
+
+#include <cstdint>
+
+#include "protocol/base/bytes.h"
+#include "protocol/base/ids.h"
+#include "protocol/base/result.h"
+#include "protocol/trust/seal/secret.h"
+
+namespace tributary {
+
+// HPKE, RFC 9180: base mode, DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, and one of three AEADs. The values are the RFC's
+// registry numbers (section 7.3).
+enum class HpkeAead : uint16_t { kAes128Gcm = 1, kAes256Gcm = 2, kChaCha20Poly1305 = 3 };
+inline constexpr HpkeAead kDefaultAead = HpkeAead::kAes256Gcm;
+
+// The recipient's pair: 32 bytes each (RFC 7748).
+struct HpkeKeyPair {
+  SecretBytes secret;
+  Bytes public_key;
+};
+HpkeKeyPair GenerateHpkeKeyPair();
+// DeriveKeyPair of RFC 9180 section 7.1.3. `ikm`: at least 32 bytes.
+Result<HpkeKeyPair> DeriveHpkeKeyPair(ByteView ikm);
+// kInvalidArgument: not 32 bytes.
+Result<HpkeKeyPair> HpkeKeyPairFromSecret(SecretBytes secret);
+// The first 8 bytes of the key's SHA-256: how an envelope names the key it is sealed to.
+KeyId HpkeKeyId(ByteView public_key);
+
+}  // namespace tributary

@@ -1,0 +1,216 @@
+#include "protocol/trust/seal/signing.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <utility>
+
+#include <openssl/bio.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <openssl/pkcs12.h>
+
+#include "protocol/trust/seal/native_key.h"
+#include "protocol/trust/seal/owned.h"
+
+namespace tributary {
+namespace {
+
+using Bio = Owned<BIO, BIO_free>;
+using DigestContext = Owned<EVP_MD_CTX, EVP_MD_CTX_free>;
+
+// A key or token is far smaller.
+constexpr size_t kSecretFileBytes = 64 * 1024;
+
+EVP_PKEY* Handle(const SigningKey::Native& native) { return static_cast<EVP_PKEY*>(native.handle.get()); }
+
+// An encrypted PEM is refused: without this OpenSSL would ask for a passphrase on the terminal.
+int NoPassphrase(char*, int, int, void*) { return -1; }
+
+tl::unexpected<Error> FailErrno(const char* what, const Path& path) {
+  const int error = errno;
+  return Fail(error == ENOENT   ? Code::kNotFound
+              : error == EACCES ? Code::kPermissions
+                                : Code::kIo,
+              std::string(what) + " " + path.string() + ": " + std::strerror(error));
+}
+
+Status CheckSecretFile(const struct stat& status, const Path& path) {
+  if (!S_ISREG(status.st_mode)) return Fail(Code::kPermissions, path.string() + " is not a plain file");
+  if (status.st_uid != geteuid()) {
+    return Fail(Code::kPermissions, path.string() + " belongs to user " + std::to_string(status.st_uid) + ", not to " +
+                                        std::to_string(geteuid()));
+  }
+  if ((status.st_mode & 077) != 0) {
+    char mode[8];
+    std::snprintf(mode, sizeof(mode), "%04o", static_cast<unsigned>(status.st_mode & 07777));
+    return Fail(Code::kPermissions, path.string() + " has mode " + mode + "; a secret's must be 0600");
+  }
+  if (static_cast<uint64_t>(status.st_size) > kSecretFileBytes) {
+    return Fail(Code::kTooLarge, path.string() + " has " + std::to_string(status.st_size) + " bytes, the limit is " +
+                                     std::to_string(kSecretFileBytes));
+  }
+  return {};
+}
+
+Result<SecretBytes> ReadDescriptor(int descriptor, const Path& path) {
+  // The checks are on the open file, so that it cannot be exchanged between check and read.
+  struct stat status {};
+  if (fstat(descriptor, &status) != 0) return FailErrno("stat", path);
+  RETURN_IF_ERROR(CheckSecretFile(status, path));
+  SecretBytes secret(static_cast<size_t>(status.st_size));
+  MutableByteView rest = secret.RevealForFilling();
+  while (!rest.empty()) {
+    const ssize_t got = read(descriptor, rest.data(), rest.size());
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return FailErrno("read", path);
+    if (got == 0) return Fail(Code::kIo, path.string() + " became shorter while it was read");
+    rest = rest.subspan(static_cast<size_t>(got));
+  }
+  return secret;
+}
+
+// OWASP's parameters for scrypt with as much memory (128 · r · N = 16 MiB) as OpenSSL takes when it reads a key.
+constexpr uint64_t kScryptN = 1 << 14;
+constexpr uint64_t kScryptR = 8;
+constexpr uint64_t kScryptP = 5;
+constexpr int kSaltBytes = 16;
+// How a PKCS#8 block says that it is encrypted (RFC 7468 section 11).
+constexpr std::string_view kEncryptedMark = "-----BEGIN ENCRYPTED PRIVATE KEY-----";
+
+// OpenSSL asks through this; without it, on the terminal.
+int GivePassphrase(char* buffer, int size, int, void* user) {
+  const ByteView passphrase = static_cast<const SecretBytes*>(user)->RevealForUse();
+  if (static_cast<size_t>(size) < passphrase.size()) return -1;
+  std::ranges::copy(passphrase, buffer);
+  return static_cast<int>(passphrase.size());
+}
+
+}  // namespace
+
+SigningKey::SigningKey(std::unique_ptr<Native> native) : native_(std::move(native)) {}
+SigningKey::SigningKey(SigningKey&&) noexcept = default;
+SigningKey& SigningKey::operator=(SigningKey&&) noexcept = default;
+SigningKey::~SigningKey() = default;
+
+SigningKey SigningKey::Generate() {
+  EVP_PKEY* key = EVP_PKEY_Q_keygen(nullptr, nullptr, "ED25519");
+  TRIBUTARY_CHECK(key != nullptr);
+  return SigningKey(
+      std::make_unique<Native>(std::shared_ptr<void>(key, [](void* k) { EVP_PKEY_free(static_cast<EVP_PKEY*>(k)); })));
+}
+
+Result<SigningKey> SigningKey::FromPem(const SecretBytes& pem) {
+  if (pem.size() > kSecretFileBytes) return Fail(Code::kMalformed, "not an Ed25519 private key in PEM: too long");
+  const Bio bio(BIO_new_mem_buf(pem.RevealForUse().data(), static_cast<int>(pem.size())));
+  EVP_PKEY* key = bio ? PEM_read_bio_PrivateKey(bio.get(), nullptr, NoPassphrase, nullptr) : nullptr;
+  auto native =
+      std::make_unique<Native>(std::shared_ptr<void>(key, [](void* k) { EVP_PKEY_free(static_cast<EVP_PKEY*>(k)); }));
+  if (!key || EVP_PKEY_get_base_id(key) != EVP_PKEY_ED25519) {
+    ERR_clear_error();
+    return Fail(Code::kMalformed, "not an Ed25519 private key in PEM (PKCS#8, without passphrase)");
+  }
+  return SigningKey(std::move(native));
+}
+
+SecretBytes SigningKey::ToPem() const {
+  // A memory BIO wipes its buffer when it grows and when it is freed.
+  const Bio bio(BIO_new(BIO_s_mem()));
+  TRIBUTARY_CHECK(
+      bio && PEM_write_bio_PKCS8PrivateKey(bio.get(), Handle(*native_), nullptr, nullptr, 0, nullptr, nullptr) == 1);
+  char* data = nullptr;
+  const long size = BIO_get_mem_data(bio.get(), &data);
+  return SecretBytes::CopyOf({reinterpret_cast<const uint8_t*>(data), static_cast<size_t>(size)});
+}
+
+Result<SigningKey> SigningKey::FromPem(const SecretBytes& pem, const SecretBytes& passphrase) {
+  const std::string_view text = AsText(pem.RevealForUse());
+  if (text.find(kEncryptedMark) == std::string_view::npos) return FromPem(pem);
+  if (passphrase.empty()) return Fail(Code::kUnauthorized, "the key is encrypted: its passphrase is needed");
+  const Bio bio(BIO_new_mem_buf(text.data(), static_cast<int>(text.size())));
+  EVP_PKEY* key = bio ? PEM_read_bio_PrivateKey(bio.get(), nullptr, GivePassphrase,
+                                                const_cast<void*>(static_cast<const void*>(&passphrase)))
+                      : nullptr;
+  ERR_clear_error();
+  auto native =
+      std::make_unique<Native>(std::shared_ptr<void>(key, [](void* k) { EVP_PKEY_free(static_cast<EVP_PKEY*>(k)); }));
+  if (!key) return Fail(Code::kUnauthorized, "the passphrase is not the key's, or the file is damaged");
+  if (EVP_PKEY_get_base_id(key) != EVP_PKEY_ED25519) {
+    return Fail(Code::kMalformed, "not an Ed25519 private key in PEM (PKCS#8)");
+  }
+  return SigningKey(std::move(native));
+}
+
+SecretBytes SigningKey::ToPem(const SecretBytes& passphrase) const {
+  TRIBUTARY_CHECK(!passphrase.empty());
+  const Owned<PKCS8_PRIV_KEY_INFO, PKCS8_PRIV_KEY_INFO_free> plain(EVP_PKEY2PKCS8(Handle(*native_)));
+  X509_ALGOR* scheme = PKCS5_pbe2_set_scrypt(EVP_aes_256_cbc(), nullptr, kSaltBytes, nullptr, kScryptN, kScryptR,
+                                             kScryptP);  // its salt is random
+  TRIBUTARY_CHECK(plain && scheme);
+  const ByteView secret = passphrase.RevealForUse();
+  const Owned<X509_SIG, X509_SIG_free> sealed(PKCS8_set0_pbe(reinterpret_cast<const char*>(secret.data()),
+                                                             static_cast<int>(secret.size()), plain.get(), scheme));
+  const Bio bio(BIO_new(BIO_s_mem()));
+  TRIBUTARY_CHECK(sealed && bio && PEM_write_bio_PKCS8(bio.get(), sealed.get()) == 1);
+  char* data = nullptr;
+  const long size = BIO_get_mem_data(bio.get(), &data);
+  return SecretBytes::CopyOf({reinterpret_cast<const uint8_t*>(data), static_cast<size_t>(size)});
+}
+
+Bytes SigningKey::public_key() const {
+  Bytes bytes(kSigningPublicKeyBytes);
+  size_t size = bytes.size();
+  TRIBUTARY_CHECK(EVP_PKEY_get_raw_public_key(Handle(*native_), bytes.data(), &size) == 1 && size == bytes.size());
+  return bytes;
+}
+
+Bytes SigningKey::Sign(ByteView message) const {
+  const DigestContext context(EVP_MD_CTX_new());
+  Bytes signature(kSignatureBytes);
+  size_t size = signature.size();
+  TRIBUTARY_CHECK(context && EVP_DigestSignInit(context.get(), nullptr, nullptr, nullptr, Handle(*native_)) == 1 &&
+                  EVP_DigestSign(context.get(), signature.data(), &size, message.data(), message.size()) == 1 &&
+                  size == kSignatureBytes);
+  return signature;
+}
+
+Status VerifySignature(ByteView public_key, ByteView message, ByteView signature) {
+  if (public_key.size() != kSigningPublicKeyBytes) {
+    return Fail(Code::kInvalidArgument, "an Ed25519 public key is 32 bytes, not " + std::to_string(public_key.size()));
+  }
+  if (signature.size() != kSignatureBytes) {
+    return Fail(Code::kBadSignature, "an Ed25519 signature is 64 bytes, not " + std::to_string(signature.size()));
+  }
+  const Owned<EVP_PKEY, EVP_PKEY_free> key(
+      EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, nullptr, public_key.data(), public_key.size()));
+  const DigestContext context(EVP_MD_CTX_new());
+  TRIBUTARY_CHECK(key && context && EVP_DigestVerifyInit(context.get(), nullptr, nullptr, nullptr, key.get()) == 1);
+  if (EVP_DigestVerify(context.get(), signature.data(), signature.size(), message.data(), message.size()) != 1) {
+    ERR_clear_error();
+    return Fail(Code::kBadSignature,
+                "the signature is not of this key over these " + std::to_string(message.size()) + " bytes");
+  }
+  return {};
+}
+
+Result<SecretBytes> ReadSecretFile(const Path& path) {
+  // O_NONBLOCK: a pipe in the file's place must be refused, not waited for.
+  const int descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (descriptor < 0) return FailErrno("open", path);
+  auto secret = ReadDescriptor(descriptor, path);
+  close(descriptor);
+  return secret;
+}
+
+Status WriteSecretFile(const Path& path, const SecretBytes& secret) {
+  // The file system creates files with mode 0600, and the new file replaces one of another mode.
+  return WriteFileAtomically(RealFileSystem(), path, secret.RevealForUse());
+}
+
+}  // namespace tributary

@@ -1,0 +1,86 @@
+#include "protocol/trust/tuf/delegated_paths.h"
+
+#include <algorithm>
+
+#include "protocol/trust/seal/digest.h"
+
+namespace tributary::tuf {
+namespace {
+
+constexpr size_t kDigestDigits = 2 * Digest::kSize;
+
+// Shell patterns over one part of a path: * is any run of characters, ? is one. Goes back to the last star only, so its
+// time is bounded by the product of both lengths.
+bool PartMatches(std::string_view pattern, std::string_view part) {
+  size_t at = 0, in = 0, star = std::string_view::npos, retry = 0;
+  while (in < part.size()) {
+    if (at < pattern.size() && pattern[at] == '*') {
+      star = at++;
+      retry = in;
+    } else if (at < pattern.size() && (pattern[at] == '?' || pattern[at] == part[in])) {
+      ++at, ++in;
+    } else if (star != std::string_view::npos) {
+      at = star + 1;
+      in = ++retry;
+    } else {
+      return false;
+    }
+  }
+  return pattern.find_first_not_of('*', at) == std::string_view::npos;
+}
+
+bool PathMatches(std::string_view pattern, std::string_view path) {
+  while (true) {
+    const size_t pattern_end = pattern.find('/');
+    const size_t path_end = path.find('/');
+    if (!PartMatches(pattern.substr(0, pattern_end), path.substr(0, path_end))) return false;
+    if ((pattern_end == std::string_view::npos) != (path_end == std::string_view::npos)) return false;
+    if (pattern_end == std::string_view::npos) return true;
+    pattern.remove_prefix(pattern_end + 1);
+    path.remove_prefix(path_end + 1);
+  }
+}
+
+bool IsHashPrefix(std::string_view prefix) {
+  const auto digit = [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); };
+  return !prefix.empty() && prefix.size() <= kDigestDigits && std::ranges::all_of(prefix, digit);
+}
+
+Status CheckForm(const PathHashPrefixes& hashes) {
+  const auto wrong = std::ranges::find_if_not(hashes.prefixes, IsHashPrefix);
+  if (wrong == hashes.prefixes.end()) return {};
+  return Fail(Code::kMalformed,
+              "the path hash prefix '" + wrong->substr(0, 80) + "' is not 1 to 64 lower-case hexadecimal digits");
+}
+
+// Brackets and backslashes mean something to a shell (glob(7)), and the specification names only * and ?: clients
+// differ over them.
+Status CheckForm(const PathPatterns& patterns) {
+  for (const std::string& pattern : patterns.patterns) {
+    if (pattern.find_first_of("[]\\") == std::string::npos) continue;
+    return Fail(Code::kMalformed, "the path pattern '" + pattern.substr(0, 80) +
+                                      "' has brackets or a backslash; only * and ? are wildcards");
+  }
+  return {};
+}
+
+}  // namespace
+
+bool PathPatterns::Cover(std::string_view path) const {
+  return std::ranges::any_of(patterns, [&](const std::string& pattern) { return PathMatches(pattern, path); });
+}
+
+bool PathHashPrefixes::Cover(std::string_view path) const {
+  const std::string digest = Sha256(AsBytes(path)).hex();
+  return std::ranges::any_of(prefixes, [&](const std::string& prefix) { return digest.starts_with(prefix); });
+}
+
+bool Covers(const DelegatedPaths& paths, std::string_view path) {
+  return std::visit([&](const auto& form) { return form.Cover(path); }, paths);
+}
+
+Status CheckPaths(const DelegatedPaths& paths) {
+  return std::visit([](const auto& form) { return CheckForm(form); }, paths);
+}
+
+}  // namespace tributary::tuf

@@ -1,0 +1,111 @@
+#include <gtest/gtest.h>
+
+#include "protocol/payload/device_state.h"
+#include "tests/aggregator/round/round_fixture.h"
+
+namespace tributary::watch_device_state_test {
+namespace {
+
+class Reports : public testing::Test, protected RoundFixture {
+ protected:
+  static DeviceState Example(uint64_t sequence) {
+    DeviceState report;
+    report.sequence = sequence;
+    report.boots = 3;
+    report.publication_number = 7;
+    report.root_version = 1;
+    report.counters = {{"updates_made", 10 + sequence}};
+    report.rejections[Code::kRollback] = {.count = sequence, .last_sentence = "older", .last = kTestStart};
+    return report;
+  }
+  SealedUpload Sealed(ByteView plaintext, std::string_view device = "d1") {
+    UploadSubject subject;
+    subject.id = random.TakeUploadId();
+    subject.kind = UploadKind::kTelemetry;
+    subject.task = task_id;
+    subject.base_version = ModelVersion{1};
+    subject.device = TestDevice(device);
+    subject.created = clock.Now();
+    subject.priority = Priority::kTelemetry;
+    subject.codec = Codec::kReport;
+    auto sealed = SealUpload(subject, plaintext, limits::kMinChunkBytes, {kDefaultAead, fleet.sealing_key().public_key},
+                             device_key, {});
+    TRIBUTARY_CHECK(sealed) << sealed.error().ToString();
+    return std::move(*sealed);
+  }
+  SealedUpload Sealed(const DeviceState& report) { return Sealed(EncodeDeviceState(report)); }
+  std::vector<DeviceStateRecord> Kept() { return *coordinator().DeviceStates(); }
+};
+
+TEST_F(Reports, TheNewestOfEachDeviceIsKept) {
+  ASSERT_TRUE(Give(Sealed(EncodeDeviceState(Example(1)), "d2")));
+  ASSERT_TRUE(Give(Sealed(Example(1))));
+  clock.Advance(Millis(5'000));
+  const SealedUpload second = Sealed(Example(2));
+  ASSERT_TRUE(Give(second));
+  EXPECT_EQ(listener.custody.at(second.header.subject.id), 1);
+  Reopen();
+  const auto kept = Kept();
+  ASSERT_EQ(kept.size(), 2u);
+  EXPECT_EQ(kept[0].device, TestDevice("d1"));
+  EXPECT_EQ(kept[0].report, Example(2));
+  EXPECT_EQ(kept[0].received, clock.Now());
+  EXPECT_EQ(kept[1].report, Example(1));
+  EXPECT_EQ(coordinator().Account(UploadKind::kTelemetry).delivered, 3u);
+}
+
+TEST_F(Reports, ALateOneIsTakenAndChangesNothing) {
+  ASSERT_TRUE(Give(Sealed(Example(2))));
+  ASSERT_TRUE(Give(Sealed(Example(1))));
+  EXPECT_EQ(Kept().at(0).report, Example(2));
+}
+
+TEST_F(Reports, OneThatIsStoredIsNotTakenAgain) {
+  const SealedUpload upload = Sealed(Example(1));
+  ASSERT_TRUE(Give(upload));
+  EXPECT_EQ(CodeOf(coordinator().Admit(upload.header)), Code::kDuplicate);
+}
+
+TEST_F(Reports, ACounterThatWentBackIsRefusedAndToldOf) {
+  ASSERT_TRUE(Give(Sealed(Example(5))));
+  DeviceState copied = Example(6);
+  copied.counters["updates_made"] = 1;
+  EXPECT_EQ(CodeOf(Give(Sealed(copied))), Code::kRollback);
+  EXPECT_EQ(listener.CountOf("device.report_rolled_back"), 1u);
+  EXPECT_EQ(coordinator().Account(UploadKind::kTelemetry).refused.at(Code::kRollback), 1u);
+  EXPECT_EQ(Kept().at(0).report, Example(5));
+}
+
+TEST_F(Reports, WhatIsNoReportIsRefused) {
+  EXPECT_EQ(CodeOf(Give(Sealed(Bytes(64, 0x11)))), Code::kMalformed);
+  EXPECT_EQ(CodeOf(Give(Sealed(Example(1)), Role::kGateway)), Code::kWrongRole);
+  EXPECT_TRUE(Kept().empty());
+}
+
+TEST_F(Reports, WhatIsSealedToAFormerKeyIsOpenedUntilItsEnd) {
+  Close();
+  bool over = false;
+  const HpkeKeyPair other = GenerateHpkeKeyPair();
+  auto opened = Coordinator::Open({.folder = folder.path(),
+                                   .files = files,
+                                   .clock = clock,
+                                   .random = random,
+                                   .repository = repository,
+                                   .sealing_key = other,
+                                   .opening_key = [&](const KeyId& id) -> const HpkeKeyPair* {
+                                     const HpkeKeyPair& former = fleet.sealing_key();
+                                     return id == HpkeKeyId(former.public_key) && !over ? &former : nullptr;
+                                   }},
+                                  listener);
+  ASSERT_TRUE(opened) << opened.error().ToString();
+  const auto give = [&](const SealedUpload& upload) {
+    return (*opened)->Contribute(upload.header, Role::kDevice,
+                                 [&](uint32_t index) -> Result<Bytes> { return upload.chunks.at(index); });
+  };
+  EXPECT_TRUE(give(Sealed(Example(1))));
+  over = true;
+  EXPECT_EQ(CodeOf(give(Sealed(Example(2)))), Code::kUnknownKey);
+}
+
+}  // namespace
+}  // namespace tributary::watch_device_state_test

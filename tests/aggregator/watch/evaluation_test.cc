@@ -1,0 +1,74 @@
+#include <gtest/gtest.h>
+
+#include "tests/aggregator/round/round_fixture.h"
+
+namespace tributary::watch_evaluation_test {
+namespace {
+
+EvaluationResult Result(EvaluatedModel model, uint64_t examples, double accuracy) {
+  return {.model = model, .examples = examples, .loss = 1, .accuracy = accuracy, .millis = 5};
+}
+
+class EvaluationTest : public testing::Test, protected RoundFixture {
+ protected:
+  void RunOneRound() {
+    CreateTask({.report_goal = 1});
+    ASSERT_TRUE(coordinator().StartRounds(task_id, 1));
+    ASSERT_TRUE(Give(Update(1, ModelVersion{1})));
+  }
+};
+
+TEST_F(EvaluationTest, MeansBelongToTheRoundTheySpeakOf) {
+  RunOneRound();
+  const auto device = Evaluation(
+      "d1", ModelVersion{1}, {Result(EvaluatedModel::kGlobal, 10, 0.5), Result(EvaluatedModel::kPersonal, 10, 0.9)});
+  ASSERT_TRUE(Give(device));
+  EXPECT_EQ(listener.custody[device.header.subject.id], 1) << "durable before Contribute returns";
+  ASSERT_TRUE(Give(Evaluation("d2", ModelVersion{1}, {Result(EvaluatedModel::kPersonal, 30, 0.7)})));
+  ASSERT_TRUE(Give(Evaluation("e1", ModelVersion{2}, {Result(EvaluatedModel::kGlobal, 1000, 0.8)}), Role::kEvaluator));
+  ASSERT_TRUE(Give(Evaluation("d3", ModelVersion{2}, {Result(EvaluatedModel::kGlobal, 50, 0.1)})));
+  Reopen();
+  const RoundRecord round = LastRound();
+  EXPECT_DOUBLE_EQ(*round.personal_accuracy, (10 * 0.9 + 30 * 0.7) / 40);
+  EXPECT_DOUBLE_EQ(*round.local_global_accuracy, 0.5);
+  EXPECT_DOUBLE_EQ(*round.global_accuracy, 0.8) << "a device's opinion of the new version is not the evaluator's";
+  EXPECT_EQ(round.evaluations, 4u);
+  EXPECT_EQ(coordinator().Account(UploadKind::kEvaluation).delivered, 4u);
+  CheckAccounts();
+}
+
+TEST_F(EvaluationTest, CountsOncePerMemberVersionAndModel) {
+  RunOneRound();
+  const auto first = Evaluation("d1", ModelVersion{1}, {Result(EvaluatedModel::kGlobal, 10, 0.5)});
+  ASSERT_TRUE(Give(first));
+  EXPECT_EQ(CodeOf(coordinator().Admit(first.header)), Code::kDuplicate);
+  EXPECT_EQ(CodeOf(Give(first)), Code::kDuplicate);
+  EXPECT_EQ(CodeOf(Give(Evaluation("d1", ModelVersion{1}, {Result(EvaluatedModel::kGlobal, 10, 0.6)}))),
+            Code::kDuplicate);
+  EXPECT_TRUE(Give(Evaluation("d1", ModelVersion{1},
+                              {Result(EvaluatedModel::kGlobal, 10, 0.6), Result(EvaluatedModel::kPersonal, 10, 0.7)})));
+  EXPECT_DOUBLE_EQ(*LastRound().local_global_accuracy, 0.5);
+  EXPECT_DOUBLE_EQ(*LastRound().personal_accuracy, 0.7);
+  EXPECT_EQ(coordinator().Account(UploadKind::kEvaluation).duplicate, 2u);
+  CheckAccounts();
+}
+
+TEST_F(EvaluationTest, RefusesWhatIsWrong) {
+  RunOneRound();
+  const auto good = std::vector{Result(EvaluatedModel::kGlobal, 10, 0.5)};
+  EXPECT_EQ(CodeOf(Give(Evaluation("d1", ModelVersion{3}, good))), Code::kUnknownVersion);
+  EXPECT_EQ(CodeOf(Give(Evaluation("d1", ModelVersion{1}, {good[0], good[0]}))), Code::kMalformed);
+  auto as_update = Evaluation("d1", ModelVersion{1}, good);
+  as_update.header.subject.codec = Codec::kFloat32Dense;
+  EXPECT_EQ(CodeOf(Give(as_update)), Code::kUnknownCodec);
+  auto garbled = Evaluation("d1", ModelVersion{1}, good);
+  garbled.chunks[0][0] ^= 1;
+  EXPECT_EQ(CodeOf(Give(garbled)), Code::kSealBroken);
+  EXPECT_EQ(CodeOf(Give(Evaluation("g1", ModelVersion{1}, good), Role::kGateway)), Code::kWrongRole);
+  EXPECT_FALSE(LastRound().local_global_accuracy);
+  EXPECT_EQ(coordinator().Account(UploadKind::kEvaluation).offered, 5u);
+  CheckAccounts();
+}
+
+}  // namespace
+}  // namespace tributary::watch_evaluation_test
