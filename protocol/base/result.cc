@@ -5,12 +5,11 @@
 
 namespace tributary {
 
-CheckFailure::CheckFailure(const char* file, int line, const char* condition) {
-  text_ << file << ":" << line << ": check failed: " << condition << " ";
-}
+CheckFailure::CheckFailure(const char* file, int line, const char* condition)
+    : text_(fmt::format("{}:{}: check failed: {} ", file, line, condition)) {}
 
 CheckFailure::~CheckFailure() {
-  std::fprintf(stderr, "%s\n", text_.str().c_str());
+  std::fprintf(stderr, "%s\n", text_.c_str());
   std::abort();
 }
 

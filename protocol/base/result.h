@@ -1,9 +1,11 @@
 #pragma once
 
-#include <sstream>
 #include <string>
+#include <string_view>
+#include <type_traits>
 #include <utility>
 
+#include <fmt/core.h>
 #include <tl/expected.hpp>
 
 #include "protocol/base/code.h"
@@ -26,6 +28,11 @@ using Status = Result<void>;
 inline tl::unexpected<Error> Fail(Code code, std::string message) {
   return tl::unexpected<Error>(Error{code, std::move(message)});
 }
+// Fail(Code::kTooLarge, "{} bytes of {}; the limit is {}", size, name, limit)
+template <class First, class... Rest>
+tl::unexpected<Error> Fail(Code code, fmt::format_string<First, Rest...> text, First&& first, Rest&&... rest) {
+  return Fail(code, fmt::format(text, std::forward<First>(first), std::forward<Rest>(rest)...));
+}
 inline tl::unexpected<Error> Fail(Error error) { return tl::unexpected<Error>(std::move(error)); }
 
 // Collects the values of a failed check and dies with them. A failed check is our own bug, never a peer's.
@@ -35,12 +42,16 @@ class CheckFailure {
   [[noreturn]] ~CheckFailure();
   template <class T>
   CheckFailure& operator<<(const T& value) {
-    text_ << value;
+    if constexpr (std::is_convertible_v<const T&, std::string_view>) {
+      text_ += std::string_view(value);
+    } else {
+      text_ += fmt::format("{}", value);
+    }
     return *this;
   }
 
  private:
-  std::ostringstream text_;
+  std::string text_;
 };
 
 }  // namespace tributary
