@@ -13,7 +13,7 @@ constexpr Code kNoCode{0};
 
 }  // namespace
 
-Result<SpoolAccount> AccountTable::Load() {
+Result<SpoolAccount> SpoolAccountTable::Load() {
   SpoolAccount account;
   ASSIGN_OR_RETURN(const auto counters, database_.Query("SELECT kind, what, code, count FROM counters"));
   for (const Row& row : counters) {
@@ -43,7 +43,7 @@ Result<SpoolAccount> AccountTable::Load() {
 }
 
 // What is here. One index covers the first question; partial uploads are few.
-Status AccountTable::LoadPresent(SpoolAccount& account) {
+Status SpoolAccountTable::LoadPresent(SpoolAccount& account) {
   ASSIGN_OR_RETURN(const auto here,
                    database_.Query("SELECT kind, state, priority, count(*), sum(ciphertext_size) FROM uploads "
                                    "GROUP BY state, priority, kind"));
@@ -68,13 +68,13 @@ Status AccountTable::LoadPresent(SpoolAccount& account) {
   return {};
 }
 
-Status AccountTable::SaveCounter(UploadKind kind, int what, Code code, uint64_t before, uint64_t after) {
+Status SpoolAccountTable::SaveCounter(UploadKind kind, int what, Code code, uint64_t before, uint64_t after) {
   if (before == after) return {};
   return Done(database_.Execute("INSERT OR REPLACE INTO counters (kind, what, code, count) VALUES (?, ?, ?, ?)", kind,
                                 what, code, after));
 }
 
-Status AccountTable::Save(const SpoolAccount& saved, const SpoolAccount& now) {
+Status SpoolAccountTable::Save(const SpoolAccount& saved, const SpoolAccount& now) {
   for (const UploadKind kind : kUploadKinds) {
     const KindAccount& before = saved.of(kind);
     const KindAccount& after = now.of(kind);
@@ -95,7 +95,7 @@ Status AccountTable::Save(const SpoolAccount& saved, const SpoolAccount& now) {
   return {};
 }
 
-Result<AccountTable::Holding> AccountTable::Held(const DeviceId& device) {
+Result<SpoolAccountTable::Holding> SpoolAccountTable::Held(const DeviceId& device) {
   ASSIGN_OR_RETURN(const auto rows,
                    database_.Query("SELECT uploads, bytes, telemetry FROM holders WHERE device = ?", device));
   if (rows.empty()) return Holding{};
@@ -103,7 +103,7 @@ Result<AccountTable::Holding> AccountTable::Held(const DeviceId& device) {
                  static_cast<uint64_t>(rows[0].Int(2))};
 }
 
-Status AccountTable::Hold(const DeviceId& device, const Holding& holding) {
+Status SpoolAccountTable::Hold(const DeviceId& device, const Holding& holding) {
   if (holding.uploads == 0) return Done(database_.Execute("DELETE FROM holders WHERE device = ?", device));
   return Done(
       database_.Execute("INSERT OR REPLACE INTO holders (device, uploads, bytes, telemetry) VALUES (?, ?, ?, ?)",

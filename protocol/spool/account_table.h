@@ -2,16 +2,16 @@
 
 #include <optional>
 
+#include "protocol/base/sql/database.h"
 #include "protocol/spool/spool_account.h"
 #include "protocol/spool/spooled_upload.h"
-#include "protocol/base/sql/database.h"
 
 namespace tributary {
 
 // The SQL of the account and of what each device holds. Errors: those of Database.
-class AccountTable {
+class SpoolAccountTable {
  public:
-  explicit AccountTable(Database& database) : database_(database) {}
+  explicit SpoolAccountTable(Database& database) : database_(database) {}
 
   // Counters from their table; what is here and its bytes from indexes that cover them. But the dead letters.
   Result<SpoolAccount> Load();

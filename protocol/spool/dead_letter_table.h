@@ -3,9 +3,9 @@
 #include <optional>
 #include <vector>
 
+#include "protocol/base/sql/database.h"
 #include "protocol/spool/dead_letter.h"
 #include "protocol/spool/spooled_upload.h"
-#include "protocol/base/sql/database.h"
 
 namespace tributary {
 

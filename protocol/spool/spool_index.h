@@ -7,10 +7,10 @@
 #include <vector>
 
 #include "protocol/base/file.h"
+#include "protocol/base/sql/database.h"
 #include "protocol/spool/account_table.h"
 #include "protocol/spool/dead_letter_table.h"
 #include "protocol/spool/spooled_upload.h"
-#include "protocol/base/sql/database.h"
 
 namespace tributary {
 
@@ -23,7 +23,7 @@ class SpoolIndex {
   // For another process than the one that writes. kVersionUnsupported.
   static Result<SpoolIndex> OpenToRead(const Path& file);
   DeadLetterTable dead_letters() { return DeadLetterTable(*database_); }
-  AccountTable account() { return AccountTable(*database_); }
+  SpoolAccountTable account() { return SpoolAccountTable(*database_); }
 
   // Whether a Commit returns only when the disk has it. Between transactions. Without, it survives the process, not the
   // power.

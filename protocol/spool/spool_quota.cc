@@ -61,7 +61,7 @@ bool SpoolQuota::MakesGiveWay(const SpooledUpload& offered) const {
 }
 
 Result<SpoolQuota::Room> SpoolQuota::RoomFor(const SpooledUpload& offered, const SpoolAccount& account,
-                                             const AccountTable::Holding& device) const {
+                                             const SpoolAccountTable::Holding& device) const {
   Room room;
   RETURN_IF_ERROR(CheckFairness(offered, account, device));
   RETURN_IF_ERROR(CheckDevice(offered, device, room));
@@ -71,7 +71,7 @@ Result<SpoolQuota::Room> SpoolQuota::RoomFor(const SpooledUpload& offered, const
 }
 
 Status SpoolQuota::CheckFairness(const SpooledUpload& offered, const SpoolAccount& account,
-                                 const AccountTable::Holding& device) const {
+                                 const SpoolAccountTable::Holding& device) const {
   const uint64_t starts =
       IsSmallControl(offered) ? options_.max_bytes - options_.Reserve() / 2 : options_.max_bytes / 2;
   if (device.uploads == 0 || account.bytes <= starts) return {};
@@ -82,7 +82,8 @@ Status SpoolQuota::CheckFairness(const SpooledUpload& offered, const SpoolAccoun
                                           " devices is " + InBytes(share));
 }
 
-Status SpoolQuota::CheckDevice(const SpooledUpload& offered, const AccountTable::Holding& device, Room& room) const {
+Status SpoolQuota::CheckDevice(const SpooledUpload& offered, const SpoolAccountTable::Holding& device,
+                               Room& room) const {
   if (options_.max_device_bytes == 0) return {};
   const uint64_t over = Over(device.bytes + offered.ciphertext_size, options_.max_device_bytes);
   if (over > 0 && (!MakesGiveWay(offered) || over > device.telemetry)) {

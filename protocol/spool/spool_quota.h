@@ -47,13 +47,13 @@ class SpoolQuota {
   };
   // Errors: kQuotaExceeded, kDiskFull; both say whose quota it is, how much of it is used, and what is safe.
   Result<Room> RoomFor(const SpooledUpload& offered, const SpoolAccount& account,
-                       const AccountTable::Holding& device) const;
+                       const SpoolAccountTable::Holding& device) const;
 
  private:
   bool IsSmallControl(const SpooledUpload& offered) const;
   Status CheckFairness(const SpooledUpload& offered, const SpoolAccount& account,
-                       const AccountTable::Holding& device) const;
-  Status CheckDevice(const SpooledUpload& offered, const AccountTable::Holding& device, Room& room) const;
+                       const SpoolAccountTable::Holding& device) const;
+  Status CheckDevice(const SpooledUpload& offered, const SpoolAccountTable::Holding& device, Room& room) const;
   Status CheckKind(const SpooledUpload& offered, const SpoolAccount& account, Room& room) const;
   Status CheckSpool(const SpooledUpload& offered, const SpoolAccount& account, Room& room) const;
   bool MakesGiveWay(const SpooledUpload& offered) const;

@@ -4,8 +4,8 @@
 #include <vector>
 
 #include "protocol/base/file.h"
-#include "protocol/spool/spooled_upload.h"
 #include "protocol/base/sql/database.h"
+#include "protocol/spool/spooled_upload.h"
 
 // The tables of a spool's index, and how their rows become values. For the table classes beside this file.
 namespace tributary {

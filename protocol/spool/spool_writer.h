@@ -8,13 +8,13 @@
 #include <vector>
 
 #include "protocol/base/clock.h"
-#include "protocol/trust/seal/digest.h"
 #include "protocol/spool/ballast.h"
 #include "protocol/spool/digest_worker.h"
 #include "protocol/spool/payload_files.h"
 #include "protocol/spool/spool.h"
 #include "protocol/spool/spool_index.h"
 #include "protocol/spool/spool_quota.h"
+#include "protocol/trust/seal/digest.h"
 
 namespace tributary {
 

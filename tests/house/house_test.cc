@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <map>
+#include <regex>
 #include <set>
 
 #include <gtest/gtest.h>
@@ -153,6 +154,40 @@ TEST(House, HeadersIncludeNothingElse) {
       EXPECT_TRUE(standard || system || adapter) << source.path << " includes <" << include << ">";
     }
   }
+}
+
+// ---- names
+
+// The classes, structs and enums that a file defines, with their namespaces; what lies in an anonymous namespace is the
+// file's own. Sources are formatted: a definition in a namespace begins in the first column.
+std::set<std::string> DefinedTypes(const SourceFile& source) {
+  static const std::regex opens(R"(^namespace ([\w:]*) ?\{$)");
+  static const std::regex defines(R"(^(?:class|struct|union|enum|enum class) ([\w:]+)(?: final)?(?: [:{].*)?$)");
+  std::set<std::string> types;
+  std::vector<std::string> scopes;
+  for (const std::string& line : source.lines) {
+    std::smatch match;
+    if (std::regex_match(line, match, opens)) scopes.push_back(match[1]);
+    if (line.starts_with("}  // namespace") && !scopes.empty()) scopes.pop_back();
+    if (std::ranges::find(scopes, std::string()) != scopes.end() || !std::regex_match(line, match, defines)) continue;
+    std::string name;
+    for (const std::string& scope : scopes) name += scope + "::";
+    types.insert(name + match[1].str());
+  }
+  return types;
+}
+
+// Two types of one name in one program are undefined behaviour that no linker reports.
+TEST(House, NoTwoFilesDefineTypesOfOneName) {
+  std::map<std::string, std::string> where;
+  for (const SourceFile& source : House()) {
+    for (const std::string& type : DefinedTypes(source)) {
+      const auto [first, is_new] = where.emplace(type, source.path);
+      EXPECT_TRUE(is_new) << source.path << " and " << first->second << " both define " << type;
+    }
+  }
+  EXPECT_EQ(where["tributary::Spool"], "protocol/spool/spool.h") << "this test does not see the definitions";
+  EXPECT_GT(where.size(), 300u);
 }
 
 // ---- the form of a file
