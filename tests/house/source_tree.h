@@ -11,9 +11,9 @@
 namespace tributary {
 
 struct SourceFile {
-  std::string path;    // from the top: "gateway/accept/acceptor.cc"
-  std::string folder;  // "gateway/accept"; "gateway" for what lies beside the folders
-  std::string top;     // "gateway"
+  std::string path;  // from the top: "gateway/accept/acceptor.cc"
+  std::string room;  // the library it belongs to: "gateway/accept"; "gateway" for what lies beside the folders
+  std::string top;   // "gateway"
   std::vector<std::string> lines;
   std::vector<std::string> own_includes;    // #include "…"
   std::vector<std::string> other_includes;  // #include <…>
@@ -21,11 +21,18 @@ struct SourceFile {
   bool is_header() const { return path.ends_with(".h"); }
 };
 
+// A room is a second-level folder, and a third-level one below these two. Folders below a room belong to it.
+inline std::string RoomOf(const std::string& path) {
+  static const std::regex room(R"re(^((?:protocol/(?:base/(?:process|sql|http)|trust/\w+))|\w+/\w+|\w+)/.*)re");
+  std::smatch match;
+  return std::regex_match(path, match, room) ? match[1].str() : std::string();
+}
+
 inline SourceFile ReadSource(const std::filesystem::path& top, const std::filesystem::path& file) {
   static const std::regex include(R"re(^\s*#\s*include\s*(["<])([^">]+)[">].*)re");
   SourceFile source;
   source.path = std::filesystem::relative(file, top).generic_string();
-  source.folder = std::filesystem::path(source.path).parent_path().generic_string();
+  source.room = RoomOf(source.path);
   source.top = source.path.substr(0, source.path.find('/'));
   std::ifstream in(file);
   for (std::string line; std::getline(in, line); source.lines.push_back(line)) {
