@@ -7,7 +7,7 @@
 #include "aggregator/enrol/durable_enrolment.h"
 #include "aggregator/records/gateway_record.h"
 #include "aggregator/records/records.h"
-#include "protocol/hop/server.h"
+#include "protocol/hop/server/server.h"
 #include "protocol/base/http/metrics.h"
 
 namespace tributary {

@@ -1,6 +1,6 @@
 #include "aggregator/options.h"
 
-#include "protocol/hop/server_config.h"
+#include "protocol/hop/server/server_options.h"
 #include "protocol/base/http/http_config.h"
 
 namespace tributary {

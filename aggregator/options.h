@@ -5,7 +5,7 @@
 
 #include "protocol/base/process/config.h"
 #include "protocol/base/file.h"
-#include "protocol/hop/server.h"
+#include "protocol/hop/server/server.h"
 #include "protocol/base/http/http_server.h"
 
 namespace tributary {

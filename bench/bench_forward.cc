@@ -7,8 +7,8 @@
 #include "bench/loopback.h"
 #include "bench/scratch_folder.h"
 #include "bench/sealed_update.h"
-#include "protocol/hop/courier.h"
-#include "protocol/hop/server.h"
+#include "protocol/hop/client/courier.h"
+#include "protocol/hop/server/server.h"
 #include "protocol/spool/spool.h"
 
 namespace tributary::bench {

@@ -15,7 +15,7 @@
 #include "protocol/base/random.h"
 #include "protocol/base/time_floor.h"
 #include "gateway/relay/enrolment_relay.h"
-#include "protocol/hop/server.h"
+#include "protocol/hop/server/server.h"
 #include "protocol/base/http/http_server.h"
 #include "protocol/member/certificate_keeper.h"
 #include "protocol/member/server_keys.h"

@@ -4,8 +4,8 @@
 #include <mutex>
 #include <optional>
 
-#include "protocol/hop/courier.h"
-#include "protocol/hop/server.h"
+#include "protocol/hop/client/courier.h"
+#include "protocol/hop/server/server.h"
 #include "protocol/base/http/metrics.h"
 #include "protocol/spool/spool_account.h"
 

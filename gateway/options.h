@@ -7,7 +7,7 @@
 #include "gateway/forward/link_policy.h"
 #include "protocol/base/process/config.h"
 #include "protocol/base/file.h"
-#include "protocol/hop/server.h"
+#include "protocol/hop/server/server.h"
 #include "protocol/base/http/http_server.h"
 #include "protocol/spool/spool_options.h"
 

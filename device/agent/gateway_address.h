@@ -3,7 +3,7 @@
 #include <string>
 
 #include "protocol/base/process/config.h"
-#include "protocol/hop/client.h"
+#include "protocol/hop/client/client.h"
 
 namespace tributary {
 

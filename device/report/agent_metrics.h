@@ -7,7 +7,7 @@
 
 #include "protocol/base/file.h"
 #include "protocol/base/ids.h"
-#include "protocol/hop/courier.h"
+#include "protocol/hop/client/courier.h"
 #include "protocol/spool/spool_account.h"
 
 namespace tributary {

@@ -5,8 +5,8 @@
 #include <optional>
 
 #include "protocol/trust/identity/enrolment_request.h"
-#include "protocol/hop/client.h"
-#include "protocol/hop/server.h"
+#include "protocol/hop/client/client.h"
+#include "protocol/hop/server/server.h"
 #include "protocol/trust/identity/identity.h"
 
 namespace tributary {

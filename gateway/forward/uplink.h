@@ -1,9 +1,9 @@
 #pragma once
 
 #include "gateway/forward/link_policy.h"
-#include "protocol/hop/client.h"
-#include "protocol/hop/courier.h"
-#include "protocol/hop/link_budget.h"
+#include "protocol/hop/client/client.h"
+#include "protocol/hop/client/courier.h"
+#include "protocol/hop/client/pace.h"
 
 namespace tributary {
 

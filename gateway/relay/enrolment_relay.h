@@ -7,8 +7,8 @@
 #include <unordered_map>
 #include <vector>
 
-#include "protocol/hop/client.h"
-#include "protocol/hop/enrolment_desk.h"
+#include "protocol/hop/client/client.h"
+#include "protocol/hop/server/registrar.h"
 
 namespace tributary {
 

@@ -3,7 +3,7 @@
 #include <functional>
 #include <memory>
 
-#include "protocol/hop/subscriber.h"
+#include "protocol/hop/client/subscriber.h"
 
 namespace tributary {
 

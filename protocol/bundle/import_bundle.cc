@@ -4,8 +4,8 @@
 #include "protocol/base/log.h"
 #include "protocol/bundle/bundle_format.h"
 #include "protocol/bundle/receipt_folder.h"
-#include "protocol/hop/courier.h"
-#include "protocol/hop/subscriber.h"
+#include "protocol/hop/client/courier.h"
+#include "protocol/hop/client/subscriber.h"
 
 namespace tributary {
 namespace {

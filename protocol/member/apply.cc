@@ -4,7 +4,7 @@
 #include <ostream>
 
 #include "protocol/trust/identity/invitation.h"
-#include "protocol/hop/applicant_client.h"
+#include "protocol/hop/client/applicant_client.h"
 #include "protocol/trust/identity/identity.h"
 #include "protocol/transport/loop.h"
 

@@ -5,7 +5,7 @@
 #include <optional>
 
 #include "protocol/trust/identity/enrolment_request.h"
-#include "protocol/hop/client.h"
+#include "protocol/hop/client/client.h"
 #include "protocol/trust/identity/identity.h"
 
 namespace tributary {

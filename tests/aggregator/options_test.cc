@@ -5,7 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "protocol/hop/server_config.h"
+#include "protocol/hop/server/server_options.h"
 #include "tests/support/must.h"
 #include "tests/support/temporary_folder.h"
 

@@ -2,7 +2,7 @@
 
 #include "gateway/accept/key_rotation.h"
 #include "protocol/bundle/bundle_format.h"
-#include "protocol/hop/applicant_client.h"
+#include "protocol/hop/client/applicant_client.h"
 #include "protocol/trust/seal/hex_secret.h"
 #include "protocol/trust/identity/revocation_list.h"
 #include "tests/gateway/gateway_fixture.h"

@@ -10,10 +10,10 @@
 #include <thread>
 
 #include "protocol/base/executor.h"
-#include "protocol/hop/client.h"
-#include "protocol/hop/courier.h"
-#include "protocol/hop/fetcher.h"
-#include "protocol/hop/subscriber.h"
+#include "protocol/hop/client/client.h"
+#include "protocol/hop/client/courier.h"
+#include "protocol/hop/client/fetcher.h"
+#include "protocol/hop/client/subscriber.h"
 #include "protocol/spool/spool.h"
 #include "protocol/transport/loop.h"
 #include "tests/support/site.h"

@@ -6,7 +6,7 @@
 #include <gmock/gmock.h>
 
 #include "protocol/trust/identity/enrolment_request.h"
-#include "protocol/hop/client.h"
+#include "protocol/hop/client/client.h"
 #include "protocol/member/apply.h"
 #include "tests/system/files_contain.h"
 #include "tests/system/synthetic_site.h"

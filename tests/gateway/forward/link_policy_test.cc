@@ -7,7 +7,7 @@
 #include <gtest/gtest.h>
 
 #include "gateway/forward/uplink.h"
-#include "protocol/hop/link_budget.h"
+#include "protocol/hop/client/pace.h"
 #include "tests/protocol/hop/hop_fixture.h"
 
 namespace tributary::link_policy_test {

@@ -1,6 +1,6 @@
 #include <gtest/gtest.h>
 
-#include "protocol/hop/applicant_client.h"
+#include "protocol/hop/client/applicant_client.h"
 #include "tests/protocol/hop/fake_desk.h"
 #include "tests/protocol/hop/hop_fixture.h"
 

@@ -1,6 +1,6 @@
 #include <gtest/gtest.h>
 
-#include "protocol/hop/applicant_client.h"
+#include "protocol/hop/client/applicant_client.h"
 #include "gateway/relay/enrolment_relay.h"
 #include "protocol/trust/seal/digest.h"
 #include "tests/protocol/hop/hop_fixture.h"

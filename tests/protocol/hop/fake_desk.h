@@ -4,7 +4,7 @@
 #include <utility>
 #include <vector>
 
-#include "protocol/hop/enrolment_desk.h"
+#include "protocol/hop/server/registrar.h"
 
 namespace tributary {
 

@@ -9,10 +9,10 @@
 #include <vector>
 
 #include "protocol/envelope/seal_upload.h"
-#include "protocol/hop/client.h"
-#include "protocol/hop/courier.h"
-#include "protocol/hop/server.h"
-#include "protocol/hop/subscriber.h"
+#include "protocol/hop/client/client.h"
+#include "protocol/hop/client/courier.h"
+#include "protocol/hop/server/server.h"
+#include "protocol/hop/client/subscriber.h"
 #include "protocol/spool/spool.h"
 #include "tests/support/manual_clock.h"
 #include "tests/support/seeded_random.h"

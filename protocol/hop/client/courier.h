@@ -9,8 +9,8 @@
 #include <unordered_set>
 #include <utility>
 
-#include "protocol/hop/client.h"
-#include "protocol/hop/link_budget.h"
+#include "protocol/hop/client/client.h"
+#include "protocol/hop/client/pace.h"
 #include "protocol/spool/upload_source.h"
 
 namespace tributary {

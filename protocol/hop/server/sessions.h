@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "protocol/hop/server.h"
+#include "protocol/hop/server/server.h"
 
 namespace tributary {
 

@@ -1,7 +1,7 @@
 #include <utility>
 
-#include "protocol/hop/server.h"
-#include "protocol/hop/session.h"
+#include "protocol/hop/server/server.h"
+#include "protocol/hop/server/sessions.h"
 #include "protocol/trust/seal/digest.h"
 
 // Requests for certificates, of applicants and of members: brought to the desk and answered.

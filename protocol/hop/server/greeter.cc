@@ -2,8 +2,8 @@
 #include <utility>
 
 #include "protocol/base/log.h"
-#include "protocol/hop/server.h"
-#include "protocol/hop/session.h"
+#include "protocol/hop/server/server.h"
+#include "protocol/hop/server/sessions.h"
 
 // Who connects: hello, challenge, proof.
 namespace tributary {

@@ -1,4 +1,4 @@
-#include "protocol/hop/courier.h"
+#include "protocol/hop/client/courier.h"
 
 #include <algorithm>
 

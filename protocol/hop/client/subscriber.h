@@ -5,7 +5,7 @@
 #include <optional>
 #include <string>
 
-#include "protocol/hop/fetcher.h"
+#include "protocol/hop/client/fetcher.h"
 #include "protocol/catalogue/blob_store.h"
 #include "protocol/catalogue/publication_store.h"
 

@@ -1,4 +1,4 @@
-#include "protocol/hop/applicant_client.h"
+#include "protocol/hop/client/applicant_client.h"
 
 #include "protocol/hop/handshake.h"
 #include "protocol/trust/seal/digest.h"

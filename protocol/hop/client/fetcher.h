@@ -5,8 +5,8 @@
 #include <map>
 #include <vector>
 
-#include "protocol/hop/client.h"
-#include "protocol/hop/link_budget.h"
+#include "protocol/hop/client/client.h"
+#include "protocol/hop/client/pace.h"
 #include "protocol/catalogue/blob_store.h"
 
 namespace tributary {

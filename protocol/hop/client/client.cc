@@ -1,4 +1,4 @@
-#include "protocol/hop/client.h"
+#include "protocol/hop/client/client.h"
 
 #include <algorithm>
 

@@ -1,10 +1,10 @@
-#include "protocol/hop/server.h"
+#include "protocol/hop/server/server.h"
 
 #include <algorithm>
 #include <utility>
 
 #include "protocol/base/log.h"
-#include "protocol/hop/session.h"
+#include "protocol/hop/server/sessions.h"
 
 // The table of sessions and the way down (publication, blobs). The handshake is in server_handshake.cc, the way up in
 // server_uploads.cc.

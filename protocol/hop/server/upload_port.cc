@@ -1,8 +1,8 @@
 #include <algorithm>
 
 #include "protocol/base/log.h"
-#include "protocol/hop/server.h"
-#include "protocol/hop/session.h"
+#include "protocol/hop/server/server.h"
+#include "protocol/hop/server/sessions.h"
 
 // The way up: offers, credit, chunks, custody.
 namespace tributary {

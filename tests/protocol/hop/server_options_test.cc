@@ -1,4 +1,4 @@
-#include "protocol/hop/server_config.h"
+#include "protocol/hop/server/server_options.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -6,7 +6,7 @@
 #include "tests/protocol/hop/hop_fixture.h"
 #include "tests/support/must.h"
 
-namespace tributary::server_config_test {
+namespace tributary::server_options_test {
 namespace {
 
 using testing::AllOf;
@@ -143,4 +143,4 @@ TEST_F(LimitedServerTest, StrangersHaveTheTimeThatTheyAreGiven) {
 }
 
 }  // namespace
-}  // namespace tributary::server_config_test
+}  // namespace tributary::server_options_test

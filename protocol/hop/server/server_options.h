@@ -3,7 +3,7 @@
 #include <string>
 
 #include "protocol/base/process/config.h"
-#include "protocol/hop/server.h"
+#include "protocol/hop/server/server.h"
 
 namespace tributary {
 

@@ -1,7 +1,7 @@
 #include <algorithm>
 
 #include "protocol/base/log.h"
-#include "protocol/hop/courier.h"
+#include "protocol/hop/client/courier.h"
 
 // When the next chunk goes out: order, window, credit, and the policy of the link.
 namespace tributary {

@@ -1,4 +1,4 @@
-#include "protocol/hop/subscriber.h"
+#include "protocol/hop/client/subscriber.h"
 
 #include <algorithm>
 

@@ -10,7 +10,7 @@
 
 #include "protocol/base/clock.h"
 #include "protocol/base/random.h"
-#include "protocol/hop/backoff.h"
+#include "protocol/hop/client/pace.h"
 #include "protocol/hop/handshake.h"
 #include "protocol/hop/messages.h"
 #include "protocol/trust/identity/identity.h"

@@ -1,4 +1,4 @@
-#include "protocol/hop/fetcher.h"
+#include "protocol/hop/client/fetcher.h"
 
 #include <algorithm>
 

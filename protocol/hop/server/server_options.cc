@@ -1,4 +1,4 @@
-#include "protocol/hop/server_config.h"
+#include "protocol/hop/server/server_options.h"
 
 #include <algorithm>
 #include <cmath>
