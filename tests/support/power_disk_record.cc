@@ -64,7 +64,7 @@ std::shared_ptr<DiskRecord> DiskRecord::Holding(const Path& path) {
 
 void DiskRecord::Enter(const std::shared_ptr<DiskRecord>& record) {
   const std::lock_guard lock(disks_mutex);
-  TRIBUTARY_CHECK(Disks().emplace(record->root_, record).second) << "two power disks at " << record->root_;
+  TRIBUTARY_CHECK(Disks().emplace(record->root_, record).second) << "two power disks at " << record->root_.string();
 }
 
 void DiskRecord::Leave(const DiskRecord& record) {
