@@ -1,7 +1,7 @@
 #include "gateway/options.h"
 
-#include "protocol/hop/server/server_options.h"
 #include "protocol/base/http/http_config.h"
+#include "protocol/hop/server/server_options.h"
 
 namespace tributary {
 namespace {
@@ -60,6 +60,9 @@ Result<GatewayOptions> GatewayOptions::Load(const Path& file) {
     reader.Get("spool.max_" + std::string(KindName(kind)) + "_mib", options.max_kind_mib[static_cast<size_t>(kind) - 1],
                0, kMostMib);
   }
+  // The spelling of 0.1.0.
+  reader.Get("spool.max_telemetry_mib", options.max_kind_mib[static_cast<size_t>(UploadKind::kDeviceState) - 1], 0,
+             kMostMib);
   reader.Get("spool.max_dead_letter_mib", options.max_dead_letter_mib, -1, kMostMib);
   reader.Get("rotation.overlap_days", options.overlap_days, 1, 365);
   reader.Get("shutdown.drain_seconds", options.drain_seconds, 0, 3'600);
@@ -104,13 +107,13 @@ std::string GatewayManual() {
   upstream.schedule           when uploads may go up: daily windows ("22:00-06:00") or cron lines ("*/15 1-5 * * 1-5")
                                                                                          [[]: always]
   upstream.schedule_zone      the clock that it is read by: utc, local                   [utc]
-  upstream.urgent             kinds that go up at any time: update, evaluation, telemetry, sample  [[]]
+  upstream.urgent             kinds that go up at any time: update, evaluation, device_state, sample  [[]]
   upstream.keep_session       stay connected outside of the schedule, for publications   [true]
   spool.max_mib               uploads in custody                                         [16384]
   spool.max_disk_percent      nothing more is taken when the disk is that full; 0: no limit  [95]
   spool.reserve_mib           kept free for the index and small control uploads          [64]
   spool.max_device_mib        of one device; 0: its fair share                           [0]
-  spool.max_update_mib, spool.max_evaluation_mib, spool.max_telemetry_mib, spool.max_sample_mib
+  spool.max_update_mib, spool.max_evaluation_mib, spool.max_device_state_mib, spool.max_sample_mib
                               of one kind; 0: no limit                                   [0]
   spool.max_dead_letter_mib   payloads kept of uploads that were given up; -1: a quarter of max_mib  [-1]
   rotation.overlap_days       a new connection key is announced for so long before it is changed to  [14]

@@ -5,10 +5,10 @@
 #include <string>
 
 #include "gateway/forward/link_policy.h"
-#include "protocol/base/process/config.h"
 #include "protocol/base/file.h"
-#include "protocol/hop/server/server.h"
 #include "protocol/base/http/http_server.h"
+#include "protocol/base/process/config.h"
+#include "protocol/hop/server/server.h"
 #include "protocol/spool/spool_options.h"
 
 namespace tributary {
@@ -32,7 +32,7 @@ struct GatewayOptions {
   int64_t max_disk_percent = 95;   // spool.max_disk_percent, 0 to 100, 0: no limit: of the disk, used by anybody
   int64_t reserve_mib = 64;        // spool.reserve_mib, 0 to 1e6: kept free for the index and small control uploads
   int64_t max_device_mib = 0;      // spool.max_device_mib, 0: no limit but the fair share
-  // spool.max_update_mib, max_evaluation_mib, max_telemetry_mib, max_sample_mib; 0: no limit. In kUploadKinds' order.
+  // spool.max_update_mib, max_evaluation_mib, max_device_state_mib, max_sample_mib; 0: no limit. In kUploadKinds' order.
   std::array<int64_t, std::size(kUploadKinds)> max_kind_mib{};
   int64_t max_dead_letter_mib = -1;  // spool.max_dead_letter_mib: payloads kept of what was given up; -1: a quarter
   // rotation.overlap_days, 1 to 365: a new connection key is announced for so long before it is changed to.

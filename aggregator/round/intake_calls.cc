@@ -25,7 +25,7 @@ Status CheckVersion(ModelVersion version, const VersionRecord& latest) {
 
 Status DurableCoordinator::Admit(const UploadHeader& header) {
   const UploadSubject& subject = header.subject;
-  if (subject.kind == UploadKind::kTelemetry) return AdmitDeviceState(header);
+  if (subject.kind == UploadKind::kDeviceState) return AdmitDeviceState(header);
   if (subject.kind != UploadKind::kUpdate && subject.kind != UploadKind::kEvaluation) {
     return Fail(Code::kUnknownKind, "this aggregator takes updates, evaluations and device reports, not " +
                                         std::string(KindName(subject.kind)));
@@ -88,7 +88,7 @@ Status DurableCoordinator::AdmitEvaluation(const UploadHeader& header, const Liv
   }
   RETURN_IF_ERROR(OpeningKey(subject));
   RETURN_IF_ERROR(health_.status());
-  if (subject.plaintext_size > limits::kReportBytes) {
+  if (subject.plaintext_size > limits::kRecordBytes) {
     return Fail(Code::kTooLarge, "an evaluation of " + std::to_string(subject.plaintext_size) + " bytes");
   }
   return {};
@@ -110,7 +110,7 @@ Status DurableCoordinator::Count(const UploadHeader& header, Role role, const Ch
   switch (header.subject.kind) {
     case UploadKind::kUpdate:
       return CountUpdate(header, role, chunk);
-    case UploadKind::kTelemetry:
+    case UploadKind::kDeviceState:
       return CountDeviceState(header, role, chunk);
     default:
       return CountEvaluation(header, role, chunk);  // Admit let nothing else pass

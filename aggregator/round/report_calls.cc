@@ -41,7 +41,7 @@ Status DurableCoordinator::CountDeviceState(const UploadHeader& header, Role rol
     if (IsOfTheEnvironment(stored.error().code)) health_.Failed("report.not_stored", stored.error());
     return stored;
   }
-  accounts_.DeliverAtOnce(UploadKind::kTelemetry);
+  accounts_.DeliverAtOnce(UploadKind::kDeviceState);
   members_.CountUpload(subject.device, role, record.received);
   listener_.OnCustody({subject.id});
   return {};
@@ -50,7 +50,7 @@ Status DurableCoordinator::CountDeviceState(const UploadHeader& header, Role rol
 Status DurableCoordinator::StoreDeviceState(const DeviceStateRecord& record, bool newest) {
   ASSIGN_OR_RETURN(Transaction transaction, store_->Begin());
   if (newest) RETURN_IF_ERROR(store_->reports.Save(record));
-  RETURN_IF_ERROR(store_->accounts.Add(UploadKind::kTelemetry, Outcome::kDelivered, Code::kMalformed, 1));
+  RETURN_IF_ERROR(store_->accounts.Add(UploadKind::kDeviceState, Outcome::kDelivered, Code::kMalformed, 1));
   TRIBUTARY_FAULT_POINT("aggregator.report.before_commit");
   return transaction.Commit();
 }

@@ -8,13 +8,13 @@
 namespace tributary {
 
 Result<Bytes> OpenDeviceState(const UploadHeader& header, const HpkeKeyPair& key,
-                         const std::function<Result<Bytes>(uint32_t index)>& chunk) {
+                              const std::function<Result<Bytes>(uint32_t index)>& chunk) {
   const UploadSubject& subject = header.subject;
-  if (subject.codec != Codec::kReport) {
-    return Fail(Code::kUnknownCodec, std::string(KindName(subject.kind)) + " comes as a report, not as codec " +
+  if (subject.codec != Codec::kRecord) {
+    return Fail(Code::kUnknownCodec, std::string(KindName(subject.kind)) + " comes as a record, not as codec " +
                                          std::to_string(static_cast<int>(subject.codec)));
   }
-  if (subject.plaintext_size > limits::kReportBytes || subject.chunk_size > limits::kMaxChunkBytes) {
+  if (subject.plaintext_size > limits::kRecordBytes || subject.chunk_size > limits::kMaxChunkBytes) {
     return Fail(Code::kTooLarge, "a report of " + std::to_string(subject.plaintext_size) + " bytes");
   }
   ASSIGN_OR_RETURN(auto opener, UploadOpener::Begin(header, key));

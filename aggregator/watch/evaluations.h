@@ -10,10 +10,10 @@
 
 namespace tributary {
 
-// Opens a payload of at most limits::kReportBytes, whole. Errors: those of UploadOpener, kUnknownCodec (no report),
+// Opens a payload of at most limits::kRecordBytes, whole. Errors: those of UploadOpener, kUnknownCodec (no record),
 // kTooLarge, and what `chunk` gives.
 Result<Bytes> OpenDeviceState(const UploadHeader& header, const HpkeKeyPair& key,
-                         const std::function<Result<Bytes>(uint32_t index)>& chunk);
+                              const std::function<Result<Bytes>(uint32_t index)>& chunk);
 // Opens an evaluation and checks its form. Errors: those of OpenDeviceState and DecodeEvaluation,
 // kMalformed (two results for the same model).
 Result<std::vector<EvaluationResult>> OpenEvaluation(const UploadHeader& header, const HpkeKeyPair& key,

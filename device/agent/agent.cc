@@ -277,7 +277,7 @@ Result<Agent::Sealed> Agent::Work(const Job& job) {
   }
   // The evaluation goes first, so that it is known when the round closes.
   if (!evaluations.empty()) {
-    ASSIGN_OR_RETURN(auto upload, job.Seal(UploadKind::kEvaluation, Codec::kReport, Priority::kEvaluation,
+    ASSIGN_OR_RETURN(auto upload, job.Seal(UploadKind::kEvaluation, Codec::kRecord, Priority::kEvaluation,
                                            EncodeEvaluation(evaluations)));
     sealed.uploads.push_back(std::move(upload));
     sealed.examples = evaluations.front().examples;

@@ -62,13 +62,13 @@ void Agent::DescribeIfDue() {
   const Publication& publication = *publications_.current();
   UploadSubject subject;
   parts_.random.Fill(subject.id.mutable_view());
-  subject.kind = UploadKind::kTelemetry;
+  subject.kind = UploadKind::kDeviceState;
   subject.task = publication.tasks.front().id;
   subject.base_version = publication.tasks.front().latest;
   subject.device = parts_.identity.subject.id;
   subject.created = parts_.clock.Now();
-  subject.priority = Priority::kTelemetry;
-  subject.codec = Codec::kReport;
+  subject.priority = Priority::kDeviceState;
+  subject.codec = Codec::kRecord;
   auto sealed = SealUpload(subject, EncodeDeviceState(*report), options_.chunk_bytes,
                            {publication.aead, publication.sealing_key}, parts_.identity.key, parts_.identity.chain);
   if (!sealed) return LogFailure(LogLevel::kError, "report.not_sealed", sealed.error());

@@ -23,7 +23,7 @@ bool HasNewCode(const DeviceState& now, const DeviceState& last) {
 
 DeviceStateKeeper DeviceStateKeeper::Load(FileSystem& files, Path file) {
   DeviceStateKeeper keeper(files, std::move(file));
-  const auto bytes = ReadFile(files, keeper.file_, limits::kReportBytes);
+  const auto bytes = ReadFile(files, keeper.file_, limits::kRecordBytes);
   if (!bytes && bytes.error().code == Code::kNotFound) return keeper;
   auto report = bytes ? DecodeDeviceState(*bytes) : Result<DeviceState>(Fail(bytes.error()));
   if (report) {
@@ -70,7 +70,7 @@ void DeviceStateKeeper::AddEarlier(DeviceState& report) const {
 Result<DeviceState> DeviceStateKeeper::Make(DeviceState now, Millis monotonic) {
   AddEarlier(now);
   // More codes than a report may list: those that were reported stay.
-  for (auto one = now.rejections.end(); now.rejections.size() > limits::kReportRejections;) {
+  for (auto one = now.rejections.end(); now.rejections.size() > limits::kDeviceStateRejections;) {
     --one;
     if (!last_.rejections.contains(one->first)) one = now.rejections.erase(one);
   }

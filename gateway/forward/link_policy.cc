@@ -15,11 +15,12 @@ Status LinkPolicy::Validate() const {
 
 Result<std::set<UploadKind>> ParseKinds(const std::vector<std::string>& names) {
   std::set<UploadKind> kinds;
-  for (const std::string& name : names) {
+  for (const std::string& written : names) {
+    const std::string name = written == "telemetry" ? "device_state" : written;  // its name in 0.1.0
     const auto* found = std::ranges::find_if(kUploadKinds, [&](UploadKind kind) { return KindName(kind) == name; });
     if (found == std::end(kUploadKinds)) {
       return Fail(Code::kInvalidArgument,
-                  "\"" + name + "\" is no kind of upload; there are update, evaluation, telemetry and sample");
+                  "\"" + name + "\" is no kind of upload; there are update, evaluation, device_state and sample");
     }
     kinds.insert(*found);
   }

@@ -32,7 +32,7 @@ struct LinkPolicy {
   static constexpr uint64_t kLeastCap = 1024;
 };
 
-// "update", "evaluation", "telemetry", "sample". kInvalidArgument names what is none of them.
+// "update", "evaluation", "device_state" (or "telemetry", its name in 0.1.0), "sample". kInvalidArgument names what is none of them.
 Result<std::set<UploadKind>> ParseKinds(const std::vector<std::string>& names);
 // "utc" or "local". kInvalidArgument.
 Result<ScheduleZone> ParseScheduleZone(const std::string& name);

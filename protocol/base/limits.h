@@ -60,12 +60,12 @@ inline constexpr uint64_t kParameters = 1'000'000'000;
 inline constexpr size_t kTensors = 65'536;
 inline constexpr size_t kTensorRank = 8;
 inline constexpr size_t kTensorNameBytes = 512;
-// Evaluation and telemetry payloads.
-inline constexpr size_t kReportBytes = 64 * kKiB;
-// What a device's report lists. With the most tasks, 256, that is 50 KiB.
-inline constexpr size_t kReportCounters = 64;
-inline constexpr size_t kReportRejections = 32;
-inline constexpr size_t kReportSentenceBytes = 256;
+// The payload of an evaluation or a device state.
+inline constexpr size_t kRecordBytes = 64 * kKiB;
+// The lists of a device state. With the most tasks, 256, that is 50 KiB.
+inline constexpr size_t kDeviceStateCounters = 64;
+inline constexpr size_t kDeviceStateRejections = 32;
+inline constexpr size_t kSentenceBytes = 256;
 
 inline constexpr size_t kConfigBytes = kMiB;
 inline constexpr size_t kHttpBodyBytes = 4 * kMiB;

@@ -82,8 +82,8 @@ std::string_view KindName(UploadKind kind) {
       return "update";
     case UploadKind::kEvaluation:
       return "evaluation";
-    case UploadKind::kTelemetry:
-      return "telemetry";
+    case UploadKind::kDeviceState:
+      return "device_state";
     case UploadKind::kSample:
       return "sample";
   }

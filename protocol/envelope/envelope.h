@@ -15,15 +15,15 @@
 
 namespace tributary {
 
-enum class UploadKind : uint8_t { kUpdate = 1, kEvaluation = 2, kTelemetry = 3, kSample = 4 };
-inline constexpr UploadKind kUploadKinds[] = {UploadKind::kUpdate, UploadKind::kEvaluation, UploadKind::kTelemetry,
+enum class UploadKind : uint8_t { kUpdate = 1, kEvaluation = 2, kDeviceState = 3, kSample = 4 };
+inline constexpr UploadKind kUploadKinds[] = {UploadKind::kUpdate, UploadKind::kEvaluation, UploadKind::kDeviceState,
                                               UploadKind::kSample};
-std::string_view KindName(UploadKind kind);  // "update", "evaluation", "telemetry", "sample"
+std::string_view KindName(UploadKind kind);  // "update", "evaluation", "device_state", "sample"
 
 // Smaller goes first.
-enum class Priority : uint8_t { kControl = 0, kUpdate = 1, kEvaluation = 2, kTelemetry = 3, kSample = 4 };
+enum class Priority : uint8_t { kControl = 0, kUpdate = 1, kEvaluation = 2, kDeviceState = 3, kSample = 4 };
 
-enum class Codec : uint16_t { kFloat32Dense = 1, kReport = 2 };
+enum class Codec : uint16_t { kFloat32Dense = 1, kRecord = 2 };
 
 // What is known of an upload before its payload is sealed (schema/envelope.capnp, Subject). Value type.
 struct UploadSubject {

@@ -75,10 +75,10 @@ Status CheckKind(const UploadSubject& subject) {
   if (std::ranges::find(kUploadKinds, subject.kind) == std::end(kUploadKinds)) {
     return FailNumber(Code::kUnknownKind, "kind", static_cast<uint8_t>(subject.kind), "is not known");
   }
-  if (subject.codec != Codec::kFloat32Dense && subject.codec != Codec::kReport) {
+  if (subject.codec != Codec::kFloat32Dense && subject.codec != Codec::kRecord) {
     return FailNumber(Code::kUnknownCodec, "codec", static_cast<uint16_t>(subject.codec), "is not known");
   }
-  if ((subject.kind == UploadKind::kUpdate) == (subject.codec == Codec::kReport)) {
+  if ((subject.kind == UploadKind::kUpdate) == (subject.codec == Codec::kRecord)) {
     return FailNumber(Code::kMalformed, "codec", static_cast<uint16_t>(subject.codec),
                       "does not fit the upload's kind");
   }
@@ -92,8 +92,8 @@ Status CheckKind(const UploadSubject& subject) {
 }
 
 Status CheckSizes(const UploadSubject& subject) {
-  const bool report = subject.kind == UploadKind::kEvaluation || subject.kind == UploadKind::kTelemetry;
-  if (subject.plaintext_size > (report ? limits::kReportBytes : limits::kPayloadBytes)) {
+  const bool record = subject.kind == UploadKind::kEvaluation || subject.kind == UploadKind::kDeviceState;
+  if (subject.plaintext_size > (record ? limits::kRecordBytes : limits::kPayloadBytes)) {
     return FailNumber(Code::kTooLarge, "payload of", subject.plaintext_size, "bytes is over the limit for its kind");
   }
   if (subject.chunk_size > limits::kMaxChunkBytes) {

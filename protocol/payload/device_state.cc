@@ -14,7 +14,7 @@ namespace {
 bool IsPrintable(char c) { return c >= ' ' && c <= '~'; }
 
 std::string Printable(std::string_view text) {
-  std::string line(text.substr(0, limits::kReportSentenceBytes));
+  std::string line(text.substr(0, limits::kSentenceBytes));
   std::ranges::replace_if(
       line, [](char c) { return !IsPrintable(c); }, '?');
   return line;
@@ -61,7 +61,7 @@ Result<WallTime> Time(int64_t unix_millis, std::string_view what) {
 }
 
 Result<std::string> Sentence(std::string_view text) {
-  if (text.size() > limits::kReportSentenceBytes) {
+  if (text.size() > limits::kSentenceBytes) {
     return Fail(Code::kTooLarge, "a sentence of " + std::to_string(text.size()) + " bytes is over the limit");
   }
   if (!std::ranges::all_of(text, IsPrintable)) return Fail(Code::kMalformed, "a sentence is not printable ASCII");
@@ -92,7 +92,7 @@ Status ReadInstalled(schema::DeviceState::Reader from, DeviceState& to) {
 
 Status ReadCounters(schema::DeviceState::Reader from, DeviceState& to) {
   const auto list = from.getCounters();
-  RETURN_IF_ERROR(CheckLength(list.size(), limits::kReportCounters, "counters"));
+  RETURN_IF_ERROR(CheckLength(list.size(), limits::kDeviceStateCounters, "counters"));
   for (const auto one : list) {
     const std::string name(wire::View(one.getName()));
     RETURN_IF_ERROR(CheckName(name, "counter"));
@@ -104,7 +104,7 @@ Status ReadCounters(schema::DeviceState::Reader from, DeviceState& to) {
 
 Status ReadRejections(schema::DeviceState::Reader from, DeviceState& to) {
   const auto list = from.getRejections();
-  RETURN_IF_ERROR(CheckLength(list.size(), limits::kReportRejections, "rejections"));
+  RETURN_IF_ERROR(CheckLength(list.size(), limits::kDeviceStateRejections, "rejections"));
   uint16_t last = 0;
   for (const auto one : list) {
     if (one.getCode() <= last) return FailOrder("rejections");
@@ -162,17 +162,17 @@ Status CheckFollows(const DeviceState& before, const DeviceState& next) {
 
 Bytes EncodeDeviceState(const DeviceState& report) {
   TRIBUTARY_CHECK(report.installed.size() <= limits::kTasks) << report.installed.size();
-  TRIBUTARY_CHECK(report.counters.size() <= limits::kReportCounters) << report.counters.size();
-  TRIBUTARY_CHECK(report.rejections.size() <= limits::kReportRejections) << report.rejections.size();
+  TRIBUTARY_CHECK(report.counters.size() <= limits::kDeviceStateCounters) << report.counters.size();
+  TRIBUTARY_CHECK(report.rejections.size() <= limits::kDeviceStateRejections) << report.rejections.size();
   return wire::EncodeCanonical<schema::DeviceState>([&](schema::DeviceState::Builder to) { Write(report, to); });
 }
 
 Result<DeviceState> DecodeDeviceState(ByteView bytes) {
-  if (bytes.size() > limits::kReportBytes) {
+  if (bytes.size() > limits::kRecordBytes) {
     return Fail(Code::kTooLarge, "device report of " + std::to_string(bytes.size()) + " bytes is over the limit");
   }
   return wire::DecodeCanonical<schema::DeviceState>(bytes, "device report",
-                                                     [](schema::DeviceState::Reader from) { return Read(from); });
+                                                    [](schema::DeviceState::Reader from) { return Read(from); });
 }
 
 Result<DeviceStateOrder> OrderOf(const DeviceState& kept, const DeviceState& came) {

@@ -39,12 +39,12 @@ struct DeviceState {
   bool operator==(const DeviceState&) const = default;
 };
 
-// The plaintext of an upload of kind telemetry, codec kReport. Sentences are cut to limits::kReportSentenceBytes, and
+// The plaintext of an upload of kind device state, codec kRecord. Sentences are cut to limits::kSentenceBytes, and
 // what is not printable ASCII in them becomes '?'. What is over a limit otherwise is our own bug (CHECK).
 Bytes EncodeDeviceState(const DeviceState& report);
 
 // kMalformed: form, order, names, numbers that mean nothing, sentences that are not printable ASCII. kTooLarge: over
-// limits::kReportBytes or a count over its limit. A rejection whose code this build does not know is left out.
+// limits::kRecordBytes or a count over its limit. A rejection whose code this build does not know is left out.
 Result<DeviceState> DecodeDeviceState(ByteView bytes);
 
 // Reports travel on several ways, so one may come late.

@@ -55,7 +55,7 @@ Bytes EncodeEvaluation(const std::vector<EvaluationResult>& results) {
 }
 
 Result<std::vector<EvaluationResult>> DecodeEvaluation(ByteView bytes) {
-  if (bytes.size() > limits::kReportBytes) {
+  if (bytes.size() > limits::kRecordBytes) {
     return Fail(Code::kTooLarge, "evaluation of " + std::to_string(bytes.size()) + " bytes is over the limit");
   }
   return wire::DecodeCanonical<schema::EvaluationReport>(

@@ -18,10 +18,10 @@ struct EvaluationResult {
   bool operator==(const EvaluationResult&) const = default;
 };
 
-// The plaintext of an upload of kind evaluation, codec kReport.
+// The plaintext of an upload of kind evaluation, codec kRecord.
 Bytes EncodeEvaluation(const std::vector<EvaluationResult>& results);
 // kMalformed: form, no results or over 16 of them, accuracy outside 0..1, loss not finite. kTooLarge: over
-// limits::kReportBytes.
+// limits::kRecordBytes.
 Result<std::vector<EvaluationResult>> DecodeEvaluation(ByteView bytes);
 
 }  // namespace tributary

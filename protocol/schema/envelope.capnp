@@ -1,6 +1,6 @@
 @0x9d2b4f6a81c3e5d7;
 
-# The one envelope for everything that travels up: updates, evaluations, telemetry and samples.
+# The one envelope for everything that travels up: updates, evaluations, device states and samples.
 #
 # A device makes it once. It fixes an upload id, seals the payload chunk by chunk to the aggregator's key (HPKE, RFC 9180),
 # completes the header with what sealing gave, and signs the header. From then on header, signature and ciphertext never
@@ -34,14 +34,14 @@ struct Subject {
   #   associated data = SHA-256(canonical Subject) || chunk index (u32, little endian) || chunk count (u32, little endian)
   # so a chunk opens only under this header, at its own place, in a payload of this many chunks.
   uploadId @0 :Data;            # 16 random bytes, fixed before the first byte is sent
-  kind @1 :UInt8;               # 1 update, 2 evaluation, 3 telemetry, 4 sample
+  kind @1 :UInt8;               # 1 update, 2 evaluation, 3 device state, 4 sample
   task @2 :Text;
   baseVersion @3 :UInt64;       # the model version the payload speaks about
   device @4 :Text;              # the id in the signing certificate
   createdUnixMillis @5 :Int64;
   expiresUnixMillis @6 :Int64;  # 0: never by wall clock (updates expire by staleness)
-  priority @7 :UInt8;           # 0 control, 1 update, 2 evaluation, 3 telemetry, 4 sample: smaller goes first
-  codec @8 :UInt16;             # how the payload is encoded; 1 float32 dense, 2 a Cap'n Proto report
+  priority @7 :UInt8;           # 0 control, 1 update, 2 evaluation, 3 device state, 4 sample: smaller goes first
+  codec @8 :UInt16;             # how the payload is encoded; 1 float32 dense, 2 a Cap'n Proto record
   aead @9 :UInt16;
   keyId @10 :Data;              # first 8 bytes of the SHA-256 of the aggregator's public key
   plaintextSize @11 :UInt64;
@@ -73,7 +73,7 @@ struct EvaluationResult {
 }
 
 struct DeviceState {
-  # The plaintext of an upload of kind telemetry: what a device says of itself, signed as every upload is. It speaks of the
+  # The plaintext of an upload of kind device state: what a device says of itself, signed as every upload is. It speaks of the
   # whole device; the header names the publication's first task, since every upload has one.
   # Nothing that is counted here ever goes back, over restarts too: a report that says less than an earlier one shows that the
   # device's data folder is a restored copy, or that somebody else uses its keys.

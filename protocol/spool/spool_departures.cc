@@ -15,7 +15,7 @@ constexpr uint64_t kDeadLetters = 10'000;
 constexpr size_t kPage = 500;
 
 uint64_t TelemetryBytes(const SpooledUpload& upload) {
-  return upload.kind == UploadKind::kTelemetry ? upload.ciphertext_size : 0;
+  return upload.kind == UploadKind::kDeviceState ? upload.ciphertext_size : 0;
 }
 
 }  // namespace

@@ -53,7 +53,7 @@ Status SpoolQuota::DiskHasRoom() const {
 }
 
 bool SpoolQuota::IsSmallControl(const SpooledUpload& offered) const {
-  return offered.kind == UploadKind::kEvaluation && offered.ciphertext_size <= limits::kReportBytes + kReportOverhead;
+  return offered.kind == UploadKind::kEvaluation && offered.ciphertext_size <= limits::kRecordBytes + kReportOverhead;
 }
 
 bool SpoolQuota::MakesGiveWay(const SpooledUpload& offered) const {
@@ -100,7 +100,7 @@ Status SpoolQuota::CheckKind(const SpooledUpload& offered, const SpoolAccount& a
   if (limit == 0) return {};
   const uint64_t used = account.bytes_of(offered.kind);
   const uint64_t over = Over(used + offered.ciphertext_size, limit);
-  const bool gives_way = offered.kind == UploadKind::kTelemetry && MakesGiveWay(offered) && over <= used;
+  const bool gives_way = offered.kind == UploadKind::kDeviceState && MakesGiveWay(offered) && over <= used;
   if (over > 0 && !gives_way) {
     return Refuse(Code::kQuotaExceeded, "uploads of kind " + std::string(KindName(offered.kind)) + " have " +
                                             Of(used, limit) + " in use, the upload has " +
@@ -120,7 +120,7 @@ Status SpoolQuota::CheckSpool(const SpooledUpload& offered, const SpoolAccount& 
   const uint64_t over = std::max(over_spool, over_disk);
   room.dead_bytes = std::min(over, account.dead_bytes);
   const uint64_t telemetry = std::max(over - room.dead_bytes, room.telemetry + room.own_telemetry);
-  const bool enough = telemetry <= account.bytes_of(UploadKind::kTelemetry) && MakesGiveWay(offered);
+  const bool enough = telemetry <= account.bytes_of(UploadKind::kDeviceState) && MakesGiveWay(offered);
   if (telemetry == 0 || enough) {
     room.telemetry = Over(telemetry, room.own_telemetry);
     return {};

@@ -3,20 +3,20 @@
 #include <cstdio>
 
 #include "protocol/base/limits.h"
-#include "protocol/payload/update_codec.h"
-#include "protocol/trust/identity/invitation.h"
-#include "protocol/payload/evaluation.h"
-#include "protocol/envelope/seal_upload.h"
-#include "protocol/hop/messages.h"
 #include "protocol/catalogue/model_package.h"
 #include "protocol/catalogue/publication.h"
-#include "protocol/catalogue/publication_wire.h"
 #include "protocol/catalogue/publication_set.h"
+#include "protocol/catalogue/publication_wire.h"
 #include "protocol/catalogue/trusted_file.h"
+#include "protocol/envelope/seal_upload.h"
+#include "protocol/hop/messages.h"
+#include "protocol/payload/evaluation.h"
+#include "protocol/payload/update_codec.h"
 #include "protocol/trust/identity/certificate_request.h"
+#include "protocol/trust/identity/invitation.h"
+#include "protocol/trust/identity/revocation_list.h"
 #include "protocol/trust/seal/digest.h"
 #include "protocol/trust/seal/opener.h"
-#include "protocol/trust/identity/revocation_list.h"
 #include "tests/support/must.h"
 #include "tests/support/seeded_random.h"
 #include "tests/support/test_fleet.h"
@@ -47,7 +47,7 @@ UploadSubject SubjectOf(const Identity& device, UploadKind kind) {
   UploadSubject subject;
   subject.id = SeededRandom(7).TakeUploadId();
   subject.kind = kind;
-  subject.codec = kind == UploadKind::kUpdate ? Codec::kFloat32Dense : Codec::kReport;
+  subject.codec = kind == UploadKind::kUpdate ? Codec::kFloat32Dense : Codec::kRecord;
   subject.task = TestTask("digits");
   subject.base_version = ModelVersion{3};
   subject.device = device.subject.id;

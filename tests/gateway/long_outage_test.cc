@@ -124,7 +124,7 @@ class LongOutage : public testing::Test {
     UploadSubject subject;
     subject.id = world_.random.TakeUploadId();
     subject.kind = kind;
-    subject.codec = kind == UploadKind::kUpdate ? Codec::kFloat32Dense : Codec::kReport;
+    subject.codec = kind == UploadKind::kUpdate ? Codec::kFloat32Dense : Codec::kRecord;
     subject.priority = priority;
     subject.task = TestTask("digits");
     subject.base_version = ModelVersion{3};
@@ -166,7 +166,7 @@ TEST_F(LongOutage, MemoryStaysFlatTheDiskIsAsPredictedAndTheRestComesInOrder) {
   double early_mib = 0;
   for (Millis now{0}; now < end; now += step) {
     for (const auto& device : devices) {
-      Give(*device, UploadKind::kTelemetry, Priority::kTelemetry);
+      Give(*device, UploadKind::kDeviceState, Priority::kDeviceState);
       if (now == step) Give(*device, UploadKind::kEvaluation, Priority::kEvaluation);
       if (now == 2 * step) Give(*device, UploadKind::kUpdate, Priority::kUpdate);
     }
@@ -209,7 +209,7 @@ TEST_F(LongOutage, ClockStepsOfHoursInEitherDirectionHarmNothing) {
   for (int i = 0; i < 5; ++i) devices.push_back(std::make_unique<Device>(world_, address_, "d" + std::to_string(i)));
   for (const Millis step : {12 * kHour, -23 * kHour, 11 * kHour}) {
     world_.clock.SetWall(world_.clock.Now() + step);
-    for (const auto& device : devices) Give(*device, UploadKind::kTelemetry, Priority::kTelemetry);
+    for (const auto& device : devices) Give(*device, UploadKind::kDeviceState, Priority::kDeviceState);
     ASSERT_TRUE(world_.RunUntilWithTime([&] { return upstream_.sink.complete.size() == given_; }, Millis(20), 10'000))
         << "after a step of " << step / kHour << " h: " << upstream_.sink.complete.size() << " of " << given_;
   }

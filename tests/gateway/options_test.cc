@@ -52,6 +52,9 @@ TEST_F(GatewayOptionsTest, QuotasReachTheSpool) {
   EXPECT_EQ(spool.max_device_bytes, 2 * limits::kMiB);
   EXPECT_EQ(spool.max_kind_bytes, (std::array<uint64_t, 4>{4 * limits::kMiB, 0, limits::kMiB, 0}));
   EXPECT_EQ(spool.max_dead_bytes, 0u);
+  const GatewayOptions renamed = Must(Load("[spool]\nmax_device_state_mib = 3\n", "urgent = [\"telemetry\"]\n"));
+  EXPECT_EQ(SpoolOptionsOf(renamed).max_kind_bytes[2], 3 * limits::kMiB);
+  EXPECT_TRUE(renamed.link.urgent_kinds.contains(UploadKind::kDeviceState)) << "the spelling of 0.1.0 is accepted";
 }
 
 TEST_F(GatewayOptionsTest, LimitsReachTheServer) {

@@ -152,7 +152,7 @@ std::vector<Case> RefusedAfterOpening() {
        [](const Workshop& shop) {
          return shop.About([](UploadSubject& subject) {
            subject.kind = UploadKind::kSample;
-           subject.codec = Codec::kReport;
+           subject.codec = Codec::kRecord;
          });
        }},
   };

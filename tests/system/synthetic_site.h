@@ -60,7 +60,7 @@ class SyntheticSite {
     ASSERT_EQ(accounts.at("items").size(), 4u);
     for (const Json& account : accounts.at("items")) EXPECT_TRUE(account.at("holds").get<bool>()) << account.dump();
     for (const std::string& gateway : gateways_) {
-      for (const std::string kind : {"update", "evaluation", "telemetry", "sample"}) {
+      for (const std::string kind : {"update", "evaluation", "device_state", "sample"}) {
         const auto at = [&](const char* state) {
           return site_.MetricOf(gateway, "tributary_gateway_uploads{kind=\"" + kind + "\",state=\"" + state + "\"}");
         };

@@ -218,7 +218,7 @@ TEST_F(UpdateReaderTest, RefusesAnAlteredSubject) {
 
 TEST_F(UpdateReaderTest, RefusesACodecThatCarriesNoUpdates) {
   SealedUpload upload = Seal();
-  upload.header.subject.codec = Codec::kReport;
+  upload.header.subject.codec = Codec::kRecord;
   EXPECT_EQ(Refusal(upload), Code::kUnknownCodec);
 }
 

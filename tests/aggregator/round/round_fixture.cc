@@ -164,7 +164,7 @@ SealedUpload RoundFixture::Evaluation(const std::string& member, ModelVersion ve
   subject.device = TestDevice(member);
   subject.created = clock.Now();
   subject.priority = Priority::kEvaluation;
-  subject.codec = Codec::kReport;
+  subject.codec = Codec::kRecord;
   auto sealed = SealUpload(subject, EncodeEvaluation(results), limits::kMinChunkBytes,
                            {kDefaultAead, fleet.sealing_key().public_key}, device_key, {});
   TRIBUTARY_CHECK(sealed) << sealed.error().ToString();

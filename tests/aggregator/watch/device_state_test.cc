@@ -1,6 +1,7 @@
+#include "protocol/payload/device_state.h"
+
 #include <gtest/gtest.h>
 
-#include "protocol/payload/device_state.h"
 #include "tests/aggregator/round/round_fixture.h"
 
 namespace tributary::watch_device_state_test {
@@ -21,13 +22,13 @@ class Reports : public testing::Test, protected RoundFixture {
   SealedUpload Sealed(ByteView plaintext, std::string_view device = "d1") {
     UploadSubject subject;
     subject.id = random.TakeUploadId();
-    subject.kind = UploadKind::kTelemetry;
+    subject.kind = UploadKind::kDeviceState;
     subject.task = task_id;
     subject.base_version = ModelVersion{1};
     subject.device = TestDevice(device);
     subject.created = clock.Now();
-    subject.priority = Priority::kTelemetry;
-    subject.codec = Codec::kReport;
+    subject.priority = Priority::kDeviceState;
+    subject.codec = Codec::kRecord;
     auto sealed = SealUpload(subject, plaintext, limits::kMinChunkBytes, {kDefaultAead, fleet.sealing_key().public_key},
                              device_key, {});
     TRIBUTARY_CHECK(sealed) << sealed.error().ToString();
@@ -51,7 +52,7 @@ TEST_F(Reports, TheNewestOfEachDeviceIsKept) {
   EXPECT_EQ(kept[0].report, Example(2));
   EXPECT_EQ(kept[0].received, clock.Now());
   EXPECT_EQ(kept[1].report, Example(1));
-  EXPECT_EQ(coordinator().Account(UploadKind::kTelemetry).delivered, 3u);
+  EXPECT_EQ(coordinator().Account(UploadKind::kDeviceState).delivered, 3u);
 }
 
 TEST_F(Reports, ALateOneIsTakenAndChangesNothing) {
@@ -72,7 +73,7 @@ TEST_F(Reports, ACounterThatWentBackIsRefusedAndToldOf) {
   copied.counters["updates_made"] = 1;
   EXPECT_EQ(CodeOf(Give(Sealed(copied))), Code::kRollback);
   EXPECT_EQ(listener.CountOf("device.report_rolled_back"), 1u);
-  EXPECT_EQ(coordinator().Account(UploadKind::kTelemetry).refused.at(Code::kRollback), 1u);
+  EXPECT_EQ(coordinator().Account(UploadKind::kDeviceState).refused.at(Code::kRollback), 1u);
   EXPECT_EQ(Kept().at(0).report, Example(5));
 }
 

@@ -13,7 +13,7 @@ constexpr Millis kDay{24 * 3600 * 1000};
 std::vector<DeviceState> Reports(const AgentFixture& device) {
   std::map<uint64_t, DeviceState> reports;
   for (const auto& [id, stored] : device.server.sink.complete) {
-    if (stored.header.subject.kind != UploadKind::kTelemetry) continue;
+    if (stored.header.subject.kind != UploadKind::kDeviceState) continue;
     auto opener = UploadOpener::Begin(stored.header, device.world.fleet.sealing_key());
     TRIBUTARY_CHECK(opener.has_value()) << opener.error().ToString();
     Bytes plaintext(limits::kMinChunkBytes);  // a report is one chunk

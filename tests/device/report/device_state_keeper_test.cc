@@ -102,7 +102,7 @@ TEST_F(ReportKeeperTest, MoreCodesThanAReportHoldsKeepsThoseThatWereReported) {
   for (const CodeEntry& entry : AllCodes()) facts.rejections[entry.code] = {1, "", kTestStart};
   const DeviceState before = keeper.last();
   const DeviceState made = Make(keeper, facts);
-  EXPECT_EQ(made.rejections.size(), limits::kReportRejections);
+  EXPECT_EQ(made.rejections.size(), limits::kDeviceStateRejections);
   EXPECT_EQ(OrderOf(before, made), DeviceStateOrder::kNext);
 }
 

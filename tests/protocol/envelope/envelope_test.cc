@@ -100,7 +100,7 @@ TEST_F(EnvelopeTest, SizesOverTheLimitsAreTooLarge) {
             "too-large");
   EXPECT_EQ(ParsedAfter([](UploadHeader& header) {
               header = SmallHeader(SmallSubject("device-1", UploadKind::kEvaluation));
-              header.subject.plaintext_size = limits::kReportBytes + 1;
+              header.subject.plaintext_size = limits::kRecordBytes + 1;
             }),
             "too-large");
   EXPECT_EQ(Outcome(ParseEnvelope(Bytes(limits::kEnvelopeBytes + 8))), "too-large");
@@ -110,7 +110,7 @@ TEST_F(EnvelopeTest, NumbersThisVersionDoesNotKnowHaveTheirCodes) {
   EXPECT_EQ(ParsedAfter([](UploadHeader& header) { header.subject.kind = UploadKind{9}; }), "unknown-kind");
   EXPECT_EQ(ParsedAfter([](UploadHeader& header) { header.subject.kind = UploadKind{0}; }), "unknown-kind");
   EXPECT_EQ(ParsedAfter([](UploadHeader& header) { header.subject.codec = Codec{77}; }), "unknown-codec");
-  EXPECT_EQ(ParsedAfter([](UploadHeader& header) { header.subject.codec = Codec::kReport; }), "malformed");
+  EXPECT_EQ(ParsedAfter([](UploadHeader& header) { header.subject.codec = Codec::kRecord; }), "malformed");
   EXPECT_EQ(ParsedAfter([](UploadHeader& header) { header.subject.aead = HpkeAead{4}; }), "malformed");
   EXPECT_EQ(ParsedAfter([](UploadHeader& header) { header.subject.priority = Priority{5}; }), "malformed");
   EXPECT_EQ(ParsedAfter([](UploadHeader& header) { header.encapsulated_key.pop_back(); }), "malformed");
@@ -156,7 +156,7 @@ TEST_F(EnvelopeTest, RolesDecideWhatMayBeSent) {
   EXPECT_EQ(sent_by(Role::kEvaluator, UploadKind::kEvaluation), "ok");
   EXPECT_EQ(sent_by(Role::kEvaluator, UploadKind::kUpdate), "wrong-role");
   EXPECT_EQ(sent_by(Role::kGateway, UploadKind::kUpdate), "wrong-role");
-  EXPECT_EQ(sent_by(Role::kAggregator, UploadKind::kTelemetry), "wrong-role");
+  EXPECT_EQ(sent_by(Role::kAggregator, UploadKind::kDeviceState), "wrong-role");
 }
 
 TEST_F(EnvelopeTest, NobodySpeaksForAnother) {

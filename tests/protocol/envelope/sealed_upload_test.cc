@@ -106,7 +106,7 @@ TEST_F(SealedUploadTest, EveryFieldOfTheSubjectIsBoundToTheChunks) {
   EXPECT_EQ(opened_after([](UploadSubject& subject) { subject.created.unix_millis += 1; }), "seal-broken");
   EXPECT_EQ(opened_after([](UploadSubject& subject) { subject.expires.unix_millis += 1; }), "seal-broken");
   EXPECT_EQ(opened_after([](UploadSubject& subject) { subject.priority = Priority::kControl; }), "seal-broken");
-  EXPECT_EQ(opened_after([](UploadSubject& subject) { subject.codec = Codec::kReport; }), "seal-broken");
+  EXPECT_EQ(opened_after([](UploadSubject& subject) { subject.codec = Codec::kRecord; }), "seal-broken");
   EXPECT_EQ(opened_after([](UploadSubject& subject) { subject.plaintext_size += 1; }), "seal-broken");
   EXPECT_EQ(opened_after([](UploadSubject& subject) { subject.chunk_count += 1; }), "seal-broken");
   EXPECT_EQ(opened_after([](UploadSubject& subject) { subject.aead = HpkeAead::kChaCha20Poly1305; }), "seal-broken");
@@ -137,12 +137,12 @@ TEST_F(SealedUploadTest, WhatNoReceiverWouldTakeIsNotSealed) {
   EXPECT_EQ(sealed(SmallSubject(), 10, kSmallChunk, target), "ok");
   EXPECT_EQ(sealed(SmallSubject(), 10, 0, target), "invalid-argument");
   EXPECT_EQ(sealed(SmallSubject(), 10, limits::kMaxChunkBytes + 1, target), "too-large");
-  EXPECT_EQ(sealed(SmallSubject("device-1", UploadKind::kTelemetry), limits::kReportBytes + 1, kSmallChunk, target),
+  EXPECT_EQ(sealed(SmallSubject("device-1", UploadKind::kDeviceState), limits::kRecordBytes + 1, kSmallChunk, target),
             "too-large");
   EXPECT_EQ(sealed(SmallSubject(), 10, kSmallChunk, {kDefaultAead, Bytes(31)}), "invalid-argument");
   EXPECT_EQ(sealed(SmallSubject(), 10, kSmallChunk, {HpkeAead{9}, target.public_key}), "invalid-argument");
   UploadSubject mixed = SmallSubject();
-  mixed.codec = Codec::kReport;
+  mixed.codec = Codec::kRecord;
   EXPECT_EQ(sealed(mixed, 10, kSmallChunk, target), "invalid-argument");
 }
 

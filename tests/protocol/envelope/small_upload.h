@@ -16,7 +16,7 @@ inline UploadSubject SmallSubject(std::string_view device = "device-1", UploadKi
   UploadSubject subject;
   subject.id = SeededRandom(7).TakeUploadId();
   subject.kind = kind;
-  subject.codec = kind == UploadKind::kUpdate ? Codec::kFloat32Dense : Codec::kReport;
+  subject.codec = kind == UploadKind::kUpdate ? Codec::kFloat32Dense : Codec::kRecord;
   subject.task = TestTask("digits");
   subject.base_version = ModelVersion{3};
   subject.device = TestDevice(device);

@@ -154,7 +154,7 @@ SealedUpload MakeSealed(HopWorld& world, const Identity& by, size_t plaintext_si
   UploadSubject subject;
   subject.id = world.random.TakeUploadId();
   subject.kind = kind;
-  subject.codec = kind == UploadKind::kUpdate ? Codec::kFloat32Dense : Codec::kReport;
+  subject.codec = kind == UploadKind::kUpdate ? Codec::kFloat32Dense : Codec::kRecord;
   subject.priority = kind == UploadKind::kUpdate ? Priority::kUpdate : Priority::kEvaluation;
   subject.task = TestTask(task);
   subject.base_version = base;

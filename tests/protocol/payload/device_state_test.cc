@@ -53,7 +53,7 @@ TEST(DeviceReportTest, AnyCountsComeBack) {
     DeviceState report;
     report.sequence = uint64_t{sequence} + 1;
     for (const auto& [name, count] : counts) {
-      if (report.counters.size() < limits::kReportCounters) report.counters["c" + std::to_string(name)] = count;
+      if (report.counters.size() < limits::kDeviceStateCounters) report.counters["c" + std::to_string(name)] = count;
     }
     const auto again = DecodeDeviceState(EncodeDeviceState(report));
     RC_ASSERT(again.has_value());
@@ -79,7 +79,7 @@ TEST(DeviceReportTest, SentencesTravelShortAndPrintable) {
   })));
   ASSERT_TRUE(report) << report.error().ToString();
   EXPECT_EQ(report->withheld, "a?b?[2J?");
-  EXPECT_EQ(report->rejections.at(Code::kRollback).last_sentence, std::string(limits::kReportSentenceBytes, 'x'));
+  EXPECT_EQ(report->rejections.at(Code::kRollback).last_sentence, std::string(limits::kSentenceBytes, 'x'));
 }
 
 TEST(DeviceReportTest, SentencesThatAPeerMadeOtherwiseAreMalformed) {
@@ -95,24 +95,24 @@ TEST(DeviceReportTest, SentencesThatAPeerMadeOtherwiseAreMalformed) {
 
 TEST(DeviceReportTest, TheFullestReportFits) {
   DeviceState report = SmallReport();
-  report.withheld = std::string(limits::kReportSentenceBytes, 'w');
+  report.withheld = std::string(limits::kSentenceBytes, 'w');
   report.installed.clear();
   for (size_t i = 0; i < limits::kTasks; ++i) {
     const std::string number = std::to_string(i);
     report.installed[TestTask(std::string(64 - number.size(), 't') + number)] = {ModelVersion{1}, SomeDigest(i)};
   }
   report.counters.clear();
-  for (size_t i = 0; i < limits::kReportCounters; ++i) {
+  for (size_t i = 0; i < limits::kDeviceStateCounters; ++i) {
     const std::string number = std::to_string(i);
     report.counters[std::string(64 - number.size(), 'c') + number] = limits::kCounter;
   }
   report.rejections.clear();
   for (const CodeEntry& entry : AllCodes()) {
-    if (report.rejections.size() == limits::kReportRejections) break;
-    report.rejections[entry.code] = {limits::kCounter, std::string(limits::kReportSentenceBytes, 's'), kTestStart};
+    if (report.rejections.size() == limits::kDeviceStateRejections) break;
+    report.rejections[entry.code] = {limits::kCounter, std::string(limits::kSentenceBytes, 's'), kTestStart};
   }
   EXPECT_EQ(Decoded(report), "ok");
-  EXPECT_EQ(Outcome(DecodeDeviceState(Bytes(limits::kReportBytes + 8))), "too-large");
+  EXPECT_EQ(Outcome(DecodeDeviceState(Bytes(limits::kRecordBytes + 8))), "too-large");
 }
 
 TEST(DeviceReportTest, TruncationAtEveryLengthIsMalformed) {

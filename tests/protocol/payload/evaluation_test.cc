@@ -41,7 +41,7 @@ TEST(ReportTest, CountsAndSizesAreBounded) {
   EXPECT_EQ(Outcome(DecodeEvaluation(EncodeEvaluation({}))), "malformed");
   EXPECT_EQ(Outcome(DecodeEvaluation(EncodeEvaluation(std::vector<EvaluationResult>(16, kTwo[0])))), "ok");
   EXPECT_EQ(Outcome(DecodeEvaluation(EncodeEvaluation(std::vector<EvaluationResult>(17, kTwo[0])))), "malformed");
-  EXPECT_EQ(Outcome(DecodeEvaluation(Bytes(limits::kReportBytes + 8))), "too-large");
+  EXPECT_EQ(Outcome(DecodeEvaluation(Bytes(limits::kRecordBytes + 8))), "too-large");
 }
 
 TEST(ReportTest, TruncationAtEveryLengthIsMalformed) {

@@ -191,8 +191,8 @@ TEST(UpdateCodecTest, TheSinksErrorEndsTheDecoding) {
 
 TEST(UpdateCodecTest, RefusesOtherCodecsAndWrongCounts) {
   Collector collector;
-  EXPECT_EQ(MakeUpdateDecoder(Codec::kReport, collector).error().code, Code::kUnknownCodec);
-  EXPECT_EQ(EncodeUpdate(Codec::kReport, MetaFor(1), Ramp(1)).error().code, Code::kUnknownCodec);
+  EXPECT_EQ(MakeUpdateDecoder(Codec::kRecord, collector).error().code, Code::kUnknownCodec);
+  EXPECT_EQ(EncodeUpdate(Codec::kRecord, MetaFor(1), Ramp(1)).error().code, Code::kUnknownCodec);
   EXPECT_EQ(EncodeUpdate(Codec::kFloat32Dense, MetaFor(2), Ramp(1)).error().code, Code::kInvalidArgument);
 }
 

@@ -15,7 +15,7 @@ TestUpload Sealed(uint64_t seed, size_t size, const KeyId& key, UploadKind kind 
   TestUpload upload = MakeUpload(seed, size, kind);
   UploadHeader& header = upload.header;
   header.subject.key_id = key;
-  header.subject.codec = kind == UploadKind::kUpdate ? Codec::kFloat32Dense : Codec::kReport;
+  header.subject.codec = kind == UploadKind::kUpdate ? Codec::kFloat32Dense : Codec::kRecord;
   header.encapsulated_key = SeededRandom(seed).TakeBytes(32);
   upload.envelope = SignEnvelope(header, signer, std::vector<Bytes>{Bytes(100)});
   return upload;

@@ -12,7 +12,7 @@ constexpr int kUploads = 6;
 
 TestUpload Numbered(int number) {
   return MakeUpload(number + 1, number % 2 == 0 ? kSmall : kLarge,
-                    number % 3 == 0 ? UploadKind::kTelemetry : UploadKind::kUpdate);
+                    number % 3 == 0 ? UploadKind::kDeviceState : UploadKind::kUpdate);
 }
 
 // SIGKILL between two flushes, seen from the files: what another process would find.

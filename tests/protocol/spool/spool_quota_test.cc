@@ -45,8 +45,8 @@ TEST_F(SpoolQuotaTest, TheReserveIsForSmallControlUploads) {
 
 TEST_F(SpoolQuotaTest, OldestTelemetryGivesWay) {
   SpoolFixture f({.max_bytes = 4 * kEach, .reserve_bytes = 0});
-  const TestUpload first = MakeUpload(1, kPlain, UploadKind::kTelemetry);
-  const TestUpload second = MakeUpload(2, kPlain, UploadKind::kTelemetry);
+  const TestUpload first = MakeUpload(1, kPlain, UploadKind::kDeviceState);
+  const TestUpload second = MakeUpload(2, kPlain, UploadKind::kDeviceState);
   const TestUpload update = MakeUpload(3, kPlain);
   ASSERT_TRUE(f.Put(first));
   ASSERT_TRUE(f.Offer(second));  // partial ones give way too
@@ -54,7 +54,7 @@ TEST_F(SpoolQuotaTest, OldestTelemetryGivesWay) {
   ASSERT_TRUE(f.Put(MakeUpload(4, kPlain)));
   // A sample makes nobody give way, newer telemetry and updates do.
   EXPECT_EQ(CodeOf(f.Offer(MakeUpload(5, kPlain, UploadKind::kSample))), Code::kQuotaExceeded);
-  const TestUpload newer = MakeUpload(6, kPlain, UploadKind::kTelemetry);
+  const TestUpload newer = MakeUpload(6, kPlain, UploadKind::kDeviceState);
   ASSERT_TRUE(f.Put(newer));
   EXPECT_EQ(CodeOf(f.spool->ReadChunk(first.id(), 0)), Code::kUnknownUpload);
   ASSERT_TRUE(f.Put(MakeUpload(7, kPlain)));
@@ -64,7 +64,7 @@ TEST_F(SpoolQuotaTest, OldestTelemetryGivesWay) {
   // Nothing is left that may give way: updates never do.
   EXPECT_EQ(CodeOf(f.Offer(MakeUpload(9, kPlain))), Code::kQuotaExceeded);
   EXPECT_EQ(f.ReadAll(update), update.payload);
-  const KindAccount telemetry = f.spool->Account().of(UploadKind::kTelemetry);
+  const KindAccount telemetry = f.spool->Account().of(UploadKind::kDeviceState);
   EXPECT_EQ(telemetry.dropped.at(Code::kGaveWay), 3u);
   EXPECT_EQ(f.spool->Account().bytes, 4 * kEach);
   EXPECT_TRUE(f.spool->DeadLetters(10)->empty());
@@ -72,7 +72,7 @@ TEST_F(SpoolQuotaTest, OldestTelemetryGivesWay) {
 
 TEST_F(SpoolQuotaTest, NothingGivesWayInVain) {
   SpoolFixture f({.max_bytes = 4 * kEach, .reserve_bytes = 0});
-  const TestUpload telemetry = MakeUpload(1, kSmall, UploadKind::kTelemetry);
+  const TestUpload telemetry = MakeUpload(1, kSmall, UploadKind::kDeviceState);
   ASSERT_TRUE(f.Put(telemetry));
   for (uint64_t i = 2; i < 5; ++i) ASSERT_TRUE(f.Put(MakeUpload(i, kPlain)));
   EXPECT_EQ(CodeOf(f.Offer(MakeUpload(9, 2 * kPlain))), Code::kQuotaExceeded);
@@ -81,7 +81,7 @@ TEST_F(SpoolQuotaTest, NothingGivesWayInVain) {
 
 TEST_F(SpoolQuotaTest, DeadLettersGiveWayFirst) {
   SpoolFixture f({.max_bytes = 4 * kEach, .reserve_bytes = 0});
-  const TestUpload telemetry = MakeUpload(1, kPlain, UploadKind::kTelemetry);
+  const TestUpload telemetry = MakeUpload(1, kPlain, UploadKind::kDeviceState);
   const TestUpload dead = MakeUpload(2, kPlain);
   ASSERT_TRUE(f.Put(telemetry));
   ASSERT_TRUE(f.Put(dead));
@@ -117,8 +117,8 @@ TEST_F(SpoolQuotaTest, ADeviceCannotCrowdOutTheOthers) {
 
 TEST_F(SpoolQuotaTest, ADeviceHasAQuotaOfItsOwn) {
   SpoolFixture f({.reserve_bytes = 0, .max_device_bytes = 2 * kEach});
-  const TestUpload others = Of("other", 1, kPlain, UploadKind::kTelemetry);
-  const TestUpload own = Of("one", 2, kPlain, UploadKind::kTelemetry);
+  const TestUpload others = Of("other", 1, kPlain, UploadKind::kDeviceState);
+  const TestUpload own = Of("one", 2, kPlain, UploadKind::kDeviceState);
   ASSERT_TRUE(f.Put(others));
   ASSERT_TRUE(f.Put(own));
   ASSERT_TRUE(f.Put(Of("one", 3, kPlain)));
@@ -135,9 +135,9 @@ TEST_F(SpoolQuotaTest, AKindHasAQuotaOfItsOwn) {
   SpoolFixture f({.max_kind_bytes = {kEach, 0, kEach, 0}});
   ASSERT_TRUE(f.Put(MakeUpload(1, kPlain)));
   EXPECT_EQ(CodeOf(f.Offer(MakeUpload(2, kPlain))), Code::kQuotaExceeded);
-  ASSERT_TRUE(f.Put(MakeUpload(3, kPlain, UploadKind::kTelemetry)));
-  ASSERT_TRUE(f.Put(MakeUpload(4, kPlain, UploadKind::kTelemetry)));
-  EXPECT_EQ(f.spool->Account().of(UploadKind::kTelemetry).dropped.at(Code::kGaveWay), 1u);
+  ASSERT_TRUE(f.Put(MakeUpload(3, kPlain, UploadKind::kDeviceState)));
+  ASSERT_TRUE(f.Put(MakeUpload(4, kPlain, UploadKind::kDeviceState)));
+  EXPECT_EQ(f.spool->Account().of(UploadKind::kDeviceState).dropped.at(Code::kGaveWay), 1u);
   EXPECT_TRUE(f.Put(MakeUpload(5, kPlain, UploadKind::kSample)));
 }
 
@@ -169,7 +169,7 @@ TEST_F(SpoolQuotaTest, WhatIsPromisedCountsAsUsed) {
 TEST_F(SpoolQuotaTest, TotalsAreRightAfterARestart) {
   SpoolFixture f;
   ASSERT_TRUE(f.Put(Of("a", 1, kPlain)));
-  ASSERT_TRUE(f.Put(Of("a", 2, kSmall, UploadKind::kTelemetry)));
+  ASSERT_TRUE(f.Put(Of("a", 2, kSmall, UploadKind::kDeviceState)));
   ASSERT_TRUE(f.Offer(Of("b", 3, kPlain)));
   ASSERT_TRUE(f.Put(Of("c", 4, kPlain)));
   ASSERT_TRUE(f.Drop(Of("c", 4, kPlain).id(), Code::kNotFinite));

@@ -12,7 +12,7 @@ Code CodeOf(const auto& result) { return result ? Code{} : result.error().code; 
 
 TEST(SpoolReader, SeesWhatTheSpoolHasWhileItWorks) {
   SpoolFixture f;
-  const TestUpload small = MakeUpload(1, kSmall, UploadKind::kTelemetry);
+  const TestUpload small = MakeUpload(1, kSmall, UploadKind::kDeviceState);
   const TestUpload large = MakeUpload(2, kLarge);
   const TestUpload dead = MakeUpload(3, kLarge);
   const TestUpload partial = MakeUpload(4, kLarge);

@@ -81,7 +81,7 @@ class SpoolSchema : public ::testing::Test {
 
 TEST_F(SpoolSchema, ASpoolOfTheFirstFormGoesOn) {
   const TestUpload waiting = MakeUpload(1, kSmall);
-  const TestUpload partial = MakeUpload(2, kSmall, UploadKind::kTelemetry);
+  const TestUpload partial = MakeUpload(2, kSmall, UploadKind::kDeviceState);
   const TestUpload dead = MakeUpload(3, kSmall, UploadKind::kEvaluation);
   Store(waiting, UploadState::kComplete);
   Store(partial, UploadState::kPartial);

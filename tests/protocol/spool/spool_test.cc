@@ -28,7 +28,7 @@ TEST(Spool, KeepsWhatItTookAndGivesItBack) {
 
 TEST(Spool, PendingGoesByPriorityThenArrival) {
   SpoolFixture f;
-  const TestUpload telemetry = MakeUpload(1, kSmall, UploadKind::kTelemetry);
+  const TestUpload telemetry = MakeUpload(1, kSmall, UploadKind::kDeviceState);
   const TestUpload first = MakeUpload(2, kLarge);
   const TestUpload second = MakeUpload(3, kSmall);
   for (const auto* upload : {&telemetry, &first, &second}) ASSERT_TRUE(f.Put(*upload));
@@ -274,7 +274,7 @@ TEST(Spool, StaleUpdatesGoAndAreForgotten) {
 
 TEST(Spool, ExpiredAndAbandonedUploadsGo) {
   SpoolFixture f;
-  TestUpload expiring = MakeUpload(1, kSmall, UploadKind::kTelemetry);
+  TestUpload expiring = MakeUpload(1, kSmall, UploadKind::kDeviceState);
   expiring.header.subject.expires = f.clock.Now() + std::chrono::hours(1);
   const TestUpload lasting = MakeUpload(2, kSmall);
   const TestUpload abandoned = MakeUpload(3, kLarge);
