@@ -109,7 +109,7 @@ const std::vector<Library> kLibraries = {
     {"LibTorch", {"torch/", "ATen/", "c10/"}, {"device/torch"}, {}, {"device/torch/torch_module.h"}},
     {"ZeroMQ", {"zmq.hpp", "zmq.h", "zmq_addon.hpp"}, {"protocol/transport"}, {}, {"protocol/transport/zmq_frames.h"}},
     {"Cap'n Proto", {"capnp/", "kj/"}, {"protocol/schema"}, {}, {"protocol/schema/canonical.h"}},
-    {"SOCI", {"soci/", "sqlite3.h"}, {"protocol/base/sql"}, {}, {}},
+    {"SQLite", {"sqlite3.h"}, {"protocol/base/sql"}, {}, {}},
     {"OpenSSL",
      {"openssl/"},
      {"protocol/trust/seal", "protocol/trust/identity"},

@@ -66,7 +66,7 @@ std::map<std::string, Bytes> FilesIn(const Path& folder) {
 
 TEST(DatabaseReader, AnotherProcessReadsWhatIsCommittedWhileOneWrites) {
   const TemporaryFolder folder;
-  const Path path = folder / "odd name?#%41.sqlite";
+  const Path path = folder / "odd \"name\'?#%41.sqlite";
   OtherReader reader(path);
   EXPECT_EQ(reader.Sum(), -static_cast<int64_t>(Code::kNotFound));
   EXPECT_TRUE(FilesIn(folder.path()).empty());

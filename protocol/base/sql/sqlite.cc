@@ -1,0 +1,96 @@
+#include "protocol/base/sql/sqlite.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include <fmt/core.h>
+#include <sqlite3.h>
+
+#include "protocol/base/bytes.h"
+
+namespace tributary {
+namespace {
+
+Code CodeOfErrno(int error) {
+  switch (error) {
+    case ENOSPC:
+    case EDQUOT:
+      return Code::kDiskFull;
+    case EROFS:
+      return Code::kReadOnly;
+    case EACCES:
+    case EPERM:
+      return Code::kPermissions;
+    default:
+      return Code::kIo;
+  }
+}
+
+// SQLite opens what it may not write for reading, without a word, and refuses the first write.
+Code WhyUnwritable(const Path& file) {
+  const Path folder = file.parent_path().empty() ? Path(".") : file.parent_path();
+  for (const Path& path : {file, folder}) {
+    if (access(path.c_str(), W_OK) != 0 && errno == EACCES) return Code::kPermissions;
+  }
+  return Code::kReadOnly;
+}
+
+}  // namespace
+
+Code CodeOfSqlite(int sqlite_code, int system_error, const Path& database) {
+  switch (sqlite_code & 0xff) {
+    case SQLITE_FULL:
+      return Code::kDiskFull;
+    case SQLITE_IOERR:
+    case SQLITE_CANTOPEN:
+      return CodeOfErrno(system_error);
+    case SQLITE_READONLY:
+      return WhyUnwritable(database);
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+      return Code::kCorrupt;
+    case SQLITE_PERM:
+      return Code::kPermissions;
+    case SQLITE_CONSTRAINT:
+      return Code::kConflict;
+    default:
+      return Code::kDatabase;
+  }
+}
+
+int WriteLogAgain(sqlite3* connection) {
+  sqlite3_file* log = nullptr;
+  int code = sqlite3_file_control(connection, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log);
+  if (code != SQLITE_OK || log == nullptr || log->pMethods == nullptr) return code;
+  sqlite3_int64 size = 0;
+  code = log->pMethods->xFileSize(log, &size);
+  Bytes piece(64 * 1024);
+  for (sqlite3_int64 at = 0; code == SQLITE_OK && at < size; at += static_cast<sqlite3_int64>(piece.size())) {
+    const auto amount = static_cast<int>(std::min(size - at, static_cast<sqlite3_int64>(piece.size())));
+    code = log->pMethods->xRead(log, piece.data(), amount, at);
+    if (code == SQLITE_OK) code = log->pMethods->xWrite(log, piece.data(), amount, at);
+  }
+  return code == SQLITE_OK ? log->pMethods->xSync(log, SQLITE_SYNC_NORMAL) : code;
+}
+
+Path LogOf(const Path& database) {
+  Path log = database;
+  log += "-wal";
+  return log;
+}
+
+std::string ReaderUri(const Path& database, bool has_log) {
+  std::string uri = "file:";
+  for (const char c : database.string()) {
+    if (c == '%' || c == '?' || c == '#') {
+      uri += fmt::format("%{:02X}", c);
+    } else {
+      uri += c;
+    }
+  }
+  return uri + (has_log ? "?mode=ro" : "?mode=ro&immutable=1");
+}
+
+}  // namespace tributary
