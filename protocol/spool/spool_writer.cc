@@ -124,11 +124,7 @@ Status SpoolWriter::Health() const {
 Result<OfferAnswer> SpoolWriter::Offer(SpooledUpload upload, ByteView envelope) {
   upload.in_index = upload.ciphertext_size <= options_.inline_limit;
   auto answer = Judge(upload, envelope);
-  if (!answer && !index_error_) {
-    KindAccount& kind = account_.of(upload.kind);
-    ++kind.offered;
-    ++kind.refused[answer.error().code];
-  }
+  if (!answer && !index_error_) RETURN_IF_ERROR(CountRefused(upload.kind, answer.error().code));
   return answer;
 }
 
@@ -315,6 +311,7 @@ Status SpoolWriter::StartAgain(SpooledUpload facts) {
 }
 
 Status SpoolWriter::CountRefused(UploadKind kind, Code reason) {
+  if (IsTransient(reason)) return {};  // the sender keeps it and offers it again: it counts when it is taken or given up
   ++account_.of(kind).offered;
   ++account_.of(kind).refused[reason];
   return {};

@@ -229,7 +229,28 @@ TEST(Spool, QuotaCountsPartialUploadsInFull) {
   ASSERT_TRUE(f.Put(uploads[0]));
   ASSERT_TRUE(f.Delivered(uploads[0].id()));
   EXPECT_TRUE(f.Put(uploads[2]));
-  EXPECT_EQ(f.Updates().refused.at(Code::kQuotaExceeded), 1u);
+  EXPECT_EQ(f.Updates().offered, 3u);
+  EXPECT_TRUE(f.Updates().refused.empty());
+}
+
+// The sender keeps such an upload and offers it again, perhaps many times: it counts when it is taken or given up.
+TEST(Spool, PassingRefusalsAreNotInTheAccount) {
+  SpoolFixture f({.max_bytes = 2 * MakeUpload(1, kLarge).payload.size(), .reserve_bytes = 0});
+  ASSERT_TRUE(f.Put(MakeUpload(1, kLarge)));
+  ASSERT_TRUE(f.Put(MakeUpload(2, kLarge)));
+  const KindAccount before = f.Updates();
+  for (int again = 0; again < 3; ++again) EXPECT_EQ(CodeOf(f.Offer(MakeUpload(3, kLarge))), Code::kQuotaExceeded);
+  f.spool->CountRefused(UploadKind::kUpdate, Code::kBusy);
+  f.worker.Run();
+  EXPECT_EQ(f.Updates(), before);
+  ASSERT_TRUE(f.Delivered(MakeUpload(1, kLarge).id()));
+  ASSERT_TRUE(f.Put(MakeUpload(3, kLarge)));
+  EXPECT_EQ(f.Updates().offered, 3u);
+  // Refused for good: this offer does not come again.
+  f.spool->CountRefused(UploadKind::kUpdate, Code::kBadSignature);
+  f.worker.Run();
+  EXPECT_EQ(f.Updates().offered, 4u);
+  EXPECT_EQ(f.Updates().refused, (std::map<Code, uint64_t>{{Code::kBadSignature, 1}}));
 }
 
 TEST(Spool, DroppedUploadsBecomeDeadLetters) {
