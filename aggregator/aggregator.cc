@@ -22,7 +22,7 @@ Status OnCore(Executor& core, const std::function<Status()>& work) {
 }  // namespace
 
 Aggregator::Aggregator(const AggregatorOptions& options, Identity identity, PublicationFolder repository,
-                       SealingKeys sealing_keys, FolderLock lock, const Clock& clock, Random& random)
+                       SealingKeys sealing_keys, FileLock lock, const Clock& clock, Random& random)
     : options_(options),
       identity_(std::move(identity)),
       repository_(std::move(repository)),
@@ -57,7 +57,7 @@ Result<std::unique_ptr<Aggregator>> Aggregator::Open(const AggregatorOptions& op
   ASSIGN_OR_RETURN(Identity identity, LoadIdentityAs(Role::kAggregator, options.identity_dir, clock.Now()));
   ASSIGN_OR_RETURN(PublicationFolder repository, PublicationFolder::Open(files, options.publication_dir));
   RETURN_IF_ERROR(repository.CheckTrusted(identity.anchor.publication_root()));
-  ASSIGN_OR_RETURN(FolderLock lock, FolderLock::Take(options.data_dir));
+  ASSIGN_OR_RETURN(FileLock lock, FileLock::Take(options.data_dir));
   ASSIGN_OR_RETURN(SealingKeys sealing_keys, SealingKeys::Open(files, options.data_dir, clock.Now()));
   std::unique_ptr<Aggregator> aggregator(new Aggregator(options, std::move(identity), std::move(repository),
                                                         std::move(sealing_keys), std::move(lock), clock, random));

@@ -40,7 +40,7 @@ class Aggregator final : private HopServer::Observer, private Coordinator::Liste
 
  private:
   Aggregator(const AggregatorOptions& options, Identity identity, PublicationFolder repository,
-             SealingKeys sealing_keys, FolderLock lock, const Clock& clock, Random& random);
+             SealingKeys sealing_keys, FileLock lock, const Clock& clock, Random& random);
   Status OpenCore(FileSystem& files);
   Status OpenHop(FileSystem& files);
   Status OpenHttp();
@@ -63,7 +63,7 @@ class Aggregator final : private HopServer::Observer, private Coordinator::Liste
   Identity identity_;
   PublicationFolder repository_;
   SealingKeys sealing_keys_;  // the core's, once it runs
-  FolderLock lock_;
+  FileLock lock_;
   const Clock& clock_;
   Random& random_;
   Loop loop_;

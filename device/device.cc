@@ -28,7 +28,7 @@ Result<TorchLearner> LearnerFor(const DeviceOptions& options, const Subject& sub
 
 }  // namespace
 
-Device::Device(std::unique_ptr<TimeFloor> time, Identity identity, FolderLock lock, TorchLearner learner)
+Device::Device(std::unique_ptr<TimeFloor> time, Identity identity, FileLock lock, TorchLearner learner)
     : time_(std::move(time)),
       identity_(std::move(identity)),
       lock_(std::move(lock)),
@@ -47,7 +47,7 @@ Result<std::unique_ptr<Device>> Device::Open(const DeviceOptions& options, const
                                       std::string(RoleName(identity.subject.role)) +
                                       ", a device or evaluator is needed");
   }
-  ASSIGN_OR_RETURN(FolderLock lock, FolderLock::Take(options.data_dir));
+  ASSIGN_OR_RETURN(FileLock lock, FileLock::Take(options.data_dir));
   ASSIGN_OR_RETURN(TorchLearner learner, LearnerFor(options, identity.subject));
   std::unique_ptr<Device> device(new Device(std::move(time), std::move(identity), std::move(lock), std::move(learner)));
   Agent::Options agent_options;

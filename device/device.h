@@ -23,11 +23,11 @@ class Device {
   Executor& executor() { return loop_; }
 
  private:
-  Device(std::unique_ptr<TimeFloor> time, Identity identity, FolderLock lock, TorchLearner learner);
+  Device(std::unique_ptr<TimeFloor> time, Identity identity, FileLock lock, TorchLearner learner);
 
   std::unique_ptr<TimeFloor> time_;
   Identity identity_;
-  FolderLock lock_;
+  FileLock lock_;
   TorchLearner learner_;
   Loop loop_;
   WorkerPool disk_{"disk", 1};

@@ -11,7 +11,7 @@ constexpr Millis kSweepInterval{5'000};
 
 }  // namespace
 
-Gateway::Gateway(const GatewayOptions& options, std::unique_ptr<TimeFloor> time, Identity identity, FolderLock lock,
+Gateway::Gateway(const GatewayOptions& options, std::unique_ptr<TimeFloor> time, Identity identity, FileLock lock,
                  FileSystem& files, Random& random)
     : options_(options),
       time_(std::move(time)),
@@ -38,7 +38,7 @@ Gateway::~Gateway() {
 Result<std::unique_ptr<Gateway>> Gateway::Open(const GatewayOptions& options, const Clock& clock, Random& random,
                                                FileSystem& files) {
   ASSIGN_OR_RETURN(auto time, TimeFloor::Open(clock, files, options.data_dir / "time-floor"));
-  ASSIGN_OR_RETURN(FolderLock lock, FolderLock::Take(options.data_dir));
+  ASSIGN_OR_RETURN(FileLock lock, FileLock::Take(options.data_dir));
   RETURN_IF_ERROR(KeyRotation::FinishIfDue(files, options.identity_dir, time->Now()));
   ASSIGN_OR_RETURN(Identity identity, LoadIdentityAs(Role::kGateway, options.identity_dir, time->Now()));
   auto gateway = std::unique_ptr<Gateway>(

@@ -41,7 +41,7 @@ class Gateway final : private HopServer::Observer {
   const std::string& endpoint() const { return server_->endpoint(); }
 
  private:
-  Gateway(const GatewayOptions& options, std::unique_ptr<TimeFloor> time, Identity identity, FolderLock lock,
+  Gateway(const GatewayOptions& options, std::unique_ptr<TimeFloor> time, Identity identity, FileLock lock,
           FileSystem& files, Random& random);
   Status OpenParts(FileSystem& files);
   Status OpenServer();
@@ -69,7 +69,7 @@ class Gateway final : private HopServer::Observer {
   std::unique_ptr<TimeFloor> time_;
   const Clock& clock_;  // the same
   Identity identity_;   // its certificate changes when it is renewed
-  FolderLock lock_;
+  FileLock lock_;
   FileSystem& files_;
   ServerKeys parent_keys_;
   Random& random_;

@@ -7,7 +7,6 @@
 #include <cstring>
 #include <sstream>
 
-#include "aggregator/api/file_lock.h"
 #include "protocol/base/limits.h"
 #include "protocol/trust/seal/digest.h"
 #include "protocol/trust/seal/secret.h"

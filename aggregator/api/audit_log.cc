@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "aggregator/api/file_lock.h"
 #include "protocol/base/limits.h"
 #include "protocol/base/log.h"
 

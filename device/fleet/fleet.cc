@@ -37,7 +37,7 @@ Result<PartitionPlan> PlanFor(const FleetOptions& options, size_t devices) {
 
 }  // namespace
 
-Fleet::Fleet(FolderLock lock, std::unique_ptr<TimeFloor> time, int fits_at_once)
+Fleet::Fleet(FileLock lock, std::unique_ptr<TimeFloor> time, int fits_at_once)
     : lock_(std::move(lock)),
       time_(std::move(time)),
       loop_(*time_),
@@ -47,7 +47,7 @@ Fleet::~Fleet() { work_.reset(); }
 
 Result<std::unique_ptr<Fleet>> Fleet::Open(const FleetOptions& options, const Clock& clock, Random& random,
                                            FileSystem& files) {
-  ASSIGN_OR_RETURN(FolderLock lock, FolderLock::Take(options.data_dir));
+  ASSIGN_OR_RETURN(FileLock lock, FileLock::Take(options.data_dir));
   ASSIGN_OR_RETURN(auto time, TimeFloor::Open(clock, files, options.data_dir / "time-floor"));
   std::unique_ptr<Fleet> fleet(new Fleet(std::move(lock), std::move(time), static_cast<int>(options.fits_at_once)));
   RETURN_IF_ERROR(fleet->OpenMembers(options, random, files));

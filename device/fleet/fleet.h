@@ -31,10 +31,10 @@ class Fleet {
     std::unique_ptr<Agent> agent;
   };
 
-  Fleet(FolderLock lock, std::unique_ptr<TimeFloor> time, int fits_at_once);
+  Fleet(FileLock lock, std::unique_ptr<TimeFloor> time, int fits_at_once);
   Status OpenMembers(const FleetOptions& options, Random& random, FileSystem& files);
 
-  FolderLock lock_;
+  FileLock lock_;
   std::unique_ptr<TimeFloor> time_;
   Loop loop_;
   WorkerPool disk_{"disk", 1};

@@ -1,6 +1,6 @@
 #include "gateway/tools/spool_check.h"
 
-#include "protocol/spool/lost_bytes.h"
+#include "protocol/spool/payload_digest.h"
 
 namespace tributary {
 namespace {

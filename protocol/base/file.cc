@@ -18,7 +18,7 @@ tl::unexpected<Error> FailErrno(int error, const char* what, const Path& path) {
                     : error == EROFS                   ? Code::kReadOnly
                     : error == ENOENT                  ? Code::kNotFound
                                                        : Code::kIo;
-  return Fail(code, std::string(what) + " " + path.string() + ": " + std::strerror(error));
+  return Fail(code, "{} {}: {}", what, path.string(), std::strerror(error));
 }
 
 tl::unexpected<Error> FailErrno(const char* what, const Path& path) { return FailErrno(errno, what, path); }
@@ -182,18 +182,34 @@ Status WriteFileAtomically(FileSystem& files, const Path& path, ByteView bytes) 
   return files.SyncFolder(path.parent_path().empty() ? Path(".") : path.parent_path());
 }
 
-Result<FolderLock> FolderLock::Take(const Path& folder) {
-  RETURN_IF_ERROR(RealFileSystem().CreateFolders(folder));
-  const Path path = folder / "lock";
+Result<FileLock> FileLock::OpenFile(const Path& path) {
   const int descriptor = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   if (descriptor < 0) return FailErrno("open", path);
-  FolderLock lock(descriptor);
+  return FileLock(descriptor);
+}
+
+Result<FileLock> FileLock::Wait(const Path& file) {
+  Path path = file;
+  path += ".lock";
+  ASSIGN_OR_RETURN(FileLock lock, OpenFile(path));
+  while (flock(lock.descriptor_, LOCK_EX) != 0) {
+    if (errno != EINTR) return FailErrno("lock", path);
+  }
+  return lock;
+}
+
+Result<FileLock> FileLock::Take(const Path& folder) {
+  RETURN_IF_ERROR(RealFileSystem().CreateFolders(folder));
+  const Path path = folder / "lock";
+  ASSIGN_OR_RETURN(FileLock lock, OpenFile(path));
+  const int descriptor = lock.descriptor_;
   if (flock(descriptor, LOCK_EX | LOCK_NB) != 0) {
     if (errno != EWOULDBLOCK) return FailErrno("lock", path);
     char holder[32] = {};
     const ssize_t got = pread(descriptor, holder, sizeof(holder) - 1, 0);
-    return Fail(Code::kLocked, folder.string() + " is held by process " + std::string(got > 0 ? holder : "?") +
-                                   "; stop it, or give this process a data folder of its own");
+    return Fail(Code::kLocked,
+                "{} is held by process {}; stop it, or give this process a data folder of its own", folder.string(),
+                got > 0 ? holder : "?");
   }
   const std::string pid = std::to_string(getpid());
   if (ftruncate(descriptor, 0) != 0 || pwrite(descriptor, pid.data(), pid.size(), 0) < 0)
@@ -201,9 +217,7 @@ Result<FolderLock> FolderLock::Take(const Path& folder) {
   return lock;
 }
 
-FolderLock::FolderLock(FolderLock&& other) noexcept : descriptor_(other.descriptor_) { other.descriptor_ = -1; }
-
-FolderLock::~FolderLock() {
+FileLock::~FileLock() {
   if (descriptor_ >= 0) close(descriptor_);
 }
 

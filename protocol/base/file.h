@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "protocol/base/bytes.h"
@@ -57,17 +58,21 @@ Result<Bytes> ReadFile(FileSystem& files, const Path& path, uint64_t limit);
 // All or nothing, durable on return: written beside, synced, renamed over, folder synced.
 Status WriteFileAtomically(FileSystem& files, const Path& path, ByteView bytes);
 
-// Holds a data folder for one process while alive (flock on `folder`/lock). The kernel lets go when the process dies.
-class FolderLock {
+// A lock between processes, and between threads (flock), held while alive. The kernel lets go when the process dies.
+class FileLock {
  public:
-  // Creates the folder when absent. kLocked: another process holds it; the message says which (its pid).
-  static Result<FolderLock> Take(const Path& folder);
-  FolderLock(FolderLock&& other) noexcept;
-  FolderLock& operator=(FolderLock&&) = delete;
-  ~FolderLock();
+  // For a data folder: takes `folder`/lock, or refuses. Creates the folder when absent. kLocked: another process holds
+  // it; the message says which (its pid).
+  static Result<FileLock> Take(const Path& folder);
+  // For a file that several processes change, one after the other: waits for `file`.lock. The folder must be there.
+  static Result<FileLock> Wait(const Path& file);
+  FileLock(FileLock&& other) noexcept : descriptor_(std::exchange(other.descriptor_, -1)) {}
+  FileLock& operator=(FileLock&&) = delete;
+  ~FileLock();
 
  private:
-  explicit FolderLock(int descriptor) : descriptor_(descriptor) {}
+  explicit FileLock(int descriptor) : descriptor_(descriptor) {}
+  static Result<FileLock> OpenFile(const Path& path);
   int descriptor_;
 };
 

@@ -1,15 +1,14 @@
 #include "protocol/spool/dead_letter_table.h"
 
-#include "protocol/spool/spool_schema.h"
-
 namespace tributary {
 namespace {
 
-#define TRIBUTARY_LETTER_COLUMNS \
-  "SELECT upload, kind, task, base, device, bytes, reason, buried, kept, lost FROM dead_letters "
+#define TRIBUTARY_LETTER_COLUMNS                                           \
+  "SELECT upload, kind, task, base, device, bytes, reason, buried, kept, " \
+  "lost FROM dead_letters "
 
-Result<std::vector<DeadLetter>> LettersFromRows(Result<std::vector<Row>> rows) {
-  if (!rows) return Fail(std::move(rows).error());
+Result<std::vector<DeadLetter>> LettersFromRows(const Result<std::vector<Row>>& rows) {
+  if (!rows) return Fail(rows.error());
   std::vector<DeadLetter> letters;
   for (const Row& row : *rows) {
     DeadLetter letter;
@@ -28,21 +27,14 @@ Result<std::vector<DeadLetter>> LettersFromRows(Result<std::vector<Row>> rows) {
   return letters;
 }
 
-Result<std::optional<SpooledUpload>> FirstOf(Result<std::vector<SpooledUpload>> uploads) {
-  if (!uploads) return Fail(std::move(uploads).error());
-  if (uploads->empty()) return std::nullopt;
-  return std::move(uploads->front());
-}
-
 }  // namespace
 
 Status DeadLetterTable::Bury(const DeadLetter& letter) {
   RETURN_IF_ERROR(Done(database_.Execute(
       "INSERT OR REPLACE INTO dead_letters (upload, kind, task, device, bytes, reason, buried, kept, lost, base, "
-      "priority, expires, chunk_size, chunk_count, ciphertext_digest, in_index, envelope) "
-      "SELECT upload, kind, task, device, ciphertext_size, :reason, :buried, :kept, :lost, base, priority, expires, "
-      "chunk_size, chunk_count, ciphertext_digest, in_index, iif(:kept, envelope, NULL) FROM uploads WHERE upload = "
-      ":id",
+      "priority, expires, chunk_size, chunk_count, ciphertext_digest, in_index, envelope) SELECT upload, kind, task, "
+      "device, ciphertext_size, :reason, :buried, :kept, :lost, base, priority, expires, chunk_size, chunk_count, "
+      "ciphertext_digest, in_index, iif(:kept, envelope, NULL) FROM uploads WHERE upload = :id",
       letter.reason, letter.when.unix_millis, letter.kept, letter.bytes_lost, letter.id)));
   return Done(database_.Execute("DELETE FROM uploads WHERE upload = ?", letter.id));
 }
@@ -50,9 +42,9 @@ Status DeadLetterTable::Bury(const DeadLetter& letter) {
 Status DeadLetterTable::Unbury(const SpooledUpload& upload, WallTime now) {
   RETURN_IF_ERROR(Done(database_.Execute(
       "INSERT INTO uploads (upload, kind, priority, task, base, device, expires, chunk_size, chunk_count, "
-      "ciphertext_size, ciphertext_digest, in_index, state, next_chunk, touched, envelope) "
-      "SELECT upload, kind, priority, task, base, device, expires, chunk_size, chunk_count, bytes, ciphertext_digest, "
-      "in_index, ?, chunk_count, ?, envelope FROM dead_letters WHERE upload = ?",
+      "ciphertext_size, ciphertext_digest, in_index, state, next_chunk, touched, envelope) SELECT upload, kind, "
+      "priority, task, base, device, expires, chunk_size, chunk_count, bytes, ciphertext_digest, in_index, ?, "
+      "chunk_count, ?, envelope FROM dead_letters WHERE upload = ?",
       UploadState::kComplete, now.unix_millis, upload.id)));
   return Remove(upload.id);
 }
@@ -68,38 +60,33 @@ Status DeadLetterTable::Empty(const SpooledUpload& upload) {
 }
 
 Result<std::optional<DeadLetter>> DeadLetterTable::Find(const UploadId& id) {
-  ASSIGN_OR_RETURN(auto letters, LettersFromRows(database_.Query(TRIBUTARY_LETTER_COLUMNS "WHERE upload = ?", id)));
+  ASSIGN_OR_RETURN(auto letters,
+                   database_.Noted(LettersFromRows(database_.Query(TRIBUTARY_LETTER_COLUMNS "WHERE upload = ?", id))));
   if (letters.empty()) return std::nullopt;
   return std::move(letters.front());
 }
 
 Result<std::vector<DeadLetter>> DeadLetterTable::List(size_t limit) {
-  return LettersFromRows(database_.Query(TRIBUTARY_LETTER_COLUMNS "ORDER BY sequence DESC LIMIT ?", limit));
+  return database_.Noted(
+      LettersFromRows(database_.Query(TRIBUTARY_LETTER_COLUMNS "ORDER BY sequence DESC LIMIT ?", limit)));
 }
 
 Result<std::vector<DeadLetter>> DeadLetterTable::Oldest(size_t limit) {
-  return LettersFromRows(database_.Query(TRIBUTARY_LETTER_COLUMNS "ORDER BY sequence LIMIT ?", limit));
+  return database_.Noted(LettersFromRows(database_.Query(TRIBUTARY_LETTER_COLUMNS "ORDER BY sequence LIMIT ?", limit)));
 }
 
 Result<std::optional<SpooledUpload>> DeadLetterTable::FindKept(const UploadId& id) {
-  return FirstOf(UploadsFromRows(database_.Query(TRIBUTARY_DEAD_UPLOAD_COLUMNS "AND upload = ?", id)));
+  return FirstOf(database_.Uploads(TRIBUTARY_DEAD_UPLOAD_COLUMNS "AND upload = ?", id));
 }
 
 Result<std::optional<SpooledUpload>> DeadLetterTable::OldestKept() {
-  return FirstOf(UploadsFromRows(database_.Query(TRIBUTARY_DEAD_UPLOAD_COLUMNS "ORDER BY sequence LIMIT 1")));
+  return FirstOf(database_.Uploads(TRIBUTARY_DEAD_UPLOAD_COLUMNS "ORDER BY sequence LIMIT 1"));
 }
 
 Result<std::vector<UploadId>> DeadLetterTable::KeptFiles(const std::optional<UploadId>& last, size_t limit) {
-  ASSIGN_OR_RETURN(const auto rows,
-                   database_.Query("SELECT upload FROM dead_letters WHERE kept = 1 AND in_index = 0 AND upload > ? "
-                                   "ORDER BY upload LIMIT ?",
-                                   last ? ByteView(last->view()) : ByteView(), limit));
-  std::vector<UploadId> ids;
-  for (const Row& row : rows) {
-    ASSIGN_OR_RETURN(const UploadId id, UploadId::FromBytes(row.Blob(0)));
-    ids.push_back(id);
-  }
-  return ids;
+  return database_.Ids(
+      "SELECT upload FROM dead_letters WHERE kept = 1 AND in_index = 0 AND upload > ? ORDER BY upload LIMIT ?",
+      AfterId(last), limit);
 }
 
 Result<Bytes> DeadLetterTable::Envelope(const UploadId& id) {

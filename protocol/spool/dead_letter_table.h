@@ -3,8 +3,7 @@
 #include <optional>
 #include <vector>
 
-#include "protocol/base/sql/database.h"
-#include "protocol/spool/dead_letter.h"
+#include "protocol/spool/spool_schema.h"
 #include "protocol/spool/spooled_upload.h"
 
 namespace tributary {
@@ -13,7 +12,7 @@ namespace tributary {
 // `chunks`, or in a file. Errors: those of Database.
 class DeadLetterTable {
  public:
-  explicit DeadLetterTable(Database& database) : database_(database) {}
+  explicit DeadLetterTable(RecordingDatabase& database) : database_(database) {}
 
   // Takes the upload out of `uploads`. Its payload stays when `letter.kept`, else it is the caller's to free.
   Status Bury(const DeadLetter& letter);
@@ -46,7 +45,7 @@ class DeadLetterTable {
   Result<Totals> Count();
 
  private:
-  Database& database_;
+  RecordingDatabase& database_;
 };
 
 }  // namespace tributary

@@ -9,24 +9,27 @@
 #include "protocol/base/clock.h"
 #include "protocol/base/executor.h"
 #include "protocol/base/file.h"
-#include "protocol/spool/dead_letter.h"
 #include "protocol/spool/spool_account.h"
 #include "protocol/spool/spool_options.h"
 #include "protocol/spool/upload_source.h"
 
 namespace tributary {
 
+class GroupCommit;
+class SpoolReader;
+
 struct OfferAnswer {
   // Custody of it, or of the contribution it would make, was taken before: the sender deletes it.
   bool already = false;
-  // Else: the first chunk this side wants. Equal to the chunk count only in kStaging: all is here, custody will follow.
+  // Else: the first chunk this side wants. In a spool without custody it may equal the chunk count: all is here, and
+  // custody follows.
   uint32_t next_chunk = 0;
   bool operator==(const OfferAnswer&) const = default;
 };
 
 struct AppendAnswer {
   uint32_t next_chunk = 0;
-  // The last chunk was taken and the digest is right. In kDurable: on disk, so custody may be acknowledged.
+  // The last chunk was taken, the digest is right, and the promise of the spool's mode holds (spool_options.h).
   bool complete = false;
   bool operator==(const AppendAnswer&) const = default;
 };
@@ -34,22 +37,21 @@ struct AppendAnswer {
 // The durable store of uploads in custody: a SQLite index, and one payload file for each upload too large for the
 // index.
 //
-// Calls: Open; then anything in any order from any thread. What changes something is queued and answered through
-// `done`, on the worker's thread: post from there to your loop. One flush takes all that is queued, applies it, answers
+// Calls: Open; then anything in any order from any thread. Requests that change something are queued and answered
+// through `done`, on the worker's thread: post from there to your loop. One flush takes all that is queued, applies it, answers
 // offers and chunks, then makes everything that completed or left durable behind ONE barrier (the payload files, their
-// folder, one SQL commit) and answers that. What arrives meanwhile waits for the next flush, so the barrier's cost is
-// shared by all who wait. Requests about one upload are applied in order, except that a last chunk, Delivered and the
+// folder, one SQL commit) and answers that. Requests that arrive meanwhile wait for the next flush, so all who wait
+// share the barrier's cost. Requests about one upload are applied in order, except that a last chunk, Delivered and the
 // Drops come after the offers and other chunks of the same flush.
 //
-// Owns its folder's files. The file system, clock and worker must outlive it; the worker may
-// not run work inside Post. The destructor drains: it runs what is
-// queued, on the calling thread; nothing is called back after it.
+// Owns its folder's files. The file system, clock and worker must outlive it; the worker may not run work inside Post.
+// The destructor drains: it runs what is queued, on the calling thread; nothing is called back after it.
 //
-// What survives: after SIGKILL, everything that was answered. After a power cut, everything with custody (kDurable);
+// After SIGKILL, everything is there that was answered. After a power cut, everything is there that had custody; the
 // progress of partial uploads counts as far as it reached the disk, and the digest decides in the end.
 //
-// Does not check signatures, identities, expiry or credit: what is offered was admitted. Memory is O(partial uploads).
-// What there is room for, and what gives way: spool_quota.h.
+// Does not check signatures, identities, expiry or credit: its callers admit uploads before they offer them. Memory is
+// O(partial uploads). spool_quota.h says what there is room for, and what gives way.
 //
 // Errors of every request: kDiskFull, kReadOnly, kIo, kDatabase, kCorrupt when the disk or the index fails; then
 // nothing of the request has happened, what was stored stays, and the spool goes on. On a full disk what only frees
@@ -58,9 +60,9 @@ struct AppendAnswer {
 class Spool final : public UploadSource {
  public:
   // Reads the index, a page at a time, and lists the payload files; never reads payloads. Removes files without a row.
-  // Rows whose file is missing or too short: progress is cut back (partial, staging) or they become dead letters with
-  // kCorrupt, counted and logged with their bytes (custody). Asks for the lengths of the first
-  // options.measured_at_open files; each Probe goes on with 1,000. Errors: kCorrupt, kDatabase, kIo, kDiskFull,
+  // Rows whose file is missing or too short: progress is cut back, or, if custody was taken, they become dead letters with
+  // kCorrupt, counted and logged with their bytes. Asks for the lengths of the first
+  // options.measured_at_open files; each Probe goes on with 1,000 more. Errors: kCorrupt, kDatabase, kIo, kDiskFull,
   // kVersionUnsupported.
   static Result<std::unique_ptr<Spool>> Open(SpoolOptions options, FileSystem& files, const Clock& clock,
                                              Executor& worker);
@@ -68,9 +70,9 @@ class Spool final : public UploadSource {
 
   // `envelope` are the bytes of SignedEnvelope that `header` was read from. An unfinished upload of the same
   // contribution (task, base version, device) under another id gives way to this one. Errors: kQuotaExceeded, kDiskFull
-  // (no room: spool_quota.h); kBusy
-  // (staging: the same contribution is complete under another id); kWrongIdentity (another device's upload has this
-  // id); the reason for which the same upload was dropped before, when that is a permanent one.
+  // (no room: spool_quota.h); kBusy (without custody: the same contribution is complete under another id);
+  // kWrongIdentity (another device's upload has this id); the reason for which the same upload was dropped before, when
+  // that is a permanent one. Permanent refusals are in the account, passing ones are not.
   void Offer(const UploadHeader& header, Bytes envelope, Done<OfferAnswer> done);
 
   // The next chunk of an offered upload. Errors: kUnknownUpload; kChunkOutOfOrder (the message says which is next);
@@ -79,7 +81,8 @@ class Spool final : public UploadSource {
   // not survive: offer again). A chunk of a complete upload is answered as the last one was.
   void Append(const UploadId& id, uint32_t chunk, Bytes ciphertext, Done<AppendAnswer> done);
 
-  // Counts an upload that was refused before it came here, so that the account is the whole of the process.
+  // Counts an upload that was refused for good before it came here, so that the account is the whole of the process.
+  // Passing reasons are not counted.
   void CountRefused(UploadKind kind, Code reason);
 
   // Custody was passed up: frees the payload, remembers the contribution (updates) or the id (the rest, the newest
@@ -127,9 +130,10 @@ class Spool final : public UploadSource {
   SpoolAccount Account() const;
 
  private:
-  class Core;
-  explicit Spool(std::shared_ptr<Core> core);
-  std::shared_ptr<Core> core_;  // the flush posted to the worker holds it weakly
+  Spool(std::shared_ptr<GroupCommit> writing, std::unique_ptr<SpoolReader> reader);
+
+  const std::shared_ptr<GroupCommit> writing_;
+  const std::unique_ptr<SpoolReader> reader_;  // on a connection of its own
 };
 
 }  // namespace tributary

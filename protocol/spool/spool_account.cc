@@ -30,6 +30,18 @@ void SpoolAccount::CountBytes(UploadKind kind, uint64_t size, int sign) {
   }
 }
 
+void SpoolAccount::BecameComplete(UploadKind kind, Priority priority) {
+  --of(kind).in_flight;
+  ++of(kind).spooled;
+  ++waiting_of(priority);
+}
+
+void SpoolAccount::BecamePartial(UploadKind kind, Priority priority) {
+  --of(kind).spooled;
+  --waiting_of(priority);
+  ++of(kind).in_flight;
+}
+
 uint64_t SpoolAccount::Spooled() const {
   uint64_t sum = 0;
   for (const auto& kind : kinds) sum += kind.spooled;

@@ -11,15 +11,16 @@
 
 namespace tributary {
 
-// Where every upload of one kind that was ever offered has gone, since the spool's folder was made. Offering again to
-// resume a partial upload is not a new offer. Value type.
+// Where every upload of one kind has gone that was ever offered, since the spool's folder was made. Offering again to
+// resume a partial upload is no new offer. An offer that was refused for a passing reason (quota, disk, busy) is not
+// counted: the sender keeps the upload and offers it again. Value type.
 struct KindAccount {
   uint64_t offered = 0;
-  uint64_t delivered = 0;  // custody passed up
-  uint64_t spooled = 0;    // complete, here now
-  uint64_t in_flight = 0;  // partial, here now
-  uint64_t duplicate = 0;  // not needed: already here, or already delivered
-  std::map<Code, uint64_t> refused;
+  uint64_t delivered = 0;            // custody passed up
+  uint64_t spooled = 0;              // complete, here now
+  uint64_t in_flight = 0;            // partial, here now
+  uint64_t duplicate = 0;            // not needed: already here, or already delivered
+  std::map<Code, uint64_t> refused;  // for good
   std::map<Code, uint64_t> dropped;
 
   uint64_t Refused() const;
@@ -50,6 +51,9 @@ struct SpoolAccount {
   uint64_t& waiting_of(Priority priority) { return waiting[std::min(static_cast<size_t>(priority), kPriorities - 1)]; }
   // An upload came (`sign` 1) or went (-1). The kinds' counts are the caller's.
   void CountBytes(UploadKind kind, uint64_t size, int sign);
+  // A partial upload became a complete one, or the other way round.
+  void BecameComplete(UploadKind kind, Priority priority);
+  void BecamePartial(UploadKind kind, Priority priority);
   uint64_t Spooled() const;
   uint64_t Delivered() const;
   bool Balances() const;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <optional>
@@ -11,15 +12,19 @@
 
 namespace tributary {
 
+// What it means that an upload is complete in a spool.
 enum class SpoolMode {
-  kDurable,  // complete means custody: synced before it is said (device, gateway)
-  kStaging,  // complete means complete: survives the process, not a power cut; custody is the caller's to take
-             // (aggregator)
+  // Custody: it was synced before that was said, so it outlives a power cut, and its sender may delete its copy. For
+  // devices and gateways.
+  kDurable,
+  // A copy: it outlives the process, not a power cut. The sender keeps custody until the spool's owner has used the
+  // upload, so nothing here has to be synced, kept or made way for. For the aggregator.
+  kStaging,
 };
 
-// Bytes are ciphertext bytes. What gives way to what, when room is short, is told in spool_quota.h.
+// Bytes are ciphertext bytes. spool_quota.h says what gives way when room is short.
 struct SpoolOptions {
-  Path folder = {};  // created when absent; one process at a time (FolderLock is the process's to take)
+  Path folder = {};  // created when absent; one process at a time (FileLock is the process's to take)
   SpoolMode mode = SpoolMode::kDurable;
   // In custody, under way, and of dead letters whose payload is kept.
   uint64_t max_bytes = 16ull << 30;
@@ -33,10 +38,10 @@ struct SpoolOptions {
   // One kind's, in the order of kUploadKinds. 0: no limit.
   std::array<uint64_t, std::size(kUploadKinds)> max_kind_bytes = {};
   // Payloads of dead letters are kept up to this; beyond it the oldest are freed. Unset: a quarter of max_bytes.
-  // Staging keeps none, because the sender still has the upload.
+  // Without custody none are kept: the sender still has the upload.
   std::optional<uint64_t> max_dead_bytes = std::nullopt;
   // A file that is given up when the index cannot even note that an upload has left, because the disk is full. Unset:
-  // 4 MiB, but no more than 1/4,096 of max_bytes, so that a device's outbox stays small. 0, or staging: none.
+  // 4 MiB, but no more than 1/4,096 of max_bytes, so that a device's outbox stays small. 0, or without custody: none.
   std::optional<uint64_t> ballast_bytes = std::nullopt;
   // Payloads of at most this many bytes live in the index: one sync for many, no file each.
   size_t inline_limit = 64 * limits::kKiB;
@@ -46,9 +51,12 @@ struct SpoolOptions {
   // 8 µs, most of a long spool's start. That a file is there at all is known from the folder's list.
   size_t measured_at_open = 20'000;
 
-  uint64_t Reserve() const;
-  uint64_t MaxDeadBytes() const;
-  uint64_t BallastBytes() const;
+  bool TakesCustody() const { return mode == SpoolMode::kDurable; }
+  uint64_t Reserve() const { return std::min(reserve_bytes, max_bytes / 10); }
+  uint64_t MaxDeadBytes() const { return TakesCustody() ? max_dead_bytes.value_or(max_bytes / 4) : 0; }
+  uint64_t BallastBytes() const {
+    return TakesCustody() ? ballast_bytes.value_or(std::min<uint64_t>(4 * limits::kMiB, max_bytes / 4096)) : 0;
+  }
 };
 
 }  // namespace tributary

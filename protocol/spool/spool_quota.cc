@@ -1,8 +1,9 @@
 #include "protocol/spool/spool_quota.h"
 
 #include <algorithm>
-#include <string>
+#include <utility>
 
+#include "protocol/base/fault_point.h"
 #include "protocol/base/log.h"
 
 namespace tributary {
@@ -17,13 +18,24 @@ constexpr uint64_t kIndexBytes = 4 * limits::kMiB;
 
 uint64_t Over(uint64_t wanted, uint64_t limit) { return wanted > limit ? wanted - limit : 0; }
 
-std::string InBytes(uint64_t count) { return std::to_string(count) + " bytes"; }
+template <class... Args>
+tl::unexpected<Error> Refuse(Code code, fmt::format_string<Args...> text, Args&&... args) {
+  return Fail(code, fmt::format(text, std::forward<Args>(args)...) +
+                        "; what has custody is safe, the sender keeps this upload and tries again");
+}
 
-std::string Of(uint64_t used, uint64_t limit) { return std::to_string(used) + " of " + InBytes(limit); }
-
-constexpr std::string_view kSafe = "; what has custody is safe, the sender keeps this upload and tries again";
-
-tl::unexpected<Error> Refuse(Code code, std::string what) { return Fail(code, std::move(what) + std::string(kSafe)); }
+// Bytes that no file system makes smaller (xorshift64, Marsaglia 2003).
+Bytes Incompressible(uint64_t count) {
+  Bytes bytes(count);
+  uint64_t state = 0x9e3779b97f4a7c15;
+  for (uint8_t& byte : bytes) {
+    state ^= state << 13;
+    state ^= state >> 7;
+    state ^= state << 17;
+    byte = static_cast<uint8_t>(state);
+  }
+  return bytes;
+}
 
 }  // namespace
 
@@ -47,9 +59,11 @@ uint64_t SpoolQuota::DiskFree(uint64_t unwritten) const { return Over(disk_.free
 
 Status SpoolQuota::DiskHasRoom() const {
   if (disk_.total_bytes == 0 || DiskFree(0) > DiskReserve()) return {};
-  return Refuse(Code::kDiskFull, "the disk of " + options_.folder.string() + " has " +
-                                     Of(disk_.free_bytes, disk_.total_bytes) + " free, " + InBytes(DiskReserve()) +
-                                     " of them are kept free (spool.max_disk_percent and its reserve)");
+  return Refuse(
+      Code::kDiskFull,
+      "the disk of {} has {} of {} bytes free, {} bytes of them are kept free (spool.max_disk_percent and its "
+      "reserve)",
+      options_.folder.string(), disk_.free_bytes, disk_.total_bytes, DiskReserve());
 }
 
 bool SpoolQuota::IsSmallControl(const SpooledUpload& offered) const {
@@ -57,7 +71,7 @@ bool SpoolQuota::IsSmallControl(const SpooledUpload& offered) const {
 }
 
 bool SpoolQuota::MakesGiveWay(const SpooledUpload& offered) const {
-  return options_.mode == SpoolMode::kDurable && offered.kind != UploadKind::kSample;
+  return options_.TakesCustody() && offered.kind != UploadKind::kSample;
 }
 
 Result<SpoolQuota::Room> SpoolQuota::RoomFor(const SpooledUpload& offered, const SpoolAccount& account,
@@ -77,9 +91,9 @@ Status SpoolQuota::CheckFairness(const SpooledUpload& offered, const SpoolAccoun
   if (device.uploads == 0 || account.bytes <= starts) return {};
   const uint64_t share = options_.max_bytes / std::max<uint64_t>(account.devices, 1);
   if (device.bytes <= share) return {};
-  return Refuse(Code::kQuotaExceeded, "device " + offered.device.text() + " holds " + InBytes(device.bytes) +
-                                          ", its fair share of the spool among " + std::to_string(account.devices) +
-                                          " devices is " + InBytes(share));
+  return Refuse(Code::kQuotaExceeded,
+                "device {} holds {} bytes, its fair share of the spool among {} devices is {} bytes",
+                offered.device.text(), device.bytes, account.devices, share);
 }
 
 Status SpoolQuota::CheckDevice(const SpooledUpload& offered, const SpoolAccountTable::Holding& device,
@@ -88,8 +102,8 @@ Status SpoolQuota::CheckDevice(const SpooledUpload& offered, const SpoolAccountT
   const uint64_t over = Over(device.bytes + offered.ciphertext_size, options_.max_device_bytes);
   if (over > 0 && (!MakesGiveWay(offered) || over > device.telemetry)) {
     return Refuse(Code::kQuotaExceeded,
-                  "device " + offered.device.text() + " has " + Of(device.bytes, options_.max_device_bytes) +
-                      " in use (spool.max_device_mib), the upload has " + InBytes(offered.ciphertext_size));
+                  "device {} has {} of {} bytes in use (spool.max_device_mib), the upload has {} bytes",
+                  offered.device.text(), device.bytes, options_.max_device_bytes, offered.ciphertext_size);
   }
   room.own_telemetry = over;
   return {};
@@ -102,9 +116,8 @@ Status SpoolQuota::CheckKind(const SpooledUpload& offered, const SpoolAccount& a
   const uint64_t over = Over(used + offered.ciphertext_size, limit);
   const bool gives_way = offered.kind == UploadKind::kDeviceState && MakesGiveWay(offered) && over <= used;
   if (over > 0 && !gives_way) {
-    return Refuse(Code::kQuotaExceeded, "uploads of kind " + std::string(KindName(offered.kind)) + " have " +
-                                            Of(used, limit) + " in use, the upload has " +
-                                            InBytes(offered.ciphertext_size));
+    return Refuse(Code::kQuotaExceeded, "uploads of kind {} have {} of {} bytes in use, the upload has {} bytes",
+                  KindName(offered.kind), used, limit, offered.ciphertext_size);
   }
   room.telemetry = Over(over, room.own_telemetry);
   return {};
@@ -126,14 +139,45 @@ Status SpoolQuota::CheckSpool(const SpooledUpload& offered, const SpoolAccount& 
     return {};
   }
   if (over_disk > over_spool) {
-    return Refuse(Code::kDiskFull, "the disk of " + options_.folder.string() + " has " +
-                                       Of(disk_.free_bytes, disk_.total_bytes) + " free, " + InBytes(keep) +
-                                       " are kept free and " + InBytes(account.unwritten) +
-                                       " promised, the upload has " + InBytes(size));
+    return Refuse(
+        Code::kDiskFull,
+        "the disk of {} has {} of {} bytes free, {} bytes are kept free and {} bytes promised, the upload has "
+        "{} bytes",
+        options_.folder.string(), disk_.free_bytes, disk_.total_bytes, keep, account.unwritten, size);
   }
-  return Refuse(Code::kQuotaExceeded, "the spool has " + Of(account.bytes, options_.max_bytes) +
-                                          " in use (spool.max_mib) and keeps " + InBytes(options_.max_bytes - limit) +
-                                          " for the index and control uploads, the upload has " + InBytes(size));
+  return Refuse(Code::kQuotaExceeded,
+                "the spool has {} of {} bytes in use (spool.max_mib) and keeps {} bytes for the index and control "
+                "uploads, the upload has {} bytes",
+                account.bytes, options_.max_bytes, options_.max_bytes - limit, size);
+}
+
+// ---- Ballast
+
+Status Ballast::Look() {
+  const auto size = files_.Size(file_);
+  if (!size && size.error().code != Code::kNotFound) return Fail(size.error());
+  there_ = size && *size >= bytes_;
+  return {};
+}
+
+Status Ballast::Make() {
+  if (!wanted()) return {};
+  RETURN_IF_ERROR(WriteFileAtomically(files_, file_, Incompressible(bytes_)));
+  TRIBUTARY_FAULT_POINT("spool.ballast.written");
+  there_ = true;
+  return {};
+}
+
+bool Ballast::GiveUp() {
+  if (!there_) return false;
+  there_ = false;
+  if (const Status removed = files_.Remove(file_); !removed) {
+    LogFailure(LogLevel::kError, "spool.ballast_stuck", removed.error());
+    return false;
+  }
+  TRIBUTARY_FAULT_POINT("spool.ballast.removed");
+  LogWarning("spool.ballast_given_up", {{"bytes", bytes_}});
+  return true;
 }
 
 }  // namespace tributary

@@ -4,8 +4,8 @@
 
 #include "protocol/base/clock.h"
 #include "protocol/base/file.h"
-#include "protocol/spool/account_table.h"
 #include "protocol/spool/spool_account.h"
+#include "protocol/spool/spool_account_table.h"
 #include "protocol/spool/spool_options.h"
 #include "protocol/spool/spooled_upload.h"
 
@@ -13,12 +13,12 @@ namespace tributary {
 
 // Decides whether there is room for an offer, and what has to give way for it. In this order:
 //
-//   1. Small control uploads (evaluations of at most a report's length) may use the reserve; all else leaves it alone.
+//   1. Small control uploads (evaluations of at most a report's length) may use the reserve; nothing else may.
 //   2. Over half full, a device that holds more than its fair share (all bytes by the number of devices with something
-//      here) gets no more, whatever it offers; who holds nothing, or less, still does. For small control uploads the
-//      rule starts when half the reserve is used.
-//   3. What max_device_bytes and max_kind_bytes leave.
-//   4. What max_bytes and the disk (max_disk_percent, and the reserve) leave.
+//      here) gets no more, whatever it offers; a device that holds less still does. For small control uploads the rule
+//      starts when half the reserve is used.
+//   3. max_device_bytes and max_kind_bytes must leave room.
+//   4. max_bytes and the disk (max_disk_percent, and the reserve) must leave room.
 //
 // For room in 4, kept payloads of dead letters are freed first, oldest first. Then telemetry gives way, oldest first,
 // to updates, evaluations and newer telemetry: in 4 anybody's, for max_device_bytes the device's own, for
@@ -67,6 +67,30 @@ class SpoolQuota {
   DiskSpace disk_;
   std::optional<Millis> looked_;
   uint64_t written_ = 0;
+};
+
+// A file without content that takes room on a full disk's behalf. It is given up when the disk is so full that the
+// index cannot even note that an upload has left: SQLite writes to its log before it frees anything. So a gateway can
+// drain itself out of a full disk. One thread at a time; the file system must outlive it.
+class Ballast {
+ public:
+  // With 0 `bytes` there never is a file.
+  Ballast(Path file, uint64_t bytes, FileSystem& files) : file_(std::move(file)), bytes_(bytes), files_(files) {}
+
+  // Sees whether the file is there from an earlier run. Errors: those of FileSystem.
+  Status Look();
+  bool wanted() const { return bytes_ > 0 && !there_; }
+  uint64_t bytes() const { return bytes_; }
+  // Writes the file. It is not only allocated, so that file systems that compress or copy on write keep the room too.
+  Status Make();
+  // Removes the file. False: there was none.
+  bool GiveUp();
+
+ private:
+  const Path file_;
+  const uint64_t bytes_;
+  FileSystem& files_;
+  bool there_ = false;
 };
 
 }  // namespace tributary

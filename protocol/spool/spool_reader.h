@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "protocol/base/file.h"
-#include "protocol/spool/dead_letter.h"
 #include "protocol/spool/spool_account.h"
 #include "protocol/spool/spooled_upload.h"
 
@@ -22,6 +21,8 @@ class SpoolIndex;
 class SpoolReader {
  public:
   static Result<std::unique_ptr<SpoolReader>> Open(const Path& folder, FileSystem& files);
+  // For the spool itself, which has its index open.
+  SpoolReader(const Path& folder, FileSystem& files, std::unique_ptr<SpoolIndex> index);
   ~SpoolReader();
 
   // Complete uploads, by priority, then in order of arrival.
@@ -35,27 +36,27 @@ class SpoolReader {
   // kUnknownUpload.
   Result<DeadLetter> FindDeadLetter(const UploadId& id);
 
+  enum class Scope { kWithoutDeadLetters, kWithDeadLetters };
   // Of an upload that is here, or of a dead letter whose payload was kept. kUnknownUpload.
-  Result<Bytes> ReadEnvelope(const UploadId& id);
+  Result<Bytes> ReadEnvelope(const UploadId& id, Scope scope = Scope::kWithDeadLetters);
   // One ciphertext chunk of a complete upload, or of a dead letter whose payload was kept. kUnknownUpload;
   // kInvalidArgument: no such chunk; kCorrupt.
-  Result<Bytes> ReadChunk(const UploadId& id, uint32_t index);
+  Result<Bytes> ReadChunk(const UploadId& id, uint32_t chunk, Scope scope = Scope::kWithDeadLetters);
 
   // `barriers` and `disk` stay 0.
   Result<SpoolAccount> Account();
   // When the upload that has waited longest was complete. nullopt: none waits.
   Result<std::optional<WallTime>> OldestSpooled();
-  // What SQLite finds wrong with the index, one line each; empty: nothing. Reads all of it.
+  // The problems that SQLite finds in the index, one line each. Reads the whole file.
   Result<std::vector<std::string>> CheckIndex();
   // Names in the folder of payloads that belong to no upload. An upload that came or went meanwhile is not one.
   Result<std::vector<std::string>> Orphans();
 
  private:
-  SpoolReader(Path folder, FileSystem& files, std::unique_ptr<SpoolIndex> index);
-  const Path folder_;
+  const Path payloads_;
   FileSystem& files_;
-  std::mutex mutex_;
-  std::unique_ptr<SpoolIndex> index_;
+  std::mutex mutex_;  // for the index
+  const std::unique_ptr<SpoolIndex> index_;
 };
 
 }  // namespace tributary

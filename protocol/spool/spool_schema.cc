@@ -50,8 +50,8 @@ constexpr std::string_view kSchema[] = {
     kind INTEGER NOT NULL, what INTEGER NOT NULL, code INTEGER NOT NULL, count INTEGER NOT NULL,
     PRIMARY KEY (kind, what, code)) WITHOUT ROWID;
 )sql",
-    // Dead letters keep what they were; totals that an offer asks for are kept, and what Open asks for is read from
-    // indexes that cover it, so that neither depends on the length of payloads and envelopes.
+    // Dead letters keep their envelope and payload. The totals that an offer asks for are kept in a table, and those that
+    // Open asks for come from covering indexes, so that neither depends on the length of payloads and envelopes.
     R"sql(
   ALTER TABLE dead_letters ADD COLUMN kept INTEGER NOT NULL DEFAULT 0;  -- 1: what follows, and the payload, is here
   ALTER TABLE dead_letters ADD COLUMN lost INTEGER NOT NULL DEFAULT 0;  -- bytes of the payload, to damage
@@ -84,29 +84,7 @@ constexpr std::string_view kSchema[] = {
   CREATE INDEX uploads_sealed_to ON uploads (sealed_to);
 )sql"};
 
-}  // namespace
-
-Result<std::unique_ptr<Database>> OpenSpoolDatabase(const Path& file) {
-  ASSIGN_OR_RETURN(auto database, Database::Open(file));
-  RETURN_IF_ERROR(database->Migrate(kSchema));
-  return database;
-}
-
-Result<std::unique_ptr<Database>> OpenSpoolDatabaseToRead(const Path& file) {
-  ASSIGN_OR_RETURN(auto database, Database::OpenReadOnly(file));
-  ASSIGN_OR_RETURN(const auto rows, database->Query("PRAGMA user_version"));
-  const auto version = static_cast<size_t>(rows.at(0).Int(0));
-  if (version != std::size(kSchema)) {
-    return Fail(Code::kVersionUnsupported,
-                file.string() + " has schema version " + std::to_string(version) + ", this program reads " +
-                    std::to_string(std::size(kSchema)) +
-                    "; nothing was changed. Use the program of the daemon that holds the folder; a newer daemon brings "
-                    "an older spool up to date when it starts");
-  }
-  return database;
-}
-
-// What we did not write ourselves is damage, not our bug.
+// A row that cannot be read is damage to the file, not our bug.
 Result<SpooledUpload> UploadFromRow(const Row& row) {
   SpooledUpload upload;
   ASSIGN_OR_RETURN(upload.id, UploadId::FromBytes(row.Blob(0)));
@@ -126,25 +104,75 @@ Result<SpooledUpload> UploadFromRow(const Row& row) {
   return upload;
 }
 
-Result<std::vector<SpooledUpload>> UploadsFromRows(Result<std::vector<Row>> rows) {
-  if (!rows) return Fail(std::move(rows).error());
+}  // namespace
+
+Result<std::unique_ptr<Database>> OpenSpoolDatabase(const Path& file) {
+  ASSIGN_OR_RETURN(auto database, Database::Open(file));
+  RETURN_IF_ERROR(database->Migrate(kSchema));
+  return database;
+}
+
+Result<std::unique_ptr<Database>> OpenSpoolDatabaseToRead(const Path& file) {
+  ASSIGN_OR_RETURN(auto database, Database::OpenReadOnly(file));
+  ASSIGN_OR_RETURN(const auto rows, database->Query("PRAGMA user_version"));
+  const auto version = static_cast<size_t>(rows.at(0).Int(0));
+  if (version != std::size(kSchema)) {
+    return Fail(
+        Code::kVersionUnsupported,
+        "{} has schema version {}, this program reads {}; nothing was changed. Use the program of the daemon that "
+        "holds the folder; a newer daemon brings an older spool up to date when it starts",
+        file.string(), version, std::size(kSchema));
+  }
+  return database;
+}
+
+Status RecordingDatabase::Begin() {
+  ASSIGN_OR_RETURN(auto transaction, Noted(Transaction::Begin(*database_)));
+  transaction_.emplace(std::move(transaction));
+  return {};
+}
+
+Status RecordingDatabase::Commit() {
+  const Status committed = Noted(transaction_->Commit());
+  transaction_.reset();
+  return committed;
+}
+
+Result<std::vector<SpooledUpload>> UploadsFromRows(const Result<std::vector<Row>>& rows) {
+  if (!rows) return Fail(rows.error());
   std::vector<SpooledUpload> uploads;
   uploads.reserve(rows->size());
   for (const Row& row : *rows) {
     auto upload = UploadFromRow(row);
-    if (!upload) return Fail(Code::kCorrupt, "a row of the spool's index: " + upload.error().message);
+    if (!upload) return Fail(Code::kCorrupt, "a row of the spool's index: {}", upload.error().message);
     uploads.push_back(std::move(*upload));
   }
   return uploads;
 }
 
-Status Done(Result<int64_t> changed) {
-  if (!changed) return Fail(std::move(changed).error());
+Result<std::optional<SpooledUpload>> FirstOf(Result<std::vector<SpooledUpload>> uploads) {
+  if (!uploads) return Fail(std::move(uploads).error());
+  if (uploads->empty()) return std::nullopt;
+  return std::move(uploads->front());
+}
+
+Result<std::vector<UploadId>> IdsFromRows(const Result<std::vector<Row>>& rows) {
+  if (!rows) return Fail(rows.error());
+  std::vector<UploadId> ids;
+  ids.reserve(rows->size());
+  for (const Row& row : *rows) {
+    ASSIGN_OR_RETURN(ids.emplace_back(), UploadId::FromBytes(row.Blob(0)));
+  }
+  return ids;
+}
+
+Status Done(const Result<int64_t>& changed) {
+  if (!changed) return Fail(changed.error());
   return {};
 }
 
 tl::unexpected<Error> UnknownUpload(const UploadId& id) {
-  return Fail(Code::kUnknownUpload, "upload " + id.hex() + " is not here");
+  return Fail(Code::kUnknownUpload, "upload {} is not here", id.hex());
 }
 
 }  // namespace tributary

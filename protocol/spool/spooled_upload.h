@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "protocol/base/clock.h"
+#include "protocol/base/code.h"
+#include "protocol/base/ids.h"
 #include "protocol/base/limits.h"
 #include "protocol/envelope/envelope.h"
 
@@ -10,7 +13,7 @@ namespace tributary {
 
 enum class UploadState : uint8_t {
   kPartial = 0,   // chunks are missing: the sender has custody, this side only keeps its progress
-  kComplete = 1,  // every byte is here and its digest is right; in a durable spool: custody was taken
+  kComplete = 1,  // every byte is here and its digest is right
 };
 
 // What the spool knows of an upload without opening its envelope. Value type.
@@ -54,5 +57,24 @@ inline SpooledUpload FactsOf(const UploadHeader& header) {
           .ciphertext_size = header.ciphertext_size,
           .ciphertext_digest = header.ciphertext_digest};
 }
+
+// An upload that was given up. Value type.
+struct DeadLetter {
+  UploadId id = {};
+  UploadKind kind = UploadKind::kUpdate;
+  TaskId task = {};
+  ModelVersion base_version{};
+  DeviceId device = {};
+  uint64_t bytes = 0;  // its ciphertext
+  Code reason{};
+  WallTime when = {};
+  // Envelope and payload are still here. A payload is freed when its room is needed, and then only this line is left.
+  bool kept = false;
+  uint64_t bytes_lost = 0;  // of the payload, by damage to the disk
+
+  // Whether Requeue may succeed.
+  bool CanRequeue() const { return kept && bytes_lost == 0; }
+  bool operator==(const DeadLetter&) const = default;
+};
 
 }  // namespace tributary

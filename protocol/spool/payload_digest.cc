@@ -1,8 +1,22 @@
-#include "protocol/spool/lost_bytes.h"
+#include "protocol/spool/payload_digest.h"
 
-#include "protocol/trust/seal/digest.h"
+#include <latch>
+#include <utility>
 
 namespace tributary {
+
+void DigestWorker::Update(std::shared_ptr<Sha256Stream> digest, ByteView bytes) {
+  if (!worker_) worker_.emplace("spool-digest", 1);
+  busy_ = true;
+  worker_->Post([digest = std::move(digest), bytes] { digest->Update(bytes); });
+}
+
+void DigestWorker::Wait() {
+  if (!std::exchange(busy_, false)) return;
+  std::latch done(1);
+  worker_->Post([&] { done.count_down(); });
+  done.wait();
+}
 
 Result<uint64_t> LostBytes(const SpooledUpload& upload, const std::function<Result<Bytes>(uint32_t chunk)>& read) {
   Sha256Stream digest;

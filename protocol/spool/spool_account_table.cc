@@ -1,8 +1,4 @@
-#include "protocol/spool/account_table.h"
-
-#include <string_view>
-
-#include "protocol/spool/spool_schema.h"
+#include "protocol/spool/spool_account_table.h"
 
 namespace tributary {
 namespace {
@@ -42,11 +38,12 @@ Result<SpoolAccount> SpoolAccountTable::Load() {
   return account;
 }
 
-// What is here. One index covers the first question; partial uploads are few.
+// Counts the uploads that are here. One index covers the first query; partial uploads are few.
 Status SpoolAccountTable::LoadPresent(SpoolAccount& account) {
-  ASSIGN_OR_RETURN(const auto here,
-                   database_.Query("SELECT kind, state, priority, count(*), sum(ciphertext_size) FROM uploads "
-                                   "GROUP BY state, priority, kind"));
+  ASSIGN_OR_RETURN(
+      const auto here,
+      database_.Query(
+          "SELECT kind, state, priority, count(*), sum(ciphertext_size) FROM uploads GROUP BY state, priority, kind"));
   for (const Row& row : here) {
     const auto kind = static_cast<UploadKind>(row.Int(0));
     const auto count = static_cast<uint64_t>(row.Int(3));
@@ -58,10 +55,9 @@ Status SpoolAccountTable::LoadPresent(SpoolAccount& account) {
     }
     account.CountBytes(kind, static_cast<uint64_t>(row.Int(4)), 1);
   }
-  ASSIGN_OR_RETURN(const auto coming,
-                   database_.Query("SELECT coalesce(sum(max(0, ciphertext_size - next_chunk * (chunk_size + ?))), 0) "
-                                   "FROM uploads WHERE state = 0",
-                                   limits::kSealTagBytes));
+  ASSIGN_OR_RETURN(const auto coming, database_.Query("SELECT coalesce(sum(max(0, ciphertext_size - next_chunk * "
+                                                      "(chunk_size + ?))), 0) FROM uploads WHERE state = 0",
+                                                      limits::kSealTagBytes));
   account.unwritten = static_cast<uint64_t>(coming[0].Int(0));
   ASSIGN_OR_RETURN(const auto devices, database_.Query("SELECT count(*) FROM holders"));
   account.devices = static_cast<uint64_t>(devices[0].Int(0));

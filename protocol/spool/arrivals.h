@@ -1,0 +1,41 @@
+#pragma once
+
+#include "protocol/spool/departures.h"
+#include "protocol/spool/spool.h"
+#include "protocol/spool/spool_state.h"
+
+namespace tributary {
+
+// How uploads come: the requests Offer and Append of Spool, with its errors. Between Begin and the end of a Batch. State
+// and departures must outlive it.
+class Arrivals {
+ public:
+  Arrivals(SpoolState& state, Departures& departures) : state_(state), departures_(departures) {}
+
+  Result<OfferAnswer> Offer(SpooledUpload upload, ByteView envelope);
+  // An offer whose batch was aborted for `reason` was still an offer. Counted with the next batch that succeeds.
+  void CountAborted(const SpooledUpload& offered, Code reason);
+  // True when this chunk is the upload's last, so that it belongs behind the barrier.
+  bool IsLast(const UploadId& id, uint32_t chunk);
+  // `ciphertext` must stay as it is until Commit or Abort.
+  Result<AppendAnswer> Append(const UploadId& id, uint32_t chunk, ByteView ciphertext);
+
+ private:
+  using Partial = SpoolState::Partial;
+
+  Result<OfferAnswer> Judge(const SpooledUpload& upload, ByteView envelope);
+  Result<OfferAnswer> JudgeRival(const SpooledUpload& rival, const SpooledUpload& offered);
+  Result<OfferAnswer> Known(const SpooledUpload& here, const SpooledUpload& offered);
+  OfferAnswer Already(UploadKind kind);
+  Result<OfferAnswer> Admit(const SpooledUpload& upload, ByteView envelope);
+  // nullptr: the upload is complete.
+  Result<Partial*> PartialOf(const UploadId& id);
+  Status CatchUpDigest(Partial& partial);
+  Status Store(const SpooledUpload& facts, uint32_t chunk, ByteView ciphertext);
+  Result<AppendAnswer> Finish(Partial& partial);
+
+  SpoolState& state_;
+  Departures& departures_;
+};
+
+}  // namespace tributary
