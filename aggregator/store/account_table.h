@@ -4,8 +4,8 @@
 #include <string_view>
 
 #include "aggregator/records/records.h"
-#include "protocol/envelope/envelope.h"
 #include "protocol/base/sql/database.h"
+#include "protocol/envelope/envelope.h"
 
 namespace tributary {
 

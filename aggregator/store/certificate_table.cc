@@ -25,7 +25,7 @@ Result<std::vector<Bytes>> DecodeChain(ByteView bytes) {
   return chain;
 }
 
-Result<StoredCertificate> Read(const Row& row) {
+Result<StoredCertificate> ReadCertificate(const Row& row) {
   StoredCertificate certificate;
   certificate.issuer_public_key = row.Blob(0);
   certificate.serial = row.Text(1);
@@ -56,7 +56,7 @@ Result<std::optional<StoredCertificate>> CertificateTable::Find(ByteView issuer,
                                                     " FROM certificates WHERE issuer = ? AND serial = ?",
                                                     issuer, serial));
   if (rows.empty()) return std::nullopt;
-  ASSIGN_OR_RETURN(StoredCertificate certificate, Read(rows.front()));
+  ASSIGN_OR_RETURN(StoredCertificate certificate, ReadCertificate(rows.front()));
   return certificate;
 }
 
@@ -67,7 +67,7 @@ Result<std::vector<StoredCertificate>> CertificateTable::OfMember(const DeviceId
                                    member));
   std::vector<StoredCertificate> certificates;
   for (const Row& row : rows) {
-    ASSIGN_OR_RETURN(StoredCertificate certificate, Read(row));
+    ASSIGN_OR_RETURN(StoredCertificate certificate, ReadCertificate(row));
     certificates.push_back(std::move(certificate));
   }
   return certificates;

@@ -1,7 +1,5 @@
 #include "aggregator/store/disk_health.h"
 
-#include <string>
-
 #include "protocol/base/limits.h"
 #include "protocol/base/log.h"
 
@@ -9,7 +7,7 @@ namespace tributary {
 namespace {
 
 constexpr Millis kRetry{1000};
-// What the database's log grows by between two of its checkpoints is well below this.
+// The database's log grows by much less between two of its checkpoints.
 constexpr uint64_t kReserveBytes = limits::kMiB;
 
 }  // namespace
@@ -28,17 +26,17 @@ void DiskHealth::Recovered() {
 Status DiskHealth::status() const {
   if (!trouble_) return {};
   const Code code = IsTransient(trouble_->code) ? trouble_->code : Code::kIo;
-  return Fail(code, "the aggregator cannot write to its data folder now (" + trouble_->message +
-                        "); nothing that was acknowledged is lost, senders keep the rest, and work goes on by itself "
-                        "when writing succeeds");
+  return Fail(code,
+              "the aggregator cannot write to its data folder now ({}); nothing that was acknowledged is lost, senders "
+              "keep the rest, and work goes on by itself when writing succeeds",
+              trouble_->message);
 }
 
 Status CheckRoom(FileSystem& files, const Path& folder, uint64_t bytes, std::string_view what) {
   const auto space = files.Space(folder);
   if (!space || space->free_bytes >= bytes + kReserveBytes) return {};
-  return Fail(Code::kDiskFull, std::string(what) + " needs " + std::to_string(bytes) + " bytes in " + folder.string() +
-                                   " and " + std::to_string(kReserveBytes) + " to spare; " +
-                                   std::to_string(space->free_bytes) + " are free");
+  return Fail(Code::kDiskFull, "{} needs {} bytes in {} and {} to spare; {} are free", what, bytes, folder.string(),
+              kReserveBytes, space->free_bytes);
 }
 
 }  // namespace tributary

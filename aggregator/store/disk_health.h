@@ -9,9 +9,8 @@
 
 namespace tributary {
 
-// Whether the disk took the last thing that had to be written. While it does not, nothing new is taken in, what failed
-// is tried again once a second, and the process says why; the first time that all of it succeeds ends the trouble.
-// Value type; one thread.
+// Whether the disk took the last write. While it does not, nothing new is taken in, the failed write is tried again once
+// a second, and the process says why. The first time that all of it succeeds ends the trouble. Value type; one thread.
 class DiskHealth {
  public:
   explicit DiskHealth(const Clock& clock) : clock_(clock) {}
@@ -23,7 +22,7 @@ class DiskHealth {
   bool in_trouble() const { return trouble_.has_value(); }
   // A pause is over, or there was no failure.
   bool MayTry() const { return clock_.Monotonic() >= retry_at_; }
-  // Empty: it works. Else why it does not, with a code that passes: whoever is refused with it comes again.
+  // Ok, or why the disk does not work, with a passing code: a sender that is refused with it comes again.
   Status status() const;
 
  private:
@@ -32,8 +31,8 @@ class DiskHealth {
   Millis retry_at_{0};  // monotonic
 };
 
-// That `bytes` more fit into `folder` and leave the database room to breathe; a large file that cannot be completed is
-// better not begun. kDiskFull, with what is needed and what is there. A file system that does not tell is trusted.
+// Checks that `bytes` more fit into `folder` and leave the database room to work: a large file that cannot be completed
+// is better not begun. kDiskFull, with the bytes needed and free. A file system that does not tell is trusted.
 Status CheckRoom(FileSystem& files, const Path& folder, uint64_t bytes, std::string_view what);
 
 }  // namespace tributary

@@ -4,7 +4,7 @@ namespace tributary {
 namespace {
 
 // Times are milliseconds since 1970 in UTC; lists of names stand in one text with blanks between.
-constexpr std::string_view kFirst = R"sql(
+constexpr std::string_view kEnrolment = R"sql(
 CREATE TABLE enrolment_tokens (
   id TEXT PRIMARY KEY, hash BLOB NOT NULL, role TEXT NOT NULL, device_class TEXT NOT NULL, labels TEXT NOT NULL,
   created BIGINT NOT NULL, expires BIGINT NOT NULL, uses BIGINT NOT NULL, used BIGINT NOT NULL,
@@ -28,7 +28,7 @@ CREATE TABLE revocation_lists (
 )sql";
 constexpr std::string_view kProbe = "CREATE TABLE disk_probe (id BIGINT PRIMARY KEY, written BIGINT NOT NULL);";
 constexpr std::string_view kKeys = "CREATE INDEX certificates_by_key ON certificates (public_key);";
-constexpr std::string_view kSchema[] = {kFirst, kProbe, kKeys};
+constexpr std::string_view kEnrolmentSchema[] = {kEnrolment, kProbe, kKeys};
 
 }  // namespace
 
@@ -37,7 +37,7 @@ EnrolmentStore::EnrolmentStore(std::unique_ptr<Database> database)
 
 Result<std::unique_ptr<EnrolmentStore>> EnrolmentStore::Open(const Path& file) {
   ASSIGN_OR_RETURN(auto database, Database::Open(file));
-  RETURN_IF_ERROR(database->Migrate(kSchema));
+  RETURN_IF_ERROR(database->Migrate(kEnrolmentSchema));
   return std::unique_ptr<EnrolmentStore>(new EnrolmentStore(std::move(database)));
 }
 

@@ -4,7 +4,6 @@
 
 #include "aggregator/store/certificate_table.h"
 #include "aggregator/store/enrolment_table.h"
-#include "aggregator/store/enrolment_token_table.h"
 
 namespace tributary {
 

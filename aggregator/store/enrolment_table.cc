@@ -1,25 +1,38 @@
 #include "aggregator/store/enrolment_table.h"
 
 #include <algorithm>
-
-#include "aggregator/store/labels.h"
+#include <sstream>
 
 namespace tributary {
 namespace {
+
+// A list of names (ids.h) stands in one column, with blanks between, which no name has.
+std::string JoinNames(const std::vector<std::string>& names) {
+  std::string text;
+  for (const std::string& name : names) text += (text.empty() ? "" : " ") + name;
+  return text;
+}
+
+std::vector<std::string> SplitNames(const std::string& text) {
+  std::vector<std::string> names;
+  std::istringstream words(text);
+  for (std::string name; words >> name;) names.push_back(name);
+  return names;
+}
 
 #define TRIBUTARY_MEMBER_COLUMNS                                                                                \
   "id, state, role, device_class, labels, token, public_key, curve_key, serial, requested, issued, not_after, " \
   "renewals, reason"
 
-Result<StoredMember> Read(const Row& row) {
+Result<StoredMember> ReadMember(const Row& row) {
   StoredMember stored;
   EnrolledMember& member = stored.member;
   ASSIGN_OR_RETURN(member.id, DeviceId::Parse(row.Text(0)));
   member.state = static_cast<EnrolmentState>(row.Int(1));
   const auto role = RoleByName(row.Text(2));
   if (!role || std::ranges::find(kEnrolmentStates, member.state) == std::end(kEnrolmentStates)) {
-    return Fail(Code::kCorrupt, "the member " + member.id.text() + " has the role '" + row.Text(2) + "' and state " +
-                                    std::to_string(row.Int(1)));
+    return Fail(Code::kCorrupt, "the member {} has the role '{}' and state {}", member.id.text(), row.Text(2),
+                row.Int(1));
   }
   member.role = *role;
   member.device_class = row.Text(3);
@@ -38,8 +51,27 @@ Result<StoredMember> Read(const Row& row) {
 
 Result<std::optional<StoredMember>> ReadOne(const std::vector<Row>& rows) {
   if (rows.empty()) return std::nullopt;
-  ASSIGN_OR_RETURN(StoredMember member, Read(rows.front()));
+  ASSIGN_OR_RETURN(StoredMember member, ReadMember(rows.front()));
   return member;
+}
+
+Result<StoredToken> ReadToken(const Row& row) {
+  StoredToken token;
+  EnrolmentTokenRecord& record = token.record;
+  record.id = row.Text(0);
+  ASSIGN_OR_RETURN(token.hash, Digest::FromBytes(row.Blob(1)));
+  const auto role = RoleByName(row.Text(2));
+  if (!role) return Fail(Code::kCorrupt, "the enrolment token {} has the role '{}'", record.id, row.Text(2));
+  record.role = *role;
+  record.device_class = row.Text(3);
+  record.labels = SplitNames(row.Text(4));
+  record.created = {row.Int(5)};
+  record.expires = {row.Int(6)};
+  record.uses = static_cast<uint32_t>(row.Int(7));
+  record.used = static_cast<uint32_t>(row.Int(8));
+  record.approved = row.Int(9) != 0;
+  record.created_by = row.Text(10);
+  return token;
 }
 
 }  // namespace
@@ -78,7 +110,7 @@ Result<std::vector<StoredMember>> EnrolmentTable::All() {
                    database_.Query("SELECT " TRIBUTARY_MEMBER_COLUMNS " FROM enrolled_members ORDER BY id"));
   std::vector<StoredMember> members;
   for (const Row& row : rows) {
-    ASSIGN_OR_RETURN(StoredMember member, Read(row));
+    ASSIGN_OR_RETURN(StoredMember member, ReadMember(row));
     members.push_back(std::move(member));
   }
   return members;
@@ -133,6 +165,43 @@ Status EnrolmentTable::ForgetRequestsBefore(WallTime since) {
   RETURN_IF_ERROR(
       database_.Execute("DELETE FROM enrolment_requests WHERE received < ? AND serial <> ''", since.unix_millis));
   return {};
+}
+
+// ---- Tokens
+
+Status EnrolmentTokenTable::Insert(const StoredToken& token) {
+  const EnrolmentTokenRecord& record = token.record;
+  RETURN_IF_ERROR(database_.Execute(
+      "INSERT INTO enrolment_tokens (id, hash, role, device_class, labels, created, expires, uses, used, approved, "
+      "created_by) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+      record.id, token.hash, RoleName(record.role), record.device_class, JoinNames(record.labels),
+      record.created.unix_millis, record.expires.unix_millis, record.uses, record.used, record.approved,
+      record.created_by));
+  return {};
+}
+
+Result<std::vector<StoredToken>> EnrolmentTokenTable::All() {
+  ASSIGN_OR_RETURN(const auto rows,
+                   database_.Query("SELECT id, hash, role, device_class, labels, created, expires, uses, used, "
+                                   "approved, created_by FROM enrolment_tokens ORDER BY id"));
+  std::vector<StoredToken> tokens;
+  for (const Row& row : rows) {
+    ASSIGN_OR_RETURN(StoredToken token, ReadToken(row));
+    tokens.push_back(std::move(token));
+  }
+  return tokens;
+}
+
+Status EnrolmentTokenTable::CountUse(const std::string& id) {
+  ASSIGN_OR_RETURN(const int64_t counted,
+                   database_.Execute("UPDATE enrolment_tokens SET used = used + 1 WHERE id = ? AND used < uses", id));
+  if (counted == 0) return Fail(Code::kBadToken, "the enrolment token {} has no use left", id);
+  return {};
+}
+
+Result<bool> EnrolmentTokenTable::Remove(const std::string& id) {
+  ASSIGN_OR_RETURN(const int64_t removed, database_.Execute("DELETE FROM enrolment_tokens WHERE id = ?", id));
+  return removed > 0;
 }
 
 }  // namespace tributary

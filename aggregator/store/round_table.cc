@@ -90,7 +90,7 @@ Result<StoredRound> RoundTable::Get(const TaskId& task, uint64_t number) {
       const auto rows,
       database_.Query("SELECT " TRIBUTARY_ROUND_COLUMNS " FROM rounds WHERE task = ? AND number = ?", task, number));
   if (rows.empty()) {
-    return Fail(Code::kNotFound, "task " + task.text() + " has no round " + std::to_string(number));
+    return Fail(Code::kNotFound, "task {} has no round {}", task.text(), number);
   }
   ASSIGN_OR_RETURN(auto rounds, ReadAll(rows));
   return std::move(rounds.front());
@@ -129,6 +129,34 @@ Result<std::vector<StoredRound>> RoundTable::ReadAll(const std::vector<Row>& row
     rounds.push_back(std::move(round));
   }
   return rounds;
+}
+
+// ---- Contributions
+
+Status ContributionTable::Insert(const ContributionRecord& contribution) {
+  RETURN_IF_ERROR(database_.Execute(
+      "INSERT INTO contributions (task, base_version, device, upload, weight, round) VALUES (?, ?, ?, ?, ?, ?)",
+      contribution.task, contribution.base, contribution.device, contribution.upload, contribution.weight,
+      contribution.round));
+  return {};
+}
+
+Result<bool> ContributionTable::Has(const TaskId& task, ModelVersion base, const DeviceId& device) {
+  ASSIGN_OR_RETURN(const auto rows,
+                   database_.Query("SELECT 1 FROM contributions WHERE task = ? AND base_version = ? AND device = ?",
+                                   task, base, device));
+  return !rows.empty();
+}
+
+Result<uint64_t> ContributionTable::CountOfRound(const TaskId& task, uint64_t round) {
+  ASSIGN_OR_RETURN(const auto rows,
+                   database_.Query("SELECT COUNT(*) FROM contributions WHERE task = ? AND round = ?", task, round));
+  return static_cast<uint64_t>(rows.front().Int(0));
+}
+
+Status ContributionTable::ForgetBefore(const TaskId& task, ModelVersion oldest) {
+  RETURN_IF_ERROR(database_.Execute("DELETE FROM contributions WHERE task = ? AND base_version < ?", task, oldest));
+  return {};
 }
 
 }  // namespace tributary

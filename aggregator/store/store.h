@@ -3,13 +3,9 @@
 #include <memory>
 
 #include "aggregator/store/account_table.h"
-#include "aggregator/store/contribution_table.h"
-#include "aggregator/store/evaluation_table.h"
-#include "aggregator/store/gateway_table.h"
-#include "aggregator/store/member_table.h"
-#include "aggregator/store/device_state_table.h"
 #include "aggregator/store/round_table.h"
 #include "aggregator/store/task_table.h"
+#include "aggregator/store/watch_tables.h"
 
 namespace tributary {
 

@@ -3,7 +3,7 @@
 #include <functional>
 #include <vector>
 
-#include "aggregator/store/evaluation_table.h"
+#include "aggregator/store/watch_tables.h"
 #include "protocol/envelope/envelope.h"
 #include "protocol/payload/evaluation.h"
 #include "protocol/trust/identity/certificate.h"

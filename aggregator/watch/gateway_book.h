@@ -4,7 +4,7 @@
 #include <set>
 #include <vector>
 
-#include "aggregator/store/gateway_table.h"
+#include "aggregator/store/watch_tables.h"
 
 namespace tributary {
 

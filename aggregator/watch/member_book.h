@@ -5,7 +5,7 @@
 #include <set>
 #include <vector>
 
-#include "aggregator/store/member_table.h"
+#include "aggregator/store/watch_tables.h"
 #include "protocol/trust/identity/certificate.h"
 
 namespace tributary {

@@ -1,0 +1,94 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "aggregator/records/device_state_record.h"
+#include "aggregator/records/gateway_record.h"
+#include "aggregator/records/records.h"
+#include "protocol/base/sql/database.h"
+#include "protocol/payload/evaluation.h"
+
+// The SQL of what the aggregator watches: members, gateways, device states and evaluations.
+namespace tributary {
+
+// Members that were heard of. Borrowed database; one thread.
+class MemberTable {
+ public:
+  explicit MemberTable(Database& database) : database_(database) {}
+  Status Save(const MemberRecord& member);
+  // In the order of their ids.
+  Result<std::vector<MemberRecord>> All();
+
+ private:
+  Database& database_;
+};
+
+// The last state of each gateway. Borrowed database; one thread.
+class GatewayTable {
+ public:
+  explicit GatewayTable(Database& database) : database_(database) {}
+  Status Save(const GatewayRecord& gateway);
+  // In the order of their ids. A state that this version does not read any more comes back empty but for its gateway.
+  Result<std::vector<GatewayRecord>> All();
+  // Those whose last state came before `since`.
+  Status ForgetBefore(WallTime since);
+
+ private:
+  Database& database_;
+};
+
+// The newest state of each device. Borrowed database; one thread.
+class DeviceStateTable {
+ public:
+  explicit DeviceStateTable(Database& database) : database_(database) {}
+
+  Status Save(const DeviceStateRecord& record);
+  // kCorrupt: a state that this program does not read.
+  Result<std::optional<DeviceStateRecord>> Find(const DeviceId& device);
+  // In the order of the devices' ids.
+  Result<std::vector<DeviceStateRecord>> All();
+
+ private:
+  Database& database_;
+};
+
+// One result of one member's evaluation upload. (task, version, device, model) is its identity.
+struct EvaluationRecord {
+  TaskId task;
+  ModelVersion version{};
+  DeviceId device;
+  std::string role;
+  UploadId upload;
+  EvaluationResult result;
+  WallTime received;
+};
+
+// Results that were summed up: accuracy weighted by examples.
+struct EvaluationTotal {
+  uint64_t reports = 0;
+  uint64_t examples = 0;
+  double correct = 0;  // sum of accuracy * examples
+  std::optional<double> accuracy() const {
+    return examples > 0 ? std::optional(correct / static_cast<double>(examples)) : std::nullopt;
+  }
+};
+
+// Evaluations and their totals per version, role and model. Borrowed database; one thread. Insert writes two rows: call
+// it in a transaction.
+class EvaluationTable {
+ public:
+  explicit EvaluationTable(Database& database) : database_(database) {}
+
+  Status Insert(const EvaluationRecord& evaluation);
+  Result<bool> Has(const EvaluationRecord& evaluation);
+  Result<bool> HasUpload(const DeviceId& device, const UploadId& upload);
+  Result<EvaluationTotal> Total(const TaskId& task, ModelVersion version, const std::string& role,
+                                EvaluatedModel model);
+
+ private:
+  Database& database_;
+};
+
+}  // namespace tributary
