@@ -9,8 +9,9 @@
 
 namespace tributary {
 
-// Whether the disk took the last write. While it does not, nothing new is taken in, the failed write is tried again once
-// a second, and the process says why. The first time that all of it succeeds ends the trouble. Value type; one thread.
+// Whether the disk took the last write. While it does not, nothing new is taken in, the failed write is tried again
+// once a second, and the process says why. The first time that all of it succeeds ends the trouble. Value type; one
+// thread.
 class DiskHealth {
  public:
   explicit DiskHealth(const Clock& clock) : clock_(clock) {}

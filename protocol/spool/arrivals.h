@@ -6,8 +6,8 @@
 
 namespace tributary {
 
-// How uploads come: the requests Offer and Append of Spool, with its errors. Between Begin and the end of a Batch. State
-// and departures must outlive it.
+// Takes uploads in: the requests Offer and Append of Spool, with its errors. Call it between Begin and the end of a
+// Batch. State and departures must outlive it.
 class Arrivals {
  public:
   Arrivals(SpoolState& state, Departures& departures) : state_(state), departures_(departures) {}

@@ -28,16 +28,16 @@ class DeadLetterTable {
   Result<std::vector<DeadLetter>> List(size_t limit);
   // Oldest first.
   Result<std::vector<DeadLetter>> Oldest(size_t limit);
-  // What a kept one was. nullopt: not there, or not kept.
+  // The upload that a kept one was. nullopt: not there, or not kept.
   Result<std::optional<SpooledUpload>> FindKept(const UploadId& id);
   // The oldest one that is kept.
   Result<std::optional<SpooledUpload>> OldestKept();
-  // Those with a payload in a file, from after `last`, by id.
+  // Kept ones with a payload in a file, from after `last`, by id.
   Result<std::vector<UploadId>> KeptFiles(const std::optional<UploadId>& last, size_t limit);
   // kUnknownUpload: not there, or not kept.
   Result<Bytes> Envelope(const UploadId& id);
 
-  // How many there are, and how many bytes of payload are kept.
+  // The number of dead letters, and of bytes of payload that are kept.
   struct Totals {
     uint64_t letters = 0;
     uint64_t bytes = 0;

@@ -7,9 +7,9 @@
 
 namespace tributary {
 
-// How uploads leave: delivered, dropped, giving way; and the dead letters that are left of them. The requests of Spool,
-// with its errors, and what Arrivals and Recovery need of them. Between Begin and the end of a Batch. The state must
-// outlive it.
+// Lets uploads out: delivered, dropped, or giving way; and keeps the dead letters that are left of them. These are
+// requests of Spool, with its errors, and steps of Arrivals and Recovery. Call it between Begin and the end of a Batch.
+// The state must outlive it.
 class Departures {
  public:
   explicit Departures(SpoolState& state) : state_(state) {}

@@ -33,7 +33,7 @@ struct SpoolWriter {
 // flush that is posted to the worker holds it weakly. File system, clock and worker must outlive it.
 class GroupCommit : public std::enable_shared_from_this<GroupCommit> {
  public:
-  // How one queued call is treated.
+  // Properties of a queued call.
   struct Call {
     bool barrier = false;  // it is answered when the disk has it
     bool frees = false;    // it only gives room back

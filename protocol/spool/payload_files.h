@@ -28,7 +28,7 @@ class PayloadFiles {
   // journal (eight files of 1 MB on ext4: half the time). An error: the folder could not be synced, so no new name is
   // durable.
   Result<std::map<UploadId, Error>> Sync(const std::vector<UploadId>& ids);
-  // Whether the last Sync that answered with an error had lost the bytes of some files as well.
+  // True: the last Sync that answered with an error had lost the bytes of some files as well.
   bool sync_lost_some() const { return sync_lost_some_; }
   // No more writes will come. Closing makes nothing durable.
   void Close(const UploadId& id) { open_.erase(id); }
@@ -65,8 +65,8 @@ class PayloadFiles {
   std::unordered_map<UploadId, OpenFile, IdHash> open_;
   bool folder_changed_ = false;
   bool sync_lost_some_ = false;
-  // What early syncs found counts at the end: the kernel tells an error to the descriptors that are open, and to one
-  // that is opened later not at all.
+  // The errors of early syncs count at the end: the kernel tells an error only to the descriptors that are open then,
+  // not to one that is opened later.
   struct EarlySyncs {
     int running = 0;
     std::optional<Error> error;

@@ -9,7 +9,7 @@
 
 namespace tributary {
 
-// How a spool comes back: after a start, by comparing the payload files with the rows that name them (a merge of two
+// Brings a spool back: after a start, by comparing the payload files with the rows that name them (a merge of two
 // sorted lists); after trouble with the disk, by trying to write. State and departures must outlive it.
 class Recovery {
  public:

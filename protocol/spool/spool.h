@@ -38,11 +38,11 @@ struct AppendAnswer {
 // index.
 //
 // Calls: Open; then anything in any order from any thread. Requests that change something are queued and answered
-// through `done`, on the worker's thread: post from there to your loop. One flush takes all that is queued, applies it, answers
-// offers and chunks, then makes everything that completed or left durable behind ONE barrier (the payload files, their
-// folder, one SQL commit) and answers that. Requests that arrive meanwhile wait for the next flush, so all who wait
-// share the barrier's cost. Requests about one upload are applied in order, except that a last chunk, Delivered and the
-// Drops come after the offers and other chunks of the same flush.
+// through `done`, on the worker's thread: post from there to your loop. One flush takes all that is queued, applies it,
+// answers offers and chunks, then makes everything that completed or left durable behind ONE barrier (the payload
+// files, their folder, one SQL commit) and answers that. Requests that arrive meanwhile wait for the next flush, so all
+// who wait share the barrier's cost. Requests about one upload are applied in order, except that a last chunk,
+// Delivered and the Drops come after the offers and other chunks of the same flush.
 //
 // Owns its folder's files. The file system, clock and worker must outlive it; the worker may not run work inside Post.
 // The destructor drains: it runs what is queued, on the calling thread; nothing is called back after it.
@@ -60,10 +60,9 @@ struct AppendAnswer {
 class Spool final : public UploadSource {
  public:
   // Reads the index, a page at a time, and lists the payload files; never reads payloads. Removes files without a row.
-  // Rows whose file is missing or too short: progress is cut back, or, if custody was taken, they become dead letters with
-  // kCorrupt, counted and logged with their bytes. Asks for the lengths of the first
-  // options.measured_at_open files; each Probe goes on with 1,000 more. Errors: kCorrupt, kDatabase, kIo, kDiskFull,
-  // kVersionUnsupported.
+  // Rows whose file is missing or too short: progress is cut back, or, if custody was taken, they become dead letters
+  // with kCorrupt, counted and logged with their bytes. Asks for the lengths of the first options.measured_at_open
+  // files; each Probe goes on with 1,000 more. Errors: kCorrupt, kDatabase, kIo, kDiskFull, kVersionUnsupported.
   static Result<std::unique_ptr<Spool>> Open(SpoolOptions options, FileSystem& files, const Clock& clock,
                                              Executor& worker);
   ~Spool() override;

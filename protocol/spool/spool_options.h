@@ -12,7 +12,7 @@
 
 namespace tributary {
 
-// What it means that an upload is complete in a spool.
+// The meaning of "complete" in a spool.
 enum class SpoolMode {
   // Custody: it was synced before that was said, so it outlives a power cut, and its sender may delete its copy. For
   // devices and gateways.

@@ -11,7 +11,7 @@ namespace {
 
 // statvfs costs about a microsecond, but on a network file system a round trip.
 constexpr Millis kLookEvery = std::chrono::seconds(1);
-// What an evaluation may be longer than its report by: headers of its codec and the seals of its chunks.
+// An evaluation may be longer than its record by this: headers of its codec and the seals of its chunks.
 constexpr uint64_t kReportOverhead = 4 * limits::kKiB;
 // Kept free even from small control uploads: the index's log grows by this much before it is folded back.
 constexpr uint64_t kIndexBytes = 4 * limits::kMiB;

@@ -39,7 +39,7 @@ class SpoolQuota {
   // kDiskFull: the disk is over max_disk_percent, or into the reserve, so that only small control uploads are taken.
   Status DiskHasRoom() const;
 
-  // What must be freed so that the offer fits.
+  // The bytes that must be freed so that the offer fits.
   struct Room {
     uint64_t dead_bytes = 0;
     uint64_t telemetry = 0;      // of anybody

@@ -50,8 +50,8 @@ constexpr std::string_view kSchema[] = {
     kind INTEGER NOT NULL, what INTEGER NOT NULL, code INTEGER NOT NULL, count INTEGER NOT NULL,
     PRIMARY KEY (kind, what, code)) WITHOUT ROWID;
 )sql",
-    // Dead letters keep their envelope and payload. The totals that an offer asks for are kept in a table, and those that
-    // Open asks for come from covering indexes, so that neither depends on the length of payloads and envelopes.
+    // Dead letters keep their envelope and payload. The totals that an offer asks for are kept in a table, and those
+    // that Open asks for come from covering indexes, so that neither depends on the length of payloads and envelopes.
     R"sql(
   ALTER TABLE dead_letters ADD COLUMN kept INTEGER NOT NULL DEFAULT 0;  -- 1: what follows, and the payload, is here
   ALTER TABLE dead_letters ADD COLUMN lost INTEGER NOT NULL DEFAULT 0;  -- bytes of the payload, to damage

@@ -15,8 +15,8 @@
 
 namespace tributary {
 
-// What the parts of a spool's writing half share: Batch, Arrivals, Departures and Recovery. Options, index, files and
-// clock are borrowed and must outlive it. One thread at a time.
+// The state that the parts of a spool's writing half share: Batch, Arrivals, Departures and Recovery. Options, index,
+// files and clock are borrowed and must outlive it. One thread at a time.
 //
 // An error of the index spoils the whole batch (`index.error()`); any other error is of one request, and leaves the
 // others alone.
@@ -54,7 +54,7 @@ struct SpoolState {
   };
   std::unordered_map<UploadId, Partial, IdHash> partials;
 
-  // Of this batch.
+  // These belong to the batch under way.
   std::set<UploadId> completed;  // uploads with a file
   std::set<UploadId> freed;      // uploads whose file goes after the commit
   bool probed_index = false;     // a row was written to see whether it can be

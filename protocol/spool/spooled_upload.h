@@ -16,7 +16,7 @@ enum class UploadState : uint8_t {
   kComplete = 1,  // every byte is here and its digest is right
 };
 
-// What the spool knows of an upload without opening its envelope. Value type.
+// An upload as the spool knows it, without opening its envelope. Value type.
 struct SpooledUpload {
   UploadId id;
   UploadKind kind = UploadKind::kUpdate;
@@ -38,7 +38,7 @@ struct SpooledUpload {
   size_t ChunkBytes(uint32_t index) const {
     return static_cast<size_t>(std::min(ciphertext_size, ChunkOffset(index + 1)) - ChunkOffset(index));
   }
-  // Of the payload, as far as next_chunk says.
+  // Bytes of the payload that are here, by next_chunk.
   uint64_t StoredBytes() const { return std::min(ciphertext_size, ChunkOffset(next_chunk)); }
   bool operator==(const SpooledUpload&) const = default;
 };

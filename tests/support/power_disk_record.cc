@@ -38,7 +38,7 @@ int ErrnoOf(DiskFault fault) {
   return fault == DiskFault::kIo ? EIO : EROFS;
 }
 
-// What a seed makes of the things that were not synced.
+// A seed decides about the things that were not synced.
 enum class Luck { kNothing, kEverything, kBySector, kByPage };
 
 Luck LuckOf(uint64_t seed) {
@@ -189,7 +189,7 @@ DiskRecord::Names DiskRecord::NamesAt(uint64_t point, uint64_t seed) const {
 
 namespace {
 
-// What a disk holds of one file: it is changed in memory first, and blocks of it reach the disk when they like.
+// One file on a disk. It is changed in memory first, and its blocks reach the disk in any order.
 class FileImage {
  public:
   FileImage(Bytes content, uint64_t block) : content_(std::move(content)), size_(content_.size()), block_(block) {}

@@ -14,8 +14,8 @@ namespace tributary {
 
 enum class DiskChange { kCreate, kMakeFolder, kRename, kRemove, kWrite, kTruncate, kSync, kFailedSync, kSyncFolder };
 
-// What was done to a power disk, in order, and what may be left of it. Whoever changes the disk holds `mutex` over the
-// real call and its record, so that the two agree. Paths are absolute and normal.
+// The changes to a power disk, in order, and the states that they may leave behind. Whoever changes the disk holds
+// `mutex` over the real call and its record, so that the two agree. Paths are absolute and normal.
 class DiskRecord {
  public:
   explicit DiskRecord(Path root);  // what is there is durable

@@ -12,7 +12,7 @@
 namespace tributary {
 namespace {
 
-// What SQLite allocates for a file: this, and behind it the default file system's own.
+// SQLite allocates this for a file, and behind it the default file system's own.
 struct RecordedFile {
   sqlite3_file base;
   struct State {
@@ -31,7 +31,7 @@ sqlite3_file* Real(sqlite3_file* file) {
 }
 RecordedFile::State& StateOf(sqlite3_file* file) { return *reinterpret_cast<RecordedFile*>(file)->state; }
 
-// What the default file system answers for this errno; SQLite asks for the errno itself later.
+// The answer of the default file system for this errno. SQLite asks for the errno itself later.
 int Answer(int error, int otherwise) {
   errno = error;
   return error == ENOSPC ? SQLITE_FULL : otherwise;

@@ -86,8 +86,8 @@ class SqliteDatabase final : public Database {
     return Script("SELECT count(*) FROM sqlite_master");  // SQLite opens a file only when it is first read
   }
 
-  // The process that wrote the log may have ended after a failed sync. If the disk refuses now, it is asked again before
-  // the first write.
+  // The process that wrote the log may have ended after a failed sync. If the disk refuses now, it is asked again
+  // before the first write.
   void DistrustLog() {
     log_suspect_ = true;
     (void)RepairLog();

@@ -18,7 +18,7 @@ namespace tributary {
 // One cell, exactly as stored: no conversion between the kinds on the way in or out.
 using Value = std::variant<std::nullptr_t, int64_t, double, std::string, Bytes>;
 
-// What may be handed to Execute and Query. SQL has no unsigned integer: a uint64_t is stored as the int64_t with the
+// Values for Execute and Query. SQL has no unsigned integer: a uint64_t is stored as the int64_t with the
 // same bits and comes back by a cast, so above 2^63 it does not sort.
 inline Value ToValue(Value value) { return value; }
 inline Value ToValue(std::nullptr_t) { return nullptr; }

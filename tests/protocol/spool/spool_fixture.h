@@ -42,7 +42,7 @@ class FaultyFileSystem final : public FileSystem {
   int writes_left = std::numeric_limits<int>::max();
   bool fail_sync = false;
   bool fail_folder_sync = false;
-  // What it says of itself, if not what the real one does.
+  // The space that it claims to have, if not the real one.
   std::optional<DiskSpace> space = std::nullopt;
   // Syncs through descriptors that nothing was written through: those while a long file is still being written.
   bool fail_early_syncs = false;

@@ -12,7 +12,7 @@ namespace {
 
 constexpr uint64_t kNever = ~uint64_t{0};
 
-// What becomes of an upload once the spool has custody of it.
+// The end of an upload once the spool has custody of it.
 enum class Plan { kStay, kDeliver, kDrop, kGoStale };
 
 struct Story {
@@ -69,7 +69,7 @@ class PoweredSpool {
     DropStale();
   }
 
-  // What has custody and a plan, and is still here: as after a start, or once the disk works again.
+  // Goes on with the uploads that have custody and a plan, as after a start, or once the disk works again.
   void GoOn() {
     spool->Probe([](const Status&) {});  // as its owner does every second
     worker_.Run();
@@ -109,7 +109,7 @@ class PoweredSpool {
     // Staged uploads that are complete wait for their custody.
     if (chunk == story.upload.header.subject.chunk_count) return Complete(story);
     spool->Append(story.upload.id(), chunk, story.upload.Chunk(chunk), [this, &story](Result<AppendAnswer> answer) {
-      // What was stored of it did not survive: offer again.
+      // The stored part did not survive: offer again.
       if (!answer && answer.error().code == Code::kBusy) return Offer(story);
       if (!answer) return Failed(answer.error());
       if (!answer->complete) return SendFrom(story, answer->next_chunk);
@@ -297,7 +297,7 @@ void FailAndGoOn(const Trouble& trouble, uint64_t at, bool once, std::vector<Sto
   EXPECT_TRUE(spool.errors.empty()) << spool.errors.front().ToString();
   ExpectTheEnd(spool, stories);
 
-  // What was promised in trouble is as durable as any other promise.
+  // A promise made in trouble is as durable as any other.
   const TemporaryFolder cut;
   disk.PowerCut(disk.operations(), 0, cut.path());
   PowerDisk after(cut.path());

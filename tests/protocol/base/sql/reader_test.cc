@@ -94,7 +94,7 @@ TEST(DatabaseReader, AnotherProcessReadsWhatIsCommittedWhileOneWrites) {
   EXPECT_EQ(reader.Sum(), 111);
 }
 
-// What a power cut leaves: the file and its log, without the log's index.
+// A power cut leaves the file and its log, without the log's index.
 TEST(DatabaseReader, ReadsTheLogOfADatabaseThatNobodyClosed) {
   const TemporaryFolder folder;
   auto writer = Must(Database::Open(folder / "live"));

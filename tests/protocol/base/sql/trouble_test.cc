@@ -27,7 +27,7 @@ class DatabaseTrouble : public testing::Test {
   static Status InsertThree(Database& database, int number) {
     ASSIGN_OR_RETURN(auto transaction, Transaction::Begin(database));
     for (int row = 0; row < 3; ++row) {
-      // What a caller does that looks at the last status only.
+      // This caller looks at the last status only.
       (void)database.Execute("INSERT INTO t VALUES (?, ?)", number, Bytes(3'000));
     }
     return transaction.Commit();
