@@ -1,6 +1,8 @@
 #include "protocol/spool/spool.h"
 
+#include "protocol/base/sql/database.h"
 #include "tests/protocol/spool/spool_fixture.h"
+#include "tests/support/must.h"
 
 namespace tributary::spool_test {
 namespace {
@@ -105,6 +107,26 @@ TEST(Spool, ResumesAfterEveryChunk) {
     f.Open();
     EXPECT_EQ(f.Offer(upload)->next_chunk, stop);
     ASSERT_TRUE(f.Put(upload)) << "stopped at " << stop;
+    EXPECT_EQ(f.ReadAll(upload), upload.payload);
+    EXPECT_EQ(f.Updates().offered, 1u);
+  }
+}
+
+// A part that lies in the index may be damaged as well as one in a file: the upload starts again, alone.
+TEST(Spool, AStoredPartThatIsGoneIsSentAgain) {
+  for (const size_t size : {size_t{9'000}, kLarge}) {
+    SpoolFixture f;
+    const TestUpload upload = MakeUpload(1, size);
+    ASSERT_TRUE(f.Offer(upload));
+    ASSERT_TRUE(f.Append(upload, 0));
+    f.Open();
+    ASSERT_EQ(f.Offer(upload)->next_chunk, 1u);
+    ASSERT_TRUE(Must(Database::Open(f.options.folder / "index.sqlite"))->Execute("DELETE FROM chunks"));
+    for (const auto& file : std::filesystem::directory_iterator(f.options.folder / "payloads"))
+      std::filesystem::remove(file.path());
+    EXPECT_EQ(CodeOf(f.Append(upload, 1)), Code::kBusy);
+    EXPECT_EQ(f.Offer(upload)->next_chunk, 0u);
+    ASSERT_TRUE(f.Put(upload)->complete);
     EXPECT_EQ(f.ReadAll(upload), upload.payload);
     EXPECT_EQ(f.Updates().offered, 1u);
   }
