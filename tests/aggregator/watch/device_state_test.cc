@@ -1,6 +1,7 @@
+#include "protocol/payload/device_state.h"
+
 #include <gtest/gtest.h>
 
-#include "protocol/payload/device_state.h"
 #include "tests/aggregator/round/round_fixture.h"
 
 namespace tributary::watch_device_state_test {
@@ -63,7 +64,7 @@ TEST_F(Reports, ALateOneIsTakenAndChangesNothing) {
 TEST_F(Reports, OneThatIsStoredIsNotTakenAgain) {
   const SealedUpload upload = Sealed(Example(1));
   ASSERT_TRUE(Give(upload));
-  EXPECT_EQ(CodeOf(coordinator().Admit(upload.header)), Code::kDuplicate);
+  EXPECT_EQ(CodeOf(Admit(upload.header)), Code::kDuplicate);
 }
 
 TEST_F(Reports, ACounterThatWentBackIsRefusedAndToldOf) {
@@ -99,8 +100,8 @@ TEST_F(Reports, WhatIsSealedToAFormerKeyIsOpenedUntilItsEnd) {
                                   listener);
   ASSERT_TRUE(opened) << opened.error().ToString();
   const auto give = [&](const SealedUpload& upload) {
-    return (*opened)->Contribute(upload.header, Role::kDevice,
-                                 [&](uint32_t index) -> Result<Bytes> { return upload.chunks.at(index); });
+    return StatusOf((*opened)->Contribute(upload.header, Role::kDevice,
+                                          [&](uint32_t index) -> Result<Bytes> { return upload.chunks.at(index); }));
   };
   EXPECT_TRUE(give(Sealed(Example(1))));
   over = true;
