@@ -4,8 +4,8 @@
 
 #include "aggregator/api/invite.h"
 #include "aggregator/api/tuf_routes.h"
-#include "protocol/base/log.h"
 #include "protocol/base/http/ops_routes.h"
+#include "protocol/base/log.h"
 
 namespace tributary {
 namespace {
@@ -221,6 +221,7 @@ AggregatorMetrics::Core Aggregator::Sample(WallTime own_end) {
   for (size_t i = 0; i < std::size(kUploadKinds); ++i) snapshot.accounts[i] = coordinator_->Account(kUploadKinds[i]);
   snapshot.publication_number = coordinator_->publication_number();
   if (const auto tasks = coordinator_->Tasks()) snapshot.tasks = tasks->size();
+  snapshot.open_rounds = coordinator_->OpenRounds();
   if (const auto gateways = coordinator_->Gateways()) {
     snapshot.gateways = gateways->size();
     for (const GatewayRecord& gateway : *gateways) {

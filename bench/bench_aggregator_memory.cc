@@ -103,10 +103,11 @@ void TakeUpdates(const ScratchFolder& folder) {
   for (uint64_t number = 1; number <= kUpdates; ++number) {
     const Bytes envelope = Must(ReadFile(RealFileSystem(), EnvelopeOf(folder, number), limits::kEnvelopeBytes));
     const UploadHeader header = Must(ParseEnvelope(envelope)).header;
-    Must(coordinator->Contribute(header, Role::kDevice, [&](uint32_t index) {
+    const Verdict verdict = coordinator->Contribute(header, Role::kDevice, [&](uint32_t index) {
       return RealFileSystem().ReadAt(PayloadOf(folder, number), header.ciphertext_chunk_offset(index),
                                      header.ciphertext_chunk_size(index));
-    }));
+    });
+    TRIBUTARY_CHECK(verdict.is_take()) << "update " << number;
     coordinator->Tick();
   }
   TRIBUTARY_CHECK(Must(coordinator->Round(task, 1)).state == RoundState::kCompleted);

@@ -9,6 +9,7 @@ std::string CodesToJson() {
   for (const auto& entry : AllCodes()) {
     items.push_back({{"code", entry.name},
                      {"number", static_cast<int>(entry.code)},
+                     {"kind", CodeKindName(entry.kind)},
                      {"sentence", entry.sentence},
                      {"remedy", entry.remedy},
                      {"transient", entry.transient}});

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "aggregator/records/blame.h"
 #include "protocol/base/fault_point.h"
 #include "protocol/base/log.h"
 

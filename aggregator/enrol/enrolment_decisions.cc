@@ -1,7 +1,6 @@
 #include <algorithm>
 
 #include "aggregator/enrol/durable_enrolment.h"
-#include "aggregator/records/blame.h"
 #include "protocol/base/log.h"
 #include "protocol/trust/seal/digest.h"
 

@@ -10,8 +10,8 @@
 namespace tributary {
 namespace {
 
-// What an update's plaintext may have beside 4 bytes per value. Its head is under 100 bytes.
-constexpr uint64_t kHeadBytes = limits::kMinChunkBytes;
+// An update's plaintext may have so much beside 4 bytes per value. Its head with the padding is under 100 bytes.
+constexpr uint64_t kHeadBytes = 4 * limits::kKiB;
 
 // Adds the values as they come out of a chunk. The addition needs them again if it is given up, so they must not go: as
 // long as each block lies right behind the last one in the plaintext they stay where they are, as those of the dense
@@ -80,14 +80,18 @@ class AddingSink final : public UpdateDecoder::Sink {
 
 }  // namespace
 
+Status CheckUpdateSize(const UploadSubject& subject, uint64_t parameter_count) {
+  const uint64_t limit = parameter_count * sizeof(float) + kHeadBytes;
+  if (subject.plaintext_size <= limit) return {};
+  return Fail(Code::kTooLarge, "an update of {} bytes, the limit for {} values is {}", subject.plaintext_size,
+              parameter_count, limit);
+}
+
 Result<OpenedUpdate> UpdateReader::AddTo(WeightedSum& sum, const UploadHeader& header, const HpkeKeyPair& key,
                                          const UpdateBounds& bounds,
                                          const std::function<Result<Bytes>(uint32_t index)>& chunk) {
   const UploadSubject& subject = header.subject;
-  if (subject.plaintext_size > sum.parameter_count() * sizeof(float) + kHeadBytes) {
-    return Fail(Code::kTooLarge, std::to_string(subject.plaintext_size) + " bytes for an update of " +
-                                     std::to_string(sum.parameter_count()) + " values");
-  }
+  RETURN_IF_ERROR(CheckUpdateSize(subject, sum.parameter_count()));
   // Room for whole chunks, since OpenChunk asks for it.
   plaintext_.resize(uint64_t{subject.chunk_count} * subject.chunk_size);
   AddingSink sink(sum, bounds, plaintext_, moved_);

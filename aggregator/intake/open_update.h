@@ -5,8 +5,8 @@
 
 #include "aggregator/sum/cache_aligned.h"
 #include "aggregator/sum/weighted_sum.h"
-#include "protocol/payload/update_codec.h"
 #include "protocol/envelope/open_upload.h"
+#include "protocol/payload/update_codec.h"
 
 namespace tributary {
 
@@ -20,6 +20,9 @@ struct OpenedUpdate {
   UpdateMeta meta;
   double norm = 0;
 };
+
+// Whether an update of so many bytes can be one of `parameter_count` values. kTooLarge.
+Status CheckUpdateSize(const UploadSubject& subject, uint64_t parameter_count);
 
 // Opens updates chunk by chunk, and checks each chunk and adds it to the sum while it is in cache. An update that turns
 // out to be bad is taken out again from the plaintext, which is kept in a buffer until the update is in the sum.

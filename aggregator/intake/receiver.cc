@@ -40,8 +40,9 @@ void Receiver::DropAbandoned() {
   });
 }
 
-void Receiver::Discard(const UploadId& upload, Code reason) {
-  if (staging_.ReadEnvelope(upload)) staging_.Drop(upload, reason, [](const Status&) {});
+void Receiver::DoneWith(const UploadSubject& subject, Code reason) {
+  judge_.CountRefusal(subject.kind, subject, reason);
+  if (staging_.ReadEnvelope(subject.id)) staging_.Drop(subject.id, reason, [](const Status&) {});
 }
 
 void Receiver::Offer(const SignedEnvelope& envelope, const VerifiedIdentity& author, const DeviceId& via,
@@ -59,18 +60,24 @@ void Receiver::Admit(const SignedEnvelope& envelope, const VerifiedIdentity& aut
   roles_[subject.device] = author.subject.role;
   judge_.SawAuthor(author.subject, via);
   const Status vetted = hooks_.vet(author);
-  const Status wanted = vetted ? judge_.Admit(envelope.header) : vetted;
-  if (!wanted) {
-    const Error& error = wanted.error();
-    // In the sum and waiting for its checkpoint: nothing to send, custody follows.
-    if (error.code == Code::kBusy) return reply(OfferVerdict::ResumeAt(subject.chunk_count));
-    if (!IsTransient(error.code) && !IsOfTheEnvironment(error.code)) {
-      judge_.CountRefusal(subject.kind, subject, error.code);
-      Discard(subject.id, error.code);
-    }
-    return reply(error.code == Code::kDuplicate ? OfferVerdict::AlreadyHere()
-                                                : OfferVerdict::Refused(ForSender(error)));
+  const Verdict verdict = vetted ? judge_.Admit(envelope.header) : Verdict(Fail(vetted.error()));
+  switch (verdict.kind()) {
+    case Verdict::Kind::kTake:
+      return Stage(envelope, reply);
+    case Verdict::Kind::kInSum:
+      return reply(OfferVerdict::ResumeAt(subject.chunk_count));  // nothing to send
+    case Verdict::Kind::kCounted:
+      DoneWith(subject, Code::kDuplicate);
+      return reply(OfferVerdict::AlreadyHere());
+    case Verdict::Kind::kRefused:
+      const Error& error = verdict.error();
+      if (!IsTransient(error.code) && !IsOfTheEnvironment(error.code)) DoneWith(subject, error.code);
+      return reply(OfferVerdict::Refused(ForSender(error)));
   }
+}
+
+void Receiver::Stage(const SignedEnvelope& envelope, const std::function<void(OfferVerdict)>& reply) {
+  const UploadSubject& subject = envelope.header.subject;
   staging_.Offer(envelope.header, envelope.bytes,
                  [this, reply, id = subject.id, count = subject.chunk_count](const Result<OfferAnswer>& result) {
                    if (!result) return reply(OfferVerdict::Refused(ForSender(result.error())));
@@ -104,18 +111,17 @@ void Receiver::Count(const UploadId& upload, bool found) {
     LogFailure(LogLevel::kWarning, "staging.damaged", whole.error(), {{"upload", upload.hex()}});
     return Refuse(upload, whole.error());
   }
-  Count(envelope->header, role->second);
-}
-
-void Receiver::Count(const UploadHeader& header, Role role) {
-  const UploadId& id = header.subject.id;
-  const Status counted = judge_.Contribute(header, role, [&](uint32_t index) { return staging_.ReadChunk(id, index); });
-  if (counted) return;  // custody comes by OnCustody
-  const Error error = counted.error();
-  // Two offers of one whole upload may both come here; the second finds it in the sum.
-  if (error.code == Code::kBusy) return;
-  if (error.code == Code::kDuplicate) return OnCustody({id});
-  Refuse(id, error);
+  const Verdict verdict = judge_.Contribute(envelope->header, role->second,
+                                            [&](uint32_t index) { return staging_.ReadChunk(upload, index); });
+  switch (verdict.kind()) {
+    case Verdict::Kind::kTake:
+    case Verdict::Kind::kInSum:  // two offers of one whole upload may both come here; the second finds it in the sum
+      return;                    // custody comes by OnCustody
+    case Verdict::Kind::kCounted:
+      return OnCustody({upload});
+    case Verdict::Kind::kRefused:
+      return Refuse(upload, verdict.error());
+  }
 }
 
 void Receiver::Refuse(const UploadId& upload, const Error& error) {

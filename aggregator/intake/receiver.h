@@ -47,12 +47,12 @@ class Receiver final : public UploadSink {
  private:
   void Admit(const SignedEnvelope& envelope, const VerifiedIdentity& author, const DeviceId& via,
              const std::function<void(OfferVerdict)>& answer);
+  void Stage(const SignedEnvelope& envelope, const std::function<void(OfferVerdict)>& reply);
   // On the core's thread. `found`: it was staged before this offer, perhaps by a process that has ended since.
   void Count(const UploadId& upload, bool found);
   void Refuse(const UploadId& upload, const Error& error);
-  // The judge will not want it any more.
-  void Discard(const UploadId& upload, Code reason);
-  void Count(const UploadHeader& header, Role role);
+  // The judge will not want it any more: counts it and frees what is staged of it.
+  void DoneWith(const UploadSubject& subject, Code reason);
 
   Spool& staging_;
   UploadJudge& judge_;

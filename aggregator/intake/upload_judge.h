@@ -3,31 +3,61 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <utility>
 
-#include "aggregator/records/blame.h"
 #include "protocol/base/bytes.h"
 #include "protocol/base/result.h"
 #include "protocol/envelope/envelope.h"
 
 namespace tributary {
 
+// What a judge says of an upload. A refusal converts from Fail, so RETURN_IF_ERROR and ASSIGN_OR_RETURN work in a
+// function that gives a verdict. Value type.
+class Verdict {
+ public:
+  enum class Kind : uint8_t {
+    kTake,     // of an offer: it is wanted; of a whole upload: it is taken in now
+    kInSum,    // it was taken in before and is not on disk yet; custody follows
+    kCounted,  // it, or the contribution it would make, is counted for good: its sender may delete it
+    kRefused,  // error() says why
+  };
+  static Verdict Take() { return Verdict(Kind::kTake); }
+  static Verdict InSum() { return Verdict(Kind::kInSum); }
+  static Verdict Counted() { return Verdict(Kind::kCounted); }
+  // NOLINTNEXTLINE(google-explicit-constructor): as a Result converts from it
+  Verdict(tl::unexpected<Error> refusal) : kind_(Kind::kRefused), error_(std::move(refusal).error()) {}
+
+  Kind kind() const { return kind_; }
+  bool is_take() const { return kind_ == Kind::kTake; }
+  // Of kRefused only.
+  const Error& error() const {
+    TRIBUTARY_CHECK(error_) << "verdict " << static_cast<int>(kind_) << " is no refusal";
+    return *error_;
+  }
+
+ private:
+  explicit Verdict(Kind kind) : kind_(kind) {}
+  Kind kind_;
+  std::optional<Error> error_;
+};
+
 // What intake needs of whoever counts (round/coordinator.h). Every call is made on the core thread.
 class UploadJudge {
  public:
   virtual ~UploadJudge() = default;
-  // Would this upload be of use? An empty result: yes. kDuplicate: it (or the contribution it would make) is counted
-  // for good, so the sender may delete it. kBusy: it is in the sum but not checkpointed yet; custody will follow.
-  // Others refuse: kUnknownTask, kUnknownVersion, kStaleVersion, kRoundClosed, kUnknownKey, kTooLarge. Counts nothing.
-  virtual Status Admit(const UploadHeader& header) = 0;
-  // A complete upload whose signature and ciphertext digest have been verified: opens, checks and counts it. `role` is
-  // the sender's, from its certificate (an evaluator's results stand for the version, a device's for its held-out
-  // share). `chunk` reads ciphertext chunk i. Permanent refusals are counted by reason and returned; the upload is then
-  // done with. Transient errors (IsTransient) and those of the environment (kIo, kDatabase …) count nothing: the upload
-  // may be offered again. An update's custody follows later, possibly much later; a report's before return.
-  virtual Status Contribute(const UploadHeader& header, Role role,
-                            const std::function<Result<Bytes>(uint32_t index)>& chunk) = 0;
-  // An upload refused before it reached Contribute (bad signature, digest, or what Admit said). Transient codes count
-  // nothing.
+  // Would this upload be of use? Counts nothing. Refuses with kUnknownTask, kUnknownVersion, kStaleVersion,
+  // kRoundClosed, kUnknownKey, kTooLarge, or what the disk says.
+  virtual Verdict Admit(const UploadHeader& header) = 0;
+  // A complete upload whose signature and ciphertext digest have been verified: asks Admit again, then opens, checks
+  // and counts it. `role` is the sender's, from its certificate (an evaluator's results stand for the version, a
+  // device's for its held-out share). `chunk` reads ciphertext chunk i. Counts duplicates and the refusals of kind
+  // kPeer, by reason; the upload is then done with. Of any other refusal nothing is counted: the upload may be offered
+  // again. Custody of an update that is taken follows later, possibly much later; that of another kind comes before the
+  // return.
+  virtual Verdict Contribute(const UploadHeader& header, Role role,
+                             const std::function<Result<Bytes>(uint32_t index)>& chunk) = 0;
+  // An upload that was refused before it reached Contribute (bad signature, digest, or what Admit said); kDuplicate:
+  // it is counted already. Only codes of kind kPeer count.
   virtual void CountRefusal(UploadKind kind, const std::optional<UploadSubject>& subject, Code code) = 0;
   // The author of an upload was heard of, through `via` (itself when it is connected directly).
   virtual void SawAuthor(const Subject& author, const DeviceId& via) = 0;

@@ -8,14 +8,14 @@
 
 #include "aggregator/intake/upload_judge.h"
 #include "aggregator/publish/publisher.h"
+#include "aggregator/records/device_state_record.h"
 #include "aggregator/records/gateway_record.h"
 #include "aggregator/records/records.h"
-#include "aggregator/records/device_state_record.h"
 #include "protocol/base/clock.h"
 #include "protocol/base/file.h"
 #include "protocol/base/random.h"
-#include "protocol/envelope/envelope.h"
 #include "protocol/catalogue/blob_store.h"
+#include "protocol/envelope/envelope.h"
 #include "protocol/trust/seal/hpke.h"
 
 namespace tributary {
@@ -95,6 +95,8 @@ class Coordinator : public UploadJudge {
   virtual Result<std::vector<GatewayRecord>> Gateways() = 0;
   // The newest of each device that reported, by id.
   virtual Result<std::vector<DeviceStateRecord>> DeviceStates() { return std::vector<DeviceStateRecord>(); }
+  // Those that collect updates or are being closed.
+  virtual uint64_t OpenRounds() const = 0;
   virtual AccountRecord Account(UploadKind kind) const = 0;
   // Empty: what must be durable becomes so. Else why the disk refuses to be written to (kDiskFull, kReadOnly, kIo,
   // kDatabase); it is tried again by Tick, and until it succeeds nothing new is taken in.

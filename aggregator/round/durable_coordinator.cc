@@ -131,6 +131,11 @@ void DurableCoordinator::SawGateways(const std::vector<GatewayState>& reports, c
   gateways_.Saw(reports, via, parts_.clock.Now());
 }
 
+uint64_t DurableCoordinator::OpenRounds() const {
+  return static_cast<uint64_t>(
+      std::ranges::count_if(tasks_, [](const auto& task) { return task.second.round.has_value(); }));
+}
+
 // What is staged is offered, and not yet anything else.
 AccountRecord DurableCoordinator::Account(UploadKind kind) const {
   AccountRecord account = accounts_.Get(kind);

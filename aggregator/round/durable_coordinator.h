@@ -6,13 +6,13 @@
 
 #include "aggregator/intake/open_update.h"
 #include "aggregator/publish/publisher.h"
-#include "aggregator/watch/account_book.h"
 #include "aggregator/round/coordinator.h"
-#include "aggregator/watch/gateway_book.h"
-#include "aggregator/watch/member_book.h"
 #include "aggregator/round/round_keeper.h"
 #include "aggregator/store/disk_health.h"
 #include "aggregator/store/store.h"
+#include "aggregator/watch/account_book.h"
+#include "aggregator/watch/gateway_book.h"
+#include "aggregator/watch/member_book.h"
 
 namespace tributary {
 
@@ -40,6 +40,7 @@ class DurableCoordinator final : public Coordinator {
   Result<std::vector<MemberRecord>> Members(std::optional<Role> role) override { return members_.All(role); }
   Result<std::vector<GatewayRecord>> Gateways() override;
   Result<std::vector<DeviceStateRecord>> DeviceStates() override { return store_->reports.All(); }
+  uint64_t OpenRounds() const override;
   AccountRecord Account(UploadKind kind) const override;
   Status Health() const override { return health_.status(); }
   const BlobStore& blobs() const override { return blobs_; }
@@ -48,9 +49,9 @@ class DurableCoordinator final : public Coordinator {
   uint64_t publication_number() const override { return publisher_.number(); }
   uint64_t publication_root_version() const override { return publisher_.root_version(); }
 
-  Status Admit(const UploadHeader& header) override;
-  Status Contribute(const UploadHeader& header, Role role,
-                    const std::function<Result<Bytes>(uint32_t index)>& chunk) override;
+  Verdict Admit(const UploadHeader& header) override;
+  Verdict Contribute(const UploadHeader& header, Role role,
+                     const std::function<Result<Bytes>(uint32_t index)>& chunk) override;
   void CountRefusal(UploadKind kind, const std::optional<UploadSubject>& subject, Code code) override;
   void SawAuthor(const Subject& author, const DeviceId& via) override;
   void SawMember(const MemberRecord& member) override;
@@ -95,16 +96,18 @@ class DurableCoordinator final : public Coordinator {
   // intake_calls.cc
   // kUnknownKey: nobody can open it any more.
   Result<const HpkeKeyPair*> OpeningKey(const UploadSubject& subject) const;
-  Status AdmitUpdate(const UploadHeader& header, LiveTask& task);
-  Status AdmitEvaluation(const UploadHeader& header, const LiveTask& task);
-  Status Count(const UploadHeader& header, Role role, const ChunkSource& chunk);
-  Status CountUpdate(const UploadHeader& header, Role role, const ChunkSource& chunk);
-  Status CountEvaluation(const UploadHeader& header, Role role, const ChunkSource& chunk);
-  Result<uint64_t> StoreEvaluation(const UploadHeader& header, Role role, const std::vector<EvaluationResult>& results);
+  Verdict AdmitUpdate(const UploadHeader& header, LiveTask& task);
+  Verdict AdmitEvaluation(const UploadHeader& header, const LiveTask& task);
+  Verdict Count(const UploadHeader& header, Role role, const ChunkSource& chunk);
+  Verdict CountUpdate(const UploadHeader& header, Role role, const ChunkSource& chunk);
+  Verdict CountEvaluation(const UploadHeader& header, Role role, const ChunkSource& chunk);
+  // The round that it speaks of, 0 for none; nullopt: all its results are stored already.
+  Result<std::optional<uint64_t>> StoreEvaluation(const UploadHeader& header, Role role,
+                                                  const std::vector<EvaluationResult>& results);
 
   // report_calls.cc
-  Status AdmitDeviceState(const UploadHeader& header);
-  Status CountDeviceState(const UploadHeader& header, Role role, const ChunkSource& chunk);
+  Verdict AdmitDeviceState(const UploadHeader& header);
+  Verdict CountDeviceState(const UploadHeader& header, Role role, const ChunkSource& chunk);
   Status StoreDeviceState(const DeviceStateRecord& record, bool newest);
 
   // round_turns.cc

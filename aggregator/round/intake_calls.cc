@@ -9,11 +9,8 @@
 namespace tributary {
 namespace {
 
-// What an update's plaintext has besides its values: the meta and its padding, with room to spare.
-constexpr uint64_t kUpdateHeadBytes = 4 * limits::kKiB;
-
 // The peer's fault, and final: counted. Everything else may be offered again.
-bool IsRefusal(Code code) { return static_cast<uint16_t>(code) < static_cast<uint16_t>(Code::kBusy); }
+bool IsRefusal(Code code) { return KindOf(code) == CodeKind::kPeer; }
 
 Status CheckVersion(ModelVersion version, const VersionRecord& latest) {
   if (Number(version) >= 1 && version <= latest.version) return {};
@@ -23,7 +20,7 @@ Status CheckVersion(ModelVersion version, const VersionRecord& latest) {
 
 }  // namespace
 
-Status DurableCoordinator::Admit(const UploadHeader& header) {
+Verdict DurableCoordinator::Admit(const UploadHeader& header) {
   const UploadSubject& subject = header.subject;
   if (subject.kind == UploadKind::kDeviceState) return AdmitDeviceState(header);
   if (subject.kind != UploadKind::kUpdate && subject.kind != UploadKind::kEvaluation) {
@@ -46,20 +43,15 @@ Result<const HpkeKeyPair*> DurableCoordinator::OpeningKey(const UploadSubject& s
   return key;
 }
 
-Status DurableCoordinator::AdmitUpdate(const UploadHeader& header, LiveTask& task) {
+Verdict DurableCoordinator::AdmitUpdate(const UploadHeader& header, LiveTask& task) {
   const UploadSubject& subject = header.subject;
   // Before staleness: an upload that was counted is done with, whatever came after.
   const UploadId* const pending = task.round && task.round->record().base == subject.base_version
                                       ? task.round->PendingUpload(subject.device)
                                       : nullptr;
-  if (pending != nullptr && *pending == subject.id) {
-    return Fail(Code::kBusy, "upload " + subject.id.hex() + " is in the sum and not yet on disk");
-  }
+  if (pending != nullptr && *pending == subject.id) return Verdict::InSum();
   ASSIGN_OR_RETURN(const bool counted, store_->contributions.Has(subject.task, subject.base_version, subject.device));
-  if (counted || pending != nullptr) {
-    return Fail(Code::kDuplicate, subject.device.text() + " has contributed to version " +
-                                      std::to_string(Number(subject.base_version)) + " of " + subject.task.text());
-  }
+  if (counted || pending != nullptr) return Verdict::Counted();
   if (subject.base_version < task.latest.version) {
     return Fail(Code::kStaleVersion, "version " + std::to_string(Number(subject.base_version)) +
                                          " is no longer trained on; the latest is " +
@@ -72,41 +64,36 @@ Status DurableCoordinator::AdmitUpdate(const UploadHeader& header, LiveTask& tas
     return Fail(Code::kRoundClosed, "round " + std::to_string(round.number) + " is being closed");
   }
   RETURN_IF_ERROR(OpeningKey(subject));
-  const uint64_t limit = task.record.table.parameter_count() * sizeof(float) + kUpdateHeadBytes;
-  if (subject.plaintext_size > limit) {
-    return Fail(Code::kTooLarge, "an update of " + std::to_string(subject.plaintext_size) + " bytes, the limit is " +
-                                     std::to_string(limit));
-  }
-  return {};
+  RETURN_IF_ERROR(CheckUpdateSize(subject, task.record.table.parameter_count()));
+  return Verdict::Take();
 }
 
-Status DurableCoordinator::AdmitEvaluation(const UploadHeader& header, const LiveTask& task) {
+Verdict DurableCoordinator::AdmitEvaluation(const UploadHeader& header, const LiveTask& task) {
   const UploadSubject& subject = header.subject;
   ASSIGN_OR_RETURN(const bool known, store_->evaluations.HasUpload(subject.device, subject.id));
-  if (known) {
-    return Fail(Code::kDuplicate, "evaluation " + subject.id.hex() + " of " + task.record.id.text() + " is stored");
-  }
+  if (known) return Verdict::Counted();
   RETURN_IF_ERROR(OpeningKey(subject));
   RETURN_IF_ERROR(health_.status());
   if (subject.plaintext_size > limits::kRecordBytes) {
     return Fail(Code::kTooLarge, "an evaluation of " + std::to_string(subject.plaintext_size) + " bytes");
   }
-  return {};
+  return Verdict::Take();
 }
 
-Status DurableCoordinator::Contribute(const UploadHeader& header, Role role, const ChunkSource& chunk) {
+Verdict DurableCoordinator::Contribute(const UploadHeader& header, Role role, const ChunkSource& chunk) {
   const UploadKind kind = header.subject.kind;
-  Status taken = Admit(header);
-  if (taken) taken = Count(header, role, chunk);
-  if (taken) return {};
-  if (kind == UploadKind::kUpdate && IsRefusal(taken.error().code)) {
+  Verdict verdict = Admit(header);
+  if (verdict.is_take()) verdict = Count(header, role, chunk);
+  if (verdict.is_take() || verdict.kind() == Verdict::Kind::kInSum) return verdict;
+  const Code code = verdict.kind() == Verdict::Kind::kCounted ? Code::kDuplicate : verdict.error().code;
+  if (kind == UploadKind::kUpdate && IsRefusal(code)) {
     if (auto task = Find(header.subject.task); task && (*task)->round) (*task)->round->AddBytes(header.ciphertext_size);
   }
-  CountRefusal(kind, header.subject, taken.error().code);
-  return taken;
+  CountRefusal(kind, header.subject, code);
+  return verdict;
 }
 
-Status DurableCoordinator::Count(const UploadHeader& header, Role role, const ChunkSource& chunk) {
+Verdict DurableCoordinator::Count(const UploadHeader& header, Role role, const ChunkSource& chunk) {
   switch (header.subject.kind) {
     case UploadKind::kUpdate:
       return CountUpdate(header, role, chunk);
@@ -117,7 +104,7 @@ Status DurableCoordinator::Count(const UploadHeader& header, Role role, const Ch
   }
 }
 
-Status DurableCoordinator::CountUpdate(const UploadHeader& header, Role role, const ChunkSource& chunk) {
+Verdict DurableCoordinator::CountUpdate(const UploadHeader& header, Role role, const ChunkSource& chunk) {
   if (role != Role::kDevice) {
     return Fail(Code::kWrongRole, "an update comes from a device, not from role " + std::string(RoleName(role)));
   }
@@ -136,10 +123,10 @@ Status DurableCoordinator::CountUpdate(const UploadHeader& header, Role role, co
   Emit("round.report", *task, header.subject.device.text());
   // The update is in the sum: a disk that fails now delays its custody, it does not refuse it.
   if (auto turned = TurnIfDue(*task); !turned) health_.Failed("round.not_turned", turned.error());
-  return {};
+  return Verdict::Take();
 }
 
-Status DurableCoordinator::CountEvaluation(const UploadHeader& header, Role role, const ChunkSource& chunk) {
+Verdict DurableCoordinator::CountEvaluation(const UploadHeader& header, Role role, const ChunkSource& chunk) {
   if (role != Role::kDevice && role != Role::kEvaluator) {
     return Fail(Code::kWrongRole, "an evaluation does not come from role " + std::string(RoleName(role)));
   }
@@ -150,23 +137,24 @@ Status DurableCoordinator::CountEvaluation(const UploadHeader& header, Role role
     if (IsOfTheEnvironment(round.error().code)) health_.Failed("evaluation.not_stored", round.error());
     return Fail(round.error());
   }
+  if (!*round) return Verdict::Counted();
   accounts_.DeliverAtOnce(UploadKind::kEvaluation);
   members_.CountUpload(header.subject.device, role, parts_.clock.Now());
   ASSIGN_OR_RETURN(const LiveTask* const task, Find(header.subject.task));
   listener_.OnEvent({.sequence = ++event_sequence_,
                      .name = "evaluation.received",
                      .task = header.subject.task,
-                     .round = *round,
-                     .reports = task->round && task->last_round == *round ? task->round->record().reports : 0,
+                     .round = **round,
+                     .reports = task->round && task->last_round == **round ? task->round->record().reports : 0,
                      .version = header.subject.base_version,
                      .at = parts_.clock.Now(),
                      .detail = header.subject.device.text()});
   listener_.OnCustody({header.subject.id});
-  return {};
+  return Verdict::Take();
 }
 
-Result<uint64_t> DurableCoordinator::StoreEvaluation(const UploadHeader& header, Role role,
-                                                     const std::vector<EvaluationResult>& results) {
+Result<std::optional<uint64_t>> DurableCoordinator::StoreEvaluation(const UploadHeader& header, Role role,
+                                                                    const std::vector<EvaluationResult>& results) {
   const UploadSubject& subject = header.subject;
   EvaluationRecord record{.task = subject.task,
                           .version = subject.base_version,
@@ -184,10 +172,7 @@ Result<uint64_t> DurableCoordinator::StoreEvaluation(const UploadHeader& header,
     RETURN_IF_ERROR(store_->evaluations.Insert(record));
     ++stored;
   }
-  if (stored == 0) {
-    return Fail(Code::kDuplicate, subject.device.text() + " has evaluated version " +
-                                      std::to_string(Number(subject.base_version)) + " of " + subject.task.text());
-  }
+  if (stored == 0) return std::nullopt;
   ASSIGN_OR_RETURN(const uint64_t round,
                    store_->rounds.LastOnBase(subject.task, JudgedBase(subject.base_version, role)));
   ASSIGN_OR_RETURN(LiveTask* const task, Find(subject.task));

@@ -6,17 +6,16 @@
 // What devices say of themselves: the newest report of each is kept. It decides nothing here; people read it.
 namespace tributary {
 
-Status DurableCoordinator::AdmitDeviceState(const UploadHeader& header) {
+Verdict DurableCoordinator::AdmitDeviceState(const UploadHeader& header) {
   const UploadSubject& subject = header.subject;
   ASSIGN_OR_RETURN(const auto kept, store_->reports.Find(subject.device));
-  if (kept && kept->upload == subject.id) {
-    return Fail(Code::kDuplicate, "report " + subject.id.hex() + " of " + subject.device.text() + " is stored");
-  }
+  if (kept && kept->upload == subject.id) return Verdict::Counted();
   RETURN_IF_ERROR(OpeningKey(subject));
-  return health_.status();
+  RETURN_IF_ERROR(health_.status());
+  return Verdict::Take();
 }
 
-Status DurableCoordinator::CountDeviceState(const UploadHeader& header, Role role, const ChunkSource& chunk) {
+Verdict DurableCoordinator::CountDeviceState(const UploadHeader& header, Role role, const ChunkSource& chunk) {
   const UploadSubject& subject = header.subject;
   if (role != Role::kDevice && role != Role::kEvaluator) {
     return Fail(Code::kWrongRole, "a device report does not come from role " + std::string(RoleName(role)));
@@ -39,12 +38,12 @@ Status DurableCoordinator::CountDeviceState(const UploadHeader& header, Role rol
   }
   if (auto stored = StoreDeviceState(record, *order == DeviceStateOrder::kNext); !stored) {
     if (IsOfTheEnvironment(stored.error().code)) health_.Failed("report.not_stored", stored.error());
-    return stored;
+    return Fail(stored.error());
   }
   accounts_.DeliverAtOnce(UploadKind::kDeviceState);
   members_.CountUpload(subject.device, role, record.received);
   listener_.OnCustody({subject.id});
-  return {};
+  return Verdict::Take();
 }
 
 Status DurableCoordinator::StoreDeviceState(const DeviceStateRecord& record, bool newest) {

@@ -1,7 +1,6 @@
 #include "device/agent/agent.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include "device/agent/outbox.h"
 #include "protocol/base/log.h"
@@ -14,16 +13,6 @@ namespace {
 // After a disk that refused to keep the state or an upload.
 constexpr Millis kRetry{5'000};
 constexpr Millis kHousekeeping{15'000};
-
-Result<std::vector<float>> FloatsOf(const Bytes& bytes, uint64_t count) {
-  if (bytes.size() != count * sizeof(float)) {
-    return Fail(Code::kWrongTensorCount,
-                std::to_string(bytes.size()) + " bytes of weights for " + std::to_string(count) + " parameters");
-  }
-  std::vector<float> values(count);
-  std::memcpy(values.data(), bytes.data(), bytes.size());
-  return values;
-}
 
 // The same for an evaluation that is made again after a kill: then the outbox and everybody above know it. Another
 // sealing key makes it another upload, since one that was refused for its key must not stand in its way.
@@ -265,7 +254,7 @@ Result<Agent::Sealed> Agent::Work(const Job& job) {
   if (*job.cancelled) return Fail(Code::kShuttingDown, "not wanted any more");
   ASSIGN_OR_RETURN(const Bytes module, job.blobs.ReadAll(job.task.module.digest));
   ASSIGN_OR_RETURN(const Bytes weight_bytes, job.blobs.ReadAll(job.task.weights.digest));
-  ASSIGN_OR_RETURN(const auto weights, FloatsOf(weight_bytes, job.task.table.parameter_count()));
+  ASSIGN_OR_RETURN(const auto weights, ToFloats(weight_bytes, job.task.table.parameter_count()));
   Sealed sealed;
   std::vector<EvaluationResult> evaluations;
   std::optional<Learned> learned;

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cstring>
 #include <iostream>
 #include <string>
 #include <string_view>
@@ -10,11 +9,11 @@
 #include <CLI/CLI.hpp>
 
 #include "device/examples/idx.h"
+#include "device/torch/evaluate.h"
 #include "device/torch/fashion_cnn.h"
 #include "device/torch/model.h"
-#include "device/torch/evaluate.h"
-#include "protocol/base/process/daemon.h"
 #include "protocol/base/limits.h"
+#include "protocol/base/process/daemon.h"
 #include "protocol/catalogue/model_package.h"
 
 namespace tributary {
@@ -49,10 +48,7 @@ Status Pack(const ToolArguments& arguments) {
 Status Export(const ToolArguments& arguments) {
   ASSIGN_OR_RETURN(const Bytes module, ReadFile(RealFileSystem(), arguments.in, limits::kBlobBytes));
   ASSIGN_OR_RETURN(const Bytes weight_bytes, ReadFile(RealFileSystem(), arguments.weights, limits::kBlobBytes));
-  if (weight_bytes.size() % sizeof(float) != 0)
-    return Fail(Code::kMalformed, arguments.weights.string() + " is not whole float32 values");
-  std::vector<float> weights(weight_bytes.size() / sizeof(float));
-  std::memcpy(weights.data(), weight_bytes.data(), weight_bytes.size());
+  ASSIGN_OR_RETURN(const auto weights, ToFloats(weight_bytes, weight_bytes.size() / sizeof(float)));
   ASSIGN_OR_RETURN(const auto model, Model::Load(module));
   RETURN_IF_ERROR(model->SetWeights(weights));
   ASSIGN_OR_RETURN(const Bytes bytes, model->Save());

@@ -16,11 +16,6 @@ namespace {
 // Files begun with at one look, so that a full folder does not hold the loop.
 constexpr size_t kAtOnce = 16;
 
-// The spool's disk may take it at the next look.
-bool PassesWithTheDisk(Code code) {
-  return code == Code::kDiskFull || code == Code::kReadOnly || code == Code::kDatabase;
-}
-
 std::string Plural(uint64_t count, const char* what) {
   return std::to_string(count) + " " + what + (count == 1 ? "" : "s");
 }
@@ -162,7 +157,9 @@ void Inbox::Finish(const std::string& name, const InboxAnswer& answer) {
   busy_.erase(name);
   if (!answer) {
     LogFailure(LogLevel::kWarning, "inbox.refused", answer.error(), {{"file", name}});
-    if (PassesWithTheDisk(answer.error().code)) return;
+    // A disk that failed may take it at the next look.
+    const Code code = answer.error().code;
+    if (IsOfTheEnvironment(code) && IsTransient(code)) return;
   }
   TRIBUTARY_FAULT_POINT("gateway.inbox.done");
   const std::string text = FormatAnswer(answer);

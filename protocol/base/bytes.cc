@@ -1,6 +1,7 @@
 #include "protocol/base/bytes.h"
 
 #include <bit>
+#include <cstring>
 
 namespace tributary {
 
@@ -31,6 +32,15 @@ Result<T> TakeLittleEndian(ByteView& from) {
 }  // namespace
 
 void Append(Bytes& to, ByteView more) { to.insert(to.end(), more.begin(), more.end()); }
+
+Result<std::vector<float>> ToFloats(ByteView bytes, uint64_t count) {
+  if (bytes.size() != count * sizeof(float)) {
+    return Fail(Code::kWrongTensorCount, "{} bytes of weights for {} parameters", bytes.size(), count);
+  }
+  std::vector<float> values(count);
+  if (!bytes.empty()) std::memcpy(values.data(), bytes.data(), bytes.size());
+  return values;
+}
 
 std::string ToHex(ByteView bytes) {
   constexpr std::string_view kDigits = "0123456789abcdef";

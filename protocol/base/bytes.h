@@ -21,6 +21,8 @@ inline std::string_view AsText(ByteView bytes) { return {reinterpret_cast<const 
 inline ByteView AsBytes(std::span<const float> values) {
   return {reinterpret_cast<const uint8_t*>(values.data()), values.size_bytes()};
 }
+// The other way. kWrongTensorCount: they are not the bytes of `count` values.
+Result<std::vector<float>> ToFloats(ByteView bytes, uint64_t count);
 inline Bytes ToBytes(ByteView bytes) { return {bytes.begin(), bytes.end()}; }
 void Append(Bytes& to, ByteView more);
 

@@ -8,7 +8,8 @@
 namespace tributary {
 
 // The closed list of what can go wrong. The wire, the API, the command line, the metrics and the documentation share
-// it: an entry is never renumbered or reused. `Describe` gives each one's stable name, sentence and remedy.
+// it: an entry is never renumbered or reused. `Describe` gives each one's stable name, sentence, remedy and kind. The
+// headings below say what most entries of a section are; the kind says what one entry is.
 enum class Code : uint16_t {
   // A peer misbehaved or is not entitled: refuse it with this code and go on.
   kMalformed = 1,
@@ -80,19 +81,36 @@ enum class Code : uint16_t {
   kNotSupported = 99,
 };
 
+// Who or what is to blame, and so what the one who gets the code does.
+enum class CodeKind : uint8_t {
+  kPeer,         // the peer misbehaved or is not entitled: refused for good, and counted
+  kPassing,      // nobody is to blame: the same request may succeed later; not counted as a refusal
+  kEnvironment,  // this machine failed (disk, database, file rights): what the peer sent is still good
+  kPerson,       // a person asked for something that cannot be done as asked
+};
+inline constexpr CodeKind kCodeKinds[] = {CodeKind::kPeer, CodeKind::kPassing, CodeKind::kEnvironment,
+                                          CodeKind::kPerson};
+std::string_view CodeKindName(CodeKind kind);  // "peer", "passing", "environment", "person"
+
 struct CodeEntry {
   Code code;
+  CodeKind kind;
   std::string_view name;      // stable, lower-case with dashes: "digest-mismatch"
   std::string_view sentence;  // what happened
   std::string_view remedy;    // what is safe, and what to do
-  bool transient;             // true: the same request may succeed later, so a client retries
+  // True: the same request may succeed later, so a client retries. Always for a passing condition, never for a peer's
+  // or a person's fault; of a failed environment it depends on what failed.
+  bool transient;
 };
 
 // Every code, in numeric order.
 std::span<const CodeEntry> AllCodes();
 const CodeEntry& Describe(Code code);
 inline std::string_view Name(Code code) { return Describe(code).name; }
+inline CodeKind KindOf(Code code) { return Describe(code).kind; }
 inline bool IsTransient(Code code) { return Describe(code).transient; }
+// A fault of this machine: the peer may offer what it has again.
+inline bool IsOfTheEnvironment(Code code) { return KindOf(code) == CodeKind::kEnvironment; }
 std::optional<Code> CodeByName(std::string_view name);
 // A number from the wire; nullopt when this build does not know it.
 std::optional<Code> CodeByNumber(uint16_t number);

@@ -4,9 +4,12 @@
 
 #include <gtest/gtest.h>
 
+#include "aggregator/operator/command/http_client.h"
 #include "tests/aggregator/publish/test_publication_folder.h"
+#include "tests/aggregator/round/round_fixture.h"
 #include "tests/protocol/hop/hop_fixture.h"
 #include "tests/support/must.h"
+#include "tests/support/site.h"
 
 namespace tributary::aggregator_test {
 namespace {
@@ -31,6 +34,13 @@ class AggregatorTest : public ::testing::Test {
     return device;
   }
 
+  bool HasMetric(const std::string& line) {
+    HttpClient::Options options;
+    options.url = "http://127.0.0.1:" + std::to_string(options_.http.port);
+    const HttpReply reply = Must(Must(HttpClient::Create(options)).GetAnyStatus("/metrics"));
+    return ("\n" + reply.body).find("\n" + line + "\n") != std::string::npos;
+  }
+
   HopWorld world_;
   TestPublicationFolder publication_;
   SystemRandom random_;
@@ -49,6 +59,21 @@ TEST_F(AggregatorTest, ItsLimitsAreThoseOfItsConfiguration) {
   EXPECT_FALSE(world_.RunUntilWithTime([&] { return second->client().up(); }, Millis(20), 100));
   first.reset();
   EXPECT_TRUE(world_.RunUntilWithTime([&] { return second->client().up(); }));
+  aggregator->Stop();
+  running.join();
+}
+
+TEST_F(AggregatorTest, ItsMetricsSayHowManyRoundsAreOpen) {
+  RoundFixture rounds;
+  for (const char* task : {"digits", "letters", "words"}) rounds.CreateTask({.report_goal = 3}, task);
+  for (const char* task : {"digits", "words"}) Must(rounds.coordinator().StartRounds(TestTask(task), 1));
+  rounds.Close();
+  options_.data_dir = rounds.folder.path();
+  options_.http.port = static_cast<uint16_t>(Site::FreePort());
+  const auto aggregator = Must(Aggregator::Open(options_, world_.clock, random_, RealFileSystem()));
+  std::thread running([&] { aggregator->Run(); });
+  EXPECT_TRUE(world_.RunUntilWithTime([&] { return HasMetric("tributary_aggregator_tasks 3"); }, Millis(20), 500));
+  EXPECT_TRUE(HasMetric("tributary_aggregator_open_rounds 2"));
   aggregator->Stop();
   running.join();
 }

@@ -7,10 +7,14 @@
 namespace tributary {
 namespace {
 
+// In the order of CodeKind.
+constexpr const char* kWhoseFault[] = {"the peer's", "nobody's; it passes", "this machine's", "that of whoever asked"};
+
 Json EntryOf(Code code) {
   const CodeEntry& entry = Describe(code);
   return {{"code", entry.name},
           {"number", static_cast<int>(entry.code)},
+          {"kind", CodeKindName(entry.kind)},
           {"sentence", entry.sentence},
           {"remedy", entry.remedy},
           {"transient", entry.transient}};
@@ -36,6 +40,7 @@ Status Explain(const Context& context, const std::string& name) {
   std::cout << entry.name << " (" << static_cast<int>(entry.code) << ")\n"
             << "  what happened  " << entry.sentence << "\n"
             << "  what to do     " << entry.remedy << "\n"
+            << "  whose fault    " << kWhoseFault[static_cast<size_t>(entry.kind)] << "\n"
             << "  retried        " << (entry.transient ? "yes, by itself" : "no, it is final") << "\n";
   return {};
 }

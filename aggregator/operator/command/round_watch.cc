@@ -82,8 +82,6 @@ class RoundWatch {
   std::string last_state_;
 };
 
-bool IsPassing(Code code) { return code == Code::kUnreachable || code == Code::kTimeout || code == Code::kBusy; }
-
 }  // namespace
 
 Status WatchRounds(const Context& context, const std::string& task, std::optional<uint64_t> first) {
@@ -104,10 +102,10 @@ Status WatchRounds(const Context& context, const std::string& task, std::optiona
       if (!more) looked = Fail(more.error());
       return more && *more;
     });
-    if (!looked && !IsPassing(looked.error().code)) return looked;
+    if (!looked && !IsTransient(looked.error().code)) return looked;
     if (ended && looked) break;
     const Error error = ended ? looked.error() : ended.error();
-    if (!IsPassing(error.code) || --tries < 0) return Fail(error);
+    if (!IsTransient(error.code) || --tries < 0) return Fail(error);
     context.Say("connection lost (" + error.message + "); rounds go on without it; trying again");
     std::this_thread::sleep_for(kPause);
   }

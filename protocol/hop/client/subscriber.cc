@@ -22,10 +22,6 @@ std::vector<Digest> DigestsOf(const Publication& publication) {
   return digests;
 }
 
-bool IsOfTheDisk(Code code) {
-  return code == Code::kDiskFull || code == Code::kReadOnly || code == Code::kIo || code == Code::kPermissions;
-}
-
 }  // namespace
 
 Subscriber::Subscriber(Fetcher& fetcher, PublicationStore& store, BlobStore& blobs, const Clock& clock,
@@ -37,7 +33,7 @@ void Subscriber::Start() {
 }
 
 void Subscriber::Refuse(const Error& why) {
-  if (IsOfTheDisk(why.code)) return LogFailure(LogLevel::kError, "publication.not_kept", why);
+  if (IsOfTheEnvironment(why.code)) return LogFailure(LogLevel::kError, "publication.not_kept", why);
   ++counts_.rejected;
   ++counts_.rejected_by[why.code];
   counts_.last_rejection = Rejection{why, clock_.Now()};

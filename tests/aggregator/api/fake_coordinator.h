@@ -33,6 +33,7 @@ class FakeCoordinator final : public Coordinator {
   Result<std::vector<MemberRecord>> Members(std::optional<Role> role) override;
   Result<std::vector<GatewayRecord>> Gateways() override { return gateways; }
   Result<std::vector<DeviceStateRecord>> DeviceStates() override { return reports; }
+  uint64_t OpenRounds() const override { return 0; }
   AccountRecord Account(UploadKind kind) const override;
   Status Health() const override { return {}; }
   const BlobStore& blobs() const override { return blobs_; }
@@ -42,8 +43,10 @@ class FakeCoordinator final : public Coordinator {
   uint64_t publication_root_version() const override { return 1; }
 
   // Intake is not the API's.
-  Status Admit(const UploadHeader&) override { return {}; }
-  Status Contribute(const UploadHeader&, Role, const std::function<Result<Bytes>(uint32_t)>&) override { return {}; }
+  Verdict Admit(const UploadHeader&) override { return Verdict::Take(); }
+  Verdict Contribute(const UploadHeader&, Role, const std::function<Result<Bytes>(uint32_t)>&) override {
+    return Verdict::Take();
+  }
   void CountRefusal(UploadKind, const std::optional<UploadSubject>&, Code) override {}
   void SawAuthor(const Subject&, const DeviceId&) override {}
   void SawMember(const MemberRecord& member) override { members.push_back(member); }

@@ -1,6 +1,7 @@
 #include "aggregator/intake/receiver.h"
 
 #include <map>
+#include <set>
 
 #include <gtest/gtest.h>
 
@@ -12,21 +13,24 @@ namespace {
 // Says what the test says, and remembers what it was given.
 class FakeJudge final : public UploadJudge {
  public:
-  Status Admit(const UploadHeader& header) override {
+  Verdict Admit(const UploadHeader& header) override {
+    if (in_sum.contains(header.subject.id)) return Verdict::InSum();
+    if (counted_before.contains(header.subject.id)) return Verdict::Counted();
     const auto found = admit.find(header.subject.id);
-    return found == admit.end() ? Status{} : Fail(found->second, "as the test says");
+    return found == admit.end() ? Verdict::Take() : Verdict(Fail(found->second, "as the test says"));
   }
-  Status Contribute(const UploadHeader& header, Role,
-                    const std::function<Result<Bytes>(uint32_t index)>& chunk) override {
+  Verdict Contribute(const UploadHeader& header, Role,
+                     const std::function<Result<Bytes>(uint32_t index)>& chunk) override {
     for (uint32_t i = 0; i < header.subject.chunk_count; ++i) RETURN_IF_ERROR(chunk(i));
     if (contribute) return Fail(*contribute, "as the test says");
     ++counted[header.subject.id];
-    return {};
+    return Verdict::Take();
   }
   void CountRefusal(UploadKind, const std::optional<UploadSubject>&, Code code) override { refusals.push_back(code); }
   void SawAuthor(const Subject&, const DeviceId&) override {}
 
   std::map<UploadId, Code> admit;
+  std::set<UploadId> in_sum, counted_before;
   std::optional<Code> contribute;
   std::map<UploadId, int> counted;
   std::vector<Code> refusals;
@@ -161,6 +165,37 @@ TEST_F(ReceiverTest, AnUploadThatIsRefusedForGoodLeavesNothingStaged) {
   EXPECT_EQ(Offer(upload).refusal.code, Code::kStaleVersion);
   EXPECT_EQ(judge_.refusals, std::vector{Code::kStaleVersion});
   EXPECT_EQ(staging_->Account().bytes, 0u);
+}
+
+TEST_F(ReceiverTest, AnUploadThatIsInTheSumIsNotSentAgain) {
+  const SealedUpload upload = Sealed(10'000);
+  judge_.in_sum.insert(upload.header.subject.id);
+  const OfferVerdict verdict = Offer(upload);
+  EXPECT_EQ(verdict.kind, OfferVerdict::Kind::kResume);
+  EXPECT_EQ(verdict.next_chunk, upload.chunks.size());
+  EXPECT_TRUE(judge_.refusals.empty());
+}
+
+TEST_F(ReceiverTest, AnUploadThatIsCountedIsDeletedByItsSender) {
+  const SealedUpload upload = Sealed(10'000);
+  judge_.counted_before.insert(upload.header.subject.id);
+  EXPECT_EQ(Offer(upload).kind, OfferVerdict::Kind::kAlready);
+  EXPECT_EQ(judge_.refusals, std::vector{Code::kDuplicate});
+}
+
+// A sender that is told "all is here" waits for a custody that would never come.
+TEST_F(ReceiverTest, ABusyMachineIsToldAsBusy) {
+  const SealedUpload upload = Sealed(10'000);
+  judge_.admit[upload.header.subject.id] = Code::kBusy;
+  const OfferVerdict verdict = Offer(upload);
+  EXPECT_EQ(verdict.kind, OfferVerdict::Kind::kRefuse);
+  EXPECT_EQ(verdict.refusal.code, Code::kBusy);
+  judge_.admit.clear();
+  judge_.contribute = Code::kBusy;
+  Offer(upload);
+  Append(upload, 0);
+  EXPECT_EQ(refused_[upload.header.subject.id], Code::kBusy);
+  EXPECT_TRUE(judge_.refusals.empty());
 }
 
 TEST_F(ReceiverTest, WhatTheRevokedHadOnTheWayIsRefusedAndCounted) {

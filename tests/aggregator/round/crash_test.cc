@@ -22,7 +22,7 @@ void OfferAll(RoundFixture& fixture) {
   for (uint64_t version = 1; version <= kRounds; ++version) {
     for (int device = 1; device <= kDevices; ++device) {
       const SealedUpload upload = fixture.Update(device, ModelVersion{version});
-      if (!fixture.coordinator().Admit(upload.header)) continue;
+      if (!fixture.Admit(upload.header)) continue;
       TRIBUTARY_CHECK(fixture.Give(upload));
     }
     fixture.Pass(Millis(2000));

@@ -59,7 +59,7 @@ TEST_P(EveryDiskTrouble, DelaysCustodyRefusesForNowAndEndsInTheSameBits) {
     const Code refused = CodeOf(Give(Update(3, kV1)));
     EXPECT_EQ(refused, GetParam());
     EXPECT_TRUE(IsTransient(refused)) << "a sender must not give up an upload because of this machine";
-    EXPECT_EQ(CodeOf(coordinator().Admit(Evaluation("d9", kV1, {{}}).header)), GetParam());
+    EXPECT_EQ(CodeOf(Admit(Evaluation("d9", kV1, {{}}).header)), GetParam());
     Pass(Millis(1000));
   }
   EXPECT_TRUE(listener.custody.empty());

@@ -43,7 +43,7 @@ void OfferAll(RoundFixture& fixture) {
     TRIBUTARY_CHECK(evaluated || evaluated.error().code == Code::kDuplicate) << evaluated.error().ToString();
     for (int device = 1; device <= kDevices; ++device) {
       const SealedUpload upload = fixture.Update(device, base);
-      if (!fixture.coordinator().Admit(upload.header)) continue;
+      if (!fixture.Admit(upload.header)) continue;
       TRIBUTARY_CHECK(fixture.Give(upload));
     }
     fixture.Pass(Millis(2000));

@@ -66,12 +66,12 @@ class PoweredRounds final : public Coordinator::Listener {
         if (VersionDigests().size() <= i / kDevices) return;
       }
       if (custody.contains(upload.header.subject.id)) continue;
-      if (auto admitted = coordinator_->Admit(upload.header); !admitted) {
+      if (auto admitted = StatusOf(coordinator_->Admit(upload.header)); !admitted) {
         Refused(upload, admitted.error());
         continue;
       }
-      auto counted = coordinator_->Contribute(upload.header, Role::kDevice,
-                                              [&](uint32_t index) -> Result<Bytes> { return upload.chunks.at(index); });
+      auto counted = StatusOf(coordinator_->Contribute(
+          upload.header, Role::kDevice, [&](uint32_t index) -> Result<Bytes> { return upload.chunks.at(index); }));
       if (!counted) Refused(upload, counted.error());
     }
     Pass();

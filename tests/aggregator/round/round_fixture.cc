@@ -34,6 +34,20 @@ UploadId IdFrom(uint64_t seed) { return SeededRandom(seed).TakeUploadId(); }
 
 }  // namespace
 
+Status StatusOf(const Verdict& verdict) {
+  switch (verdict.kind()) {
+    case Verdict::Kind::kTake:
+      return {};
+    case Verdict::Kind::kInSum:
+      return Fail(Code::kBusy, "it is in the sum");
+    case Verdict::Kind::kCounted:
+      return Fail(Code::kDuplicate, "it is counted already");
+    case Verdict::Kind::kRefused:
+      break;
+  }
+  return Fail(verdict.error());
+}
+
 void RecordingListener::OnPublication(const Bytes&, uint64_t number, uint64_t) { publications.push_back(number); }
 void RecordingListener::OnCustody(const std::vector<UploadId>& uploads) {
   for (const UploadId& upload : uploads) ++custody[upload];
@@ -172,9 +186,11 @@ SealedUpload RoundFixture::Evaluation(const std::string& member, ModelVersion ve
 }
 
 Status RoundFixture::Give(const SealedUpload& upload, Role role) {
-  return coordinator_->Contribute(upload.header, role,
-                                  [&](uint32_t index) -> Result<Bytes> { return upload.chunks.at(index); });
+  return StatusOf(coordinator_->Contribute(upload.header, role,
+                                           [&](uint32_t index) -> Result<Bytes> { return upload.chunks.at(index); }));
 }
+
+Status RoundFixture::Admit(const UploadHeader& header) { return StatusOf(coordinator_->Admit(header)); }
 
 Code RoundFixture::CodeOf(const Status& status) {
   TRIBUTARY_CHECK(!status) << "it succeeded";

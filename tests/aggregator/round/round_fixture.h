@@ -7,11 +7,11 @@
 #include <string>
 #include <vector>
 
-#include "aggregator/watch/account_book.h"
 #include "aggregator/round/coordinator.h"
+#include "aggregator/watch/account_book.h"
 #include "protocol/base/limits.h"
-#include "protocol/payload/evaluation.h"
 #include "protocol/envelope/seal_upload.h"
+#include "protocol/payload/evaluation.h"
 #include "tests/support/manual_clock.h"
 #include "tests/support/seeded_random.h"
 #include "tests/support/temporary_folder.h"
@@ -20,6 +20,9 @@
 namespace tributary {
 
 inline constexpr uint64_t kTestParameters = 300;
+
+// For tests that compare codes: kBusy is "it is in the sum", kDuplicate is "it is counted already".
+Status StatusOf(const Verdict& verdict);
 
 // What the coordinator said, in order.
 class RecordingListener final : public Coordinator::Listener {
@@ -89,7 +92,9 @@ class RoundFixture {
   SealedUpload Update(int device, ModelVersion base) { return Update(device, base, UpdateOptions{}); }
   SealedUpload Evaluation(const std::string& member, ModelVersion version,
                           const std::vector<EvaluationResult>& results);
+  // An error of the code kBusy stands for "it is in the sum", and kDuplicate for "it is counted already".
   Status Give(const SealedUpload& upload, Role role = Role::kDevice);
+  Status Admit(const UploadHeader& header);
   // The code of a refusal; kMalformed stands for success nowhere, so success dies.
   Code CodeOf(const Status& status);
   void Pass(Millis by);

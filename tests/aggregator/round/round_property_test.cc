@@ -74,8 +74,7 @@ TEST(RoundProperty, WhateverHappensTheBitsAreTheSameAndTheAccountsHold) {
     fixture.Reopen();
     fixture.Pass(Millis(2000));
     for (int device = 1; device <= kDevices; ++device) {
-      if (fixture.coordinator().Admit(UpdateOf(fixture, device).header))
-        RC_ASSERT(fixture.Give(UpdateOf(fixture, device)));
+      if (fixture.Admit(UpdateOf(fixture, device).header)) RC_ASSERT(fixture.Give(UpdateOf(fixture, device)));
     }
     RC_ASSERT(fixture.LastRound().state == RoundState::kCompleted);
     RC_ASSERT(fixture.LastRound().reports == kDevices);

@@ -64,7 +64,7 @@ TEST_F(Reports, ALateOneIsTakenAndChangesNothing) {
 TEST_F(Reports, OneThatIsStoredIsNotTakenAgain) {
   const SealedUpload upload = Sealed(Example(1));
   ASSERT_TRUE(Give(upload));
-  EXPECT_EQ(CodeOf(coordinator().Admit(upload.header)), Code::kDuplicate);
+  EXPECT_EQ(CodeOf(Admit(upload.header)), Code::kDuplicate);
 }
 
 TEST_F(Reports, ACounterThatWentBackIsRefusedAndToldOf) {
@@ -100,8 +100,8 @@ TEST_F(Reports, WhatIsSealedToAFormerKeyIsOpenedUntilItsEnd) {
                                   listener);
   ASSERT_TRUE(opened) << opened.error().ToString();
   const auto give = [&](const SealedUpload& upload) {
-    return (*opened)->Contribute(upload.header, Role::kDevice,
-                                 [&](uint32_t index) -> Result<Bytes> { return upload.chunks.at(index); });
+    return StatusOf((*opened)->Contribute(upload.header, Role::kDevice,
+                                          [&](uint32_t index) -> Result<Bytes> { return upload.chunks.at(index); }));
   };
   EXPECT_TRUE(give(Sealed(Example(1))));
   over = true;

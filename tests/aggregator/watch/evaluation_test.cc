@@ -41,7 +41,7 @@ TEST_F(EvaluationTest, CountsOncePerMemberVersionAndModel) {
   RunOneRound();
   const auto first = Evaluation("d1", ModelVersion{1}, {Result(EvaluatedModel::kGlobal, 10, 0.5)});
   ASSERT_TRUE(Give(first));
-  EXPECT_EQ(CodeOf(coordinator().Admit(first.header)), Code::kDuplicate);
+  EXPECT_EQ(CodeOf(Admit(first.header)), Code::kDuplicate);
   EXPECT_EQ(CodeOf(Give(first)), Code::kDuplicate);
   EXPECT_EQ(CodeOf(Give(Evaluation("d1", ModelVersion{1}, {Result(EvaluatedModel::kGlobal, 10, 0.6)}))),
             Code::kDuplicate);

@@ -59,6 +59,48 @@ TEST(Codes, AreFoundByNameAndNumber) {
   EXPECT_EQ(CodeByNumber(65'535), std::nullopt);
 }
 
+TEST(Codes, KindsHaveNames) {
+  std::set<std::string_view> names;
+  for (const CodeKind kind : kCodeKinds) names.insert(CodeKindName(kind));
+  EXPECT_EQ(names, (std::set<std::string_view>{"peer", "passing", "environment", "person"}));
+}
+
+// The kind decides what is retried, except for a failed environment.
+TEST(Codes, WhatPassesIsRetriedAndWhatSomebodyDidWrongIsNot) {
+  for (const auto& entry : AllCodes()) {
+    if (entry.kind == CodeKind::kPassing) EXPECT_TRUE(entry.transient) << entry.name;
+    if (entry.kind == CodeKind::kPeer || entry.kind == CodeKind::kPerson) EXPECT_FALSE(entry.transient) << entry.name;
+  }
+}
+
+// Kinds were once told from the numbers, by a function of its own in each room. The table says the same, but for what
+// is named here.
+TEST(Codes, KindsAreWhatTheNumbersSaid) {
+  // They have numbers of refusals, but the same upload may be taken later, so they do not count as refusals.
+  const std::set<Code> passing = {Code::kNoSession,   Code::kDigestMismatch, Code::kChunkOutOfOrder,
+                                  Code::kUnknownBlob, Code::kUnknownUpload,  Code::kQuotaExceeded,
+                                  Code::kRoundClosed};
+  // They have numbers of what passes, but the disk is to blame.
+  const std::set<Code> disk = {Code::kDiskFull, Code::kReadOnly, Code::kGaveWay};
+  for (const auto& entry : AllCodes()) {
+    const CodeKind by_number = entry.code < Code::kBusy           ? CodeKind::kPeer
+                               : entry.code < Code::kIo           ? CodeKind::kPassing
+                               : entry.code < Code::kConfigSyntax ? CodeKind::kEnvironment
+                                                                  : CodeKind::kPerson;
+    const CodeKind expected = passing.contains(entry.code) ? CodeKind::kPassing
+                              : disk.contains(entry.code)  ? CodeKind::kEnvironment
+                                                           : by_number;
+    EXPECT_EQ(entry.kind, expected) << entry.name;
+    EXPECT_EQ(KindOf(entry.code), entry.kind);
+  }
+  // What the rooms asked for one by one: the disk of a subscriber, of a drop folder, a connection that was lost.
+  for (const Code code : {Code::kDiskFull, Code::kReadOnly, Code::kIo, Code::kPermissions, Code::kDatabase})
+    EXPECT_TRUE(IsOfTheEnvironment(code)) << Name(code);
+  for (const Code code :
+       {Code::kDiskFull, Code::kReadOnly, Code::kDatabase, Code::kUnreachable, Code::kTimeout, Code::kBusy})
+    EXPECT_TRUE(IsTransient(code)) << Name(code);
+}
+
 // A few numbers are pinned: they are on the wire and may never change.
 TEST(Codes, NumbersOnTheWireStay) {
   EXPECT_EQ(static_cast<int>(Code::kMalformed), 1);
