@@ -13,6 +13,10 @@ namespace {
 constexpr size_t kNameColumns = 30;
 constexpr size_t kLineColumns = 110;
 
+std::string NameIn(std::string_view section, const Field& field) {
+  return section.empty() ? std::string(field.name) : fmt::format("{}.{}", section, field.name);
+}
+
 std::string NumberText(double number) { return fmt::format("{:.15g}", number); }
 std::string NumberText(std::integral auto number) { return fmt::format("{}", number); }
 
@@ -197,10 +201,10 @@ Status Field::Set(const FieldValue& value) const {
   return std::visit([&](auto where) { return Put(*this, where, value); }, place);
 }
 
-Status CheckFields(std::span<const Field> fields) {
+Status CheckFields(std::span<const Field> fields, std::string_view section) {
   for (const Field& field : fields) {
     if (const Status right = field.Set(field.Value()); !right) {
-      return Fail(right.error().code, "{} {}", field.name, right.error().message);
+      return Fail(right.error().code, "{} {}", NameIn(section, field), right.error().message);
     }
   }
   return {};
@@ -210,9 +214,9 @@ std::string FieldsManual(std::span<const Field> fields, std::string_view section
   std::string manual;
   for (const Field& field : fields) {
     if (field.help.empty()) continue;
-    std::string line = fmt::format("  {}{}{}", section, section.empty() ? "" : ".", field.name);
+    std::string line = "  " + NameIn(section, field);
     line += line.size() >= kNameColumns ? "\n" + std::string(kNameColumns, ' ')
-                                       : std::string(kNameColumns - line.size(), ' ');
+                                        : std::string(kNameColumns - line.size(), ' ');
     AppendWrapped(line, fmt::format("{} {}", field.help, Particulars(field)), kNameColumns);
     manual += line + "\n";
   }

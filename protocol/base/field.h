@@ -56,7 +56,8 @@ struct Field {
   std::span<const std::string_view> names = {};
   // A further bound: at most the value that stands here. The table has that field before this one.
   const uint32_t* at_most = nullptr;
-  bool required = false;  // has no default
+  bool required = false;   // has no default
+  bool ignorable = false;  // on the wire: an older device goes on without it
 
   FieldValue Value() const;
   // Leaves the object as it is when the value is not right. kInvalidArgument, without the field's name: "must be between
@@ -66,8 +67,9 @@ struct Field {
   Bounds AllBounds() const;
 };
 
-// Whether the values that the object has are within their bounds. kInvalidArgument: "epochs must be …, not 0".
-Status CheckFields(std::span<const Field> fields);
+// Whether the values that the object has are within their bounds. kInvalidArgument: "plan.epochs must be …, not 0" with
+// the section "plan".
+Status CheckFields(std::span<const Field> fields, std::string_view section = "");
 
 // The part of --help: for each field its name, help, value, unit and bounds; a newline ends each line. With a section
 // the names are "section.name".

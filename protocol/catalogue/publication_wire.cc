@@ -5,6 +5,7 @@
 #include <unordered_set>
 
 #include "protocol/base/limits.h"
+#include "protocol/catalogue/plan_wire.h"
 #include "protocol/catalogue/tensor_list.h"
 #include "protocol/schema/canonical.h"
 
@@ -18,16 +19,9 @@ void Write(const BlobRef& from, schema::BlobRef::Builder to) {
   to.setSize(from.size);
 }
 
-void Write(const TrainingPlan& from, schema::TrainingPlan::Builder to) {
-  to.setLoss(static_cast<uint8_t>(from.loss));
-  to.setOptimizer(static_cast<uint8_t>(from.optimizer));
-  to.setLearningRate(from.learning_rate);
-  to.setMomentum(from.momentum);
-  to.setWeightDecay(from.weight_decay);
-  to.setBatchSize(from.batch_size);
-  to.setEpochs(from.epochs);
-  to.setMaxSteps(from.max_steps);
-  to.setSeed(from.seed);
+void Write(TrainingPlan from, schema::TrainingPlan::Builder to) {
+  TrainingPlan defaults;
+  WritePlan(FieldsOf(from), FieldsOf(defaults), to);
 }
 
 void Write(const RoundAnnouncement& from, schema::Round::Builder to) {
@@ -60,17 +54,9 @@ Result<BlobRef> Read(schema::BlobRef::Reader from) {
 }
 
 Result<TrainingPlan> Read(schema::TrainingPlan::Reader from) {
-  const TrainingPlan plan{static_cast<Loss>(from.getLoss()),
-                          static_cast<Optimizer>(from.getOptimizer()),
-                          from.getLearningRate(),
-                          from.getMomentum(),
-                          from.getWeightDecay(),
-                          from.getBatchSize(),
-                          from.getEpochs(),
-                          from.getMaxSteps(),
-                          from.getSeed()};
-  if (const Status status = CheckTrainingPlan(plan); !status) {
-    return Fail(Code::kMalformed, "training plan: " + status.error().message);
+  TrainingPlan plan;
+  if (const Status read = ReadPlan(from, FieldsOf(plan)); !read) {
+    return Fail(read.error().code, "training plan: {}", read.error().message);
   }
   return plan;
 }
