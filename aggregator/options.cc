@@ -1,57 +1,77 @@
 #include "aggregator/options.h"
 
-#include "protocol/hop/server/server_options.h"
 #include "protocol/base/http/http_config.h"
+#include "protocol/hop/server/server_options.h"
 
 namespace tributary {
+
+std::vector<Field> AggregatorOptions::Fields() {
+  std::vector<Field> own = {
+      {.name = "aggregator.data_dir",
+       .place = &data_dir,
+       .help = "database, blobs, checkpoints, keys; one process at a time",
+       .required = true},
+      {.name = "aggregator.identity_dir",
+       .place = &identity_dir,
+       .help = "made by `tributary fleet issue --role aggregator`",
+       .required = true},
+      {.name = "aggregator.publication_dir",
+       .place = &publication_dir,
+       .help = "made by `tributary root init`: signed metadata and online keys; newer metadata is taken up without a "
+               "restart",
+       .required = true},
+      {.name = "aggregator.issuer_dir",
+       .place = &issuer_dir,
+       .help =
+           "made by `tributary fleet issuer`: certificates of members are issued and revoked with it; without it none "
+           "are"},
+      {.name = "aggregator.ca_revocations",
+       .place = &ca_revocations,
+       .help =
+           "a revocation list by the CA itself (`tributary fleet revoke-issuer`); a newer file is taken up by itself"},
+      {.name = "listen.endpoint", .place = &listen, .help = "where gateways and devices connect"},
+      {.name = "listen.credit_mib",
+       .place = &credit_mib,
+       .help = "chunk bytes under way over all connections: bounds memory",
+       .bounds = Between(1, 65'536),
+       .unit = "MiB"},
+      {.name = "listen.max_sessions",
+       .place = &max_sessions,
+       .help = "connections at once",
+       .bounds = Between(1, 1'000'000)},
+      {.name = "intake.staging_max_mib",
+       .place = &staging_max_mib,
+       .help = "uploads that are not in a checkpoint yet",
+       .bounds = Between(1, 1e9),
+       .unit = "MiB"},
+      {.name = "publication.lifetime_days",
+       .place = &publication_days,
+       .help = "devices install nothing from an older publication",
+       .bounds = Between(1, 3'650),
+       .unit = "days"},
+      {.name = "enrolment.certificate_days",
+       .place = &certificate_days,
+       .help = "how long members' certificates are valid; members renew them after two thirds of it",
+       .bounds = Between(1, 3'650),
+       .unit = "days"},
+  };
+  return Joined(std::move(own), LogFields(log_level, log_file));
+}
 
 Result<AggregatorOptions> AggregatorOptions::Load(const Path& file) {
   ASSIGN_OR_RETURN(ConfigReader reader, ConfigReader::Load(file));
   AggregatorOptions options;
-  reader.Require("aggregator.data_dir", options.data_dir);
-  reader.Require("aggregator.identity_dir", options.identity_dir);
-  reader.Require("aggregator.publication_dir", options.publication_dir);
-  reader.Get("aggregator.issuer_dir", options.issuer_dir);
-  reader.Get("aggregator.ca_revocations", options.ca_revocations);
-  reader.Get("listen.endpoint", options.listen);
-  reader.Get("listen.credit_mib", options.credit_mib, 1, 65'536);
-  reader.Get("listen.max_sessions", options.max_sessions, 1, 1'000'000);
+  reader.Read(options.Fields());
   ReadLimits(reader, options.hop);
-  reader.Get("intake.staging_max_mib", options.staging_max_mib, 1, 1'000'000'000);
   ReadHttpOptions(reader, 1, options.http);
-  reader.Get("publication.lifetime_days", options.publication_days, 1, 3'650);
-  reader.Get("enrolment.certificate_days", options.certificate_days, 1, 3'650);
-  reader.GetEnum("log.level", options.log_level, {"debug", "info", "warning", "error"});
-  reader.Get("log.file", options.log_file);
   RETURN_IF_ERROR(reader.Finish());
   return options;
 }
 
 std::string AggregatorManual() {
-  return R"(Configuration keys (defaults in brackets; paths are relative to the file):
-  aggregator.data_dir         database, blobs, checkpoints, keys; one process at a time  (required)
-  aggregator.identity_dir     made by `tributary fleet issue --role aggregator`          (required)
-  aggregator.publication_dir  made by `tributary root init`: signed metadata and online keys; newer
-                              metadata is taken up without a restart                     (required)
-  aggregator.issuer_dir       made by `tributary fleet issuer`: certificates of members
-                              are issued and revoked with it; without it none are        [""]
-  aggregator.ca_revocations   a revocation list by the CA itself (`tributary fleet
-                              revoke-issuer`); a newer file is taken up by itself        [""]
-  listen.endpoint             where gateways and devices connect                         [tcp://0.0.0.0:7000]
-  listen.credit_mib           chunk bytes under way over all connections: bounds memory  [64]
-  listen.max_sessions         connections at once                                        [20000]
-)" + LimitsManual() +
-         R"(
-  intake.staging_max_mib      uploads that are not in a checkpoint yet                   [16384]
-  http.host, http.port        API, /metrics, /livez, /readyz                             [127.0.0.1, 8080]
-  http.tls_certificate,       PEM, leaf first, and its key (mode 0600): the API is then  ["", ""]
-  http.tls_key                https only; renewed files are taken up without a restart
-  http.allow_plain            plain http on more than loopback: tokens can be read       [false]
-  publication.lifetime_days   devices install nothing from an older publication          [30]
-  enrolment.certificate_days  how long members' certificates are valid; they renew
-                              themselves after two thirds of it                          [365]
-  log.level, log.file         debug, info, warning, error; file empty: standard error    [info, ""]
-
+  AggregatorOptions defaults;
+  return std::string(kKeysHeading) + FieldsManual(defaults.Fields()) + LimitsManual() +
+         FieldsManual(HttpFields(defaults.http, 1)) + R"(
 The API asks for a bearer token; make one (it is shown once, only its hash is kept):
   tributary-aggregator token add NAME --role ROLE [--expires-days N] --config aggregator.toml
   tributary-aggregator token list --config aggregator.toml

@@ -2,35 +2,41 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
-#include "protocol/base/process/config.h"
 #include "protocol/base/file.h"
-#include "protocol/hop/server/server.h"
 #include "protocol/base/http/http_server.h"
+#include "protocol/base/process/config.h"
+#include "protocol/hop/server/server.h"
 
 namespace tributary {
 
-// The settings of the aggregator: aggregator.toml. Paths are relative to that file.
+// The settings of the aggregator: aggregator.toml. Fields() says what each means, with its unit and bounds; the defaults
+// stand here. Paths are relative to that file. Value type.
 struct AggregatorOptions {
-  Path data_dir;         // aggregator.data_dir: database, blobs, checkpoints, keys; held by one process; required
-  Path identity_dir;     // aggregator.identity_dir: from `tributary fleet issue --role aggregator`; required
-  Path publication_dir;  // aggregator.publication_dir: from `tributary root init`; required
-  Path issuer_dir;       // aggregator.issuer_dir: from `tributary fleet issuer`; empty: no enrolment, no revocation
-  Path ca_revocations;   // aggregator.ca_revocations: from `tributary fleet revoke-issuer`; empty: none
-  std::string listen = "tcp://0.0.0.0:7000";  // listen.endpoint: where gateways and devices connect
-  int64_t credit_mib = 64;           // listen.credit_mib, 1 to 65536: chunk bytes under way, all connections together
-  int64_t max_sessions = 20'000;     // listen.max_sessions, 1 to 1000000
-  HopServer::Options hop;            // limits.…: what those who have proven nothing may take (server_config.h)
-  int64_t staging_max_mib = 16'384;  // intake.staging_max_mib, 1 to 1e9: uploads not yet in a checkpoint
-  HttpServer::Options http{.port = 8080};  // http.host, .port (1 to 65535), .tls_certificate, .tls_key, .allow_plain
-  int64_t publication_days = 30;           // publication.lifetime_days, 1 to 3650: devices install nothing older
-  int64_t certificate_days = 365;          // enrolment.certificate_days, 1 to 3650: of members' certificates
-  std::string log_level = "info";          // log.level: debug, info, warning, error
-  Path log_file;                           // log.file; empty: standard error
+  Path data_dir;
+  Path identity_dir;
+  Path publication_dir;
+  Path issuer_dir;      // empty: no enrolment, no revocation
+  Path ca_revocations;  // empty: none
+  std::string listen = "tcp://0.0.0.0:7000";
+  int64_t credit_mib = 64;
+  int64_t max_sessions = 20'000;
+  HopServer::Options hop;  // of [limits] (server_options.h)
+  int64_t staging_max_mib = 16'384;
+  HttpServer::Options http{.port = 8080};
+  int64_t publication_days = 30;
+  int64_t certificate_days = 365;
+  std::string log_level = "info";
+  Path log_file;
 
+  // kNotFound, kConfigSyntax, kConfigUnknownKey, kConfigInvalid: names the file, the line, the key and its bounds.
   static Result<AggregatorOptions> Load(const Path& file);
+  // All keys but those of [limits] and [http].
+  std::vector<Field> Fields();
 };
 
+// Goes below --help: every key with its default, unit and bounds.
 std::string AggregatorManual();
 
 }  // namespace tributary

@@ -1,52 +1,77 @@
 #include "device/options.h"
 
-#include <limits>
+#include <array>
 
 namespace tributary {
+
+std::vector<Field> DeviceOptions::Fields() {
+  static constexpr auto kParts = std::to_array<std::string_view>({"training", "test"});
+  std::vector<Field> own = {
+      {.name = "device.data_dir",
+       .place = &data_dir,
+       .help = "publication, model, state and outbox; one process at a time",
+       .required = true},
+      {.name = "device.identity_dir",
+       .place = &identity_dir,
+       .help = "made by `tributary-device enrol`, or `tributary fleet issue`",
+       .required = true},
+      {.name = "device.outbox_max_mib",
+       .place = &outbox_max_mib,
+       .help = "uploads waiting to leave",
+       .bounds = Between(1, 1e9),
+       .unit = "MiB"},
+      {.name = "device.reports",
+       .place = &reports,
+       .help = "upload the device's state: versions, counts, the publications that it did not believe"},
+      {.name = "device.metrics_file",
+       .place = &metrics_file,
+       .help = "Prometheus text for node_exporter's textfile collector, rewritten every 15 s"},
+      {.name = "gateway.endpoint",
+       .place = &gateway.endpoint,
+       .help = "the gateway, or the aggregator itself",
+       .required = true},
+      {.name = "gateway.server_key",
+       .place = &gateway.server_key,
+       .help = "its key, as `tributary fleet key DIR` prints it",
+       .required = true},
+      {.name = "gateway.retry_cap_seconds",
+       .place = &retry_cap_seconds,
+       .help = "longest pause between connection attempts",
+       .bounds = Between(1, 86'400),
+       .unit = "s"},
+      {.name = "examples.dir", .place = &examples_dir, .help = "folder with four IDX files, named as those of MNIST"},
+      {.name = "examples.part", .place = &part, .help = "which of the files are read", .names = kParts},
+      {.name = "examples.total",
+       .place = &total,
+       .help = "size of a sample that is taken of them; 0: all",
+       .bounds = Between(0, 1e9)},
+      {.name = "examples.held_out_share",
+       .place = &held_out_share,
+       .help = "never trained on, for the device's own evaluation",
+       .bounds = Between(0, 0.9)},
+      {.name = "examples.seed",
+       .place = &seed,
+       .help = "decides which examples are sampled and held out",
+       .bounds = {.least = 0}},
+  };
+  return Joined(std::move(own), LogFields(log_level, log_file));
+}
 
 Result<DeviceOptions> DeviceOptions::Load(const Path& file) {
   ASSIGN_OR_RETURN(ConfigReader reader, ConfigReader::Load(file));
   DeviceOptions options;
-  reader.Require("device.data_dir", options.data_dir);
-  reader.Require("device.identity_dir", options.identity_dir);
-  reader.Get("device.outbox_max_mib", options.outbox_max_mib, 1, 1'000'000'000);
-  reader.Get("device.reports", options.reports);
-  reader.Get("device.metrics_file", options.metrics_file);
-  reader.Require("gateway.endpoint", options.gateway.endpoint);
-  reader.Require("gateway.server_key", options.gateway.server_key);
-  reader.Get("gateway.retry_cap_seconds", options.retry_cap_seconds, 1, 86'400);
-  reader.Get("examples.dir", options.examples_dir);
-  reader.GetEnum("examples.part", options.part, {"training", "test"});
-  reader.Get("examples.total", options.total, 0, 1'000'000'000);
-  reader.Get("examples.held_out_share", options.held_out_share, 0, 0.9);
-  reader.Get("examples.seed", options.seed, 0, std::numeric_limits<int64_t>::max());
-  reader.GetEnum("log.level", options.log_level, {"debug", "info", "warning", "error"});
-  reader.Get("log.file", options.log_file);
+  reader.Read(options.Fields());
   if (reader.Has("gateway.server_key")) {
-    if (const auto hop = HopOptionsFor(options.gateway, 1); !hop)
+    if (const auto hop = HopOptionsFor(options.gateway, 1); !hop) {
       reader.Reject("gateway.server_key", hop.error().message);
+    }
   }
   RETURN_IF_ERROR(reader.Finish());
   return options;
 }
 
 std::string DeviceManual() {
-  return R"(Configuration keys (defaults in brackets; paths are relative to the file):
-  device.data_dir             publication, model, state and outbox; one process at a time   (required)
-  device.identity_dir         made by `tributary-device enrol`, or `tributary fleet issue`  (required)
-  device.outbox_max_mib       uploads waiting to leave                                      [1024]
-  device.reports              upload what it says of itself: versions, counts, what it did not believe  [true]
-  device.metrics_file         Prometheus text for node_exporter's textfile collector        [none]
-  gateway.endpoint            the gateway, or the aggregator itself                         (required)
-  gateway.server_key          its key, as `tributary fleet key DIR` prints it               (required)
-  gateway.retry_cap_seconds   longest pause between connection attempts                     [30]
-  examples.dir                folder with four IDX files   [/usr/share/datasets/fashion-mnist]
-  examples.part               training or test                                              [training]
-  examples.total              a sample of so many; 0: all                                   [0]
-  examples.held_out_share     never trained on, for the device's own evaluation             [0.1]
-  examples.seed               which examples are sampled and held out                       [1]
-  log.level, log.file         debug, info, warning, error; file empty: standard error       [info, ""]
-
+  return std::string(kKeysHeading) + FieldsManual(DeviceOptions().Fields()) + R"(
 With an identity of role evaluator it trains nothing: it evaluates every new version on all its examples.
 
 To become a member, with an invitation (`tributary tokens create`), before the first start; --help says more:

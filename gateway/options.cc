@@ -6,69 +6,105 @@
 namespace tributary {
 namespace {
 
-constexpr int64_t kMostMib = 1'000'000'000;
+constexpr double kMostMib = 1e9;
 
-void ReadLinkPolicy(ConfigReader& reader, LinkPolicy& link) {
-  int64_t up_kib = 0;
-  int64_t down_kib = 0;
-  reader.Get("upstream.up_kib_per_second", up_kib, 0, kMostMib);
-  reader.Get("upstream.down_kib_per_second", down_kib, 0, kMostMib);
-  link.up_bytes_per_second = static_cast<uint64_t>(up_kib) * limits::kKiB;
-  link.down_bytes_per_second = static_cast<uint64_t>(down_kib) * limits::kKiB;
-
-  std::string zone = "utc";
-  reader.GetEnum("upstream.schedule_zone", zone, {"utc", "local"});
-  std::vector<std::string> entries;
-  reader.Get("upstream.schedule", entries);
-  auto schedule = UploadSchedule::Parse(entries, zone == "local" ? ScheduleZone::kLocal : ScheduleZone::kUtc);
-  if (schedule) {
-    link.schedule = std::move(*schedule);
-  } else {
-    reader.Reject("upstream.schedule", schedule.error().message);
-  }
-  std::vector<std::string> urgent;
-  reader.Get("upstream.urgent", urgent);
-  auto kinds = ParseKinds(urgent);
-  if (kinds) {
-    link.urgent_kinds = std::move(*kinds);
-  } else {
-    reader.Reject("upstream.urgent", kinds.error().message);
-  }
-  reader.Get("upstream.keep_session", link.keep_session_when_closed);
+// The keys of [spool].
+std::vector<Field> SpoolFields(GatewayOptions& options) {
+  const auto kind = [&](UploadKind of) { return &options.max_kind_mib[static_cast<size_t>(of) - 1]; };
+  const auto of_kind = [&](std::string_view key, UploadKind of, std::string_view help) {
+    return Field{.name = key, .place = kind(of), .help = help, .bounds = Between(0, kMostMib), .unit = "MiB"};
+  };
+  return {
+      {.name = "spool.max_mib",
+       .place = &options.spool_max_mib,
+       .help = "uploads in custody and under way",
+       .bounds = Between(1, kMostMib),
+       .unit = "MiB"},
+      {.name = "spool.max_disk_percent",
+       .place = &options.max_disk_percent,
+       .help = "nothing more is taken when the disk is that full, by whatever; 0: no limit",
+       .bounds = Between(0, 100),
+       .unit = "%"},
+      {.name = "spool.reserve_mib",
+       .place = &options.reserve_mib,
+       .help = "kept free for the index and small control uploads",
+       .bounds = Between(0, 1e6),
+       .unit = "MiB"},
+      {.name = "spool.max_device_mib",
+       .place = &options.max_device_mib,
+       .help = "uploads of one device; 0: its fair share",
+       .bounds = Between(0, kMostMib),
+       .unit = "MiB"},
+      of_kind("spool.max_update_mib", UploadKind::kUpdate, "updates; 0: no limit"),
+      of_kind("spool.max_evaluation_mib", UploadKind::kEvaluation, "evaluations; 0: no limit"),
+      of_kind("spool.max_device_state_mib", UploadKind::kDeviceState, "device states; 0: no limit"),
+      of_kind("spool.max_telemetry_mib", UploadKind::kDeviceState, ""),  // its name in 0.1.0
+      of_kind("spool.max_sample_mib", UploadKind::kSample, "samples; 0: no limit"),
+      {.name = "spool.max_dead_letter_mib",
+       .place = &options.max_dead_letter_mib,
+       .help = "payloads kept of uploads that were given up; -1: a quarter of max_mib",
+       .bounds = Between(-1, kMostMib),
+       .unit = "MiB"},
+  };
 }
 
 }  // namespace
 
+std::vector<Field> GatewayOptions::Fields() {
+  std::vector<Field> own = {
+      {.name = "gateway.data_dir",
+       .place = &data_dir,
+       .help = "spool, publication and blob cache; one process at a time",
+       .required = true},
+      {.name = "gateway.identity_dir",
+       .place = &identity_dir,
+       .help = "made by `tributary-gateway enrol`, or `tributary fleet issue --role gateway`",
+       .required = true},
+      {.name = "listen.endpoint", .place = &listen, .help = "where devices and further gateways connect"},
+      {.name = "listen.credit_mib",
+       .place = &credit_mib,
+       .help = "chunk bytes under way over all connections: bounds memory",
+       .bounds = Between(1, 65'536),
+       .unit = "MiB"},
+      {.name = "listen.max_sessions",
+       .place = &max_sessions,
+       .help = "connections at once",
+       .bounds = Between(1, 1'000'000)},
+      {.name = "upstream.endpoint",
+       .place = &upstream,
+       .help = "the aggregator, or the next gateway",
+       .required = true},
+      {.name = "upstream.server_key",
+       .place = &upstream_key,
+       .help = "its key, as `tributary fleet key DIR` prints it",
+       .required = true},
+      {.name = "upstream.retry_cap_seconds",
+       .place = &retry_cap_seconds,
+       .help = "longest pause between connection attempts",
+       .bounds = Between(1, 86'400),
+       .unit = "s"},
+      {.name = "rotation.overlap_days",
+       .place = &overlap_days,
+       .help = "a new connection key is announced for so long before it is changed to",
+       .bounds = Between(1, 365),
+       .unit = "days"},
+      {.name = "shutdown.drain_seconds",
+       .place = &drain_seconds,
+       .help = "a stop ends by then, whatever is under way",
+       .bounds = Between(0, 3'600),
+       .unit = "s"},
+  };
+  return Joined(Joined(std::move(own), link_settings.Fields()),
+                Joined(SpoolFields(*this), LogFields(log_level, log_file)));
+}
+
 Result<GatewayOptions> GatewayOptions::Load(const Path& file) {
   ASSIGN_OR_RETURN(ConfigReader reader, ConfigReader::Load(file));
   GatewayOptions options;
-  reader.Require("gateway.data_dir", options.data_dir);
-  reader.Require("gateway.identity_dir", options.identity_dir);
-  reader.Get("listen.endpoint", options.listen);
-  reader.Get("listen.credit_mib", options.credit_mib, 1, 65'536);
-  reader.Get("listen.max_sessions", options.max_sessions, 1, 1'000'000);
+  reader.Read(options.Fields());
   ReadLimits(reader, options.hop);
-  reader.Require("upstream.endpoint", options.upstream);
-  reader.Require("upstream.server_key", options.upstream_key);
-  reader.Get("upstream.retry_cap_seconds", options.retry_cap_seconds, 1, 86'400);
-  ReadLinkPolicy(reader, options.link);
-  reader.Get("spool.max_mib", options.spool_max_mib, 1, kMostMib);
-  reader.Get("spool.max_disk_percent", options.max_disk_percent, 0, 100);
-  reader.Get("spool.reserve_mib", options.reserve_mib, 0, 1'000'000);
-  reader.Get("spool.max_device_mib", options.max_device_mib, 0, kMostMib);
-  for (const UploadKind kind : kUploadKinds) {
-    reader.Get("spool.max_" + std::string(KindName(kind)) + "_mib", options.max_kind_mib[static_cast<size_t>(kind) - 1],
-               0, kMostMib);
-  }
-  // The spelling of 0.1.0.
-  reader.Get("spool.max_telemetry_mib", options.max_kind_mib[static_cast<size_t>(UploadKind::kDeviceState) - 1], 0,
-             kMostMib);
-  reader.Get("spool.max_dead_letter_mib", options.max_dead_letter_mib, -1, kMostMib);
-  reader.Get("rotation.overlap_days", options.overlap_days, 1, 365);
-  reader.Get("shutdown.drain_seconds", options.drain_seconds, 0, 3'600);
   ReadHttpOptions(reader, 0, options.http);
-  reader.GetEnum("log.level", options.log_level, {"debug", "info", "warning", "error"});
-  reader.Get("log.file", options.log_file);
+  options.link = options.link_settings.MakePolicy(reader);
   const auto key = FromHex(options.upstream_key);
   if (!options.upstream_key.empty() && (!key || key->size() != 32)) {
     reader.Reject("upstream.server_key", "must be 64 hexadecimal digits, as `tributary fleet key DIR` prints them");
@@ -91,39 +127,9 @@ SpoolOptions SpoolOptionsOf(const GatewayOptions& options) {
 }
 
 std::string GatewayManual() {
-  return R"(Configuration keys (defaults in brackets; paths are relative to the file):
-  gateway.data_dir            spool, publication and blob cache; one process at a time   (required)
-  gateway.identity_dir        made by `tributary-gateway enrol`, or `tributary fleet issue --role gateway`  (required)
-  listen.endpoint             where devices and further gateways connect                 [tcp://0.0.0.0:7100]
-  listen.credit_mib           chunk bytes under way over all connections: bounds memory  [64]
-  listen.max_sessions         connections at once                                        [20000]
-)" + LimitsManual() +
-         R"(
-  upstream.endpoint           the aggregator, or the next gateway                        (required)
-  upstream.server_key         its key, as `tributary fleet key DIR` prints it            (required)
-  upstream.retry_cap_seconds  longest pause between connection attempts                  [30]
-  upstream.up_kib_per_second, upstream.down_kib_per_second
-                              the most that uploads and models may take of the link; 0: no cap  [0]
-  upstream.schedule           when uploads may go up: daily windows ("22:00-06:00") or cron lines ("*/15 1-5 * * 1-5")
-                                                                                         [[]: always]
-  upstream.schedule_zone      the clock that it is read by: utc, local                   [utc]
-  upstream.urgent             kinds that go up at any time: update, evaluation, device_state, sample  [[]]
-  upstream.keep_session       stay connected outside of the schedule, for publications   [true]
-  spool.max_mib               uploads in custody                                         [16384]
-  spool.max_disk_percent      nothing more is taken when the disk is that full; 0: no limit  [95]
-  spool.reserve_mib           kept free for the index and small control uploads          [64]
-  spool.max_device_mib        of one device; 0: its fair share                           [0]
-  spool.max_update_mib, spool.max_evaluation_mib, spool.max_device_state_mib, spool.max_sample_mib
-                              of one kind; 0: no limit                                   [0]
-  spool.max_dead_letter_mib   payloads kept of uploads that were given up; -1: a quarter of max_mib  [-1]
-  rotation.overlap_days       a new connection key is announced for so long before it is changed to  [14]
-  shutdown.drain_seconds      a stop ends by then, whatever is under way                 [10]
-  http.host, http.port        /metrics, /livez, /readyz; port 0: off                     [127.0.0.1, 0]
-  http.tls_certificate, http.tls_key, http.allow_plain
-                              PEM and its key (mode 0600): https only, and renewed files are taken up without a
-                              restart. Beyond loopback it is that, or allow_plain        ["", "", false]
-  log.level, log.file         debug, info, warning, error; file empty: standard error    [info, ""]
-
+  GatewayOptions defaults;
+  return std::string(kKeysHeading) + FieldsManual(defaults.Fields()) + LimitsManual() +
+         FieldsManual(HttpFields(defaults.http, 0)) + R"(
 It needs no uplink to work: it accepts, stores and serves, and catches up when the link is back.
 Stop it with SIGTERM: it refuses what is new, finishes what is under way, says goodbye both ways and ends; a second
 SIGTERM ends it at once. What it acknowledged is on disk either way.

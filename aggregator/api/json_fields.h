@@ -83,8 +83,9 @@ class Fields {
   std::string Full(const std::string& key) const { return name_.empty() ? key : name_ + "." + key; }
 
   // Takes the first problem of an inner object over, if there is one.
-  void Take(Fields&& inner) {
-    if (const Status status = inner.Finish(); !status && !problem_) problem_ = status.error();
+  void Take(Fields&& inner) { Take(inner.Finish()); }
+  void Take(const Status& inner) {
+    if (!inner && !problem_) problem_ = inner.error();
   }
 
   Status Finish() {

@@ -1,10 +1,9 @@
 #include "aggregator/api/json_tasks.h"
 
-#include <limits>
-
 #include "aggregator/api/json_time.h"
 #include "aggregator/api/json_values.h"
 #include "protocol/base/limits.h"
+#include "protocol/plan/field_json.h"
 
 namespace tributary {
 namespace {
@@ -17,30 +16,7 @@ Json Table(const TensorTable& table) {
   return list;
 }
 
-Json Plan(const TrainingPlan& plan) {
-  return {{"loss", LossName(plan.loss)},
-          {"optimizer", OptimizerName(plan.optimizer)},
-          {"learning_rate", plan.learning_rate},
-          {"momentum", plan.momentum},
-          {"weight_decay", plan.weight_decay},
-          {"batch_size", plan.batch_size},
-          {"epochs", plan.epochs},
-          {"max_steps", plan.max_steps},
-          {"seed", plan.seed}};
-}
-
-Json Policy(const RoundPolicy& policy) {
-  return {{"report_goal", policy.report_goal},
-          {"minimum", policy.minimum},
-          {"deadline_seconds", policy.deadline_seconds},
-          {"inclusion", policy.inclusion}};
-}
-
-Json Bounds(const TaskRecord& task) {
-  return {{"value", task.value_bound}, {"norm", task.norm_bound}, {"max_weight", task.max_weight}};
-}
-
-Json Task(const TaskRecord& task) {
+Json Task(TaskRecord task) {
   return {{"id", task.id.text()},
           {"created", Rfc3339(task.created)},
           {"latest_version", VersionOrNull(task.latest)},
@@ -48,9 +24,9 @@ Json Task(const TaskRecord& task) {
           {"parameters", task.table.parameter_count()},
           {"module", BlobToJson(task.module)},
           {"tensors", Table(task.table)},
-          {"plan", Plan(task.plan)},
-          {"policy", Policy(task.policy)},
-          {"bounds", Bounds(task)},
+          {"plan", FieldsToJson(FieldsOf(task.plan))},
+          {"policy", FieldsToJson(FieldsOf(task.policy))},
+          {"bounds", FieldsToJson(BoundsOf(task))},
           {"fraction_bits", task.scale.fraction_bits}};
 }
 
@@ -71,7 +47,7 @@ void TakeShape(Fields& fields, TensorEntry& tensor) {
   if (!shape) return;
   if (!shape->is_array() || shape->size() > limits::kTensorRank) {
     return fields.Keep(fields.Full("shape"),
-                       "must be a list of at most " + std::to_string(limits::kTensorRank) + " dimensions");
+                       fmt::format("must be a list of at most {} dimensions", limits::kTensorRank));
   }
   for (const auto& dimension : *shape) {
     const bool fits = dimension.is_number_unsigned() && dimension.get<uint64_t>() <= limits::kParameters;
@@ -79,7 +55,7 @@ void TakeShape(Fields& fields, TensorEntry& tensor) {
     // Both factors are at most kParameters, so the product stays below 2^63.
     if (!fits || tensor.size * length > limits::kParameters) {
       return fields.Keep(fields.Full("shape"),
-                         "must be dimensions of at most " + std::to_string(limits::kParameters) + " elements");
+                         fmt::format("must be dimensions of at most {} elements", limits::kParameters));
     }
     tensor.shape.push_back(static_cast<int64_t>(length));
     tensor.size *= length;
@@ -92,11 +68,11 @@ void TakeTable(Fields& request, TensorTable& out) {
   if (!list) return;
   if (!list->is_array() || list->empty()) return request.Keep("tensors", "must be a list that is not empty");
   if (list->size() > limits::kTensors) {
-    return request.Keep("tensors", "has over " + std::to_string(limits::kTensors) + " entries", Code::kTooLarge);
+    return request.Keep("tensors", fmt::format("has over {} entries", limits::kTensors), Code::kTooLarge);
   }
   uint64_t offset = 0;
   for (size_t i = 0; i < list->size(); ++i) {
-    Fields fields((*list)[i], "tensors[" + std::to_string(i) + "]");
+    Fields fields((*list)[i], fmt::format("tensors[{}]", i));
     TensorEntry tensor{"", {}, offset, 1};
     fields.Text("name", tensor.name, true);
     TakeShape(fields, tensor);
@@ -106,46 +82,8 @@ void TakeTable(Fields& request, TensorTable& out) {
   }
 }
 
-void TakePlan(Fields& request, TrainingPlan& plan) {
-  const Json* value = request.Find("plan");
-  if (!value) return;
-  constexpr uint64_t kAny = std::numeric_limits<uint32_t>::max();
-  Fields fields(*value, "plan");
-  fields.Parsed("loss", plan.loss, &LossByName);
-  fields.Parsed("optimizer", plan.optimizer, &OptimizerByName);
-  fields.Real("learning_rate", plan.learning_rate);
-  fields.Real("momentum", plan.momentum);
-  fields.Real("weight_decay", plan.weight_decay);
-  fields.Whole("batch_size", plan.batch_size, 1, 65536);
-  fields.Whole("epochs", plan.epochs, 0, kAny);
-  fields.Whole("max_steps", plan.max_steps, 0, kAny);
-  fields.Whole("seed", plan.seed, 0, std::numeric_limits<uint64_t>::max());
-  if (const Status checked = CheckTrainingPlan(plan); !checked) fields.Keep("plan:", checked.error().message);
-  request.Take(std::move(fields));
-}
-
-void TakePolicy(Fields& request, RoundPolicy& policy) {
-  const Json* value = request.Find("policy");
-  if (!value) return;
-  Fields fields(*value, "policy");
-  fields.Whole("report_goal", policy.report_goal, 1, 1'000'000);
-  fields.Whole("minimum", policy.minimum, 1, policy.report_goal);
-  fields.Whole("deadline_seconds", policy.deadline_seconds, 1, 30ull * 24 * 3600);
-  fields.Real("inclusion", policy.inclusion);
-  if (!(policy.inclusion > 0 && policy.inclusion <= 1)) fields.Keep("policy.inclusion", "must be over 0 and at most 1");
-  request.Take(std::move(fields));
-}
-
-void TakeBounds(Fields& request, TaskRecord& task) {
-  const Json* value = request.Find("bounds");
-  if (!value) return;
-  Fields fields(*value, "bounds");
-  fields.Real("value", task.value_bound);
-  fields.Real("norm", task.norm_bound);
-  fields.Whole("max_weight", task.max_weight, 1, 1'000'000'000'000);
-  if (!(task.value_bound > 0 && task.value_bound <= 1e6)) fields.Keep("bounds.value", "must be over 0 and at most 1e6");
-  if (!(task.norm_bound > 0 && task.norm_bound <= 1e9)) fields.Keep("bounds.norm", "must be over 0 and at most 1e9");
-  request.Take(std::move(fields));
+void TakeFields(Fields& request, const std::string& key, std::span<const Field> fields) {
+  if (const Json* object = request.Find(key)) request.Take(FieldsFromJson(*object, key, fields));
 }
 
 }  // namespace
@@ -158,26 +96,29 @@ Result<TaskRequest> TaskRequestFromJson(std::string_view body) {
   TakeBlob(fields, "module", request.task.module);
   fields.Parsed("weights", request.weights, &Digest::FromHex, true);
   TakeTable(fields, request.task.table);
-  TakePlan(fields, request.task.plan);
-  TakePolicy(fields, request.task.policy);
-  TakeBounds(fields, request.task);
+  TakeFields(fields, "plan", FieldsOf(request.task.plan));
+  TakeFields(fields, "policy", FieldsOf(request.task.policy));
+  TakeFields(fields, "bounds", BoundsOf(request.task));
   RETURN_IF_ERROR(fields.Finish());
   RETURN_IF_ERROR(CheckTensorTable(request.task.table));
   return request;
 }
 
 std::string TaskRequestToJson(const TaskRequest& request) {
-  return Dump({{"id", request.task.id.text()},
-               {"module", BlobToJson(request.task.module)},
+  TaskRecord task = request.task;
+  return Dump({{"id", task.id.text()},
+               {"module", BlobToJson(task.module)},
                {"weights", request.weights.hex()},
-               {"tensors", Table(request.task.table)},
-               {"plan", Plan(request.task.plan)},
-               {"policy", Policy(request.task.policy)},
-               {"bounds", Bounds(request.task)}});
+               {"tensors", Table(task.table)},
+               {"plan", FieldsToJson(FieldsOf(task.plan))},
+               {"policy", FieldsToJson(FieldsOf(task.policy))},
+               {"bounds", FieldsToJson(BoundsOf(task))}});
 }
 
 std::string ToJson(const TaskRecord& task) { return Dump(Task(task)); }
-std::string ToJson(std::span<const TaskRecord> tasks) { return Dump(List(tasks, &Task)); }
+std::string ToJson(std::span<const TaskRecord> tasks) {
+  return Dump(List<TaskRecord>(tasks, [](const TaskRecord& task) { return Task(task); }));
+}
 std::string ToJson(const BlobRef& blob) { return Dump(BlobToJson(blob)); }
 
 }  // namespace tributary

@@ -10,23 +10,24 @@
 #include "protocol/base/clock.h"
 #include "protocol/base/code.h"
 #include "protocol/base/ids.h"
-#include "protocol/payload/fixed_point.h"
 #include "protocol/catalogue/publication.h"
 #include "protocol/catalogue/tensor_table.h"
+#include "protocol/payload/fixed_point.h"
 #include "protocol/plan/training_plan.h"
 
-// What the aggregator remembers, as plain values: the registry keeps them, the API shows them.
+// What the aggregator remembers, as plain values: the store keeps them, the API shows them.
 namespace tributary {
 
 // A synchronous round closes when `report_goal` updates are in its sum, or at its deadline if at least `minimum` are;
-// with fewer it fails and the base version stays.
+// with fewer it fails and the base version stays. Value type with a table of its fields.
 struct RoundPolicy {
-  uint32_t report_goal = 1;         // [1, 1'000'000]
-  uint32_t minimum = 1;             // [1, report_goal]
-  int64_t deadline_seconds = 3600;  // [1, 30 days]
-  double inclusion = 1.0;           // probability that a device is in, (0, 1]
+  uint32_t report_goal = 1;
+  uint32_t minimum = 1;
+  int64_t deadline_seconds = 3600;
+  double inclusion = 1.0;
   bool operator==(const RoundPolicy&) const = default;
 };
+std::vector<Field> FieldsOf(RoundPolicy& policy);
 
 struct TaskRecord {
   TaskId id;
@@ -34,14 +35,18 @@ struct TaskRecord {
   BlobRef module;
   TrainingPlan plan;
   RoundPolicy policy;
-  double value_bound = 16;          // (0, 1e6]: largest magnitude of one value of an update
-  double norm_bound = 1000;         // (0, 1e9]: largest Euclidean norm of an update
-  uint64_t max_weight = 1'000'000;  // most examples that one update may claim
-  FixedPointScale scale;            // chosen at creation from value_bound and max_weight * report_goal
+  // What an update may be; one beyond is refused. BoundsOf has their table.
+  double value_bound = 16;
+  double norm_bound = 1000;
+  uint64_t max_weight = 1'000'000;
+  FixedPointScale scale;  // chosen at creation from value_bound and max_weight * report_goal
   WallTime created;
   uint64_t rounds_wanted = 0;  // rounds still to be run after the present one
   ModelVersion latest{};
 };
+
+// The table of a task's bounds on updates: value, norm, max_weight.
+std::vector<Field> BoundsOf(TaskRecord& task);
 
 struct VersionRecord {
   TaskId task;

@@ -8,9 +8,9 @@ namespace tributary {
 // The resolution that a sum must keep: 2^-16 is 1.5e-5 of a weight's unit, well below what one step of training moves.
 inline constexpr int kMinFractionBits = 16;
 
-// Checks what an operator says about a new task: name, tensor table, training plan, round policy and bounds.
+// Checks an operator's words about a new task: name, tensor table, training plan, round policy and bounds.
 // kInvalidArgument: the message begins with the field's name and gives its bounds.
-Status CheckNewTask(const TaskRecord& task);
+Status CheckNewTask(TaskRecord task);
 
 // The most weight that a round of this task can sum: max_weight * report_goal. kInvalidArgument when it does not fit 63
 // bits.

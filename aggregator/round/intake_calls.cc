@@ -24,7 +24,7 @@ Verdict DurableCoordinator::Admit(const UploadHeader& header) {
   const UploadSubject& subject = header.subject;
   if (subject.kind == UploadKind::kDeviceState) return AdmitDeviceState(header);
   if (subject.kind != UploadKind::kUpdate && subject.kind != UploadKind::kEvaluation) {
-    return Fail(Code::kUnknownKind, "this aggregator takes updates, evaluations and device reports, not " +
+    return Fail(Code::kUnknownKind, "this aggregator takes updates, evaluations and device states, not " +
                                         std::string(KindName(subject.kind)));
   }
   ASSIGN_OR_RETURN(LiveTask* const task, Find(subject.task));

@@ -18,7 +18,7 @@ Verdict DurableCoordinator::AdmitDeviceState(const UploadHeader& header) {
 Verdict DurableCoordinator::CountDeviceState(const UploadHeader& header, Role role, const ChunkSource& chunk) {
   const UploadSubject& subject = header.subject;
   if (role != Role::kDevice && role != Role::kEvaluator) {
-    return Fail(Code::kWrongRole, "a device report does not come from role " + std::string(RoleName(role)));
+    return Fail(Code::kWrongRole, "a device state does not come from role " + std::string(RoleName(role)));
   }
   ASSIGN_OR_RETURN(const HpkeKeyPair* const key, OpeningKey(subject));
   ASSIGN_OR_RETURN(const Bytes plaintext, OpenDeviceState(header, *key, chunk));

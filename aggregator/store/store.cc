@@ -64,7 +64,15 @@ constexpr std::string_view kReports = R"sql(
 CREATE TABLE device_reports (
   device TEXT PRIMARY KEY, upload BLOB NOT NULL, received BIGINT NOT NULL, report BLOB NOT NULL);
 )sql";
-constexpr std::string_view kSchema[] = {kFirst, kGateways, kReports};
+// The columns of the plan, the policy and the bounds become JSON (TaskTable::TakeOver).
+constexpr std::string_view kPlans = R"sql(
+ALTER TABLE tasks RENAME TO former_tasks;
+CREATE TABLE tasks (
+  id TEXT PRIMARY KEY, module_digest BLOB NOT NULL, module_size BIGINT NOT NULL,
+  plan TEXT NOT NULL, policy TEXT NOT NULL, bounds TEXT NOT NULL, fraction_bits BIGINT NOT NULL,
+  created BIGINT NOT NULL, rounds_wanted BIGINT NOT NULL, latest BIGINT NOT NULL);
+)sql";
+constexpr std::string_view kSchema[] = {kFirst, kGateways, kReports, kPlans};
 
 }  // namespace
 
@@ -82,7 +90,9 @@ Store::Store(std::unique_ptr<Database> database)
 Result<std::unique_ptr<Store>> Store::Open(const Path& file) {
   ASSIGN_OR_RETURN(auto database, Database::Open(file));
   RETURN_IF_ERROR(database->Migrate(kSchema));
-  return std::unique_ptr<Store>(new Store(std::move(database)));
+  auto store = std::unique_ptr<Store>(new Store(std::move(database)));
+  RETURN_IF_ERROR(store->tasks.TakeOver());
+  return store;
 }
 
 }  // namespace tributary

@@ -2,6 +2,8 @@
 
 #include <charconv>
 
+#include "protocol/plan/field_json.h"
+
 namespace tributary {
 namespace {
 
@@ -18,7 +20,7 @@ Result<TensorEntry> ReadTensor(const Row& row, uint64_t offset) {
   for (const char* at = text.data(); at < text.data() + text.size(); ++at) {
     int64_t extent = 0;
     const auto [end, error] = std::from_chars(at, text.data() + text.size(), extent);
-    if (error != std::errc()) return Fail(Code::kCorrupt, "shape \"" + text + "\" of tensor " + entry.name);
+    if (error != std::errc()) return Fail(Code::kCorrupt, "shape \"{}\" of tensor {}", text, entry.name);
     entry.shape.push_back(extent);
     entry.size *= static_cast<uint64_t>(extent);
     at = end;
@@ -27,6 +29,27 @@ Result<TensorEntry> ReadTensor(const Row& row, uint64_t offset) {
 }
 
 Result<TaskRecord> ReadTask(const Row& row) {
+  TaskRecord task;
+  ASSIGN_OR_RETURN(task.id, TaskId::Parse(row.Text(0)));
+  ASSIGN_OR_RETURN(task.module.digest, Digest::FromBytes(row.Blob(1)));
+  task.module.size = static_cast<uint64_t>(row.Int(2));
+  const auto read = [&](int column, std::string_view what, std::span<const Field> fields) -> Status {
+    const Status status = FieldsFromText(row.Text(column), what, fields);
+    if (!status) return Fail(Code::kCorrupt, "task {}: {}", task.id.text(), status.error().message);
+    return {};
+  };
+  RETURN_IF_ERROR(read(3, "plan", FieldsOf(task.plan)));
+  RETURN_IF_ERROR(read(4, "policy", FieldsOf(task.policy)));
+  RETURN_IF_ERROR(read(5, "bounds", BoundsOf(task)));
+  task.scale.fraction_bits = static_cast<int>(row.Int(6));
+  task.created = {row.Int(7)};
+  task.rounds_wanted = static_cast<uint64_t>(row.Int(8));
+  task.latest = ModelVersion{static_cast<uint64_t>(row.Int(9))};
+  return task;
+}
+
+// A row of 0.1.0. It has the fields that there were then; never add one here.
+Result<TaskRecord> ReadFormerTask(const Row& row) {
   TaskRecord task;
   ASSIGN_OR_RETURN(task.id, TaskId::Parse(row.Text(0)));
   ASSIGN_OR_RETURN(task.module.digest, Digest::FromBytes(row.Blob(1)));
@@ -68,18 +91,34 @@ Result<VersionRecord> ReadVersion(const TaskId& task, const Row& row) {
 
 }  // namespace
 
-Status TaskTable::Insert(const TaskRecord& task) {
+Status TaskTable::TakeOver() {
+  ASSIGN_OR_RETURN(const auto rows,
+                   database_.Query("SELECT id, module_digest, module_size, loss, optimizer, learning_rate, momentum, "
+                                   "weight_decay, batch_size, epochs, max_steps, seed, report_goal, minimum, "
+                                   "deadline_seconds, inclusion, value_bound, norm_bound, max_weight, fraction_bits, "
+                                   "created, rounds_wanted, latest FROM former_tasks"));
+  if (rows.empty()) return {};
+  ASSIGN_OR_RETURN(Transaction transaction, Transaction::Begin(database_));
+  for (const Row& row : rows) {
+    ASSIGN_OR_RETURN(TaskRecord task, ReadFormerTask(row));
+    RETURN_IF_ERROR(InsertRow(std::move(task)));
+  }
+  RETURN_IF_ERROR(database_.Execute("DELETE FROM former_tasks"));
+  return transaction.Commit();
+}
+
+Status TaskTable::InsertRow(TaskRecord task) {
   RETURN_IF_ERROR(database_.Execute(
-      "INSERT INTO tasks (id, module_digest, module_size, loss, optimizer, learning_rate, momentum, weight_decay, "
-      "batch_size, epochs, max_steps, seed, report_goal, minimum, deadline_seconds, inclusion, value_bound, "
-      "norm_bound, "
-      "max_weight, fraction_bits, created, rounds_wanted, latest) "
-      "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-      task.id, task.module.digest, task.module.size, task.plan.loss, task.plan.optimizer, task.plan.learning_rate,
-      task.plan.momentum, task.plan.weight_decay, task.plan.batch_size, task.plan.epochs, task.plan.max_steps,
-      task.plan.seed, task.policy.report_goal, task.policy.minimum, task.policy.deadline_seconds, task.policy.inclusion,
-      task.value_bound, task.norm_bound, task.max_weight, task.scale.fraction_bits, task.created.unix_millis,
-      task.rounds_wanted, task.latest));
+      "INSERT INTO tasks (id, module_digest, module_size, plan, policy, bounds, fraction_bits, created, rounds_wanted, "
+      "latest) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+      task.id, task.module.digest, task.module.size, FieldsToText(FieldsOf(task.plan)),
+      FieldsToText(FieldsOf(task.policy)), FieldsToText(BoundsOf(task)), task.scale.fraction_bits,
+      task.created.unix_millis, task.rounds_wanted, task.latest));
+  return {};
+}
+
+Status TaskTable::Insert(const TaskRecord& task) {
+  RETURN_IF_ERROR(InsertRow(task));
   for (size_t i = 0; i < task.table.tensors.size(); ++i) {
     const TensorEntry& tensor = task.table.tensors[i];
     RETURN_IF_ERROR(database_.Execute("INSERT INTO tensors (task, position, name, shape) VALUES (?, ?, ?, ?)", task.id,
@@ -96,9 +135,7 @@ Status TaskTable::SaveProgress(const TaskRecord& task) {
 
 Result<std::vector<TaskRecord>> TaskTable::All() {
   ASSIGN_OR_RETURN(const auto rows,
-                   database_.Query("SELECT id, module_digest, module_size, loss, optimizer, learning_rate, momentum, "
-                                   "weight_decay, batch_size, epochs, max_steps, seed, report_goal, minimum, "
-                                   "deadline_seconds, inclusion, value_bound, norm_bound, max_weight, fraction_bits, "
+                   database_.Query("SELECT id, module_digest, module_size, plan, policy, bounds, fraction_bits, "
                                    "created, rounds_wanted, latest FROM tasks ORDER BY id"));
   std::vector<TaskRecord> tasks;
   for (const Row& row : rows) {
@@ -147,7 +184,7 @@ Result<VersionRecord> TaskTable::Version(const TaskId& task, ModelVersion versio
                                    "WHERE task = ? AND version = ?",
                                    task, version));
   if (rows.empty()) {
-    return Fail(Code::kNotFound, "task " + task.text() + " has no version " + std::to_string(Number(version)));
+    return Fail(Code::kNotFound, "task {} has no version {}", task.text(), Number(version));
   }
   return ReadVersion(task, rows.front());
 }

@@ -8,14 +8,20 @@
 
 namespace tributary {
 
-// Tasks with their tensor tables, and their versions. Borrowed database; one thread.
+// Tasks with their tensor tables, and their versions. A task's plan, policy and bounds are one JSON column each, by their
+// tables of fields: a new field needs no new column. Legal call order: construct, TakeOver, the rest. Borrowed database;
+// one thread.
 class TaskTable {
  public:
   explicit TaskTable(Database& database) : database_(database) {}
 
+  // Brings the tasks of 0.1.0, which had a column for each field, into today's table. Nothing is done when there are
+  // none.
+  Status TakeOver();
+
   // kConflict: the id is taken.
   Status Insert(const TaskRecord& task);
-  // What changes in a task's life: `latest` and `rounds_wanted`.
+  // Saves `latest` and `rounds_wanted`, which change in a task's life.
   Status SaveProgress(const TaskRecord& task);
   // In the order of their ids. kCorrupt: a row that no program of ours writes.
   Result<std::vector<TaskRecord>> All();
@@ -27,6 +33,7 @@ class TaskTable {
   Result<VersionRecord> Version(const TaskId& task, ModelVersion version);
 
  private:
+  Status InsertRow(TaskRecord task);
   Status ReadTensors(TaskRecord& task);
   Database& database_;
 };

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "gateway/forward/upload_schedule.h"
+#include "protocol/base/process/config.h"
 #include "protocol/base/result.h"
 #include "protocol/envelope/envelope.h"
 
@@ -30,6 +31,20 @@ struct LinkPolicy {
   bool MaySend(UploadKind kind, WallTime now) const { return urgent_kinds.contains(kind) || schedule.IsOpen(now); }
 
   static constexpr uint64_t kLeastCap = 1024;
+};
+
+// The keys of a link policy, in [upstream] of gateway.toml, as they are written.
+struct LinkSettings {
+  uint64_t up_kib_per_second = 0;
+  uint64_t down_kib_per_second = 0;
+  std::vector<std::string> schedule;
+  std::string schedule_zone = "utc";
+  std::vector<std::string> urgent;
+  bool keep_session = true;
+
+  std::vector<Field> Fields();
+  // What is wrong becomes a problem of its key.
+  LinkPolicy MakePolicy(ConfigReader& reader) const;
 };
 
 // "update", "evaluation", "device_state" (or "telemetry", its name in 0.1.0), "sample". kInvalidArgument names what is none of them.

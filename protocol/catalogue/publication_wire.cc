@@ -5,6 +5,7 @@
 #include <unordered_set>
 
 #include "protocol/base/limits.h"
+#include "protocol/catalogue/plan_wire.h"
 #include "protocol/catalogue/tensor_list.h"
 #include "protocol/schema/canonical.h"
 
@@ -18,16 +19,9 @@ void Write(const BlobRef& from, schema::BlobRef::Builder to) {
   to.setSize(from.size);
 }
 
-void Write(const TrainingPlan& from, schema::TrainingPlan::Builder to) {
-  to.setLoss(static_cast<uint8_t>(from.loss));
-  to.setOptimizer(static_cast<uint8_t>(from.optimizer));
-  to.setLearningRate(from.learning_rate);
-  to.setMomentum(from.momentum);
-  to.setWeightDecay(from.weight_decay);
-  to.setBatchSize(from.batch_size);
-  to.setEpochs(from.epochs);
-  to.setMaxSteps(from.max_steps);
-  to.setSeed(from.seed);
+void Write(TrainingPlan from, schema::TrainingPlan::Builder to) {
+  TrainingPlan defaults;
+  WritePlan(FieldsOf(from), FieldsOf(defaults), to);
 }
 
 void Write(const RoundAnnouncement& from, schema::Round::Builder to) {
@@ -53,24 +47,16 @@ void Write(const PublishedTask& from, schema::Task::Builder to) {
 
 Result<BlobRef> Read(schema::BlobRef::Reader from) {
   if (from.getSize() > limits::kBlobBytes) {
-    return Fail(Code::kTooLarge, "a blob of " + std::to_string(from.getSize()) + " bytes is over the limit");
+    return Fail(Code::kTooLarge, "a blob of {} bytes is over the limit", from.getSize());
   }
   ASSIGN_OR_RETURN(const Digest digest, Digest::FromBytes(wire::View(from.getDigest())));
   return BlobRef{digest, from.getSize()};
 }
 
 Result<TrainingPlan> Read(schema::TrainingPlan::Reader from) {
-  const TrainingPlan plan{static_cast<Loss>(from.getLoss()),
-                          static_cast<Optimizer>(from.getOptimizer()),
-                          from.getLearningRate(),
-                          from.getMomentum(),
-                          from.getWeightDecay(),
-                          from.getBatchSize(),
-                          from.getEpochs(),
-                          from.getMaxSteps(),
-                          from.getSeed()};
-  if (const Status status = CheckTrainingPlan(plan); !status) {
-    return Fail(Code::kMalformed, "training plan: " + status.error().message);
+  TrainingPlan plan;
+  if (const Status read = ReadPlan(from, FieldsOf(plan)); !read) {
+    return Fail(read.error().code, "training plan: {}", read.error().message);
   }
   return plan;
 }
@@ -83,7 +69,7 @@ Result<RoundAnnouncement> Read(schema::Round::Reader from) {
   std::memcpy(to.nonce.data(), nonce.data(), nonce.size());
   to.inclusion = from.getInclusion();
   if (!(to.inclusion > 0 && to.inclusion <= 1)) {
-    return Fail(Code::kMalformed, "inclusion " + std::to_string(to.inclusion) + " is not in (0, 1]");
+    return Fail(Code::kMalformed, "inclusion {} is not in (0, 1]", to.inclusion);
   }
   to.deadline = {from.getDeadlineUnixMillis()};
   return to;
@@ -92,12 +78,12 @@ Result<RoundAnnouncement> Read(schema::Round::Reader from) {
 Result<std::vector<ModelVersion>> ReadAccepted(schema::Task::Reader from) {
   const auto accepted = from.getAccepted();
   if (accepted.size() > limits::kAcceptedVersions) {
-    return Fail(Code::kTooLarge, std::to_string(accepted.size()) + " accepted versions are over the limit");
+    return Fail(Code::kTooLarge, "{} accepted versions are over the limit", accepted.size());
   }
   std::vector<ModelVersion> versions;
   for (const uint64_t version : accepted) {
     if (version == 0 || version > from.getLatest()) {
-      return Fail(Code::kMalformed, "accepted version " + std::to_string(version) + " does not exist");
+      return Fail(Code::kMalformed, "accepted version {} does not exist", version);
     }
     versions.push_back(ModelVersion{version});
   }
@@ -107,12 +93,12 @@ Result<std::vector<ModelVersion>> ReadAccepted(schema::Task::Reader from) {
 Status CheckBounds(const PublishedTask& task) {
   const auto positive = [](double bound) { return bound > 0 && std::isfinite(bound); };
   if (!positive(task.value_bound) || !positive(task.norm_bound)) {
-    return Fail(Code::kMalformed, "task " + task.id.text() + ": the bounds are not positive and finite");
+    return Fail(Code::kMalformed, "task {}: the bounds are not positive and finite", task.id.text());
   }
-  if (task.latest == ModelVersion{}) return Fail(Code::kMalformed, "task " + task.id.text() + " has no version");
+  if (task.latest == ModelVersion{}) return Fail(Code::kMalformed, "task {} has no version", task.id.text());
   if (task.weights.size != task.table.parameter_count() * sizeof(float)) {
-    return Fail(Code::kMalformed, "task " + task.id.text() + ": weights of " + std::to_string(task.weights.size) +
-                                      " bytes for " + std::to_string(task.table.parameter_count()) + " parameters");
+    return Fail(Code::kMalformed, "task {}: weights of {} bytes for {} parameters", task.id.text(), task.weights.size,
+                task.table.parameter_count());
   }
   return {};
 }
@@ -138,7 +124,7 @@ Result<PublishedTask> Read(schema::Task::Reader from) {
 Status ReadSealingKey(schema::SealingKey::Reader from, Publication& to) {
   to.aead = static_cast<HpkeAead>(from.getAead());
   if (to.aead < HpkeAead::kAes128Gcm || to.aead > HpkeAead::kChaCha20Poly1305) {
-    return Fail(Code::kMalformed, "AEAD " + std::to_string(from.getAead()) + " is not known");
+    return Fail(Code::kMalformed, "AEAD {} is not known", from.getAead());
   }
   const ByteView key = wire::View(from.getPublicKey());
   if (key.size() != kSealingKeyBytes) return Fail(Code::kMalformed, "the sealing key is not 32 bytes");
@@ -148,7 +134,7 @@ Status ReadSealingKey(schema::SealingKey::Reader from, Publication& to) {
 
 Result<std::vector<FormerSealingKey>> ReadFormerKeys(capnp::List<schema::FormerSealingKey>::Reader from) {
   if (from.size() > limits::kFormerKeys) {
-    return Fail(Code::kTooLarge, std::to_string(from.size()) + " former sealing keys are over the limit");
+    return Fail(Code::kTooLarge, "{} former sealing keys are over the limit", from.size());
   }
   std::vector<FormerSealingKey> keys;
   for (const auto key : from) {
@@ -165,12 +151,11 @@ Result<Publication> Read(schema::Publication::Reader from) {
   RETURN_IF_ERROR(ReadSealingKey(from.getSealing(), to));
   ASSIGN_OR_RETURN(to.former_keys, ReadFormerKeys(from.getFormerKeys()));
   const auto tasks = from.getTasks();
-  if (tasks.size() > limits::kTasks)
-    return Fail(Code::kTooLarge, std::to_string(tasks.size()) + " tasks are over the limit");
+  if (tasks.size() > limits::kTasks) return Fail(Code::kTooLarge, "{} tasks are over the limit", tasks.size());
   std::unordered_set<TaskId, IdHash> ids;
   for (const auto task : tasks) {
     ASSIGN_OR_RETURN(PublishedTask one, Read(task));
-    if (!ids.insert(one.id).second) return Fail(Code::kMalformed, "two tasks are called " + one.id.text());
+    if (!ids.insert(one.id).second) return Fail(Code::kMalformed, "two tasks are called {}", one.id.text());
     to.tasks.push_back(std::move(one));
   }
   return to;
@@ -196,7 +181,7 @@ Bytes EncodePublication(const Publication& publication) {
 
 Result<Publication> DecodePublication(ByteView body) {
   if (body.size() > limits::kPublicationBytes) {
-    return Fail(Code::kTooLarge, "publication of " + std::to_string(body.size()) + " bytes is over the limit");
+    return Fail(Code::kTooLarge, "publication of {} bytes is over the limit", body.size());
   }
   return wire::DecodeCanonical<schema::Publication>(body, "publication",
                                                     [](schema::Publication::Reader from) { return Read(from); });

@@ -52,17 +52,17 @@ void Write(const DeviceState& from, schema::DeviceState::Builder to) {
 
 Result<uint64_t> Count(uint64_t number, std::string_view what) {
   if (number <= limits::kCounter) return number;
-  return Fail(Code::kMalformed, std::string(what) + " " + std::to_string(number) + " cannot have been counted");
+  return Fail(Code::kMalformed, "{} {} cannot have been counted", what, number);
 }
 
 Result<WallTime> Time(int64_t unix_millis, std::string_view what) {
   if (unix_millis >= 0) return WallTime{unix_millis};
-  return Fail(Code::kMalformed, std::string(what) + " lies before 1970");
+  return Fail(Code::kMalformed, "{} lies before 1970", what);
 }
 
 Result<std::string> Sentence(std::string_view text) {
   if (text.size() > limits::kSentenceBytes) {
-    return Fail(Code::kTooLarge, "a sentence of " + std::to_string(text.size()) + " bytes is over the limit");
+    return Fail(Code::kTooLarge, "a sentence of {} bytes is over the limit", text.size());
   }
   if (!std::ranges::all_of(text, IsPrintable)) return Fail(Code::kMalformed, "a sentence is not printable ASCII");
   return std::string(text);
@@ -70,11 +70,11 @@ Result<std::string> Sentence(std::string_view text) {
 
 Status CheckLength(size_t length, size_t limit, std::string_view what) {
   if (length <= limit) return {};
-  return Fail(Code::kTooLarge, std::to_string(length) + " " + std::string(what) + " are over the limit");
+  return Fail(Code::kTooLarge, "{} {} are over the limit", length, what);
 }
 
 tl::unexpected<Error> FailOrder(std::string_view what) {
-  return Fail(Code::kMalformed, std::string(what) + " are not in order, each once");
+  return Fail(Code::kMalformed, "{} are not in order, each once", what);
 }
 
 Status ReadInstalled(schema::DeviceState::Reader from, DeviceState& to) {
@@ -83,7 +83,7 @@ Status ReadInstalled(schema::DeviceState::Reader from, DeviceState& to) {
   for (const auto one : list) {
     ASSIGN_OR_RETURN(const TaskId task, TaskId::Parse(wire::View(one.getTask())));
     if (!to.installed.empty() && task <= to.installed.rbegin()->first) return FailOrder("tasks");
-    if (one.getVersion() == 0) return Fail(Code::kMalformed, "version 0 of " + task.text() + " is none");
+    if (one.getVersion() == 0) return Fail(Code::kMalformed, "version 0 of {} is none", task.text());
     ASSIGN_OR_RETURN(const Digest weights, Digest::FromBytes(wire::View(one.getWeights())));
     to.installed.emplace(task, DeviceState::Installed{ModelVersion{one.getVersion()}, weights});
   }
@@ -121,7 +121,7 @@ Status ReadRejections(schema::DeviceState::Reader from, DeviceState& to) {
 Result<DeviceState> Read(schema::DeviceState::Reader from) {
   DeviceState to;
   ASSIGN_OR_RETURN(to.sequence, Count(from.getSequence(), "sequence"));
-  if (to.sequence == 0) return Fail(Code::kMalformed, "a report's sequence begins at 1");
+  if (to.sequence == 0) return Fail(Code::kMalformed, "a device state's sequence begins at 1");
   ASSIGN_OR_RETURN(to.boots, Count(from.getBoots(), "boots"));
   ASSIGN_OR_RETURN(to.root_version, Count(from.getRootVersion(), "root version"));
   ASSIGN_OR_RETURN(to.publication_number, Count(from.getPublicationNumber(), "publication number"));
@@ -135,16 +135,14 @@ Result<DeviceState> Read(schema::DeviceState::Reader from) {
 
 Status NotLess(uint64_t before, uint64_t now, std::string_view what) {
   if (now >= before) return {};
-  return Fail(Code::kRollback,
-              std::string(what) + " went back from " + std::to_string(before) + " to " + std::to_string(now));
+  return Fail(Code::kRollback, "{} went back from {} to {}", what, before, now);
 }
 
 Status CheckFollows(const DeviceState& before, const DeviceState& next) {
   RETURN_IF_ERROR(NotLess(before.boots, next.boots, "boots"));
   if (std::tie(next.root_version, next.publication_number) < std::tie(before.root_version, before.publication_number)) {
-    return Fail(Code::kRollback, "the publication went back from " + std::to_string(before.root_version) + "/" +
-                                     std::to_string(before.publication_number) + " to " +
-                                     std::to_string(next.root_version) + "/" + std::to_string(next.publication_number));
+    return Fail(Code::kRollback, "the publication went back from {}/{} to {}/{}", before.root_version,
+                before.publication_number, next.root_version, next.publication_number);
   }
   if (next.time_floor < before.time_floor) return Fail(Code::kRollback, "the time floor went back");
   for (const auto& [name, value] : before.counters) {
@@ -160,24 +158,24 @@ Status CheckFollows(const DeviceState& before, const DeviceState& next) {
 
 }  // namespace
 
-Bytes EncodeDeviceState(const DeviceState& report) {
-  TRIBUTARY_CHECK(report.installed.size() <= limits::kTasks) << report.installed.size();
-  TRIBUTARY_CHECK(report.counters.size() <= limits::kDeviceStateCounters) << report.counters.size();
-  TRIBUTARY_CHECK(report.rejections.size() <= limits::kDeviceStateRejections) << report.rejections.size();
-  return wire::EncodeCanonical<schema::DeviceState>([&](schema::DeviceState::Builder to) { Write(report, to); });
+Bytes EncodeDeviceState(const DeviceState& state) {
+  TRIBUTARY_CHECK(state.installed.size() <= limits::kTasks) << state.installed.size();
+  TRIBUTARY_CHECK(state.counters.size() <= limits::kDeviceStateCounters) << state.counters.size();
+  TRIBUTARY_CHECK(state.rejections.size() <= limits::kDeviceStateRejections) << state.rejections.size();
+  return wire::EncodeCanonical<schema::DeviceState>([&](schema::DeviceState::Builder to) { Write(state, to); });
 }
 
 Result<DeviceState> DecodeDeviceState(ByteView bytes) {
   if (bytes.size() > limits::kRecordBytes) {
-    return Fail(Code::kTooLarge, "device report of " + std::to_string(bytes.size()) + " bytes is over the limit");
+    return Fail(Code::kTooLarge, "device state of {} bytes is over the limit", bytes.size());
   }
-  return wire::DecodeCanonical<schema::DeviceState>(bytes, "device report",
+  return wire::DecodeCanonical<schema::DeviceState>(bytes, "device state",
                                                     [](schema::DeviceState::Reader from) { return Read(from); });
 }
 
 Result<DeviceStateOrder> OrderOf(const DeviceState& kept, const DeviceState& came) {
   if (came.sequence == kept.sequence) {
-    return Fail(Code::kRollback, "sequence " + std::to_string(came.sequence) + " was used before");
+    return Fail(Code::kRollback, "sequence {} was used before", came.sequence);
   }
   const bool late = came.sequence < kept.sequence;
   RETURN_IF_ERROR(late ? CheckFollows(came, kept) : CheckFollows(kept, came));

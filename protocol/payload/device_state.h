@@ -39,21 +39,21 @@ struct DeviceState {
   bool operator==(const DeviceState&) const = default;
 };
 
-// The plaintext of an upload of kind device state, codec kRecord. Sentences are cut to limits::kSentenceBytes, and
-// what is not printable ASCII in them becomes '?'. What is over a limit otherwise is our own bug (CHECK).
-Bytes EncodeDeviceState(const DeviceState& report);
+// The plaintext of an upload of kind device state, codec kRecord. Sentences are cut to limits::kSentenceBytes, and a
+// character in them that is not printable ASCII becomes '?'. Another value over its limit is our own bug (CHECK).
+Bytes EncodeDeviceState(const DeviceState& state);
 
 // kMalformed: form, order, names, numbers that mean nothing, sentences that are not printable ASCII. kTooLarge: over
 // limits::kRecordBytes or a count over its limit. A rejection whose code this build does not know is left out.
 Result<DeviceState> DecodeDeviceState(ByteView bytes);
 
-// Reports travel on several ways, so one may come late.
+// Device states travel on several ways, so one may come late.
 enum class DeviceStateOrder {
   kNext,  // made after the kept one: it takes its place
   kLate,  // made before it: nothing new
 };
-// Where `came` stands beside the newest report of the same device that was `kept`. kRollback: they cannot be two
-// reports of one device, since something that only grows is less in the later one; the message names it.
+// Where `came` stands beside `kept`, the newest state of the same device. kRollback: they cannot be two states of one
+// device, because something that only grows is less in the later one; the message names it.
 Result<DeviceStateOrder> OrderOf(const DeviceState& kept, const DeviceState& came);
 
 }  // namespace tributary

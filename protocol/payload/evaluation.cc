@@ -23,19 +23,19 @@ void Write(const EvaluationResult& from, schema::EvaluationResult::Builder to) {
 Result<EvaluationResult> Read(schema::EvaluationResult::Reader from) {
   const auto model = static_cast<EvaluatedModel>(from.getSubject());
   if (model != EvaluatedModel::kGlobal && model != EvaluatedModel::kPersonal) {
-    return Fail(Code::kMalformed, "evaluated model " + std::to_string(from.getSubject()) + " is not known");
+    return Fail(Code::kMalformed, "evaluated model {} is not known", from.getSubject());
   }
   if (!(from.getAccuracy() >= 0 && from.getAccuracy() <= 1)) {
-    return Fail(Code::kMalformed, "accuracy " + std::to_string(from.getAccuracy()) + " is outside 0 to 1");
+    return Fail(Code::kMalformed, "accuracy {} is outside 0 to 1", from.getAccuracy());
   }
   if (!std::isfinite(from.getLoss())) return Fail(Code::kMalformed, "loss is not finite");
   return EvaluationResult{model, from.getExamples(), from.getLoss(), from.getAccuracy(), from.getMillis()};
 }
 
-Result<std::vector<EvaluationResult>> Read(schema::EvaluationReport::Reader from) {
+Result<std::vector<EvaluationResult>> Read(schema::Evaluation::Reader from) {
   const auto results = from.getResults();
   if (results.size() == 0 || results.size() > kMostResults) {
-    return Fail(Code::kMalformed, "an evaluation has 1 to 16 results, not " + std::to_string(results.size()));
+    return Fail(Code::kMalformed, "an evaluation has 1 to {} results, not {}", unsigned{kMostResults}, results.size());
   }
   std::vector<EvaluationResult> to;
   for (const auto result : results) {
@@ -48,7 +48,7 @@ Result<std::vector<EvaluationResult>> Read(schema::EvaluationReport::Reader from
 }  // namespace
 
 Bytes EncodeEvaluation(const std::vector<EvaluationResult>& results) {
-  return wire::EncodeCanonical<schema::EvaluationReport>([&](schema::EvaluationReport::Builder to) {
+  return wire::EncodeCanonical<schema::Evaluation>([&](schema::Evaluation::Builder to) {
     auto list = to.initResults(static_cast<unsigned>(results.size()));
     for (unsigned i = 0; i < results.size(); ++i) Write(results[i], list[i]);
   });
@@ -56,10 +56,10 @@ Bytes EncodeEvaluation(const std::vector<EvaluationResult>& results) {
 
 Result<std::vector<EvaluationResult>> DecodeEvaluation(ByteView bytes) {
   if (bytes.size() > limits::kRecordBytes) {
-    return Fail(Code::kTooLarge, "evaluation of " + std::to_string(bytes.size()) + " bytes is over the limit");
+    return Fail(Code::kTooLarge, "evaluation of {} bytes is over the limit", bytes.size());
   }
-  return wire::DecodeCanonical<schema::EvaluationReport>(
-      bytes, "evaluation", [](schema::EvaluationReport::Reader from) { return Read(from); });
+  return wire::DecodeCanonical<schema::Evaluation>(bytes, "evaluation",
+                                                   [](schema::Evaluation::Reader from) { return Read(from); });
 }
 
 }  // namespace tributary

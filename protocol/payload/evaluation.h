@@ -7,7 +7,7 @@
 
 namespace tributary {
 
-// What an evaluation says about one model on the device's held-out examples (schema/envelope.capnp, EvaluationResult).
+// The result of one model on the device's held-out examples (schema/envelope.capnp, EvaluationResult).
 enum class EvaluatedModel : uint8_t { kGlobal = 1, kPersonal = 2 };
 struct EvaluationResult {
   EvaluatedModel model = EvaluatedModel::kGlobal;

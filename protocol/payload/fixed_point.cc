@@ -19,15 +19,15 @@ bool Fits(double value_bound, uint64_t weight, int fraction_bits) {
 
 Result<FixedPointScale> FixedPointScale::For(double value_bound, uint64_t max_total_weight) {
   if (!(value_bound > 0) || !std::isfinite(value_bound)) {
-    return Fail(Code::kInvalidArgument, "value bound " + std::to_string(value_bound) + " is not positive and finite");
+    return Fail(Code::kInvalidArgument, "value bound {} is not positive and finite", value_bound);
   }
   if (max_total_weight == 0) return Fail(Code::kInvalidArgument, "the largest total weight is 0");
   for (int bits = kMostFractionBits; bits >= kLeastFractionBits; --bits) {
     if (Fits(value_bound, max_total_weight, bits)) return FixedPointScale{bits};
   }
-  return Fail(Code::kInvalidArgument, "value bound " + std::to_string(value_bound) + " and total weight " +
-                                          std::to_string(max_total_weight) +
-                                          " leave fewer than 8 fraction bits in a 63-bit sum");
+  return Fail(Code::kInvalidArgument,
+              "value bound {} and total weight {} leave fewer than {} fraction bits in a 63-bit sum", value_bound,
+              max_total_weight, int{kLeastFractionBits});
 }
 
 }  // namespace tributary

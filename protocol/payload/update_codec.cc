@@ -14,7 +14,7 @@ namespace {
 
 // Values begin at a multiple of a cache line, so that kernels may load them aligned.
 constexpr size_t kValueAlignment = 64;
-// The meta of this version has 48 bytes; what is over this is not a meta.
+// The meta of this version has 48 bytes; a longer one than this cannot be a meta.
 constexpr size_t kMostMetaBytes = 1024;
 
 size_t HeadSize(size_t meta_size) {
@@ -35,7 +35,7 @@ Result<UpdateMeta> DecodeMeta(ByteView bytes) {
   return wire::DecodeCanonical<schema::UpdateMeta>(
       bytes, "update meta", [](schema::UpdateMeta::Reader from) -> Result<UpdateMeta> {
         if (from.getParameterCount() > limits::kParameters) {
-          return Fail(Code::kTooLarge, std::to_string(from.getParameterCount()) + " parameters are over the limit");
+          return Fail(Code::kTooLarge, "{} parameters are over the limit", from.getParameterCount());
         }
         return UpdateMeta{from.getWeight(), from.getParameterCount(), from.getTrainingLoss(), from.getTrainingMillis(),
                           from.getPeakMemoryBytes()};
@@ -51,7 +51,7 @@ class HeadReader {
     uint32_t meta_size = 0;
     std::memcpy(&meta_size, head_.data(), sizeof(meta_size));
     if (meta_size > kMostMetaBytes) {
-      return Fail(Code::kMalformed, "update meta of " + std::to_string(meta_size) + " bytes is none");
+      return Fail(Code::kMalformed, "update meta of {} bytes is over the limit", meta_size);
     }
     if (!TakeUntil(part, HeadSize(meta_size))) return std::nullopt;
     const ByteView rest = ByteView(head_).subspan(sizeof(uint32_t));
@@ -98,8 +98,7 @@ class Float32DenseDecoder final : public UpdateDecoder {
     }
     const uint64_t have = next_ * sizeof(float) + split_size_;
     if (part.size() > meta_->parameter_count * sizeof(float) - have) {
-      return Fail(Code::kWrongTensorCount,
-                  "more than the announced " + std::to_string(meta_->parameter_count) + " values came");
+      return Fail(Code::kWrongTensorCount, "more than the announced {} values came", meta_->parameter_count);
     }
     if (split_size_ != 0) RETURN_IF_ERROR(CompleteSplit(part));
     const size_t whole = part.size() / sizeof(float);
@@ -151,8 +150,7 @@ class Float32DenseDecoder final : public UpdateDecoder {
     if (!meta_) return Fail(Code::kMalformed, "the update ended in its head");
     if (split_size_ != 0) return Fail(Code::kMalformed, "the update ended within a value");
     if (next_ != meta_->parameter_count) {
-      return Fail(Code::kWrongTensorCount, std::to_string(next_) + " values came instead of the announced " +
-                                               std::to_string(meta_->parameter_count));
+      return Fail(Code::kWrongTensorCount, "{} values came instead of the announced {}", next_, meta_->parameter_count);
     }
     return {};
   }
@@ -170,12 +168,11 @@ class Float32DenseDecoder final : public UpdateDecoder {
 
 Result<Bytes> EncodeUpdate(Codec codec, const UpdateMeta& meta, std::span<const float> delta) {
   if (codec != Codec::kFloat32Dense) {
-    return Fail(Code::kUnknownCodec,
-                "codec " + std::to_string(static_cast<uint16_t>(codec)) + " does not carry updates");
+    return Fail(Code::kUnknownCodec, "codec {} does not carry updates", static_cast<uint16_t>(codec));
   }
   if (meta.parameter_count != delta.size()) {
-    return Fail(Code::kInvalidArgument, "meta says " + std::to_string(meta.parameter_count) +
-                                            " parameters, the delta has " + std::to_string(delta.size()));
+    return Fail(Code::kInvalidArgument, "meta says {} parameters, the delta has {}", meta.parameter_count,
+                delta.size());
   }
   const Bytes encoded_meta = EncodeMeta(meta);
   Bytes update;
@@ -189,8 +186,7 @@ Result<Bytes> EncodeUpdate(Codec codec, const UpdateMeta& meta, std::span<const 
 
 Result<std::unique_ptr<UpdateDecoder>> MakeUpdateDecoder(Codec codec, UpdateDecoder::Sink& sink) {
   if (codec != Codec::kFloat32Dense) {
-    return Fail(Code::kUnknownCodec,
-                "codec " + std::to_string(static_cast<uint16_t>(codec)) + " does not carry updates");
+    return Fail(Code::kUnknownCodec, "codec {} does not carry updates", static_cast<uint16_t>(codec));
   }
   return std::make_unique<Float32DenseDecoder>(sink);
 }

@@ -10,7 +10,7 @@
 
 namespace tributary {
 
-// What an update says besides its values (schema/envelope.capnp, UpdateMeta).
+// An update's words besides its values (schema/envelope.capnp, UpdateMeta).
 struct UpdateMeta {
   uint64_t weight = 0;  // number of examples
   uint64_t parameter_count = 0;

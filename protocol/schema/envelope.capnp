@@ -59,7 +59,7 @@ struct UpdateMeta {
   peakMemoryBytes @4 :UInt64;
 }
 
-struct EvaluationReport {
+struct Evaluation {
   # The plaintext of an evaluation.
   results @0 :List(EvaluationResult);
 }

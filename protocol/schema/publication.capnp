@@ -103,6 +103,21 @@ struct TrainingPlan {
   epochs @6 :UInt32;
   maxSteps @7 :UInt32;
   seed @8 :UInt64;
+  more @9 :List(PlanField);
+  # Fields that came after 0.1.0, each only when it is not at its default. Absent when all are, so that the bytes of a plan
+  # without them stay as they were. A new field gets no place of its own here.
+}
+
+struct PlanField {
+  name @0 :Text;             # as in the plan's table (plan/training_plan.cc), JSON and TOML
+  ignorable @1 :Bool;        # a device that does not know it goes on without it; otherwise it refuses the publication
+  value :union {
+    flag @2 :Bool;
+    whole @3 :Int64;
+    natural @4 :UInt64;
+    real @5 :Float64;
+    text @6 :Text;           # also the name of one of several values
+  }
 }
 
 struct ModelManifest {

@@ -108,7 +108,11 @@ struct Library {
 const std::vector<Library> kLibraries = {
     {"LibTorch", {"torch/", "ATen/", "c10/"}, {"device/torch"}, {}, {"device/torch/torch_module.h"}},
     {"ZeroMQ", {"zmq.hpp", "zmq.h", "zmq_addon.hpp"}, {"protocol/transport"}, {}, {"protocol/transport/zmq_frames.h"}},
-    {"Cap'n Proto", {"capnp/", "kj/"}, {"protocol/schema"}, {}, {"protocol/schema/canonical.h"}},
+    {"Cap'n Proto",
+     {"capnp/", "kj/"},
+     {"protocol/schema"},
+     {"protocol/catalogue/plan_wire.cc"},
+     {"protocol/schema/canonical.h"}},
     {"SQLite", {"sqlite3.h"}, {"protocol/base/sql"}, {}, {}},
     {"OpenSSL",
      {"openssl/"},
@@ -130,14 +134,15 @@ const std::vector<Library> kLibraries = {
      {"aggregator/operator/command/commands.h"}},
     {"nlohmann-json",
      {"nlohmann/"},
-     {"aggregator/api", "aggregator/operator", "aggregator/enrol", "protocol/trust/identity", "protocol/base/http"},
+     {"aggregator/api", "aggregator/operator", "aggregator/enrol", "protocol/trust/identity", "protocol/base/http", "protocol/plan"},
      {"protocol/trust/tuf/canonical_json.cc"},
      {"aggregator/api/json_fields.h", "aggregator/operator/command/api_client.h",
-      "aggregator/operator/command/table.h"}},
+      "aggregator/operator/command/table.h", "protocol/plan/field_json.h"}},
 };
 
 // Headers that include what Cap'n Proto's compiler made of a schema.
-const std::set<std::string> kSchemaHeaders = {"protocol/hop/gateway_state_wire.h", "protocol/catalogue/tensor_list.h"};
+const std::set<std::string> kSchemaHeaders = {"protocol/hop/gateway_state_wire.h", "protocol/catalogue/tensor_list.h",
+                                              "protocol/catalogue/plan_wire.h"};
 
 bool IsOf(const Library& library, const std::string& include) {
   return std::ranges::any_of(library.prefixes, [&](const std::string& prefix) {

@@ -44,13 +44,10 @@ void AddTaskCommands(CLI::App& app, Context& context) {
   command->add_option("name", create->name, "1 to 64 of a-z 0-9 . _ -")->required();
   command->add_option("--package", create->package, "What 'tributary-device pack model.pt' wrote")->required();
   command->add_option("--plan", create->plan, "TOML with [training], [round] and [bounds]; without it, the defaults");
-  command->footer(
-      "A plan:\n"
-      "  [training]\n  optimizer = \"sgd\"\n  learning_rate = 0.05\n  momentum = 0.9\n  batch_size = 32\n  epochs = 2\n"
-      "  [round]\n  report_goal = 20        # updates that close a round\n  minimum = 15            # fewer at the "
-      "deadline and it fails\n"
-      "  deadline_seconds = 600\n  [bounds]\n  value = 16              # largest magnitude of one value of an update\n "
-      " norm = 1000\n");
+  command->footer("Keys of a plan (the default and the bounds in brackets):\n" + TaskPlanManual() +
+                  "\nFor example:\n"
+                  "  [training]\n  learning_rate = 0.05\n  epochs = 2\n"
+                  "  [round]\n  report_goal = 20\n  minimum = 15\n  deadline_seconds = 600\n");
   command->callback(context.Run([&context, create] { return Create(context, *create); }));
 
   tasks->add_subcommand("list", "All tasks")->callback(context.Run([&context]() -> Status {

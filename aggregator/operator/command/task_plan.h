@@ -1,17 +1,17 @@
 #pragma once
 
-#include <optional>
+#include <string>
 
 #include "aggregator/records/records.h"
 #include "protocol/base/file.h"
 
 namespace tributary {
 
-// Reads a task's plan, policy and bounds into `task`, which holds the defaults. In TOML, every key optional:
-//   [training]  loss, optimizer, learning_rate, momentum, weight_decay, batch_size, epochs, max_steps, seed
-//   [round]     report_goal, minimum, deadline_seconds, inclusion
-//   [bounds]    value, norm, max_weight
-// Errors are those of ConfigReader: each names the line.
+// Reads a task's plan, policy and bounds into `task`, which holds the defaults. In TOML: the tables [training], [round]
+// and [bounds], every key optional. Errors are those of ConfigReader: each names the line.
 Status ReadTaskPlan(const Path& file, TaskRecord& task);
+
+// The part of --help about such a file: every key with its default and bounds.
+std::string TaskPlanManual();
 
 }  // namespace tributary

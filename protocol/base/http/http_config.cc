@@ -1,8 +1,7 @@
 #include "protocol/base/http/http_config.h"
 
-#include <netinet/in.h>
-
 #include <arpa/inet.h>
+#include <netinet/in.h>
 
 namespace tributary {
 
@@ -19,22 +18,35 @@ Status CheckHttpExposure(const HttpServer::Options& options) {
     return Fail(Code::kConfigInvalid, "http.tls_certificate and http.tls_key go together; one of them is missing");
   }
   if (!options.tls_key.empty() || options.allow_plain || IsLoopback(options.host)) return {};
-  return Fail(Code::kConfigInvalid,
-              "plain HTTP on " + options.host +
-                  " would let anybody on the way read tokens; set http.tls_certificate and http.tls_key, or listen on "
-                  "127.0.0.1, or say http.allow_plain = true if something else protects the way");
+  return Fail(
+      Code::kConfigInvalid,
+      "plain HTTP on {} would let anybody on the way read tokens; set http.tls_certificate and http.tls_key, or "
+      "listen on 127.0.0.1, or say http.allow_plain = true if something else protects the way",
+      options.host);
 }
 
-void ReadHttpOptions(ConfigReader& reader, int64_t min_port, HttpServer::Options& options) {
-  int64_t port = options.port;
-  reader.Get("http.host", options.host);
-  reader.Get("http.port", port, min_port, 65'535);
-  reader.Get("http.tls_certificate", options.tls_certificate);
-  reader.Get("http.tls_key", options.tls_key);
-  reader.Get("http.allow_plain", options.allow_plain);
-  options.port = static_cast<uint16_t>(port);
+std::vector<Field> HttpFields(HttpServer::Options& options, uint16_t least_port) {
+  return {
+      {.name = "http.host", .place = &options.host, .help = "the address to listen on"},
+      {.name = "http.port",
+       .place = &options.port,
+       .help = least_port == 0 ? "/metrics, /livez and /readyz; 0: it does not listen"
+                               : "API, /metrics, /livez and /readyz",
+       .bounds = Between(least_port, 65'535)},
+      {.name = "http.tls_certificate",
+       .place = &options.tls_certificate,
+       .help = "PEM, leaf first: https only; renewed files are taken up without a restart"},
+      {.name = "http.tls_key", .place = &options.tls_key, .help = "its key, PEM, mode 0600"},
+      {.name = "http.allow_plain",
+       .place = &options.allow_plain,
+       .help = "plain http on more than loopback: others can read tokens on the way"},
+  };
+}
+
+void ReadHttpOptions(ConfigReader& reader, uint16_t least_port, HttpServer::Options& options) {
+  reader.Read(HttpFields(options, least_port));
   // A port of 0 is how a process is told not to listen.
-  if (const Status safe = CheckHttpExposure(options); !safe && port != 0) {
+  if (const Status safe = CheckHttpExposure(options); !safe && options.port != 0) {
     reader.Reject("http.host", "asks for what is not safe: " + safe.error().message);
   }
 }

@@ -1,9 +1,11 @@
 #include "protocol/base/process/config.h"
 
-#include <algorithm>
+#include <array>
 #include <optional>
-#include <sstream>
+#include <set>
+#include <utility>
 
+#include <fmt/format.h>
 #include <toml++/toml.h>
 
 #include "protocol/base/limits.h"
@@ -17,12 +19,6 @@ struct ConfigReader::State {
   std::set<std::string, std::less<>> known;
   std::optional<Error> problem;
 
-  const toml::node* Find(std::string_view key) {
-    known.emplace(key);
-    if (problem) return nullptr;
-    return table.at_path(key).node();
-  }
-
   // All its keys may be commented out.
   bool IsEmptySection(const std::string& key, const toml::node* node) const {
     const auto first = known.lower_bound(key + ".");
@@ -30,24 +26,33 @@ struct ConfigReader::State {
   }
 
   std::string Where(const toml::node* node) const {
-    return node ? name + ":" + std::to_string(node->source().begin.line) : name;
+    return node ? fmt::format("{}:{}", name, node->source().begin.line) : name;
   }
 
-  void Keep(Code code, std::string message) {
-    if (!problem) problem = Error{code, std::move(message)};
-  }
-
-  void WrongType(const toml::node* node, std::string_view key, std::string_view wanted) {
-    Keep(Code::kConfigInvalid, Where(node) + ": '" + std::string(key) + "' must be " + std::string(wanted));
+  void Keep(Error error) {
+    if (!problem) problem = std::move(error);
   }
 };
 
 namespace {
 
-std::string Plain(double value) {
-  std::ostringstream text;
-  text << value;
-  return text.str();
+FieldValue ListOf(const toml::array& array) {
+  std::vector<std::string> list;
+  for (const auto& element : array) {
+    const auto text = element.value_exact<std::string>();
+    if (!text) return std::monostate();
+    list.push_back(*text);
+  }
+  return list;
+}
+
+FieldValue ValueOf(const toml::node& node) {
+  if (const auto text = node.value_exact<std::string>()) return *text;
+  if (const auto flag = node.value_exact<bool>()) return *flag;
+  if (const auto whole = node.value_exact<int64_t>()) return *whole;
+  if (const auto real = node.value_exact<double>()) return *real;
+  const auto* array = node.as_array();
+  return array ? ListOf(*array) : FieldValue();
 }
 
 // Leaves of the table with their dotted names; a table that nobody knows is reported as such.
@@ -82,100 +87,42 @@ Result<ConfigReader> ConfigReader::Parse(std::string_view text, std::string_view
   try {
     state->table = toml::parse(text, name);
   } catch (const toml::parse_error& failure) {
-    return Fail(Code::kConfigSyntax, std::string(name) + ":" + std::to_string(failure.source().begin.line) + ": " +
-                                         std::string(failure.description()));
+    return Fail(Code::kConfigSyntax, "{}:{}: {}", name, failure.source().begin.line, failure.description());
   }
   return ConfigReader(std::move(state));
 }
 
-void ConfigReader::Get(std::string_view key, std::string& out) {
-  const auto* node = state_->Find(key);
-  if (!node) return;
-  if (const auto value = node->value_exact<std::string>()) {
-    out = *value;
-  } else {
-    state_->WrongType(node, key, "a string");
-  }
-}
-
-void ConfigReader::Get(std::string_view key, bool& out) {
-  const auto* node = state_->Find(key);
-  if (!node) return;
-  if (const auto value = node->value_exact<bool>()) {
-    out = *value;
-  } else {
-    state_->WrongType(node, key, "true or false");
-  }
-}
-
-void ConfigReader::Get(std::string_view key, std::vector<std::string>& out) {
-  const auto* node = state_->Find(key);
-  if (!node) return;
-  const auto* array = node->as_array();
-  if (!array) return state_->WrongType(node, key, "a list of strings");
-  std::vector<std::string> values;
-  for (const auto& element : *array) {
-    const auto value = element.value_exact<std::string>();
-    if (!value) return state_->WrongType(&element, key, "a list of strings");
-    values.push_back(*value);
-  }
-  out = std::move(values);
-}
-
-void ConfigReader::Get(std::string_view key, Path& out) {
-  std::string text;
-  const bool present = Has(key);
-  Get(key, text);
-  if (present && !text.empty()) out = Path(text).is_absolute() ? Path(text) : state_->folder / text;
-}
-
-void ConfigReader::Get(std::string_view key, int64_t& out, int64_t min, int64_t max) {
-  const auto* node = state_->Find(key);
-  if (!node) return;
-  const auto value = node->value_exact<int64_t>();
-  if (!value) return state_->WrongType(node, key, "an integer");
-  if (*value < min || *value > max) {
-    return state_->WrongType(
-        node, key,
-        "between " + std::to_string(min) + " and " + std::to_string(max) + ", not " + std::to_string(*value));
-  }
-  out = *value;
-}
-
-void ConfigReader::Get(std::string_view key, double& out, double min, double max) {
-  const auto* node = state_->Find(key);
-  if (!node) return;
-  const auto value = node->value<double>();
-  if (!value) return state_->WrongType(node, key, "a number");
-  if (!(*value >= min && *value <= max)) {
-    return state_->WrongType(node, key, "between " + Plain(min) + " and " + Plain(max) + ", not " + Plain(*value));
-  }
-  out = *value;
-}
-
-void ConfigReader::GetEnum(std::string_view key, std::string& out, const std::vector<std::string>& allowed) {
-  std::string value = out;
-  Get(key, value);
-  if (std::ranges::find(allowed, value) != allowed.end()) {
-    out = value;
+void ConfigReader::ReadKey(std::string_view key, const Field& field) {
+  state_->known.emplace(key);
+  const auto* node = state_->table.at_path(key).node();
+  if (!node) {
+    if (field.required) {
+      state_->Keep({Code::kConfigInvalid, fmt::format("{}: '{}' is missing; it has no default", state_->name, key)});
+    }
     return;
   }
-  std::string list;
-  for (const auto& one : allowed) list += (list.empty() ? "" : ", ") + one;
-  Reject(key, "must be one of " + list + ", not '" + value + "'");
+  if (state_->problem) return;
+  FieldValue value = ValueOf(*node);
+  if (auto* path = std::get_if<std::string>(&value); path && std::holds_alternative<Path*>(field.place)) {
+    if (path->empty()) return;
+    *path = (state_->folder / *path).string();  // an absolute one stays as it is
+  }
+  if (const Status set = field.Set(value); !set) Reject(key, set.error().message);
+}
+
+void ConfigReader::Read(const Field& field) { ReadKey(field.name, field); }
+
+void ConfigReader::Read(std::span<const Field> fields, std::string_view section) {
+  for (const Field& field : fields) {
+    ReadKey(section.empty() ? std::string(field.name) : fmt::format("{}.{}", section, field.name), field);
+  }
 }
 
 bool ConfigReader::Has(std::string_view key) { return state_->table.at_path(key).node() != nullptr; }
 
-void ConfigReader::Reject(std::string_view key, std::string why) {
+void ConfigReader::Reject(std::string_view key, std::string_view why) {
   const auto* node = state_->table.at_path(key).node();
-  state_->Keep(Code::kConfigInvalid, state_->Where(node) + ": '" + std::string(key) + "' " + why);
-}
-
-void ConfigReader::RequirePresent(std::string_view key) {
-  if (!Has(key)) {
-    state_->Keep(Code::kConfigInvalid, state_->name + ": '" + std::string(key) + "' is missing; it has no default");
-  }
+  state_->Keep({Code::kConfigInvalid, fmt::format("{}: '{}' {}", state_->Where(node), key, why)});
 }
 
 Status ConfigReader::Finish() {
@@ -193,12 +140,17 @@ Status ConfigReader::Finish() {
       }
     }
     const std::string place = section.empty() ? "the top level" : "[" + section.substr(0, section.size() - 1) + "]";
-    return Fail(Code::kConfigUnknownKey,
-                state_->Where(node) + ": unknown key '" + name + "'; " +
-                    (siblings.empty() ? "there is no section " + place : "keys of " + place + ": " + siblings));
+    return Fail(Code::kConfigUnknownKey, "{}: unknown key '{}'; {}", state_->Where(node), name,
+                siblings.empty() ? "there is no section " + place : "keys of " + place + ": " + siblings);
   }
   if (state_->problem) return Fail(*state_->problem);
   return {};
+}
+
+std::vector<Field> LogFields(std::string& level, Path& file) {
+  static constexpr auto kLevels = std::to_array<std::string_view>({"debug", "info", "warning", "error"});
+  return {{.name = "log.level", .place = &level, .help = "least important lines that are written", .names = kLevels},
+          {.name = "log.file", .place = &file, .help = "where they are written; none: standard error"}};
 }
 
 }  // namespace tributary

@@ -1,22 +1,21 @@
 #pragma once
 
-#include <cstdint>
-#include <limits>
 #include <memory>
-#include <set>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "protocol/base/field.h"
 #include "protocol/base/file.h"
 #include "protocol/base/result.h"
 
 namespace tributary {
 
-// Reads one TOML file into an Options struct. Call order: Load; then one Get… per option (it remembers which keys were
-// asked for); then Finish, which turns every key nobody asked for into an error that names its line. Getters leave the
-// target as it is (its default) when the key is absent, so defaults stand in the Options struct only. The first problem
-// is kept and returned by Finish; getters after it do nothing. Keys are dotted: "spool.max_bytes". Not thread safe.
+// Reads one TOML file into the fields of an Options struct, by its table (protocol/base/field.h). Call order: Load; then
+// Read for every table (it remembers which keys were asked for); then Finish, which turns every key that nobody asked
+// for into an error that names its line. A key that is absent leaves its field as it is: at its default. The first
+// problem is kept and returned by Finish; after it nothing is read. Keys are dotted: "spool.max_bytes". Not thread safe.
 class ConfigReader {
  public:
   // kConfigSyntax with the line; kNotFound; kTooLarge.
@@ -25,24 +24,13 @@ class ConfigReader {
   ConfigReader(ConfigReader&&) noexcept;
   ~ConfigReader();
 
-  void Get(std::string_view key, std::string& out);
-  void Get(std::string_view key, bool& out);
-  void Get(std::string_view key, std::vector<std::string>& out);
-  // A path; relative ones are relative to the configuration file's folder.
-  void Get(std::string_view key, Path& out);
-  // Bounds are inclusive; the unit is part of the key's name ("deadline_seconds").
-  void Get(std::string_view key, int64_t& out, int64_t min, int64_t max);
-  void Get(std::string_view key, double& out, double min, double max);
-  void GetEnum(std::string_view key, std::string& out, const std::vector<std::string>& allowed);
-  // As Get, but kConfigInvalid when the key is absent.
-  template <class T>
-  void Require(std::string_view key, T& out) {
-    RequirePresent(key);
-    Get(key, out);
-  }
+  // The name of a field is its key. A relative path is relative to the configuration file's folder.
+  void Read(const Field& field);
+  // With a section the keys are "section.name".
+  void Read(std::span<const Field> fields, std::string_view section = "");
   bool Has(std::string_view key);
   // Records a problem with a key's value that only the caller can see; the line is added.
-  void Reject(std::string_view key, std::string why);
+  void Reject(std::string_view key, std::string_view why);
 
   // kConfigInvalid, kConfigUnknownKey: "gateway.toml:7: unknown key 'spool.max_byte'; keys of [spool]: max_bytes, …".
   Status Finish();
@@ -50,8 +38,15 @@ class ConfigReader {
  private:
   struct State;
   explicit ConfigReader(std::unique_ptr<State> state);
-  void RequirePresent(std::string_view key);
+  void ReadKey(std::string_view key, const Field& field);
   std::unique_ptr<State> state_;
 };
+
+// The line above the table of keys below --help.
+inline constexpr std::string_view kKeysHeading =
+    "Configuration keys (the default and the bounds in brackets; paths are relative to the file):\n";
+
+// log.level and log.file, alike in every program.
+std::vector<Field> LogFields(std::string& level, Path& file);
 
 }  // namespace tributary

@@ -6,68 +6,102 @@
 namespace tributary {
 namespace {
 
-void ReadCount(ConfigReader& reader, std::string_view key, size_t& count, int64_t min, int64_t max) {
-  auto value = static_cast<int64_t>(count);
-  reader.Get(key, value, min, max);
-  count = static_cast<size_t>(value);
+// A rate as its key says it: so many a minute.
+int64_t PerMinute(const Rate& rate) { return std::llround(rate.per_second * 60); }
+
+// Those of `seconds_at_once` may come together.
+Rate RateOf(int64_t per_minute, double seconds_at_once) {
+  const double per_second = static_cast<double>(per_minute) / 60;
+  return {per_second, std::max(1.0, per_second * seconds_at_once)};
 }
 
-// So many in each minute; those of `seconds_at_once` may come together.
-void ReadPerMinute(ConfigReader& reader, std::string_view key, Rate& rate, double seconds_at_once, int64_t min,
-                   int64_t max) {
-  int64_t value = std::llround(rate.per_second * 60);
-  reader.Get(key, value, min, max);
-  rate.per_second = static_cast<double>(value) / 60;
-  rate.burst = std::max(1.0, rate.per_second * seconds_at_once);
+// The keys of [limits] in their own units, made from a server's options and written back to them.
+struct Limits {
+  uint64_t connections, unproven_connections, unproven_sessions;
+  int64_t connects_per_second, handshake_seconds, handshakes, failed_proofs, enrolments;
+
+  explicit Limits(const HopServer::Options& options)
+      : connections(options.transport.gate.connections_per_address),
+        unproven_connections(options.transport.max_unproven),
+        unproven_sessions(options.max_unproven),
+        connects_per_second(static_cast<int64_t>(options.transport.gate.connects_per_address.per_second)),
+        handshake_seconds(options.transport.unproven_timeout.count() / 1'000),
+        handshakes(PerMinute(options.transport.gate.handshakes_per_key)),
+        failed_proofs(PerMinute(options.transport.gate.failures_per_address)),
+        enrolments(PerMinute(options.transport.gate.enrolments_per_address)) {}
+
+  std::vector<Field> Fields();
+  void WriteTo(HopServer::Options& options) const;
+};
+
+std::vector<Field> Limits::Fields() {
+  return {
+      {.name = "connections_per_address",
+       .place = &connections,
+       .help =
+           "at once, those of members too. An address is an IPv4 one, or the first 64 bits of an IPv6 one. Give more "
+           "to a large site behind one address; the metric …_turned_away_total says how often a limit was met",
+       .bounds = Between(1, 1'000'000)},
+      {.name = "new_connections_per_address_per_second",
+       .place = &connects_per_second,
+       .help = "on average; as many at once as it may have",
+       .bounds = Between(1, 100'000)},
+      // With fewer than a handful, good members would push each other out.
+      {.name = "unproven_connections",
+       .place = &unproven_connections,
+       .help = "over all addresses, 40 KB each; the oldest gives way",
+       .bounds = Between(16, 100'000)},
+      {.name = "unproven_sessions",
+       .place = &unproven_sessions,
+       .help = "greeted and not proven yet; the oldest gives way",
+       .bounds = Between(16, 100'000)},
+      {.name = "handshake_seconds",
+       .place = &handshake_seconds,
+       .help = "from connecting to the proof; clients give up after 10 s",
+       .bounds = Between(4, 60),
+       .unit = "s"},
+      {.name = "handshakes_per_key_per_minute",
+       .place = &handshakes,
+       .help = "reconnections of one member",
+       .bounds = Between(6, 60'000)},
+      {.name = "failed_proofs_per_address_per_minute",
+       .place = &failed_proofs,
+       .help = "beyond it, only keys that have proven themselves get in",
+       .bounds = Between(6, 600'000)},
+      // At least one a second, so that nobody meets the limit alone.
+      {.name = "enrolments_per_address_per_minute",
+       .place = &enrolments,
+       .help = "by applicants without a certificate; the others come later",
+       .bounds = Between(60, 600'000)},
+  };
 }
 
-// From connecting to the proof. CURVE's handshake comes first and the hop's after it: each has half of it.
-// Our own clients take ten seconds at most (HopClient::Options), so more than the default is for others.
-void ReadHandshakeTime(ConfigReader& reader, HopServer::Options& options) {
-  int64_t seconds = options.transport.unproven_timeout.count() / 1'000;
-  reader.Get("limits.handshake_seconds", seconds, 4, 60);
-  options.transport.unproven_timeout = Millis(seconds * 1'000);
-  options.transport.handshake_timeout = options.transport.unproven_timeout / 2;
-  options.proof_timeout = options.transport.unproven_timeout / 2;
+void Limits::WriteTo(HopServer::Options& options) const {
+  TransportOptions& transport = options.transport;
+  GateOptions& gate = transport.gate;
+  gate.connections_per_address = connections;
+  // All that an address may have may come at once: a site that lost its server.
+  gate.connects_per_address = {static_cast<double>(connects_per_second), static_cast<double>(connections)};
+  transport.max_unproven = unproven_connections;
+  options.max_unproven = unproven_sessions;
+  // CURVE's handshake comes first and the hop's after it: each has half of the time. Our own clients take ten seconds at
+  // most (HopClient::Options), so more than the default is for others.
+  transport.unproven_timeout = Millis(handshake_seconds * 1'000);
+  transport.handshake_timeout = transport.unproven_timeout / 2;
+  options.proof_timeout = transport.unproven_timeout / 2;
+  gate.handshakes_per_key = RateOf(handshakes, 60);
+  gate.failures_per_address = RateOf(failed_proofs, 10);
+  gate.enrolments_per_address = RateOf(enrolments, 6);
 }
 
 }  // namespace
 
 void ReadLimits(ConfigReader& reader, HopServer::Options& options) {
-  TransportOptions& transport = options.transport;
-  GateOptions& gate = transport.gate;
-  ReadCount(reader, "limits.connections_per_address", gate.connections_per_address, 1, 1'000'000);
-  auto per_second = static_cast<int64_t>(gate.connects_per_address.per_second);
-  reader.Get("limits.new_connections_per_address_per_second", per_second, 1, 100'000);
-  // All that an address may have may come at once: a site that lost its server.
-  gate.connects_per_address = {static_cast<double>(per_second), static_cast<double>(gate.connections_per_address)};
-  // Fewer than a handful, and good members push each other out.
-  ReadCount(reader, "limits.unproven_connections", transport.max_unproven, 16, 100'000);
-  ReadCount(reader, "limits.unproven_sessions", options.max_unproven, 16, 100'000);
-  ReadHandshakeTime(reader, options);
-  ReadPerMinute(reader, "limits.handshakes_per_key_per_minute", gate.handshakes_per_key, 60, 6, 60'000);
-  ReadPerMinute(reader, "limits.failed_proofs_per_address_per_minute", gate.failures_per_address, 10, 6, 600'000);
-  // At least one a second, so that nobody meets it alone.
-  ReadPerMinute(reader, "limits.enrolments_per_address_per_minute", gate.enrolments_per_address, 6, 60, 600'000);
+  Limits limits(options);
+  reader.Read(limits.Fields(), "limits");
+  limits.WriteTo(options);
 }
 
-std::string LimitsManual() {
-  return R"(  limits.…                    what those who have proven nothing may take: more for large sites behind one address,
-                              less for small machines. An address is an IPv4 one, or the first 64 bits of an IPv6 one;
-                              the metric …_turned_away_total says how often which limit was met
-  limits.connections_per_address
-                              at once, those of members too                              [20000]
-  limits.new_connections_per_address_per_second
-                              on average; at once, as many as it may have                [500]
-  limits.unproven_connections over all addresses, 40 KB each; the oldest gives way       [4096]
-  limits.unproven_sessions    greeted and not proven yet; the oldest gives way           [1000]
-  limits.handshake_seconds    from connecting to the proof; clients give up after 10     [20]
-  limits.handshakes_per_key_per_minute
-                              one member's reconnections                                 [60]
-  limits.failed_proofs_per_address_per_minute
-                              beyond it, only keys that have proven themselves get in    [6000]
-  limits.enrolments_per_address_per_minute
-                              by applicants without a certificate; the others come later [600])";
-}
+std::string LimitsManual() { return FieldsManual(Limits(HopServer::Options()).Fields(), "limits"); }
 
 }  // namespace tributary

@@ -7,11 +7,11 @@
 
 namespace tributary {
 
-// The table [limits] of a configuration file, alike at every hop server: what those who have proven nothing may take of
-// it. `options` are the defaults. Bad values become problems of their keys.
+// The table [limits] of a configuration file, alike at every hop server: how much of it those may take who have proven
+// nothing. `options` are the defaults. Bad values become problems of their keys.
 void ReadLimits(ConfigReader& reader, HopServer::Options& options);
 
-// Its part of --help: a line for each key, without a newline at the end.
+// Its part of --help.
 std::string LimitsManual();
 
 }  // namespace tributary

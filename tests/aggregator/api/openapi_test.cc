@@ -1,7 +1,10 @@
 #include <algorithm>
+#include <cmath>
+#include <map>
 #include <set>
 #include <sstream>
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <nlohmann/json.hpp>
 
@@ -14,9 +17,10 @@
 #include "aggregator/api/json_tasks.h"
 #include "aggregator/api/tuf_routes.h"
 #include "aggregator/publish/tuf_shelf.h"
-#include "protocol/base/limits.h"
 #include "protocol/base/http/ops_routes.h"
 #include "protocol/base/http/problem.h"
+#include "protocol/base/limits.h"
+#include "protocol/plan/field_json.h"
 #include "tests/aggregator/api/api_fixture.h"
 
 // openapi.yaml is complete and true: its paths are the server's routes, its schemas the keys of what the server writes.
@@ -162,6 +166,62 @@ TEST_F(OpenApiTest, ItsSchemasAreWhatTheServerWrites) {
     for (const auto& [key, value] : example.items()) keys.push_back(key);
     EXPECT_THAT(KeysBelow({"components", "schemas", name, "properties"}), testing::UnorderedElementsAreArray(keys))
         << name;
+  }
+}
+
+// ---- the bounds of a task
+
+// "{type: number, minimum: 0}" as a map; lists stay text, and so does a description.
+std::map<std::string, std::string> FlowMap(std::string text) {
+  std::map<std::string, std::string> found;
+  text = text.substr(1, text.rfind('}') - 1);
+  while (!text.empty()) {
+    const size_t colon = text.find(": ");
+    const std::string key = text.substr(0, colon);
+    text.erase(0, colon + 2);
+    const char close = text[0] == '"' ? '"' : text[0] == '[' ? ']' : ',';
+    const size_t end = std::min(close == ',' ? text.find(',') : text.find(close, 1) + 1, text.size());
+    found[key] = text.substr(0, end);
+    text.erase(0, std::min(end + 2, text.size()));
+  }
+  return found;
+}
+
+// What the table says of a field, as the schema writes it.
+std::map<std::string, std::string> SchemaOf(const Field& field) {
+  std::map<std::string, std::string> expected;
+  const Field unbound{.name = field.name, .place = field.place, .help = field.help, .bounds = field.bounds};
+  const Bounds bounds = unbound.AllBounds();
+  const auto text = [](double number) { return fmt::format("{:.15g}", number); };
+  if (std::isfinite(bounds.least)) expected[bounds.open_below ? "exclusiveMinimum" : "minimum"] = text(bounds.least);
+  if (std::isfinite(bounds.most)) expected[bounds.open_above ? "exclusiveMaximum" : "maximum"] = text(bounds.most);
+  if (!field.names.empty()) expected["enum"] = fmt::format("[{}]", fmt::join(field.names, ", "));
+  const FieldValue value = field.Value();
+  if (const auto* real = std::get_if<double>(&value)) {
+    expected["type"] = "number";
+    expected["default"] = text(*real);
+  } else if (const auto* name = std::get_if<std::string>(&value)) {
+    expected["default"] = *name;
+  } else {
+    expected["type"] = "integer";
+    expected["default"] = nlohmann::json::parse(FieldsToText({&field, 1})).front().dump();
+  }
+  return expected;
+}
+
+TEST_F(OpenApiTest, DefaultsAndBoundsAreThoseOfTheTables) {
+  TaskRecord task;
+  const std::pair<std::string, std::vector<Field>> tables[] = {
+      {"Plan", FieldsOf(task.plan)}, {"Policy", FieldsOf(task.policy)}, {"Bounds", BoundsOf(task)}};
+  for (const auto& [name, fields] : tables) {
+    const auto lines = LinesBelow({"components", "schemas", name, "properties"});
+    ASSERT_EQ(lines.size(), fields.size()) << name;
+    for (size_t i = 0; i < fields.size(); ++i) {
+      EXPECT_EQ(lines[i].key, fields[i].name);
+      auto written = FlowMap(lines[i].value);
+      written.erase("description");
+      EXPECT_EQ(written, SchemaOf(fields[i])) << name << "." << fields[i].name;
+    }
   }
 }
 

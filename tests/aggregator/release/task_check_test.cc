@@ -38,10 +38,11 @@ TEST(TaskCheck, NamesTheFieldThatIsWrong) {
       {"policy.deadline_seconds", [](TaskRecord& task) { task.policy.deadline_seconds = 0; }},
       {"policy.inclusion", [](TaskRecord& task) { task.policy.inclusion = 0; }},
       {"policy.inclusion", [](TaskRecord& task) { task.policy.inclusion = NAN; }},
-      {"value_bound", [](TaskRecord& task) { task.value_bound = NAN; }},
-      {"value_bound", [](TaskRecord& task) { task.value_bound = INFINITY; }},
-      {"norm_bound", [](TaskRecord& task) { task.norm_bound = -1; }},
-      {"max_weight", [](TaskRecord& task) { task.max_weight = 0; }},
+      {"bounds.value", [](TaskRecord& task) { task.value_bound = NAN; }},
+      {"bounds.value", [](TaskRecord& task) { task.value_bound = INFINITY; }},
+      {"bounds.norm", [](TaskRecord& task) { task.norm_bound = -1; }},
+      {"bounds.max_weight", [](TaskRecord& task) { task.max_weight = 0; }},
+      {"bounds.max_weight", [](TaskRecord& task) { task.max_weight = 1'000'000'000'001; }},
   };
   for (const auto& [field, spoil] : cases) {
     TaskRecord task = GoodTask();

@@ -118,6 +118,61 @@ TEST_F(StoreTest, ARoundComesBackAsItWas) {
   EXPECT_EQ(store_->rounds.Get(task_, 4).error().code, Code::kNotFound);
 }
 
+// The tasks of a database of 0.1.0, which had a column for each field of the plan.
+constexpr std::string_view kFormerSchema[] = {
+    "CREATE TABLE tasks (id TEXT PRIMARY KEY, module_digest BLOB NOT NULL, module_size BIGINT NOT NULL, "
+    "loss BIGINT NOT NULL, optimizer BIGINT NOT NULL, learning_rate DOUBLE PRECISION NOT NULL, "
+    "momentum DOUBLE PRECISION NOT NULL, weight_decay DOUBLE PRECISION NOT NULL, batch_size BIGINT NOT NULL, "
+    "epochs BIGINT NOT NULL, max_steps BIGINT NOT NULL, seed BIGINT NOT NULL, report_goal BIGINT NOT NULL, "
+    "minimum BIGINT NOT NULL, deadline_seconds BIGINT NOT NULL, inclusion DOUBLE PRECISION NOT NULL, "
+    "value_bound DOUBLE PRECISION NOT NULL, norm_bound DOUBLE PRECISION NOT NULL, max_weight BIGINT NOT NULL, "
+    "fraction_bits BIGINT NOT NULL, created BIGINT NOT NULL, rounds_wanted BIGINT NOT NULL, latest BIGINT NOT NULL);"
+    "CREATE TABLE tensors (task TEXT NOT NULL, position BIGINT NOT NULL, name TEXT NOT NULL, shape TEXT NOT NULL, "
+    "PRIMARY KEY (task, position));",
+    "CREATE TABLE gateways (id TEXT);", "CREATE TABLE device_reports (device TEXT);"};
+
+TEST_F(StoreTest, TasksOfTheFirstReleaseAreTakenOver) {
+  const Path file = folder_ / "former.db";
+  const double rate = 0.1 + 0.2;  // needs all its bits
+  {
+    auto database = Database::Open(file);
+    ASSERT_TRUE(database);
+    ASSERT_TRUE((*database)->Migrate(kFormerSchema));
+    ASSERT_TRUE(
+        (*database)->Execute("INSERT INTO tasks VALUES (?, ?, 12345, 1, 1, ?, 0.5, 0.25, 7, 3, 11, ?, 5, 2, 60, "
+                             "0.75, 2, 3, 400, 33, 1234567, 4, 2)",
+                             task_, AnyDigest(), rate, ~uint64_t{0}));
+    ASSERT_TRUE((*database)->Execute("INSERT INTO tensors VALUES (?, 0, 'scale', '')", task_));
+  }
+  for (int opened = 0; opened < 2; ++opened) {
+    auto store = Store::Open(file);
+    ASSERT_TRUE(store) << store.error().ToString();
+    const auto all = (*store)->tasks.All();
+    ASSERT_TRUE(all) << all.error().ToString();
+    ASSERT_EQ(all->size(), 1u);
+    const TaskRecord& task = all->front();
+    EXPECT_EQ(task.id, task_);
+    EXPECT_EQ(task.plan, (TrainingPlan{.loss = Loss::kMeanSquaredError,
+                                       .optimizer = Optimizer::kAdamW,
+                                       .learning_rate = rate,
+                                       .momentum = 0.5,
+                                       .weight_decay = 0.25,
+                                       .batch_size = 7,
+                                       .epochs = 3,
+                                       .max_steps = 11,
+                                       .seed = ~uint64_t{0}}));
+    EXPECT_EQ(task.policy, (RoundPolicy{.report_goal = 5, .minimum = 2, .deadline_seconds = 60, .inclusion = 0.75}));
+    EXPECT_EQ(task.value_bound, 2);
+    EXPECT_EQ(task.norm_bound, 3);
+    EXPECT_EQ(task.max_weight, 400u);
+    EXPECT_EQ(task.scale.fraction_bits, 33);
+    EXPECT_EQ(task.created, WallTime{1234567});
+    EXPECT_EQ(task.rounds_wanted, 4u);
+    EXPECT_EQ(task.latest, ModelVersion{2});
+    EXPECT_EQ(task.table.tensors.size(), 1u);
+  }
+}
+
 TEST_F(StoreTest, ADeviceContributesOncePerBaseVersionWhateverItsUploadIsCalled) {
   ContributionRecord first{.task = task_,
                            .base = ModelVersion{1},

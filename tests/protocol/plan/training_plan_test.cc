@@ -45,13 +45,22 @@ TEST(TrainingPlanTest, NamesTheFieldThatIsOutOfBounds) {
 }
 
 TEST(TrainingPlanTest, NamesComeBack) {
-  for (const Loss loss : {Loss::kCrossEntropy, Loss::kMeanSquaredError})
-    EXPECT_EQ(LossByName(LossName(loss)).value(), loss);
-  for (const Optimizer optimizer : {Optimizer::kSgd, Optimizer::kAdamW}) {
-    EXPECT_EQ(OptimizerByName(OptimizerName(optimizer)).value(), optimizer);
+  TrainingPlan plan;
+  const auto fields = FieldsOf(plan);
+  const Field &loss = fields[0], &optimizer = fields[1];
+  for (const std::string name : {"cross_entropy", "mean_squared_error"}) {
+    EXPECT_TRUE(loss.Set(name));
+    EXPECT_EQ(loss.Value(), FieldValue(name));
   }
-  EXPECT_EQ(LossByName("hinge").error().message, "loss 'hinge' is not one of cross_entropy, mean_squared_error");
-  EXPECT_FALSE(OptimizerByName(""));
+  EXPECT_EQ(plan.loss, Loss::kMeanSquaredError);
+  for (const std::string name : {"sgd", "adamw"}) {
+    EXPECT_TRUE(optimizer.Set(name));
+    EXPECT_EQ(optimizer.Value(), FieldValue(name));
+  }
+  EXPECT_EQ(plan.optimizer, Optimizer::kAdamW);
+  EXPECT_EQ(loss.Set(std::string("hinge")).error().message,
+            "must be one of cross_entropy, mean_squared_error, not 'hinge'");
+  EXPECT_FALSE(optimizer.Set(std::string()));
 }
 
 }  // namespace

@@ -11,6 +11,10 @@ namespace {
 using testing::HasSubstr;
 using testing::Not;
 
+constexpr std::string_view kModes[] = {"none", "full"};
+constexpr std::string_view kOthers[] = {"default", "other"};
+constexpr std::string_view kNumbers[] = {"one", "two"};
+
 ConfigReader Parsed(std::string_view text) {
   auto reader = ConfigReader::Parse(text, "gateway.toml");
   TRIBUTARY_CHECK(reader.has_value()) << reader.error().message;
@@ -32,13 +36,13 @@ TEST(ConfigReader, ReadsEveryKind) {
   std::vector<std::string> peers;
   int64_t max_bytes = 0;
   double share = 0, whole = 0;
-  reader.Get("name", name);
-  reader.Get("fast", fast);
-  reader.Get("peers", peers);
-  reader.Get("spool.max_bytes", max_bytes, 1, 4096);
-  reader.Get("spool.share", share, 0, 1);
-  reader.Get("spool.whole", whole, 0, 5);
-  reader.GetEnum("spool.mode", mode, {"none", "full"});
+  reader.Read({.name = "name", .place = &name});
+  reader.Read({.name = "fast", .place = &fast});
+  reader.Read({.name = "peers", .place = &peers});
+  reader.Read({.name = "spool.max_bytes", .place = &max_bytes, .bounds = Between(1, 4096)});
+  reader.Read({.name = "spool.share", .place = &share, .bounds = Between(0, 1)});
+  reader.Read({.name = "spool.whole", .place = &whole, .bounds = Between(0, 5)});
+  reader.Read({.name = "spool.mode", .place = &mode, .names = kModes});
   ASSERT_TRUE(reader.Finish().has_value());
   EXPECT_EQ(name, "gw-1");
   EXPECT_TRUE(fast);
@@ -53,9 +57,9 @@ TEST(ConfigReader, AbsentKeysLeaveTheDefault) {
   auto reader = Parsed("");
   std::string name = "default";
   int64_t count = 7;
-  reader.Get("name", name);
-  reader.Get("spool.count", count, 1, 9);
-  reader.GetEnum("mode", name, {"default", "other"});
+  reader.Read({.name = "name", .place = &name});
+  reader.Read({.name = "spool.count", .place = &count, .bounds = Between(1, 9)});
+  reader.Read({.name = "mode", .place = &name, .names = kOthers});
   EXPECT_FALSE(reader.Has("name"));
   ASSERT_TRUE(reader.Finish().has_value());
   EXPECT_EQ(name, "default");
@@ -66,8 +70,8 @@ TEST(ConfigReader, AnUnknownKeyIsNamedWithItsLineAndItsNeighbours) {
   auto reader = Parsed("listen = 'x'\n\n[spool]\nmax_bytes = 1\nmax_byte = 2\n");
   std::string listen;
   int64_t bytes = 0;
-  reader.Get("listen", listen);
-  reader.Get("spool.max_bytes", bytes, 0, 10);
+  reader.Read({.name = "listen", .place = &listen});
+  reader.Read({.name = "spool.max_bytes", .place = &bytes, .bounds = Between(0, 10)});
   const Error error = Problem(reader);
   EXPECT_EQ(error.code, Code::kConfigUnknownKey);
   EXPECT_THAT(error.message, HasSubstr("gateway.toml:5: unknown key 'spool.max_byte'"));
@@ -78,7 +82,7 @@ TEST(ConfigReader, AnUnknownKeyIsNamedWithItsLineAndItsNeighbours) {
 TEST(ConfigReader, AnUnknownSectionIsNamed) {
   auto reader = Parsed("[spol]\nmax_bytes = 1\n");
   int64_t bytes = 0;
-  reader.Get("spool.max_bytes", bytes, 0, 10);
+  reader.Read({.name = "spool.max_bytes", .place = &bytes, .bounds = Between(0, 10)});
   const Error error = Problem(reader);
   EXPECT_EQ(error.code, Code::kConfigUnknownKey);
   EXPECT_THAT(error.message, HasSubstr("gateway.toml:2"));
@@ -89,7 +93,7 @@ TEST(ConfigReader, AKnownSectionMayBeEmptyAnUnknownOneNot) {
   const auto outcome = [](const std::string& text) {
     ConfigReader reader = std::move(*ConfigReader::Parse(text, "t.toml"));
     std::string level = "info";
-    reader.Get("log.level", level);
+    reader.Read({.name = "log.level", .place = &level});
     const Status finished = reader.Finish();
     return finished ? std::string("ok ") + level : finished.error().message;
   };
@@ -102,14 +106,14 @@ TEST(ConfigReader, AKnownSectionMayBeEmptyAnUnknownOneNot) {
 TEST(ConfigReader, AMisspeltKeyIsReportedBeforeTheMissingOne) {
   auto reader = Parsed("lisen = 'x'\n");
   std::string listen;
-  reader.Require("listen", listen);
+  reader.Read({.name = "listen", .place = &listen, .required = true});
   EXPECT_EQ(Problem(reader).code, Code::kConfigUnknownKey);
 }
 
 TEST(ConfigReader, ARequiredKeyMustBeThere) {
   auto reader = Parsed("");
   std::string listen;
-  reader.Require("listen", listen);
+  reader.Read({.name = "listen", .place = &listen, .required = true});
   const Error error = Problem(reader);
   EXPECT_EQ(error.code, Code::kConfigInvalid);
   EXPECT_THAT(error.message, HasSubstr("'listen' is missing"));
@@ -119,7 +123,7 @@ TEST(ConfigReader, BoundsAreInclusiveAndNamed) {
   for (const int value : {0, 11}) {
     auto reader = Parsed("\ncount = " + std::to_string(value) + "\n");
     int64_t count = 5;
-    reader.Get("count", count, 1, 10);
+    reader.Read({.name = "count", .place = &count, .bounds = Between(1, 10)});
     const Error error = Problem(reader);
     EXPECT_EQ(error.code, Code::kConfigInvalid);
     EXPECT_THAT(error.message, HasSubstr("gateway.toml:2"));
@@ -129,7 +133,7 @@ TEST(ConfigReader, BoundsAreInclusiveAndNamed) {
   for (const int value : {1, 10}) {
     auto reader = Parsed("count = " + std::to_string(value) + "\n");
     int64_t count = 5;
-    reader.Get("count", count, 1, 10);
+    reader.Read({.name = "count", .place = &count, .bounds = Between(1, 10)});
     ASSERT_TRUE(reader.Finish().has_value());
     EXPECT_EQ(count, value);
   }
@@ -138,7 +142,7 @@ TEST(ConfigReader, BoundsAreInclusiveAndNamed) {
 TEST(ConfigReader, NaNIsOutOfEveryBound) {
   auto reader = Parsed("share = nan\n");
   double share = 0.25;
-  reader.Get("share", share, 0, 1);
+  reader.Read({.name = "share", .place = &share, .bounds = Between(0, 1)});
   EXPECT_EQ(Problem(reader).code, Code::kConfigInvalid);
   EXPECT_EQ(share, 0.25);
 }
@@ -153,28 +157,28 @@ TEST(ConfigReader, WrongTypesAreRefused) {
   bool flag = false;
   int64_t count = 0;
   std::vector<std::string> list;
-  refused("a = 1", [&](ConfigReader& r) { r.Get("a", text); });
-  refused("a = 'true'", [&](ConfigReader& r) { r.Get("a", flag); });
-  refused("a = '1'", [&](ConfigReader& r) { r.Get("a", count, 0, 9); });
-  refused("a = 1.5", [&](ConfigReader& r) { r.Get("a", count, 0, 9); });
-  refused("a = 'x'", [&](ConfigReader& r) { r.Get("a", list); });
-  refused("a = ['x', 1]", [&](ConfigReader& r) { r.Get("a", list); });
+  refused("a = 1", [&](ConfigReader& r) { r.Read({.name = "a", .place = &text}); });
+  refused("a = 'true'", [&](ConfigReader& r) { r.Read({.name = "a", .place = &flag}); });
+  refused("a = '1'", [&](ConfigReader& r) { r.Read({.name = "a", .place = &count, .bounds = Between(0, 9)}); });
+  refused("a = 1.5", [&](ConfigReader& r) { r.Read({.name = "a", .place = &count, .bounds = Between(0, 9)}); });
+  refused("a = 'x'", [&](ConfigReader& r) { r.Read({.name = "a", .place = &list}); });
+  refused("a = ['x', 1]", [&](ConfigReader& r) { r.Read({.name = "a", .place = &list}); });
   text = "one";
-  refused("a = 'three'", [&](ConfigReader& r) { r.GetEnum("a", text, {"one", "two"}); });
+  refused("a = 'three'", [&](ConfigReader& r) { r.Read({.name = "a", .place = &text, .names = kNumbers}); });
 }
 
 TEST(ConfigReader, TheFirstProblemIsKept) {
   auto reader = Parsed("a = 1\nb = 2\n");
   std::string text;
-  reader.Get("a", text);
-  reader.Get("b", text);
+  reader.Read({.name = "a", .place = &text});
+  reader.Read({.name = "b", .place = &text});
   EXPECT_THAT(Problem(reader).message, HasSubstr("gateway.toml:1"));
 }
 
 TEST(ConfigReader, RejectAddsTheLine) {
   auto reader = Parsed("\n\naddress = 'here'\n");
   std::string address;
-  reader.Get("address", address);
+  reader.Read({.name = "address", .place = &address});
   reader.Reject("address", "is not an address");
   EXPECT_EQ(Problem(reader).message, "gateway.toml:3: 'address' is not an address");
 }
@@ -194,9 +198,9 @@ TEST(ConfigReader, PathsAreRelativeToTheFile) {
   auto reader = ConfigReader::Load(file);
   ASSERT_TRUE(reader.has_value());
   Path data, log, other = "unset";
-  reader->Get("data", data);
-  reader->Get("log", log);
-  reader->Get("other", other);
+  reader->Read({.name = "data", .place = &data});
+  reader->Read({.name = "log", .place = &log});
+  reader->Read({.name = "other", .place = &other});
   ASSERT_TRUE(reader->Finish().has_value());
   EXPECT_EQ(data, folder / "here/data");
   EXPECT_EQ(log, "/var/log/x");
