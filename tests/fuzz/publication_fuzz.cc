@@ -1,3 +1,5 @@
+#include <nlohmann/json.hpp>
+
 #include "protocol/trust/tuf/canonical_json.h"
 #include "protocol/trust/tuf/metadata.h"
 #include "protocol/catalogue/publication_wire.h"
@@ -54,9 +56,9 @@ void ReadTargets(ByteView bytes) {
 }
 
 void ReadJson(ByteView bytes) {
-  const auto json = ParseJson(bytes);
+  const auto json = tuf::ParseJson(bytes);
   if (!json) return;
-  const auto again = ParseJson(AsBytes(CanonicalText(*json)));
+  const auto again = tuf::ParseJson(AsBytes(tuf::CanonicalText(*json)));
   TRIBUTARY_CHECK(again && *again == *json) << bytes.size();
 }
 
