@@ -1,10 +1,10 @@
 #include <nlohmann/json.hpp>
 
+#include "protocol/catalogue/publication_set.h"
+#include "protocol/catalogue/publication_wire.h"
+#include "protocol/catalogue/trusted_file.h"
 #include "protocol/trust/tuf/canonical_json.h"
 #include "protocol/trust/tuf/metadata.h"
-#include "protocol/catalogue/publication_wire.h"
-#include "protocol/catalogue/publication_set.h"
-#include "protocol/catalogue/trusted_file.h"
 #include "tests/fuzz/fixed_fleet.h"
 #include "tests/fuzz/fuzz_target.h"
 

@@ -13,7 +13,7 @@
 namespace tributary {
 
 // schema/enrolment.capnp as plain values; the prose is there. Sealing is here, opening at the aggregator
-// (aggregator/enrol/open_enrolment.h).
+// (aggregator/enrol/decisions.h).
 struct Renewal {
   std::vector<Bytes> chain;
   Bytes signature;

@@ -37,7 +37,7 @@ class EnrolStory {
   // As after a restart.
   void Close() { enrolment_.reset(); }
 
-  DurableEnrolment& enrolment() { return *enrolment_; }
+  EnrolmentOffice& enrolment() { return *enrolment_; }
   std::vector<Step> Steps();
   // Takes the step and notes when it had succeeded.
   Status Take(const Step& step);
@@ -66,7 +66,7 @@ class EnrolStory {
   PowerDisk& disk_;
   const Path folder_;
   TrustAnchor anchor_;
-  std::unique_ptr<DurableEnrolment> enrolment_;
+  std::unique_ptr<EnrolmentOffice> enrolment_;
 };
 
 }  // namespace tributary

@@ -1,7 +1,6 @@
 #include "protocol/trust/tuf/metadata.h"
 
 #include <gtest/gtest.h>
-
 #include <nlohmann/json.hpp>
 
 #include "protocol/trust/seal/digest.h"
