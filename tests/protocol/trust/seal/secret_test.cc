@@ -118,6 +118,6 @@ void* operator new(std::size_t size) {
 }
 void operator delete(void* block) noexcept { std::free(block); }
 void operator delete(void* block, std::size_t size) noexcept {
-  tributary::InspectFreed(block, size);
+  tributary::secret_test::InspectFreed(block, size);
   std::free(block);
 }
