@@ -7,9 +7,9 @@
 #include "aggregator/store/enrolment_table.h"
 #include "aggregator/store/enrolment_token_table.h"
 #include "protocol/hop/messages.h"
-#include "protocol/trust/identity/certificate.h"
 #include "protocol/trust/identity/certificate_request.h"
 #include "protocol/trust/identity/enrolment_request.h"
+#include "protocol/trust/identity/trust_anchor.h"
 
 // Who gets a certificate: from a request and from what is known, what becomes of it. Everything here is pure; the
 // applicants' desk gathers the facts, and has the registrar keep what follows.

@@ -3,7 +3,8 @@
 #include <algorithm>
 
 #include "protocol/trust/identity/authority_folder.h"
-#include "protocol/trust/identity/certificate_dates.h"
+#include "protocol/trust/identity/certificate_authority.h"
+#include "protocol/trust/identity/trust_anchor.h"
 
 namespace tributary {
 namespace {
@@ -16,8 +17,8 @@ constexpr Millis kValidBefore = std::chrono::hours(24);
 Result<MemberIssuer> MemberIssuer::Open(const Path& folder, const TrustAnchor& anchor) {
   ASSIGN_OR_RETURN(CertificateAuthority authority, LoadAuthority(folder));
   if (authority.root().der != anchor.ca().der) {
-    return Fail(Code::kUnknownCertificate, folder.string() + " is an issuer of '" + CommonName(authority.root()) +
-                                               "', this aggregator belongs to '" + CommonName(anchor.ca()) + "'");
+    return Fail(Code::kUnknownCertificate, "{} is an issuer of '{}', this aggregator belongs to '{}'", folder.string(),
+                CommonName(authority.root()), CommonName(anchor.ca()));
   }
   ASSIGN_OR_RETURN(Bytes public_key, anchor.IssuerKey(authority.chain()));
   ASSIGN_OR_RETURN(WallTime ends, EndOf(authority.root()));

@@ -2,7 +2,8 @@
 
 #include "aggregator/store/certificate_table.h"
 #include "protocol/base/file.h"
-#include "protocol/trust/identity/certificate.h"
+#include "protocol/trust/identity/certificate_authority.h"
+#include "protocol/trust/identity/trust_anchor.h"
 
 namespace tributary {
 

@@ -24,8 +24,8 @@ Result<std::unique_ptr<MemberRegistrar>> MemberRegistrar::Open(const EnrolmentPa
   }
   const MemberIssuer* const issuer = registrar->issuer_ ? &*registrar->issuer_ : nullptr;
   EnrolmentStore& store = *registrar->store_;
-  ASSIGN_OR_RETURN(RevocationBook revocations, RevocationBook::Open({parts.files, store.certificates, issuer,
-                                                                     parts.anchor, parts.ca_revocations}));
+  ASSIGN_OR_RETURN(RevocationBook revocations,
+                   RevocationBook::Open({parts.files, store.certificates, issuer, parts.anchor, parts.ca_revocations}));
   registrar->revocations_.emplace(std::move(revocations));
   ASSIGN_OR_RETURN(registrar->tokens_, store.tokens.All());
   ASSIGN_OR_RETURN(const auto revoked, store.members.InState(EnrolmentState::kRevoked));

@@ -16,6 +16,7 @@
 #include "aggregator/store/enrolment_store.h"
 #include "protocol/base/random.h"
 #include "protocol/base/token_bucket.h"
+#include "protocol/trust/identity/trust_anchor.h"
 
 namespace tributary {
 

@@ -6,7 +6,7 @@
 
 #include "protocol/base/fault_point.h"
 #include "protocol/base/limits.h"
-#include "protocol/trust/seal/hex_secret.h"
+#include "protocol/trust/seal/secret.h"
 #include "protocol/trust/seal/signing.h"
 
 namespace tributary {
@@ -20,7 +20,7 @@ constexpr const char* kRestore = "; restore it from a backup: what was sealed to
 Result<HpkeKeyPair> ReadPair(const Path& file) {
   ASSIGN_OR_RETURN(const SecretBytes text, ReadSecretFile(file));
   auto secret = FromHexLine(text, kKeyBytes);
-  if (!secret) return Fail(Code::kCorrupt, file.string() + ": " + secret.error().message + kRestore);
+  if (!secret) return Fail(Code::kCorrupt, "{}: {}{}", file.string(), secret.error().message, kRestore);
   return HpkeKeyPairFromSecret(std::move(*secret));
 }
 
@@ -134,11 +134,11 @@ Status SealingKeys::Load(ByteView index) {
   for (const IndexEntry& entry : *entries) {
     auto pair = ReadPair(FileOf(entry.id));
     if (!pair && pair.error().code == Code::kNotFound) {
-      return Fail(Code::kMissingData, FileOf(entry.id).string() + " is missing" + kRestore);
+      return Fail(Code::kMissingData, "{} is missing{}", FileOf(entry.id).string(), kRestore);
     }
     if (!pair) return Fail(pair.error());
     if (HpkeKeyId(pair->public_key) != entry.id) {
-      return Fail(Code::kCorrupt, FileOf(entry.id).string() + " holds another key than its name says" + kRestore);
+      return Fail(Code::kCorrupt, "{} holds another key than its name says{}", FileOf(entry.id).string(), kRestore);
     }
     keys_.push_back(std::make_shared<const Key>(Key{std::move(*pair), entry.id, entry.made, entry.until}));
   }

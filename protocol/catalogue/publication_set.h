@@ -5,8 +5,8 @@
 #include <string_view>
 #include <vector>
 
-#include "protocol/trust/tuf/metadata.h"
 #include "protocol/catalogue/publication.h"
+#include "protocol/trust/tuf/metadata.h"
 
 namespace tributary {
 

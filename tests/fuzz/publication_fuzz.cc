@@ -1,8 +1,8 @@
 #include <nlohmann/json.hpp>
 
+#include "protocol/catalogue/publication.h"
 #include "protocol/catalogue/publication_set.h"
-#include "protocol/catalogue/publication_wire.h"
-#include "protocol/catalogue/trusted_file.h"
+#include "protocol/catalogue/publication_store.h"
 #include "protocol/trust/tuf/canonical_json.h"
 #include "protocol/trust/tuf/metadata.h"
 #include "tests/fuzz/fixed_fleet.h"

@@ -1,8 +1,11 @@
 #pragma once
 
+#include <string>
+
 #include "protocol/base/file.h"
 #include "protocol/base/result.h"
-#include "protocol/trust/identity/certificate.h"
+#include "protocol/trust/identity/certificate_authority.h"
+#include "protocol/trust/seal/secret.h"
 
 // What issues certificates, as a folder:
 //   ca.pem                   the fleet's CA certificate
@@ -17,5 +20,15 @@ Result<CertificateAuthority> LoadAuthority(const Path& folder);
 Result<Bytes> ReadPublicationRoot(const Path& folder);
 // Writes a CA's or an issuer's folder. kAlreadyExists: it holds a key.
 Status SaveAuthority(const CertificateAuthority& authority, const Path& folder, ByteView publication_root);
+
+// ---- for identity folders too, in this room
+inline constexpr const char* kCaFile = "ca.pem";
+inline constexpr const char* kPublicationRootFile = "root.json";
+
+// kMissingData names a file that is not there.
+Result<std::string> ReadPem(const Path& path);
+Result<SecretBytes> ReadSecret(const Path& path);
+// ca.pem, and root.json unless it is empty.
+Status WriteAnchor(FileSystem& files, const Path& folder, const Certificate& ca, ByteView publication_root);
 
 }  // namespace tributary

@@ -7,8 +7,8 @@
 #include "protocol/base/bytes.h"
 #include "protocol/base/clock.h"
 #include "protocol/base/result.h"
-#include "protocol/trust/seal/hpke.h"
 #include "protocol/trust/identity/identity.h"
+#include "protocol/trust/seal/hpke.h"
 
 namespace tributary {
 

@@ -5,7 +5,8 @@
 #include <vector>
 
 #include "protocol/base/file.h"
-#include "protocol/trust/identity/certificate.h"
+#include "protocol/trust/identity/certificate_authority.h"
+#include "protocol/trust/identity/trust_anchor.h"
 #include "protocol/trust/seal/signing.h"
 
 namespace tributary {

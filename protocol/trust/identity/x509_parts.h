@@ -14,7 +14,7 @@
 #include "protocol/base/clock.h"
 #include "protocol/base/result.h"
 #include "protocol/trust/identity/certificate.h"
-#include "protocol/trust/seal/owned.h"
+#include "protocol/trust/seal/native_key.h"
 #include "protocol/trust/seal/signing.h"
 
 // What certificates, requests and revocation lists are made of. Included by the .cc files of this folder only.

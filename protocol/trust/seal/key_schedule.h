@@ -11,7 +11,6 @@
 // What the sealing and the opening half of HPKE share. Private to this folder and its tests.
 namespace tributary {
 
-inline constexpr size_t kX25519Bytes = 32;
 inline constexpr size_t kHpkeNonceBytes = 12;  // Nn of all three AEADs, RFC 9180 section 7.3
 inline constexpr size_t kHpkeTagBytes = 16;    // Nt of all three
 

@@ -8,7 +8,7 @@
 
 #include "protocol/base/bytes.h"
 #include "protocol/base/result.h"
-#include "protocol/trust/seal/signer.h"
+#include "protocol/trust/seal/signing.h"
 #include "protocol/trust/tuf/roles.h"
 
 // The files of a TUF 1.0 repository: their form, and who has signed them. trusted_metadata.h says what they mean

@@ -6,6 +6,7 @@
 
 #include "aggregator/enrol/enrolment_office.h"
 #include "protocol/trust/identity/identity.h"
+#include "protocol/trust/identity/trust_anchor.h"
 #include "tests/support/manual_clock.h"
 #include "tests/support/must.h"
 #include "tests/support/seeded_random.h"

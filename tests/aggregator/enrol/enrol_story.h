@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "protocol/trust/identity/trust_anchor.h"
 #include "tests/aggregator/enrol/enrol_fixture.h"
 #include "tests/support/power_disk.h"
 
