@@ -11,7 +11,7 @@
 #include "protocol/trust/identity/enrolment_request.h"
 #include "protocol/trust/identity/trust_anchor.h"
 
-// Who gets a certificate: from a request and from what is known, what becomes of it. Everything here is pure; the
+// Decides who gets a certificate, from a request and from what is known. Everything here is pure; the
 // applicants' desk gathers the facts, and has the registrar keep what follows.
 namespace tributary {
 

@@ -36,7 +36,7 @@ Result<StoredCertificate> MemberIssuer::Issue(const Subject& subject, ByteView p
   StoredCertificate issued;
   issued.chain.push_back(std::move(leaf.der));
   for (const Certificate& above : authority_.chain()) issued.chain.push_back(above.der);
-  // What nobody would believe is not handed out: the issuer itself may be over or revoked.
+  // A certificate that nobody would believe is not handed out: the issuer itself may be over or revoked.
   ASSIGN_OR_RETURN(const VerifiedIdentity verified, anchor_.Verify(issued.chain, now));
   issued.issuer_public_key = public_key_;
   issued.serial = verified.serial;

@@ -108,7 +108,7 @@ class MemberRegistrar {
   void CouldNotRead(const Error& error);
   // After trouble, writes something for its own sake: else the trouble would last until the next applicant comes.
   bool DiskWorks();
-  // What is due: another list of the CA, the list's next number, forgetting what ended long ago.
+  // Does what is due: takes up another list of the CA, renews the own list, forgets what ended long ago.
   Status Tidy();
 
  private:

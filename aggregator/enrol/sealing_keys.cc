@@ -145,7 +145,7 @@ Status SealingKeys::Load(ByteView index) {
   return {};
 }
 
-// What an interrupted rotation left, and the older form of the current key.
+// Removes the rest of an interrupted rotation, and the older form of the current key.
 Status SealingKeys::RemoveStrays(const Path& older) {
   ASSIGN_OR_RETURN(const auto names, files_->List(folder_));
   for (const std::string& name : names) {

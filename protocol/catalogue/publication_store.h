@@ -69,7 +69,7 @@ class PublicationStore {
   std::optional<Error> damage_;
 };
 
-// What a member believes, as it lies in its own file (TrustedMetadata of schema/publication.capnp).
+// The metadata that a member believes, as its own file has it (TrustedMetadata of schema/publication.capnp).
 // `anchor`: SHA-256 of the root metadata that the member was given.
 Bytes EncodeTrusted(const Digest& anchor, const tuf::TrustedFiles& files);
 // kMalformed, kTooLarge: damaged. kConflict: of a member that was given another root.

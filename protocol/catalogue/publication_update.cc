@@ -56,7 +56,7 @@ class Update {
     return Fail(Code::kMixedPublication, "the list of revoked certificates was left out");
   }
 
-  // What the catalogue would have fetched is what the roles have signed.
+  // The catalogue may only have fetched what the roles have signed.
   Status CheckBlob(const std::string& path, const BlobRef& blob) {
     ASSIGN_OR_RETURN(const auto target, Find(path));
     if (target && target->length == blob.size && target->sha256 == blob.digest) return {};
@@ -82,7 +82,7 @@ class Update {
   const PublicationSet& set_;
 };
 
-// What a member asks of a publication that verifies, and its publisher does not.
+// A member asks this of a publication that verifies; its publisher does not.
 Status CheckForMember(const Publication& publication, const TrustAnchor& anchor) {
   RETURN_IF_ERROR(ReadRevocations(publication.revocations, anchor));
   // Members take `created` for a time that is past (protocol/base/time_floor.h): it cannot push their clocks further

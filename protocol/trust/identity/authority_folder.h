@@ -7,14 +7,14 @@
 #include "protocol/trust/identity/certificate_authority.h"
 #include "protocol/trust/seal/secret.h"
 
-// What issues certificates, as a folder:
+// The folder of a CA or of an issuer:
 //   ca.pem                   the fleet's CA certificate
 //   ca.key                   its key, mode 0600: in the CA's own folder only, which may be offline
 //   issuer.pem, issuer.key   an issuer's certificate by that CA, and its key, mode 0600: in an issuer's folder only
 //   root.json                the publication's root metadata, which new members are given; absent: none
 namespace tributary {
 
-// Of either kind. kMissingData names the file that is not there; kPermissions; kMalformed.
+// Reads either kind. kMissingData names the file that is not there; kPermissions; kMalformed.
 Result<CertificateAuthority> LoadAuthority(const Path& folder);
 // Empty when the folder has none.
 Result<Bytes> ReadPublicationRoot(const Path& folder);
@@ -23,6 +23,7 @@ Status SaveAuthority(const CertificateAuthority& authority, const Path& folder, 
 
 // ---- for identity folders too, in this room
 inline constexpr const char* kCaFile = "ca.pem";
+inline constexpr const char* kCertificateFile = "cert.pem";
 inline constexpr const char* kPublicationRootFile = "root.json";
 
 // kMissingData names a file that is not there.

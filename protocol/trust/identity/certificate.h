@@ -12,12 +12,12 @@
 
 namespace tributary {
 
-// What a member of the fleet may act as. The text form is in the certificate.
+// The part that a member of the fleet plays. The text form is in the certificate.
 enum class Role { kDevice, kEvaluator, kGateway, kAggregator };
 std::string_view RoleName(Role role);
 std::optional<Role> RoleByName(std::string_view name);
 
-// What a certificate of this fleet says about its holder. Carried as subjectAltName URIs, so that `openssl x509 -text`
+// The holder of a certificate of this fleet. Carried as subjectAltName URIs, so that `openssl x509 -text`
 // shows it: urn:tributary:id:<id>, urn:tributary:role:<role>, urn:tributary:class:<class>, urn:tributary:curve:<hex of
 // the 32-byte CURVE public key that its connections use>.
 struct Subject {
@@ -55,11 +55,11 @@ Result<Certificate> CertificateFromPem(std::string_view pem);
 // One or more, in the order of the text. kMalformed; kTooLarge.
 Result<std::vector<Certificate>> CertificatesFromPem(std::string_view pem);
 
-// What a certificate says, whoever made it: nothing of it is verified. "?" and "" for other bytes.
+// These read a certificate, whoever made it, and verify nothing. "?" and "" for other bytes.
 std::string CommonName(const Certificate& certificate);  // the fleet's name, of its CA
 std::string SerialNumber(const Certificate& certificate);
 Result<Subject> ReadSubject(const Certificate& certificate);  // kMalformed: not a member's certificate
-// From when on `certificate` is not valid any more, by its own word. Of a chain, the earliest counts. kMalformed.
+// The end that `certificate` itself says. kMalformed.
 Result<WallTime> EndOf(const Certificate& certificate);
 
 }  // namespace tributary

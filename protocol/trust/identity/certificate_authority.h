@@ -28,7 +28,7 @@ class CertificateAuthority {
   const Certificate& certificate() const { return chain_.empty() ? root_ : chain_.front(); }
   const SigningKey& key() const { return key_; }
   const Certificate& root() const { return root_; }  // the fleet's CA
-  // What belongs behind each certificate that this issues: nothing for the CA, the issuer's own certificate else.
+  // It belongs behind each certificate that this issues: empty for the CA, else the issuer's own certificate.
   const std::vector<Certificate>& chain() const { return chain_; }
   // kInvalidArgument: a field of `subject` that the certificate cannot say, a key that is not 32 bytes, or dates that
   // are not within the years 1970 to 9999.

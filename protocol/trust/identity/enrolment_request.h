@@ -24,7 +24,7 @@ struct EnrolmentRequest {
   std::variant<SecretBytes, Renewal> authority;  // token, or renewal
 };
 
-// What a request is sealed to.
+// The key that a request is sealed to.
 struct EnrolmentTarget {
   HpkeAead aead = kDefaultAead;
   Bytes public_key;  // the aggregator's, 32 bytes: from an invitation, or from the publication

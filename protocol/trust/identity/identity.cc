@@ -10,7 +10,6 @@
 namespace tributary {
 namespace {
 
-constexpr const char* kCertificateFile = "cert.pem";
 constexpr const char* kKeyFile = "key.pem";
 constexpr const char* kCurveFile = "curve.key";
 

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "protocol/base/limits.h"
+#include "protocol/trust/identity/authority_folder.h"
 #include "protocol/trust/identity/certificate_request.h"
 #include "protocol/trust/seal/digest.h"
 
@@ -69,7 +70,6 @@ Result<Role> ReadRole(const json& object) {
 // ---- the folder of identity.h while it has no certificate yet. `request` is written last, so that a folder which has
 // one has the keys that it speaks of:
 //   request = SHA-256 of the bytes that it was made from (32 bytes) || sealed enrolment
-constexpr const char* kCertificateFile = "cert.pem";
 constexpr const char* kRequestFile = "request";
 
 // The token is in it, so a new invitation makes another request.
@@ -114,7 +114,7 @@ Bytes EncodeInvitation(const Invitation& invitation) {
                        {"root_json", AsText(invitation.root)},
                        {"sealing_key", ToHex(invitation.target.public_key)},
                        {"aead", static_cast<uint16_t>(invitation.target.aead)}};
-  // What is not UTF-8 would throw; root metadata and names are.
+  // Text that is not UTF-8 would throw; root metadata and names are UTF-8.
   return ToBytes(AsBytes(object.dump(2, ' ', false, json::error_handler_t::replace) + "\n"));
 }
 

@@ -94,7 +94,7 @@ Result<StoreContext> VerifyUpToCa(X509_STORE* store, const ParsedChain& chain, s
   return context;
 }
 
-// What the chain that OpenSSL built says: leaf, intermediates, CA.
+// Reads the chain that OpenSSL built: leaf, intermediates, CA.
 Result<VerifiedChain> Read(STACK_OF(X509) * chain) {
   X509* leaf = sk_X509_value(chain, 0);
   RETURN_IF_ERROR(CheckLeaf(leaf));

@@ -11,7 +11,7 @@ namespace tributary {
 
 struct RevocationList;
 
-// What this member believes: the fleet's CA, the root of its publication, and who is revoked. A handle: copies share
+// The beliefs of a member: the fleet's CA, the root of its publication, and who is revoked. A handle: copies share
 // all of it, so that a list that one of them is given holds for all. Thread safe.
 class TrustAnchor {
  public:

@@ -36,7 +36,7 @@ class SecretBytes {
 // Compares without telling by its duration where the first difference is. Different sizes compare unequal at once.
 bool EqualInConstantTime(ByteView a, ByteView b);
 
-// How raw keys stand in a file: one line of lower-case hexadecimal. Nothing of the secret stays behind in other memory.
+// Raw keys stand in a file as one line of lower-case hexadecimal. No copy of the secret stays behind in other memory.
 SecretBytes ToHexLine(const SecretBytes& secret);
 // `text` may end in line ends and blanks. kMalformed: not exactly `size` bytes in hexadecimal.
 Result<SecretBytes> FromHexLine(const SecretBytes& text, size_t size);

@@ -78,7 +78,7 @@ constexpr uint64_t kScryptN = 1 << 14;
 constexpr uint64_t kScryptR = 8;
 constexpr uint64_t kScryptP = 5;
 constexpr int kSaltBytes = 16;
-// How a PKCS#8 block says that it is encrypted (RFC 7468 section 11).
+// A PKCS#8 block says with this name that it is encrypted (RFC 7468 section 11).
 constexpr std::string_view kEncryptedMark = "-----BEGIN ENCRYPTED PRIVATE KEY-----";
 
 // OpenSSL asks through this; without it, on the terminal.
