@@ -84,7 +84,7 @@ Status Aggregator::OpenCore(FileSystem& files) {
     // Before the coordinator, whose publications carry the revocation list.
     ASSIGN_OR_RETURN(
         enrolment_,
-        DurableEnrolment::Open({.folder = options_.data_dir,
+        EnrolmentOffice::Open({.folder = options_.data_dir,
                                 .files = files,
                                 .clock = clock_,
                                 .random = random_,
@@ -131,7 +131,7 @@ Status Aggregator::OpenHop(FileSystem& files) {
                         enrolment_->Saw(author);
                         return enrolment_->Standing(author.subject.id);
                       }});
-  desk_ = std::make_unique<CoreDesk>(*enrolment_, *core_, loop_);
+  desk_ = std::make_unique<CoreDesk>(enrolment_->applicants(), *core_, loop_);
   own_certificate_ = std::make_unique<OwnCertificate>(
       OwnCertificate::Parts{loop_, *core_, clock_, files, identity_, *enrolment_}, options_.identity_dir);
   HopServer::Options server_options = options_.hop;
@@ -167,7 +167,7 @@ Status Aggregator::OpenHttp() {
 }
 
 MemberParts Aggregator::MembersForApi() {
-  return {.enrolment = *enrolment_,
+  return {.enrolment = enrolment_->operators(),
           .invite =
               [this](Role role, SecretBytes token) {
                 const EnrolmentTarget target{kDefaultAead, sealing_keys_.current().public_key};

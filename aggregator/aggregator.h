@@ -5,8 +5,7 @@
 
 #include "aggregator/api/api_routes.h"
 #include "aggregator/api/member_routes.h"
-#include "aggregator/enrol/core_desk.h"
-#include "aggregator/enrol/durable_enrolment.h"
+#include "aggregator/enrol/enrolment_office.h"
 #include "aggregator/enrol/own_certificate.h"
 #include "aggregator/intake/receiver.h"
 #include "aggregator/metrics.h"
@@ -72,7 +71,7 @@ class Aggregator final : private HopServer::Observer, private Coordinator::Liste
   TufShelf tuf_;
   std::unique_ptr<ApiTokenStore> tokens_;
   std::unique_ptr<AuditLog> audit_;
-  std::unique_ptr<DurableEnrolment> enrolment_;
+  std::unique_ptr<EnrolmentOffice> enrolment_;
   std::unique_ptr<Coordinator> coordinator_;
   std::unique_ptr<CoreDesk> desk_;
   std::unique_ptr<OwnCertificate> own_certificate_;

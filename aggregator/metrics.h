@@ -4,7 +4,7 @@
 #include <functional>
 #include <mutex>
 
-#include "aggregator/enrol/durable_enrolment.h"
+#include "aggregator/enrol/enrolment.h"
 #include "aggregator/records/gateway_record.h"
 #include "aggregator/records/records.h"
 #include "protocol/hop/server/server.h"
@@ -25,7 +25,7 @@ class AggregatorMetrics {
     uint64_t gateways_late = 0;
     uint64_t gateways_in_trouble = 0;
     bool disk_in_trouble = false;
-    DurableEnrolment::Counts enrolment;
+    EnrolmentCounts enrolment;
     uint64_t former_sealing_keys = 0;
     std::map<std::string, WallTime> certificate_ends;  // of "aggregator" and "issuer"
   };

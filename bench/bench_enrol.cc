@@ -3,7 +3,7 @@
 // opening, two Ed25519 signatures verified (the request's, the certificate's), one made, and 16 KiB written to a file
 // and fdatasync'ed. Every member has a key of its own; requests are sealed beforehand.
 
-#include "aggregator/enrol/durable_enrolment.h"
+#include "aggregator/enrol/enrolment_office.h"
 #include "bench/claim.h"
 #include "bench/scratch_folder.h"
 #include "protocol/base/limits.h"
@@ -30,22 +30,22 @@ class Fleet {
     const auto ca = CertificateAuthority::Create("bench fleet", now, kYear);
     Must(SaveAuthority(Must(ca.CreateIssuer("bench issuer", now, kYear)), folder / "issuer", {}));
     keys_.emplace(Must(SealingKeys::Open(RealFileSystem(), folder, now)));
-    enrolment_ = Must(DurableEnrolment::Open({.folder = folder,
-                                              .files = RealFileSystem(),
-                                              .clock = clock_,
-                                              .random = random_,
-                                              .anchor = Must(TrustAnchor::FromCertificate(ca.certificate())),
-                                              .self = Must(DeviceId::Parse("aggregator")),
-                                              .sealing_keys = *keys_,
-                                              .issuer_dir = folder / "issuer",
-                                              .ca_revocations = {},
-                                              .options = {.decisions_per_second = 1e9, .burst = 1e9}}));
+    enrolment_ = Must(EnrolmentOffice::Open({.folder = folder,
+                                             .files = RealFileSystem(),
+                                             .clock = clock_,
+                                             .random = random_,
+                                             .anchor = Must(TrustAnchor::FromCertificate(ca.certificate())),
+                                             .self = Must(DeviceId::Parse("aggregator")),
+                                             .sealing_keys = *keys_,
+                                             .issuer_dir = folder / "issuer",
+                                             .ca_revocations = {},
+                                             .options = {.new_requests = {1e9, 1e9}}}));
     EnrolmentTokenRecord token;
     token.id = "bench";
     token.device_class = "phone";
     token.uses = 1'000'000;
     token.expires = now + kYear;
-    secret_ = Must(enrolment_->CreateToken(token)).secret;
+    secret_ = Must(enrolment_->operators().CreateToken(token)).secret;
   }
 
   // New members who ask.
@@ -63,7 +63,7 @@ class Fleet {
 
   void Enrol() {
     for (const Bytes& request : requests_) {
-      const EnrolmentAnswer answer = enrolment_->Decide(Sha256(request), request);
+      const EnrolmentAnswer answer = enrolment_->applicants().Decide(Sha256(request), request);
       TRIBUTARY_CHECK(answer.kind == EnrolmentAnswer::Kind::kIssued) << answer.refusal.sentence;
     }
   }
@@ -75,7 +75,7 @@ class Fleet {
   SystemClock clock_;
   SystemRandom random_;
   std::optional<SealingKeys> keys_;
-  std::unique_ptr<DurableEnrolment> enrolment_;
+  std::unique_ptr<EnrolmentOffice> enrolment_;
   std::string secret_;
   std::vector<Bytes> requests_;
 };

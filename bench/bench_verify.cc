@@ -9,7 +9,8 @@
 #include "bench/sealed_update.h"
 #include "protocol/base/clock.h"
 #include "protocol/envelope/envelope.h"
-#include "protocol/trust/identity/certificate.h"
+#include "protocol/trust/identity/certificate_authority.h"
+#include "protocol/trust/identity/trust_anchor.h"
 
 namespace tributary::bench {
 namespace {

@@ -7,9 +7,10 @@
 
 #include "bench/claim.h"
 #include "protocol/base/random.h"
-#include "protocol/trust/identity/certificate.h"
-#include "protocol/trust/identity/identity.h"
 #include "protocol/transport/loop.h"
+#include "protocol/trust/identity/certificate_authority.h"
+#include "protocol/trust/identity/identity.h"
+#include "protocol/trust/identity/trust_anchor.h"
 
 // Both ends of a hop in one process, for the programs that measure it.
 namespace tributary::bench {

@@ -2,7 +2,7 @@
 
 #include "protocol/base/file.h"
 #include "protocol/trust/identity/invitation.h"
-#include "protocol/trust/identity/certificate.h"
+#include "protocol/trust/identity/trust_anchor.h"
 
 namespace tributary {
 

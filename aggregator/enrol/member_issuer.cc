@@ -3,7 +3,8 @@
 #include <algorithm>
 
 #include "protocol/trust/identity/authority_folder.h"
-#include "protocol/trust/identity/certificate_dates.h"
+#include "protocol/trust/identity/certificate_authority.h"
+#include "protocol/trust/identity/trust_anchor.h"
 
 namespace tributary {
 namespace {
@@ -16,8 +17,8 @@ constexpr Millis kValidBefore = std::chrono::hours(24);
 Result<MemberIssuer> MemberIssuer::Open(const Path& folder, const TrustAnchor& anchor) {
   ASSIGN_OR_RETURN(CertificateAuthority authority, LoadAuthority(folder));
   if (authority.root().der != anchor.ca().der) {
-    return Fail(Code::kUnknownCertificate, folder.string() + " is an issuer of '" + CommonName(authority.root()) +
-                                               "', this aggregator belongs to '" + CommonName(anchor.ca()) + "'");
+    return Fail(Code::kUnknownCertificate, "{} is an issuer of '{}', this aggregator belongs to '{}'", folder.string(),
+                CommonName(authority.root()), CommonName(anchor.ca()));
   }
   ASSIGN_OR_RETURN(Bytes public_key, anchor.IssuerKey(authority.chain()));
   ASSIGN_OR_RETURN(WallTime ends, EndOf(authority.root()));
@@ -35,7 +36,7 @@ Result<StoredCertificate> MemberIssuer::Issue(const Subject& subject, ByteView p
   StoredCertificate issued;
   issued.chain.push_back(std::move(leaf.der));
   for (const Certificate& above : authority_.chain()) issued.chain.push_back(above.der);
-  // What nobody would believe is not handed out: the issuer itself may be over or revoked.
+  // A certificate that nobody would believe is not handed out: the issuer itself may be over or revoked.
   ASSIGN_OR_RETURN(const VerifiedIdentity verified, anchor_.Verify(issued.chain, now));
   issued.issuer_public_key = public_key_;
   issued.serial = verified.serial;

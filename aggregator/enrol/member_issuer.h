@@ -2,7 +2,8 @@
 
 #include "aggregator/store/certificate_table.h"
 #include "protocol/base/file.h"
-#include "protocol/trust/identity/certificate.h"
+#include "protocol/trust/identity/certificate_authority.h"
+#include "protocol/trust/identity/trust_anchor.h"
 
 namespace tributary {
 
@@ -24,10 +25,7 @@ class MemberIssuer {
 
  private:
   MemberIssuer(CertificateAuthority authority, TrustAnchor anchor, Bytes public_key, WallTime ends)
-      : authority_(std::move(authority)),
-        anchor_(std::move(anchor)),
-        public_key_(std::move(public_key)),
-        ends_(ends) {}
+      : authority_(std::move(authority)), anchor_(std::move(anchor)), public_key_(std::move(public_key)), ends_(ends) {}
   CertificateAuthority authority_;
   TrustAnchor anchor_;
   Bytes public_key_;

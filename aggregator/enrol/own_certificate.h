@@ -2,9 +2,9 @@
 
 #include <vector>
 
-#include "aggregator/enrol/durable_enrolment.h"
-#include "protocol/trust/identity/identity.h"
+#include "aggregator/enrol/enrolment_office.h"
 #include "protocol/transport/loop.h"
+#include "protocol/trust/identity/identity.h"
 
 namespace tributary {
 
@@ -23,7 +23,7 @@ class OwnCertificate {
     const Clock& clock;
     FileSystem& files;
     Identity& identity;
-    const DurableEnrolment& enrolment;
+    const EnrolmentOffice& enrolment;
   };
   OwnCertificate(const Parts& parts, Path identity_folder);
 

@@ -51,9 +51,10 @@ Result<RevocationBook::Revision> RevocationBook::Next(WallTime now, bool forgets
   ASSIGN_OR_RETURN(list.crl, SignRevocations(parts_.issuer->authority(), list.number, serials, now, kLifetime));
   std::string text = TextOf(With(list), ca_text_);
   if (text.size() > limits::kRevocationBytes) {
-    return Fail(Code::kTooLarge, "the revocation list would have " + std::to_string(text.size()) +
-                                     " bytes, the limit is " + std::to_string(limits::kRevocationBytes) +
-                                     "; make a new issuer and revoke this one (tributary fleet issuer, revoke-issuer)");
+    return Fail(Code::kTooLarge,
+                "the revocation list would have {} bytes, the limit is {}; make a new issuer and revoke this one "
+                "(tributary fleet issuer, revoke-issuer)",
+                text.size(), limits::kRevocationBytes);
   }
   ASSIGN_OR_RETURN(RevocationList read, ReadRevocations(text, parts_.anchor));
   RETURN_IF_ERROR(parts_.table.SaveList(list));

@@ -6,6 +6,7 @@
 
 #include "aggregator/enrol/member_issuer.h"
 #include "protocol/trust/identity/revocation_list.h"
+#include "protocol/trust/identity/trust_anchor.h"
 
 namespace tributary {
 

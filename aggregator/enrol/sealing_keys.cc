@@ -2,14 +2,17 @@
 
 #include <algorithm>
 
-#include "aggregator/enrol/sealing_index.h"
+#include <nlohmann/json.hpp>
+
 #include "protocol/base/fault_point.h"
 #include "protocol/base/limits.h"
-#include "protocol/trust/seal/hex_secret.h"
+#include "protocol/trust/seal/secret.h"
 #include "protocol/trust/seal/signing.h"
 
 namespace tributary {
 namespace {
+
+using nlohmann::json;
 
 constexpr size_t kKeyBytes = 32;
 constexpr const char* kRestore = "; restore it from a backup: what was sealed to it opens with nothing else";
@@ -17,7 +20,7 @@ constexpr const char* kRestore = "; restore it from a backup: what was sealed to
 Result<HpkeKeyPair> ReadPair(const Path& file) {
   ASSIGN_OR_RETURN(const SecretBytes text, ReadSecretFile(file));
   auto secret = FromHexLine(text, kKeyBytes);
-  if (!secret) return Fail(Code::kCorrupt, file.string() + ": " + secret.error().message + kRestore);
+  if (!secret) return Fail(Code::kCorrupt, "{}: {}{}", file.string(), secret.error().message, kRestore);
   return HpkeKeyPairFromSecret(std::move(*secret));
 }
 
@@ -28,6 +31,67 @@ Status Wipe(FileSystem& files, const Path& file) {
   RETURN_IF_ERROR(open->WriteAt(0, Bytes(std::min<uint64_t>(size, limits::kKiB))));
   RETURN_IF_ERROR(open->Sync());
   return files.Remove(file);
+}
+
+// `sealing/index.json`: which keys there are and until when, the current one last.
+//   {"keys": [{"id": "8f…", "made": 1767225600000, "until": 1768435200000}, {"id": "03…", "made": 1767830400000}]}
+// Times are milliseconds since 1970; the current key has no end.
+struct IndexEntry {
+  KeyId id;
+  WallTime made;
+  WallTime until;  // 0: the current key
+};
+
+Result<int64_t> TimeOf(const json& entry, const char* field) {
+  const auto found = entry.find(field);
+  if (found == entry.end() || !found->is_number_integer()) {
+    return Fail(Code::kCorrupt, "a key's field '{}' is missing", field);
+  }
+  return found->get<int64_t>();
+}
+
+Result<IndexEntry> ReadEntry(const json& entry) {
+  if (!entry.is_object() || !entry.contains("id") || !entry["id"].is_string()) {
+    return Fail(Code::kCorrupt, "a key has no id");
+  }
+  IndexEntry read;
+  auto id = KeyId::FromHex(entry["id"].get<std::string>());
+  if (!id) return Fail(Code::kCorrupt, id.error().message);
+  read.id = *id;
+  ASSIGN_OR_RETURN(read.made.unix_millis, TimeOf(entry, "made"));
+  if (entry.contains("until")) {
+    ASSIGN_OR_RETURN(read.until.unix_millis, TimeOf(entry, "until"));
+  }
+  return read;
+}
+
+Bytes EncodeIndex(const std::vector<IndexEntry>& entries) {
+  json keys = json::array();
+  for (const IndexEntry& entry : entries) {
+    json key = {{"id", entry.id.hex()}, {"made", entry.made.unix_millis}};
+    if (entry.until != WallTime{}) key["until"] = entry.until.unix_millis;
+    keys.push_back(std::move(key));
+  }
+  return ToBytes(AsBytes(json{{"keys", std::move(keys)}}.dump(2) + "\n"));
+}
+
+// kCorrupt: another form, or not exactly one current key, at the end.
+Result<std::vector<IndexEntry>> DecodeIndex(ByteView bytes) {
+  const json object = json::parse(bytes.begin(), bytes.end(), nullptr, false);
+  if (!object.is_object() || !object.contains("keys") || !object["keys"].is_array()) {
+    return Fail(Code::kCorrupt, "not an index of sealing keys");
+  }
+  std::vector<IndexEntry> entries;
+  for (const json& entry : object["keys"]) {
+    ASSIGN_OR_RETURN(const IndexEntry read, ReadEntry(entry));
+    entries.push_back(read);
+  }
+  for (size_t i = 0; i < entries.size(); ++i) {
+    const bool current = entries[i].until == WallTime{};
+    if (current != (i + 1 == entries.size())) return Fail(Code::kCorrupt, "the last key, and only it, has no end");
+  }
+  if (entries.empty()) return Fail(Code::kCorrupt, "the index names no key");
+  return entries;
 }
 
 }  // namespace
@@ -65,23 +129,23 @@ Status SealingKeys::Begin(const Path& older, WallTime now) {
 }
 
 Status SealingKeys::Load(ByteView index) {
-  auto entries = DecodeSealingIndex(index);
+  auto entries = DecodeIndex(index);
   if (!entries) return Fail(entries.error().code, IndexFile().string() + ": " + entries.error().message + kRestore);
-  for (const SealingIndexEntry& entry : *entries) {
+  for (const IndexEntry& entry : *entries) {
     auto pair = ReadPair(FileOf(entry.id));
     if (!pair && pair.error().code == Code::kNotFound) {
-      return Fail(Code::kMissingData, FileOf(entry.id).string() + " is missing" + kRestore);
+      return Fail(Code::kMissingData, "{} is missing{}", FileOf(entry.id).string(), kRestore);
     }
     if (!pair) return Fail(pair.error());
     if (HpkeKeyId(pair->public_key) != entry.id) {
-      return Fail(Code::kCorrupt, FileOf(entry.id).string() + " holds another key than its name says" + kRestore);
+      return Fail(Code::kCorrupt, "{} holds another key than its name says{}", FileOf(entry.id).string(), kRestore);
     }
     keys_.push_back(std::make_shared<const Key>(Key{std::move(*pair), entry.id, entry.made, entry.until}));
   }
   return {};
 }
 
-// What an interrupted rotation left, and the older form of the current key.
+// Removes the rest of an interrupted rotation, and the older form of the current key.
 Status SealingKeys::RemoveStrays(const Path& older) {
   ASSIGN_OR_RETURN(const auto names, files_->List(folder_));
   for (const std::string& name : names) {
@@ -101,9 +165,9 @@ Result<std::shared_ptr<const SealingKeys::Key>> SealingKeys::SaveKey(HpkeKeyPair
 }
 
 Status SealingKeys::SaveIndex(const Keys& keys) {
-  std::vector<SealingIndexEntry> entries;
+  std::vector<IndexEntry> entries;
   for (const auto& key : keys) entries.push_back({key->id, key->made, key->until});
-  RETURN_IF_ERROR(WriteFileAtomically(*files_, IndexFile(), EncodeSealingIndex(entries)));
+  RETURN_IF_ERROR(WriteFileAtomically(*files_, IndexFile(), EncodeIndex(entries)));
   TRIBUTARY_FAULT_POINT("aggregator.sealing.index_written");
   return {};
 }

@@ -6,7 +6,7 @@ namespace tributary {
 namespace {
 
 constexpr Millis kProbation = std::chrono::hours(24);
-// What a clock that is corrected little by little may be off by, in years.
+// A clock that is corrected little by little may be off by this much, in years.
 constexpr Millis kJump = std::chrono::hours(1);
 
 }  // namespace

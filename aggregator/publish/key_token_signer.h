@@ -4,7 +4,7 @@
 #include <string>
 #include <string_view>
 
-#include "protocol/trust/seal/signer.h"
+#include "protocol/trust/seal/signing.h"
 
 namespace tributary {
 

@@ -10,7 +10,7 @@
 
 #include "protocol/base/bytes.h"
 #include "protocol/base/result.h"
-#include "protocol/trust/seal/owned.h"
+#include "protocol/trust/seal/native_key.h"
 #include "protocol/trust/seal/secret.h"
 
 // PKCS#11 (OASIS, version 3.0) through p11-kit. Included by the .cc files of this folder only.

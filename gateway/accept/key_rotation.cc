@@ -6,7 +6,7 @@
 
 #include "protocol/base/limits.h"
 #include "protocol/base/log.h"
-#include "protocol/trust/seal/hex_secret.h"
+#include "protocol/trust/seal/secret.h"
 
 namespace tributary {
 namespace {

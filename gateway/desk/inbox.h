@@ -10,6 +10,7 @@
 #include "protocol/base/executor.h"
 #include "protocol/spool/spool.h"
 #include "protocol/transport/loop.h"
+#include "protocol/trust/identity/trust_anchor.h"
 
 namespace tributary {
 

@@ -1,8 +1,6 @@
 #include "gateway/relay/relay.h"
 
 #include "protocol/base/limits.h"
-#include "protocol/base/log.h"
-#include "protocol/bundle/bundle_publication.h"
 
 namespace tributary {
 
@@ -29,22 +27,14 @@ void Relay::Consider(ByteView signed_publication) { subscriber_->Consider(signed
 Result<bool> Relay::Install(const Path& folder, const Publication& publication, WallTime now) {
   const auto& held = publications_.current();
   if (held && IsNewer(*held, publication)) {
-    return Fail(Code::kRollback, "publication " + std::to_string(publication.number) + " is older than " +
-                                     std::to_string(held->number) + ", which is served here");
+    return Fail(Code::kRollback, "publication {} is older than {}, which is served here", publication.number,
+                held->number);
   }
   if (held && !IsNewer(publication, *held)) return false;
-  const auto before = publications_.current() ? BlobsOf(*publications_.current()) : std::vector<BlobRef>{};
   ASSIGN_OR_RETURN(const Bytes bytes, ReadFile(files_, folder / "publication.bin", limits::kPublicationBytes));
   RETURN_IF_ERROR(MoveBlobs(folder, publication));
-  ASSIGN_OR_RETURN(const bool newer, publications_.Take(bytes, now));
+  ASSIGN_OR_RETURN(const bool newer, publications_.TakeAndRetain(bytes, now, blobs_));
   if (!newer) return false;
-  // Somebody below may still be fetching those of the publication before.
-  std::vector<Digest> keep;
-  for (const BlobRef& blob : before) keep.push_back(blob.digest);
-  for (const BlobRef& blob : BlobsOf(publication)) keep.push_back(blob.digest);
-  if (const Status retained = blobs_.RetainOnly(keep); !retained) {
-    LogFailure(LogLevel::kWarning, "blobs.not_cleaned", retained.error());
-  }
   on_adopted_(*publications_.current());
   return true;
 }

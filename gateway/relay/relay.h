@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "protocol/hop/client/subscriber.h"
+#include "protocol/trust/identity/trust_anchor.h"
 
 namespace tributary {
 

@@ -32,18 +32,6 @@ Status CopyBlob(FileSystem& files, const Path& from, BlobStore& to, const BlobRe
 
 }  // namespace
 
-std::vector<BlobRef> BlobsOf(const Publication& publication) {
-  std::vector<BlobRef> blobs;
-  const auto add = [&](const BlobRef& blob) {
-    if (std::ranges::find(blobs, blob) == blobs.end()) blobs.push_back(blob);
-  };
-  for (const PublishedTask& task : publication.tasks) {
-    add(task.module);
-    add(task.weights);
-  }
-  return blobs;
-}
-
 Result<Publication> ReadPublication(FileSystem& files, const Path& folder, const TrustAnchor& anchor, WallTime now) {
   const Path file = folder / bundle::kPublication;
   ASSIGN_OR_RETURN(const Bytes bytes, ReadFile(files, file, limits::kPublicationBytes));

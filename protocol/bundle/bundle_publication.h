@@ -5,15 +5,12 @@
 #include "protocol/base/clock.h"
 #include "protocol/base/file.h"
 #include "protocol/catalogue/publication.h"
-#include "protocol/trust/identity/certificate.h"
+#include "protocol/trust/identity/trust_anchor.h"
 
 namespace tributary {
 
 // A publication with the blobs it names, in a folder: publication.bin and blobs/<digest>. Bundles, a gateway's relay
 // store and its drop folder are all laid out like that.
-
-// Every blob of it once.
-std::vector<BlobRef> BlobsOf(const Publication& publication);
 
 // What is in `folder`, verified at `now`. kNotFound: none; the errors of OpenPublication, also kExpired: an expired
 // publication is not installed anywhere.

@@ -7,6 +7,7 @@
 
 #include "protocol/bundle/bundle_publication.h"
 #include "protocol/spool/spool_reader.h"
+#include "protocol/trust/identity/trust_anchor.h"
 
 namespace tributary {
 

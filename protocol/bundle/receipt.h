@@ -6,6 +6,7 @@
 #include "protocol/base/clock.h"
 #include "protocol/base/ids.h"
 #include "protocol/trust/identity/identity.h"
+#include "protocol/trust/identity/trust_anchor.h"
 
 namespace tributary {
 

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "protocol/bundle/receipt.h"
+#include "protocol/trust/identity/trust_anchor.h"
 
 namespace tributary {
 

@@ -27,7 +27,7 @@ Result<Digest> DigestOfFile(FileSystem& files, const Path& path, uint64_t size) 
 }
 
 tl::unexpected<Error> FailUnknown(const Digest& digest) {
-  return Fail(Code::kUnknownBlob, "blob " + digest.hex() + " is not held");
+  return Fail(Code::kUnknownBlob, "blob {} is not held", digest.hex());
 }
 
 }  // namespace
@@ -50,8 +50,7 @@ Result<uint64_t> BlobStore::Size(const Digest& digest) const {
 Result<Bytes> BlobStore::Read(const Digest& digest, uint64_t offset, size_t size) const {
   ASSIGN_OR_RETURN(const uint64_t whole, Size(digest));
   if (offset > whole) {
-    return Fail(Code::kInvalidArgument, "offset " + std::to_string(offset) + " lies behind the " +
-                                            std::to_string(whole) + " bytes of blob " + digest.hex());
+    return Fail(Code::kInvalidArgument, "offset {} lies behind the {} bytes of blob {}", offset, whole, digest.hex());
   }
   return files_->ReadAt(PathOf(digest), offset, static_cast<size_t>(std::min<uint64_t>(size, whole - offset)));
 }
@@ -63,7 +62,7 @@ Result<Bytes> BlobStore::ReadAll(const Digest& digest) const {
 
 Result<Digest> BlobStore::Put(ByteView bytes) {
   if (bytes.size() > limits::kBlobBytes) {
-    return Fail(Code::kTooLarge, "blob of " + std::to_string(bytes.size()) + " bytes is over the limit");
+    return Fail(Code::kTooLarge, "blob of {} bytes is over the limit", bytes.size());
   }
   const Digest digest = Sha256(bytes);
   if (!Has(digest)) RETURN_IF_ERROR(WriteFileAtomically(*files_, PathOf(digest), bytes));
@@ -75,11 +74,10 @@ uint64_t BlobStore::PartSize(const Digest& digest) const { return files_->Size(P
 Status BlobStore::AppendPart(const Digest& digest, uint64_t offset, ByteView piece) {
   const uint64_t have = PartSize(digest);
   if (offset != have) {
-    return Fail(Code::kChunkOutOfOrder, "piece at " + std::to_string(offset) + " of blob " + digest.hex() + " came, " +
-                                            std::to_string(have) + " is next");
+    return Fail(Code::kChunkOutOfOrder, "piece at {} of blob {} came, {} is next", offset, digest.hex(), have);
   }
   if (piece.size() > limits::kBlobBytes - std::min<uint64_t>(have, limits::kBlobBytes)) {
-    return Fail(Code::kTooLarge, "blob " + digest.hex() + " grows over the limit");
+    return Fail(Code::kTooLarge, "blob {} grows over the limit", digest.hex());
   }
   ASSIGN_OR_RETURN(const auto file, files_->OpenForWrite(PartPath(folder_, digest)));
   return file->WriteAt(offset, piece);
@@ -90,8 +88,8 @@ Status BlobStore::Complete(const BlobRef& blob) {
   const Path part = PartPath(folder_, blob.digest);
   const uint64_t have = PartSize(blob.digest);
   if (have < blob.size) {
-    return Fail(Code::kConflict, "blob " + blob.digest.hex() + " is not complete: " + std::to_string(have) + " of " +
-                                     std::to_string(blob.size) + " bytes are here");
+    return Fail(Code::kConflict, "blob {} is not complete: {} of {} bytes are here", blob.digest.hex(), have,
+                blob.size);
   }
   // Written before it is checked, so that what is checked is what will be read. An empty blob has no piece: this
   // creates it.
@@ -100,8 +98,8 @@ Status BlobStore::Complete(const BlobRef& blob) {
   ASSIGN_OR_RETURN(const Digest found, DigestOfFile(*files_, part, have));
   if (have != blob.size || found != blob.digest) {
     RETURN_IF_ERROR(files_->Remove(part));
-    return Fail(Code::kDigestMismatch, "blob " + blob.digest.hex() + " was fetched as " + std::to_string(have) +
-                                           " bytes of digest " + found.hex() + "; the part was removed");
+    return Fail(Code::kDigestMismatch, "blob {} was fetched as {} bytes of digest {}; the part was removed",
+                blob.digest.hex(), have, found.hex());
   }
   RETURN_IF_ERROR(files_->Rename(part, PathOf(blob.digest)));
   return files_->SyncFolder(folder_);

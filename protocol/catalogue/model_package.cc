@@ -24,7 +24,7 @@ Result<Manifest> Read(schema::ModelManifest::Reader from) {
   ASSIGN_OR_RETURN(to.table, ReadTensors(from.getTensors()));
   to.module_size = from.getModuleSize();
   if (to.module_size > limits::kBlobBytes) {
-    return Fail(Code::kTooLarge, "module of " + std::to_string(to.module_size) + " bytes is over the limit");
+    return Fail(Code::kTooLarge, "module of {} bytes is over the limit", to.module_size);
   }
   ASSIGN_OR_RETURN(to.module_digest, Digest::FromBytes(wire::View(from.getModuleDigest())));
   ASSIGN_OR_RETURN(to.weights_digest, Digest::FromBytes(wire::View(from.getWeightsDigest())));
@@ -37,7 +37,7 @@ Result<Manifest> TakeManifest(ByteView& from) {
   ASSIGN_OR_RETURN(const uint32_t size, TakeU32(from));
   // The tensor table has to fit into a publication later.
   if (size > limits::kPublicationBytes) {
-    return Fail(Code::kTooLarge, "manifest of " + std::to_string(size) + " bytes is over the limit");
+    return Fail(Code::kTooLarge, "manifest of {} bytes is over the limit", size);
   }
   ASSIGN_OR_RETURN(const ByteView manifest, TakeBytes(from, size));
   return wire::DecodeCanonical<schema::ModelManifest>(
@@ -68,8 +68,7 @@ Result<ModelPackage> DecodeModelPackage(ByteView bytes) {
   ASSIGN_OR_RETURN(const ByteView module, TakeBytes(bytes, manifest.module_size));
   const uint64_t weights_size = manifest.table.parameter_count() * sizeof(float);
   if (bytes.size() != weights_size) {
-    return Fail(Code::kMalformed, "the package has " + std::to_string(bytes.size()) + " bytes of weights instead of " +
-                                      std::to_string(weights_size));
+    return Fail(Code::kMalformed, "the package has {} bytes of weights instead of {}", bytes.size(), weights_size);
   }
   if (Sha256(module) != manifest.module_digest) return Fail(Code::kDigestMismatch, "the package's module was altered");
   if (Sha256(bytes) != manifest.weights_digest)

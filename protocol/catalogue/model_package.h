@@ -10,7 +10,7 @@
 
 namespace tributary {
 
-// What `tributary-device pack` makes and a task is created from: the TorchScript module and its shared weights, apart.
+// The file that `tributary-device pack` makes and a task is created from: the TorchScript module and its shared weights.
 // On disk (little endian):
 //   package  = magic manifest_size manifest module weights
 //   magic    = "TRBPKG1\n"                                        8 bytes

@@ -12,7 +12,7 @@
 #include "protocol/base/result.h"
 #include "protocol/catalogue/tensor_table.h"
 #include "protocol/plan/training_plan.h"
-#include "protocol/trust/identity/certificate.h"
+#include "protocol/trust/identity/trust_anchor.h"
 #include "protocol/trust/seal/hpke.h"
 
 namespace tributary {
@@ -86,5 +86,13 @@ Result<Publication> OpenPublication(ByteView bytes, const TrustAnchor& anchor, W
 // Whether the device is in the round: the first 8 bytes of SHA-256(nonce || device id), little endian, as a fraction of
 // 2^64, < inclusion.
 bool IsSelected(const RoundAnnouncement& round, const DeviceId& device);
+
+// The blobs that it names, each once.
+std::vector<BlobRef> BlobsOf(const Publication& publication);
+
+// The catalogue's bytes. Number, root version, expiry and revocations are not among them: the metadata says those.
+Bytes EncodePublication(const Publication& publication);
+// Form and bounds of every field; believes nothing yet. Errors: kMalformed, kTooLarge.
+Result<Publication> DecodePublication(ByteView body);
 
 }  // namespace tributary

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "protocol/base/limits.h"
-#include "protocol/catalogue/publication_wire.h"
+#include "protocol/catalogue/publication.h"
 #include "protocol/schema/canonical.h"
 #include "protocol/schema/publication.capnp.h"
 #include "protocol/trust/seal/digest.h"
@@ -13,8 +13,7 @@ namespace {
 
 Result<Bytes> Part(std::string_view what, ByteView bytes, size_t limit) {
   if (bytes.size() <= limit) return ToBytes(bytes);
-  return Fail(Code::kTooLarge, std::string(what) + " of " + std::to_string(bytes.size()) +
-                                   " bytes is over the limit of " + std::to_string(limit));
+  return Fail(Code::kTooLarge, "{} of {} bytes is over the limit of {}", what, bytes.size(), limit);
 }
 
 Result<PublicationSet> Read(schema::PublicationSet::Reader from) {
@@ -31,7 +30,7 @@ Result<PublicationSet> Read(schema::PublicationSet::Reader from) {
   for (const auto role : from.getDelegated()) {
     const std::string name(wire::View(role.getName()));
     if (std::ranges::find(to.delegated, name, &PublicationSet::Delegated::name) != to.delegated.end()) {
-      return Fail(Code::kMalformed, "a publication with two files of the role " + name.substr(0, 80));
+      return Fail(Code::kMalformed, "a publication with two files of the role {}", name.substr(0, 80));
     }
     auto& delegated = to.delegated.emplace_back();
     delegated.name = name;
@@ -70,9 +69,10 @@ Result<Bytes> SignAs(Body body, const Signer& signer) {
 Status CheckSigner(std::string_view name, const Signer& signer, const tuf::RoleKeys& role) {
   const std::string id = tuf::KeyIdOf(tuf::Key::FromPublicKey(signer.public_key()));
   if (std::ranges::find(role.key_ids, id) != role.key_ids.end() && role.threshold == 1) return {};
-  return Fail(Code::kConflict, "the " + std::string(name) +
-                                   " key is not the one that the signed repository names for it; use that key, or "
-                                   "name this one in the next root (snapshot, timestamp) or targets (rounds) metadata");
+  return Fail(Code::kConflict,
+              "the {} key is not the one that the signed repository names for it; use that key, or name this one in "
+              "the next root (snapshot, timestamp) or targets (rounds) metadata",
+              name);
 }
 
 Status CheckSigners(const OnlineSigners& signers, const tuf::Root& root, const tuf::Targets& targets) {
@@ -110,7 +110,7 @@ Bytes EncodePublicationSet(const PublicationSet& set) {
 
 Result<PublicationSet> DecodePublicationSet(ByteView bytes) {
   if (bytes.size() > limits::kPublicationBytes) {
-    return Fail(Code::kTooLarge, "publication of " + std::to_string(bytes.size()) + " bytes is over the limit");
+    return Fail(Code::kTooLarge, "publication of {} bytes is over the limit", bytes.size());
   }
   ASSIGN_OR_RETURN(PublicationSet set,
                    wire::DecodeCanonical<schema::PublicationSet>(

@@ -5,8 +5,8 @@
 #include <string_view>
 #include <vector>
 
-#include "protocol/trust/tuf/metadata.h"
 #include "protocol/catalogue/publication.h"
+#include "protocol/trust/tuf/metadata.h"
 
 namespace tributary {
 
@@ -51,7 +51,7 @@ struct DelegatedKeys {
 // The top-level targets: no target of its own, both roles delegated. To be signed offline.
 tuf::Targets DelegatingTargets(uint64_t version, WallTime expires, const DelegatedKeys& keys);
 
-// What was signed offline, as files.
+// The files that were signed offline.
 struct OfflineMetadata {
   std::vector<Bytes> roots;  // of consecutive versions, the newest last
   Bytes targets;
@@ -66,7 +66,7 @@ struct OnlineSigners {
   const Signer& timestamp;
   const Signer& rounds;
 };
-// What becomes the version and the expiry of each role that is signed online. The timestamp's version is the
+// The version and the expiry of each role that is signed online. The timestamp's version is the
 // publication's number.
 struct OnlineVersions {
   uint64_t snapshot = 0;

@@ -1,10 +1,13 @@
 #include "protocol/catalogue/publication_store.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "protocol/base/limits.h"
+#include "protocol/base/log.h"
 #include "protocol/catalogue/publication_update.h"
-#include "protocol/catalogue/trusted_file.h"
+#include "protocol/schema/canonical.h"
+#include "protocol/schema/publication.capnp.h"
 #include "protocol/trust/seal/digest.h"
 
 namespace tributary {
@@ -129,10 +132,44 @@ Result<bool> PublicationStore::Take(ByteView bytes, WallTime now) {
   return true;
 }
 
+Result<bool> PublicationStore::TakeAndRetain(ByteView bytes, WallTime now, BlobStore& blobs) {
+  std::vector<BlobRef> named = current_ ? BlobsOf(*current_) : std::vector<BlobRef>();
+  ASSIGN_OR_RETURN(const bool newer, Take(bytes, now));
+  if (!newer) return false;
+  std::ranges::copy(BlobsOf(*current_), std::back_inserter(named));
+  std::vector<Digest> keep;
+  for (const BlobRef& blob : named) keep.push_back(blob.digest);
+  if (const Status retained = blobs.RetainOnly(keep); !retained) {
+    LogFailure(LogLevel::kWarning, "blobs.not_cleaned", retained.error());
+  }
+  return true;
+}
+
 void PublicationStore::Adopt(Publication publication, Bytes bytes) {
   current_ = std::move(publication);
   bytes_ = std::move(bytes);
   if (const auto list = ReadRevocations(current_->revocations, anchor_)) anchor_.Revoke(*list);
+}
+
+Bytes EncodeTrusted(const Digest& anchor, const tuf::TrustedFiles& files) {
+  return wire::EncodeCanonical<schema::TrustedMetadata>([&](schema::TrustedMetadata::Builder to) {
+    to.setAnchor(wire::ToData(anchor.view()));
+    to.setRoot(wire::ToData(files.root));
+    to.setTimestamp(wire::ToData(files.timestamp));
+    to.setSnapshot(wire::ToData(files.snapshot));
+  });
+}
+
+Result<tuf::TrustedFiles> DecodeTrusted(ByteView bytes, const Digest& anchor) {
+  const auto read = [&](schema::TrustedMetadata::Reader from) -> Result<tuf::TrustedFiles> {
+    ASSIGN_OR_RETURN(const Digest of, Digest::FromBytes(wire::View(from.getAnchor())));
+    if (of != anchor) return Fail(Code::kConflict, "it begins with another root than this member's");
+    return tuf::TrustedFiles{ToBytes(wire::View(from.getRoot())), ToBytes(wire::View(from.getTimestamp())),
+                             ToBytes(wire::View(from.getSnapshot()))};
+  };
+  ASSIGN_OR_RETURN(auto files, wire::DecodeCanonical<schema::TrustedMetadata>(bytes, "trusted metadata", read));
+  RETURN_IF_ERROR(tuf::TrustedMetadata::Begin(files, tuf::kAnyTime));
+  return files;
 }
 
 }  // namespace tributary

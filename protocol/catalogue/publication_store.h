@@ -3,9 +3,10 @@
 #include <optional>
 
 #include "protocol/base/file.h"
-#include "protocol/catalogue/publication.h"
-#include "protocol/trust/tuf/trusted_metadata.h"
+#include "protocol/catalogue/blob_store.h"
 #include "protocol/trust/identity/revocation_list.h"
+#include "protocol/trust/identity/trust_anchor.h"
+#include "protocol/trust/tuf/trusted_metadata.h"
 
 namespace tributary {
 
@@ -35,6 +36,9 @@ class PublicationStore {
   // Verifies and, when newer, keeps it durably. Returns whether it was newer. The errors of Verify (the publication
   // stays what it was then).
   Result<bool> Take(ByteView bytes, WallTime now);
+  // Take for a publication whose blobs are all in `blobs`; then removes all others but those of the publication before,
+  // which somebody below may still be fetching.
+  Result<bool> TakeAndRetain(ByteView bytes, WallTime now, BlobStore& blobs);
 
   const std::optional<Publication>& current() const { return current_; }
   // kCorrupt and what was lost, when what was kept did not verify.
@@ -64,5 +68,12 @@ class PublicationStore {
   Bytes bytes_;
   std::optional<Error> damage_;
 };
+
+// The metadata that a member believes, as its own file has it (TrustedMetadata of schema/publication.capnp).
+// `anchor`: SHA-256 of the root metadata that the member was given.
+Bytes EncodeTrusted(const Digest& anchor, const tuf::TrustedFiles& files);
+// kMalformed, kTooLarge: damaged. kConflict: of a member that was given another root.
+Result<tuf::TrustedFiles> DecodeTrusted(ByteView bytes, const Digest& anchor);
+inline constexpr size_t kTrustedBytes = limits::kRootBytes + limits::kTimestampBytes + limits::kSnapshotBytes + 1024;
 
 }  // namespace tributary

@@ -2,9 +2,9 @@
 
 #include <algorithm>
 
-#include "protocol/catalogue/publication_wire.h"
-#include "protocol/trust/seal/digest.h"
+#include "protocol/catalogue/publication.h"
 #include "protocol/trust/identity/revocation_list.h"
+#include "protocol/trust/seal/digest.h"
 
 namespace tributary {
 namespace {
@@ -37,16 +37,16 @@ class Update {
     return trusted_.FindTarget(std::string(path), [this](const std::string& name) -> Result<ByteView> {
       const auto role = std::ranges::find(set_.delegated, name, &PublicationSet::Delegated::name);
       if (role != set_.delegated.end()) return ByteView(role->bytes);
-      return Fail(Code::kMixedPublication, "the metadata of role " + name + " is not there");
+      return Fail(Code::kMixedPublication, "the metadata of role {} is not there", name);
     });
   }
 
   // 5.7: the target's length and digest.
   Status CheckContent(std::string_view path, ByteView content) {
     ASSIGN_OR_RETURN(const auto target, Find(path));
-    if (!target) return Fail(Code::kMixedPublication, "no role names the target " + std::string(path));
+    if (!target) return Fail(Code::kMixedPublication, "no role names the target {}", path);
     if (target->length == content.size() && target->sha256 == Sha256(content)) return {};
-    return Fail(Code::kDigestMismatch, "target " + std::string(path) + " is not what its role has signed");
+    return Fail(Code::kDigestMismatch, "target {} is not what its role has signed", path);
   }
 
   Status CheckRevocations() {
@@ -56,11 +56,11 @@ class Update {
     return Fail(Code::kMixedPublication, "the list of revoked certificates was left out");
   }
 
-  // What the catalogue would have fetched is what the roles have signed.
+  // The catalogue may only have fetched what the roles have signed.
   Status CheckBlob(const std::string& path, const BlobRef& blob) {
     ASSIGN_OR_RETURN(const auto target, Find(path));
     if (target && target->length == blob.size && target->sha256 == blob.digest) return {};
-    return Fail(Code::kMixedPublication, "the catalogue's " + path + " is not a target that was signed");
+    return Fail(Code::kMixedPublication, "the catalogue's {} is not a target that was signed", path);
   }
   Status CheckBlobs(const Publication& publication) {
     for (const PublishedTask& task : publication.tasks) {
@@ -82,7 +82,7 @@ class Update {
   const PublicationSet& set_;
 };
 
-// What a member asks of a publication that verifies, and its publisher does not.
+// A member asks this of a publication that verifies; its publisher does not.
 Status CheckForMember(const Publication& publication, const TrustAnchor& anchor) {
   RETURN_IF_ERROR(ReadRevocations(publication.revocations, anchor));
   // Members take `created` for a time that is past (protocol/base/time_floor.h): it cannot push their clocks further

@@ -2,6 +2,7 @@
 
 #include "protocol/catalogue/publication.h"
 #include "protocol/catalogue/publication_set.h"
+#include "protocol/trust/identity/trust_anchor.h"
 #include "protocol/trust/tuf/trusted_metadata.h"
 
 // The whole client workflow over one publication, for the .cc files of this folder, and for the publisher, who reads

@@ -9,10 +9,10 @@ namespace {
 Result<TensorEntry> Read(schema::Tensor::Reader from, uint64_t offset) {
   const auto shape = from.getShape();
   if (shape.size() > limits::kTensorRank) {
-    return Fail(Code::kTooLarge, "a tensor has " + std::to_string(shape.size()) + " dimensions");
+    return Fail(Code::kTooLarge, "a tensor has {} dimensions", shape.size());
   }
   if (from.getName().size() > limits::kTensorNameBytes) {
-    return Fail(Code::kTooLarge, "a tensor's name has " + std::to_string(from.getName().size()) + " bytes");
+    return Fail(Code::kTooLarge, "a tensor's name has {} bytes", from.getName().size());
   }
   TensorEntry to{std::string(wire::View(from.getName())), {}, offset, 1};
   for (const int64_t dimension : shape) {
@@ -38,8 +38,7 @@ void WriteTensors(const TensorTable& table, capnp::List<schema::Tensor>::Builder
 }
 
 Result<TensorTable> ReadTensors(capnp::List<schema::Tensor>::Reader from) {
-  if (from.size() > limits::kTensors)
-    return Fail(Code::kTooLarge, std::to_string(from.size()) + " tensors are over the limit");
+  if (from.size() > limits::kTensors) return Fail(Code::kTooLarge, "{} tensors are over the limit", from.size());
   TensorTable table;
   for (const auto tensor : from) {
     ASSIGN_OR_RETURN(TensorEntry entry, Read(tensor, table.parameter_count()));

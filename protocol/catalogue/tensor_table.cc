@@ -12,10 +12,10 @@ namespace {
 Result<uint64_t> SizeOf(const TensorEntry& tensor) {
   uint64_t size = 1;
   for (const int64_t dimension : tensor.shape) {
-    if (dimension < 0) return Fail(Code::kMalformed, "tensor " + tensor.name + " has a negative dimension");
+    if (dimension < 0) return Fail(Code::kMalformed, "tensor {} has a negative dimension", tensor.name);
     const auto extent = static_cast<uint64_t>(dimension);
     if (extent != 0 && size > limits::kParameters / extent) {
-      return Fail(Code::kTooLarge, "tensor " + tensor.name + " has more elements than a model may have");
+      return Fail(Code::kTooLarge, "tensor {} has more elements than a model may have", tensor.name);
     }
     size *= extent;
   }
@@ -25,23 +25,20 @@ Result<uint64_t> SizeOf(const TensorEntry& tensor) {
 Status CheckEntry(const TensorEntry& tensor, uint64_t expected_offset) {
   if (tensor.name.empty()) return Fail(Code::kMalformed, "a tensor has no name");
   if (tensor.name.size() > limits::kTensorNameBytes) {
-    return Fail(Code::kTooLarge, "a tensor's name has " + std::to_string(tensor.name.size()) + " bytes");
+    return Fail(Code::kTooLarge, "a tensor's name has {} bytes", tensor.name.size());
   }
   if (tensor.shape.size() > limits::kTensorRank) {
-    return Fail(Code::kTooLarge,
-                "tensor " + tensor.name + " has " + std::to_string(tensor.shape.size()) + " dimensions");
+    return Fail(Code::kTooLarge, "tensor {} has {} dimensions", tensor.name, tensor.shape.size());
   }
   ASSIGN_OR_RETURN(const uint64_t size, SizeOf(tensor));
   if (tensor.size != size) {
-    return Fail(Code::kMalformed, "tensor " + tensor.name + " has size " + std::to_string(tensor.size) +
-                                      ", its shape says " + std::to_string(size));
+    return Fail(Code::kMalformed, "tensor {} has size {}, its shape says {}", tensor.name, tensor.size, size);
   }
   if (tensor.offset != expected_offset) {
-    return Fail(Code::kMalformed, "tensor " + tensor.name + " begins at " + std::to_string(tensor.offset) +
-                                      " instead of " + std::to_string(expected_offset));
+    return Fail(Code::kMalformed, "tensor {} begins at {} instead of {}", tensor.name, tensor.offset, expected_offset);
   }
   if (tensor.offset + size > limits::kParameters) {
-    return Fail(Code::kTooLarge, "the model has more than " + std::to_string(limits::kParameters) + " parameters");
+    return Fail(Code::kTooLarge, "the model has more than {} parameters", limits::kParameters);
   }
   return {};
 }
@@ -50,13 +47,13 @@ Status CheckEntry(const TensorEntry& tensor, uint64_t expected_offset) {
 
 Status CheckTensorTable(const TensorTable& table) {
   if (table.tensors.size() > limits::kTensors) {
-    return Fail(Code::kTooLarge, std::to_string(table.tensors.size()) + " tensors are over the limit");
+    return Fail(Code::kTooLarge, "{} tensors are over the limit", table.tensors.size());
   }
   std::unordered_set<std::string_view> names;
   uint64_t offset = 0;
   for (const TensorEntry& tensor : table.tensors) {
     RETURN_IF_ERROR(CheckEntry(tensor, offset));
-    if (!names.insert(tensor.name).second) return Fail(Code::kMalformed, "two tensors are called " + tensor.name);
+    if (!names.insert(tensor.name).second) return Fail(Code::kMalformed, "two tensors are called {}", tensor.name);
     offset += tensor.size;
   }
   return {};

@@ -10,7 +10,7 @@
 #include "protocol/base/clock.h"
 #include "protocol/base/ids.h"
 #include "protocol/base/result.h"
-#include "protocol/trust/identity/certificate.h"
+#include "protocol/trust/identity/trust_anchor.h"
 #include "protocol/trust/seal/hpke.h"
 
 namespace tributary {

@@ -5,7 +5,7 @@
 
 #include "protocol/base/random.h"
 #include "protocol/hop/messages.h"
-#include "protocol/trust/identity/certificate.h"
+#include "protocol/trust/identity/trust_anchor.h"
 
 // What both ends of a handshake hold each other to (schema/hop.capnp, Hello to Proof).
 namespace tributary::hop {

@@ -9,7 +9,7 @@
 
 #include "protocol/base/bytes.h"
 #include "protocol/base/clock.h"
-#include "protocol/transport/recent.h"
+#include "protocol/base/recent.h"
 #include "protocol/base/token_bucket.h"
 
 namespace tributary {

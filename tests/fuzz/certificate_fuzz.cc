@@ -1,7 +1,7 @@
 #include "protocol/base/limits.h"
-#include "protocol/trust/identity/certificate.h"
 #include "protocol/trust/identity/certificate_request.h"
 #include "protocol/trust/identity/revocation_list.h"
+#include "protocol/trust/identity/trust_anchor.h"
 #include "tests/fuzz/fixed_fleet.h"
 #include "tests/fuzz/fuzz_target.h"
 

@@ -1,4 +1,4 @@
-#include "aggregator/enrol/open_enrolment.h"
+#include "aggregator/enrol/decisions.h"
 #include "protocol/trust/identity/invitation.h"
 #include "tests/fuzz/fuzz_target.h"
 #include "tests/support/test_fleet.h"

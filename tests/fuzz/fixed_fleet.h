@@ -1,6 +1,6 @@
 #pragma once
 
-#include "protocol/trust/identity/certificate.h"
+#include "protocol/trust/identity/trust_anchor.h"
 #include "tests/support/manual_clock.h"
 
 namespace tributary {

@@ -1,8 +1,10 @@
+#include <nlohmann/json.hpp>
+
+#include "protocol/catalogue/publication.h"
+#include "protocol/catalogue/publication_set.h"
+#include "protocol/catalogue/publication_store.h"
 #include "protocol/trust/tuf/canonical_json.h"
 #include "protocol/trust/tuf/metadata.h"
-#include "protocol/catalogue/publication_wire.h"
-#include "protocol/catalogue/publication_set.h"
-#include "protocol/catalogue/trusted_file.h"
 #include "tests/fuzz/fixed_fleet.h"
 #include "tests/fuzz/fuzz_target.h"
 
@@ -54,9 +56,9 @@ void ReadTargets(ByteView bytes) {
 }
 
 void ReadJson(ByteView bytes) {
-  const auto json = ParseJson(bytes);
+  const auto json = tuf::ParseJson(bytes);
   if (!json) return;
-  const auto again = ParseJson(AsBytes(CanonicalText(*json)));
+  const auto again = tuf::ParseJson(AsBytes(tuf::CanonicalText(*json)));
   TRIBUTARY_CHECK(again && *again == *json) << bytes.size();
 }
 

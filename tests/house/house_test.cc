@@ -134,10 +134,11 @@ const std::vector<Library> kLibraries = {
      {"aggregator/operator/command/commands.h"}},
     {"nlohmann-json",
      {"nlohmann/"},
-     {"aggregator/api", "aggregator/operator", "aggregator/enrol", "protocol/trust/identity", "protocol/base/http", "protocol/plan"},
-     {"protocol/trust/tuf/canonical_json.cc"},
-     {"aggregator/api/json_fields.h", "aggregator/operator/command/api_client.h",
-      "aggregator/operator/command/table.h", "protocol/plan/field_json.h"}},
+     {"aggregator/api", "aggregator/operator", "aggregator/enrol", "protocol/trust/identity", "protocol/trust/tuf",
+      "protocol/base/http", "protocol/plan"},
+     {},
+     {"aggregator/api/json_fields.h", "aggregator/operator/command/api_client.h", "aggregator/operator/command/table.h",
+      "protocol/trust/tuf/canonical_json.h", "protocol/trust/tuf/roles_json.h", "protocol/plan/field_json.h"}},
 };
 
 // Headers that include what Cap'n Proto's compiler made of a schema.

@@ -1,6 +1,5 @@
 #pragma once
 
-#include "protocol/trust/seal/signer.h"
 #include "protocol/trust/seal/signing.h"
 
 namespace tributary {

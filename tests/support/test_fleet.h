@@ -4,9 +4,10 @@
 
 #include "protocol/base/file.h"
 #include "protocol/catalogue/publication.h"
-#include "protocol/trust/identity/certificate.h"
-#include "protocol/trust/seal/hpke.h"
+#include "protocol/trust/identity/certificate_authority.h"
 #include "protocol/trust/identity/identity.h"
+#include "protocol/trust/identity/trust_anchor.h"
+#include "protocol/trust/seal/hpke.h"
 #include "tests/support/manual_clock.h"
 #include "tests/support/test_repository.h"
 

@@ -7,7 +7,7 @@
 
 #include "aggregator/operator/command/api_client.h"
 #include "aggregator/operator/demo/child_process.h"
-#include "protocol/trust/identity/certificate.h"
+#include "protocol/trust/identity/certificate_authority.h"
 
 namespace tributary {
 

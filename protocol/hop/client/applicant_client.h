@@ -9,8 +9,9 @@
 #include "protocol/base/random.h"
 #include "protocol/hop/client/pace.h"
 #include "protocol/hop/messages.h"
-#include "protocol/trust/identity/identity.h"
 #include "protocol/transport/client_socket.h"
+#include "protocol/trust/identity/identity.h"
+#include "protocol/trust/identity/trust_anchor.h"
 
 namespace tributary {
 

@@ -5,24 +5,6 @@
 #include "protocol/base/log.h"
 
 namespace tributary {
-namespace {
-
-std::vector<BlobRef> BlobsOf(const Publication& publication) {
-  std::vector<BlobRef> blobs;
-  for (const PublishedTask& task : publication.tasks) {
-    blobs.push_back(task.module);
-    blobs.push_back(task.weights);
-  }
-  return blobs;
-}
-
-std::vector<Digest> DigestsOf(const Publication& publication) {
-  std::vector<Digest> digests;
-  for (const BlobRef& blob : BlobsOf(publication)) digests.push_back(blob.digest);
-  return digests;
-}
-
-}  // namespace
 
 Subscriber::Subscriber(Fetcher& fetcher, PublicationStore& store, BlobStore& blobs, const Clock& clock,
                        OnAdopted on_adopted)
@@ -72,23 +54,12 @@ void Subscriber::FetchNext() {
 void Subscriber::Adopt() {
   const Candidate candidate = std::move(*candidate_);
   candidate_.reset();
-  const std::vector<Digest> held = store_.current() ? DigestsOf(*store_.current()) : std::vector<Digest>{};
-  const auto newer = store_.Take(candidate.bytes, clock_.Now());
+  const auto newer = store_.TakeAndRetain(candidate.bytes, clock_.Now(), blobs_);
   if (!newer) return Refuse(newer.error());
   if (!*newer) return;
   ++counts_.adopted;
-  previous_ = held;
-  RetainBlobs();
   LogInfo("publication.adopted", {{"number", store_.number()}});
   on_adopted_(*store_.current());
-}
-
-void Subscriber::RetainBlobs() {
-  std::vector<Digest> keep = DigestsOf(*store_.current());
-  keep.insert(keep.end(), previous_.begin(), previous_.end());
-  if (const Status retained = blobs_.RetainOnly(keep); !retained) {
-    LogFailure(LogLevel::kWarning, "blobs.not_cleaned", retained.error());
-  }
 }
 
 }  // namespace tributary

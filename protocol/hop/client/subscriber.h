@@ -5,9 +5,9 @@
 #include <optional>
 #include <string>
 
-#include "protocol/hop/client/fetcher.h"
 #include "protocol/catalogue/blob_store.h"
 #include "protocol/catalogue/publication_store.h"
+#include "protocol/hop/client/fetcher.h"
 
 namespace tributary {
 
@@ -43,7 +43,6 @@ class Subscriber {
   void Refuse(const Error& why);
   void FetchNext();
   void Adopt();
-  void RetainBlobs();
 
   Fetcher& fetcher_;
   PublicationStore& store_;
@@ -56,7 +55,6 @@ class Subscriber {
     std::vector<BlobRef> missing;
   };
   std::optional<Candidate> candidate_;
-  std::vector<Digest> previous_;  // blobs of the publication before: somebody below may still be fetching them
   Counts counts_;
 };
 

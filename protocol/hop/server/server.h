@@ -19,7 +19,7 @@
 #include "protocol/hop/server/upload_sink.h"
 #include "protocol/catalogue/blob_store.h"
 #include "protocol/trust/identity/identity.h"
-#include "protocol/transport/recent.h"
+#include "protocol/base/recent.h"
 #include "protocol/transport/server_socket.h"
 
 namespace tributary {

@@ -1,7 +1,6 @@
 #include "protocol/trust/identity/authority_folder.h"
 
 #include "protocol/base/limits.h"
-#include "protocol/trust/identity/identity_files.h"
 
 namespace tributary {
 namespace {
@@ -9,6 +8,13 @@ namespace {
 constexpr const char* kCaKeyFile = "ca.key";
 constexpr const char* kIssuerFile = "issuer.pem";
 constexpr const char* kIssuerKeyFile = "issuer.key";
+
+constexpr uint64_t kPemFileBytes = 2 * limits::kCertificateBytes * limits::kCertificateChain;
+
+tl::unexpected<Error> NameMissing(Error error, const Path& path) {
+  if (error.code != Code::kNotFound) return Fail(std::move(error));
+  return Fail(Code::kMissingData, "{} has no {}", path.parent_path().string(), path.string());
+}
 
 bool Exists(const Path& path) { return RealFileSystem().Size(path).has_value(); }
 
@@ -24,6 +30,25 @@ Result<CertificateAuthority> Load(const Path& folder) {
 }
 
 }  // namespace
+
+Result<std::string> ReadPem(const Path& path) {
+  auto bytes = ReadFile(RealFileSystem(), path, kPemFileBytes);
+  if (!bytes) return NameMissing(std::move(bytes).error(), path);
+  return std::string(AsText(*bytes));
+}
+
+Result<SecretBytes> ReadSecret(const Path& path) {
+  auto secret = ReadSecretFile(path);
+  if (!secret) return NameMissing(std::move(secret).error(), path);
+  return secret;
+}
+
+Status WriteAnchor(FileSystem& files, const Path& folder, const Certificate& ca, ByteView publication_root) {
+  if (!publication_root.empty()) {
+    RETURN_IF_ERROR(WriteFileAtomically(files, folder / kPublicationRootFile, publication_root));
+  }
+  return WriteFileAtomically(files, folder / kCaFile, AsBytes(CertificateToPem(ca)));
+}
 
 Result<CertificateAuthority> LoadAuthority(const Path& folder) {
   auto authority = Load(folder);
@@ -42,7 +67,7 @@ Status SaveAuthority(const CertificateAuthority& authority, const Path& folder, 
   const Path key = folder / (is_issuer ? kIssuerKeyFile : kCaKeyFile);
   for (const Path& path : {key, folder / kCaFile}) {
     if (Exists(path)) {
-      return Fail(Code::kAlreadyExists, path.string() + " exists; what it issued would be lost: take another folder");
+      return Fail(Code::kAlreadyExists, "{} exists; what it issued would be lost: take another folder", path.string());
     }
   }
   FileSystem& files = RealFileSystem();

@@ -19,8 +19,7 @@ std::string CertificateToPem(const Certificate& certificate) { return PemText(PE
 
 Result<std::vector<Certificate>> CertificatesFromPem(std::string_view pem) {
   if (pem.size() > kPemBytes) {
-    return Fail(Code::kTooLarge,
-                "certificates of " + std::to_string(pem.size()) + " bytes; the limit is " + std::to_string(kPemBytes));
+    return Fail(Code::kTooLarge, "certificates of {} bytes; the limit is {}", pem.size(), kPemBytes);
   }
   auto blocks = PemBlocks(pem);
   if (!blocks || blocks->empty()) return Fail(Code::kMalformed, "not a certificate in PEM");
@@ -37,7 +36,7 @@ Result<std::vector<Certificate>> CertificatesFromPem(std::string_view pem) {
 Result<Certificate> CertificateFromPem(std::string_view pem) {
   ASSIGN_OR_RETURN(std::vector<Certificate> certificates, CertificatesFromPem(pem));
   if (certificates.size() != 1) {
-    return Fail(Code::kMalformed, std::to_string(certificates.size()) + " certificates where one is wanted");
+    return Fail(Code::kMalformed, "{} certificates where one is wanted", certificates.size());
   }
   return std::move(certificates.front());
 }
@@ -55,6 +54,11 @@ std::string SerialNumber(const Certificate& certificate) {
 Result<Subject> ReadSubject(const Certificate& certificate) {
   ASSIGN_OR_RETURN(const X509Handle parsed, ParseCertificate(certificate.der));
   return SubjectOf(parsed.get());
+}
+
+Result<WallTime> EndOf(const Certificate& certificate) {
+  ASSIGN_OR_RETURN(const X509Handle parsed, ParseCertificate(certificate.der));
+  return WallTime{UnixSeconds(X509_get0_notAfter(parsed.get())) * 1000};
 }
 
 }  // namespace tributary

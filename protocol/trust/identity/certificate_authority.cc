@@ -1,11 +1,13 @@
+#include "protocol/trust/identity/certificate_authority.h"
+
 #include <utility>
 
 #include <openssl/bn.h>
 #include <openssl/err.h>
 #include <openssl/rand.h>
 
-#include "protocol/trust/identity/certificate.h"
 #include "protocol/trust/identity/subject_names.h"
+#include "protocol/trust/identity/trust_anchor.h"
 #include "protocol/trust/identity/x509_parts.h"
 
 namespace tributary {
@@ -25,8 +27,7 @@ Status SetValidity(X509* certificate, WallTime now, Millis lifetime) {
   // The upper bound, ten thousand years, keeps the sum from overflowing; SetTime knows which dates can be said.
   constexpr Millis kLongest = std::chrono::hours(24) * 3'652'500;
   if (lifetime < Millis(1000) || lifetime > kLongest) {
-    return Fail(Code::kInvalidArgument,
-                "a certificate cannot be valid for " + std::to_string(lifetime.count()) + " ms");
+    return Fail(Code::kInvalidArgument, "a certificate cannot be valid for {} ms", lifetime.count());
   }
   RETURN_IF_ERROR(SetTime(X509_getm_notBefore(certificate), now));
   return SetTime(X509_getm_notAfter(certificate), now + lifetime);
@@ -102,7 +103,7 @@ Result<CertificateAuthority> CertificateAuthority::CreateIssuer(const std::strin
   if (!chain_.empty())
     return Fail(Code::kInvalidArgument, "an issuer makes no further issuers: only the fleet's CA may");
   if (name.empty() || name.size() > kCommonNameCharacters) {
-    return Fail(Code::kInvalidArgument, "an issuer's name has 1 to 64 characters, not " + std::to_string(name.size()));
+    return Fail(Code::kInvalidArgument, "an issuer's name has 1 to 64 characters, not {}", name.size());
   }
   SigningKey key = SigningKey::Generate();
   const X509Handle parent = CertificateFromDer(root_.der);
@@ -122,7 +123,7 @@ Result<CertificateAuthority> CertificateAuthority::LoadIssuer(const SecretBytes&
   ASSIGN_OR_RETURN(Certificate root, CertificateFromPem(ca_pem));
   ASSIGN_OR_RETURN(const TrustAnchor anchor, TrustAnchor::FromCertificate(root));
   if (auto of_ca = anchor.IssuerKey({&issuer, 1}); !of_ca) {
-    return Fail(Code::kMalformed, "the issuer's certificate is not of this CA: " + of_ca.error().message);
+    return Fail(Code::kMalformed, "the issuer's certificate is not of this CA: {}", of_ca.error().message);
   }
   if (!IsKeyOf(key, CertificateFromDer(issuer.der).get())) {
     return Fail(Code::kMalformed, "the issuer's key is not the one in its certificate");
@@ -134,7 +135,7 @@ Result<Certificate> CertificateAuthority::Issue(const Subject& subject, ByteView
                                                 Millis lifetime) const {
   ASSIGN_OR_RETURN(const std::vector<std::string> uris, SubjectToUris(subject));
   if (public_key.size() != kSigningPublicKeyBytes) {
-    return Fail(Code::kInvalidArgument, "an Ed25519 public key is 32 bytes, not " + std::to_string(public_key.size()));
+    return Fail(Code::kInvalidArgument, "an Ed25519 public key is 32 bytes, not {}", public_key.size());
   }
   const Key holder = PublicKeyHandle(public_key);
   const X509Handle issuer = CertificateFromDer(certificate().der);

@@ -18,8 +18,7 @@ using Extensions = Owned<STACK_OF(X509_EXTENSION), FreeExtensions>;
 
 Status CheckForm(ByteView der, const X509_REQ* request, EVP_PKEY* key) {
   if (!request || X509_REQ_get_version(request) != X509_REQ_VERSION_1) {
-    return Fail(Code::kMalformed,
-                "not a certificate request (PKCS#10) in DER of " + std::to_string(der.size()) + " bytes");
+    return Fail(Code::kMalformed, "not a certificate request (PKCS#10) in DER of {} bytes", der.size());
   }
   if (!key || EVP_PKEY_get_base_id(key) != EVP_PKEY_ED25519) {
     return Fail(Code::kMalformed, "the key of a certificate request is not an Ed25519 key");
@@ -75,8 +74,8 @@ Result<Bytes> MakeCertificateRequest(const SigningKey& key, const std::optional<
 
 Result<CertificateRequest> ReadCertificateRequest(ByteView der) {
   if (der.size() > limits::kCertificateBytes) {
-    return Fail(Code::kTooLarge, "a certificate request of " + std::to_string(der.size()) + " bytes; the limit is " +
-                                     std::to_string(limits::kCertificateBytes));
+    return Fail(Code::kTooLarge, "a certificate request of {} bytes; the limit is {}", der.size(),
+                limits::kCertificateBytes);
   }
   const Request request = RequestFromDer(der);
   EVP_PKEY* key = request ? X509_REQ_get0_pubkey(request.get()) : nullptr;

@@ -9,7 +9,7 @@
 
 namespace tributary {
 
-// What a PKCS#10 request (RFC 2986) asks for. Role, class and labels are not the applicant's to say.
+// The content of a PKCS#10 request (RFC 2986). The applicant does not choose its role, class and labels.
 struct CertificateRequest {
   std::optional<DeviceId> id;  // the id it would like; absent: the fleet gives it one
   Bytes curve_public_key;      // 32 bytes, for its connections

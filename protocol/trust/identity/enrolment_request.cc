@@ -38,24 +38,24 @@ Result<Renewal> Read(schema::Renewal::Reader from) {
   Renewal to;
   const auto chain = from.getChain();
   if (chain.size() == 0 || chain.size() > limits::kCertificateChain) {
-    return Fail(Code::kMalformed, "a renewal's chain has " + std::to_string(chain.size()) + " certificates");
+    return Fail(Code::kMalformed, "a renewal's chain has {} certificates", chain.size());
   }
   for (const auto certificate : chain) {
     if (certificate.size() > limits::kCertificateBytes) {
-      return Fail(Code::kTooLarge, "a certificate of " + std::to_string(certificate.size()) + " bytes");
+      return Fail(Code::kTooLarge, "a certificate of {} bytes", certificate.size());
     }
     to.chain.push_back(ToBytes(wire::View(certificate)));
   }
   to.signature = ToBytes(wire::View(from.getSignature()));
   if (to.signature.size() != kSignatureBytes) {
-    return Fail(Code::kMalformed, "a renewal's signature has " + std::to_string(to.signature.size()) + " bytes");
+    return Fail(Code::kMalformed, "a renewal's signature has {} bytes", to.signature.size());
   }
   return to;
 }
 
 Result<SecretBytes> ReadToken(capnp::Text::Reader from) {
   if (from.size() == 0 || from.size() > kTokenBytes) {
-    return Fail(Code::kMalformed, "an enrolment token of " + std::to_string(from.size()) + " bytes");
+    return Fail(Code::kMalformed, "an enrolment token of {} bytes", from.size());
   }
   return SecretBytes::CopyOf(AsBytes(wire::View(from)));
 }
@@ -63,7 +63,7 @@ Result<SecretBytes> ReadToken(capnp::Text::Reader from) {
 Result<EnrolmentRequest> Read(schema::EnrolmentRequest::Reader from) {
   EnrolmentRequest to;
   if (from.getRequest().size() > limits::kCertificateBytes) {
-    return Fail(Code::kTooLarge, "a certificate request of " + std::to_string(from.getRequest().size()) + " bytes");
+    return Fail(Code::kTooLarge, "a certificate request of {} bytes", from.getRequest().size());
   }
   to.certificate_request = ToBytes(wire::View(from.getRequest()));
   to.created = {from.getCreatedUnixMillis()};
@@ -85,12 +85,12 @@ Result<SealedEnrolment> Read(schema::SealedEnrolment::Reader from) {
   SealedEnrolment to;
   to.aead = static_cast<HpkeAead>(from.getAead());
   if (to.aead < HpkeAead::kAes128Gcm || to.aead > HpkeAead::kChaCha20Poly1305) {
-    return Fail(Code::kMalformed, "AEAD " + std::to_string(from.getAead()) + " is not known");
+    return Fail(Code::kMalformed, "AEAD {} is not known", from.getAead());
   }
   ASSIGN_OR_RETURN(to.key_id, KeyId::FromBytes(wire::View(from.getKeyId())));
   to.sealed = ToBytes(wire::View(from.getSealed()));
   if (to.sealed.size() < kEncapsulatedKeyBytes + limits::kSealTagBytes) {
-    return Fail(Code::kMalformed, "a sealed enrolment of " + std::to_string(to.sealed.size()) + " bytes");
+    return Fail(Code::kMalformed, "a sealed enrolment of {} bytes", to.sealed.size());
   }
   return to;
 }
@@ -105,8 +105,8 @@ Bytes Encode(const SealedEnrolment& from) {
 
 Status CheckSize(ByteView bytes) {
   if (bytes.size() <= limits::kEnrolmentBytes) return {};
-  return Fail(Code::kTooLarge, "an enrolment request of " + std::to_string(bytes.size()) + " bytes; the limit is " +
-                                   std::to_string(limits::kEnrolmentBytes));
+  return Fail(Code::kTooLarge, "an enrolment request of {} bytes; the limit is {}", bytes.size(),
+              limits::kEnrolmentBytes);
 }
 
 }  // namespace

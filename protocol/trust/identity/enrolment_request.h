@@ -7,13 +7,13 @@
 #include "protocol/base/bytes.h"
 #include "protocol/base/clock.h"
 #include "protocol/base/result.h"
-#include "protocol/trust/seal/hpke.h"
 #include "protocol/trust/identity/identity.h"
+#include "protocol/trust/seal/hpke.h"
 
 namespace tributary {
 
 // schema/enrolment.capnp as plain values; the prose is there. Sealing is here, opening at the aggregator
-// (aggregator/enrol/open_enrolment.h).
+// (aggregator/enrol/decisions.h).
 struct Renewal {
   std::vector<Bytes> chain;
   Bytes signature;
@@ -24,7 +24,7 @@ struct EnrolmentRequest {
   std::variant<SecretBytes, Renewal> authority;  // token, or renewal
 };
 
-// What a request is sealed to.
+// The key that a request is sealed to.
 struct EnrolmentTarget {
   HpkeAead aead = kDefaultAead;
   Bytes public_key;  // the aggregator's, 32 bytes: from an invitation, or from the publication

@@ -3,15 +3,13 @@
 #include <utility>
 
 #include "protocol/trust/identity/authority_folder.h"
-#include "protocol/trust/seal/hex_secret.h"
-#include "protocol/trust/seal/hpke.h"
-#include "protocol/trust/identity/identity_files.h"
 #include "protocol/trust/identity/subject_names.h"
+#include "protocol/trust/seal/hpke.h"
+#include "protocol/trust/seal/secret.h"
 
 namespace tributary {
 namespace {
 
-constexpr const char* kCertificateFile = "cert.pem";
 constexpr const char* kKeyFile = "key.pem";
 constexpr const char* kCurveFile = "curve.key";
 
@@ -53,7 +51,7 @@ Result<SecretBytes> ReadMatchingCurveSecret(const Path& path, const Subject& sub
   ASSIGN_OR_RETURN(SecretBytes secret, ReadCurveSecret(path));
   ASSIGN_OR_RETURN(const Bytes public_key, CurvePublicKeyOf(secret));
   if (public_key != subject.curve_public_key) {
-    return Fail(Code::kConflict, path.string() + " is not the key in the certificate of " + subject.id.text());
+    return Fail(Code::kConflict, "{} is not the key in the certificate of {}", path.string(), subject.id.text());
   }
   return secret;
 }
@@ -64,8 +62,8 @@ Result<Identity> LoadWith(TrustAnchor anchor, std::vector<Bytes> chain, const Pa
   auto verified = anchor.Verify(chain, now);
   if (!verified) return InFile(std::move(verified).error(), folder / kCertificateFile);
   if (key.public_key() != verified->public_key) {
-    return Fail(Code::kConflict,
-                (folder / kKeyFile).string() + " is not the key in the certificate of " + verified->subject.id.text());
+    return Fail(Code::kConflict, "{} is not the key in the certificate of {}", (folder / kKeyFile).string(),
+                verified->subject.id.text());
   }
   ASSIGN_OR_RETURN(SecretBytes curve_secret, ReadMatchingCurveSecret(folder / kCurveFile, verified->subject));
   return Identity{std::move(verified->subject), std::move(anchor), std::move(chain), std::move(key),
@@ -89,9 +87,8 @@ Result<Identity> LoadIdentity(const Path& folder, WallTime now) {
 Result<Identity> LoadIdentityAs(Role role, const Path& folder, WallTime now) {
   ASSIGN_OR_RETURN(Identity identity, LoadIdentity(folder, now));
   if (identity.subject.role != role) {
-    return Fail(Code::kWrongRole, folder.string() + " is the identity of a " +
-                                      std::string(RoleName(identity.subject.role)) + ", that of a " +
-                                      std::string(RoleName(role)) + " is needed");
+    return Fail(Code::kWrongRole, "{} is the identity of a {}, that of a {} is needed", folder.string(),
+                RoleName(identity.subject.role), RoleName(role));
   }
   return identity;
 }
@@ -101,7 +98,7 @@ Status IssueIdentity(const CertificateAuthority& authority, Subject subject, con
   FileSystem& files = RealFileSystem();
   // The certificate is written last: a folder without one holds what an interrupted attempt left, and is filled anew.
   if (const auto size = files.Size(folder / kCertificateFile); size) {
-    return Fail(Code::kAlreadyExists, folder.string() + " holds an identity already");
+    return Fail(Code::kAlreadyExists, "{} holds an identity already", folder.string());
   } else if (size.error().code != Code::kNotFound) {
     return Fail(size.error());
   }
@@ -147,8 +144,8 @@ Status SaveCertificate(FileSystem& files, const Path& folder, std::span<const By
     // That one may have expired meanwhile: whose it is counts, not whether it is valid still.
     ASSIGN_OR_RETURN(const Subject subject, ReadSubject({present->front()}));
     if (subject.id != next.subject.id || subject.role != next.subject.role) {
-      return Fail(Code::kConflict,
-                  path.string() + " is the certificate of " + subject.id.text() + ", not of " + next.subject.id.text());
+      return Fail(Code::kConflict, "{} is the certificate of {}, not of {}", path.string(), subject.id.text(),
+                  next.subject.id.text());
     }
   } else if (present.error().code != Code::kMissingData) {
     return Fail(present.error());

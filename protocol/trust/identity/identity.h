@@ -5,7 +5,8 @@
 #include <vector>
 
 #include "protocol/base/file.h"
-#include "protocol/trust/identity/certificate.h"
+#include "protocol/trust/identity/certificate_authority.h"
+#include "protocol/trust/identity/trust_anchor.h"
 #include "protocol/trust/seal/signing.h"
 
 namespace tributary {
@@ -43,7 +44,7 @@ Result<Bytes> CurvePublicKeyOf(const SecretBytes& secret);
 Status IssueIdentity(const CertificateAuthority& authority, Subject subject, const Path& folder, WallTime now,
                      Millis lifetime, ByteView publication_root = {});
 
-// For who makes its keys itself and asks for a certificate. First everything but the certificate: keys that are there
+// For a member that makes its keys itself and asks for a certificate. First everything but the certificate: keys that are there
 // already stay, so that an interrupted attempt goes on with the same.
 struct MemberKeys {
   SigningKey key;

@@ -5,6 +5,9 @@
 #include <nlohmann/json.hpp>
 
 #include "protocol/base/limits.h"
+#include "protocol/trust/identity/authority_folder.h"
+#include "protocol/trust/identity/certificate_request.h"
+#include "protocol/trust/seal/digest.h"
 
 namespace tributary {
 namespace {
@@ -15,7 +18,7 @@ constexpr int kForm = 1;
 constexpr const char* kFormField = "tributary_invitation";
 
 tl::unexpected<Error> FailField(const std::string& field, const std::string& problem) {
-  return Fail(Code::kMalformed, "the invitation's field " + field + " " + problem);
+  return Fail(Code::kMalformed, "the invitation's field {} {}", field, problem);
 }
 
 Result<std::string> Text(const json& object, const std::string& field) {
@@ -38,8 +41,10 @@ Status CheckForm(const json& object) {
   const auto form = object.find(kFormField);
   if (form == object.end() || !form->is_number_integer()) return FailField(kFormField, "is missing");
   if (*form == kForm) return {};
-  return Fail(Code::kVersionUnsupported, "this program reads invitations of form 1; this one is of form " +
-                                             form->dump() + ": use a program as new as the aggregator");
+  return Fail(
+      Code::kVersionUnsupported,
+      "this program reads invitations of form 1; this one is of form {}: use a program as new as the aggregator",
+      form->dump());
 }
 
 Result<EnrolmentTarget> ReadTarget(const json& object) {
@@ -62,6 +67,42 @@ Result<Role> ReadRole(const json& object) {
   return *role;
 }
 
+// ---- the folder of identity.h while it has no certificate yet. `request` is written last, so that a folder which has
+// one has the keys that it speaks of:
+//   request = SHA-256 of the bytes that it was made from (32 bytes) || sealed enrolment
+constexpr const char* kRequestFile = "request";
+
+// The token is in it, so a new invitation makes another request.
+Digest OriginOf(const Invitation& invitation, const std::string& id) {
+  Sha256Stream digest;
+  digest.Update(EncodeInvitation(invitation));
+  digest.Update(AsBytes(id));
+  return std::move(digest).Finish();
+}
+
+// The request that was made from the same before; empty when there is none.
+Result<Bytes> KeptRequest(FileSystem& files, const Path& folder, const Digest& origin) {
+  auto kept = ReadFile(files, folder / kRequestFile, Digest::kSize + limits::kEnrolmentBytes);
+  if (!kept && kept.error().code == Code::kNotFound) return Bytes();
+  if (!kept) return Fail(kept.error());
+  if (kept->size() <= Digest::kSize || Digest::FromBytes(ByteView(*kept).first(Digest::kSize)) != origin) {
+    return Bytes();
+  }
+  return ToBytes(ByteView(*kept).subspan(Digest::kSize));
+}
+
+Result<Bytes> MakeRequest(const MemberKeys& keys, const Invitation& invitation, const std::string& id, WallTime now) {
+  std::optional<DeviceId> wanted;
+  if (!id.empty()) {
+    ASSIGN_OR_RETURN(wanted, DeviceId::Parse(id));
+  }
+  EnrolmentRequest request;
+  ASSIGN_OR_RETURN(request.certificate_request, MakeCertificateRequest(keys.key, wanted, keys.curve.public_key));
+  request.created = now;
+  request.authority = SecretBytes::CopyOf(invitation.token.RevealForUse());
+  return SealEnrolment(request, invitation.target);
+}
+
 }  // namespace
 
 Bytes EncodeInvitation(const Invitation& invitation) {
@@ -73,14 +114,13 @@ Bytes EncodeInvitation(const Invitation& invitation) {
                        {"root_json", AsText(invitation.root)},
                        {"sealing_key", ToHex(invitation.target.public_key)},
                        {"aead", static_cast<uint16_t>(invitation.target.aead)}};
-  // What is not UTF-8 would throw; root metadata and names are.
+  // Text that is not UTF-8 would throw; root metadata and names are UTF-8.
   return ToBytes(AsBytes(object.dump(2, ' ', false, json::error_handler_t::replace) + "\n"));
 }
 
 Result<Invitation> DecodeInvitation(ByteView bytes) {
   if (bytes.size() > limits::kInvitationBytes) {
-    return Fail(Code::kTooLarge, "an invitation of " + std::to_string(bytes.size()) + " bytes; the limit is " +
-                                     std::to_string(limits::kInvitationBytes));
+    return Fail(Code::kTooLarge, "an invitation of {} bytes; the limit is {}", bytes.size(), limits::kInvitationBytes);
   }
   const json object = json::parse(bytes.begin(), bytes.end(), nullptr, false);
   if (!object.is_object()) return Fail(Code::kMalformed, "the invitation is not a JSON object");
@@ -99,6 +139,33 @@ Result<Invitation> DecodeInvitation(ByteView bytes) {
   invitation.root = ToBytes(AsBytes(root));
   ASSIGN_OR_RETURN(invitation.target, ReadTarget(object));
   return invitation;
+}
+
+Result<Bytes> BeginIdentity(FileSystem& files, const Path& folder, const Invitation& invitation, const std::string& id,
+                            WallTime now) {
+  if (files.Size(folder / kCertificateFile)) {
+    return Fail(Code::kAlreadyExists, "{} holds an identity already; it was left as it is", folder.string());
+  }
+  const Digest origin = OriginOf(invitation, id);
+  ASSIGN_OR_RETURN(Bytes kept, KeptRequest(files, folder, origin));
+  if (!kept.empty()) return kept;
+
+  ASSIGN_OR_RETURN(const Certificate ca, CertificateFromPem(invitation.ca_pem));
+  RETURN_IF_ERROR(TrustAnchor::FromCertificate(ca));
+  ASSIGN_OR_RETURN(const MemberKeys keys, PrepareIdentity(folder, ca, invitation.root));
+  ASSIGN_OR_RETURN(Bytes request, MakeRequest(keys, invitation, id, now));
+  Bytes noted = ToBytes(origin.view());
+  Append(noted, request);
+  RETURN_IF_ERROR(WriteFileAtomically(files, folder / kRequestFile, noted));
+  return request;
+}
+
+Status CompleteIdentity(FileSystem& files, const Path& folder, const std::vector<Bytes>& chain, WallTime now) {
+  if (!files.Size(folder / kRequestFile)) {
+    return Fail(Code::kMissingData, "{} has no request: begin with `enrol --invitation FILE`", folder.string());
+  }
+  RETURN_IF_ERROR(SaveCertificate(files, folder, chain, now));
+  return files.Remove(folder / kRequestFile);
 }
 
 }  // namespace tributary

@@ -5,8 +5,8 @@
 
 #include "protocol/base/bytes.h"
 #include "protocol/base/result.h"
-#include "protocol/trust/identity/enrolment_request.h"
 #include "protocol/trust/identity/certificate.h"
+#include "protocol/trust/identity/enrolment_request.h"
 
 namespace tributary {
 

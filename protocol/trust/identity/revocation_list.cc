@@ -22,7 +22,7 @@ constexpr size_t kSerialBytes = 20;  // RFC 5280 section 4.1.2.2
 Result<Integer> SerialFrom(const std::string& hex) {
   auto bytes = FromHex(hex);
   if (!bytes || bytes->empty() || bytes->size() > kSerialBytes) {
-    return Fail(Code::kInvalidArgument, "'" + hex + "' is not a certificate's serial number");
+    return Fail(Code::kInvalidArgument, "'{}' is not a certificate's serial number", hex);
   }
   const Owned<BIGNUM, BN_free> number(BN_bin2bn(bytes->data(), static_cast<int>(bytes->size()), nullptr));
   Integer serial(BN_to_ASN1_INTEGER(number.get(), nullptr));
@@ -97,11 +97,11 @@ Result<RevocationList::Issuer> ReadCrl(ByteView der, std::vector<Certificate> ch
   }
   const X509Handle signer = CertificateFromDer(chain.empty() ? anchor.ca().der : chain.front().der);
   if (X509_NAME_cmp(X509_CRL_get_issuer(crl.get()), X509_get_subject_name(signer.get())) != 0) {
-    return Fail(Code::kUnknownCertificate,
-                "the revocation list is of another issuer than '" + CommonNameOf(signer.get()) + "'");
+    return Fail(Code::kUnknownCertificate, "the revocation list is of another issuer than '{}'",
+                CommonNameOf(signer.get()));
   }
   if (X509_CRL_verify(crl.get(), X509_get0_pubkey(signer.get())) != 1) {
-    return Fail(Code::kBadSignature, "the revocation list is not signed by '" + CommonNameOf(signer.get()) + "'");
+    return Fail(Code::kBadSignature, "the revocation list is not signed by '{}'", CommonNameOf(signer.get()));
   }
   ASSIGN_OR_RETURN(issuer.number, NumberOf(crl.get()));
   ASSIGN_OR_RETURN(issuer.serials, SerialsOf(crl.get()));
@@ -119,7 +119,7 @@ Result<RevocationList> Read(std::vector<PemBlock> blocks, const TrustAnchor& anc
       ASSIGN_OR_RETURN(auto issuer, ReadCrl(block.der, std::exchange(chain, {}), anchor));
       list.issuers.push_back(std::move(issuer));
     } else {
-      return Fail(Code::kMalformed, "a " + block.name + " among revocation lists");
+      return Fail(Code::kMalformed, "a {} among revocation lists", block.name);
     }
   }
   if (!chain.empty()) return Fail(Code::kMalformed, "an issuer without its revocation list");
@@ -161,8 +161,7 @@ std::string RevocationsToPem(std::span<const std::vector<Certificate>> chains, s
 
 Result<RevocationList> ReadRevocations(std::string_view pem, const TrustAnchor& anchor) {
   if (pem.size() > limits::kRevocationBytes) {
-    return Fail(Code::kTooLarge, "revocation lists of " + std::to_string(pem.size()) + " bytes; the limit is " +
-                                     std::to_string(limits::kRevocationBytes));
+    return Fail(Code::kTooLarge, "revocation lists of {} bytes; the limit is {}", pem.size(), limits::kRevocationBytes);
   }
   ASSIGN_OR_RETURN(std::vector<PemBlock> blocks, PemBlocks(pem));
   if (blocks.empty() && !pem.empty()) return Fail(Code::kMalformed, "not revocation lists in PEM");

@@ -8,7 +8,8 @@
 
 #include "protocol/base/clock.h"
 #include "protocol/base/result.h"
-#include "protocol/trust/identity/certificate.h"
+#include "protocol/trust/identity/certificate_authority.h"
+#include "protocol/trust/identity/trust_anchor.h"
 
 namespace tributary {
 

@@ -35,7 +35,7 @@ Result<std::map<std::string_view, std::string_view>> Fields(const std::vector<st
       return Fail(Code::kMalformed, "the certificate has a urn:tributary name of an unknown kind");
     }
     if (!fields.emplace(field, uri.substr(colon + 1)).second) {
-      return Fail(Code::kMalformed, "the certificate has urn:tributary:" + std::string(field) + " twice");
+      return Fail(Code::kMalformed, "the certificate has urn:tributary:{} twice", field);
     }
   }
   return fields;
@@ -45,7 +45,7 @@ Result<Bytes> CurveKeyFrom(std::string_view hex) {
   ASSIGN_OR_RETURN(Bytes key, FromHex(hex));
   if (ToHex(key) != hex) return Fail(Code::kMalformed, "a CURVE public key is not in lower case");
   if (key.size() != kCurveKeyBytes) {
-    return Fail(Code::kMalformed, "a CURVE public key is " + std::to_string(key.size()) + " bytes, not 32");
+    return Fail(Code::kMalformed, "a CURVE public key is {} bytes, not 32", key.size());
   }
   return key;
 }
@@ -67,8 +67,8 @@ std::optional<Role> RoleByName(std::string_view name) {
 Result<std::vector<std::string>> SubjectToUris(const Subject& subject) {
   if (subject.id.empty()) return Fail(Code::kInvalidArgument, "a certificate needs an id");
   if (subject.curve_public_key.size() != kCurveKeyBytes) {
-    return Fail(Code::kInvalidArgument, "the CURVE public key of " + subject.id.text() + " is " +
-                                            std::to_string(subject.curve_public_key.size()) + " bytes, not 32");
+    return Fail(Code::kInvalidArgument, "the CURVE public key of {} is {} bytes, not 32", subject.id.text(),
+                subject.curve_public_key.size());
   }
   std::vector<std::string> uris = {Uri("id", subject.id.text()), Uri("role", RoleName(subject.role))};
   if (!subject.device_class.empty()) {
@@ -85,13 +85,13 @@ Result<Subject> SubjectFromUris(const std::vector<std::string_view>& uris) {
   ASSIGN_OR_RETURN(const auto fields, Fields(uris));
   for (std::string_view needed : {"id", "role", "curve"}) {
     if (!fields.contains(needed)) {
-      return Fail(Code::kMalformed, "the certificate has no urn:tributary:" + std::string(needed));
+      return Fail(Code::kMalformed, "the certificate has no urn:tributary:{}", needed);
     }
   }
   Subject subject;
   ASSIGN_OR_RETURN(subject.id, DeviceId::Parse(fields.at("id")));
   const auto role = RoleByName(fields.at("role"));
-  if (!role) return Fail(Code::kMalformed, "the certificate of " + subject.id.text() + " has an unknown role");
+  if (!role) return Fail(Code::kMalformed, "the certificate of {} has an unknown role", subject.id.text());
   subject.role = *role;
   if (const auto found = fields.find("class"); found != fields.end()) {
     RETURN_IF_ERROR(CheckName(found->second, "device class"));
@@ -103,8 +103,7 @@ Result<Subject> SubjectFromUris(const std::vector<std::string_view>& uris) {
 
 Result<std::vector<std::string>> RequestedSubjectToUris(const RequestedSubject& subject) {
   if (subject.curve_public_key.size() != kCurveKeyBytes) {
-    return Fail(Code::kInvalidArgument,
-                "a CURVE public key is 32 bytes, not " + std::to_string(subject.curve_public_key.size()));
+    return Fail(Code::kInvalidArgument, "a CURVE public key is 32 bytes, not {}", subject.curve_public_key.size());
   }
   std::vector<std::string> uris;
   if (subject.id) uris.push_back(Uri("id", subject.id->text()));
@@ -116,7 +115,7 @@ Result<RequestedSubject> RequestedSubjectFromUris(const std::vector<std::string_
   ASSIGN_OR_RETURN(const auto fields, Fields(uris));
   for (std::string_view given : {"role", "class"}) {
     if (fields.contains(given)) {
-      return Fail(Code::kMalformed, "a certificate request names its own urn:tributary:" + std::string(given));
+      return Fail(Code::kMalformed, "a certificate request names its own urn:tributary:{}", given);
     }
   }
   if (!fields.contains("curve")) return Fail(Code::kMalformed, "a certificate request has no urn:tributary:curve");

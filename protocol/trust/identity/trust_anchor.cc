@@ -1,3 +1,5 @@
+#include "protocol/trust/identity/trust_anchor.h"
+
 #include <algorithm>
 #include <mutex>
 #include <optional>
@@ -6,11 +8,10 @@
 #include <openssl/x509_vfy.h>
 
 #include "protocol/base/limits.h"
-#include "protocol/trust/identity/certificate.h"
 #include "protocol/trust/identity/chain_cache.h"
-#include "protocol/trust/seal/digest.h"
 #include "protocol/trust/identity/revocation_list.h"
 #include "protocol/trust/identity/x509_parts.h"
+#include "protocol/trust/seal/digest.h"
 
 namespace tributary {
 namespace {
@@ -36,21 +37,21 @@ tl::unexpected<Error> Explain(X509_STORE_CTX* context, WallTime now) {
   const std::string who = culprit ? "the certificate of '" + CommonNameOf(culprit) + "'" : "the certificate";
   const int64_t seconds = now.unix_millis / 1000;
   if (culprit && error == X509_V_ERR_CERT_HAS_EXPIRED) {
-    return Fail(Code::kExpiredCertificate,
-                who + " expired " + Span(seconds - UnixSeconds(X509_get0_notAfter(culprit))) + " ago");
+    return Fail(Code::kExpiredCertificate, "{} expired {} ago", who,
+                Span(seconds - UnixSeconds(X509_get0_notAfter(culprit))));
   }
   if (culprit && error == X509_V_ERR_CERT_NOT_YET_VALID) {
-    return Fail(Code::kExpiredCertificate, who + " is not valid before " +
-                                               Span(UnixSeconds(X509_get0_notBefore(culprit)) - seconds) + " from now");
+    return Fail(Code::kExpiredCertificate, "{} is not valid before {} from now", who,
+                Span(UnixSeconds(X509_get0_notBefore(culprit)) - seconds));
   }
-  return Fail(Code::kUnknownCertificate,
-              who + " was not issued by this fleet's CA: " + X509_verify_cert_error_string(error));
+  return Fail(Code::kUnknownCertificate, "{} was not issued by this fleet's CA: {}", who,
+              X509_verify_cert_error_string(error));
 }
 
 // A member's certificate signs messages, not certificates.
 Status CheckLeaf(X509* leaf) {
   if (X509_check_ca(leaf) != 0 || (X509_get_key_usage(leaf) & KU_DIGITAL_SIGNATURE) == 0) {
-    return Fail(Code::kUnknownCertificate, "the certificate of '" + CommonNameOf(leaf) + "' is not a member's");
+    return Fail(Code::kUnknownCertificate, "the certificate of '{}' is not a member's", CommonNameOf(leaf));
   }
   return {};
 }
@@ -76,8 +77,7 @@ Result<ParsedChain> Parse(std::span<const Bytes> chain) {
 
 Status CheckLength(size_t length) {
   if (length <= limits::kCertificateChain) return {};
-  return Fail(Code::kTooLarge, "a chain of " + std::to_string(length) + " certificates; the limit is " +
-                                   std::to_string(limits::kCertificateChain));
+  return Fail(Code::kTooLarge, "a chain of {} certificates; the limit is {}", length, limits::kCertificateChain);
 }
 
 // `now`: absent to leave the dates aside. The context holds the chain that was built, from the first up to the CA.
@@ -94,7 +94,7 @@ Result<StoreContext> VerifyUpToCa(X509_STORE* store, const ParsedChain& chain, s
   return context;
 }
 
-// What the chain that OpenSSL built says: leaf, intermediates, CA.
+// Reads the chain that OpenSSL built: leaf, intermediates, CA.
 Result<VerifiedChain> Read(STACK_OF(X509) * chain) {
   X509* leaf = sk_X509_value(chain, 0);
   RETURN_IF_ERROR(CheckLeaf(leaf));
@@ -135,13 +135,13 @@ Digest DigestOf(std::span<const Bytes> chain) {
 
 Status CheckRevocation(const RevocationList& list, const VerifiedIdentity& member) {
   if (list.Has(member.issuer_public_key, member.serial)) {
-    return Fail(Code::kRevokedCertificate,
-                "the certificate " + member.serial + " of " + member.subject.id.text() + " is revoked");
+    return Fail(Code::kRevokedCertificate, "the certificate {} of {} is revoked", member.serial,
+                member.subject.id.text());
   }
   for (const CertificateName& issuer : member.issuers) {
     if (!list.Has(issuer.issuer_public_key, issuer.serial)) continue;
-    return Fail(Code::kRevokedCertificate,
-                "the issuer " + issuer.serial + " of the certificate of " + member.subject.id.text() + " is revoked");
+    return Fail(Code::kRevokedCertificate, "the issuer {} of the certificate of {} is revoked", issuer.serial,
+                member.subject.id.text());
   }
   return {};
 }
@@ -175,8 +175,7 @@ Result<TrustAnchor> TrustAnchor::FromCertificate(const Certificate& ca, Bytes pu
   if (X509_check_ca(certificate.get()) != 1 ||
       X509_verify(certificate.get(), X509_get0_pubkey(certificate.get())) != 1) {
     ERR_clear_error();
-    return Fail(Code::kMalformed,
-                "the certificate of '" + CommonNameOf(certificate.get()) + "' is not a self-signed CA's");
+    return Fail(Code::kMalformed, "the certificate of '{}' is not a self-signed CA's", CommonNameOf(certificate.get()));
   }
   auto state = std::make_shared<State>();
   state->ca = ca;
@@ -212,8 +211,8 @@ Result<VerifiedIdentity> TrustAnchor::Verify(std::span<const Bytes> chain, WallT
 
 Status TrustAnchor::Standing(const VerifiedIdentity& member, WallTime now) const {
   if (now >= member.not_after) {
-    return Fail(Code::kExpiredCertificate, "the certificate of " + member.subject.id.text() + " expired " +
-                                               Span((now.unix_millis - member.not_after.unix_millis) / 1000) + " ago");
+    return Fail(Code::kExpiredCertificate, "the certificate of {} expired {} ago", member.subject.id.text(),
+                Span((now.unix_millis - member.not_after.unix_millis) / 1000));
   }
   return CheckRevocation(*state_->Revocations(), member);
 }
@@ -241,7 +240,7 @@ Result<Bytes> TrustAnchor::IssuerKey(std::span<const Certificate> chain) const {
   RETURN_IF_ERROR(VerifyUpToCa(state_->store.get(), parsed, std::nullopt));
   X509* issuer = parsed.certificates.front().get();
   if (X509_check_ca(issuer) != 1 || (X509_get_key_usage(issuer) & KU_CRL_SIGN) == 0) {
-    return Fail(Code::kUnknownCertificate, "the certificate of '" + CommonNameOf(issuer) + "' is not an issuer's");
+    return Fail(Code::kUnknownCertificate, "the certificate of '{}' is not an issuer's", CommonNameOf(issuer));
   }
   return RawPublicKey(X509_get0_pubkey(issuer));
 }

@@ -7,8 +7,8 @@
 #include <openssl/pem.h>
 
 #include "protocol/base/limits.h"
-#include "protocol/trust/seal/native_key.h"
 #include "protocol/trust/identity/subject_names.h"
+#include "protocol/trust/seal/native_key.h"
 
 namespace tributary {
 namespace {
@@ -53,8 +53,7 @@ Owned<X509_CRL, X509_CRL_free> CrlFromDer(ByteView der) {
 
 Result<X509Handle> ParseCertificate(ByteView der) {
   if (der.size() > limits::kCertificateBytes) {
-    return Fail(Code::kTooLarge, "a certificate of " + std::to_string(der.size()) + " bytes; the limit is " +
-                                     std::to_string(limits::kCertificateBytes));
+    return Fail(Code::kTooLarge, "a certificate of {} bytes; the limit is {}", der.size(), limits::kCertificateBytes);
   }
   X509Handle certificate = CertificateFromDer(der);
   if (!certificate) return Fail(Code::kMalformed, "not an X.509 certificate in DER");
@@ -86,7 +85,7 @@ int64_t UnixSeconds(const ASN1_TIME* time) {
 Status SetTime(ASN1_TIME* time, WallTime when) {
   const int64_t second = when.unix_millis / 1000;
   if (second < 0 || second > kLastSecond) {
-    return Fail(Code::kInvalidArgument, "a certificate cannot say second " + std::to_string(second));
+    return Fail(Code::kInvalidArgument, "a certificate cannot say second {}", second);
   }
   TRIBUTARY_CHECK(ASN1_TIME_set(time, second) != nullptr);
   return {};

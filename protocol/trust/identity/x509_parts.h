@@ -14,10 +14,10 @@
 #include "protocol/base/clock.h"
 #include "protocol/base/result.h"
 #include "protocol/trust/identity/certificate.h"
-#include "protocol/trust/seal/owned.h"
+#include "protocol/trust/seal/native_key.h"
 #include "protocol/trust/seal/signing.h"
 
-// What certificates, requests and revocation lists are made of. Included by the .cc files of this folder only.
+// The parts of certificates, requests and revocation lists. Included by the .cc files of this folder only.
 namespace tributary {
 
 using X509Handle = Owned<X509, X509_free>;
@@ -56,7 +56,7 @@ int64_t UnixSeconds(const ASN1_TIME* time);
 // Sets one date. kInvalidArgument: outside of the years 1970 to 9999.
 Status SetTime(ASN1_TIME* time, WallTime when);
 
-// What a member's certificate says of it. kMalformed.
+// The member that a certificate names. kMalformed.
 Result<Subject> SubjectOf(X509* leaf);
 // The URIs of a subjectAltName, which holds nothing else. kMalformed. The views last as long as the names.
 Result<std::vector<std::string_view>> UrisOf(const GENERAL_NAMES* names);

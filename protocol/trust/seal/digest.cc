@@ -4,7 +4,7 @@
 #include <openssl/sha.h>
 
 #include "protocol/base/result.h"
-#include "protocol/trust/seal/owned.h"
+#include "protocol/trust/seal/native_key.h"
 
 namespace tributary {
 

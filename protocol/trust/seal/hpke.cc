@@ -6,9 +6,8 @@
 #include <openssl/rand.h>
 
 #include "protocol/trust/seal/digest.h"
-#include "protocol/trust/seal/key_schedule.h"
 #include "protocol/trust/seal/labeled_kdf.h"
-#include "protocol/trust/seal/owned.h"
+#include "protocol/trust/seal/native_key.h"
 
 namespace tributary {
 
@@ -21,8 +20,7 @@ HpkeKeyPair GenerateHpkeKeyPair() {
 
 Result<HpkeKeyPair> DeriveHpkeKeyPair(ByteView ikm) {
   if (ikm.size() < kX25519Bytes) {
-    return Fail(Code::kInvalidArgument,
-                "keying material of " + std::to_string(ikm.size()) + " bytes; at least 32 are needed");
+    return Fail(Code::kInvalidArgument, "keying material of {} bytes; at least 32 are needed", ikm.size());
   }
   const SecretBytes prk = LabeledExtract(KemSuite(), {}, "dkp_prk", ikm);
   return HpkeKeyPairFromSecret(LabeledExpand(KemSuite(), prk, "sk", {}, kX25519Bytes));
@@ -30,7 +28,7 @@ Result<HpkeKeyPair> DeriveHpkeKeyPair(ByteView ikm) {
 
 Result<HpkeKeyPair> HpkeKeyPairFromSecret(SecretBytes secret) {
   if (secret.size() != kX25519Bytes) {
-    return Fail(Code::kInvalidArgument, "an X25519 secret is 32 bytes, not " + std::to_string(secret.size()));
+    return Fail(Code::kInvalidArgument, "an X25519 secret is 32 bytes, not {}", secret.size());
   }
   const Owned<EVP_PKEY, EVP_PKEY_free> key(
       EVP_PKEY_new_raw_private_key(EVP_PKEY_X25519, nullptr, secret.RevealForUse().data(), secret.size()));

@@ -14,7 +14,9 @@ namespace tributary {
 enum class HpkeAead : uint16_t { kAes128Gcm = 1, kAes256Gcm = 2, kChaCha20Poly1305 = 3 };
 inline constexpr HpkeAead kDefaultAead = HpkeAead::kAes256Gcm;
 
-// The recipient's pair: 32 bytes each (RFC 7748).
+inline constexpr size_t kX25519Bytes = 32;  // of a public key, and of a secret one (RFC 7748)
+
+// The recipient's pair.
 struct HpkeKeyPair {
   SecretBytes secret;
   Bytes public_key;

@@ -7,7 +7,7 @@
 #include <openssl/params.h>
 
 #include "protocol/trust/seal/labeled_kdf.h"
-#include "protocol/trust/seal/owned.h"
+#include "protocol/trust/seal/native_key.h"
 
 namespace tributary {
 namespace {
@@ -64,13 +64,13 @@ const void* Cipher(HpkeAead aead) {
 
 Status CheckAead(HpkeAead aead) {
   if (CipherName(aead)) return {};
-  return Fail(Code::kInvalidArgument, "no HPKE AEAD has the number " + std::to_string(static_cast<uint16_t>(aead)));
+  return Fail(Code::kInvalidArgument, "no HPKE AEAD has the number {}", static_cast<uint16_t>(aead));
 }
 
 Result<SecretBytes> DiffieHellman(const HpkeKeyPair& mine, ByteView public_key) {
   for (const size_t size : {mine.secret.size(), mine.public_key.size(), public_key.size()}) {
     if (size == kX25519Bytes) continue;
-    return Fail(Code::kInvalidArgument, "an X25519 key is 32 bytes, not " + std::to_string(size));
+    return Fail(Code::kInvalidArgument, "an X25519 key is 32 bytes, not {}", size);
   }
   const Key own = WholeKey(mine);
   const Key theirs(EVP_PKEY_new_raw_public_key(EVP_PKEY_X25519, nullptr, public_key.data(), public_key.size()));

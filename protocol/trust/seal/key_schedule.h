@@ -8,14 +8,13 @@
 #include "protocol/trust/seal/hpke.h"
 #include "protocol/trust/seal/secret.h"
 
-// What the sealing and the opening half of HPKE share. Private to this folder and its tests.
+// The sealing and the opening half of HPKE share this. Private to this folder and its tests.
 namespace tributary {
 
-inline constexpr size_t kX25519Bytes = 32;
 inline constexpr size_t kHpkeNonceBytes = 12;  // Nn of all three AEADs, RFC 9180 section 7.3
 inline constexpr size_t kHpkeTagBytes = 16;    // Nt of all three
 
-// What OpenSSL calls the AEAD.
+// OpenSSL's name of the AEAD.
 const char* CipherName(HpkeAead aead);
 // OpenSSL's EVP_CIPHER of the AEAD, looked up once per process. The AEAD passed CheckAead.
 const void* Cipher(HpkeAead aead);

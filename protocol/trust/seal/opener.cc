@@ -8,7 +8,7 @@
 #include <openssl/evp.h>
 
 #include "protocol/trust/seal/key_schedule.h"
-#include "protocol/trust/seal/owned.h"
+#include "protocol/trust/seal/native_key.h"
 
 namespace tributary {
 namespace {
@@ -18,12 +18,11 @@ using CipherContext = Owned<EVP_CIPHER_CTX, EVP_CIPHER_CTX_free>;
 // Decap of RFC 9180 section 4.1.
 Result<SecretBytes> Decapsulate(const HpkeKeyPair& recipient, ByteView encapsulated_key) {
   if (encapsulated_key.size() != kX25519Bytes) {
-    return Fail(Code::kMalformed, "an encapsulated key is 32 bytes, not " + std::to_string(encapsulated_key.size()));
+    return Fail(Code::kMalformed, "an encapsulated key is 32 bytes, not {}", encapsulated_key.size());
   }
   if (recipient.secret.size() != kX25519Bytes || recipient.public_key.size() != kX25519Bytes) {
-    return Fail(Code::kInvalidArgument, "an X25519 key pair is 32 and 32 bytes, not " +
-                                            std::to_string(recipient.secret.size()) + " and " +
-                                            std::to_string(recipient.public_key.size()));
+    return Fail(Code::kInvalidArgument, "an X25519 key pair is 32 and 32 bytes, not {} and {}", recipient.secret.size(),
+                recipient.public_key.size());
   }
   const auto dh = DiffieHellman(recipient, encapsulated_key);
   // All sizes are right, so what is left is the sender's fault.
@@ -82,7 +81,7 @@ Result<HpkeOpener> HpkeOpener::FromSender(HpkeAead aead, const HpkeKeyPair& reci
 Status HpkeOpener::OpenInto(ByteView associated_data, ByteView ciphertext, MutableByteView out) {
   const auto broken = [&](const char* why) {
     OPENSSL_cleanse(out.data(), out.size());
-    return Fail(Code::kSealBroken, "message " + std::to_string(state_->sequence.next()) + " " + why);
+    return Fail(Code::kSealBroken, "message {} {}", state_->sequence.next(), why);
   };
   if (ciphertext.size() < kHpkeTagBytes) return broken("is shorter than its tag");
   const ByteView body = ciphertext.first(ciphertext.size() - kHpkeTagBytes);

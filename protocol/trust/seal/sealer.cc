@@ -6,7 +6,7 @@
 #include <openssl/evp.h>
 
 #include "protocol/trust/seal/key_schedule.h"
-#include "protocol/trust/seal/owned.h"
+#include "protocol/trust/seal/native_key.h"
 
 namespace tributary {
 

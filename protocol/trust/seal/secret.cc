@@ -1,5 +1,7 @@
 #include "protocol/trust/seal/secret.h"
 
+#include <optional>
+#include <string_view>
 #include <utility>
 
 #include <openssl/crypto.h>
@@ -13,6 +15,14 @@ void Wipe(Bytes& bytes) {
   bytes.resize(bytes.capacity());
   OPENSSL_cleanse(bytes.data(), bytes.size());
   bytes.clear();
+}
+
+constexpr std::string_view kDigits = "0123456789abcdef";
+
+std::optional<uint8_t> DigitOf(uint8_t character) {
+  const size_t digit = kDigits.find(static_cast<char>(character));
+  if (digit == std::string_view::npos) return std::nullopt;
+  return static_cast<uint8_t>(digit);
 }
 
 }  // namespace
@@ -29,6 +39,34 @@ SecretBytes::~SecretBytes() { Wipe(bytes_); }
 
 bool EqualInConstantTime(ByteView a, ByteView b) {
   return a.size() == b.size() && CRYPTO_memcmp(a.data(), b.data(), a.size()) == 0;
+}
+
+SecretBytes ToHexLine(const SecretBytes& secret) {
+  SecretBytes line(2 * secret.size() + 1);
+  const MutableByteView out = line.RevealForFilling();
+  for (size_t i = 0; i < secret.size(); ++i) {
+    const uint8_t byte = secret.RevealForUse()[i];
+    out[2 * i] = static_cast<uint8_t>(kDigits[byte >> 4]);
+    out[2 * i + 1] = static_cast<uint8_t>(kDigits[byte & 15]);
+  }
+  out.back() = '\n';
+  return line;
+}
+
+Result<SecretBytes> FromHexLine(const SecretBytes& text, size_t size) {
+  ByteView hex = text.RevealForUse();
+  while (!hex.empty() && (hex.back() == '\n' || hex.back() == '\r' || hex.back() == ' '))
+    hex = hex.first(hex.size() - 1);
+  if (hex.size() != 2 * size) {
+    return Fail(Code::kMalformed, "a key of {} bytes has {} hexadecimal digits, not {}", size, 2 * size, hex.size());
+  }
+  SecretBytes secret(size);
+  for (size_t i = 0; i < size; ++i) {
+    const auto high = DigitOf(hex[2 * i]), low = DigitOf(hex[2 * i + 1]);
+    if (!high || !low) return Fail(Code::kMalformed, "a key is written in lower-case hexadecimal digits");
+    secret.RevealForFilling()[i] = static_cast<uint8_t>(*high << 4 | *low);
+  }
+  return secret;
 }
 
 }  // namespace tributary

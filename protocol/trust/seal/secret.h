@@ -4,6 +4,7 @@
 #include <span>
 
 #include "protocol/base/bytes.h"
+#include "protocol/base/result.h"
 
 namespace tributary {
 
@@ -34,5 +35,10 @@ class SecretBytes {
 
 // Compares without telling by its duration where the first difference is. Different sizes compare unequal at once.
 bool EqualInConstantTime(ByteView a, ByteView b);
+
+// Raw keys stand in a file as one line of lower-case hexadecimal. No copy of the secret stays behind in other memory.
+SecretBytes ToHexLine(const SecretBytes& secret);
+// `text` may end in line ends and blanks. kMalformed: not exactly `size` bytes in hexadecimal.
+Result<SecretBytes> FromHexLine(const SecretBytes& text, size_t size);
 
 }  // namespace tributary

@@ -17,7 +17,6 @@
 #include <openssl/pkcs12.h>
 
 #include "protocol/trust/seal/native_key.h"
-#include "protocol/trust/seal/owned.h"
 
 namespace tributary {
 namespace {
@@ -28,7 +27,7 @@ using DigestContext = Owned<EVP_MD_CTX, EVP_MD_CTX_free>;
 // A key or token is far smaller.
 constexpr size_t kSecretFileBytes = 64 * 1024;
 
-EVP_PKEY* Handle(const SigningKey::Native& native) { return static_cast<EVP_PKEY*>(native.handle.get()); }
+EVP_PKEY* Handle(const NativeKey& native) { return static_cast<EVP_PKEY*>(native.handle.get()); }
 
 // An encrypted PEM is refused: without this OpenSSL would ask for a passphrase on the terminal.
 int NoPassphrase(char*, int, int, void*) { return -1; }
@@ -38,23 +37,21 @@ tl::unexpected<Error> FailErrno(const char* what, const Path& path) {
   return Fail(error == ENOENT   ? Code::kNotFound
               : error == EACCES ? Code::kPermissions
                                 : Code::kIo,
-              std::string(what) + " " + path.string() + ": " + std::strerror(error));
+              "{} {}: {}", what, path.string(), std::strerror(error));
 }
 
 Status CheckSecretFile(const struct stat& status, const Path& path) {
-  if (!S_ISREG(status.st_mode)) return Fail(Code::kPermissions, path.string() + " is not a plain file");
+  if (!S_ISREG(status.st_mode)) return Fail(Code::kPermissions, "{} is not a plain file", path.string());
   if (status.st_uid != geteuid()) {
-    return Fail(Code::kPermissions, path.string() + " belongs to user " + std::to_string(status.st_uid) + ", not to " +
-                                        std::to_string(geteuid()));
+    return Fail(Code::kPermissions, "{} belongs to user {}, not to {}", path.string(), status.st_uid, geteuid());
   }
   if ((status.st_mode & 077) != 0) {
     char mode[8];
     std::snprintf(mode, sizeof(mode), "%04o", static_cast<unsigned>(status.st_mode & 07777));
-    return Fail(Code::kPermissions, path.string() + " has mode " + mode + "; a secret's must be 0600");
+    return Fail(Code::kPermissions, "{} has mode {}; a secret's must be 0600", path.string(), mode);
   }
   if (static_cast<uint64_t>(status.st_size) > kSecretFileBytes) {
-    return Fail(Code::kTooLarge, path.string() + " has " + std::to_string(status.st_size) + " bytes, the limit is " +
-                                     std::to_string(kSecretFileBytes));
+    return Fail(Code::kTooLarge, "{} has {} bytes, the limit is {}", path.string(), status.st_size, kSecretFileBytes);
   }
   return {};
 }
@@ -70,7 +67,7 @@ Result<SecretBytes> ReadDescriptor(int descriptor, const Path& path) {
     const ssize_t got = read(descriptor, rest.data(), rest.size());
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return FailErrno("read", path);
-    if (got == 0) return Fail(Code::kIo, path.string() + " became shorter while it was read");
+    if (got == 0) return Fail(Code::kIo, "{} became shorter while it was read", path.string());
     rest = rest.subspan(static_cast<size_t>(got));
   }
   return secret;
@@ -81,7 +78,7 @@ constexpr uint64_t kScryptN = 1 << 14;
 constexpr uint64_t kScryptR = 8;
 constexpr uint64_t kScryptP = 5;
 constexpr int kSaltBytes = 16;
-// How a PKCS#8 block says that it is encrypted (RFC 7468 section 11).
+// A PKCS#8 block says with this name that it is encrypted (RFC 7468 section 11).
 constexpr std::string_view kEncryptedMark = "-----BEGIN ENCRYPTED PRIVATE KEY-----";
 
 // OpenSSL asks through this; without it, on the terminal.
@@ -92,9 +89,20 @@ int GivePassphrase(char* buffer, int size, int, void* user) {
   return static_cast<int>(passphrase.size());
 }
 
+class FileSigner final : public Signer {
+ public:
+  explicit FileSigner(SigningKey key) : key_(std::move(key)), public_key_(key_.public_key()) {}
+  const Bytes& public_key() const override { return public_key_; }
+  Result<Bytes> Sign(ByteView message) const override { return key_.Sign(message); }
+
+ private:
+  SigningKey key_;
+  Bytes public_key_;
+};
+
 }  // namespace
 
-SigningKey::SigningKey(std::unique_ptr<Native> native) : native_(std::move(native)) {}
+SigningKey::SigningKey(std::unique_ptr<NativeKey> native) : native_(std::move(native)) {}
 SigningKey::SigningKey(SigningKey&&) noexcept = default;
 SigningKey& SigningKey::operator=(SigningKey&&) noexcept = default;
 SigningKey::~SigningKey() = default;
@@ -102,16 +110,16 @@ SigningKey::~SigningKey() = default;
 SigningKey SigningKey::Generate() {
   EVP_PKEY* key = EVP_PKEY_Q_keygen(nullptr, nullptr, "ED25519");
   TRIBUTARY_CHECK(key != nullptr);
-  return SigningKey(
-      std::make_unique<Native>(std::shared_ptr<void>(key, [](void* k) { EVP_PKEY_free(static_cast<EVP_PKEY*>(k)); })));
+  return SigningKey(std::make_unique<NativeKey>(
+      std::shared_ptr<void>(key, [](void* k) { EVP_PKEY_free(static_cast<EVP_PKEY*>(k)); })));
 }
 
 Result<SigningKey> SigningKey::FromPem(const SecretBytes& pem) {
   if (pem.size() > kSecretFileBytes) return Fail(Code::kMalformed, "not an Ed25519 private key in PEM: too long");
   const Bio bio(BIO_new_mem_buf(pem.RevealForUse().data(), static_cast<int>(pem.size())));
   EVP_PKEY* key = bio ? PEM_read_bio_PrivateKey(bio.get(), nullptr, NoPassphrase, nullptr) : nullptr;
-  auto native =
-      std::make_unique<Native>(std::shared_ptr<void>(key, [](void* k) { EVP_PKEY_free(static_cast<EVP_PKEY*>(k)); }));
+  auto native = std::make_unique<NativeKey>(
+      std::shared_ptr<void>(key, [](void* k) { EVP_PKEY_free(static_cast<EVP_PKEY*>(k)); }));
   if (!key || EVP_PKEY_get_base_id(key) != EVP_PKEY_ED25519) {
     ERR_clear_error();
     return Fail(Code::kMalformed, "not an Ed25519 private key in PEM (PKCS#8, without passphrase)");
@@ -138,8 +146,8 @@ Result<SigningKey> SigningKey::FromPem(const SecretBytes& pem, const SecretBytes
                                                 const_cast<void*>(static_cast<const void*>(&passphrase)))
                       : nullptr;
   ERR_clear_error();
-  auto native =
-      std::make_unique<Native>(std::shared_ptr<void>(key, [](void* k) { EVP_PKEY_free(static_cast<EVP_PKEY*>(k)); }));
+  auto native = std::make_unique<NativeKey>(
+      std::shared_ptr<void>(key, [](void* k) { EVP_PKEY_free(static_cast<EVP_PKEY*>(k)); }));
   if (!key) return Fail(Code::kUnauthorized, "the passphrase is not the key's, or the file is damaged");
   if (EVP_PKEY_get_base_id(key) != EVP_PKEY_ED25519) {
     return Fail(Code::kMalformed, "not an Ed25519 private key in PEM (PKCS#8)");
@@ -182,10 +190,10 @@ Bytes SigningKey::Sign(ByteView message) const {
 
 Status VerifySignature(ByteView public_key, ByteView message, ByteView signature) {
   if (public_key.size() != kSigningPublicKeyBytes) {
-    return Fail(Code::kInvalidArgument, "an Ed25519 public key is 32 bytes, not " + std::to_string(public_key.size()));
+    return Fail(Code::kInvalidArgument, "an Ed25519 public key is 32 bytes, not {}", public_key.size());
   }
   if (signature.size() != kSignatureBytes) {
-    return Fail(Code::kBadSignature, "an Ed25519 signature is 64 bytes, not " + std::to_string(signature.size()));
+    return Fail(Code::kBadSignature, "an Ed25519 signature is 64 bytes, not {}", signature.size());
   }
   const Owned<EVP_PKEY, EVP_PKEY_free> key(
       EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, nullptr, public_key.data(), public_key.size()));
@@ -193,8 +201,7 @@ Status VerifySignature(ByteView public_key, ByteView message, ByteView signature
   TRIBUTARY_CHECK(key && context && EVP_DigestVerifyInit(context.get(), nullptr, nullptr, nullptr, key.get()) == 1);
   if (EVP_DigestVerify(context.get(), signature.data(), signature.size(), message.data(), message.size()) != 1) {
     ERR_clear_error();
-    return Fail(Code::kBadSignature,
-                "the signature is not of this key over these " + std::to_string(message.size()) + " bytes");
+    return Fail(Code::kBadSignature, "the signature is not of this key over these {} bytes", message.size());
   }
   return {};
 }
@@ -211,6 +218,24 @@ Result<SecretBytes> ReadSecretFile(const Path& path) {
 Status WriteSecretFile(const Path& path, const SecretBytes& secret) {
   // The file system creates files with mode 0600, and the new file replaces one of another mode.
   return WriteFileAtomically(RealFileSystem(), path, secret.RevealForUse());
+}
+
+Result<std::unique_ptr<Signer>> OpenSignerFile(const Path& path, const SecretBytes& passphrase) {
+  ASSIGN_OR_RETURN(const SecretBytes pem, ReadSecretFile(path));
+  auto key = SigningKey::FromPem(pem, passphrase);
+  if (!key) return InFile(std::move(key).error(), path);
+  return std::make_unique<FileSigner>(std::move(*key));
+}
+
+Result<std::unique_ptr<Signer>> CreateSignerFile(const Path& path, const SecretBytes& passphrase) {
+  if (const auto size = RealFileSystem().Size(path); size) {
+    return Fail(Code::kAlreadyExists, "{} exists; a key is never written over", path.string());
+  } else if (size.error().code != Code::kNotFound) {
+    return Fail(size.error());
+  }
+  SigningKey key = SigningKey::Generate();
+  RETURN_IF_ERROR(WriteSecretFile(path, passphrase.empty() ? key.ToPem() : key.ToPem(passphrase)));
+  return std::make_unique<FileSigner>(std::move(key));
 }
 
 }  // namespace tributary

@@ -13,6 +13,8 @@ namespace tributary {
 inline constexpr size_t kSignatureBytes = 64;
 inline constexpr size_t kSigningPublicKeyBytes = 32;
 
+struct NativeKey;  // native_key.h
+
 // An Ed25519 key (RFC 8032) that signs. Resource type; Sign is thread safe.
 class SigningKey {
  public:
@@ -32,12 +34,11 @@ class SigningKey {
   Bytes public_key() const;  // 32 bytes
   Bytes Sign(ByteView message) const;
 
-  struct Native;  // OpenSSL's key, for the other files of this folder
-  const Native& native() const { return *native_; }
+  const NativeKey& native() const { return *native_; }
 
  private:
-  explicit SigningKey(std::unique_ptr<Native> native);
-  std::unique_ptr<Native> native_;
+  explicit SigningKey(std::unique_ptr<NativeKey> native);
+  std::unique_ptr<NativeKey> native_;
 };
 
 // kBadSignature when it does not verify; kInvalidArgument for a key that is not 32 bytes.
@@ -46,5 +47,23 @@ Status VerifySignature(ByteView public_key, ByteView message, ByteView signature
 // Secret files: mode 0600, owned by this user. Reading one that others may read is refused (kPermissions).
 Result<SecretBytes> ReadSecretFile(const Path& path);
 Status WriteSecretFile(const Path& path, const SecretBytes& secret);
+
+// Something that signs with one Ed25519 key (RFC 8032): a key in memory, or one that a PKCS#11 token keeps to itself.
+// Resource type. Sign may be slow, and may fail when the token is gone.
+class Signer {
+ public:
+  virtual ~Signer() = default;
+  virtual const Bytes& public_key() const = 0;  // 32 bytes
+  // 64 bytes. kUnreachable: the token does not answer; kUnauthorized: it wants another PIN.
+  virtual Result<Bytes> Sign(ByteView message) const = 0;
+};
+
+// The key in a PEM file of mode 0600 (PKCS#8, encrypted or not). `passphrase`: of an encrypted file; empty when there is
+// none. kNotFound, kPermissions (others may read the file), kUnauthorized (the passphrase is wrong or missing),
+// kMalformed (not an Ed25519 key).
+Result<std::unique_ptr<Signer>> OpenSignerFile(const Path& path, const SecretBytes& passphrase);
+
+// A new key in a file of mode 0600. With a passphrase: PKCS#8 encrypted with AES-256 and scrypt. kAlreadyExists.
+Result<std::unique_ptr<Signer>> CreateSignerFile(const Path& path, const SecretBytes& passphrase);
 
 }  // namespace tributary

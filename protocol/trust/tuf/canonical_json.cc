@@ -1,82 +1,52 @@
 #include "protocol/trust/tuf/canonical_json.h"
 
 #include <algorithm>
-#include <utility>
+#include <array>
+#include <set>
+#include <string_view>
 
 #include <nlohmann/json.hpp>
 
-namespace tributary {
+namespace tributary::tuf {
 namespace {
+
+using nlohmann::json;
 
 constexpr size_t kMostNested = 32;
 
-// Takes what the library's parser finds, value by value; `false` ends the parsing, and error() says why.
-class Collector final : public nlohmann::json_sax<nlohmann::json> {
- public:
-  bool null() override { return Add(Json()); }
-  bool boolean(bool value) override { return Add(Json(value)); }
-  bool number_integer(int64_t value) override {
-    return value >= -Json::kLargest ? Add(Json(value)) : Refuse("a number is too large");
-  }
-  bool number_unsigned(uint64_t value) override {
-    return value <= uint64_t{Json::kLargest} ? Add(Json(value)) : Refuse("a number is too large");
-  }
-  bool number_float(double, const std::string&) override { return Refuse("a number is not whole"); }
-  bool string(std::string& value) override { return IsPlain(value) && Add(Json(std::move(value))); }
-  bool binary(binary_t&) override { return Refuse("binary"); }
-  bool start_object(size_t) override { return Open(Json(Json::Object())); }
-  bool key(std::string& name) override {
-    names_.back() = std::move(name);
-    if (open_.back()->Find(names_.back()) != nullptr) return Refuse("a name stands twice in one object");
-    return IsPlain(names_.back());
-  }
-  bool end_object() override { return Close(); }
-  bool start_array(size_t) override { return Open(Json(Json::Array())); }
-  bool end_array() override { return Close(); }
-  bool parse_error(size_t position, const std::string&, const nlohmann::json::exception&) override {
-    return Refuse("byte " + std::to_string(position));
-  }
+bool IsPlain(std::string_view text) {
+  return std::ranges::all_of(text, [](char c) { return static_cast<unsigned char>(c) >= 0x20; });
+}
 
-  Json TakeRoot() { return std::move(root_); }
-  const std::string& error() const { return error_; }
+// Looks at each value as the parser finds it. After the first fault it keeps nothing that follows.
+class Examiner {
+ public:
+  bool Keeps(int depth, json::parse_event_t event, const json& value) {
+    if (fault_.empty()) fault_ = FaultOf(static_cast<size_t>(depth), event, value);
+    return fault_.empty();
+  }
+  const std::string& fault() const { return fault_; }
 
  private:
-  bool Refuse(std::string why) {
-    if (error_.empty()) error_ = std::move(why);
-    return false;
-  }
-  bool IsPlain(const std::string& text) {
-    const bool plain = std::ranges::all_of(text, [](char c) { return static_cast<unsigned char>(c) >= 0x20; });
-    return plain || Refuse("a string holds a control character");
-  }
-  // Where the next value belongs: a null so far.
-  Json* Place() {
-    if (open_.empty()) return &root_;
-    if (auto* array = open_.back()->As<Json::Array>()) return &array->emplace_back();
-    return &(*open_.back()->As<Json::Object>())[names_.back()];
-  }
-  bool Add(Json value) {
-    *Place() = std::move(value);
-    return true;
-  }
-  bool Open(Json container) {
-    if (open_.size() == kMostNested) return Refuse("it is nested too deeply");
-    Json* place = Place();
-    *place = std::move(container);
-    open_.push_back(place);
-    names_.emplace_back();
-    return true;
-  }
-  bool Close() {
-    open_.pop_back();
-    names_.pop_back();
-    return true;
+  // `depth` counts the objects and arrays that are open. Empty: no fault.
+  std::string_view FaultOf(size_t depth, json::parse_event_t event, const json& value) {
+    using Event = json::parse_event_t;
+    if (event == Event::object_start || event == Event::array_start) {
+      if (depth == kMostNested) return "it is nested too deeply";
+      names_[depth].clear();
+    }
+    if (event != Event::key && event != Event::value) return {};
+    if (value.is_string() && !IsPlain(value.get_ref<const std::string&>())) return "a string holds a control character";
+    if (event == Event::key && !names_[depth - 1].insert(value.get<std::string>()).second) {
+      return "a name stands twice in one object";
+    }
+    if (value.is_number_float()) return "a number is not whole";
+    const bool large = value.is_number_integer() && (value > kLargestNumber || value < -kLargestNumber);
+    return large ? "a number is too large" : "";
   }
 
-  Json root_;
-  std::vector<Json*> open_;         // a value moves only when one is added behind it, and then it is closed
-  std::vector<std::string> names_;  // the member that is being read, of each open object
-  std::string error_;
+  std::array<std::set<std::string>, kMostNested> names_;  // of each open object, by depth
+  std::string fault_;
 };
 
 void WriteText(const std::string& text, std::string& to) {
@@ -88,66 +58,41 @@ void WriteText(const std::string& text, std::string& to) {
   to += '"';
 }
 
-void Write(const Json& value, std::string& to);
-
-void WriteArray(const Json::Array& array, std::string& to) {
-  to += '[';
-  for (size_t i = 0; i < array.size(); ++i) {
-    if (i != 0) to += ',';
-    Write(array[i], to);
+void Write(const json& value, std::string& to) {
+  if (value.is_string()) return WriteText(value.get_ref<const std::string&>(), to);
+  if (!value.is_structured()) {
+    to += value.dump();  // null, true, false or a whole number
+    return;
   }
-  to += ']';
-}
-
-void WriteObject(const Json::Object& object, std::string& to) {
-  to += '{';
-  bool first = true;
-  for (const auto& [name, member] : object) {
-    if (!std::exchange(first, false)) to += ',';
-    WriteText(name, to);
-    to += ':';
-    Write(member, to);
+  to += value.is_object() ? '{' : '[';
+  for (auto each = value.begin(); each != value.end(); ++each) {
+    if (each != value.begin()) to += ',';
+    if (value.is_object()) {
+      WriteText(each.key(), to);
+      to += ':';
+    }
+    Write(*each, to);
   }
-  to += '}';
-}
-
-void Write(const Json& value, std::string& to) {
-  if (const auto* flag = value.As<bool>()) {
-    to += *flag ? "true" : "false";
-  } else if (const auto* number = value.As<int64_t>()) {
-    to += std::to_string(*number);
-  } else if (const auto* text = value.As<std::string>()) {
-    WriteText(*text, to);
-  } else if (const auto* array = value.As<Json::Array>()) {
-    WriteArray(*array, to);
-  } else if (const auto* object = value.As<Json::Object>()) {
-    WriteObject(*object, to);
-  } else {
-    to += "null";
-  }
+  to += value.is_object() ? '}' : ']';
 }
 
 }  // namespace
 
-const Json* Json::Find(std::string_view name) const {
-  const auto* object = As<Object>();
-  if (object == nullptr) return nullptr;
-  const auto found = object->find(std::string(name));
-  return found == object->end() ? nullptr : &found->second;
+Result<json> ParseJson(ByteView text) {
+  Examiner examiner;
+  const auto keeps = [&](int depth, json::parse_event_t event, const json& value) {
+    return examiner.Keeps(depth, event, value);
+  };
+  json parsed = json::parse(text.begin(), text.end(), keeps, /*allow_exceptions=*/false);
+  if (!examiner.fault().empty()) return Fail(Code::kMalformed, "not JSON as metadata is written: {}", examiner.fault());
+  if (parsed.is_discarded()) return Fail(Code::kMalformed, "the text is not JSON");
+  return parsed;
 }
 
-Result<Json> ParseJson(ByteView text) {
-  Collector collector;
-  if (!nlohmann::json::sax_parse(text.begin(), text.end(), &collector)) {
-    return Fail(Code::kMalformed, "not JSON as metadata is written: " + collector.error());
-  }
-  return collector.TakeRoot();
-}
-
-std::string CanonicalText(const Json& value) {
+std::string CanonicalText(const json& value) {
   std::string text;
-  Write(value, text);
+  Write(value, text);  // std::map orders names by their bytes, which for UTF-8 is by code point
   return text;
 }
 
-}  // namespace tributary
+}  // namespace tributary::tuf

@@ -49,8 +49,8 @@ bool IsHashPrefix(std::string_view prefix) {
 Status CheckForm(const PathHashPrefixes& hashes) {
   const auto wrong = std::ranges::find_if_not(hashes.prefixes, IsHashPrefix);
   if (wrong == hashes.prefixes.end()) return {};
-  return Fail(Code::kMalformed,
-              "the path hash prefix '" + wrong->substr(0, 80) + "' is not 1 to 64 lower-case hexadecimal digits");
+  return Fail(Code::kMalformed, "the path hash prefix '{}' is not 1 to 64 lower-case hexadecimal digits",
+              wrong->substr(0, 80));
 }
 
 // Brackets and backslashes mean something to a shell (glob(7)), and the specification names only * and ?: clients
@@ -58,8 +58,8 @@ Status CheckForm(const PathHashPrefixes& hashes) {
 Status CheckForm(const PathPatterns& patterns) {
   for (const std::string& pattern : patterns.patterns) {
     if (pattern.find_first_of("[]\\") == std::string::npos) continue;
-    return Fail(Code::kMalformed, "the path pattern '" + pattern.substr(0, 80) +
-                                      "' has brackets or a backslash; only * and ? are wildcards");
+    return Fail(Code::kMalformed, "the path pattern '{}' has brackets or a backslash; only * and ? are wildcards",
+                pattern.substr(0, 80));
   }
   return {};
 }

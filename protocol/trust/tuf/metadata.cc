@@ -2,20 +2,14 @@
 
 #include <algorithm>
 
-#include "protocol/trust/tuf/metadata_json.h"
-#include "protocol/trust/tuf/role_keys_json.h"
+#include <nlohmann/json.hpp>
+
 #include "protocol/trust/seal/digest.h"
 #include "protocol/trust/seal/signing.h"
+#include "protocol/trust/tuf/canonical_json.h"
+#include "protocol/trust/tuf/roles_json.h"
 
 namespace tributary::tuf {
-Key Key::FromPublicKey(ByteView public_key) { return Key{.public_text = ToHex(public_key)}; }
-
-std::optional<Bytes> Key::Ed25519() const {
-  if (type != "ed25519" || scheme != "ed25519") return std::nullopt;
-  Result<Bytes> bytes = FromHex(public_text);
-  if (!bytes || bytes->size() != kSigningPublicKeyBytes) return std::nullopt;
-  return std::move(*bytes);
-}
 
 std::string KeyIdOf(const Key& key) { return Sha256(AsBytes(CanonicalText(ToJson(key)))).hex(); }
 
@@ -27,8 +21,6 @@ std::string AddKey(ByteView public_key, Keys& keys, RoleKeys& role) {
   return id;
 }
 
-FileMeta FileMeta::Of(uint64_t version, ByteView file) { return {version, file.size(), Sha256(file)}; }
-
 template <class Body>
 Metadata<Body> MakeMetadata(Body body) {
   std::string text = CanonicalText(ToJson(body));
@@ -37,20 +29,19 @@ Metadata<Body> MakeMetadata(Body body) {
 
 template <class Body>
 Result<Metadata<Body>> ParseMetadata(ByteView file) {
-  const std::string type(Body::kType);
   if (file.size() > Body::kMostBytes) {
-    return Fail(Code::kTooLarge, type + " metadata of " + std::to_string(file.size()) + " bytes is over the limit of " +
-                                     std::to_string(Body::kMostBytes));
+    return Fail(Code::kTooLarge, "{} metadata of {} bytes is over the limit of {}", Body::kType, file.size(),
+                Body::kMostBytes);
   }
-  ASSIGN_OR_RETURN(const Json json, ParseJson(file));
-  const Json* body = json.Find("signed");
-  if (body == nullptr) return Fail(Code::kMalformed, type + " metadata has nothing signed");
+  ASSIGN_OR_RETURN(const nlohmann::json json, ParseJson(file));
+  const auto body = json.find("signed");
+  if (body == json.end()) return Fail(Code::kMalformed, "{} metadata has nothing signed", Body::kType);
   Metadata<Body> metadata;
   if (Status read = FromJson(*body, metadata.body); !read) {
-    return Fail(read.error().code, type + " metadata: " + read.error().message);
+    return Fail(read.error().code, "{} metadata: {}", Body::kType, read.error().message);
   }
   metadata.signed_text = CanonicalText(*body);
-  ASSIGN_OR_RETURN(metadata.signatures, SignaturesFromJson(json.Find("signatures")));
+  RETURN_IF_ERROR(FromJson(json, metadata.signatures));
   return metadata;
 }
 
@@ -105,8 +96,8 @@ Status VerifyThreshold(std::string_view role_name, std::string_view signed_text,
                        const Keys& keys, const RoleKeys& role) {
   const size_t count = SignersOf(signed_text, signatures, keys, role).size();
   if (role.threshold > 0 && count >= role.threshold) return {};
-  return Fail(Code::kBadSignature, std::string(role_name) + " metadata is signed by " + std::to_string(count) + " of " +
-                                       std::to_string(role.threshold) + " keys that the role needs");
+  return Fail(Code::kBadSignature, "{} metadata is signed by {} of {} keys that the role needs", role_name, count,
+              role.threshold);
 }
 
 }  // namespace tributary::tuf

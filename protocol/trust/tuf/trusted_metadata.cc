@@ -13,7 +13,7 @@ std::string VersionText(std::string_view role, uint64_t version) {
 }
 
 tl::unexpected<Error> FailRollback(std::string_view role, uint64_t next, uint64_t known) {
-  return Fail(Code::kRollback, VersionText(role, next) + " came after " + std::to_string(known));
+  return Fail(Code::kRollback, "{} came after {}", VersionText(role, next), known);
 }
 
 // An id without its key signs nothing.
@@ -32,13 +32,13 @@ bool LostAKey(const Root& before, const Root& after, std::string_view role) {
 Status CheckNamed(std::string_view name, const FileMeta& meta, ByteView file) {
   const bool same = (!meta.length || *meta.length == file.size()) && (!meta.sha256 || *meta.sha256 == Sha256(file));
   if (same) return {};
-  return Fail(Code::kMixedPublication, "the " + std::string(name) + " metadata is not the file that is named for it");
+  return Fail(Code::kMixedPublication, "the {} metadata is not the file that is named for it", name);
 }
 
 Status CheckVersion(std::string_view role, uint64_t version, const FileMeta& meta) {
   if (version == meta.version) return {};
-  return Fail(Code::kMixedPublication,
-              VersionText(role, version) + " is there where version " + std::to_string(meta.version) + " is named");
+  return Fail(Code::kMixedPublication, "{} is there where version {} is named", VersionText(role, version),
+              meta.version);
 }
 
 }  // namespace
@@ -63,8 +63,8 @@ Result<TrustedMetadata> TrustedMetadata::Begin(TrustedFiles kept, WallTime updat
 
 Status TrustedMetadata::CheckFresh(std::string_view role, WallTime expires) const {
   if (expires > update_start_) return {};
-  return Fail(Code::kExpired, std::string(role) + " metadata expired at " + std::to_string(expires.unix_millis) +
-                                  " ms, now is " + std::to_string(update_start_.unix_millis) + " ms");
+  return Fail(Code::kExpired, "{} metadata expired at {} ms, now is {} ms", role, expires.unix_millis,
+              update_start_.unix_millis);
 }
 
 Status TrustedMetadata::VerifyByRoot(std::string_view role, std::string_view text,
@@ -77,9 +77,10 @@ Status TrustedMetadata::UpdateRoots(std::span<const Bytes> files) {
     ASSIGN_OR_RETURN(Metadata<Root> next, ParseMetadata<Root>(file));
     if (next.body.version <= root_.body.version) continue;
     if (next.body.version != root_.body.version + 1) {
-      return Fail(Code::kMixedPublication, "no way leads from the trusted root " + std::to_string(root_.body.version) +
-                                               " to root " + std::to_string(next.body.version) +
-                                               "; a member that was away for too many rotations is enrolled again");
+      return Fail(Code::kMixedPublication,
+                  "no way leads from the trusted root {} to root {}; a member that was away for too many rotations is "
+                  "enrolled again",
+                  root_.body.version, next.body.version);
     }
     RETURN_IF_ERROR(VerifyByRoot(kRootRole, next.signed_text, next.signatures));
     const RoleKeys& own = next.body.roles.at(std::string(kRootRole));
@@ -101,7 +102,7 @@ Status TrustedMetadata::CheckTimestampIsNoRollback(const Metadata<Timestamp>& ne
   const Timestamp& known = timestamp_->body;
   if (next.body.version < known.version) return FailRollback(kTimestampRole, next.body.version, known.version);
   if (next.body.version == known.version && next.signed_text != timestamp_->signed_text) {
-    return Fail(Code::kRollback, "another " + VersionText(kTimestampRole, known.version) + " came, with other content");
+    return Fail(Code::kRollback, "another {} came, with other content", VersionText(kTimestampRole, known.version));
   }
   if (next.body.snapshot.version < known.snapshot.version) {
     return FailRollback(kSnapshotRole, next.body.snapshot.version, known.snapshot.version);
@@ -124,7 +125,7 @@ Status TrustedMetadata::CheckSnapshotIsNoRollback(const Snapshot& next) const {
   if (!snapshot_) return {};
   for (const auto& [name, known] : snapshot_->body.files) {
     const auto named = next.files.find(name);
-    if (named == next.files.end()) return Fail(Code::kRollback, name + " is gone from the snapshot");
+    if (named == next.files.end()) return Fail(Code::kRollback, "{} is gone from the snapshot", name);
     if (named->second.version < known.version) return FailRollback(name, named->second.version, known.version);
   }
   return {};
@@ -148,7 +149,7 @@ Status TrustedMetadata::CheckInSnapshot(const std::string& role, ByteView file) 
   TRIBUTARY_CHECK(snapshot_.has_value()) << role << " before the snapshot";
   const auto named = snapshot_->body.files.find(role + ".json");
   if (named == snapshot_->body.files.end()) {
-    return Fail(Code::kMixedPublication, "the snapshot does not name " + role + ".json");
+    return Fail(Code::kMixedPublication, "the snapshot does not name {}.json", role);
   }
   return CheckNamed(role, named->second, file);
 }

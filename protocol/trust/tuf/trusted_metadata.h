@@ -11,7 +11,7 @@
 
 namespace tributary::tuf {
 
-// What a client keeps from one update to the next, as the files that were believed.
+// A client keeps these from one update to the next: the files that it believed.
 struct TrustedFiles {
   Bytes root;
   Bytes timestamp;  // empty: none yet
@@ -19,7 +19,7 @@ struct TrustedFiles {
   bool operator==(const TrustedFiles&) const = default;
 };
 
-// For Begin: dates are not looked at. For what was verified when it came and is only read again.
+// For Begin: no date is checked. For files that were verified when they came and are only read again.
 inline constexpr WallTime kAnyTime{INT64_MIN};
 
 // The client's side of a TUF repository: the update workflow of section 5 of the TUF 1.0 specification, one step per

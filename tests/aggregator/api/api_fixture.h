@@ -8,6 +8,7 @@
 
 #include "aggregator/api/member_routes.h"
 #include "aggregator/operator/command/http_client.h"
+#include "protocol/trust/identity/certificate_authority.h"
 #include "tests/aggregator/api/fake_coordinator.h"
 #include "tests/aggregator/api/fake_enrolment.h"
 #include "tests/support/manual_clock.h"

@@ -28,16 +28,9 @@ class FakeEnrolment final : public Enrolment {
   Result<EnrolledMember> Approve(const DeviceId& id, const std::string& by) override;
   Result<EnrolledMember> RefuseEnrolment(const DeviceId& id, const std::string& reason, const std::string& by) override;
   Result<EnrolledMember> Revoke(const DeviceId& id, const std::string& reason, const std::string& by) override;
-  const std::string& Revocations() const override { return revocations_; }
-
-  // The hop's, not the API's.
-  EnrolmentAnswer Decide(const Digest&, const Bytes&) override { return {}; }
-  void Saw(const VerifiedIdentity&) override {}
-  void Tick() override {}
 
  private:
   Result<EnrolledMember> Move(const DeviceId& id, EnrolmentState to, const std::string& reason);
-  std::string revocations_;
 };
 
 }  // namespace tributary

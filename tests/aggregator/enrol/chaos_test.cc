@@ -29,9 +29,10 @@ class Chaos : private EnrolFixture {
       case 5:
         return Renew();
       case 6:
-        return (void)(Roll(2) == 0 ? enrolment().Approve(id, "anna") : enrolment().RefuseEnrolment(id, "no", "anna"));
+        return (void)(Roll(2) == 0 ? enrolment().operators().Approve(id, "anna")
+                                   : enrolment().operators().RefuseEnrolment(id, "no", "anna"));
       case 7:
-        if (Roll(3) == 0 && enrolment().Revoke(id, "stolen", "anna")) revoked_.insert(id);
+        if (Roll(3) == 0 && enrolment().operators().Revoke(id, "stolen", "anna")) revoked_.insert(id);
         return;
       default:
         if (Roll(2) == 0) return Reopen();
@@ -42,11 +43,11 @@ class Chaos : private EnrolFixture {
 
   void Check() {
     std::map<std::string, uint32_t> members;
-    for (const EnrolledMember& member : Must(enrolment().EnrolledMembers())) {
+    for (const EnrolledMember& member : Must(enrolment().operators().EnrolledMembers())) {
       ++members[member.token];
       EXPECT_EQ(member.state == EnrolmentState::kRevoked, revoked_.contains(member.id)) << member.id.text();
     }
-    for (const EnrolmentTokenRecord& token : Must(enrolment().Tokens())) {
+    for (const EnrolmentTokenRecord& token : Must(enrolment().operators().Tokens())) {
       EXPECT_LE(token.used, token.uses) << token.id;
       EXPECT_LE(members[token.id], token.used) << token.id << ": each member cost a use";
     }

@@ -53,19 +53,19 @@ class ClockJump : public testing::Test, protected EnrolFixture {
 TEST_F(ClockJump, UnrevokesNobody) {
   const auto chain = Enrolled(Applicant(), "d1", MakeToken("spring"));
   const std::string serial = Must(Verify(chain)).serial;
-  Must(enrolment().Revoke(TestDevice("d1"), "stolen", "anna"));
+  Must(enrolment().operators().Revoke(TestDevice("d1"), "stolen", "anna"));
   JumpAheadAndBack([&] {
     EXPECT_TRUE(List().issuers.at(0).serials.contains(serial)) << "gateways whose clocks are right believe this list";
     Reopen();
   });
   EXPECT_TRUE(List().issuers.at(0).serials.contains(serial));
   EXPECT_EQ(Verify(chain).error().code, Code::kRevokedCertificate);
-  EXPECT_EQ(Must(enrolment().Find(TestDevice("d1"))).state, EnrolmentState::kRevoked);
+  EXPECT_EQ(Must(enrolment().operators().Find(TestDevice("d1"))).state, EnrolmentState::kRevoked);
 }
 
 TEST_F(ClockJump, LeavesAListThatIsRenewedInTime) {
   Enrolled(Applicant(), "d1", MakeToken("spring"));
-  Must(enrolment().Revoke(TestDevice("d1"), "stolen", "anna"));
+  Must(enrolment().operators().Revoke(TestDevice("d1"), "stolen", "anna"));
   uint64_t before = 0;
   JumpAheadAndBack([&] { before = List().issuers.at(0).number; });
   const uint64_t after = List().issuers.at(0).number;
@@ -80,7 +80,7 @@ TEST_F(ClockJump, ForgetsNoMemberThatMayHaveToBeRevoked) {
   const EnrolmentAnswer given = Decide(request);
   JumpAheadAndBack([] {});
   EXPECT_EQ(Decide(request), given) << "the answer may not have arrived yet";
-  Must(enrolment().Revoke(TestDevice("d1"), "stolen", "anna"));
+  Must(enrolment().operators().Revoke(TestDevice("d1"), "stolen", "anna"));
   EXPECT_EQ(Verify(given.chain).error().code, Code::kRevokedCertificate);
 }
 
@@ -93,7 +93,7 @@ TEST_F(ClockJump, RequestsOfOtherTimesAreRefusedOnlyMeanwhile) {
     EXPECT_EQ(RefusalOf(Decide(request)), Code::kExpired);
     clock.SetWall(right);
   }
-  EXPECT_EQ(Must(enrolment().Tokens()).at(0).used, 0u);
+  EXPECT_EQ(Must(enrolment().operators().Tokens()).at(0).used, 0u);
   EXPECT_EQ(Decide(request).kind, Kind::kIssued);
 }
 

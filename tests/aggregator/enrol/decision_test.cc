@@ -21,7 +21,7 @@ TEST_F(Decision, ATokenGivesACertificateWithItsRoleAndClass) {
   EXPECT_EQ(verified->subject.device_class, "phone");
   EXPECT_EQ(verified->subject.curve_public_key, applicant.curve.public_key);
   EXPECT_EQ(verified->public_key, applicant.key.public_key());
-  const EnrolledMember member = Must(enrolment().Find(TestDevice("d1")));
+  const EnrolledMember member = Must(enrolment().operators().Find(TestDevice("d1")));
   EXPECT_EQ(member.state, EnrolmentState::kActive);
   EXPECT_EQ(member.serial, verified->serial);
   EXPECT_EQ(member.token, "spring");
@@ -41,7 +41,7 @@ TEST_F(Decision, TheSameRequestGetsTheSameAnswerAlsoAfterARestart) {
   EXPECT_EQ(Decide(request), first);
   Reopen();
   EXPECT_EQ(Decide(request), first);
-  EXPECT_EQ(Must(enrolment().Tokens()).at(0).used, 1u);
+  EXPECT_EQ(Must(enrolment().operators().Tokens()).at(0).used, 1u);
 }
 
 TEST_F(Decision, AnotherRequestWithTheSameKeysUsesNothingMore) {
@@ -49,7 +49,7 @@ TEST_F(Decision, AnotherRequestWithTheSameKeysUsesNothingMore) {
   const Applicant applicant;
   const auto first = Enrolled(applicant, "d1", secret);
   EXPECT_EQ(Enrolled(applicant, "d1", secret), first);
-  EXPECT_EQ(Must(enrolment().Tokens()).at(0).used, 1u);
+  EXPECT_EQ(Must(enrolment().operators().Tokens()).at(0).used, 1u);
 }
 
 TEST_F(Decision, ATokenIsUsedAsOftenAsItSays) {
@@ -60,13 +60,13 @@ TEST_F(Decision, ATokenIsUsedAsOftenAsItSays) {
   EXPECT_EQ(RefusalOf(third), Code::kBadToken);
   Reopen();
   EXPECT_EQ(RefusalOf(Decide(Ask(Applicant(), secret, "d3"))), Code::kBadToken) << "uses are durable";
-  EXPECT_EQ(enrolment().Find(TestDevice("d3")).error().code, Code::kNotFound);
+  EXPECT_EQ(enrolment().operators().Find(TestDevice("d3")).error().code, Code::kNotFound);
 }
 
 TEST_F(Decision, UnknownOverAndRemovedTokensAreRefused) {
   EXPECT_EQ(RefusalOf(Decide(Ask(Applicant(), "tri_" + std::string(64, '0'), "d1"))), Code::kBadToken);
   const std::string secret = MakeToken("spring");
-  Must(enrolment().RemoveToken("spring"));
+  Must(enrolment().operators().RemoveToken("spring"));
   EXPECT_EQ(RefusalOf(Decide(Ask(Applicant(), secret, "d1"))), Code::kBadToken);
   const std::string summer = MakeToken("summer");
   clock.Advance(std::chrono::hours(24));
@@ -86,7 +86,7 @@ TEST_F(Decision, AnIdBelongsToItsKey) {
   Enrolled(Applicant(), "d1", secret);
   EXPECT_EQ(RefusalOf(Decide(Ask(Applicant(), secret, "d1"))), Code::kAlreadyExists);
   EXPECT_EQ(RefusalOf(Decide(Ask(Applicant(), secret, "aggregator"))), Code::kAlreadyExists);
-  EXPECT_EQ(Must(enrolment().Tokens()).at(0).used, 1u) << "what is refused uses nothing";
+  EXPECT_EQ(Must(enrolment().operators().Tokens()).at(0).used, 1u) << "what is refused uses nothing";
 }
 
 TEST_F(Decision, AnIdOfAMemberIssuedByHandIsTaken) {
@@ -119,7 +119,7 @@ TEST_F(Decision, WithAnotherConnectionKeyAMemberIsEnrolledAnew) {
   Enrolled(applicant, "d1", secret);
   applicant.curve = GenerateCurveKeyPair();
   EXPECT_EQ(Must(Verify(Enrolled(applicant, "d1", secret))).subject.curve_public_key, applicant.curve.public_key);
-  EXPECT_EQ(Must(enrolment().Tokens()).at(0).used, 2u);
+  EXPECT_EQ(Must(enrolment().operators().Tokens()).at(0).used, 2u);
 }
 
 TEST_F(Decision, AMemberKeepsItsRole) {
@@ -163,8 +163,7 @@ TEST_F(Decision, RequestsToAFormerKeyAreOpenedUntilItsEnd) {
 }
 
 TEST_F(Decision, DecisionsAreRateLimited) {
-  options.decisions_per_second = 1;
-  options.burst = 2;
+  options.new_requests = {1, 2};
   Reopen();
   const std::string secret = MakeToken("spring", 9);
   const Bytes first = Ask(Applicant(), secret, "d1");
@@ -183,7 +182,7 @@ TEST(DecisionWithoutIssuer, EverythingIsRefusedWithAClearWord) {
   EnrolFixture fixture(false);
   EnrolmentTokenRecord token;
   token.id = "spring";
-  EXPECT_EQ(fixture.enrolment().CreateToken(token).error().code, Code::kNotSupported);
+  EXPECT_EQ(fixture.enrolment().operators().CreateToken(token).error().code, Code::kNotSupported);
   const EnrolmentAnswer answer = fixture.Decide(fixture.Ask(Applicant(), "tri_00", "d1"));
   EXPECT_EQ(RefusalOf(answer), Code::kNotSupported);
   EXPECT_NE(answer.refusal.sentence.find("issuer_dir"), std::string::npos);

@@ -17,7 +17,7 @@ EnrolFixture::EnrolFixture(bool with_issuer, bool opened)
   if (opened) Reopen();
 }
 
-DurableEnrolment::Parts EnrolFixture::PartsOfIt() {
+EnrolmentOffice::Parts EnrolFixture::PartsOfIt() {
   return {.folder = folder.path(),
           .files = RealFileSystem(),
           .clock = clock,
@@ -36,7 +36,7 @@ void EnrolFixture::Reopen() {
   enrolment_.reset();
   keys_.emplace(Must(SealingKeys::Open(RealFileSystem(), folder.path(), clock.Now())));
   anchor = Must(TrustAnchor::FromCertificate(fleet.authority().certificate()));
-  enrolment_ = Must(DurableEnrolment::Open(PartsOfIt()));
+  enrolment_ = Must(EnrolmentOffice::Open(PartsOfIt()));
 }
 
 std::string EnrolFixture::MakeToken(const std::string& id, uint32_t uses, bool approved, Role role) {
@@ -49,7 +49,7 @@ std::string EnrolFixture::MakeToken(const std::string& id, uint32_t uses, bool a
   token.uses = uses;
   token.approved = approved;
   token.created_by = "anna";
-  return Must(enrolment_->CreateToken(token)).secret;
+  return Must(enrolment_->operators().CreateToken(token)).secret;
 }
 
 EnrolmentTarget EnrolFixture::target() const { return {kDefaultAead, keys_->current().public_key}; }
@@ -69,7 +69,9 @@ Bytes EnrolFixture::Ask(const Applicant& applicant, const std::string& secret, s
   return AskAt(applicant, secret, std::move(id), clock.Now());
 }
 
-EnrolmentAnswer EnrolFixture::Decide(const Bytes& request) { return enrolment_->Decide(Sha256(request), request); }
+EnrolmentAnswer EnrolFixture::Decide(const Bytes& request) {
+  return enrolment_->applicants().Decide(Sha256(request), request);
+}
 
 std::vector<Bytes> EnrolFixture::Enrolled(const Applicant& applicant, const std::string& id,
                                           const std::string& secret) {

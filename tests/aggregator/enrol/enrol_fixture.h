@@ -4,8 +4,9 @@
 #include <optional>
 #include <string>
 
-#include "aggregator/enrol/durable_enrolment.h"
+#include "aggregator/enrol/enrolment_office.h"
 #include "protocol/trust/identity/identity.h"
+#include "protocol/trust/identity/trust_anchor.h"
 #include "tests/support/manual_clock.h"
 #include "tests/support/must.h"
 #include "tests/support/seeded_random.h"
@@ -26,11 +27,11 @@ class EnrolFixture {
   // `opened`: false when only children of this process are to open the database and the keys, each with Reopen.
   explicit EnrolFixture(bool with_issuer = true, bool opened = true);
 
-  DurableEnrolment& enrolment() { return *enrolment_; }
+  EnrolmentOffice& enrolment() { return *enrolment_; }
   SealingKeys& keys() { return *keys_; }
   // As after a restart of the aggregator. Sealing keys too.
   void Reopen();
-  DurableEnrolment::Parts PartsOfIt();
+  EnrolmentOffice::Parts PartsOfIt();
 
   // A token's secret.
   std::string MakeToken(const std::string& id, uint32_t uses = 1, bool approved = true, Role role = Role::kDevice);
@@ -52,13 +53,13 @@ class EnrolFixture {
   TrustAnchor anchor;  // of this aggregator: others have not heard of its lists
   Path issuer_dir;
   Path ca_revocations;
-  DurableEnrolment::Options options;
+  EnrolmentOffice::Options options;
   int announced = 0;  // how often a publication was wanted
   std::vector<EnrolmentEvent> events;
 
  private:
   std::optional<SealingKeys> keys_;
-  std::unique_ptr<DurableEnrolment> enrolment_;
+  std::unique_ptr<EnrolmentOffice> enrolment_;
 };
 
 // The code of a refusal; what it was instead is a failure.

@@ -31,9 +31,9 @@ void Token(EnrolFixture& fixture, const std::string& id, const std::function<voi
   const Path kept = fixture.folder / (id + ".secret");
   std::string secret;
   std::ifstream(kept) >> secret;
-  const auto tokens = Must(fixture.enrolment().Tokens());
+  const auto tokens = Must(fixture.enrolment().operators().Tokens());
   const bool known = std::ranges::any_of(tokens, [&](const auto& token) { return token.id == id; });
-  if (known && secret.empty()) Must(fixture.enrolment().RemoveToken(id));  // nobody ever saw its secret
+  if (known && secret.empty()) Must(fixture.enrolment().operators().RemoveToken(id));  // nobody ever saw its secret
   if (secret.empty()) {
     secret = fixture.MakeToken(id, 1, id == "open");
     std::ofstream(kept) << secret;
@@ -60,22 +60,22 @@ void Live(EnrolFixture& fixture, const Story& story) {
   Token(fixture, "closed", [&](const std::string& secret) {
     const Bytes request = Kept(fixture, "closed", [&] { return fixture.Ask(story.waiting, secret, "d2"); });
     fixture.Decide(request);
-    if (Must(fixture.enrolment().Find(TestDevice("d2"))).state == EnrolmentState::kPending) {
-      Must(fixture.enrolment().Approve(TestDevice("d2"), "anna"));
+    if (Must(fixture.enrolment().operators().Find(TestDevice("d2"))).state == EnrolmentState::kPending) {
+      Must(fixture.enrolment().operators().Approve(TestDevice("d2"), "anna"));
     }
     TRIBUTARY_CHECK(fixture.Decide(request).kind == EnrolmentAnswer::Kind::kIssued);
   });
-  Must(fixture.enrolment().Revoke(TestDevice("d1"), "stolen", "anna"));
+  Must(fixture.enrolment().operators().Revoke(TestDevice("d1"), "stolen", "anna"));
   if (fixture.keys().Former(fixture.clock.Now()).empty()) {
     Must(fixture.keys().Rotate(fixture.clock.Now(), std::chrono::hours(1)));
   }
 }
 
 void CheckTheEnd(EnrolFixture& fixture) {
-  for (const EnrolmentTokenRecord& token : Must(fixture.enrolment().Tokens())) {
+  for (const EnrolmentTokenRecord& token : Must(fixture.enrolment().operators().Tokens())) {
     TRIBUTARY_CHECK(token.used == 1) << token.id << " used " << token.used;
   }
-  const auto members = Must(fixture.enrolment().EnrolledMembers());
+  const auto members = Must(fixture.enrolment().operators().EnrolledMembers());
   TRIBUTARY_CHECK(members.size() == 2) << members.size();
   TRIBUTARY_CHECK(members[0].state == EnrolmentState::kRevoked && members[1].state == EnrolmentState::kActive);
   const auto list = Must(ReadRevocations(fixture.enrolment().Revocations(), fixture.fleet.anchor()));

@@ -5,8 +5,8 @@
 #include <gtest/gtest.h>
 
 #include "protocol/trust/identity/authority_folder.h"
-#include "protocol/trust/seal/digest.h"
 #include "protocol/trust/identity/revocation_list.h"
+#include "protocol/trust/seal/digest.h"
 
 namespace tributary {
 namespace {
@@ -30,18 +30,18 @@ EnrolStory::EnrolStory(EnrolFixture& site, PowerDisk& disk, Path folder, EnrolMe
 
 Status EnrolStory::Open() {
   enrolment_.reset();
-  DurableEnrolment::Parts parts = site_.PartsOfIt();
+  EnrolmentOffice::Parts parts = site_.PartsOfIt();
   parts.folder = folder_;
   parts.anchor = anchor_ = Must(TrustAnchor::FromCertificate(site_.fleet.authority().certificate()));
   parts.ca_revocations.clear();
-  ASSIGN_OR_RETURN(enrolment_, DurableEnrolment::Open(parts));
+  ASSIGN_OR_RETURN(enrolment_, EnrolmentOffice::Open(parts));
   return {};
 }
 
 std::vector<EnrolStory::Step> EnrolStory::Steps() {
   const auto revoke = [this](const char* id) {
     return [this, id]() -> Status {
-      ASSIGN_OR_RETURN(const EnrolledMember member, enrolment_->Revoke(TestDevice(id), "stolen", "anna"));
+      ASSIGN_OR_RETURN(const EnrolledMember member, enrolment_->operators().Revoke(TestDevice(id), "stolen", "anna"));
       EXPECT_EQ(member.state, EnrolmentState::kRevoked);
       return {};
     };
@@ -62,7 +62,7 @@ std::vector<EnrolStory::Step> EnrolStory::Steps() {
           {"remove",
            [this]() -> Status {
              if (!Has("shared")) return {};
-             return enrolment_->RemoveToken("shared");
+             return enrolment_->operators().RemoveToken("shared");
            }},
           {"revoke d3", revoke("d3")}};
 }
@@ -75,11 +75,12 @@ Status EnrolStory::Take(const Step& step) {
 }
 
 bool EnrolStory::Has(const std::string& token) {
-  return std::ranges::any_of(Must(enrolment_->Tokens()), [&](const auto& record) { return record.id == token; });
+  return std::ranges::any_of(Must(enrolment_->operators().Tokens()),
+                             [&](const auto& record) { return record.id == token; });
 }
 
 std::optional<EnrolledMember> EnrolStory::Member(const std::string& id) {
-  auto found = enrolment_->Find(TestDevice(id));
+  auto found = enrolment_->operators().Find(TestDevice(id));
   if (found) return *found;
   EXPECT_EQ(found.error().code, Code::kNotFound) << found.error().ToString();
   return std::nullopt;
@@ -110,7 +111,7 @@ Status EnrolStory::MakeToken(const std::string& id, uint32_t uses, bool approved
   token.expires = site_.clock.Now() + std::chrono::hours(24);
   token.uses = uses;
   token.approved = approved;
-  ASSIGN_OR_RETURN(const auto made, enrolment_->CreateToken(token));
+  ASSIGN_OR_RETURN(const auto made, enrolment_->operators().CreateToken(token));
   // Nobody had the secret of one that was not durable.
   memory.secrets[id] = made.secret;
   memory.requests.clear();
@@ -119,7 +120,7 @@ Status EnrolStory::MakeToken(const std::string& id, uint32_t uses, bool approved
 
 EnrolmentAnswer EnrolStory::Decide(const std::string& applicant) {
   const Bytes& request = memory.requests.at(applicant);
-  return enrolment_->Decide(Sha256(request), request);
+  return enrolment_->applicants().Decide(Sha256(request), request);
 }
 
 Status EnrolStory::Enrol(const std::string& name, const std::string& token) {
@@ -156,7 +157,8 @@ Status EnrolStory::Renew() {
 Status EnrolStory::DecideAbout(const std::string& name, bool approve) {
   if (Member(name)->state != EnrolmentState::kPending) return {};
   const DeviceId id = TestDevice(name);
-  const auto decided = approve ? enrolment_->Approve(id, "anna") : enrolment_->RefuseEnrolment(id, "not ours", "anna");
+  const auto decided = approve ? enrolment_->operators().Approve(id, "anna")
+                               : enrolment_->operators().RefuseEnrolment(id, "not ours", "anna");
   if (!decided) return Fail(decided.error());
   return {};
 }
@@ -202,7 +204,7 @@ void EnrolStory::CheckWhatWasTold(uint64_t point) {
 void EnrolStory::CheckNothingIsHalfDone() {
   std::map<std::string, uint32_t> came_by;
   const std::string text = enrolment_->Revocations();
-  for (const EnrolledMember& member : Must(enrolment_->EnrolledMembers())) {
+  for (const EnrolledMember& member : Must(enrolment_->operators().EnrolledMembers())) {
     ++came_by[member.token];
     const bool has_certificate = !member.serial.empty();
     const bool should = member.state == EnrolmentState::kActive || member.state == EnrolmentState::kRevoked;
@@ -212,7 +214,7 @@ void EnrolStory::CheckNothingIsHalfDone() {
     EXPECT_TRUE(List().issuers.at(0).serials.contains(member.serial)) << member.id.text();
     EXPECT_FALSE(enrolment_->Standing(member.id));
   }
-  for (const EnrolmentTokenRecord& token : Must(enrolment_->Tokens())) {
+  for (const EnrolmentTokenRecord& token : Must(enrolment_->operators().Tokens())) {
     EXPECT_EQ(token.used, came_by[token.id]) << token.id;
     EXPECT_LE(token.used, token.uses) << token.id;
   }
@@ -222,18 +224,19 @@ void EnrolStory::CheckTheEnd() {
   CheckNothingIsHalfDone();
   CheckWhatWasTold(~uint64_t{0});
   std::map<std::string, EnrolmentState> states;
-  for (const EnrolledMember& member : Must(enrolment_->EnrolledMembers())) states[member.id.text()] = member.state;
+  for (const EnrolledMember& member : Must(enrolment_->operators().EnrolledMembers()))
+    states[member.id.text()] = member.state;
   const std::map<std::string, EnrolmentState> expected = {{"d1", EnrolmentState::kRevoked},
                                                           {"d2", EnrolmentState::kActive},
                                                           {"d3", EnrolmentState::kRevoked},
                                                           {"d4", EnrolmentState::kRefused}};
   EXPECT_EQ(states, expected);
   std::map<std::string, uint32_t> used;
-  for (const EnrolmentTokenRecord& token : Must(enrolment_->Tokens())) used[token.id] = token.used;
+  for (const EnrolmentTokenRecord& token : Must(enrolment_->operators().Tokens())) used[token.id] = token.used;
   EXPECT_EQ(used, (std::map<std::string, uint32_t>{{"open", 1}, {"closed", 2}}));
   for (const std::string token : {"open", "closed", "shared"}) {
     const Bytes late = site_.Ask(ApplicantOf("late"), memory.secrets.at(token), "late");
-    EXPECT_EQ(RefusalOf(enrolment_->Decide(Sha256(late), late)), Code::kBadToken) << token;
+    EXPECT_EQ(RefusalOf(enrolment_->applicants().Decide(Sha256(late), late)), Code::kBadToken) << token;
   }
   EXPECT_TRUE(enrolment_->Health());
 }

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "protocol/trust/identity/trust_anchor.h"
 #include "tests/aggregator/enrol/enrol_fixture.h"
 #include "tests/support/power_disk.h"
 
@@ -37,7 +38,7 @@ class EnrolStory {
   // As after a restart.
   void Close() { enrolment_.reset(); }
 
-  DurableEnrolment& enrolment() { return *enrolment_; }
+  EnrolmentOffice& enrolment() { return *enrolment_; }
   std::vector<Step> Steps();
   // Takes the step and notes when it had succeeded.
   Status Take(const Step& step);
@@ -66,7 +67,7 @@ class EnrolStory {
   PowerDisk& disk_;
   const Path folder_;
   TrustAnchor anchor_;
-  std::unique_ptr<DurableEnrolment> enrolment_;
+  std::unique_ptr<EnrolmentOffice> enrolment_;
 };
 
 }  // namespace tributary

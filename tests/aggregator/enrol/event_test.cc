@@ -26,9 +26,9 @@ TEST_F(EnrolmentEvents, TellOfAMembersLife) {
       Decide(Must(SealRenewal(IdentityOf(applicant, chain), target(), clock.Now(), GenerateCurveKeyPair().public_key)))
           .chain));
   EXPECT_EQ(Told(), Names{"member.renewed d1"});
-  Must(enrolment().Revoke(TestDevice("d1"), "stolen", "anna"));
+  Must(enrolment().operators().Revoke(TestDevice("d1"), "stolen", "anna"));
   EXPECT_EQ(Told(), Names{"member.revoked d1"});
-  Must(enrolment().Revoke(TestDevice("d1"), "again", "anna"));
+  Must(enrolment().operators().Revoke(TestDevice("d1"), "again", "anna"));
   EXPECT_EQ(Told(), Names{}) << "nothing changed";
 }
 
@@ -40,8 +40,8 @@ TEST_F(EnrolmentEvents, TellWhoWaitsAndWhatAnOperatorDecided) {
   EXPECT_EQ(Told(), (Names{"member.pending d1", "member.pending d2"}));
   Decide(first);
   EXPECT_EQ(Told(), Names{}) << "it asks again and again";
-  Must(enrolment().Approve(TestDevice("d1"), "anna"));
-  Must(enrolment().RefuseEnrolment(TestDevice("d2"), "not ours", "anna"));
+  Must(enrolment().operators().Approve(TestDevice("d1"), "anna"));
+  Must(enrolment().operators().RefuseEnrolment(TestDevice("d2"), "not ours", "anna"));
   EXPECT_EQ(Told(), (Names{"member.approved d1", "member.refused d2"}));
   Decide(first);
   EXPECT_EQ(Told(), Names{}) << "its certificate was made by the approval";

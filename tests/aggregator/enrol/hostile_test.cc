@@ -33,7 +33,7 @@ TEST_F(Hostile, TheLastUseGoesToOneOnly) {
   const Bytes first = Ask(Applicant(), secret, "d1"), second = Ask(Applicant(), secret, "d2");
   EXPECT_EQ(Decide(second).kind, Kind::kIssued);
   EXPECT_EQ(RefusalOf(Decide(first)), Code::kBadToken);
-  Must(enrolment().Revoke(TestDevice("d2"), "stolen", "anna"));
+  Must(enrolment().operators().Revoke(TestDevice("d2"), "stolen", "anna"));
   EXPECT_EQ(RefusalOf(Decide(first)), Code::kBadToken) << "a revoked member's use does not come back";
   Reopen();
   EXPECT_EQ(RefusalOf(Decide(first)), Code::kBadToken);
@@ -46,8 +46,8 @@ TEST_F(Hostile, ARemovedTokensRequestsAreWorthWhatTheyWere) {
   const Bytes asked = Ask(waiting, closed, "d3");
   const EnrolmentAnswer before = Decide(answered);
   EXPECT_EQ(Decide(asked).kind, Kind::kPending);
-  Must(enrolment().RemoveToken("open"));
-  Must(enrolment().RemoveToken("closed"));
+  Must(enrolment().operators().RemoveToken("open"));
+  Must(enrolment().operators().RemoveToken("closed"));
   EXPECT_EQ(Decide(answered), before) << "given is given; a member is revoked";
   EXPECT_EQ(RefusalOf(Decide(late)), Code::kBadToken);
   EXPECT_EQ(Decide(asked).kind, Kind::kPending) << "an operator's word is still to come";
@@ -58,11 +58,11 @@ TEST_F(Hostile, ATokenMadeAgainUnderItsNameIsAnother) {
   const std::string former = MakeToken("spring", 9, false);
   const Applicant waiting;
   Decide(Ask(waiting, former, "d1"));
-  Must(enrolment().RemoveToken("spring"));
+  Must(enrolment().operators().RemoveToken("spring"));
   const std::string present = MakeToken("spring", 2);
   EXPECT_EQ(RefusalOf(Decide(Ask(Applicant(), former, "d2"))), Code::kBadToken);
   EXPECT_EQ(Decide(Ask(waiting, present, "d1")).kind, Kind::kIssued) << "its maker has approved it";
-  EXPECT_EQ(Must(enrolment().Tokens()).at(0).used, 1u);
+  EXPECT_EQ(Must(enrolment().operators().Tokens()).at(0).used, 1u);
 }
 
 TEST_F(Hostile, AnOperatorsWordOutlivesTheToken) {
@@ -70,7 +70,7 @@ TEST_F(Hostile, AnOperatorsWordOutlivesTheToken) {
   Decide(request);
   clock.Advance(std::chrono::hours(24 * 20));
   EXPECT_EQ(Decide(request).kind, Kind::kPending) << "it asks with the same bytes for as long as it takes";
-  Must(enrolment().Approve(TestDevice("d1"), "anna"));
+  Must(enrolment().operators().Approve(TestDevice("d1"), "anna"));
   EXPECT_EQ(Decide(request).kind, Kind::kIssued);
 }
 
@@ -84,7 +84,7 @@ TEST_F(Hostile, NothingOfARevokedMemberRenews) {
   const auto of_ca = IssuedByHand(fleet.authority(), by_ca, "d1", "phone", std::chrono::hours(24));
   const std::vector<Bytes> requests = {RenewalOf(applicant, first, thief), RenewalOf(hidden, unseen, thief),
                                        RenewalOf(by_ca, {of_ca[0]}, thief)};
-  Must(enrolment().Revoke(TestDevice("d1"), "stolen", "anna"));
+  Must(enrolment().operators().Revoke(TestDevice("d1"), "stolen", "anna"));
   EXPECT_EQ(RefusalOf(Decide(recorded)), Code::kRevokedCertificate) << "what was answered before";
   for (size_t i = 0; i < requests.size(); ++i) {
     EXPECT_EQ(RefusalOf(Decide(requests[i])), Code::kRevokedCertificate) << i;
@@ -103,11 +103,11 @@ TEST_F(Hostile, AKeyThatWasAMembersIsNobodyElses) {
   const auto second = Enrolled(other, "d3", secret);
   EXPECT_EQ(RefusalOf(Decide(RenewalOf(other, second, present))), Code::kAlreadyExists);
   EXPECT_EQ(RefusalOf(Decide(RenewalOf(other, second, former))), Code::kAlreadyExists);
-  Must(enrolment().Revoke(TestDevice("d1"), "stolen", "anna"));
+  Must(enrolment().operators().Revoke(TestDevice("d1"), "stolen", "anna"));
   for (const Applicant* key : {&former, &present}) {
     EXPECT_EQ(RefusalOf(Decide(Ask(*key, secret, std::nullopt))), Code::kRevokedCertificate);
   }
-  EXPECT_EQ(Must(enrolment().Tokens()).at(0).used, 2u);
+  EXPECT_EQ(Must(enrolment().operators().Tokens()).at(0).used, 2u);
 }
 
 TEST_F(Hostile, RefusingAnotherEnrolmentLeavesTheMemberRevocable) {
@@ -115,9 +115,9 @@ TEST_F(Hostile, RefusingAnotherEnrolmentLeavesTheMemberRevocable) {
   const auto chain = Enrolled(applicant, "d1", MakeToken("spring"));
   EXPECT_EQ(Decide(Ask(applicant, MakeToken("summer", 1, false), "d1")).kind, Kind::kPending);
   EXPECT_EQ(RefusalOf(Decide(RenewalOf(applicant, chain, Applicant()))), Code::kForbidden);
-  Must(enrolment().RefuseEnrolment(TestDevice("d1"), "no", "anna"));
+  Must(enrolment().operators().RefuseEnrolment(TestDevice("d1"), "no", "anna"));
   EXPECT_TRUE(Verify(chain)) << "no more than the other enrolment was refused";
-  Must(enrolment().Revoke(TestDevice("d1"), "stolen", "anna"));
+  Must(enrolment().operators().Revoke(TestDevice("d1"), "stolen", "anna"));
   EXPECT_EQ(Verify(chain).error().code, Code::kRevokedCertificate);
 }
 
@@ -125,8 +125,8 @@ TEST_F(Hostile, IdsThatLookAlikeAreOthersOrNone) {
   const std::string secret = MakeToken("spring", 9);
   Enrolled(Applicant(), "d1", secret);
   for (const char* id : {"d-1", "dl", "d1.", "d1-", "d01"}) Enrolled(Applicant(), id, secret);
-  Must(enrolment().Revoke(TestDevice("d1."), "stolen", "anna"));
-  EXPECT_EQ(Must(enrolment().Find(TestDevice("d1"))).state, EnrolmentState::kActive);
+  Must(enrolment().operators().Revoke(TestDevice("d1."), "stolen", "anna"));
+  EXPECT_EQ(Must(enrolment().operators().Find(TestDevice("d1"))).state, EnrolmentState::kActive);
   for (const std::string id : {"D1", "d1 ", " d1", "d1\n", "d\xd0\xb0", "d1/", "../d1", "d1\xe2\x80\x8b"}) {
     EXPECT_FALSE(DeviceId::Parse(id)) << id;
   }
@@ -139,10 +139,10 @@ TEST_F(Hostile, AnOlderCertificateDoesNotSayWhatAMemberIs) {
   const CertificateAuthority& ca = fleet.authority();
   const auto shorter = IssuedByHand(ca, older, "d1", "tablet", std::chrono::hours(24));
   enrolment().Saw(Must(Verify({shorter[0]})));
-  EXPECT_EQ(Must(enrolment().Find(TestDevice("d1"))).device_class, "phone");
+  EXPECT_EQ(Must(enrolment().operators().Find(TestDevice("d1"))).device_class, "phone");
   const auto longer = IssuedByHand(ca, newer, "d1", "tablet", std::chrono::hours(24 * 20));
   enrolment().Saw(Must(Verify({longer[0]})));
-  EXPECT_EQ(Must(enrolment().Find(TestDevice("d1"))).device_class, "tablet");
+  EXPECT_EQ(Must(enrolment().operators().Find(TestDevice("d1"))).device_class, "tablet");
 }
 
 TEST_F(Hostile, ARevokedIssuerStillRevokes) {
@@ -154,7 +154,7 @@ TEST_F(Hostile, ARevokedIssuerStillRevokes) {
   Must(WriteFileAtomically(RealFileSystem(), ca_revocations, AsBytes(list)));
   clock.Advance(std::chrono::minutes(1));
   enrolment().Tick();
-  EXPECT_EQ(Must(enrolment().Revoke(TestDevice("d1"), "stolen", "anna")).state, EnrolmentState::kRevoked);
+  EXPECT_EQ(Must(enrolment().operators().Revoke(TestDevice("d1"), "stolen", "anna")).state, EnrolmentState::kRevoked);
   Reopen();
   EXPECT_EQ(enrolment().Standing(TestDevice("d1")).error().code, Code::kRevokedCertificate);
 }

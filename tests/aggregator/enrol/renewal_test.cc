@@ -36,14 +36,14 @@ TEST_F(RenewalTest, GivesTheSameMemberALaterEnd) {
   EXPECT_EQ(after.subject.device_class, before.subject.device_class);
   EXPECT_EQ(after.public_key, before.public_key);
   EXPECT_GT(after.not_after, before.not_after);
-  const EnrolledMember member = Must(enrolment().Find(TestDevice("d1")));
+  const EnrolledMember member = Must(enrolment().operators().Find(TestDevice("d1")));
   EXPECT_EQ(member.renewals, 1u);
   EXPECT_EQ(member.serial, after.serial);
 }
 
 TEST_F(RenewalTest, OneThatIsFreshIsNotMadeAgain) {
   EXPECT_EQ(Decide(Renewal_(IdentityOf(applicant_, chain_))).chain, chain_);
-  EXPECT_EQ(Must(enrolment().Find(TestDevice("d1"))).renewals, 0u);
+  EXPECT_EQ(Must(enrolment().operators().Find(TestDevice("d1"))).renewals, 0u);
 }
 
 TEST_F(RenewalTest, MayBindTheNextConnectionKey) {
@@ -82,7 +82,7 @@ TEST_F(RenewalTest, NeedsACertificateThatIsBelievedNow) {
 
 TEST_F(RenewalTest, IsNotForTheRevoked) {
   const Identity identity = IdentityOf(applicant_, chain_);
-  Must(enrolment().Revoke(TestDevice("d1"), "stolen", "anna"));
+  Must(enrolment().operators().Revoke(TestDevice("d1"), "stolen", "anna"));
   EXPECT_EQ(RefusalOf(Decide(Renewal_(identity))), Code::kRevokedCertificate);
   Reopen();
   EXPECT_EQ(RefusalOf(Decide(Renewal_(identity))), Code::kRevokedCertificate);
@@ -93,7 +93,7 @@ TEST_F(RenewalTest, WorksForMembersIssuedByHand) {
   const EnrolmentAnswer answer = Decide(Must(SealRenewal(hand, target(), clock.Now())));
   ASSERT_EQ(answer.kind, Kind::kIssued) << answer.refusal.sentence;
   EXPECT_EQ(Must(Verify(answer.chain)).subject.role, Role::kGateway);
-  EXPECT_EQ(Must(enrolment().Find(TestDevice("g1"))).token, "");
+  EXPECT_EQ(Must(enrolment().operators().Find(TestDevice("g1"))).token, "");
 }
 
 TEST_F(RenewalTest, IsNotForAggregators) {

@@ -25,7 +25,7 @@ TEST_F(Revocation, NamesEveryCertificateOfTheMember) {
           .chain;
   const auto other = Enrolled(Applicant(), "d2", MakeToken("summer"));
   EXPECT_EQ(enrolment().Revocations(), "") << "nobody was revoked yet";
-  const EnrolledMember member = Must(enrolment().Revoke(TestDevice("d1"), "stolen", "anna"));
+  const EnrolledMember member = Must(enrolment().operators().Revoke(TestDevice("d1"), "stolen", "anna"));
   EXPECT_EQ(member.state, EnrolmentState::kRevoked);
   EXPECT_EQ(member.reason, "stolen (anna)");
   EXPECT_EQ(announced, 1);
@@ -39,7 +39,7 @@ TEST_F(Revocation, NamesEveryCertificateOfTheMember) {
 
 TEST_F(Revocation, IsBelievedAfterARestart) {
   const auto chain = Enrolled(Applicant(), "d1", MakeToken("spring"));
-  Must(enrolment().Revoke(TestDevice("d1"), "stolen", "anna"));
+  Must(enrolment().operators().Revoke(TestDevice("d1"), "stolen", "anna"));
   const std::string before = enrolment().Revocations();
   Reopen();
   EXPECT_EQ(enrolment().Revocations(), before);
@@ -48,11 +48,11 @@ TEST_F(Revocation, IsBelievedAfterARestart) {
 
 TEST_F(Revocation, HappensOnce) {
   Enrolled(Applicant(), "d1", MakeToken("spring"));
-  Must(enrolment().Revoke(TestDevice("d1"), "stolen", "anna"));
+  Must(enrolment().operators().Revoke(TestDevice("d1"), "stolen", "anna"));
   const std::string before = enrolment().Revocations();
-  EXPECT_EQ(Must(enrolment().Revoke(TestDevice("d1"), "again", "ben")).reason, "stolen (anna)");
+  EXPECT_EQ(Must(enrolment().operators().Revoke(TestDevice("d1"), "again", "ben")).reason, "stolen (anna)");
   EXPECT_EQ(enrolment().Revocations(), before);
-  EXPECT_EQ(enrolment().Revoke(TestDevice("d9"), "", "").error().code, Code::kNotFound);
+  EXPECT_EQ(enrolment().operators().Revoke(TestDevice("d9"), "", "").error().code, Code::kNotFound);
 }
 
 TEST_F(Revocation, NumbersGrowOverRestarts) {
@@ -60,7 +60,7 @@ TEST_F(Revocation, NumbersGrowOverRestarts) {
   uint64_t number = 0;
   for (const char* id : {"d1", "d2", "d3"}) {
     Enrolled(Applicant(), id, secret);
-    Must(enrolment().Revoke(TestDevice(id), "", ""));
+    Must(enrolment().operators().Revoke(TestDevice(id), "", ""));
     EXPECT_EQ(List().issuers.at(0).number, ++number);
     Reopen();
   }
@@ -70,7 +70,7 @@ TEST_F(Revocation, NumbersGrowOverRestarts) {
 TEST_F(Revocation, IsRenewedBeforeItEndsAndForgetsWhatEndedLongAgo) {
   // The certificate has ten days. Its issuer must live longer than this test.
   Enrolled(Applicant(), "d1", MakeToken("spring"));
-  Must(enrolment().Revoke(TestDevice("d1"), "", ""));
+  Must(enrolment().operators().Revoke(TestDevice("d1"), "", ""));
   for (int day = 1; day <= 28; ++day) {
     clock.Advance(std::chrono::hours(24));
     enrolment().Tick();
@@ -89,7 +89,7 @@ TEST_F(Revocation, IsRenewedBeforeItEndsAndForgetsWhatEndedLongAgo) {
 TEST_F(Revocation, CertificatesByTheCaNeedTheCasList) {
   const Identity hand = fleet.Issue(Role::kDevice, "d1");
   enrolment().Saw(Must(anchor.Verify(hand.chain, clock.Now())));
-  const EnrolledMember member = Must(enrolment().Revoke(TestDevice("d1"), "stolen", ""));
+  const EnrolledMember member = Must(enrolment().operators().Revoke(TestDevice("d1"), "stolen", ""));
   EXPECT_NE(member.reason.find("ca_revocations"), std::string::npos) << member.reason;
   const VerifiedIdentity verified = Must(anchor.Verify(hand.chain, clock.Now()));
   // The CA's list, made elsewhere and put beside.
@@ -107,13 +107,13 @@ TEST_F(Revocation, CertificatesByTheCaNeedTheCasList) {
 
 TEST_F(Revocation, AFileThatIsNoListChangesNothing) {
   Enrolled(Applicant(), "d1", MakeToken("spring"));
-  Must(enrolment().Revoke(TestDevice("d1"), "", ""));
+  Must(enrolment().operators().Revoke(TestDevice("d1"), "", ""));
   const std::string before = enrolment().Revocations();
   std::ofstream(ca_revocations) << "dirt";
   clock.Advance(std::chrono::minutes(1));
   enrolment().Tick();
   EXPECT_EQ(enrolment().Revocations(), before);
-  const auto opened = DurableEnrolment::Open(PartsOfIt());
+  const auto opened = EnrolmentOffice::Open(PartsOfIt());
   ASSERT_FALSE(opened) << "a start says so";
   EXPECT_NE(opened.error().message.find("ca-crl.pem"), std::string::npos);
 }
@@ -137,7 +137,7 @@ TEST_F(Revocation, AnIssuerThatIsRevokedIssuesNothing) {
 TEST_F(Revocation, ASecondCertificateOfARevokedMemberFollows) {
   const CertificateAuthority issuer = Must(LoadAuthority(issuer_dir));
   Enrolled(Applicant(), "d1", MakeToken("spring"));
-  Must(enrolment().Revoke(TestDevice("d1"), "stolen", ""));
+  Must(enrolment().operators().Revoke(TestDevice("d1"), "stolen", ""));
   // Issued by hand from the same issuer, and unknown until it is shown.
   const Applicant hidden;
   const Subject subject{TestDevice("d1"), Role::kDevice, "phone", hidden.curve.public_key};
@@ -156,7 +156,7 @@ TEST_F(Revocation, MembersAreKnownByBeingHeardOf) {
   enrolment().Saw(verified);
   enrolment().Tick();
   Reopen();
-  const EnrolledMember member = Must(enrolment().Find(TestDevice("g1")));
+  const EnrolledMember member = Must(enrolment().operators().Find(TestDevice("g1")));
   EXPECT_EQ(member.state, EnrolmentState::kActive);
   EXPECT_EQ(member.serial, verified.serial);
   EXPECT_EQ(enrolment().counts().members.at(EnrolmentState::kActive), 1u);

@@ -8,9 +8,9 @@
 
 #include "aggregator/operator/ceremony/ca_commands.h"
 #include "protocol/trust/identity/authority_folder.h"
-#include "protocol/trust/identity/certificate_dates.h"
 #include "protocol/trust/identity/identity.h"
 #include "protocol/trust/identity/revocation_list.h"
+#include "protocol/trust/identity/trust_anchor.h"
 #include "tests/support/must.h"
 #include "tests/support/temporary_folder.h"
 

@@ -1,4 +1,3 @@
-#include "protocol/trust/seal/signer.h"
 
 #include <sys/stat.h>
 
@@ -6,12 +5,12 @@
 
 #include <gmock/gmock.h>
 
+#include "aggregator/publish/key_token_signer.h"
 #include "protocol/trust/seal/signing.h"
-#include "tests/protocol/trust/identity/openssl_command.h"
 #include "tests/aggregator/publish/soft_token.h"
+#include "tests/protocol/trust/identity/openssl_command.h"
 #include "tests/support/must.h"
 #include "tests/support/temporary_folder.h"
-#include "aggregator/publish/key_token_signer.h"
 
 namespace tributary::signer_test {
 namespace {

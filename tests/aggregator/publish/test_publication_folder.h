@@ -5,6 +5,7 @@
 
 #include "aggregator/publish/publication_folder.h"
 #include "aggregator/publish/root_ceremony.h"
+#include "protocol/trust/identity/trust_anchor.h"
 #include "tests/support/manual_clock.h"
 #include "tests/support/memory_signer.h"
 #include "tests/support/temporary_folder.h"

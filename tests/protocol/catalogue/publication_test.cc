@@ -11,7 +11,6 @@
 #include <gtest/gtest.h>
 
 #include "protocol/base/limits.h"
-#include "protocol/catalogue/publication_wire.h"
 #include "tests/protocol/catalogue/small_publication.h"
 #include "tests/support/must.h"
 #include "tests/support/seeded_random.h"

@@ -1,11 +1,11 @@
-#include "protocol/trust/identity/certificate.h"
-
 #include <rapidcheck.h>
 
 #include <gmock/gmock.h>
 
 #include "protocol/base/limits.h"
+#include "protocol/trust/identity/certificate_authority.h"
 #include "protocol/trust/identity/chain_cache.h"
+#include "protocol/trust/identity/trust_anchor.h"
 #include "protocol/trust/seal/digest.h"
 #include "tests/protocol/trust/identity/odd_certificate.h"
 #include "tests/protocol/trust/identity/openssl_command.h"

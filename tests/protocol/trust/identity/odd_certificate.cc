@@ -5,7 +5,7 @@
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
-#include "protocol/trust/seal/owned.h"
+#include "protocol/trust/seal/native_key.h"
 
 namespace tributary {
 namespace {

@@ -3,9 +3,12 @@
 #include <rapidcheck.h>
 
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
-namespace tributary::canonical_json_test {
+namespace tributary::tuf::canonical_json_test {
 namespace {
+
+using Json = nlohmann::json;
 
 // The canonical form of a text, or the code of its refusal.
 std::string Canonical(std::string_view text) {
@@ -64,16 +67,16 @@ Json AnyJson(int depth) {
     case 1:
       return *rc::gen::arbitrary<bool>();
     case 2:
-      return *rc::gen::inRange<int64_t>(-Json::kLargest, Json::kLargest);
+      return *rc::gen::inRange<int64_t>(-kLargestNumber, kLargestNumber);
     case 3:
       return *rc::gen::container<std::string>(rc::gen::inRange<char>(0x20, 0x7f));
     case 4: {
-      Json::Array array;
+      Json array = Json::array();
       for (int i = *rc::gen::inRange(0, 4); i > 0; --i) array.push_back(AnyJson(depth - 1));
       return array;
     }
     default: {
-      Json::Object object;
+      Json object = Json::object();
       for (int i = *rc::gen::inRange(0, 4); i > 0; --i) {
         object[*rc::gen::container<std::string>(rc::gen::inRange<char>(0x20, 0x7f))] = AnyJson(depth - 1);
       }
@@ -92,4 +95,4 @@ TEST(CanonicalJsonTest, IsJsonThatSaysTheSame) {
 }
 
 }  // namespace
-}  // namespace tributary::canonical_json_test
+}  // namespace tributary::tuf::canonical_json_test

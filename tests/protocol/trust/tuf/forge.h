@@ -3,7 +3,7 @@
 #include <functional>
 #include <memory>
 
-#include "protocol/catalogue/publication_wire.h"
+#include "protocol/catalogue/publication.h"
 #include "protocol/catalogue/publication_set.h"
 #include "tests/protocol/catalogue/small_publication.h"
 #include "tests/support/memory_signer.h"

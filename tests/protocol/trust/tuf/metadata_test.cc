@@ -1,9 +1,11 @@
 #include "protocol/trust/tuf/metadata.h"
 
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
-#include "protocol/trust/tuf/role_keys_json.h"
 #include "protocol/trust/seal/digest.h"
+#include "protocol/trust/tuf/canonical_json.h"
+#include "protocol/trust/tuf/roles_json.h"
 #include "tests/support/memory_signer.h"
 #include "tests/support/must.h"
 #include "tests/support/test_fleet.h"

@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include "protocol/catalogue/publication_store.h"
+#include "protocol/trust/identity/certificate_authority.h"
+#include "protocol/trust/identity/trust_anchor.h"
 #include "tests/protocol/trust/tuf/forge.h"
 #include "tests/support/temporary_folder.h"
 
