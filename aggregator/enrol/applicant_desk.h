@@ -6,7 +6,7 @@
 #include "aggregator/enrol/member_registrar.h"
 #include "aggregator/enrol/sealing_keys.h"
 #include "protocol/base/executor.h"
-#include "protocol/hop/server/registrar.h"
+#include "protocol/hop/server/owner.h"
 
 namespace tributary {
 

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "protocol/base/process/config.h"
+
 namespace tributary {
 namespace {
 
@@ -20,7 +22,7 @@ struct Limits {
   uint64_t connections, unproven_connections, unproven_sessions;
   int64_t connects_per_second, handshake_seconds, handshakes, failed_proofs, enrolments;
 
-  explicit Limits(const HopServer::Options& options)
+  explicit Limits(const HopServerOptions& options)
       : connections(options.transport.gate.connections_per_address),
         unproven_connections(options.transport.max_unproven),
         unproven_sessions(options.max_unproven),
@@ -31,7 +33,7 @@ struct Limits {
         enrolments(PerMinute(options.transport.gate.enrolments_per_address)) {}
 
   std::vector<Field> Fields();
-  void WriteTo(HopServer::Options& options) const;
+  void WriteTo(HopServerOptions& options) const;
 };
 
 std::vector<Field> Limits::Fields() {
@@ -76,7 +78,7 @@ std::vector<Field> Limits::Fields() {
   };
 }
 
-void Limits::WriteTo(HopServer::Options& options) const {
+void Limits::WriteTo(HopServerOptions& options) const {
   TransportOptions& transport = options.transport;
   GateOptions& gate = transport.gate;
   gate.connections_per_address = connections;
@@ -96,12 +98,12 @@ void Limits::WriteTo(HopServer::Options& options) const {
 
 }  // namespace
 
-void ReadLimits(ConfigReader& reader, HopServer::Options& options) {
+void ReadLimits(ConfigReader& reader, HopServerOptions& options) {
   Limits limits(options);
   reader.Read(limits.Fields(), "limits");
   limits.WriteTo(options);
 }
 
-std::string LimitsManual() { return FieldsManual(Limits(HopServer::Options()).Fields(), "limits"); }
+std::string LimitsManual() { return FieldsManual(Limits(HopServerOptions()).Fields(), "limits"); }
 
 }  // namespace tributary
