@@ -3,8 +3,8 @@
 #include <cstdint>
 #include <string>
 
-#include "device/agent/gateway_address.h"
 #include "protocol/base/file.h"
+#include "protocol/member/server_keys.h"
 
 namespace tributary {
 
@@ -15,7 +15,7 @@ struct DeviceOptions {
   int64_t outbox_max_mib = 1024;   // device.outbox_max_mib, 1 to 1e9: uploads waiting to leave
   bool reports = true;             // device.reports: uploads what it says of itself (envelope.capnp, DeviceState)
   Path metrics_file;               // device.metrics_file: Prometheus text, rewritten every 15 s; empty: none
-  GatewayAddress gateway;          // gateway.endpoint, gateway.server_key; required
+  ServerAddress gateway;           // gateway.endpoint, gateway.server_key; required
   int64_t retry_cap_seconds = 30;  // gateway.retry_cap_seconds, 1 to 86400
   Path examples_dir = "/usr/share/datasets/fashion-mnist";  // examples.dir: a folder of four IDX files, MNIST naming
   std::string part = "training";                            // examples.part: training or test

@@ -4,18 +4,18 @@
 #include <string>
 #include <vector>
 
-#include "device/agent/gateway_address.h"
 #include "protocol/base/file.h"
+#include "protocol/member/server_keys.h"
 
 namespace tributary {
 
 // The settings of a fleet of virtual devices: fleet.toml. Paths are relative to that file.
 struct FleetOptions {
-  Path data_dir;             // fleet.data_dir: one folder per device below it; held by one process; required
-  Path identities_dir;       // fleet.identities_dir: one identity folder per device; required
-  int64_t fits_at_once = 2;  // fleet.fits_at_once, 1 to 1024: each takes one core
-  std::vector<GatewayAddress> gateways;  // gateways.endpoints and gateways.server_keys, dealt out in turn; required
-  int64_t retry_cap_seconds = 30;        // gateways.retry_cap_seconds, 1 to 86400
+  Path data_dir;                        // fleet.data_dir: one folder per device below it; held by one process; required
+  Path identities_dir;                  // fleet.identities_dir: one identity folder per device; required
+  int64_t fits_at_once = 2;             // fleet.fits_at_once, 1 to 1024: each takes one core
+  std::vector<ServerAddress> gateways;  // gateways.endpoints and gateways.server_keys, dealt out in turn; required
+  int64_t retry_cap_seconds = 30;       // gateways.retry_cap_seconds, 1 to 86400
   Path examples_dir = "/usr/share/datasets/fashion-mnist";  // examples.dir
   std::string partition = "dirichlet";                      // examples.partition: iid, dirichlet, shards
   double alpha = 0.5;                                       // examples.alpha, (0, 1e6]: of the Dirichlet distribution

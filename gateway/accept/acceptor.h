@@ -6,8 +6,8 @@
 
 #include "gateway/accept/key_ends.h"
 #include "protocol/base/clock.h"
-#include "protocol/hop/server/upload_sink.h"
 #include "protocol/catalogue/publication.h"
+#include "protocol/hop/server/upload_sink.h"
 #include "protocol/spool/spool.h"
 #include "protocol/transport/loop.h"
 
@@ -19,13 +19,16 @@ namespace tributary {
 class Acceptor final : public UploadSink {
  public:
   struct Hooks {
-    std::function<void(const UploadId&)> custody;  // it is on disk: tell the sender
-    std::function<void()> arrived;                 // something new can be forwarded
-    std::function<void()> idle = {};               // after Drain: nothing is in process any more
+    std::function<void(const UploadId&)> custody = [](const UploadId&) {};  // it is on disk: tell the sender
+    std::function<void()> arrived = [] {};                                  // something new can be forwarded
+    std::function<void()> idle = [] {};  // after Drain: nothing is in process any more
   };
 
   // `keys`: until when what is sealed to which key is of use; taken over.
-  Acceptor(Spool& spool, Loop& loop, const Clock& clock, KeyEnds keys, Hooks hooks);
+  Acceptor(Spool& spool, Loop& loop, const Clock& clock, KeyEnds keys);
+
+  // Once, when everything is there that the hooks touch, and before the first offer.
+  void Serve(Hooks hooks) { hooks_ = std::move(hooks); }
 
   // From now on what is accepted; drops from the spool what is not any more.
   void OnPublication(const Publication& publication);
