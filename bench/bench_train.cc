@@ -10,7 +10,7 @@
 
 #include "bench/claim.h"
 #include "device/examples/idx.h"
-#include "device/torch/fashion_cnn.h"
+#include "device/torch/model_tools.h"
 #include "device/torch/fit.h"
 
 namespace tributary::bench {

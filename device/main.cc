@@ -1,7 +1,7 @@
 #include <iostream>
 #include <string_view>
 
-#include "device/agent/describe_device.h"
+#include "device/agent/agent_state.h"
 #include "device/device.h"
 #include "device/torch/model_tools.h"
 #include "protocol/base/process/daemon.h"

@@ -21,7 +21,7 @@ struct Learned {
       evaluations;  // base and fine-tuned on the held-out share; empty when nothing is held out
 };
 
-// What an agent needs of machine learning; device/train has the one that LibTorch does. Called on a worker thread, one
+// What an agent needs of machine learning; device/torch has the one that LibTorch does. Called on a worker thread, one
 // call at a time for one learner. Same inputs, same bits.
 class Learner {
  public:

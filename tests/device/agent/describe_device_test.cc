@@ -1,4 +1,4 @@
-#include "device/agent/describe_device.h"
+#include "device/agent/agent_state.h"
 
 #include <gmock/gmock.h>
 
