@@ -9,7 +9,7 @@
 #include <torch/script.h>
 
 #include "bench/claim.h"
-#include "device/examples/idx.h"
+#include "device/examples/example_set.h"
 #include "device/torch/model_tools.h"
 #include "device/torch/fit.h"
 

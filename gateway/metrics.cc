@@ -204,7 +204,7 @@ std::vector<ReadinessCheck> GatewayMetrics::ReadinessChecks() {
 hop::CheckIn GatewayDescription::CheckIn() const {
   hop::CheckIn check_in = parts_.membership.DescribeSelf(parts_.spool.Account());
   check_in.connected_clients = static_cast<uint32_t>(parts_.server.counts().sessions);
-  check_in.reports = parts_.below.Reports();
+  check_in.reports = parts_.below.States();
   check_in.reports.insert(check_in.reports.begin(), OwnState());
   return check_in;
 }

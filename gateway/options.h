@@ -25,7 +25,7 @@ struct GatewayOptions {
   std::string upstream_key;        // upstream.server_key: its CURVE public key, 64 hexadecimal digits; required
   int64_t retry_cap_seconds = 30;  // upstream.retry_cap_seconds, 1 to 86400: the longest pause between attempts
   // upstream.up_kib_per_second, upstream.down_kib_per_second, 0 to 1e9, 0: no cap; upstream.schedule: entries of
-  // upload_schedule.h, none: always; upstream.schedule_zone: utc or local; upstream.urgent: kinds that are sent at any
+  // link_policy.h, none: always; upstream.schedule_zone: utc or local; upstream.urgent: kinds that are sent at any
   // time; upstream.keep_session: stay connected outside of the schedule.
   LinkPolicy link;
   int64_t spool_max_mib = 16'384;  // spool.max_mib, 1 to 1e9: ciphertext in custody and under way

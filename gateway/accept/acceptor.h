@@ -13,8 +13,8 @@
 
 namespace tributary {
 
-// A gateway's door: decides by the current publication whether an upload can still be of use, and puts it into the
-// spool. The hop server has verified who made it. Custody is given when the spool has it on disk. All on the loop's
+// Decides by the current publication whether an upload can still be of use, and puts it into the spool. The hop server
+// has verified who made it. Custody is given when the spool has it on disk. All on the loop's
 // thread. Spool, clock and loop must outlive it, and so must whatever the hooks touch.
 class Acceptor final : public UploadSink {
  public:

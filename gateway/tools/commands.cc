@@ -6,7 +6,7 @@
 #include <iostream>
 #include <thread>
 
-#include "gateway/desk/inbox_post.h"
+#include "gateway/desk/drop_folder.h"
 #include "gateway/gateway.h"
 #include "gateway/tools/spool_check.h"
 #include "protocol/bundle/bundle_publication.h"

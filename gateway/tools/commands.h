@@ -2,7 +2,7 @@
 
 #include <string>
 
-#include "gateway/desk/order.h"
+#include "gateway/desk/drop_folder.h"
 #include "gateway/options.h"
 
 // The commands of tributary-gateway for people: each prints what it did, on standard output. They work beside the

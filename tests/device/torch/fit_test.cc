@@ -5,7 +5,7 @@
 
 #include <gtest/gtest.h>
 
-#include "device/examples/idx.h"
+#include "device/examples/example_set.h"
 #include "device/torch/model_tools.h"
 
 namespace tributary::fit_test {

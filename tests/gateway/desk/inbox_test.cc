@@ -4,7 +4,7 @@
 
 #include <gtest/gtest.h>
 
-#include "gateway/desk/inbox_post.h"
+#include "gateway/desk/drop_folder.h"
 #include "protocol/bundle/bundle_publication.h"
 #include "protocol/bundle/receipt.h"
 #include "tests/protocol/hop/hop_fixture.h"
