@@ -1,15 +1,10 @@
-#include <algorithm>
-#include <functional>
-#include <iostream>
-#include <string_view>
-
 #include <CLI/CLI.hpp>
 
 #include "aggregator/aggregator.h"
-#include "aggregator/tools/bundle_tool.h"
 #include "aggregator/tools/api_token_tool.h"
+#include "aggregator/tools/bundle_tool.h"
 #include "protocol/base/process/daemon.h"
-#include "protocol/base/log.h"
+#include "protocol/base/process/tools.h"
 
 namespace tributary {
 namespace {
@@ -17,7 +12,6 @@ namespace {
 constexpr const char* kProgram = "tributary-aggregator";
 
 struct ToolArguments {
-  Path config;
   std::string name;
   std::string role = "viewer";
   int64_t expires_days = 0;
@@ -25,9 +19,9 @@ struct ToolArguments {
   int64_t patience_seconds = 60;
 };
 
-using Tool = std::function<Status(const AggregatorOptions&)>;
+using AggregatorTool = Tool<AggregatorOptions>;
 
-void AddTokenTools(CLI::App& app, ToolArguments& arguments, Tool& chosen) {
+void AddTokenTools(CLI::App& app, ToolArguments& arguments, AggregatorTool& chosen) {
   auto* token = app.add_subcommand(
       "token", "API tokens: which people and programs may use the API; a running daemon heeds changes at once");
   token->require_subcommand(1);
@@ -56,7 +50,7 @@ void AddTokenTools(CLI::App& app, ToolArguments& arguments, Tool& chosen) {
   token->add_subcommand("list", "Names, roles and dates of the API tokens")->callback([&] { chosen = ListTokens; });
 }
 
-void AddBundleTools(CLI::App& app, ToolArguments& arguments, Tool& chosen) {
+void AddBundleTools(CLI::App& app, ToolArguments& arguments, AggregatorTool& chosen) {
   auto* bundle = app.add_subcommand("bundle", "A disk that is carried by hand");
   bundle->require_subcommand(1);
   auto* in =
@@ -75,34 +69,12 @@ void AddBundleTools(CLI::App& app, ToolArguments& arguments, Tool& chosen) {
       [&] { chosen = [&](const AggregatorOptions& options) { return ExportToDisk(options, arguments.disk); }; });
 }
 
-bool IsTool(int argc, char** argv) {
-  return std::any_of(argv + std::min(argc, 1), argv + argc, [](const char* word) {
-    const std::string_view text(word);
-    return text == "token" || text == "bundle";
-  });
-}
-
-int RunTool(int argc, char** argv) {
+int RunAggregatorTool(const ToolProgram& program, int argc, char** argv) {
   ToolArguments arguments;
-  Tool chosen;
-  CLI::App app("tributary-aggregator: tools, beside the running daemon");
-  app.add_option("-c,--config", arguments.config, "The aggregator's configuration file")->required();
-  app.require_subcommand(1);
-  app.fallthrough();
-  AddTokenTools(app, arguments, chosen);
-  AddBundleTools(app, arguments, chosen);
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& failure) {
-    return app.exit(failure) == 0 ? kExitOk : kExitUsage;
-  }
-  const auto options = AggregatorOptions::Load(arguments.config);
-  if (!options) return ExitWith(kProgram, options.error());
-  // What a tool prints tells the story; the log is for when something is wrong.
-  if (const Status log = StartLog("warning", {}); !log) return ExitWith(kProgram, log.error());
-  const Status done = chosen(*options);
-  std::cout.flush();
-  return done ? kExitOk : ExitWith(kProgram, done.error());
+  return RunTool<AggregatorOptions>(program, argc, argv, [&](CLI::App& app, AggregatorTool& chosen) {
+    AddTokenTools(app, arguments, chosen);
+    AddBundleTools(app, arguments, chosen);
+  });
 }
 
 }  // namespace
@@ -110,7 +82,8 @@ int RunTool(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   using namespace tributary;
-  if (IsTool(argc, argv)) return RunTool(argc, argv);
+  const ToolProgram tools{kProgram, "tools, beside the running daemon", {"token", "bundle"}};
+  if (IsTool(tools, argc, argv)) return RunAggregatorTool(tools, argc, argv);
   return RunDaemon<Aggregator, AggregatorOptions>(
       argc, argv, kProgram, "tributary-aggregator: opens and sums updates, runs rounds, publishes models",
       AggregatorManual());

@@ -9,8 +9,8 @@
 #include <torch/script.h>
 
 #include "bench/claim.h"
-#include "device/examples/idx.h"
-#include "device/torch/fashion_cnn.h"
+#include "device/examples/example_set.h"
+#include "device/torch/model_tools.h"
 #include "device/torch/fit.h"
 
 namespace tributary::bench {

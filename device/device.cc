@@ -1,6 +1,6 @@
 #include "device/device.h"
 
-#include "device/examples/idx.h"
+#include "device/examples/example_set.h"
 #include "device/examples/partition.h"
 #include "protocol/base/log.h"
 

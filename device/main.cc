@@ -1,11 +1,11 @@
 #include <iostream>
 #include <string_view>
 
-#include "device/agent/describe_device.h"
+#include "device/agent/agent_state.h"
 #include "device/device.h"
 #include "device/torch/model_tools.h"
 #include "protocol/base/process/daemon.h"
-#include "protocol/member/enrol_command.h"
+#include "protocol/member/enrol.h"
 
 namespace tributary {
 namespace {
@@ -26,7 +26,7 @@ int RunStatus(int argc, char** argv) {
 EnrolCommand DeviceEnrolment() {
   return {"tributary-device", {Role::kDevice, Role::kEvaluator}, [](const Path& config) -> Result<EnrolPlace> {
             ASSIGN_OR_RETURN(const DeviceOptions options, DeviceOptions::Load(config));
-            return EnrolPlace{options.gateway.endpoint, options.gateway.server_key, options.identity_dir};
+            return EnrolPlace{options.gateway, options.identity_dir};
           }};
 }
 

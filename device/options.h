@@ -4,8 +4,8 @@
 #include <string>
 #include <vector>
 
-#include "device/agent/gateway_address.h"
 #include "protocol/base/file.h"
+#include "protocol/member/server_keys.h"
 
 namespace tributary {
 
@@ -17,7 +17,7 @@ struct DeviceOptions {
   int64_t outbox_max_mib = 1024;
   bool reports = true;
   Path metrics_file;
-  GatewayAddress gateway;
+  ServerAddress gateway;
   int64_t retry_cap_seconds = 30;
   Path examples_dir = "/usr/share/datasets/fashion-mnist";
   std::string part = "training";

@@ -1,7 +1,7 @@
 #include "gateway/gateway.h"
 
+#include "protocol/base/http/ops_routes.h"
 #include "protocol/base/log.h"
-#include "protocol/member/known_time.h"
 
 namespace tributary {
 namespace {
@@ -19,11 +19,9 @@ Gateway::Gateway(const GatewayOptions& options, std::unique_ptr<TimeFloor> time,
       identity_(std::move(identity)),
       lock_(std::move(lock)),
       files_(files),
-      parent_keys_(
-          ServerKeys::Load(files, options.data_dir / "server-keys", FromHex(options.upstream_key).value_or(Bytes()))),
       random_(random),
       loop_(clock_),
-      reports_(clock_, identity_.subject.id) {}
+      below_(clock_, identity_.subject.id) {}
 
 Gateway::~Gateway() {
   if (http_) http_->Stop();
@@ -43,78 +41,67 @@ Result<std::unique_ptr<Gateway>> Gateway::Open(const GatewayOptions& options, co
   ASSIGN_OR_RETURN(Identity identity, LoadIdentityAs(Role::kGateway, options.identity_dir, time->Now()));
   auto gateway = std::unique_ptr<Gateway>(
       new Gateway(options, std::move(time), std::move(identity), std::move(lock), files, random));
-  RETURN_IF_ERROR(gateway->OpenParts(files));
-  RETURN_IF_ERROR(gateway->OpenUplink());
-  RETURN_IF_ERROR(gateway->OpenServer());
-  gateway->FollowPublication();
+  RETURN_IF_ERROR(gateway->OpenStores());
+  gateway->BuildLinks();
+  RETURN_IF_ERROR(gateway->Connect());
   RETURN_IF_ERROR(gateway->OpenHttp());
   return gateway;
 }
 
-Status Gateway::OpenParts(FileSystem& files) {
-  ASSIGN_OR_RETURN(spool_, Spool::Open(SpoolOptionsOf(options_), files, clock_, *spool_worker_));
-  ASSIGN_OR_RETURN(relay_, Relay::Open(options_.data_dir / "relay", files, clock_, random_, identity_.anchor));
-  acceptor_ =
-      std::make_unique<Acceptor>(*spool_, loop_, clock_, KeyEnds::Load(files, options_.data_dir / "key-ends"),
-                                 Acceptor::Hooks{[this](const UploadId& upload) { server_->GiveCustody(upload); },
-                                                 [this] { uplink_->Nudge(); }, [this] { End(); }});
-  inbox_ =
-      std::make_unique<Inbox>(Inbox::Parts{files, clock_, loop_, *inbox_worker_, *spool_, *relay_, identity_.anchor},
-                              options_.data_dir / "inbox");
+Status Gateway::OpenStores() {
+  ASSIGN_OR_RETURN(spool_, Spool::Open(SpoolOptionsOf(options_), files_, clock_, *spool_worker_));
+  Membership::Options member;
+  member.server_keys_file = options_.data_dir / "server-keys";
+  member.publication_folder = options_.data_dir / "relay";
+  member.identity_folder = options_.identity_dir;
+  ASSIGN_OR_RETURN(member.hop, HopOptionsFor({options_.upstream, options_.upstream_key}, options_.retry_cap_seconds));
+  member.down_bytes_per_second = options_.link.down_bytes_per_second;
+  ASSIGN_OR_RETURN(membership_, Membership::Open({loop_, *time_, random_, files_, identity_}, std::move(member)));
   return {};
 }
 
-Status Gateway::OpenServer() {
+void Gateway::BuildLinks() {
+  HopClient& parent = membership_->client();
+  relay_ = std::make_unique<Relay>(*membership_, files_);
+  acceptor_ = std::make_unique<Acceptor>(*spool_, loop_, clock_, KeyEnds::Load(files_, options_.data_dir / "key-ends"));
+  uplink_ = std::make_unique<Uplink>(Uplink::Parts{loop_, clock_, random_, parent, *spool_}, options_.link);
+  enrolments_ = std::make_unique<EnrolmentRelay>(parent, clock_);
   HopServer::Options server_options = options_.hop;
   server_options.endpoint = options_.listen;
   server_options.credit_bytes = static_cast<uint64_t>(options_.credit_mib) * limits::kMiB;
   server_options.max_sessions = static_cast<size_t>(options_.max_sessions);
   server_ = std::make_unique<HopServer>(
-      HopServer::Parts{loop_, clock_, random_, identity_, *acceptor_, relay_->blobs(), *this, enrolments_.get()},
+      HopServer::Parts{loop_, clock_, random_, identity_, *acceptor_, membership_->blobs(), *this, enrolments_.get()},
       server_options);
-  rotation_ =
-      std::make_unique<KeyRotation>(KeyRotation::Parts{clock_, files_, identity_, uplink_->client(), *server_,
-                                                       [this] { return SealingTargetNow(); }, [this] { Drain(); }},
-                                    options_.identity_dir, Millis(options_.overlap_days * 24 * 3'600'000));
-  return server_->Listen();
+  rotation_ = std::make_unique<KeyRotation>(
+      KeyRotation::Parts{clock_, files_, identity_, parent, *server_, [this] { return membership_->SealingTarget(); },
+                         [this] { Drain(); }},
+      options_.identity_dir, Millis(options_.overlap_days * 24 * 3'600'000));
+  inbox_ =
+      std::make_unique<Inbox>(Inbox::Parts{files_, clock_, loop_, *inbox_worker_, *spool_, *relay_, identity_.anchor},
+                              options_.data_dir / "inbox");
+  self_ = std::make_unique<GatewayDescription>(
+      GatewayDescription::Parts{clock_, identity_, *spool_, *membership_, *uplink_, *server_, below_},
+      SpoolOptionsOf(options_).max_bytes);
 }
 
-std::optional<EnrolmentTarget> Gateway::SealingTargetNow() const {
-  const auto& publication = relay_->publications().current();
-  if (!publication) return std::nullopt;
-  return EnrolmentTarget{publication->aead, publication->sealing_key};
-}
-
-Status Gateway::OpenUplink() {
-  HopClient::Options client_options;
-  client_options.endpoint = options_.upstream;
-  ASSIGN_OR_RETURN(client_options.server_key, FromHex(options_.upstream_key));
-  client_options.server_keys = parent_keys_.learned();
-  client_options.retry_cap = Millis(options_.retry_cap_seconds * 1000);
-  uplink_ = std::make_unique<Uplink>(
-      HopClient::Parts{loop_, clock_, random_, identity_}, client_options,
-      HopClient::Hooks{
-          .describe_self = [this] { return DescribeSelf(); },
-          .on_publication = [this](ByteView bytes) { relay_->Consider(bytes); },
-          .on_path = [this](const std::vector<DeviceId>& path) { server_->SetPath(path); },
-          .on_server_key = [this](const Bytes& key, const VerifiedIdentity& parent) { OnParentKey(key, parent); }},
-      *spool_, options_.link);
-  enrolments_ = std::make_unique<EnrolmentRelay>(uplink_->client(), clock_);
-  certificate_ = std::make_unique<CertificateKeeper>(
-      CertificateKeeper::Parts{loop_, clock_, files_, identity_, uplink_->client()}, options_.identity_dir,
-      CertificateKeeper::Hooks{.target = [this] { return SealingTargetNow(); }});
+// Only from here on the parts call each other.
+Status Gateway::Connect() {
+  acceptor_->Serve({[this](const UploadId& upload) { server_->GiveCustody(upload); }, [this] { uplink_->Nudge(); },
+                    [this] { End(); }});
+  RETURN_IF_ERROR(server_->Listen());
+  membership_->Follow({.describe_self = [this] { return self_->CheckIn(); },
+                       .on_adopted = [this](const Publication& publication) { OnAdopted(publication); },
+                       .on_path = [this](const std::vector<DeviceId>& path) { server_->SetPath(path); }});
   return {};
 }
 
-void Gateway::FollowPublication() {
-  relay_->Follow(uplink_->client(), loop_, &uplink_->down_budget(),
-                 [this](const Publication& publication) { OnAdopted(publication); });
-}
-
-void Gateway::OnParentKey(const Bytes& key, const VerifiedIdentity& parent) {
-  if (const Status kept = parent_keys_.Learn(key); !kept)
-    return LogFailure(LogLevel::kWarning, "server_key.not_kept", kept.error());
-  LogInfo("server_key.learned", {{"server", parent.subject.id.text()}});
+Status Gateway::OpenHttp() {
+  if (options_.http.port == 0) return {};
+  http_ = std::make_unique<HttpServer>(options_.http);
+  AddOpsRoutes(*http_, metrics_.metrics(), metrics_.ReadinessChecks());
+  AddCertificateExpiry(*http_, metrics_.metrics(), "tributary_gateway_http_certificate_end_timestamp_seconds");
+  return http_->Start();
 }
 
 void Gateway::Run() {
@@ -124,7 +111,7 @@ void Gateway::Run() {
   SweepSpool();
   if (options_.connect_upstream) {
     uplink_->Start();
-    certificate_->Start();
+    membership_->StartRenewing();
   }
   loop_.Run();
   uplink_->Stop();
@@ -139,7 +126,7 @@ void Gateway::Drain() {
   if (draining_) return;
   draining_ = true;
   LogInfo("gateway.draining", {{"id", identity_.subject.id.text()}, {"bound_seconds", options_.drain_seconds}});
-  UpdateMetrics();
+  metrics_.Put(self_->Snapshot(draining_));
   drain_timer_ = loop_.After(Millis(options_.drain_seconds * 1000), [this] {
     LogWarning("gateway.not_drained", {{"id", identity_.subject.id.text()}});
     End();
@@ -149,19 +136,18 @@ void Gateway::Drain() {
 
 void Gateway::End() {
   server_->SayGoodbye();
-  certificate_->Stop();
   uplink_->Stop();
+  membership_->Stop();
   loop_.Stop();
 }
 
 void Gateway::OnAdopted(const Publication& publication) {
-  LearnTime(*time_, identity_, publication);
   acceptor_->OnPublication(publication);
-  server_->Publish(relay_->publications().current_bytes(), publication.number, publication.root_version);
+  server_->Publish(membership_->publications().current_bytes(), publication.number, publication.root_version);
 }
 
 void Gateway::OnCheckIn(const VerifiedIdentity& member, const hop::CheckIn& check_in) {
-  if (member.subject.role == Role::kGateway) reports_.Take(check_in.reports);
+  if (member.subject.role == Role::kGateway) below_.Take(check_in.reports);
 }
 
 void Gateway::OnRefusedUpload(const UploadSubject* subject, const Error& error) {
@@ -172,7 +158,7 @@ void Gateway::EverySecond() {
   inbox_->Look();
   rotation_->Look();
   if (!spool_->Health()) spool_->Probe([](const Status&) {});  // what it finds is in Health again
-  UpdateMetrics();
+  metrics_.Put(self_->Snapshot(draining_));
   second_timer_ = loop_.After(kSecond, [this] { EverySecond(); });
 }
 

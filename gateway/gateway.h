@@ -1,30 +1,29 @@
 #pragma once
 
 #include <memory>
-#include <optional>
 
 #include "gateway/accept/acceptor.h"
+#include "gateway/accept/key_rotation.h"
 #include "gateway/desk/inbox.h"
 #include "gateway/forward/uplink.h"
-#include "gateway/accept/key_rotation.h"
 #include "gateway/metrics.h"
 #include "gateway/options.h"
-#include "gateway/relay/relay.h"
+#include "gateway/relay/enrolment_relay.h"
 #include "gateway/relay/gateway_state_book.h"
+#include "gateway/relay/relay.h"
 #include "protocol/base/executor.h"
+#include "protocol/base/http/http_server.h"
 #include "protocol/base/random.h"
 #include "protocol/base/time_floor.h"
-#include "gateway/relay/enrolment_relay.h"
 #include "protocol/hop/server/server.h"
-#include "protocol/base/http/http_server.h"
-#include "protocol/member/certificate_keeper.h"
-#include "protocol/member/server_keys.h"
+#include "protocol/member/membership.h"
 #include "protocol/trust/identity/identity.h"
 
 namespace tributary {
 
 // A gateway: a server to those below, a client of the one above, with a spool between. Wires the parts; each part's
-// header says what it does. Call order: Open, Run (on the loop's thread, until Stop), destroy.
+// header says what it does. All parts are built before any of them is told of the others (Connect). Legal call order:
+// Open, Run (on the loop's thread, until Stop), destroy. Clock, random and files must outlive it.
 class Gateway final : private HopServer::Observer {
  public:
   // Everything that can be wrong with configuration, identity, data folder or ports shows here.
@@ -43,24 +42,15 @@ class Gateway final : private HopServer::Observer {
  private:
   Gateway(const GatewayOptions& options, std::unique_ptr<TimeFloor> time, Identity identity, FileLock lock,
           FileSystem& files, Random& random);
-  Status OpenParts(FileSystem& files);
-  Status OpenServer();
-  Status OpenUplink();
+  Status OpenStores();
+  void BuildLinks();
+  Status Connect();
   Status OpenHttp();
-  void FollowPublication();
-  std::optional<EnrolmentTarget> SealingTargetNow() const;
   void OnAdopted(const Publication& publication);
-  void OnParentKey(const Bytes& key, const VerifiedIdentity& parent);
   void OnCheckIn(const VerifiedIdentity& member, const hop::CheckIn& check_in) override;
   void OnRefusedUpload(const UploadSubject* subject, const Error& error) override;
-  hop::CheckIn DescribeSelf();
-  GatewayState OwnState() const;
-  // Why the parent does not take this gateway, when waiting does not help.
-  std::optional<Error> RefusedAbove() const;
-  Millis OldestSpooled() const;
 
   void EverySecond();
-  void UpdateMetrics();
   void SweepSpool();
   void Drain();
   void End();
@@ -71,21 +61,21 @@ class Gateway final : private HopServer::Observer {
   Identity identity_;   // its certificate changes when it is renewed
   FileLock lock_;
   FileSystem& files_;
-  ServerKeys parent_keys_;
   Random& random_;
   Loop loop_;
   std::unique_ptr<WorkerPool> spool_worker_ = std::make_unique<WorkerPool>("spool", 1);
   std::unique_ptr<Spool> spool_;
+  std::unique_ptr<Membership> membership_;
   std::unique_ptr<Relay> relay_;
   std::unique_ptr<Acceptor> acceptor_;
   std::unique_ptr<Uplink> uplink_;
   std::unique_ptr<EnrolmentRelay> enrolments_;
   std::unique_ptr<HopServer> server_;
-  std::unique_ptr<CertificateKeeper> certificate_;
   std::unique_ptr<KeyRotation> rotation_;
   std::unique_ptr<Inbox> inbox_;
   std::unique_ptr<WorkerPool> inbox_worker_ = std::make_unique<WorkerPool>("inbox", 1);
-  GatewayStateBook reports_;
+  GatewayStateBook below_;  // what the gateways below say of themselves
+  std::unique_ptr<GatewayDescription> self_;
   GatewayMetrics metrics_;
   std::unique_ptr<HttpServer> http_;
   bool draining_ = false;

@@ -4,14 +4,18 @@
 #include <mutex>
 #include <optional>
 
-#include "protocol/hop/client/courier.h"
-#include "protocol/hop/server/server.h"
+#include "gateway/forward/uplink.h"
+#include "gateway/relay/gateway_state_book.h"
 #include "protocol/base/http/metrics.h"
-#include "protocol/spool/spool_account.h"
+#include "protocol/base/http/ops_routes.h"
+#include "protocol/hop/server/server.h"
+#include "protocol/member/membership.h"
+#include "protocol/spool/spool.h"
 
 namespace tributary {
 
-// What a gateway exports, and what /readyz asks. The loop puts a snapshot in once a second; the HTTP threads read it.
+// The numbers of a gateway for monitoring, and the answers of /readyz. The loop puts a snapshot in once a second; the
+// HTTP threads read it. Thread safe.
 class GatewayMetrics {
  public:
   struct Snapshot {
@@ -34,6 +38,7 @@ class GatewayMetrics {
   GatewayMetrics();
 
   Metrics& metrics() { return metrics_; }
+  std::vector<ReadinessCheck> ReadinessChecks();
   Snapshot Get() const {
     const std::lock_guard lock(mutex_);
     return snapshot_;
@@ -55,6 +60,36 @@ class GatewayMetrics {
   mutable std::mutex mutex_;
   Snapshot snapshot_;
   Metrics metrics_;
+};
+
+// Describes the running gateway: to its parent in each check-in, to monitoring in each snapshot. All on the loop's
+// thread. Everything in Parts must outlive it.
+class GatewayDescription {
+ public:
+  struct Parts {
+    const Clock& clock;
+    const Identity& identity;
+    const Spool& spool;
+    const Membership& membership;
+    const Uplink& uplink;
+    HopServer& server;
+    GatewayStateBook& below;
+  };
+  GatewayDescription(const Parts& parts, uint64_t spool_limit_bytes)
+      : parts_(parts), spool_limit_bytes_(spool_limit_bytes) {}
+
+  // With the gateway's own state first, then those of the gateways below.
+  hop::CheckIn CheckIn() const;
+  GatewayMetrics::Snapshot Snapshot(bool draining) const;
+
+ private:
+  GatewayState OwnState() const;
+  // Why the parent does not take this gateway, when waiting does not help.
+  std::optional<Error> RefusedAbove() const;
+  Millis OldestSpooled() const;
+
+  Parts parts_;
+  uint64_t spool_limit_bytes_;
 };
 
 }  // namespace tributary

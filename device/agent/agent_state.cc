@@ -1,15 +1,65 @@
 #include "device/agent/agent_state.h"
 
+#include <algorithm>
 #include <array>
 #include <sstream>
 
+#include <fmt/format.h>
+
+#include "device/report/device_state_keeper.h"
 #include "protocol/base/limits.h"
+#include "protocol/spool/spool_reader.h"
 
 namespace tributary {
 namespace {
 
 constexpr std::string_view kHead = "tributary-agent 1\n";
 constexpr std::array kPhases = {TaskPhase::kWaiting, TaskPhase::kWorking, TaskPhase::kHandedOver, TaskPhase::kGivenUp};
+
+constexpr size_t kDeadLettersShown = 5;
+
+std::string Reasons(const std::map<Code, uint64_t>& counts) {
+  std::string text;
+  for (const auto& [code, count] : counts) text += fmt::format("{}{} {}", text.empty() ? "" : ", ", Name(code), count);
+  return text.empty() ? "-" : text;
+}
+
+std::string AccountLines(const SpoolAccount& account) {
+  std::string text = "kind          offered  delivered  waiting  in flight  duplicate  holds  refused; dropped\n";
+  for (const UploadKind kind : kUploadKinds) {
+    const KindAccount& of = account.of(kind);
+    text += fmt::format("{:<12} {:>8} {:>10} {:>8} {:>10} {:>10} {:>6}  {}; {}\n", KindName(kind), of.offered,
+                        of.delivered, of.spooled, of.in_flight, of.duplicate, of.Balances() ? "yes" : "NO",
+                        Reasons(of.refused), Reasons(of.dropped));
+  }
+  return text;
+}
+
+std::string DeadLetterLines(const std::vector<DeadLetter>& letters) {
+  std::string text;
+  for (const DeadLetter& letter : letters) {
+    const CodeEntry& reason = Describe(letter.reason);
+    text += fmt::format("given up   {} {}: {} {}\n", letter.id.hex(), KindName(letter.kind), reason.sentence,
+                        reason.remedy);
+  }
+  return text;
+}
+
+// From the last state that the device sent of itself.
+std::string StateLines(FileSystem& files, const Path& data_dir) {
+  const DeviceStateKeeper keeper = DeviceStateKeeper::Load(files, data_dir / "report");
+  const DeviceState& state = keeper.last();
+  if (state.sequence == 0) return "";
+  std::string text = fmt::format("state      {}: publication {}, root {}\n", state.sequence, state.publication_number,
+                                 state.root_version);
+  for (const auto& [task, installed] : state.installed)
+    text += fmt::format("installed  {}: version {}\n", task.text(), Number(installed.version));
+  if (!state.withheld.empty()) text += fmt::format("withheld   {}\n", state.withheld);
+  for (const auto& [code, rejections] : state.rejections) {
+    text += fmt::format("rejected   {} publications, {}: {}\n", rejections.count, Name(code), rejections.last_sentence);
+  }
+  return text;
+}
 
 }  // namespace
 
@@ -44,8 +94,8 @@ Result<AgentState> AgentState::Load(FileSystem& files, const Path& file) {
   if (!bytes && bytes.error().code == Code::kNotFound) return state;
   if (!bytes) return Fail(bytes.error());
   const auto corrupt = [&](const std::string& what) {
-    return Fail(Code::kCorrupt,
-                file.string() + ": " + what + "; remove the file to begin anew (finished uploads are in the outbox)");
+    return Fail(Code::kCorrupt, "{}: {}; remove the file to begin anew (finished uploads are in the outbox)",
+                file.string(), what);
   };
   std::string_view text = AsText(*bytes);
   if (!text.starts_with(kHead)) return corrupt("not an agent's state");
@@ -82,12 +132,34 @@ Status AgentState::Set(const TaskId& task, const TaskProgress& progress) {
   tasks[task] = progress;
   std::string text(kHead);
   for (const auto& [id, one] : tasks) {
-    text += id.text() + " " + std::string(TaskPhaseName(one.phase)) + " " + std::to_string(Number(one.version)) + " " +
-            std::to_string(one.round) + "\n";
+    text += fmt::format("{} {} {} {}\n", id.text(), TaskPhaseName(one.phase), Number(one.version), one.round);
   }
   RETURN_IF_ERROR(WriteFileAtomically(*files_, file_, AsBytes(text)));
   tasks_ = std::move(tasks);
   return {};
+}
+
+Result<std::string> DescribeDevice(FileSystem& files, const Path& data_dir, WallTime now) {
+  auto outbox = SpoolReader::Open(data_dir / "outbox", files);
+  if (!outbox && outbox.error().code == Code::kNotFound) {
+    return Fail(Code::kNotFound, "{} has no outbox: the device has not run with this configuration", data_dir.string());
+  }
+  if (!outbox) return Fail(outbox.error());
+  ASSIGN_OR_RETURN(const SpoolAccount account, (*outbox)->Account());
+  ASSIGN_OR_RETURN(const auto oldest, (*outbox)->OldestSpooled());
+  ASSIGN_OR_RETURN(const auto letters, (*outbox)->DeadLetters(kDeadLettersShown));
+  ASSIGN_OR_RETURN(const AgentState state, AgentState::Load(files, data_dir / "state"));
+
+  std::string text = fmt::format("outbox     {} uploads wait, {} bytes", account.Spooled(), account.bytes);
+  if (oldest) {
+    text += fmt::format(", the oldest for {} s", std::max<int64_t>(0, now.unix_millis - oldest->unix_millis) / 1000);
+  }
+  text += "\n";
+  for (const auto& [task, progress] : state.tasks()) {
+    text += fmt::format("task       {}: {}, version {}, round {}\n", task.text(), TaskPhaseName(progress.phase),
+                        Number(progress.version), progress.round);
+  }
+  return text + StateLines(files, data_dir) + DeadLetterLines(letters) + "\n" + AccountLines(account);
 }
 
 }  // namespace tributary

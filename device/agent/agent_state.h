@@ -2,8 +2,10 @@
 
 #include <cstdint>
 #include <map>
+#include <string>
 #include <string_view>
 
+#include "protocol/base/clock.h"
 #include "protocol/base/file.h"
 #include "protocol/base/ids.h"
 #include "protocol/base/result.h"
@@ -50,5 +52,10 @@ class AgentState {
   Path file_;
   std::map<TaskId, TaskProgress> tasks_;
 };
+
+// What a device's folder tells, for people: what waits in the outbox and for how long, where every upload went, how far
+// each task is, and the last device state that was sent. Reads only; the daemon may run meanwhile.
+// Errors: kNotFound: nothing was ever in this folder; those of SpoolReader and AgentState.
+Result<std::string> DescribeDevice(FileSystem& files, const Path& data_dir, WallTime now);
 
 }  // namespace tributary

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "device/examples/idx.h"
+#include "device/examples/example_set.h"
 #include "device/examples/partition.h"
 #include "protocol/base/log.h"
 

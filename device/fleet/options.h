@@ -4,8 +4,8 @@
 #include <string>
 #include <vector>
 
-#include "device/agent/gateway_address.h"
 #include "protocol/base/file.h"
+#include "protocol/member/server_keys.h"
 
 namespace tributary {
 
@@ -17,7 +17,7 @@ struct FleetOptions {
   int64_t fits_at_once = 2;
   std::vector<std::string> endpoints;
   std::vector<std::string> server_keys;
-  std::vector<GatewayAddress> gateways;  // made from the two by Load
+  std::vector<ServerAddress> gateways;  // made from the two by Load
   int64_t retry_cap_seconds = 30;
   Path examples_dir = "/usr/share/datasets/fashion-mnist";
   std::string partition = "dirichlet";

@@ -13,7 +13,7 @@
 
 namespace tributary {
 
-// What came of one local fit.
+// The result of one local fit.
 struct Learned {
   UpdateMeta meta;
   std::vector<float> delta;  // fine-tuned minus base, parameter_count values
@@ -21,8 +21,8 @@ struct Learned {
       evaluations;  // base and fine-tuned on the held-out share; empty when nothing is held out
 };
 
-// What an agent needs of machine learning; device/train has the one that LibTorch does. Called on a worker thread, one
-// call at a time for one learner. Same inputs, same bits.
+// The machine learning that an agent needs, as an interface; device/torch implements it with LibTorch. It is called on a
+// worker thread, one call at a time for one learner. The same inputs give the same bits.
 class Learner {
  public:
   virtual ~Learner() = default;

@@ -25,12 +25,12 @@ DeviceStateKeeper DeviceStateKeeper::Load(FileSystem& files, Path file) {
   DeviceStateKeeper keeper(files, std::move(file));
   const auto bytes = ReadFile(files, keeper.file_, limits::kRecordBytes);
   if (!bytes && bytes.error().code == Code::kNotFound) return keeper;
-  auto report = bytes ? DecodeDeviceState(*bytes) : Result<DeviceState>(Fail(bytes.error()));
-  if (report) {
-    keeper.earlier_ = *report;
-    keeper.last_ = std::move(*report);
+  auto state = bytes ? DecodeDeviceState(*bytes) : Result<DeviceState>(Fail(bytes.error()));
+  if (state) {
+    keeper.earlier_ = *state;
+    keeper.last_ = std::move(*state);
   } else {
-    LogFailure(LogLevel::kError, "report.numbers_lost", report.error(), {{"file", keeper.file_.string()}});
+    LogFailure(LogLevel::kError, "device_state.numbers_lost", state.error(), {{"file", keeper.file_.string()}});
   }
   return keeper;
 }
@@ -49,12 +49,12 @@ bool DeviceStateKeeper::IsDue(const DeviceState& now, Millis monotonic) const {
   return total.rejections != last_.rejections && age >= kForCounts;
 }
 
-void DeviceStateKeeper::AddEarlier(DeviceState& report) const {
-  for (const auto& [name, value] : earlier_.counters) report.counters[name] += value;
+void DeviceStateKeeper::AddEarlier(DeviceState& state) const {
+  for (const auto& [name, value] : earlier_.counters) state.counters[name] += value;
   for (const auto& [code, rejections] : last_.rejections) {
     const auto known = earlier_.rejections.find(code);
     const uint64_t before = known == earlier_.rejections.end() ? 0 : known->second.count;
-    auto [now, fresh] = report.rejections.try_emplace(code, rejections);
+    auto [now, fresh] = state.rejections.try_emplace(code, rejections);
     if (fresh) {
       now->second.count = rejections.count;  // of earlier processes, or none since
       continue;
@@ -69,7 +69,7 @@ void DeviceStateKeeper::AddEarlier(DeviceState& report) const {
 
 Result<DeviceState> DeviceStateKeeper::Make(DeviceState now, Millis monotonic) {
   AddEarlier(now);
-  // More codes than a report may list: those that were reported stay.
+  // More codes than a state may list: those that were said before stay.
   for (auto one = now.rejections.end(); now.rejections.size() > limits::kDeviceStateRejections;) {
     --one;
     if (!last_.rejections.contains(one->first)) one = now.rejections.erase(one);

@@ -21,6 +21,10 @@
 namespace tributary {
 namespace {
 
+// Of an evaluation. Large enough to make a call's overhead vanish, small enough that the activations of a small network
+// stay in the cache.
+constexpr size_t kEvaluationBatch = 100;
+
 std::unique_ptr<torch::optim::Optimizer> MakeOptimizer(const TrainingPlan& plan, std::vector<at::Tensor> parameters) {
   if (plan.optimizer == Optimizer::kAdamW) {
     return std::make_unique<torch::optim::AdamW>(
@@ -141,28 +145,61 @@ class TrainingMode {
 
 }  // namespace
 
-Result<FitReport> Fit(Model& model, const Examples& examples, const TrainingPlan& plan, const FitIdentity& identity,
-                      const FitHooks& hooks) {
+Result<Fitted> Fit(Model& model, const Examples& examples, const TrainingPlan& plan, const FitIdentity& identity,
+                   const FitHooks& hooks) {
   RETURN_IF_ERROR(CheckTrainingPlan(plan));
   if (examples.size() == 0) return Fail(Code::kInvalidArgument, "there are no examples to train on");
   UseOneThread();
+  return CatchTorch(Code::kInvalidArgument, "the model cannot be trained on these examples", [&]() -> Result<Fitted> {
+    Model::Module& module = model.module();
+    const uint64_t seed = DeriveSeed(plan.seed, identity.device.text(), Number(identity.base));
+    std::unique_lock lock(RandomModels(), std::defer_lock);
+    if (module.draws_random) {
+      lock.lock();
+      at::manual_seed(seed);
+    }
+    const auto start = std::chrono::steady_clock::now();
+    const TrainingMode training(module);
+    Fitting fitting(module, examples, plan, seed);
+    RETURN_IF_ERROR(fitting.Run(hooks));
+    const auto spent = std::chrono::steady_clock::now() - start;
+    return Fitted{examples.size(), fitting.steps(), fitting.loss(),
+                  static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(spent).count()),
+                  PeakMemoryBytes()};
+  });
+}
+
+Result<Evaluation> Evaluate(Model& model, const Examples& examples) {
+  if (examples.size() == 0) return Fail(Code::kInvalidArgument, "there are no examples to evaluate on");
+  UseOneThread();
   return CatchTorch(
-      Code::kInvalidArgument, "the model cannot be trained on these examples", [&]() -> Result<FitReport> {
+      Code::kInvalidArgument, "the model cannot be evaluated on these examples", [&]() -> Result<Evaluation> {
         Model::Module& module = model.module();
-        const uint64_t seed = DeriveSeed(plan.seed, identity.device.text(), Number(identity.base));
         std::unique_lock lock(RandomModels(), std::defer_lock);
-        if (module.draws_random) {
-          lock.lock();
-          at::manual_seed(seed);
-        }
+        if (module.draws_random) lock.lock();
         const auto start = std::chrono::steady_clock::now();
-        const TrainingMode training(module);
-        Fitting fitting(module, examples, plan, seed);
-        RETURN_IF_ERROR(fitting.Run(hooks));
+        const at::NoGradGuard no_grad;
+        std::vector<int64_t> shape = examples.set->shape;
+        shape.insert(shape.begin(), static_cast<int64_t>(std::min(kEvaluationBatch, examples.size())));
+        const at::Tensor pixels = at::empty(shape, at::kFloat);
+        const at::Tensor labels = at::empty({shape[0]}, at::kLong);
+        double loss = 0;
+        int64_t correct = 0;
+        for (size_t begin = 0; begin < examples.size(); begin += kEvaluationBatch) {
+          const auto batch =
+              std::span(examples.indices).subspan(begin, std::min(kEvaluationBatch, examples.size() - begin));
+          const auto count = static_cast<int64_t>(batch.size());
+          FillBatch(*examples.set, batch, pixels.data_ptr<float>(), labels.data_ptr<int64_t>());
+          const at::Tensor target = labels.narrow(0, 0, count);
+          const at::Tensor output = module.script.forward({pixels.narrow(0, 0, count)}).toTensor();
+          loss += at::cross_entropy_loss(output, target, {}, at::Reduction::Sum).item<double>();
+          correct += output.argmax(1).eq(target).sum().item<int64_t>();
+        }
+        const auto count = static_cast<double>(examples.size());
+        if (!std::isfinite(loss)) return Fail(Code::kNotFinite, "the loss is not finite");
         const auto spent = std::chrono::steady_clock::now() - start;
-        return FitReport{examples.size(), fitting.steps(), fitting.loss(),
-                         static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(spent).count()),
-                         PeakMemoryBytes()};
+        return Evaluation{examples.size(), loss / count, static_cast<double>(correct) / count,
+                          static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(spent).count())};
       });
 }
 

@@ -17,7 +17,8 @@ struct FitIdentity {
   ModelVersion base{};
 };
 
-struct FitReport {
+// What a fit did.
+struct Fitted {
   uint64_t examples = 0;           // distinct ones: the update's weight
   uint64_t steps = 0;              // of the optimiser
   double loss = 0;                 // mean over the examples of the last epoch, each before the step that used it
@@ -43,7 +44,19 @@ struct FitHooks {
 //
 // On error the model's weights are undefined. kInvalidArgument: no examples, a plan out of bounds, or a model that does
 // not take such examples. kNotFinite: it diverged. kShuttingDown: cancelled.
-Result<FitReport> Fit(Model& model, const Examples& examples, const TrainingPlan& plan, const FitIdentity& identity,
-                      const FitHooks& hooks = {});
+Result<Fitted> Fit(Model& model, const Examples& examples, const TrainingPlan& plan, const FitIdentity& identity,
+                   const FitHooks& hooks = {});
+
+struct Evaluation {
+  uint64_t examples = 0;
+  double loss = 0;      // mean cross entropy, in nats
+  double accuracy = 0;  // share of examples whose largest output is the label, 0 to 1
+  uint64_t millis = 0;
+};
+
+// The quality of a classifier on examples; the model is not changed. Same bits from the same inputs, as Fit.
+// kInvalidArgument: no examples, or a model that does not take them or has too few outputs. kNotFinite: the loss is
+// not.
+Result<Evaluation> Evaluate(Model& model, const Examples& examples);
 
 }  // namespace tributary

@@ -63,7 +63,7 @@ class Model {
   // tensor.
   Result<ModelOutput> Run(std::span<const float> input, std::span<const int64_t> shape);
 
-  // For device/train, which includes torch_module.h.
+  // For device/torch, which includes torch_module.h.
   struct Module;
   Module& module() { return *module_; }
 

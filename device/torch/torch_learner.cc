@@ -1,8 +1,7 @@
 #include "device/torch/torch_learner.h"
 
-#include "device/torch/model.h"
-#include "device/torch/evaluate.h"
 #include "device/torch/fit.h"
+#include "device/torch/model.h"
 
 namespace tributary {
 namespace {
@@ -35,14 +34,14 @@ Result<Learned> TorchLearner::Learn(const PublishedTask& task, ByteView module, 
     ASSIGN_OR_RETURN(const auto before, EvaluateAs(EvaluatedModel::kGlobal, *model, held_out_));
     learned.evaluations.push_back(before);
   }
-  ASSIGN_OR_RETURN(const FitReport report, Fit(*model, training_, task.plan, {device_, task.latest}, {cancelled, {}}));
+  ASSIGN_OR_RETURN(const Fitted fitted, Fit(*model, training_, task.plan, {device_, task.latest}, {cancelled, {}}));
   learned.delta = model->Weights();
   if (held_out_.size() > 0) {
     ASSIGN_OR_RETURN(const auto after, EvaluateAs(EvaluatedModel::kPersonal, *model, held_out_));
     learned.evaluations.push_back(after);
   }
   for (size_t i = 0; i < learned.delta.size(); ++i) learned.delta[i] -= weights[i];
-  learned.meta = {report.examples, learned.delta.size(), report.loss, report.millis, report.peak_memory_bytes};
+  learned.meta = {fitted.examples, learned.delta.size(), fitted.loss, fitted.millis, fitted.peak_memory_bytes};
   return learned;
 }
 

@@ -1,7 +1,7 @@
 #pragma once
 
-#include "device/learn/learner.h"
 #include "device/examples/example_set.h"
+#include "device/learn/learner.h"
 
 namespace tributary {
 

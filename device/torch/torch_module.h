@@ -9,7 +9,7 @@
 
 #include "device/torch/model.h"
 
-// What model.cc and device/train share; pulls in LibTorch, so nobody else includes it.
+// What model.cc and device/torch share; pulls in LibTorch, so nobody else includes it.
 namespace tributary {
 
 struct Model::Module {

@@ -6,8 +6,8 @@
 
 namespace tributary {
 
-Acceptor::Acceptor(Spool& spool, Loop& loop, const Clock& clock, KeyEnds keys, Hooks hooks)
-    : spool_(spool), loop_(loop), clock_(clock), keys_(std::move(keys)), hooks_(std::move(hooks)) {}
+Acceptor::Acceptor(Spool& spool, Loop& loop, const Clock& clock, KeyEnds keys)
+    : spool_(spool), loop_(loop), clock_(clock), keys_(std::move(keys)) {}
 
 void Acceptor::OnPublication(const Publication& publication) {
   keys_.Note(publication);

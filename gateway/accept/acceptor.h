@@ -8,24 +8,28 @@
 #include "protocol/base/clock.h"
 #include "protocol/hop/server/owner.h"
 #include "protocol/catalogue/publication.h"
+#include "protocol/hop/server/upload_sink.h"
 #include "protocol/spool/spool.h"
 #include "protocol/transport/loop.h"
 
 namespace tributary {
 
-// A gateway's door: decides by the current publication whether an upload can still be of use, and puts it into the
-// spool. The hop server has verified who made it. Custody is given when the spool has it on disk. All on the loop's
+// Decides by the current publication whether an upload can still be of use, and puts it into the spool. The hop server
+// has verified who made it. Custody is given when the spool has it on disk. All on the loop's
 // thread. Spool, clock and loop must outlive it, and so must whatever the hooks touch.
 class Acceptor final : public UploadSink {
  public:
   struct Hooks {
-    std::function<void(const UploadId&)> custody;  // it is on disk: tell the sender
-    std::function<void()> arrived;                 // something new can be forwarded
-    std::function<void()> idle = {};               // after Drain: nothing is in process any more
+    std::function<void(const UploadId&)> custody = [](const UploadId&) {};  // it is on disk: tell the sender
+    std::function<void()> arrived = [] {};                                  // something new can be forwarded
+    std::function<void()> idle = [] {};  // after Drain: nothing is in process any more
   };
 
   // `keys`: until when what is sealed to which key is of use; taken over.
-  Acceptor(Spool& spool, Loop& loop, const Clock& clock, KeyEnds keys, Hooks hooks);
+  Acceptor(Spool& spool, Loop& loop, const Clock& clock, KeyEnds keys);
+
+  // Once, when everything is there that the hooks touch, and before the first offer.
+  void Serve(Hooks hooks) { hooks_ = std::move(hooks); }
 
   // From now on what is accepted; drops from the spool what is not any more.
   void OnPublication(const Publication& publication);

@@ -10,12 +10,12 @@
 
 namespace tributary {
 
-// Until when uploads sealed to the aggregator's former keys are opened, as publications have said it; also after they
-// stopped saying so. Only what a publication has named is ever over: a key that this gateway does not know may be one
-// that is newer than its publication, which a device has from elsewhere.
+// The times at which the aggregator's former sealing keys end, as publications have named them. A time is remembered
+// when later publications name it no more. Only a key that a publication has named is ever over: one that this gateway
+// does not know may be newer than its publication, and a device may have it from elsewhere.
 //
-// Kept in a file, text, a line for each: the key's id in hexadecimal, " ", Unix milliseconds. Value type, not thread
-// safe. Does not promise to remember all: the oldest are forgotten, and what is sealed to them is then refused above.
+// The file is text, a line for each key: its id in hexadecimal, " ", Unix milliseconds. Value type, not thread safe. It
+// does not promise to remember all keys: it forgets the oldest, and uploads that are sealed to them are refused above.
 class KeyEnds {
  public:
   static constexpr size_t kMost = 64;

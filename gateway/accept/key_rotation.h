@@ -4,18 +4,18 @@
 #include <memory>
 #include <optional>
 
-#include "protocol/trust/identity/enrolment_request.h"
 #include "protocol/hop/client/client.h"
 #include "protocol/hop/server/server.h"
+#include "protocol/trust/identity/enrolment_request.h"
 #include "protocol/trust/identity/identity.h"
 
 namespace tributary {
 
-// A gateway's connection key is replaced while everybody below goes on: the next key gets a certificate, through a
-// renewal; both are announced for some days, so that whoever comes by learns the key; then the gateway changes over to
-// them at a start of its own. Who was away for all of that time must be told the new key by hand.
+// Replaces a gateway's connection key while everybody below goes on. A renewal gets a certificate for the next key. The
+// gateway announces both for some days, so that every member that connects learns the key. Then it changes over to them
+// at its next start. A member that was away for all of that time must be told the new key by hand.
 //
-// What is under way lies in the identity folder, below next/, so that it goes on over restarts:
+// The rotation goes on after a restart, because it lies in the identity folder, below next/:
 //   curve.key   the next secret key, mode 0600: with it a rotation has begun (`tributary-gateway rotate-key`)
 //   cert.pem    its certificate, as in the identity folder
 //   switch-at   Unix milliseconds, text: from when on they take the places of the present ones
@@ -35,8 +35,8 @@ class KeyRotation {
 
   // Makes the next key. kConflict: a rotation is under way already.
   static Status Begin(FileSystem& files, const Path& identity_folder);
-  // Before the identity is loaded: changes over if it is time. Whether it did. A kill in the middle is made good by the
-  // next call.
+  // Changes over if it is time, and answers whether it did. Call it before the identity is loaded. After a kill in the
+  // middle the next call finishes the change.
   static Result<bool> FinishIfDue(FileSystem& files, const Path& identity_folder, WallTime now);
 
   KeyRotation(Parts parts, const Path& identity_folder, Millis overlap);

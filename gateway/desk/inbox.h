@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "gateway/desk/order.h"
+#include "gateway/desk/drop_folder.h"
 #include "gateway/relay/relay.h"
 #include "protocol/base/executor.h"
 #include "protocol/spool/spool.h"
@@ -14,10 +14,10 @@
 
 namespace tributary {
 
-// The daemon's side of the drop folder (order.h): takes in receipts, publications and orders. Nothing in it is believed
-// because it lies there: receipts and publications are verified as if they came from the parent. Look on the loop's
-// thread; verifying a publication and its blobs happens on a worker. What the disk refuses for now stays and is tried
-// again. Everything in Parts must outlive it.
+// The daemon's side of the drop folder (drop_folder.h): takes in receipts, publications and orders. It believes no file
+// because of its place: receipts and publications are verified as if they came from the parent. Look is called on the
+// loop's thread; a publication and its blobs are verified on a worker. A file that the disk refuses for now stays and is
+// tried again. Everything in Parts must outlive it.
 class Inbox {
  public:
   struct Parts {

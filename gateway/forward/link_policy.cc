@@ -2,10 +2,156 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
+#include <ctime>
+#include <optional>
+#include <sstream>
+#include <string_view>
 
 #include "protocol/base/limits.h"
 
 namespace tributary {
+namespace {
+
+constexpr int64_t kMinuteMillis = 60'000;
+
+// A number in [low, high] that is the whole of `text`.
+std::optional<int> NumberIn(std::string_view text, int low, int high) {
+  int number = 0;
+  const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (text.empty() || problem != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  if (number < low || number > high) return std::nullopt;
+  return number;
+}
+
+// "HH:MM" as minutes of the day.
+std::optional<int> TimeOfDay(std::string_view text) {
+  if (text.size() != 5 || text[2] != ':') return std::nullopt;
+  const auto hours = NumberIn(text.substr(0, 2), 0, 23);
+  const auto minutes = NumberIn(text.substr(3), 0, 59);
+  if (!hours || !minutes) return std::nullopt;
+  return *hours * 60 + *minutes;
+}
+
+// One element of a cron field's list: "*", "7", "1-5", each with "/step" or without.
+template <size_t N>
+bool AddElement(std::string_view element, int low, int high, std::bitset<N>& set) {
+  int step = 1;
+  const size_t slash = element.find('/');
+  if (slash != std::string_view::npos) {
+    const auto given = NumberIn(element.substr(slash + 1), 1, high);
+    if (!given) return false;
+    step = *given;
+    element = element.substr(0, slash);
+  }
+  int from = low;
+  int to = high;
+  if (element != "*") {
+    const size_t dash = element.find('-');
+    const auto first = NumberIn(element.substr(0, dash), low, high);
+    if (!first) return false;
+    from = to = *first;
+    if (dash != std::string_view::npos) {
+      const auto last = NumberIn(element.substr(dash + 1), low, high);
+      if (!last || *last < from) return false;
+      to = *last;
+    } else if (slash != std::string_view::npos) {
+      to = high;
+    }
+  }
+  for (int i = from; i <= to; i += step) set.set(static_cast<size_t>(i));
+  return true;
+}
+
+template <size_t N>
+Status ParseField(const std::string& field, const char* name, int low, int high, std::bitset<N>& set) {
+  std::stringstream list(field);
+  std::string element;
+  bool fine = !field.empty() && field.back() != ',';
+  while (fine && std::getline(list, element, ',')) fine = AddElement(element, low, high, set);
+  if (fine) return {};
+  return Fail(Code::kInvalidArgument, std::string(name) + " \"" + field + "\" is not made of numbers from " +
+                                          std::to_string(low) + " to " + std::to_string(high) +
+                                          ", ranges, lists, * and steps");
+}
+
+std::tm Broken(WallTime now, ScheduleZone zone) {
+  const auto seconds = static_cast<time_t>(now.unix_millis / 1000);
+  std::tm parts{};
+  zone == ScheduleZone::kUtc ? gmtime_r(&seconds, &parts) : localtime_r(&seconds, &parts);
+  return parts;
+}
+
+}  // namespace
+
+Result<UploadSchedule> UploadSchedule::Parse(const std::vector<std::string>& entries, ScheduleZone zone) {
+  UploadSchedule schedule;
+  schedule.zone_ = zone;
+  for (const std::string& entry : entries) {
+    if (entry.find(' ') == std::string::npos) {
+      ASSIGN_OR_RETURN(const Window window, ParseWindow(entry));
+      schedule.windows_.push_back(window);
+    } else {
+      ASSIGN_OR_RETURN(const CronLine line, ParseCronLine(entry));
+      schedule.lines_.push_back(line);
+    }
+  }
+  return schedule;
+}
+
+Result<UploadSchedule::Window> UploadSchedule::ParseWindow(const std::string& entry) {
+  const std::string_view text = entry;
+  const auto from = TimeOfDay(text.substr(0, 5));
+  const auto to = text.size() == 11 && text[5] == '-' ? TimeOfDay(text.substr(6)) : std::nullopt;
+  if (from && to && *from != *to) return Window{*from, *to};
+  return Fail(Code::kInvalidArgument, "\"" + entry +
+                                          "\" is neither a daily window like 22:00-06:00, of two different times, nor "
+                                          "five cron fields like \"*/15 1-5 * * *\"");
+}
+
+Result<UploadSchedule::CronLine> UploadSchedule::ParseCronLine(const std::string& entry) {
+  std::istringstream words(entry);
+  std::vector<std::string> fields;
+  for (std::string word; words >> word;) fields.push_back(word);
+  if (fields.size() != 5) {
+    return Fail(Code::kInvalidArgument, "\"" + entry + "\" has " + std::to_string(fields.size()) +
+                                            " cron fields; there are five: minute hour day month weekday");
+  }
+  CronLine line;
+  RETURN_IF_ERROR(ParseField(fields[0], "minute", 0, 59, line.minutes));
+  RETURN_IF_ERROR(ParseField(fields[1], "hour", 0, 23, line.hours));
+  RETURN_IF_ERROR(ParseField(fields[2], "day", 1, 31, line.days));
+  RETURN_IF_ERROR(ParseField(fields[3], "month", 1, 12, line.months));
+  RETURN_IF_ERROR(ParseField(fields[4], "weekday", 0, 7, line.weekdays));
+  if (line.weekdays.test(7)) line.weekdays.set(0);
+  line.any_day = fields[2] == "*";
+  line.any_weekday = fields[4] == "*";
+  return line;
+}
+
+bool UploadSchedule::IsOpen(WallTime now) const {
+  if (windows_.empty() && lines_.empty()) return true;
+  const std::tm parts = Broken(now, zone_);
+  const int minute = parts.tm_hour * 60 + parts.tm_min;
+  const auto in_window = [&](const Window& window) {
+    const bool over_midnight = window.to < window.from;
+    return over_midnight ? minute >= window.from || minute < window.to : minute >= window.from && minute < window.to;
+  };
+  const auto on_line = [&](const CronLine& line) {
+    const bool day = line.days.test(static_cast<size_t>(parts.tm_mday));
+    const bool weekday = line.weekdays.test(static_cast<size_t>(parts.tm_wday));
+    const bool date = line.any_day || line.any_weekday ? day && weekday : day || weekday;
+    return date && line.minutes.test(static_cast<size_t>(parts.tm_min)) &&
+           line.hours.test(static_cast<size_t>(parts.tm_hour)) &&
+           line.months.test(static_cast<size_t>(parts.tm_mon + 1));
+  };
+  return std::ranges::any_of(windows_, in_window) || std::ranges::any_of(lines_, on_line);
+}
+
+Millis UploadSchedule::UntilNextMinute(WallTime now) {
+  const int64_t into = ((now.unix_millis % kMinuteMillis) + kMinuteMillis) % kMinuteMillis;
+  return Millis(kMinuteMillis - into);
+}
 
 Status LinkPolicy::Validate() const {
   for (const uint64_t cap : {up_bytes_per_second, down_bytes_per_second}) {

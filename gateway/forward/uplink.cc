@@ -10,16 +10,12 @@ constexpr size_t kLookedAt = 64;
 
 }  // namespace
 
-Uplink::Uplink(const HopClient::Parts& parts, HopClient::Options options, HopClient::Hooks hooks, UploadSource& spool,
-               const LinkPolicy& policy)
+Uplink::Uplink(const Parts& parts, const LinkPolicy& policy)
     : parts_(parts),
       policy_(policy),
-      spool_(spool),
       up_budget_(parts.clock, policy.up_bytes_per_second),
-      down_budget_(parts.clock, policy.down_bytes_per_second),
-      client_(parts, std::move(options), std::move(hooks)),
       courier_(
-          client_, parts.loop, parts.clock, parts.random, spool,
+          parts.client, parts.loop, parts.clock, parts.random, parts.spool,
           {.wait_before = [this](const SpooledUpload& upload) { return WaitBefore(upload); }, .budget = &up_budget_},
           [](const UploadId&, const Error*) {}) {}
 
@@ -33,7 +29,7 @@ void Uplink::Start() {
 void Uplink::Stop() {
   started_ = false;
   parts_.loop.Cancel(schedule_timer_);
-  client_.Stop();
+  parts_.client.Stop();
 }
 
 void Uplink::Nudge() {
@@ -50,9 +46,9 @@ Millis Uplink::WaitBefore(const SpooledUpload& upload) const {
 void Uplink::FollowSchedule() {
   const bool wanted = policy_.keep_session_when_closed || IsOpen() || UrgentWaits() || courier_.in_flight() > 0;
   if (wanted) {
-    client_.Start();
+    parts_.client.Start();
   } else {
-    client_.Stop();
+    parts_.client.Stop();
   }
   if (policy_.keep_session_when_closed) return;
   parts_.loop.Cancel(schedule_timer_);
@@ -62,7 +58,7 @@ void Uplink::FollowSchedule() {
 
 bool Uplink::UrgentWaits() const {
   if (policy_.urgent_kinds.empty()) return false;
-  const auto pending = spool_.Pending(kLookedAt);
+  const auto pending = parts_.spool.Pending(kLookedAt);
   return pending && std::ranges::any_of(*pending, [this](const SpooledUpload& upload) {
            return policy_.urgent_kinds.contains(upload.kind);
          });

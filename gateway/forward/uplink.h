@@ -7,12 +7,18 @@
 
 namespace tributary {
 
-// The connection to the parent and what goes up it: forwards the spool's uploads until custody is taken above, as the
-// policy of the link allows. All on the loop's thread. Everything given to the constructor must outlive it.
+// What goes up the link to the parent: forwards the spool's uploads until custody is taken above, and opens and closes
+// the session, as the policy of the link allows. All on the loop's thread. Everything in Parts must outlive it.
 class Uplink {
  public:
-  Uplink(const HopClient::Parts& parts, HopClient::Options options, HopClient::Hooks hooks, UploadSource& spool,
-         const LinkPolicy& policy = {});
+  struct Parts {
+    Loop& loop;
+    const Clock& clock;
+    Random& random;
+    HopClient& client;
+    UploadSource& spool;
+  };
+  Uplink(const Parts& parts, const LinkPolicy& policy);
   ~Uplink();
 
   void Start();
@@ -20,12 +26,8 @@ class Uplink {
   // Something new can be forwarded.
   void Nudge();
 
-  HopClient& client() { return client_; }
-  const HopClient& client() const { return client_; }
   const Courier::Counts& counts() const { return courier_.counts(); }
   size_t under_way() const { return courier_.under_way(); }
-  // For the Fetcher on this link.
-  LinkBudget& down_budget() { return down_budget_; }
   // Uploads may be sent now, as far as the schedule goes.
   bool IsOpen() const { return policy_.schedule.IsOpen(parts_.clock.Now()); }
 
@@ -36,12 +38,9 @@ class Uplink {
   void FollowSchedule();
   bool UrgentWaits() const;
 
-  HopClient::Parts parts_;
+  Parts parts_;
   LinkPolicy policy_;
-  UploadSource& spool_;
   LinkBudget up_budget_;
-  LinkBudget down_budget_;
-  HopClient client_;
   Courier courier_;
   bool started_ = false;
   Loop::TimerId schedule_timer_ = 0;

@@ -12,11 +12,11 @@
 
 namespace tributary {
 
-// A gateway's desk: passes requests for certificates up through its own client and the answers down. It keeps no
-// request: who asked and was told to wait asks again with the same bytes, so nothing is lost by a restart, and nothing
-// piles up while the uplink is away. Final answers are remembered for a while, since an applicant whose connection
-// broke comes back for the one it missed. All on the loop's thread; client and clock must outlive it. Does not promise
-// that a callback is called after its own end.
+// Passes requests for certificates up through the gateway's own client, and the answers down. It keeps no request: an
+// applicant that was told to wait asks again with the same bytes. So a restart loses nothing, and nothing piles up while
+// the uplink is away. It remembers final answers for a while, because an applicant whose connection broke comes back for
+// the answer that it missed. All on the loop's thread; client and clock must outlive it. Does not promise that a
+// callback is called after its own end.
 class EnrolmentRelay final : public EnrolmentDesk {
  public:
   struct Options {

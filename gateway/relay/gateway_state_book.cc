@@ -12,29 +12,28 @@ constexpr size_t kMost = limits::kGatewayReports - 1;
 
 }  // namespace
 
-void GatewayStateBook::Take(const std::vector<GatewayState>& reports) {
+void GatewayStateBook::Take(const std::vector<GatewayState>& states) {
   const Millis now = clock_.Monotonic();
-  for (const GatewayState& report : reports) {
-    const auto age = std::min<uint64_t>(report.age_millis, static_cast<uint64_t>(kKeep.count()) + 1);
+  for (const GatewayState& state : states) {
+    const auto age = std::min<uint64_t>(state.age_millis, static_cast<uint64_t>(kKeep.count()) + 1);
     const Millis made = now - Millis(static_cast<int64_t>(age));
-    if (report.gateway == self_ || now - made > kKeep) continue;
-    // A gateway that was moved may be told of by two: the newer word counts.
-    if (const auto known = entries_.find(report.gateway); known != entries_.end() && known->second.made > made)
-      continue;
-    entries_[report.gateway] = {report, made};
+    if (state.gateway == self_ || now - made > kKeep) continue;
+    // Two gateways may tell of one that was moved: the newer word counts.
+    if (const auto known = entries_.find(state.gateway); known != entries_.end() && known->second.made > made) continue;
+    entries_[state.gateway] = {state, made};
   }
   Forget();
 }
 
-std::vector<GatewayState> GatewayStateBook::Reports() {
+std::vector<GatewayState> GatewayStateBook::States() {
   Forget();
-  std::vector<GatewayState> reports;
+  std::vector<GatewayState> states;
   const Millis now = clock_.Monotonic();
   for (const auto& [gateway, entry] : entries_) {
-    reports.push_back(entry.report);
-    reports.back().age_millis = static_cast<uint64_t>((now - entry.made).count());
+    states.push_back(entry.state);
+    states.back().age_millis = static_cast<uint64_t>((now - entry.made).count());
   }
-  return reports;
+  return states;
 }
 
 void GatewayStateBook::Forget() {

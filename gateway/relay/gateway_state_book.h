@@ -9,8 +9,9 @@
 
 namespace tributary {
 
-// The newest report of every gateway below, for the way up. Not thread safe; the clock must outlive it. Memory: at most
-// kMost reports, the freshest. Does not promise that a report is true: it is for people (gateway_report.h).
+// The newest state of every gateway below, for the way up. Not thread safe; the clock must outlive it. It holds at most
+// kMost states, the freshest. It does not promise that a state is true: each gateway says its own, for people
+// (gateway_state.h).
 class GatewayStateBook {
  public:
   static constexpr Millis kKeep = std::chrono::hours(24 * 7);
@@ -19,13 +20,13 @@ class GatewayStateBook {
   GatewayStateBook(const Clock& clock, DeviceId self) : clock_(clock), self_(std::move(self)) {}
 
   // From a check-in.
-  void Take(const std::vector<GatewayState>& reports);
+  void Take(const std::vector<GatewayState>& states);
   // With the age that they have now; those that are too old are forgotten. By gateway.
-  std::vector<GatewayState> Reports();
+  std::vector<GatewayState> States();
 
  private:
   struct Entry {
-    GatewayState report;
+    GatewayState state;
     Millis made{0};  // on this process's monotonic clock; may be before its start
   };
   void Forget();

@@ -30,8 +30,8 @@ struct SpoolCheck {
   bool Sound() const { return damaged.empty() && index_problems.empty() && account.Balances(); }
 };
 
-// Reads a whole spool and compares every payload with its digest, also while a daemon works in it; changes nothing.
-// Takes as long as reading all payloads takes; memory is one chunk and what was found. Errors: those of
+// Reads a whole spool, also while a daemon works in it, and compares every payload with its digest. Changes nothing. It
+// takes as long as reading all payloads takes, and the memory of one chunk and of what was found. Errors: those of
 // SpoolReader::Open; kCorrupt: the index itself cannot be read.
 Result<SpoolCheck> CheckSpool(const Path& folder, FileSystem& files);
 

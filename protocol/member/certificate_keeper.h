@@ -4,8 +4,8 @@
 #include <memory>
 #include <optional>
 
-#include "protocol/trust/identity/enrolment_request.h"
 #include "protocol/hop/client/client.h"
+#include "protocol/trust/identity/enrolment_request.h"
 #include "protocol/trust/identity/identity.h"
 
 namespace tributary {

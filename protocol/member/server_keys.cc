@@ -14,6 +14,21 @@ constexpr size_t kMostBytes = 1'024;
 
 }  // namespace
 
+Result<Bytes> ServerKeyOf(const std::string& text) {
+  auto key = FromHex(text);
+  if (key && key->size() == kKeyBytes) return key;
+  return Fail(Code::kConfigInvalid,
+              "server key '{}' must be 64 hexadecimal digits, as `tributary fleet key DIR` prints them", text);
+}
+
+Result<HopClient::Options> HopOptionsFor(const ServerAddress& server, int64_t retry_cap_seconds) {
+  HopClient::Options options;
+  options.endpoint = server.endpoint;
+  ASSIGN_OR_RETURN(options.server_key, ServerKeyOf(server.server_key));
+  options.retry_cap = Millis(retry_cap_seconds * 1000);
+  return options;
+}
+
 ServerKeys ServerKeys::Load(FileSystem& files, Path file, Bytes configured) {
   ServerKeys keys(files, std::move(file), std::move(configured));
   const auto bytes = ReadFile(files, keys.file_, kMostBytes);

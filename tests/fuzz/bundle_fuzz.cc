@@ -1,4 +1,4 @@
-#include "gateway/desk/order.h"
+#include "gateway/desk/drop_folder.h"
 #include "protocol/base/limits.h"
 #include "protocol/bundle/bundle_format.h"
 #include "protocol/bundle/receipt.h"

@@ -7,7 +7,7 @@
 
 #include "protocol/trust/identity/enrolment_request.h"
 #include "protocol/hop/client/client.h"
-#include "protocol/member/apply.h"
+#include "protocol/member/enrol.h"
 #include "tests/system/files_contain.h"
 #include "tests/system/synthetic_site.h"
 
@@ -67,8 +67,8 @@ class EnrolmentSystemTest : public ::testing::Test {
     Application application;
     application.invitation = invitation;
     application.identity = site_.folder() / id;
-    application.endpoint = site_.AddressOf(server).endpoint;
-    application.server_key = site_.AddressOf(server).server_key;
+    application.server.endpoint = site_.AddressOf(server).endpoint;
+    application.server.server_key = site_.AddressOf(server).server_key;
     application.id = id;
     application.roles = {Role::kDevice};
     application.retry_cap = Millis(500);

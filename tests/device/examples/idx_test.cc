@@ -1,5 +1,3 @@
-#include "device/examples/idx.h"
-
 #include <zlib.h>
 
 #include <array>
@@ -8,6 +6,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "device/examples/example_set.h"
 #include "tests/support/temporary_folder.h"
 
 namespace tributary::idx_test {

@@ -1,10 +1,9 @@
-#include "device/torch/evaluate.h"
-
 #include <cmath>
 
 #include <gtest/gtest.h>
 
-#include "device/torch/fashion_cnn.h"
+#include "device/torch/fit.h"
+#include "device/torch/model_tools.h"
 
 namespace tributary::evaluate_test {
 namespace {

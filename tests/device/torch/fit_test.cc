@@ -5,9 +5,8 @@
 
 #include <gtest/gtest.h>
 
-#include "device/examples/idx.h"
-#include "device/torch/fashion_cnn.h"
-#include "device/torch/evaluate.h"
+#include "device/examples/example_set.h"
+#include "device/torch/model_tools.h"
 
 namespace tributary::fit_test {
 namespace {
@@ -39,13 +38,13 @@ Examples One() { return Examples::All(std::make_shared<ExampleSet>(ExampleSet{{1
 TEST(Fit, SgdStepsByHand) {
   const auto model = Slope();
   const TrainingPlan plan{.loss = Loss::kMeanSquaredError, .learning_rate = 0.25, .momentum = 0.5, .epochs = 2};
-  const FitReport report = Fit(*model, One(), plan, Identity("a")).value();
+  const Fitted fitted = Fit(*model, One(), plan, Identity("a")).value();
   // Step 1: v = -2, w = 0.5. Step 2: v = 0.5 * -2 + -1 = -2, w = 1. Losses 1 and 0.25.
   EXPECT_FLOAT_EQ(model->Weights()[0], 1.0f);
-  EXPECT_EQ(report.steps, 2);
-  EXPECT_EQ(report.examples, 1);
-  EXPECT_DOUBLE_EQ(report.loss, 0.25);
-  EXPECT_GT(report.peak_memory_bytes, 10'000'000);
+  EXPECT_EQ(fitted.steps, 2);
+  EXPECT_EQ(fitted.examples, 1);
+  EXPECT_DOUBLE_EQ(fitted.loss, 0.25);
+  EXPECT_GT(fitted.peak_memory_bytes, 10'000'000);
 }
 
 TEST(Fit, AdamWStepsByHand) {
@@ -70,12 +69,12 @@ TEST(Fit, LossGoesDownAndAccuracyUp) {
   const Examples images = Images(400);
   const Evaluation before = Evaluate(*model, images).value();
   const TrainingPlan plan{.batch_size = 16, .epochs = 3};
-  const FitReport report = Fit(*model, images, plan, Identity("a")).value();
+  const Fitted fitted = Fit(*model, images, plan, Identity("a")).value();
   const Evaluation after = Evaluate(*model, images).value();
-  EXPECT_EQ(report.steps, 75);
+  EXPECT_EQ(fitted.steps, 75);
   EXPECT_LT(after.loss, 0.6 * before.loss);
   EXPECT_GT(after.accuracy, 0.5);
-  EXPECT_LT(report.loss, before.loss);
+  EXPECT_LT(fitted.loss, before.loss);
 }
 
 TEST(Fit, SameInputsSameBits) {
@@ -137,11 +136,10 @@ TEST(Fit, DivergenceIsNotFinite) {
 
 TEST(Fit, MaxStepsEndsIt) {
   const auto model = BuildFashionCnn(1).value();
-  const FitReport report =
-      Fit(*model, Images(50), {.batch_size = 10, .epochs = 3, .max_steps = 7}, Identity("a")).value();
-  EXPECT_EQ(report.steps, 7);
-  EXPECT_EQ(report.examples, 50);
-  EXPECT_TRUE(std::isfinite(report.loss));
+  const Fitted fitted = Fit(*model, Images(50), {.batch_size = 10, .epochs = 3, .max_steps = 7}, Identity("a")).value();
+  EXPECT_EQ(fitted.steps, 7);
+  EXPECT_EQ(fitted.examples, 50);
+  EXPECT_TRUE(std::isfinite(fitted.loss));
 }
 
 TEST(Fit, LastBatchIsNeverASingleExample) {

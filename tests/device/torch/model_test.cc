@@ -6,7 +6,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "device/torch/fashion_cnn.h"
+#include "device/torch/model_tools.h"
 
 namespace tributary::model_test {
 namespace {

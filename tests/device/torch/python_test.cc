@@ -8,8 +8,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "device/torch/fashion_cnn.h"
 #include "device/torch/model.h"
+#include "device/torch/model_tools.h"
 #include "tests/support/temporary_folder.h"
 
 namespace tributary::python_test {

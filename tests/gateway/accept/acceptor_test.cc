@@ -14,9 +14,9 @@ class AcceptorTest : public ::testing::Test {
     options.folder = world_.folder / "spool";
     spool_ = std::move(*Spool::Open(options, RealFileSystem(), world_.clock, world_.worker));
     acceptor_ = std::make_unique<Acceptor>(*spool_, world_.loop, world_.clock,
-                                           KeyEnds::Load(RealFileSystem(), world_.folder / "key-ends"),
-                                           Acceptor::Hooks{[this](const UploadId& id) { custody_.push_back(id); },
-                                                           [this] { ++arrived_; }, [this] { idle_ = true; }});
+                                           KeyEnds::Load(RealFileSystem(), world_.folder / "key-ends"));
+    acceptor_->Serve(
+        {[this](const UploadId& id) { custody_.push_back(id); }, [this] { ++arrived_; }, [this] { idle_ = true; }});
   }
   void Publish(uint64_t number, ModelVersion latest, std::vector<ModelVersion> accepted) {
     Publication publication = PublicationOf(world_, MakePublication(world_, blobs_, number, latest));

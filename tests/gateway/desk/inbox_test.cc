@@ -4,7 +4,7 @@
 
 #include <gtest/gtest.h>
 
-#include "gateway/desk/inbox_post.h"
+#include "gateway/desk/drop_folder.h"
 #include "protocol/bundle/bundle_publication.h"
 #include "protocol/bundle/receipt.h"
 #include "tests/protocol/hop/hop_fixture.h"
@@ -20,13 +20,14 @@ class InboxTest : public ::testing::Test {
     SpoolOptions options;
     options.folder = world_.folder / "spool";
     spool_ = Must(Spool::Open(options, RealFileSystem(), world_.clock, world_.worker));
-    relay_ = Must(
-        Relay::Open(world_.folder / "relay", RealFileSystem(), world_.clock, world_.random, world_.fleet.anchor()));
-    client_ = std::make_unique<HopClient>(HopClient::Parts{world_.loop, world_.clock, world_.random, gateway_},
-                                          parent_.Address(),
-                                          HopClient::Hooks{[] { return hop::CheckIn(); }, [](ByteView) {}});
-    relay_->Follow(*client_, world_.loop, nullptr,
-                   [this](const Publication& publication) { adopted_.push_back(publication.number); });
+    time_ = Must(TimeFloor::Open(world_.clock, RealFileSystem(), world_.folder / "time-floor"));
+    membership_ = Must(Membership::Open({world_.loop, *time_, world_.random, RealFileSystem(), gateway_},
+                                        {.server_keys_file = world_.folder / "server-keys",
+                                         .publication_folder = world_.folder / "relay",
+                                         .hop = parent_.Address()}));
+    membership_->Follow(
+        {.on_adopted = [this](const Publication& publication) { adopted_.push_back(publication.number); }});
+    relay_ = std::make_unique<Relay>(*membership_, RealFileSystem());
     inbox_ = std::make_unique<Inbox>(Inbox::Parts{RealFileSystem(), world_.clock, world_.loop, world_.worker, *spool_,
                                                   *relay_, world_.fleet.anchor()},
                                      world_.folder / "inbox");
@@ -69,8 +70,9 @@ class InboxTest : public ::testing::Test {
   Identity aggregator_ = world_.fleet.Issue(Role::kAggregator, "aggregator");
   std::vector<Identity> devices_;
   std::unique_ptr<Spool> spool_;
+  std::unique_ptr<TimeFloor> time_;
+  std::unique_ptr<Membership> membership_;
   std::unique_ptr<Relay> relay_;
-  std::unique_ptr<HopClient> client_;
   std::unique_ptr<Inbox> inbox_;
   InboxPost post_{RealFileSystem(), world_.folder / "inbox"};
   std::vector<uint64_t> adopted_;

@@ -149,9 +149,11 @@ class UplinkTest : public ::testing::Test {
     spool_ = std::move(*Spool::Open(options, RealFileSystem(), world_.clock, world_.worker));
   }
   void Start(const LinkPolicy& policy) {
-    uplink_ = std::make_unique<Uplink>(
-        HopClient::Parts{world_.loop, world_.clock, world_.random, gateway_}, server_.Address(),
-        HopClient::Hooks{[] { return hop::CheckIn{}; }, [](ByteView) {}}, *spool_, policy);
+    client_ = std::make_unique<HopClient>(HopClient::Parts{world_.loop, world_.clock, world_.random, gateway_},
+                                          server_.Address(),
+                                          HopClient::Hooks{[] { return hop::CheckIn{}; }, [](ByteView) {}});
+    uplink_ =
+        std::make_unique<Uplink>(Uplink::Parts{world_.loop, world_.clock, world_.random, *client_, *spool_}, policy);
     uplink_->Start();
   }
   void Put(UploadKind kind) {
@@ -170,6 +172,7 @@ class UplinkTest : public ::testing::Test {
   Identity device_ = world_.fleet.Issue(Role::kDevice, "device-1");
   uint64_t base_ = 0;
   std::unique_ptr<Spool> spool_;
+  std::unique_ptr<HopClient> client_;
   std::unique_ptr<Uplink> uplink_;
 };
 
@@ -178,7 +181,7 @@ TEST_F(UplinkTest, OutsideOfTheScheduleItKeepsItsSessionAndItsUploads) {
   policy.schedule = Of({"02:00-03:00"});
   Put(UploadKind::kUpdate);
   Start(policy);
-  ASSERT_TRUE(world_.RunUntil([&] { return uplink_->client().up(); }));
+  ASSERT_TRUE(world_.RunUntil([&] { return client_->up(); }));
   for (int i = 0; i < 30; ++i) world_.Turn();
   EXPECT_TRUE(server_.sink.offered_via.empty());
   world_.clock.SetWall(At(1, 2));  // the clock is set: within a minute it is heeded
@@ -198,11 +201,11 @@ TEST_F(UplinkTest, ItMayCloseOutsideOfTheScheduleAndOpensForWhatIsUrgent) {
   Put(UploadKind::kUpdate);
   Start(policy);
   for (int i = 0; i < 30; ++i) world_.Turn();
-  EXPECT_FALSE(uplink_->client().up());
+  EXPECT_FALSE(client_->up());
   Put(UploadKind::kEvaluation);
   ASSERT_TRUE(world_.RunUntil([&] { return spool_->Account().Delivered() == 1; }));
   world_.clock.Advance(Millis(60'000));
-  ASSERT_TRUE(world_.RunUntil([&] { return !uplink_->client().up(); }));
+  ASSERT_TRUE(world_.RunUntil([&] { return !client_->up(); }));
   world_.clock.SetWall(At(1, 2, 30));
   world_.clock.Advance(Millis(60'000));
   ASSERT_TRUE(world_.RunUntilWithTime([&] { return server_.sink.complete.size() == 2; }));

@@ -1,10 +1,17 @@
-#include "gateway/desk/order.h"
+#include "gateway/desk/drop_folder.h"
+
+#include <thread>
+
+#include "protocol/base/limits.h"
+#include "protocol/bundle/bundle_format.h"
+#include "protocol/trust/seal/digest.h"
 
 namespace tributary {
 namespace {
 
 constexpr std::string_view kAll = "all";
 constexpr std::string_view kOk = "ok";
+constexpr Millis kLookForAnswer{50};
 
 }  // namespace
 
@@ -46,6 +53,40 @@ InboxAnswer ParseAnswer(std::string_view text) {
   if (ok) return sentence;
   if (sentence.empty()) return Fail(Code::kMalformed, "an answer that refuses and does not say why");
   return Fail(*code, sentence);
+}
+
+std::string InboxPost::PublicationName() { return std::string(bundle::kPublication); }
+
+Result<std::string> InboxPost::PutReceipt(ByteView receipt) {
+  return Put(Sha256(receipt).hex().substr(0, 16) + ".receipt", receipt);
+}
+
+Result<std::string> InboxPost::PutOrder(const Order& order, Random& random) {
+  Bytes name(8);
+  random.Fill(name);
+  return Put(ToHex(name) + ".order", AsBytes(FormatOrder(order)));
+}
+
+Result<std::string> InboxPost::Put(const std::string& name, ByteView bytes) {
+  RETURN_IF_ERROR(files_.CreateFolders(folder_));
+  RETURN_IF_ERROR(files_.Remove(folder_ / (name + ".answer")));  // to the same receipt, earlier
+  RETURN_IF_ERROR(WriteFileAtomically(files_, folder_ / name, bytes));
+  return name;
+}
+
+InboxAnswer InboxPost::Await(const std::string& name, const Clock& clock, Millis patience) {
+  const Path answer = folder_ / (name + ".answer");
+  for (const Millis end = clock.Monotonic() + patience;; std::this_thread::sleep_for(kLookForAnswer)) {
+    // The file itself goes after its answer is there.
+    if (const auto text = ReadFile(files_, answer, limits::kConfigBytes); text && !files_.Size(folder_ / name)) {
+      RETURN_IF_ERROR(files_.Remove(answer));
+      return ParseAnswer(AsText(*text));
+    }
+    if (clock.Monotonic() >= end) {
+      return Fail(Code::kTimeout, "the gateway has not got to " + (folder_ / name).string() +
+                                      " yet; it stays there and is done when the gateway can, see its log");
+    }
+  }
 }
 
 }  // namespace tributary

@@ -1,10 +1,10 @@
-#include "gateway/desk/order.h"
+#include "gateway/desk/drop_folder.h"
 
 #include <gtest/gtest.h>
 
 #include "tests/support/must.h"
 
-namespace tributary::order_test {
+namespace tributary::drop_folder_test {
 namespace {
 
 const UploadId kId = Must(UploadId::FromHex("00112233445566778899aabbccddeeff"));
@@ -36,4 +36,4 @@ TEST(Order, AnswersComeBackAsTheyWereGiven) {
 }
 
 }  // namespace
-}  // namespace tributary::order_test
+}  // namespace tributary::drop_folder_test

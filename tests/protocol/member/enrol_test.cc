@@ -1,4 +1,4 @@
-#include "protocol/member/apply.h"
+#include "protocol/member/enrol.h"
 
 #include <sys/stat.h>
 
@@ -11,7 +11,7 @@
 #include "tests/protocol/hop/fake_desk.h"
 #include "tests/protocol/hop/hop_fixture.h"
 
-namespace tributary::apply_test {
+namespace tributary::enrol_test {
 namespace {
 
 using Kind = EnrolmentAnswer::Kind;
@@ -34,8 +34,8 @@ class ApplyTest : public ::testing::Test {
     TRIBUTARY_CHECK(
         WriteFileAtomically(RealFileSystem(), application_.invitation, EncodeInvitation(invitation)).has_value());
     application_.identity = world_.folder / "identity";
-    application_.endpoint = server_.endpoint();
-    application_.server_key = ToHex(server_.identity().subject.curve_public_key);
+    application_.server.endpoint = server_.endpoint();
+    application_.server.server_key = ToHex(server_.identity().subject.curve_public_key);
     application_.roles = {Role::kDevice, Role::kEvaluator};
   }
   // Applies while the server runs; what Apply says.
@@ -114,9 +114,9 @@ TEST_F(ApplyTest, WhatCannotWorkIsSaidBeforeAnythingIsSent) {
   application_.roles = {Role::kGateway};
   EXPECT_EQ(Run().error().code, Code::kWrongRole);
   application_.roles = {Role::kDevice};
-  application_.server_key = "12";
+  application_.server.server_key = "12";
   EXPECT_EQ(Run().error().code, Code::kInvalidArgument);
-  application_.server_key = ToHex(server_.identity().subject.curve_public_key);
+  application_.server.server_key = ToHex(server_.identity().subject.curve_public_key);
   ASSERT_EQ(chmod(application_.invitation.c_str(), 0644), 0);
   EXPECT_EQ(Run().error().code, Code::kPermissions);
   application_.invitation = world_.folder / "nowhere.json";
@@ -135,4 +135,4 @@ TEST_F(ApplyTest, ACertificateOfAnotherFleetIsNotTaken) {
 }
 
 }  // namespace
-}  // namespace tributary::apply_test
+}  // namespace tributary::enrol_test

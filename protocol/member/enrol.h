@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <iosfwd>
 #include <string>
 #include <vector>
@@ -7,16 +8,16 @@
 #include "protocol/base/clock.h"
 #include "protocol/base/file.h"
 #include "protocol/base/random.h"
+#include "protocol/member/server_keys.h"
 #include "protocol/trust/identity/certificate.h"
 
 namespace tributary {
 
-// What `enrol` is told on the command line.
+// How a process asks to become a member.
 struct Application {
   Path invitation;           // a file of mode 0600: it holds a token
   Path identity;             // the folder to make
-  std::string endpoint;      // tcp://host:port of a gateway, or of the aggregator
-  std::string server_key;    // its CURVE public key, 64 hexadecimal digits
+  ServerAddress server;      // a gateway, or the aggregator
   std::string id;            // the id it would like; empty: the fleet chooses
   std::vector<Role> roles;   // what this program can be
   Millis retry_cap{30'000};  // the longest pause between attempts when the server cannot be reached
@@ -31,5 +32,22 @@ struct Application {
 // of BeginIdentity and CompleteIdentity.
 Status Apply(const Application& application, const Clock& clock, Random& random, FileSystem& files,
              std::ostream& progress);
+
+// Where a member connects to and keeps its identity, as its configuration file says it.
+struct EnrolPlace {
+  ServerAddress server;
+  Path identity;
+};
+
+// `PROGRAM enrol`: the same for every kind of member.
+struct EnrolCommand {
+  std::string program;      // "tributary-device"
+  std::vector<Role> roles;  // what it can be
+  std::function<Result<EnrolPlace>(const Path& config)> place;
+};
+
+bool IsEnrol(int argc, char** argv);  // the first word after the program's name
+// Parses the command line, does it, and answers the exit code. `argv[1]` is "enrol".
+int RunEnrol(const EnrolCommand& command, int argc, char** argv);
 
 }  // namespace tributary

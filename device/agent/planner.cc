@@ -1,0 +1,73 @@
+#include "device/agent/planner.h"
+
+#include <algorithm>
+
+#include "protocol/trust/seal/hpke.h"
+
+namespace tributary {
+
+UploadKind Planner::work_kind() const {
+  return self_.role == Role::kEvaluator ? UploadKind::kEvaluation : UploadKind::kUpdate;
+}
+
+std::optional<WorkOrder> Planner::Next(const Publication& publication, const AgentState& state) const {
+  for (const PublishedTask& task : publication.tasks) {
+    if (const auto progress = WorkFor(task, state.Of(task.id))) return WorkOrder{task, *progress, work_kind()};
+  }
+  return std::nullopt;
+}
+
+std::optional<TaskProgress> Planner::WorkFor(const PublishedTask& task, const TaskProgress& now) const {
+  const bool evaluates = work_kind() == UploadKind::kEvaluation;
+  if (!evaluates && (!task.round || !IsSelected(*task.round, self_.id))) return std::nullopt;
+  // A device counts once per base version: when the first round fell short, a second one on the same version already
+  // has its update.
+  const bool done =
+      now.version == task.latest && (now.phase == TaskPhase::kHandedOver || now.phase == TaskPhase::kGivenUp);
+  if (done) return std::nullopt;
+  return TaskProgress{TaskPhase::kWorking, task.latest, evaluates ? 0 : task.round->number};
+}
+
+bool Planner::StillWanted(const WorkOrder& order, const Publication& publication) {
+  if (order.kind == UploadKind::kEvaluation) return true;
+  const auto now = std::ranges::find(publication.tasks, order.task.id, &PublishedTask::id);
+  return now != publication.tasks.end() && now->latest == order.progress.version;
+}
+
+std::optional<TaskProgress> Planner::AfterLoss(const TaskProgress& now, ModelVersion version, UploadKind lost) const {
+  if (lost != work_kind() || now.version != version || now.phase != TaskPhase::kHandedOver) return std::nullopt;
+  return TaskProgress{TaskPhase::kWaiting, version, now.round};
+}
+
+bool Opens(const Publication& publication, const KeyId& key, WallTime now) {
+  if (key == HpkeKeyId(publication.sealing_key)) return true;
+  for (const FormerSealingKey& former : publication.former_keys) {
+    if (former.id == key) return now < former.until;
+  }
+  // This device seals only to keys that its publications named, and those never go back. So the key is older than all
+  // that are named now. An expired publication proves nothing about keys.
+  return publication.expires <= now;
+}
+
+std::optional<Millis> UntilNextKeyEnd(const Publication& publication, WallTime now) {
+  std::optional<Millis> least;
+  for (const FormerSealingKey& former : publication.former_keys) {
+    const Millis left(former.until.unix_millis - now.unix_millis);
+    if (left > Millis(0)) least = std::min(least.value_or(left), left);
+  }
+  return least;
+}
+
+std::string WhyWithheld(const PublicationStore& publications, const Error* rejected, WallTime now) {
+  const auto sentence = [&] { return std::string(Describe(rejected->code).sentence); };
+  if (!publications.current()) {
+    return rejected ? "no publication was believed yet: " + sentence() : "no publication has come yet";
+  }
+  if (publications.expired(now)) {
+    return "the publication has expired; the present model goes on, nothing is installed or trained until a newer one "
+           "comes";
+  }
+  return rejected ? "what was offered last is not believed: " + sentence() : "";
+}
+
+}  // namespace tributary

@@ -1,0 +1,52 @@
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "device/agent/agent_state.h"
+#include "protocol/base/clock.h"
+#include "protocol/catalogue/publication_store.h"
+#include "protocol/envelope/envelope.h"
+#include "protocol/trust/identity/certificate.h"
+
+namespace tributary {
+
+// One piece of work for the workshop.
+struct WorkOrder {
+  PublishedTask task;
+  TaskProgress progress;  // kWorking, with the version and the round that it is for
+  UploadKind kind;        // kUpdate: fit and evaluate; kEvaluation: evaluate only
+};
+
+// Decides what a device does next, from what is published and what it has done. Changes nothing and reads no clock, disk
+// or network: the same arguments give the same answer. The subject is borrowed, because a renewed certificate may change
+// it.
+class Planner {
+ public:
+  explicit Planner(const Subject& self) : self_(self) {}
+
+  // Evaluators evaluate every version, all others fit the versions for which a round selects them.
+  UploadKind work_kind() const;
+  // The first task of the publication that needs work; nullopt: nothing is to be done now.
+  std::optional<WorkOrder> Next(const Publication& publication, const AgentState& state) const;
+  // False: the publication has a newer version, so a fit could only give a stale update. An evaluation stays of use.
+  static bool StillWanted(const WorkOrder& order, const Publication& publication);
+  // The progress of a task when uploads of `version` that were handed over are lost; nullopt: it stays as it is.
+  std::optional<TaskProgress> AfterLoss(const TaskProgress& now, ModelVersion version, UploadKind lost) const;
+
+ private:
+  std::optional<TaskProgress> WorkFor(const PublishedTask& task, const TaskProgress& now) const;
+
+  const Subject& self_;
+};
+
+// Whether what is sealed to the key will be opened, as far as the publication tells at `now`.
+bool Opens(const Publication& publication, const KeyId& key, WallTime now);
+// Until the next of the aggregator's former keys is over; nullopt: no key ends.
+std::optional<Millis> UntilNextKeyEnd(const Publication& publication, WallTime now);
+
+// Why nothing is installed now, in one sentence; empty: nothing stands in the way. `rejected`: why the newest
+// publication that was offered is not believed, or nullptr.
+std::string WhyWithheld(const PublicationStore& publications, const Error* rejected, WallTime now);
+
+}  // namespace tributary

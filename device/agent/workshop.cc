@@ -1,0 +1,148 @@
+#include "device/agent/workshop.h"
+
+#include <algorithm>
+#include <cstring>
+#include <optional>
+#include <utility>
+
+#include "protocol/trust/seal/digest.h"
+
+namespace tributary {
+namespace {
+
+// The one place where an update's codec is chosen.
+Codec CodecFor(const PublishedTask&) { return Codec::kFloat32Dense; }
+
+Result<std::vector<float>> FloatsOf(const Bytes& bytes, uint64_t count) {
+  if (bytes.size() != count * sizeof(float)) {
+    return Fail(Code::kWrongTensorCount, "{} bytes of weights for {} parameters", bytes.size(), count);
+  }
+  std::vector<float> values(count);
+  std::memcpy(values.data(), bytes.data(), bytes.size());
+  return values;
+}
+
+// An evaluation that is made again after a kill has the same id, so that the outbox and everybody above know it. With
+// another sealing key it is another upload: one that was refused for its key must not stand in its way.
+UploadId EvaluationId(const UploadSubject& subject, ByteView sealing_key) {
+  const Digest digest =
+      Sha256(AsBytes(fmt::format("tributary evaluation/{}/{}/{}/{}", subject.device.text(), subject.task.text(),
+                                 Number(subject.base_version), ToHex(sealing_key))));
+  UploadId id;
+  std::ranges::copy(digest.view().first(UploadId::kSize), id.mutable_view().begin());
+  return id;
+}
+
+}  // namespace
+
+// It may outlive the workshop, and a renewal may change the certificate meanwhile: blobs and chain are its own.
+struct Workshop::Job {
+  WorkOrder order;
+  SealingTarget target;
+  std::stop_token stop;
+  std::stop_token end;  // of the workshop
+  BlobStore blobs;
+  DeviceId device;
+  std::vector<Bytes> chain;
+  const SigningKey& key;
+  const Clock& clock;
+  Random& random;
+  Learner& learner;
+  uint32_t chunk_bytes;
+
+  bool cancelled() const { return stop.stop_requested() || end.stop_requested(); }
+  Result<Made> Do() const;
+  Result<std::shared_ptr<const SealedUpload>> Seal(UploadKind kind, Codec codec, Priority priority,
+                                                   ByteView plaintext) const;
+};
+
+Result<std::shared_ptr<const SealedUpload>> Workshop::Job::Seal(UploadKind kind, Codec codec, Priority priority,
+                                                                ByteView plaintext) const {
+  UploadSubject subject;
+  subject.kind = kind;
+  subject.task = order.task.id;
+  subject.base_version = order.progress.version;
+  subject.device = device;
+  subject.created = clock.Now();
+  subject.priority = priority;
+  subject.codec = codec;
+  if (kind == UploadKind::kEvaluation) {
+    subject.id = EvaluationId(subject, target.public_key);
+  } else {
+    random.Fill(subject.id.mutable_view());
+  }
+  ASSIGN_OR_RETURN(auto sealed, SealUpload(subject, plaintext, chunk_bytes, target, key, chain));
+  return std::make_shared<const SealedUpload>(std::move(sealed));
+}
+
+Result<Workshop::Made> Workshop::Job::Do() const {
+  if (cancelled()) return Fail(Code::kShuttingDown, "not wanted any more");
+  const PublishedTask& task = order.task;
+  ASSIGN_OR_RETURN(const Bytes module, blobs.ReadAll(task.module.digest));
+  ASSIGN_OR_RETURN(const Bytes weight_bytes, blobs.ReadAll(task.weights.digest));
+  ASSIGN_OR_RETURN(const auto weights, FloatsOf(weight_bytes, task.table.parameter_count()));
+  Made made;
+  std::vector<EvaluationResult> evaluations;
+  std::optional<Learned> learned;
+  if (order.kind == UploadKind::kEvaluation) {
+    ASSIGN_OR_RETURN(evaluations, learner.Evaluate(task, module, weights));
+  } else {
+    ASSIGN_OR_RETURN(learned, learner.Learn(task, module, weights, [this] { return cancelled(); }));
+    evaluations = learned->evaluations;
+  }
+  // The evaluation goes first, so that it is known when the round closes.
+  if (!evaluations.empty()) {
+    ASSIGN_OR_RETURN(auto upload, Seal(UploadKind::kEvaluation, Codec::kRecord, Priority::kEvaluation,
+                                       EncodeEvaluation(evaluations)));
+    made.uploads.push_back(std::move(upload));
+    made.examples = evaluations.front().examples;
+    made.millis = evaluations.front().millis;
+    made.loss = evaluations.front().loss;
+  }
+  if (learned) {
+    const Codec codec = CodecFor(task);
+    ASSIGN_OR_RETURN(const Bytes plaintext, EncodeUpdate(codec, learned->meta, learned->delta));
+    ASSIGN_OR_RETURN(auto upload, Seal(UploadKind::kUpdate, codec, Priority::kUpdate, plaintext));
+    made.uploads.push_back(std::move(upload));
+    made.examples = learned->meta.weight;
+    made.millis = learned->meta.training_millis;
+    made.loss = learned->meta.training_loss;
+  }
+  return made;
+}
+
+Workshop::~Workshop() {
+  *alive_ = false;
+  end_.request_stop();
+}
+
+void Workshop::Begin(const WorkOrder& order, const SealingTarget& target, std::stop_token stop, Done done) {
+  const Identity& identity = parts_.identity;
+  auto job = std::make_shared<const Job>(Job{order, target, std::move(stop), end_.get_token(), parts_.blobs,
+                                             identity.subject.id, identity.chain, identity.key, parts_.clock,
+                                             parts_.random, parts_.learner, chunk_bytes_});
+  parts_.work.Post([job = std::move(job), alive = alive_, &loop = parts_.loop, done = std::move(done)] {
+    loop.Post([alive, done, made = std::make_shared<Result<Made>>(job->Do())] {
+      if (*alive) done(std::move(*made));
+    });
+  });
+}
+
+Result<std::shared_ptr<const SealedUpload>> Workshop::SealState(const DeviceState& state,
+                                                                const Publication& publication) {
+  UploadSubject subject;
+  parts_.random.Fill(subject.id.mutable_view());
+  subject.kind = UploadKind::kDeviceState;
+  subject.task = publication.tasks.front().id;
+  subject.base_version = publication.tasks.front().latest;
+  subject.device = parts_.identity.subject.id;
+  subject.created = parts_.clock.Now();
+  subject.priority = Priority::kDeviceState;
+  subject.codec = Codec::kRecord;
+  ASSIGN_OR_RETURN(auto sealed,
+                   SealUpload(subject, EncodeDeviceState(state), chunk_bytes_,
+                              {publication.aead, publication.sealing_key}, parts_.identity.key, parts_.identity.chain));
+  return std::make_shared<const SealedUpload>(std::move(sealed));
+}
+
+}  // namespace tributary

@@ -1,0 +1,62 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <stop_token>
+#include <vector>
+
+#include "device/agent/planner.h"
+#include "device/learn/learner.h"
+#include "protocol/base/executor.h"
+#include "protocol/base/random.h"
+#include "protocol/catalogue/blob_store.h"
+#include "protocol/envelope/seal_upload.h"
+#include "protocol/payload/device_state.h"
+#include "protocol/transport/loop.h"
+#include "protocol/trust/identity/identity.h"
+
+namespace tributary {
+
+// Makes sealed uploads: fits or evaluates the model of a work order, encodes what came of it, seals and signs it. The
+// work is done on `work`, which may serve many workshops; the answer comes on the loop's thread, where everything else
+// is called. Everything in Parts but the blob store must outlive the work; the workshop itself need not: after its end
+// no answer is given.
+class Workshop {
+ public:
+  struct Parts {
+    Loop& loop;
+    const Clock& clock;
+    Random& random;
+    const Identity& identity;
+    Learner& learner;
+    Executor& work;
+    const BlobStore& blobs;
+  };
+  // Sealed uploads in the order in which they should leave, and what the log says of them.
+  struct Made {
+    std::vector<std::shared_ptr<const SealedUpload>> uploads;
+    uint64_t examples = 0;
+    double loss = 0;
+    uint64_t millis = 0;
+  };
+  using Done = std::function<void(Result<Made>)>;
+
+  Workshop(const Parts& parts, uint32_t chunk_bytes) : parts_(parts), chunk_bytes_(chunk_bytes) {}
+  ~Workshop();
+
+  // The model's blobs must be here. `done` is called once. Errors: kShuttingDown after `stop`; those of the learner and
+  // of sealing.
+  void Begin(const WorkOrder& order, const SealingTarget& target, std::stop_token stop, Done done);
+  // At once, and to the publication's key. Errors: those of SealUpload.
+  Result<std::shared_ptr<const SealedUpload>> SealState(const DeviceState& state, const Publication& publication);
+
+ private:
+  struct Job;
+
+  Parts parts_;
+  uint32_t chunk_bytes_;
+  std::stop_source end_;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+}  // namespace tributary

@@ -1,0 +1,146 @@
+#include "protocol/member/enrol.h"
+
+#include <algorithm>
+#include <iostream>
+#include <string_view>
+
+#include <CLI/CLI.hpp>
+
+#include "protocol/base/process/daemon.h"
+#include "protocol/hop/client/applicant_client.h"
+#include "protocol/transport/loop.h"
+#include "protocol/trust/identity/identity.h"
+#include "protocol/trust/identity/invitation.h"
+
+namespace tributary {
+namespace {
+
+Result<Invitation> ReadInvitation(const Application& application) {
+  ASSIGN_OR_RETURN(const SecretBytes bytes, ReadSecretFile(application.invitation));
+  ASSIGN_OR_RETURN(Invitation invitation, DecodeInvitation(bytes.RevealForUse()));
+  if (std::ranges::find(application.roles, invitation.role) == application.roles.end()) {
+    return Fail(Code::kWrongRole, application.invitation.string() + " invites a " +
+                                      std::string(RoleName(invitation.role)) + ", which this program cannot be");
+  }
+  return invitation;
+}
+
+// Says each reason once, however often it is asked again for the same one.
+class Progress {
+ public:
+  explicit Progress(std::ostream& out) : out_(out) {}
+  void Wait(const Error& why) {
+    const std::string line = why.ToString();
+    if (line == last_) return;
+    last_ = line;
+    out_ << "waiting: " << line << "\n";
+    if (why.code == Code::kPending) out_ << "  " << Describe(why.code).remedy << "\n";
+    out_.flush();
+  }
+
+ private:
+  std::ostream& out_;
+  std::string last_;
+};
+
+// Asks until there is a final answer.
+EnrolmentAnswer Ask(const ApplicantClient::Parts& parts, const ApplicantClient::Options& options, Bytes request,
+                    std::ostream& out) {
+  EnrolmentAnswer final_answer;
+  Progress progress(out);
+  ApplicantClient client(parts, options, std::move(request),
+                         {.on_end =
+                              [&](const EnrolmentAnswer& answer) {
+                                final_answer = answer;
+                                parts.loop.Stop();
+                              },
+                          .on_wait = [&](const Error& why, Millis) { progress.Wait(why); }});
+  client.Start();
+  parts.loop.Run();
+  return final_answer;
+}
+
+constexpr const char* kManual = R"(Makes keys, asks the fleet for a certificate, and waits until it has been decided,
+which may take a person. It can be ended and begun again at any time, with the same arguments: the same keys and the
+same request are used. The invitation is what `tributary tokens create` prints; it holds a secret, so its file must be
+readable by its owner only (chmod 600). The gateway that it goes through sees neither the token nor the labels.)";
+
+Result<Application> ApplicationOf(const EnrolCommand& command, const Path& config, EnrolPlace place) {
+  if (!config.empty()) {
+    ASSIGN_OR_RETURN(const EnrolPlace configured, command.place(config));
+    if (place.server.endpoint.empty()) place.server.endpoint = configured.server.endpoint;
+    if (place.server.server_key.empty()) place.server.server_key = configured.server.server_key;
+    if (place.identity.empty()) place.identity = configured.identity;
+  }
+  if (place.server.endpoint.empty() || place.server.server_key.empty() || place.identity.empty()) {
+    return Fail(Code::kInvalidArgument, "--gateway, --server-key and --out are needed, or --config with all of them");
+  }
+  Application application;
+  application.server = place.server;
+  application.identity = place.identity;
+  application.roles = command.roles;
+  return application;
+}
+
+}  // namespace
+
+Status Apply(const Application& application, const Clock& clock, Random& random, FileSystem& files,
+             std::ostream& progress) {
+  ApplicantClient::Options options;
+  options.endpoint = application.server.endpoint;
+  options.retry_cap = application.retry_cap;
+  auto key = ServerKeyOf(application.server.server_key);
+  if (!key) return Fail(Code::kInvalidArgument, key.error().message);
+  options.server_key = std::move(*key);
+  ASSIGN_OR_RETURN(const Invitation invitation, ReadInvitation(application));
+  ASSIGN_OR_RETURN(Bytes request, BeginIdentity(files, application.identity, invitation, application.id, clock.Now()));
+  ASSIGN_OR_RETURN(const Certificate ca, CertificateFromPem(invitation.ca_pem));
+  ASSIGN_OR_RETURN(const TrustAnchor anchor, TrustAnchor::FromCertificate(ca, invitation.root));
+  progress << "asking for the role " << RoleName(invitation.role) << " in fleet " << invitation.fleet << " at "
+           << application.server.endpoint << "\n";
+  progress.flush();
+
+  Loop loop(clock);
+  const EnrolmentAnswer answer = Ask({loop, clock, random, anchor}, options, std::move(request), progress);
+  if (answer.kind != EnrolmentAnswer::Kind::kIssued) return Fail(answer.refusal.code, answer.refusal.sentence);
+  RETURN_IF_ERROR(CompleteIdentity(files, application.identity, answer.chain, clock.Now()));
+  ASSIGN_OR_RETURN(const Identity identity, LoadIdentity(application.identity, clock.Now()));
+  progress << "enrolled as " << identity.subject.id.text() << "; its identity is in " << application.identity.string()
+           << "\nThe invitation is used up for this member: remove " << application.invitation.string() << "\n";
+  return {};
+}
+
+bool IsEnrol(int argc, char** argv) { return argc > 1 && std::string_view(argv[1]) == "enrol"; }
+
+int RunEnrol(const EnrolCommand& command, int argc, char** argv) {
+  Path config, invitation;
+  EnrolPlace place;
+  std::string id;
+  CLI::App app(command.program + " enrol: become a member of a fleet");
+  app.add_option("--invitation", invitation, "The invitation's file")->required();
+  app.add_option("-c,--config", config, "Take what is not given from this configuration file");
+  app.add_option("--gateway", place.server.endpoint, "tcp://host:port of a gateway, or of the aggregator");
+  app.add_option("--server-key", place.server.server_key, "Its key, as `tributary fleet key DIR` prints it");
+  app.add_option("--out", place.identity, "The identity folder to make");
+  app.add_option("--id", id, "The id it would like; the fleet chooses one otherwise");
+  app.footer(kManual);
+  try {
+    app.parse(argc - 1, argv + 1);
+  } catch (const CLI::ParseError& failure) {
+    return app.exit(failure) == 0 ? kExitOk : kExitUsage;
+  }
+  // Keys and a token are in this process's memory.
+  KeepNoCoreDumps();
+  auto application = ApplicationOf(command, config, std::move(place));
+  if (!application) return ExitWith(command.program, application.error());
+  application->invitation = invitation;
+  application->id = id;
+  // What is printed tells the story; the log is for when something is wrong.
+  if (const Status log = StartLog("error", {}); !log) return ExitWith(command.program, log.error());
+  SystemClock clock;
+  SystemRandom random;
+  const Status applied = Apply(*application, clock, random, RealFileSystem(), std::cout);
+  return applied ? kExitOk : ExitWith(command.program, applied.error());
+}
+
+}  // namespace tributary
