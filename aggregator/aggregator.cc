@@ -85,16 +85,16 @@ Status Aggregator::OpenCore(FileSystem& files) {
     ASSIGN_OR_RETURN(
         enrolment_,
         EnrolmentOffice::Open({.folder = options_.data_dir,
-                                .files = files,
-                                .clock = clock_,
-                                .random = random_,
-                                .anchor = identity_.anchor,
-                                .self = identity_.subject.id,
-                                .sealing_keys = sealing_keys_,
-                                .issuer_dir = options_.issuer_dir,
-                                .ca_revocations = options_.ca_revocations,
-                                .options = {.certificate_lifetime = std::chrono::hours(24) * options_.certificate_days},
-                                .happened = [this](const EnrolmentEvent& event) { events_->Publish(event); }}));
+                               .files = files,
+                               .clock = clock_,
+                               .random = random_,
+                               .anchor = identity_.anchor,
+                               .self = identity_.subject.id,
+                               .sealing_keys = sealing_keys_,
+                               .issuer_dir = options_.issuer_dir,
+                               .ca_revocations = options_.ca_revocations,
+                               .options = {.certificate_lifetime = std::chrono::hours(24) * options_.certificate_days},
+                               .happened = [this](const EnrolmentEvent& event) { events_->Publish(event); }}));
     ASSIGN_OR_RETURN(
         coordinator_,
         Coordinator::Open({.folder = options_.data_dir,

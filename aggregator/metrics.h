@@ -7,8 +7,8 @@
 #include "aggregator/enrol/enrolment.h"
 #include "aggregator/records/gateway_record.h"
 #include "aggregator/records/records.h"
-#include "protocol/hop/server/server.h"
 #include "protocol/base/http/metrics.h"
+#include "protocol/hop/server/server.h"
 
 namespace tributary {
 

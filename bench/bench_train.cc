@@ -4,14 +4,14 @@
 #include <numeric>
 #include <sstream>
 
-#include <torch/optim/sgd.h>
 #include <ATen/Parallel.h>
+#include <torch/optim/sgd.h>
 #include <torch/script.h>
 
 #include "bench/claim.h"
 #include "device/examples/example_set.h"
-#include "device/torch/model_tools.h"
 #include "device/torch/fit.h"
+#include "device/torch/model_tools.h"
 
 namespace tributary::bench {
 namespace {

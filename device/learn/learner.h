@@ -7,9 +7,9 @@
 #include "protocol/base/bytes.h"
 #include "protocol/base/ids.h"
 #include "protocol/base/result.h"
-#include "protocol/payload/update_codec.h"
-#include "protocol/payload/evaluation.h"
 #include "protocol/catalogue/publication.h"
+#include "protocol/payload/evaluation.h"
+#include "protocol/payload/update_codec.h"
 
 namespace tributary {
 

@@ -9,8 +9,8 @@
 #include "protocol/base/file.h"
 #include "protocol/bundle/bundle_publication.h"
 #include "protocol/spool/spool_reader.h"
-#include "protocol/trust/identity/trust_anchor.h"
 #include "protocol/spool/spooled_upload.h"
+#include "protocol/trust/identity/trust_anchor.h"
 
 namespace tributary {
 

@@ -11,7 +11,10 @@ constexpr std::string_view kOptimizers[] = {"sgd", "adamw"};
 std::vector<Field> FieldsOf(TrainingPlan& plan) {
   return {
       {.name = "loss", .place = ChoiceIn(plan.loss), .help = "the loss that a fit lowers", .names = kLosses},
-      {.name = "optimizer", .place = ChoiceIn(plan.optimizer), .help = "the optimiser that takes the steps", .names = kOptimizers},
+      {.name = "optimizer",
+       .place = ChoiceIn(plan.optimizer),
+       .help = "the optimiser that takes the steps",
+       .names = kOptimizers},
       {.name = "learning_rate", .place = &plan.learning_rate, .help = "size of a step", .bounds = AboveUpTo(0, 10)},
       {.name = "momentum", .place = &plan.momentum, .help = "SGD only", .bounds = FromBelow(0, 1)},
       {.name = "weight_decay",

@@ -5,9 +5,9 @@
 
 #include <gmock/gmock.h>
 
-#include "protocol/trust/identity/enrolment_request.h"
 #include "protocol/hop/client/client.h"
 #include "protocol/member/enrol.h"
+#include "protocol/trust/identity/enrolment_request.h"
 #include "tests/system/files_contain.h"
 #include "tests/system/synthetic_site.h"
 

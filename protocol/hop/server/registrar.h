@@ -4,9 +4,9 @@
 #include <memory>
 #include <unordered_map>
 
+#include "protocol/base/recent.h"
 #include "protocol/hop/server/owner.h"
 #include "protocol/hop/server/sessions.h"
-#include "protocol/base/recent.h"
 
 namespace tributary {
 
