@@ -7,11 +7,22 @@
 #include <cstring>
 #include <sstream>
 
+#include <nlohmann/json.hpp>
+
+#include "aggregator/api/json_fields.h"
 #include "protocol/base/limits.h"
 #include "protocol/trust/seal/digest.h"
 #include "protocol/trust/seal/secret.h"
 
 namespace tributary {
+
+std::string ToJson(const ApiTokenRecord& token) {
+  const Json json = {{"name", token.name},
+                     {"role", AccessName(token.role)},
+                     {"created", Rfc3339(token.created)},
+                     {"expires", TimeOrNull(token.expires)}};
+  return Dump(json);
+}
 
 // Every write makes a new file, so its inode tells as well, should two writes share a time stamp.
 Status ApiTokenStore::Reload() {

@@ -25,6 +25,9 @@ struct ApiTokenRecord {
   WallTime expires;  // 0: never
 };
 
+// For the audit log: {"name", "role", "created", "expires"}.
+std::string ToJson(const ApiTokenRecord& token);
+
 // The bearer tokens of an aggregator's API. Only their SHA-256 is kept, in one file of mode 0600, a line per token:
 //   <hex SHA-256 of the token> <name> <created, unix milliseconds> <role> <expires, unix milliseconds or 0>
 // A line without role and expiry is of a time when there was one kind of token: it is an admin's and does not expire.

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "aggregator/api/json_audit.h"
+#include "aggregator/api/audit_entry.h"
 #include "protocol/base/clock.h"
 #include "protocol/base/file.h"
 #include "protocol/base/result.h"
@@ -25,7 +25,7 @@ class AuditChain {
   Digest head_;
 };
 
-// Every change that operators and tools make, in one file that only grows: a line per entry (json_audit.h), each
+// Every change that operators and tools make, in one file that only grows: a line per entry (audit_entry.h), each
 // holding the hash of the one before, so that nobody alters, drops or inserts one without its showing. Cutting entries
 // off the end shows only to who noted the head elsewhere: export the log now and then.
 // Several processes append, one after the other (FileLock). What a power cut left of a line that nobody had been told

@@ -2,8 +2,9 @@
 
 #include <limits>
 
-#include "aggregator/api/json_time.h"
-#include "aggregator/api/json_values.h"
+#include <nlohmann/json.hpp>
+
+#include "aggregator/api/json_fields.h"
 #include "protocol/base/limits.h"
 
 namespace tributary {
@@ -177,7 +178,7 @@ std::string TaskRequestToJson(const TaskRequest& request) {
 }
 
 std::string ToJson(const TaskRecord& task) { return Dump(Task(task)); }
-std::string ToJson(std::span<const TaskRecord> tasks) { return Dump(List(tasks, &Task)); }
+std::string ToJson(std::span<const TaskRecord> tasks) { return Dump(ListToJson(tasks, &Task)); }
 std::string ToJson(const BlobRef& blob) { return Dump(BlobToJson(blob)); }
 
 }  // namespace tributary

@@ -7,8 +7,7 @@
 #include <iostream>
 
 #include "aggregator/api/audit_log.h"
-#include "aggregator/api/json_time.h"
-#include "aggregator/api/json_api_tokens.h"
+#include "aggregator/api/json_fields.h"
 #include "aggregator/api/api_token_store.h"
 
 namespace tributary {

@@ -3,7 +3,7 @@
 #include <set>
 
 #include "aggregator/api/audit_log.h"
-#include "aggregator/api/json_time.h"
+#include "aggregator/api/json_fields.h"
 #include "aggregator/operator/command/commands.h"
 
 namespace tributary {

@@ -1,4 +1,4 @@
-#include "aggregator/api/member_routes.h"
+#include "aggregator/api/api_routes.h"
 
 #include <gmock/gmock.h>
 #include <nlohmann/json.hpp>
