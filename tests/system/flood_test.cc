@@ -15,6 +15,7 @@
 
 #include <arpa/inet.h>
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 #include <zmq.hpp>
 
 #include "protocol/hop/handshake.h"

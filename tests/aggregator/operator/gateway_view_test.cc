@@ -1,6 +1,7 @@
-#include "aggregator/operator/command/gateway_view.h"
+#include "aggregator/operator/command/gateway_commands.h"
 
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
 namespace tributary::gateway_view_test {
 namespace {

@@ -1,9 +1,10 @@
 // `tributary root …`, parsed and run in this process.
 #include <algorithm>
 
+#include <CLI/CLI.hpp>
 #include <gmock/gmock.h>
 
-#include "aggregator/operator/command/commands.h"
+#include "aggregator/operator/ceremony/root_commands.h"
 #include "aggregator/publish/publication_folder.h"
 #include "protocol/trust/seal/signing.h"
 #include "tests/aggregator/publish/soft_token.h"

@@ -1,4 +1,4 @@
-#include "aggregator/operator/demo/child_process.h"
+#include "aggregator/operator/command/child_process.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -19,8 +19,8 @@ namespace {
 
 constexpr int kStep = 5;  // milliseconds between looks at a child that is waited for with a bound
 
-// What the child does between fork and exec: only async-signal-safe calls. The errno of what failed goes up the pipe,
-// which exec closes.
+// The child runs this between fork and exec: only async-signal-safe calls. When a call fails, its errno goes up the
+// pipe, which exec closes.
 [[noreturn]] void RunChild(char* const* argv, const char* log, const char* folder, pid_t parent, int report) {
   const auto fail = [report] {
     const int error = errno;
@@ -46,7 +46,7 @@ constexpr int kStep = 5;  // milliseconds between looks at a child that is waite
   _exit(127);
 }
 
-int ExitCodeOf(int status) { return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status); }
+int EndCode(int status) { return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status); }
 
 }  // namespace
 
@@ -58,7 +58,7 @@ Result<ChildProcess> ChildProcess::Start(const Spec& spec) {
   argv.push_back(nullptr);
 
   int report[2];
-  if (pipe2(report, O_CLOEXEC) != 0) return Fail(Code::kChildFailed, std::string("pipe: ") + std::strerror(errno));
+  if (pipe2(report, O_CLOEXEC) != 0) return Fail(Code::kChildFailed, "pipe: {}", std::strerror(errno));
   const pid_t parent = getpid();
   const pid_t child = fork();
   if (child == 0) RunChild(argv.data(), spec.log.c_str(), spec.folder.c_str(), parent, report[1]);
@@ -66,9 +66,9 @@ Result<ChildProcess> ChildProcess::Start(const Spec& spec) {
   close(report[1]);
   if (child < 0) {
     close(report[0]);
-    return Fail(Code::kChildFailed, std::string("fork: ") + std::strerror(fork_error));
+    return Fail(Code::kChildFailed, "fork: {}", std::strerror(fork_error));
   }
-  setpgid(child, child);  // in both, so that it holds whoever runs first
+  setpgid(child, child);  // parent and child both do it: it holds whichever runs first
   int error = 0;
   ssize_t got = 0;
   while ((got = read(report[0], &error, sizeof(error))) < 0 && errno == EINTR) {
@@ -77,7 +77,7 @@ Result<ChildProcess> ChildProcess::Start(const Spec& spec) {
   ChildProcess process(child);
   if (got == sizeof(error)) {
     process.Wait();
-    return Fail(Code::kChildFailed, "cannot start " + spec.argv[0] + ": " + std::strerror(error));
+    return Fail(Code::kChildFailed, "cannot start {}: {}", spec.argv[0], std::strerror(error));
   }
   return process;
 }
@@ -98,7 +98,7 @@ ChildProcess::~ChildProcess() {
 std::optional<int> ChildProcess::Poll() {
   if (exit_code_ || pid_ <= 0) return exit_code_;
   int status = 0;
-  if (waitpid(pid_, &status, WNOHANG) == pid_) exit_code_ = ExitCodeOf(status);
+  if (waitpid(pid_, &status, WNOHANG) == pid_) exit_code_ = EndCode(status);
   return exit_code_;
 }
 
@@ -113,7 +113,7 @@ int ChildProcess::Wait() {
   TRIBUTARY_CHECK(pid_ > 0) << "waiting for no child";
   int status = 0;
   while (!exit_code_) {
-    if (waitpid(pid_, &status, 0) == pid_) exit_code_ = ExitCodeOf(status);
+    if (waitpid(pid_, &status, 0) == pid_) exit_code_ = EndCode(status);
   }
   return *exit_code_;
 }
@@ -125,7 +125,7 @@ void ChildProcess::Signal(int signal) {
 int ChildProcess::Terminate(Millis bound) {
   Signal(SIGTERM);
   if (const auto code = WaitFor(bound)) {
-    kill(-pid_, SIGKILL);  // what it may have started itself and left behind
+    kill(-pid_, SIGKILL);  // its own children, if it left any behind
     return *code;
   }
   Signal(SIGKILL);
@@ -143,7 +143,7 @@ Result<Path> FindProgram(const std::string& name) {
   for (const auto& folder : folders) {
     if (access((folder / name).c_str(), X_OK) == 0) return folder / name;
   }
-  return Fail(Code::kNotFound, "there is no " + name + " beside " + own.string() + " or in PATH");
+  return Fail(Code::kNotFound, "there is no {} beside {} or in PATH", name, own.string());
 }
 
 }  // namespace tributary

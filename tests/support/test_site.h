@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "aggregator/operator/command/api_client.h"
-#include "aggregator/operator/demo/child_process.h"
+#include "aggregator/operator/demo/site.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/support/test_fleet.h"
 
@@ -24,55 +24,45 @@ struct Ended {
   std::string output;
 };
 
-// A whole site in a temporary folder, as an operator would set it up: a CA, an identity and a configuration file for
-// each process, free ports, the real programs from TRIBUTARY_BIN_DIR. Call order: Add… for every process, Start, then
-// anything. Processes that still run end with the site. Resource type, not thread safe. What cannot be set up kills the
-// test.
-class Site {
+// The ground that a TestSite stands on: it is there before the site and goes after it.
+struct TestGround {
+  TestFleet fleet_{SystemClock().Now()};
+  TemporaryFolder folder_;
+};
+
+// A site in a temporary folder, with a fleet of the tests' own and the real programs from TRIBUTARY_BIN_DIR. Call order:
+// Add… for every process, Start, then anything. A test dies when something cannot be set up. Resource type, not thread
+// safe.
+class TestSite : private TestGround, public Site {
  public:
   // `programs`: the folder with the programs.
-  explicit Site(Path programs);
+  explicit TestSite(Path programs);
 
-  struct Address {
-    std::string endpoint;
-    std::string server_key;  // hexadecimal
-  };
   // `host`: where it listens, for those who connect from another network namespace.
   void AddAggregator(const std::string& host = "127.0.0.1");
-  // `parent`: the aggregator or another gateway, added before.
   void AddGateway(const std::string& id, const std::string& parent = "aggregator");
+  void AddProcess(const std::string& id, const std::string& program, const std::string& config);
   // Puts words in front of the command line of a process, for instance `ip netns exec NAME`. Before its Start.
-  void RunThrough(const std::string& id, std::vector<std::string> prefix);
+  void RunThrough(const std::string& id, std::vector<std::string> prefix) { prefixes_[id] = std::move(prefix); }
   // Replaces the port that a gateway connects up to, for instance by a proxy's. Before its Start.
   void ConnectUpThrough(const std::string& gateway, int port);
-  // Any other process with its identities made already. `extra` is the configuration behind the first table.
-  void AddProcess(const std::string& id, const std::string& program, const std::string& config);
 
   // Returns when its log says that it runs.
   void Start(const std::string& id);
   // The same for one that may end before it runs, for instance at a fault point. Whether it runs.
   bool TryStart(const std::string& id);
-  // Its exit code if it ended by itself (128 + the signal when one ended it), nullopt while it runs.
-  std::optional<int> EndOf(const std::string& id);
   // The same for one that may be refused: the exit code and what it said.
   Ended RunToEnd(const std::string& id, const std::vector<std::string>& more = {});
   // SIGKILL, and waits for the end.
   void Kill(const std::string& id);
   // SIGTERM; its exit code, or nullopt when it still ran after `bound`.
-  std::optional<int> Stop(const std::string& id, Millis bound = Millis(5'000));
-  pid_t PidOf(const std::string& id) const;
+  std::optional<int> Stop(const std::string& id, Millis bound = Millis(5'000)) { return Site::Stop(id, bound); }
+  pid_t PidOf(const std::string& id) const { return Of(id).running.value().pid(); }
 
   const TestFleet& fleet() const { return fleet_; }
   Address AddressOf(const std::string& id) const;
-  int HttpPortOf(const std::string& id) const;
-  Path ConfigOf(const std::string& id) const { return folder_ / (id + ".toml"); }
-  Path DataOf(const std::string& id) const { return folder_ / id / "data"; }
-  // The aggregator's (config aggregator.publication_dir).
-  Path PublicationPath() const { return folder_ / "aggregator/publication"; }
-  Path IdentityOf(const std::string& id) const { return folder_ / id / "identity"; }
-  std::string LogOf(const std::string& id) const;
   const Path& folder() const { return folder_.path(); }
-  // What became of it, when it is not what is being tested: all logs, for a failure's message.
+  // All logs, for the message of a failure that has another subject.
   std::string Logs() const;
 
   // Runs any program to its end.
@@ -90,26 +80,13 @@ class Site {
   // Returns when a process writes to its log, at the latest after `bound`.
   void AwaitSign(Millis bound);
 
-  // A free TCP port that no outgoing connection is given (below Linux's ephemeral range).
   static int FreePort();
 
  private:
-  struct Process {
-    std::string program;
-    int hop_port = 0;
-    std::string host = "127.0.0.1";
-    std::vector<std::string> prefix{};
-    int http_port = 0;
-    std::optional<ChildProcess> running;
-  };
-  Process& Of(const std::string& id);
-  ChildProcess::Spec SpecOf(const std::string& id, const std::vector<std::string>& more = {}) const;
-  std::string UpstreamTable(const std::string& parent) const;
+  ChildProcess StartChild(const std::string& id, const std::vector<std::string>& more = {}) const;
 
-  Path programs_;
-  TestFleet fleet_;
-  TemporaryFolder folder_;
-  std::map<std::string, Process> processes_;
+  const Path programs_;
+  std::map<std::string, std::vector<std::string>> prefixes_;
   std::optional<ApiClient> api_;
   std::string token_;
 };

@@ -1,4 +1,4 @@
-#include "aggregator/operator/ceremony/key_holder.h"
+#include "aggregator/operator/ceremony/keyring.h"
 
 #include <fcntl.h>
 #include <termios.h>
@@ -6,16 +6,16 @@
 
 #include <algorithm>
 
-#include "protocol/trust/seal/signing.h"
 #include "aggregator/publish/key_token_signer.h"
+#include "protocol/trust/seal/signing.h"
 
 namespace tributary {
 namespace {
 
-constexpr int kTries = 3;
+constexpr int kPassphraseTries = 3;
 constexpr size_t kLongestSecret = 1024;
 
-// The terminal with its echo off, for as long as it lives.
+// Keeps the terminal's echo off while it lives.
 class QuietTerminal {
  public:
   QuietTerminal() : descriptor_(isatty(STDIN_FILENO) ? open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY) : -1) {
@@ -33,7 +33,7 @@ class QuietTerminal {
   bool quiet() const { return quiet_; }
 
   void Write(const std::string& text) const {
-    // A question that cannot be shown will show as an answer that does not come.
+    // If the question cannot be shown, no answer comes, and ReadLine tells that.
     [[maybe_unused]] const ssize_t written = write(descriptor_, text.data(), text.size());
   }
   Result<SecretBytes> ReadLine() const {
@@ -56,7 +56,7 @@ class QuietTerminal {
 Result<SecretBytes> AskSecret(const std::string& question) {
   const QuietTerminal terminal;
   if (!terminal.quiet()) {
-    return Fail(Code::kUnauthorized, question + " is wanted, and there is no terminal to ask; give --passphrase-file");
+    return Fail(Code::kUnauthorized, "{} is wanted, and there is no terminal to ask; give --passphrase-file", question);
   }
   terminal.Write(question + ": ");
   auto answer = terminal.ReadLine();
@@ -70,16 +70,16 @@ Result<SecretBytes> KeyHolder::FromFile() const {
   const ByteView all = text.RevealForUse();
   const auto end = std::ranges::find(all, static_cast<uint8_t>('\n'));
   const ByteView line = all.first(static_cast<size_t>(end - all.begin()));
-  if (line.empty()) return Fail(Code::kInvalidArgument, passphrase_file_.string() + ": its first line is empty");
+  if (line.empty()) return Fail(Code::kInvalidArgument, "{}: its first line is empty", passphrase_file_.string());
   return SecretBytes::CopyOf(line);
 }
 
 Result<std::unique_ptr<Signer>> KeyHolder::Open(const std::string& where) const {
   ASSIGN_OR_RETURN(const SecretBytes given, FromFile());
   auto signer = OpenSigner(where, given);
-  for (int i = 0; i < kTries && !signer && signer.error().code == Code::kUnauthorized; ++i) {
+  for (int i = 0; i < kPassphraseTries && !signer && signer.error().code == Code::kUnauthorized; ++i) {
     auto asked = AskSecret("Passphrase or PIN of " + where);
-    if (!asked) return signer;  // its own words say more than those of the missing terminal
+    if (!asked) return signer;  // its error says more than that of the missing terminal
     signer = OpenSigner(where, *asked);
   }
   return signer;
@@ -96,6 +96,23 @@ Result<std::unique_ptr<Signer>> KeyHolder::Create(const Path& path, bool protect
   }
   RETURN_IF_ERROR(RealFileSystem().CreateFolders(path.parent_path().empty() ? Path(".") : path.parent_path()));
   return CreateSignerFile(path, passphrase);
+}
+
+Result<Signer*> Keyring::Open(const std::string& where) {
+  ASSIGN_OR_RETURN(auto signer, holder_.Open(where));
+  return signers_.emplace_back(std::move(signer)).get();
+}
+
+Result<Signer*> Keyring::Create(const std::string& name) {
+  ASSIGN_OR_RETURN(auto signer, holder_.Create(new_keys_ / (name + ".pem"), protect_));
+  return signers_.emplace_back(std::move(signer)).get();
+}
+
+Result<Bytes> Keyring::PublicKey(const std::string& named, std::vector<const Signer*>& opened) {
+  if (auto bytes = FromHex(named); bytes && bytes->size() == kSigningPublicKeyBytes) return std::move(*bytes);
+  ASSIGN_OR_RETURN(Signer* const signer, Open(named));
+  opened.push_back(signer);
+  return signer->public_key();
 }
 
 }  // namespace tributary

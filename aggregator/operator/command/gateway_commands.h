@@ -1,15 +1,23 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
 
-#include "aggregator/operator/command/api_client.h"
+#include "aggregator/operator/command/context.h"
+
+namespace CLI {
+class App;
+}
 
 namespace tributary {
 
-// Gateways (openapi.yaml, Gateway) as people read them: sizes in binary units, ages in words, what needs attention in
-// capitals.
+// Adds `gateways list, show, revoke`.
+void AddGatewayCommands(CLI::App& app, Context& context);
 
-// One object of texts for each item, in the order of the tree.
+// Gateways (openapi.yaml, Gateway) as people read them: sizes in binary units, ages in words, and in capitals where
+// somebody has to look.
+
+// An object of texts for each gateway, in the order of the tree.
 Json GatewayRows(const Json& items);
 // One gateway: its place, its link, its spool, its account and its trouble with what to do about it.
 std::string RenderGateway(const Json& gateway);
