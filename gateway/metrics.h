@@ -1,12 +1,12 @@
 #pragma once
 
 #include <map>
-#include <mutex>
 #include <optional>
 
+#include "protocol/base/process/metrics.h"
 #include "protocol/hop/client/courier.h"
+#include "protocol/hop/hop_metrics.h"
 #include "protocol/hop/server/server.h"
-#include "protocol/base/http/metrics.h"
 #include "protocol/spool/spool_account.h"
 
 namespace tributary {
@@ -34,27 +34,15 @@ class GatewayMetrics {
   GatewayMetrics();
 
   Metrics& metrics() { return metrics_; }
-  Snapshot Get() const {
-    const std::lock_guard lock(mutex_);
-    return snapshot_;
-  }
-  void Put(Snapshot snapshot) {
-    const std::lock_guard lock(mutex_);
-    snapshot_ = std::move(snapshot);
-  }
+  Snapshot Get() const { return snapshot_.Get(); }
+  void Put(Snapshot snapshot) { snapshot_.Put(std::move(snapshot)); }
 
  private:
-  using Samples = std::vector<MetricSample>;
-  void Sampled(MetricKind kind, const char* name, const char* help, std::function<Samples(const Snapshot&)> read);
-  void Gauge(const char* name, const char* help, std::function<double(const Snapshot&)> read);
-  void Counter(const char* name, const char* help, std::function<double(const Snapshot&)> read);
-  void AddHop();
   void AddSpool();
   void AddUplink();
 
-  mutable std::mutex mutex_;
-  Snapshot snapshot_;
   Metrics metrics_;
+  SnapshotMetrics<Snapshot> snapshot_{metrics_, "tributary_gateway_"};
 };
 
 }  // namespace tributary

@@ -12,9 +12,6 @@ namespace {
 
 Json AccountJson(const KindAndAccount& counted) {
   const auto& [kind, account] = counted;
-  uint64_t accounted = account.delivered + account.spooled + account.in_flight + account.duplicate;
-  for (const auto& [code, count] : account.refused) accounted += count;
-  for (const auto& [code, count] : account.dropped) accounted += count;
   return {{"kind", KindName(kind)},
           {"offered", account.offered},
           {"delivered", account.delivered},
@@ -23,7 +20,7 @@ Json AccountJson(const KindAndAccount& counted) {
           {"duplicate", account.duplicate},
           {"refused", ByReason(account.refused)},
           {"dropped", ByReason(account.dropped)},
-          {"holds", accounted == account.offered}};
+          {"holds", account.Balances()}};
 }
 
 // "code: sentence" with the code's remedy; a gateway of another version may name a code that this one does not know.
@@ -47,16 +44,6 @@ Json LinksJson(const GatewayState& report) {
   return links;
 }
 
-AccountRecord RecordOf(const KindAccount& account) {
-  return {.offered = account.offered,
-          .delivered = account.delivered,
-          .spooled = account.spooled,
-          .in_flight = account.in_flight,
-          .duplicate = account.duplicate,
-          .refused = account.refused,
-          .dropped = account.dropped};
-}
-
 Json GatewayJson(const GatewayRecord& gateway) {
   const GatewayState& report = gateway.report;
   Json path = Json::array();
@@ -67,7 +54,7 @@ Json GatewayJson(const GatewayRecord& gateway) {
   bool holds = true;
   for (size_t i = 0; i < std::size(kUploadKinds); ++i) {
     const KindAccount& account = report.accounts[i];
-    accounts.push_back(AccountJson({kUploadKinds[i], RecordOf(account)}));
+    accounts.push_back(AccountJson({kUploadKinds[i], account}));
     spooled += account.spooled;
     delivered += account.delivered;
     holds = holds && account.Balances();

@@ -7,8 +7,8 @@
 
 #include "aggregator/api/route.h"
 #include "aggregator/records/gateway_record.h"
-#include "aggregator/records/records.h"
 #include "protocol/envelope/envelope.h"
+#include "protocol/spool/spool_account.h"
 
 // Gateways with their accounts, and the aggregator's own account, as openapi.yaml describes them.
 namespace tributary {
@@ -20,7 +20,7 @@ std::string ToJson(const GatewayRecord& gateway);
 std::string ToJson(std::span<const GatewayRecord> gateways, const std::optional<std::string>& next_cursor);
 
 // Where the uploads of one kind went.
-using KindAndAccount = std::pair<UploadKind, AccountRecord>;
+using KindAndAccount = std::pair<UploadKind, KindAccount>;
 std::string ToJson(std::span<const KindAndAccount> accounts);
 
 }  // namespace tributary

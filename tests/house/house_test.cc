@@ -118,7 +118,7 @@ const std::vector<Library> kLibraries = {
     {"p11-kit", {"p11-kit/"}, {"aggregator/publish"}, {}, {"aggregator/publish/pkcs11_session.h"}},
     {"Eigen", {"Eigen/"}, {"aggregator/sum", "aggregator/optimise"}, {}, {}},
     {"cpp-httplib", {"httplib.h"}, {"protocol/base/http"}, {"aggregator/operator/command/http_client.cc"}, {}},
-    {"prometheus-cpp", {"prometheus/"}, {"protocol/base/http"}, {}, {}},
+    {"prometheus-cpp", {"prometheus/"}, {"protocol/base/process"}, {}, {}},
     {"spdlog", {"spdlog/"}, {"protocol/base"}, {}, {}},
     {"toml++", {"toml++/"}, {"protocol/base/process"}, {}, {}},
     {"zlib", {"zlib.h"}, {"device/examples"}, {}, {}},

@@ -6,7 +6,7 @@
 
 #include "protocol/base/result.h"
 #include "protocol/base/http/http_server.h"
-#include "protocol/base/http/metrics.h"
+#include "protocol/base/process/metrics.h"
 
 namespace tributary {
 
