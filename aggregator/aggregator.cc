@@ -4,8 +4,8 @@
 
 #include "aggregator/api/enrolment_token_routes.h"
 #include "aggregator/api/tuf_routes.h"
-#include "protocol/base/log.h"
 #include "protocol/base/http/ops_routes.h"
+#include "protocol/base/log.h"
 
 namespace tributary {
 namespace {

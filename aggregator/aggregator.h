@@ -15,8 +15,8 @@
 #include "aggregator/publish/tuf_shelf.h"
 #include "aggregator/round/coordinator.h"
 #include "protocol/base/executor.h"
-#include "protocol/hop/server/server.h"
 #include "protocol/base/http/http_server.h"
+#include "protocol/hop/server/server.h"
 #include "protocol/trust/identity/identity.h"
 
 namespace tributary {

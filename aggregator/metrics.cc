@@ -13,7 +13,8 @@ auto Field(Number Core::*field) {
 template <class Key, class Text>
 MetricSamples CountsBy(const char* label, const std::map<Key, uint64_t>& counts, Text text) {
   MetricSamples samples;
-  for (const auto& [key, count] : counts) samples.push_back({{{label, std::string(text(key))}}, static_cast<double>(count)});
+  for (const auto& [key, count] : counts)
+    samples.push_back({{{label, std::string(text(key))}}, static_cast<double>(count)});
   return samples;
 }
 
@@ -52,11 +53,12 @@ void AggregatorMetrics::AddMembers() {
                 });
   core_.Sampled(MetricKind::kGauge, "enrolled_members", "Members by the state of their enrolment",
                 [](const Core& c) { return CountsBy("state", c.enrolment.members, EnrolmentStateName); });
-  core_.Sampled(MetricKind::kCounter, "enrolments_total",
-                "Requests for certificates since the start: issued, renewed, pending, repeated, or why they were refused",
-                [](const Core& c) {
-                  return CountsBy("outcome", c.enrolment.decisions, [](const std::string& outcome) { return outcome; });
-                });
+  core_.Sampled(
+      MetricKind::kCounter, "enrolments_total",
+      "Requests for certificates since the start: issued, renewed, pending, repeated, or why they were refused",
+      [](const Core& c) {
+        return CountsBy("outcome", c.enrolment.decisions, [](const std::string& outcome) { return outcome; });
+      });
 }
 
 void AggregatorMetrics::AddAccount() {

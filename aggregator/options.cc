@@ -1,7 +1,7 @@
 #include "aggregator/options.h"
 
-#include "protocol/hop/server/server_options.h"
 #include "protocol/base/http/http_config.h"
+#include "protocol/hop/server/server_options.h"
 
 namespace tributary {
 
@@ -30,12 +30,12 @@ Result<AggregatorOptions> AggregatorOptions::Load(const Path& file) {
 std::string AggregatorManual() {
   return R"(Configuration keys (defaults in brackets; paths are relative to the file):
   aggregator.data_dir         database, blobs, checkpoints, keys; one process at a time  (required)
-  aggregator.identity_dir     made by `tributary fleet issue --role aggregator`          (required)
+  aggregator.identity_dir     made by `tributary ca issue --role aggregator`             (required)
   aggregator.publication_dir  made by `tributary root init`: signed metadata and online keys; newer
                               metadata is taken up without a restart                     (required)
-  aggregator.issuer_dir       made by `tributary fleet issuer`: certificates of members
+  aggregator.issuer_dir       made by `tributary ca issuer`: certificates of members
                               are issued and revoked with it; without it none are        [""]
-  aggregator.ca_revocations   a revocation list by the CA itself (`tributary fleet
+  aggregator.ca_revocations   a revocation list by the CA itself (`tributary ca
                               revoke-issuer`); a newer file is taken up by itself        [""]
   listen.endpoint             where gateways and devices connect                         [tcp://0.0.0.0:7000]
   listen.credit_mib           chunk bytes under way over all connections: bounds memory  [64]

@@ -3,20 +3,20 @@
 #include <cstdint>
 #include <string>
 
-#include "protocol/base/process/config.h"
 #include "protocol/base/file.h"
-#include "protocol/hop/server/server.h"
 #include "protocol/base/http/http_server.h"
+#include "protocol/base/process/config.h"
+#include "protocol/hop/server/server.h"
 
 namespace tributary {
 
 // The settings of the aggregator: aggregator.toml. Paths are relative to that file.
 struct AggregatorOptions {
   Path data_dir;         // aggregator.data_dir: database, blobs, checkpoints, keys; held by one process; required
-  Path identity_dir;     // aggregator.identity_dir: from `tributary fleet issue --role aggregator`; required
+  Path identity_dir;     // aggregator.identity_dir: from `tributary ca issue --role aggregator`; required
   Path publication_dir;  // aggregator.publication_dir: from `tributary root init`; required
-  Path issuer_dir;       // aggregator.issuer_dir: from `tributary fleet issuer`; empty: no enrolment, no revocation
-  Path ca_revocations;   // aggregator.ca_revocations: from `tributary fleet revoke-issuer`; empty: none
+  Path issuer_dir;       // aggregator.issuer_dir: from `tributary ca issuer`; empty: no enrolment, no revocation
+  Path ca_revocations;   // aggregator.ca_revocations: from `tributary ca revoke-issuer`; empty: none
   std::string listen = "tcp://0.0.0.0:7000";  // listen.endpoint: where gateways and devices connect
   int64_t credit_mib = 64;           // listen.credit_mib, 1 to 65536: chunk bytes under way, all connections together
   int64_t max_sessions = 20'000;     // listen.max_sessions, 1 to 1000000

@@ -33,12 +33,12 @@ Result<DeviceOptions> DeviceOptions::Load(const Path& file) {
 std::string DeviceManual() {
   return R"(Configuration keys (defaults in brackets; paths are relative to the file):
   device.data_dir             publication, model, state and outbox; one process at a time   (required)
-  device.identity_dir         made by `tributary-device enrol`, or `tributary fleet issue`  (required)
+  device.identity_dir         made by `tributary-device enrol`, or `tributary ca issue`     (required)
   device.outbox_max_mib       uploads waiting to leave                                      [1024]
   device.reports              upload what it says of itself: versions, counts, what it did not believe  [true]
   device.metrics_file         Prometheus text for node_exporter's textfile collector        [none]
   gateway.endpoint            the gateway, or the aggregator itself                         (required)
-  gateway.server_key          its key, as `tributary fleet key DIR` prints it               (required)
+  gateway.server_key          its key, as `tributary ca key DIR` prints it                  (required)
   gateway.retry_cap_seconds   longest pause between connection attempts                     [30]
   examples.dir                folder with four IDX files   [/usr/share/datasets/fashion-mnist]
   examples.part               training or test                                              [training]

@@ -11,7 +11,7 @@ namespace tributary {
 // The settings of one device or evaluator: device.toml. Paths are relative to that file.
 struct DeviceOptions {
   Path data_dir;      // device.data_dir: publication, model, state, outbox; held by one process; required
-  Path identity_dir;  // device.identity_dir: from `tributary-device enrol`, or `tributary fleet issue`; required
+  Path identity_dir;  // device.identity_dir: from `tributary-device enrol`, or `tributary ca issue`; required
   int64_t outbox_max_mib = 1024;   // device.outbox_max_mib, 1 to 1e9: uploads waiting to leave
   bool reports = true;             // device.reports: uploads what it says of itself (envelope.capnp, DeviceState)
   Path metrics_file;               // device.metrics_file: Prometheus text, rewritten every 15 s; empty: none

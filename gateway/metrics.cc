@@ -34,61 +34,52 @@ GatewayMetrics::GatewayMetrics() {
 }
 
 void GatewayMetrics::AddSpool() {
-  snapshot_.Gauge("spool_bytes", "Ciphertext in the spool",
-        Field(&SpoolAccount::bytes));
-  snapshot_.Gauge("spool_limit_bytes", "What spool.max_mib allows",
-        Field(&Snapshot::spool_limit_bytes));
-  snapshot_.Sampled(MetricKind::kGauge, "spool_kind_bytes", "Ciphertext in the spool, by kind",
-          [](const Snapshot& s) {
-            MetricSamples samples;
-            for (const UploadKind kind : kUploadKinds)
-              samples.push_back(
-                  {{{"kind", std::string(KindName(kind))}}, static_cast<double>(s.account.bytes_of(kind))});
-            return samples;
-          });
+  snapshot_.Gauge("spool_bytes", "Ciphertext in the spool", Field(&SpoolAccount::bytes));
+  snapshot_.Gauge("spool_limit_bytes", "What spool.max_mib allows", Field(&Snapshot::spool_limit_bytes));
+  snapshot_.Sampled(MetricKind::kGauge, "spool_kind_bytes", "Ciphertext in the spool, by kind", [](const Snapshot& s) {
+    MetricSamples samples;
+    for (const UploadKind kind : kUploadKinds)
+      samples.push_back({{{"kind", std::string(KindName(kind))}}, static_cast<double>(s.account.bytes_of(kind))});
+    return samples;
+  });
   snapshot_.Gauge("spool_healthy", "1 while the spool's disk takes uploads",
-        [](const Snapshot& s) { return s.spool_health ? 1.0 : 0.0; });
+                  [](const Snapshot& s) { return s.spool_health ? 1.0 : 0.0; });
   snapshot_.Gauge("oldest_spooled_seconds", "How long the oldest upload in custody has waited",
-        [](const Snapshot& s) { return static_cast<double>(s.oldest_spooled.count()) / 1000; });
-  snapshot_.Gauge("spool_devices", "Devices with something in the spool",
-        Field(&SpoolAccount::devices));
-  snapshot_.Gauge("dead_letters", "Uploads that were given up and can be listed",
-        Field(&SpoolAccount::dead_letters));
-  snapshot_.Gauge("dead_letter_bytes", "Payloads kept of those",
-        Field(&SpoolAccount::dead_bytes));
+                  [](const Snapshot& s) { return static_cast<double>(s.oldest_spooled.count()) / 1000; });
+  snapshot_.Gauge("spool_devices", "Devices with something in the spool", Field(&SpoolAccount::devices));
+  snapshot_.Gauge("dead_letters", "Uploads that were given up and can be listed", Field(&SpoolAccount::dead_letters));
+  snapshot_.Gauge("dead_letter_bytes", "Payloads kept of those", Field(&SpoolAccount::dead_bytes));
   snapshot_.Gauge("disk_free_bytes", "Of the spool's file system",
-        [](const Snapshot& s) { return static_cast<double>(s.account.disk.free_bytes); });
+                  [](const Snapshot& s) { return static_cast<double>(s.account.disk.free_bytes); });
   snapshot_.Gauge("disk_total_bytes", "Of the spool's file system",
-        [](const Snapshot& s) { return static_cast<double>(s.account.disk.total_bytes); });
-  snapshot_.Counter("spool_barriers_total", "Durability barriers of the spool",
-          Field(&SpoolAccount::barriers));
+                  [](const Snapshot& s) { return static_cast<double>(s.account.disk.total_bytes); });
+  snapshot_.Counter("spool_barriers_total", "Durability barriers of the spool", Field(&SpoolAccount::barriers));
   // The accounting identity: offered is the sum of the others, for each kind.
   snapshot_.Sampled(MetricKind::kGauge, "uploads", "Where every upload ever offered is",
-          [](const Snapshot& s) { return AccountSamples(s.account.kinds); });
+                    [](const Snapshot& s) { return AccountSamples(s.account.kinds); });
   snapshot_.Sampled(MetricKind::kGauge, "uploads_refused", "The refused ones, by reason",
-          [](const Snapshot& s) { return ReasonSamples(s.account.kinds, &KindAccount::refused); });
+                    [](const Snapshot& s) { return ReasonSamples(s.account.kinds, &KindAccount::refused); });
   snapshot_.Sampled(MetricKind::kGauge, "uploads_dropped", "The dropped ones, by reason",
-          [](const Snapshot& s) { return ReasonSamples(s.account.kinds, &KindAccount::dropped); });
+                    [](const Snapshot& s) { return ReasonSamples(s.account.kinds, &KindAccount::dropped); });
 }
 
 void GatewayMetrics::AddUplink() {
   snapshot_.Gauge("uplink_up", "1 while a session with the parent is there",
-        [](const Snapshot& s) { return s.uplink_up ? 1.0 : 0.0; });
+                  [](const Snapshot& s) { return s.uplink_up ? 1.0 : 0.0; });
   snapshot_.Gauge("schedule_open", "1 while ordinary uploads may go up",
-        [](const Snapshot& s) { return s.schedule_open ? 1.0 : 0.0; });
+                  [](const Snapshot& s) { return s.schedule_open ? 1.0 : 0.0; });
   snapshot_.Sampled(MetricKind::kGauge, "uplink_refused", "1 when waiting does not help, by reason",
-          [](const Snapshot& s) {
-            return s.refused ? ReasonSamples({{s.refused->code, 1}}) : MetricSamples();
-          });
+                    [](const Snapshot& s) {
+                      return s.refused ? ReasonSamples({{s.refused->code, 1}}) : MetricSamples();
+                    });
   snapshot_.Sampled(MetricKind::kCounter, "uplink_bytes_total",
-          "Bytes of messages with the parent; resent is a part of up",
-          [](const Snapshot& s) { return LinkSamples(s.uplink, /*resent=*/true); });
-  snapshot_.Counter("fetched_piece_bytes_total", "Blob bytes from above",
-          Field(&Snapshot::piece_bytes_received));
+                    "Bytes of messages with the parent; resent is a part of up",
+                    [](const Snapshot& s) { return LinkSamples(s.uplink, /*resent=*/true); });
+  snapshot_.Counter("fetched_piece_bytes_total", "Blob bytes from above", Field(&Snapshot::piece_bytes_received));
   snapshot_.Counter("forwarded_chunk_bytes_total", "Ciphertext sent up",
-          [](const Snapshot& s) { return static_cast<double>(s.courier.chunk_bytes); });
+                    [](const Snapshot& s) { return static_cast<double>(s.courier.chunk_bytes); });
   snapshot_.Counter("resent_chunk_bytes_total", "Of these, sent before",
-          [](const Snapshot& s) { return static_cast<double>(s.courier.resent_bytes); });
+                    [](const Snapshot& s) { return static_cast<double>(s.courier.resent_bytes); });
 }
 
 }  // namespace tributary

@@ -71,7 +71,7 @@ Result<GatewayOptions> GatewayOptions::Load(const Path& file) {
   reader.Get("log.file", options.log_file);
   const auto key = FromHex(options.upstream_key);
   if (!options.upstream_key.empty() && (!key || key->size() != 32)) {
-    reader.Reject("upstream.server_key", "must be 64 hexadecimal digits, as `tributary fleet key DIR` prints them");
+    reader.Reject("upstream.server_key", "must be 64 hexadecimal digits, as `tributary ca key DIR` prints them");
   }
   RETURN_IF_ERROR(reader.Finish());
   return options;
@@ -93,14 +93,14 @@ SpoolOptions SpoolOptionsOf(const GatewayOptions& options) {
 std::string GatewayManual() {
   return R"(Configuration keys (defaults in brackets; paths are relative to the file):
   gateway.data_dir            spool, publication and blob cache; one process at a time   (required)
-  gateway.identity_dir        made by `tributary-gateway enrol`, or `tributary fleet issue --role gateway`  (required)
+  gateway.identity_dir        made by `tributary-gateway enrol`, or `tributary ca issue --role gateway`     (required)
   listen.endpoint             where devices and further gateways connect                 [tcp://0.0.0.0:7100]
   listen.credit_mib           chunk bytes under way over all connections: bounds memory  [64]
   listen.max_sessions         connections at once                                        [20000]
 )" + LimitsManual() +
          R"(
   upstream.endpoint           the aggregator, or the next gateway                        (required)
-  upstream.server_key         its key, as `tributary fleet key DIR` prints it            (required)
+  upstream.server_key         its key, as `tributary ca key DIR` prints it               (required)
   upstream.retry_cap_seconds  longest pause between connection attempts                  [30]
   upstream.up_kib_per_second, upstream.down_kib_per_second
                               the most that uploads and models may take of the link; 0: no cap  [0]

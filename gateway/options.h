@@ -16,7 +16,7 @@ namespace tributary {
 // The settings of one gateway: gateway.toml. Paths are relative to that file.
 struct GatewayOptions {
   Path data_dir = "data";          // gateway.data_dir: spool, cached publication and blobs; held by one process
-  Path identity_dir = "identity";  // gateway.identity_dir: from `tributary-gateway enrol` or `tributary fleet issue`
+  Path identity_dir = "identity";  // gateway.identity_dir: from `tributary-gateway enrol` or `tributary ca issue`
   std::string listen = "tcp://0.0.0.0:7100";  // listen.endpoint: where devices and further gateways connect
   int64_t credit_mib = 64;         // listen.credit_mib, 1 to 65536: chunk bytes under way, all connections together
   int64_t max_sessions = 20'000;   // listen.max_sessions, 1 to 1000000

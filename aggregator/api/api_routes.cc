@@ -24,7 +24,8 @@ constexpr size_t kRecordedPath = 256;
 // Who may call what (api_routes.h). Thread safe.
 class ApiGuard {
  public:
-  ApiGuard(ApiTokenStore& tokens, AuditLog& audit, const Clock& clock) : tokens_(tokens), audit_(audit), clock_(clock) {}
+  ApiGuard(ApiTokenStore& tokens, AuditLog& audit, const Clock& clock)
+      : tokens_(tokens), audit_(audit), clock_(clock) {}
 
   // kUnauthorized; kForbidden names the role that is needed; kTooFast.
   Result<HttpActor> Admit(const HttpRequest& request, HttpAccess needed);

@@ -10,10 +10,10 @@
 
 #include "protocol/base/clock.h"
 #include "protocol/base/file.h"
+#include "protocol/base/http/http_message.h"
 #include "protocol/base/ids.h"
 #include "protocol/base/random.h"
 #include "protocol/base/result.h"
-#include "protocol/base/http/http_message.h"
 
 namespace tributary {
 

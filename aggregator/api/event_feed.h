@@ -10,9 +10,9 @@
 #include <variant>
 #include <vector>
 
+#include "aggregator/api/route.h"
 #include "aggregator/enrol/enrolment.h"
 #include "aggregator/round/coordinator.h"
-#include "aggregator/api/route.h"
 
 namespace tributary {
 

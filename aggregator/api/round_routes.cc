@@ -92,7 +92,6 @@ std::string ToJson(std::span<const RoundRecord> rounds, const std::optional<std:
   return Dump(PageToJson(rounds, next_cursor, &RoundJson));
 }
 
-
 std::string RoundsWantedToJson(const TaskRecord& task, std::optional<uint64_t> round) {
   Json json = {{"rounds_wanted", task.rounds_wanted}, {"latest_version", VersionOrNull(task.latest)}};
   if (round) json["round"] = *round;

@@ -66,18 +66,18 @@ void AddTaskRoutes(HttpServer& server, const ApiParts& parts) {
                return HttpResponse::Json(ToJson(std::span<const VersionRecord>(versions)));
              });
 
-  server.Add(
-      "GET", "/api/v1/tasks/{task}/versions/{version}", HttpAccess::kViewer,
-      [call, &coordinator](const HttpRequest& request) -> Result<HttpResponse> {
-        ASSIGN_OR_RETURN(const TaskId task, TaskOfPath(request));
-        ASSIGN_OR_RETURN(const uint64_t number, NumberOfPath(request, "version", Code::kUnknownVersion));
-        ASSIGN_OR_RETURN(const auto versions, call.Run([&coordinator, task] { return coordinator.Versions(task); }));
-        const auto found = std::ranges::find(versions, ModelVersion{number}, &VersionRecord::version);
-        if (found == versions.end()) {
-          return Fail(Code::kUnknownVersion, "task '{}' has no version {}", task.text(), number);
-        }
-        return HttpResponse::Json(ToJson(*found));
-      });
+  server.Add("GET", "/api/v1/tasks/{task}/versions/{version}", HttpAccess::kViewer,
+             [call, &coordinator](const HttpRequest& request) -> Result<HttpResponse> {
+               ASSIGN_OR_RETURN(const TaskId task, TaskOfPath(request));
+               ASSIGN_OR_RETURN(const uint64_t number, NumberOfPath(request, "version", Code::kUnknownVersion));
+               ASSIGN_OR_RETURN(const auto versions,
+                                call.Run([&coordinator, task] { return coordinator.Versions(task); }));
+               const auto found = std::ranges::find(versions, ModelVersion{number}, &VersionRecord::version);
+               if (found == versions.end()) {
+                 return Fail(Code::kUnknownVersion, "task '{}' has no version {}", task.text(), number);
+               }
+               return HttpResponse::Json(ToJson(*found));
+             });
 }
 
 }  // namespace tributary

@@ -47,7 +47,7 @@ DurableEnrolment::DurableEnrolment(const Parts& parts, std::unique_ptr<Enrolment
 Status DurableEnrolment::CheckIssuer() const {
   if (issuer_) return {};
   return Fail(Code::kNotSupported,
-              "this aggregator issues no certificates: make an issuer with `tributary fleet issuer` where the CA's key "
+              "this aggregator issues no certificates: make an issuer with `tributary ca issuer` where the CA's key "
               "is, and name its folder in aggregator.issuer_dir");
 }
 
@@ -245,7 +245,7 @@ void DurableEnrolment::WarnOfIssuersEnd(WallTime now) {
   LogWarning("issuer.ends",
              {{"days", (ends.unix_millis - now.unix_millis) / kDay.count()},
               {"remedy",
-               "Every member's certificate ends with it. Make another where the CA's key is (tributary fleet issuer), "
+               "Every member's certificate ends with it. Make another where the CA's key is (tributary ca issuer), "
                "name its folder in aggregator.issuer_dir and restart: members renew with it by themselves."}});
 }
 

@@ -6,7 +6,7 @@
 
 namespace tributary {
 
-// The issuer's key and certificate, online at the aggregator: `tributary fleet issuer` makes its folder. Resource type;
+// The issuer's key and certificate, online at the aggregator: `tributary ca issuer` makes its folder. Resource type;
 // one thread.
 class MemberIssuer {
  public:
@@ -24,10 +24,7 @@ class MemberIssuer {
 
  private:
   MemberIssuer(CertificateAuthority authority, TrustAnchor anchor, Bytes public_key, WallTime ends)
-      : authority_(std::move(authority)),
-        anchor_(std::move(anchor)),
-        public_key_(std::move(public_key)),
-        ends_(ends) {}
+      : authority_(std::move(authority)), anchor_(std::move(anchor)), public_key_(std::move(public_key)), ends_(ends) {}
   CertificateAuthority authority_;
   TrustAnchor anchor_;
   Bytes public_key_;

@@ -53,7 +53,7 @@ Result<RevocationBook::Revision> RevocationBook::Next(WallTime now, bool forgets
   if (text.size() > limits::kRevocationBytes) {
     return Fail(Code::kTooLarge, "the revocation list would have " + std::to_string(text.size()) +
                                      " bytes, the limit is " + std::to_string(limits::kRevocationBytes) +
-                                     "; make a new issuer and revoke this one (tributary fleet issuer, revoke-issuer)");
+                                     "; make a new issuer and revoke this one (tributary ca issuer, revoke-issuer)");
   }
   ASSIGN_OR_RETURN(RevocationList read, ReadRevocations(text, parts_.anchor));
   RETURN_IF_ERROR(parts_.table.SaveList(list));

@@ -10,9 +10,9 @@
 #include "protocol/base/clock.h"
 #include "protocol/base/code.h"
 #include "protocol/base/ids.h"
-#include "protocol/payload/fixed_point.h"
 #include "protocol/catalogue/publication.h"
 #include "protocol/catalogue/tensor_table.h"
+#include "protocol/payload/fixed_point.h"
 #include "protocol/plan/training_plan.h"
 #include "protocol/spool/spool_account.h"
 

@@ -6,9 +6,9 @@
 #include <iomanip>
 #include <iostream>
 
+#include "aggregator/api/api_token_store.h"
 #include "aggregator/api/audit_log.h"
 #include "aggregator/api/json_fields.h"
-#include "aggregator/api/api_token_store.h"
 
 namespace tributary {
 namespace {

@@ -8,7 +8,7 @@ Result<HopClient::Options> HopOptionsFor(const GatewayAddress& gateway, int64_t 
   auto key = FromHex(gateway.server_key);
   if (!key || key->size() != 32) {
     return Fail(Code::kConfigInvalid, "server key '" + gateway.server_key +
-                                          "' must be 64 hexadecimal digits, as `tributary fleet key DIR` prints them");
+                                          "' must be 64 hexadecimal digits, as `tributary ca key DIR` prints them");
   }
   options.server_key = std::move(*key);
   options.retry_cap = Millis(retry_cap_seconds * 1000);

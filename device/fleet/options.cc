@@ -39,10 +39,10 @@ std::string FleetManual() {
   return R"(Configuration keys (defaults in brackets; paths are relative to the file):
   fleet.data_dir              one folder per device below it; one process at a time         (required)
   fleet.identities_dir        one identity folder per device, made by
-                              `tributary fleet issue --role device --count N`               (required)
+                              `tributary ca issue --role device --count N`                  (required)
   fleet.fits_at_once          local fits that run at the same time, each on one core        [2]
   gateways.endpoints          list; devices are dealt out over them in turn                 (required)
-  gateways.server_keys        list, one for each, as `tributary fleet key DIR` prints it    (required)
+  gateways.server_keys        list, one for each, as `tributary ca key DIR` prints it       (required)
   gateways.retry_cap_seconds  longest pause between connection attempts                     [30]
   examples.dir                folder with four IDX files   [/usr/share/datasets/fashion-mnist]
   examples.partition          how the training images are dealt out: iid, dirichlet, shards [dirichlet]

@@ -51,7 +51,8 @@ void AddLink(DeviceMetrics& out, const AgentMetrics& metrics) {
   out.Counter("sent_chunk_bytes_total", "Ciphertext sent up since the start", metrics.sent.chunk_bytes);
   out.Counter("resent_chunk_bytes_total", "The part of it that was sent before", metrics.sent.resent_bytes);
   out.Samples(MetricKind::kCounter, "refusals_total",
-              "Answers that refused an upload since the start, those that pass too", ReasonSamples(metrics.sent.refused));
+              "Answers that refused an upload since the start, those that pass too",
+              ReasonSamples(metrics.sent.refused));
 }
 
 }  // namespace

@@ -46,14 +46,15 @@ void AddServerMetrics(SnapshotMetrics<Snapshot>& metrics, const ServerMetricText
                   [counts, resent = texts.resent](const Snapshot& s) { return LinkSamples((s.*counts).link, resent); });
   metrics.Sampled(MetricKind::kCounter, "refusals_total", texts.refusals,
                   [counts](const Snapshot& s) { return ReasonSamples((s.*counts).refused); });
-  metrics.Sampled(MetricKind::kCounter, "turned_away_total",
-                  "Connections ended, and requests for certificates put off, before any proof, by the limit they met",
-                  [counts](const Snapshot& s) {
-                    MetricSamples samples;
-                    for (const auto& [reason, count] : (s.*counts).turned_away)
-                      samples.push_back({{{"reason", std::string(TurnedAwayName(reason))}}, static_cast<double>(count)});
-                    return samples;
-                  });
+  metrics.Sampled(
+      MetricKind::kCounter, "turned_away_total",
+      "Connections ended, and requests for certificates put off, before any proof, by the limit they met",
+      [counts](const Snapshot& s) {
+        MetricSamples samples;
+        for (const auto& [reason, count] : (s.*counts).turned_away)
+          samples.push_back({{{"reason", std::string(TurnedAwayName(reason))}}, static_cast<double>(count)});
+        return samples;
+      });
 }
 
 }  // namespace tributary

@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <ostream>
 
-#include "protocol/trust/identity/invitation.h"
 #include "protocol/hop/client/applicant_client.h"
-#include "protocol/trust/identity/identity.h"
 #include "protocol/transport/loop.h"
+#include "protocol/trust/identity/identity.h"
+#include "protocol/trust/identity/invitation.h"
 
 namespace tributary {
 namespace {
@@ -66,7 +66,7 @@ Status Apply(const Application& application, const Clock& clock, Random& random,
   auto key = FromHex(application.server_key);
   if (!key || key->size() != 32) {
     return Fail(Code::kInvalidArgument,
-                "the server's key must be 64 hexadecimal digits, as `tributary fleet key DIR` prints them");
+                "the server's key must be 64 hexadecimal digits, as `tributary ca key DIR` prints them");
   }
   options.server_key = std::move(*key);
   ASSIGN_OR_RETURN(const Invitation invitation, ReadInvitation(application));

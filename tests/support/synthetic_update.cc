@@ -5,8 +5,8 @@
 #include <nlohmann/json.hpp>
 
 #include "aggregator/optimise/server_optimizer.h"
-#include "aggregator/sum/weighted_sum.h"
 #include "aggregator/release/task_check.h"
+#include "aggregator/sum/weighted_sum.h"
 #include "protocol/payload/update_codec.h"
 #include "protocol/trust/seal/digest.h"
 #include "tests/support/must.h"

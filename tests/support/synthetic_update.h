@@ -4,8 +4,8 @@
 
 #include "aggregator/records/records.h"
 #include "protocol/base/ids.h"
-#include "protocol/envelope/seal_upload.h"
 #include "protocol/catalogue/publication.h"
+#include "protocol/envelope/seal_upload.h"
 #include "protocol/trust/identity/identity.h"
 #include "tests/support/test_site.h"
 

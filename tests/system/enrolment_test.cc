@@ -6,9 +6,9 @@
 #include <gmock/gmock.h>
 #include <nlohmann/json.hpp>
 
-#include "protocol/trust/identity/enrolment_request.h"
 #include "protocol/hop/client/client.h"
 #include "protocol/member/apply.h"
+#include "protocol/trust/identity/enrolment_request.h"
 #include "tests/system/files_contain.h"
 #include "tests/system/synthetic_site.h"
 

@@ -60,9 +60,7 @@ Status InitCa(const Context& context, const CaOptions& options) {
 }
 
 // "device" and 7 of 20: "device-007". Three digits at least, so that the first thousand sort as they count.
-std::string NumberedId(const std::string& id, uint32_t number) {
-  return fmt::format("{}-{:03}", id, number);
-}
+std::string NumberedId(const std::string& id, uint32_t number) { return fmt::format("{}-{:03}", id, number); }
 
 struct Issuing {
   CertificateAuthority authority;
@@ -118,9 +116,10 @@ Status RenewIdentity(const Context& context, const IdentityRenewal& options) {
   const std::string ends = DateOf(verified.not_after);
   if (context.json())
     context.PrintObject({{"id", subject.id.text()}, {"folder", options.identity.string()}, {"ends", ends}});
-  context.Say(fmt::format("{} has another certificate, for the keys it has, in {}; it ends on {}\n"
-                          "A program that runs with it takes it up when it starts again.",
-                          subject.id.text(), options.identity.string(), ends));
+  context.Say(
+      fmt::format("{} has another certificate, for the keys it has, in {}; it ends on {}\n"
+                  "A program that runs with it takes it up when it starts again.",
+                  subject.id.text(), options.identity.string(), ends));
   return {};
 }
 
@@ -192,7 +191,8 @@ Result<CertificateAuthority> LoadCa(const Path& folder) {
 Status MakeIssuer(const Context& context, IssuerOptions options) {
   ASSIGN_OR_RETURN(const CertificateAuthority ca, LoadCa(options.ca));
   const WallTime now = SystemClock().Now();
-  if (options.name.empty()) options.name = fmt::format("{} issuer {}", CommonName(ca.root()), DateOf(now)).substr(0, 64);
+  if (options.name.empty())
+    options.name = fmt::format("{} issuer {}", CommonName(ca.root()), DateOf(now)).substr(0, 64);
   ASSIGN_OR_RETURN(const CertificateAuthority issuer,
                    ca.CreateIssuer(options.name, now + -kClockSlack, kClockSlack + kDay * options.days));
   ASSIGN_OR_RETURN(const Bytes publication_root, ReadPublicationRoot(options.ca));
@@ -201,9 +201,10 @@ Status MakeIssuer(const Context& context, IssuerOptions options) {
     context.PrintObject(
         {{"issuer", options.name}, {"serial", SerialNumber(issuer.certificate())}, {"folder", options.out.string()}});
   }
-  context.Say(fmt::format("issuer {} is in {}\nThe CA's key may go offline now. If the issuer's key is ever stolen: "
-                          "tributary ca revoke-issuer",
-                          options.name, options.out.string()));
+  context.Say(
+      fmt::format("issuer {} is in {}\nThe CA's key may go offline now. If the issuer's key is ever stolen: "
+                  "tributary ca revoke-issuer",
+                  options.name, options.out.string()));
   return {};
 }
 
@@ -272,7 +273,7 @@ void AddIssuerCommands(CLI::App& ca, Context& context) {
 
   const auto revoke = std::make_shared<IssuerRevocation>();
   command = ca.add_subcommand("revoke-issuer",
-                                 "Sign the CA's own revocation list: issuers, and members that the CA itself issued");
+                              "Sign the CA's own revocation list: issuers, and members that the CA itself issued");
   command->add_option("--ca", revoke->ca, "The CA's folder; its crl.pem keeps the earlier revocations")->required();
   command->add_option("--issuer", revoke->certificates, "Certificate of an issuer (PEM): all its members fall with it");
   command->add_option("--serial", revoke->serials, "Serial number of a certificate by the CA, hexadecimal");
@@ -304,7 +305,8 @@ std::string DateOf(WallTime time) {
 
 void AddCaCommands(CLI::App& app, Context& context) {
   AddFormerName(app);
-  CLI::App* ca = app.add_subcommand("ca", "Identities: the fleet's CA, its issuers and its members (needs no aggregator)");
+  CLI::App* ca =
+      app.add_subcommand("ca", "Identities: the fleet's CA, its issuers and its members (needs no aggregator)");
   ca->require_subcommand(1);
 
   const auto init = std::make_shared<CaOptions>();
@@ -319,8 +321,7 @@ void AddCaCommands(CLI::App& app, Context& context) {
   AddRenewCommand(*ca, context);
 
   const auto folder = std::make_shared<Path>();
-  command =
-      ca->add_subcommand("key", "Print a member's CURVE public key: the server_key of those that connect to it");
+  command = ca->add_subcommand("key", "Print a member's CURVE public key: the server_key of those that connect to it");
   command->add_option("dir", *folder, "The member's identity folder")->required();
   command->callback(context.Run([folder] { return PrintKey(*folder); }));
 }

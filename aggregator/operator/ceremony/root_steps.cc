@@ -88,7 +88,7 @@ Status RotateTargets(const Context& context, const RootOptions& options, Keyring
 }
 
 Json RoleRows(const std::string& file, const std::string& role, const tuf::RoleKeys& keys, const tuf::Keys& all,
-            WallTime expires) {
+              WallTime expires) {
   Json rows = Json::array();
   for (const std::string& id : keys.key_ids) {
     const auto key = all.find(id);
@@ -96,7 +96,8 @@ Json RoleRows(const std::string& file, const std::string& role, const tuf::RoleK
                     {"threshold", fmt::format("{} of {}", keys.threshold, keys.key_ids.size())},
                     {"public_key", key == all.end() ? "" : key->second.public_text},
                     {"named_by", file},
-                    {"days_left", (expires.unix_millis - SystemClock().Now().unix_millis) / Millis(std::chrono::days(1)).count()}});
+                    {"days_left",
+                     (expires.unix_millis - SystemClock().Now().unix_millis) / Millis(std::chrono::days(1)).count()}});
   }
   return rows;
 }
@@ -127,10 +128,10 @@ Status InitRoot(const Context& context, RootOptions options) {
   plan.expires = EndOf(options);
   RETURN_IF_ERROR(CreateRepository(RealFileSystem(), options.folder, plan));
   RETURN_IF_ERROR(CopyToCa(options, 1));
-  context.Say(fmt::format(
-      "the publication folder is {}, members get {} with their identities\n"
-      "Keep the keys of {} offline and backed up: whoever has enough of them can say what members run.",
-      options.folder.string(), (options.ca / "root.json").string(), options.keys.string()));
+  context.Say(
+      fmt::format("the publication folder is {}, members get {} with their identities\n"
+                  "Keep the keys of {} offline and backed up: whoever has enough of them can say what members run.",
+                  options.folder.string(), (options.ca / "root.json").string(), options.keys.string()));
   return SayProgress(context, options, 1);
 }
 
@@ -209,7 +210,7 @@ Status ShowRoot(const Context& context, const RootOptions& options) {
     add(RoleRows(fmt::format("root {}", root.body.version), role, keys, root.body.keys, root.body.expires));
   for (const auto& delegation : targets.body.delegations)
     add(RoleRows(fmt::format("targets {}", targets.body.version), delegation.name, delegation.role, targets.body.keys,
-               targets.body.expires));
+                 targets.body.expires));
   context.PrintList({{"items", items}}, {{"ROLE", "role"},
                                          {"THRESHOLD", "threshold"},
                                          {"PUBLIC KEY", "public_key"},

@@ -33,8 +33,6 @@ struct RootOptions {
   std::string key;
 };
 
-
-
 // Makes the publication folder and its keys. kAlreadyExists: it holds a root.
 Status InitRoot(const Context& context, RootOptions options);
 // Makes the next root: other keys, another threshold, a later end.

@@ -104,8 +104,8 @@ Status RevokeGateway(const Context& context, const GatewayRevocation& revocation
   ASSIGN_OR_RETURN(ApiClient client, context.Client());
   ASSIGN_OR_RETURN(const Json enrolment, client.RevokeGateway(revocation.id, revocation.reason));
   if (context.json()) context.PrintObject(enrolment);
-  context.Say(fmt::format("gateway {} is revoked; the member it connects to refuses it once that has the next publication",
-                          revocation.id));
+  context.Say(fmt::format(
+      "gateway {} is revoked; the member it connects to refuses it once that has the next publication", revocation.id));
   return {};
 }
 
@@ -160,17 +160,18 @@ std::string RenderGateway(const Json& gateway) {
       KeyLine("clients", std::to_string(Count(gateway, "connected_clients"))) +
       KeyLine("publication", std::to_string(Count(gateway, "publication"))) +
       KeyLine("spool", OfText(Count(gateway, "spooled_bytes"), Count(gateway, "spool_limit_bytes")) + ", " +
-                        std::to_string(Count(gateway, "spooled_uploads")) + " uploads, oldest " + OldestText(gateway)) +
+                           std::to_string(Count(gateway, "spooled_uploads")) + " uploads, oldest " +
+                           OldestText(gateway)) +
       KeyLine("disk", Count(gateway, "disk_total_bytes") == 0
-                       ? "-"
-                       : Size(gateway, "disk_free_bytes") + " free of " + Size(gateway, "disk_total_bytes")) +
+                          ? "-"
+                          : Size(gateway, "disk_free_bytes") + " free of " + Size(gateway, "disk_total_bytes")) +
       KeyLine("dead letters", std::to_string(Count(gateway, "dead_letters")));
   const Json& trouble = gateway.at("trouble");
   if (trouble.is_null()) {
     out += KeyLine("trouble", "none");
   } else {
     out += KeyLine("trouble", (trouble["code"].is_null() ? "" : trouble["code"].get<std::string>() + ": ") +
-                               trouble["sentence"].get<std::string>());
+                                  trouble["sentence"].get<std::string>());
     if (!trouble["remedy"].is_null()) out += KeyLine("", trouble["remedy"].get<std::string>());
   }
   out += "\nIts uplink since it started\n" +

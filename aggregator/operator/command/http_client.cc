@@ -41,8 +41,8 @@ struct HttpClient::State {
         return {Code::kTimeout,
                 fmt::format("{} did not answer within {} ms", options.url, options.connect_timeout.count())};
       case httplib::Error::Read:
-        return {Code::kTimeout, fmt::format("{} broke off, or sent nothing for {} ms", options.url,
-                                            options.progress_timeout.count())};
+        return {Code::kTimeout,
+                fmt::format("{} broke off, or sent nothing for {} ms", options.url, options.progress_timeout.count())};
       case httplib::Error::SSLServerVerification:
         return {Code::kUnknownCertificate,
                 options.url + " shows a certificate that is not for this host, or not of " +

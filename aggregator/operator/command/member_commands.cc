@@ -124,10 +124,10 @@ Status CreateToken(const Context& context, const TokenOptions& options) {
     context.PrintObject(made.value("token", Json()));
     return {};
   }
-  context.Say(fmt::format(
-      "the invitation is in {} (mode 0600); bring it to the {} over a way you trust, then run there:\n"
-      "  tributary-{} enrol --invitation FILE …",
-      options.out.string(), options.role, options.role == "gateway" ? "gateway" : "device"));
+  context.Say(
+      fmt::format("the invitation is in {} (mode 0600); bring it to the {} over a way you trust, then run there:\n"
+                  "  tributary-{} enrol --invitation FILE …",
+                  options.out.string(), options.role, options.role == "gateway" ? "gateway" : "device"));
   return {};
 }
 
@@ -160,23 +160,23 @@ void AddTokens(CLI::App& app, Context& context) {
       "'tributary-aggregator token add' makes those.");
   AddTokenCreate(*tokens, context);
 
-  tokens->add_subcommand("list", "All tokens, without their secrets")
-      ->callback(context.Run([&context]() -> Status {
-        ASSIGN_OR_RETURN(ApiClient client, context.Client());
-        ASSIGN_OR_RETURN(const Json list, client.EnrolmentTokens());
-        context.PrintList(list, {{"ID", "id"},
-                                 {"ROLE", "role"},
-                                 {"CLASS", "device_class"},
-                                 {"USED", "used"},
-                                 {"OF", "uses"},
-                                 {"APPROVED", "approved"},
-                                 {"EXPIRES", "expires"},
-                                 {"BY", "created_by"}});
-        return {};
-      }));
+  tokens->add_subcommand("list", "All tokens, without their secrets")->callback(context.Run([&context]() -> Status {
+    ASSIGN_OR_RETURN(ApiClient client, context.Client());
+    ASSIGN_OR_RETURN(const Json list, client.EnrolmentTokens());
+    context.PrintList(list, {{"ID", "id"},
+                             {"ROLE", "role"},
+                             {"CLASS", "device_class"},
+                             {"USED", "used"},
+                             {"OF", "uses"},
+                             {"APPROVED", "approved"},
+                             {"EXPIRES", "expires"},
+                             {"BY", "created_by"}});
+    return {};
+  }));
 
   const auto id = std::make_shared<std::string>();
-  CLI::App* remove = tokens->add_subcommand("remove", "Remove a token: nobody enrols with it any more; its members stay");
+  CLI::App* remove =
+      tokens->add_subcommand("remove", "Remove a token: nobody enrols with it any more; its members stay");
   remove->add_option("id", *id, "Its name, as 'list' shows it")->required();
   remove->callback(context.Run([&context, id]() -> Status {
     ASSIGN_OR_RETURN(ApiClient client, context.Client());
@@ -204,7 +204,8 @@ void AddSealingKeys(CLI::App& app, Context& context) {
       }));
 
   const auto days = std::make_shared<uint64_t>(14);
-  CLI::App* rotate = keys->add_subcommand("rotate", "Make a new one; uploads sealed to the present one still open for a while");
+  CLI::App* rotate =
+      keys->add_subcommand("rotate", "Make a new one; uploads sealed to the present one still open for a while");
   rotate
       ->add_option("--overlap-days", *days,
                    "For so long: enough for uploads in spools and on devices that are away. 0 if the key was stolen")

@@ -25,10 +25,7 @@ bool IsTerminal(const std::string& state) { return state == "completed" || state
 class RoundWatch {
  public:
   RoundWatch(const Context& context, ApiClient& client, std::string task)
-      : context_(context),
-        client_(client),
-        task_(std::move(task)),
-        line_(!context.json()) {}
+      : context_(context), client_(client), task_(std::move(task)), line_(!context.json()) {}
 
   // Looks at the state and prints what is new. True while there is more to come.
   Result<bool> Look() {
@@ -155,9 +152,7 @@ void RoundLine::Show(uint64_t round, uint64_t contributions, uint64_t goal, cons
             << std::flush;
 }
 
-void RoundLine::Print(const std::string& line) const {
-  std::cout << (live_ ? "\r\033[K" : "") << line << std::endl;
-}
+void RoundLine::Print(const std::string& line) const { std::cout << (live_ ? "\r\033[K" : "") << line << std::endl; }
 
 void AddRoundCommands(CLI::App& app, Context& context) {
   CLI::App* rounds = app.add_subcommand("rounds", "Training rounds of a task: start, list, watch, cancel");

@@ -44,13 +44,15 @@ Status CreateTask(const Context& context, const TaskOptions& options) {
 }
 
 void AddTasks(CLI::App& app, Context& context) {
-  CLI::App* tasks = app.add_subcommand("task", "Create, list and show tasks: a task is a model to train, with its plan");
+  CLI::App* tasks =
+      app.add_subcommand("task", "Create, list and show tasks: a task is a model to train, with its plan");
   tasks->require_subcommand(1);
 
   const auto create = std::make_shared<TaskOptions>();
   CLI::App* command = tasks->add_subcommand("create", "Create a task from a model package");
   command->add_option("name", create->name, "1 to 64 of a-z 0-9 . _ -")->required();
-  command->add_option("--package", create->package, "The package that 'tributary-device pack model.pt' wrote")->required();
+  command->add_option("--package", create->package, "The package that 'tributary-device pack model.pt' wrote")
+      ->required();
   command->add_option("--plan", create->plan, "TOML with [training], [round] and [bounds]; without it, the defaults");
   command->footer(
       "A plan:\n"
@@ -102,8 +104,7 @@ class WorkFolder {
 };
 
 Result<Digest> DigestAt(const Json& object, const char* key) {
-  if (!object.contains(key) || !object[key].is_object())
-    return Fail(Code::kMalformed, "the answer has no {}", key);
+  if (!object.contains(key) || !object[key].is_object()) return Fail(Code::kMalformed, "the answer has no {}", key);
   return Digest::FromHex(object[key].value("digest", ""));
 }
 

@@ -166,7 +166,8 @@ void AddDemoOptions(CLI::App* demo, const std::shared_ptr<DemoOptions>& options)
   demo->add_option("--examples", options->examples, "Training images over all devices")
       ->check(CLI::Range(20, 60'000))
       ->capture_default_str();
-  demo->add_option("--alpha", options->alpha, "Alpha of the Dirichlet distribution over labels: a small one deals unequal shares")
+  demo->add_option("--alpha", options->alpha,
+                   "Alpha of the Dirichlet distribution over labels: a small one deals unequal shares")
       ->check(CLI::Range(0.01, 1e6))
       ->capture_default_str();
   demo->add_option("--seed", options->seed, "The same seed gives the same model, bit for bit, on one kind of processor")
@@ -195,7 +196,8 @@ void AddDemoCommand(CLI::App& app, Context& context) {
     if (options->dir.empty()) options->dir = FolderForNow();
     Demo run(context, *options);
     // This comes before any child and thread, so that the children inherit none of it.
-    const StopSignals signals([&run] { run.Interrupt(); }, [](int) {});  // a second signal must not leave children behind
+    const StopSignals signals([&run] { run.Interrupt(); },
+                              [](int) {});  // a second signal must not leave children behind
     const Status status = run.Run();
     if (!run.interrupted() || status) return status;
     context.exit_code = ExitCode::kFailed;

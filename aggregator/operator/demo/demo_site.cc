@@ -110,9 +110,8 @@ Status DemoSite::AddDevices(const std::vector<Site::Address>& gateways) {
       fmt::format("[fleet]\ndata_dir = \"fleet/data\"\nidentities_dir = \"fleet/identities\"\nfits_at_once = {}\n\n"
                   "[gateways]\nendpoints = {}\nserver_keys = {}\nretry_cap_seconds = 2\n\n"
                   "[examples]\npartition = \"dirichlet\"\nalpha = {:f}\ntotal = {}\nseed = {}\n",
-                  std::max(1u, std::thread::hardware_concurrency()),
-                  QuotedList(gateways, &Site::Address::endpoint), QuotedList(gateways, &Site::Address::server_key),
-                  options_.alpha, options_.examples, options_.seed)));
+                  std::max(1u, std::thread::hardware_concurrency()), QuotedList(gateways, &Site::Address::endpoint),
+                  QuotedList(gateways, &Site::Address::server_key), options_.alpha, options_.examples, options_.seed)));
   return site_->AddProcess(
       "evaluator", "tributary-device",
       fmt::format("[device]\ndata_dir = \"evaluator/data\"\nidentity_dir = \"evaluator/identity\"\n\n"

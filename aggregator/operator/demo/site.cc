@@ -1,13 +1,12 @@
 #include "aggregator/operator/demo/site.h"
 
+#include <arpa/inet.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
-
-#include <arpa/inet.h>
 
 #include "protocol/base/limits.h"
 #include "protocol/trust/identity/authority_folder.h"
@@ -63,8 +62,7 @@ Result<Site::Process*> Site::AddServer(const std::string& id, const std::string&
 
 Status Site::AddAggregator(const std::string& host) {
   RETURN_IF_ERROR(Issue(Role::kAggregator, "aggregator", IdentityOf("aggregator")));
-  ASSIGN_OR_RETURN(const auto issuer,
-                   authority_.CreateIssuer("site issuer", SystemClock().Now(), options_.lifetime));
+  ASSIGN_OR_RETURN(const auto issuer, authority_.CreateIssuer("site issuer", SystemClock().Now(), options_.lifetime));
   RETURN_IF_ERROR(SaveAuthority(issuer, options_.folder / "aggregator/issuer", options_.publication_root));
   ASSIGN_OR_RETURN(const Process* const process, AddServer("aggregator", "tributary-aggregator", host));
   const std::string config = fmt::format(
@@ -139,8 +137,7 @@ void Site::StopAll(Millis bound) {
 Result<Site::Address> Site::AddressOf(const std::string& id) const {
   ASSIGN_OR_RETURN(const Identity identity, LoadIdentity(IdentityOf(id), SystemClock().Now()));
   const Process& process = Of(id);
-  return Address{fmt::format("tcp://{}:{}", process.host, process.hop_port),
-                 ToHex(identity.subject.curve_public_key)};
+  return Address{fmt::format("tcp://{}:{}", process.host, process.hop_port), ToHex(identity.subject.curve_public_key)};
 }
 
 std::vector<std::string> Site::Names() const {

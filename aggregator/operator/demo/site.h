@@ -17,9 +17,9 @@ namespace tributary {
 class Site {
  public:
   struct Options {
-    Path folder;             // exists; absolute
-    Path programs{};         // the folder with our programs; empty: beside this one, else in PATH
-    Bytes publication_root;  // goes into every identity
+    Path folder;                                // exists; absolute
+    Path programs{};                            // the folder with our programs; empty: beside this one, else in PATH
+    Bytes publication_root;                     // goes into every identity
     Millis lifetime{365ll * 24 * 3600 * 1000};  // of every certificate
   };
   struct Address {
@@ -27,8 +27,7 @@ class Site {
     std::string server_key;  // hexadecimal
   };
 
-  Site(const CertificateAuthority& authority, Options options)
-      : authority_(authority), options_(std::move(options)) {}
+  Site(const CertificateAuthority& authority, Options options) : authority_(authority), options_(std::move(options)) {}
   Site(const Site&) = delete;
   Site& operator=(const Site&) = delete;
   ~Site();

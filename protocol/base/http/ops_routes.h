@@ -4,9 +4,9 @@
 #include <string>
 #include <vector>
 
-#include "protocol/base/result.h"
 #include "protocol/base/http/http_server.h"
 #include "protocol/base/process/metrics.h"
+#include "protocol/base/result.h"
 
 namespace tributary {
 

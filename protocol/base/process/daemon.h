@@ -9,14 +9,14 @@
 #include "protocol/base/clock.h"
 #include "protocol/base/file.h"
 #include "protocol/base/log.h"
+#include "protocol/base/process/service_notify.h"
 #include "protocol/base/random.h"
 #include "protocol/base/result.h"
-#include "protocol/base/process/service_notify.h"
 
-// What the main of every long-running program does alike.
+// The common part of the main of every long-running program.
 namespace tributary {
 
-// Exit codes of all programs.
+// The exit codes of every program. `tributary` has three more, 3 to 5, for scripts (its --help lists them).
 inline constexpr int kExitOk = 0;
 inline constexpr int kExitFailure = 1;
 inline constexpr int kExitUsage = 2;  // command line or configuration

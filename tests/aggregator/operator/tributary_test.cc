@@ -399,8 +399,7 @@ TEST_F(TributaryTest, AFleetFromNothing) {
   EXPECT_EQ(Tributary({"ca", "init", "--dir", "ca", "--name", "field"}).code, 1);  // never over an existing CA
   EXPECT_EQ(std::filesystem::status(folder_ / "ca/ca.key").permissions(),
             std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
-  ASSERT_EQ(
-      Tributary({"ca", "issue", "--ca", "ca", "--role", "gateway", "--id", "gateway-1", "--out", "gw"}).code, 0);
+  ASSERT_EQ(Tributary({"ca", "issue", "--ca", "ca", "--role", "gateway", "--id", "gateway-1", "--out", "gw"}).code, 0);
   const Outcome devices = Tributary({"ca", "issue", "--ca", "ca", "--role", "device", "--id", "device", "--class",
                                      "phone", "--count", "3", "--out", "devices"});
   ASSERT_EQ(devices.code, 0) << devices.output;
@@ -413,16 +412,17 @@ TEST_F(TributaryTest, AFleetFromNothing) {
   EXPECT_EQ(Tributary({"ca", "key", "gw"}).output, ToHex(gateway->subject.curve_public_key) + "\n");
   EXPECT_EQ(Tributary({"ca", "issue", "--ca", "ca", "--role", "king", "--id", "x", "--out", "x"}).code, 2);
   EXPECT_EQ(
-      Tributary({"ca", "issue", "--ca", "ca", "--role", "gateway", "--class", "x", "--id", "x", "--out", "x"})
-          .code,
-      2);
+      Tributary({"ca", "issue", "--ca", "ca", "--role", "gateway", "--class", "x", "--id", "x", "--out", "x"}).code, 2);
   EXPECT_EQ(Tributary({"ca", "issue", "--ca", "nowhere", "--role", "gateway", "--id", "x", "--out", "x"}).code, 3);
   EXPECT_EQ(Tributary({"ca", "key", "nowhere"}).code, 3);
 }
 
 TEST_F(TributaryTest, TheFormerNameOfCaAnswersWithTheNewOne) {
-  for (const auto& arguments : std::vector<std::vector<std::string>>{
-           {"fleet"}, {"fleet", "init", "--dir", "ca", "--name", "field"}, {"fleet", "key", "gw"}, {"fleet", "--help"}}) {
+  for (const auto& arguments :
+       std::vector<std::vector<std::string>>{{"fleet"},
+                                             {"fleet", "init", "--dir", "ca", "--name", "field"},
+                                             {"fleet", "key", "gw"},
+                                             {"fleet", "--help"}}) {
     const Outcome former = Tributary(arguments);
     EXPECT_EQ(former.code, 2);
     EXPECT_THAT(former.output, HasSubstr("tributary ca"));
