@@ -1,10 +1,9 @@
 #include "aggregator/api/attempt_limit.h"
 
+#include <arpa/inet.h>
 #include <netinet/in.h>
 
 #include <algorithm>
-
-#include <arpa/inet.h>
 
 #include "protocol/base/bytes.h"
 

@@ -10,7 +10,9 @@ namespace {
 
 using SortedJson = nlohmann::json;
 
-std::string Canonical(const SortedJson& json) { return json.dump(-1, ' ', false, SortedJson::error_handler_t::replace); }
+std::string Canonical(const SortedJson& json) {
+  return json.dump(-1, ' ', false, SortedJson::error_handler_t::replace);
+}
 
 // A text that is not JSON would be our own mistake; even so the change must be recorded.
 SortedJson AuditValueOf(const std::string& text) {

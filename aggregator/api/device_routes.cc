@@ -165,7 +165,7 @@ Result<std::string> ReasonFromJson(std::string_view body) {
   Fields fields(json, "");
   fields.Text("reason", reason, true);
   if (reason.empty() || reason.size() > kReasonBytes) {
-    fields.Keep("reason", "must be of 1 to " + std::to_string(kReasonBytes) + " bytes");
+    fields.Keep("reason", fmt::format("must be of 1 to {} bytes", kReasonBytes));
   }
   RETURN_IF_ERROR(fields.Finish());
   return reason;

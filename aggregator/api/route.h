@@ -22,7 +22,7 @@ class Coordinator;
 class Enrolment;
 class EventFeed;
 
-// What the API works on; all of it must outlive the server's Stop. The coordinator is only ever called on the core
+// The parts that the API works on; all of them must outlive the server's Stop. The coordinator is only ever called on the core
 // thread, except for reading whole blobs.
 struct ApiParts {
   Executor& core;  // posts to the core thread
@@ -39,7 +39,8 @@ struct SealingKeyList {
   std::vector<FormerSealingKey> former;
 };
 
-// What the routes about members, their tokens and the sealing keys work on, all of it on the core thread only.
+// The parts that the routes about members, their tokens and the sealing keys work on. All calls happen on the core
+// thread.
 struct MemberParts {
   Enrolment& enrolment;
   // An invitation that carries this token: everything that a member of this fleet has to believe from the start.

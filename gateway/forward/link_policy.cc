@@ -4,15 +4,6 @@
 
 namespace tributary {
 
-Status LinkPolicy::Validate() const {
-  for (const uint64_t cap : {up_bytes_per_second, down_bytes_per_second}) {
-    if (cap == 0 || cap >= kLeastCap) continue;
-    return Fail(Code::kInvalidArgument, "a cap of " + std::to_string(cap) + " bytes per second; the least is " +
-                                            std::to_string(kLeastCap) + ", and 0 means none");
-  }
-  return {};
-}
-
 Result<std::set<UploadKind>> ParseKinds(const std::vector<std::string>& names) {
   std::set<UploadKind> kinds;
   for (const std::string& written : names) {
@@ -25,12 +16,6 @@ Result<std::set<UploadKind>> ParseKinds(const std::vector<std::string>& names) {
     kinds.insert(*found);
   }
   return kinds;
-}
-
-Result<ScheduleZone> ParseScheduleZone(const std::string& name) {
-  if (name == "utc") return ScheduleZone::kUtc;
-  if (name == "local") return ScheduleZone::kLocal;
-  return Fail(Code::kInvalidArgument, "\"" + name + "\" is no zone of a schedule; there are utc and local");
 }
 
 }  // namespace tributary

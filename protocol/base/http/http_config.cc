@@ -1,8 +1,7 @@
 #include "protocol/base/http/http_config.h"
 
-#include <netinet/in.h>
-
 #include <arpa/inet.h>
+#include <netinet/in.h>
 
 namespace tributary {
 

@@ -1,7 +1,7 @@
 #pragma once
 
-#include "protocol/base/process/config.h"
 #include "protocol/base/http/http_server.h"
+#include "protocol/base/process/config.h"
 
 namespace tributary {
 

@@ -56,8 +56,7 @@ void KeepNoCoreDumps();
 // As many open files as the system lets this process have: every connection is one.
 void RaiseFileLimit();
 
-// What a second signal does: whoever sends it does not want to wait for the work to drain. What was acknowledged is on
-// disk.
+// For a second signal: its sender does not want to wait for the work to drain. Everything acknowledged is on disk.
 [[noreturn]] void EndAtOnce(int signal);
 
 // The whole main of a daemon. Options has Load, log_level and log_file; Process has Open(options, clock, random,

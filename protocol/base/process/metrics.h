@@ -17,7 +17,7 @@ struct MetricSample {
 };
 using MetricSamples = std::vector<MetricSample>;
 
-// What a process tells its monitoring, in the Prometheus text format. Built by main and handed on. Thread safe. Naming:
+// The numbers that a process tells its monitoring, in the Prometheus text format. Built by main and handed on. Thread safe. Naming:
 // tributary_<process>_<what>_<unit>[_total]. A bad name, and a name that is added twice, is a CHECK.
 class Metrics {
  public:
