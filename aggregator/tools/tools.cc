@@ -1,4 +1,4 @@
-#include "aggregator/tools/api_token_tool.h"
+#include "aggregator/tools/tools.h"
 
 #include <pwd.h>
 #include <unistd.h>
@@ -9,11 +9,14 @@
 #include "aggregator/api/api_token_store.h"
 #include "aggregator/api/audit_log.h"
 #include "aggregator/api/json_fields.h"
+#include "protocol/bundle/bundle_publication.h"
+#include "protocol/bundle/import_bundle.h"
+#include "protocol/trust/identity/identity.h"
 
 namespace tributary {
 namespace {
 
-// Of whoever runs this, as the system knows them.
+// The user who runs this, as the system knows them.
 std::string Actor() {
   const passwd* user = getpwuid(getuid());
   return "tool:" + (user ? std::string(user->pw_name) : std::to_string(getuid()));
@@ -36,7 +39,7 @@ Status AddToken(const AggregatorOptions& options, const std::string& name, const
                 int64_t expires_days) {
   RETURN_IF_ERROR(CheckName(name, "token name"));
   const auto known = RoleOfName(role);
-  if (!known) return Fail(Code::kInvalidArgument, "no role '" + role + "'");
+  if (!known) return Fail(Code::kInvalidArgument, "no role '{}'", role);
   RETURN_IF_ERROR(RealFileSystem().CreateFolders(options.data_dir));
   ApiTokenRecord token{name, *known, SystemClock().Now(), {}};
   if (expires_days > 0) token.expires = token.created + std::chrono::hours(24 * expires_days);
@@ -65,6 +68,44 @@ Status ListTokens(const AggregatorOptions& options) {
               << " created " << Rfc3339(token.created) << "  "
               << (token.expires.unix_millis == 0 ? "never expires" : "expires " + Rfc3339(token.expires)) << "\n";
   }
+  return {};
+}
+
+// ---- bundles
+
+Status ImportFromDisk(const AggregatorOptions& options, const Path& disk, Millis patience) {
+  const SystemClock clock;
+  SystemRandom random;
+  ASSIGN_OR_RETURN(const Identity identity, LoadIdentityAs(Role::kAggregator, options.identity_dir, clock.Now()));
+  auto report =
+      ImportBundle({clock, random, RealFileSystem(), identity}, LocalEndpoint(options.listen), disk, patience);
+  if (!report && report.error().code == Code::kUnreachable) {
+    return Fail(Code::kUnreachable,
+                "no aggregator answers at {}; nothing on the disk was changed: start tributary-aggregator with this "
+                "configuration, then import again ({})",
+                LocalEndpoint(options.listen), report.error().message);
+  }
+  if (!report) return Fail(report.error());
+  std::cout << Tell(*report, "the aggregator");
+  if (report->left > 0) return Fail(report->problem.value_or(Error{Code::kBusy, "uploads stay on the disk"}));
+  if (report->no_receipt) return Fail(*report->no_receipt);
+  return {};
+}
+
+Status ExportToDisk(const AggregatorOptions& options, const Path& disk) {
+  const SystemClock clock;
+  ASSIGN_OR_RETURN(const Identity identity, LoadIdentityAs(Role::kAggregator, options.identity_dir, clock.Now()));
+  ASSIGN_OR_RETURN(const CopiedPublication copied,
+                   CopyPublication(RealFileSystem(), options.data_dir, disk, identity.anchor, clock.Now()));
+  if (copied.copied) {
+    std::cout << "Publication " << copied.number << " with " << copied.blob_bytes
+              << " bytes of models is on the disk.\n";
+  } else {
+    std::cout << "The disk has publication " << copied.there_before << ", this aggregator " << copied.number
+              << ": it stays as it was.\n";
+  }
+  std::cout << "Receipts for uploads are written to the disk they came on, by `bundle import`.\n"
+               "Next: carry the disk to a gateway and `tributary-gateway bundle import` it there.\n";
   return {};
 }
 
