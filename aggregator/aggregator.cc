@@ -2,7 +2,7 @@
 
 #include <future>
 
-#include "aggregator/api/invite.h"
+#include "aggregator/api/enrolment_token_routes.h"
 #include "aggregator/api/tuf_routes.h"
 #include "protocol/base/http/ops_routes.h"
 #include "protocol/base/log.h"

@@ -4,7 +4,8 @@
 #include <optional>
 
 #include "aggregator/api/api_routes.h"
-#include "aggregator/api/member_routes.h"
+#include "aggregator/api/api_token_store.h"
+#include "aggregator/api/event_feed.h"
 #include "aggregator/enrol/enrolment_office.h"
 #include "aggregator/enrol/own_certificate.h"
 #include "aggregator/intake/receiver.h"

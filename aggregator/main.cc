@@ -1,8 +1,7 @@
 #include <CLI/CLI.hpp>
 
 #include "aggregator/aggregator.h"
-#include "aggregator/tools/api_token_tool.h"
-#include "aggregator/tools/bundle_tool.h"
+#include "aggregator/tools/tools.h"
 #include "protocol/base/process/daemon.h"
 #include "protocol/base/process/tools.h"
 

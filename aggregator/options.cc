@@ -13,7 +13,7 @@ std::vector<Field> AggregatorOptions::Fields() {
        .required = true},
       {.name = "aggregator.identity_dir",
        .place = &identity_dir,
-       .help = "made by `tributary fleet issue --role aggregator`",
+       .help = "made by `tributary ca issue --role aggregator`",
        .required = true},
       {.name = "aggregator.publication_dir",
        .place = &publication_dir,
@@ -23,12 +23,12 @@ std::vector<Field> AggregatorOptions::Fields() {
       {.name = "aggregator.issuer_dir",
        .place = &issuer_dir,
        .help =
-           "made by `tributary fleet issuer`: certificates of members are issued and revoked with it; without it none "
+           "made by `tributary ca issuer`: certificates of members are issued and revoked with it; without it none "
            "are"},
       {.name = "aggregator.ca_revocations",
        .place = &ca_revocations,
        .help =
-           "a revocation list by the CA itself (`tributary fleet revoke-issuer`); a newer file is taken up by itself"},
+           "a revocation list by the CA itself (`tributary ca revoke-issuer`); a newer file is taken up by itself"},
       {.name = "listen.endpoint", .place = &listen, .help = "where gateways and devices connect"},
       {.name = "listen.credit_mib",
        .place = &credit_mib,

@@ -1,16 +1,16 @@
 #pragma once
 
 #include <map>
-#include <mutex>
 #include <optional>
 
 #include "gateway/forward/uplink.h"
 #include "gateway/relay/gateway_state_book.h"
-#include "protocol/base/http/metrics.h"
 #include "protocol/base/http/ops_routes.h"
 #include "protocol/hop/server/server.h"
 #include "protocol/member/membership.h"
 #include "protocol/spool/spool.h"
+#include "protocol/base/process/metrics.h"
+#include "protocol/hop/hop_metrics.h"
 
 namespace tributary {
 
@@ -38,28 +38,15 @@ class GatewayMetrics {
   GatewayMetrics();
 
   Metrics& metrics() { return metrics_; }
-  std::vector<ReadinessCheck> ReadinessChecks();
-  Snapshot Get() const {
-    const std::lock_guard lock(mutex_);
-    return snapshot_;
-  }
-  void Put(Snapshot snapshot) {
-    const std::lock_guard lock(mutex_);
-    snapshot_ = std::move(snapshot);
-  }
+  Snapshot Get() const { return snapshot_.Get(); }
+  void Put(Snapshot snapshot) { snapshot_.Put(std::move(snapshot)); }
 
  private:
-  using Samples = std::vector<MetricSample>;
-  void Sampled(MetricKind kind, const char* name, const char* help, std::function<Samples(const Snapshot&)> read);
-  void Gauge(const char* name, const char* help, std::function<double(const Snapshot&)> read);
-  void Counter(const char* name, const char* help, std::function<double(const Snapshot&)> read);
-  void AddHop();
   void AddSpool();
   void AddUplink();
 
-  mutable std::mutex mutex_;
-  Snapshot snapshot_;
   Metrics metrics_;
+  SnapshotMetrics<Snapshot> snapshot_{metrics_, "tributary_gateway_"};
 };
 
 // Describes the running gateway: to its parent in each check-in, to monitoring in each snapshot. All on the loop's

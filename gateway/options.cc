@@ -58,7 +58,7 @@ std::vector<Field> GatewayOptions::Fields() {
        .required = true},
       {.name = "gateway.identity_dir",
        .place = &identity_dir,
-       .help = "made by `tributary-gateway enrol`, or `tributary fleet issue --role gateway`",
+       .help = "made by `tributary-gateway enrol`, or `tributary ca issue --role gateway`",
        .required = true},
       {.name = "listen.endpoint", .place = &listen, .help = "where devices and further gateways connect"},
       {.name = "listen.credit_mib",
@@ -76,7 +76,7 @@ std::vector<Field> GatewayOptions::Fields() {
        .required = true},
       {.name = "upstream.server_key",
        .place = &upstream_key,
-       .help = "its key, as `tributary fleet key DIR` prints it",
+       .help = "its key, as `tributary ca key DIR` prints it",
        .required = true},
       {.name = "upstream.retry_cap_seconds",
        .place = &retry_cap_seconds,
@@ -107,7 +107,7 @@ Result<GatewayOptions> GatewayOptions::Load(const Path& file) {
   options.link = options.link_settings.MakePolicy(reader);
   const auto key = FromHex(options.upstream_key);
   if (!options.upstream_key.empty() && (!key || key->size() != 32)) {
-    reader.Reject("upstream.server_key", "must be 64 hexadecimal digits, as `tributary fleet key DIR` prints them");
+    reader.Reject("upstream.server_key", "must be 64 hexadecimal digits, as `tributary ca key DIR` prints them");
   }
   RETURN_IF_ERROR(reader.Finish());
   return options;

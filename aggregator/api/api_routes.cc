@@ -1,11 +1,95 @@
 #include "aggregator/api/api_routes.h"
 
-#include <charconv>
+#include <nlohmann/json.hpp>
 
-#include "aggregator/api/api_guard.h"
-#include "aggregator/api/json_codes.h"
+#include "aggregator/api/api_token_store.h"
+#include "aggregator/api/attempt_limit.h"
+#include "aggregator/api/blob_routes.h"
+#include "aggregator/api/device_routes.h"
+#include "aggregator/api/enrolment_token_routes.h"
+#include "aggregator/api/event_feed.h"
+#include "aggregator/api/gateway_routes.h"
+#include "aggregator/api/json_fields.h"
+#include "aggregator/api/round_routes.h"
+#include "aggregator/api/sealing_key_routes.h"
+#include "aggregator/api/task_routes.h"
+#include "protocol/base/log.h"
 
 namespace tributary {
+namespace {
+
+// Enough of a path to see what was tried; the rest is the caller's text.
+constexpr size_t kRecordedPath = 256;
+
+// Who may call what (api_routes.h). Thread safe.
+class ApiGuard {
+ public:
+  ApiGuard(ApiTokenStore& tokens, AuditLog& audit, const Clock& clock)
+      : tokens_(tokens), audit_(audit), clock_(clock) {}
+
+  // kUnauthorized; kForbidden names the role that is needed; kTooFast.
+  Result<HttpActor> Admit(const HttpRequest& request, HttpAccess needed);
+
+ private:
+  tl::unexpected<Error> RefuseLogin(const HttpRequest& request, const Error& error);
+  tl::unexpected<Error> RefuseRole(const HttpRequest& request, const HttpActor& actor, HttpAccess needed);
+
+  ApiTokenStore& tokens_;
+  AuditLog& audit_;
+  const Clock& clock_;
+  AttemptLimit logins_{10, Millis(6'000)};
+  AttemptLimit limit_notices_{1, Millis(60'000)};
+  AttemptLimit refusals_{20, Millis(3'000)};
+};
+
+Result<HttpActor> ApiGuard::Admit(const HttpRequest& request, HttpAccess needed) {
+  const auto token = request.bearer_token();
+  if (!token) {
+    return RefuseLogin(request, {Code::kUnauthorized, "the request has no 'Authorization: Bearer <token>'"});
+  }
+  const auto known = tokens_.Check(*token, clock_.Now());
+  if (!known && known.error().code == Code::kUnauthorized) return RefuseLogin(request, known.error());
+  if (!known) return Fail(known.error());
+  const HttpActor actor{known->name, known->role};
+  if (actor.role < needed) return RefuseRole(request, actor, needed);
+  return actor;
+}
+
+tl::unexpected<Error> ApiGuard::RefuseLogin(const HttpRequest& request, const Error& error) {
+  const std::string address = AddressKey(request.address);
+  const Millis now = clock_.Monotonic();
+  if (logins_.Allow(address, now)) return Fail(error);
+  if (limit_notices_.Allow(address, now)) LogWarning("api.logins_limited", {{"address", request.address}});
+  return Fail(Code::kTooFast, "too many requests without a valid token came from {}", request.address);
+}
+
+tl::unexpected<Error> ApiGuard::RefuseRole(const HttpRequest& request, const HttpActor& actor, HttpAccess needed) {
+  if (!refusals_.Allow(actor.name, clock_.Monotonic())) {
+    return Fail(Code::kTooFast, "too many requests came that '{}' may not make", actor.name);
+  }
+  AuditEntry entry;
+  entry.actor = actor.name;
+  entry.action = "request";
+  entry.target = request.method + " " + request.path.substr(0, kRecordedPath);
+  entry.outcome = Name(Code::kForbidden);
+  // The request is refused either way; the operator must know that it could not be recorded.
+  if (const auto recorded = audit_.Append(entry); !recorded) {
+    LogFailure(LogLevel::kError, "audit.failed", recorded.error());
+  }
+  return Fail(Code::kForbidden, "this needs a token of the role {}; '{}' is {}", AccessName(needed), actor.name,
+              AccessName(actor.role));
+}
+
+void AddAuditRoute(HttpServer& server, AuditLog& audit) {
+  server.Add("GET", "/api/v1/audit", HttpAccess::kAdmin, [&audit](const HttpRequest& request) -> Result<HttpResponse> {
+    ASSIGN_OR_RETURN(const uint64_t after, QueryNumber(request, "after", 0, UINT64_MAX));
+    ASSIGN_OR_RETURN(const uint64_t limit, PageLimit(request));
+    ASSIGN_OR_RETURN(const AuditPage page, audit.Read(after, limit));
+    return HttpResponse::Json(ToJson(page));
+  });
+}
+
+}  // namespace
 
 void AddApiRoutes(HttpServer& server, const ApiParts& parts) {
   const auto guard = std::make_shared<ApiGuard>(parts.tokens, parts.audit, parts.clock);
@@ -13,38 +97,30 @@ void AddApiRoutes(HttpServer& server, const ApiParts& parts) {
   AddTaskRoutes(server, parts);
   AddBlobRoutes(server, parts);
   AddRoundRoutes(server, parts);
-  AddFleetRoutes(server, parts);
   AddGatewayRoutes(server, parts);
   AddEventRoutes(server, parts);
-  AddAuditRoutes(server, parts);
+  AddAuditRoute(server, parts.audit);
   server.Add("GET", "/api/v1/codes", HttpAccess::kViewer,
              [](const HttpRequest&) -> Result<HttpResponse> { return HttpResponse::Json(CodesToJson()); });
 }
 
-Result<TaskId> TaskOfPath(const HttpRequest& request) {
-  auto task = TaskId::Parse(request.parameter("task"));
-  if (!task) return Fail(Code::kUnknownTask, "no task '" + request.parameter("task") + "'");
-  return task;
+void AddMemberRoutes(HttpServer& server, const ApiParts& parts, const MemberParts& members) {
+  AddEnrolmentTokenRoutes(server, parts, members);
+  AddDeviceRoutes(server, parts, members);
+  AddSealingKeyRoutes(server, parts, members);
 }
 
-Result<uint64_t> QueryNumber(const HttpRequest& request, const std::string& name, uint64_t absent, uint64_t max) {
-  const auto text = request.query_value(name);
-  if (!text) return absent;
-  uint64_t number = 0;
-  const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), number);
-  if (error != std::errc() || end != text->data() + text->size() || number > max) {
-    return Fail(Code::kInvalidArgument,
-                name + " must be an integer of at most " + std::to_string(max) + ", not '" + *text + "'");
+std::string CodesToJson() {
+  Json items = Json::array();
+  for (const auto& entry : AllCodes()) {
+    items.push_back({{"code", entry.name},
+                     {"number", static_cast<int>(entry.code)},
+                     {"kind", CodeKindName(entry.kind)},
+                     {"sentence", entry.sentence},
+                     {"remedy", entry.remedy},
+                     {"transient", entry.transient}});
   }
-  return number;
-}
-
-Result<uint64_t> NumberOfPath(const HttpRequest& request, const std::string& name, Code missing) {
-  const std::string& text = request.parameter(name);
-  uint64_t number = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error != std::errc() || end != text.data() + text.size()) return Fail(missing, "no " + name + " '" + text + "'");
-  return number;
+  return Dump({{"items", std::move(items)}});
 }
 
 }  // namespace tributary

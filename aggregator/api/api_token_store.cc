@@ -7,23 +7,34 @@
 #include <cstring>
 #include <sstream>
 
+#include <nlohmann/json.hpp>
+
+#include "aggregator/api/json_fields.h"
 #include "protocol/base/limits.h"
 #include "protocol/trust/seal/digest.h"
 #include "protocol/trust/seal/secret.h"
 
 namespace tributary {
 
+std::string ToJson(const ApiTokenRecord& token) {
+  const Json json = {{"name", token.name},
+                     {"role", AccessName(token.role)},
+                     {"created", Rfc3339(token.created)},
+                     {"expires", TimeOrNull(token.expires)}};
+  return Dump(json);
+}
+
 // Every write makes a new file, so its inode tells as well, should two writes share a time stamp.
 Status ApiTokenStore::Reload() {
   struct stat status {};
   if (stat(file_.c_str(), &status) != 0) {
-    if (errno != ENOENT) return Fail(Code::kIo, "stat " + file_.string() + ": " + std::strerror(errno));
+    if (errno != ENOENT) return Fail(Code::kIo, "stat {}: {}", file_.string(), std::strerror(errno));
     entries_.clear();
     seen_ = {};
     return {};
   }
   if ((status.st_mode & (S_IRWXG | S_IRWXO)) != 0) {
-    return Fail(Code::kPermissions, file_.string() + " may be read or written by others; make it mode 0600");
+    return Fail(Code::kPermissions, "{} may be read or written by others; make it mode 0600", file_.string());
   }
   const Seen there{static_cast<int64_t>(status.st_ino), status.st_size, status.st_mtim.tv_sec, status.st_mtim.tv_nsec};
   if (there == seen_) return {};
@@ -34,8 +45,8 @@ Status ApiTokenStore::Reload() {
   for (std::string line; std::getline(lines, line);) {
     auto entry = EntryOf(line);
     if (!entry) {
-      return Fail(Code::kCorrupt, file_.string() + ":" + std::to_string(entries.size() + 1) +
-                                      " is not '<hash> <name> <created> <role> <expires>'");
+      return Fail(Code::kCorrupt, "{}:{} is not '<hash> <name> <created> <role> <expires>'", file_.string(),
+                  entries.size() + 1);
     }
     entries.push_back(std::move(*entry));
   }
@@ -64,8 +75,8 @@ Result<ApiTokenStore::Entry> ApiTokenStore::EntryOf(const std::string& line) {
 Status ApiTokenStore::Write(std::span<const Entry> entries) {
   std::string text;
   for (const auto& [hash, token] : entries) {
-    text += hash.hex() + " " + token.name + " " + std::to_string(token.created.unix_millis) + " " +
-            std::string(AccessName(token.role)) + " " + std::to_string(token.expires.unix_millis) + "\n";
+    text += fmt::format("{} {} {} {} {}\n", hash.hex(), token.name, token.created.unix_millis, AccessName(token.role),
+                        token.expires.unix_millis);
   }
   RETURN_IF_ERROR(WriteFileAtomically(RealFileSystem(), file_, AsBytes(text)));
   seen_ = {};
@@ -80,7 +91,7 @@ Result<std::string> ApiTokenStore::Add(const ApiTokenRecord& token, Random& rand
   RETURN_IF_ERROR(Reload());
   const auto same = [&](const Entry& entry) { return entry.token.name == token.name; };
   if (std::ranges::any_of(entries_, same)) {
-    return Fail(Code::kAlreadyExists, "there is a token of the name '" + token.name + "'");
+    return Fail(Code::kAlreadyExists, "there is a token of the name '{}'", token.name);
   }
   Bytes secret(32);
   random.Fill(secret);
@@ -97,7 +108,7 @@ Result<ApiTokenRecord> ApiTokenStore::Remove(std::string_view name) {
   RETURN_IF_ERROR(Reload());
   std::vector<Entry> entries = entries_;
   const auto found = std::ranges::find(entries, name, [](const Entry& entry) { return entry.token.name; });
-  if (found == entries.end()) return Fail(Code::kNotFound, "no token '" + std::string(name) + "'");
+  if (found == entries.end()) return Fail(Code::kNotFound, "no token '{}'", name);
   ApiTokenRecord removed = found->token;
   entries.erase(found);
   RETURN_IF_ERROR(Write(entries));
@@ -118,7 +129,7 @@ Result<ApiTokenRecord> ApiTokenStore::Check(std::string_view token, WallTime now
   }
   if (!found) return Fail(Code::kUnauthorized, "the token is not one of this aggregator's");
   if (found->token.expires.unix_millis != 0 && found->token.expires <= now) {
-    return Fail(Code::kUnauthorized, "the token '" + found->token.name + "' has expired; ask for another");
+    return Fail(Code::kUnauthorized, "the token '{}' has expired; ask for another", found->token.name);
   }
   return found->token;
 }

@@ -10,10 +10,10 @@
 
 #include "protocol/base/clock.h"
 #include "protocol/base/file.h"
+#include "protocol/base/http/http_message.h"
 #include "protocol/base/ids.h"
 #include "protocol/base/random.h"
 #include "protocol/base/result.h"
-#include "protocol/base/http/http_message.h"
 
 namespace tributary {
 
@@ -24,6 +24,9 @@ struct ApiTokenRecord {
   WallTime created;
   WallTime expires;  // 0: never
 };
+
+// For the audit log: {"name", "role", "created", "expires"}.
+std::string ToJson(const ApiTokenRecord& token);
 
 // The bearer tokens of an aggregator's API. Only their SHA-256 is kept, in one file of mode 0600, a line per token:
 //   <hex SHA-256 of the token> <name> <created, unix milliseconds> <role> <expires, unix milliseconds or 0>

@@ -40,8 +40,8 @@ bool IsTorn(std::string_view line) { return line.find('\0') != std::string_view:
 Result<AuditEntry> AuditChain::Take(std::string_view line) {
   ASSIGN_OR_RETURN(AuditEntry entry, AuditEntryFromLine(line));
   if (entry.sequence != sequence_ + 1) {
-    return Fail(Code::kCorrupt, "is entry " + std::to_string(entry.sequence) + " where " +
-                                    std::to_string(sequence_ + 1) + " belongs: entries are missing or were moved");
+    return Fail(Code::kCorrupt, "is entry {} where {} belongs: entries are missing or were moved", entry.sequence,
+                sequence_ + 1);
   }
   if (entry.previous != head_) return Fail(Code::kCorrupt, "does not continue the entry before it");
   ++sequence_;
@@ -50,9 +50,9 @@ Result<AuditEntry> AuditChain::Take(std::string_view line) {
 }
 
 tl::unexpected<Error> AuditLog::Damaged(const std::string& why) const {
-  return Fail(Code::kCorrupt, file_.string() + ":" + std::to_string(chain_.sequence() + 1) + " " + why + ". The " +
-                                  std::to_string(chain_.sequence()) +
-                                  " entries before it are whole. Changes are refused until the file is moved away");
+  return Fail(Code::kCorrupt,
+              "{}:{} {}. The {} entries before it are whole. Changes are refused until the file is moved away",
+              file_.string(), chain_.sequence() + 1, why, chain_.sequence());
 }
 
 Status AuditLog::TakeLine(std::string_view line) {
@@ -80,15 +80,15 @@ Status AuditLog::ReadOn(uint64_t size) {
       torn = true;
       return {};
     }
-    return Damaged("holds zeros, and entries follow it");  // which is no power cut's doing
+    return Damaged("holds zeros, and entries follow it");  // a power cut does not do that
   }));
   if (end_ == size) return {};
   return Repair(size - end_);
 }
 
-// Writes what is whole into a new file, and says what was lost. Seldom, so that its cost (the file's length) is fine.
+// Writes the whole lines into a new file, and says how much was lost. It costs the file's length and happens seldom.
 Status AuditLog::Repair(uint64_t lost) {
-  Bytes whole;  // the file may not even be there
+  Bytes whole;  // stays empty when there is no file
   if (end_ > 0) {
     ASSIGN_OR_RETURN(whole, files_.ReadAt(file_, 0, end_));
   }
@@ -100,7 +100,7 @@ Status AuditLog::Repair(uint64_t lost) {
   entry.actor = "audit";
   entry.action = "audit.repaired";
   entry.target = file_.filename().string();
-  entry.after = "{\"lost_bytes\":" + std::to_string(lost) + "}";
+  entry.after = fmt::format("{{\"lost_bytes\":{}}}", lost);
   return Write(entry);
 }
 
@@ -172,8 +172,8 @@ Status RunAudited(AuditLog& audit, const AuditEntry& what, const std::function<R
   entry.outcome = "begun";
   const auto begun = audit.Append(entry);
   if (!begun) {
-    return Fail(begun.error().code,
-                "nothing was changed, because the audit log could not be written: " + begun.error().message);
+    return Fail(begun.error().code, "nothing was changed, because the audit log could not be written: {}",
+                begun.error().message);
   }
   const Result<AuditValues> made = make();
   entry.begun = begun->sequence;
@@ -185,8 +185,8 @@ Status RunAudited(AuditLog& audit, const AuditEntry& what, const std::function<R
   const auto ended = audit.Append(entry);
   if (!made) return Fail(made.error());
   if (!ended) {
-    return Fail(ended.error().code, "the change was made, but the audit log has only its beginning (entry " +
-                                        std::to_string(begun->sequence) + "): " + ended.error().message);
+    return Fail(ended.error().code, "the change was made, but the audit log has only its beginning (entry {}): {}",
+                begun->sequence, ended.error().message);
   }
   return {};
 }
@@ -195,16 +195,16 @@ Result<AuditSummary> VerifyAuditFile(FileSystem& files, const Path& file) {
   AuditChain chain;
   AuditSummary summary;
   ASSIGN_OR_RETURN(const uint64_t size, files.Size(file));
-  const auto where = [&] { return file.string() + ":" + std::to_string(chain.sequence() + 1) + " "; };
+  const auto where = [&] { return fmt::format("{}:{}", file.string(), chain.sequence() + 1); };
   const auto end = ForEachLine(files, file, 0, size, [&](std::string_view line) -> Status {
     const auto entry = chain.Take(line);
-    if (!entry) return Fail(Code::kCorrupt, where() + entry.error().message);
+    if (!entry) return Fail(Code::kCorrupt, "{} {}", where(), entry.error().message);
     if (summary.entries++ == 0) summary.first = entry->time;
     summary.last = entry->time;
     return {};
   });
   if (!end) return Fail(end.error());
-  if (*end != size) return Fail(Code::kCorrupt, where() + "has no end: " + std::to_string(size - *end) + " bytes");
+  if (*end != size) return Fail(Code::kCorrupt, "{} has no end: {} bytes", where(), size - *end);
   summary.head = chain.head();
   return summary;
 }

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "aggregator/api/json_audit.h"
+#include "aggregator/api/audit_entry.h"
 #include "protocol/base/clock.h"
 #include "protocol/base/file.h"
 #include "protocol/base/result.h"
@@ -25,21 +25,21 @@ class AuditChain {
   Digest head_;
 };
 
-// Every change that operators and tools make, in one file that only grows: a line per entry (json_audit.h), each
-// holding the hash of the one before, so that nobody alters, drops or inserts one without its showing. Cutting entries
-// off the end shows only to who noted the head elsewhere: export the log now and then.
-// Several processes append, one after the other (FileLock). What a power cut left of a line that nobody had been told
-// of is cut off, and an entry says so. Any other damage is located, and from then on nothing is appended: whoever runs
-// this moves the file away, and a new log begins. Thread safe.
+// Every change that operators and tools make, in one file that only grows: a line per entry (audit_entry.h), each
+// holding the hash of the one before, so that an entry that was altered, dropped or inserted shows. Entries that were
+// cut off the end show only to somebody who noted the head elsewhere: export the log now and then.
+// Several processes append, one after the other (FileLock). A power cut may leave a part of a line that nobody has been
+// told of: it is cut off, and an entry says so. Any other damage is located, and from then on nothing is appended: an
+// operator moves the file away, and a new log begins. Thread safe.
 class AuditLog {
  public:
   // Reads nothing yet. Clock and file system must outlive it.
   AuditLog(FileSystem& files, Path file, const Clock& clock) : files_(files), file_(std::move(file)), clock_(clock) {}
 
   // Fills in number, time and hashes. On return it is durable. kCorrupt: the log is damaged, and where; kDiskFull,
-  // kReadOnly, kIo. On an error nothing may be changed that the entry was to tell of.
+  // kReadOnly, kIo. After an error the caller must not make the change that the entry was to tell of.
   Result<AuditEntry> Append(AuditEntry entry);
-  // At most `limit` entries after the one of number `after`, oldest first. What is in front of a damage is readable.
+  // At most `limit` entries after number `after`, oldest first. Entries in front of a damage are readable.
   Result<AuditPage> Read(uint64_t after, uint64_t limit);
   // Whether a change could be recorded now.
   Status Health();

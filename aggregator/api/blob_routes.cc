@@ -1,7 +1,9 @@
+#include "aggregator/api/blob_routes.h"
+
 #include <algorithm>
 
-#include "aggregator/api/api_routes.h"
 #include "aggregator/api/json_tasks.h"
+#include "aggregator/round/coordinator.h"
 #include "protocol/base/limits.h"
 
 namespace tributary {
@@ -12,7 +14,7 @@ constexpr size_t kPiece = limits::kMiB;
 
 Result<Digest> DigestOfPath(const HttpRequest& request) {
   auto digest = Digest::FromHex(request.parameter("digest"));
-  if (!digest) return Fail(Code::kUnknownBlob, "'" + request.parameter("digest") + "' is not a SHA-256 in hexadecimal");
+  if (!digest) return Fail(Code::kUnknownBlob, "'{}' is not a SHA-256 in hexadecimal", request.parameter("digest"));
   return digest;
 }
 
@@ -108,7 +110,7 @@ void AddBlobRoutes(HttpServer& server, const ApiParts& parts) {
   server.Add("GET", "/api/v1/blobs/{digest}", HttpAccess::kViewer,
              [&coordinator](const HttpRequest& request) -> Result<HttpResponse> {
                ASSIGN_OR_RETURN(const Digest digest, DigestOfPath(request));
-               if (!coordinator.blobs().Has(digest)) return Fail(Code::kUnknownBlob, "no blob " + digest.hex());
+               if (!coordinator.blobs().Has(digest)) return Fail(Code::kUnknownBlob, "no blob {}", digest.hex());
                HttpResponse response = HttpResponse::File(coordinator.blobs().PathOf(digest));
                response.headers.emplace_back("ETag", "\"" + digest.hex() + "\"");
                response.headers.emplace_back("Cache-Control", "private, immutable");

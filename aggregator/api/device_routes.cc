@@ -1,16 +1,96 @@
+#include "aggregator/api/device_routes.h"
+
 #include <map>
 
-#include "aggregator/api/change.h"
-#include "aggregator/api/member_routes.h"
+#include <nlohmann/json.hpp>
+
+#include "aggregator/api/json_fields.h"
+#include "aggregator/enrol/enrolment.h"
+#include "aggregator/round/coordinator.h"
 
 namespace tributary {
 namespace {
+
+constexpr size_t kReasonBytes = 256;
+
+Json SeenJson(const MemberRecord& member) {
+  return {{"id", member.id.text()},
+          {"role", member.role},
+          {"device_class", member.device_class},
+          {"first_seen", Rfc3339(member.first_seen)},
+          {"last_seen", Rfc3339(member.last_seen)},
+          {"via", TextOrNull(member.via.text())},
+          {"uploads", member.uploads},
+          {"spooled_uploads", member.spooled_uploads},
+          {"spooled_bytes", member.spooled_bytes},
+          {"delivered_uploads", member.delivered_uploads},
+          {"connected_clients", member.connected_clients}};
+}
+
+Json EnrolmentJson(const EnrolledMember& member) {
+  return {{"state", EnrolmentStateName(member.state)},
+          {"role", RoleName(member.role)},
+          {"device_class", member.device_class},
+          {"labels", member.labels},
+          {"token", TextOrNull(member.token)},
+          {"public_key", ToHex(member.public_key)},
+          {"serial", TextOrNull(member.serial)},
+          {"requested", TimeOrNull(member.requested)},
+          {"issued", TimeOrNull(member.issued)},
+          {"not_after", TimeOrNull(member.not_after)},
+          {"renewals", member.renewals},
+          {"reason", TextOrNull(member.reason)}};
+}
+
+Json DeviceStateJson(const DeviceStateRecord& record) {
+  const DeviceState& report = record.report;
+  Json installed = Json::array();
+  for (const auto& [task, version] : report.installed) {
+    installed.push_back(
+        {{"task", task.text()}, {"version", Number(version.version)}, {"weights", version.weights.hex()}});
+  }
+  Json counters = Json::object();
+  for (const auto& [name, count] : report.counters) counters[name] = count;
+  Json rejections = Json::array();
+  for (const auto& [code, rejected] : report.rejections) {
+    rejections.push_back({{"code", Name(code)},
+                          {"count", rejected.count},
+                          {"last", Rfc3339(rejected.last)},
+                          {"last_sentence", rejected.last_sentence}});
+  }
+  return {{"received", Rfc3339(record.received)},
+          {"sequence", report.sequence},
+          {"boots", report.boots},
+          {"publication", report.publication_number},
+          {"root_version", report.root_version},
+          {"time_floor", TimeOrNull(report.time_floor)},
+          {"withheld", TextOrNull(report.withheld)},
+          {"installed", std::move(installed)},
+          {"counters", std::move(counters)},
+          {"rejections", std::move(rejections)}};
+}
+
+// A member that was only enrolled has not used the aggregator yet; one that was only seen has a certificate made by
+// hand.
+Json MemberJson(const MemberView& view) {
+  MemberRecord seen = view.seen.value_or(MemberRecord{});
+  if (!view.seen) {
+    seen.id = view.id;
+    seen.role = view.enrolment ? RoleName(view.enrolment->role) : RoleName(Role::kDevice);
+    seen.device_class = view.enrolment ? view.enrolment->device_class : "";
+  }
+  Json member = SeenJson(seen);
+  if (!view.seen) member["first_seen"] = member["last_seen"] = Json();
+  member["enrolment"] = view.enrolment ? EnrolmentJson(*view.enrolment) : Json();
+  member["report"] = view.report ? DeviceStateJson(*view.report) : Json();
+  return member;
+}
 
 using Views = std::map<DeviceId, MemberView>;
 
 bool IsDevice(Role role) { return role == Role::kDevice || role == Role::kEvaluator; }
 
-// Everybody who was seen, is enrolled or reported. On the core thread.
+// Everybody who was seen, is enrolled or sent a device state. On the core thread.
 Result<Views> ViewsOf(Coordinator& coordinator, Enrolment& enrolment) {
   Views views;
   for (const Role role : {Role::kDevice, Role::kEvaluator}) {
@@ -29,14 +109,9 @@ Result<Views> ViewsOf(Coordinator& coordinator, Enrolment& enrolment) {
 
 // A cursor is the id of the last device of the page before.
 Result<HttpResponse> PageOfDevices(const HttpRequest& request, const Views& views) {
-  ASSIGN_OR_RETURN(const uint64_t limit, QueryNumber(request, "limit", kDefaultPage, kLargestPage));
-  if (limit == 0) return Fail(Code::kInvalidArgument, "limit must be at least 1");
-  auto from = views.begin();
-  if (const auto cursor = request.query_value("cursor")) {
-    const auto after = DeviceId::Parse(*cursor);
-    if (!after) return Fail(Code::kInvalidArgument, "cursor must be a next_cursor of this list, not '" + *cursor + "'");
-    from = views.upper_bound(*after);
-  }
+  ASSIGN_OR_RETURN(const uint64_t limit, PageLimit(request));
+  ASSIGN_OR_RETURN(const auto after, MemberCursor(request));
+  auto from = after ? views.upper_bound(*after) : views.begin();
   const auto state = request.query_value("state");
   std::vector<MemberView> page;
   std::optional<std::string> next;
@@ -52,13 +127,7 @@ Result<HttpResponse> PageOfDevices(const HttpRequest& request, const Views& view
   return HttpResponse::Json(ToJson(std::span<const MemberView>(page), next));
 }
 
-Result<DeviceId> IdOfPath(const HttpRequest& request, const std::string& name) {
-  auto id = DeviceId::Parse(request.parameter(name));
-  if (!id) return Fail(Code::kNotFound, "no " + name + " '" + request.parameter(name) + "'");
-  return id;
-}
-
-// What an operator decides about one member, on the core thread.
+// An operator's decision about one member, made on the core thread.
 using Decision = std::function<Result<EnrolledMember>(Enrolment& enrolment)>;
 
 Change ChangeOf(const CoreCall& call, const MemberParts& members, const std::string& target, const DeviceId& id,
@@ -79,7 +148,7 @@ void AddRevocation(HttpServer& server, const ApiParts& parts, const MemberParts&
   const CoreCall call(parts.core, parts.patience);
   AddChange(server, parts.audit, "POST", "/api/v1/" + kind + "s/{" + kind + "}/revoke", HttpAccess::kOperator,
             kind + ".revoke", [call, members, kind](const HttpRequest& request) -> Result<Change> {
-              ASSIGN_OR_RETURN(const DeviceId id, IdOfPath(request, kind));
+              ASSIGN_OR_RETURN(const DeviceId id, MemberOfPath(request, kind));
               ASSIGN_OR_RETURN(const std::string reason, ReasonFromJson(request.body));
               return ChangeOf(call, members, kind + "s/" + id.text(), id,
                               [id, reason, by = request.actor->name](Enrolment& enrolment) {
@@ -89,6 +158,28 @@ void AddRevocation(HttpServer& server, const ApiParts& parts, const MemberParts&
 }
 
 }  // namespace
+
+Result<std::string> ReasonFromJson(std::string_view body) {
+  ASSIGN_OR_RETURN(const Json json, ParseBody(body));
+  std::string reason;
+  Fields fields(json, "");
+  fields.Text("reason", reason, true);
+  if (reason.empty() || reason.size() > kReasonBytes) {
+    fields.Keep("reason", fmt::format("must be of 1 to {} bytes", kReasonBytes));
+  }
+  RETURN_IF_ERROR(fields.Finish());
+  return reason;
+}
+
+std::string ToJson(const MemberView& member) { return Dump(MemberJson(member)); }
+
+std::string ToJson(std::span<const MemberView> members, const std::optional<std::string>& next_cursor) {
+  return Dump(PageToJson(members, next_cursor, &MemberJson));
+}
+
+std::string ToJson(const EnrolledMember& member) { return Dump(EnrolmentJson(member)); }
+
+std::string ToJson(std::span<const MemberRecord> members) { return Dump(ListToJson(members, &SeenJson)); }
 
 void AddDeviceRoutes(HttpServer& server, const ApiParts& parts, const MemberParts& members) {
   const CoreCall call(parts.core, parts.patience);
@@ -104,16 +195,16 @@ void AddDeviceRoutes(HttpServer& server, const ApiParts& parts, const MemberPart
 
   server.Add("GET", "/api/v1/devices/{device}", HttpAccess::kViewer,
              [views](const HttpRequest& request) -> Result<HttpResponse> {
-               ASSIGN_OR_RETURN(const DeviceId id, IdOfPath(request, "device"));
+               ASSIGN_OR_RETURN(const DeviceId id, MemberOfPath(request, "device"));
                ASSIGN_OR_RETURN(const Views all, views());
                const auto found = all.find(id);
-               if (found == all.end()) return Fail(Code::kNotFound, "no device '" + id.text() + "' was heard of");
+               if (found == all.end()) return Fail(Code::kNotFound, "no device '{}' was heard of", id.text());
                return HttpResponse::Json(ToJson(found->second));
              });
 
   AddChange(server, parts.audit, "POST", "/api/v1/devices/{device}/approve", HttpAccess::kOperator, "device.approve",
             [call, members](const HttpRequest& request) -> Result<Change> {
-              ASSIGN_OR_RETURN(const DeviceId id, IdOfPath(request, "device"));
+              ASSIGN_OR_RETURN(const DeviceId id, MemberOfPath(request, "device"));
               return ChangeOf(
                   call, members, "devices/" + id.text(), id,
                   [id, by = request.actor->name](Enrolment& enrolment) { return enrolment.Approve(id, by); });
@@ -121,7 +212,7 @@ void AddDeviceRoutes(HttpServer& server, const ApiParts& parts, const MemberPart
 
   AddChange(server, parts.audit, "POST", "/api/v1/devices/{device}/refuse", HttpAccess::kOperator, "device.refuse",
             [call, members](const HttpRequest& request) -> Result<Change> {
-              ASSIGN_OR_RETURN(const DeviceId id, IdOfPath(request, "device"));
+              ASSIGN_OR_RETURN(const DeviceId id, MemberOfPath(request, "device"));
               ASSIGN_OR_RETURN(const std::string reason, ReasonFromJson(request.body));
               return ChangeOf(call, members, "devices/" + id.text(), id,
                               [id, reason, by = request.actor->name](Enrolment& enrolment) {

@@ -1,8 +1,50 @@
-#include "aggregator/api/change.h"
-#include "aggregator/api/member_routes.h"
+#include "aggregator/api/enrolment_token_routes.h"
+
+#include <algorithm>
+
+#include <nlohmann/json.hpp>
+
+#include "aggregator/api/json_fields.h"
+#include "aggregator/enrol/enrolment.h"
+#include "protocol/base/limits.h"
 
 namespace tributary {
 namespace {
+
+constexpr uint64_t kDaySeconds = 24ull * 3600;
+constexpr size_t kLabels = 16;
+
+Json EnrolmentTokenJson(const EnrolmentTokenRecord& token) {
+  return {{"id", token.id},
+          {"role", RoleName(token.role)},
+          {"device_class", token.device_class},
+          {"labels", token.labels},
+          {"created", Rfc3339(token.created)},
+          {"created_by", token.created_by},
+          {"expires", Rfc3339(token.expires)},
+          {"uses", token.uses},
+          {"used", token.used},
+          {"approved", token.approved}};
+}
+
+Result<Role> EnrolmentRole(std::string_view name) {
+  for (const Role role : {Role::kDevice, Role::kEvaluator, Role::kGateway}) {
+    if (RoleName(role) == name) return role;
+  }
+  return Fail(Code::kInvalidArgument, "must be device, evaluator or gateway");
+}
+
+void TakeLabels(Fields& fields, std::vector<std::string>& labels) {
+  const Json* list = fields.Find("labels");
+  if (!list) return;
+  const bool fits = list->is_array() && list->size() <= kLabels &&
+                    std::ranges::all_of(*list, [](const Json& label) { return label.is_string(); });
+  if (!fits) return fields.Keep("labels", fmt::format("must be a list of at most {} names", kLabels));
+  for (const Json& label : *list) {
+    labels.push_back(label.get<std::string>());
+    if (const Status name = CheckName(labels.back(), "label"); !name) fields.Keep("labels:", name.error().message);
+  }
+}
 
 // The secret is in the answer and nowhere else: the audit log gets the record.
 Result<ChangeMade> CreateToken(const CoreCall& call, const MemberParts& members, const EnrolmentTokenRecord& wanted) {
@@ -29,14 +71,58 @@ Result<ChangeMade> RemoveToken(const CoreCall& call, const MemberParts& members,
       RETURN_IF_ERROR(members.enrolment.RemoveToken(id));
       return token;
     }
-    return Fail(Code::kNotFound, "no enrolment token '" + id + "'");
+    return Fail(Code::kNotFound, "no enrolment token '{}'", id);
   }));
   return ChangeMade{HttpResponse::Json(ToJson(removed)), {ToJson(removed), "null"}};
 }
 
 }  // namespace
 
-void AddTokenRoutes(HttpServer& server, const ApiParts& parts, const MemberParts& members) {
+Result<EnrolmentTokenRecord> EnrolmentTokenFromJson(std::string_view body, WallTime now) {
+  ASSIGN_OR_RETURN(const Json json, ParseBody(body));
+  EnrolmentTokenRecord token;
+  Fields fields(json, "");
+  uint64_t seconds = 7 * kDaySeconds;
+  fields.Text("id", token.id, true);
+  if (const Status name = CheckName(token.id, "id"); !name) fields.Keep("id:", name.error().message);
+  fields.Parsed("role", token.role, &EnrolmentRole);
+  fields.Text("device_class", token.device_class);
+  if (token.role == Role::kGateway && !token.device_class.empty()) fields.Keep("device_class", "is not for gateways");
+  TakeLabels(fields, token.labels);
+  fields.Whole("expires_seconds", seconds, 60, 365 * kDaySeconds);
+  fields.Whole("uses", token.uses, 1, 1'000'000);
+  fields.Flag("approved", token.approved);
+  RETURN_IF_ERROR(fields.Finish());
+  token.created = now;
+  token.expires = now + std::chrono::seconds(seconds);
+  return token;
+}
+
+std::string ToJson(const EnrolmentTokenRecord& token) { return Dump(EnrolmentTokenJson(token)); }
+
+std::string ToJson(std::span<const EnrolmentTokenRecord> tokens) {
+  return Dump(ListToJson(tokens, &EnrolmentTokenJson));
+}
+
+std::string NewTokenToJson(const EnrolmentTokenRecord& token, std::string_view invitation) {
+  return Dump({{"token", EnrolmentTokenJson(token)}, {"invitation", Json::parse(invitation, nullptr, false)}});
+}
+
+Result<Invitation> Invite(const Path& ca_file, const TrustAnchor& anchor, const EnrolmentTarget& target, Role role,
+                          SecretBytes token) {
+  ASSIGN_OR_RETURN(const Bytes pem, ReadFile(RealFileSystem(), ca_file, 2 * limits::kCertificateBytes));
+  ASSIGN_OR_RETURN(const Certificate ca, CertificateFromPem(AsText(pem)));
+  Invitation invitation;
+  invitation.fleet = CommonName(ca);
+  invitation.role = role;
+  invitation.token = std::move(token);
+  invitation.ca_pem = AsText(pem);
+  invitation.root = anchor.publication_root();
+  invitation.target = target;
+  return invitation;
+}
+
+void AddEnrolmentTokenRoutes(HttpServer& server, const ApiParts& parts, const MemberParts& members) {
   const CoreCall call(parts.core, parts.patience);
   const Clock& clock = parts.clock;
 

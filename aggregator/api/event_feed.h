@@ -10,12 +10,13 @@
 #include <variant>
 #include <vector>
 
+#include "aggregator/api/route.h"
 #include "aggregator/enrol/enrolment.h"
 #include "aggregator/round/coordinator.h"
 
 namespace tributary {
 
-// What people may watch: rounds, and members.
+// People may watch rounds and members.
 using WatchedEvent = std::variant<CoordinatorEvent, EnrolmentEvent>;
 
 // The recent events of this process, for those who watch: bounded memory, and a reader that falls behind is told so
@@ -61,5 +62,12 @@ class EventFeed {
   uint64_t newest_ = 0;  // number of the last event; 0: none yet
   bool closed_ = false;
 };
+
+// Events as openapi.yaml describes them. Every event has the same fields; those that say nothing of it are null.
+std::string ToJson(const CoordinatorEvent& event);
+std::string ToJson(const EnrolmentEvent& event);
+
+// Adds /events, the feed as server-sent events.
+void AddEventRoutes(HttpServer& server, const ApiParts& parts);
 
 }  // namespace tributary

@@ -1,18 +1,95 @@
+#include "aggregator/api/gateway_routes.h"
+
 #include <algorithm>
 
-#include "aggregator/api/api_routes.h"
-#include "aggregator/api/json_gateways.h"
+#include <nlohmann/json.hpp>
+
+#include "aggregator/api/json_fields.h"
+#include "aggregator/round/coordinator.h"
 
 namespace tributary {
 namespace {
 
+Json AccountJson(const KindAndAccount& counted) {
+  const auto& [kind, account] = counted;
+  return {{"kind", KindName(kind)},
+          {"offered", account.offered},
+          {"delivered", account.delivered},
+          {"spooled", account.spooled},
+          {"in_flight", account.in_flight},
+          {"duplicate", account.duplicate},
+          {"refused", ByReason(account.refused)},
+          {"dropped", ByReason(account.dropped)},
+          {"holds", account.Balances()}};
+}
+
+// "code: sentence" with the code's remedy; a gateway of another version may name a code that this one does not know.
+Json TroubleJson(const std::string& trouble) {
+  if (trouble.empty()) return {};
+  const size_t colon = trouble.find(':');
+  const auto code = CodeByName(trouble.substr(0, colon));
+  const size_t text = colon == std::string::npos ? 0 : trouble.find_first_not_of(' ', colon + 1);
+  return {{"code", code ? Json(Name(*code)) : Json()},
+          {"sentence", code && text != std::string::npos ? trouble.substr(text) : trouble},
+          {"remedy", code ? Json(Describe(*code).remedy) : Json()}};
+}
+
+Json LinksJson(const GatewayState& report) {
+  Json links = Json::object();
+  for (const LinkPurpose purpose : kLinkPurposes) {
+    const auto found = report.uplink.find(purpose);
+    const LinkBytes bytes = found == report.uplink.end() ? LinkBytes{} : found->second;
+    links[std::string(PurposeName(purpose))] = {{"up", bytes.up}, {"down", bytes.down}, {"resent", bytes.resent}};
+  }
+  return links;
+}
+
+Json GatewayJson(const GatewayRecord& gateway) {
+  const GatewayState& report = gateway.report;
+  Json path = Json::array();
+  for (const DeviceId& step : gateway.path) path.push_back(step.text());
+  Json accounts = Json::array();
+  uint64_t spooled = 0;
+  uint64_t delivered = 0;
+  bool holds = true;
+  for (size_t i = 0; i < std::size(kUploadKinds); ++i) {
+    const KindAccount& account = report.accounts[i];
+    accounts.push_back(AccountJson({kUploadKinds[i], account}));
+    spooled += account.spooled;
+    delivered += account.delivered;
+    holds = holds && account.Balances();
+  }
+  return {{"id", report.gateway.text()},
+          {"role", "gateway"},
+          {"parent", TextOrNull(report.parent.text())},
+          {"path", std::move(path)},
+          {"via", TextOrNull(gateway.via.text())},
+          {"first_seen", Rfc3339(gateway.first_seen)},
+          {"last_seen", Rfc3339(gateway.last_seen)},
+          {"reported", Rfc3339(gateway.made)},
+          {"quiet_seconds", gateway.quiet.count() / 1000},
+          {"late", gateway.late()},
+          {"publication", report.publication_number},
+          {"connected_clients", report.connected_clients},
+          {"spooled_uploads", spooled},
+          {"spooled_bytes", report.spool_bytes},
+          {"spool_limit_bytes", report.spool_limit_bytes},
+          {"oldest_spooled_seconds", report.oldest_spooled_millis / 1000},
+          {"delivered_uploads", delivered},
+          {"dead_letters", report.dead_letters},
+          {"disk_free_bytes", report.disk_free_bytes},
+          {"disk_total_bytes", report.disk_total_bytes},
+          {"uplink", LinksJson(report)},
+          {"accounts", std::move(accounts)},
+          {"holds", holds},
+          {"trouble", TroubleJson(report.trouble)}};
+}
+
 // A cursor is the id of the last gateway of the page before.
 Result<HttpResponse> PageOfGateways(const HttpRequest& request, std::vector<GatewayRecord> gateways) {
-  ASSIGN_OR_RETURN(const uint64_t limit, QueryNumber(request, "limit", kDefaultPage, kLargestPage));
-  if (limit == 0) return Fail(Code::kInvalidArgument, "limit must be at least 1");
-  if (const auto cursor = request.query_value("cursor")) {
-    const auto after = DeviceId::Parse(*cursor);
-    if (!after) return Fail(Code::kInvalidArgument, "cursor must be a next_cursor of this list, not '" + *cursor + "'");
+  ASSIGN_OR_RETURN(const uint64_t limit, PageLimit(request));
+  ASSIGN_OR_RETURN(const auto after, MemberCursor(request));
+  if (after) {
     std::erase_if(gateways, [&](const GatewayRecord& gateway) { return gateway.report.gateway <= *after; });
   }
   std::optional<std::string> next;
@@ -24,6 +101,14 @@ Result<HttpResponse> PageOfGateways(const HttpRequest& request, std::vector<Gate
 }
 
 }  // namespace
+
+std::string ToJson(const GatewayRecord& gateway) { return Dump(GatewayJson(gateway)); }
+
+std::string ToJson(std::span<const GatewayRecord> gateways, const std::optional<std::string>& next_cursor) {
+  return Dump(PageToJson(gateways, next_cursor, &GatewayJson));
+}
+
+std::string ToJson(std::span<const KindAndAccount> accounts) { return Dump(ListToJson(accounts, &AccountJson)); }
 
 void AddGatewayRoutes(HttpServer& server, const ApiParts& parts) {
   const CoreCall call(parts.core, parts.patience);
@@ -41,8 +126,19 @@ void AddGatewayRoutes(HttpServer& server, const ApiParts& parts) {
                ASSIGN_OR_RETURN(const auto gateways, call.Run([&coordinator] { return coordinator.Gateways(); }));
                const auto found = std::ranges::find_if(
                    gateways, [&](const GatewayRecord& gateway) { return gateway.report.gateway.text() == id; });
-               if (found == gateways.end()) return Fail(Code::kNotFound, "no gateway '" + id + "' was heard of");
+               if (found == gateways.end()) return Fail(Code::kNotFound, "no gateway '{}' was heard of", id);
                return HttpResponse::Json(ToJson(*found));
+             });
+
+  server.Add("GET", "/api/v1/account", HttpAccess::kViewer,
+             [call, &coordinator](const HttpRequest&) -> Result<HttpResponse> {
+               using Accounts = std::vector<KindAndAccount>;
+               ASSIGN_OR_RETURN(const Accounts accounts, call.Run([&coordinator]() -> Result<Accounts> {
+                 Accounts all;
+                 for (const UploadKind kind : kUploadKinds) all.emplace_back(kind, coordinator.Account(kind));
+                 return all;
+               }));
+               return HttpResponse::Json(ToJson(std::span<const KindAndAccount>(accounts)));
              });
 }
 

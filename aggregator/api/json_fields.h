@@ -1,71 +1,77 @@
 #pragma once
 
+#include <map>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <string_view>
 
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 
+#include "protocol/base/clock.h"
+#include "protocol/base/ids.h"
 #include "protocol/base/result.h"
 
-// What the json_*.cc of this folder share; for them only.
+// JSON of the API. Requests are read with Fields; answers are written by a ToJson for each record, which lies with the
+// routes of its resource. A .cc that touches a Json includes <nlohmann/json.hpp> itself.
 namespace tributary {
+
+struct BlobRef;
 
 using Json = nlohmann::ordered_json;
 
-// What came from outside and is quoted need not be UTF-8.
-inline std::string Dump(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
-
+// The text of an answer. Quoted texts came from outside and need not be UTF-8: bytes that are not are replaced.
+std::string Dump(const Json& json);
 // kInvalidArgument: not JSON.
-inline Result<Json> ParseBody(std::string_view body) {
-  Json json = Json::parse(body, nullptr, false);
-  if (json.is_discarded()) return Fail(Code::kInvalidArgument, "the body is not JSON");
-  return json;
+Result<Json> ParseBody(std::string_view body);
+
+// ---- values that several records have; a value that is not known yet is null
+
+// RFC 3339 in UTC with milliseconds: "2026-11-22T10:58:18.123Z".
+std::string Rfc3339(WallTime time);
+// kMalformed: not of exactly this form.
+Result<WallTime> WallTimeOfRfc3339(const std::string& text);
+Json TimeOrNull(WallTime time);
+Json TextOrNull(const std::string& text);
+Json VersionOrNull(ModelVersion version);
+Json BlobToJson(const BlobRef& blob);
+// An object from the codes' names to their counts.
+Json ByReason(const std::map<Code, uint64_t>& counts);
+
+// {"items": […]}.
+template <class Record, class Value>
+Value ListToJson(std::span<const Record> records, Value (*one)(const Record&)) {
+  Value items = Value::array();
+  for (const auto& record : records) items.push_back(one(record));
+  return {{"items", std::move(items)}};
+}
+// The same for a list that is cut into pages: "next_cursor" is null on the last one.
+template <class Record, class Value>
+Value PageToJson(std::span<const Record> records, const std::optional<std::string>& next_cursor,
+                 Value (*one)(const Record&)) {
+  Value page = ListToJson(records, one);
+  page["next_cursor"] = next_cursor ? Value(*next_cursor) : Value();
+  return page;
 }
 
-// One object of a request: every key is asked for once, the first problem is kept, a key that nobody asked for is an
-// error.
+// One object of a request. Ask for every key once, then call Finish, which returns the first problem that was met; a
+// key that nobody asked for is a problem too. The object must outlive it.
 class Fields {
  public:
-  Fields(const Json& object, std::string name) : object_(object), name_(std::move(name)) {
-    if (!object_.is_object()) Keep(name_.empty() ? "the body" : name_, "must be an object");
-  }
+  // `name`: how errors name the object; empty for the body itself.
+  Fields(const Json& object, std::string name);
 
-  const Json* Find(const std::string& key, bool required = false) {
-    known_.insert(key);
-    if (!object_.is_object()) return nullptr;
-    const auto found = object_.find(key);
-    if (found != object_.end()) return &*found;
-    if (required) Keep(Full(key), "is missing");
-    return nullptr;
-  }
-
-  void Text(const std::string& key, std::string& out, bool required = false) {
-    const Json* value = Find(key, required);
-    if (!value) return;
-    if (!value->is_string()) return Keep(Full(key), "must be a string");
-    out = value->get<std::string>();
-  }
-
+  // nullptr when the key is not there.
+  const Json* Find(const std::string& key, bool required = false);
+  void Text(const std::string& key, std::string& out, bool required = false);
+  void Flag(const std::string& key, bool& out);
+  void Real(const std::string& key, double& out);
   // Bounds are inclusive.
   template <class Integer>
   void Whole(const std::string& key, Integer& out, uint64_t min, uint64_t max, bool required = false) {
-    const Json* value = Find(key, required);
-    if (!value) return;
-    if (!value->is_number_unsigned() || value->get<uint64_t>() < min || value->get<uint64_t>() > max) {
-      return Keep(Full(key), "must be an integer between " + std::to_string(min) + " and " + std::to_string(max));
-    }
-    out = static_cast<Integer>(value->get<uint64_t>());
+    if (const auto value = WholeOf(key, min, max, required)) out = static_cast<Integer>(*value);
   }
-
-  void Real(const std::string& key, double& out) {
-    const Json* value = Find(key);
-    if (!value) return;
-    if (!value->is_number()) return Keep(Full(key), "must be a number");
-    out = value->get<double>();
-  }
-
   template <class Value>
   void Parsed(const std::string& key, Value& out, Result<Value> (*parse)(std::string_view), bool required = false) {
     std::string text;
@@ -76,29 +82,17 @@ class Fields {
     out = *value;
   }
 
-  void Keep(const std::string& where, const std::string& why, Code code = Code::kInvalidArgument) {
-    if (!problem_) problem_ = Error{code, where + " " + why};
-  }
-
+  // Keeps the problem "`where` `why`" unless there is one already.
+  void Keep(const std::string& where, const std::string& why, Code code = Code::kInvalidArgument);
   std::string Full(const std::string& key) const { return name_.empty() ? key : name_ + "." + key; }
-
-  // Takes the first problem of an inner object over, if there is one.
-  void Take(Fields&& inner) { Take(inner.Finish()); }
-  void Take(const Status& inner) {
-    if (!inner && !problem_) problem_ = inner.error();
-  }
-
-  Status Finish() {
-    if (!problem_ && object_.is_object()) {
-      for (const auto& [key, value] : object_.items()) {
-        if (!known_.contains(key)) Keep(Full(key), "is not a field that is known here");
-      }
-    }
-    if (problem_) return Fail(*problem_);
-    return {};
-  }
+  // Takes over the first problem of an inner object.
+  void Take(Fields&& inner);
+  void Take(const Status& inner);
+  Status Finish();
 
  private:
+  std::optional<uint64_t> WholeOf(const std::string& key, uint64_t min, uint64_t max, bool required);
+
   const Json& object_;
   std::string name_;
   std::set<std::string> known_;

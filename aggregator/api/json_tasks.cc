@@ -1,7 +1,8 @@
 #include "aggregator/api/json_tasks.h"
 
-#include "aggregator/api/json_time.h"
-#include "aggregator/api/json_values.h"
+#include <nlohmann/json.hpp>
+
+#include "aggregator/api/json_fields.h"
 #include "protocol/base/limits.h"
 #include "protocol/plan/field_json.h"
 
@@ -116,9 +117,7 @@ std::string TaskRequestToJson(const TaskRequest& request) {
 }
 
 std::string ToJson(const TaskRecord& task) { return Dump(Task(task)); }
-std::string ToJson(std::span<const TaskRecord> tasks) {
-  return Dump(List<TaskRecord>(tasks, [](const TaskRecord& task) { return Task(task); }));
-}
+std::string ToJson(std::span<const TaskRecord> tasks) { return Dump(ListToJson(tasks, &Task)); }
 std::string ToJson(const BlobRef& blob) { return Dump(BlobToJson(blob)); }
 
 }  // namespace tributary

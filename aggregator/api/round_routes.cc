@@ -1,19 +1,43 @@
+#include "aggregator/api/round_routes.h"
+
 #include <algorithm>
 #include <tuple>
 
-#include "aggregator/api/api_routes.h"
-#include "aggregator/api/change.h"
-#include "aggregator/api/json_rounds.h"
+#include <nlohmann/json.hpp>
+
+#include "aggregator/api/json_fields.h"
 #include "aggregator/api/json_tasks.h"
+#include "aggregator/round/coordinator.h"
 
 namespace tributary {
 namespace {
 
+Json NumberOrNull(const std::optional<double>& number) { return number ? Json(*number) : Json(); }
+
+Json RoundJson(const RoundRecord& round) {
+  return {{"task", round.task.text()},
+          {"number", round.number},
+          {"state", RoundStateName(round.state)},
+          {"base_version", VersionOrNull(round.base)},
+          {"result_version", VersionOrNull(round.result)},
+          {"opened", Rfc3339(round.opened)},
+          {"deadline", Rfc3339(round.deadline)},
+          {"closed", TimeOrNull(round.closed)},
+          {"reports", round.reports},
+          {"total_weight", round.total_weight},
+          {"refused", ByReason(round.refused)},
+          {"bytes_up", round.bytes_up},
+          {"aggregate_digest", round.aggregate_digest ? Json(round.aggregate_digest->hex()) : Json()},
+          {"global_accuracy", NumberOrNull(round.global_accuracy)},
+          {"personal_accuracy", NumberOrNull(round.personal_accuracy)},
+          {"local_global_accuracy", NumberOrNull(round.local_global_accuracy)},
+          {"evaluations", round.evaluations}};
+}
+
 // A cursor is the number of the last round of the page before.
 Result<HttpResponse> PageOfRounds(const HttpRequest& request, std::vector<RoundRecord> rounds) {
   ASSIGN_OR_RETURN(const uint64_t after, QueryNumber(request, "cursor", 0, UINT64_MAX));
-  ASSIGN_OR_RETURN(const uint64_t limit, QueryNumber(request, "limit", kDefaultPage, kLargestPage));
-  if (limit == 0) return Fail(Code::kInvalidArgument, "limit must be at least 1");
+  ASSIGN_OR_RETURN(const uint64_t limit, PageLimit(request));
   std::ranges::sort(rounds, {}, &RoundRecord::number);
   std::erase_if(rounds, [after](const RoundRecord& round) { return round.number <= after; });
   std::optional<std::string> next;
@@ -52,6 +76,27 @@ Result<ChangeMade> CancelRounds(const CoreCall& call, Coordinator& coordinator, 
 }
 
 }  // namespace
+
+Result<uint64_t> RoundsRequestFromJson(std::string_view body) {
+  ASSIGN_OR_RETURN(const Json json, ParseBody(body));
+  uint64_t count = 0;
+  Fields fields(json, "");
+  fields.Whole("count", count, 1, 1'000'000, true);
+  RETURN_IF_ERROR(fields.Finish());
+  return count;
+}
+
+std::string ToJson(const RoundRecord& round) { return Dump(RoundJson(round)); }
+
+std::string ToJson(std::span<const RoundRecord> rounds, const std::optional<std::string>& next_cursor) {
+  return Dump(PageToJson(rounds, next_cursor, &RoundJson));
+}
+
+std::string RoundsWantedToJson(const TaskRecord& task, std::optional<uint64_t> round) {
+  Json json = {{"rounds_wanted", task.rounds_wanted}, {"latest_version", VersionOrNull(task.latest)}};
+  if (round) json["round"] = *round;
+  return Dump(json);
+}
 
 void AddRoundRoutes(HttpServer& server, const ApiParts& parts) {
   const CoreCall call(parts.core, parts.patience);

@@ -1,12 +1,26 @@
-#include "aggregator/api/change.h"
-#include "aggregator/api/member_routes.h"
+#include "aggregator/api/sealing_key_routes.h"
+
+#include <nlohmann/json.hpp>
+
+#include "aggregator/api/json_fields.h"
 
 namespace tributary {
 
-void AddMemberRoutes(HttpServer& server, const ApiParts& parts, const MemberParts& members) {
-  AddTokenRoutes(server, parts, members);
-  AddDeviceRoutes(server, parts, members);
-  AddSealingKeyRoutes(server, parts, members);
+Result<Millis> RotationFromJson(std::string_view body) {
+  ASSIGN_OR_RETURN(const Json json, ParseBody(body));
+  uint64_t days = 14;
+  Fields fields(json, "");
+  fields.Whole("overlap_days", days, 0, 365);
+  RETURN_IF_ERROR(fields.Finish());
+  return std::chrono::hours(24 * days);
+}
+
+std::string ToJson(const SealingKeyList& keys) {
+  Json items = Json::array({{{"id", keys.current.hex()}, {"state", "current"}, {"until", Json()}}});
+  for (const auto& key : keys.former) {
+    items.push_back({{"id", key.id.hex()}, {"state", "former"}, {"until", Rfc3339(key.until)}});
+  }
+  return Dump({{"items", std::move(items)}});
 }
 
 void AddSealingKeyRoutes(HttpServer& server, const ApiParts& parts, const MemberParts& members) {

@@ -32,8 +32,7 @@ Result<bool> EventStreamParser::Take(std::string_view bytes) {
     }
     line_ += c;
     if (line_.size() + event_.data.size() > limits::kHttpBodyBytes) {
-      return Fail(Code::kTooLarge,
-                  "an event of the stream has over " + std::to_string(limits::kHttpBodyBytes) + " bytes");
+      return Fail(Code::kTooLarge, "an event of the stream has over {} bytes", limits::kHttpBodyBytes);
     }
   }
   return true;

@@ -1,12 +1,24 @@
+#include "aggregator/api/task_routes.h"
+
 #include <algorithm>
 
-#include "aggregator/api/api_routes.h"
-#include "aggregator/api/change.h"
-#include "aggregator/api/json_rounds.h"
+#include <nlohmann/json.hpp>
+
+#include "aggregator/api/json_fields.h"
 #include "aggregator/api/json_tasks.h"
+#include "aggregator/round/coordinator.h"
 
 namespace tributary {
 namespace {
+
+Json VersionJson(const VersionRecord& version) {
+  return {{"task", version.task.text()},
+          {"version", Number(version.version)},
+          {"weights", BlobToJson(version.weights)},
+          {"parent", VersionOrNull(version.parent)},
+          {"round", version.round == 0 ? Json() : Json(version.round)},
+          {"created", Rfc3339(version.created)}};
+}
 
 Result<ChangeMade> CreateTask(const CoreCall& call, Coordinator& coordinator, const TaskRequest& wanted) {
   ASSIGN_OR_RETURN(const TaskRecord made,
@@ -17,6 +29,9 @@ Result<ChangeMade> CreateTask(const CoreCall& call, Coordinator& coordinator, co
 }
 
 }  // namespace
+
+std::string ToJson(const VersionRecord& version) { return Dump(VersionJson(version)); }
+std::string ToJson(std::span<const VersionRecord> versions) { return Dump(ListToJson(versions, &VersionJson)); }
 
 void AddTaskRoutes(HttpServer& server, const ApiParts& parts) {
   const CoreCall call(parts.core, parts.patience);
@@ -51,18 +66,18 @@ void AddTaskRoutes(HttpServer& server, const ApiParts& parts) {
                return HttpResponse::Json(ToJson(std::span<const VersionRecord>(versions)));
              });
 
-  server.Add(
-      "GET", "/api/v1/tasks/{task}/versions/{version}", HttpAccess::kViewer,
-      [call, &coordinator](const HttpRequest& request) -> Result<HttpResponse> {
-        ASSIGN_OR_RETURN(const TaskId task, TaskOfPath(request));
-        ASSIGN_OR_RETURN(const uint64_t number, NumberOfPath(request, "version", Code::kUnknownVersion));
-        ASSIGN_OR_RETURN(const auto versions, call.Run([&coordinator, task] { return coordinator.Versions(task); }));
-        const auto found = std::ranges::find(versions, ModelVersion{number}, &VersionRecord::version);
-        if (found == versions.end()) {
-          return Fail(Code::kUnknownVersion, "task '" + task.text() + "' has no version " + std::to_string(number));
-        }
-        return HttpResponse::Json(ToJson(*found));
-      });
+  server.Add("GET", "/api/v1/tasks/{task}/versions/{version}", HttpAccess::kViewer,
+             [call, &coordinator](const HttpRequest& request) -> Result<HttpResponse> {
+               ASSIGN_OR_RETURN(const TaskId task, TaskOfPath(request));
+               ASSIGN_OR_RETURN(const uint64_t number, NumberOfPath(request, "version", Code::kUnknownVersion));
+               ASSIGN_OR_RETURN(const auto versions,
+                                call.Run([&coordinator, task] { return coordinator.Versions(task); }));
+               const auto found = std::ranges::find(versions, ModelVersion{number}, &VersionRecord::version);
+               if (found == versions.end()) {
+                 return Fail(Code::kUnknownVersion, "task '{}' has no version {}", task.text(), number);
+               }
+               return HttpResponse::Json(ToJson(*found));
+             });
 }
 
 }  // namespace tributary

@@ -55,7 +55,7 @@ void EnrolmentOffice::WarnOfIssuersEnd() {
   LogWarning("issuer.ends",
              {{"days", (ends->unix_millis - now.unix_millis) / kDay.count()},
               {"remedy",
-               "Every member's certificate ends with it. Make another where the CA's key is (tributary fleet issuer), "
+               "Every member's certificate ends with it. Make another where the CA's key is (tributary ca issuer), "
                "name its folder in aggregator.issuer_dir and restart: members renew with it by themselves."}});
 }
 

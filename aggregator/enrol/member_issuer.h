@@ -7,7 +7,7 @@
 
 namespace tributary {
 
-// The issuer's key and certificate, online at the aggregator: `tributary fleet issuer` makes its folder. Resource type;
+// The issuer's key and certificate, online at the aggregator: `tributary ca issuer` makes its folder. Resource type;
 // one thread.
 class MemberIssuer {
  public:

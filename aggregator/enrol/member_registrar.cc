@@ -36,7 +36,7 @@ Result<std::unique_ptr<MemberRegistrar>> MemberRegistrar::Open(const EnrolmentPa
 Result<const MemberIssuer*> MemberRegistrar::Issuer() const {
   if (issuer_) return &*issuer_;
   return Fail(Code::kNotSupported,
-              "this aggregator issues no certificates: make an issuer with `tributary fleet issuer` where the CA's key "
+              "this aggregator issues no certificates: make an issuer with `tributary ca issuer` where the CA's key "
               "is, and name its folder in aggregator.issuer_dir");
 }
 

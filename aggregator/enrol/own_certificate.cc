@@ -47,7 +47,7 @@ Status OwnCertificate::Take(const std::vector<Bytes>& chain) {
   if (next.not_after <= own_.not_after) {
     return Fail(Code::kConflict,
                 "the issuer in aggregator.issuer_dir ends no later than this aggregator's certificate: make another "
-                "with `tributary fleet issuer`");
+                "with `tributary ca issuer`");
   }
   RETURN_IF_ERROR(SaveCertificate(parts_.files, folder_, chain, parts_.clock.Now()));
   parts_.identity.chain = chain;

@@ -53,7 +53,7 @@ Result<RevocationBook::Revision> RevocationBook::Next(WallTime now, bool forgets
   if (text.size() > limits::kRevocationBytes) {
     return Fail(Code::kTooLarge,
                 "the revocation list would have {} bytes, the limit is {}; make a new issuer and revoke this one "
-                "(tributary fleet issuer, revoke-issuer)",
+                "(tributary ca issuer, revoke-issuer)",
                 text.size(), limits::kRevocationBytes);
   }
   ASSIGN_OR_RETURN(RevocationList read, ReadRevocations(text, parts_.anchor));

@@ -2,7 +2,14 @@
 
 #include <CLI/CLI.hpp>
 
-#include "aggregator/operator/command/commands.h"
+#include "aggregator/operator/ceremony/ca_commands.h"
+#include "aggregator/operator/ceremony/root_commands.h"
+#include "aggregator/operator/command/gateway_commands.h"
+#include "aggregator/operator/command/member_commands.h"
+#include "aggregator/operator/command/round_commands.h"
+#include "aggregator/operator/command/status_commands.h"
+#include "aggregator/operator/command/task_commands.h"
+#include "aggregator/operator/demo/demo_command.h"
 
 namespace tributary {
 namespace {
@@ -10,11 +17,11 @@ namespace {
 constexpr auto kFooter =
     "Examples:\n"
     "  tributary demo\n"
-    "  tributary fleet init --dir fleet --name field\n"
-    "  tributary root init --dir publication --ca fleet\n"
-    "  tributary fleet issue --ca fleet --role gateway --id gateway-1 --out gateway-1/identity\n"
-    "  tributary fleet issue --ca fleet --role device --id device --count 20 --out devices\n"
-    "  tributary fleet key gateway-1/identity\n"
+    "  tributary ca init --dir ca --name field\n"
+    "  tributary root init --dir publication --ca ca\n"
+    "  tributary ca issue --ca ca --role gateway --id gateway-1 --out gateway-1/identity\n"
+    "  tributary ca issue --ca ca --role device --id device --count 20 --out devices\n"
+    "  tributary ca key gateway-1/identity\n"
     "  tributary task create digits --package digits.tpkg --plan plan.toml\n"
     "  tributary rounds start digits --count 10 --watch\n"
     "  tributary models export digits --out digits.pt\n"
@@ -28,24 +35,24 @@ constexpr auto kFooter =
     "Exit codes:\n"
     "  0  done\n"
     "  1  the operation failed\n"
-    "  2  the command or its arguments are not right\n"
-    "  3  there is nothing of that name\n"
+    "  2  the command or its arguments are wrong\n"
+    "  3  nothing has that name\n"
     "  4  the API token is missing or wrong, or its role does not permit this\n"
     "  5  the aggregator cannot be reached, or has no time now\n"
     "\n"
     "API tokens say who runs this command: 'tributary-aggregator token add NAME --role ROLE' prints one. It is taken\n"
     "from --token, else --token-file (mode 0600), else the environment variable TRIBUTARY_TOKEN. Enrolment tokens are\n"
-    "another thing: with one a device or gateway becomes a member; 'tributary tokens create' makes them.\n";
+    "different: with one a device or gateway becomes a member; 'tributary tokens create' makes them.\n";
 
 void AddGlobalOptions(CLI::App& app, Context& context) {
   app.set_version_flag("--version", "tributary " TRIBUTARY_VERSION);
-  // The last one counts, so that a script's or alias's choice can be overruled.
+  // The last one counts, so that a choice in a script or an alias can be overruled.
   app.add_option("--url", context.url, "The aggregator's HTTP or HTTPS address")
       ->envname("TRIBUTARY_URL")
       ->capture_default_str()
       ->take_last();
   app.add_option("--ca-file", context.ca_file,
-                 "With an https address: PEM with the authorities to believe; else the system's are")
+                 "With an https address: PEM file with the authorities to believe [the system's]")
       ->envname("TRIBUTARY_CA_FILE")
       ->take_last();
   app.add_option("--token", context.token, "Bearer token")->take_last();
@@ -57,25 +64,20 @@ void AddGlobalOptions(CLI::App& app, Context& context) {
 }
 
 int Main(int argc, char** argv) {
-  std::signal(SIGPIPE, SIG_IGN);  // a server that goes away is an error to tell, not a death
+  std::signal(SIGPIPE, SIG_IGN);  // a server that goes away is an error to tell, not the end of this process
   CLI::App app("Operate a Tributary fleet: identities, tasks, training rounds, models.", "tributary");
   Context context;
   AddGlobalOptions(app, context);
   app.require_subcommand(1);
-  app.fallthrough();  // global options may stand behind the subcommand too
+  app.fallthrough();  // global options may also follow the subcommand
   app.footer(kFooter);
-  AddFleetCommands(app, context);
+  AddCaCommands(app, context);
   AddRootCommands(app, context);
   AddTaskCommands(app, context);
   AddRoundCommands(app, context);
-  AddModelCommands(app, context);
   AddMemberCommands(app, context);
   AddGatewayCommands(app, context);
-  AddEnrolmentTokenCommands(app, context);
-  AddSealingKeyCommands(app, context);
-  AddAuditCommands(app, context);
-  AddStatusCommand(app, context);
-  AddExplainCommand(app, context);
+  AddStatusCommands(app, context);
   AddDemoCommand(app, context);
   try {
     app.parse(argc, argv);

@@ -14,6 +14,7 @@
 #include "protocol/catalogue/tensor_table.h"
 #include "protocol/payload/fixed_point.h"
 #include "protocol/plan/training_plan.h"
+#include "protocol/spool/spool_account.h"
 
 // What the aggregator remembers, as plain values: the store keeps them, the API shows them.
 namespace tributary {
@@ -105,10 +106,7 @@ struct MemberRecord {
   uint64_t connected_clients = 0;
 };
 
-// offered = delivered + spooled + in flight + duplicate + refused(reason) + dropped(reason)
-struct AccountRecord {
-  uint64_t offered = 0, delivered = 0, spooled = 0, in_flight = 0, duplicate = 0;
-  std::map<Code, uint64_t> refused, dropped;
-};
+// Where the uploads of one kind went that were offered to the aggregator, over all its runs.
+using AccountRecord = KindAccount;
 
 }  // namespace tributary

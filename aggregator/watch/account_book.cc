@@ -45,11 +45,4 @@ Status AccountBook::Save(AccountTable& table) const {
   return {};
 }
 
-uint64_t AccountedFor(const AccountRecord& account) {
-  uint64_t sum = account.delivered + account.spooled + account.in_flight + account.duplicate;
-  for (const auto& [code, amount] : account.refused) sum += amount;
-  for (const auto& [code, amount] : account.dropped) sum += amount;
-  return sum;
-}
-
 }  // namespace tributary

@@ -37,7 +37,4 @@ class AccountBook {
   std::map<std::tuple<UploadKind, Outcome, Code>, uint64_t> unsaved_;
 };
 
-// The other side of the identity.
-uint64_t AccountedFor(const AccountRecord& account);
-
 }  // namespace tributary

@@ -137,13 +137,6 @@ DeviceShare HoldOut(Indices examples, double share, RepeatableRandom random) {
 
 }  // namespace
 
-std::string_view PartitionName(PartitionKind kind) {
-  for (const auto& [known, name] : kNames) {
-    if (known == kind) return name;
-  }
-  return "unknown";
-}
-
 Result<PartitionKind> PartitionByName(std::string_view name) {
   for (const auto& [kind, known] : kNames) {
     if (known == name) return kind;

@@ -17,7 +17,6 @@ enum class PartitionKind : uint8_t {
                // numbers
   kShards,     // sorted by label, cut into equal shards, `shards_per_device` dealt to each (McMahan et al. 2017)
 };
-std::string_view PartitionName(PartitionKind kind);  // "iid", "dirichlet", "shards"
 Result<PartitionKind> PartitionByName(std::string_view name);
 
 struct PartitionPlan {

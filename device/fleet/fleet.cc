@@ -17,7 +17,7 @@ Result<std::vector<Path>> IdentityFolders(const Path& folder) {
   }
   if (error || folders.empty()) {
     return Fail(Code::kMissingData, "no identities below " + folder.string() +
-                                        "; make them with `tributary fleet issue --role device --count N`");
+                                        "; make them with `tributary ca issue --role device --count N`");
   }
   std::ranges::sort(folders);
   return folders;

@@ -1,111 +1,81 @@
 #include "device/report/agent_metrics.h"
 
-#include <string_view>
-#include <vector>
+#include "protocol/hop/hop_metrics.h"
 
 namespace tributary {
 namespace {
 
-// One family after the other: name, help, samples.
-class MetricsText {
+// The families of one device: each sample gets its label.
+class DeviceMetrics {
  public:
-  explicit MetricsText(const DeviceId& device) : device_(device.text()) {}
+  explicit DeviceMetrics(const DeviceId& device) : device_(device.text()) {}
 
-  void Family(std::string_view name, std::string_view type, std::string_view help) {
-    name_ = "tributary_device_" + std::string(name);
-    text_ += "# HELP " + name_ + " " + std::string(help) + "\n# TYPE " + name_ + " " + std::string(type) + "\n";
+  void Samples(MetricKind kind, const std::string& name, const std::string& help, MetricSamples samples) {
+    for (MetricSample& sample : samples) sample.labels["device"] = device_;
+    metrics_.Add(kind, "tributary_device_" + name, help, [samples = std::move(samples)] { return samples; });
   }
-  // `labels` are written as they stand; all our names are of characters that need no escape.
-  void Sample(uint64_t value, const std::string& labels = {}) {
-    text_ += name_ + "{device=\"" + device_ + "\"" + (labels.empty() ? "" : "," + labels) + "} " +
-             std::to_string(value) + "\n";
+  void Gauge(const std::string& name, const std::string& help, uint64_t value) {
+    Samples(MetricKind::kGauge, name, help, {{{}, static_cast<double>(value)}});
   }
-  void One(std::string_view name, std::string_view type, std::string_view help, uint64_t value) {
-    Family(name, type, help);
-    Sample(value);
+  void Counter(const std::string& name, const std::string& help, uint64_t value) {
+    Samples(MetricKind::kCounter, name, help, {{{}, static_cast<double>(value)}});
   }
-  std::string Take() { return std::move(text_); }
+  std::string Render() const { return metrics_.Render(); }
 
  private:
-  std::string device_;
-  std::string name_;
-  std::string text_;
+  const std::string device_;
+  Metrics metrics_;
 };
 
-std::string Label(std::string_view name, std::string_view value) {
-  return std::string(name) + "=\"" + std::string(value) + "\"";
+void AddOutbox(DeviceMetrics& out, const AgentMetrics& metrics) {
+  const SpoolAccount& outbox = metrics.outbox;
+  out.Samples(MetricKind::kGauge, "uploads", "Where every upload ever made is; offered is the sum of the others",
+              AccountSamples(outbox.kinds));
+  out.Samples(MetricKind::kGauge, "uploads_refused", "Uploads the outbox did not take, by kind and reason",
+              ReasonSamples(outbox.kinds, &KindAccount::refused));
+  out.Samples(MetricKind::kGauge, "uploads_dropped", "Uploads given up, by kind and reason",
+              ReasonSamples(outbox.kinds, &KindAccount::dropped));
+  out.Gauge("outbox_bytes", "Ciphertext in the outbox", outbox.bytes);
+  out.Gauge("outbox_limit_bytes", "What device.outbox_max_mib allows", metrics.outbox_limit_bytes);
+  out.Gauge("outbox_in_trouble", "1 while the outbox cannot be written to", metrics.outbox_health ? 0 : 1);
+  out.Gauge("dead_letters", "Uploads that were given up and can be listed", outbox.dead_letters);
+  out.Gauge("disk_free_bytes", "Of the outbox's file system, as last looked at", outbox.disk.free_bytes);
 }
 
-void WriteUploads(MetricsText& text, const SpoolAccount& outbox) {
-  text.Family("uploads", "gauge", "Where every upload ever made is; offered is the sum of the others");
-  for (const UploadKind kind : kUploadKinds) {
-    const KindAccount& account = outbox.of(kind);
-    const auto add = [&](std::string_view state, uint64_t value) {
-      text.Sample(value, Label("kind", KindName(kind)) + "," + Label("state", state));
-    };
-    add("offered", account.offered);
-    add("delivered", account.delivered);
-    add("spooled", account.spooled);
-    add("in_flight", account.in_flight);
-    add("duplicate", account.duplicate);
-    add("refused", account.Refused());
-    add("dropped", account.Dropped());
-  }
-}
-
-void WriteReasons(MetricsText& text, const SpoolAccount& outbox, std::map<Code, uint64_t> KindAccount::*counts) {
-  for (const UploadKind kind : kUploadKinds) {
-    for (const auto& [code, count] : outbox.of(kind).*counts)
-      text.Sample(count, Label("kind", KindName(kind)) + "," + Label("reason", Name(code)));
-  }
-}
-
-void WriteLink(MetricsText& text, const AgentMetrics& metrics) {
-  text.Family("link_bytes_total", "counter", "Bytes of messages since the start, by purpose; resent is a part of up");
-  for (const auto& [purpose, bytes] : metrics.link) {
-    for (const auto& [direction, value] : {std::pair{"up", bytes.up}, {"down", bytes.down}, {"resent", bytes.resent}})
-      text.Sample(value, Label("purpose", PurposeName(purpose)) + "," + Label("direction", direction));
-  }
-  text.One("sent_chunk_bytes_total", "counter", "Ciphertext sent up since the start", metrics.sent.chunk_bytes);
-  text.One("resent_chunk_bytes_total", "counter", "The part of it that was sent before", metrics.sent.resent_bytes);
-  text.Family("refusals_total", "counter", "Answers that refused an upload since the start, those that pass too");
-  for (const auto& [code, count] : metrics.sent.refused) text.Sample(count, Label("reason", Name(code)));
+void AddLink(DeviceMetrics& out, const AgentMetrics& metrics) {
+  out.Gauge("connected", "1 while a session with the gateway is there", metrics.connected ? 1 : 0);
+  out.Counter("sessions_total", "Sessions since the start", metrics.sessions);
+  out.Samples(MetricKind::kCounter, "link_bytes_total",
+              "Bytes of messages since the start, by purpose; resent is a part of up",
+              LinkSamples(metrics.link, /*resent=*/true));
+  out.Counter("sent_chunk_bytes_total", "Ciphertext sent up since the start", metrics.sent.chunk_bytes);
+  out.Counter("resent_chunk_bytes_total", "The part of it that was sent before", metrics.sent.resent_bytes);
+  out.Samples(MetricKind::kCounter, "refusals_total",
+              "Answers that refused an upload since the start, those that pass too",
+              ReasonSamples(metrics.sent.refused));
 }
 
 }  // namespace
 
 std::string RenderMetrics(const AgentMetrics& metrics) {
-  MetricsText text(metrics.device);
-  WriteUploads(text, metrics.outbox);
-  text.Family("uploads_refused", "gauge", "Uploads the outbox did not take, by kind and reason");
-  WriteReasons(text, metrics.outbox, &KindAccount::refused);
-  text.Family("uploads_dropped", "gauge", "Uploads given up, by kind and reason");
-  WriteReasons(text, metrics.outbox, &KindAccount::dropped);
-  text.One("outbox_bytes", "gauge", "Ciphertext in the outbox", metrics.outbox.bytes);
-  text.One("outbox_limit_bytes", "gauge", "What device.outbox_max_mib allows", metrics.outbox_limit_bytes);
-  text.One("outbox_in_trouble", "gauge", "1 while the outbox cannot be written to", metrics.outbox_health ? 0 : 1);
-  text.One("dead_letters", "gauge", "Uploads that were given up and can be listed", metrics.outbox.dead_letters);
-  text.One("disk_free_bytes", "gauge", "Of the outbox's file system, as last looked at",
-           metrics.outbox.disk.free_bytes);
-  text.One("connected", "gauge", "1 while a session with the gateway is there", metrics.connected ? 1 : 0);
-  text.One("sessions_total", "counter", "Sessions since the start", metrics.sessions);
-  WriteLink(text, metrics);
-  text.One("publication_number", "gauge", "The publication in force", metrics.publication_number);
-  text.Family("publications_rejected_total", "counter", "Publications that were not believed since the start");
-  for (const auto& [code, count] : metrics.publications_rejected) text.Sample(count, Label("reason", Name(code)));
-  text.One("withheld", "gauge", "1 while nothing is installed: no publication, an expired one, or one not believed",
-           metrics.withheld ? 1 : 0);
-  text.One("made_again_total", "counter", "Updates made again since the start: their sealing key was over",
-           metrics.made_again);
+  DeviceMetrics out(metrics.device);
+  AddOutbox(out, metrics);
+  AddLink(out, metrics);
+  out.Gauge("publication_number", "The publication in force", metrics.publication_number);
+  out.Samples(MetricKind::kCounter, "publications_rejected_total",
+              "Publications that were not believed since the start", ReasonSamples(metrics.publications_rejected));
+  out.Gauge("withheld", "1 while nothing is installed: no publication, an expired one, or one not believed",
+            metrics.withheld ? 1 : 0);
+  out.Counter("made_again_total", "Updates made again since the start: their sealing key was over", metrics.made_again);
   if (metrics.certificate_ends.unix_millis > 0) {
-    text.One("certificate_end_seconds", "gauge", "Unix time at which this device's certificate ends",
-             static_cast<uint64_t>(metrics.certificate_ends.unix_millis / 1000));
+    out.Gauge("certificate_end_seconds", "Unix time at which this device's certificate ends",
+              static_cast<uint64_t>(metrics.certificate_ends.unix_millis / 1000));
   }
-  text.One("fits_total", "counter", "Fits and evaluations finished since the start", metrics.fits);
-  text.One("fits_failed_total", "counter", "Fits and evaluations that failed since the start", metrics.fits_failed);
-  text.One("written_seconds", "gauge", "Unix time at which this was written",
-           static_cast<uint64_t>(metrics.now.unix_millis / 1000));
-  return text.Take();
+  out.Counter("fits_total", "Fits and evaluations finished since the start", metrics.fits);
+  out.Counter("fits_failed_total", "Fits and evaluations that failed since the start", metrics.fits_failed);
+  out.Gauge("written_seconds", "Unix time at which this was written",
+            static_cast<uint64_t>(metrics.now.unix_millis / 1000));
+  return out.Render();
 }
 
 }  // namespace tributary

@@ -153,15 +153,6 @@ Millis UploadSchedule::UntilNextMinute(WallTime now) {
   return Millis(kMinuteMillis - into);
 }
 
-Status LinkPolicy::Validate() const {
-  for (const uint64_t cap : {up_bytes_per_second, down_bytes_per_second}) {
-    if (cap == 0 || cap >= kLeastCap) continue;
-    return Fail(Code::kInvalidArgument, "a cap of {} bytes per second; the least is {}, and 0 means none", cap,
-                uint64_t{kLeastCap});
-  }
-  return {};
-}
-
 Result<std::set<UploadKind>> ParseKinds(const std::vector<std::string>& names) {
   std::set<UploadKind> kinds;
   for (const std::string& written : names) {

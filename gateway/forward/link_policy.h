@@ -71,11 +71,7 @@ struct LinkPolicy {
   // closed, unless an upload of an urgent kind waits.
   bool keep_session_when_closed = true;
 
-  // kInvalidArgument: a cap that is not 0 and below kLeastCap, which would take more than four minutes for one chunk.
-  Status Validate() const;
   bool MaySend(UploadKind kind, WallTime now) const { return urgent_kinds.contains(kind) || schedule.IsOpen(now); }
-
-  static constexpr uint64_t kLeastCap = 1024;
 };
 
 // The keys of a link policy, in [upstream] of gateway.toml, as they are written.
@@ -95,7 +91,5 @@ struct LinkSettings {
 // "update", "evaluation", "device_state" (or "telemetry", its name in 0.1.0), "sample". kInvalidArgument names the word
 // that is none of them.
 Result<std::set<UploadKind>> ParseKinds(const std::vector<std::string>& names);
-// "utc" or "local". kInvalidArgument.
-Result<ScheduleZone> ParseScheduleZone(const std::string& name);
 
 }  // namespace tributary

@@ -120,7 +120,7 @@ int RunEnrol(const EnrolCommand& command, int argc, char** argv) {
   app.add_option("--invitation", invitation, "The invitation's file")->required();
   app.add_option("-c,--config", config, "Take what is not given from this configuration file");
   app.add_option("--gateway", place.server.endpoint, "tcp://host:port of a gateway, or of the aggregator");
-  app.add_option("--server-key", place.server.server_key, "Its key, as `tributary fleet key DIR` prints it");
+  app.add_option("--server-key", place.server.server_key, "Its key, as `tributary ca key DIR` prints it");
   app.add_option("--out", place.identity, "The identity folder to make");
   app.add_option("--id", id, "The id it would like; the fleet chooses one otherwise");
   app.footer(kManual);

@@ -18,7 +18,7 @@ Result<Bytes> ServerKeyOf(const std::string& text) {
   auto key = FromHex(text);
   if (key && key->size() == kKeyBytes) return key;
   return Fail(Code::kConfigInvalid,
-              "server key '{}' must be 64 hexadecimal digits, as `tributary fleet key DIR` prints them", text);
+              "server key '{}' must be 64 hexadecimal digits, as `tributary ca key DIR` prints them", text);
 }
 
 Result<HopClient::Options> HopOptionsFor(const ServerAddress& server, int64_t retry_cap_seconds) {

@@ -1,10 +1,12 @@
-#include "aggregator/api/json_audit.h"
-#include "aggregator/api/json_enrolment.h"
-#include "aggregator/api/json_rounds.h"
+#include "aggregator/api/audit_entry.h"
+#include "aggregator/api/device_routes.h"
+#include "aggregator/api/enrolment_token_routes.h"
+#include "aggregator/api/json_fields.h"
 #include "aggregator/api/json_tasks.h"
-#include "aggregator/api/json_time.h"
-#include "protocol/trust/identity/invitation.h"
+#include "aggregator/api/round_routes.h"
+#include "aggregator/api/sealing_key_routes.h"
 #include "protocol/base/http/problem.h"
+#include "protocol/trust/identity/invitation.h"
 #include "tests/fuzz/fuzz_target.h"
 
 // Every decoder of JSON that comes over HTTP, at either end, or lies in a file that others may have written. The first

@@ -122,7 +122,7 @@ const std::vector<Library> kLibraries = {
     {"p11-kit", {"p11-kit/"}, {"aggregator/publish"}, {}, {"aggregator/publish/pkcs11_session.h"}},
     {"Eigen", {"Eigen/"}, {"aggregator/sum", "aggregator/optimise"}, {}, {}},
     {"cpp-httplib", {"httplib.h"}, {"protocol/base/http"}, {"aggregator/operator/command/http_client.cc"}, {}},
-    {"prometheus-cpp", {"prometheus/"}, {"protocol/base/http"}, {}, {}},
+    {"prometheus-cpp", {"prometheus/"}, {"protocol/base/process"}, {}, {}},
     {"spdlog", {"spdlog/"}, {"protocol/base"}, {}, {}},
     {"toml++", {"toml++/"}, {"protocol/base/process"}, {}, {}},
     {"zlib", {"zlib.h"}, {"device/examples"}, {}, {}},
@@ -130,15 +130,18 @@ const std::vector<Library> kLibraries = {
      {"CLI/"},
      {"aggregator/operator", "protocol/base/process"},
      {"protocol/member/enrol.cc", "device/torch/model_tools.cc", "aggregator/main.cc", "gateway/main.cc"},
-     {"aggregator/operator/command/commands.h"}},
+     {}},
     {"nlohmann-json",
      {"nlohmann/"},
      {"aggregator/api", "aggregator/operator", "aggregator/enrol", "protocol/trust/identity", "protocol/trust/tuf",
       "protocol/base/http", "protocol/plan"},
      {},
-     {"aggregator/api/json_fields.h", "aggregator/operator/command/api_client.h", "aggregator/operator/command/table.h",
+     {
       "protocol/trust/tuf/canonical_json.h", "protocol/trust/tuf/roles_json.h", "protocol/plan/field_json.h"}},
 };
+
+// Headers name the type of a JSON value with this one, which is small.
+constexpr auto kForwardDeclarations = "nlohmann/json_fwd.hpp";
 
 // Headers that include what Cap'n Proto's compiler made of a schema.
 const std::set<std::string> kSchemaHeaders = {"protocol/hop/gateway_state_wire.h", "protocol/hop/wire_fields.h",
@@ -159,7 +162,7 @@ TEST(House, LibrariesAreIncludedInTheirOneFolder) {
         ++users;
         EXPECT_TRUE(library.rooms.contains(source.room) || library.files.contains(source.path))
             << source.path << " includes <" << include << ">; " << library.name << " has another room";
-        EXPECT_TRUE(!source.is_header() || library.headers.contains(source.path))
+        EXPECT_TRUE(!source.is_header() || library.headers.contains(source.path) || include == kForwardDeclarations)
             << source.path << " is a header and includes <" << include << ">";
       }
     }
@@ -171,7 +174,6 @@ TEST(House, LibrariesAreIncludedInTheirOneFolder) {
 TEST(House, AdaptersPrivateHeadersAreIncludedByNoHeader) {
   std::set<std::string> hidden = kSchemaHeaders;
   for (const Library& library : kLibraries) {
-    if (library.name == "CLI11" || library.name == "nlohmann-json") continue;  // the operator's command is made of them
     hidden.insert(library.headers.begin(), library.headers.end());
   }
   for (const SourceFile& source : House()) {
@@ -190,7 +192,8 @@ TEST(House, HeadersIncludeNothingElse) {
     if (!source.is_header()) continue;
     for (const std::string& include : source.other_includes) {
       const bool standard = include.find('.') == std::string::npos && include.find('/') == std::string::npos;
-      const bool system = include.starts_with("sys/") || include == "tl/expected.hpp" || include == "fmt/core.h";
+      const bool system = include.starts_with("sys/") || include == "tl/expected.hpp" || include == "fmt/core.h" ||
+                          include == kForwardDeclarations;
       const bool adapter = std::ranges::any_of(kLibraries, [&](const Library& library) {
         return IsOf(library, include) && library.headers.contains(source.path);
       });

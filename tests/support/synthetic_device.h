@@ -16,8 +16,8 @@
 #include "protocol/hop/client/subscriber.h"
 #include "protocol/spool/spool.h"
 #include "protocol/transport/loop.h"
-#include "tests/support/site.h"
 #include "tests/support/synthetic_update.h"
+#include "tests/support/test_site.h"
 
 namespace tributary {
 

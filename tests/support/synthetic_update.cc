@@ -2,9 +2,11 @@
 
 #include <cmath>
 
+#include <nlohmann/json.hpp>
+
 #include "aggregator/optimise/server_optimizer.h"
-#include "aggregator/sum/weighted_sum.h"
 #include "aggregator/release/task_check.h"
+#include "aggregator/sum/weighted_sum.h"
 #include "protocol/payload/update_codec.h"
 #include "protocol/trust/seal/digest.h"
 #include "tests/support/must.h"
@@ -48,7 +50,7 @@ SealedUpload SealSynthetic(const SyntheticUpdate& update, const Publication& pub
                        chunk_bytes);
 }
 
-SyntheticTask CreateSyntheticTask(Site& site, uint64_t parameters, uint32_t report_goal) {
+SyntheticTask CreateSyntheticTask(TestSite& site, uint64_t parameters, uint32_t report_goal) {
   SyntheticTask task;
   task.weights.resize(parameters);
   for (size_t i = 0; i < parameters; ++i) task.weights[i] = std::sin(static_cast<float>(i));

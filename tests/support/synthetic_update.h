@@ -4,10 +4,10 @@
 
 #include "aggregator/records/records.h"
 #include "protocol/base/ids.h"
-#include "protocol/envelope/seal_upload.h"
 #include "protocol/catalogue/publication.h"
+#include "protocol/envelope/seal_upload.h"
 #include "protocol/trust/identity/identity.h"
-#include "tests/support/site.h"
+#include "tests/support/test_site.h"
 
 namespace tributary {
 
@@ -31,7 +31,7 @@ struct SyntheticTask {
   TaskRecord record;
   std::vector<float> weights;  // of the first version
 };
-SyntheticTask CreateSyntheticTask(Site& site, uint64_t parameters, uint32_t report_goal);
+SyntheticTask CreateSyntheticTask(TestSite& site, uint64_t parameters, uint32_t report_goal);
 
 // What the aggregator must arrive at, worked out beside it: WeightedSum and FedAvgStep on the same updates.
 class ExpectedVersions {

@@ -2,6 +2,7 @@
 #include <limits>
 
 #include <gmock/gmock.h>
+#include <nlohmann/json.hpp>
 
 #include "protocol/trust/seal/digest.h"
 #include "tests/support/raw_session.h"

@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
 #include "tests/system/synthetic_site.h"
 
@@ -19,7 +20,7 @@ class Bundle : public testing::Test {
  protected:
   Bundle() : disk_(site_.site().folder() / "disk") {
     site_.site().AddGateway("gateway-1");
-    site_.site().ConnectUpThrough("gateway-1", Site::FreePort());  // where nobody listens
+    site_.site().ConnectUpThrough("gateway-1", TestSite::FreePort());  // where nobody listens
     site_.site().Start("gateway-1");
     site_.CreateTask(kParameters, kDevices);
     Must(site_.api().StartRounds("synthetic", 2));

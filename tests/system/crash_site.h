@@ -6,6 +6,7 @@
 #include <vector>
 
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
 #include "protocol/spool/spool.h"
 #include "tests/support/must.h"
@@ -82,7 +83,7 @@ class CrashSite {
     ExpectOutboxesEmpty();
   }
 
-  Site& site() { return site_; }
+  TestSite& site() { return site_; }
 
   // The ends of the logs: the whole of a crash run is too long to read.
   std::string Tails() const {
@@ -141,7 +142,7 @@ class CrashSite {
   }
 
   const Shape shape_;
-  Site site_;
+  TestSite site_;
   std::vector<DeviceId> devices_;
   std::optional<SyntheticTask> task_;
   std::optional<ExpectedVersions> expected_;

@@ -4,6 +4,7 @@
 #include <sstream>
 
 #include <gmock/gmock.h>
+#include <nlohmann/json.hpp>
 
 #include "protocol/hop/client/client.h"
 #include "protocol/member/enrol.h"
@@ -103,7 +104,7 @@ class EnrolmentSystemTest : public ::testing::Test {
   }
 
   SyntheticSite synthetic_;
-  Site& site_ = synthetic_.site();
+  TestSite& site_ = synthetic_.site();
   std::ostringstream progress_;
   std::string secret_;
 };

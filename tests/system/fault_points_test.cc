@@ -54,7 +54,7 @@ class FaultPoints : public testing::TestWithParam<const char*> {
 
   // Whether it died of it. The round is opened before, so that no call of the test's own is cut off.
   bool KillAt(const std::string& id, const std::string& point, int pass) {
-    Site& site = crash_.site();
+    TestSite& site = crash_.site();
     site.Kill("fleet");
     crash_.StartRounds(1);
     if (id != "fleet") site.Kill(id);

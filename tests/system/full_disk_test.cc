@@ -10,6 +10,7 @@
 #include <memory>
 
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
 #include "tests/system/synthetic_site.h"
 

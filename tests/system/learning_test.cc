@@ -1,9 +1,10 @@
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
 #include "protocol/base/limits.h"
 #include "protocol/catalogue/model_package.h"
 #include "tests/support/must.h"
-#include "tests/support/site.h"
+#include "tests/support/test_site.h"
 
 // Real learning on real images in real processes, once undisturbed and once with every process killed mid-round.
 namespace tributary::learning_test {
@@ -26,7 +27,7 @@ class LearningSite {
     Must(site_.api().StartRounds("digits", kRounds));
   }
 
-  Site& site() { return site_; }
+  TestSite& site() { return site_; }
   void Restart(const std::string& id) {
     site_.Kill(id);
     site_.Start(id);
@@ -124,7 +125,7 @@ class LearningSite {
             "\"\nretry_cap_seconds = 1\n[examples]\npart = \"test\"\ntotal = 200\n");
   }
 
-  Site site_;
+  TestSite site_;
 };
 
 TEST(Learning, ThatEveryProcessIsKilledInMakesTheSameBitsAsWhenNoneIs) {
@@ -157,7 +158,7 @@ TEST(Learning, ThatEveryProcessIsKilledInMakesTheSameBitsAsWhenNoneIs) {
 }
 
 TEST(Learning, ADataSetThatIsNotThereIsNamed) {
-  Site site(TRIBUTARY_BIN_DIR);
+  TestSite site(TRIBUTARY_BIN_DIR);
   site.AddAggregator();
   const Site::Address server = site.AddressOf("aggregator");
   site.fleet().IssueInto(site.IdentityOf("device"), Role::kDevice, "d0");

@@ -13,7 +13,7 @@
 #include "protocol/hop/handshake.h"
 #include "tests/support/must.h"
 #include "tests/support/sanitized.h"
-#include "tests/support/site.h"
+#include "tests/support/test_site.h"
 
 // Many connected devices with nothing to do, at one real gateway: what they cost it in memory and, while they check in
 // as rarely as it asked them to, in CPU time. TRIBUTARY_MANY_SESSIONS says how many (10,000 is what is promised).
@@ -170,7 +170,7 @@ TEST(ManySessions, AConnectedDeviceWithNothingToDoCostsAlmostNothing) {
     GTEST_SKIP() << "a process may have only " << files << " open files here (RLIMIT_NOFILE, hard); " << count
                  << " sessions need " << count + 200;
   }
-  Site site(TRIBUTARY_BIN_DIR);
+  TestSite site(TRIBUTARY_BIN_DIR);
   site.AddAggregator();
   site.AddGateway("gateway-1");
   site.Start("aggregator");

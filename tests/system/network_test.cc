@@ -3,6 +3,7 @@
 #include <fstream>
 
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
 #include "tests/support/bad_link.h"
 #include "tests/support/tcp_proxy.h"
@@ -77,7 +78,7 @@ class Network : public testing::Test {
 
   bool behind_nat_ = false;
   std::unique_ptr<BadLink> link_;
-  Site site_{TRIBUTARY_BIN_DIR};
+  TestSite site_{TRIBUTARY_BIN_DIR};
   std::optional<SyntheticTask> task_;
   std::vector<DeviceId> ids_;
   double payload_bytes_ = 0;
@@ -163,7 +164,7 @@ TEST_F(Network, BehindANatThatForgets) {
 
 // Needs no right.
 TEST(Proxied, AGatewayBehindATcpProxyThatBreaks) {
-  Site site(TRIBUTARY_BIN_DIR);
+  TestSite site(TRIBUTARY_BIN_DIR);
   site.AddAggregator();
   site.AddGateway("gateway-1");
   site.Start("aggregator");

@@ -1,4 +1,5 @@
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
 #include "protocol/trust/seal/digest.h"
 #include "tests/system/synthetic_site.h"

@@ -1,6 +1,7 @@
 #include <fstream>
 
 #include <gmock/gmock.h>
+#include <nlohmann/json.hpp>
 
 #include "tests/system/synthetic_site.h"
 
@@ -25,7 +26,7 @@ class Process : public testing::Test {
     return static_cast<size_t>(std::count(std::istreambuf_iterator<char>(file), {}, '\n'));
   }
 
-  Site site_{TRIBUTARY_BIN_DIR};
+  TestSite site_{TRIBUTARY_BIN_DIR};
 };
 
 const char* const kProcesses[] = {"aggregator", "gateway-1"};
@@ -84,7 +85,7 @@ TEST_F(Process, APortInUseIsNamed) {
     const Site::Address address = site_.AddressOf(id);
     const std::string port = address.endpoint.substr(address.endpoint.rfind(':') + 1);
     // A second one with a data folder of its own, first on the same hop port, then on the same HTTP port.
-    Site other{TRIBUTARY_BIN_DIR};
+    TestSite other{TRIBUTARY_BIN_DIR};
     other.AddAggregator();
     other.AddGateway("gateway-1");
     for (const auto& [key, number] :

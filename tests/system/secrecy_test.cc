@@ -7,6 +7,7 @@
 #include <functional>
 
 #include <gmock/gmock.h>
+#include <nlohmann/json.hpp>
 
 #include "protocol/trust/seal/signing.h"
 #include "tests/support/raw_session.h"

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
 #include "tests/support/must.h"
 #include "tests/support/synthetic_device.h"
@@ -36,7 +37,7 @@ class SyntheticSite {
     return *devices_.back();
   }
 
-  Site& site() { return site_; }
+  TestSite& site() { return site_; }
   ApiClient& api() { return site_.api(); }
   DeviceThread& thread() { return thread_; }
   const SyntheticTask& task() const { return *task_; }
@@ -82,7 +83,7 @@ class SyntheticSite {
   }
 
  private:
-  Site site_;
+  TestSite site_;
   DeviceThread thread_;
   std::optional<SyntheticTask> task_;
   std::vector<std::unique_ptr<SyntheticDevice>> devices_;

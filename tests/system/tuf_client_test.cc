@@ -1,6 +1,7 @@
 #include <cstdlib>
 
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
 #include "aggregator/publish/root_ceremony.h"
 #include "protocol/trust/seal/digest.h"

@@ -2,21 +2,20 @@
 
 #include <string>
 
-#include "aggregator/operator/command/commands.h"
+#include "aggregator/operator/command/context.h"
 #include "protocol/base/clock.h"
 
-// What the two files of `tributary fleet …` share.
+namespace CLI {
+class App;
+}
+
 namespace tributary {
 
-inline constexpr Millis kDay{24ll * 3600 * 1000};
-// Certificates are valid from this long before they are made: a member whose clock is behind, or is set back, is not
-// refused for it.
-inline constexpr Millis kClockSlack = kDay;
+// The fleet's offline CA and the identities it makes. Adds `ca init, issuer, issue, renew, revoke-issuer, key`, which
+// need no aggregator, and `fleet`, the former name of `ca`, which answers with the new one.
+void AddCaCommands(CLI::App& app, Context& context);
 
-// As 2026-01-31, in UTC.
+// A day as 2026-01-31, in UTC.
 std::string DateOf(WallTime time);
-
-// fleet issuer, revoke-issuer
-void AddFleetIssuerCommands(CLI::App& fleet, Context& context);
 
 }  // namespace tributary

@@ -1,15 +1,15 @@
 #pragma once
 
-#include "aggregator/operator/command/commands.h"
+#include "aggregator/operator/command/context.h"
 
-// The parts of `tributary root`, which AddRootCommands puts together: each in a file of its name.
+namespace CLI {
+class App;
+}
+
 namespace tributary {
 
-void AddRootInit(CLI::App* root, Context& context);
-void AddRootRotate(CLI::App* root, Context& context);
-void AddRootRenew(CLI::App* root, Context& context);
-void AddRootSign(CLI::App* root, Context& context);
-void AddRootShow(CLI::App* root, Context& context);
-void AddRootKey(CLI::App* root, Context& context);
+// The publication's root: who may sign what members run. Adds `root init, rotate, renew, sign, show, key`, which need no
+// aggregator and no network (root_steps.h).
+void AddRootCommands(CLI::App& app, Context& context);
 
 }  // namespace tributary

@@ -1,5 +1,10 @@
 #include "aggregator/operator/command/api_client.h"
 
+#include <algorithm>
+
+#include <nlohmann/json.hpp>
+
+#include "aggregator/api/json_tasks.h"
 #include "protocol/base/limits.h"
 #include "protocol/trust/seal/digest.h"
 
@@ -17,7 +22,7 @@ Result<Json> Parse(const Result<HttpReply>& reply) {
   return json;
 }
 
-// What a person typed need not be UTF-8.
+// A text that a person typed need not be UTF-8.
 std::string DumpRequest(const Json& request) { return request.dump(-1, ' ', false, Json::error_handler_t::replace); }
 
 // Digest of a file of any size.
@@ -113,7 +118,7 @@ Result<Json> ApiClient::Readiness() { return Parse(http_.GetAnyStatus("/readyz")
 Result<BlobRef> ApiClient::PutBlob(ByteView bytes) {
   const BlobRef blob{Sha256(bytes), bytes.size()};
   const std::string path = kRoot + "/blobs/" + blob.digest.hex();
-  if (http_.Head(path)) return blob;  // if it is not there, or anything else, putting it says so with its reason
+  if (http_.Head(path)) return blob;  // any other answer: the PUT below says the reason
   ASSIGN_OR_RETURN(const HttpReply reply, http_.Put(path, bytes));
   return blob;
 }
@@ -122,8 +127,8 @@ Status ApiClient::GetBlob(const Digest& digest, const Path& file) {
   RETURN_IF_ERROR(http_.Download(kRoot + "/blobs/" + digest.hex(), file, limits::kBlobBytes));
   ASSIGN_OR_RETURN(const Digest received, DigestOfFile(file));
   if (received == digest) return {};
-  (void)RealFileSystem().Remove(file);  // the mismatch is what to tell
-  return Fail(Code::kDigestMismatch, "blob " + digest.hex() + " arrived as " + received.hex());
+  (void)RealFileSystem().Remove(file);  // the mismatch is the error to tell
+  return Fail(Code::kDigestMismatch, "blob {} arrived as {}", digest.hex(), received.hex());
 }
 
 Status ApiClient::Watch(const std::string& task, std::string& last_id,

@@ -1,21 +1,24 @@
 #pragma once
 
-#include <optional>
+#include <functional>
 #include <string>
-#include <vector>
 
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 
-#include "aggregator/api/json_tasks.h"
-#include "protocol/base/file.h"
 #include "aggregator/operator/command/http_client.h"
+#include "protocol/base/file.h"
+#include "protocol/base/ids.h"
 
 namespace tributary {
 
+struct BlobRef;
+struct TaskRequest;
+
 using Json = nlohmann::ordered_json;
 
-// The calls of openapi.yaml, one each, for the command line and for whoever drives an aggregator by program. Answers
-// are the bodies as they came. Errors: those of HttpClient, kMalformed when the answer is not JSON. Not thread safe.
+// The calls of openapi.yaml, one each, for the command line and for programs that drive an aggregator. Answers are the
+// bodies as they came; a caller that looks into one includes <nlohmann/json.hpp>. Errors: those of HttpClient,
+// kMalformed when the answer is not JSON. Not thread safe.
 class ApiClient {
  public:
   explicit ApiClient(HttpClient http) : http_(std::move(http)) {}
@@ -31,19 +34,19 @@ class ApiClient {
   Result<Json> Round(const std::string& task, uint64_t number);
   Result<Json> Versions(const std::string& task);
   Result<Json> Version(const std::string& task, uint64_t version);
-  // All pages in one list. `state`: only those of whom the enrolment is so; empty: all.
+  // All pages in one list. `state`: only devices in this state of enrolment; empty: all.
   Result<Json> Devices(const std::string& state = "");
   Result<Json> Device(const std::string& device);
-  // `decision`: approve, refuse or revoke; the last two have a reason. Their enrolment after it.
+  // `decision`: approve, refuse or revoke; the last two have a reason. Answers the enrolment after it.
   Result<Json> DecideDevice(const std::string& device, const std::string& decision, const std::string& reason);
   Result<Json> RevokeGateway(const std::string& gateway, const std::string& reason);
-  // The record and the invitation that carries the secret.
+  // Answers the record and the invitation that carries the secret.
   Result<Json> CreateEnrolmentToken(const Json& request);
   Result<Json> EnrolmentTokens();
   Result<Json> RemoveEnrolmentToken(const std::string& id);
   Result<Json> SealingKeys();
   Result<Json> RotateSealingKey(uint64_t overlap_days);
-  // The audit log's entries after the one of number `after`, and where to go on ("next").
+  // The audit log's entries after number `after`, and the number to go on from ("next").
   Result<Json> Audit(uint64_t after, uint64_t limit);
   // All pages in one list.
   Result<Json> Gateways();
@@ -53,7 +56,7 @@ class ApiClient {
   Result<Json> Readiness();
   // Returns its digest and size; sends nothing when the aggregator has it.
   Result<BlobRef> PutBlob(ByteView bytes);
-  // Into `file`, and checks the digest. kDigestMismatch removes it.
+  // Writes the blob into `file` and checks its digest. kDigestMismatch: the file is removed again.
   Status GetBlob(const Digest& digest, const Path& file);
   // See HttpClient::Watch; `handler` gets the event's name and body.
   Status Watch(const std::string& task, std::string& last_id,

@@ -3,6 +3,8 @@
 #include <cstdlib>
 #include <iostream>
 
+#include <nlohmann/json.hpp>
+
 #include "protocol/trust/seal/signing.h"
 
 namespace tributary {

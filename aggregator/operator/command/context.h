@@ -8,17 +8,18 @@
 
 namespace tributary {
 
-// How a command ends. Stable: scripts rely on it.
+// How `tributary` ends; the other programs have the first three only (protocol/base/process/daemon.h). Stable: scripts
+// rely on it.
 enum class ExitCode { kOk = 0, kFailed = 1, kUsage = 2, kNotFound = 3, kUnauthorized = 4, kUnreachable = 5 };
 ExitCode ExitCodeOf(Code code);
 
-// What every subcommand shares: the global options, and how to say things. A subcommand is registered with its callback
-// set to `Run(…)`; main then exits with `exit_code`. Not thread safe.
+// Every subcommand shares this: the global options, and the ways to print answers and errors. A subcommand is registered
+// with its callback set to `Run(…)`; main then exits with `exit_code`. Not thread safe.
 struct Context {
   std::string url = "http://127.0.0.1:8080";
   std::string token;
   std::string token_file;
-  std::string ca_file;           // PEM: whose certificates are believed of an https address
+  std::string ca_file;           // PEM: the authorities to believe when the address is https
   std::string output = "table";  // or "json"
   ExitCode exit_code = ExitCode::kOk;
 
@@ -26,14 +27,14 @@ struct Context {
   // With the token from --token, --token-file or TRIBUTARY_TOKEN, in this order.
   Result<ApiClient> Client() const;
   Result<HttpClient::Options> ClientOptions() const;
-  // Turns an action into a CLI11 callback: on an error it says what happened, what is safe and what to do on standard
-  // error (or the problem as JSON with --output json), and sets exit_code.
+  // Turns an action into a CLI11 callback: an error goes to standard error with a sentence and a remedy (with --output
+  // json, as a JSON problem) and sets exit_code.
   std::function<void()> Run(std::function<Status()> action);
   void Report(const Error& error);
-  // The whole answer as JSON, or its items as a table.
+  // Prints the whole answer as JSON, or its items as a table.
   void PrintList(const Json& answer, const std::vector<Column>& columns) const;
   void PrintObject(const Json& object) const;
-  // For people only: nothing with --output json.
+  // For people only: prints nothing with --output json.
   void Say(const std::string& line) const;
 };
 

@@ -1,10 +1,68 @@
-#include "aggregator/operator/command/commands.h"
-#include "aggregator/operator/command/gateway_view.h"
+#include "aggregator/operator/command/gateway_commands.h"
+
+#include <algorithm>
+#include <array>
+#include <memory>
+
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
 
 namespace tributary {
 namespace {
 
-Status List(const Context& context) {
+// ---- gateways as people read them
+
+uint64_t Count(const Json& object, const char* key) { return object.value(key, uint64_t{0}); }
+std::string Size(const Json& object, const char* key) { return SizeText(Count(object, key)); }
+
+// From the aggregator down, without the aggregator itself where that is known.
+std::string PathText(const Json& gateway) {
+  const Json& path = gateway.at("path");
+  std::string text;
+  for (size_t i = path.size() > 1 ? 1 : 0; i < path.size(); ++i)
+    text += (text.empty() ? "" : "/") + path[i].get<std::string>();
+  return text;
+}
+
+std::string HeardText(const Json& gateway) {
+  const std::string age = AgeText(gateway.value("quiet_seconds", int64_t{0}));
+  return gateway.value("late", false) ? "LATE, " + age : age + " ago";
+}
+
+std::string OfText(uint64_t part, uint64_t whole) {
+  return whole == 0 ? SizeText(part) : SizeText(part) + " of " + SizeText(whole);
+}
+
+std::string OldestText(const Json& gateway) {
+  const uint64_t seconds = Count(gateway, "oldest_spooled_seconds");
+  return Count(gateway, "spooled_uploads") == 0 ? "-" : AgeText(static_cast<int64_t>(seconds));
+}
+
+uint64_t LinkTotal(const Json& gateway, const char* direction) {
+  uint64_t total = 0;
+  for (const Json& link : gateway.at("uplink")) total += Count(link, direction);
+  return total;
+}
+
+Json LinkRows(const Json& gateway) {
+  Json rows = Json::array();
+  for (const auto& [purpose, link] : gateway.at("uplink").items()) {
+    rows.push_back({{"purpose", purpose},
+                    {"up", Size(link, "up")},
+                    {"down", Size(link, "down")},
+                    {"resent", Size(link, "resent")}});
+  }
+  return rows;
+}
+
+std::string KeyLine(const std::string& key, const std::string& value) {
+  constexpr size_t kKeyWidth = 14;
+  return key + std::string(kKeyWidth - std::min(kKeyWidth, key.size()), ' ') + value + "\n";
+}
+
+// ---- the commands
+
+Status ListGateways(const Context& context) {
   ASSIGN_OR_RETURN(ApiClient client, context.Client());
   ASSIGN_OR_RETURN(const Json list, client.Gateways());
   if (context.json()) {
@@ -26,7 +84,7 @@ Status List(const Context& context) {
   return {};
 }
 
-Status Show(const Context& context, const std::string& id) {
+Status ShowGateway(const Context& context, const std::string& id) {
   ASSIGN_OR_RETURN(ApiClient client, context.Client());
   ASSIGN_OR_RETURN(const Json gateway, client.Gateway(id));
   if (context.json()) {
@@ -37,38 +95,109 @@ Status Show(const Context& context, const std::string& id) {
   return {};
 }
 
-struct Revocation {
+struct GatewayRevocation {
   std::string id;
   std::string reason;
 };
 
-Status Revoke(const Context& context, const Revocation& revocation) {
+Status RevokeGateway(const Context& context, const GatewayRevocation& revocation) {
   ASSIGN_OR_RETURN(ApiClient client, context.Client());
   ASSIGN_OR_RETURN(const Json enrolment, client.RevokeGateway(revocation.id, revocation.reason));
   if (context.json()) context.PrintObject(enrolment);
-  context.Say("gateway " + revocation.id +
-              " is revoked; it is refused as soon as the next publication arrives where it connects to");
+  context.Say(fmt::format(
+      "gateway {} is revoked; the member it connects to refuses it once that has the next publication", revocation.id));
   return {};
 }
 
 }  // namespace
 
+std::string SizeText(uint64_t bytes) {
+  constexpr std::array kUnits = {"B", "KiB", "MiB", "GiB", "TiB", "PiB"};
+  double value = static_cast<double>(bytes);
+  size_t unit = 0;
+  for (; value >= 1024 && unit + 1 < kUnits.size(); ++unit) value /= 1024;
+  return unit == 0 || value >= 100 ? fmt::format("{:.0f} {}", value, kUnits[unit])
+                                   : fmt::format("{:.3g} {}", value, kUnits[unit]);
+}
+
+std::string AgeText(int64_t seconds) {
+  if (seconds < 120) return fmt::format("{} s", seconds);
+  if (seconds < 2 * 3600) return fmt::format("{} min", seconds / 60);
+  if (seconds < 48 * 3600) return fmt::format("{} h", seconds / 3600);
+  return fmt::format("{} d", seconds / 86'400);
+}
+
+Json GatewayRows(const Json& items) {
+  std::vector<Json> sorted(items.begin(), items.end());
+  std::ranges::sort(sorted, {}, [](const Json& gateway) { return gateway.at("path"); });
+  Json rows = Json::array();
+  for (const Json& gateway : sorted) {
+    const Json& trouble = gateway.at("trouble");
+    rows.push_back({{"gateway", PathText(gateway)},
+                    {"heard", HeardText(gateway)},
+                    {"clients", gateway.at("connected_clients")},
+                    {"spool", OfText(Count(gateway, "spooled_bytes"), Count(gateway, "spool_limit_bytes"))},
+                    {"oldest", OldestText(gateway)},
+                    {"disk", Count(gateway, "disk_total_bytes") == 0 ? "-" : Size(gateway, "disk_free_bytes")},
+                    {"dead", gateway.at("dead_letters")},
+                    {"up", SizeText(LinkTotal(gateway, "up"))},
+                    {"down", SizeText(LinkTotal(gateway, "down"))},
+                    {"publication", gateway.at("publication")},
+                    {"account", gateway.value("holds", false) ? "holds" : "DOES NOT HOLD"},
+                    {"trouble", trouble.is_null()           ? Json("-")
+                                : trouble["code"].is_null() ? trouble["sentence"]
+                                                            : trouble["code"]}});
+  }
+  return rows;
+}
+
+std::string RenderGateway(const Json& gateway) {
+  std::string path;
+  for (const Json& step : gateway.at("path")) path += (path.empty() ? "" : " > ") + step.get<std::string>();
+  std::string out =
+      KeyLine("gateway", gateway.at("id").get<std::string>()) + KeyLine("place", path) +
+      KeyLine("heard", HeardText(gateway) + ", first " + gateway.at("first_seen").get<std::string>()) +
+      KeyLine("clients", std::to_string(Count(gateway, "connected_clients"))) +
+      KeyLine("publication", std::to_string(Count(gateway, "publication"))) +
+      KeyLine("spool", OfText(Count(gateway, "spooled_bytes"), Count(gateway, "spool_limit_bytes")) + ", " +
+                           std::to_string(Count(gateway, "spooled_uploads")) + " uploads, oldest " +
+                           OldestText(gateway)) +
+      KeyLine("disk", Count(gateway, "disk_total_bytes") == 0
+                          ? "-"
+                          : Size(gateway, "disk_free_bytes") + " free of " + Size(gateway, "disk_total_bytes")) +
+      KeyLine("dead letters", std::to_string(Count(gateway, "dead_letters")));
+  const Json& trouble = gateway.at("trouble");
+  if (trouble.is_null()) {
+    out += KeyLine("trouble", "none");
+  } else {
+    out += KeyLine("trouble", (trouble["code"].is_null() ? "" : trouble["code"].get<std::string>() + ": ") +
+                                  trouble["sentence"].get<std::string>());
+    if (!trouble["remedy"].is_null()) out += KeyLine("", trouble["remedy"].get<std::string>());
+  }
+  out += "\nIts uplink since it started\n" +
+         RenderTable(LinkRows(gateway),
+                     {{"PURPOSE", "purpose"}, {"UP", "up"}, {"DOWN", "down"}, {"OF UP RESENT", "resent"}});
+  out += "\nWhere every upload went\n" + RenderTable(gateway.at("accounts"), AccountColumns());
+  while (out.ends_with('\n')) out.pop_back();
+  return out;
+}
+
 void AddGatewayCommands(CLI::App& app, Context& context) {
   CLI::App* gateways = app.add_subcommand("gateways", "Gateways of the whole tree, as they last described themselves");
   gateways->require_subcommand(1);
   gateways->add_subcommand("list", "One line each, in the order of the tree")->callback(context.Run([&context] {
-    return List(context);
+    return ListGateways(context);
   }));
-  CLI::App* show = gateways->add_subcommand("show", "Place, link, spool, account and trouble of one");
+  CLI::App* show = gateways->add_subcommand("show", "One gateway: its place, link, spool, account and trouble");
   const auto id = std::make_shared<std::string>();
   show->add_option("gateway", *id, "Its id")->required();
-  show->callback(context.Run([&context, id] { return Show(context, *id); }));
+  show->callback(context.Run([&context, id] { return ShowGateway(context, *id); }));
 
-  const auto revocation = std::make_shared<Revocation>();
-  CLI::App* revoke = gateways->add_subcommand("revoke", "Put one out, for good: all its certificates stop counting");
+  const auto revocation = std::make_shared<GatewayRevocation>();
+  CLI::App* revoke = gateways->add_subcommand("revoke", "Exclude one for good: all its certificates stop counting");
   revoke->add_option("gateway", revocation->id, "Its id")->required();
   revoke->add_option("--reason", revocation->reason, "For the record: 1 to 256 bytes")->required();
-  revoke->callback(context.Run([&context, revocation] { return Revoke(context, *revocation); }));
+  revoke->callback(context.Run([&context, revocation] { return RevokeGateway(context, *revocation); }));
 }
 
 }  // namespace tributary

@@ -6,9 +6,9 @@
 #include <cctype>
 #include <optional>
 
-#include "protocol/base/limits.h"
 #include "protocol/base/http/problem.h"
 #include "protocol/base/http/tls.h"
+#include "protocol/base/limits.h"
 
 namespace tributary {
 namespace {
@@ -39,10 +39,10 @@ struct HttpClient::State {
     switch (error) {
       case httplib::Error::ConnectionTimeout:
         return {Code::kTimeout,
-                options.url + " did not answer within " + std::to_string(options.connect_timeout.count()) + " ms"};
+                fmt::format("{} did not answer within {} ms", options.url, options.connect_timeout.count())};
       case httplib::Error::Read:
-        return {Code::kTimeout, options.url + " broke off, or sent nothing for " +
-                                    std::to_string(options.progress_timeout.count()) + " ms"};
+        return {Code::kTimeout,
+                fmt::format("{} broke off, or sent nothing for {} ms", options.url, options.progress_timeout.count())};
       case httplib::Error::SSLServerVerification:
         return {Code::kUnknownCertificate,
                 options.url + " shows a certificate that is not for this host, or not of " +
@@ -81,10 +81,10 @@ Result<HttpClient> HttpClient::Create(const Options& options) {
   const std::string_view authority = std::string_view(checked.url).substr(scheme);
   constexpr auto kAllowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-:[]_";
   if (scheme == 0 || authority.empty() || authority.find_first_not_of(kAllowed) != std::string_view::npos) {
-    return Fail(Code::kInvalidArgument, "'" + options.url + "' is not of the form http://host:port");
+    return Fail(Code::kInvalidArgument, "'{}' is not of the form http://host:port", options.url);
   }
   auto state = std::make_unique<State>(checked);
-  if (!state->client.is_valid()) return Fail(Code::kInvalidArgument, "'" + options.url + "' is not a URL");
+  if (!state->client.is_valid()) return Fail(Code::kInvalidArgument, "'{}' is not a URL", options.url);
   if (checked.url.starts_with("https:")) RETURN_IF_ERROR(SetUpTls(state->client, checked.ca_file));
   return HttpClient(std::move(state));
 }
@@ -113,36 +113,52 @@ Result<HttpReply> HttpClient::GetAnyStatus(const std::string& path) {
   return state_->AnyReply(state_->client.Get(path, state_->headers));
 }
 
+Status HttpClient::Stream(const std::string& path, const EventStream* events, const PieceHandler& take) {
+  httplib::Headers headers = state_->headers;
+  if (events) {
+    headers.emplace("Accept", "text/event-stream");
+    if (!events->last_id.empty()) headers.emplace("Last-Event-ID", events->last_id);
+  }
+  int http_status = 0;
+  std::string problem;
+  bool more = true;
+  Status status;
+  const auto on_response = [&](const httplib::Response& response) {
+    http_status = response.status;
+    return true;
+  };
+  const auto on_piece = [&](const char* data, size_t length) {
+    const std::string_view piece(data, length);
+    if (http_status >= 400) {
+      problem += piece;
+      return problem.size() <= limits::kHttpBodyBytes;
+    }
+    const Result<bool> taken = take(piece);
+    if (!taken) status = Fail(taken.error());
+    more = taken && *taken;
+    return more;
+  };
+  const auto result = state_->client.Get(path, headers, on_response, on_piece);
+  if (http_status >= 400) return Fail(ErrorOfProblem(http_status, problem));
+  if (!status || !more) return status;
+  if (!result) return Fail(state_->Unanswered(result.error()));
+  if (events) return Fail(Code::kUnreachable, "{} ended the stream of events", state_->options.url);
+  return {};
+}
+
 Result<uint64_t> HttpClient::Download(const std::string& path, const Path& file, uint64_t limit) {
   FileSystem& files = RealFileSystem();
   Path part = file;
   part += ".part";
   RETURN_IF_ERROR(files.Remove(part));
   ASSIGN_OR_RETURN(auto out, files.OpenForWrite(part));
-  int http_status = 0;
   uint64_t size = 0;
-  std::string problem;
-  Status status;
-  const auto result = state_->client.Get(
-      path, state_->headers,
-      [&](const httplib::Response& response) {
-        http_status = response.status;
-        return true;
-      },
-      [&](const char* data, size_t length) {
-        const std::string_view piece(data, length);
-        if (http_status >= 400) {
-          problem += piece;
-          return problem.size() <= limits::kHttpBodyBytes;
-        }
-        status = size + length > limit
-                     ? Status(Fail(Code::kTooLarge, path + " has over " + std::to_string(limit) + " bytes"))
-                     : out->WriteAt(size, AsBytes(piece));
-        size += length;
-        return status.has_value();
-      });
-  if (status && http_status >= 400) status = Fail(ErrorOfProblem(http_status, problem));
-  if (status && !result) status = Fail(state_->Unanswered(result.error()));
+  Status status = Stream(path, nullptr, [&](std::string_view piece) -> Result<bool> {
+    if (size + piece.size() > limit) return Fail(Code::kTooLarge, "{} has over {} bytes", path, limit);
+    RETURN_IF_ERROR(out->WriteAt(size, AsBytes(piece)));
+    size += piece.size();
+    return true;
+  });
   if (status) status = out->Sync();
   if (status) status = files.Rename(part, file);
   if (!status) {
@@ -153,38 +169,12 @@ Result<uint64_t> HttpClient::Download(const std::string& path, const Path& file,
 }
 
 Status HttpClient::Watch(const std::string& path, std::string& last_id, const EventStreamParser::Handler& handler) {
-  httplib::Headers headers = state_->headers;
-  headers.emplace("Accept", "text/event-stream");
-  if (!last_id.empty()) headers.emplace("Last-Event-ID", last_id);
   EventStreamParser parser([&](const ServerSentEvent& event) {
     last_id = event.id;
     return handler(event);
   });
-  int http_status = 0;
-  std::string problem;
-  bool finished = false;
-  Status status;
-  const auto result = state_->client.Get(
-      path, headers,
-      [&](const httplib::Response& response) {
-        http_status = response.status;
-        return true;
-      },
-      [&](const char* data, size_t length) {
-        const std::string_view piece(data, length);
-        if (http_status >= 400) {
-          problem += piece;
-          return problem.size() <= limits::kHttpBodyBytes;
-        }
-        const auto more = parser.Take(piece);
-        if (!more) status = Fail(more.error());
-        finished = more && !*more;
-        return more && *more;
-      });
-  if (http_status >= 400) return Fail(ErrorOfProblem(http_status, problem));
-  if (finished || !status) return status;
-  if (!result) return Fail(state_->Unanswered(result.error()));
-  return Fail(Code::kUnreachable, state_->options.url + " ended the stream of events");
+  const EventStream events{last_id};
+  return Stream(path, &events, [&](std::string_view piece) { return parser.Take(piece); });
 }
 
 std::string EncodeUrlPart(std::string_view text) {

@@ -1,15 +1,16 @@
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
 #include <string_view>
 
+#include "aggregator/api/server_sent_event.h"
 #include "protocol/base/bytes.h"
 #include "protocol/base/clock.h"
 #include "protocol/base/file.h"
 #include "protocol/base/result.h"
-#include "aggregator/api/server_sent_event.h"
 
 namespace tributary {
 
@@ -20,15 +21,15 @@ struct HttpReply {
 };
 
 // Talks to one HTTP server, one request at a time. Not thread safe.
-// Errors of the way there: kUnreachable (refused, no such host, broken off), kTimeout, kUnknownCertificate (https: not
-// a certificate of whom we trust for this host). An answer of 400 or more is an error too: the one its problem carries
-// (problem.h).
+// Errors on the way there: kUnreachable (refused, no such host, broken off), kTimeout, kUnknownCertificate (https: the
+// certificate is for another host, or of an authority that is not trusted). An answer of 400 or more is an error too:
+// the one that its problem carries (problem.h).
 class HttpClient {
  public:
   struct Options {
     std::string url = "http://127.0.0.1:8080";  // scheme, host and port; https checks the certificate
     std::string token{};                        // sent as bearer token unless empty
-    Path ca_file{};                             // PEM: whose certificates are believed; empty: the system's
+    Path ca_file{};                             // PEM: the authorities to believe; empty: the system's
     Millis connect_timeout{5'000};
     Millis progress_timeout{30'000};  // without a byte either way
   };
@@ -44,9 +45,9 @@ class HttpClient {
   Result<HttpReply> Post(const std::string& path, const std::string& json);
   Result<HttpReply> Put(const std::string& path, ByteView body);
   Result<HttpReply> Delete(const std::string& path);
-  // As Get, but whatever the status: for /readyz, whose 503 carries the answer.
+  // As Get, for every status: the 503 of /readyz carries the answer.
   Result<HttpReply> GetAnyStatus(const std::string& path);
-  // Into `file`, which appears only when it is whole. Returns its size in bytes. kTooLarge over `limit`.
+  // Writes the body into `file`, which appears only when it is whole. Returns its size in bytes. kTooLarge over `limit`.
   Result<uint64_t> Download(const std::string& path, const Path& file, uint64_t limit);
   // Reads server-sent events until `handler` returns false (success), the stream ends or goes silent for
   // `progress_timeout` (kUnreachable, kTimeout). `last_id`: where to go on, empty for "from now"; it is kept up to date
@@ -55,6 +56,14 @@ class HttpClient {
 
  private:
   struct State;
+  // A request for events, with the id of the last one that was seen.
+  struct EventStream {
+    std::string last_id;
+  };
+  // Returns false to end the transfer.
+  using PieceHandler = std::function<Result<bool>(std::string_view piece)>;
+  // Hands the body of an answer below 400 to `take`, piece by piece. A stream of `events` never ends by itself.
+  Status Stream(const std::string& path, const EventStream* events, const PieceHandler& take);
   explicit HttpClient(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;
 };

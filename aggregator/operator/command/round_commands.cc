@@ -1,41 +1,167 @@
-#include <memory>
+#include "aggregator/operator/command/round_commands.h"
 
-#include "aggregator/operator/command/commands.h"
-#include "aggregator/operator/command/round_watch.h"
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <iostream>
+#include <map>
+#include <memory>
+#include <optional>
+#include <thread>
+
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
 
 namespace tributary {
 namespace {
 
-struct StartOptions {
+constexpr int kTries = 30;                        // after a connection broke
+constexpr auto kPause = std::chrono::seconds(2);  // between two tries
+constexpr uint64_t kBarWidth = 30;
+
+bool IsTerminal(const std::string& state) { return state == "completed" || state == "failed" || state == "cancelled"; }
+
+class RoundWatch {
+ public:
+  RoundWatch(const Context& context, ApiClient& client, std::string task)
+      : context_(context), client_(client), task_(std::move(task)), line_(!context.json()) {}
+
+  // Looks at the state and prints what is new. True while there is more to come.
+  Result<bool> Look() {
+    ASSIGN_OR_RETURN(const Json task, client_.Task(task_));
+    goal_ = task.value(Json::json_pointer("/policy/report_goal"), uint64_t{0});
+    ASSIGN_OR_RETURN(const Json rounds, client_.Rounds(task_));
+    bool open = false;
+    for (const auto& round : rounds["items"]) {
+      last_state_ = round.value("state", "");
+      if (IsTerminal(last_state_)) {
+        PrintRound(round);
+      } else {
+        open = true;
+      }
+    }
+    return open || task.value("rounds_wanted", 0) > 0;
+  }
+
+  // Takes note of the rounds that must not be printed, because they ended before.
+  Status Prime(std::optional<uint64_t> first) {
+    ASSIGN_OR_RETURN(const Json rounds, client_.Rounds(task_));
+    for (const auto& round : rounds["items"]) {
+      const uint64_t number = round.value("number", uint64_t{0});
+      const bool before = first ? number < *first : IsTerminal(round.value("state", ""));
+      if (before) printed_[number] = RenderLine(round);
+    }
+    return {};
+  }
+
+  void Progress(const Json& event) const {
+    if (!event.is_object() || !event.value("round", Json()).is_number_unsigned()) return;
+    line_.Show(event["round"], event.value("reports", uint64_t{0}), goal_);
+  }
+
+  const std::string& last_state() const { return last_state_; }
+
+ private:
+  static std::string RenderLine(const Json& round) {
+    const auto field = [&round](const char* key) { return RenderValue(round.value(key, Json())); };
+    return fmt::format("round {}  {}  version {}  reports {}  refused {}  global {}  personal {}  bytes {}",
+                       field("number"), field("state"), field("result_version"), field("reports"), field("refused"),
+                       field("global_accuracy"), field("personal_accuracy"), field("bytes_up"));
+  }
+
+  void PrintRound(const Json& round) {
+    const std::string line = RenderLine(round);
+    std::string& printed = printed_[round.value("number", uint64_t{0})];
+    if (printed == line) return;
+    printed = line;
+    line_.Print(context_.json() ? round.dump() : line);
+  }
+
+  const Context& context_;
+  ApiClient& client_;
+  const std::string task_;
+  const RoundLine line_;
+  uint64_t goal_ = 0;
+  std::map<uint64_t, std::string> printed_;
+  std::string last_state_;
+};
+
+// Follows a task's rounds: a line per round that ends (with --output json, its record) and per result that comes in
+// afterwards, until no round is open or wanted. Rounds from `first` on are shown even if they have ended by now; without
+// it only those that end from now on. Survives broken connections for up to a minute at a time. kConflict: the last
+// round failed or was cancelled.
+Status WatchRounds(const Context& context, const std::string& task, std::optional<uint64_t> first = std::nullopt) {
+  ASSIGN_OR_RETURN(ApiClient events, context.Client());
+  ASSIGN_OR_RETURN(ApiClient state, context.Client());  // the first one is busy with the stream
+  RoundWatch watch(context, state, task);
+  RETURN_IF_ERROR(watch.Prime(first));
+  std::string last_id;
+  for (int tries = kTries;;) {
+    Status looked;
+    const Status ended = events.Watch(task, last_id, [&](const std::string& name, const Json& event) {
+      tries = kTries;
+      if (name == "round.report") {
+        watch.Progress(event);
+        return true;
+      }
+      const auto more = watch.Look();
+      if (!more) looked = Fail(more.error());
+      return more && *more;
+    });
+    if (!looked && !IsTransient(looked.error().code)) return looked;
+    if (ended && looked) break;
+    const Error error = ended ? looked.error() : ended.error();
+    if (!IsTransient(error.code) || --tries < 0) return Fail(error);
+    context.Say(fmt::format("connection lost ({}); rounds go on without it; trying again", error.message));
+    std::this_thread::sleep_for(kPause);
+  }
+  if (watch.last_state() == "completed" || watch.last_state().empty()) return {};
+  return Fail(Code::kConflict, "the last round {}; 'tributary rounds list {}' shows why", watch.last_state(), task);
+}
+
+struct RoundOptions {
   std::string task;
   uint64_t count = 1;
   bool watch = false;
 };
 
-Status Start(const Context& context, const StartOptions& options) {
+Status StartRounds(const Context& context, const RoundOptions& options) {
   ASSIGN_OR_RETURN(ApiClient client, context.Client());
   ASSIGN_OR_RETURN(const Json round, client.StartRounds(options.task, options.count));
   if (!options.watch) {
     context.PrintObject(round);
     return {};
   }
-  context.Say("round " + RenderValue(round.value("number", Json())) +
-              " is open; Ctrl-C ends the watching, not the rounds");
+  context.Say(fmt::format("round {} is open; Ctrl-C ends the watching, not the rounds",
+                          RenderValue(round.value("number", Json()))));
   return WatchRounds(context, options.task, round.value("number", uint64_t{0}));
 }
 
 }  // namespace
 
+RoundLine::RoundLine(bool live) : live_(live && isatty(STDOUT_FILENO) == 1) {}
+
+void RoundLine::Show(uint64_t round, uint64_t contributions, uint64_t goal, const std::string& note) const {
+  if (!live_) return;
+  const uint64_t filled = goal == 0 ? 0 : std::min(contributions * kBarWidth / goal, kBarWidth);
+  const std::string bar = std::string(filled, '#') + std::string(kBarWidth - filled, '.');
+  std::cout << fmt::format("\r\033[Kround {}  [{}] {}/{} contributions{}", round, bar, contributions, goal, note)
+            << std::flush;
+}
+
+void RoundLine::Print(const std::string& line) const { std::cout << (live_ ? "\r\033[K" : "") << line << std::endl; }
+
 void AddRoundCommands(CLI::App& app, Context& context) {
   CLI::App* rounds = app.add_subcommand("rounds", "Training rounds of a task: start, list, watch, cancel");
   rounds->require_subcommand(1);
 
-  const auto start = std::make_shared<StartOptions>();
+  const auto start = std::make_shared<RoundOptions>();
   CLI::App* command = rounds->add_subcommand("start", "Run rounds, one after the other");
   command->add_option("task", start->task, "The task's name")->required();
   command->add_option("--count", start->count, "How many")->check(CLI::Range(1, 1'000'000))->capture_default_str();
   command->add_flag("--watch", start->watch, "Stay until they are done, with a line per round");
-  command->callback(context.Run([&context, start] { return Start(context, *start); }));
+  command->callback(context.Run([&context, start] { return StartRounds(context, *start); }));
 
   const auto task = std::make_shared<std::string>();
   CLI::App* list = rounds->add_subcommand("list", "All rounds of a task");
@@ -67,8 +193,8 @@ void AddRoundCommands(CLI::App& app, Context& context) {
     ASSIGN_OR_RETURN(ApiClient client, context.Client());
     ASSIGN_OR_RETURN(const Json after, client.CancelRounds(*task));
     if (context.json()) context.PrintObject(after);
-    context.Say("task " + *task + " has no open round now; its version is " +
-                RenderValue(after.value("latest_version", Json())));
+    context.Say(fmt::format("task {} has no open round now; its version is {}", *task,
+                            RenderValue(after.value("latest_version", Json()))));
     return {};
   }));
 }

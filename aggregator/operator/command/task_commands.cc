@@ -1,7 +1,15 @@
+#include "aggregator/operator/command/task_commands.h"
+
+#include <unistd.h>
+
 #include <memory>
 #include <span>
 
-#include "aggregator/operator/command/commands.h"
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
+
+#include "aggregator/api/json_tasks.h"
+#include "aggregator/operator/command/child_process.h"
 #include "aggregator/operator/command/task_plan.h"
 #include "protocol/base/limits.h"
 #include "protocol/catalogue/model_package.h"
@@ -9,13 +17,15 @@
 namespace tributary {
 namespace {
 
-struct CreateOptions {
+// ---- tasks
+
+struct TaskOptions {
   std::string name;
   Path package;
   Path plan;
 };
 
-Status Create(const Context& context, const CreateOptions& options) {
+Status CreateTask(const Context& context, const TaskOptions& options) {
   TaskRequest request;
   ASSIGN_OR_RETURN(request.task.id, TaskId::Parse(options.name));
   // The plan first: a mistake in it is found before anything is sent.
@@ -33,22 +43,22 @@ Status Create(const Context& context, const CreateOptions& options) {
   return {};
 }
 
-}  // namespace
-
-void AddTaskCommands(CLI::App& app, Context& context) {
-  CLI::App* tasks = app.add_subcommand("task", "What is learned: create, list and show tasks");
+void AddTasks(CLI::App& app, Context& context) {
+  CLI::App* tasks =
+      app.add_subcommand("task", "Create, list and show tasks: a task is a model to train, with its plan");
   tasks->require_subcommand(1);
 
-  const auto create = std::make_shared<CreateOptions>();
+  const auto create = std::make_shared<TaskOptions>();
   CLI::App* command = tasks->add_subcommand("create", "Create a task from a model package");
   command->add_option("name", create->name, "1 to 64 of a-z 0-9 . _ -")->required();
-  command->add_option("--package", create->package, "What 'tributary-device pack model.pt' wrote")->required();
+  command->add_option("--package", create->package, "The package that 'tributary-device pack model.pt' wrote")
+      ->required();
   command->add_option("--plan", create->plan, "TOML with [training], [round] and [bounds]; without it, the defaults");
   command->footer("Keys of a plan (the default and the bounds in brackets):\n" + TaskPlanManual() +
                   "\nFor example:\n"
                   "  [training]\n  learning_rate = 0.05\n  epochs = 2\n"
                   "  [round]\n  report_goal = 20\n  minimum = 15\n  deadline_seconds = 600\n");
-  command->callback(context.Run([&context, create] { return Create(context, *create); }));
+  command->callback(context.Run([&context, create] { return CreateTask(context, *create); }));
 
   tasks->add_subcommand("list", "All tasks")->callback(context.Run([&context]() -> Status {
     ASSIGN_OR_RETURN(ApiClient client, context.Client());
@@ -70,6 +80,113 @@ void AddTaskCommands(CLI::App& app, Context& context) {
     context.PrintObject(task);
     return {};
   }));
+}
+
+// ---- models
+
+// A folder beside the target for the parts of a model; it is removed at the end of the scope.
+class WorkFolder {
+ public:
+  explicit WorkFolder(Path path) : path_(std::move(path)) {}
+  WorkFolder(const WorkFolder&) = delete;
+  WorkFolder& operator=(const WorkFolder&) = delete;
+  ~WorkFolder() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+  const Path& path() const { return path_; }
+
+ private:
+  Path path_;
+};
+
+Result<Digest> DigestAt(const Json& object, const char* key) {
+  if (!object.contains(key) || !object[key].is_object()) return Fail(Code::kMalformed, "the answer has no {}", key);
+  return Digest::FromHex(object[key].value("digest", ""));
+}
+
+Status SaveModel(const Context& context, const ExportOptions& options) {
+  ASSIGN_OR_RETURN(ApiClient client, context.Client());
+  ASSIGN_OR_RETURN(const ExportedModel model, ExportModel(client, options));
+  if (context.json()) {
+    context.PrintObject({{"task", options.task},
+                         {"version", model.version},
+                         {"weights", model.weights.hex()},
+                         {"file", options.out.string()}});
+  }
+  context.Say(fmt::format("{} version {} is in {}; open it with torch.jit.load(\"{}\")", options.task, model.version,
+                          options.out.string(), options.out.string()));
+  return {};
+}
+
+void AddModels(CLI::App& app, Context& context) {
+  CLI::App* models = app.add_subcommand("models", "Model versions of a task: list and export");
+  models->require_subcommand(1);
+
+  const auto task = std::make_shared<std::string>();
+  CLI::App* list = models->add_subcommand("list", "All versions of a task");
+  list->add_option("task", *task, "The task's name")->required();
+  list->callback(context.Run([&context, task]() -> Status {
+    ASSIGN_OR_RETURN(ApiClient client, context.Client());
+    ASSIGN_OR_RETURN(const Json all, client.Versions(*task));
+    context.PrintList(all, {{"VERSION", "version"},
+                            {"WEIGHTS", "weights.digest"},
+                            {"BYTES", "weights.size"},
+                            {"PARENT", "parent"},
+                            {"ROUND", "round"},
+                            {"CREATED", "created"}});
+    return {};
+  }));
+
+  const auto options = std::make_shared<ExportOptions>();
+  CLI::App* command = models->add_subcommand("export", "Write a version as TorchScript that torch.jit.load opens");
+  command->add_option("task", options->task, "The task's name")->required();
+  command->add_option("--version", options->version, "Its number; without it, the latest")->check(CLI::PositiveNumber);
+  command->add_option("--out", options->out, "The file to write")->required();
+  command->callback(context.Run([&context, options] { return SaveModel(context, *options); }));
+}
+
+}  // namespace
+
+Result<ExportedModel> ExportModel(ApiClient& client, const ExportOptions& options) {
+  // The program is looked for first: it is the likeliest thing to be missing.
+  const auto device = FindProgram("tributary-device");
+  if (!device) {
+    return Fail(Code::kNotFound, "{}; exporting needs it, since only it links LibTorch. Install it on this machine",
+                device.error().message);
+  }
+  ASSIGN_OR_RETURN(const Json task, client.Task(options.task));
+  uint64_t number = options.version;
+  if (number == 0 && task.contains("latest_version") && task["latest_version"].is_number_unsigned())
+    number = task["latest_version"];
+  ASSIGN_OR_RETURN(const Json version, client.Version(options.task, number));
+  ASSIGN_OR_RETURN(const Digest module, DigestAt(task, "module"));
+  ASSIGN_OR_RETURN(const Digest weights, DigestAt(version, "weights"));
+
+  Path beside = options.out;
+  beside += ".export-" + std::to_string(getpid());
+  const WorkFolder work(beside);
+  RETURN_IF_ERROR(RealFileSystem().CreateFolders(work.path()));
+  RETURN_IF_ERROR(client.GetBlob(module, work.path() / "module.pt"));
+  RETURN_IF_ERROR(client.GetBlob(weights, work.path() / "weights.f32"));
+  ASSIGN_OR_RETURN(
+      ChildProcess child,
+      ChildProcess::Start({.argv = {device->string(), "export", "--module", work.path() / "module.pt", "--weights",
+                                    work.path() / "weights.f32", "--out", work.path() / "model.pt"},
+                           .log = work.path() / "log",
+                           .folder = {}}));
+  if (const int code = child.Wait(); code != 0) {
+    const auto log = ReadFile(RealFileSystem(), work.path() / "log", 1'000'000);
+    return Fail(Code::kChildFailed, "{} export ended with {}: {}", device->string(), code,
+                log ? AsText(*log) : log.error().message);
+  }
+  RETURN_IF_ERROR(RealFileSystem().Rename(work.path() / "model.pt", options.out));
+  return ExportedModel{number, weights};
+}
+
+void AddTaskCommands(CLI::App& app, Context& context) {
+  AddTasks(app, context);
+  AddModels(app, context);
 }
 
 }  // namespace tributary

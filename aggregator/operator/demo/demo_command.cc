@@ -1,15 +1,18 @@
+#include "aggregator/operator/demo/demo_command.h"
+
 #include <atomic>
 #include <chrono>
-#include <cstdio>
 #include <ctime>
 #include <iostream>
 #include <memory>
 #include <thread>
 
-#include "aggregator/operator/command/commands.h"
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
+
+#include "aggregator/operator/command/task_commands.h"
 #include "aggregator/operator/demo/demo_progress.h"
 #include "aggregator/operator/demo/demo_site.h"
-#include "aggregator/operator/command/model_export.h"
 #include "protocol/base/process/daemon.h"
 
 namespace tributary {
@@ -36,8 +39,8 @@ class Demo {
     const Status status = RunRounds();
     site_.Stop();
     if (interrupted_ && !status) {
-      context_.Say("\nInterrupted: everything that was started has been stopped. What was finished lies in " +
-                   options().dir.string());
+      context_.Say(fmt::format("\nInterrupted: everything that was started has been stopped. Finished files are in {}",
+                               options().dir.string()));
     }
     return status;
   }
@@ -52,12 +55,12 @@ class Demo {
 
   Status RunRounds() {
     RETURN_IF_ERROR(site_.Provision());
-    context_.Say("A federation of " + std::to_string(options().devices) + " virtual devices" + Shape() + " in " +
-                 options().dir.string());
+    context_.Say(
+        fmt::format("A federation of {} virtual devices{} in {}", options().devices, Shape(), options().dir.string()));
     RETURN_IF_ERROR(site_.Start());
     start_ = std::chrono::steady_clock::now();
     RETURN_IF_ERROR(site_.client().StartRounds(DemoSite::kTask, options().rounds));
-    DemoProgress progress(DemoSite::kTask, options().rounds, options().devices, context_.json());
+    DemoProgress progress(options().rounds, options().devices, context_.json());
     for (bool done = false; !done;) {
       RETURN_IF_ERROR(Pause());
       ASSIGN_OR_RETURN(const Json rounds, site_.client().Rounds(DemoSite::kTask));
@@ -68,20 +71,19 @@ class Demo {
     ASSIGN_OR_RETURN(const ExportedModel model, ExportModel(site_.client(), {DemoSite::kTask, 0, model_file}));
     RETURN_IF_ERROR(Summarise(progress.totals(), seconds, model, model_file));
     const double accuracy = progress.totals().global_accuracy.value_or(0);
-    const Status verdict =
-        accuracy >= options().min_accuracy
-            ? Status{}
-            : Fail(Code::kConflict, "the global model's accuracy is " + std::to_string(accuracy) + ", at least " +
-                                        std::to_string(options().min_accuracy) + " was asked for");
+    Status verdict;
+    if (accuracy < options().min_accuracy) {
+      verdict = Fail(Code::kConflict, "the global model's accuracy is {:f}, at least {:f} was asked for", accuracy,
+                     options().min_accuracy);
+    }
     if (options().keep_running) KeepRunning();
     return verdict;
   }
 
   std::string Shape() const {
     if (options().levels == 0) return ", directly at the aggregator,";
-    return ", " + std::to_string(options().gateways) + " gateways" +
-           (options().levels > 1 ? " on the lowest of " + std::to_string(options().levels) + " levels" : "") +
-           ", an evaluator and an aggregator";
+    return fmt::format(", {} gateways{}, an evaluator and an aggregator", options().gateways,
+                       options().levels > 1 ? fmt::format(" on the lowest of {} levels", options().levels) : "");
   }
 
   Status Pause() {
@@ -94,7 +96,7 @@ class Demo {
                    const Path& model_file) {
     const auto number = [](const std::optional<double>& value) { return value ? Json(*value) : Json(); };
     const Json summary = {{"rounds", totals.rounds},
-                          {"reports", totals.reports},
+                          {"reports", totals.contributions},
                           {"refused", totals.refused},
                           {"global_accuracy", number(totals.global_accuracy)},
                           {"personal_accuracy", number(totals.personal_accuracy)},
@@ -108,21 +110,8 @@ class Demo {
       std::cout << summary.dump(2) << std::endl;
       return {};
     }
-    const auto percent = [](const std::optional<double>& value) {
-      char text[16] = "-";
-      if (value) std::snprintf(text, sizeof(text), "%.1f %%", *value * 100);
-      return std::string(text);
-    };
-    char line[160];
-    std::snprintf(line, sizeof(line), "\n%llu rounds in %.0f s: %llu sealed updates summed, %llu refused, %.1f MB up.",
-                  static_cast<unsigned long long>(totals.rounds), seconds,
-                  static_cast<unsigned long long>(totals.reports), static_cast<unsigned long long>(totals.refused),
-                  static_cast<double>(totals.bytes_up) / 1e6);
-    context_.Say(line);
-    context_.Say("Accuracy: global model " + percent(totals.global_accuracy) +
-                 " on 10,000 test images, devices' own models " + percent(totals.personal_accuracy) +
-                 " on their held-out shares.");
-    context_.Say("Model digest " + model.weights.hex() + ": the same seed gives the same digest.\n");
+    SayResults(totals, seconds);
+    context_.Say(fmt::format("Model digest {}: the same seed gives the same digest.\n", model.weights.hex()));
     context_.Say("The model      " + model_file.string() + "   (torch.jit.load opens it)");
     context_.Say("Try it         tributary-device evaluate " + model_file.string());
     context_.Say("Figures        " + file.string());
@@ -130,6 +119,18 @@ class Demo {
     context_.Say(
         "Look inside    run again with --keep-running, then use 'tributary status', 'rounds list', 'devices list'");
     return {};
+  }
+
+  void SayResults(const DemoProgress::Totals& totals, double seconds) {
+    const auto percent = [](const std::optional<double>& value) {
+      return value ? fmt::format("{:.1f} %", *value * 100) : std::string("-");
+    };
+    context_.Say(fmt::format("\n{} rounds in {:.0f} s: {} sealed updates summed, {} refused, {:.1f} MB up.",
+                             totals.rounds, seconds, totals.contributions, totals.refused,
+                             static_cast<double>(totals.bytes_up) / 1e6));
+    context_.Say(
+        fmt::format("Accuracy: global model {} on 10,000 test images, devices' own models {} on their held-out shares.",
+                    percent(totals.global_accuracy), percent(totals.personal_accuracy)));
   }
 
   void KeepRunning() {
@@ -148,12 +149,7 @@ class Demo {
   std::chrono::steady_clock::time_point start_;
 };
 
-}  // namespace
-
-void AddDemoCommand(CLI::App& app, Context& context) {
-  const auto options = std::make_shared<DemoOptions>();
-  CLI::App* demo = app.add_subcommand(
-      "demo", "A whole federation on this machine, on real data: provisions, trains, reports, exports");
+void AddDemoOptions(CLI::App* demo, const std::shared_ptr<DemoOptions>& options) {
   demo->add_option("--devices", options->devices, "Virtual devices, in one process")
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();
@@ -170,17 +166,27 @@ void AddDemoCommand(CLI::App& app, Context& context) {
   demo->add_option("--examples", options->examples, "Training images over all devices")
       ->check(CLI::Range(20, 60'000))
       ->capture_default_str();
-  demo->add_option("--alpha", options->alpha, "Of the Dirichlet distribution over labels: small is unequal")
+  demo->add_option("--alpha", options->alpha,
+                   "Alpha of the Dirichlet distribution over labels: a small one deals unequal shares")
       ->check(CLI::Range(0.01, 1e6))
       ->capture_default_str();
   demo->add_option("--seed", options->seed, "The same seed gives the same model, bit for bit, on one kind of processor")
       ->check(CLI::Range(0, 1'000'000'000))
       ->capture_default_str();
-  demo->add_option("--min-accuracy", options->min_accuracy, "What the global model must reach, 0 to 1")
+  demo->add_option("--min-accuracy", options->min_accuracy, "The accuracy that the global model must reach, 0 to 1")
       ->check(CLI::Range(0.0, 1.0))
       ->capture_default_str();
-  demo->add_option("--dir", options->dir, "A new folder for all it makes [demo/<time>]");
+  demo->add_option("--dir", options->dir, "A new folder for everything it makes [demo/<time>]");
   demo->add_flag("--keep-running", options->keep_running, "Leave the processes running at the end, until Ctrl-C");
+}
+
+}  // namespace
+
+void AddDemoCommand(CLI::App& app, Context& context) {
+  const auto options = std::make_shared<DemoOptions>();
+  CLI::App* demo = app.add_subcommand(
+      "demo", "Run a whole federation on this machine, on real data: set up, train, evaluate, export");
+  AddDemoOptions(demo, options);
   demo->add_flag_callback(
       "--json", [&context] { context.output = "json"; }, "Only the summary, as JSON");
   demo->footer(
@@ -189,8 +195,9 @@ void AddDemoCommand(CLI::App& app, Context& context) {
   demo->callback(context.Run([&context, options]() -> Status {
     if (options->dir.empty()) options->dir = FolderForNow();
     Demo run(context, *options);
-    // Before any child and thread: the children take none of it over.
-    const StopSignals signals([&run] { run.Interrupt(); }, [](int) {});  // a second one is no reason to leave children
+    // This comes before any child and thread, so that the children inherit none of it.
+    const StopSignals signals([&run] { run.Interrupt(); },
+                              [](int) {});  // a second signal must not leave children behind
     const Status status = run.Run();
     if (!run.interrupted() || status) return status;
     context.exit_code = ExitCode::kFailed;

@@ -1,10 +1,8 @@
 #include "aggregator/operator/demo/demo_progress.h"
 
-#include <unistd.h>
-
 #include <algorithm>
-#include <cstdio>
-#include <utility>
+
+#include <nlohmann/json.hpp>
 
 namespace tributary {
 namespace {
@@ -28,22 +26,16 @@ uint64_t RefusedOf(const Json& round) {
 
 std::string Percent(const std::optional<double>& share) {
   if (!share) return "-";
-  char text[16];
-  std::snprintf(text, sizeof(text), "%.1f %%", *share * 100);
-  return text;
+  return fmt::format("{:.1f} %", *share * 100);
 }
 
 }  // namespace
 
-DemoProgress::DemoProgress(std::string task, uint64_t rounds, uint64_t devices, bool quiet)
-    : task_(std::move(task)),
-      rounds_(rounds),
-      devices_(devices),
-      quiet_(quiet),
-      live_(!quiet && isatty(STDOUT_FILENO) == 1) {
-  if (!quiet_)
-    std::printf("%5s  %7s  %7s  %9s  %9s  %9s  %7s\n", "round", "reports", "refused", "global", "personal", "MB up",
-                "seconds");
+DemoProgress::DemoProgress(uint64_t rounds, uint64_t devices, bool quiet)
+    : rounds_(rounds), devices_(devices), quiet_(quiet), line_(!quiet) {
+  if (quiet_) return;
+  line_.Print(fmt::format("{:>5}  {:>7}  {:>7}  {:>9}  {:>9}  {:>9}  {:>7}", "round", "reports", "refused", "global",
+                          "personal", "MB up", "seconds"));
 }
 
 Result<bool> DemoProgress::Show(const Json& rounds, double seconds) {
@@ -56,15 +48,14 @@ Result<bool> DemoProgress::Show(const Json& rounds, double seconds) {
     const std::string state = round.value("state", "");
     if (CountAt(round, "number") <= totals_.rounds) continue;
     if (state == "failed" || state == "cancelled") {
-      return Fail(Code::kChildFailed, "round " + std::to_string(CountAt(round, "number")) + " " + state + " with " +
-                                          std::to_string(CountAt(round, "reports")) + " of " +
-                                          std::to_string(devices_) + " reports");
+      return Fail(Code::kChildFailed, "round {} {} with {} of {} contributions", CountAt(round, "number"), state,
+                  CountAt(round, "reports"), devices_);
     }
     if (state != "completed") {
       PrintLive(round, seconds);
       break;
     }
-    // Its devices' evaluations and the evaluator's of the version that it made.
+    // A round is whole with its devices' evaluations and the evaluator's evaluation of the version that it made.
     if (complete_since_ < 0) complete_since_ = seconds;
     const bool whole =
         CountAt(round, "number") <= evaluated && CountAt(round, "evaluations") >= CountAt(round, "reports");
@@ -80,34 +71,23 @@ Result<bool> DemoProgress::Show(const Json& rounds, double seconds) {
 
 void DemoProgress::PrintRound(const Json& round, double seconds) {
   ++totals_.rounds;
-  totals_.reports += CountAt(round, "reports");
+  totals_.contributions += CountAt(round, "reports");
   totals_.refused += RefusedOf(round);
   totals_.bytes_up += CountAt(round, "bytes_up");
   totals_.global_accuracy = NumberAt(round, "global_accuracy");
   totals_.personal_accuracy = NumberAt(round, "personal_accuracy");
   if (quiet_) return;
-  if (live_) std::printf("\r\033[K");
-  std::printf(
-      "%5llu  %7llu  %7llu  %9s  %9s  %9.1f  %7.1f\n", static_cast<unsigned long long>(CountAt(round, "number")),
-      static_cast<unsigned long long>(CountAt(round, "reports")), static_cast<unsigned long long>(RefusedOf(round)),
-      Percent(totals_.global_accuracy).c_str(), Percent(totals_.personal_accuracy).c_str(),
-      static_cast<double>(CountAt(round, "bytes_up")) / 1e6, seconds - last_end_);
-  std::fflush(stdout);
+  line_.Print(fmt::format("{:>5}  {:>7}  {:>7}  {:>9}  {:>9}  {:>9.1f}  {:>7.1f}", CountAt(round, "number"),
+                          CountAt(round, "reports"), RefusedOf(round), Percent(totals_.global_accuracy),
+                          Percent(totals_.personal_accuracy), static_cast<double>(CountAt(round, "bytes_up")) / 1e6,
+                          seconds - last_end_));
   last_end_ = seconds;
 }
 
 void DemoProgress::PrintLive(const Json& round, double seconds) const {
-  if (!live_) return;
-  const uint64_t reports = CountAt(round, "reports");
-  constexpr uint64_t kWidth = 30;
-  const uint64_t filled = devices_ ? reports * kWidth / devices_ : 0;
-  const std::string bar = std::string(filled, '#') + std::string(kWidth - filled, '.');
   const bool collected = round.value("state", "") == "completed";
-  std::printf("\r\033[Kround %llu  [%s] %llu/%llu %s  %.0f s",
-              static_cast<unsigned long long>(CountAt(round, "number")), bar.c_str(),
-              static_cast<unsigned long long>(reports), static_cast<unsigned long long>(devices_),
-              collected ? "reports, evaluating" : "reports", seconds);
-  std::fflush(stdout);
+  line_.Show(CountAt(round, "number"), CountAt(round, "reports"), devices_,
+             fmt::format("{}  {:.0f} s", collected ? ", evaluating" : "", seconds));
 }
 
 }  // namespace tributary

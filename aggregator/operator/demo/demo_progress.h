@@ -1,21 +1,19 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <optional>
-#include <string>
 
-#include "aggregator/operator/command/api_client.h"
+#include "aggregator/operator/command/round_commands.h"
 
 namespace tributary {
 
-// Follows the demo's rounds and shows them to a person: on a terminal one line that changes while a round runs,
-// everywhere one line for each round that is over. A round's line waits for the evaluations that belong to it.
+// Follows the demo's rounds and shows them to a person, a row of a table for each round (RoundLine). A round's row waits
+// for the evaluations that belong to it.
 class DemoProgress {
  public:
   struct Totals {
     uint64_t rounds = 0;  // completed
-    uint64_t reports = 0;
+    uint64_t contributions = 0;
     uint64_t refused = 0;
     uint64_t bytes_up = 0;
     std::optional<double> global_accuracy;    // of the last round
@@ -23,7 +21,7 @@ class DemoProgress {
   };
 
   // `quiet`: shows nothing.
-  DemoProgress(std::string task, uint64_t rounds, uint64_t devices, bool quiet);
+  DemoProgress(uint64_t rounds, uint64_t devices, bool quiet);
 
   // Looks at the rounds as the API lists them and prints what is new. Whether all of them are over and printed.
   // kChildFailed: a round failed.
@@ -34,11 +32,10 @@ class DemoProgress {
   void PrintRound(const Json& round, double seconds);
   void PrintLive(const Json& round, double seconds) const;
 
-  const std::string task_;
   const uint64_t rounds_;
   const uint64_t devices_;
   const bool quiet_;
-  const bool live_;
+  const RoundLine line_;
   double last_end_ = 0;         // seconds: when the last printed round was over
   double complete_since_ = -1;  // seconds: since when the round to be printed is completed and waits for evaluations
   Totals totals_;

@@ -2,12 +2,12 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "aggregator/operator/command/api_client.h"
-#include "aggregator/operator/demo/child_process.h"
-#include "protocol/trust/identity/certificate_authority.h"
+#include "aggregator/operator/demo/site.h"
 
 namespace tributary {
 
@@ -25,10 +25,10 @@ struct DemoOptions {
   bool keep_running = false;
 };
 
-// A whole federation on loopback, provisioned from nothing: a CA, an aggregator, gateways, a fleet of virtual devices
-// and an evaluator, each a process with a folder, a configuration file and a log of its own below one folder. What the
-// demo starts by itself is what the README starts by hand. Call order: Provision, Start, then client(), Check …; Stop
-// (or destroy) ends every process. Resource type, not thread safe.
+// A whole federation on loopback, made from nothing: a CA, a publication folder, and a Site with an aggregator, gateways,
+// a fleet of virtual devices and an evaluator. The demo starts by itself the processes that the README starts by hand.
+// Call order: Provision, Start, then client(), Check …; Stop (or destroy) ends every process. Resource type, not thread
+// safe.
 class DemoSite {
  public:
   static constexpr const char* kTask = "fashion";
@@ -41,41 +41,28 @@ class DemoSite {
   Status Start();
   // kChildFailed when a process has ended by itself: which, how, and the end of its log.
   Status Check();
-  // In the order in which updates flow, so that nothing is left behind on the way.
+  // Devices first, then along the way of the updates, so that nothing is left behind.
   void Stop();
 
   ApiClient& client() { return *client_; }
   const std::string& url() const { return url_; }
-  Path ca() const { return options_.dir / "ca"; }
   Path token_file() const { return options_.dir / "token"; }
   const DemoOptions& options() const { return options_; }
-  std::vector<std::string> Names() const;
 
  private:
-  struct Member {
-    std::string name;
-    std::string program;
-    std::unique_ptr<ChildProcess> process;
-  };
-  struct Address {
-    std::string endpoint;
-    std::string server_key;  // hexadecimal
-  };
-
-  Result<Address> ProvisionAggregator(const CertificateAuthority& authority);
-  Result<Address> ProvisionGateway(const CertificateAuthority& authority, const std::string& name,
-                                   const Address& upstream);
-  Status ProvisionDevices(const CertificateAuthority& authority, const std::vector<Address>& gateways);
-  Status WriteConfig(const std::string& name, const std::string& text) const;
-  Status StartMember(Member& member);
+  Path ca() const { return options_.dir / "ca"; }
+  Status MakeToken();
+  Result<std::vector<Site::Address>> AddGateways();
+  Status AddDevices(const std::vector<Site::Address>& gateways);
   Status WaitUntilReady();
   Status CreateTask();
   Status RunTool(const std::vector<std::string>& arguments) const;
 
   DemoOptions options_;
   std::string url_;
-  std::unique_ptr<ApiClient> client_;
-  std::vector<Member> members_;  // in the order in which they are started
+  std::optional<CertificateAuthority> authority_;
+  std::optional<Site> site_;
+  std::optional<ApiClient> client_;
 };
 
 }  // namespace tributary

@@ -16,7 +16,8 @@
 
 namespace tributary {
 
-// What a route asks of whoever calls it, and what a token gives its holder: each may do all that those before it may.
+// A route asks this of its callers, and a token gives it to its holder. Each value permits all that those before it
+// permit.
 enum class HttpAccess : uint8_t {
   kOpen = 0,       // everybody, without a token; no token has it
   kViewer = 1,     // reads
@@ -59,7 +60,7 @@ using HttpWrite = std::function<bool(std::string_view)>;
 // One call lasts a second at most, so that Stop need not wait longer.
 using HttpStream = std::function<bool(const HttpWrite&)>;
 
-// What a handler answers: a body, or a file, or a stream. Value type.
+// A handler's answer: a body, or a file, or a stream. Value type.
 struct HttpResponse {
   int status = 200;
   std::string content_type = "application/json";

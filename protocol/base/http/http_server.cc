@@ -12,16 +12,16 @@
 #include <optional>
 #include <thread>
 
-#include "protocol/base/log.h"
 #include "protocol/base/http/http_config.h"
 #include "protocol/base/http/problem.h"
 #include "protocol/base/http/tls.h"
+#include "protocol/base/log.h"
 
 namespace tributary {
 namespace {
 
 constexpr size_t kFilePiece = 256 * limits::kKiB;
-// What is read and thrown away of a body that is refused, so that the client gets to see the answer instead of a reset.
+// So much of a refused body is read and thrown away, so that the client sees the answer instead of a reset.
 constexpr uint64_t kDrained = 64 * limits::kMiB;
 
 HttpRequest RequestOf(const httplib::Request& from) {
@@ -187,7 +187,7 @@ void HttpServer::State::Configure() {
   server->Post(any, with_body);
   server->Put(any, with_body);
   server->Delete(any, with_body);
-  // What the library refuses by itself (other methods, a request line it cannot read) gets the same form of answer.
+  // Requests that the library refuses by itself (other methods, an unreadable request line) get the same form of answer.
   server->set_error_handler([this](const httplib::Request& from, httplib::Response& to) {
     if (!to.body.empty()) return;
     HttpRequest request = RequestOf(from);

@@ -8,10 +8,10 @@
 #include <vector>
 
 #include "protocol/base/clock.h"
-#include "protocol/base/limits.h"
-#include "protocol/base/result.h"
 #include "protocol/base/http/http_message.h"
 #include "protocol/base/http/http_router.h"
+#include "protocol/base/limits.h"
+#include "protocol/base/result.h"
 
 namespace tributary {
 

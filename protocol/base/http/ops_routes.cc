@@ -42,12 +42,12 @@ void AddOpsRoutes(HttpServer& server, const Metrics& metrics, std::vector<Readin
 }
 
 void AddCertificateExpiry(const HttpServer& server, Metrics& metrics, const std::string& name) {
-  metrics.AddSampled(MetricKind::kGauge, name, "When the certificate of the HTTP server ends, in seconds since 1970",
-                     [&server] {
-                       const auto end = server.certificate_expires();
-                       if (!end) return std::vector<MetricSample>{};
-                       return std::vector<MetricSample>{{{}, static_cast<double>(end->unix_millis) / 1'000}};
-                     });
+  metrics.Add(MetricKind::kGauge, name, "When the certificate of the HTTP server ends, in seconds since 1970",
+              [&server] {
+                const auto end = server.certificate_expires();
+                if (!end) return MetricSamples{};
+                return MetricSamples{{{}, static_cast<double>(end->unix_millis) / 1'000}};
+              });
 }
 
 }  // namespace tributary

@@ -4,9 +4,9 @@
 #include <string>
 #include <vector>
 
-#include "protocol/base/result.h"
 #include "protocol/base/http/http_server.h"
-#include "protocol/base/http/metrics.h"
+#include "protocol/base/process/metrics.h"
+#include "protocol/base/result.h"
 
 namespace tributary {
 
@@ -17,7 +17,7 @@ struct ReadinessCheck {
   std::function<Status()> check;
 };
 
-// What every process with an HTTP listener answers without a token: /livez (200 while the process turns requests),
+// Every process with an HTTP listener answers these without a token: /livez (200 while the process turns requests),
 // /readyz (200, or 503 with every check that fails and why) and /metrics. `metrics` must outlive the server.
 void AddOpsRoutes(HttpServer& server, const Metrics& metrics, std::vector<ReadinessCheck> checks);
 

@@ -119,7 +119,7 @@ Error ErrorOfProblem(int status, std::string_view body) {
     if (const std::string detail = TextOf(problem, "detail"); !detail.empty()) return {code, detail};
   }
   return {CodeOfStatus(status),
-          "HTTP status " + std::to_string(status) + (body.empty() ? "" : ": " + std::string(body.substr(0, kQuoted)))};
+          fmt::format("HTTP status {}{}{}", status, body.empty() ? "" : ": ", body.substr(0, kQuoted))};
 }
 
 }  // namespace tributary

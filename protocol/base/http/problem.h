@@ -18,7 +18,7 @@ HttpResponse ProblemOf(const Error& error);
 // With a status that says more than the code's.
 HttpResponse ProblemOf(const Error& error, int status);
 
-// What a response with a status of 400 or more means: the problem's own code when it carries one that this build knows,
+// The error that a response with a status of 400 or more means: the problem's own code when it carries one that this build knows,
 // else the nearest code to the status, with the beginning of the body as its message.
 Error ErrorOfProblem(int status, std::string_view body);
 

@@ -3,27 +3,49 @@
 #include <memory>
 #include <string>
 
+#include "protocol/base/clock.h"
 #include "protocol/base/file.h"
 #include "protocol/base/result.h"
-#include "protocol/base/http/server_certificate.h"
+
+struct ssl_st;  // OpenSSL's SSL
 
 namespace httplib {
 class Client;
 class Server;
 }  // namespace httplib
 
-// TLS under the HTTP library, for http_server.cc, http_client.cc and server_certificate.cc only. Version 1.2 at least,
-// at both ends.
+// TLS under the HTTP library, for http_server.cc and http_client.cc only. Version 1.2 at least, at both ends.
 namespace tributary {
+
+// The certificate that a TLS server shows, from two files that somebody renews while it runs. When a handshake begins
+// and the last look was `look_interval` ago, the files are looked at; a pair that changed is taken up for this
+// handshake and all later ones, while connections that exist keep theirs. Two files that are not a pair, for instance
+// because only one of them was replaced so far, leave the old pair in force, and the log says so once. A pair that has
+// expired is taken up all the same: clients see more in it than in a server that is not there. Thread safe.
+class ServerCertificate {
+ public:
+  // PEM, leaf first; the key without a passphrase and of mode 0600. kPermissions, kNotFound; kConfigInvalid: not PEM, a
+  // key with a passphrase, or not a pair.
+  static Result<std::unique_ptr<ServerCertificate>> Load(const Path& certificate, const Path& key,
+                                                         Millis look_interval);
+  ~ServerCertificate();
+
+  // Gives a handshake that begins the present pair. false: OpenSSL does not take it.
+  bool Present(ssl_st* connection);
+  // When the present certificate ends. Looks at the files as a handshake does.
+  WallTime Expires();
+
+ private:
+  struct State;
+  explicit ServerCertificate(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
 
 // Speaks TLS with the certificate, which must outlive it, or plain HTTP when it is null.
 std::unique_ptr<httplib::Server> MakeServer(ServerCertificate* certificate);
 
-// Before the first request. `ca_file`: PEM, whose certificates are believed, and nobody else's; empty: the system's.
-// kInvalidArgument: it has none.
+// Call it before the first request. `ca_file`: PEM with the only authorities to believe; empty: the system's.
+// kInvalidArgument: the file has none.
 Status SetUpTls(httplib::Client& client, const Path& ca_file);
-
-// What OpenSSL says of its last refusal on this thread, for the person who set the file up; leaves its queue empty.
-std::string TlsReason();
 
 }  // namespace tributary

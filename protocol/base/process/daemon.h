@@ -9,14 +9,14 @@
 #include "protocol/base/clock.h"
 #include "protocol/base/file.h"
 #include "protocol/base/log.h"
+#include "protocol/base/process/service_notify.h"
 #include "protocol/base/random.h"
 #include "protocol/base/result.h"
-#include "protocol/base/process/service_notify.h"
 
-// What the main of every long-running program does alike.
+// The common part of the main of every long-running program.
 namespace tributary {
 
-// Exit codes of all programs.
+// The exit codes of every program. `tributary` has three more, 3 to 5, for scripts (its --help lists them).
 inline constexpr int kExitOk = 0;
 inline constexpr int kExitFailure = 1;
 inline constexpr int kExitUsage = 2;  // command line or configuration
@@ -56,8 +56,7 @@ void KeepNoCoreDumps();
 // As many open files as the system lets this process have: every connection is one.
 void RaiseFileLimit();
 
-// What a second signal does: whoever sends it does not want to wait for the work to drain. What was acknowledged is on
-// disk.
+// For a second signal: its sender does not want to wait for the work to drain. Everything acknowledged is on disk.
 [[noreturn]] void EndAtOnce(int signal);
 
 // The whole main of a daemon. Options has Load, log_level and log_file; Process has Open(options, clock, random,

@@ -6,7 +6,9 @@
 
 #include <gtest/gtest.h>
 
-#include "aggregator/api/member_routes.h"
+#include "aggregator/api/api_routes.h"
+#include "aggregator/api/api_token_store.h"
+#include "aggregator/api/event_feed.h"
 #include "aggregator/operator/command/http_client.h"
 #include "protocol/trust/identity/certificate_authority.h"
 #include "tests/aggregator/api/fake_coordinator.h"

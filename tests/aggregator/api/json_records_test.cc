@@ -2,10 +2,10 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
-#include "aggregator/api/json_fleet.h"
-#include "aggregator/api/json_rounds.h"
+#include "aggregator/api/gateway_routes.h"
+#include "aggregator/api/json_fields.h"
 #include "aggregator/api/json_tasks.h"
-#include "aggregator/api/json_time.h"
+#include "aggregator/api/round_routes.h"
 #include "tests/support/test_fleet.h"
 
 namespace tributary::json_records_test {

@@ -1,8 +1,7 @@
-#include "aggregator/api/member_routes.h"
-
 #include <gmock/gmock.h>
 #include <nlohmann/json.hpp>
 
+#include "aggregator/api/api_routes.h"
 #include "tests/aggregator/api/api_fixture.h"
 
 namespace tributary::member_routes_test {

@@ -8,13 +8,15 @@
 #include <gmock/gmock.h>
 #include <nlohmann/json.hpp>
 
-#include "aggregator/api/json_codes.h"
-#include "aggregator/api/json_enrolment.h"
-#include "aggregator/api/json_events.h"
-#include "aggregator/api/json_fleet.h"
-#include "aggregator/api/json_gateways.h"
-#include "aggregator/api/json_rounds.h"
+#include "aggregator/api/api_routes.h"
+#include "aggregator/api/device_routes.h"
+#include "aggregator/api/enrolment_token_routes.h"
+#include "aggregator/api/event_feed.h"
+#include "aggregator/api/gateway_routes.h"
 #include "aggregator/api/json_tasks.h"
+#include "aggregator/api/round_routes.h"
+#include "aggregator/api/sealing_key_routes.h"
+#include "aggregator/api/task_routes.h"
 #include "aggregator/api/tuf_routes.h"
 #include "aggregator/publish/tuf_shelf.h"
 #include "protocol/base/http/ops_routes.h"

@@ -1,9 +1,10 @@
-// `tributary fleet …`, parsed and run in this process.
+// `tributary ca …`, parsed and run in this process.
 #include <sys/stat.h>
 
 #include <algorithm>
 #include <filesystem>
 
+#include <CLI/CLI.hpp>
 #include <gmock/gmock.h>
 
 #include "aggregator/operator/ceremony/ca_commands.h"
@@ -19,15 +20,15 @@ namespace {
 
 using testing::HasSubstr;
 
-class FleetTest : public testing::Test {
+class CaTest : public testing::Test {
  protected:
   void SetUp() override { Make({"init", "--dir", In("ca"), "--name", "field"}); }
 
-  ExitCode Fleet(std::vector<std::string> arguments) {
+  ExitCode Ca(std::vector<std::string> arguments) {
     Context context;
     CLI::App app;
-    AddFleetCommands(app, context);
-    arguments.insert(arguments.begin(), "fleet");
+    AddCaCommands(app, context);
+    arguments.insert(arguments.begin(), "ca");
     std::ranges::reverse(arguments);  // as CLI11 takes them
     testing::internal::CaptureStdout();
     testing::internal::CaptureStderr();
@@ -39,7 +40,7 @@ class FleetTest : public testing::Test {
     said_ = testing::internal::GetCapturedStdout() + testing::internal::GetCapturedStderr();
     return context.exit_code;
   }
-  void Make(std::vector<std::string> arguments) { ASSERT_EQ(Fleet(std::move(arguments)), ExitCode::kOk) << said_; }
+  void Make(std::vector<std::string> arguments) { ASSERT_EQ(Ca(std::move(arguments)), ExitCode::kOk) << said_; }
   void MakeIssuer() { Make({"issuer", "--ca", In("ca"), "--out", In("issuer")}); }
   void Issue(const std::string& ca, const std::string& id) {
     Make({"issue", "--ca", In(ca), "--role", "device", "--id", id, "--out", In(id)});
@@ -63,7 +64,7 @@ class FleetTest : public testing::Test {
   std::string said_;
 };
 
-TEST_F(FleetTest, AnIssuerWorksWithoutTheCasKey) {
+TEST_F(CaTest, AnIssuerWorksWithoutTheCasKey) {
   Write("ca/root.json", "{\"signed\":1}");
   MakeIssuer();
   EXPECT_THAT(said_, HasSubstr("issuer field issuer 20"));
@@ -80,7 +81,7 @@ TEST_F(FleetTest, AnIssuerWorksWithoutTheCasKey) {
   EXPECT_EQ(AsText(member.anchor.publication_root()), "{\"signed\":1}");
 }
 
-TEST_F(FleetTest, IdentitiesGetTheRootThatTheCaHas) {
+TEST_F(CaTest, IdentitiesGetTheRootThatTheCaHas) {
   Issue("ca", "before");
   EXPECT_TRUE(Load("before").anchor.publication_root().empty());
   Write("ca/root.json", "{\"signed\":2}");
@@ -88,15 +89,15 @@ TEST_F(FleetTest, IdentitiesGetTheRootThatTheCaHas) {
   EXPECT_EQ(AsText(Load("after").anchor.publication_root()), "{\"signed\":2}");
 }
 
-TEST_F(FleetTest, WhatIsThereIsNeverWrittenOver) {
+TEST_F(CaTest, WhatIsThereIsNeverWrittenOver) {
   MakeIssuer();
-  EXPECT_EQ(Fleet({"issuer", "--ca", In("ca"), "--out", In("issuer")}), ExitCode::kFailed);
+  EXPECT_EQ(Ca({"issuer", "--ca", In("ca"), "--out", In("issuer")}), ExitCode::kFailed);
   EXPECT_THAT(said_, HasSubstr("exists"));
-  EXPECT_EQ(Fleet({"init", "--dir", In("ca"), "--name", "field"}), ExitCode::kFailed);
-  EXPECT_EQ(Fleet({"init", "--dir", In("issuer"), "--name", "field"}), ExitCode::kFailed) << "its ca.pem is another's";
+  EXPECT_EQ(Ca({"init", "--dir", In("ca"), "--name", "field"}), ExitCode::kFailed);
+  EXPECT_EQ(Ca({"init", "--dir", In("issuer"), "--name", "field"}), ExitCode::kFailed) << "its ca.pem is another's";
 }
 
-TEST_F(FleetTest, AnIdentityIsRenewedForItsOwnKeys) {
+TEST_F(CaTest, AnIdentityIsRenewedForItsOwnKeys) {
   MakeIssuer();
   Issue("ca", "dev-1");
   const Identity before = Load("dev-1");
@@ -111,7 +112,7 @@ TEST_F(FleetTest, AnIdentityIsRenewedForItsOwnKeys) {
   EXPECT_EQ(after.subject.curve_public_key, before.subject.curve_public_key);
 }
 
-TEST_F(FleetTest, AnIdentityThatIsOverIsRenewedToo) {
+TEST_F(CaTest, AnIdentityThatIsOverIsRenewedToo) {
   const auto ca = Must(LoadAuthority(folder_ / "ca"));
   constexpr Millis kDay = std::chrono::hours(24);
   Must(IssueIdentity(ca, {Must(DeviceId::Parse("aggregator")), Role::kAggregator, "", {}}, folder_ / "aggregator",
@@ -121,24 +122,24 @@ TEST_F(FleetTest, AnIdentityThatIsOverIsRenewedToo) {
   EXPECT_EQ(Load("aggregator").subject.role, Role::kAggregator);
 }
 
-TEST_F(FleetTest, AnotherFleetsCaRenewsNothing) {
+TEST_F(CaTest, AnotherFleetsCaRenewsNothing) {
   Issue("ca", "dev-1");
   const auto chain = Load("dev-1").chain;
   Make({"init", "--dir", In("other"), "--name", "other"});
-  EXPECT_EQ(Fleet({"renew", "--ca", In("other"), In("dev-1")}), ExitCode::kFailed);
+  EXPECT_EQ(Ca({"renew", "--ca", In("other"), In("dev-1")}), ExitCode::kFailed);
   EXPECT_THAT(said_, HasSubstr("was not issued by this fleet's CA"));
   EXPECT_EQ(Load("dev-1").chain, chain);
 }
 
-TEST_F(FleetTest, AnIssuerMakesNoIssuersAndRevokesNone) {
+TEST_F(CaTest, AnIssuerMakesNoIssuersAndRevokesNone) {
   MakeIssuer();
-  EXPECT_EQ(Fleet({"issuer", "--ca", In("issuer"), "--out", In("second")}), ExitCode::kUsage);
+  EXPECT_EQ(Ca({"issuer", "--ca", In("issuer"), "--out", In("second")}), ExitCode::kUsage);
   EXPECT_THAT(said_, HasSubstr("the CA's, where ca.key is"));
-  EXPECT_EQ(Fleet({"revoke-issuer", "--ca", In("issuer"), "--issuer", In("issuer/issuer.pem"), "--out", In("crl.pem")}),
+  EXPECT_EQ(Ca({"revoke-issuer", "--ca", In("issuer"), "--issuer", In("issuer/issuer.pem"), "--out", In("crl.pem")}),
             ExitCode::kUsage);
 }
 
-TEST_F(FleetTest, ARevokedIssuerTakesItsMembersWithIt) {
+TEST_F(CaTest, ARevokedIssuerTakesItsMembersWithIt) {
   MakeIssuer();
   Issue("issuer", "dev-1");
   Issue("ca", "dev-2");
@@ -148,7 +149,7 @@ TEST_F(FleetTest, ARevokedIssuerTakesItsMembersWithIt) {
   EXPECT_EQ(Verdict("crl.pem", Load("dev-2")), Code{});
 }
 
-TEST_F(FleetTest, TheListGrowsAndForgetsNobody) {
+TEST_F(CaTest, TheListGrowsAndForgetsNobody) {
   MakeIssuer();
   Issue("issuer", "dev-1");
   Issue("ca", "dev-2");
@@ -164,33 +165,33 @@ TEST_F(FleetTest, TheListGrowsAndForgetsNobody) {
   EXPECT_EQ(Verdict("second.pem", Load("dev-2")), Code::kRevokedCertificate);
 }
 
-TEST_F(FleetTest, WhatIsNoIssuerOfThisCaIsNotRevoked) {
+TEST_F(CaTest, WhatIsNoIssuerOfThisCaIsNotRevoked) {
   Issue("ca", "dev-1");
   const auto revoke = [&](const std::string& what) {
-    return Fleet({"revoke-issuer", "--ca", In("ca"), "--issuer", In(what), "--out", In("crl.pem")});
+    return Ca({"revoke-issuer", "--ca", In("ca"), "--issuer", In(what), "--out", In("crl.pem")});
   };
   EXPECT_EQ(revoke("dev-1/cert.pem"), ExitCode::kFailed) << "a member: by its serial number";
   EXPECT_EQ(revoke("nothing.pem"), ExitCode::kNotFound);
   Make({"init", "--dir", In("other"), "--name", "field"});
   Make({"issuer", "--ca", In("other"), "--out", In("other-issuer")});
   EXPECT_EQ(revoke("other-issuer/issuer.pem"), ExitCode::kFailed);
-  EXPECT_EQ(Fleet({"revoke-issuer", "--ca", In("ca"), "--out", In("crl.pem")}), ExitCode::kUsage);
-  EXPECT_EQ(Fleet({"revoke-issuer", "--ca", In("ca"), "--serial", "xyz", "--out", In("crl.pem")}), ExitCode::kUsage);
+  EXPECT_EQ(Ca({"revoke-issuer", "--ca", In("ca"), "--out", In("crl.pem")}), ExitCode::kUsage);
+  EXPECT_EQ(Ca({"revoke-issuer", "--ca", In("ca"), "--serial", "xyz", "--out", In("crl.pem")}), ExitCode::kUsage);
   EXPECT_FALSE(std::filesystem::exists(folder_ / "crl.pem"));
   EXPECT_FALSE(std::filesystem::exists(folder_ / "ca/crl.pem"));
 }
 
-TEST_F(FleetTest, ADamagedListOfTheCaIsNotBegunAnew) {
+TEST_F(CaTest, ADamagedListOfTheCaIsNotBegunAnew) {
   MakeIssuer();
   Write("ca/crl.pem", "rubbish");
-  EXPECT_EQ(Fleet({"revoke-issuer", "--ca", In("ca"), "--issuer", In("issuer/issuer.pem"), "--out", In("crl.pem")}),
+  EXPECT_EQ(Ca({"revoke-issuer", "--ca", In("ca"), "--issuer", In("issuer/issuer.pem"), "--out", In("crl.pem")}),
             ExitCode::kFailed);
   EXPECT_THAT(said_, HasSubstr("ca/crl.pem"));
 }
 
-TEST_F(FleetTest, AKeyThatOthersMayReadIsRefused) {
+TEST_F(CaTest, AKeyThatOthersMayReadIsRefused) {
   ASSERT_EQ(chmod(In("ca/ca.key").c_str(), 0640), 0);
-  EXPECT_EQ(Fleet({"issuer", "--ca", In("ca"), "--out", In("issuer")}), ExitCode::kFailed);
+  EXPECT_EQ(Ca({"issuer", "--ca", In("ca"), "--out", In("issuer")}), ExitCode::kFailed);
   EXPECT_THAT(said_, HasSubstr("0640"));
 }
 

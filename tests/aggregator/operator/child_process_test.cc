@@ -1,4 +1,4 @@
-#include "aggregator/operator/demo/child_process.h"
+#include "aggregator/operator/command/child_process.h"
 
 #include <signal.h>
 #include <unistd.h>

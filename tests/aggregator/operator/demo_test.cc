@@ -5,7 +5,7 @@
 #include <gmock/gmock.h>
 #include <nlohmann/json.hpp>
 
-#include "aggregator/operator/demo/child_process.h"
+#include "aggregator/operator/command/child_process.h"
 #include "protocol/base/file.h"
 #include "tests/support/temporary_folder.h"
 

@@ -1,6 +1,7 @@
-#include "aggregator/operator/command/gateway_view.h"
-
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include "aggregator/operator/command/gateway_commands.h"
 
 namespace tributary::gateway_view_test {
 namespace {

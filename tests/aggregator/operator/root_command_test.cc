@@ -1,15 +1,16 @@
 // `tributary root …`, parsed and run in this process.
 #include <algorithm>
 
+#include <CLI/CLI.hpp>
 #include <gmock/gmock.h>
 
-#include "aggregator/operator/command/commands.h"
+#include "aggregator/operator/ceremony/root_commands.h"
+#include "aggregator/publish/key_token_signer.h"
 #include "aggregator/publish/publication_folder.h"
 #include "protocol/trust/seal/signing.h"
 #include "tests/aggregator/publish/soft_token.h"
 #include "tests/support/must.h"
 #include "tests/support/temporary_folder.h"
-#include "aggregator/publish/key_token_signer.h"
 
 namespace tributary::root_command_test {
 namespace {

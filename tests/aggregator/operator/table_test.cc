@@ -1,6 +1,7 @@
 #include "aggregator/operator/command/table.h"
 
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
 namespace tributary::table_test {
 namespace {

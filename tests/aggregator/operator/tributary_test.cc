@@ -3,9 +3,10 @@
 #include <thread>
 
 #include <gmock/gmock.h>
+#include <nlohmann/json.hpp>
 
 #include "aggregator/operator/command/api_client.h"
-#include "aggregator/operator/demo/child_process.h"
+#include "aggregator/operator/command/child_process.h"
 #include "protocol/base/http/ops_routes.h"
 #include "protocol/catalogue/model_package.h"
 #include "protocol/trust/identity/identity.h"
@@ -394,13 +395,12 @@ TEST_F(TributaryTest, TheAuditIsListedExportedAndVerified) {
 }
 
 TEST_F(TributaryTest, AFleetFromNothing) {
-  ASSERT_EQ(Tributary({"fleet", "init", "--dir", "fleet", "--name", "field"}).code, 0);
-  EXPECT_EQ(Tributary({"fleet", "init", "--dir", "fleet", "--name", "field"}).code, 1);  // never over an existing CA
-  EXPECT_EQ(std::filesystem::status(folder_ / "fleet/ca.key").permissions(),
+  ASSERT_EQ(Tributary({"ca", "init", "--dir", "ca", "--name", "field"}).code, 0);
+  EXPECT_EQ(Tributary({"ca", "init", "--dir", "ca", "--name", "field"}).code, 1);  // never over an existing CA
+  EXPECT_EQ(std::filesystem::status(folder_ / "ca/ca.key").permissions(),
             std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
-  ASSERT_EQ(
-      Tributary({"fleet", "issue", "--ca", "fleet", "--role", "gateway", "--id", "gateway-1", "--out", "gw"}).code, 0);
-  const Outcome devices = Tributary({"fleet", "issue", "--ca", "fleet", "--role", "device", "--id", "device", "--class",
+  ASSERT_EQ(Tributary({"ca", "issue", "--ca", "ca", "--role", "gateway", "--id", "gateway-1", "--out", "gw"}).code, 0);
+  const Outcome devices = Tributary({"ca", "issue", "--ca", "ca", "--role", "device", "--id", "device", "--class",
                                      "phone", "--count", "3", "--out", "devices"});
   ASSERT_EQ(devices.code, 0) << devices.output;
   const auto device = LoadIdentity(folder_ / "devices/device-002", SystemClock().Now());
@@ -409,14 +409,26 @@ TEST_F(TributaryTest, AFleetFromNothing) {
   EXPECT_EQ(device->subject.device_class, "phone");
   const auto gateway = LoadIdentity(folder_ / "gw", SystemClock().Now());
   ASSERT_TRUE(gateway) << gateway.error().ToString();
-  EXPECT_EQ(Tributary({"fleet", "key", "gw"}).output, ToHex(gateway->subject.curve_public_key) + "\n");
-  EXPECT_EQ(Tributary({"fleet", "issue", "--ca", "fleet", "--role", "king", "--id", "x", "--out", "x"}).code, 2);
+  EXPECT_EQ(Tributary({"ca", "key", "gw"}).output, ToHex(gateway->subject.curve_public_key) + "\n");
+  EXPECT_EQ(Tributary({"ca", "issue", "--ca", "ca", "--role", "king", "--id", "x", "--out", "x"}).code, 2);
   EXPECT_EQ(
-      Tributary({"fleet", "issue", "--ca", "fleet", "--role", "gateway", "--class", "x", "--id", "x", "--out", "x"})
-          .code,
-      2);
-  EXPECT_EQ(Tributary({"fleet", "issue", "--ca", "nowhere", "--role", "gateway", "--id", "x", "--out", "x"}).code, 3);
-  EXPECT_EQ(Tributary({"fleet", "key", "nowhere"}).code, 3);
+      Tributary({"ca", "issue", "--ca", "ca", "--role", "gateway", "--class", "x", "--id", "x", "--out", "x"}).code, 2);
+  EXPECT_EQ(Tributary({"ca", "issue", "--ca", "nowhere", "--role", "gateway", "--id", "x", "--out", "x"}).code, 3);
+  EXPECT_EQ(Tributary({"ca", "key", "nowhere"}).code, 3);
+}
+
+TEST_F(TributaryTest, TheFormerNameOfCaAnswersWithTheNewOne) {
+  for (const auto& arguments :
+       std::vector<std::vector<std::string>>{{"fleet"},
+                                             {"fleet", "init", "--dir", "ca", "--name", "field"},
+                                             {"fleet", "key", "gw"},
+                                             {"fleet", "--help"}}) {
+    const Outcome former = Tributary(arguments);
+    EXPECT_EQ(former.code, 2);
+    EXPECT_THAT(former.output, HasSubstr("tributary ca"));
+  }
+  EXPECT_THAT(Tributary({"fleet", "key", "gw"}).output, HasSubstr("tributary ca key gw"));
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "ca"));
 }
 
 }  // namespace

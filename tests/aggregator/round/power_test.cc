@@ -89,8 +89,7 @@ class PoweredRounds final : public Coordinator::Listener {
   }
   uint64_t Delivered() const { return coordinator_->Account(UploadKind::kUpdate).delivered; }
   bool Balances() const {
-    const AccountRecord account = coordinator_->Account(UploadKind::kUpdate);
-    return account.offered == AccountedFor(account);
+    return coordinator_->Account(UploadKind::kUpdate).Balances();
   }
 
   Custody custody;

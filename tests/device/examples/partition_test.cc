@@ -76,7 +76,7 @@ TEST(Partition, AnotherSeedDealsOtherwise) {
     PartitionPlan plan{.kind = kind, .devices = 5, .total = 500};
     const auto first = Partition(labels, plan).value();
     plan.seed = 2;
-    EXPECT_NE(Partition(labels, plan).value(), first) << PartitionName(kind);
+    EXPECT_NE(Partition(labels, plan).value(), first) << static_cast<int>(kind);
   }
 }
 
@@ -126,10 +126,10 @@ TEST(Partition, RefusesWhatCannotBeDealt) {
   EXPECT_EQ(Partition({}, {}).error().code, Code::kInvalidArgument);
 }
 
-TEST(Partition, NamesRoundTrip) {
-  for (const auto kind : {PartitionKind::kIid, PartitionKind::kDirichlet, PartitionKind::kShards}) {
-    EXPECT_EQ(PartitionByName(PartitionName(kind)).value(), kind);
-  }
+TEST(Partition, KindsHaveNames) {
+  EXPECT_EQ(PartitionByName("iid").value(), PartitionKind::kIid);
+  EXPECT_EQ(PartitionByName("dirichlet").value(), PartitionKind::kDirichlet);
+  EXPECT_EQ(PartitionByName("shards").value(), PartitionKind::kShards);
   EXPECT_EQ(PartitionByName("even").error().code, Code::kInvalidArgument);
 }
 

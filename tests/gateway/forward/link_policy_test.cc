@@ -103,16 +103,6 @@ TEST(LinkPolicyTest, UrgentKindsAreSentAtAnyTime) {
   EXPECT_FALSE(policy.MaySend(UploadKind::kUpdate, At(1, 12)));
   EXPECT_TRUE(policy.MaySend(UploadKind::kUpdate, At(1, 23)));
   EXPECT_FALSE(ParseKinds({"update", "updates"}));
-  EXPECT_FALSE(ParseScheduleZone("Europe/Berlin"));
-}
-
-TEST(LinkPolicyTest, ACapIsNoneOrLargeEnoughToEndAChunk) {
-  LinkPolicy policy;
-  EXPECT_TRUE(policy.Validate());
-  policy.down_bytes_per_second = LinkPolicy::kLeastCap;
-  EXPECT_TRUE(policy.Validate());
-  policy.up_bytes_per_second = LinkPolicy::kLeastCap - 1;
-  EXPECT_FALSE(policy.Validate());
 }
 
 TEST(LinkBudgetTest, TheAverageIsTheCapWhateverThePieces) {

@@ -1,5 +1,6 @@
 #include "protocol/base/http/http_server.h"
 
+#include <arpa/inet.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -8,7 +9,6 @@
 #include <latch>
 #include <thread>
 
-#include <arpa/inet.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -264,7 +264,7 @@ TEST_F(HttpServerTest, MoreStreamsThanAllowedAreToldToComeAgain) {
 
 TEST_F(HttpServerTest, OpsRoutesAreOpenAndSayWhyNot) {
   Metrics metrics;
-  metrics.AddCounter("tributary_test_total", "Test.").Add(1);
+  metrics.Add(MetricKind::kCounter, "tributary_test_total", "Test.", [] { return MetricSamples{{{}, 1}}; });
   bool uplink = false;
   AddOpsRoutes(server_, metrics, {{"disk", []() -> Status { return {}; }}, {"uplink", [&]() -> Status {
                                                                               if (uplink) return {};

@@ -1,0 +1,34 @@
+#pragma once
+
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "aggregator/api/route.h"
+#include "aggregator/records/device_state_record.h"
+#include "aggregator/records/enrolment_records.h"
+#include "aggregator/records/records.h"
+
+// Devices and evaluators, and what operators decide about members, as openapi.yaml describes them.
+namespace tributary {
+
+// Adds /devices with approve, refuse and revoke, and /gateways/{gateway}/revoke.
+void AddDeviceRoutes(HttpServer& server, const ApiParts& parts, const MemberParts& members);
+
+// {"reason": "…"}: 1 to 256 bytes. kInvalidArgument.
+Result<std::string> ReasonFromJson(std::string_view body);
+
+// All that is known of one member: each part may be missing, not all of them.
+struct MemberView {
+  DeviceId id;
+  std::optional<MemberRecord> seen;
+  std::optional<EnrolledMember> enrolment;
+  std::optional<DeviceStateRecord> report;
+};
+std::string ToJson(const MemberView& member);
+std::string ToJson(std::span<const MemberView> members, const std::optional<std::string>& next_cursor);
+std::string ToJson(const EnrolledMember& member);
+std::string ToJson(std::span<const MemberRecord> members);
+
+}  // namespace tributary

@@ -1,0 +1,88 @@
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "aggregator/api/audit_log.h"
+#include "aggregator/api/core_call.h"
+#include "protocol/base/executor.h"
+#include "protocol/base/http/http_server.h"
+#include "protocol/base/ids.h"
+#include "protocol/catalogue/publication.h"
+#include "protocol/trust/identity/certificate.h"
+#include "protocol/trust/identity/invitation.h"
+
+// The ground that the routes of every resource stand on (*_routes.h): the parts they work on, how they read paths and
+// queries, and how a route that changes something is added.
+namespace tributary {
+
+class ApiTokenStore;
+class Coordinator;
+class Enrolment;
+class EventFeed;
+
+// The parts that the API works on; all of them must outlive the server's Stop. The coordinator is only ever called on the core
+// thread, except for reading whole blobs.
+struct ApiParts {
+  Executor& core;  // posts to the core thread
+  Coordinator& coordinator;
+  EventFeed& events;
+  ApiTokenStore& tokens;
+  AuditLog& audit;
+  const Clock& clock;
+  Millis patience{5'000};  // how long a request waits for its turn on the core thread
+};
+
+struct SealingKeyList {
+  KeyId current;
+  std::vector<FormerSealingKey> former;
+};
+
+// The parts that the routes about members, their tokens and the sealing keys work on. All calls happen on the core
+// thread.
+struct MemberParts {
+  Enrolment& enrolment;
+  // An invitation that carries this token: everything that a member of this fleet has to believe from the start.
+  std::function<Result<Invitation>(Role role, SecretBytes token)> invite;
+  std::function<SealingKeyList()> sealing_keys;
+  // Makes a new current key; the present one opens for `overlap` more. The publication follows by itself.
+  std::function<Status(Millis overlap)> rotate_sealing_key;
+};
+
+// ---- paths and queries
+
+// The task a path names. kUnknownTask, since a name of another form cannot be one.
+Result<TaskId> TaskOfPath(const HttpRequest& request);
+// The id of a member that a path names under `name`. kNotFound, for the same reason.
+Result<DeviceId> MemberOfPath(const HttpRequest& request, const std::string& name);
+// The number a path names: digits only. `missing` is the error's code otherwise.
+Result<uint64_t> NumberOfPath(const HttpRequest& request, const std::string& name, Code missing);
+// A number of the query, at most `max`. kInvalidArgument names it.
+Result<uint64_t> QueryNumber(const HttpRequest& request, const std::string& name, uint64_t absent, uint64_t max);
+// How many items the answer to a list may have: "limit", 1 to 1000, 100 when the query does not say.
+Result<uint64_t> PageLimit(const HttpRequest& request);
+// The id in "cursor", the last one of the page before; nullopt on the first page. kInvalidArgument.
+Result<std::optional<DeviceId>> MemberCursor(const HttpRequest& request);
+
+// ---- changes
+
+struct ChangeMade {
+  HttpResponse response;
+  AuditValues values;  // of `target`, as JSON without secrets
+};
+
+// A request that was read and can be tried.
+struct Change {
+  std::string target;  // "tasks/digits"
+  std::function<Result<ChangeMade>()> make;
+};
+// Reads the request and changes nothing; its errors are answered and not recorded.
+using ChangeHandler = std::function<Result<Change>(const HttpRequest&)>;
+
+// Adds a route that changes something. `access`: whom it admits; `action`: how the audit log calls it ("rounds.start").
+// The answer goes out when the change and its entries are durable (RunAudited).
+void AddChange(HttpServer& server, AuditLog& audit, const std::string& method, const std::string& pattern,
+               HttpAccess access, const std::string& action, ChangeHandler handler);
+
+}  // namespace tributary

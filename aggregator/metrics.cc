@@ -1,0 +1,73 @@
+#include "aggregator/metrics.h"
+
+namespace tributary {
+namespace {
+
+using Core = AggregatorMetrics::Core;
+
+template <class Number>
+auto Field(Number Core::*field) {
+  return [field](const Core& c) { return static_cast<double>(c.*field); };
+}
+
+template <class Key, class Text>
+MetricSamples CountsBy(const char* label, const std::map<Key, uint64_t>& counts, Text text) {
+  MetricSamples samples;
+  for (const auto& [key, count] : counts)
+    samples.push_back({{{label, std::string(text(key))}}, static_cast<double>(count)});
+  return samples;
+}
+
+}  // namespace
+
+AggregatorMetrics::AggregatorMetrics() {
+  AddServerMetrics(server_,
+                   {.credit = "Chunk bytes asked for and not yet staged",
+                    .link_name = "link_bytes_total",
+                    .link = "Bytes of messages with clients, by purpose; up is from them",
+                    .refusals = "Sessions and uploads refused, by reason; those that pass as well, each time",
+                    .resent = false},
+                   &Server::counts);
+  core_.Gauge("publication_number", "The publication that is served", Field(&Core::publication_number));
+  core_.Gauge("tasks", "Tasks", Field(&Core::tasks));
+  core_.Gauge("open_rounds", "Rounds that collect updates", Field(&Core::open_rounds));
+  core_.Gauge("gateways", "Gateways of the tree", Field(&Core::gateways));
+  core_.Gauge("gateways_late", "Gateways whose last report is older than 90 s", Field(&Core::gateways_late));
+  core_.Gauge("gateways_in_trouble", "Gateways that say what keeps them from working",
+              Field(&Core::gateways_in_trouble));
+  core_.Gauge("disk_in_trouble", "1 while the data folder cannot be written to", Field(&Core::disk_in_trouble));
+  core_.Gauge("former_sealing_keys", "Sealing keys that were replaced and still open uploads",
+              Field(&Core::former_sealing_keys));
+  AddMembers();
+  AddAccount();
+}
+
+void AggregatorMetrics::AddMembers() {
+  core_.Sampled(MetricKind::kGauge, "certificate_end_timestamp_seconds",
+                "When this aggregator's certificate ends, and its issuer's, which every member's ends with",
+                [](const Core& c) {
+                  MetricSamples samples;
+                  for (const auto& [of, end] : c.certificate_ends)
+                    samples.push_back({{{"of", of}}, static_cast<double>(end.unix_millis / 1000)});
+                  return samples;
+                });
+  core_.Sampled(MetricKind::kGauge, "enrolled_members", "Members by the state of their enrolment",
+                [](const Core& c) { return CountsBy("state", c.enrolment.members, EnrolmentStateName); });
+  core_.Sampled(
+      MetricKind::kCounter, "enrolments_total",
+      "Requests for certificates since the start: issued, renewed, pending, repeated, or why they were refused",
+      [](const Core& c) {
+        return CountsBy("outcome", c.enrolment.decisions, [](const std::string& outcome) { return outcome; });
+      });
+}
+
+void AggregatorMetrics::AddAccount() {
+  core_.Sampled(MetricKind::kGauge, "uploads", "Where every upload ever offered is",
+                [](const Core& c) { return AccountSamples(c.accounts); });
+  core_.Sampled(MetricKind::kGauge, "uploads_refused", "Uploads refused for good, by kind and reason",
+                [](const Core& c) { return ReasonSamples(c.accounts, &KindAccount::refused); });
+  core_.Sampled(MetricKind::kGauge, "uploads_dropped", "Uploads dropped after they were taken in, by kind and reason",
+                [](const Core& c) { return ReasonSamples(c.accounts, &KindAccount::dropped); });
+}
+
+}  // namespace tributary

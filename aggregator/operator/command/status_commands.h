@@ -1,0 +1,14 @@
+#pragma once
+
+#include "aggregator/operator/command/context.h"
+
+namespace CLI {
+class App;
+}
+
+namespace tributary {
+
+// How things stand and what happened. Adds `status`, `account`, `audit list, export, verify` and `explain`.
+void AddStatusCommands(CLI::App& app, Context& context);
+
+}  // namespace tributary

@@ -1,0 +1,36 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "aggregator/operator/command/context.h"
+#include "protocol/base/file.h"
+#include "protocol/base/ids.h"
+
+namespace CLI {
+class App;
+}
+
+namespace tributary {
+
+// Tasks and the model versions that came of them. Adds `task create, list, show` and `models list, export`. `app` and
+// `context` must outlive parsing, here and for every Add…Commands of `tributary`.
+void AddTaskCommands(CLI::App& app, Context& context);
+
+struct ExportOptions {
+  std::string task;
+  uint64_t version = 0;  // 0: the latest
+  Path out;
+};
+
+struct ExportedModel {
+  uint64_t version = 0;
+  Digest weights;
+};
+
+// Writes a version of a task as TorchScript that torch.jit.load opens: downloads module and weights, checks their
+// digests, and has `tributary-device export` put them together, since only that program links LibTorch. kNotFound: that
+// program is not installed; kChildFailed carries its words; the errors of ApiClient.
+Result<ExportedModel> ExportModel(ApiClient& client, const ExportOptions& options);
+
+}  // namespace tributary
