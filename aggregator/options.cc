@@ -22,13 +22,11 @@ std::vector<Field> AggregatorOptions::Fields() {
        .required = true},
       {.name = "aggregator.issuer_dir",
        .place = &issuer_dir,
-       .help =
-           "made by `tributary ca issuer`: certificates of members are issued and revoked with it; without it none "
-           "are"},
+       .help = "made by `tributary ca issuer`: certificates of members are issued and revoked with it; without it none "
+               "are"},
       {.name = "aggregator.ca_revocations",
        .place = &ca_revocations,
-       .help =
-           "a revocation list by the CA itself (`tributary ca revoke-issuer`); a newer file is taken up by itself"},
+       .help = "a revocation list by the CA itself (`tributary ca revoke-issuer`); a newer file is taken up by itself"},
       {.name = "listen.endpoint", .place = &listen, .help = "where gateways and devices connect"},
       {.name = "listen.credit_mib",
        .place = &credit_mib,

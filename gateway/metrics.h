@@ -6,11 +6,11 @@
 #include "gateway/forward/uplink.h"
 #include "gateway/relay/gateway_state_book.h"
 #include "protocol/base/http/ops_routes.h"
+#include "protocol/base/process/metrics.h"
+#include "protocol/hop/hop_metrics.h"
 #include "protocol/hop/server/server.h"
 #include "protocol/member/membership.h"
 #include "protocol/spool/spool.h"
-#include "protocol/base/process/metrics.h"
-#include "protocol/hop/hop_metrics.h"
 
 namespace tributary {
 

@@ -88,9 +88,7 @@ class PoweredRounds final : public Coordinator::Listener {
     return digests;
   }
   uint64_t Delivered() const { return coordinator_->Account(UploadKind::kUpdate).delivered; }
-  bool Balances() const {
-    return coordinator_->Account(UploadKind::kUpdate).Balances();
-  }
+  bool Balances() const { return coordinator_->Account(UploadKind::kUpdate).Balances(); }
 
   Custody custody;
   std::vector<Error> refusals;  // for now; a refusal for good dies
