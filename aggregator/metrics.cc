@@ -6,7 +6,7 @@ namespace {
 using Core = AggregatorMetrics::Core;
 
 template <class Number>
-auto Field(Number Core::*field) {
+auto Of(Number Core::*field) {
   return [field](const Core& c) { return static_cast<double>(c.*field); };
 }
 
@@ -28,16 +28,16 @@ AggregatorMetrics::AggregatorMetrics() {
                     .refusals = "Sessions and uploads refused, by reason; those that pass as well, each time",
                     .resent = false},
                    &Server::counts);
-  core_.Gauge("publication_number", "The publication that is served", Field(&Core::publication_number));
-  core_.Gauge("tasks", "Tasks", Field(&Core::tasks));
-  core_.Gauge("open_rounds", "Rounds that collect updates", Field(&Core::open_rounds));
-  core_.Gauge("gateways", "Gateways of the tree", Field(&Core::gateways));
-  core_.Gauge("gateways_late", "Gateways whose last report is older than 90 s", Field(&Core::gateways_late));
+  core_.Gauge("publication_number", "The publication that is served", Of(&Core::publication_number));
+  core_.Gauge("tasks", "Tasks", Of(&Core::tasks));
+  core_.Gauge("open_rounds", "Rounds that collect updates", Of(&Core::open_rounds));
+  core_.Gauge("gateways", "Gateways of the tree", Of(&Core::gateways));
+  core_.Gauge("gateways_late", "Gateways whose last report is older than 90 s", Of(&Core::gateways_late));
   core_.Gauge("gateways_in_trouble", "Gateways that say what keeps them from working",
-              Field(&Core::gateways_in_trouble));
-  core_.Gauge("disk_in_trouble", "1 while the data folder cannot be written to", Field(&Core::disk_in_trouble));
+              Of(&Core::gateways_in_trouble));
+  core_.Gauge("disk_in_trouble", "1 while the data folder cannot be written to", Of(&Core::disk_in_trouble));
   core_.Gauge("former_sealing_keys", "Sealing keys that were replaced and still open uploads",
-              Field(&Core::former_sealing_keys));
+              Of(&Core::former_sealing_keys));
   AddMembers();
   AddAccount();
 }

@@ -9,11 +9,11 @@ using Snapshot = GatewayMetrics::Snapshot;
 
 // Reads a number of the snapshot, or of its account.
 template <class Number>
-auto Field(Number Snapshot::*field) {
+auto Of(Number Snapshot::*field) {
   return [field](const Snapshot& s) { return static_cast<double>(s.*field); };
 }
 template <class Number>
-auto Field(Number SpoolAccount::*field) {
+auto Of(Number SpoolAccount::*field) {
   return [field](const Snapshot& s) { return static_cast<double>(s.account.*field); };
 }
 
@@ -27,7 +27,7 @@ GatewayMetrics::GatewayMetrics() {
                     .refusals = "Sessions and uploads refused, by reason; those that pass as well",
                     .resent = true},
                    &Snapshot::server);
-  snapshot_.Gauge("publication_number", "The publication that is served", Field(&Snapshot::publication_number));
+  snapshot_.Gauge("publication_number", "The publication that is served", Of(&Snapshot::publication_number));
   snapshot_.Gauge("draining", "1 from the stop signal on", [](const Snapshot& s) { return s.draining ? 1.0 : 0.0; });
   snapshot_.Gauge("certificate_end_timestamp_seconds", "When this gateway's certificate ends",
                   [](const Snapshot& s) { return static_cast<double>(s.certificate_end.unix_millis / 1000); });
@@ -36,8 +36,8 @@ GatewayMetrics::GatewayMetrics() {
 }
 
 void GatewayMetrics::AddSpool() {
-  snapshot_.Gauge("spool_bytes", "Ciphertext in the spool", Field(&SpoolAccount::bytes));
-  snapshot_.Gauge("spool_limit_bytes", "What spool.max_mib allows", Field(&Snapshot::spool_limit_bytes));
+  snapshot_.Gauge("spool_bytes", "Ciphertext in the spool", Of(&SpoolAccount::bytes));
+  snapshot_.Gauge("spool_limit_bytes", "What spool.max_mib allows", Of(&Snapshot::spool_limit_bytes));
   snapshot_.Sampled(MetricKind::kGauge, "spool_kind_bytes", "Ciphertext in the spool, by kind", [](const Snapshot& s) {
     MetricSamples samples;
     for (const UploadKind kind : kUploadKinds)
@@ -48,14 +48,14 @@ void GatewayMetrics::AddSpool() {
                   [](const Snapshot& s) { return s.spool_health ? 1.0 : 0.0; });
   snapshot_.Gauge("oldest_spooled_seconds", "How long the oldest upload in custody has waited",
                   [](const Snapshot& s) { return static_cast<double>(s.oldest_spooled.count()) / 1000; });
-  snapshot_.Gauge("spool_devices", "Devices with something in the spool", Field(&SpoolAccount::devices));
-  snapshot_.Gauge("dead_letters", "Uploads that were given up and can be listed", Field(&SpoolAccount::dead_letters));
-  snapshot_.Gauge("dead_letter_bytes", "Payloads kept of those", Field(&SpoolAccount::dead_bytes));
+  snapshot_.Gauge("spool_devices", "Devices with something in the spool", Of(&SpoolAccount::devices));
+  snapshot_.Gauge("dead_letters", "Uploads that were given up and can be listed", Of(&SpoolAccount::dead_letters));
+  snapshot_.Gauge("dead_letter_bytes", "Payloads kept of those", Of(&SpoolAccount::dead_bytes));
   snapshot_.Gauge("disk_free_bytes", "Of the spool's file system",
                   [](const Snapshot& s) { return static_cast<double>(s.account.disk.free_bytes); });
   snapshot_.Gauge("disk_total_bytes", "Of the spool's file system",
                   [](const Snapshot& s) { return static_cast<double>(s.account.disk.total_bytes); });
-  snapshot_.Counter("spool_barriers_total", "Durability barriers of the spool", Field(&SpoolAccount::barriers));
+  snapshot_.Counter("spool_barriers_total", "Durability barriers of the spool", Of(&SpoolAccount::barriers));
   // The accounting identity: offered is the sum of the others, for each kind.
   snapshot_.Sampled(MetricKind::kGauge, "uploads", "Where every upload ever offered is",
                     [](const Snapshot& s) { return AccountSamples(s.account.kinds); });
@@ -77,7 +77,7 @@ void GatewayMetrics::AddUplink() {
   snapshot_.Sampled(MetricKind::kCounter, "uplink_bytes_total",
                     "Bytes of messages with the parent; resent is a part of up",
                     [](const Snapshot& s) { return LinkSamples(s.uplink, /*resent=*/true); });
-  snapshot_.Counter("fetched_piece_bytes_total", "Blob bytes from above", Field(&Snapshot::piece_bytes_received));
+  snapshot_.Counter("fetched_piece_bytes_total", "Blob bytes from above", Of(&Snapshot::piece_bytes_received));
   snapshot_.Counter("forwarded_chunk_bytes_total", "Ciphertext sent up",
                     [](const Snapshot& s) { return static_cast<double>(s.courier.chunk_bytes); });
   snapshot_.Counter("resent_chunk_bytes_total", "Of these, sent before",

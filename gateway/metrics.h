@@ -38,6 +38,8 @@ class GatewayMetrics {
   GatewayMetrics();
 
   Metrics& metrics() { return metrics_; }
+  // Why the gateway takes no uploads, or why no publication is served: the checks of /readyz.
+  std::vector<ReadinessCheck> ReadinessChecks();
   Snapshot Get() const { return snapshot_.Get(); }
   void Put(Snapshot snapshot) { snapshot_.Put(std::move(snapshot)); }
 

@@ -117,7 +117,7 @@ std::string TaskRequestToJson(const TaskRequest& request) {
 }
 
 std::string ToJson(const TaskRecord& task) { return Dump(Task(task)); }
-std::string ToJson(std::span<const TaskRecord> tasks) { return Dump(ListToJson(tasks, &Task)); }
+std::string ToJson(std::span<const TaskRecord> tasks) { return Dump(ListToJson<TaskRecord>(tasks, +[](const TaskRecord& task) { return Task(task); })); }
 std::string ToJson(const BlobRef& blob) { return Dump(BlobToJson(blob)); }
 
 }  // namespace tributary

@@ -5,7 +5,6 @@
 
 #include "aggregator/store/certificate_table.h"
 #include "aggregator/store/enrolment_table.h"
-#include "aggregator/store/enrolment_token_table.h"
 #include "protocol/hop/messages.h"
 #include "protocol/trust/identity/certificate_request.h"
 #include "protocol/trust/identity/enrolment_request.h"

@@ -10,7 +10,7 @@ namespace {
 // A list's own dates are for other programs (openssl crl): here the publication's freshness counts.
 constexpr Millis kLifetime = std::chrono::hours(24 * 30);
 // A certificate that ended is refused for that; it stays in the list for as long as clocks may be wrong.
-constexpr Millis kKeptAfterEnd = std::chrono::hours(24 * 30);
+constexpr Millis kListedAfterEnd = std::chrono::hours(24 * 30);
 
 }  // namespace
 
@@ -46,7 +46,7 @@ Result<RevocationBook::Revision> RevocationBook::Next(WallTime now, bool forgets
   list.number = own != nullptr ? own->number + 1 : 1;
   for (const Certificate& above : parts_.issuer->authority().chain()) list.chain.push_back(above.der);
   list.ends = now + kLifetime;
-  const WallTime ended_after = forgets ? now + -kKeptAfterEnd : WallTime{};
+  const WallTime ended_after = forgets ? now + -kListedAfterEnd : WallTime{};
   ASSIGN_OR_RETURN(const auto serials, parts_.table.Revoked(list.issuer_public_key, ended_after));
   ASSIGN_OR_RETURN(list.crl, SignRevocations(parts_.issuer->authority(), list.number, serials, now, kLifetime));
   std::string text = TextOf(With(list), ca_text_);

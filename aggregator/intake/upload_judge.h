@@ -25,7 +25,7 @@ class Verdict {
   static Verdict InSum() { return Verdict(Kind::kInSum); }
   static Verdict Counted() { return Verdict(Kind::kCounted); }
   // NOLINTNEXTLINE(google-explicit-constructor): as a Result converts from it
-  Verdict(tl::unexpected<Error> refusal) : kind_(Kind::kRefused), error_(std::move(refusal).error()) {}
+  Verdict(tl::unexpected<Error> refusal) : kind_(Kind::kRefused), error_(std::move(refusal.value())) {}
 
   Kind kind() const { return kind_; }
   bool is_take() const { return kind_ == Kind::kTake; }

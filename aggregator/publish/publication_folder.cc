@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <utility>
 
-#include "protocol/base/log.h"
 #include "aggregator/publish/key_token_signer.h"
+#include "protocol/base/log.h"
 
 namespace tributary {
 namespace {

@@ -15,8 +15,6 @@ constexpr Millis kLookInterval{5'000};
 constexpr Millis kOfflineNotice = std::chrono::hours(24 * 30);
 constexpr Millis kWarnInterval = std::chrono::hours(24);
 
-WallTime WholeSeconds(WallTime at) { return {at.unix_millis - at.unix_millis % 1000}; }
-
 }  // namespace
 
 Result<Publisher> Publisher::Open(const Parts& parts) {

@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "protocol/base/file.h"
-#include "protocol/trust/tuf/metadata.h"
 #include "protocol/catalogue/publication_set.h"
+#include "protocol/trust/tuf/metadata.h"
 
 namespace tributary {
 
@@ -15,10 +15,12 @@ namespace tributary {
 //   1.root.json, 2.root.json …     who may sign what; each signed by the threshold of the one before and its own
 //   1.targets.json …               delegates rounds/* and models/*/* to the role "rounds", releases/* to "releases"
 //   1.releases.json …              what was released; signed by the releases key
-//   keys/*.pem                     the online keys of snapshot, timestamp and rounds, mode 0600; which is which is
-//   found
-//                                  by their public keys, so that old and new ones may lie side by side
+//   keys/*.pem                     the online keys of snapshot, timestamp and rounds, mode 0600; a key is found by its
+//                                  public key, so old and new ones may lie side by side
 // Offline keys (root, targets, releases) never lie here.
+// What metadata can say of a time: whole seconds.
+inline WallTime WholeSeconds(WallTime at) { return {at.unix_millis - at.unix_millis % 1000}; }
+
 Path MetadataFile(const Path& folder, uint64_t version, std::string_view role);
 // The versions of a role's files that are there, in ascending order. Errors: those of the file system; kNotFound when
 // the folder is not there.

@@ -11,8 +11,6 @@ using tuf::Metadata;
 using tuf::Root;
 using tuf::Targets;
 
-WallTime WholeSeconds(WallTime at) { return {at.unix_millis - at.unix_millis % 1000}; }
-
 tuf::RoleKeys& RoleOf(Root& root, std::string_view name) { return root.roles[std::string(name)]; }
 
 // The role's only key from now on.

@@ -97,7 +97,7 @@ class DurableCoordinator final : public Coordinator {
   // kUnknownKey: nobody can open it any more.
   Result<const HpkeKeyPair*> OpeningKey(const UploadSubject& subject) const;
   Verdict AdmitUpdate(const UploadHeader& header, LiveTask& task);
-  Verdict AdmitEvaluation(const UploadHeader& header, const LiveTask& task);
+  Verdict AdmitEvaluation(const UploadHeader& header);
   Verdict Count(const UploadHeader& header, Role role, const ChunkSource& chunk);
   Verdict CountUpdate(const UploadHeader& header, Role role, const ChunkSource& chunk);
   Verdict CountEvaluation(const UploadHeader& header, Role role, const ChunkSource& chunk);

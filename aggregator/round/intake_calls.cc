@@ -29,7 +29,7 @@ Verdict DurableCoordinator::Admit(const UploadHeader& header) {
   }
   ASSIGN_OR_RETURN(LiveTask* const task, Find(subject.task));
   RETURN_IF_ERROR(CheckVersion(subject.base_version, task->latest));
-  return subject.kind == UploadKind::kUpdate ? AdmitUpdate(header, *task) : AdmitEvaluation(header, *task);
+  return subject.kind == UploadKind::kUpdate ? AdmitUpdate(header, *task) : AdmitEvaluation(header);
 }
 
 Result<const HpkeKeyPair*> DurableCoordinator::OpeningKey(const UploadSubject& subject) const {
@@ -68,7 +68,7 @@ Verdict DurableCoordinator::AdmitUpdate(const UploadHeader& header, LiveTask& ta
   return Verdict::Take();
 }
 
-Verdict DurableCoordinator::AdmitEvaluation(const UploadHeader& header, const LiveTask& task) {
+Verdict DurableCoordinator::AdmitEvaluation(const UploadHeader& header) {
   const UploadSubject& subject = header.subject;
   ASSIGN_OR_RETURN(const bool known, store_->evaluations.HasUpload(subject.device, subject.id));
   if (known) return Verdict::Counted();

@@ -27,12 +27,12 @@ struct Outbox::Delivery {
   const SealedUpload& upload() const { return *uploads[next]; }
 };
 
-Result<std::unique_ptr<Outbox>> Outbox::Open(const Parts& parts, SpoolOptions options, Courier::OnGone on_gone) {
+Result<std::unique_ptr<Outbox>> Outbox::Open(const Parts& parts, SpoolOptions options, Courier::GoneHook on_gone) {
   ASSIGN_OR_RETURN(auto spool, Spool::Open(std::move(options), parts.files, parts.clock, parts.disk));
   return std::unique_ptr<Outbox>(new Outbox(parts, std::move(spool), std::move(on_gone)));
 }
 
-Outbox::Outbox(const Parts& parts, std::unique_ptr<Spool> spool, Courier::OnGone on_gone)
+Outbox::Outbox(const Parts& parts, std::unique_ptr<Spool> spool, Courier::GoneHook on_gone)
     : parts_(parts),
       spool_(std::move(spool)),
       courier_(std::make_unique<Courier>(parts.client, parts.loop, parts.clock, parts.random, *spool_,

@@ -39,7 +39,7 @@ class Outbox {
 
   // `on_gone` hears of every upload that left for good: nullptr for custody above, else why it was given up. Errors:
   // those of Spool::Open.
-  static Result<std::unique_ptr<Outbox>> Open(const Parts& parts, SpoolOptions options, Courier::OnGone on_gone);
+  static Result<std::unique_ptr<Outbox>> Open(const Parts& parts, SpoolOptions options, Courier::GoneHook on_gone);
   ~Outbox();
 
   // Puts the uploads in, one after the other. One that is here already (a restart sealed it again) is left as it is.
@@ -66,7 +66,7 @@ class Outbox {
  private:
   struct Delivery;  // uploads that are being put in
 
-  Outbox(const Parts& parts, std::unique_ptr<Spool> spool, Courier::OnGone on_gone);
+  Outbox(const Parts& parts, std::unique_ptr<Spool> spool, Courier::GoneHook on_gone);
   void PutNext(const std::shared_ptr<Delivery>& delivery);
   void Append(const std::shared_ptr<Delivery>& delivery, uint32_t chunk);
   void OnPut(const std::shared_ptr<Delivery>& delivery);

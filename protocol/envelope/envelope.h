@@ -12,6 +12,7 @@
 #include "protocol/base/result.h"
 #include "protocol/trust/identity/trust_anchor.h"
 #include "protocol/trust/seal/hpke.h"
+#include "protocol/trust/seal/signing.h"
 
 namespace tributary {
 

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "protocol/base/file.h"
-#include "protocol/trust/seal/signer.h"
+#include "protocol/trust/seal/signing.h"
 
 namespace tributary {
 

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "aggregator/operator/command/child_process.h"
-#include "protocol/trust/identity/certificate.h"
+#include "protocol/trust/identity/certificate_authority.h"
 
 namespace tributary {
 
