@@ -23,6 +23,8 @@ namespace tributary::hop {
 
 constexpr size_t kNonceBytes = 32;
 constexpr size_t kDeviceClassBytes = 64;
+// A reader takes no longer sentence; a writer cuts it.
+constexpr size_t kSentenceBytes = 1024;
 
 // ---- the fields of each message (wire_fields.h)
 
