@@ -28,7 +28,8 @@ void Write(const EnrolmentRequest& from, schema::EnrolmentRequest::Builder to) {
   to.setCreatedUnixMillis(from.created.unix_millis);
   if (const auto* token = std::get_if<SecretBytes>(&from.authority)) {
     const std::string_view text = AsText(token->RevealForUse());
-    to.getAuthority().setToken(capnp::Text::Reader(text.data(), text.size()));
+    // A Text::Reader would have to end with a zero, which the secret does not.
+    std::ranges::copy(text, to.getAuthority().initToken(static_cast<unsigned>(text.size())).begin());
   } else {
     Write(std::get<Renewal>(from.authority), to.getAuthority().initRenewal());
   }

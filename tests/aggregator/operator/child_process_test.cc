@@ -92,7 +92,7 @@ TEST_F(ChildProcessTest, TheDestructorLeavesNobodyBehind) {
 }
 
 TEST(FindProgram, LooksBesideThisOneAndInPath) {
-  EXPECT_TRUE(FindProgram("test_aggregator_cli"));
+  EXPECT_TRUE(FindProgram("test_aggregator"));
   EXPECT_TRUE(FindProgram("sh"));
   const auto missing = FindProgram("no-such-program");
   ASSERT_FALSE(missing);
