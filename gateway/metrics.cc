@@ -161,7 +161,7 @@ GatewayMetrics::Snapshot GatewayDescription::Snapshot(bool draining) const {
   now.publication_number = membership.publications().number();
   now.piece_bytes_received = membership.bytes_fetched();
   now.draining = draining;
-  now.certificate_end = membership.certificate()->not_after();
+  now.certificate_end = membership.CertificateEnd();
   return now;
 }
 

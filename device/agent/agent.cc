@@ -225,7 +225,6 @@ void Agent::Housekeep() {
 
 void Agent::WriteMetrics() {
   if (options_.metrics_file.empty()) return;
-  const CertificateKeeper* certificate = membership_->certificate();
   const std::string text = RenderMetrics({.device = parts_.identity.subject.id,
                                           .outbox = outbox_->account(),
                                           .outbox_limit_bytes = options_.outbox_max_bytes,
@@ -236,7 +235,7 @@ void Agent::WriteMetrics() {
                                           .publications_rejected = membership_->publication_counts().rejected_by,
                                           .withheld = !Withheld().empty(),
                                           .made_again = counts_.made_again,
-                                          .certificate_ends = certificate ? certificate->not_after() : WallTime{},
+                                          .certificate_ends = membership_->CertificateEnd(),
                                           .connected = client().up(),
                                           .sessions = membership_->sessions(),
                                           .fits = counts_.fits,

@@ -71,6 +71,8 @@ class Membership final : private HopClient::Part {
   std::optional<EnrolmentTarget> SealingTarget() const;
   // Of a check-in, the part that every member fills in alike.
   hop::CheckIn DescribeSelf(const SpoolAccount& account) const;
+  // When the member's certificate ends; 0: it is not known, because it is never renewed.
+  WallTime CertificateEnd() const { return certificate_ ? certificate_->not_after() : WallTime{}; }
   // nullptr: the certificate is never renewed.
   const CertificateKeeper* certificate() const { return certificate_.get(); }
 
