@@ -176,30 +176,16 @@ Result<ScheduleZone> ParseScheduleZone(const std::string& name) {
 std::vector<Field> LinkSettings::Fields() {
   static constexpr auto kZones = std::to_array<std::string_view>({"utc", "local"});
   return {
-      {.name = "upstream.up_kib_per_second",
-       .place = &up_kib_per_second,
-       .help = "the most that uploads may take of the link; 0: no cap",
-       .bounds = Between(0, 1e9),
-       .unit = "KiB/s"},
-      {.name = "upstream.down_kib_per_second",
-       .place = &down_kib_per_second,
-       .help = "the most that models may take of the link; 0: no cap",
-       .bounds = Between(0, 1e9),
-       .unit = "KiB/s"},
-      {.name = "upstream.schedule",
-       .place = &schedule,
-       .help = "when uploads may go up: daily windows (\"22:00-06:00\") or cron lines (\"*/15 1-5 * * 1-5\"); none: "
-               "always"},
-      {.name = "upstream.schedule_zone",
-       .place = &schedule_zone,
-       .help = "the clock that the schedule is read by",
-       .names = kZones},
-      {.name = "upstream.urgent",
-       .place = &urgent,
-       .help = "kinds of upload that go up at any time: update, evaluation, device_state, sample"},
-      {.name = "upstream.keep_session",
-       .place = &keep_session,
-       .help = "stay connected outside of the schedule, for publications"},
+      {"upstream.up_kib_per_second", &up_kib_per_second, "the most that uploads may take of the link; 0: no cap",
+       Between(0, 1e9), "KiB/s"},
+      {"upstream.down_kib_per_second", &down_kib_per_second, "the most that models may take of the link; 0: no cap",
+       Between(0, 1e9), "KiB/s"},
+      {"upstream.schedule", &schedule,
+       "when uploads may go up: daily windows (\"22:00-06:00\") or cron lines (\"*/15 1-5 * * 1-5\"); none: "
+       "always"},
+      OneOf("upstream.schedule_zone", &schedule_zone, "the clock that the schedule is read by", kZones),
+      {"upstream.urgent", &urgent, "kinds of upload that go up at any time: update, evaluation, device_state, sample"},
+      {"upstream.keep_session", &keep_session, "stay connected outside of the schedule, for publications"},
   };
 }
 

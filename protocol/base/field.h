@@ -43,7 +43,8 @@ using FieldValue = std::variant<std::monostate, bool, int64_t, uint64_t, double,
 
 // One line of a struct's table: all that is said about one of its fields. Everybody who reads, writes, checks or explains
 // the struct goes by its table, so that nothing about a field is written twice. A table is made for one object and
-// borrows it: `std::vector<Field> FieldsOf(Plan& plan)`. The default is what a new object has.
+// borrows it: `std::vector<Field> FieldsOf(Plan& plan)`. The default is what a new object has. A line of a table:
+//   {"listen.credit_mib", &credit_mib, "chunk bytes under way over all connections", Between(1, 65'536), "MiB"},
 struct Field {
   using Place = std::variant<bool*, Choice, uint16_t*, uint32_t*, uint64_t*, int64_t*, double*, std::string*, Path*,
                              std::vector<std::string>*>;
@@ -66,6 +67,16 @@ struct Field {
   // `bounds` with those of the type and of `at_most`.
   Bounds AllBounds() const;
 };
+
+// A field without a default.
+inline Field Required(std::string_view name, Field::Place place, std::string_view help) {
+  return {.name = name, .place = place, .help = help, .required = true};
+}
+// A Choice, or a string with few values.
+inline Field OneOf(std::string_view name, Field::Place place, std::string_view help,
+                   std::span<const std::string_view> names) {
+  return {.name = name, .place = place, .help = help, .names = names};
+}
 
 // Whether the values that the object has are within their bounds. kInvalidArgument: "plan.epochs must be …, not 0" with
 // the section "plan".

@@ -27,19 +27,14 @@ Status CheckHttpExposure(const HttpServer::Options& options) {
 
 std::vector<Field> HttpFields(HttpServer::Options& options, uint16_t least_port) {
   return {
-      {.name = "http.host", .place = &options.host, .help = "the address to listen on"},
-      {.name = "http.port",
-       .place = &options.port,
-       .help = least_port == 0 ? "/metrics, /livez and /readyz; 0: it does not listen"
-                               : "API, /metrics, /livez and /readyz",
-       .bounds = Between(least_port, 65'535)},
-      {.name = "http.tls_certificate",
-       .place = &options.tls_certificate,
-       .help = "PEM, leaf first: https only; renewed files are taken up without a restart"},
-      {.name = "http.tls_key", .place = &options.tls_key, .help = "its key, PEM, mode 0600"},
-      {.name = "http.allow_plain",
-       .place = &options.allow_plain,
-       .help = "plain http on more than loopback: others can read tokens on the way"},
+      {"http.host", &options.host, "the address to listen on"},
+      {"http.port", &options.port,
+       least_port == 0 ? "/metrics, /livez and /readyz; 0: it does not listen" : "API, /metrics, /livez and /readyz",
+       Between(least_port, 65'535)},
+      {"http.tls_certificate", &options.tls_certificate,
+       "PEM, leaf first: https only; renewed files are taken up without a restart"},
+      {"http.tls_key", &options.tls_key, "its key, PEM, mode 0600"},
+      {"http.allow_plain", &options.allow_plain, "plain http on more than loopback: others can read tokens on the way"},
   };
 }
 

@@ -149,8 +149,8 @@ Status ConfigReader::Finish() {
 
 std::vector<Field> LogFields(std::string& level, Path& file) {
   static constexpr auto kLevels = std::to_array<std::string_view>({"debug", "info", "warning", "error"});
-  return {{.name = "log.level", .place = &level, .help = "least important lines that are written", .names = kLevels},
-          {.name = "log.file", .place = &file, .help = "where they are written; none: standard error"}};
+  return {OneOf("log.level", &level, "least important lines that are written", kLevels),
+          {"log.file", &file, "where they are written; none: standard error"}};
 }
 
 }  // namespace tributary

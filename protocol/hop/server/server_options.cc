@@ -38,43 +38,25 @@ struct Limits {
 
 std::vector<Field> Limits::Fields() {
   return {
-      {.name = "connections_per_address",
-       .place = &connections,
-       .help =
-           "at once, those of members too. An address is an IPv4 one, or the first 64 bits of an IPv6 one. Give more "
-           "to a large site behind one address; the metric …_turned_away_total says how often a limit was met",
-       .bounds = Between(1, 1'000'000)},
-      {.name = "new_connections_per_address_per_second",
-       .place = &connects_per_second,
-       .help = "on average; as many at once as it may have",
-       .bounds = Between(1, 100'000)},
+      {"connections_per_address", &connections,
+       "at once, those of members too. An address is an IPv4 one, or the first 64 bits of an IPv6 one. Give more "
+       "to a large site behind one address; the metric …_turned_away_total says how often a limit was met",
+       Between(1, 1'000'000)},
+      {"new_connections_per_address_per_second", &connects_per_second, "on average; as many at once as it may have",
+       Between(1, 100'000)},
       // With fewer than a handful, good members would push each other out.
-      {.name = "unproven_connections",
-       .place = &unproven_connections,
-       .help = "over all addresses, 40 KB each; the oldest gives way",
-       .bounds = Between(16, 100'000)},
-      {.name = "unproven_sessions",
-       .place = &unproven_sessions,
-       .help = "greeted and not proven yet; the oldest gives way",
-       .bounds = Between(16, 100'000)},
-      {.name = "handshake_seconds",
-       .place = &handshake_seconds,
-       .help = "from connecting to the proof; clients give up after 10 s",
-       .bounds = Between(4, 60),
-       .unit = "s"},
-      {.name = "handshakes_per_key_per_minute",
-       .place = &handshakes,
-       .help = "reconnections of one member",
-       .bounds = Between(6, 60'000)},
-      {.name = "failed_proofs_per_address_per_minute",
-       .place = &failed_proofs,
-       .help = "beyond it, only keys that have proven themselves get in",
-       .bounds = Between(6, 600'000)},
+      {"unproven_connections", &unproven_connections, "over all addresses, 40 KB each; the oldest gives way",
+       Between(16, 100'000)},
+      {"unproven_sessions", &unproven_sessions, "greeted and not proven yet; the oldest gives way",
+       Between(16, 100'000)},
+      {"handshake_seconds", &handshake_seconds, "from connecting to the proof; clients give up after 10 s",
+       Between(4, 60), "s"},
+      {"handshakes_per_key_per_minute", &handshakes, "reconnections of one member", Between(6, 60'000)},
+      {"failed_proofs_per_address_per_minute", &failed_proofs,
+       "beyond it, only keys that have proven themselves get in", Between(6, 600'000)},
       // At least one a second, so that nobody meets the limit alone.
-      {.name = "enrolments_per_address_per_minute",
-       .place = &enrolments,
-       .help = "by applicants without a certificate; the others come later",
-       .bounds = Between(60, 600'000)},
+      {"enrolments_per_address_per_minute", &enrolments, "by applicants without a certificate; the others come later",
+       Between(60, 600'000)},
   };
 }
 
