@@ -43,11 +43,21 @@ Status PutWhole(const Field& field, Number* place, auto number) {
 
 // ---- one overload for each kind of place
 
-Status Put(const Field&, bool* place, const FieldValue& value) {
-  const bool* flag = std::get_if<bool>(&value);
-  if (!flag) return FailKind("true or false");
-  *place = *flag;
+// A value that needs no check but that of its kind.
+template <class Kind>
+Status PutKind(auto* place, const FieldValue& value, std::string_view wanted) {
+  const Kind* right = std::get_if<Kind>(&value);
+  if (!right) return FailKind(wanted);
+  *place = *right;
   return {};
+}
+
+Status Put(const Field&, bool* place, const FieldValue& value) { return PutKind<bool>(place, value, "true or false"); }
+Status Put(const Field&, Path* place, const FieldValue& value) {
+  return PutKind<std::string>(place, value, "a string");
+}
+Status Put(const Field&, std::vector<std::string>* place, const FieldValue& value) {
+  return PutKind<std::vector<std::string>>(place, value, "a list of strings");
 }
 
 template <std::integral Number>
@@ -75,33 +85,16 @@ Status Put(const Field& field, double* place, const FieldValue& value) {
 
 Status Put(const Field& field, std::string* place, const FieldValue& value) {
   const auto* text = std::get_if<std::string>(&value);
-  if (!text) return FailKind("a string");
-  const bool any = field.names.empty() || std::ranges::find(field.names, *text) != field.names.end();
-  if (!any) return FailName(field, *text);
-  *place = *text;
-  return {};
+  const bool any = !text || field.names.empty() || std::ranges::find(field.names, *text) != field.names.end();
+  return any ? PutKind<std::string>(place, value, "a string") : FailName(field, *text);
 }
 
 Status Put(const Field& field, Choice place, const FieldValue& value) {
-  const auto* text = std::get_if<std::string>(&value);
-  if (!text) return FailKind("a string");
-  const auto found = std::ranges::find(field.names, *text);
-  if (found == field.names.end()) return FailName(field, *text);
+  std::string text;
+  RETURN_IF_ERROR(PutKind<std::string>(&text, value, "a string"));
+  const auto found = std::ranges::find(field.names, text);
+  if (found == field.names.end()) return FailName(field, text);
   *place.number = static_cast<uint8_t>(found - field.names.begin());
-  return {};
-}
-
-Status Put(const Field&, Path* place, const FieldValue& value) {
-  const auto* text = std::get_if<std::string>(&value);
-  if (!text) return FailKind("a string");
-  *place = *text;
-  return {};
-}
-
-Status Put(const Field&, std::vector<std::string>* place, const FieldValue& value) {
-  const auto* list = std::get_if<std::vector<std::string>>(&value);
-  if (!list) return FailKind("a list of strings");
-  *place = *list;
   return {};
 }
 
