@@ -31,17 +31,17 @@ Aggregator::Aggregator(const AggregatorOptions& options, Identity identity, Publ
       clock_(clock),
       random_(random),
       loop_(clock),
-      core_(std::make_unique<WorkerPool>("core", 1)) {}
+      core_thread_(std::make_unique<WorkerPool>("core", 1)) {}
 
-// In the order in which work flows: nobody asks any more (HTTP); what is in the sum is checkpointed and nothing more is
-// counted (core); what is staged is left as it is (staging).
+// In the order in which work flows: nobody asks any more (HTTP); the sums are checkpointed and nothing more is counted
+// (core); staged uploads are left as they are (staging).
 Aggregator::~Aggregator() {
   if (events_) events_->Close();
   if (http_) http_->Stop();
   loop_.Cancel(tick_timer_);
-  if (coordinator_) {
-    const Status flushed = OnCore(*core_, [this] {
-      const Status status = coordinator_->Flush();
+  if (core_) {
+    const Status flushed = OnCore(*core_thread_, [this] {
+      const Status status = core_->Flush();
       if (receiver_) receiver_->Stop();
       return status;
     });
@@ -49,7 +49,7 @@ Aggregator::~Aggregator() {
   }
   staging_.reset();
   staging_worker_.reset();
-  core_.reset();
+  core_thread_.reset();
 }
 
 Result<std::unique_ptr<Aggregator>> Aggregator::Open(const AggregatorOptions& options, const Clock& clock,
@@ -80,8 +80,8 @@ Status Aggregator::OpenCore(FileSystem& files) {
   staging_options.max_bytes = static_cast<uint64_t>(options_.staging_max_mib) * limits::kMiB;
   ASSIGN_OR_RETURN(staging_, Spool::Open(staging_options, files, clock_, *staging_worker_));
 
-  return OnCore(*core_, [&]() -> Status {
-    // Before the coordinator, whose publications carry the revocation list.
+  return OnCore(*core_thread_, [&]() -> Status {
+    // Before the core, whose publications carry the revocation list.
     ASSIGN_OR_RETURN(
         enrolment_,
         EnrolmentOffice::Open({.folder = options_.data_dir,
@@ -96,8 +96,7 @@ Status Aggregator::OpenCore(FileSystem& files) {
                                .options = {.certificate_lifetime = std::chrono::hours(24) * options_.certificate_days},
                                .happened = [this](const EnrolmentEvent& event) { events_->Publish(event); }}));
     ASSIGN_OR_RETURN(
-        coordinator_,
-        Coordinator::Open({.folder = options_.data_dir,
+        core_, Core::Open({.folder = options_.data_dir,
                            .files = files,
                            .clock = clock_,
                            .random = random_,
@@ -124,27 +123,28 @@ PublicationExtras Aggregator::Extras() const {
 
 Status Aggregator::OpenHop(FileSystem& files) {
   receiver_ = std::make_unique<Receiver>(
-      *staging_, *coordinator_, *core_, loop_,
+      *staging_, core_->judge(), *core_thread_, loop_,
       Receiver::Hooks{[this](const UploadId& upload) { server_->GiveCustody(upload); },
                       [this](const UploadId& upload, const Error& error) { server_->RefuseUpload(upload, error); },
-                      [this](const VerifiedIdentity& author) {
+                      [this](const VerifiedIdentity& author, const DeviceId& via) {
+                        core_->fleet().SawAuthor(author.subject, via);
                         enrolment_->Saw(author);
                         return enrolment_->Standing(author.subject.id);
                       }});
-  desk_ = std::make_unique<CoreDesk>(enrolment_->applicants(), *core_, loop_);
+  desk_ = std::make_unique<CoreDesk>(enrolment_->applicants(), *core_thread_, loop_);
   own_certificate_ = std::make_unique<OwnCertificate>(
-      OwnCertificate::Parts{loop_, *core_, clock_, files, identity_, *enrolment_}, options_.identity_dir);
+      OwnCertificate::Parts{loop_, *core_thread_, clock_, files, identity_, *enrolment_}, options_.identity_dir);
   HopServer::Options server_options = options_.hop;
   server_options.endpoint = options_.listen;
   server_options.credit_bytes = static_cast<uint64_t>(options_.credit_mib) * limits::kMiB;
   server_options.max_sessions = static_cast<size_t>(options_.max_sessions);
   server_ = std::make_unique<HopServer>(
-      HopServer::Parts{loop_, clock_, random_, identity_, *receiver_, coordinator_->blobs(), *this, desk_.get()},
+      HopServer::Parts{loop_, clock_, random_, identity_, *receiver_, core_->tasks().blobs(), *this, desk_.get()},
       server_options);
   RETURN_IF_ERROR(server_->Listen());
-  core_->Post([this] {
-    OnPublication(coordinator_->publication(), coordinator_->publication_number(),
-                  coordinator_->publication_root_version());
+  core_thread_->Post([this] {
+    const Publisher& publication = core_->publication();
+    OnPublication(publication.bytes(), publication.number(), publication.root_version());
   });
   return {};
 }
@@ -153,16 +153,18 @@ Status Aggregator::OpenHttp() {
   http_ = std::make_unique<HttpServer>(options_.http);
   AddOpsRoutes(
       *http_, metrics_.metrics(),
-      {{"core", [this] { return CoreCall(*core_, Millis(2'000)).Run([]() -> Status { return {}; }); }},
-       {"disk", [this] { return CoreCall(*core_, Millis(2'000)).Run([this] { return coordinator_->Health(); }); }},
-       {"enrolment", [this] { return CoreCall(*core_, Millis(2'000)).Run([this] { return enrolment_->Health(); }); }},
+      {{"core", [this] { return CoreCall(*core_thread_, Millis(2'000)).Run([]() -> Status { return {}; }); }},
+       {"disk", [this] { return CoreCall(*core_thread_, Millis(2'000)).Run([this] { return core_->Health(); }); }},
+       {"enrolment",
+        [this] { return CoreCall(*core_thread_, Millis(2'000)).Run([this] { return enrolment_->Health(); }); }},
        {"staging", [this] { return staging_->Health(); }},
        {"audit", [this] { return audit_->Health(); }}});
   AddCertificateExpiry(*http_, metrics_.metrics(), "tributary_aggregator_http_certificate_end_timestamp_seconds");
-  const ApiParts api{*core_, *coordinator_, *events_, *tokens_, *audit_, clock_};
+  const ApiParts api{*core_thread_, core_->tasks(), core_->rounds(), core_->fleet(),
+                     *events_,      *tokens_,       *audit_,         clock_};
   AddApiRoutes(*http_, api);
   AddMemberRoutes(*http_, api, MembersForApi());
-  AddTufRoutes(*http_, tuf_, coordinator_->blobs());
+  AddTufRoutes(*http_, tuf_, core_->tasks().blobs());
   return http_->Start();
 }
 
@@ -199,8 +201,8 @@ void Aggregator::Tick() {
     metrics_.PutServer(server_->counts());
     own_certificate_->Look();
   }
-  core_->Post([this, sample, own_end = own_certificate_->not_after()] {
-    coordinator_->Tick();
+  core_thread_->Post([this, sample, own_end = own_certificate_->not_after()] {
+    core_->Tick();
     if (!sample) return;
     enrolment_->Tick();
     if (const auto ended = sealing_keys_.DropEnded(clock_.Now()); !ended)
@@ -218,18 +220,18 @@ AggregatorMetrics::Core Aggregator::Sample(WallTime own_end) {
   AggregatorMetrics::Core snapshot;
   snapshot.certificate_ends["aggregator"] = own_end;
   if (const auto ends = enrolment_->IssuerEnds()) snapshot.certificate_ends["issuer"] = *ends;
-  for (size_t i = 0; i < std::size(kUploadKinds); ++i) snapshot.accounts[i] = coordinator_->Account(kUploadKinds[i]);
-  snapshot.publication_number = coordinator_->publication_number();
-  if (const auto tasks = coordinator_->Tasks()) snapshot.tasks = tasks->size();
-  snapshot.open_rounds = coordinator_->OpenRounds();
-  if (const auto gateways = coordinator_->Gateways()) {
+  for (size_t i = 0; i < std::size(kUploadKinds); ++i) snapshot.accounts[i] = core_->fleet().Account(kUploadKinds[i]);
+  snapshot.publication_number = core_->publication().number();
+  snapshot.tasks = core_->tasks().tasks().size();
+  snapshot.open_rounds = core_->rounds().open();
+  if (const auto gateways = core_->fleet().Gateways()) {
     snapshot.gateways = gateways->size();
     for (const GatewayRecord& gateway : *gateways) {
       snapshot.gateways_late += gateway.late() ? 1 : 0;
       snapshot.gateways_in_trouble += gateway.report.trouble.empty() ? 0 : 1;
     }
   }
-  snapshot.disk_in_trouble = !coordinator_->Health() || !enrolment_->Health();
+  snapshot.disk_in_trouble = !core_->Health() || !enrolment_->Health();
   snapshot.enrolment = enrolment_->counts();
   snapshot.former_sealing_keys = sealing_keys_.Former(clock_.Now()).size();
   return snapshot;
@@ -250,22 +252,22 @@ void Aggregator::OnCheckIn(const VerifiedIdentity& member, const hop::CheckIn& c
   for (GatewayState& report : reports) {
     if (report.parent.empty()) report.parent = identity_.subject.id;
   }
-  core_->Post([this, member, record, reports = std::move(reports)] {
+  core_thread_->Post([this, member, record, reports = std::move(reports)] {
     enrolment_->Saw(member);
-    coordinator_->SawMember(record);
-    coordinator_->SawGateways(reports, record.id);
+    core_->fleet().Saw(record);
+    core_->fleet().SawGateways(reports, record.id);
   });
 }
 
 void Aggregator::OnRefusedUpload(const UploadSubject* subject, const Error& error) {
   if (!subject || IsTransient(error.code)) return;
-  core_->Post(
-      [this, subject = *subject, code = error.code] { coordinator_->CountRefusal(subject.kind, subject, code); });
+  core_thread_->Post(
+      [this, subject = *subject, code = error.code] { core_->judge().CountRefusal(subject.kind, subject, code); });
 }
 
 void Aggregator::OnPublication(const Bytes& publication, uint64_t number, uint64_t root_version) {
-  if (const auto tasks = coordinator_->Tasks(); tasks && receiver_) {
-    for (const TaskRecord& task : *tasks) receiver_->KeepOnly(task.id, task.latest);
+  if (receiver_) {
+    for (const PublishedTask& task : core_->rounds().Published()) receiver_->KeepOnly(task.id, task.accepted);
   }
   if (publication.empty()) return;  // none could be written yet
   if (auto shown = tuf_.Put(publication); !shown) LogFailure(LogLevel::kError, "publication.not_shown", shown.error());
@@ -278,6 +280,6 @@ void Aggregator::OnCustody(const std::vector<UploadId>& uploads) {
   if (receiver_) receiver_->OnCustody(uploads);
 }
 
-void Aggregator::OnEvent(const CoordinatorEvent& event) { events_->Publish(event); }
+void Aggregator::OnEvent(const CoreEvent& event) { events_->Publish(event); }
 
 }  // namespace tributary

@@ -12,7 +12,7 @@
 #include "aggregator/metrics.h"
 #include "aggregator/options.h"
 #include "aggregator/publish/tuf_shelf.h"
-#include "aggregator/round/coordinator.h"
+#include "aggregator/round/core.h"
 #include "protocol/base/executor.h"
 #include "protocol/base/http/http_server.h"
 #include "protocol/hop/server/server.h"
@@ -21,10 +21,10 @@
 namespace tributary {
 
 // The root of the tree. Wires the parts; each part's header says what it does. Three threads matter: the loop owns
-// sockets and sessions, the core owns everything that counts (coordinator, database), the staging worker owns the
+// sockets and sessions, the core owns everything that counts (round/core.h, the database), the staging worker owns the
 // staged uploads; the HTTP threads only ask the core. Call order: Open, Run (on the loop's thread, until Stop),
 // destroy.
-class Aggregator final : private HopServer::Observer, private Coordinator::Listener {
+class Aggregator final : private HopServer::Observer, private Core::Listener {
  public:
   // Everything that can be wrong with configuration, identities, data folder or ports shows here.
   static Result<std::unique_ptr<Aggregator>> Open(const AggregatorOptions& options, const Clock& clock, Random& random,
@@ -46,7 +46,7 @@ class Aggregator final : private HopServer::Observer, private Coordinator::Liste
   Status OpenHttp();
   MemberParts MembersForApi();
   void Tick();
-  // What publications say beside the tasks, on the core.
+  // The content of publications beside the tasks. On the core.
   PublicationExtras Extras() const;
   // `own_end`: of this aggregator's certificate.
   AggregatorMetrics::Core Sample(WallTime own_end);
@@ -54,10 +54,10 @@ class Aggregator final : private HopServer::Observer, private Coordinator::Liste
   // HopServer::Observer, on the loop.
   void OnCheckIn(const VerifiedIdentity& member, const hop::CheckIn& check_in) override;
   void OnRefusedUpload(const UploadSubject* subject, const Error& error) override;
-  // Coordinator::Listener, on the core.
+  // Core::Listener, on the core.
   void OnPublication(const Bytes& publication, uint64_t number, uint64_t root_version) override;
   void OnCustody(const std::vector<UploadId>& uploads) override;
-  void OnEvent(const CoordinatorEvent& event) override;
+  void OnEvent(const CoreEvent& event) override;
 
   AggregatorOptions options_;
   Identity identity_;
@@ -73,7 +73,7 @@ class Aggregator final : private HopServer::Observer, private Coordinator::Liste
   std::unique_ptr<ApiTokenStore> tokens_;
   std::unique_ptr<AuditLog> audit_;
   std::unique_ptr<EnrolmentOffice> enrolment_;
-  std::unique_ptr<Coordinator> coordinator_;
+  std::unique_ptr<Core> core_;
   std::unique_ptr<CoreDesk> desk_;
   std::unique_ptr<OwnCertificate> own_certificate_;
   std::unique_ptr<WorkerPool> staging_worker_ = std::make_unique<WorkerPool>("staging", 1);
@@ -81,7 +81,7 @@ class Aggregator final : private HopServer::Observer, private Coordinator::Liste
   std::unique_ptr<Receiver> receiver_;
   std::unique_ptr<HopServer> server_;
   std::unique_ptr<HttpServer> http_;
-  std::unique_ptr<WorkerPool> core_;
+  std::unique_ptr<WorkerPool> core_thread_;
   Loop::TimerId tick_timer_ = 0;
   Millis last_metrics_{-1'000};
   Millis last_cleaning_{0};

@@ -10,7 +10,8 @@
 
 namespace tributary {
 
-// What an aggregator exports. The loop and the core put snapshots in once a second; the HTTP threads read them.
+// The metrics of an aggregator. The loop and the core put snapshots in once a second; the HTTP threads read them. Thread
+// safe; must outlive the HTTP server.
 class AggregatorMetrics {
  public:
   // Known to the core's thread.

@@ -4,7 +4,7 @@
 
 #include <cstring>
 
-#include "aggregator/sum/cache_aligned.h"
+#include "aggregator/sum/sum_kernel.h"
 #include "aggregator/sum/weighted_sum.h"
 #include "bench/claim.h"
 #include "bench/sealed_update.h"

@@ -1,6 +1,6 @@
 // Claim: an aggregator that takes 50 updates of 10 million parameters needs at most 600 MB at the peak, in a process of
 // its own: memory is O(model), not O(devices). The updates are 50 devices' sealed uploads, read chunk by chunk from
-// files as from the staging spool, and go through the whole Coordinator: opened, checked, summed, checkpointed, custody
+// files as from the staging spool, and go through the whole core: opened, checked, summed, checkpointed, custody
 // taken, averaged, published as the next version.
 
 #include <sys/wait.h>
@@ -10,7 +10,7 @@
 #include <fstream>
 
 #include "aggregator/publish/root_ceremony.h"
-#include "aggregator/round/coordinator.h"
+#include "aggregator/round/core.h"
 #include "bench/claim.h"
 #include "bench/scratch_folder.h"
 #include "bench/sealed_update.h"
@@ -49,11 +49,11 @@ double PeakMemory() {
   return 0;
 }
 
-class CustodyCounter final : public Coordinator::Listener {
+class CustodyCounter final : public Core::Listener {
  public:
   void OnPublication(const Bytes&, uint64_t, uint64_t) override {}
   void OnCustody(const std::vector<UploadId>& uploads) override { taken += uploads.size(); }
-  void OnEvent(const CoordinatorEvent&) override {}
+  void OnEvent(const CoreEvent&) override {}
   uint64_t taken = 0;
 };
 
@@ -70,18 +70,18 @@ PublicationFolder MakeRepository(const Path& folder, WallTime now) {
   return Must(PublicationFolder::Open(RealFileSystem(), folder));
 }
 
-TaskId CreateTask(Coordinator& coordinator) {
+TaskId CreateTask(Core& core) {
   TaskRecord task;
   task.id = Must(TaskId::Parse("bench"));
   task.table.tensors = {{.name = "w", .shape = {kParameters}, .offset = 0, .size = kParameters}};
   const Bytes module(100, 1);  // the aggregator does not look into it
-  task.module = {Must(coordinator.mutable_blobs().Put(module)), module.size()};
+  task.module = {Must(core.tasks().mutable_blobs().Put(module)), module.size()};
   task.policy = {.report_goal = kUpdates, .minimum = kUpdates};
   task.value_bound = 1;
   task.norm_bound = kParameters;
   task.max_weight = 1000;
-  const Digest weights = Must(coordinator.mutable_blobs().Put(AsBytes(std::vector<float>(kParameters, 0.5F))));
-  return Must(coordinator.CreateTask(task, weights)).id;
+  const Digest weights = Must(core.tasks().mutable_blobs().Put(AsBytes(std::vector<float>(kParameters, 0.5F))));
+  return Must(core.tasks().Create(task, weights)).id;
 }
 
 // The whole round, in the child.
@@ -91,26 +91,26 @@ void TakeUpdates(const ScratchFolder& folder) {
   PublicationFolder repository = MakeRepository(folder / "publication", clock.Now());
   CustodyCounter custody;
   SystemRandom random;
-  const auto coordinator = Must(Coordinator::Open({.folder = folder / "aggregator",
-                                                   .files = RealFileSystem(),
-                                                   .clock = clock,
-                                                   .random = random,
-                                                   .repository = repository,
-                                                   .sealing_key = key},
-                                                  custody));
-  const TaskId task = CreateTask(*coordinator);
-  Must(coordinator->StartRounds(task, 1));
+  const auto core = Must(Core::Open({.folder = folder / "aggregator",
+                                     .files = RealFileSystem(),
+                                     .clock = clock,
+                                     .random = random,
+                                     .repository = repository,
+                                     .sealing_key = key},
+                                    custody));
+  const TaskId task = CreateTask(*core);
+  Must(core->rounds().Start(task, 1));
   for (uint64_t number = 1; number <= kUpdates; ++number) {
     const Bytes envelope = Must(ReadFile(RealFileSystem(), EnvelopeOf(folder, number), limits::kEnvelopeBytes));
     const UploadHeader header = Must(ParseEnvelope(envelope)).header;
-    const Verdict verdict = coordinator->Contribute(header, Role::kDevice, [&](uint32_t index) {
+    const Verdict verdict = core->judge().Contribute(header, Role::kDevice, [&](uint32_t index) {
       return RealFileSystem().ReadAt(PayloadOf(folder, number), header.ciphertext_chunk_offset(index),
                                      header.ciphertext_chunk_size(index));
     });
     TRIBUTARY_CHECK(verdict.is_take()) << "update " << number;
-    coordinator->Tick();
+    core->Tick();
   }
-  TRIBUTARY_CHECK(Must(coordinator->Round(task, 1)).state == RoundState::kCompleted);
+  TRIBUTARY_CHECK(Must(core->rounds().Get(task, 1)).state == RoundState::kCompleted);
   TRIBUTARY_CHECK(custody.taken == kUpdates) << custody.taken;
   Print({"peak memory of 50 updates of 10,000,000 parameters, of 600 MB", PeakMemory() / 1e6, "MB", 600, 1,
          Wanted::kAtMost});

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "aggregator/api/json_tasks.h"
-#include "aggregator/round/coordinator.h"
+#include "aggregator/release/tasks.h"
 #include "protocol/base/limits.h"
 
 namespace tributary {
@@ -22,8 +22,8 @@ Result<Digest> DigestOfPath(const HttpRequest& request) {
 // one of them lies about its bytes both fail at the digest.
 class BlobUpload final : public HttpUpload {
  public:
-  BlobUpload(const CoreCall& call, Coordinator& coordinator, AuditLog& audit, std::string actor, const Digest& digest)
-      : call_(call), coordinator_(coordinator), audit_(audit), actor_(std::move(actor)), digest_(digest) {}
+  BlobUpload(const CoreCall& call, Tasks& tasks, AuditLog& audit, std::string actor, const Digest& digest)
+      : call_(call), tasks_(tasks), audit_(audit), actor_(std::move(actor)), digest_(digest) {}
 
   Status Take(ByteView piece) override {
     Append(pending_, piece);
@@ -47,10 +47,10 @@ class BlobUpload final : public HttpUpload {
 
  private:
   Status Complete(const BlobRef& blob) {
-    Coordinator& coordinator = coordinator_;
-    return call_.Run([&coordinator, blob]() -> Status {
-      if (coordinator.blobs().Has(blob.digest)) return {};  // the other upload was first
-      return coordinator.mutable_blobs().Complete(blob);
+    Tasks& tasks = tasks_;
+    return call_.Run([&tasks, blob]() -> Status {
+      if (tasks.blobs().Has(blob.digest)) return {};  // the other upload was first
+      return tasks.mutable_blobs().Complete(blob);
     });
   }
 
@@ -59,10 +59,10 @@ class BlobUpload final : public HttpUpload {
     const uint64_t offset = flushed_;
     flushed_ += pending_.size();
     auto piece = std::make_shared<const Bytes>(std::exchange(pending_, {}));
-    Coordinator& coordinator = coordinator_;
+    Tasks& tasks = tasks_;
     const Digest digest = digest_;
-    return call_.Run([&coordinator, digest, offset, piece]() -> Status {
-      BlobStore& blobs = coordinator.mutable_blobs();
+    return call_.Run([&tasks, digest, offset, piece]() -> Status {
+      BlobStore& blobs = tasks.mutable_blobs();
       if (blobs.Has(digest)) return {};
       const uint64_t there = blobs.PartSize(digest);
       if (there >= offset + piece->size()) return {};
@@ -72,7 +72,7 @@ class BlobUpload final : public HttpUpload {
   }
 
   const CoreCall call_;
-  Coordinator& coordinator_;
+  Tasks& tasks_;
   AuditLog& audit_;
   const std::string actor_;
   const Digest digest_;
@@ -95,23 +95,23 @@ class IgnoredUpload final : public HttpUpload {
 
 void AddBlobRoutes(HttpServer& server, const ApiParts& parts) {
   const CoreCall call(parts.core, parts.patience);
-  Coordinator& coordinator = parts.coordinator;
+  Tasks& tasks = parts.tasks;
 
   server.AddUpload(
       "PUT", "/api/v1/blobs/{digest}", HttpAccess::kPublisher, limits::kBlobBytes,
-      [call, &coordinator, &audit = parts.audit](const HttpRequest& request) -> Result<std::unique_ptr<HttpUpload>> {
+      [call, &tasks, &audit = parts.audit](const HttpRequest& request) -> Result<std::unique_ptr<HttpUpload>> {
         ASSIGN_OR_RETURN(const Digest digest, DigestOfPath(request));
-        if (!coordinator.blobs().Has(digest))
-          return std::make_unique<BlobUpload>(call, coordinator, audit, request.actor->name, digest);
-        ASSIGN_OR_RETURN(const uint64_t size, coordinator.blobs().Size(digest));
+        if (!tasks.blobs().Has(digest))
+          return std::make_unique<BlobUpload>(call, tasks, audit, request.actor->name, digest);
+        ASSIGN_OR_RETURN(const uint64_t size, tasks.blobs().Size(digest));
         return std::make_unique<IgnoredUpload>(BlobRef{digest, size});
       });
 
   server.Add("GET", "/api/v1/blobs/{digest}", HttpAccess::kViewer,
-             [&coordinator](const HttpRequest& request) -> Result<HttpResponse> {
+             [&tasks](const HttpRequest& request) -> Result<HttpResponse> {
                ASSIGN_OR_RETURN(const Digest digest, DigestOfPath(request));
-               if (!coordinator.blobs().Has(digest)) return Fail(Code::kUnknownBlob, "no blob {}", digest.hex());
-               HttpResponse response = HttpResponse::File(coordinator.blobs().PathOf(digest));
+               if (!tasks.blobs().Has(digest)) return Fail(Code::kUnknownBlob, "no blob {}", digest.hex());
+               HttpResponse response = HttpResponse::File(tasks.blobs().PathOf(digest));
                response.headers.emplace_back("ETag", "\"" + digest.hex() + "\"");
                response.headers.emplace_back("Cache-Control", "private, immutable");
                return response;

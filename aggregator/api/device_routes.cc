@@ -6,7 +6,7 @@
 
 #include "aggregator/api/json_fields.h"
 #include "aggregator/enrol/enrolment.h"
-#include "aggregator/round/coordinator.h"
+#include "aggregator/watch/watch.h"
 
 namespace tributary {
 namespace {
@@ -91,17 +91,17 @@ using Views = std::map<DeviceId, MemberView>;
 bool IsDevice(Role role) { return role == Role::kDevice || role == Role::kEvaluator; }
 
 // Everybody who was seen, is enrolled or sent a device state. On the core thread.
-Result<Views> ViewsOf(Coordinator& coordinator, Enrolment& enrolment) {
+Result<Views> ViewsOf(Watch& watch, Enrolment& enrolment) {
   Views views;
   for (const Role role : {Role::kDevice, Role::kEvaluator}) {
-    ASSIGN_OR_RETURN(const auto seen, coordinator.Members(role));
+    ASSIGN_OR_RETURN(const auto seen, watch.Members(role));
     for (const MemberRecord& member : seen) views[member.id].seen = member;
   }
   ASSIGN_OR_RETURN(const auto enrolled, enrolment.EnrolledMembers());
   for (const EnrolledMember& member : enrolled) {
     if (IsDevice(member.role)) views[member.id].enrolment = member;
   }
-  ASSIGN_OR_RETURN(const auto reports, coordinator.DeviceStates());
+  ASSIGN_OR_RETURN(const auto reports, watch.DeviceStates());
   for (const DeviceStateRecord& report : reports) views[report.device].report = report;
   for (auto& [id, view] : views) view.id = id;
   return views;
@@ -183,8 +183,8 @@ std::string ToJson(std::span<const MemberRecord> members) { return Dump(ListToJs
 
 void AddDeviceRoutes(HttpServer& server, const ApiParts& parts, const MemberParts& members) {
   const CoreCall call(parts.core, parts.patience);
-  const auto views = [call, members, &coordinator = parts.coordinator] {
-    return call.Run([&coordinator, members] { return ViewsOf(coordinator, members.enrolment); });
+  const auto views = [call, members, &watch = parts.watch] {
+    return call.Run([&watch, members] { return ViewsOf(watch, members.enrolment); });
   };
 
   server.Add("GET", "/api/v1/devices", HttpAccess::kViewer,

@@ -16,7 +16,7 @@ constexpr Millis kTurn{1'000};       // HttpStream: a second at most
 constexpr int kHeartbeatTurns = 10;  // without an event
 
 bool IsOfTask(const WatchedEvent& event, const std::string& task) {
-  const auto* const round = std::get_if<CoordinatorEvent>(&event);
+  const auto* const round = std::get_if<CoreEvent>(&event);
   return round != nullptr && round->task.text() == task;
 }
 
@@ -112,12 +112,12 @@ bool EventFeed::closed() const {
   return closed_;
 }
 
-std::string ToJson(const CoordinatorEvent& event) {
+std::string ToJson(const CoreEvent& event) {
   return Dump({{"name", event.name},
                {"at", Rfc3339(event.at)},
                {"task", event.task.empty() ? Json() : Json(event.task.text())},
                {"round", event.round == 0 ? Json() : Json(event.round)},
-               {"reports", event.reports},
+               {"contributions", event.contributions},
                {"version", VersionOrNull(event.version)},
                {"member", nullptr}});
 }
@@ -128,7 +128,7 @@ std::string ToJson(const EnrolmentEvent& event) {
        {"at", Rfc3339(event.at)},
        {"task", nullptr},
        {"round", nullptr},
-       {"reports", 0},
+       {"contributions", 0},
        {"version", nullptr},
        {"member", {{"id", event.id.text()}, {"role", RoleName(event.role)}, {"device_class", event.device_class}}}});
 }

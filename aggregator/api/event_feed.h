@@ -12,12 +12,12 @@
 
 #include "aggregator/api/route.h"
 #include "aggregator/enrol/enrolment.h"
-#include "aggregator/round/coordinator.h"
+#include "aggregator/watch/watch.h"
 
 namespace tributary {
 
 // People may watch rounds and members.
-using WatchedEvent = std::variant<CoordinatorEvent, EnrolmentEvent>;
+using WatchedEvent = std::variant<CoreEvent, EnrolmentEvent>;
 
 // The recent events of this process, for those who watch: bounded memory, and a reader that falls behind is told so
 // instead of holding anything up. An event's id is "<life>-<number>", where `life` differs in every run of the process.
@@ -64,7 +64,7 @@ class EventFeed {
 };
 
 // Events as openapi.yaml describes them. Every event has the same fields; those that say nothing of it are null.
-std::string ToJson(const CoordinatorEvent& event);
+std::string ToJson(const CoreEvent& event);
 std::string ToJson(const EnrolmentEvent& event);
 
 // Adds /events, the feed as server-sent events.

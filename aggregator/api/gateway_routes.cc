@@ -5,7 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "aggregator/api/json_fields.h"
-#include "aggregator/round/coordinator.h"
+#include "aggregator/watch/watch.h"
 
 namespace tributary {
 namespace {
@@ -112,18 +112,18 @@ std::string ToJson(std::span<const KindAndAccount> accounts) { return Dump(ListT
 
 void AddGatewayRoutes(HttpServer& server, const ApiParts& parts) {
   const CoreCall call(parts.core, parts.patience);
-  Coordinator& coordinator = parts.coordinator;
+  Watch& watch = parts.watch;
 
   server.Add("GET", "/api/v1/gateways", HttpAccess::kViewer,
-             [call, &coordinator](const HttpRequest& request) -> Result<HttpResponse> {
-               ASSIGN_OR_RETURN(auto gateways, call.Run([&coordinator] { return coordinator.Gateways(); }));
+             [call, &watch](const HttpRequest& request) -> Result<HttpResponse> {
+               ASSIGN_OR_RETURN(auto gateways, call.Run([&watch] { return watch.Gateways(); }));
                return PageOfGateways(request, std::move(gateways));
              });
 
   server.Add("GET", "/api/v1/gateways/{gateway}", HttpAccess::kViewer,
-             [call, &coordinator](const HttpRequest& request) -> Result<HttpResponse> {
+             [call, &watch](const HttpRequest& request) -> Result<HttpResponse> {
                const std::string& id = request.parameter("gateway");
-               ASSIGN_OR_RETURN(const auto gateways, call.Run([&coordinator] { return coordinator.Gateways(); }));
+               ASSIGN_OR_RETURN(const auto gateways, call.Run([&watch] { return watch.Gateways(); }));
                const auto found = std::ranges::find_if(
                    gateways, [&](const GatewayRecord& gateway) { return gateway.report.gateway.text() == id; });
                if (found == gateways.end()) return Fail(Code::kNotFound, "no gateway '{}' was heard of", id);
@@ -131,11 +131,11 @@ void AddGatewayRoutes(HttpServer& server, const ApiParts& parts) {
              });
 
   server.Add("GET", "/api/v1/account", HttpAccess::kViewer,
-             [call, &coordinator](const HttpRequest&) -> Result<HttpResponse> {
+             [call, &watch](const HttpRequest&) -> Result<HttpResponse> {
                using Accounts = std::vector<KindAndAccount>;
-               ASSIGN_OR_RETURN(const Accounts accounts, call.Run([&coordinator]() -> Result<Accounts> {
+               ASSIGN_OR_RETURN(const Accounts accounts, call.Run([&watch]() -> Result<Accounts> {
                  Accounts all;
-                 for (const UploadKind kind : kUploadKinds) all.emplace_back(kind, coordinator.Account(kind));
+                 for (const UploadKind kind : kUploadKinds) all.emplace_back(kind, watch.Account(kind));
                  return all;
                }));
                return HttpResponse::Json(ToJson(std::span<const KindAndAccount>(accounts)));

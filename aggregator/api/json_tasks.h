@@ -12,7 +12,7 @@ namespace tributary {
 
 // What a task is created from.
 struct TaskRequest {
-  TaskRecord task;  // id, table, module, plan, policy and bounds; the rest is the coordinator's
+  TaskRecord task;  // id, table, module, plan, policy and bounds; the rest is the aggregator's
   Digest weights;   // of the initial version
 };
 // `table`, `module` and `weights` are required; plan, policy and bounds have the defaults of their structs.

@@ -7,7 +7,7 @@
 
 #include "aggregator/api/json_fields.h"
 #include "aggregator/api/json_tasks.h"
-#include "aggregator/round/coordinator.h"
+#include "aggregator/round/rounds.h"
 
 namespace tributary {
 namespace {
@@ -23,7 +23,7 @@ Json RoundJson(const RoundRecord& round) {
           {"opened", Rfc3339(round.opened)},
           {"deadline", Rfc3339(round.deadline)},
           {"closed", TimeOrNull(round.closed)},
-          {"reports", round.reports},
+          {"contributions", round.contributions},
           {"total_weight", round.total_weight},
           {"refused", ByReason(round.refused)},
           {"bytes_up", round.bytes_up},
@@ -50,12 +50,12 @@ Result<HttpResponse> PageOfRounds(const HttpRequest& request, std::vector<RoundR
 
 std::string TargetOf(const TaskId& task) { return "tasks/" + task.text(); }
 
-Result<ChangeMade> StartRounds(const CoreCall& call, Coordinator& coordinator, const TaskId& task, uint64_t count) {
+Result<ChangeMade> StartRounds(const CoreCall& call, const ApiParts& parts, const TaskId& task, uint64_t count) {
   using BeforeAndAfter = std::tuple<TaskRecord, RoundRecord, TaskRecord>;
-  ASSIGN_OR_RETURN(const BeforeAndAfter changed, call.Run([&coordinator, task, count]() -> Result<BeforeAndAfter> {
-    ASSIGN_OR_RETURN(TaskRecord before, coordinator.Task(task));
-    ASSIGN_OR_RETURN(RoundRecord round, coordinator.StartRounds(task, count));
-    ASSIGN_OR_RETURN(TaskRecord after, coordinator.Task(task));
+  ASSIGN_OR_RETURN(const BeforeAndAfter changed, call.Run([parts, task, count]() -> Result<BeforeAndAfter> {
+    ASSIGN_OR_RETURN(TaskRecord before, parts.tasks.Get(task));
+    ASSIGN_OR_RETURN(RoundRecord round, parts.rounds.Start(task, count));
+    ASSIGN_OR_RETURN(TaskRecord after, parts.tasks.Get(task));
     return BeforeAndAfter(std::move(before), std::move(round), std::move(after));
   }));
   const auto& [before, round, after] = changed;
@@ -63,12 +63,12 @@ Result<ChangeMade> StartRounds(const CoreCall& call, Coordinator& coordinator, c
                     {RoundsWantedToJson(before, {}), RoundsWantedToJson(after, round.number)}};
 }
 
-Result<ChangeMade> CancelRounds(const CoreCall& call, Coordinator& coordinator, const TaskId& task) {
+Result<ChangeMade> CancelRounds(const CoreCall& call, const ApiParts& parts, const TaskId& task) {
   using BeforeAndAfter = std::pair<TaskRecord, TaskRecord>;
-  ASSIGN_OR_RETURN(const BeforeAndAfter changed, call.Run([&coordinator, task]() -> Result<BeforeAndAfter> {
-    ASSIGN_OR_RETURN(TaskRecord before, coordinator.Task(task));
-    RETURN_IF_ERROR(coordinator.CancelRounds(task));
-    ASSIGN_OR_RETURN(TaskRecord after, coordinator.Task(task));
+  ASSIGN_OR_RETURN(const BeforeAndAfter changed, call.Run([parts, task]() -> Result<BeforeAndAfter> {
+    ASSIGN_OR_RETURN(TaskRecord before, parts.tasks.Get(task));
+    RETURN_IF_ERROR(parts.rounds.Cancel(task));
+    ASSIGN_OR_RETURN(TaskRecord after, parts.tasks.Get(task));
     return BeforeAndAfter(std::move(before), std::move(after));
   }));
   const auto& [before, after] = changed;
@@ -100,34 +100,34 @@ std::string RoundsWantedToJson(const TaskRecord& task, std::optional<uint64_t> r
 
 void AddRoundRoutes(HttpServer& server, const ApiParts& parts) {
   const CoreCall call(parts.core, parts.patience);
-  Coordinator& coordinator = parts.coordinator;
+  Rounds& rounds = parts.rounds;
 
   AddChange(server, parts.audit, "POST", "/api/v1/tasks/{task}/rounds", HttpAccess::kOperator, "rounds.start",
-            [call, &coordinator](const HttpRequest& request) -> Result<Change> {
+            [call, parts](const HttpRequest& request) -> Result<Change> {
               ASSIGN_OR_RETURN(const TaskId task, TaskOfPath(request));
               ASSIGN_OR_RETURN(const uint64_t count, RoundsRequestFromJson(request.body));
-              return Change{TargetOf(task), [=, &coordinator] { return StartRounds(call, coordinator, task, count); }};
+              return Change{TargetOf(task), [=] { return StartRounds(call, parts, task, count); }};
             });
 
   AddChange(server, parts.audit, "POST", "/api/v1/tasks/{task}/rounds/cancel", HttpAccess::kOperator, "rounds.cancel",
-            [call, &coordinator](const HttpRequest& request) -> Result<Change> {
+            [call, parts](const HttpRequest& request) -> Result<Change> {
               ASSIGN_OR_RETURN(const TaskId task, TaskOfPath(request));
-              return Change{TargetOf(task), [=, &coordinator] { return CancelRounds(call, coordinator, task); }};
+              return Change{TargetOf(task), [=] { return CancelRounds(call, parts, task); }};
             });
 
   server.Add("GET", "/api/v1/tasks/{task}/rounds", HttpAccess::kViewer,
-             [call, &coordinator](const HttpRequest& request) -> Result<HttpResponse> {
+             [call, &rounds](const HttpRequest& request) -> Result<HttpResponse> {
                ASSIGN_OR_RETURN(const TaskId task, TaskOfPath(request));
-               ASSIGN_OR_RETURN(auto rounds, call.Run([&coordinator, task] { return coordinator.Rounds(task); }));
-               return PageOfRounds(request, std::move(rounds));
+               ASSIGN_OR_RETURN(auto all, call.Run([&rounds, task] { return rounds.All(task); }));
+               return PageOfRounds(request, std::move(all));
              });
 
   server.Add("GET", "/api/v1/tasks/{task}/rounds/{round}", HttpAccess::kViewer,
-             [call, &coordinator](const HttpRequest& request) -> Result<HttpResponse> {
+             [call, &rounds](const HttpRequest& request) -> Result<HttpResponse> {
                ASSIGN_OR_RETURN(const TaskId task, TaskOfPath(request));
                ASSIGN_OR_RETURN(const uint64_t number, NumberOfPath(request, "round", Code::kNotFound));
                ASSIGN_OR_RETURN(const RoundRecord round,
-                                call.Run([&coordinator, task, number] { return coordinator.Round(task, number); }));
+                                call.Run([&rounds, task, number] { return rounds.Get(task, number); }));
                return HttpResponse::Json(ToJson(round));
              });
 }

@@ -18,15 +18,19 @@
 namespace tributary {
 
 class ApiTokenStore;
-class Coordinator;
 class Enrolment;
 class EventFeed;
+class Rounds;
+class Tasks;
+class Watch;
 
-// The parts that the API works on; all of them must outlive the server's Stop. The coordinator is only ever called on the core
-// thread, except for reading whole blobs.
+// The parts that the API works on; all of them must outlive the server's Stop. Tasks, rounds and watch are only ever
+// called on the core thread, except for reading whole blobs.
 struct ApiParts {
   Executor& core;  // posts to the core thread
-  Coordinator& coordinator;
+  Tasks& tasks;
+  Rounds& rounds;
+  Watch& watch;
   EventFeed& events;
   ApiTokenStore& tokens;
   AuditLog& audit;

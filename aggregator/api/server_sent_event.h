@@ -9,7 +9,7 @@
 namespace tributary {
 
 // One event of a text/event-stream (WHATWG HTML, "server-sent events"). As bytes:
-//   id: 5f3a-17\nevent: round.report\ndata: {"task":"digits"}\n\n
+//   id: 5f3a-17\nevent: round.contribution\ndata: {"task":"digits"}\n\n
 struct ServerSentEvent {
   std::string id;
   std::string name = "message";

@@ -23,12 +23,11 @@ class AddingSink final : public UpdateDecoder::Sink {
 
   Status OnMeta(const UpdateMeta& meta) override {
     if (meta.parameter_count != sum_.parameter_count()) {
-      return Fail(Code::kWrongTensorCount, std::to_string(meta.parameter_count) + " values announced, the task has " +
-                                               std::to_string(sum_.parameter_count()));
+      return Fail(Code::kWrongTensorCount, "{} values announced, the task has {}", meta.parameter_count,
+                  sum_.parameter_count());
     }
     if (!(meta.weight > 0 && meta.weight <= bounds_.max_weight)) {
-      return Fail(Code::kBadWeight,
-                  "weight " + std::to_string(meta.weight) + ", the most is " + std::to_string(bounds_.max_weight));
+      return Fail(Code::kBadWeight, "weight {}, the most is {}", meta.weight, bounds_.max_weight);
     }
     ASSIGN_OR_RETURN(auto addition, sum_.Begin(bounds_.norm_bound, meta.weight));
     addition_.emplace(std::move(addition));
@@ -38,7 +37,7 @@ class AddingSink final : public UpdateDecoder::Sink {
 
   Status OnValues(uint64_t first, std::span<const float> values) override {
     if (first > sum_.parameter_count() || values.size() > sum_.parameter_count() - first) {
-      return Fail(Code::kWrongTensorCount, "more values than the task's " + std::to_string(sum_.parameter_count()));
+      return Fail(Code::kWrongTensorCount, "more values than the task's {}", sum_.parameter_count());
     }
     return addition_->Add(Kept(first, values));
   }

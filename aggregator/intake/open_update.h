@@ -3,14 +3,14 @@
 #include <cstdint>
 #include <functional>
 
-#include "aggregator/sum/cache_aligned.h"
+#include "aggregator/sum/sum_kernel.h"
 #include "aggregator/sum/weighted_sum.h"
 #include "protocol/envelope/open_upload.h"
 #include "protocol/payload/update_codec.h"
 
 namespace tributary {
 
-// What a task asks of an update, besides what its sum knows: the parameter count and the value bound.
+// A task's bounds for one update. The sum knows two more: the parameter count and the value bound.
 struct UpdateBounds {
   double norm_bound = 0;
   uint64_t max_weight = 0;

@@ -13,11 +13,11 @@ Status CheckDigest(const Spool& staging, const UploadHeader& header) {
     digest.Update(chunk);
   }
   if (std::move(digest).Finish() == header.ciphertext_digest) return {};
-  return Fail(Code::kCorrupt, "the " + std::to_string(header.ciphertext_size) + " bytes staged of upload " +
-                                  header.subject.id.hex() + " are damaged; its sender has them and sends them again");
+  return Fail(Code::kCorrupt, "the {} bytes staged of upload {} are damaged; its sender has them and sends them again",
+              header.ciphertext_size, header.subject.id.hex());
 }
 
-// What a sender is told: a fault of this machine passes, so nobody gives up an upload for it.
+// The error that a sender is told. A fault of this machine passes, so nobody gives up an upload for it.
 Error ForSender(const Error& error) {
   if (IsTransient(error.code) || !IsOfTheEnvironment(error.code)) return error;
   return {Code::kIo, error.ToString()};
@@ -28,8 +28,8 @@ Error ForSender(const Error& error) {
 Receiver::Receiver(Spool& staging, UploadJudge& judge, Executor& core, Loop& loop, Hooks hooks)
     : staging_(staging), judge_(judge), core_(core), loop_(loop), hooks_(std::move(hooks)) {}
 
-void Receiver::KeepOnly(const TaskId& task, ModelVersion latest) {
-  staging_.DropStale(task, {latest}, [task](const Result<uint64_t>& dropped) {
+void Receiver::KeepOnly(const TaskId& task, const std::vector<ModelVersion>& accepted) {
+  staging_.DropStale(task, accepted, [task](const Result<uint64_t>& dropped) {
     if (!dropped) LogFailure(LogLevel::kWarning, "staging.not_cleaned", dropped.error(), {{"task", task.text()}});
   });
 }
@@ -58,8 +58,7 @@ void Receiver::Admit(const SignedEnvelope& envelope, const VerifiedIdentity& aut
   if (stopped_) return reply(OfferVerdict::Refused({Code::kShuttingDown, "the aggregator is going down"}));
   const UploadSubject& subject = envelope.header.subject;
   roles_[subject.device] = author.subject.role;
-  judge_.SawAuthor(author.subject, via);
-  const Status vetted = hooks_.vet(author);
+  const Status vetted = hooks_.vet(author, via);
   const Verdict verdict = vetted ? judge_.Admit(envelope.header) : Verdict(Fail(vetted.error()));
   switch (verdict.kind()) {
     case Verdict::Kind::kTake:

@@ -15,8 +15,8 @@ namespace tributary {
 
 // The aggregator's side of an upload: asks the judge whether it is wanted, stages its chunks in a spool (so that it
 // resumes over restarts), has it counted when it is whole, and gives custody when the judge says that the checkpoint
-// with it is durable. Nothing staged is read at a start: what was whole is counted when its sender, who still has
-// custody of it, offers it again. Three threads meet here: the sink's calls come on the loop, the staging spool answers
+// with it is durable. Nothing staged is read at a start: an upload that was whole is counted when its sender, who still
+// has custody of it, offers it again. Three threads meet here: the sink's calls come on the loop, the staging spool answers
 // on its worker, the judge works on the core; each hands on by posting. Stop comes before any of them ends; the staging
 // spool ends before the receiver.
 class Receiver final : public UploadSink {
@@ -25,17 +25,19 @@ class Receiver final : public UploadSink {
     // Both are called on the loop's thread.
     std::function<void(const UploadId&)> custody;
     std::function<void(const UploadId&, const Error&)> refused;
-    // On the core's thread: the author of an upload was heard of. An error refuses the upload, and is counted.
-    std::function<Status(const VerifiedIdentity&)> vet = [](const VerifiedIdentity&) -> Status { return {}; };
+    // On the core's thread: the author of an upload was heard of, through `via` (itself when it is connected directly).
+    // An error refuses the upload, and is counted.
+    std::function<Status(const VerifiedIdentity& author, const DeviceId& via)> vet =
+        [](const VerifiedIdentity&, const DeviceId&) -> Status { return {}; };
   };
 
   Receiver(Spool& staging, UploadJudge& judge, Executor& core, Loop& loop, Hooks hooks);
 
   // From any thread, when a task's versions changed: frees what is staged for those that are no longer trained on.
-  void KeepOnly(const TaskId& task, ModelVersion latest);
+  void KeepOnly(const TaskId& task, const std::vector<ModelVersion>& accepted);
   // From any thread, now and then: frees what its senders gave up.
   void DropAbandoned();
-  // On the core's thread: from now on nothing is counted or staged. What was staged stays for the next start.
+  // On the core's thread: from now on nothing is counted or staged. Staged uploads stay for the next start.
   void Stop() { stopped_ = true; }
   // On the core's thread: the judge's custody.
   void OnCustody(const std::vector<UploadId>& uploads);

@@ -8,10 +8,14 @@
 #include "protocol/base/bytes.h"
 #include "protocol/base/result.h"
 #include "protocol/envelope/envelope.h"
+#include "protocol/trust/identity/certificate.h"
 
 namespace tributary {
 
-// What a judge says of an upload. A refusal converts from Fail, so RETURN_IF_ERROR and ASSIGN_OR_RETURN work in a
+// Reads ciphertext chunk `index` of a whole upload.
+using ChunkSource = std::function<Result<Bytes>(uint32_t index)>;
+
+// A judge's answer about an upload. A refusal converts from Fail, so RETURN_IF_ERROR and ASSIGN_OR_RETURN work in a
 // function that gives a verdict. Value type.
 class Verdict {
  public:
@@ -29,7 +33,7 @@ class Verdict {
 
   Kind kind() const { return kind_; }
   bool is_take() const { return kind_ == Kind::kTake; }
-  // Of kRefused only.
+  // Only for kRefused.
   const Error& error() const {
     TRIBUTARY_CHECK(error_) << "verdict " << static_cast<int>(kind_) << " is no refusal";
     return *error_;
@@ -41,26 +45,21 @@ class Verdict {
   std::optional<Error> error_;
 };
 
-// What intake needs of whoever counts (round/coordinator.h). Every call is made on the core thread.
+// The receiver asks it about every upload. Every call is made on the core thread.
 class UploadJudge {
  public:
   virtual ~UploadJudge() = default;
-  // Would this upload be of use? Counts nothing. Refuses with kUnknownTask, kUnknownVersion, kStaleVersion,
-  // kRoundClosed, kUnknownKey, kTooLarge, or what the disk says.
+  // Would this upload be of use? Counts nothing. Refuses with kUnknownKind, kUnknownTask, kUnknownVersion,
+  // kStaleVersion, kRoundClosed, kUnknownKey, kTooLarge, or what the disk says.
   virtual Verdict Admit(const UploadHeader& header) = 0;
   // A complete upload whose signature and ciphertext digest have been verified: asks Admit again, then opens, checks
-  // and counts it. `role` is the sender's, from its certificate (an evaluator's results stand for the version, a
-  // device's for its held-out share). `chunk` reads ciphertext chunk i. Counts duplicates and the refusals of kind
-  // kPeer, by reason; the upload is then done with. Of any other refusal nothing is counted: the upload may be offered
-  // again. Custody of an update that is taken follows later, possibly much later; that of another kind comes before the
-  // return.
-  virtual Verdict Contribute(const UploadHeader& header, Role role,
-                             const std::function<Result<Bytes>(uint32_t index)>& chunk) = 0;
-  // An upload that was refused before it reached Contribute (bad signature, digest, or what Admit said); kDuplicate:
-  // it is counted already. Only codes of kind kPeer count.
+  // and counts it. `role` is the sender's, from its certificate. Counts duplicates, and refusals of the kind kPeer by
+  // reason; the upload is then done with. After any other refusal the upload may be offered again. Custody of an update
+  // that is taken follows later, possibly much later; custody of other kinds comes before the return.
+  virtual Verdict Contribute(const UploadHeader& header, Role role, const ChunkSource& chunk) = 0;
+  // An upload was refused before it reached Contribute (bad signature, digest, or what Admit said). kDuplicate: it is
+  // counted already. Only codes of the kind kPeer count.
   virtual void CountRefusal(UploadKind kind, const std::optional<UploadSubject>& subject, Code code) = 0;
-  // The author of an upload was heard of, through `via` (itself when it is connected directly).
-  virtual void SawAuthor(const Subject& author, const DeviceId& via) = 0;
 };
 
 }  // namespace tributary

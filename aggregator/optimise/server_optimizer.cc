@@ -1,16 +1,14 @@
 #include "aggregator/optimise/server_optimizer.h"
 
 #include <cmath>
-#include <string>
 
 #include <Eigen/Core>
 
 namespace tributary {
 
-Result<std::vector<float>> FedAvgStep(std::span<const float> present, std::span<const double> mean_update) {
+Result<std::vector<float>> FedAvg::Step(std::span<const float> present, std::span<const double> mean_update) const {
   if (present.size() != mean_update.size()) {
-    return Fail(Code::kWrongTensorCount, "weights: " + std::to_string(present.size()) +
-                                             " values, mean update: " + std::to_string(mean_update.size()));
+    return Fail(Code::kWrongTensorCount, "weights: {} values, mean update: {}", present.size(), mean_update.size());
   }
   const auto count = static_cast<Eigen::Index>(present.size());
   const Eigen::Map<const Eigen::ArrayXf> weights(present.data(), count);
@@ -21,9 +19,31 @@ Result<std::vector<float>> FedAvgStep(std::span<const float> present, std::span<
   if (!result.isFinite().all()) {
     Eigen::Index bad = 0;
     while (std::isfinite(result[bad])) ++bad;
-    return Fail(Code::kNotFinite, "weight " + std::to_string(bad) + " would be " + std::to_string(result[bad]));
+    return Fail(Code::kNotFinite, "weight {} would be {}", bad, result[bad]);
   }
   return next;
+}
+
+const ServerOptimizer& OptimizerOf(const TaskRecord&) {
+  static const FedAvg fed_avg;  // it has no state
+  return fed_avg;
+}
+
+Result<std::vector<float>> ReadWeights(const BlobStore& blobs, const BlobRef& weights, uint64_t parameter_count) {
+  ASSIGN_OR_RETURN(const Bytes bytes, blobs.ReadAll(weights.digest));
+  auto values = ToFloats(bytes, parameter_count);
+  if (!values) return Fail(Code::kCorrupt, "weights {}: {}", weights.digest.hex(), values.error().message);
+  return values;
+}
+
+Result<BlobRef> MakeNextWeights(BlobStore& blobs, const BlobRef& present, const WeightedSum& sum,
+                                const ServerOptimizer& optimizer) {
+  ASSIGN_OR_RETURN(const auto mean, sum.Report());
+  ASSIGN_OR_RETURN(const auto weights, ReadWeights(blobs, present, sum.parameter_count()));
+  ASSIGN_OR_RETURN(const auto next, optimizer.Step(weights, mean));
+  const ByteView bytes = AsBytes(std::span<const float>(next));
+  ASSIGN_OR_RETURN(const Digest digest, blobs.Put(bytes));
+  return BlobRef{.digest = digest, .size = bytes.size()};
 }
 
 }  // namespace tributary

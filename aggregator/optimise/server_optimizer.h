@@ -3,13 +3,40 @@
 #include <span>
 #include <vector>
 
+#include "aggregator/records/records.h"
+#include "aggregator/sum/weighted_sum.h"
 #include "protocol/base/result.h"
+#include "protocol/catalogue/blob_store.h"
 
 namespace tributary {
 
-// Makes the next version's weights from the present ones and the mean update. FedAvg (McMahan et al. 2017, Algorithm 1)
-// in its delta form: next = present + mean. Computed in double and rounded once, so it is the same on every machine.
-// kWrongTensorCount: sizes differ. kNotFinite: a weight would overflow float32.
-Result<std::vector<float>> FedAvgStep(std::span<const float> present, std::span<const double> mean_update);
+// Makes the next version's weights from the present ones and a round's mean update. Another optimiser is one more of
+// these and one line in OptimizerOf. The same input must give the same bits on every machine, since a step is repeated
+// after a crash. Thread safe.
+class ServerOptimizer {
+ public:
+  virtual ~ServerOptimizer() = default;
+  // kWrongTensorCount: sizes differ. kNotFinite: a weight would overflow float32.
+  virtual Result<std::vector<float>> Step(std::span<const float> present,
+                                          std::span<const double> mean_update) const = 0;
+};
+
+// FedAvg (McMahan et al. 2017, Algorithm 1) in its delta form: next = present + mean. Computed in double and rounded
+// once.
+class FedAvg final : public ServerOptimizer {
+ public:
+  Result<std::vector<float>> Step(std::span<const float> present, std::span<const double> mean_update) const override;
+};
+
+// The optimiser that the task asks for; it lives as long as the process.
+const ServerOptimizer& OptimizerOf(const TaskRecord& task);
+
+// The float32 values of a weights blob. kUnknownBlob; kCorrupt: not `parameter_count` values.
+Result<std::vector<float>> ReadWeights(const BlobStore& blobs, const BlobRef& weights, uint64_t parameter_count);
+
+// Makes the weights that follow `present` from a round's sum and puts them into the blob store, durable on return. It
+// may be repeated after a crash. kConflict: an empty sum; kNotFinite.
+Result<BlobRef> MakeNextWeights(BlobStore& blobs, const BlobRef& present, const WeightedSum& sum,
+                                const ServerOptimizer& optimizer);
 
 }  // namespace tributary

@@ -9,7 +9,7 @@
 namespace tributary {
 namespace {
 
-// What a token answered, in our codes.
+// The token's answer as one of our codes.
 tl::unexpected<Error> Refusal(const std::string& what, CK_RV answer) {
   const std::string message = what + ": " + p11_kit_strerror(answer);
   switch (answer) {

@@ -35,8 +35,7 @@ Status VerifyDelegated(const Targets& targets, std::string_view role, const Meta
 Status VerifyNextRoot(const Metadata<Root>* previous, const Metadata<Root>& next) {
   if (previous != nullptr) {
     if (next.body.version != previous->body.version + 1) {
-      return Fail(Code::kMalformed, "root " + std::to_string(next.body.version) + " does not follow root " +
-                                        std::to_string(previous->body.version));
+      return Fail(Code::kMalformed, "root {} does not follow root {}", next.body.version, previous->body.version);
     }
     RETURN_IF_ERROR(VerifyBy(previous->body, tuf::kRootRole, next));
   }
@@ -203,7 +202,7 @@ Result<bool> PublicationFolder::Refresh() {
   seen_ = std::move(now);
   auto next = Read();
   if (!next) {
-    // Somebody is at work in it, or has broken it; what is published goes on with what was there.
+    // Somebody is at work in it, or has broken it. Publications go on with the files that were there.
     LogFailure(LogLevel::kError, "publication.folder_unusable", next.error(), {{"folder", folder_.string()}});
     return false;
   }

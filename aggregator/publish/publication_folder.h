@@ -23,19 +23,19 @@ class PublicationFolder {
   OnlineSigners signers() const { return {*current_.snapshot, *current_.timestamp, *current_.rounds}; }
   uint64_t root_version() const { return current_.root_version; }
 
-  // That members who trust `root` from the start believe what is signed here: it is one of the folder's roots. An empty
-  // one is of somebody who was given none. kConflict.
+  // Checks that members who trust `root` from the start believe what is signed here: it is one of the folder's roots.
+  // An empty root means that the member was given none. kConflict.
   Status CheckTrusted(ByteView root) const;
 
-  // What of root, targets and releases ends first: from then on members install nothing more.
+  // The first of root, targets and releases to end. From then on members install nothing more.
   struct End {
     std::string role;
     WallTime at;
   };
   const End& first_end() const { return current_.first_end; }
 
-  // Looks whether the folder has changed, and takes up what is newer and verifies: true then. What does not verify yet
-  // is logged, once per change of the folder, and what was there before goes on. Reads the folder's listing only when
+  // Looks whether the folder has changed, and takes up what is newer and verifies: true then. A file that does not
+  // verify yet is logged, once per change of the folder, and the files before it go on. Reads the folder's listing only when
   // nothing changed. Errors: those of the file system.
   Result<bool> Refresh();
 

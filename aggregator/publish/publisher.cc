@@ -1,9 +1,12 @@
 #include "aggregator/publish/publisher.h"
 
-#include "aggregator/publish/kept_publication.h"
+#include <algorithm>
+#include <utility>
+
 #include "protocol/base/fault_point.h"
 #include "protocol/base/limits.h"
 #include "protocol/base/log.h"
+#include "protocol/catalogue/publication_update.h"
 
 namespace tributary {
 namespace {
@@ -34,9 +37,9 @@ Result<Publisher> Publisher::Open(const Parts& parts) {
   }
   if (kept->root_version > parts.repository.root_version()) {
     return Fail(Code::kRollback,
-                "the last publication was made with root " + std::to_string(kept->root_version) +
-                    ", the publication folder has only root " + std::to_string(parts.repository.root_version()) +
-                    "; members would refuse what is signed with it. Put the newer root back into the folder");
+                "the last publication was made with root {}, the publication folder has only root {}; members would "
+                "refuse what is signed with it. Put the newer root back into the folder",
+                kept->root_version, parts.repository.root_version());
   }
   publisher.owed_ = kept->number < publisher.number_ || !kept->current || kept->expires <= parts.clock.Now() ||
                     kept->extras != parts.extras();
@@ -94,9 +97,9 @@ Result<Bytes> Publisher::Sign(std::vector<PublishedTask> tasks, const Publicatio
 Status Publisher::CheckFits(std::vector<PublishedTask> tasks) const {
   ASSIGN_OR_RETURN(const Bytes bytes, Sign(std::move(tasks), parts_.extras()));
   if (bytes.size() <= limits::kPublicationBytes) return {};
-  return Fail(Code::kInvalidArgument, "the publication of all tasks would have " + std::to_string(bytes.size()) +
-                                          " bytes, the limit is " + std::to_string(limits::kPublicationBytes) +
-                                          "; use fewer tensors or shorter names");
+  return Fail(Code::kInvalidArgument,
+              "the publication of all tasks would have {} bytes, the limit is {}; use fewer tensors or shorter names",
+              bytes.size(), limits::kPublicationBytes);
 }
 
 Status Publisher::Issue(std::vector<PublishedTask> tasks) {

@@ -12,12 +12,24 @@
 
 namespace tributary {
 
-// What a publication says beside the tasks.
+// The content of a publication beside the tasks.
 struct PublicationExtras {
   Bytes sealing_key;  // the aggregator's HPKE public key
   std::vector<FormerSealingKey> former_keys = {};
   std::string revocations = {};  // PEM
   bool operator==(const PublicationExtras&) const = default;
+};
+
+// Tells devices of a change that they must see. Whoever makes such a change uses it.
+class Announcer {
+ public:
+  virtual ~Announcer() = default;
+  // In the transaction of the change.
+  virtual Status Reserve() = 0;
+  // After its commit. A publication that cannot be made now is made later.
+  virtual void Announce() = 0;
+  // kInvalidArgument: the next publication would be larger than a member accepts.
+  virtual Status CheckFits() const = 0;
 };
 
 // Signs publications and keeps the newest in a file. Numbers grow by one, over restarts and crashes too: the number is

@@ -6,7 +6,7 @@
 namespace tributary {
 
 Path MetadataFile(const Path& folder, uint64_t version, std::string_view role) {
-  return folder / (std::to_string(version) + "." + std::string(role) + ".json");
+  return folder / fmt::format("{}.{}.json", version, role);
 }
 
 Result<std::vector<uint64_t>> VersionsOf(FileSystem& files, const Path& folder, std::string_view role) {

@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include "protocol/base/clock.h"
 #include "protocol/base/file.h"
 #include "protocol/catalogue/publication_set.h"
 #include "protocol/trust/tuf/metadata.h"
@@ -25,6 +26,9 @@ Path MetadataFile(const Path& folder, uint64_t version, std::string_view role);
 // The versions of a role's files that are there, in ascending order. Errors: those of the file system; kNotFound when
 // the folder is not there.
 Result<std::vector<uint64_t>> VersionsOf(FileSystem& files, const Path& folder, std::string_view role);
+
+// Dates in metadata have whole seconds.
+inline WallTime WholeSeconds(WallTime at) { return {at.unix_millis - at.unix_millis % 1000}; }
 
 // Body is tuf::Root or tuf::Targets. Form only, no signature is checked. The message names the file.
 template <class Body>

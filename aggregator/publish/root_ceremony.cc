@@ -26,8 +26,8 @@ Status SetRootKeys(const std::vector<Bytes>& keys, uint32_t threshold, Root& roo
   }
   const size_t count = RoleOf(root, tuf::kRootRole).key_ids.size();
   if (threshold < 1 || threshold > count) {
-    return Fail(Code::kInvalidArgument, "the threshold must be 1 to the number of root keys, " + std::to_string(count) +
-                                            ", not " + std::to_string(threshold));
+    return Fail(Code::kInvalidArgument, "the threshold must be 1 to the number of root keys, {}, not {}", count,
+                threshold);
   }
   RoleOf(root, tuf::kRootRole).threshold = threshold;
   return {};

@@ -24,7 +24,7 @@ struct RepositoryPlan {
 // Makes the online keys and writes version 1 of everything. kAlreadyExists: a root is there; kInvalidArgument.
 Status CreateRepository(FileSystem& files, const Path& folder, const RepositoryPlan& plan);
 
-// What the next root says otherwise than the newest one that is there.
+// The changes of the next root to the newest one that is there.
 struct RootChange {
   std::vector<Bytes> root_keys = {};  // all of them from now on; empty: as they are
   std::optional<uint32_t> root_threshold = std::nullopt;
@@ -37,7 +37,7 @@ struct RootChange {
 Result<Path> WriteNextRoot(FileSystem& files, const Path& folder, const RootChange& change,
                            const std::vector<const Signer*>& signers);
 
-// What the next targets say otherwise.
+// The changes of the next targets.
 struct TargetsChange {
   bool new_rounds_key = false;
   std::optional<Bytes> releases_key = std::nullopt;

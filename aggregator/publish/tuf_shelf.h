@@ -12,7 +12,7 @@
 
 namespace tributary {
 
-// What GET /tuf/ serves: the newest publications taken apart into the files of a TUF repository with consistent
+// The files that GET /tuf/ serves: the newest publications taken apart into the files of a TUF repository with consistent
 // snapshots. Former ones stay for a while, for a client that read an older timestamp a moment ago. Written by the core
 // thread, read by HTTP threads. Thread safe.
 class TufShelf {

@@ -1,6 +1,24 @@
 #include "aggregator/records/records.h"
 
 namespace tributary {
+namespace {
+
+const RoundStateEntry& EntryOf(RoundState state) {
+  const auto* const entry = std::ranges::find(kRoundStates, state, &RoundStateEntry::state);
+  TRIBUTARY_CHECK(entry != std::end(kRoundStates)) << "round state " << static_cast<int>(state);
+  return *entry;
+}
+
+}  // namespace
+
+std::string_view RoundStateName(RoundState state) { return EntryOf(state).name; }
+std::string_view RoundStateSentence(RoundState state) { return EntryOf(state).sentence; }
+
+void MoveRound(RoundRecord& round, RoundState to) {
+  TRIBUTARY_CHECK(CanMove(round.state, to)) << "round " << round.number << " of " << round.task.text() << " from "
+                                            << RoundStateName(round.state) << " to " << RoundStateName(to);
+  round.state = to;
+}
 
 std::vector<Field> FieldsOf(RoundPolicy& policy) {
   return {
@@ -22,23 +40,6 @@ std::vector<Field> BoundsOf(TaskRecord& task) {
       {"norm", &task.norm_bound, "largest Euclidean norm of an update", AboveUpTo(0, 1e9)},
       {"max_weight", &task.max_weight, "most examples that one update may claim", Between(1, 1e12)},
   };
-}
-
-std::string_view RoundStateName(RoundState state) {
-  switch (state) {
-    case RoundState::kCollecting:
-      return "collecting";
-    case RoundState::kClosing:
-      return "closing";
-    case RoundState::kCompleted:
-      return "completed";
-    case RoundState::kFailed:
-      return "failed";
-    case RoundState::kCancelled:
-      return "cancelled";
-  }
-  TRIBUTARY_CHECK(false) << "round state " << static_cast<int>(state);
-  return "";
 }
 
 }  // namespace tributary

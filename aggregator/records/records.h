@@ -1,10 +1,11 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <map>
 #include <optional>
-#include <string>
+#include <string_view>
 #include <vector>
 
 #include "protocol/base/clock.h"
@@ -14,9 +15,8 @@
 #include "protocol/catalogue/tensor_table.h"
 #include "protocol/payload/fixed_point.h"
 #include "protocol/plan/training_plan.h"
-#include "protocol/spool/spool_account.h"
 
-// What the aggregator remembers, as plain values: the store keeps them, the API shows them.
+// Tasks, versions and rounds as plain values: the store keeps them, the API shows them.
 namespace tributary {
 
 // A synchronous round closes when `report_goal` updates are in its sum, or at its deadline if at least `minimum` are;
@@ -58,7 +58,7 @@ struct VersionRecord {
   WallTime created;
 };
 
-// A round's life. One transition table in round/round_state.h; terminal stays terminal.
+// A round's life. One transition table, below; terminal stays terminal.
 enum class RoundState : uint8_t {
   kCollecting = 1,  // announced; updates are taken in
   kClosing = 2,     // goal or deadline reached; nothing more is taken in; the average is being made
@@ -66,7 +66,46 @@ enum class RoundState : uint8_t {
   kFailed = 4,      // the deadline passed below the minimum; no version was made (terminal)
   kCancelled = 5,   // stopped by an operator (terminal)
 };
+
+struct RoundStateEntry {
+  RoundState state;
+  std::string_view name;
+  std::string_view sentence;
+};
+
+// Every state with its name and sentence, in numeric order.
+inline constexpr RoundStateEntry kRoundStates[] = {
+    {RoundState::kCollecting, "collecting", "The round is announced and takes updates in."},
+    {RoundState::kClosing, "closing",
+     "The goal or the deadline is reached; nothing more is taken in and the average is being made."},
+    {RoundState::kCompleted, "completed", "A new version was made and published."},
+    {RoundState::kFailed, "failed", "The deadline passed with fewer updates than the minimum; no version was made."},
+    {RoundState::kCancelled, "cancelled", "An operator stopped the round; no version was made."},
+};
+
+struct RoundTransition {
+  RoundState from;
+  RoundState to;
+};
+
+// All that may happen to a round. Nothing else can happen.
+inline constexpr RoundTransition kRoundTransitions[] = {
+    {RoundState::kCollecting, RoundState::kClosing},
+    {RoundState::kCollecting, RoundState::kFailed},
+    {RoundState::kCollecting, RoundState::kCancelled},
+    {RoundState::kClosing, RoundState::kCompleted},
+};
+
+constexpr bool CanMove(RoundState from, RoundState to) {
+  return std::ranges::any_of(kRoundTransitions,
+                             [=](const RoundTransition& known) { return known.from == from && known.to == to; });
+}
+// Nothing leads on from here.
+constexpr bool IsTerminal(RoundState state) {
+  return std::ranges::none_of(kRoundTransitions, [=](const RoundTransition& known) { return known.from == state; });
+}
 std::string_view RoundStateName(RoundState state);
+std::string_view RoundStateSentence(RoundState state);
 
 // A round and, once it is completed, its manifest (lineage).
 struct RoundRecord {
@@ -78,8 +117,8 @@ struct RoundRecord {
   std::array<uint8_t, 16> nonce{};
   WallTime opened;
   WallTime deadline;
-  WallTime closed;       // 0 while it collects
-  uint64_t reports = 0;  // updates in the sum
+  WallTime closed;             // 0 while it collects
+  uint64_t contributions = 0;  // updates in the sum
   uint64_t total_weight = 0;
   std::map<Code, uint64_t> refused;        // by reason; duplicates included under kDuplicate
   uint64_t bytes_up = 0;                   // ciphertext bytes of all uploads of the round that were taken in completely
@@ -90,23 +129,7 @@ struct RoundRecord {
   std::optional<double> local_global_accuracy;  // of `base` on the devices' held-out shares
   uint64_t evaluations = 0;
 };
-
-// A device, evaluator or gateway as it was last heard of.
-struct MemberRecord {
-  DeviceId id;
-  std::string role;
-  std::string device_class;
-  WallTime first_seen;
-  WallTime last_seen;
-  DeviceId via;  // the direct peer its last message came through; itself when it is connected directly
-  uint64_t uploads = 0;
-  uint64_t spooled_uploads = 0;  // gateways: as of their last check-in
-  uint64_t spooled_bytes = 0;
-  uint64_t delivered_uploads = 0;
-  uint64_t connected_clients = 0;
-};
-
-// Where the uploads of one kind went that were offered to the aggregator, over all its runs.
-using AccountRecord = KindAccount;
+// Moves `round` on. Dies when the table does not know the transition: that is our own bug.
+void MoveRound(RoundRecord& round, RoundState to);
 
 }  // namespace tributary

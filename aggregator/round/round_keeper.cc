@@ -1,8 +1,5 @@
 #include "aggregator/round/round_keeper.h"
 
-#include "aggregator/sum/checkpoint.h"
-#include "aggregator/release/task_check.h"
-#include "aggregator/round/round_state.h"
 #include "aggregator/store/disk_health.h"
 #include "protocol/base/fault_point.h"
 #include "protocol/base/log.h"
@@ -12,23 +9,21 @@ namespace {
 
 Status Agree(const StoredRound& stored, const WeightedSum& sum) {
   const RoundRecord& record = stored.record;
-  if (sum.contributions() == record.reports && sum.total_weight() == record.total_weight) return {};
-  return Fail(Code::kCorrupt, "checkpoint " + stored.checkpoint + " holds " + std::to_string(sum.contributions()) +
-                                  " contributions of weight " + std::to_string(sum.total_weight()) +
-                                  ", the database says " + std::to_string(record.reports) + " of weight " +
-                                  std::to_string(record.total_weight));
+  if (sum.contributions() == record.contributions && sum.total_weight() == record.total_weight) return {};
+  return Fail(Code::kCorrupt, "checkpoint {} holds {} contributions of weight {}, the database says {} of weight {}",
+              stored.checkpoint, sum.contributions(), sum.total_weight(), record.contributions, record.total_weight);
 }
 
 Result<WeightedSum> ReadSum(const RoundKeeper::Surroundings& around, const TaskRecord& task,
                             const StoredRound& stored) {
   if (stored.checkpoint.empty()) {
-    ASSIGN_OR_RETURN(const uint64_t max_weight, MaxRoundWeight(task));
+    ASSIGN_OR_RETURN(const uint64_t max_weight, around.rule.MaxWeight());
     return WeightedSum(task.table.parameter_count(), task.scale, task.value_bound, max_weight);
   }
   auto sum = ReadCheckpoint(around.files, around.folder / stored.checkpoint);
   if (!sum && sum.error().code == Code::kNotFound) {
-    return Fail(Code::kCorrupt, "checkpoint " + stored.checkpoint + " is missing; it held " +
-                                    std::to_string(stored.record.reports) + " acknowledged updates");
+    return Fail(Code::kCorrupt, "checkpoint {} is missing; it held {} acknowledged updates", stored.checkpoint,
+                stored.record.contributions);
   }
   return sum;
 }
@@ -40,7 +35,7 @@ RoundKeeper::RoundKeeper(const Surroundings& surroundings, StoredRound stored, W
       stored_(std::move(stored)),
       record_(stored_.record),
       sum_(std::move(sum)),
-      tried_{stored_.generation, stored_.record.reports},
+      tried_{stored_.generation, stored_.record.contributions},
       checkpoint_size_(sum_.Serialize().size() + Digest::kSize) {}
 
 Result<RoundKeeper> RoundKeeper::Restore(const Surroundings& surroundings, const TaskRecord& task, StoredRound stored) {
@@ -54,16 +49,18 @@ const UploadId* RoundKeeper::PendingUpload(const DeviceId& device) const {
   return found == pending_.end() ? nullptr : &found->second.upload;
 }
 
-Status RoundKeeper::Add(const UploadHeader& header, const std::function<Result<uint64_t>(WeightedSum& sum)>& add) {
+WeightedSum& RoundKeeper::SumFor(const DeviceId& device) {
   TRIBUTARY_CHECK(record_.state == RoundState::kCollecting) << RoundStateName(record_.state);
-  TRIBUTARY_CHECK(!pending_.contains(header.subject.device))
-      << header.subject.device.text() << " is in the sum already";
-  ASSIGN_OR_RETURN(const uint64_t weight, add(sum_));
+  TRIBUTARY_CHECK(!pending_.contains(device)) << device.text() << " is in the sum already";
+  return sum_;
+}
+
+void RoundKeeper::Added(const UploadHeader& header, uint64_t weight) {
   pending_[header.subject.device] = {header.subject.id, weight};
   bytes_since_ += header.ciphertext_size;
-  record_.reports = sum_.contributions();
+  record_.bytes_up += header.ciphertext_size;
+  record_.contributions = sum_.contributions();
   record_.total_weight = sum_.total_weight();
-  return {};
 }
 
 void RoundKeeper::CountRefusal(Code code) {
@@ -83,7 +80,7 @@ Result<std::vector<UploadId>> RoundKeeper::Checkpoint(RoundState state) {
   if (state != record_.state) MoveRound(next.record, state);
   if (!pending_.empty()) {
     RETURN_IF_ERROR(CheckRoom(around_.files, around_.folder, checkpoint_size_, "the round's checkpoint"));
-    if (tried_.reports != record_.reports) tried_ = {tried_.generation + 1, record_.reports};
+    if (tried_.contributions != record_.contributions) tried_ = {tried_.generation + 1, record_.contributions};
     next.generation = tried_.generation;
     next.checkpoint = FileOf(next.generation);
     next.bytes_in += bytes_since_;
@@ -123,7 +120,7 @@ Status RoundKeeper::WritePending(const StoredRound& next) {
 }
 
 std::string RoundKeeper::FileOf(uint64_t generation) const {
-  return record_.task.text() + "-" + std::to_string(record_.number) + "-" + std::to_string(generation) + ".sum";
+  return fmt::format("{}-{}-{}.sum", record_.task.text(), record_.number, generation);
 }
 
 // The checkpoint before, and those of attempts since then that did not reach the database.

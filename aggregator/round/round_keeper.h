@@ -1,11 +1,11 @@
 #pragma once
 
-#include <functional>
 #include <map>
 #include <vector>
 
-#include "aggregator/sum/weighted_sum.h"
+#include "aggregator/round/round_rule.h"
 #include "aggregator/store/store.h"
+#include "aggregator/sum/weighted_sum.h"
 #include "protocol/base/file.h"
 #include "protocol/envelope/envelope.h"
 
@@ -30,6 +30,7 @@ class RoundKeeper {
     Store& store;
     FileSystem& files;
     Path folder;  // of the checkpoints
+    const RoundRule& rule;
   };
   // A round whose row is stored: with the sum of its checkpoint, or an empty one. kCorrupt: file and row do not agree,
   // and the contributions that were acknowledged cannot be restored.
@@ -43,9 +44,10 @@ class RoundKeeper {
   // The upload by which the device is in the sum but not on disk; null: none.
   const UploadId* PendingUpload(const DeviceId& device) const;
   size_t pending() const { return pending_.size(); }
-  // Counts one update, which `add` puts into the sum: it gives the weight that it added, or an error and has then added
-  // nothing.
-  Status Add(const UploadHeader& header, const std::function<Result<uint64_t>(WeightedSum& sum)>& add);
+  // The sum, to add an update of this device to it. Added must follow when it was added. Dies when the device is in the
+  // sum already, or the round takes nothing any more.
+  WeightedSum& SumFor(const DeviceId& device);
+  void Added(const UploadHeader& header, uint64_t weight);
   void AddBytes(uint64_t bytes) { record_.bytes_up += bytes; }
   void CountRefusal(Code code);
   bool refusals_unsaved() const { return refusals_unsaved_; }
@@ -80,7 +82,7 @@ class RoundKeeper {
   // gets another generation.
   struct Tried {
     uint64_t generation = 0;
-    uint64_t reports = 0;
+    uint64_t contributions = 0;
   };
   Tried tried_;
   uint64_t checkpoint_size_;  // bytes; the same for every checkpoint of the round

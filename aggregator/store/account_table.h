@@ -3,7 +3,7 @@
 #include <map>
 #include <string_view>
 
-#include "aggregator/records/records.h"
+#include "aggregator/records/watch_records.h"
 #include "protocol/base/sql/database.h"
 #include "protocol/envelope/envelope.h"
 

@@ -24,7 +24,7 @@ Result<StoredRound> ReadRound(const Row& row) {
   record.opened = {row.Int(6)};
   record.deadline = {row.Int(7)};
   record.closed = {row.Int(8)};
-  record.reports = Unsigned(row, 9);
+  record.contributions = Unsigned(row, 9);
   record.total_weight = Unsigned(row, 10);
   record.bytes_up = Unsigned(row, 11);
   if (!row.IsNull(12)) {
@@ -44,7 +44,7 @@ Status RoundTable::Insert(const StoredRound& round) {
   RETURN_IF_ERROR(database_.Execute(
       "INSERT INTO rounds (" TRIBUTARY_ROUND_COLUMNS ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
       record.task, record.number, record.state, record.base, record.result, ByteView(record.nonce),
-      record.opened.unix_millis, record.deadline.unix_millis, record.closed.unix_millis, record.reports,
+      record.opened.unix_millis, record.deadline.unix_millis, record.closed.unix_millis, record.contributions,
       record.total_weight, record.bytes_up, record.aggregate_digest, round.checkpoint, round.generation, round.bytes_in,
       round.bytes_written));
   return SaveRefusals(record);
@@ -56,9 +56,9 @@ Status RoundTable::Save(const StoredRound& round) {
       "UPDATE rounds SET state = ?, result = ?, closed = ?, reports = ?, total_weight = ?, bytes_up = ?, "
       "aggregate_digest = ?, checkpoint = ?, generation = ?, bytes_in = ?, bytes_written = ? "
       "WHERE task = ? AND number = ?",
-      record.state, record.result, record.closed.unix_millis, record.reports, record.total_weight, record.bytes_up,
-      record.aggregate_digest, round.checkpoint, round.generation, round.bytes_in, round.bytes_written, record.task,
-      record.number));
+      record.state, record.result, record.closed.unix_millis, record.contributions, record.total_weight,
+      record.bytes_up, record.aggregate_digest, round.checkpoint, round.generation, round.bytes_in, round.bytes_written,
+      record.task, record.number));
   return SaveRefusals(record);
 }
 

@@ -4,9 +4,8 @@
 #include <string>
 #include <vector>
 
-#include "aggregator/records/device_state_record.h"
-#include "aggregator/records/gateway_record.h"
 #include "aggregator/records/records.h"
+#include "aggregator/records/watch_records.h"
 #include "protocol/base/sql/database.h"
 #include "protocol/payload/evaluation.h"
 

@@ -1,13 +1,25 @@
 #include "aggregator/sum/sum_kernel.h"
 
+#include <sys/mman.h>
+
 #include <cmath>
+#include <cstdlib>
 #include <limits>
+#include <new>
 #include <vector>
 
 #include "aggregator/sum/sum_kernel_x86.h"
 #include "protocol/payload/fixed_point.h"
 
 namespace tributary {
+namespace {
+
+constexpr size_t kLine = 64;
+constexpr size_t kHugePage = size_t{2} << 20;
+// Below this the memory lost to rounding up would be felt.
+constexpr size_t kManyHugePages = 4 * kHugePage;
+
+}  // namespace
 
 bool AddScalar(std::span<const float> values, const SumKernel::Terms& terms, SquareLanes& squares, int64_t* sum) {
   const FixedPointScale scale{terms.fraction_bits};
@@ -47,5 +59,17 @@ float FloatBound(double bound) {
   const auto nearest = static_cast<float>(bound);
   return static_cast<double>(nearest) > bound ? std::nextafter(nearest, -kLargest) : nearest;
 }
+
+void* AllocateAligned(size_t bytes) {
+  const bool huge = bytes >= kManyHugePages;
+  const size_t alignment = huge ? kHugePage : kLine;
+  void* memory = std::aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment);
+  if (memory == nullptr) throw std::bad_alloc();  // as every allocator of a vector must
+  // Advice: a kernel that has none to give goes on with small pages.
+  if (huge) madvise(memory, bytes, MADV_HUGEPAGE);
+  return memory;
+}
+
+void FreeAligned(void* memory) { std::free(memory); }
 
 }  // namespace tributary

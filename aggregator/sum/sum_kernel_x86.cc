@@ -12,7 +12,7 @@
 namespace tributary {
 namespace {
 
-// Whole groups of lanes go through the registers; what is left begins at lane 0 again and is the scalar kernel's.
+// Whole groups of lanes go through the registers. The rest begins at lane 0 again, and the scalar kernel adds it.
 size_t WholeLanes(size_t count) { return count / kSquareLanes * kSquareLanes; }
 
 // ---- AVX2: four doubles per register, so four registers hold the lanes.

@@ -9,7 +9,9 @@
 
 #include <Eigen/Core>
 
-#include "aggregator/sum/refuse_update.h"
+#include "protocol/base/fault_point.h"
+#include "protocol/base/limits.h"
+#include "protocol/trust/seal/digest.h"
 
 namespace tributary {
 namespace {
@@ -42,6 +44,37 @@ bool NeverOverflows(FixedPointScale scale, double value_bound, uint64_t max_tota
 using ConstSums = Eigen::Map<const Eigen::Array<int64_t, Eigen::Dynamic, 1>>;
 using Sums = Eigen::Map<Eigen::Array<int64_t, Eigen::Dynamic, 1>>;
 
+// Why a kernel refused `block`, whose first value is the update's value `first`: kNotFinite or kNormExceeded, for the
+// first bad value, so that the reader of a log can find it. Dies when all are good.
+tl::unexpected<Error> RefuseValue(std::span<const float> block, uint64_t first, float bound) {
+  const auto bad = std::find_if(block.begin(), block.end(), [&](float value) { return !(std::abs(value) <= bound); });
+  TRIBUTARY_CHECK(bad != block.end()) << "a kernel refused good values, the first of them value " << first;
+  const auto position = first + static_cast<uint64_t>(bad - block.begin());
+  if (!std::isfinite(*bad)) return Fail(Code::kNotFinite, "value {} is {}", position, *bad);
+  return Fail(Code::kNormExceeded, "value {} is {}, the bound is {}", position, *bad, bound);
+}
+
+// `norm` itself when it is at most `norm_bound`. A bound that is no number refuses everything.
+Result<double> CheckNorm(double norm, double norm_bound) {
+  if (norm <= norm_bound) return norm;
+  return Fail(Code::kNormExceeded, "norm {}, the bound is {}", norm, norm_bound);
+}
+
+constexpr uint64_t kDigestBytes = Digest::kSize;
+// 8 bytes per parameter, and the head of the serialised sum.
+constexpr uint64_t kCheckpointBytes = 8 * limits::kParameters + limits::kKiB;
+
+// Written in two steps rather than appended to `bytes`, which could double the memory of a large sum.
+Status WriteDurably(FileSystem& files, const Path& path, ByteView bytes, const Digest& digest) {
+  ASSIGN_OR_RETURN(const auto file, files.OpenForWrite(path));
+  RETURN_IF_ERROR(file->WriteAt(0, bytes));
+  RETURN_IF_ERROR(file->WriteAt(bytes.size(), digest.view()));
+  TRIBUTARY_FAULT_POINT("aggregator.checkpoint.written");
+  RETURN_IF_ERROR(file->Sync());
+  TRIBUTARY_FAULT_POINT("aggregator.checkpoint.synced");
+  return {};
+}
+
 }  // namespace
 
 WeightedSum::WeightedSum(uint64_t parameter_count, FixedPointScale scale, double value_bound, uint64_t max_total_weight)
@@ -72,7 +105,7 @@ WeightedSum::Addition::~Addition() {
 
 Status WeightedSum::Addition::Add(std::span<const float> values) {
   if (values.size() > sum_->sum_.size() - position_) {
-    return Fail(Code::kWrongTensorCount, "more values than the task's " + std::to_string(sum_->sum_.size()));
+    return Fail(Code::kWrongTensorCount, "more values than the task's {}", sum_->sum_.size());
   }
   const uint64_t first = position_;
   const SumKernel& kernel = FastestSumKernel();
@@ -93,8 +126,7 @@ Status WeightedSum::Addition::Add(std::span<const float> values) {
 
 Result<double> WeightedSum::Addition::Commit() {
   if (position_ != sum_->sum_.size()) {
-    return Fail(Code::kWrongTensorCount,
-                std::to_string(position_) + " values, the task has " + std::to_string(sum_->sum_.size()));
+    return Fail(Code::kWrongTensorCount, "{} values, the task has {}", position_, sum_->sum_.size());
   }
   ASSIGN_OR_RETURN(const double norm, CheckNorm(Norm(squares_), norm_bound_));
   sum_->total_weight_ += weight_;
@@ -125,8 +157,8 @@ SumKernel::Terms WeightedSum::TermsFor(int64_t weight) const {
 
 Status WeightedSum::CheckWeight(uint64_t weight) const {
   if (weight > 0 && weight <= max_total_weight_ - total_weight_) return {};
-  return Fail(Code::kBadWeight, "weight " + std::to_string(weight) + " beside a total of " +
-                                    std::to_string(total_weight_) + " of at most " + std::to_string(max_total_weight_));
+  return Fail(Code::kBadWeight, "weight {} beside a total of {} of at most {}", weight, total_weight_,
+              max_total_weight_);
 }
 
 Status WeightedSum::Merge(WeightedSum&& other) {
@@ -177,7 +209,7 @@ Result<WeightedSum> WeightedSum::Deserialize(ByteView bytes) {
   ASSIGN_OR_RETURN(const uint64_t total_weight, TakeU64(bytes));
   ASSIGN_OR_RETURN(const uint64_t contributions, TakeU64(bytes));
   if (bytes.size() % sizeof(int64_t) != 0 || bytes.size() / sizeof(int64_t) != count) {
-    return Fail(Code::kMalformed, std::to_string(bytes.size()) + " bytes for " + std::to_string(count) + " sums");
+    return Fail(Code::kMalformed, "{} bytes for {} sums", bytes.size(), count);
   }
   const FixedPointScale scale{static_cast<int>(std::min<uint64_t>(fraction_bits, 63))};
   const auto value_bound = std::bit_cast<double>(bound);
@@ -196,6 +228,35 @@ Result<WeightedSum> WeightedSum::Deserialize(ByteView bytes) {
   if (count > 0 && !(sums.cast<double>().abs().maxCoeff() <= largest)) {
     return Fail(Code::kMalformed, "a sum that no updates of the total weight have");
   }
+  return sum;
+}
+
+Status WriteCheckpoint(FileSystem& files, const Path& path, const WeightedSum& sum) {
+  const Bytes bytes = sum.Serialize();
+  const Path beside = path.string() + ".new";
+  RETURN_IF_ERROR(files.Remove(beside));
+  if (auto written = WriteDurably(files, beside, bytes, Sha256(bytes)); !written) {
+    (void)files.Remove(beside);  // a disk that is full needs the room for its database
+    return written;
+  }
+  RETURN_IF_ERROR(files.Rename(beside, path));
+  TRIBUTARY_FAULT_POINT("aggregator.checkpoint.renamed");
+  return files.SyncFolder(path.parent_path());
+}
+
+Result<WeightedSum> ReadCheckpoint(FileSystem& files, const Path& path) {
+  const auto corrupt = [&](uint64_t size, const std::string& why) {
+    return Fail(Code::kCorrupt, "{}, {} bytes: {}", path.string(), size, why);
+  };
+  ASSIGN_OR_RETURN(const uint64_t size, files.Size(path));
+  if (size < kDigestBytes || size > kCheckpointBytes) return corrupt(size, "not the size of a checkpoint");
+  ASSIGN_OR_RETURN(const Bytes bytes, files.ReadAt(path, 0, size));
+  const auto content = ByteView(bytes).first(size - kDigestBytes);
+  if (!std::ranges::equal(Sha256(content).view(), ByteView(bytes).last(kDigestBytes))) {
+    return corrupt(size, "its digest does not fit");
+  }
+  auto sum = WeightedSum::Deserialize(content);
+  if (!sum) return corrupt(size, sum.error().message);
   return sum;
 }
 

@@ -4,9 +4,9 @@
 #include <span>
 #include <vector>
 
-#include "aggregator/sum/cache_aligned.h"
 #include "aggregator/sum/sum_kernel.h"
 #include "protocol/base/bytes.h"
+#include "protocol/base/file.h"
 #include "protocol/base/ids.h"
 #include "protocol/base/result.h"
 #include "protocol/payload/fixed_point.h"
@@ -95,5 +95,12 @@ class WeightedSum {
   uint64_t total_weight_ = 0;
   uint64_t contributions_ = 0;
 };
+
+// Writes a sum to `path`, durable on return (written beside, synced, renamed, folder synced), and reads it back. The
+// file is the serialised sum followed by its SHA-256; the caller's database names the file that counts, so two
+// generations lie side by side until the transaction with the contribution keys commits.
+Status WriteCheckpoint(FileSystem& files, const Path& path, const WeightedSum& sum);
+// kNotFound, kCorrupt (the digest does not fit; the message says the size).
+Result<WeightedSum> ReadCheckpoint(FileSystem& files, const Path& path);
 
 }  // namespace tributary

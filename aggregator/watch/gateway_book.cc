@@ -60,7 +60,7 @@ std::vector<GatewayRecord> GatewayBook::All(WallTime now) const {
 
 std::vector<DeviceId> GatewayBook::PathOf(const GatewayRecord& gateway) const {
   std::vector<DeviceId> path = {gateway.report.gateway};
-  // What gateways say of their parents may be old and make a ring.
+  // A gateway may name a parent that it had earlier, so that the path makes a ring.
   for (const GatewayRecord* at = &gateway; path.size() < limits::kPathHops && !at->report.parent.empty();) {
     path.push_back(at->report.parent);
     const auto parent = gateways_.find(at->report.parent);

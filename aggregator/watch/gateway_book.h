@@ -15,7 +15,7 @@ class GatewayBook {
   // Forgets those of which nothing was heard for 30 days.
   static Result<GatewayBook> Open(GatewayTable& table, WallTime now);
 
-  // What came in one check-in, by way of `via`. Of two reports of one gateway, which happens when it moved, the younger
+  // The states that came in one check-in, by way of `via`. Two states of one gateway come when it moved: the younger
   // counts. Beyond 10,000 gateways new ones are not remembered, so that a gateway that makes them up fills nothing.
   void Saw(const std::vector<GatewayState>& reports, const DeviceId& via, WallTime now);
   // In the order of their ids, with paths and ages.

@@ -66,7 +66,7 @@ TEST_F(AggregatorTest, ItsLimitsAreThoseOfItsConfiguration) {
 TEST_F(AggregatorTest, ItsMetricsSayHowManyRoundsAreOpen) {
   RoundFixture rounds;
   for (const char* task : {"digits", "letters", "words"}) rounds.CreateTask({.report_goal = 3}, task);
-  for (const char* task : {"digits", "words"}) Must(rounds.coordinator().StartRounds(TestTask(task), 1));
+  for (const char* task : {"digits", "words"}) Must(rounds.core().rounds().Start(TestTask(task), 1));
   rounds.Close();
   options_.data_dir = rounds.folder.path();
   options_.http.port = static_cast<uint16_t>(Site::FreePort());

@@ -79,7 +79,7 @@ Digest ExpectedVersions::Next(const std::vector<DeviceId>& devices) {
 Digest ExpectedVersions::Next(const std::vector<SyntheticUpdate>& updates) {
   WeightedSum sum(weights_.size(), record_.scale, record_.value_bound, Must(MaxRoundWeight(record_)));
   for (const SyntheticUpdate& update : updates) Must(sum.Accumulate(update.delta, update.weight));
-  weights_ = Must(FedAvgStep(weights_, Must(sum.Report())));
+  weights_ = Must(FedAvg().Step(weights_, Must(sum.Report())));
   version_ = tributary::Next(version_);
   return Sha256(AsBytes(std::span<const float>(weights_)));
 }

@@ -33,7 +33,7 @@ struct SyntheticTask {
 };
 SyntheticTask CreateSyntheticTask(TestSite& site, uint64_t parameters, uint32_t report_goal);
 
-// What the aggregator must arrive at, worked out beside it: WeightedSum and FedAvgStep on the same updates.
+// The versions that the aggregator must arrive at, worked out beside it: WeightedSum and FedAvg on the same updates.
 class ExpectedVersions {
  public:
   explicit ExpectedVersions(const SyntheticTask& task) : record_(task.record), weights_(task.weights) {}

@@ -173,7 +173,8 @@ class BadUpload : public testing::Test {
     ASSERT_TRUE(AwaitReports(1)) << site_.Logs();
   }
   bool AwaitReports(uint64_t count) {
-    return site_.site().Eventually([&] { return Must(site_.api().Round("synthetic", 1)).at("reports") == count; });
+    return site_.site().Eventually(
+        [&] { return Must(site_.api().Round("synthetic", 1)).at("contributions") == count; });
   }
   std::unique_ptr<RawSession> Session() {
     auto session = std::make_unique<RawSession>(site_.thread(), rogue_, site_.site().AddressOf(server_));

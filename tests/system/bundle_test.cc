@@ -105,7 +105,7 @@ TEST_F(Bundle, TheSameDiskTwiceChangesNothing) {
   Gateway({"bundle", "import", disk_.string()});
   EXPECT_TRUE(HasUploads("delivered", 3)) << site_.Logs();
   const Json round = Must(site_.api().Round("synthetic", 1));
-  EXPECT_EQ(round.at("reports"), kDevices);
+  EXPECT_EQ(round.at("contributions"), kDevices);
 }
 
 TEST_F(Bundle, TheUplinkReturnsWhileTheDiskIsOnItsWay) {
@@ -176,7 +176,7 @@ TEST_F(Bundle, TheDiskMayStopAtAnotherGateway) {
   at_second();
   Gateway({"bundle", "import", disk_.string()});
   EXPECT_TRUE(HasUploads("spooled", 0) && HasUploads("delivered", 3)) << site_.Logs();
-  EXPECT_EQ(Must(site_.api().Round("synthetic", 1)).at("reports"), kDevices);
+  EXPECT_EQ(Must(site_.api().Round("synthetic", 1)).at("contributions"), kDevices);
 }
 
 // Killed at each of its steps, a tool is run again and goes on.

@@ -73,7 +73,7 @@ class CrashSite {
     for (uint64_t i = 0; i < rounds_; ++i) undisturbed.push_back(expected_->Next(devices_).hex());
     EXPECT_EQ(Digests(), undisturbed);
     for (uint64_t round = 1; round <= rounds_; ++round) {
-      ASSERT_EQ(Must(site_.api().Round("synthetic", round)).at("reports"), devices_.size()) << "round " << round;
+      ASSERT_EQ(Must(site_.api().Round("synthetic", round)).at("contributions"), devices_.size()) << "round " << round;
     }
     for (const char* gateway : {"gateway-1", "gateway-2"}) {
       EXPECT_TRUE(site_.Eventually([&] { return AccountHolds(gateway); })) << gateway << "\n" << Tails();

@@ -36,7 +36,7 @@ class Kill : public testing::Test {
     ExpectedVersions expected(site_.task());
     EXPECT_EQ(site_.VersionDigests(), std::vector{expected.Next(ids_).hex()});
     const Json round = Must(site_.api().Round("synthetic", 1));
-    EXPECT_EQ(round.at("reports"), ids_.size());
+    EXPECT_EQ(round.at("contributions"), ids_.size());
     site_.ExpectAccountsHold();
     // In custody below means gone from there.
     for (size_t i = 0; i < site_.devices(); ++i) EXPECT_EQ(site_.device(i).account().bytes, 0u);
@@ -110,7 +110,7 @@ TEST_F(Kill, TheAggregatorInTheMiddleOfAnUpload) {
 TEST_F(Kill, TheAggregatorBeforeTheLastReport) {
   Build(kFew, 4, "aggregator");
   for (size_t i = 0; i < 3; ++i) site_.device(i).GiveUpdate();
-  ASSERT_TRUE(site_.site().Eventually([&] { return Must(site_.api().Round("synthetic", 1)).at("reports") == 3; }))
+  ASSERT_TRUE(site_.site().Eventually([&] { return Must(site_.api().Round("synthetic", 1)).at("contributions") == 3; }))
       << site_.Logs();
   Restart("aggregator");
   site_.device(3).GiveUpdate();

@@ -34,7 +34,7 @@ class LearningSite {
   }
   uint64_t ReportsOf(uint64_t round) {
     const auto record = site_.api().Round("digits", round);
-    return record ? record->at("reports").get<uint64_t>() : 0;
+    return record ? record->at("contributions").get<uint64_t>() : 0;
   }
   bool AwaitReports(uint64_t round, uint64_t reports) {
     return site_.Eventually([&] { return ReportsOf(round) >= reports; }, Millis(60'000));

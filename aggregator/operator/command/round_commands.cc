@@ -57,7 +57,7 @@ class RoundWatch {
 
   void Progress(const Json& event) const {
     if (!event.is_object() || !event.value("round", Json()).is_number_unsigned()) return;
-    line_.Show(event["round"], event.value("reports", uint64_t{0}), goal_);
+    line_.Show(event["round"], event.value("contributions", uint64_t{0}), goal_);
   }
 
   const std::string& last_state() const { return last_state_; }
@@ -65,8 +65,8 @@ class RoundWatch {
  private:
   static std::string RenderLine(const Json& round) {
     const auto field = [&round](const char* key) { return RenderValue(round.value(key, Json())); };
-    return fmt::format("round {}  {}  version {}  reports {}  refused {}  global {}  personal {}  bytes {}",
-                       field("number"), field("state"), field("result_version"), field("reports"), field("refused"),
+    return fmt::format("round {}  {}  version {}  updates {}  refused {}  global {}  personal {}  bytes {}",
+                       field("number"), field("state"), field("result_version"), field("contributions"), field("refused"),
                        field("global_accuracy"), field("personal_accuracy"), field("bytes_up"));
   }
 
@@ -101,7 +101,7 @@ Status WatchRounds(const Context& context, const std::string& task, std::optiona
     Status looked;
     const Status ended = events.Watch(task, last_id, [&](const std::string& name, const Json& event) {
       tries = kTries;
-      if (name == "round.report") {
+      if (name == "round.contribution") {
         watch.Progress(event);
         return true;
       }
@@ -146,7 +146,7 @@ void RoundLine::Show(uint64_t round, uint64_t contributions, uint64_t goal, cons
   if (!live_) return;
   const uint64_t filled = goal == 0 ? 0 : std::min(contributions * kBarWidth / goal, kBarWidth);
   const std::string bar = std::string(filled, '#') + std::string(kBarWidth - filled, '.');
-  std::cout << fmt::format("\r\033[Kround {}  [{}] {}/{} contributions{}", round, bar, contributions, goal, note)
+  std::cout << fmt::format("\r\033[Kround {}  [{}] {}/{} updates{}", round, bar, contributions, goal, note)
             << std::flush;
 }
 
@@ -173,7 +173,7 @@ void AddRoundCommands(CLI::App& app, Context& context) {
                             {"STATE", "state"},
                             {"BASE", "base_version"},
                             {"RESULT", "result_version"},
-                            {"REPORTS", "reports"},
+                            {"UPDATES", "contributions"},
                             {"REFUSED", "refused"},
                             {"GLOBAL", "global_accuracy"},
                             {"PERSONAL", "personal_accuracy"},

@@ -96,7 +96,7 @@ class Demo {
                    const Path& model_file) {
     const auto number = [](const std::optional<double>& value) { return value ? Json(*value) : Json(); };
     const Json summary = {{"rounds", totals.rounds},
-                          {"reports", totals.contributions},
+                          {"updates", totals.contributions},
                           {"refused", totals.refused},
                           {"global_accuracy", number(totals.global_accuracy)},
                           {"personal_accuracy", number(totals.personal_accuracy)},

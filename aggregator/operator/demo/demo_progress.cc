@@ -34,7 +34,7 @@ std::string Percent(const std::optional<double>& share) {
 DemoProgress::DemoProgress(uint64_t rounds, uint64_t devices, bool quiet)
     : rounds_(rounds), devices_(devices), quiet_(quiet), line_(!quiet) {
   if (quiet_) return;
-  line_.Print(fmt::format("{:>5}  {:>7}  {:>7}  {:>9}  {:>9}  {:>9}  {:>7}", "round", "reports", "refused", "global",
+  line_.Print(fmt::format("{:>5}  {:>7}  {:>7}  {:>9}  {:>9}  {:>9}  {:>7}", "round", "updates", "refused", "global",
                           "personal", "MB up", "seconds"));
 }
 
@@ -48,8 +48,8 @@ Result<bool> DemoProgress::Show(const Json& rounds, double seconds) {
     const std::string state = round.value("state", "");
     if (CountAt(round, "number") <= totals_.rounds) continue;
     if (state == "failed" || state == "cancelled") {
-      return Fail(Code::kChildFailed, "round {} {} with {} of {} contributions", CountAt(round, "number"), state,
-                  CountAt(round, "reports"), devices_);
+      return Fail(Code::kChildFailed, "round {} {} with {} of {} updates", CountAt(round, "number"), state,
+                  CountAt(round, "contributions"), devices_);
     }
     if (state != "completed") {
       PrintLive(round, seconds);
@@ -58,7 +58,7 @@ Result<bool> DemoProgress::Show(const Json& rounds, double seconds) {
     // A round is whole with its devices' evaluations and the evaluator's evaluation of the version that it made.
     if (complete_since_ < 0) complete_since_ = seconds;
     const bool whole =
-        CountAt(round, "number") <= evaluated && CountAt(round, "evaluations") >= CountAt(round, "reports");
+        CountAt(round, "number") <= evaluated && CountAt(round, "evaluations") >= CountAt(round, "contributions");
     if (!whole && seconds - complete_since_ < kEvaluationPatience) {
       PrintLive(round, seconds);
       break;
@@ -71,14 +71,14 @@ Result<bool> DemoProgress::Show(const Json& rounds, double seconds) {
 
 void DemoProgress::PrintRound(const Json& round, double seconds) {
   ++totals_.rounds;
-  totals_.contributions += CountAt(round, "reports");
+  totals_.contributions += CountAt(round, "contributions");
   totals_.refused += RefusedOf(round);
   totals_.bytes_up += CountAt(round, "bytes_up");
   totals_.global_accuracy = NumberAt(round, "global_accuracy");
   totals_.personal_accuracy = NumberAt(round, "personal_accuracy");
   if (quiet_) return;
   line_.Print(fmt::format("{:>5}  {:>7}  {:>7}  {:>9}  {:>9}  {:>9.1f}  {:>7.1f}", CountAt(round, "number"),
-                          CountAt(round, "reports"), RefusedOf(round), Percent(totals_.global_accuracy),
+                          CountAt(round, "contributions"), RefusedOf(round), Percent(totals_.global_accuracy),
                           Percent(totals_.personal_accuracy), static_cast<double>(CountAt(round, "bytes_up")) / 1e6,
                           seconds - last_end_));
   last_end_ = seconds;
@@ -86,7 +86,7 @@ void DemoProgress::PrintRound(const Json& round, double seconds) {
 
 void DemoProgress::PrintLive(const Json& round, double seconds) const {
   const bool collected = round.value("state", "") == "completed";
-  line_.Show(CountAt(round, "number"), CountAt(round, "reports"), devices_,
+  line_.Show(CountAt(round, "number"), CountAt(round, "contributions"), devices_,
              fmt::format("{}  {:.0f} s", collected ? ", evaluating" : "", seconds));
 }
 

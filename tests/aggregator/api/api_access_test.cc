@@ -58,7 +58,7 @@ TEST_F(ApiAccessTest, NothingThatChangesAnythingIsAViewers) {
 }
 
 TEST_F(ApiAccessTest, AChangeIsRecordedWithActorBeforeAndAfter) {
-  OnCore([&] { coordinator_.tasks[TestTask("digits")].id = TestTask("digits"); });
+  OnCore([&] { fake_.tasks[TestTask("digits")].id = TestTask("digits"); });
   HttpClient alice = As(*tokens_.Add({"alice", HttpAccess::kOperator, kTestStart, {}}, random_));
   ASSERT_TRUE(alice.Post("/api/v1/tasks/digits/rounds", "{\"count\":3}"));
   ASSERT_FALSE(alice.Post("/api/v1/tasks/nobody/rounds", "{\"count\":3}"));
@@ -78,11 +78,11 @@ TEST_F(ApiAccessTest, AChangeIsRecordedWithActorBeforeAndAfter) {
 
 TEST_F(ApiAccessTest, AnEntryIsDurableBeforeTheAnswerAndNoEntryMeansNoChange) {
   std::filesystem::create_directory(folder_ / "audit.log");  // cannot be written to
-  OnCore([&] { coordinator_.tasks[TestTask("digits")].id = TestTask("digits"); });
+  OnCore([&] { fake_.tasks[TestTask("digits")].id = TestTask("digits"); });
   const auto refused = Client().Post("/api/v1/tasks/digits/rounds", "{\"count\":3}");
   ASSERT_FALSE(refused);
   EXPECT_THAT(refused.error().message, HasSubstr("nothing was changed"));
-  OnCore([&] { EXPECT_TRUE(coordinator_.rounds[TestTask("digits")].empty()); });
+  OnCore([&] { EXPECT_TRUE(fake_.rounds[TestTask("digits")].empty()); });
 }
 
 TEST_F(ApiAccessTest, RefusedAttemptsAreRecordedButNoFloodOfThem) {
@@ -157,7 +157,7 @@ TEST_F(ApiAccessTest, NoTokenIsInLogsErrorsOrTheAudit) {
 }
 
 TEST_F(ApiAccessTest, TheAuditComesInPagesAndSaysWhereItIsDamaged) {
-  OnCore([&] { coordinator_.tasks[TestTask("digits")].id = TestTask("digits"); });
+  OnCore([&] { fake_.tasks[TestTask("digits")].id = TestTask("digits"); });
   for (int i = 0; i < 3; ++i) ASSERT_TRUE(Client().Post("/api/v1/tasks/digits/rounds/cancel", ""));
   const json page = json::parse(Client().Get("/api/v1/audit?after=2&limit=2")->body);
   EXPECT_EQ(page["items"].size(), 2u);

@@ -11,7 +11,7 @@
 #include "aggregator/api/event_feed.h"
 #include "aggregator/operator/command/http_client.h"
 #include "protocol/trust/identity/certificate_authority.h"
-#include "tests/aggregator/api/fake_coordinator.h"
+#include "tests/aggregator/api/fake_core.h"
 #include "tests/aggregator/api/fake_enrolment.h"
 #include "tests/support/manual_clock.h"
 #include "tests/support/seeded_random.h"
@@ -20,11 +20,11 @@
 
 namespace tributary {
 
-// The whole API on a real server with a fake coordinator behind it, a core thread and one token.
+// The whole API on a real server with a fake core behind it, a core thread and one token.
 class ApiFixture : public testing::Test {
  protected:
   ApiFixture()
-      : coordinator_(*BlobStore::Open(RealFileSystem(), folder_ / "blobs")),
+      : fake_(*BlobStore::Open(RealFileSystem(), folder_ / "blobs")),
         tokens_(folder_ / "tokens"),
         token_(*tokens_.Add({"test", HttpAccess::kAdmin, kTestStart, {}}, random_)),
         core_(std::make_unique<WorkerPool>("core", 1)),
@@ -63,7 +63,7 @@ class ApiFixture : public testing::Test {
               return {};
             }};
   }
-  ApiParts Parts() { return {*core_, coordinator_, events_, tokens_, audit_, clock_}; }
+  ApiParts Parts() { return {*core_, fake_, fake_, fake_, events_, tokens_, audit_, clock_}; }
   std::string url() const { return "http://127.0.0.1:" + std::to_string(server_.port()); }
   HttpClient Client() const { return *HttpClient::Create({.url = url(), .token = token_}); }
 
@@ -77,7 +77,7 @@ class ApiFixture : public testing::Test {
 
   TemporaryFolder folder_;
   SeededRandom random_{7};
-  FakeCoordinator coordinator_;
+  FakeCore fake_;
   EventFeed events_{"life", 8};
   FakeEnrolment enrolment_;
   SealingKeyList sealing_keys_;

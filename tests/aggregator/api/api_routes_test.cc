@@ -116,8 +116,7 @@ TEST_F(ApiRoutesTest, BlobsAreCheckedAgainstTheirDigest) {
 TEST_F(ApiRoutesTest, ABlobUploadThatBrokeOffIsGoneOnWith) {
   const std::string big(3 * limits::kMiB, 'b');
   const Digest digest = Sha256(AsBytes(big));
-  OnCore(
-      [&] { ASSERT_TRUE(coordinator_.mutable_blobs().AppendPart(digest, 0, AsBytes(big).first(limits::kMiB + 3))); });
+  OnCore([&] { ASSERT_TRUE(fake_.mutable_blobs().AppendPart(digest, 0, AsBytes(big).first(limits::kMiB + 3))); });
   EXPECT_EQ(Client().Put("/api/v1/blobs/" + digest.hex(), AsBytes(big))->status, 201);
 }
 
@@ -138,7 +137,7 @@ TEST_F(ApiRoutesTest, RoundsComeInPages) {
   CreateTask("digits");
   OnCore([&] {
     for (uint64_t number : {5, 3, 1, 2, 4})
-      coordinator_.rounds[TestTask("digits")].push_back(CompletedRound(TestTask("digits"), number));
+      fake_.rounds[TestTask("digits")].push_back(CompletedRound(TestTask("digits"), number));
   });
   const json first = Get("/api/v1/tasks/digits/rounds?limit=2");
   ASSERT_EQ(first["items"].size(), 2u);
@@ -169,7 +168,7 @@ TEST_F(ApiRoutesTest, DevicesAndEvaluatorsAreListed) {
       MemberRecord member;
       member.id = TestDevice(id);
       member.role = role;
-      coordinator_.members.push_back(member);
+      fake_.members.push_back(member);
     }
   });
   EXPECT_EQ(Get("/api/v1/devices")["items"].size(), 2u);
@@ -186,7 +185,7 @@ TEST_F(ApiRoutesTest, AGatewayTellsItsWholeState) {
   gateway.report.accounts[0].offered = 3;
   gateway.report.accounts[0].refused[Code::kStaleVersion] = 2;
   gateway.report.oldest_spooled_millis = 7'999;
-  OnCore([&] { coordinator_.gateways = {gateway}; });
+  OnCore([&] { fake_.gateways = {gateway}; });
   const json shown = Get("/api/v1/gateways/site-7");
   EXPECT_EQ(shown["path"], (json{"aggregator", "north", "site-7"}));
   EXPECT_EQ(shown["late"], true);
@@ -209,7 +208,7 @@ TEST_F(ApiRoutesTest, AListOfGatewaysHasPages) {
     for (int i = 0; i < 5; ++i) {
       GatewayRecord gateway;
       gateway.report.gateway = TestDevice("gw-" + std::to_string(i));
-      coordinator_.gateways.push_back(gateway);
+      fake_.gateways.push_back(gateway);
     }
   });
   const json first = Get("/api/v1/gateways?limit=2");
@@ -226,7 +225,7 @@ TEST_F(ApiRoutesTest, AListOfGatewaysHasPages) {
 }
 
 TEST_F(ApiRoutesTest, TheAccountHasALinePerKind) {
-  OnCore([&] { coordinator_.accounts[UploadKind::kUpdate].offered = 1; });
+  OnCore([&] { fake_.accounts[UploadKind::kUpdate].offered = 1; });
   const json account = Get("/api/v1/account");
   ASSERT_EQ(account["items"].size(), 4u);
   EXPECT_EQ(account["items"][0]["kind"], "update");
@@ -241,7 +240,7 @@ TEST_F(ApiRoutesTest, ACoreThatDoesNotAnswerIsBusy) {
   class Nobody final : public Executor {
     void Post(std::function<void()>) override {}
   } nobody;
-  AddApiRoutes(server, {nobody, coordinator_, events_, tokens_, audit_, clock_, Millis(1)});
+  AddApiRoutes(server, {nobody, fake_, fake_, fake_, events_, tokens_, audit_, clock_, Millis(1)});
   ASSERT_TRUE(server.Start());
   HttpClient client =
       *HttpClient::Create({.url = "http://127.0.0.1:" + std::to_string(server.port()), .token = token_});
@@ -255,10 +254,10 @@ TEST_F(ApiRoutesTest, ACoreThatDoesNotAnswerIsBusy) {
 class ApiEventsTest : public ApiRoutesTest {
  protected:
   void Publish(uint64_t reports, std::string_view task = "digits") {
-    CoordinatorEvent event;
-    event.name = "round.report";
+    CoreEvent event;
+    event.name = "round.contribution";
     event.task = TestTask(task);
-    event.reports = reports;
+    event.contributions = reports;
     events_.Publish(event);
   }
 
@@ -281,8 +280,8 @@ TEST_F(ApiEventsTest, BeginWithHelloAndThenComeAsTheyHappen) {
   const auto seen = Watch("", 2, [&] { Publish(2); });
   EXPECT_EQ(seen[0], (ServerSentEvent{"life-1", "hello", "{}"}));
   EXPECT_EQ(seen[1].id, "life-2");
-  EXPECT_EQ(seen[1].name, "round.report");
-  EXPECT_EQ(json::parse(seen[1].data)["reports"], 2);
+  EXPECT_EQ(seen[1].name, "round.contribution");
+  EXPECT_EQ(json::parse(seen[1].data)["contributions"], 2);
 }
 
 TEST_F(ApiEventsTest, GoOnBehindTheLastEventId) {
@@ -297,7 +296,7 @@ TEST_F(ApiEventsTest, SayWhenSomeAreLost) {
   for (const char* id : {"life-1", "earlier-19"}) {
     const auto seen = Watch(id, 3);
     EXPECT_EQ(seen[1].name, "events.lost");
-    EXPECT_EQ(json::parse(seen[2].data)["reports"], 13);
+    EXPECT_EQ(json::parse(seen[2].data)["contributions"], 13);
   }
 }
 
@@ -333,7 +332,7 @@ TEST_F(ApiEventsTest, TellOfMembersToo) {
                          {"at", "2026-01-01T00:00:00.000Z"},
                          {"task", nullptr},
                          {"round", nullptr},
-                         {"reports", 0},
+                         {"contributions", 0},
                          {"version", nullptr},
                          {"member", {{"id", "d1"}, {"role", "device"}, {"device_class", "phone"}}}};
   EXPECT_EQ(json::parse(seen[1].data), expected);
@@ -344,7 +343,7 @@ TEST_F(ApiEventsTest, TellOfMembersToo) {
         Publish(2, "digits");
       },
       "?task=digits");
-  EXPECT_EQ(of_task[1].name, "round.report") << "members are of no task";
+  EXPECT_EQ(of_task[1].name, "round.contribution") << "members are of no task";
 }
 
 TEST_F(ApiEventsTest, EndWithTheFeed) {

@@ -7,14 +7,14 @@
 namespace tributary::event_feed_test {
 namespace {
 
-CoordinatorEvent Event(uint64_t reports) {
-  CoordinatorEvent event;
-  event.name = "round.report";
-  event.reports = reports;
+CoreEvent Event(uint64_t reports) {
+  CoreEvent event;
+  event.name = "round.contribution";
+  event.contributions = reports;
   return event;
 }
 
-uint64_t ReportsOf(const WatchedEvent& event) { return std::get<CoordinatorEvent>(event).reports; }
+uint64_t ReportsOf(const WatchedEvent& event) { return std::get<CoreEvent>(event).contributions; }
 
 TEST(EventFeed, BeginsBehindTheNewest) {
   EventFeed feed("life");

@@ -94,7 +94,7 @@ TEST_F(MemberRoutesTest, DevicesAreWhoEnrolledWasSeenOrReported) {
       seen.id = TestDevice(id);
       seen.role = "device";
       seen.uploads = 3;
-      coordinator_.members.push_back(seen);
+      fake_.members.push_back(seen);
     }
     DeviceStateRecord report;
     report.device = TestDevice("both");
@@ -102,7 +102,7 @@ TEST_F(MemberRoutesTest, DevicesAreWhoEnrolledWasSeenOrReported) {
     report.report.withheld = "the publication expired";
     report.report.installed[TestTask("digits")].version = ModelVersion{4};
     report.report.rejections[Code::kRollback] = {2, "older than what is here", kTestStart};
-    coordinator_.reports.push_back(report);
+    fake_.reports.push_back(report);
   });
   const json items = Get("/api/v1/devices")["items"];
   ASSERT_EQ(items.size(), 3u);

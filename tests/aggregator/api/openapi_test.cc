@@ -79,7 +79,7 @@ TEST_F(OpenApiTest, ItsPathsAreTheServersRoutes) {
   AddAll(server);
   AddOpsRoutes(server, metrics, {});
   const TufShelf shelf;
-  AddTufRoutes(server, shelf, coordinator_.blobs());
+  AddTufRoutes(server, shelf, fake_.blobs());
   std::set<std::string> served, written;
   for (const auto& route : server.router().routes()) served.insert(route.method + " " + route.pattern);
   for (const auto& path : KeysBelow({"paths"})) {
@@ -114,7 +114,7 @@ TEST_F(OpenApiTest, EveryEventHasTheSameFields) {
     for (const auto& [key, value] : event.items()) found.push_back(key);
     return found;
   };
-  EXPECT_EQ(keys(ToJson(EnrolmentEvent{})), keys(ToJson(CoordinatorEvent{})));
+  EXPECT_EQ(keys(ToJson(EnrolmentEvent{})), keys(ToJson(CoreEvent{})));
 }
 
 TEST_F(OpenApiTest, ItsSchemasAreWhatTheServerWrites) {
@@ -158,7 +158,7 @@ TEST_F(OpenApiTest, ItsSchemasAreWhatTheServerWrites) {
       {"AuditPage", audit},
       {"AuditEntry", audit["items"][0]},
       {"Account", json::parse(ToJson(std::span<const std::pair<UploadKind, AccountRecord>>(&account, 1)))["items"][0]},
-      {"Event", json::parse(ToJson(CoordinatorEvent{}))},
+      {"Event", json::parse(ToJson(CoreEvent{}))},
       {"EventMember", json::parse(ToJson(EnrolmentEvent{}))["member"]},
       {"Code", json::parse(CodesToJson())["items"][0]},
       {"Problem", json::parse(ProblemOf({Code::kBusy, ""}).body)},

@@ -25,8 +25,8 @@ std::vector<ServerSentEvent> ParseAll(std::string_view bytes, size_t step = SIZE
 }
 
 TEST(ServerSentEvent, EncodesAsTheStandardSays) {
-  EXPECT_EQ(EncodeServerSentEvent({"5f-17", "round.report", "{\"a\":1}\nb"}),
-            "id: 5f-17\nevent: round.report\ndata: {\"a\":1}\ndata: b\n\n");
+  EXPECT_EQ(EncodeServerSentEvent({"5f-17", "round.contribution", "{\"a\":1}\nb"}),
+            "id: 5f-17\nevent: round.contribution\ndata: {\"a\":1}\ndata: b\n\n");
 }
 
 TEST(ServerSentEvent, ReadsEveryLineEndAndIgnoresComments) {

@@ -27,7 +27,6 @@ class FakeJudge final : public UploadJudge {
     return Verdict::Take();
   }
   void CountRefusal(UploadKind, const std::optional<UploadSubject>&, Code code) override { refusals.push_back(code); }
-  void SawAuthor(const Subject&, const DeviceId&) override {}
 
   std::map<UploadId, Code> admit;
   std::set<UploadId> in_sum, counted_before;
@@ -53,7 +52,7 @@ class ReceiverTest : public testing::Test {
         *staging_, judge_, core_, world_.loop,
         Receiver::Hooks{[this](const UploadId& upload) { custody_.push_back(upload); },
                         [this](const UploadId& upload, const Error& error) { refused_[upload] = error.code; },
-                        [this](const VerifiedIdentity& author) -> Status {
+                        [this](const VerifiedIdentity& author, const DeviceId&) -> Status {
                           vetted_.push_back(author.serial);
                           if (revoked_ != author.subject.id) return {};
                           return Fail(Code::kRevokedCertificate, author.subject.id.text() + " was revoked");
@@ -153,7 +152,7 @@ TEST_F(ReceiverTest, WhatIsStagedForAVersionThatIsOverIsFreed) {
   const SealedUpload present =
       MakeSealed(world_, world_.fleet.Issue(Role::kDevice, "device-2"), 10'000, ModelVersion{4});
   for (const SealedUpload* upload : {&old, &present}) Offer(*upload);
-  receiver_->KeepOnly(old.header.subject.task, ModelVersion{4});
+  receiver_->KeepOnly(old.header.subject.task, {ModelVersion{4}});
   Settle();
   EXPECT_EQ(staging_->Account().bytes, present.header.ciphertext_size);
 }

@@ -62,7 +62,7 @@ TEST_F(DemoTest, TheSameSeedGivesTheSameBitsThroughAnyTree) {
   EXPECT_EQ(StartDemo("other", {"--levels=1", "--min-accuracy=0", "--seed=2"}).Wait(), 0) << Output("other");
   const auto flat = Summary("flat");
   EXPECT_EQ(flat["rounds"], 2);
-  EXPECT_EQ(flat["reports"], 6);
+  EXPECT_EQ(flat["updates"], 6);
   EXPECT_EQ(flat["refused"], 0);
   EXPECT_GT(flat["bytes_up"], 6 * 4 * 215'370);
   EXPECT_TRUE(flat["global_accuracy"].is_number());

@@ -1,4 +1,4 @@
-// The real `tributary`, run as a person would, against the API with a fake coordinator behind it.
+// The real `tributary`, run as a person would, against the API with a fake core behind it.
 #include <atomic>
 #include <thread>
 
@@ -106,11 +106,11 @@ TEST_F(TributaryTest, ATaskFromPackageAndPlan) {
   ASSERT_EQ(made.code, 0) << made.output;
   EXPECT_THAT(made.output, HasSubstr("rounds start digits"));
   OnCore([&] {
-    const TaskRecord& task = coordinator_.tasks.at(TestTask("digits"));
+    const TaskRecord& task = fake_.tasks.at(TestTask("digits"));
     EXPECT_EQ(task.plan.learning_rate, 0.01);
     EXPECT_EQ(task.policy.report_goal, 4u);
     EXPECT_EQ(task.table.tensors[0].name, "w");
-    EXPECT_EQ(AsText(*coordinator_.blobs().ReadAll(task.module.digest)), "the module");
+    EXPECT_EQ(AsText(*fake_.blobs().ReadAll(task.module.digest)), "the module");
   });
   EXPECT_THAT(Tributary({"task", "list"}).output, HasSubstr("digits"));
   EXPECT_THAT(Tributary({"task", "show", "digits"}).output, HasSubstr("plan.learning_rate        0.01"));
@@ -171,35 +171,35 @@ TEST_F(TributaryTest, WatchingFollowsTheRoundsToTheirEnd) {
   // The other side's part: each round ends, whenever the watcher may look.
   const TaskId task = TestTask("digits");
   const auto event = [&](const char* name, uint64_t round) {
-    CoordinatorEvent happened;
+    CoreEvent happened;
     happened.name = name;
     happened.task = task;
     happened.round = round;
     events_.Publish(happened);
   };
   for (bool started = false; !started; std::this_thread::yield())
-    OnCore([&] { started = !coordinator_.rounds[task].empty(); });
+    OnCore([&] { started = !fake_.rounds[task].empty(); });
   OnCore([&] {
-    coordinator_.rounds[task] = {CompletedRound(task, 1), RoundRecord{}};
-    coordinator_.rounds[task][1].task = task;
-    coordinator_.rounds[task][1].number = 2;
-    coordinator_.tasks[task].rounds_wanted = 0;
+    fake_.rounds[task] = {CompletedRound(task, 1), RoundRecord{}};
+    fake_.rounds[task][1].task = task;
+    fake_.rounds[task][1].number = 2;
+    fake_.tasks[task].rounds_wanted = 0;
   });
   event("round.closed", 1);
   EXPECT_EQ(child->Poll(), std::nullopt);
-  OnCore([&] { coordinator_.rounds[task][1] = CompletedRound(task, 2); });
+  OnCore([&] { fake_.rounds[task][1] = CompletedRound(task, 2); });
   event("round.closed", 2);
   EXPECT_EQ(child->WaitFor(Millis(60'000)), 0);
   const std::string text(AsText(*ReadFile(RealFileSystem(), log, 100'000)));
-  EXPECT_THAT(text, HasSubstr("round 2  completed  version 3  reports 20  refused not-finite 1, duplicate 2  global "
+  EXPECT_THAT(text, HasSubstr("round 2  completed  version 3  updates 20  refused not-finite 1, duplicate 2  global "
                               "0.8125  personal 0.875"));
 }
 
 TEST_F(TributaryTest, WatchingARoundThatFailedSaysSo) {
   CreateTask();
   OnCore([&] {
-    coordinator_.rounds[TestTask("digits")] = {CompletedRound(TestTask("digits"), 1)};
-    coordinator_.rounds[TestTask("digits")][0].state = RoundState::kFailed;
+    fake_.rounds[TestTask("digits")] = {CompletedRound(TestTask("digits"), 1)};
+    fake_.rounds[TestTask("digits")][0].state = RoundState::kFailed;
   });
   const Outcome watched = Tributary({"rounds", "watch", "digits"});
   EXPECT_EQ(watched.code, 1);
@@ -239,7 +239,7 @@ TEST_F(TributaryTest, AnAlteredBlobIsNotExported) {
   CreateTask();
   InstallDevice("#!/bin/sh\n/bin/cat \"$3\" > \"$7\"\n");
   OnCore([&] {
-    const Path blob = coordinator_.blobs().PathOf(coordinator_.tasks.at(TestTask("digits")).module.digest);
+    const Path blob = fake_.blobs().PathOf(fake_.tasks.at(TestTask("digits")).module.digest);
     ASSERT_TRUE(WriteFileAtomically(RealFileSystem(), blob, AsBytes("another module")));
   });
   const Outcome refused = Tributary({"models", "export", "digits", "--out", "model.pt"});
@@ -274,7 +274,7 @@ TEST_F(TributaryTest, StatusSaysWhetherTheAggregatorIsReady) {
 TEST_F(TributaryTest, GatewaysInTheOrderOfTheTree) {
   OnCore([&] {
     const auto add = [&](std::vector<std::string> path) -> GatewayRecord& {
-      GatewayRecord& gateway = coordinator_.gateways.emplace_back();
+      GatewayRecord& gateway = fake_.gateways.emplace_back();
       gateway.report.gateway = TestDevice(path.back());
       gateway.path = {TestDevice("aggregator")};
       for (const std::string& step : path) gateway.path.push_back(TestDevice(step));
@@ -311,7 +311,7 @@ TEST_F(TributaryTest, MembersAccountAndCodes) {
     MemberRecord gateway;
     gateway.id = TestDevice("gateway-1");
     gateway.role = "gateway";
-    coordinator_.members.push_back(gateway);
+    fake_.members.push_back(gateway);
   });
   EXPECT_THAT(Tributary({"devices", "list"}).output, AllOf(HasSubstr("CLASS"), Not(HasSubstr("gateway-1"))));
   EXPECT_THAT(Tributary({"account"}).output, AllOf(HasSubstr("update"), HasSubstr("yes")));

@@ -14,7 +14,7 @@ constexpr int kKilled = 137;
 
 void StartTwoRounds(RoundFixture& fixture) {
   fixture.CreateTask({.report_goal = kDevices});
-  TRIBUTARY_CHECK(fixture.coordinator().StartRounds(fixture.task_id, kRounds));
+  TRIBUTARY_CHECK(fixture.core().rounds().Start(fixture.task_id, kRounds));
 }
 
 // What senders do: offer every upload until it is counted for good.
@@ -54,7 +54,7 @@ TEST(Crash, AKillAtEveryFileOperationEndsInTheSameBits) {
   RoundFixture undisturbed;
   StartTwoRounds(undisturbed);
   OfferAll(undisturbed);
-  const auto expected = *undisturbed.coordinator().Versions(undisturbed.task_id);
+  const auto expected = *undisturbed.core().tasks().Versions(undisturbed.task_id);
   ASSERT_EQ(expected.size(), kRounds + 1);
 
   int64_t kills = 0;
@@ -62,22 +62,22 @@ TEST(Crash, AKillAtEveryFileOperationEndsInTheSameBits) {
     RoundFixture fixture;
     StartTwoRounds(fixture);
     const bool died = RunWithKill(fixture, at);
-    const auto versions = *fixture.coordinator().Versions(fixture.task_id);
+    const auto versions = *fixture.core().tasks().Versions(fixture.task_id);
     ASSERT_EQ(versions.size(), expected.size()) << "killed at change " << at;
     for (size_t i = 0; i < versions.size(); ++i) {
       ASSERT_EQ(versions[i].weights.digest, expected[i].weights.digest) << "version " << i + 1 << ", killed at " << at;
     }
-    const auto rounds = *fixture.coordinator().Rounds(fixture.task_id);
+    const auto rounds = *fixture.core().rounds().All(fixture.task_id);
     ASSERT_EQ(rounds.size(), kRounds);
     for (const RoundRecord& round : rounds) {
       ASSERT_EQ(round.state, RoundState::kCompleted);
-      ASSERT_EQ(round.reports, static_cast<uint64_t>(kDevices)) << "killed at " << at;
+      ASSERT_EQ(round.contributions, static_cast<uint64_t>(kDevices)) << "killed at " << at;
     }
-    ASSERT_EQ(fixture.coordinator().Account(UploadKind::kUpdate).delivered, kRounds * kDevices) << "killed at " << at;
+    ASSERT_EQ(fixture.core().fleet().Account(UploadKind::kUpdate).delivered, kRounds * kDevices) << "killed at " << at;
     fixture.CheckAccounts();
     ASSERT_TRUE(RealFileSystem().List(fixture.folder / "checkpoints")->empty()) << "killed at " << at;
     const auto published =
-        OpenPublication(fixture.coordinator().publication(), fixture.fleet.anchor(), fixture.clock.Now());
+        OpenPublication(fixture.core().publication().bytes(), fixture.fleet.anchor(), fixture.clock.Now());
     ASSERT_TRUE(published);
     ASSERT_EQ(published->tasks.at(0).latest, ModelVersion{kRounds + 1}) << "killed at " << at;
     if (!died) break;
@@ -90,14 +90,14 @@ TEST(Crash, StrayCheckpointsAreRemovedAtTheStart) {
   RoundFixture fixture;
   StartTwoRounds(fixture);
   TRIBUTARY_CHECK(fixture.Give(fixture.Update(1, ModelVersion{1})));
-  TRIBUTARY_CHECK(fixture.coordinator().Flush());
+  TRIBUTARY_CHECK(fixture.core().Flush());
   fixture.Close();
   const Path folder = fixture.folder / "checkpoints";
   ASSERT_TRUE(WriteFileAtomically(RealFileSystem(), folder / "digits-1-9.sum", Bytes(10)));
   ASSERT_TRUE(WriteFileAtomically(RealFileSystem(), folder / "digits-1-2.sum.new", Bytes(10)));
   fixture.Reopen();
   EXPECT_EQ(*RealFileSystem().List(folder), std::vector<std::string>{"digits-1-1.sum"});
-  EXPECT_EQ(fixture.LastRound().reports, 1u);
+  EXPECT_EQ(fixture.LastRound().contributions, 1u);
 }
 
 }  // namespace

@@ -30,14 +30,14 @@ class DiskTroubleTest : public testing::Test, protected RoundFixture {
  protected:
   void Start(const RoundPolicy& policy) {
     CreateTask(policy);
-    TRIBUTARY_CHECK(coordinator().StartRounds(task_id, 1));
+    TRIBUTARY_CHECK(core().rounds().Start(task_id, 1));
   }
-  Code HealthCode() { return CodeOf(coordinator().Health()); }
+  Code HealthCode() { return CodeOf(core().Health()); }
   // What three updates make on a disk without trouble.
   static Digest Undisturbed() {
     RoundFixture fixture;
     fixture.CreateTask({.report_goal = 3});
-    TRIBUTARY_CHECK(fixture.coordinator().StartRounds(fixture.task_id, 1));
+    TRIBUTARY_CHECK(fixture.core().rounds().Start(fixture.task_id, 1));
     for (int device = 1; device <= 3; ++device) TRIBUTARY_CHECK(fixture.Give(fixture.Update(device, kV1)));
     return fixture.LatestDigest();
   }
@@ -49,12 +49,12 @@ TEST_P(EveryDiskTrouble, DelaysCustodyRefusesForNowAndEndsInTheSameBits) {
   files.failure = GetParam();
   Start({.report_goal = 3});
   ASSERT_TRUE(Give(Update(1, kV1)));
-  ASSERT_TRUE(coordinator().Health());
+  ASSERT_TRUE(core().Health());
   files.calls_left = 0;
   ASSERT_TRUE(Give(Update(2, kV1))) << "it is in the sum; its checkpoint waits";
   EXPECT_EQ(HealthCode(), GetParam());
 
-  const AccountRecord account = coordinator().Account(UploadKind::kUpdate);
+  const AccountRecord account = core().fleet().Account(UploadKind::kUpdate);
   for (int second = 0; second < 5; ++second) {
     const Code refused = CodeOf(Give(Update(3, kV1)));
     EXPECT_EQ(refused, GetParam());
@@ -63,13 +63,13 @@ TEST_P(EveryDiskTrouble, DelaysCustodyRefusesForNowAndEndsInTheSameBits) {
     Pass(Millis(1000));
   }
   EXPECT_TRUE(listener.custody.empty());
-  EXPECT_EQ(LastRound().reports, 2u);
+  EXPECT_EQ(LastRound().contributions, 2u);
   EXPECT_TRUE(LastRound().refused.empty()) << "passing: nobody's fault";
-  EXPECT_EQ(coordinator().Account(UploadKind::kUpdate).offered, account.offered);
+  EXPECT_EQ(core().fleet().Account(UploadKind::kUpdate).offered, account.offered);
 
   files.calls_left = -1;
   Pass(Millis(1000));
-  EXPECT_TRUE(coordinator().Health()) << "by itself";
+  EXPECT_TRUE(core().Health()) << "by itself";
   EXPECT_EQ(listener.custody.size(), 2u);
   ASSERT_TRUE(Give(Update(3, kV1)));
   EXPECT_EQ(LastRound().state, RoundState::kCompleted);
@@ -98,7 +98,7 @@ TEST_F(DiskTroubleTest, AVersionThatDoesNotFitIsMadeLater) {
   Pass(Millis(1000));
   EXPECT_EQ(LastRound().state, RoundState::kCompleted);
   EXPECT_EQ(LatestDigest(), Undisturbed());
-  EXPECT_TRUE(coordinator().Health());
+  EXPECT_TRUE(core().Health());
 }
 
 TEST_F(DiskTroubleTest, ACheckpointThatWouldNotFitIsNotBegun) {
@@ -109,10 +109,10 @@ TEST_F(DiskTroubleTest, ACheckpointThatWouldNotFitIsNotBegun) {
   ASSERT_TRUE(Give(Update(2, kV1)));
   EXPECT_EQ(HealthCode(), Code::kDiskFull);
   EXPECT_EQ(files.changes, before) << "what room is left is the database's";
-  EXPECT_NE(coordinator().Health().error().message.find("1048576 are free"), std::string::npos);
+  EXPECT_NE(core().Health().error().message.find("1048576 are free"), std::string::npos);
   files.free_bytes = 2 * limits::kMiB;
   Pass(Millis(1000));
-  EXPECT_TRUE(coordinator().Health());
+  EXPECT_TRUE(core().Health());
   EXPECT_EQ(listener.custody.size(), 2u);
 }
 
@@ -132,7 +132,7 @@ TEST_F(DiskTroubleTest, ADatabaseThatCannotWriteIsSaidAndPasses) {
     CheckAccounts();
   }
   Pass(Millis(1000));
-  EXPECT_TRUE(coordinator().Health());
+  EXPECT_TRUE(core().Health());
   EXPECT_EQ(LastRound().state, RoundState::kCompleted);
   EXPECT_EQ(LatestDigest(), Undisturbed());
   EXPECT_EQ(listener.custody.size(), 3u);
@@ -151,23 +151,23 @@ TEST_F(DiskTroubleTest, AnEvaluationThatCouldNotBeStoredIsTakenLater) {
   EXPECT_EQ(CodeOf(Give(evaluation)), Code::kIo) << "until a write has succeeded";
   Pass(Millis(1000));
   EXPECT_TRUE(Give(evaluation));
-  EXPECT_EQ(coordinator().Account(UploadKind::kEvaluation).delivered, 1u);
+  EXPECT_EQ(core().fleet().Account(UploadKind::kEvaluation).delivered, 1u);
   CheckAccounts();
 }
 
 TEST_F(DiskTroubleTest, AStartWithoutRoomForAPublicationGoesOn) {
   CreateTask({.report_goal = 1});
-  const uint64_t number = coordinator().publication_number();
+  const uint64_t number = core().publication().number();
   Close();
   ASSERT_TRUE(RealFileSystem().Remove(folder / "publication.bin"));
   files.calls_left = 0;
   Reopen();
   EXPECT_EQ(HealthCode(), Code::kDiskFull);
-  EXPECT_TRUE(coordinator().publication().empty()) << "nothing is handed out that is not on disk";
+  EXPECT_TRUE(core().publication().bytes().empty()) << "nothing is handed out that is not on disk";
   files.calls_left = -1;
   Pass(Millis(1000));
-  EXPECT_TRUE(coordinator().Health());
-  EXPECT_EQ(coordinator().publication_number(), number + 1);
+  EXPECT_TRUE(core().Health());
+  EXPECT_EQ(core().publication().number(), number + 1);
 }
 
 }  // namespace

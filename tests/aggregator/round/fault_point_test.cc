@@ -8,7 +8,7 @@
 
 // A SIGKILL at every pass of every named point of the aggregator's writing: between the steps of a checkpoint, around
 // the database's commits, between a version's weights, its row and its publication. Each run goes on in a second
-// process, as after a restart, and must end where an undisturbed one ends. All that touches the coordinator happens in
+// process, as after a restart, and must end where an undisturbed one ends. All that touches the core happens in
 // child processes: the points read their orders from the environment once in a process's life.
 namespace tributary::fault_point_test {
 namespace {
@@ -30,10 +30,10 @@ const std::vector<std::string> kPoints = {
 
 // What senders do: offer everything until it is counted for good.
 void OfferAll(RoundFixture& fixture) {
-  if (fixture.coordinator().Tasks()->empty()) fixture.CreateTask({.report_goal = kDevices});
-  const auto begun = *fixture.coordinator().Rounds(fixture.task_id);
+  if (fixture.core().tasks().All()->empty()) fixture.CreateTask({.report_goal = kDevices});
+  const auto begun = *fixture.core().rounds().All(fixture.task_id);
   if (begun.empty()) {
-    TRIBUTARY_CHECK(fixture.coordinator().StartRounds(fixture.task_id, kRounds));
+    TRIBUTARY_CHECK(fixture.core().rounds().Start(fixture.task_id, kRounds));
   }
   for (uint64_t version = 1; version <= kRounds; ++version) {
     const ModelVersion base{version};
@@ -52,26 +52,26 @@ void OfferAll(RoundFixture& fixture) {
 
 // Dies, so fails its process, unless two rounds of every device are in two versions.
 void CheckTheEnd(RoundFixture& fixture) {
-  const auto versions = *fixture.coordinator().Versions(fixture.task_id);
+  const auto versions = *fixture.core().tasks().Versions(fixture.task_id);
   TRIBUTARY_CHECK(versions.size() == kRounds + 1) << versions.size() << " versions";
-  const auto rounds = *fixture.coordinator().Rounds(fixture.task_id);
+  const auto rounds = *fixture.core().rounds().All(fixture.task_id);
   for (const RoundRecord& round : rounds) {
     TRIBUTARY_CHECK(round.state == RoundState::kCompleted) << RoundStateName(round.state);
-    TRIBUTARY_CHECK(round.reports == kDevices) << round.reports;
+    TRIBUTARY_CHECK(round.contributions == kDevices) << round.contributions;
   }
-  TRIBUTARY_CHECK(fixture.coordinator().Account(UploadKind::kUpdate).delivered == kRounds * kDevices);
-  TRIBUTARY_CHECK(fixture.coordinator().Account(UploadKind::kEvaluation).delivered == kRounds);
+  TRIBUTARY_CHECK(fixture.core().fleet().Account(UploadKind::kUpdate).delivered == kRounds * kDevices);
+  TRIBUTARY_CHECK(fixture.core().fleet().Account(UploadKind::kEvaluation).delivered == kRounds);
   fixture.CheckAccounts();
   TRIBUTARY_CHECK(RealFileSystem().List(fixture.folder / "checkpoints")->empty());
   const auto published =
-      OpenPublication(fixture.coordinator().publication(), fixture.fleet.anchor(), fixture.clock.Now());
+      OpenPublication(fixture.core().publication().bytes(), fixture.fleet.anchor(), fixture.clock.Now());
   TRIBUTARY_CHECK(published && published->tasks.at(0).latest == ModelVersion{kRounds + 1});
 }
 
 // The versions of a run that is over, written by a child for its parent.
 std::string DigestsOf(RoundFixture& fixture) {
   std::string digests;
-  const auto versions = *fixture.coordinator().Versions(fixture.task_id);
+  const auto versions = *fixture.core().tasks().Versions(fixture.task_id);
   for (const VersionRecord& version : versions) digests += version.weights.digest.hex() + "\n";
   return digests;
 }

@@ -13,7 +13,7 @@ constexpr int kDevices = 4;
 constexpr uint64_t kRounds = 2;
 constexpr uint64_t kNever = ~uint64_t{0};
 
-// Keys that outlive every coordinator, and the uploads that all of them are offered.
+// Keys that outlive every core, and the uploads that all of them are offered.
 struct Fleet {
   Fleet() {
     for (uint64_t version = 1; version <= kRounds; ++version) {
@@ -27,33 +27,33 @@ struct Fleet {
 // When custody of each upload was acknowledged: the number of the disk's operations by then.
 using Custody = std::map<UploadId, uint64_t>;
 
-// A coordinator on a power disk, and senders who delete an upload when they are told of its custody.
-class PoweredRounds final : public Coordinator::Listener {
+// A core on a power disk, and senders who delete an upload when they are told of its custody.
+class PoweredRounds final : public Core::Listener {
  public:
   PoweredRounds(Fleet& fleet, PowerDisk& disk, Path folder, Custody acknowledged = {})
       : custody(std::move(acknowledged)), fleet_(fleet), disk_(disk), folder_(std::move(folder)) {}
 
   Status Open() {
-    coordinator_.reset();
-    ASSIGN_OR_RETURN(coordinator_, Coordinator::Open({.folder = folder_,
-                                                      .files = disk_,
-                                                      .clock = clock_,
-                                                      .random = random_,
-                                                      .repository = fleet_.site.repository,
-                                                      .sealing_key = fleet_.site.fleet.sealing_key()},
-                                                     *this));
+    core_.reset();
+    ASSIGN_OR_RETURN(core_, Core::Open({.folder = folder_,
+                                        .files = disk_,
+                                        .clock = clock_,
+                                        .random = random_,
+                                        .repository = fleet_.site.repository,
+                                        .sealing_key = fleet_.site.fleet.sealing_key()},
+                                       *this));
     return {};
   }
-  Coordinator& coordinator() { return *coordinator_; }
+  Core& core() { return *core_; }
 
   void StartTwoRounds() {
     std::vector<float> weights(kTestParameters);
     for (size_t i = 0; i < weights.size(); ++i) weights[i] = std::sin(static_cast<float>(i));
-    const Digest initial = Must(coordinator_->mutable_blobs().Put(AsBytes(std::span<const float>(weights))));
+    const Digest initial = Must(core_->tasks().mutable_blobs().Put(AsBytes(std::span<const float>(weights))));
     TaskRecord task = fleet_.site.NewTask({.report_goal = kDevices});
-    Must(coordinator_->mutable_blobs().Put(Bytes(100, 0x5a)));
-    Must(coordinator_->CreateTask(task, initial));
-    Must(coordinator_->StartRounds(task.id, kRounds));
+    Must(core_->tasks().mutable_blobs().Put(Bytes(100, 0x5a)));
+    Must(core_->tasks().Create(task, initial));
+    Must(core_->rounds().Start(task.id, kRounds));
   }
 
   // Every sender that still has its upload offers it; what passes is offered again later.
@@ -66,11 +66,11 @@ class PoweredRounds final : public Coordinator::Listener {
         if (VersionDigests().size() <= i / kDevices) return;
       }
       if (custody.contains(upload.header.subject.id)) continue;
-      if (auto admitted = StatusOf(coordinator_->Admit(upload.header)); !admitted) {
+      if (auto admitted = StatusOf(core_->judge().Admit(upload.header)); !admitted) {
         Refused(upload, admitted.error());
         continue;
       }
-      auto counted = StatusOf(coordinator_->Contribute(
+      auto counted = StatusOf(core_->judge().Contribute(
           upload.header, Role::kDevice, [&](uint32_t index) -> Result<Bytes> { return upload.chunks.at(index); }));
       if (!counted) Refused(upload, counted.error());
     }
@@ -78,17 +78,17 @@ class PoweredRounds final : public Coordinator::Listener {
   }
   void Pass() {
     clock_.Advance(Millis(2000));
-    coordinator_->Tick();
+    core_->Tick();
   }
 
   std::vector<Digest> VersionDigests() {
     std::vector<Digest> digests;
-    for (const auto& version : Must(coordinator_->Versions(fleet_.site.task_id)))
+    for (const auto& version : Must(core_->tasks().Versions(fleet_.site.task_id)))
       digests.push_back(version.weights.digest);
     return digests;
   }
-  uint64_t Delivered() const { return coordinator_->Account(UploadKind::kUpdate).delivered; }
-  bool Balances() const { return coordinator_->Account(UploadKind::kUpdate).Balances(); }
+  uint64_t Delivered() const { return core_->fleet().Account(UploadKind::kUpdate).delivered; }
+  bool Balances() const { return core_->fleet().Account(UploadKind::kUpdate).Balances(); }
 
   Custody custody;
   std::vector<Error> refusals;  // for now; a refusal for good dies
@@ -98,7 +98,7 @@ class PoweredRounds final : public Coordinator::Listener {
   void OnCustody(const std::vector<UploadId>& uploads) override {
     for (const UploadId& id : uploads) custody.emplace(id, disk_.operations());
   }
-  void OnEvent(const CoordinatorEvent&) override {}
+  void OnEvent(const CoreEvent&) override {}
 
   void Refused(const SealedUpload& upload, const Error& error) {
     if (error.code == Code::kDuplicate) {
@@ -114,7 +114,7 @@ class PoweredRounds final : public Coordinator::Listener {
   const Path folder_;
   ManualClock clock_;
   SeededRandom random_{1};
-  std::unique_ptr<Coordinator> coordinator_;
+  std::unique_ptr<Core> core_;
 };
 
 // Two rounds without trouble, every operation of their disk recorded.
@@ -200,7 +200,7 @@ void FailAndGoOn(Undisturbed& undisturbed, const Trouble& trouble, uint64_t at, 
   disk.Free();
   for (int time = 0; time < 3; ++time) rounds.OfferAll();
   ExpectTheSameBits(rounds, undisturbed);
-  EXPECT_TRUE(rounds.coordinator().Health());
+  EXPECT_TRUE(rounds.core().Health());
 
   // What was acknowledged in trouble is as durable as the rest.
   const TemporaryFolder cut;

@@ -8,7 +8,7 @@ namespace {
 class PublicationTest : public testing::Test, protected RoundFixture {
  protected:
   Publication Current() {
-    auto opened = OpenPublication(coordinator().publication(), fleet.anchor(), clock.Now());
+    auto opened = OpenPublication(core().publication().bytes(), fleet.anchor(), clock.Now());
     TRIBUTARY_CHECK(opened) << opened.error().ToString();
     return *opened;
   }
@@ -18,7 +18,7 @@ TEST_F(PublicationTest, SaysWhatDevicesNeedToKnow) {
   EXPECT_TRUE(Current().tasks.empty()) << "there is one from the start";
   CreateTask({.report_goal = 1, .inclusion = 0.5});
   EXPECT_FALSE(Current().tasks.at(0).round) << "nothing to train yet";
-  const RoundRecord round = *coordinator().StartRounds(task_id, 1);
+  const RoundRecord round = *core().rounds().Start(task_id, 1);
   const Publication publication = Current();
   const PublishedTask& task = publication.tasks.at(0);
   EXPECT_EQ(task.latest, ModelVersion{1});
@@ -36,43 +36,43 @@ TEST_F(PublicationTest, SaysWhatDevicesNeedToKnow) {
 
 TEST_F(PublicationTest, NumbersGrowByOneOverRestarts) {
   CreateTask({.report_goal = 1});
-  ASSERT_TRUE(coordinator().StartRounds(task_id, 2));
-  const uint64_t before = coordinator().publication_number();
-  const Bytes bytes = coordinator().publication();
+  ASSERT_TRUE(core().rounds().Start(task_id, 2));
+  const uint64_t before = core().publication().number();
+  const Bytes bytes = core().publication().bytes();
   Reopen();
-  EXPECT_EQ(coordinator().publication_number(), before) << "nothing changed";
-  EXPECT_EQ(coordinator().publication(), bytes);
+  EXPECT_EQ(core().publication().number(), before) << "nothing changed";
+  EXPECT_EQ(core().publication().bytes(), bytes);
   ASSERT_TRUE(Give(Update(1, ModelVersion{1})));
-  EXPECT_EQ(coordinator().publication_number(), before + 1);
+  EXPECT_EQ(core().publication().number(), before + 1);
   for (size_t i = 1; i < listener.publications.size(); ++i) {
     EXPECT_EQ(listener.publications[i], listener.publications[i - 1] + 1);
   }
   Close();
   ASSERT_TRUE(RealFileSystem().Remove(folder / "publication.bin"));
   Reopen();
-  EXPECT_EQ(coordinator().publication_number(), before + 2) << "the lost one may have been seen";
+  EXPECT_EQ(core().publication().number(), before + 2) << "the lost one may have been seen";
 }
 
 TEST_F(PublicationTest, IsRenewedBeforeItExpires) {
   CreateTask({.report_goal = 1});
-  const uint64_t before = coordinator().publication_number();
+  const uint64_t before = core().publication().number();
   Pass(std::chrono::hours(24 * 19));
-  EXPECT_EQ(coordinator().publication_number(), before);
+  EXPECT_EQ(core().publication().number(), before);
   Pass(std::chrono::hours(24));
-  EXPECT_EQ(coordinator().publication_number(), before + 1);
+  EXPECT_EQ(core().publication().number(), before + 1);
   Pass(Millis(100));
-  EXPECT_EQ(coordinator().publication_number(), before + 1);
+  EXPECT_EQ(core().publication().number(), before + 1);
 }
 
 TEST_F(PublicationTest, IsIssuedLaterWhenTheDiskIsFull) {
   CreateTask({.report_goal = 1});
-  const uint64_t before = coordinator().publication_number();
+  const uint64_t before = core().publication().number();
   files.calls_left = 0;
-  ASSERT_TRUE(coordinator().StartRounds(task_id, 1));
-  EXPECT_EQ(coordinator().publication_number(), before) << "nothing is handed out that is not on disk";
+  ASSERT_TRUE(core().rounds().Start(task_id, 1));
+  EXPECT_EQ(core().publication().number(), before) << "nothing is handed out that is not on disk";
   files.calls_left = -1;
   Pass(Millis(2000));
-  EXPECT_EQ(coordinator().publication_number(), before + 1);
+  EXPECT_EQ(core().publication().number(), before + 1);
   EXPECT_TRUE(Current().tasks.at(0).round);
 }
 

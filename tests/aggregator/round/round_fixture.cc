@@ -52,9 +52,9 @@ void RecordingListener::OnPublication(const Bytes&, uint64_t number, uint64_t) {
 void RecordingListener::OnCustody(const std::vector<UploadId>& uploads) {
   for (const UploadId& upload : uploads) ++custody[upload];
 }
-void RecordingListener::OnEvent(const CoordinatorEvent& event) { events.push_back(event); }
+void RecordingListener::OnEvent(const CoreEvent& event) { events.push_back(event); }
 uint64_t RecordingListener::CountOf(const std::string& event) const {
-  return static_cast<uint64_t>(std::ranges::count(events, event, &CoordinatorEvent::name));
+  return static_cast<uint64_t>(std::ranges::count(events, event, &CoreEvent::name));
 }
 
 Status FaultyFiles::Change() {
@@ -98,36 +98,35 @@ RoundFixture::RoundFixture(Closed)
       device_key(SigningKey::Generate()),
       task_id(TestTask("digits")) {}
 
-Result<std::unique_ptr<Coordinator>> RoundFixture::TryOpen() {
-  return Coordinator::Open(
-      {.folder = folder.path(),
-       .files = files,
-       .clock = clock,
-       .random = random,
-       .repository = repository,
-       .sealing_key = fleet.sealing_key(),
-       .staged = [this](UploadKind kind) { return kind == UploadKind::kUpdate ? staged_updates : 0; }},
-      listener);
+Result<std::unique_ptr<Core>> RoundFixture::TryOpen() {
+  return Core::Open({.folder = folder.path(),
+                     .files = files,
+                     .clock = clock,
+                     .random = random,
+                     .repository = repository,
+                     .sealing_key = fleet.sealing_key(),
+                     .staged = [this](UploadKind kind) { return kind == UploadKind::kUpdate ? staged_updates : 0; }},
+                    listener);
 }
 
 void RoundFixture::Reopen() {
-  coordinator_.reset();
+  core_.reset();
   auto opened = TryOpen();
   TRIBUTARY_CHECK(opened) << opened.error().ToString();
-  coordinator_ = std::move(*opened);
+  core_ = std::move(*opened);
 }
 
 Digest RoundFixture::PutInitialWeights() {
   std::vector<float> weights(kTestParameters);
   for (size_t i = 0; i < weights.size(); ++i) weights[i] = std::sin(static_cast<float>(i));
-  auto put = coordinator_->mutable_blobs().Put(AsBytes(std::span<const float>(weights)));
+  auto put = core_->tasks().mutable_blobs().Put(AsBytes(std::span<const float>(weights)));
   TRIBUTARY_CHECK(put) << put.error().ToString();
   return *put;
 }
 
 TaskRecord RoundFixture::NewTask(RoundPolicy policy, std::string_view name) {
   const Bytes module(100, 0x5a);
-  auto put = coordinator_->mutable_blobs().Put(module);
+  auto put = core_->tasks().mutable_blobs().Put(module);
   TRIBUTARY_CHECK(put) << put.error().ToString();
   TaskRecord task;
   task.id = TestTask(name);
@@ -141,7 +140,7 @@ TaskRecord RoundFixture::NewTask(RoundPolicy policy, std::string_view name) {
 }
 
 TaskRecord RoundFixture::CreateTask(RoundPolicy policy, std::string_view name) {
-  auto created = coordinator_->CreateTask(NewTask(policy, name), PutInitialWeights());
+  auto created = core_->tasks().Create(NewTask(policy, name), PutInitialWeights());
   TRIBUTARY_CHECK(created) << created.error().ToString();
   return *created;
 }
@@ -186,11 +185,11 @@ SealedUpload RoundFixture::Evaluation(const std::string& member, ModelVersion ve
 }
 
 Status RoundFixture::Give(const SealedUpload& upload, Role role) {
-  return StatusOf(coordinator_->Contribute(upload.header, role,
-                                           [&](uint32_t index) -> Result<Bytes> { return upload.chunks.at(index); }));
+  return StatusOf(core_->judge().Contribute(upload.header, role,
+                                            [&](uint32_t index) -> Result<Bytes> { return upload.chunks.at(index); }));
 }
 
-Status RoundFixture::Admit(const UploadHeader& header) { return StatusOf(coordinator_->Admit(header)); }
+Status RoundFixture::Admit(const UploadHeader& header) { return StatusOf(core_->judge().Admit(header)); }
 
 Code RoundFixture::CodeOf(const Status& status) {
   TRIBUTARY_CHECK(!status) << "it succeeded";
@@ -199,24 +198,24 @@ Code RoundFixture::CodeOf(const Status& status) {
 
 void RoundFixture::Pass(Millis by) {
   clock.Advance(by);
-  coordinator_->Tick();
+  core_->Tick();
 }
 
 Digest RoundFixture::LatestDigest() {
-  auto versions = coordinator_->Versions(task_id);
+  auto versions = core_->tasks().Versions(task_id);
   TRIBUTARY_CHECK(versions && !versions->empty());
   return versions->back().weights.digest;
 }
 
 RoundRecord RoundFixture::LastRound() {
-  auto rounds = coordinator_->Rounds(task_id);
+  auto rounds = core_->rounds().All(task_id);
   TRIBUTARY_CHECK(rounds && !rounds->empty());
   return rounds->back();
 }
 
 void RoundFixture::CheckAccounts() {
   for (const UploadKind kind : kUploadKinds) {
-    const AccountRecord account = coordinator_->Account(kind);
+    const AccountRecord account = core_->fleet().Account(kind);
     TRIBUTARY_CHECK(account.Balances()) << KindName(kind) << " offered " << account.offered;
   }
 }

@@ -7,8 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "aggregator/round/coordinator.h"
-#include "aggregator/watch/account_book.h"
+#include "aggregator/round/core.h"
 #include "protocol/base/limits.h"
 #include "protocol/envelope/seal_upload.h"
 #include "protocol/payload/evaluation.h"
@@ -24,17 +23,17 @@ inline constexpr uint64_t kTestParameters = 300;
 // For tests that compare codes: kBusy is "it is in the sum", kDuplicate is "it is counted already".
 Status StatusOf(const Verdict& verdict);
 
-// What the coordinator said, in order.
-class RecordingListener final : public Coordinator::Listener {
+// What the core said, in order.
+class RecordingListener final : public Core::Listener {
  public:
   void OnPublication(const Bytes& publication, uint64_t number, uint64_t root_version) override;
   void OnCustody(const std::vector<UploadId>& uploads) override;
-  void OnEvent(const CoordinatorEvent& event) override;
+  void OnEvent(const CoreEvent& event) override;
   uint64_t CountOf(const std::string& event) const;
 
   std::vector<uint64_t> publications;
   std::map<UploadId, int> custody;  // how often each was taken over
-  std::vector<CoordinatorEvent> events;
+  std::vector<CoreEvent> events;
 };
 
 // Counts what is written below checkpoints/, and fails every call that changes something once `calls_left` is used up:
@@ -61,19 +60,19 @@ class FaultyFiles final : public FileSystem {
   uint64_t checkpoint_bytes = 0;
 };
 
-// One aggregator's coordinator on a folder of its own, and sealed uploads of a small fleet for it.
+// One aggregator's core on a folder of its own, and sealed uploads of a small fleet for it.
 class RoundFixture {
  public:
   RoundFixture() : RoundFixture(kClosed) { Reopen(); }
-  // The coordinator is opened later, perhaps in a child process.
+  // The core is opened later, perhaps in a child process.
   enum Closed { kClosed };
   explicit RoundFixture(Closed);
 
-  // Opens the coordinator (again): what was only in memory before is gone, as after a crash.
+  // Opens the core (again): what was only in memory before is gone, as after a crash.
   void Reopen();
-  Coordinator& coordinator() { return *coordinator_; }
-  Result<std::unique_ptr<Coordinator>> TryOpen();
-  void Close() { coordinator_.reset(); }
+  Core& core() { return *core_; }
+  Result<std::unique_ptr<Core>> TryOpen();
+  void Close() { core_.reset(); }
   // A task of kTestParameters values with this policy.
   TaskRecord NewTask(RoundPolicy policy, std::string_view name = "digits");
   TaskRecord CreateTask(RoundPolicy policy, std::string_view name = "digits");
@@ -116,7 +115,7 @@ class RoundFixture {
   TaskId task_id;
 
  private:
-  std::unique_ptr<Coordinator> coordinator_;
+  std::unique_ptr<Core> core_;
 };
 
 }  // namespace tributary

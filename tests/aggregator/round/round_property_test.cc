@@ -18,7 +18,7 @@ SealedUpload UpdateOf(RoundFixture& fixture, int device, uint64_t other_upload =
 Digest Undisturbed() {
   RoundFixture fixture;
   fixture.CreateTask({.report_goal = kDevices});
-  TRIBUTARY_CHECK(fixture.coordinator().StartRounds(fixture.task_id, 1));
+  TRIBUTARY_CHECK(fixture.core().rounds().Start(fixture.task_id, 1));
   for (int device = 1; device <= kDevices; ++device) TRIBUTARY_CHECK(fixture.Give(UpdateOf(fixture, device)));
   return fixture.LatestDigest();
 }
@@ -42,7 +42,7 @@ void Take(RoundFixture& fixture, Step step, int device, uint64_t number) {
       fixture.Pass(Millis(300));
       break;
     case Step::kFlush:
-      (void)fixture.coordinator().Flush();
+      (void)fixture.core().Flush();
       break;
     case Step::kCrash:
       fixture.files.calls_left = -1;
@@ -61,14 +61,14 @@ TEST(RoundProperty, WhateverHappensTheBitsAreTheSameAndTheAccountsHold) {
   const auto holds = rc::check([&](const std::vector<std::pair<uint8_t, uint8_t>>& choices) {
     RoundFixture fixture;
     fixture.CreateTask({.report_goal = kDevices});
-    RC_ASSERT(fixture.coordinator().StartRounds(fixture.task_id, 1));
+    RC_ASSERT(fixture.core().rounds().Start(fixture.task_id, 1));
     uint64_t number = 0;
     for (const auto& [step, who] : choices) {
       Take(fixture, static_cast<Step>(step % 7), 1 + who % kDevices, ++number);
       fixture.CheckAccounts();
-      const AccountRecord account = fixture.coordinator().Account(UploadKind::kUpdate);
-      RC_ASSERT(account.delivered + account.spooled == fixture.LastRound().reports);
-      RC_ASSERT(fixture.LastRound().reports <= kDevices);
+      const AccountRecord account = fixture.core().fleet().Account(UploadKind::kUpdate);
+      RC_ASSERT(account.delivered + account.spooled == fixture.LastRound().contributions);
+      RC_ASSERT(fixture.LastRound().contributions <= kDevices);
     }
     fixture.files.calls_left = -1;
     fixture.Reopen();
@@ -77,9 +77,9 @@ TEST(RoundProperty, WhateverHappensTheBitsAreTheSameAndTheAccountsHold) {
       if (fixture.Admit(UpdateOf(fixture, device).header)) RC_ASSERT(fixture.Give(UpdateOf(fixture, device)));
     }
     RC_ASSERT(fixture.LastRound().state == RoundState::kCompleted);
-    RC_ASSERT(fixture.LastRound().reports == kDevices);
+    RC_ASSERT(fixture.LastRound().contributions == kDevices);
     RC_ASSERT(fixture.LatestDigest() == expected);
-    RC_ASSERT(fixture.coordinator().Account(UploadKind::kUpdate).delivered == kDevices);
+    RC_ASSERT(fixture.core().fleet().Account(UploadKind::kUpdate).delivered == kDevices);
     fixture.CheckAccounts();
   });
   EXPECT_TRUE(holds);

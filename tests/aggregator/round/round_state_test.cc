@@ -1,8 +1,8 @@
-#include "aggregator/round/round_state.h"
-
 #include <set>
 
 #include <gtest/gtest.h>
+
+#include "aggregator/records/records.h"
 
 namespace tributary::round_state_test {
 namespace {

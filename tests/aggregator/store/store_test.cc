@@ -83,7 +83,7 @@ TEST_F(StoreTest, ARoundComesBackAsItWas) {
   round.record.deadline = {20};
   ASSERT_TRUE(store_->rounds.Insert(round));
   round.record.state = RoundState::kClosing;
-  round.record.reports = 4;
+  round.record.contributions = 4;
   round.record.total_weight = 400;
   round.record.bytes_up = 5000;
   round.record.refused = {{Code::kNotFinite, 2}, {Code::kDuplicate, 1}};
@@ -103,7 +103,7 @@ TEST_F(StoreTest, ARoundComesBackAsItWas) {
   const StoredRound& read = open->front();
   EXPECT_EQ(read.record.state, RoundState::kClosing);
   EXPECT_EQ(read.record.nonce, round.record.nonce);
-  EXPECT_EQ(read.record.reports, 4u);
+  EXPECT_EQ(read.record.contributions, 4u);
   EXPECT_EQ(read.record.total_weight, 400u);
   EXPECT_EQ(read.record.bytes_up, 5050u);
   EXPECT_EQ(read.record.refused, round.record.refused);

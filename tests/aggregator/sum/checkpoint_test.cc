@@ -1,7 +1,6 @@
-#include "aggregator/sum/checkpoint.h"
-
 #include <gtest/gtest.h>
 
+#include "aggregator/sum/weighted_sum.h"
 #include "protocol/base/limits.h"
 #include "tests/support/temporary_folder.h"
 

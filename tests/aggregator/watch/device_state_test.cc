@@ -27,7 +27,7 @@ class Reports : public testing::Test, protected RoundFixture {
     subject.base_version = ModelVersion{1};
     subject.device = TestDevice(device);
     subject.created = clock.Now();
-    subject.priority = Priority::kDeviceState;
+    subject.priority = Priority::kTelemetry;
     subject.codec = Codec::kRecord;
     auto sealed = SealUpload(subject, plaintext, limits::kMinChunkBytes, {kDefaultAead, fleet.sealing_key().public_key},
                              device_key, {});
@@ -35,7 +35,7 @@ class Reports : public testing::Test, protected RoundFixture {
     return std::move(*sealed);
   }
   SealedUpload Sealed(const DeviceState& report) { return Sealed(EncodeDeviceState(report)); }
-  std::vector<DeviceStateRecord> Kept() { return *coordinator().DeviceStates(); }
+  std::vector<DeviceStateRecord> Kept() { return *core().fleet().DeviceStates(); }
 };
 
 TEST_F(Reports, TheNewestOfEachDeviceIsKept) {
@@ -52,7 +52,7 @@ TEST_F(Reports, TheNewestOfEachDeviceIsKept) {
   EXPECT_EQ(kept[0].report, Example(2));
   EXPECT_EQ(kept[0].received, clock.Now());
   EXPECT_EQ(kept[1].report, Example(1));
-  EXPECT_EQ(coordinator().Account(UploadKind::kDeviceState).delivered, 3u);
+  EXPECT_EQ(core().fleet().Account(UploadKind::kDeviceState).delivered, 3u);
 }
 
 TEST_F(Reports, ALateOneIsTakenAndChangesNothing) {
@@ -73,7 +73,7 @@ TEST_F(Reports, ACounterThatWentBackIsRefusedAndToldOf) {
   copied.counters["updates_made"] = 1;
   EXPECT_EQ(CodeOf(Give(Sealed(copied))), Code::kRollback);
   EXPECT_EQ(listener.CountOf("device.report_rolled_back"), 1u);
-  EXPECT_EQ(coordinator().Account(UploadKind::kDeviceState).refused.at(Code::kRollback), 1u);
+  EXPECT_EQ(core().fleet().Account(UploadKind::kDeviceState).refused.at(Code::kRollback), 1u);
   EXPECT_EQ(Kept().at(0).report, Example(5));
 }
 
@@ -87,21 +87,21 @@ TEST_F(Reports, WhatIsSealedToAFormerKeyIsOpenedUntilItsEnd) {
   Close();
   bool over = false;
   const HpkeKeyPair other = GenerateHpkeKeyPair();
-  auto opened = Coordinator::Open({.folder = folder.path(),
-                                   .files = files,
-                                   .clock = clock,
-                                   .random = random,
-                                   .repository = repository,
-                                   .sealing_key = other,
-                                   .opening_key = [&](const KeyId& id) -> const HpkeKeyPair* {
-                                     const HpkeKeyPair& former = fleet.sealing_key();
-                                     return id == HpkeKeyId(former.public_key) && !over ? &former : nullptr;
-                                   }},
-                                  listener);
+  auto opened = Core::Open({.folder = folder.path(),
+                            .files = files,
+                            .clock = clock,
+                            .random = random,
+                            .repository = repository,
+                            .sealing_key = other,
+                            .opening_key = [&](const KeyId& id) -> const HpkeKeyPair* {
+                              const HpkeKeyPair& former = fleet.sealing_key();
+                              return id == HpkeKeyId(former.public_key) && !over ? &former : nullptr;
+                            }},
+                           listener);
   ASSERT_TRUE(opened) << opened.error().ToString();
   const auto give = [&](const SealedUpload& upload) {
-    return StatusOf((*opened)->Contribute(upload.header, Role::kDevice,
-                                          [&](uint32_t index) -> Result<Bytes> { return upload.chunks.at(index); }));
+    return StatusOf((*opened)->judge().Contribute(
+        upload.header, Role::kDevice, [&](uint32_t index) -> Result<Bytes> { return upload.chunks.at(index); }));
   };
   EXPECT_TRUE(give(Sealed(Example(1))));
   over = true;

@@ -13,7 +13,7 @@ class EvaluationTest : public testing::Test, protected RoundFixture {
  protected:
   void RunOneRound() {
     CreateTask({.report_goal = 1});
-    ASSERT_TRUE(coordinator().StartRounds(task_id, 1));
+    ASSERT_TRUE(core().rounds().Start(task_id, 1));
     ASSERT_TRUE(Give(Update(1, ModelVersion{1})));
   }
 };
@@ -33,7 +33,7 @@ TEST_F(EvaluationTest, MeansBelongToTheRoundTheySpeakOf) {
   EXPECT_DOUBLE_EQ(*round.local_global_accuracy, 0.5);
   EXPECT_DOUBLE_EQ(*round.global_accuracy, 0.8) << "a device's opinion of the new version is not the evaluator's";
   EXPECT_EQ(round.evaluations, 4u);
-  EXPECT_EQ(coordinator().Account(UploadKind::kEvaluation).delivered, 4u);
+  EXPECT_EQ(core().fleet().Account(UploadKind::kEvaluation).delivered, 4u);
   CheckAccounts();
 }
 
@@ -49,7 +49,7 @@ TEST_F(EvaluationTest, CountsOncePerMemberVersionAndModel) {
                               {Result(EvaluatedModel::kGlobal, 10, 0.6), Result(EvaluatedModel::kPersonal, 10, 0.7)})));
   EXPECT_DOUBLE_EQ(*LastRound().local_global_accuracy, 0.5);
   EXPECT_DOUBLE_EQ(*LastRound().personal_accuracy, 0.7);
-  EXPECT_EQ(coordinator().Account(UploadKind::kEvaluation).duplicate, 2u);
+  EXPECT_EQ(core().fleet().Account(UploadKind::kEvaluation).duplicate, 2u);
   CheckAccounts();
 }
 
@@ -66,7 +66,7 @@ TEST_F(EvaluationTest, RefusesWhatIsWrong) {
   EXPECT_EQ(CodeOf(Give(garbled)), Code::kSealBroken);
   EXPECT_EQ(CodeOf(Give(Evaluation("g1", ModelVersion{1}, good), Role::kGateway)), Code::kWrongRole);
   EXPECT_FALSE(LastRound().local_global_accuracy);
-  EXPECT_EQ(coordinator().Account(UploadKind::kEvaluation).offered, 5u);
+  EXPECT_EQ(core().fleet().Account(UploadKind::kEvaluation).offered, 5u);
   CheckAccounts();
 }
 

@@ -8,7 +8,7 @@ namespace {
 class GatewayBookTest : public testing::Test, protected RoundFixture {
  protected:
   static GatewayState Report(const std::string& gateway, const std::string& parent, uint64_t age_millis = 0,
-                              uint64_t publication = 1) {
+                             uint64_t publication = 1) {
     GatewayState report;
     report.gateway = TestDevice(gateway);
     report.parent = TestDevice(parent);
@@ -17,10 +17,10 @@ class GatewayBookTest : public testing::Test, protected RoundFixture {
     return report;
   }
   void Saw(const std::vector<GatewayState>& reports, const std::string& via) {
-    coordinator().SawGateways(reports, TestDevice(via));
+    core().fleet().SawGateways(reports, TestDevice(via));
   }
   GatewayRecord Gateway(const std::string& id) {
-    const auto gateways = *coordinator().Gateways();
+    const auto gateways = *core().fleet().Gateways();
     for (const GatewayRecord& gateway : gateways) {
       if (gateway.report.gateway == TestDevice(id)) return gateway;
     }
@@ -86,14 +86,14 @@ TEST_F(GatewayBookTest, ItIsKeptOverARestartAndForgottenAfterAMonth) {
   EXPECT_EQ(after.via, before.via);
   Pass(std::chrono::hours(24 * 31));
   Reopen();
-  EXPECT_TRUE(coordinator().Gateways()->empty());
+  EXPECT_TRUE(core().fleet().Gateways()->empty());
 }
 
 TEST_F(GatewayBookTest, MadeUpGatewaysAreBounded) {
   std::vector<GatewayState> reports;
   for (int i = 0; i < 10'100; ++i) reports.push_back(Report("made-up-" + std::to_string(i), "liar"));
   Saw(reports, "liar");
-  EXPECT_EQ(coordinator().Gateways()->size(), 10'000u);
+  EXPECT_EQ(core().fleet().Gateways()->size(), 10'000u);
 }
 
 TEST_F(GatewayBookTest, AGatewayWithoutAReportIsListedToo) {
@@ -101,7 +101,7 @@ TEST_F(GatewayBookTest, AGatewayWithoutAReportIsListedToo) {
   member.id = member.via = TestDevice("old");
   member.role = RoleName(Role::kGateway);
   member.spooled_bytes = 5;
-  coordinator().SawMember(member);
+  core().fleet().Saw(member);
   EXPECT_EQ(Gateway("old").report.spool_bytes, 5u);
   EXPECT_EQ(PathOf(Gateway("old")), "/old");
 }

@@ -7,10 +7,10 @@
 
 namespace tributary {
 
-// What happened to the uploads that were offered to this process, by kind:
+// Counts the uploads that were offered to this process, by kind and by what became of them:
 //   offered = delivered + spooled + in flight + duplicate + refused(reason) + dropped(reason)
 // Spooled are the updates in a sum that is not checkpointed: custody is owed for them. Nothing is in flight here: what
-// is staged, whole or in part, is added by the coordinator. After a crash, what was not saved is gone from both sides:
+// is staged, whole or in part, is added by FleetBook::Account. After a crash, what was not saved is gone from both sides:
 // those uploads are offered again. The caller writes deliveries in the transaction that makes them true; the rest is
 // saved from time to time by Save. Value type; one thread.
 class AccountBook {

@@ -1,4 +1,4 @@
-#include "tests/aggregator/api/fake_coordinator.h"
+#include "tests/aggregator/api/fake_core.h"
 
 namespace tributary {
 namespace {
@@ -9,7 +9,7 @@ tl::unexpected<Error> NoTask(const TaskId& task) { return Fail(Code::kUnknownTas
 
 }  // namespace
 
-Result<TaskRecord> FakeCoordinator::CreateTask(TaskRecord task, const Digest& initial_weights) {
+Result<TaskRecord> FakeCore::Create(TaskRecord task, const Digest& initial_weights) {
   if (tasks.contains(task.id)) return Fail(Code::kAlreadyExists, "task '" + task.id.text() + "' exists");
   for (const Digest& digest : {task.module.digest, initial_weights}) {
     if (!blobs_.Has(digest)) return Fail(Code::kUnknownBlob, "no blob " + digest.hex());
@@ -23,7 +23,7 @@ Result<TaskRecord> FakeCoordinator::CreateTask(TaskRecord task, const Digest& in
   return task;
 }
 
-Result<RoundRecord> FakeCoordinator::StartRounds(const TaskId& task, uint64_t count) {
+Result<RoundRecord> FakeCore::Start(const TaskId& task, uint64_t count) {
   const auto found = tasks.find(task);
   if (found == tasks.end()) return NoTask(task);
   found->second.rounds_wanted += count - 1;
@@ -37,7 +37,7 @@ Result<RoundRecord> FakeCoordinator::StartRounds(const TaskId& task, uint64_t co
   return round;
 }
 
-Status FakeCoordinator::CancelRounds(const TaskId& task) {
+Status FakeCore::Cancel(const TaskId& task) {
   const auto found = tasks.find(task);
   if (found == tasks.end()) return NoTask(task);
   found->second.rounds_wanted = 0;
@@ -47,24 +47,24 @@ Status FakeCoordinator::CancelRounds(const TaskId& task) {
   return {};
 }
 
-Result<std::vector<TaskRecord>> FakeCoordinator::Tasks() {
+Result<std::vector<TaskRecord>> FakeCore::All() {
   std::vector<TaskRecord> all;
   for (const auto& [id, task] : tasks) all.push_back(task);
   return all;
 }
 
-Result<TaskRecord> FakeCoordinator::Task(const TaskId& task) {
+Result<TaskRecord> FakeCore::Get(const TaskId& task) {
   const auto found = tasks.find(task);
   if (found == tasks.end()) return NoTask(task);
   return found->second;
 }
 
-Result<std::vector<RoundRecord>> FakeCoordinator::Rounds(const TaskId& task) {
+Result<std::vector<RoundRecord>> FakeCore::All(const TaskId& task) {
   if (!tasks.contains(task)) return NoTask(task);
   return rounds[task];
 }
 
-Result<RoundRecord> FakeCoordinator::Round(const TaskId& task, uint64_t number) {
+Result<RoundRecord> FakeCore::Get(const TaskId& task, uint64_t number) {
   if (!tasks.contains(task)) return NoTask(task);
   for (const auto& round : rounds[task]) {
     if (round.number == number) return round;
@@ -72,12 +72,12 @@ Result<RoundRecord> FakeCoordinator::Round(const TaskId& task, uint64_t number) 
   return Fail(Code::kNotFound, "task '" + task.text() + "' has no round " + std::to_string(number));
 }
 
-Result<std::vector<VersionRecord>> FakeCoordinator::Versions(const TaskId& task) {
+Result<std::vector<VersionRecord>> FakeCore::Versions(const TaskId& task) {
   if (!tasks.contains(task)) return NoTask(task);
   return versions[task];
 }
 
-Result<std::vector<MemberRecord>> FakeCoordinator::Members(std::optional<Role> role) {
+Result<std::vector<MemberRecord>> FakeCore::Members(std::optional<Role> role) {
   std::vector<MemberRecord> some;
   for (const auto& member : members) {
     if (!role || member.role == RoleName(*role)) some.push_back(member);
@@ -85,7 +85,7 @@ Result<std::vector<MemberRecord>> FakeCoordinator::Members(std::optional<Role> r
   return some;
 }
 
-AccountRecord FakeCoordinator::Account(UploadKind kind) const {
+AccountRecord FakeCore::Account(UploadKind kind) const {
   const auto found = accounts.find(kind);
   return found == accounts.end() ? AccountRecord() : found->second;
 }
@@ -100,7 +100,7 @@ RoundRecord CompletedRound(const TaskId& task, uint64_t number) {
   round.opened = kNow;
   round.deadline = kNow + Millis(60'000);
   round.closed = kNow + Millis(12'000);
-  round.reports = 20;
+  round.contributions = 20;
   round.total_weight = 12'000;
   round.refused = {{Code::kDuplicate, 2}, {Code::kNotFinite, 1}};
   round.bytes_up = 17'000'000;

@@ -1,4 +1,4 @@
-#include "aggregator/watch/account_book.h"
+#include "aggregator/intake/account_book.h"
 
 namespace tributary {
 

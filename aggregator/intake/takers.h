@@ -1,0 +1,56 @@
+#pragma once
+
+#include <array>
+#include <functional>
+
+#include "aggregator/intake/account_book.h"
+#include "aggregator/intake/upload_judge.h"
+#include "protocol/trust/seal/hpke.h"
+
+namespace tributary {
+
+// Takes in the uploads of one kind. A new kind of upload is one new taker and one line where core.cc registers them.
+// Every call is made on the core thread.
+class Taker {
+ public:
+  virtual ~Taker() = default;
+  // As UploadJudge::Admit.
+  virtual Verdict Admit(const UploadHeader& header) = 0;
+  // A whole upload that Admit has just agreed to: opens, checks and keeps it. Writes what it delivers to the account,
+  // and gives custody when the upload is durable. Never gives kInSum.
+  virtual Verdict Take(const UploadHeader& header, Role role, const ChunkSource& chunk) = 0;
+  // An upload of this kind was refused for good, or was counted already (kDuplicate). The account has it. `bytes` of
+  // its ciphertext came: all, or 0 for one that was refused at its offer.
+  virtual void OnRefused(const UploadSubject& subject, Code code, uint64_t bytes) {
+    (void)subject, (void)code, (void)bytes;
+  }
+};
+
+// The judge: a table of takers by kind, and the account of what became of the uploads. Call order: Register each taker,
+// then anything. Borrows takers and account; the core thread.
+class Takers final : public UploadJudge {
+ public:
+  explicit Takers(AccountBook& accounts) : accounts_(accounts) {}
+
+  void Register(UploadKind kind, Taker& taker);
+
+  Verdict Admit(const UploadHeader& header) override;
+  Verdict Contribute(const UploadHeader& header, Role role, const ChunkSource& chunk) override;
+  void CountRefusal(UploadKind kind, const std::optional<UploadSubject>& subject, Code code) override;
+
+ private:
+  Taker* Of(UploadKind kind) const;
+  void Count(UploadKind kind, const UploadSubject* subject, Code code, uint64_t bytes);
+
+  AccountBook& accounts_;
+  std::array<Taker*, std::size(kUploadKinds)> takers_{};  // in the order of kUploadKinds; null: not taken
+};
+
+// Finds the pair that opens what is sealed to the key of that id; null: there is none, or it is over by now.
+using FindOpeningKey = std::function<const HpkeKeyPair*(const KeyId& id)>;
+// kUnknownKey: nobody can open it any more.
+Result<const HpkeKeyPair*> OpeningKey(const FindOpeningKey& find, const UploadSubject& subject);
+// kWrongRole: uploads of this kind come from devices, and from evaluators when `or_evaluator` says so.
+Status CheckSender(UploadKind kind, Role role, bool or_evaluator);
+
+}  // namespace tributary

@@ -1,0 +1,110 @@
+#include "aggregator/release/task_book.h"
+
+#include <cmath>
+
+#include "aggregator/optimise/server_optimizer.h"
+#include "aggregator/release/task_check.h"
+#include "protocol/base/limits.h"
+
+namespace tributary {
+namespace {
+
+Status CheckBlobs(const BlobStore& blobs, const TaskRecord& task, const Digest& initial_weights) {
+  for (const Digest& digest : {task.module.digest, initial_weights}) {
+    if (!blobs.Has(digest)) return Fail(Code::kUnknownBlob, "blob {} was not uploaded", digest.hex());
+  }
+  ASSIGN_OR_RETURN(const uint64_t module_size, blobs.Size(task.module.digest));
+  if (module_size != task.module.size) {
+    return Fail(Code::kInvalidArgument, "module.size must be {}, the blob's size", module_size);
+  }
+  const uint64_t parameters = task.table.parameter_count();
+  const uint64_t wanted = parameters * sizeof(float);
+  ASSIGN_OR_RETURN(const uint64_t size, blobs.Size(initial_weights));
+  if (size != wanted) {
+    return Fail(Code::kInvalidArgument,
+                "initial_weights must be {} bytes, 4 for each of {} parameters; the blob has {}", wanted, parameters,
+                size);
+  }
+  ASSIGN_OR_RETURN(const auto weights, ReadWeights(blobs, {initial_weights, size}, parameters));
+  for (const float weight : weights) {
+    if (!std::isfinite(weight)) return Fail(Code::kInvalidArgument, "initial_weights must be finite");
+  }
+  return {};
+}
+
+}  // namespace
+
+Status TaskBook::Restore() {
+  ASSIGN_OR_RETURN(auto tasks, parts_.store.tasks.All());
+  for (TaskRecord& record : tasks) {
+    LiveTask task;
+    ASSIGN_OR_RETURN(task.latest, parts_.store.tasks.Version(record.id, record.latest));
+    task.record = std::move(record);
+    const TaskId id = task.record.id;
+    tasks_.emplace(id, std::move(task));
+  }
+  return {};
+}
+
+Result<TaskRecord> TaskBook::Create(TaskRecord task, const Digest& initial_weights) {
+  RETURN_IF_ERROR(CheckNewTask(task));
+  if (tasks_.contains(task.id)) return Fail(Code::kAlreadyExists, "task {}", task.id.text());
+  if (tasks_.size() >= limits::kTasks) {
+    return Fail(Code::kInvalidArgument, "id: there are {} tasks, the limit", limits::kTasks);
+  }
+  RETURN_IF_ERROR(CheckBlobs(parts_.blobs, task, initial_weights));
+  ASSIGN_OR_RETURN(task.scale, ChooseScale(task));
+  task.created = parts_.clock.Now();
+  task.rounds_wanted = 0;
+  task.latest = ModelVersion{1};
+  const VersionRecord first = {.task = task.id,
+                               .version = task.latest,
+                               .weights = {initial_weights, task.table.parameter_count() * sizeof(float)},
+                               .parent = {},
+                               .round = 0,
+                               .created = task.created};
+  // It must be in the book for the announcer to see whether it fits.
+  const TaskId id = task.id;
+  const auto [at, inserted] = tasks_.emplace(id, LiveTask{std::move(task), first});
+  if (auto stored = StoreNew(at->second); !stored) {
+    tasks_.erase(at);
+    return Fail(stored.error());
+  }
+  parts_.events.Say({.name = "task.created", .task = id, .version = first.version});
+  parts_.events.Say({.name = "version.published", .task = id, .version = first.version});
+  parts_.announcer.Announce();
+  return at->second.record;
+}
+
+Status TaskBook::StoreNew(const LiveTask& task) {
+  RETURN_IF_ERROR(parts_.announcer.CheckFits());
+  ASSIGN_OR_RETURN(Transaction transaction, parts_.store.Begin());
+  RETURN_IF_ERROR(parts_.store.tasks.Insert(task.record));
+  RETURN_IF_ERROR(parts_.store.tasks.InsertVersion(task.latest));
+  RETURN_IF_ERROR(parts_.announcer.Reserve());
+  return transaction.Commit();
+}
+
+Result<LiveTask*> TaskBook::Find(const TaskId& task) {
+  const auto found = tasks_.find(task);
+  if (found == tasks_.end()) return Fail(Code::kUnknownTask, "task {}", task.text());
+  return &found->second;
+}
+
+Result<std::vector<TaskRecord>> TaskBook::All() {
+  std::vector<TaskRecord> records;
+  for (const auto& [id, task] : tasks_) records.push_back(task.record);
+  return records;
+}
+
+Result<TaskRecord> TaskBook::Get(const TaskId& task) {
+  ASSIGN_OR_RETURN(const LiveTask* const found, Find(task));
+  return found->record;
+}
+
+Result<std::vector<VersionRecord>> TaskBook::Versions(const TaskId& task) {
+  RETURN_IF_ERROR(Find(task));
+  return parts_.store.tasks.Versions(task);
+}
+
+}  // namespace tributary

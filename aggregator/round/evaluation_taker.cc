@@ -1,0 +1,104 @@
+#include "aggregator/round/evaluation_taker.h"
+
+#include <set>
+
+#include "protocol/base/fault_point.h"
+#include "protocol/base/limits.h"
+
+namespace tributary {
+namespace {
+
+// Opens an evaluation and checks its form.
+Result<std::vector<EvaluationResult>> OpenEvaluation(const UploadHeader& header, const HpkeKeyPair& key,
+                                                     const ChunkSource& chunk) {
+  ASSIGN_OR_RETURN(const Bytes plaintext, OpenSmallUpload(header, key, chunk));
+  ASSIGN_OR_RETURN(auto results, DecodeEvaluation(plaintext));
+  std::set<EvaluatedModel> models;
+  for (const EvaluationResult& result : results) {
+    if (!models.insert(result.model).second) return Fail(Code::kMalformed, "two results for the same model");
+  }
+  return results;
+}
+
+// The version whose round an evaluation speaks of, named by that round's base: an evaluator judges what a round made, a
+// device what it trained from. 0: the initial version, which no round made.
+ModelVersion JudgedBase(ModelVersion evaluated, Role role) {
+  return role == Role::kEvaluator ? ModelVersion{Number(evaluated) - 1} : evaluated;
+}
+
+}  // namespace
+
+Verdict EvaluationTaker::Admit(const UploadHeader& header) {
+  const UploadSubject& subject = header.subject;
+  ASSIGN_OR_RETURN(RoundRunner* const runner, rounds_.Find(subject.task));
+  RETURN_IF_ERROR(runner->CheckVersion(subject.base_version));
+  ASSIGN_OR_RETURN(const bool known, parts_.store.evaluations.HasUpload(subject.device, subject.id));
+  if (known) return Verdict::Counted();
+  RETURN_IF_ERROR(OpeningKey(parts_.opening_key, subject));
+  RETURN_IF_ERROR(parts_.health.status());
+  if (subject.plaintext_size > limits::kRecordBytes) {
+    return Fail(Code::kTooLarge, "an evaluation of {} bytes", subject.plaintext_size);
+  }
+  return Verdict::Take();
+}
+
+Verdict EvaluationTaker::Take(const UploadHeader& header, Role role, const ChunkSource& chunk) {
+  const UploadSubject& subject = header.subject;
+  RETURN_IF_ERROR(CheckSender(subject.kind, role, true));
+  ASSIGN_OR_RETURN(const HpkeKeyPair* const key, OpeningKey(parts_.opening_key, subject));
+  ASSIGN_OR_RETURN(const auto results, OpenEvaluation(header, *key, chunk));
+  const auto kept = Keep(header, role, results);
+  if (!kept) {
+    if (IsOfTheEnvironment(kept.error().code)) parts_.health.Failed("evaluation.not_stored", kept.error());
+    return Fail(kept.error());
+  }
+  if (!*kept) return Verdict::Counted();
+  const uint64_t round = **kept;
+  parts_.fleet.account().DeliverAtOnce(subject.kind);
+  parts_.fleet.CountUpload(subject.device, role);
+  ASSIGN_OR_RETURN(const RoundRunner* const runner, rounds_.Find(subject.task));
+  const bool open = runner->open() != nullptr && runner->last_round() == round;
+  parts_.events.Say({.name = "evaluation.received",
+                     .task = subject.task,
+                     .round = round,
+                     .contributions = open ? runner->open()->record().contributions : 0,
+                     .version = subject.base_version,
+                     .detail = subject.device.text()});
+  parts_.custody({subject.id});
+  return Verdict::Take();
+}
+
+Result<std::optional<uint64_t>> EvaluationTaker::Keep(const UploadHeader& header, Role role,
+                                                      const std::vector<EvaluationResult>& results) {
+  const UploadSubject& subject = header.subject;
+  Store& store = parts_.store;
+  EvaluationRecord record{.task = subject.task,
+                          .version = subject.base_version,
+                          .device = subject.device,
+                          .role = std::string(RoleName(role)),
+                          .upload = subject.id,
+                          .result = {},
+                          .received = parts_.clock.Now()};
+  uint64_t stored = 0;
+  ASSIGN_OR_RETURN(Transaction transaction, store.Begin());
+  for (const EvaluationResult& result : results) {
+    record.result = result;
+    ASSIGN_OR_RETURN(const bool known, store.evaluations.Has(record));
+    if (known) continue;
+    RETURN_IF_ERROR(store.evaluations.Insert(record));
+    ++stored;
+  }
+  if (stored == 0) return std::nullopt;
+  ASSIGN_OR_RETURN(const uint64_t round, store.rounds.LastOnBase(subject.task, JudgedBase(subject.base_version, role)));
+  ASSIGN_OR_RETURN(RoundRunner* const runner, rounds_.Find(subject.task));
+  const bool open = runner->open() != nullptr && runner->open()->record().number == round;
+  if (round > 0 && !open) RETURN_IF_ERROR(store.rounds.AddBytes(subject.task, round, header.ciphertext_size));
+  RETURN_IF_ERROR(store.accounts.Add(UploadKind::kEvaluation, Outcome::kDelivered, Code::kMalformed, 1));
+  TRIBUTARY_FAULT_POINT("aggregator.evaluation.before_commit");
+  RETURN_IF_ERROR(transaction.Commit());
+  TRIBUTARY_FAULT_POINT("aggregator.evaluation.committed");
+  if (open) runner->open()->AddBytes(header.ciphertext_size);
+  return round;
+}
+
+}  // namespace tributary

@@ -1,0 +1,29 @@
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "aggregator/round/round_book.h"
+#include "aggregator/watch/device_state_taker.h"
+#include "protocol/payload/evaluation.h"
+
+namespace tributary {
+
+// Keeps what devices and evaluators measured of a version. Each result of a member counts once per version and model.
+// Borrows all of its parts; the core thread.
+class EvaluationTaker final : public Taker {
+ public:
+  EvaluationTaker(const TakerParts& parts, RoundBook& rounds) : parts_(parts), rounds_(rounds) {}
+
+  Verdict Admit(const UploadHeader& header) override;
+  Verdict Take(const UploadHeader& header, Role role, const ChunkSource& chunk) override;
+
+ private:
+  // The round that the evaluation speaks of, 0 for none; nullopt: all of its results are stored already.
+  Result<std::optional<uint64_t>> Keep(const UploadHeader& header, Role role,
+                                       const std::vector<EvaluationResult>& results);
+  TakerParts parts_;
+  RoundBook& rounds_;
+};
+
+}  // namespace tributary

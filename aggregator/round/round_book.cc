@@ -1,0 +1,165 @@
+#include "aggregator/round/round_book.h"
+
+#include <algorithm>
+#include <set>
+
+#include "protocol/base/log.h"
+
+namespace tributary {
+namespace {
+
+// Fills the means over evaluations into a round's record.
+Status FillMeans(EvaluationTable& evaluations, RoundRecord& round) {
+  const std::string device(RoleName(Role::kDevice));
+  ASSIGN_OR_RETURN(const auto personal, evaluations.Total(round.task, round.base, device, EvaluatedModel::kPersonal));
+  ASSIGN_OR_RETURN(const auto local, evaluations.Total(round.task, round.base, device, EvaluatedModel::kGlobal));
+  EvaluationTotal global;
+  if (Number(round.result) > 0) {
+    ASSIGN_OR_RETURN(global, evaluations.Total(round.task, round.result, std::string(RoleName(Role::kEvaluator)),
+                                               EvaluatedModel::kGlobal));
+  }
+  round.personal_accuracy = personal.accuracy();
+  round.local_global_accuracy = local.accuracy();
+  round.global_accuracy = global.accuracy();
+  round.evaluations = personal.reports + local.reports + global.reports;
+  return {};
+}
+
+}  // namespace
+
+Status RoundBook::Restore() {
+  std::map<TaskId, StoredRound> open;
+  ASSIGN_OR_RETURN(auto stored, parts_.store.rounds.Open());
+  for (StoredRound& round : stored) {
+    const TaskId task = round.record.task;
+    open.emplace(task, std::move(round));
+  }
+  for (const auto& [id, task] : tasks_.tasks()) {
+    ASSIGN_OR_RETURN(RoundRunner* const runner, Find(id));
+    const auto found = open.find(id);
+    RETURN_IF_ERROR(runner->Restore(found == open.end() ? std::nullopt : std::optional(std::move(found->second))));
+  }
+  return RemoveStrayCheckpoints();
+}
+
+Status RoundBook::RemoveStrayCheckpoints() {
+  std::set<std::string> named;
+  for (const auto& [id, runner] : runners_) {
+    if (const auto* open = runner.open()) named.insert(open->stored().checkpoint);
+    if (runner.shelved()) named.insert(runner.shelved()->checkpoint);
+  }
+  ASSIGN_OR_RETURN(const auto present, parts_.files.List(parts_.checkpoints));
+  for (const std::string& file : present) {
+    if (named.contains(file)) continue;
+    LogInfo("round.stray_checkpoint_removed", {{"file", file}});
+    if (auto removed = parts_.files.Remove(parts_.checkpoints / file); !removed)
+      LogFailure(LogLevel::kWarning, "round.checkpoint_not_removed", removed.error(), {{"file", file}});
+  }
+  return {};
+}
+
+Result<RoundRunner*> RoundBook::Find(const TaskId& task) {
+  ASSIGN_OR_RETURN(LiveTask* const live, tasks_.Find(task));
+  return &runners_.try_emplace(task, parts_, *live).first->second;
+}
+
+Result<RoundRecord> RoundBook::Start(const TaskId& task, uint64_t count) {
+  ASSIGN_OR_RETURN(RoundRunner* const runner, Find(task));
+  RETURN_IF_ERROR(runner->Start(count));
+  return WithMeans(runner->open()->record());
+}
+
+Status RoundBook::Cancel(const TaskId& task) {
+  ASSIGN_OR_RETURN(RoundRunner* const runner, Find(task));
+  return runner->Cancel();
+}
+
+Result<RoundRecord> RoundBook::WithMeans(RoundRecord round) {
+  RETURN_IF_ERROR(FillMeans(parts_.store.evaluations, round));
+  return round;
+}
+
+Result<std::vector<RoundRecord>> RoundBook::All(const TaskId& task) {
+  ASSIGN_OR_RETURN(const RoundRunner* const runner, Find(task));
+  ASSIGN_OR_RETURN(auto stored, parts_.store.rounds.All(task));
+  std::vector<RoundRecord> rounds;
+  for (StoredRound& round : stored) {
+    const RoundKeeper* const open = runner->open();
+    const bool is_open = open != nullptr && open->record().number == round.record.number;
+    ASSIGN_OR_RETURN(auto record, WithMeans(is_open ? open->record() : std::move(round.record)));
+    rounds.push_back(std::move(record));
+  }
+  return rounds;
+}
+
+Result<RoundRecord> RoundBook::Get(const TaskId& task, uint64_t number) {
+  ASSIGN_OR_RETURN(const RoundRunner* const runner, Find(task));
+  const RoundKeeper* const open = runner->open();
+  if (open != nullptr && open->record().number == number) return WithMeans(open->record());
+  ASSIGN_OR_RETURN(auto stored, parts_.store.rounds.Get(task, number));
+  return WithMeans(std::move(stored.record));
+}
+
+std::vector<PublishedTask> RoundBook::Published() const {
+  std::vector<PublishedTask> published;
+  for (const auto& [id, task] : tasks_.tasks()) {
+    PublishedTask entry{.id = id,
+                        .table = task.record.table,
+                        .module = task.record.module,
+                        .plan = task.record.plan,
+                        .latest = task.latest.version,
+                        .weights = task.latest.weights,
+                        .accepted = RuleOf(task.record)->AcceptedBases(task.latest.version),
+                        .round = std::nullopt,
+                        .value_bound = task.record.value_bound,
+                        .norm_bound = task.record.norm_bound};
+    const auto runner = runners_.find(id);
+    const RoundKeeper* const open = runner == runners_.end() ? nullptr : runner->second.open();
+    if (open != nullptr && open->record().state == RoundState::kCollecting) {
+      const RoundRecord& round = open->record();
+      entry.round = RoundAnnouncement{.number = round.number,
+                                      .nonce = round.nonce,
+                                      .inclusion = task.record.policy.inclusion,
+                                      .deadline = round.deadline};
+    }
+    published.push_back(std::move(entry));
+  }
+  return published;
+}
+
+uint64_t RoundBook::open() const {
+  return static_cast<uint64_t>(
+      std::ranges::count_if(runners_, [](const auto& runner) { return runner.second.open() != nullptr; }));
+}
+
+void RoundBook::Turn(const std::function<void(const Error&)>& failed) {
+  for (auto& [id, runner] : runners_) {
+    if (auto turned = runner.TurnIfDue(); !turned) failed(turned.error());
+  }
+}
+
+Status RoundBook::Flush() {
+  for (auto& [id, runner] : runners_) RETURN_IF_ERROR(runner.Flush());
+  return {};
+}
+
+bool RoundBook::dirty() const {
+  return std::ranges::any_of(runners_, [](const auto& runner) {
+    return runner.second.open() != nullptr && runner.second.open()->refusals_unsaved();
+  });
+}
+
+Status RoundBook::Save() {
+  for (const auto& [id, runner] : runners_) {
+    if (const auto* open = runner.open()) RETURN_IF_ERROR(parts_.store.rounds.SaveRefusals(open->record()));
+  }
+  return {};
+}
+
+void RoundBook::Saved() {
+  for (auto& [id, runner] : runners_) {
+    if (auto* open = runner.open()) open->RefusalsSaved();
+  }
+}
+
+}  // namespace tributary

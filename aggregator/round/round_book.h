@@ -1,0 +1,53 @@
+#pragma once
+
+#include <functional>
+#include <map>
+#include <vector>
+
+#include "aggregator/round/round_runner.h"
+#include "aggregator/round/rounds.h"
+#include "protocol/catalogue/publication.h"
+
+namespace tributary {
+
+// The rounds of all tasks: one runner for each. Call order: Restore, then anything. Borrows the tasks and what the
+// parts name; the core thread.
+class RoundBook final : public Rounds {
+ public:
+  RoundBook(const RoundParts& parts, TaskBook& tasks) : parts_(parts), tasks_(tasks) {}
+  // Restores the open rounds from their last checkpoints and removes files that no round names. A round that was being
+  // closed is closed by the first Turn. kCorrupt.
+  Status Restore();
+
+  Result<RoundRecord> Start(const TaskId& task, uint64_t count) override;
+  Status Cancel(const TaskId& task) override;
+  Result<std::vector<RoundRecord>> All(const TaskId& task) override;
+  Result<RoundRecord> Get(const TaskId& task, uint64_t number) override;
+
+  // kUnknownTask.
+  Result<RoundRunner*> Find(const TaskId& task);
+  // Every task as devices are to see it.
+  std::vector<PublishedTask> Published() const;
+  // How many rounds collect updates or are being closed.
+  uint64_t open() const;
+
+  // Turns every round that is due, and tells each failure; one task's failure stops no other.
+  void Turn(const std::function<void(const Error&)>& failed);
+  // Checkpoints what is in the sums.
+  Status Flush();
+  bool dirty() const;
+  // The counts of refusals, in the caller's transaction; after its Commit, call Saved.
+  Status Save();
+  void Saved();
+
+ private:
+  Status RemoveStrayCheckpoints();
+  // With the means over its evaluations.
+  Result<RoundRecord> WithMeans(RoundRecord round);
+
+  RoundParts parts_;
+  TaskBook& tasks_;
+  std::map<TaskId, RoundRunner> runners_;  // a task gets its runner when it is first asked for
+};
+
+}  // namespace tributary

@@ -1,0 +1,275 @@
+#include "aggregator/round/round_runner.h"
+
+#include <utility>
+
+#include "aggregator/optimise/server_optimizer.h"
+#include "aggregator/store/disk_health.h"
+#include "protocol/base/fault_point.h"
+#include "protocol/base/log.h"
+#include "protocol/trust/seal/digest.h"
+
+namespace tributary {
+namespace {
+
+// Long enough that a burst of uploads is over, short enough that nobody waits for custody noticeably.
+constexpr Millis kIdle{200};
+constexpr uint64_t kMaxRoundsWanted = 1'000'000;
+
+std::string_view EndEvent(RoundState state) {
+  switch (state) {
+    case RoundState::kFailed:
+      return "round.failed";
+    case RoundState::kCancelled:
+      return "round.cancelled";
+    default:
+      return "round.closed";
+  }
+}
+
+}  // namespace
+
+RoundRunner::RoundRunner(const RoundParts& parts, LiveTask& task)
+    : parts_(parts), task_(task), rule_(RuleOf(task.record)) {}
+
+Status RoundRunner::Restore(std::optional<StoredRound> open) {
+  const TaskId& id = task_.record.id;
+  ASSIGN_OR_RETURN(last_round_, parts_.store.rounds.LastNumber(id));
+  if (last_round_ > 0) {
+    ASSIGN_OR_RETURN(StoredRound last, parts_.store.rounds.Get(id, last_round_));
+    const bool over = last.record.state == RoundState::kFailed || last.record.state == RoundState::kCancelled;
+    if (over && !last.checkpoint.empty()) shelved_ = std::move(last);
+  }
+  if (!open) return {};
+  ASSIGN_OR_RETURN(auto keeper, RoundKeeper::Restore(Around(), task_.record, std::move(*open)));
+  LogInfo("round.restored", {{"task", id.text()},
+                             {"round", keeper.record().number},
+                             {"state", RoundStateName(keeper.record().state)},
+                             {"contributions", keeper.record().contributions}});
+  keeper_.emplace(std::move(keeper));
+  return {};
+}
+
+Status RoundRunner::Start(uint64_t count) {
+  const uint64_t wanted = task_.record.rounds_wanted;
+  if (count < 1 || count > kMaxRoundsWanted - wanted) {
+    return Fail(Code::kInvalidArgument, "count must be 1 to {} together with the rounds already wanted ({})",
+                kMaxRoundsWanted, wanted);
+  }
+  Turn turn{.task = task_.record, .shelved = shelved_};
+  turn.task.rounds_wanted += count;
+  if (!keeper_) PlanNext(turn);
+  return Commit(std::move(turn));
+}
+
+Status RoundRunner::Cancel() {
+  if (keeper_ && keeper_->record().state == RoundState::kCollecting) return End(RoundState::kCancelled);
+  if (task_.record.rounds_wanted == 0) return {};
+  Turn turn{.task = task_.record, .shelved = shelved_};
+  turn.task.rounds_wanted = 0;
+  return Commit(std::move(turn));
+}
+
+Status RoundRunner::CheckVersion(ModelVersion version) const {
+  const ModelVersion latest = task_.latest.version;
+  if (Number(version) >= 1 && version <= latest) return {};
+  return Fail(Code::kUnknownVersion, "version {}; the latest is {}", Number(version), Number(latest));
+}
+
+Verdict RoundRunner::FindContribution(const UploadSubject& subject) const {
+  const UploadId* const pending =
+      keeper_ && keeper_->record().base == subject.base_version ? keeper_->PendingUpload(subject.device) : nullptr;
+  if (pending != nullptr && *pending == subject.id) return Verdict::InSum();
+  ASSIGN_OR_RETURN(const bool counted,
+                   parts_.store.contributions.Has(subject.task, subject.base_version, subject.device));
+  return counted || pending != nullptr ? Verdict::Counted() : Verdict::Take();
+}
+
+Status RoundRunner::CheckCollecting() const {
+  if (!keeper_) return Fail(Code::kRoundClosed, "no round of {} is open", task_.record.id.text());
+  const RoundRecord& round = keeper_->record();
+  if (round.state == RoundState::kCollecting && !rule_->IsFull(round)) return {};
+  return Fail(Code::kRoundClosed, "round {} is being closed", round.number);
+}
+
+void RoundRunner::Contributed(const UploadHeader& header, uint64_t weight) {
+  keeper_->Added(header, weight);
+  last_taken_ = parts_.clock.Monotonic();
+  Say("round.contribution", header.subject.device.text());
+}
+
+// Opens the next round on the task's latest version, and gives it what is on the shelf for that version.
+void RoundRunner::PlanNext(Turn& turn) {
+  --turn.task.rounds_wanted;
+  StoredRound round;
+  round.record.task = turn.task.id;
+  round.record.number = last_round_ + 1;
+  round.record.base = turn.task.latest;
+  parts_.random.Fill(round.record.nonce);
+  round.record.opened = parts_.clock.Now();
+  round.record.deadline = round.record.opened + std::chrono::seconds(turn.task.policy.deadline_seconds);
+  if (turn.shelved) {
+    TRIBUTARY_CHECK(turn.shelved->record.base == round.record.base) << "a shelved sum outlived its base version";
+    round.checkpoint = std::exchange(turn.shelved->checkpoint, {});
+    round.record.contributions = turn.shelved->record.contributions;
+    round.record.total_weight = turn.shelved->record.total_weight;
+    turn.unshelved = std::exchange(turn.shelved, std::nullopt);
+    if (turn.ended) turn.ended->checkpoint.clear();
+  }
+  turn.next = std::move(round);
+}
+
+// The end of the open round, whatever its state, and the next one if one is wanted.
+Result<RoundRunner::Turn> RoundRunner::PlanEnd(RoundState state) {
+  TRIBUTARY_CHECK(keeper_->pending() == 0) << "a round ends with its sum on disk";
+  Turn turn{.task = task_.record, .ended = keeper_->stored()};
+  turn.ended->record = keeper_->record();
+  MoveRound(turn.ended->record, state);
+  turn.ended->record.closed = parts_.clock.Now();
+  if (state == RoundState::kCompleted) {
+    RETURN_IF_ERROR(PlanVersion(turn));
+  } else if (!turn.ended->checkpoint.empty()) {
+    turn.shelved = turn.ended;
+  }
+  if (state == RoundState::kCancelled) turn.task.rounds_wanted = 0;
+  if (turn.task.rounds_wanted > 0) PlanNext(turn);
+  return turn;
+}
+
+Status RoundRunner::PlanVersion(Turn& turn) {
+  RoundRecord& round = turn.ended->record;
+  const VersionRecord& latest = task_.latest;
+  RETURN_IF_ERROR(CheckRoom(parts_.files, parts_.checkpoints, latest.weights.size, "the next version"));
+  ASSIGN_OR_RETURN(const BlobRef weights,
+                   MakeNextWeights(parts_.blobs, latest.weights, keeper_->sum(), OptimizerOf(task_.record)));
+  TRIBUTARY_FAULT_POINT("aggregator.version.blob_written");
+  turn.version = VersionRecord{.task = task_.record.id,
+                               .version = Next(latest.version),
+                               .weights = weights,
+                               .parent = latest.version,
+                               .round = round.number,
+                               .created = round.closed};
+  turn.task.latest = round.result = turn.version->version;
+  round.aggregate_digest = Sha256(keeper_->sum().Serialize());
+  turn.ended->checkpoint.clear();
+  return {};
+}
+
+Status RoundRunner::WriteTurn(const Turn& turn, bool visible) {
+  Store& store = parts_.store;
+  ASSIGN_OR_RETURN(Transaction transaction, store.Begin());
+  RETURN_IF_ERROR(store.tasks.SaveProgress(turn.task));
+  if (turn.unshelved) RETURN_IF_ERROR(store.rounds.Save(*turn.unshelved));
+  if (turn.ended) RETURN_IF_ERROR(store.rounds.Save(*turn.ended));
+  if (turn.version) {
+    RETURN_IF_ERROR(store.tasks.InsertVersion(*turn.version));
+    const uint64_t latest = Number(turn.version->version);
+    const uint64_t oldest = latest > kRememberedVersions ? latest - kRememberedVersions : 0;
+    RETURN_IF_ERROR(store.contributions.ForgetBefore(task_.record.id, ModelVersion{oldest}));
+  }
+  if (turn.next) RETURN_IF_ERROR(store.rounds.Insert(*turn.next));
+  if (visible) RETURN_IF_ERROR(parts_.announcer.Reserve());
+  TRIBUTARY_FAULT_POINT("aggregator.turn.before_commit");
+  RETURN_IF_ERROR(transaction.Commit());
+  TRIBUTARY_FAULT_POINT("aggregator.turn.committed");
+  return {};
+}
+
+Status RoundRunner::Commit(Turn turn) {
+  std::optional<RoundKeeper> next;
+  if (turn.next) {
+    ASSIGN_OR_RETURN(RoundKeeper keeper, RoundKeeper::Restore(Around(), turn.task, *turn.next));
+    next.emplace(std::move(keeper));
+  }
+  const bool visible = turn.ended || turn.next;  // to devices
+  RETURN_IF_ERROR(WriteTurn(turn, visible));
+  if (turn.ended) {
+    // The file of a round without a version stays: it is on the shelf, or the next round's.
+    if (turn.version) keeper_->RemoveCheckpointFile();
+    keeper_.reset();
+  }
+  task_.record = turn.task;
+  shelved_ = turn.shelved;
+  if (turn.version) task_.latest = *turn.version;
+  if (turn.ended) SayEnd(turn);
+  if (turn.next) {
+    last_round_ = turn.next->record.number;
+    keeper_.emplace(std::move(*next));
+    Say("round.opened");
+  }
+  if (!visible) return {};
+  parts_.announcer.Announce();
+  TRIBUTARY_FAULT_POINT("aggregator.turn.published");
+  return {};
+}
+
+void RoundRunner::SayEnd(const Turn& turn) {
+  const RoundRecord& round = turn.ended->record;
+  LogInfo("round.ended", {{"task", round.task.text()},
+                          {"round", round.number},
+                          {"state", RoundStateName(round.state)},
+                          {"contributions", round.contributions}});
+  parts_.events.Say({.name = std::string(EndEvent(round.state)),
+                     .task = round.task,
+                     .round = round.number,
+                     .contributions = round.contributions,
+                     .version = task_.latest.version,
+                     .detail = fmt::format("{} with {}", RoundStateName(round.state), rule_->Describe(round))});
+  if (turn.version) Say("version.published", turn.version->weights.digest.hex());
+}
+
+void RoundRunner::Say(std::string_view event, std::string detail) {
+  parts_.events.Say({.name = std::string(event),
+                     .task = task_.record.id,
+                     .round = last_round_,
+                     .contributions = keeper_ ? keeper_->record().contributions : 0,
+                     .version = task_.latest.version,
+                     .detail = std::move(detail)});
+}
+
+Status RoundRunner::Checkpoint(RoundState state) {
+  ASSIGN_OR_RETURN(const auto taken, keeper_->Checkpoint(state));
+  if (taken.empty()) return {};
+  parts_.account.DeliverSpooled(UploadKind::kUpdate, taken.size());
+  parts_.custody(taken);
+  TRIBUTARY_FAULT_POINT("aggregator.custody.told");
+  return {};
+}
+
+Status RoundRunner::Close() {
+  if (keeper_->record().state == RoundState::kCollecting) {
+    RETURN_IF_ERROR(Checkpoint(RoundState::kClosing));
+    Say("round.closing");
+  }
+  ASSIGN_OR_RETURN(Turn turn, PlanEnd(RoundState::kCompleted));
+  return Commit(std::move(turn));
+}
+
+Status RoundRunner::End(RoundState state) {
+  RETURN_IF_ERROR(Checkpoint(RoundState::kCollecting));
+  ASSIGN_OR_RETURN(Turn turn, PlanEnd(state));
+  return Commit(std::move(turn));
+}
+
+Status RoundRunner::TurnIfDue() {
+  if (!keeper_) return {};
+  const RoundRecord& round = keeper_->record();
+  if (round.state == RoundState::kClosing) return Close();
+  switch (rule_->DueNow(round, parts_.clock.Now())) {
+    case RoundRule::Due::kClose:
+      return Close();
+    case RoundRule::Due::kFail:
+      return End(RoundState::kFailed);
+    case RoundRule::Due::kNothing:
+      break;
+  }
+  const bool idle = parts_.clock.Monotonic() - last_taken_ >= kIdle;
+  if (keeper_->CheckpointDue() || (idle && keeper_->IdleCheckpointFits())) return Checkpoint(RoundState::kCollecting);
+  return {};
+}
+
+Status RoundRunner::Flush() {
+  if (!keeper_ || keeper_->pending() == 0) return {};
+  return Checkpoint(keeper_->record().state);
+}
+
+}  // namespace tributary

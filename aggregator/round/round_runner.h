@@ -1,0 +1,110 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "aggregator/intake/account_book.h"
+#include "aggregator/intake/upload_judge.h"
+#include "aggregator/publish/publisher.h"
+#include "aggregator/release/task_book.h"
+#include "aggregator/round/round_keeper.h"
+#include "aggregator/round/round_rule.h"
+#include "aggregator/watch/watch.h"
+#include "protocol/base/random.h"
+
+namespace tributary {
+
+// How many base versions back a contribution is remembered, so that a re-offer of a counted upload whose custody was
+// lost on the way is answered kCounted and not kStaleVersion. Memory: report_goal rows of about 100 bytes per version.
+inline constexpr uint64_t kRememberedVersions = 8;
+
+// The surroundings of rounds.
+struct RoundParts {
+  Store& store;
+  BlobStore& blobs;
+  FileSystem& files;
+  const Clock& clock;
+  Random& random;
+  Path checkpoints;  // the folder
+  EventLine& events;
+  Announcer& announcer;
+  AccountBook& account;
+  // These uploads are counted for good: the senders may delete them.
+  std::function<void(const std::vector<UploadId>&)> custody;
+};
+
+// One task's rounds, one after the other: opens them, takes updates in, closes them when its rule says so, makes the
+// next version, and shelves the sum of a round that ended without one. Call order: Restore (for a task from the
+// database), then anything; TurnIfDue about ten times a second. Each step is one transaction and may be called again
+// after any failure or crash. Borrows the task and what the parts name; the core thread.
+class RoundRunner {
+ public:
+  RoundRunner(const RoundParts& parts, LiveTask& task);
+  // The rounds that ended, as the database has them, and the one that is open, if any. kCorrupt: its checkpoint.
+  Status Restore(std::optional<StoredRound> open);
+
+  const LiveTask& task() const { return task_; }
+  const RoundRule& rule() const { return *rule_; }
+  // The round that collects or is being closed; null: none.
+  RoundKeeper* open() { return keeper_ ? &*keeper_ : nullptr; }
+  const RoundKeeper* open() const { return keeper_ ? &*keeper_ : nullptr; }
+  // The last round, when it ended without a version: its sum waits for the next round on its base.
+  const std::optional<StoredRound>& shelved() const { return shelved_; }
+  uint64_t last_round() const { return last_round_; }
+
+  // `count` more rounds: opens one now if none is open.
+  Status Start(uint64_t count);
+  Status Cancel();
+
+  // kUnknownVersion: the task has no such version.
+  Status CheckVersion(ModelVersion version) const;
+  // Whether this device has contributed to that version: kTake when it has not.
+  Verdict FindContribution(const UploadSubject& subject) const;
+  // kRoundClosed: no round collects updates now.
+  Status CheckCollecting() const;
+  // An update is in the sum of the open round.
+  void Contributed(const UploadHeader& header, uint64_t weight);
+  // Closes or fails the round when it is due, checkpoints it when that is due.
+  Status TurnIfDue();
+  // Checkpoints what is in the sum.
+  Status Flush();
+  void Say(std::string_view event, std::string detail = {});
+
+ private:
+  // The changes to a task when its round ends, or when it gets its first one.
+  struct Turn {
+    TaskRecord task;
+    std::optional<StoredRound> ended = {};
+    std::optional<VersionRecord> version = {};
+    std::optional<StoredRound> next = {};
+    std::optional<StoredRound> shelved = {};  // what stays on the shelf after this turn
+    std::optional<StoredRound> unshelved =
+        {};  // the round whose sum `next` goes on with; its row names no file any more
+  };
+
+  RoundKeeper::Surroundings Around() const { return {parts_.store, parts_.files, parts_.checkpoints, *rule_}; }
+  void PlanNext(Turn& turn);
+  Result<Turn> PlanEnd(RoundState state);
+  Status PlanVersion(Turn& turn);
+  Status Commit(Turn turn);
+  Status WriteTurn(const Turn& turn, bool visible);
+  void SayEnd(const Turn& turn);
+  Status Checkpoint(RoundState state);
+  // To the end of the round: from collecting to closing to completed.
+  Status Close();
+  // Without a version.
+  Status End(RoundState state);
+
+  RoundParts parts_;
+  LiveTask& task_;
+  std::unique_ptr<const RoundRule> rule_;
+  std::optional<RoundKeeper> keeper_;
+  std::optional<StoredRound> shelved_;
+  uint64_t last_round_ = 0;
+  Millis last_taken_{0};  // monotonic: when an update last came in
+};
+
+}  // namespace tributary

@@ -1,0 +1,27 @@
+#pragma once
+
+#include <vector>
+
+#include "aggregator/records/records.h"
+#include "protocol/base/result.h"
+
+namespace tributary {
+
+// The rounds of all tasks, for operators. The API calls it on the core thread.
+class Rounds {
+ public:
+  virtual ~Rounds() = default;
+  // Runs `count` more rounds, one after the other. A round that fails counts as one of them. Nothing of a failed or
+  // cancelled round is lost: its sum is shelved and the next round on the same base version goes on with it, so a
+  // device counts once per base version however many rounds that takes. Returns the open round, or the one just opened.
+  // kUnknownTask, kInvalidArgument.
+  virtual Result<RoundRecord> Start(const TaskId& task, uint64_t count) = 0;
+  // Cancels the open round, if any, and those still wanted. kUnknownTask.
+  virtual Status Cancel(const TaskId& task) = 0;
+  // In the order of their numbers. kUnknownTask.
+  virtual Result<std::vector<RoundRecord>> All(const TaskId& task) = 0;
+  // kUnknownTask, kNotFound.
+  virtual Result<RoundRecord> Get(const TaskId& task, uint64_t number) = 0;
+};
+
+}  // namespace tributary

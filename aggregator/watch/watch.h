@@ -1,0 +1,64 @@
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "aggregator/records/watch_records.h"
+#include "protocol/base/clock.h"
+#include "protocol/base/result.h"
+#include "protocol/envelope/envelope.h"
+#include "protocol/trust/identity/certificate.h"
+
+namespace tributary {
+
+// The knowledge of members and uploads, for people. The API reads it, on the core thread.
+class Watch {
+ public:
+  virtual ~Watch() = default;
+  // Who was heard of; all roles without `role`.
+  virtual Result<std::vector<MemberRecord>> Members(std::optional<Role> role) = 0;
+  // Every gateway of the tree, by id, as it last described itself.
+  virtual Result<std::vector<GatewayRecord>> Gateways() = 0;
+  // The newest state of each device that described itself, by id.
+  virtual Result<std::vector<DeviceStateRecord>> DeviceStates() = 0;
+  // The account of the uploads of a kind.
+  virtual AccountRecord Account(UploadKind kind) const = 0;
+};
+
+// One thing that happened, for people who watch (server-sent events). Names:
+//   task.created
+//   round.opened  round.contribution  round.refusal  round.closing
+//   round.closed (a version was made)  round.failed (below the minimum at the deadline)  round.cancelled
+//   version.published  evaluation.received  member.joined
+//   device.report_rolled_back (a device's state and an earlier one cannot both be of that device)
+struct CoreEvent {
+  uint64_t sequence = 0;  // grows by one within a process's life
+  std::string name;
+  TaskId task = {};
+  uint64_t round = 0;
+  uint64_t contributions = 0;
+  ModelVersion version{};
+  WallTime at = {};
+  std::string detail = {};  // the device, the code and device of a refusal, how a round ended …; may be empty
+};
+
+// Numbers events and gives each its time. `out` is called at once. One thread; borrows the clock.
+class EventLine {
+ public:
+  EventLine(const Clock& clock, std::function<void(const CoreEvent&)> out) : clock_(clock), out_(std::move(out)) {}
+  void Say(CoreEvent event) {
+    event.sequence = ++sequence_;
+    event.at = clock_.Now();
+    out_(event);
+  }
+
+ private:
+  const Clock& clock_;
+  std::function<void(const CoreEvent&)> out_;
+  uint64_t sequence_ = 0;
+};
+
+}  // namespace tributary
