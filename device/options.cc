@@ -2,6 +2,8 @@
 
 #include <array>
 
+#include "protocol/base/process/config.h"
+
 namespace tributary {
 
 std::vector<Field> DeviceOptions::Fields() {

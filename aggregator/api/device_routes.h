@@ -6,7 +6,7 @@
 #include <string_view>
 
 #include "aggregator/api/route.h"
-#include "aggregator/records/device_state_record.h"
+#include "aggregator/records/watch_records.h"
 #include "aggregator/records/enrolment_records.h"
 #include "aggregator/records/records.h"
 

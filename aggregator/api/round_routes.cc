@@ -7,6 +7,7 @@
 
 #include "aggregator/api/json_fields.h"
 #include "aggregator/api/json_tasks.h"
+#include "aggregator/release/tasks.h"
 #include "aggregator/round/rounds.h"
 
 namespace tributary {

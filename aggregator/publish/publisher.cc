@@ -18,6 +18,41 @@ constexpr Millis kLookInterval{5'000};
 constexpr Millis kOfflineNotice = std::chrono::hours(24 * 30);
 constexpr Millis kWarnInterval = std::chrono::hours(24);
 
+// The publisher's own file, read back.
+struct KeptPublication {
+  uint64_t number = 0;
+  uint64_t root_version = 0;
+  WallTime expires;      // of what is signed online
+  bool current = false;  // with the repository's newest offline metadata and online keys
+  PublicationExtras extras;
+};
+
+// Whether the set says what would be signed offline now.
+bool IsOf(const PublicationSet& set, const OfflineMetadata& offline) {
+  const auto releases = std::ranges::find(set.delegated, kReleasesRole, &PublicationSet::Delegated::name);
+  return std::ranges::equal(set.roots, RootsThatTravel(offline)) && set.targets == offline.targets &&
+         releases != set.delegated.end() && releases->bytes == offline.releases;
+}
+
+// Checks every byte of it as a member would that trusts its last root, but for the dates and for who signed the
+// revocation list. kMalformed, kMixedPublication, kDigestMismatch, kBadSignature: damaged, or not ours.
+Result<KeptPublication> ReadKept(ByteView bytes, const PublicationFolder& repository) {
+  ASSIGN_OR_RETURN(const PublicationSet set, DecodePublicationSet(bytes));
+  if (set.roots.empty()) return Fail(Code::kMalformed, "there is no root");
+  // Its own last root needs no other to be believed: that file was written here.
+  ASSIGN_OR_RETURN(auto trusted, tuf::TrustedMetadata::Begin(
+                                     {.root = set.roots.back(), .timestamp = {}, .snapshot = {}}, tuf::kAnyTime));
+  ASSIGN_OR_RETURN(Publication publication, VerifySet(set, trusted));
+  KeptPublication kept;
+  kept.number = publication.number;
+  kept.root_version = publication.root_version;
+  kept.expires = trusted.timestamp().expires;
+  kept.current = IsOf(set, repository.offline());
+  kept.extras = {std::move(publication.sealing_key), std::move(publication.former_keys),
+                 std::move(publication.revocations)};
+  return kept;
+}
+
 }  // namespace
 
 Result<Publisher> Publisher::Open(const Parts& parts) {

@@ -19,9 +19,6 @@ namespace tributary {
 //   keys/*.pem                     the online keys of snapshot, timestamp and rounds, mode 0600; a key is found by its
 //                                  public key, so old and new ones may lie side by side
 // Offline keys (root, targets, releases) never lie here.
-// What metadata can say of a time: whole seconds.
-inline WallTime WholeSeconds(WallTime at) { return {at.unix_millis - at.unix_millis % 1000}; }
-
 Path MetadataFile(const Path& folder, uint64_t version, std::string_view role);
 // The versions of a role's files that are there, in ascending order. Errors: those of the file system; kNotFound when
 // the folder is not there.

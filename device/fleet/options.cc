@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 
+#include "protocol/base/process/config.h"
+
 namespace tributary {
 
 std::vector<Field> FleetOptions::Fields() {

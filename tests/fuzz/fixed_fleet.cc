@@ -1,5 +1,6 @@
 #include "tests/fuzz/fixed_fleet.h"
 
+#include "protocol/base/file.h"
 #include "protocol/base/limits.h"
 #include "tests/support/must.h"
 

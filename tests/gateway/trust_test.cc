@@ -4,7 +4,7 @@
 #include "protocol/bundle/bundle_format.h"
 #include "protocol/hop/client/applicant_client.h"
 #include "protocol/trust/identity/revocation_list.h"
-#include "protocol/trust/seal/hex_secret.h"
+#include "protocol/trust/seal/secret.h"
 #include "protocol/trust/seal/secret.h"
 #include "tests/gateway/gateway_fixture.h"
 #include "tests/protocol/hop/fake_desk.h"

@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "aggregator/api/json_tasks.h"
 #include "aggregator/optimise/server_optimizer.h"
 #include "aggregator/release/task_check.h"
 #include "aggregator/sum/weighted_sum.h"

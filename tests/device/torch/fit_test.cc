@@ -23,7 +23,7 @@ Examples Images(size_t count) {
   return examples;
 }
 
-std::vector<float> Fitted(const TrainingPlan& plan, const FitIdentity& identity, const Examples& examples) {
+std::vector<float> WeightsAfter(const TrainingPlan& plan, const FitIdentity& identity, const Examples& examples) {
   const auto model = BuildFashionCnn(1).value();
   EXPECT_TRUE(Fit(*model, examples, plan, identity));
   return model->Weights();
@@ -80,13 +80,13 @@ TEST(Fit, LossGoesDownAndAccuracyUp) {
 TEST(Fit, SameInputsSameBits) {
   const Examples images = Images(100);
   const TrainingPlan plan{.batch_size = 32, .epochs = 2};
-  const std::vector<float> first = Fitted(plan, Identity("a"), images);
-  EXPECT_EQ(Fitted(plan, Identity("a"), images), first);
-  EXPECT_NE(Fitted(plan, Identity("b"), images), first);
-  EXPECT_NE(Fitted(plan, Identity("a", 2), images), first);
+  const std::vector<float> first = WeightsAfter(plan, Identity("a"), images);
+  EXPECT_EQ(WeightsAfter(plan, Identity("a"), images), first);
+  EXPECT_NE(WeightsAfter(plan, Identity("b"), images), first);
+  EXPECT_NE(WeightsAfter(plan, Identity("a", 2), images), first);
   TrainingPlan other = plan;
   other.seed = 2;
-  EXPECT_NE(Fitted(other, Identity("a"), images), first);
+  EXPECT_NE(WeightsAfter(other, Identity("a"), images), first);
 
   // The same object again, from the same weights: nothing of the first fit is left in it.
   const auto model = BuildFashionCnn(1).value();
@@ -112,7 +112,7 @@ def forward(self, x):
 TEST(Fit, SameBitsInParallel) {
   const Examples images = Images(100);
   const TrainingPlan plan{.batch_size = 16};
-  const std::vector<float> plain = Fitted(plan, Identity("a"), images);
+  const std::vector<float> plain = WeightsAfter(plan, Identity("a"), images);
   const std::vector<float> dropped = FittedWithDropout(images, Identity("a"));
   EXPECT_NE(FittedWithDropout(images, Identity("b")), dropped);
   std::vector<std::vector<float>> results(8);

@@ -24,6 +24,7 @@ class InboxTest : public ::testing::Test {
     membership_ = Must(Membership::Open({world_.loop, *time_, world_.random, RealFileSystem(), gateway_},
                                         {.server_keys_file = world_.folder / "server-keys",
                                          .publication_folder = world_.folder / "relay",
+                                         .identity_folder = {},
                                          .hop = parent_.Address()}));
     membership_->Follow(
         {.on_adopted = [this](const Publication& publication) { adopted_.push_back(publication.number); }});

@@ -17,6 +17,7 @@ class MembershipTest : public ::testing::Test {
     member_ = Must(Membership::Open({world_.loop, *time_, world_.random, RealFileSystem(), identity_},
                                     {.server_keys_file = world_.folder / "server-keys",
                                      .publication_folder = world_.folder / "member",
+                                     .identity_folder = {},
                                      .hop = server_.Address()}));
   }
   void Start() {

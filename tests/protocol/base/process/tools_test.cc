@@ -33,7 +33,7 @@ struct NoOptions {
   }
 };
 
-int Run(std::vector<std::string> words, const Status& outcome) {
+int ExitOf(std::vector<std::string> words, const Status& outcome) {
   std::vector<char*> argv;
   for (std::string& word : words) argv.push_back(word.data());
   return RunTool<NoOptions>(
@@ -43,10 +43,10 @@ int Run(std::vector<std::string> words, const Status& outcome) {
 }
 
 TEST(ToolsTest, TheExitCodeSaysWhatWentWrong) {
-  EXPECT_EQ(Run({"program", "--config", "file", "spool"}, {}), kExitOk);
-  EXPECT_EQ(Run({"program", "--config", "file", "spool"}, Fail(Code::kCorrupt, "damaged")), kExitFailure);
-  EXPECT_EQ(Run({"program", "--config", "absent", "spool"}, {}), kExitUsage);
-  EXPECT_EQ(Run({"program", "--config", "file"}, {}), kExitUsage);
+  EXPECT_EQ(ExitOf({"program", "--config", "file", "spool"}, {}), kExitOk);
+  EXPECT_EQ(ExitOf({"program", "--config", "file", "spool"}, Fail(Code::kCorrupt, "damaged")), kExitFailure);
+  EXPECT_EQ(ExitOf({"program", "--config", "absent", "spool"}, {}), kExitUsage);
+  EXPECT_EQ(ExitOf({"program", "--config", "file"}, {}), kExitUsage);
 }
 
 }  // namespace
