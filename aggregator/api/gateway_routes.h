@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "aggregator/api/route.h"
-#include "aggregator/records/gateway_record.h"
+#include "aggregator/records/watch_records.h"
 #include "protocol/envelope/envelope.h"
 #include "protocol/spool/spool_account.h"
 

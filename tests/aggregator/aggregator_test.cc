@@ -9,7 +9,7 @@
 #include "tests/aggregator/round/round_fixture.h"
 #include "tests/protocol/hop/hop_fixture.h"
 #include "tests/support/must.h"
-#include "tests/support/site.h"
+#include "tests/support/test_site.h"
 
 namespace tributary::aggregator_test {
 namespace {
@@ -69,7 +69,7 @@ TEST_F(AggregatorTest, ItsMetricsSayHowManyRoundsAreOpen) {
   for (const char* task : {"digits", "words"}) Must(rounds.core().rounds().Start(TestTask(task), 1));
   rounds.Close();
   options_.data_dir = rounds.folder.path();
-  options_.http.port = static_cast<uint16_t>(Site::FreePort());
+  options_.http.port = static_cast<uint16_t>(TestSite::FreePort());
   const auto aggregator = Must(Aggregator::Open(options_, world_.clock, random_, RealFileSystem()));
   std::thread running([&] { aggregator->Run(); });
   EXPECT_TRUE(world_.RunUntilWithTime([&] { return HasMetric("tributary_aggregator_tasks 3"); }, Millis(20), 500));

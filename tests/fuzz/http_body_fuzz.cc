@@ -23,7 +23,7 @@ void Task(std::string_view text) {
   TRIBUTARY_CHECK(TaskRequestToJson(*again) == written) << written;
 }
 
-void Rounds(std::string_view text) {
+void RoundsWanted(std::string_view text) {
   const auto count = RoundsRequestFromJson(text);
   TRIBUTARY_CHECK(!count || (*count >= 1 && *count <= 1'000'000)) << *count;
 }
@@ -76,8 +76,8 @@ void Invited(std::string_view text) {
 
 TRIBUTARY_FUZZ_TARGET(http_body) {
   using namespace tributary;
-  constexpr void (*kDecoders[])(std::string_view) = {Task,    Rounds,    EnrolmentToken, Reason, Rotation,
-                                                     Problem, AuditLine, Time,           Invited};
+  constexpr void (*kDecoders[])(std::string_view) = {Task,    RoundsWanted, EnrolmentToken, Reason, Rotation,
+                                                     Problem, AuditLine,    Time,           Invited};
   if (size == 0) return 0;
   kDecoders[data[0] % std::size(kDecoders)](AsText({data + 1, size - 1}));
   return 0;

@@ -4,7 +4,7 @@
 #include "protocol/base/limits.h"
 #include "protocol/base/sql/database.h"
 #include "tests/support/must.h"
-#include "tests/support/site.h"
+#include "tests/support/test_site.h"
 
 namespace tributary::former_release_test {
 namespace {
@@ -17,21 +17,21 @@ constexpr int64_t kFarAway = 4'000'000'000'000;  // milliseconds since 1970
 // A federation of release 0.1.0. Its processes were killed in the second round, when the gateway held every update.
 class FormerRelease : public ::testing::Test {
  protected:
-  FormerRelease() : site_(TRIBUTARY_BIN_DIR), http_port_(Site::FreePort()) {
+  FormerRelease() : site_(TRIBUTARY_BIN_DIR), http_port_(TestSite::FreePort()) {
     const std::string archive = std::string(TRIBUTARY_SOURCE_DIR) + "/tests/vectors/federation-0.1.0.tar.gz";
     auto tar = Must(ChildProcess::Start({.argv = {"tar", "xzf", archive, "-C", site_.folder().string()}}));
     EXPECT_EQ(tar.Wait(), 0);
     // A round lasts thirty days at most, and the archive may be older.
     const auto database = Must(Database::Open(site_.folder() / "aggregator/data/aggregator.db"));
     EXPECT_EQ(Must(database->Execute("UPDATE rounds SET deadline = ? WHERE state = 1", kFarAway)), 1);
-    const int hop_port = Site::FreePort();
+    const int hop_port = TestSite::FreePort();
     for (const char* id : {"aggregator", "gateway-1"}) {
       const auto bytes = Must(ReadFile(RealFileSystem(), site_.ConfigOf(id), limits::kMiB));
       std::string config(AsText(bytes));
       Replace(config, "27000", hop_port);
-      Replace(config, "27101", Site::FreePort());
+      Replace(config, "27101", TestSite::FreePort());
       Replace(config, "28080", http_port_);
-      Replace(config, "28101", Site::FreePort());
+      Replace(config, "28101", TestSite::FreePort());
       site_.AddProcess(id, std::string("tributary-") + (id[0] == 'a' ? "aggregator" : "gateway"), config);
     }
   }
@@ -48,7 +48,7 @@ class FormerRelease : public ::testing::Test {
     return Must(ApiClient::Create(options));
   }
 
-  Site site_;
+  TestSite site_;
   int http_port_;
 };
 

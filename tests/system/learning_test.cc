@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include "aggregator/api/json_tasks.h"
 #include "protocol/base/limits.h"
 #include "protocol/catalogue/model_package.h"
 #include "tests/support/must.h"

@@ -44,6 +44,7 @@ TEST_F(Operator, TokensAreChecked) {
 TEST_F(Operator, TokensAreListedAndRemoved) {
   MakeToken("b"), MakeToken("a");
   EXPECT_EQ(enrolment()
+                .operators()
                 .CreateToken([&] {
                   EnrolmentTokenRecord token = Good();
                   token.id = "a";

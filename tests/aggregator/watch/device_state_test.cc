@@ -27,7 +27,7 @@ class Reports : public testing::Test, protected RoundFixture {
     subject.base_version = ModelVersion{1};
     subject.device = TestDevice(device);
     subject.created = clock.Now();
-    subject.priority = Priority::kTelemetry;
+    subject.priority = Priority::kDeviceState;
     subject.codec = Codec::kRecord;
     auto sealed = SealUpload(subject, plaintext, limits::kMinChunkBytes, {kDefaultAead, fleet.sealing_key().public_key},
                              device_key, {});

@@ -119,7 +119,7 @@ TEST(Fit, SameBitsInParallel) {
   std::vector<std::thread> threads;
   for (size_t i = 0; i < results.size(); ++i) {
     threads.emplace_back([&, i] {
-      results[i] = i % 2 ? Fitted(plan, Identity("a"), images) : FittedWithDropout(images, Identity("a"));
+      results[i] = i % 2 ? WeightsAfter(plan, Identity("a"), images) : FittedWithDropout(images, Identity("a"));
     });
   }
   for (std::thread& thread : threads) thread.join();
