@@ -2,7 +2,7 @@
 
 #include "aggregator/enrol/enrolment.h"
 #include "protocol/base/executor.h"
-#include "protocol/hop/server/registrar.h"
+#include "protocol/hop/server/owner.h"
 
 namespace tributary {
 

@@ -10,7 +10,7 @@
 #include "protocol/base/clock.h"
 #include "protocol/base/ids.h"
 #include "protocol/base/result.h"
-#include "protocol/hop/server/registrar.h"
+#include "protocol/hop/server/owner.h"
 #include "protocol/trust/identity/certificate.h"
 
 namespace tributary {

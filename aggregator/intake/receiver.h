@@ -7,7 +7,7 @@
 
 #include "aggregator/intake/upload_judge.h"
 #include "protocol/base/executor.h"
-#include "protocol/hop/server/upload_sink.h"
+#include "protocol/hop/server/owner.h"
 #include "protocol/spool/spool.h"
 #include "protocol/transport/loop.h"
 

@@ -6,7 +6,7 @@
 
 #include "gateway/accept/key_ends.h"
 #include "protocol/base/clock.h"
-#include "protocol/hop/server/upload_sink.h"
+#include "protocol/hop/server/owner.h"
 #include "protocol/catalogue/publication.h"
 #include "protocol/spool/spool.h"
 #include "protocol/transport/loop.h"

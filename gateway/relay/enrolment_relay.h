@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "protocol/hop/client/client.h"
-#include "protocol/hop/server/registrar.h"
+#include "protocol/hop/server/owner.h"
 
 namespace tributary {
 

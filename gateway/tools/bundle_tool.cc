@@ -7,7 +7,7 @@
 #include "protocol/bundle/bundle_publication.h"
 #include "protocol/bundle/export_bundle.h"
 #include "protocol/bundle/import_bundle.h"
-#include "protocol/bundle/receipt_folder.h"
+#include "protocol/bundle/receipt.h"
 #include "protocol/trust/identity/identity.h"
 
 namespace tributary {

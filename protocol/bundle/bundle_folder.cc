@@ -12,7 +12,7 @@ Path BundleFolder::PathOf(const UploadId& id) const { return bundle_ / bundle::k
 Result<BundleFolder> BundleFolder::Open(FileSystem& files, const Path& bundle) {
   std::error_code error;
   if (!std::filesystem::is_directory(bundle, error)) {
-    return Fail(Code::kNotFound, "no folder " + bundle.string() + "; is the disk mounted there?");
+    return Fail(Code::kNotFound, "no folder {}; is the disk mounted there?", bundle.string());
   }
   BundleFolder opened(files, bundle);
   const auto names = files.List(bundle / bundle::kUploads);
@@ -51,7 +51,7 @@ Result<BundleFolder::Entry> BundleFolder::ReadHead(const Path& path, const Uploa
   if (entry.facts.id != id) return Fail(Code::kMalformed, "the file's name is not its upload's id");
   const uint64_t expected = bundle::kUploadHeadBytes + entry.envelope_size + entry.facts.ciphertext_size;
   if (size != expected) {
-    return Fail(Code::kCorrupt, std::to_string(size) + " of " + std::to_string(expected) + " bytes are there");
+    return Fail(Code::kCorrupt, "{} of {} bytes are there", size, expected);
   }
   entry.facts.state = UploadState::kComplete;
   entry.facts.next_chunk = entry.facts.chunk_count;
@@ -61,7 +61,7 @@ Result<BundleFolder::Entry> BundleFolder::ReadHead(const Path& path, const Uploa
 Result<const BundleFolder::Entry*> BundleFolder::Find(const UploadId& id) const {
   const auto found = entries_.find(id);
   if (found == entries_.end() || !order_.contains(OrderOf(found->second))) {
-    return Fail(Code::kUnknownUpload, "upload " + id.hex() + " is not in the bundle");
+    return Fail(Code::kUnknownUpload, "upload {} is not in the bundle", id.hex());
   }
   return &found->second;
 }
@@ -83,7 +83,7 @@ Result<Bytes> BundleFolder::ReadEnvelope(const UploadId& id) const {
 Result<Bytes> BundleFolder::ReadChunk(const UploadId& id, uint32_t index) const {
   ASSIGN_OR_RETURN(const Entry* entry, Find(id));
   if (index >= entry->facts.chunk_count) {
-    return Fail(Code::kInvalidArgument, "chunk " + std::to_string(index) + " of " + id.hex());
+    return Fail(Code::kInvalidArgument, "chunk {} of {}", index, id.hex());
   }
   return files_->ReadAt(PathOf(id), bundle::kUploadHeadBytes + entry->envelope_size + entry->facts.ChunkOffset(index),
                         entry->facts.ChunkBytes(index));

@@ -13,8 +13,8 @@ namespace tributary {
 
 // The uploads of a bundle, for a Courier to carry up a hop. Reads the heads at Open and payloads chunk by chunk; checks
 // form and sizes before anything is allocated and believes nothing: signatures and digests are checked by the server
-// that it is offered to. What cannot be used is moved to <bundle>/set-aside and told, with what was lost; on a disk
-// that cannot be written to it is only told. Not thread safe; files must outlive it. Memory: some 300 bytes for each
+// that it is offered to. A file that cannot be used is moved to <bundle>/set-aside and told, with its size and the
+// reason; on a disk that cannot be written to it is only told. Not thread safe; files must outlive it. Memory: some 300 bytes for each
 // upload.
 class BundleFolder final : public UploadSource {
  public:
@@ -33,12 +33,12 @@ class BundleFolder final : public UploadSource {
   Result<Bytes> ReadChunk(const UploadId& id, uint32_t index) const override;
   // Only notes it, on the calling thread: the file stays until Forget.
   void Delivered(const UploadId& id, Done<void> done) override;
-  // Sets the file aside; what could not be read stays where it is, since the disk may only have been pulled out.
+  // Sets the file aside; a file that could not be read stays where it is, since the disk may only have been pulled out.
   void Drop(const UploadId& id, Code reason, Done<void> done) override;
 
   // Uploads in custody elsewhere whose receipt has not been written yet.
   const std::vector<UploadId>& delivered() const { return delivered_; }
-  // After their receipt is on the disk: removes the files of what was delivered.
+  // After their receipt is on the disk: removes the files of the delivered uploads.
   Status Forget();
 
   size_t pending() const { return order_.size(); }
@@ -64,7 +64,7 @@ class BundleFolder final : public UploadSource {
   FileSystem* files_;
   Path bundle_;
   std::unordered_map<UploadId, Entry, IdHash> entries_;
-  std::map<Order, const Entry*> order_;  // what is pending
+  std::map<Order, const Entry*> order_;  // the pending ones
   uint64_t pending_bytes_ = 0;
   std::vector<UploadId> delivered_;
   std::vector<SetAside> set_aside_;

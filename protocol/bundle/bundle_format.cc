@@ -26,14 +26,11 @@ Result<uint32_t> ParseUploadHead(ByteView head) {
   if (!std::ranges::equal(magic, AsBytes(kMagic))) return Fail(Code::kMalformed, "not an upload of a bundle");
   ASSIGN_OR_RETURN(const uint32_t version, TakeU32(head));
   if (version != kVersion) {
-    return Fail(Code::kVersionUnsupported,
-                "an upload of bundle version " + std::to_string(version) + "; this program reads version 1");
+    return Fail(Code::kVersionUnsupported, "an upload of bundle version {}; this program reads version 1", version);
   }
   ASSIGN_OR_RETURN(const uint32_t size, TakeU32(head));
   if (size == 0) return Fail(Code::kMalformed, "an upload without an envelope");
-  if (size > limits::kEnvelopeBytes) {
-    return Fail(Code::kTooLarge, "an envelope of " + std::to_string(size) + " bytes");
-  }
+  if (size > limits::kEnvelopeBytes) return Fail(Code::kTooLarge, "an envelope of {} bytes", size);
   return size;
 }
 
@@ -57,7 +54,8 @@ Status MakePlainFolder(FileSystem& files, const Path& folder) {
   const auto type = std::filesystem::symlink_status(folder, error).type();
   if (type == std::filesystem::file_type::directory) return {};
   if (type != std::filesystem::file_type::not_found) {
-    return Fail(Code::kForbidden, folder.string() + " is not a folder; it is left alone, and nothing is written there");
+    return Fail(Code::kForbidden, "{} is not a folder; it is left alone, and nothing is written there",
+                folder.string());
   }
   return files.CreateFolders(folder);
 }

@@ -8,9 +8,9 @@
 #include "protocol/base/file.h"
 #include "protocol/base/ids.h"
 
-// What a bundle is: a folder of plain files that say themselves what they are, on a disk that is carried by hand. Each
-// is written beside, synced and renamed, so that what has its final name is whole, and a disk that is pulled out early
-// holds a usable bundle.
+// The format of a bundle: a folder of plain files that say themselves what they are, on a disk that is carried by hand.
+// Each is written beside, synced and renamed, so that every file with its final name is whole, and a disk that is
+// pulled out early holds a usable bundle.
 //
 //   uploads/<upload id, 32 hex digits>.upload   one upload in custody of the gateway that exported it
 //   receipts/<server id>-<n>.receipt            the aggregator took custody of these uploads (receipt.h)

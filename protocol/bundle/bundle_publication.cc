@@ -16,11 +16,10 @@ constexpr size_t kCopyBytes = limits::kMiB;
 Status CopyBlob(FileSystem& files, const Path& from, BlobStore& to, const BlobRef& blob) {
   const auto size = files.Size(from);
   if (!size || !bundle::IsPlainFile(from)) {
-    return Fail(Code::kMissingData, "blob " + from.string() + " of the publication is not there");
+    return Fail(Code::kMissingData, "blob {} of the publication is not there", from.string());
   }
   if (*size != blob.size) {
-    return Fail(Code::kDigestMismatch, "blob " + from.string() + " has " + std::to_string(*size) + " of " +
-                                           std::to_string(blob.size) + " bytes");
+    return Fail(Code::kDigestMismatch, "blob {} has {} of {} bytes", from.string(), *size, blob.size);
   }
   for (uint64_t at = to.PartSize(blob.digest); at < blob.size; at = to.PartSize(blob.digest)) {
     ASSIGN_OR_RETURN(const Bytes piece,
@@ -47,7 +46,7 @@ std::vector<BlobRef> BlobsOf(const Publication& publication) {
 Result<Publication> ReadPublication(FileSystem& files, const Path& folder, const TrustAnchor& anchor, WallTime now) {
   const Path file = folder / bundle::kPublication;
   ASSIGN_OR_RETURN(const Bytes bytes, ReadFile(files, file, limits::kPublicationBytes));
-  if (!bundle::IsPlainFile(file)) return Fail(Code::kMalformed, file.string() + " is not a plain file");
+  if (!bundle::IsPlainFile(file)) return Fail(Code::kMalformed, "{} is not a plain file", file.string());
   return OpenPublication(bytes, anchor, now);
 }
 
@@ -61,7 +60,7 @@ Status CheckBlob(FileSystem& files, const Path& blob, const BlobRef& expected) {
     at += count;
   }
   if (size == expected.size && std::move(digest).Finish() == expected.digest) return {};
-  return Fail(Code::kDigestMismatch, "blob " + blob.string() + " is not what its name says");
+  return Fail(Code::kDigestMismatch, "blob {} is not what its name says", blob.string());
 }
 
 Result<CopiedPublication> CopyPublication(FileSystem& files, const Path& from, const Path& to,

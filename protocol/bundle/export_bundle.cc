@@ -1,13 +1,20 @@
 #include "protocol/bundle/export_bundle.h"
 
+#include <algorithm>
+
+#include "protocol/base/fault_point.h"
+#include "protocol/base/limits.h"
 #include "protocol/base/log.h"
 #include "protocol/bundle/bundle_format.h"
-#include "protocol/bundle/bundle_writer.h"
+#include "protocol/trust/seal/digest.h"
 
 namespace tributary {
 namespace {
 
-// One upload. An error: the disk takes nothing more.
+// Left free on the disk: for receipts and the publication on the way back.
+constexpr uint64_t kLeaveFree = limits::kMiB;
+
+// Exports one upload. An error: the disk takes nothing more.
 Status ExportOne(SpoolReader& spool, const SpooledUpload& upload, BundleWriter& writer, BundleExport& report) {
   const auto envelope = spool.ReadEnvelope(upload.id);
   bool spool_failed = !envelope;
@@ -46,10 +53,77 @@ void ExportPublication(const BundleExportParts& parts, const Path& relay, const 
 }
 
 std::string Count(uint64_t count, const std::string& what) {
-  return std::to_string(count) + " " + what + (count == 1 ? "" : "s");
+  return fmt::format("{} {}{}", count, what, count == 1 ? "" : "s");
 }
 
 }  // namespace
+
+Result<BundleWriter> BundleWriter::Open(FileSystem& files, const Path& bundle) {
+  RETURN_IF_ERROR(files.CreateFolders(bundle));
+  BundleWriter writer(files, bundle / bundle::kUploads);
+  RETURN_IF_ERROR(bundle::MakePlainFolder(files, writer.folder_));
+  ASSIGN_OR_RETURN(const std::vector<std::string> names, files.List(writer.folder_));
+  for (const std::string& name : names) {
+    if (name.ends_with(bundle::kPart)) RETURN_IF_ERROR(files.Remove(writer.folder_ / name));
+  }
+  return writer;
+}
+
+Result<BundleWriter::Added> BundleWriter::Add(const SpooledUpload& upload, ByteView envelope,
+                                              const std::function<Result<Bytes>(uint32_t index)>& read_chunk) {
+  const Path path = folder_ / bundle::UploadName(upload.id);
+  const uint64_t size = bundle::kUploadHeadBytes + envelope.size() + upload.ciphertext_size;
+  ASSIGN_OR_RETURN(const bool there, IsThere(path, envelope, size));
+  if (there) return Added::kThereBefore;
+  ASSIGN_OR_RETURN(const DiskSpace space, files_->Space(folder_));
+  if (space.free_bytes < size + kLeaveFree) {
+    return Fail(Code::kDiskFull, "upload {} needs {} bytes, {} has {} free", upload.id.hex(), size, folder_.string(),
+                space.free_bytes);
+  }
+  Path part = path;
+  part += bundle::kPart;
+  Status written = Write(part, upload, envelope, read_chunk);
+  TRIBUTARY_FAULT_POINT("bundle.export.written");
+  if (written) written = files_->Rename(part, path);
+  if (!written) {
+    // A half written file is in nobody's way; the disk may even refuse to remove it.
+    static_cast<void>(files_->Remove(part));
+    return Fail(written.error());
+  }
+  TRIBUTARY_FAULT_POINT("bundle.export.named");
+  return Added::kWritten;
+}
+
+Status BundleWriter::Finish() { return files_->SyncFolder(folder_); }
+
+// The rename came after the sync, so the size tells all; the envelope tells another upload of the same id apart.
+Result<bool> BundleWriter::IsThere(const Path& path, ByteView envelope, uint64_t size) const {
+  const auto present = files_->Size(path);
+  if (!present && present.error().code == Code::kNotFound) return false;
+  if (!present) return Fail(present.error());
+  if (*present != size || !bundle::IsPlainFile(path)) return false;
+  ASSIGN_OR_RETURN(const Bytes begin, files_->ReadAt(path, 0, bundle::kUploadHeadBytes + envelope.size()));
+  return std::ranges::equal(ByteView(begin).subspan(bundle::kUploadHeadBytes), envelope);
+}
+
+Status BundleWriter::Write(const Path& part, const SpooledUpload& upload, ByteView envelope,
+                           const std::function<Result<Bytes>(uint32_t index)>& read_chunk) {
+  ASSIGN_OR_RETURN(const auto file, files_->OpenForWrite(part));
+  Bytes head = bundle::UploadHead(static_cast<uint32_t>(envelope.size()));
+  Append(head, envelope);
+  RETURN_IF_ERROR(file->WriteAt(0, head));
+  Sha256Stream digest;
+  for (uint32_t index = 0; index < upload.chunk_count; ++index) {
+    ASSIGN_OR_RETURN(const Bytes chunk, read_chunk(index));
+    digest.Update(chunk);
+    RETURN_IF_ERROR(file->WriteAt(head.size() + upload.ChunkOffset(index), chunk));
+  }
+  if (std::move(digest).Finish() != upload.ciphertext_digest) {
+    return Fail(Code::kDigestMismatch, "the spooled payload of {} is damaged: {} bytes", upload.id.hex(),
+                upload.ciphertext_size);
+  }
+  return file->Sync();
+}
 
 Result<BundleExport> ExportBundle(const BundleExportParts& parts, SpoolReader& spool, const Path& relay,
                                   const Path& bundle) {
@@ -69,9 +143,9 @@ Result<BundleExport> ExportBundle(const BundleExportParts& parts, SpoolReader& s
 
 std::string Tell(const BundleExport& report, const Path& bundle) {
   const uint64_t there = report.written + report.there_before;
-  std::string text = "Exported " + Count(report.written, "upload") + " (" + std::to_string(report.written_bytes) +
-                     " bytes) to " + bundle.string() + "; " + Count(there, "upload") + " of this gateway " +
-                     (there == 1 ? "is" : "are") + " on it now.\n";
+  std::string text =
+      fmt::format("Exported {} ({} bytes) to {}; {} of this gateway {} on it now.\n", Count(report.written, "upload"),
+                  report.written_bytes, bundle.string(), Count(there, "upload"), there == 1 ? "is" : "are");
   if (report.gone > 0) text += Count(report.gone, "upload") + " went up by the uplink meanwhile and need no disk.\n";
   if (report.no_room > 0) {
     text += "The disk is full: " + Count(report.no_room, "upload") +

@@ -3,7 +3,7 @@
 #include "protocol/base/fault_point.h"
 #include "protocol/base/log.h"
 #include "protocol/bundle/bundle_format.h"
-#include "protocol/bundle/receipt_folder.h"
+#include "protocol/bundle/receipt.h"
 #include "protocol/hop/client/courier.h"
 #include "protocol/hop/client/subscriber.h"
 
@@ -114,9 +114,8 @@ class Import {
       return true;
     }
     if (now - last_move_ < patience_) return false;
-    report_.problem = client_.up()
-                          ? Error{Code::kTimeout, "nothing moved for " + std::to_string(patience_.count()) + " ms"}
-                          : problem;
+    report_.problem =
+        client_.up() ? Error{Code::kTimeout, fmt::format("nothing moved for {} ms", patience_.count())} : problem;
     return true;
   }
 
@@ -176,9 +175,9 @@ class Import {
 
 std::string TellLeft(const BundleImport& report) {
   if (report.left == 0) return "";
-  std::string text = std::to_string(report.left) + " stay on the disk";
+  std::string text = fmt::format("{} stay on the disk", report.left);
   for (const auto& [code, count] : report.passing) {
-    text += std::string(", ") + std::string(Name(code)) + ": " + std::string(Describe(code).sentence);
+    text += fmt::format(", {}: {}", Name(code), Describe(code).sentence);
   }
   if (report.problem) text += " (" + report.problem->ToString() + ")";
   return text + "\nImport again later: it goes on where it stopped, and nothing counts twice.\n";
@@ -208,13 +207,12 @@ std::string LocalEndpoint(const std::string& listen) {
 }
 
 std::string Tell(const BundleImport& report, const std::string& here) {
-  std::string text = "Found " + std::to_string(report.found) + " uploads on the disk; " + here + " has custody of " +
-                     std::to_string(report.taken) + " of them (" + std::to_string(report.sent_bytes) +
-                     " bytes were new).\n" + TellLeft(report);
+  std::string text = fmt::format("Found {} uploads on the disk; {} has custody of {} of them ({} bytes were new).\n{}",
+                                 report.found, here, report.taken, report.sent_bytes, TellLeft(report));
   if (!report.set_aside.empty()) {
-    text += std::to_string(report.set_aside.size()) + " could not be used and were set aside on the disk:\n";
+    text += fmt::format("{} could not be used and were set aside on the disk:\n", report.set_aside.size());
     for (const BundleFolder::SetAside& one : report.set_aside) {
-      text += "  " + one.name + " (" + std::to_string(one.bytes) + " bytes): " + one.why.ToString() + "\n";
+      text += fmt::format("  {} ({} bytes): {}\n", one.name, one.bytes, one.why.ToString());
     }
     text += "The gateway that exported them still has its own copies.\n";
   }
@@ -230,7 +228,7 @@ std::string Tell(const BundleImport& report, const std::string& here) {
         "sender's own uplink, frees them. Nothing counts twice.\n";
   }
   if (report.publication > 0) {
-    text += "Publication " + std::to_string(report.publication) + " with its models is on the disk.\n";
+    text += fmt::format("Publication {} with its models is on the disk.\n", report.publication);
   }
   return text + "Next: carry the disk back and `bundle import` it there.\n";
 }

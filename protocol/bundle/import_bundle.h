@@ -11,7 +11,7 @@
 
 namespace tributary {
 
-// What an import made of a bundle.
+// The result of an import.
 struct BundleImport {
   uint64_t found = 0;  // uploads on the disk
   uint64_t taken = 0;  // in custody here now

@@ -1,8 +1,10 @@
 #include "protocol/bundle/receipt.h"
 
 #include <algorithm>
+#include <charconv>
 
 #include "protocol/base/limits.h"
+#include "protocol/bundle/bundle_format.h"
 
 namespace tributary {
 namespace {
@@ -21,7 +23,7 @@ Bytes Signed(ByteView body) {
 // A size, checked against its limit, and then so many bytes.
 Result<ByteView> TakeSized(ByteView& from, size_t limit, const char* what) {
   ASSIGN_OR_RETURN(const uint32_t size, TakeU32(from));
-  if (size > limit) return Fail(Code::kTooLarge, std::string(what) + " of " + std::to_string(size) + " bytes");
+  if (size > limit) return Fail(Code::kTooLarge, "{} of {} bytes", what, size);
   return TakeBytes(from, size);
 }
 
@@ -32,7 +34,7 @@ Result<Receipt> ParseBody(ByteView body) {
   ASSIGN_OR_RETURN(const uint64_t taken_at, TakeU64(body));
   receipt.taken_at = {static_cast<int64_t>(taken_at)};
   ASSIGN_OR_RETURN(const uint32_t count, TakeU32(body));
-  if (count > kReceiptUploads) return Fail(Code::kTooLarge, "a receipt for " + std::to_string(count) + " uploads");
+  if (count > kReceiptUploads) return Fail(Code::kTooLarge, "a receipt for {} uploads", count);
   if (body.size() != count * UploadId::kSize) return Fail(Code::kMalformed, "a receipt of another length than it says");
   receipt.uploads.reserve(count);
   for (uint32_t i = 0; i < count; ++i) {
@@ -40,6 +42,18 @@ Result<Receipt> ParseBody(ByteView body) {
     receipt.uploads.push_back(id);
   }
   return receipt;
+}
+
+constexpr std::string_view kSuffix = ".receipt";
+
+// The n of <server>-<n>.receipt; 0 for any other name.
+uint64_t NumberOf(std::string_view name, const std::string& server) {
+  if (!name.starts_with(server + "-") || !name.ends_with(kSuffix)) return 0;
+  name.remove_prefix(server.size() + 1);
+  name.remove_suffix(kSuffix.size());
+  uint64_t number = 0;
+  const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), number);
+  return error == std::errc() && end == name.data() + name.size() ? number : 0;
 }
 
 }  // namespace
@@ -66,21 +80,19 @@ Bytes MakeReceipt(const Identity& server, WallTime now, const std::vector<Upload
 }
 
 Result<SignedReceipt> ParseReceipt(ByteView bytes) {
-  if (bytes.size() > kReceiptBytes)
-    return Fail(Code::kTooLarge, "a receipt of " + std::to_string(bytes.size()) + " bytes");
+  if (bytes.size() > kReceiptBytes) return Fail(Code::kTooLarge, "a receipt of {} bytes", bytes.size());
   ASSIGN_OR_RETURN(const ByteView magic, TakeBytes(bytes, kMagic.size()));
   if (!std::ranges::equal(magic, AsBytes(kMagic))) return Fail(Code::kMalformed, "not a receipt");
   ASSIGN_OR_RETURN(const uint32_t version, TakeU32(bytes));
   if (version != kVersion) {
-    return Fail(Code::kVersionUnsupported,
-                "a receipt of version " + std::to_string(version) + "; this program reads version 1");
+    return Fail(Code::kVersionUnsupported, "a receipt of version {}; this program reads version 1", version);
   }
   SignedReceipt parsed;
   ASSIGN_OR_RETURN(const ByteView signature, TakeBytes(bytes, kSignatureBytes));
   parsed.signature = ToBytes(signature);
   ASSIGN_OR_RETURN(const uint32_t certificates, TakeU32(bytes));
   if (certificates > limits::kCertificateChain) {
-    return Fail(Code::kTooLarge, "a chain of " + std::to_string(certificates) + " certificates");
+    return Fail(Code::kTooLarge, "a chain of {} certificates", certificates);
   }
   for (uint32_t i = 0; i < certificates; ++i) {
     ASSIGN_OR_RETURN(const ByteView certificate, TakeSized(bytes, limits::kCertificateBytes, "a certificate"));
@@ -95,15 +107,46 @@ Result<Receipt> VerifyReceipt(ByteView bytes, const TrustAnchor& anchor, WallTim
   ASSIGN_OR_RETURN(SignedReceipt parsed, ParseReceipt(bytes));
   ASSIGN_OR_RETURN(const VerifiedIdentity server, anchor.Verify(parsed.chain, now));
   if (server.subject.role != Role::kAggregator) {
-    return Fail(Code::kWrongRole, server.subject.id.text() + " is a " + std::string(RoleName(server.subject.role)) +
-                                      "; only an aggregator gives receipts");
+    return Fail(Code::kWrongRole, "{} is a {}; only an aggregator gives receipts", server.subject.id.text(),
+                RoleName(server.subject.role));
   }
   if (server.subject.id != parsed.receipt.server) {
-    return Fail(Code::kWrongIdentity,
-                "a receipt of " + parsed.receipt.server.text() + " signed by " + server.subject.id.text());
+    return Fail(Code::kWrongIdentity, "a receipt of {} signed by {}", parsed.receipt.server.text(),
+                server.subject.id.text());
   }
   RETURN_IF_ERROR(VerifySignature(server.public_key, Signed(parsed.body), parsed.signature));
   return std::move(parsed.receipt);
+}
+
+ReceiptFolder::ReceiptFolder(FileSystem& files, const Path& bundle)
+    : files_(files), folder_(bundle / bundle::kReceipts) {}
+
+Status ReceiptFolder::Write(const Identity& server, WallTime now, const std::vector<UploadId>& uploads) {
+  RETURN_IF_ERROR(bundle::MakePlainFolder(files_, folder_));
+  ASSIGN_OR_RETURN(const std::vector<std::string> names, files_.List(folder_));
+  uint64_t last = 0;
+  for (const std::string& name : names) last = std::max(last, NumberOf(name, server.subject.id.text()));
+  const std::string name = fmt::format("{}-{}{}", server.subject.id.text(), last + 1, kSuffix);
+  return WriteFileAtomically(files_, folder_ / name, MakeReceipt(server, now, uploads));
+}
+
+Result<std::vector<ReceiptFolder::Entry>> ReceiptFolder::ReadAll(const TrustAnchor& anchor, WallTime now) const {
+  std::vector<Entry> entries;
+  const auto names = files_.List(folder_);
+  if (!names && names.error().code == Code::kNotFound) return entries;
+  if (!names) return Fail(names.error());
+  for (const std::string& name : *names) {
+    if (!name.ends_with(kSuffix) || !bundle::IsPlainFile(folder_ / name)) continue;
+    if (entries.size() >= bundle::kMaxFiles) break;
+    auto bytes = ReadFile(files_, folder_ / name, kReceiptBytes);
+    if (!bytes) {
+      entries.push_back({name, {}, Fail(bytes.error())});
+      continue;
+    }
+    auto receipt = VerifyReceipt(*bytes, anchor, now);
+    entries.push_back({name, std::move(*bytes), std::move(receipt)});
+  }
+  return entries;
 }
 
 }  // namespace tributary

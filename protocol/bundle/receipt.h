@@ -1,9 +1,11 @@
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include "protocol/base/bytes.h"
 #include "protocol/base/clock.h"
+#include "protocol/base/file.h"
 #include "protocol/base/ids.h"
 #include "protocol/trust/identity/identity.h"
 
@@ -50,5 +52,28 @@ Result<SignedReceipt> ParseReceipt(ByteView bytes);
 // Form, chain, role (aggregator) and signature, at `now`. Errors: those of ParseReceipt and
 // TrustAnchor::Verify, kWrongRole, kWrongIdentity, kBadSignature.
 Result<Receipt> VerifyReceipt(ByteView bytes, const TrustAnchor& anchor, WallTime now);
+
+// The receipts of one bundle: <bundle>/receipts/<server id>-<n>.receipt. Resource type, not thread safe; files must
+// outlive it.
+class ReceiptFolder {
+ public:
+  // Only reads until Write.
+  ReceiptFolder(FileSystem& files, const Path& bundle);
+
+  // Whole and durable on return, under a name that was free. kReadOnly, kDiskFull, kIo, kForbidden.
+  Status Write(const Identity& server, WallTime now, const std::vector<UploadId>& uploads);
+
+  struct Entry {
+    std::string name;
+    Bytes bytes;
+    Result<Receipt> receipt;  // verified, or why not
+  };
+  // Every receipt on the disk; a bundle without any is none. Errors: those of FileSystem.
+  Result<std::vector<Entry>> ReadAll(const TrustAnchor& anchor, WallTime now) const;
+
+ private:
+  FileSystem& files_;
+  Path folder_;
+};
 
 }  // namespace tributary

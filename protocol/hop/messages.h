@@ -30,7 +30,7 @@ struct Refusal {
   bool operator==(const Refusal&) const = default;
 };
 
-// What becomes of a request for a certificate.
+// The answer to a request for a certificate.
 struct EnrolmentAnswer {
   enum class Kind : uint8_t {
     kIssued = 1,   // `chain`, leaf first
@@ -65,14 +65,16 @@ struct Proof {
   Bytes signature;
   bool operator==(const Proof&) const = default;
 };
-struct Welcome {
-  DeviceId server;
-  uint64_t credit_bytes = 0;
-  uint32_t max_chunk_bytes = 0;
+// A server says these in its welcome and with every answer to a check-in.
+struct Terms {
   uint64_t publication_number = 0;
   uint32_t check_in_millis = 0;        // how often to check in; 0: as the client likes
   std::vector<DeviceId> path = {};     // from the server up to the aggregator, as far as it knows
-  std::vector<Bytes> next_chain = {};  // what the server will show from some day on; empty: no change is near
+  std::vector<Bytes> next_chain = {};  // the server will show it from some day on; empty: no change is near
+  bool operator==(const Terms&) const = default;
+};
+struct Welcome : Terms {
+  DeviceId server = {};
   bool operator==(const Welcome&) const = default;
 };
 struct Refused {
@@ -85,15 +87,11 @@ struct CheckIn {
   uint64_t spooled_uploads = 0, spooled_bytes = 0, delivered_uploads = 0;
   uint32_t connected_clients = 0;
   std::vector<GatewayState> reports = {};  // from a gateway: its own first, then those of gateways below it
-  uint64_t root_version = 0;                // of the publication held
+  uint64_t root_version = 0;               // of the publication held
   bool operator==(const CheckIn&) const = default;
 };
-struct Assignment {
-  uint64_t publication_number = 0;
-  Bytes publication;
-  uint32_t check_in_millis = 0;        // as in Welcome
-  std::vector<DeviceId> path = {};     // as in Welcome
-  std::vector<Bytes> next_chain = {};  // as in Welcome
+struct Assignment : Terms {
+  Bytes publication = {};  // signed; empty when the client's is the newest
   bool operator==(const Assignment&) const = default;
 };
 struct Offer {
@@ -172,7 +170,7 @@ Bytes Encode(const Message& message);
 // kTooLarge: over limits::kHopMessageBytes, or a part over its own limit.
 Result<Message> Decode(ByteView bytes);
 
-// What a message's bytes are counted as.
+// The purpose that a message's bytes are counted under.
 LinkPurpose PurposeOf(const Message& message);
 
 // kUpstreamCycle, with a sentence that names the loop, when `member`, whose server's path this is, is in it.

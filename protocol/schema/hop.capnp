@@ -9,16 +9,16 @@
 #     hello {versions, nonce}        ->
 #                                    <-         challenge {version, versions, nonce, its own certificate chain}
 #     proof {chain, signature}       ->         or: enrol {request} -> <- enrolAnswer, and the session is over
-#                                    <-         welcome {credit, limits} | refused
+#                                    <-         welcome {path, check-in interval} | refused
 #     checkIn {publication held}     ->
 #                                    <-         assignment {newer publication, if any}
 #     offer {signed envelope}        ->
-#                                    <-         resume {offset, credit} | already | refuse {code, retry window}
+#                                    <-         resume {next chunk} | already | refuse {code, retry window}
 #     chunk {upload, index} + bytes  ->
-#                                    <-         credit {bytes}            as chunks become durable
+#                                    <-         credit {bytes}            after resume, and as chunks become durable
 #                                    <-         custody {upload}          the sender deletes only now
 #     fetch {digest, offset}         ->
-#                                    <-         piece {digest, offset} + bytes | refuse
+#                                    <-         piece {digest, offset} + bytes | fetchRefused {code, retry window}
 #                                    <-         notice {publication number}   whenever there is something to check in for
 #
 # Greeting. A session is greeted once: a second hello on it, or a second proof, ends it. Before the proof nothing but proof
@@ -107,8 +107,8 @@ struct Proof {
 
 struct Welcome {
   server @0 :Text;          # its id
-  creditBytes @1 :UInt64;   # chunk bytes the client may have under way before any `credit`
-  maxChunkBytes @2 :UInt32;
+  obsoleteCreditBytes @1 :UInt64;     # not written any more, and never read: all credit comes with `credit`
+  obsoleteMaxChunkBytes @2 :UInt32;   # the same: chunks that are too large are refused with their offer
   publicationNumber @3 :UInt64;
   checkInMillis @5 :UInt32;
   # How often to check in when there is no news; the server makes it longer the more clients it has. 0: as the client likes.
@@ -203,7 +203,7 @@ struct GatewayState {
 
 struct Assignment {
   publicationNumber @0 :UInt64;
-  publication @1 :Data;           # SignedPublication; empty when the client's is the newest
+  publication @1 :Data;           # PublicationSet (publication.capnp); empty when the client's is the newest
   path @2 :List(Text);            # as in Welcome
   checkInMillis @3 :UInt32;       # as in Welcome
   nextChain @4 :List(Data);       # as in Welcome

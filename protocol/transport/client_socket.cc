@@ -2,9 +2,9 @@
 
 #include <zmq.hpp>
 
-#include "protocol/trust/identity/identity.h"
-#include "protocol/transport/tcp_progress.h"
+#include "protocol/transport/tcp_connection.h"
 #include "protocol/transport/zmq_frames.h"
+#include "protocol/trust/identity/identity.h"
 
 namespace tributary {
 namespace {

@@ -5,14 +5,14 @@
 
 #include "protocol/base/bytes.h"
 #include "protocol/base/result.h"
-#include "protocol/trust/seal/secret.h"
 #include "protocol/transport/loop.h"
 #include "protocol/transport/transport_options.h"
+#include "protocol/trust/seal/secret.h"
 
 namespace tributary {
 
 // The client's end: a DEALER with CURVE, one outbound TCP connection, which libzmq opens again by itself when it
-// breaks. What was sent before a break may or may not have arrived; the hop protocol settles that. A new socket is a
+// breaks. A message that was sent before a break may or may not have arrived; the hop protocol settles that. A new socket is a
 // new connection. Everything runs on the loop's thread. The loop and the handler must outlive it.
 class ClientSocket {
  public:
@@ -21,8 +21,8 @@ class ClientSocket {
     virtual ~Handler() = default;
     // The views are valid during the call. May destroy nothing of this socket: post that.
     virtual void OnMessage(ByteView message, ByteView bulk) = 0;
-    // The connection broke: reset, closed by the server, or given up by TCP after the heartbeat time. What had come on
-    // it was handed over before. libzmq goes on trying to connect.
+    // The connection broke: reset, closed by the server, or given up by TCP after the heartbeat time. All messages that
+    // had come on it were handed over before. libzmq goes on trying to connect.
     virtual void OnDisconnected() {}
   };
 
@@ -34,7 +34,7 @@ class ClientSocket {
 
   // kUnreachable: the queue towards the server is full.
   Status Send(ByteView message, ByteView bulk = {});
-  // Bytes that moved on the connection there is now, in either direction (tcp_progress.h).
+  // Bytes that moved on the connection there is now, in either direction (tcp_connection.h).
   uint64_t BytesMoved() const;
 
  private:

@@ -9,12 +9,12 @@
 
 #include "protocol/base/bytes.h"
 #include "protocol/base/clock.h"
-#include "protocol/transport/recent.h"
 #include "protocol/base/token_bucket.h"
+#include "protocol/transport/recent.h"
 
 namespace tributary {
 
-// Why a connection was ended, or a request put off, before anybody had proven anything on it.
+// The reason why a connection was ended, or a request put off, before anybody had proven anything on it.
 enum class TurnedAway : uint8_t {
   kAddressFull,     // its address has all the connections that one may have
   kAddressTooFast,  // its address connects too often
@@ -29,10 +29,10 @@ enum class TurnedAway : uint8_t {
 // "address-full", … for metrics and logs.
 std::string_view TurnedAwayName(TurnedAway reason);
 
-// What unproven peers may take of a server. An address is an IPv4 address or the first 64 bits of an IPv6 one, which is
-// what one customer has. Behind one address (a NAT, the loopback) a whole fleet may live, so what counts by address is
-// generous and keeps an attacker from having everything rather than from having much; a key that has proven itself is
-// never made to pay for its neighbours.
+// How much of a server unproven peers may take. An address is an IPv4 address or the first 64 bits of an IPv6 one, the
+// range that one customer has. Behind one address (a NAT, the loopback) a whole fleet may live, so the limits by address are
+// generous: they keep an attacker from having everything rather than from having much. A key that has proven itself
+// never pays for its neighbours.
 struct GateOptions {
   // Each costs the server a descriptor and about 40 KB. As many as a gateway has sessions.
   size_t connections_per_address = 20'000;
@@ -52,8 +52,8 @@ struct GateOptions {
   size_t remembered = 32'768;
 };
 
-// Decides who may go on, from what is known before the proof: address and CURVE key. Only counts; who is turned away is
-// disconnected by its owner. One thread; the clock must outlive it.
+// Decides who may go on, by address and CURVE key, which are known before the proof. Only counts: the owner disconnects
+// those who are turned away. One thread; the clock must outlive it.
 class ConnectionGate {
  public:
   ConnectionGate(const Clock& clock, GateOptions options)
@@ -64,7 +64,7 @@ class ConnectionGate {
   void Disconnected(const std::string& address);
   // It finished its CURVE handshake, so it holds the secret to `key`.
   std::optional<TurnedAway> Handshaken(const std::string& address, ByteView key);
-  // What it said after that was wrong; or it was a member's.
+  // After that, its proof was wrong; or it was a member's.
   void Failed(const std::string& address, ByteView key);
   void Proved(ByteView key);
   // Somebody there asks for a certificate. false: too often, which is counted; it keeps its connection.

@@ -1,13 +1,11 @@
 #include "protocol/transport/connection_table.h"
 
-#include "protocol/transport/tcp_progress.h"
-
 namespace tributary {
 namespace {
 
-// Hello and proof, or hello and enrol, and some that go wrong.
+// Enough for hello and proof, or hello and enrol, and some that go wrong.
 constexpr int kMessagesBeforeProof = 16;
-// For the word that says why to get through, and for the peer to close the connection itself.
+// In this time the word that says why gets through, and the peer closes the connection itself.
 constexpr Millis kGrace{1'000};
 
 }  // namespace
@@ -42,7 +40,7 @@ void ConnectionTable::Named(int fd, const std::string& route, const Bytes& key) 
   if (found == connections_.end()) return;
   found->second.route = route;
   found->second.key = key;
-  // What an earlier connection under this number had proven is not this one's.
+  // An earlier connection under this number may have proven itself; this one has not.
   if (std::exchange(found->second.admitted, false)) unproven_.emplace(found->second.number, fd);
 }
 

@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "protocol/transport/connection_gate.h"
-#include "protocol/transport/tcp_peer.h"
+#include "protocol/transport/tcp_connection.h"
 #include "protocol/transport/transport_options.h"
 
 // Private to this folder.

@@ -53,7 +53,7 @@ void Loop::Cancel(TimerId timer) {
 
 void Loop::Run() {
   while (!stopping_) RunOnce(Millis(1000));
-  // What was posted before Stop still runs, so that nobody waits for ever on an answer.
+  // Work that was posted before Stop still runs, so that nobody waits for ever on an answer.
   RunPosted();
 }
 

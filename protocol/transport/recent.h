@@ -8,8 +8,8 @@
 
 namespace tributary {
 
-// A table by name of at most `limit` entries: for one more, the one that was asked for the longest time ago is
-// forgotten. For what outsiders may fill. One thread.
+// A table by name of at most `limit` entries: for one more, the entry that was asked for the longest time ago is
+// forgotten. For tables that outsiders may fill. One thread.
 template <class Value>
 class Recent {
  public:

@@ -9,7 +9,7 @@
 #include <zmq.hpp>
 
 #include "protocol/transport/connection_table.h"
-#include "protocol/transport/tcp_progress.h"
+#include "protocol/transport/tcp_connection.h"
 #include "protocol/transport/zmq_frames.h"
 
 namespace tributary {

@@ -7,9 +7,9 @@
 
 #include "protocol/base/bytes.h"
 #include "protocol/base/result.h"
-#include "protocol/trust/seal/secret.h"
 #include "protocol/transport/loop.h"
 #include "protocol/transport/transport_options.h"
+#include "protocol/trust/seal/secret.h"
 
 namespace tributary {
 
@@ -32,8 +32,8 @@ class ServerSocket {
     virtual void OnMessage(const Peer& peer, ByteView message, ByteView bulk) = 0;
     // A message of three or more frames, or without a proven key: nothing of it can be believed.
     virtual void OnNonsense(const Peer& peer) = 0;
-    // The connection broke: closed or reset by the peer, or given up by TCP after the heartbeat time. What had come on
-    // it was handed over before. Only of connections that a message came on.
+    // The connection broke: closed or reset by the peer, or given up by TCP after the heartbeat time. All messages that
+    // had come on it were handed over before. Only of connections that a message came on.
     virtual void OnDisconnected(const std::string& /*route*/) {}
   };
 
@@ -61,7 +61,7 @@ class ServerSocket {
   const std::map<TurnedAway, uint64_t>& turned_away() const;
   // Connections that have not proven anything, now.
   size_t unproven() const;
-  // Bytes that came on a peer's connection, also of messages that are not whole yet (tcp_progress.h).
+  // Bytes that came on a peer's connection, also of messages that are not whole yet (tcp_connection.h).
   uint64_t BytesReceived(int connection) const;
   // Bytes that the peer's end has acknowledged.
   uint64_t BytesAcknowledged(int connection) const;

@@ -8,7 +8,7 @@
 
 namespace tributary {
 
-// What both ends of a connection agree on silently. Few timeouts, all of them about progress.
+// The settings of both ends of a connection. There are few timeouts, all of them about progress.
 //
 // That the other end is gone without a word (a cable, a NAT that forgot, a host that lost power) is left to TCP to
 // notice: it probes an idle connection (keepalive), and gives up one whose bytes nobody acknowledges (user timeout).
@@ -33,10 +33,10 @@ struct TransportOptions {
   // seconds.
   Millis unproven_timeout{20'000};
   // Received on such a connection: greeting and handshakes are 2 KiB, and a proof, or a request for a certificate, is
-  // at most 33 KiB. Looked at every second, so what comes meanwhile is bounded by max_frame_bytes and receive_queue.
+  // at most 33 KiB. Looked at every second, so the bytes that come meanwhile are bounded by max_frame_bytes and receive_queue.
   uint64_t max_unproven_bytes = 128 * limits::kKiB;
-  // Messages that libzmq keeps of one connection, received and not handed over yet. Chunks are bounded by credit; what
-  // a peer sends without it must not pile up.
+  // Messages that libzmq keeps of one connection, received and not handed over yet. Chunks are bounded by credit; other
+  // messages of a peer must not pile up.
   int receive_queue = 32;
   // Connections that the kernel keeps while libzmq does not accept them: a fleet that comes back at once.
   int backlog = 1'024;

@@ -26,7 +26,7 @@ std::optional<std::vector<zmq::message_t>> Receive(zmq::socket_t& socket);
 bool SendFrames(zmq::socket_t& socket, std::initializer_list<ByteView> frames);
 // libzmq takes a port over 65535 and uses what 16 bits of it say. kInvalidArgument: such a port.
 Status CheckPort(const std::string& endpoint);
-// What client and server set alike.
+// Sets the options that client and server have alike.
 void Configure(zmq::socket_t& socket, const TransportOptions& options);
 
 // Reports what happens to the connections below a socket, as libzmq sees it: `on_event` gets the ZMQ_EVENT_… and the

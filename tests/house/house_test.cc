@@ -137,7 +137,8 @@ const std::vector<Library> kLibraries = {
 };
 
 // Headers that include what Cap'n Proto's compiler made of a schema.
-const std::set<std::string> kSchemaHeaders = {"protocol/hop/gateway_state_wire.h", "protocol/catalogue/tensor_list.h"};
+const std::set<std::string> kSchemaHeaders = {"protocol/hop/gateway_state_wire.h", "protocol/hop/wire_fields.h",
+                                              "protocol/catalogue/tensor_list.h"};
 
 bool IsOf(const Library& library, const std::string& include) {
   return std::ranges::any_of(library.prefixes, [&](const std::string& prefix) {

@@ -1,16 +1,14 @@
 #pragma once
 
 #include <functional>
-#include <memory>
 #include <string>
-#include <vector>
 
 #include "protocol/base/clock.h"
 #include "protocol/base/random.h"
+#include "protocol/hop/client/dialer.h"
 #include "protocol/hop/client/pace.h"
 #include "protocol/hop/messages.h"
 #include "protocol/trust/identity/identity.h"
-#include "protocol/transport/client_socket.h"
 
 namespace tributary {
 
@@ -19,8 +17,8 @@ namespace tributary {
 // same bytes, as often as it is told to wait or the link fails, until there is a final answer. Legal call order:
 // construct, Start; it stops by itself with the final answer. All on the loop's thread; everything given to the
 // constructor must outlive it. Does not check the certificate that comes: it goes with keys that only its owner has
-// (protocol/enrol CompleteIdentity).
-class ApplicantClient final : private ClientSocket::Handler {
+// (CompleteIdentity).
+class ApplicantClient final : private Dialer::Owner {
  public:
   struct Options {
     std::string endpoint;           // tcp://host:port
@@ -30,12 +28,7 @@ class ApplicantClient final : private ClientSocket::Handler {
     Millis answer_timeout{40'000};  // from connecting to the answer; a server gives up on it after 30 s
     TransportOptions transport;
   };
-  struct Parts {
-    Loop& loop;
-    const Clock& clock;
-    Random& random;
-    const TrustAnchor& anchor;
-  };
+  using Parts = Dialer::Parts;
   struct Hooks {
     // Once: issued, or refused for good. The client has stopped.
     std::function<void(const EnrolmentAnswer&)> on_end;
@@ -46,38 +39,22 @@ class ApplicantClient final : private ClientSocket::Handler {
   ApplicantClient(const Parts& parts, Options options, Bytes sealed_request, Hooks hooks);
   ~ApplicantClient() override;
 
-  void Start();
+  void Start() { dialer_.Start(); }
   void Stop();
 
  private:
-  enum class State {
-    kStopped,   // Start was not called, or Stop was, or the final answer came
-    kWaiting,   // for the time to ask again
-    kGreeting,  // hello sent, waiting for the challenge
-    kAsking,    // request sent, waiting for the answer
-  };
-
-  void OnMessage(ByteView message, ByteView bulk) override;
-  void OnDisconnected() override;
-  void Connect();
-  Status OnGreeted(const hop::Message& message);
-  void OnAnswer(const EnrolmentAnswer& answer);
-  // The attempt is over; the next is in `window`, or after the backoff.
-  void Wait(const Error& why, RetryWindow window = {});
-  // The socket may be the one whose message is being handled: it goes when that is over.
-  void DropSocket();
-  void Send(const hop::Message& message);
+  void OnDialled() override;
+  Status OnGreeted(const VerifiedIdentity& server, const Bytes& transcript) override;
+  void OnReceived(const hop::Message& message, ByteView bulk) override;
+  Millis OnLost(const Error& why, RetryWindow window) override;
 
   Parts parts_;
   Options options_;
   Bytes request_;
   Hooks hooks_;
-  State state_ = State::kStopped;
-  std::unique_ptr<ClientSocket> socket_;
-  uint64_t attempt_ = 0;
+  Dialer dialer_;
   Backoff backoff_;
-  Loop::TimerId timer_ = 0;  // the next attempt's, or this one's patience
-  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  Loop::TimerId patience_ = 0;  // how long this attempt waits for an answer
 };
 
 }  // namespace tributary

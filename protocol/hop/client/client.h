@@ -10,25 +10,24 @@
 
 #include "protocol/base/clock.h"
 #include "protocol/base/random.h"
+#include "protocol/hop/client/dialer.h"
 #include "protocol/hop/client/pace.h"
-#include "protocol/hop/handshake.h"
 #include "protocol/hop/messages.h"
 #include "protocol/trust/identity/identity.h"
-#include "protocol/transport/client_socket.h"
 
 namespace tributary {
 
 // The client's side of the hop, the same on a device and on a gateway: keeps one proven session to one server for as
-// long as it lives, through restarts of either side and broken links, and hands what comes to its parts (Courier,
+// long as it lives, through restarts of either side and broken links, and hands every message to its parts (Courier,
 // Fetcher, …). Legal call order: construct, AddPart, Start; then Send while `up()`. All on the loop's thread.
 // Everything given to the constructor, and the parts, must outlive it. Does not promise delivery of a message: a part
 // asks again after OnUp.
-class HopClient final : private ClientSocket::Handler {
+class HopClient final : private Dialer::Owner {
  public:
   struct Options {
     std::string endpoint;  // tcp://host:port
     Bytes server_key;      // the server's CURVE public key, 32 bytes
-    // Others of its keys, that it has said it would change to: tried in turn with the first when nobody answers.
+    // Other keys that it has said it would change to: tried in turn with the first when nobody answers.
     std::vector<Bytes> server_keys = {};
     Millis first_retry{200};           // backoff with full jitter from here …
     Millis retry_cap{30'000};          // … to here
@@ -56,9 +55,10 @@ class HopClient final : private ClientSocket::Handler {
     // Everything past the handshake. `bulk` is valid during the call.
     virtual void OnMessage(const hop::Message& message, ByteView bulk) = 0;
   };
-  // What goes into each check-in, and where a newer publication goes (not verified yet).
   struct Hooks {
+    // Makes the content of each check-in.
     std::function<hop::CheckIn()> describe_self;
+    // A newer publication came; it is not verified yet.
     std::function<void(ByteView signed_publication)> on_publication;
     // The ids from the server up to the aggregator, as far as it knows; this client's own is not among them. For a
     // gateway's HopServer::SetPath. May be empty.
@@ -75,7 +75,7 @@ class HopClient final : private ClientSocket::Handler {
   void Start();
   // Says goodbye and stays down.
   void Stop();
-  bool up() const { return state_ == State::kUp; }
+  bool up() const { return up_; }
   const hop::Welcome& welcome() const { return welcome_; }
   // Ask the server for a newer publication now.
   void CheckInNow();
@@ -88,61 +88,46 @@ class HopClient final : private ClientSocket::Handler {
   // again. kUnreachable: there is no session. kBusy: too many wait.
   using OnEnrolled = std::function<void(const EnrolmentAnswer&)>;
   Status Enrol(const Bytes& sealed_request, OnEnrolled on_answer);
-  // Bytes since the start, by what they were for.
-  const std::map<LinkPurpose, LinkBytes>& link() const { return link_; }
-  // Of what was sent, so much had been sent before.
-  void CountResent(LinkPurpose purpose, uint64_t bytes) { link_[purpose].resent += bytes; }
+  // Bytes since the start, by purpose.
+  const std::map<LinkPurpose, LinkBytes>& link() const { return dialer_.link(); }
+  // So many of the bytes sent had been sent before.
+  void CountResent(LinkPurpose purpose, uint64_t bytes) { dialer_.CountResent(purpose, bytes); }
   // Why the last session or attempt ended; for "why is nothing happening".
   const Error& last_problem() const { return last_problem_; }
 
  private:
-  enum class State {
-    kStopped,   // Start was not called, or Stop was
-    kWaiting,   // for the backoff to pass
-    kGreeting,  // hello sent, waiting for the challenge
-    kProving,   // proof sent, waiting for the welcome
-    kUp,        // welcomed
-  };
+  void OnDialled() override;
+  Status OnGreeted(const VerifiedIdentity& server, const Bytes& transcript) override;
+  void OnReceived(const hop::Message& message, ByteView bulk) override;
+  Millis OnLost(const Error& why, RetryWindow window) override;
 
-  void OnMessage(ByteView message, ByteView bulk) override;
-  void OnDisconnected() override;
-  void Connect();
-  Status OnChallenge(const hop::Challenge& challenge, ByteView bytes);
   void OnWelcome(const hop::Welcome& welcome);
-  // What the server will show one day; a chain that is not for the same server is ignored, and logged.
-  void OnNextChain(const std::vector<Bytes>& chain);
-  const Bytes& server_key() const { return server_keys_[key_in_use_]; }
   void OnAssignment(const hop::Assignment& assignment);
-  // What welcome and assignment say alike. false: the path leads back here, and the session is over.
-  bool TakeTerms(const std::vector<DeviceId>& path, uint32_t check_in_millis);
+  // false: the path leads back here, and the session is over.
+  bool TakeTerms(const hop::Terms& terms);
+  // The server will show these certificates one day; a chain that is not for the same server is ignored, and logged.
+  void OnNextChain(const std::vector<Bytes>& chain);
   void OnEnrolAnswer(const hop::EnrolAnswer& answer);
-  // Whoever asked for a certificate hears that the session is over.
-  void AbandonEnrolments();
-  void Down(const Error& why, RetryWindow window = {});
+  // The parts, and whoever asked for a certificate, hear that the session is over.
+  void TellDown(bool was_up);
+  void Asked();
   void Watch();
 
   Parts parts_;
   Options options_;
   Hooks hooks_;
   std::vector<Part*> listeners_;
-  State state_ = State::kStopped;
-  std::unique_ptr<ClientSocket> socket_;
-  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
-  Bytes hello_;           // of this session, as it was sent
-  uint64_t attempt_ = 0;  // tells a posted clean-up that it came too late
+  Dialer dialer_;
+  bool up_ = false;  // welcomed
   Backoff backoff_;
-  std::vector<Bytes> server_keys_;  // never empty
-  size_t key_in_use_ = 0;
   std::optional<VerifiedIdentity> server_;  // of this session
   hop::Welcome welcome_;
   bool asked_ = false;     // a question is open …
   Millis asked_since_{0};  // … since then
-  uint64_t moved_ = 0;     // what had moved on the connection when it was last looked at
+  uint64_t moved_ = 0;     // bytes that had moved on the connection when it was last looked at
   Millis check_in_interval_;
   Millis next_check_in_{0};
-  std::map<LinkPurpose, LinkBytes> link_;
   std::multimap<Digest, OnEnrolled> enrolments_;  // asked for in this session and not answered
-  Loop::TimerId retry_timer_ = 0;
   Loop::TimerId watch_timer_ = 0;
   Error last_problem_{Code::kUnreachable, "not connected yet"};
 };

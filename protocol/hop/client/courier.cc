@@ -4,12 +4,11 @@
 
 #include "protocol/base/log.h"
 
-// What is offered, and what becomes of it. How chunks are sent is in courier_sending.cc.
 namespace tributary {
 namespace {
 
-// Uploads that were refused for now stand in front of others in the source's list, and have to be read past. So many at
-// most, so that reading stays cheap; then the rest waits until the first of them are tried again.
+// Uploads that were refused for now stand in front of others in the source's list, and have to be read past. There are
+// so many at most, so that reading stays cheap; then the rest waits until the first of them are tried again.
 constexpr size_t kMostTrouble = 10'000;
 constexpr size_t kMuchTrouble = 256;
 // With that much to read past, uploads that end are not replaced one by one.
@@ -18,7 +17,7 @@ constexpr Millis kTroublePause{100};
 }  // namespace
 
 Courier::Courier(HopClient& client, Loop& loop, const Clock& clock, Random& random, UploadSource& source,
-                 Options options, OnGone on_gone)
+                 Options options, GoneHook on_gone)
     : client_(client),
       loop_(loop),
       clock_(clock),
@@ -26,7 +25,7 @@ Courier::Courier(HopClient& client, Loop& loop, const Clock& clock, Random& rand
       source_(source),
       options_(std::move(options)),
       on_gone_(std::move(on_gone)),
-      window_(limits::kDefaultChunkBytes) {
+      window_(options_.max_under_way, options_.max_window) {
   client_.AddPart(*this);
 }
 
@@ -40,12 +39,9 @@ void Courier::Nudge() { OfferMore(); }
 void Courier::OnUp() { OfferMore(); }
 
 void Courier::OnDown() {
-  under_way_.clear();
-  order_.clear();
-  credit_ = in_flight_ = 0;
+  window_.Clear();
   vanished_ = 0;
   no_room_for_.reset();
-  window_ = limits::kDefaultChunkBytes;
   loop_.Cancel(retry_timer_);
   loop_.Cancel(send_timer_);
 }
@@ -54,7 +50,7 @@ void Courier::OfferMore() {
   loop_.Cancel(retry_timer_);
   if (!client_.up()) return;
   no_room_for_.reset();
-  if (under_way_.size() >= 2 * options_.max_under_way) {
+  if (window_.IsFull()) {
     no_room_for_ = Priority::kControl;
     return;
   }
@@ -71,9 +67,9 @@ void Courier::OfferMore() {
   for (const SpooledUpload& upload : *pending) listed.insert(upload.id);
   if (pending->size() < limit) ForgetAllBut(listed);
   for (const SpooledUpload& upload : *pending) {
-    if (under_way_.contains(upload.id) || leaving_.contains(upload.id)) continue;
+    if (window_.Contains(upload.id) || leaving_.contains(upload.id)) continue;
     // In the order of priorities: who comes behind finds no room either.
-    if (!HasRoom(upload.priority)) {
+    if (!window_.HasRoom(upload.priority)) {
       no_room_for_ = upload.priority;
       break;
     }
@@ -97,42 +93,25 @@ bool Courier::Offer(const SpooledUpload& upload) {
     OnUnreadable(upload.id, envelope.error());
     return true;
   }
-  const Place place{upload.priority, ++last_offer_};
-  under_way_.emplace(upload.id, UnderWay{.facts = upload, .place = place});
-  order_.emplace(place, upload.id);
+  window_.Add(upload);
   ++counts_.offered;
   client_.Send(hop::Offer{std::move(*envelope)});
   return client_.up();
 }
 
-// Only what is as urgent, or more, takes room from an upload. Uploads are offered ahead of their turn as far as the
-// link is about to carry them; more would only hold credit that the server could give to others.
-bool Courier::HasRoom(Priority priority) const {
-  size_t count = 0;
-  uint64_t unsent = 0;
-  for (const auto& [place, id] : order_) {
-    if (place.first > priority) break;
-    ++count;
-    unsent += under_way_.at(id).Unsent();
-  }
-  return under_way_.size() < 2 * options_.max_under_way && count < options_.max_under_way && unsent < 2 * window_;
-}
-
 void Courier::ForgetAllBut(const std::unordered_set<UploadId, IdHash>& listed) {
-  const auto gone = [&](const auto& entry) { return !listed.contains(entry.first) && !leaving_.contains(entry.first); };
-  std::erase_if(trouble_, gone);
-  std::erase_if(sent_, gone);
-  std::vector<UploadId> vanished;
-  for (const auto& entry : under_way_) {
-    if (gone(entry)) vanished.push_back(entry.first);
+  const auto is_gone = [&](const UploadId& id) { return !listed.contains(id) && !leaving_.contains(id); };
+  std::erase_if(trouble_, [&](const auto& entry) { return is_gone(entry.first); });
+  std::erase_if(sent_, [&](const auto& entry) { return is_gone(entry.first); });
+  for (const UploadId& upload : window_.Ids()) {
+    if (is_gone(upload)) ForgetVanished(upload);
   }
-  for (const UploadId& upload : vanished) ForgetVanished(upload);
 }
 
 // The source dropped it (its base version is no longer accepted, or somebody gave it up). The server cannot be told so
 // within the session, and allows a session only so many.
 void Courier::ForgetVanished(const UploadId& upload) {
-  if (!Remove(upload)) return;
+  if (!window_.Remove(upload)) return;
   trouble_.erase(upload);
   sent_.erase(upload);
   if (++vanished_ < options_.max_under_way) return;
@@ -146,7 +125,8 @@ void Courier::OnMessage(const hop::Message& message, ByteView) {
   if (const auto* credit = std::get_if<hop::Credit>(&message)) {
     OnCredit(*credit);
   } else if (const auto* resume = std::get_if<hop::Resume>(&message)) {
-    OnResume(*resume);
+    window_.Resume(resume->upload, resume->next_chunk);
+    SendChunks();
   } else if (const auto* custody = std::get_if<hop::Custody>(&message)) {
     HandOver(custody->upload);
   } else if (const auto* already = std::get_if<hop::Already>(&message)) {
@@ -156,8 +136,72 @@ void Courier::OnMessage(const hop::Message& message, ByteView) {
   }
 }
 
+void Courier::OnCredit(const hop::Credit& credit) {
+  window_.AddCredit(credit.bytes);
+  if (credit.upload) window_.Landed(*credit.upload, credit.next_chunk, clock_.Monotonic());
+  SendChunks();
+}
+
+// In order, until the window is full. An upload that the link's policy holds back lets others pass. Every step looks
+// for its upload anew, because sending and reading may end any of them.
+void Courier::SendChunks() {
+  loop_.Cancel(send_timer_);
+  if (!client_.up()) return;
+  Millis ask_again = Millis::max();
+  const SendingWindow::Upload* upload = window_.NextReady(SendingWindow::kBefore);
+  while (upload) {
+    const SendingWindow::Place place = upload->place;
+    const Millis wait = options_.wait_before ? options_.wait_before(upload->facts) : Millis(0);
+    if (wait > Millis(0)) {
+      ask_again = std::min(ask_again, wait);
+    } else if (!SendNext(*upload, ask_again)) {
+      break;
+    }
+    upload = window_.NextReady(place);
+  }
+  if (!client_.up()) return;
+  if (ask_again != Millis::max()) send_timer_ = loop_.After(ask_again, [this] { SendChunks(); });
+  // The chunks that were sent may have made room for an upload that had none.
+  if (no_room_for_ && window_.HasRoom(*no_room_for_)) OfferMore();
+}
+
+bool Courier::SendNext(const SendingWindow::Upload& upload, Millis& ask_again) {
+  const size_t bytes = upload.facts.ChunkBytes(upload.next_chunk);
+  // A smaller one may go. The server gives credit until the largest that can come is covered, and this one is asked
+  // first again.
+  if (!window_.HasCredit(bytes)) return true;
+  if (!window_.Fits(bytes)) return false;
+  if (options_.budget != nullptr) {
+    if (const Millis wait = options_.budget->Wait(); wait > Millis(0)) {
+      ask_again = std::min(ask_again, wait);
+      return false;
+    }
+  }
+  const UploadId id = upload.facts.id;
+  const auto chunk = source_.ReadChunk(id, upload.next_chunk);
+  if (!chunk) {
+    OnUnreadable(id, chunk.error());
+    return true;
+  }
+  if (options_.budget != nullptr) options_.budget->Take(bytes);
+  SendChunk(id, upload.next_chunk, *chunk);
+  return client_.up();
+}
+
+void Courier::SendChunk(const UploadId& id, uint32_t index, const Bytes& chunk) {
+  counts_.chunk_bytes += chunk.size();
+  uint32_t& sent = sent_[id];
+  if (index < sent) {
+    counts_.resent_bytes += chunk.size();
+    client_.CountResent(LinkPurpose::kUploads, chunk.size());
+  }
+  sent = std::max(sent, index + 1);
+  window_.Sent(id, chunk.size(), clock_.Monotonic());
+  client_.Send(hop::Chunk{id, index}, chunk);
+}
+
 void Courier::OnRefuse(const hop::Refuse& refuse) {
-  if (!under_way_.contains(refuse.upload)) return;
+  if (!window_.Contains(refuse.upload)) return;
   const Error error{refuse.refusal.code, refuse.refusal.sentence};
   ++counts_.refused[error.code];
   if (!IsTransient(error.code)) return GiveUp(refuse.upload, error);
@@ -172,7 +216,7 @@ void Courier::OnRefuse(const hop::Refuse& refuse) {
 }
 
 Courier::Trouble& Courier::Postpone(const UploadId& upload, RetryWindow window) {
-  Remove(upload);
+  window_.Remove(upload);
   Trouble& trouble =
       trouble_.try_emplace(upload, Trouble{Millis(0), Backoff(options_.first_retry, options_.retry_cap)}).first->second;
   const Millis delay = std::max(trouble.backoff.Next(random_), Backoff::Within(window, random_));
@@ -195,59 +239,45 @@ void Courier::OnUnreadable(const UploadId& upload, const Error& error) {
   });
 }
 
-bool Courier::Remove(const UploadId& upload) {
-  const auto found = under_way_.find(upload);
-  if (found == under_way_.end()) return false;
-  in_flight_ -= found->second.in_flight;
-  order_.erase(found->second.place);
-  under_way_.erase(found);
-  return true;
-}
-
 void Courier::HandOver(const UploadId& upload) {
-  if (!Remove(upload)) return;
+  if (!window_.Remove(upload)) return;
   sent_.erase(upload);
   ++counts_.in_custody;
   leaving_.insert(upload);
-  source_.Delivered(upload, [this, alive = alive_, &loop = loop_, upload](const Status& status) {
-    loop.Post([this, alive, upload, status] {
-      if (!*alive) return;
-      leaving_.erase(upload);
-      // The upload is safe above; if the disk kept it here, the next offer is answered `already`. If it left the source
-      // meanwhile, that is as good.
-      if (!status && status.error().code != Code::kUnknownUpload) {
-        LogFailure(LogLevel::kError, "courier.not_deleted", status.error(), {{"upload", upload.hex()}});
-        Postpone(upload);
-        return OfferMore();
-      }
-      trouble_.erase(upload);
-      on_gone_(upload, nullptr);
-      OfferMore();
-    });
-  });
+  source_.Delivered(upload, WhenGone(upload, std::nullopt));
   SendChunks();
   OfferMore();
 }
 
 void Courier::GiveUp(const UploadId& upload, const Error& error) {
-  Remove(upload);
+  window_.Remove(upload);
   trouble_.erase(upload);
   sent_.erase(upload);
   LogFailure(LogLevel::kError, "upload.dead_letter", error, {{"upload", upload.hex()}});
   leaving_.insert(upload);
-  source_.Drop(upload, error.code, [this, alive = alive_, &loop = loop_, upload, error](const Status& status) {
-    loop.Post([this, alive, upload, error, status] {
-      if (!*alive) return;
-      leaving_.erase(upload);
-      if (!status && status.error().code != Code::kUnknownUpload) {
-        LogFailure(LogLevel::kError, "courier.not_deleted", status.error(), {{"upload", upload.hex()}});
-        Postpone(upload);
-        return OfferMore();
-      }
-      on_gone_(upload, &error);
-      OfferMore();
+  source_.Drop(upload, error.code, WhenGone(upload, error));
+}
+
+UploadSource::Done<void> Courier::WhenGone(const UploadId& upload, const std::optional<Error>& why) {
+  return [this, alive = alive_, &loop = loop_, upload, why](const Status& status) {
+    loop.Post([this, alive, upload, why, status] {
+      if (*alive) OnGone(upload, why, status);
     });
-  });
+  };
+}
+
+void Courier::OnGone(const UploadId& upload, const std::optional<Error>& why, const Status& status) {
+  leaving_.erase(upload);
+  // The disk kept it here; the next offer of an upload that is safe above is answered `already`. An upload that left
+  // the source meanwhile is gone as well.
+  if (!status && status.error().code != Code::kUnknownUpload) {
+    LogFailure(LogLevel::kError, "courier.not_deleted", status.error(), {{"upload", upload.hex()}});
+    Postpone(upload);
+    return OfferMore();
+  }
+  trouble_.erase(upload);
+  on_gone_(upload, why ? &*why : nullptr);
+  OfferMore();
 }
 
 }  // namespace tributary

@@ -7,10 +7,10 @@
 #include <optional>
 #include <unordered_map>
 #include <unordered_set>
-#include <utility>
 
 #include "protocol/hop/client/client.h"
 #include "protocol/hop/client/pace.h"
+#include "protocol/hop/client/sending_window.h"
 #include "protocol/spool/upload_source.h"
 
 namespace tributary {
@@ -21,9 +21,7 @@ namespace tributary {
 // at a time, read when it is sent.
 //
 // Order: an upload of a higher priority is offered and sent before all lower ones, however many of those are under way;
-// what is interrupted by it goes on later. Of one upload at most one chunk is under way, and of all together no more
-// than the window: what the link carries in about a second (schema/hop.capnp, "Resume"). Uploads that the source drops
-// meanwhile are forgotten here.
+// the interrupted ones go on later (sending_window.h). Uploads that the source drops meanwhile are forgotten here.
 class Courier final : public HopClient::Part {
  public:
   struct Options {
@@ -44,37 +42,24 @@ class Courier final : public HopClient::Part {
     std::map<Code, uint64_t> refused;
   };
   // `on_gone` hears of every upload that left the spool through here: nullptr for custody, else why it was given up.
-  using OnGone = std::function<void(const UploadId&, const Error*)>;
+  using GoneHook = std::function<void(const UploadId&, const Error*)>;
 
   Courier(HopClient& client, Loop& loop, const Clock& clock, Random& random, UploadSource& source, Options options,
-          OnGone on_gone);
+          GoneHook on_gone);
   ~Courier() override;
 
   // Something new is complete in the spool.
   void Nudge();
   const Counts& counts() const { return counts_; }
-  size_t under_way() const { return under_way_.size(); }
+  size_t under_way() const { return window_.size(); }
   // Bytes of chunks sent and not known to be safe above.
-  uint64_t in_flight() const { return in_flight_; }
+  uint64_t in_flight() const { return window_.in_flight(); }
 
   void OnUp() override;
   void OnDown() override;
   void OnMessage(const hop::Message& message, ByteView bulk) override;
 
  private:
-  using Place = std::pair<Priority, uint64_t>;  // in the order of sending: by priority, then by offer
-  struct UnderWay {
-    SpooledUpload facts;
-    Place place;
-    bool resumed = false;  // the server said where to go on
-    uint32_t next_chunk = 0;
-    uint64_t in_flight = 0;  // bytes of the chunk before that, until it is known to be safe …
-    Millis sent_at{0};       // … sent then
-
-    uint64_t Unsent() const {
-      return facts.ciphertext_size - std::min(facts.ciphertext_size, facts.ChunkOffset(next_chunk));
-    }
-  };
   struct Trouble {  // an upload that was refused, or could not be read or deleted, for now
     Millis not_before{0};
     Backoff backoff;
@@ -84,26 +69,24 @@ class Courier final : public HopClient::Part {
   void OfferMore();
   // false: the session is over.
   bool Offer(const SpooledUpload& upload);
-  // Whether one more of this priority may be offered.
-  bool HasRoom(Priority priority) const;
   // Forgets what the source does not list any more.
   void ForgetAllBut(const std::unordered_set<UploadId, IdHash>& listed);
   void ForgetVanished(const UploadId& upload);
   void SendChunks();
   // false: nothing more can be sent now; `ask_again` says when, if time is what it takes.
-  bool SendChunk(const UploadId& id, UnderWay& upload, Millis& ask_again);
+  bool SendNext(const SendingWindow::Upload& upload, Millis& ask_again);
+  void SendChunk(const UploadId& id, uint32_t index, const Bytes& chunk);
   void OnCredit(const hop::Credit& credit);
-  void OnResume(const hop::Resume& resume);
   void OnRefuse(const hop::Refuse& refuse);
-  void Landed(UnderWay& upload);
-  // false: it was not under way.
-  bool Remove(const UploadId& upload);
-  // Not before its backoff, and the window, have passed.
+  // It is offered again when its backoff, and the window, have passed.
   Trouble& Postpone(const UploadId& upload, RetryWindow window = {});
   // The source could not give what it has of it.
   void OnUnreadable(const UploadId& upload, const Error& error);
   void HandOver(const UploadId& upload);
   void GiveUp(const UploadId& upload, const Error& error);
+  // For the source: it has let the upload go. `why`: nothing for custody.
+  UploadSource::Done<void> WhenGone(const UploadId& upload, const std::optional<Error>& why);
+  void OnGone(const UploadId& upload, const std::optional<Error>& why, const Status& status);
 
   HopClient& client_;
   Loop& loop_;
@@ -111,17 +94,12 @@ class Courier final : public HopClient::Part {
   Random& random_;
   UploadSource& source_;
   Options options_;
-  OnGone on_gone_;
-  std::unordered_map<UploadId, UnderWay, IdHash> under_way_;
-  std::map<Place, UploadId> order_;  // of under_way_
-  uint64_t last_offer_ = 0;
+  GoneHook on_gone_;
+  SendingWindow window_;
   std::unordered_map<UploadId, Trouble, IdHash> trouble_;
   std::unordered_set<UploadId, IdHash> leaving_;  // the spool is told, and may still list them
-  std::unordered_map<UploadId, uint32_t, IdHash>
-      sent_;  // the chunks of what is still here that were sent at least once
-  uint64_t credit_ = 0;
-  uint64_t in_flight_ = 0;               // bytes, of all
-  uint64_t window_ = 0;                  // how many of those there may be
+  // How many chunks of an upload that is still here were sent at least once.
+  std::unordered_map<UploadId, uint32_t, IdHash> sent_;
   std::optional<Priority> no_room_for_;  // when it was last looked for
   size_t vanished_ = 0;                  // in this session: the server still counts them as under way
   Loop::TimerId retry_timer_ = 0;

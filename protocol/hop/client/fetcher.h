@@ -5,9 +5,9 @@
 #include <map>
 #include <vector>
 
+#include "protocol/catalogue/blob_store.h"
 #include "protocol/hop/client/client.h"
 #include "protocol/hop/client/pace.h"
-#include "protocol/catalogue/blob_store.h"
 
 namespace tributary {
 

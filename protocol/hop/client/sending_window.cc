@@ -1,9 +1,9 @@
+#include "protocol/hop/client/sending_window.h"
+
 #include <algorithm>
 
-#include "protocol/base/log.h"
-#include "protocol/hop/client/courier.h"
+#include "protocol/base/limits.h"
 
-// When the next chunk goes out: order, window, credit, and the policy of the link.
 namespace tributary {
 namespace {
 
@@ -12,91 +12,120 @@ namespace {
 constexpr Millis kQuick{500};
 constexpr Millis kSlow{2'000};
 
+uint64_t Unsent(const SendingWindow::Upload& upload) {
+  const uint64_t size = upload.facts.ciphertext_size;
+  return size - std::min(size, upload.facts.ChunkOffset(upload.next_chunk));
+}
+
+bool IsReady(const SendingWindow::Upload& upload) {
+  return upload.resumed && upload.in_flight == 0 && upload.next_chunk < upload.facts.chunk_count;
+}
+
 }  // namespace
 
-void Courier::OnCredit(const hop::Credit& credit) {
-  credit_ += credit.bytes;
-  if (credit.upload) {
-    const auto found = under_way_.find(*credit.upload);
-    if (found != under_way_.end() && credit.next_chunk >= found->second.next_chunk) Landed(found->second);
-  }
-  SendChunks();
+SendingWindow::SendingWindow(size_t max_uploads, uint64_t max_bytes)
+    : max_uploads_(max_uploads), max_bytes_(max_bytes), window_(limits::kDefaultChunkBytes) {}
+
+void SendingWindow::Clear() {
+  uploads_.clear();
+  ready_.clear();
+  tallies_.clear();
+  credit_ = in_flight_ = 0;
+  window_ = limits::kDefaultChunkBytes;
 }
 
-void Courier::Landed(UnderWay& upload) {
-  if (upload.in_flight == 0) return;
-  const Millis took = clock_.Monotonic() - upload.sent_at;
-  if (took <= kQuick) window_ = std::min(options_.max_window, window_ + upload.in_flight);
-  if (took > kSlow) window_ = std::max<uint64_t>(limits::kDefaultChunkBytes, window_ / 2);
+bool SendingWindow::HasRoom(Priority priority) const {
+  if (IsFull()) return false;
+  Tally before;
+  for (const auto& [of, tally] : tallies_) {
+    if (of > priority) break;
+    before.uploads += tally.uploads;
+    before.unsent += tally.unsent;
+  }
+  return before.uploads < max_uploads_ && before.unsent < 2 * window_;
+}
+
+std::vector<UploadId> SendingWindow::Ids() const {
+  std::vector<UploadId> ids;
+  for (const auto& [id, upload] : uploads_) ids.push_back(id);
+  return ids;
+}
+
+void SendingWindow::Enter(const Upload& upload) {
+  Tally& tally = tallies_[upload.facts.priority];
+  ++tally.uploads;
+  tally.unsent += Unsent(upload);
+  in_flight_ += upload.in_flight;
+  if (IsReady(upload)) ready_.emplace(upload.place, &upload);
+}
+
+void SendingWindow::Leave(const Upload& upload) {
+  Tally& tally = tallies_[upload.facts.priority];
+  --tally.uploads;
+  tally.unsent -= Unsent(upload);
   in_flight_ -= upload.in_flight;
-  upload.in_flight = 0;
+  ready_.erase(upload.place);
 }
 
-void Courier::OnResume(const hop::Resume& resume) {
-  const auto found = under_way_.find(resume.upload);
-  if (found == under_way_.end()) return;
-  found->second.resumed = true;
-  found->second.next_chunk = std::min(resume.next_chunk, found->second.facts.chunk_count);
-  SendChunks();
+template <class Change>
+void SendingWindow::Update(Upload& upload, Change change) {
+  Leave(upload);
+  change();
+  Enter(upload);
 }
 
-// In order, until the window is full. One that the link's policy holds back lets others pass.
-void Courier::SendChunks() {
-  loop_.Cancel(send_timer_);
-  if (!client_.up()) return;
-  Millis ask_again = Millis::max();
-  const std::map<Place, UploadId> order = order_;
-  for (const auto& [place, id] : order) {
-    const auto found = under_way_.find(id);
-    if (found == under_way_.end()) continue;
-    UnderWay& upload = found->second;
-    if (!upload.resumed || upload.in_flight > 0 || upload.next_chunk >= upload.facts.chunk_count) continue;
-    const Millis wait = options_.wait_before ? options_.wait_before(upload.facts) : Millis(0);
-    if (wait > Millis(0)) {
-      ask_again = std::min(ask_again, wait);
-      continue;
-    }
-    if (!SendChunk(id, upload, ask_again)) break;
-  }
-  if (!client_.up()) return;
-  if (ask_again != Millis::max()) send_timer_ = loop_.After(ask_again, [this] { SendChunks(); });
-  // What was sent may have made room for what had none.
-  if (no_room_for_ && HasRoom(*no_room_for_)) OfferMore();
+void SendingWindow::Add(const SpooledUpload& upload) {
+  const Place place{upload.priority, ++last_offer_};
+  const auto [added, is_new] = uploads_.emplace(upload.id, Upload{.facts = upload, .place = place});
+  TRIBUTARY_CHECK(is_new) << upload.id.hex();
+  Enter(added->second);
 }
 
-bool Courier::SendChunk(const UploadId& id, UnderWay& upload, Millis& ask_again) {
-  const uint64_t bytes = upload.facts.ChunkBytes(upload.next_chunk);
-  // A smaller one may go. The server gives credit until the largest that can come is covered, and this one is asked
-  // first again.
-  if (bytes > credit_) return true;
-  if (in_flight_ > 0 && in_flight_ + bytes > window_) return false;
-  if (options_.budget != nullptr) {
-    if (const Millis wait = options_.budget->Wait(); wait > Millis(0)) {
-      ask_again = std::min(ask_again, wait);
-      return false;
-    }
-  }
-  const auto chunk = source_.ReadChunk(id, upload.next_chunk);
-  if (!chunk) {
-    OnUnreadable(id, chunk.error());
-    return true;
-  }
-  if (options_.budget != nullptr) options_.budget->Take(bytes);
-  credit_ -= chunk->size();
-  counts_.chunk_bytes += chunk->size();
-  uint32_t& sent = sent_[id];
-  if (upload.next_chunk < sent) {
-    counts_.resent_bytes += chunk->size();
-    client_.CountResent(LinkPurpose::kUploads, chunk->size());
-  }
-  sent = std::max(sent, upload.next_chunk + 1);
-  upload.in_flight = chunk->size();
-  upload.sent_at = clock_.Monotonic();
-  in_flight_ += chunk->size();
-  const hop::Chunk message{id, upload.next_chunk};
-  ++upload.next_chunk;
-  client_.Send(message, *chunk);
-  return client_.up();
+SendingWindow::Upload* SendingWindow::Find(const UploadId& id) {
+  const auto found = uploads_.find(id);
+  return found != uploads_.end() ? &found->second : nullptr;
+}
+
+bool SendingWindow::Remove(const UploadId& id) {
+  const Upload* upload = Find(id);
+  if (!upload) return false;
+  Leave(*upload);
+  uploads_.erase(id);
+  return true;
+}
+
+void SendingWindow::Resume(const UploadId& id, uint32_t next_chunk) {
+  Upload* upload = Find(id);
+  if (!upload) return;
+  Update(*upload, [&] {
+    upload->resumed = true;
+    upload->next_chunk = std::min(next_chunk, upload->facts.chunk_count);
+  });
+}
+
+void SendingWindow::Landed(const UploadId& id, uint32_t next_chunk, Millis now) {
+  Upload* upload = Find(id);
+  if (!upload || next_chunk < upload->next_chunk || upload->in_flight == 0) return;
+  const Millis took = now - upload->sent_at;
+  if (took <= kQuick) window_ = std::min(max_bytes_, window_ + upload->in_flight);
+  if (took > kSlow) window_ = std::max<uint64_t>(limits::kDefaultChunkBytes, window_ / 2);
+  Update(*upload, [&] { upload->in_flight = 0; });
+}
+
+const SendingWindow::Upload* SendingWindow::NextReady(const Place& place) const {
+  const auto next = ready_.upper_bound(place);
+  return next != ready_.end() ? next->second : nullptr;
+}
+
+void SendingWindow::Sent(const UploadId& id, size_t bytes, Millis now) {
+  Upload* upload = Find(id);
+  if (!upload) return;
+  credit_ -= bytes;
+  Update(*upload, [&] {
+    upload->in_flight = bytes;
+    upload->sent_at = now;
+    ++upload->next_chunk;
+  });
 }
 
 }  // namespace tributary

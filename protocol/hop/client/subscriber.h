@@ -5,9 +5,9 @@
 #include <optional>
 #include <string>
 
-#include "protocol/hop/client/fetcher.h"
 #include "protocol/catalogue/blob_store.h"
 #include "protocol/catalogue/publication_store.h"
+#include "protocol/hop/client/fetcher.h"
 
 namespace tributary {
 

@@ -1,23 +1,38 @@
 #pragma once
 
-#include <functional>
+#include <cstdint>
+#include <memory>
+#include <unordered_map>
 
-#include "protocol/base/bytes.h"
-#include "protocol/base/ids.h"
-#include "protocol/base/result.h"
-#include "protocol/hop/messages.h"
+#include "protocol/hop/server/owner.h"
+#include "protocol/hop/server/sessions.h"
+#include "protocol/transport/recent.h"
 
 namespace tributary {
 
-// Where a hop server brings requests for certificates: at the aggregator they are opened and decided, at a gateway they
-// are passed on (gateway/relay). Called on the loop's thread; the callback must be run there too, at most once, at any
-// later time. A request is known by its digest; who asks again sends the same bytes.
-class EnrolmentDesk {
+// Brings requests for certificates, of applicants and of members, from a hop server's sessions to the desk, and the
+// answers back. The counterpart of the client's ApplicantClient and of HopClient::Enrol. All on the loop's thread.
+// Everything given to the constructor must outlive it. An answer that comes after its end is dropped.
+class Registrar final : public Sessions::Part {
  public:
-  virtual ~EnrolmentDesk() = default;
-  // `via`: the direct peer it came from; empty for an applicant that is connected directly.
-  virtual void Request(const Digest& id, Bytes sealed_request, const DeviceId& via,
-                       std::function<void(const EnrolmentAnswer&)> answer) = 0;
+  // `desk` is borrowed; null: requests are refused with kNotSupported.
+  Registrar(Sessions& sessions, EnrolmentDesk* desk);
+  ~Registrar() override;
+
+  // Answers now or later; an applicant's session ends with the answer. An error closes the session.
+  Status OnEnrol(Session& session, const hop::Enrol& enrol);
+
+ private:
+  void OnForgotten(const Session& session) override { open_.erase(session.serial); }
+  // Whether an applicant's request is brought to the desk.
+  bool MayEnrol(const Session& session, const Digest& request);
+  void OnEnrolled(const Sessions::Route& route, uint64_t serial, const Digest& request, EnrolmentAnswer answer);
+
+  Sessions& sessions_;
+  EnrolmentDesk* desk_;
+  std::unordered_map<uint64_t, size_t> open_;  // by session: requests that wait for their answer
+  Recent<Millis> pending_;                     // requests of applicants by digest: when they may come again
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 
 }  // namespace tributary

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "protocol/base/process/config.h"
+
 namespace tributary {
 namespace {
 
@@ -12,7 +14,7 @@ void ReadCount(ConfigReader& reader, std::string_view key, size_t& count, int64_
   count = static_cast<size_t>(value);
 }
 
-// So many in each minute; those of `seconds_at_once` may come together.
+// Reads how many are allowed in a minute; as many as come in `seconds_at_once` may come together.
 void ReadPerMinute(ConfigReader& reader, std::string_view key, Rate& rate, double seconds_at_once, int64_t min,
                    int64_t max) {
   int64_t value = std::llround(rate.per_second * 60);
@@ -23,7 +25,7 @@ void ReadPerMinute(ConfigReader& reader, std::string_view key, Rate& rate, doubl
 
 // From connecting to the proof. CURVE's handshake comes first and the hop's after it: each has half of it.
 // Our own clients take ten seconds at most (HopClient::Options), so more than the default is for others.
-void ReadHandshakeTime(ConfigReader& reader, HopServer::Options& options) {
+void ReadHandshakeTime(ConfigReader& reader, HopServerOptions& options) {
   int64_t seconds = options.transport.unproven_timeout.count() / 1'000;
   reader.Get("limits.handshake_seconds", seconds, 4, 60);
   options.transport.unproven_timeout = Millis(seconds * 1'000);
@@ -33,7 +35,7 @@ void ReadHandshakeTime(ConfigReader& reader, HopServer::Options& options) {
 
 }  // namespace
 
-void ReadLimits(ConfigReader& reader, HopServer::Options& options) {
+void ReadLimits(ConfigReader& reader, HopServerOptions& options) {
   TransportOptions& transport = options.transport;
   GateOptions& gate = transport.gate;
   ReadCount(reader, "limits.connections_per_address", gate.connections_per_address, 1, 1'000'000);

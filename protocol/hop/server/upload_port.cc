@@ -1,214 +1,259 @@
+#include "protocol/hop/server/upload_port.h"
+
 #include <algorithm>
 
 #include "protocol/base/log.h"
-#include "protocol/hop/server/server.h"
-#include "protocol/hop/server/sessions.h"
 
-// The way up: offers, credit, chunks, custody.
 namespace tributary {
 
-Status HopServer::OnOffer(Session& session, const hop::Offer& offer) {
+UploadPort::UploadPort(Sessions& sessions, UploadSink& sink, HopServerObserver& observer)
+    : sessions_(sessions), sink_(sink), observer_(observer), pool_(sessions.options().credit_bytes) {
+  sessions_.AddPart(*this);
+}
+
+UploadPort::Flow* UploadPort::FlowOf(uint64_t serial) {
+  const auto found = flows_.find(serial);
+  return found != flows_.end() ? &found->second : nullptr;
+}
+
+bool UploadPort::HasCredit(const Session& session) const {
+  const auto found = flows_.find(session.serial);
+  return found != flows_.end() && found->second.granted > 0;
+}
+
+Status UploadPort::OnOffer(Session& session, const hop::Offer& offer) {
   auto envelope = ParseEnvelope(offer.envelope);
   if (!envelope) {
     // Its upload id cannot be believed, so there is nothing to refuse but the connection.
-    parts_.observer.OnRefusedUpload(nullptr, envelope.error());
+    observer_.OnRefusedUpload(nullptr, envelope.error());
     return Fail(envelope.error());
   }
   const UploadSubject& subject = envelope->header.subject;
+  Flow& flow = flows_[session.serial];
+  flow.route = session.route;
+  flow.serial = session.serial;
   const auto refuse = [&](const Error& error) -> Status {
-    parts_.observer.OnRefusedUpload(&subject, error);
-    SendRefuse(session.route, subject.id, error);
+    observer_.OnRefusedUpload(&subject, error);
+    SendRefuse(flow, subject.id, error);
     return {};
   };
-  const auto author = VerifyEnvelope(*envelope, parts_.identity.anchor, parts_.clock.Now());
+  const auto author = VerifyEnvelope(*envelope, sessions_.identity().anchor, sessions_.clock().Now());
   if (!author) return refuse(author.error());
-  const bool brings_others = session.carrier || session.member.subject.role == Role::kGateway;
-  if (!brings_others && session.member.subject.id != subject.device) {
-    return refuse(
-        {Code::kWrongIdentity, session.member.subject.id.text() + " offers an upload of " + subject.device.text()});
+  if (const Status fine = CheckOffer(session, *envelope); !fine) return refuse(fine.error());
+  if (std::ranges::find(flow.offered, subject.id) == flow.offered.end()) {
+    if (flow.offered.size() >= sessions_.options().max_session_uploads) {
+      return refuse({Code::kBusy, fmt::format("this connection has {} uploads under way", flow.offered.size())});
+    }
+    flow.offered.push_back(subject.id);
+    offered_by_[subject.id].push_back(session.serial);
   }
-  if (subject.chunk_size > options_.max_chunk_bytes) {
-    return refuse({Code::kTooLarge, "chunks of " + std::to_string(subject.chunk_size) + " bytes; this server takes " +
-                                        std::to_string(options_.max_chunk_bytes)});
-  }
-  const bool again = std::ranges::find(session.offered, subject.id) != session.offered.end();
-  if (!again && session.offered.size() >= options_.max_session_uploads) {
-    return refuse(
-        {Code::kBusy, "this connection has " + std::to_string(session.offered.size()) + " uploads under way"});
-  }
-  if (!again) {
-    session.offered.push_back(subject.id);
-    offered_by_[subject.id].push_back(session.route);
-  }
-  parts_.sink.Offer(*envelope, *author, session.member.subject.id,
-                    [this, route = session.route, serial = session.serial, header = envelope->header](
-                        const OfferVerdict& answer) { OnAnswer(route, serial, header, answer); });
+  sink_.Offer(*envelope, *author, session.member.subject.id,
+              [this, serial = session.serial, header = envelope->header](const OfferVerdict& answer) {
+                OnAnswer(serial, header, answer);
+              });
   return {};
 }
 
-void HopServer::OnAnswer(const Route& route, uint64_t serial, const UploadHeader& header, const OfferVerdict& answer) {
-  Session* session = Find(route, serial);
-  if (!session) return;
+Status UploadPort::CheckOffer(const Session& session, const SignedEnvelope& envelope) const {
+  const UploadSubject& subject = envelope.header.subject;
+  const DeviceId& member = session.member.subject.id;
+  if (!session.BringsOthers() && member != subject.device) {
+    return Fail(Code::kWrongIdentity, "{} offers an upload of {}", member.text(), subject.device.text());
+  }
+  const uint32_t limit = sessions_.options().max_chunk_bytes;
+  if (subject.chunk_size > limit) {
+    return Fail(Code::kTooLarge, "chunks of {} bytes; this server takes {}", subject.chunk_size, limit);
+  }
+  return {};
+}
+
+void UploadPort::OnAnswer(uint64_t serial, const UploadHeader& header, const OfferVerdict& answer) {
+  Flow* flow = FlowOf(serial);
+  if (!flow) return;
   const UploadId& id = header.subject.id;
   switch (answer.kind) {
     case OfferVerdict::Kind::kResume:
-      Send(route, hop::Resume{id, answer.next_chunk});
+      sessions_.Send(flow->route, hop::Resume{id, answer.next_chunk});
       if (answer.next_chunk < header.subject.chunk_count) {
-        session->active[id] = {header, answer.next_chunk};
-        GrantCredit(*session);
+        flow->active[id] = {header, answer.next_chunk};
+        GrantCredit(*flow);
       }
       return;
     case OfferVerdict::Kind::kAlready:
-      Send(route, hop::Already{id});
+      sessions_.Send(flow->route, hop::Already{id});
       break;
     case OfferVerdict::Kind::kRefuse:
-      SendRefuse(route, id, {answer.refusal.code, answer.refusal.sentence});
+      SendRefuse(*flow, id, {answer.refusal.code, answer.refusal.sentence});
       break;
   }
-  DetachOne(route, id);
+  DetachOne(*flow, id);
 }
 
-Status HopServer::OnChunk(Session& session, const hop::Chunk& chunk, ByteView bulk) {
+Status UploadPort::OnChunk(Session& session, const hop::Chunk& chunk, ByteView bulk) {
   if (bulk.empty()) return Fail(Code::kMalformed, "a chunk without bytes");
-  if (bulk.size() > session.granted) {
-    return Fail(Code::kCreditExceeded,
-                std::to_string(bulk.size()) + " bytes on a credit of " + std::to_string(session.granted));
+  Flow* flow = FlowOf(session.serial);
+  const uint64_t credit = flow ? flow->granted : 0;
+  if (bulk.size() > credit) {
+    return Fail(Code::kCreditExceeded, "{} bytes on a credit of {}", bulk.size(), credit);
   }
-  session.granted -= bulk.size();
-  session.granted_since = parts_.clock.Monotonic();
-  counts_.chunk_bytes += bulk.size();
-  const auto found = session.active.find(chunk.upload);
-  if (found == session.active.end()) {
-    // The upload was refused while this was on its way; the credit it used is free again.
-    pool_.GiveBack(bulk.size());
-    SendRefuse(session.route, chunk.upload, {Code::kUnknownUpload, "no such upload is under way here"});
-    GrantCredit(session);
-    GrantWaiting();
+  flow->granted -= bulk.size();
+  flow->granted_since = sessions_.clock().Monotonic();
+  sessions_.counts().chunk_bytes += bulk.size();
+  if (const Status fine = CheckChunk(*flow, chunk, bulk.size()); !fine) {
+    RefuseChunk(*flow, chunk.upload, bulk.size(), fine.error());
     return {};
   }
-  Session::Active& active = found->second;
-  const auto refuse = [&](const Error& error) -> Status {
-    pool_.GiveBack(bulk.size());
-    parts_.observer.OnRefusedUpload(&active.header.subject, error);
-    DetachOne(session.route, chunk.upload);
-    SendRefuse(session.route, chunk.upload, error);
-    GrantCredit(session);
-    GrantWaiting();
-    return {};
-  };
-  if (chunk.index != active.next_chunk) {
-    return refuse({Code::kChunkOutOfOrder, "chunk " + std::to_string(chunk.index) + " came, " +
-                                               std::to_string(active.next_chunk) + " is next"});
-  }
-  if (bulk.size() != active.header.ciphertext_chunk_size(chunk.index)) {
-    return refuse({Code::kMalformed, "chunk " + std::to_string(chunk.index) + " has " + std::to_string(bulk.size()) +
-                                         " bytes, its header says " +
-                                         std::to_string(active.header.ciphertext_chunk_size(chunk.index))});
-  }
-  session.in_process += bulk.size();
+  const auto found = flow->active.find(chunk.upload);
+  Active& active = found->second;
+  flow->in_process += bulk.size();
   ++active.next_chunk;
   active.in_process = true;
-  if (active.next_chunk == active.header.subject.chunk_count) session.active.erase(found);
-  parts_.sink.Append(chunk.upload, chunk.index, ToBytes(bulk),
-                     [this, route = session.route, serial = session.serial, upload = chunk.upload, index = chunk.index,
-                      bytes = bulk.size()](const Status& status) {
-                       OnTaken(route, serial, {bytes, upload, index + 1}, status);
-                     });
+  if (active.next_chunk == active.header.subject.chunk_count) flow->active.erase(found);
+  const hop::Credit taken{bulk.size(), chunk.upload, chunk.index + 1};
+  sink_.Append(chunk.upload, chunk.index, ToBytes(bulk),
+               [this, serial = session.serial, taken](const Status& status) { OnTaken(serial, taken, status); });
   return {};
 }
 
-void HopServer::OnTaken(const Route& route, uint64_t serial, const hop::Credit& taken, const Status& status) {
+Status UploadPort::CheckChunk(const Flow& flow, const hop::Chunk& chunk, size_t size) const {
+  const auto found = flow.active.find(chunk.upload);
+  if (found == flow.active.end()) {
+    // The upload was refused while this was on its way.
+    return Fail(Code::kUnknownUpload, "no such upload is under way here");
+  }
+  const Active& active = found->second;
+  if (chunk.index != active.next_chunk) {
+    return Fail(Code::kChunkOutOfOrder, "chunk {} came, {} is next", chunk.index, active.next_chunk);
+  }
+  const uint64_t expected = active.header.ciphertext_chunk_size(chunk.index);
+  if (size != expected) {
+    return Fail(Code::kMalformed, "chunk {} has {} bytes, its header says {}", chunk.index, size, expected);
+  }
+  return {};
+}
+
+void UploadPort::RefuseChunk(Flow& flow, const UploadId& upload, size_t size, const Error& error) {
+  // The credit that it used is free again.
+  pool_.GiveBack(size);
+  if (const auto active = flow.active.find(upload); active != flow.active.end()) {
+    observer_.OnRefusedUpload(&active->second.header.subject, error);
+    DetachOne(flow, upload);
+  }
+  SendRefuse(flow, upload, error);
+  GrantCredit(flow);
+  GrantWaiting();
+}
+
+void UploadPort::OnTaken(uint64_t serial, const hop::Credit& taken, const Status& status) {
   pool_.GiveBack(taken.bytes);
-  if (Session* session = Find(route, serial)) {
-    session->in_process -= taken.bytes;
-    if (const auto active = session->active.find(*taken.upload); active != session->active.end()) {
+  if (Flow* flow = FlowOf(serial)) {
+    flow->in_process -= taken.bytes;
+    if (const auto active = flow->active.find(*taken.upload); active != flow->active.end()) {
       active->second.in_process = false;
     }
-    if (!status && DetachOne(route, *taken.upload)) {
-      // It came in the order in which it was asked for; what is out of order is that another connection was faster.
+    if (!status && DetachOne(*flow, *taken.upload)) {
+      // The chunks of this session came in order; so when the sink finds one out of order, another connection was
+      // faster.
       const bool overtaken = status.error().code == Code::kChunkOutOfOrder;
-      SendRefuse(route, *taken.upload,
+      SendRefuse(*flow, *taken.upload,
                  overtaken ? Error{Code::kBusy, "another connection is bringing this upload"} : status.error());
     }
-    GrantCredit(*session, status ? hop::Credit{0, taken.upload, taken.next_chunk} : hop::Credit{});
+    GrantCredit(*flow, status ? hop::Credit{0, taken.upload, taken.next_chunk} : hop::Credit{});
   }
   GrantWaiting();
 }
 
-void HopServer::GiveCustody(const UploadId& upload) {
-  for (const Route& route : Detach(upload)) Send(route, hop::Custody{upload});
+void UploadPort::GiveCustody(const UploadId& upload) {
+  for (const uint64_t serial : Detach(upload)) sessions_.Send(FlowOf(serial)->route, hop::Custody{upload});
 }
 
-void HopServer::RefuseUpload(const UploadId& upload, const Error& error) {
-  for (const Route& route : Detach(upload)) SendRefuse(route, upload, error);
+void UploadPort::RefuseUpload(const UploadId& upload, const Error& error) {
+  for (const uint64_t serial : Detach(upload)) SendRefuse(*FlowOf(serial), upload, error);
 }
 
-std::vector<HopServer::Route> HopServer::Detach(const UploadId& upload) {
+std::vector<uint64_t> UploadPort::Detach(const UploadId& upload) {
   const auto found = offered_by_.find(upload);
   if (found == offered_by_.end()) return {};
-  std::vector<Route> routes = found->second;
-  for (const Route& route : routes) DetachOne(route, upload);
-  return routes;
+  const std::vector<uint64_t> serials = found->second;
+  for (const uint64_t serial : serials) DetachOne(*FlowOf(serial), upload);
+  return serials;
 }
 
-bool HopServer::DetachOne(const Route& route, const UploadId& upload) {
+bool UploadPort::DetachOne(Flow& flow, const UploadId& upload) {
   const auto found = offered_by_.find(upload);
-  if (found == offered_by_.end() || std::erase(found->second, route) == 0) return false;
+  if (found == offered_by_.end() || std::erase(found->second, flow.serial) == 0) return false;
   if (found->second.empty()) offered_by_.erase(found);
-  if (const auto session = sessions_.find(route); session != sessions_.end()) {
-    std::erase(session->second->offered, upload);
-    session->second->active.erase(upload);
-  }
+  std::erase(flow.offered, upload);
+  flow.active.erase(upload);
   return true;
 }
 
-void HopServer::SendRefuse(const Route& route, const UploadId& upload, const Error& error) {
-  ++counts_.refused[error.code];
+void UploadPort::OnForgotten(const Session& session) {
+  Flow* flow = FlowOf(session.serial);
+  if (!flow) return;
+  // The bytes in process go back to the pool when the sink has taken them (OnTaken).
+  pool_.GiveBack(flow->granted);
+  for (const UploadId& upload : std::vector(flow->offered)) DetachOne(*flow, upload);
+  flows_.erase(session.serial);
+  GrantWaiting();
+}
+
+UploadPort::Use UploadPort::OnSweep(Session& session, Millis now) {
+  Flow* flow = FlowOf(session.serial);
+  if (!flow || waiting_.empty() || flow->granted == 0) return Use::kFine;
+  if (now - flow->granted_since <= sessions_.options().chunk_timeout) return Use::kFine;
+  if (!sessions_.IsArriving(session)) return Use::kHoldingUp;
+  flow->granted_since = now;
+  return Use::kArriving;
+}
+
+void UploadPort::SendRefuse(const Flow& flow, const UploadId& upload, const Error& error) {
+  ++sessions_.counts().refused[error.code];
   LogFailure(IsTransient(error.code) ? LogLevel::kDebug : LogLevel::kWarning, "upload.refused", error,
              {{"upload", upload.hex()}});
-  Send(route, hop::Refuse{upload, {error.code, error.message, WindowFor(error.code)}});
+  sessions_.Send(flow.route, hop::Refuse{upload, RefusalOf(error)});
 }
 
 // A client has one chunk of each upload under way, but may spend its credit on any of them, in an order of its own. So
-// what counts is the sum: credit is given until the next chunk of every upload is covered, and where that is too much
-// at once, until the largest of them is. Then the client can always send something, and nothing is left over when all
-// is through.
-void HopServer::GrantCredit(Session& session, hop::Credit safe) {
+// the sum counts: credit is given until the next chunk of every upload is covered, and where that is too much at once,
+// until the largest of them is. Then the client can always send something, and nothing is left over when all is
+// through.
+void UploadPort::GrantCredit(Flow& flow, hop::Credit safe) {
   uint64_t missing = 0;  // bytes that can come next
   uint64_t step = 0;     // the largest chunk of them
-  for (const auto& [id, active] : session.active) {
+  for (const auto& [id, active] : flow.active) {
     if (active.in_process) continue;
     const uint64_t next = active.header.ciphertext_chunk_size(active.next_chunk);
     missing += next;
     step = std::max(step, next);
   }
-  while (session.granted < missing) {
-    const uint64_t size = std::min(missing - session.granted, session.granted < step ? step - session.granted : step);
-    const uint64_t under_way = session.granted + session.in_process;
-    const bool starved = session.in_process == 0 && session.granted < step;
-    if (!starved && under_way + size > options_.session_credit_bytes) break;
+  while (flow.granted < missing) {
+    const uint64_t size = std::min(missing - flow.granted, flow.granted < step ? step - flow.granted : step);
+    const uint64_t under_way = flow.granted + flow.in_process;
+    const bool starved = flow.in_process == 0 && flow.granted < step;
+    if (!starved && under_way + size > sessions_.options().session_credit_bytes) break;
     if (!pool_.TryTake(size)) {
-      if (!session.waiting) {
-        session.waiting = true;
-        waiting_.emplace_back(session.route, session.serial);
+      if (!flow.waiting) {
+        flow.waiting = true;
+        waiting_.push_back(flow.serial);
       }
       break;
     }
-    if (session.granted == 0) session.granted_since = parts_.clock.Monotonic();
-    session.granted += size;
+    if (flow.granted == 0) flow.granted_since = sessions_.clock().Monotonic();
+    flow.granted += size;
     safe.bytes += size;
   }
-  if (safe.bytes > 0 || safe.upload) Send(session.route, safe);
+  if (safe.bytes > 0 || safe.upload) sessions_.Send(flow.route, safe);
 }
 
-void HopServer::GrantWaiting() {
+void UploadPort::GrantWaiting() {
   // Once around the queue at most: whoever is still not served stands in it again.
   for (size_t left = waiting_.size(); left > 0 && pool_.used() < pool_.total(); --left) {
-    const auto [route, serial] = waiting_.front();
+    const uint64_t serial = waiting_.front();
     waiting_.pop_front();
-    if (Session* session = Find(route, serial)) {
-      session->waiting = false;
-      GrantCredit(*session);
+    if (Flow* flow = FlowOf(serial)) {
+      flow->waiting = false;
+      GrantCredit(*flow);
     }
   }
 }

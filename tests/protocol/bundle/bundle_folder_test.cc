@@ -5,7 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "protocol/bundle/bundle_format.h"
-#include "protocol/bundle/bundle_writer.h"
+#include "protocol/bundle/export_bundle.h"
 #include "tests/protocol/bundle/small_disk.h"
 #include "tests/protocol/hop/hop_fixture.h"
 #include "tests/support/must.h"

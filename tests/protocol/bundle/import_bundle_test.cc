@@ -8,8 +8,8 @@
 
 #include "protocol/bundle/bundle_format.h"
 #include "protocol/bundle/bundle_publication.h"
-#include "protocol/bundle/bundle_writer.h"
-#include "protocol/bundle/receipt_folder.h"
+#include "protocol/bundle/export_bundle.h"
+#include "protocol/bundle/receipt.h"
 #include "tests/protocol/hop/hop_fixture.h"
 #include "tests/support/must.h"
 

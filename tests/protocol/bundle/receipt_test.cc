@@ -2,7 +2,6 @@
 
 #include <gtest/gtest.h>
 
-#include "protocol/bundle/receipt_folder.h"
 #include "tests/support/must.h"
 #include "tests/support/seeded_random.h"
 #include "tests/support/temporary_folder.h"

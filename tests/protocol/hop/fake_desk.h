@@ -4,7 +4,7 @@
 #include <utility>
 #include <vector>
 
-#include "protocol/hop/server/registrar.h"
+#include "protocol/hop/server/owner.h"
 
 namespace tributary {
 

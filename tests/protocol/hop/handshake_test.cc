@@ -136,7 +136,7 @@ TEST_F(HandshakeTest, WhoeverSendsNonsenseIsClosedAndTheOthersGoOn) {
       [](RawClient& c) { c.SendBytes(AsBytes("GET / HTTP/1.1\r\n\r\n")); },
       [](RawClient& c) { c.SendBytes(Bytes(64, 0xff)); },
       [](RawClient& c) {
-        c.Send(hop::Welcome{TestDevice("me"), 1, 1, 1});
+        c.Send(hop::Welcome{{1}, TestDevice("me")});
       },
       [](RawClient& c) { c.Send(hop::Credit{1'000'000}); },
       [&](RawClient& c) { c.Send(hop::CheckIn{}, chunk); },

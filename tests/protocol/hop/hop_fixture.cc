@@ -241,9 +241,9 @@ void FakeServer::OnMessage(const ServerSocket::Peer& peer, ByteView message, Byt
     answer(hop::Challenge{hop::kProtocolVersion, world_.random.TakeBytes(32), identity_.chain});
   }
   if (std::holds_alternative<hop::Proof>(said)) {
-    answer(hop::Welcome{identity_.subject.id, 0, limits::kMaxChunkBytes, 0, 0, {}, next_chain_});
+    answer(hop::Welcome{{0, 0, {}, next_chain_}, identity_.subject.id});
   }
-  if (std::holds_alternative<hop::CheckIn>(said)) answer(hop::Assignment{0, {}, 0, {}, next_chain_});
+  if (std::holds_alternative<hop::CheckIn>(said)) answer(hop::Assignment{{0, 0, {}, next_chain_}, {}});
 }
 
 // ---- RawClient

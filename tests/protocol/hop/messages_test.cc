@@ -103,21 +103,16 @@ hop::Message RandomMessage(size_t type, SeededRandom& random) {
     case 2:
       return hop::Proof{RandomChain(random), random.TakeBytes(64)};
     case 3:
-      return hop::Welcome{TestDevice("gateway-" + std::to_string(random.Below(1'000))),
-                          random.Next(),
-                          u32(),
-                          random.Next(),
-                          u32(),
-                          RandomPath(random),
-                          RandomChain(random)};
+      return hop::Welcome{{random.Next(), u32(), RandomPath(random), RandomChain(random)},
+                          TestDevice("gateway-" + std::to_string(random.Below(1'000)))};
     case 4:
       return hop::Refused{RandomRefusal(random)};
     case 5:
       return hop::CheckIn{random.Next(), RandomText(random, 64), random.Next(), random.Next(), random.Next(),
                           u32(),         RandomReports(random),  random.Next()};
     case 6:
-      return hop::Assignment{random.Next(), random.TakeBytes(random.Below(3'000)), u32(), RandomPath(random),
-                             RandomChain(random)};
+      return hop::Assignment{{random.Next(), u32(), RandomPath(random), RandomChain(random)},
+                             random.TakeBytes(random.Below(3'000))};
     case 7:
       return hop::Offer{random.TakeBytes(random.Below(3'000))};
     case 8:
@@ -210,7 +205,7 @@ TEST(MessagesTest, OversizeIsRefusedBeforeItIsRead) {
   EXPECT_EQ(huge.error().code, Code::kTooLarge);
   for (const hop::Message& message : std::vector<hop::Message>{
            hop::Offer{Bytes(limits::kEnvelopeBytes + 1)},
-           hop::Assignment{1, Bytes(limits::kPublicationBytes + 1)},
+           hop::Assignment{{1}, Bytes(limits::kPublicationBytes + 1)},
            hop::Proof{std::vector<Bytes>(limits::kCertificateChain + 1), Bytes(64)},
            hop::Proof{{Bytes(limits::kCertificateBytes + 1)}, Bytes(64)},
            hop::CheckIn{0, std::string(65, 'a'), 0, 0, 0, 0},

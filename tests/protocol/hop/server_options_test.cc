@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "protocol/base/process/config.h"
 #include "tests/protocol/hop/hop_fixture.h"
 #include "tests/support/must.h"
 

@@ -5,7 +5,7 @@
 
 #include <gtest/gtest.h>
 
-#include "protocol/transport/tcp_peer.h"
+#include "protocol/transport/tcp_connection.h"
 #include "tests/support/manual_clock.h"
 
 namespace tributary::connection_gate_test {

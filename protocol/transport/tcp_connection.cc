@@ -1,12 +1,12 @@
-#include "protocol/transport/tcp_peer.h"
+#include "protocol/transport/tcp_connection.h"
 
+#include <arpa/inet.h>
+#include <linux/tcp.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 
 #include <array>
 #include <cstring>
-
-#include <arpa/inet.h>
 
 namespace tributary {
 namespace {
@@ -60,6 +60,13 @@ std::string AddressGroup(std::string_view ip) {
 void CutTcp(int fd, const TcpPeer& peer) {
   if (peer.address.empty() || TcpPeerOf(fd) != peer) return;
   shutdown(fd, SHUT_RDWR);
+}
+
+TcpProgress TcpProgressOf(int fd) {
+  tcp_info info{};
+  socklen_t size = sizeof(info);
+  if (fd < 0 || getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) != 0) return {};
+  return {info.tcpi_bytes_acked, info.tcpi_bytes_received};
 }
 
 }  // namespace tributary

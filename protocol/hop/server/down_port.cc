@@ -1,0 +1,131 @@
+#include "protocol/hop/server/down_port.h"
+
+#include <algorithm>
+
+#include "protocol/base/limits.h"
+
+namespace tributary {
+namespace {
+
+// However many devices there are, each checks in this often.
+constexpr Millis kRarestCheckIn{300'000};
+
+bool IsGatewayBelow(const Session& session) {
+  return !session.carrier && session.member.subject.role == Role::kGateway;
+}
+
+}  // namespace
+
+DownPort::DownPort(Sessions& sessions, const BlobStore& blobs, HopServerObserver& observer)
+    : sessions_(sessions), blobs_(blobs), observer_(observer), path_{sessions.identity().subject.id} {
+  sessions_.AddPart(*this);
+}
+
+void DownPort::Publish(Bytes signed_publication, uint64_t number, uint64_t root_version) {
+  publication_ = std::move(signed_publication);
+  version_ = {root_version, number};
+  // It may have brought revocations.
+  sessions_.CloseFallen();
+  sessions_.ForEachProven([this](const Session& session) { Notify(session); });
+}
+
+void DownPort::SetPath(const std::vector<DeviceId>& above) {
+  std::vector<DeviceId> path{sessions_.identity().subject.id};
+  path.insert(path.end(), above.begin(), above.end());
+  if (path == path_) return;
+  path_ = std::move(path);
+  sessions_.CloseThose([this](const Session& session) -> Status {
+    if (!IsGatewayBelow(session)) return {};
+    return hop::CheckPath(session.member.subject.id, path_);
+  });
+  // The others check in, and learn the path with the answer.
+  sessions_.ForEachProven([this](const Session& session) {
+    if (IsGatewayBelow(session)) Notify(session);
+  });
+}
+
+Status DownPort::SetNextIdentity(std::vector<Bytes> chain) {
+  if (!chain.empty()) {
+    const Identity& identity = sessions_.identity();
+    ASSIGN_OR_RETURN(const VerifiedIdentity next, identity.anchor.Verify(chain, sessions_.clock().Now()));
+    if (next.subject.id != identity.subject.id || next.subject.role != identity.subject.role) {
+      return Fail(Code::kWrongIdentity, "the next certificate is of {}, a {}, not of this server",
+                  next.subject.id.text(), RoleName(next.subject.role));
+    }
+  }
+  next_chain_ = std::move(chain);
+  sessions_.ForEachProven([this](const Session& session) { Notify(session); });
+  return {};
+}
+
+hop::Terms DownPort::TermsFor(Session& session) const {
+  const HopServerOptions& options = sessions_.options();
+  Millis interval = options.check_in_interval;
+  // People wait for the gateway states in a gateway's check-in, and there are few gateways.
+  if (session.member.subject.role != Role::kGateway) {
+    const auto sessions = static_cast<int64_t>(sessions_.counts().sessions);
+    interval = std::max(interval, std::min(kRarestCheckIn, Millis(sessions * 1000 / options.check_ins_per_second)));
+  }
+  session.check_in = interval;
+  return {version_.second, static_cast<uint32_t>(interval.count()), path_, next_chain_};
+}
+
+Status DownPort::OnCheckIn(Session& session, hop::CheckIn check_in) {
+  // A carrier is no member below: it has nothing to tell.
+  if (!session.carrier) {
+    const Subject& member = session.member.subject;
+    if (!check_in.reports.empty()) {
+      GatewayState& first = check_in.reports.front();
+      if (member.role != Role::kGateway || first.gateway != member.id) {
+        return Fail(Code::kMalformed, "the first gateway state of {} is not its own", member.id.text());
+      }
+      first.parent = sessions_.identity().subject.id;
+    }
+    observer_.OnCheckIn(session.member, check_in);
+  }
+  const bool gives = Gives(session, {check_in.root_version, check_in.publication_number});
+  hop::Terms terms = TermsFor(session);
+  sessions_.Send(session.route, hop::Assignment{std::move(terms), gives ? publication_ : Bytes{}});
+  return {};
+}
+
+bool DownPort::Gives(const Session& session, Version held) {
+  const Millis now = sessions_.clock().Monotonic();
+  Given& given = given_[session.serial];
+  const bool on_its_way = given.version == version_ && now < given.at + sessions_.options().publication_again;
+  if (version_ <= held || on_its_way || !sessions_.CanTake(session, publication_.size())) return false;
+  given = {version_, now};
+  return true;
+}
+
+Status DownPort::OnFetch(Session& session, const hop::Fetch& fetch) {
+  if (fetch.size == 0 || fetch.size > limits::kPieceBytes) {
+    return Fail(Code::kTooLarge, "a piece of {} bytes", fetch.size);
+  }
+  const auto size = blobs_.Size(fetch.digest);
+  if (!size) {
+    RefuseFetch(session, fetch, {Code::kUnknownBlob, "blob " + fetch.digest.hex() + " is not held here"});
+    return {};
+  }
+  if (fetch.offset >= *size) return Fail(Code::kMalformed, "a fetch behind the blob's end");
+  const auto length = static_cast<size_t>(std::min<uint64_t>(fetch.size, *size - fetch.offset));
+  if (!sessions_.CanTake(session, length)) {
+    RefuseFetch(session, fetch, {Code::kTooFast, "the pieces that were asked for before are not read yet"});
+    return {};
+  }
+  const auto bytes = blobs_.Read(fetch.digest, fetch.offset, length);
+  if (!bytes) {
+    RefuseFetch(session, fetch, bytes.error());
+    return {};
+  }
+  sessions_.counts().piece_bytes += bytes->size();
+  sessions_.Send(session.route, hop::Piece{fetch.digest, fetch.offset, *size}, *bytes);
+  return {};
+}
+
+void DownPort::RefuseFetch(const Session& session, const hop::Fetch& fetch, const Error& error) {
+  ++sessions_.counts().refused[error.code];
+  sessions_.Send(session.route, hop::FetchRefused{fetch.digest, RefusalOf(error)});
+}
+
+}  // namespace tributary

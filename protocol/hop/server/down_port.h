@@ -1,0 +1,57 @@
+#pragma once
+
+#include <cstdint>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "protocol/catalogue/blob_store.h"
+#include "protocol/hop/server/owner.h"
+#include "protocol/hop/server/sessions.h"
+
+namespace tributary {
+
+// Serves what travels down from a hop server: the publication, pieces of blobs, and the terms of a session (how often
+// to check in, the path up, the next certificates). The counterpart of the client's Subscriber and Fetcher. All on the
+// loop's thread. Everything given to the constructor must outlive it. Memory: for one session never more than
+// HopServerOptions::max_unread_bytes waits to be sent.
+class DownPort final : public Sessions::Part {
+ public:
+  DownPort(Sessions& sessions, const BlobStore& blobs, HopServerObserver& observer);
+
+  // See HopServer.
+  void Publish(Bytes signed_publication, uint64_t number, uint64_t root_version);
+  void SetPath(const std::vector<DeviceId>& above);
+  Status SetNextIdentity(std::vector<Bytes> chain);
+
+  // This server first, then those above it.
+  const std::vector<DeviceId>& path() const { return path_; }
+  hop::Terms TermsFor(Session& session) const;
+  // An error closes the session.
+  Status OnCheckIn(Session& session, hop::CheckIn check_in);
+  Status OnFetch(Session& session, const hop::Fetch& fetch);
+
+ private:
+  using Version = std::pair<uint64_t, uint64_t>;  // root version and number of a publication
+  struct Given {
+    Version version{0, 0};
+    Millis at{0};
+  };
+
+  void OnForgotten(const Session& session) override { given_.erase(session.serial); }
+  // Whether a publication goes along with the answer to somebody who holds this one.
+  bool Gives(const Session& session, Version held);
+  void RefuseFetch(const Session& session, const hop::Fetch& fetch, const Error& error);
+  void Notify(const Session& session) { sessions_.Send(session.route, hop::Notice{version_.second}); }
+
+  Sessions& sessions_;
+  const BlobStore& blobs_;
+  HopServerObserver& observer_;
+  Bytes publication_;
+  Version version_{0, 0};
+  std::vector<DeviceId> path_;
+  std::vector<Bytes> next_chain_;
+  std::unordered_map<uint64_t, Given> given_;  // by session: the publication it was given last
+};
+
+}  // namespace tributary

@@ -1,0 +1,68 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+
+#include "protocol/base/bytes.h"
+#include "protocol/base/ids.h"
+#include "protocol/base/result.h"
+#include "protocol/envelope/envelope.h"
+#include "protocol/hop/messages.h"
+#include "protocol/trust/identity/certificate.h"
+
+// The owner of a hop server (a gateway, an aggregator) takes part in the protocol through these three interfaces. All
+// are called on the loop's thread; callbacks that they are given must be run there too, at any later time.
+namespace tributary {
+
+// The answer of a sink to an offer.
+struct OfferVerdict {
+  enum class Kind {
+    kResume,   // send from `next_chunk` on; equal to the chunk count: all is here, custody will follow
+    kAlready,  // not needed; the sender deletes it
+    kRefuse,
+  };
+  Kind kind = Kind::kRefuse;
+  uint32_t next_chunk = 0;
+  Refusal refusal;
+
+  static OfferVerdict ResumeAt(uint32_t chunk) { return {Kind::kResume, chunk, {}}; }
+  static OfferVerdict AlreadyHere() { return {Kind::kAlready, 0, {}}; }
+  static OfferVerdict Refused(const Error& error, RetryWindow window = {}) {
+    return {Kind::kRefuse, 0, {error.code, error.message, window}};
+  }
+};
+
+// Takes the uploads that are offered: a gateway's spool, an aggregator's intake. The server has verified the envelope's
+// chain, role and signature before Offer, and gives chunks in order, each of the size that the header says. Every
+// callback must be run exactly once.
+class UploadSink {
+ public:
+  virtual ~UploadSink() = default;
+  virtual void Offer(const SignedEnvelope& envelope, const VerifiedIdentity& author, const DeviceId& via,
+                     std::function<void(OfferVerdict)> answer) = 0;
+  // `taken` is called when the chunk needs no memory any more (it is on disk); an error refuses the upload. Custody is
+  // given by HopServer::GiveCustody, not by this.
+  virtual void Append(const UploadId& upload, uint32_t index, Bytes chunk, std::function<void(Status)> taken) = 0;
+};
+
+// Takes requests for certificates: the aggregator opens and decides them, a gateway passes them on (gateway/relay). A
+// request is known by its digest; who asks again sends the same bytes. The callback must be run at most once.
+class EnrolmentDesk {
+ public:
+  virtual ~EnrolmentDesk() = default;
+  // `via`: the direct peer it came from; empty for an applicant that is connected directly.
+  virtual void Request(const Digest& id, Bytes sealed_request, const DeviceId& via,
+                       std::function<void(const EnrolmentAnswer&)> answer) = 0;
+};
+
+// Hears of what the server does by itself.
+class HopServerObserver {
+ public:
+  virtual ~HopServerObserver() = default;
+  // The first of a gateway's states is its own, and names this server as its parent.
+  virtual void OnCheckIn(const VerifiedIdentity& member, const hop::CheckIn& check_in) = 0;
+  // An upload was refused before the sink saw it. `subject` is null when nothing of it can be believed.
+  virtual void OnRefusedUpload(const UploadSubject* subject, const Error& error) = 0;
+};
+
+}  // namespace tributary
