@@ -15,7 +15,7 @@ namespace tributary {
 // Every blob of it once.
 std::vector<BlobRef> BlobsOf(const Publication& publication);
 
-// What is in `folder`, verified at `now`. kNotFound: none; the errors of OpenPublication, also kExpired: an expired
+// Reads the publication in `folder`, verified at `now`. kNotFound: none; the errors of OpenPublication, also kExpired: an expired
 // publication is not installed anywhere.
 Result<Publication> ReadPublication(FileSystem& files, const Path& folder, const TrustAnchor& anchor, WallTime now);
 

@@ -159,7 +159,7 @@ std::string Tell(const BundleExport& report, const Path& bundle) {
     text += "Not exported, damaged in the spool: " + id.hex() + ": " + why.ToString() +
             ". See `tributary-gateway spool check`.\n";
   }
-  if (report.publication) text += "Publication " + std::to_string(report.publication->number) + " is this gateway's.\n";
+  if (report.publication) text += fmt::format("Publication {} is this gateway's.\n", report.publication->number);
   if (report.no_publication) text += "The publication was not copied: " + report.no_publication->ToString() + "\n";
   return text +
          "Safe: this gateway keeps every upload until a receipt comes back or its uplink delivers it; a lost disk "

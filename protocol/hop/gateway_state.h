@@ -11,7 +11,7 @@
 
 namespace tributary {
 
-// What bytes on a link are for, as schema/hop.capnp groups the messages.
+// The purpose of bytes on a link, as schema/hop.capnp groups the messages.
 enum class LinkPurpose : uint8_t { kUploads = 1, kBlobs = 2, kPublication = 3, kControl = 4 };
 inline constexpr std::array kLinkPurposes = {LinkPurpose::kUploads, LinkPurpose::kBlobs, LinkPurpose::kPublication,
                                              LinkPurpose::kControl};
@@ -35,11 +35,11 @@ constexpr std::string_view PurposeName(LinkPurpose purpose) {
 struct LinkBytes {
   uint64_t up = 0;
   uint64_t down = 0;
-  uint64_t resent = 0;  // of `up`, what was sent before
+  uint64_t resent = 0;  // the part of `up` that had been sent before
   bool operator==(const LinkBytes&) const = default;
 };
 
-// What a gateway says of itself for the operator's list; the fields' prose is in schema/hop.capnp. Comes from outside
+// A gateway's account of itself for the operator's list; the fields' prose is in schema/hop.capnp. Comes from outside
 // and is not signed: for people, nothing may be decided by it. Value type.
 struct GatewayState {
   DeviceId gateway;

@@ -21,10 +21,9 @@ Hello Greeting(Random& random, VersionRange spoken) {
 Status CheckChallenge(VersionRange spoken, const Challenge& challenge) {
   const auto best = HighestOfBoth(spoken, {challenge.min_version, challenge.max_version});
   if (best == challenge.version) return {};
-  const auto range = [](VersionRange all) { return std::to_string(all.min) + " to " + std::to_string(all.max); };
   return Fail(Code::kVersionUnsupported,
-              "the server chose version " + std::to_string(challenge.version) + " and says that it speaks " +
-                  range({challenge.min_version, challenge.max_version}) + "; this program speaks " + range(spoken));
+              "the server chose version {} and says that it speaks {} to {}; this program speaks {} to {}",
+              challenge.version, challenge.min_version, challenge.max_version, spoken.min, spoken.max);
 }
 
 Result<VerifiedIdentity> VerifyServer(const TrustAnchor& anchor, const std::vector<Bytes>& chain, ByteView server_key,
@@ -32,12 +31,11 @@ Result<VerifiedIdentity> VerifyServer(const TrustAnchor& anchor, const std::vect
   ASSIGN_OR_RETURN(VerifiedIdentity server, anchor.Verify(chain, now));
   const Subject& subject = server.subject;
   if (subject.role != Role::kGateway && subject.role != Role::kAggregator) {
-    return Fail(Code::kWrongRole,
-                subject.id.text() + " is a " + std::string(RoleName(subject.role)) + ", not a server");
+    return Fail(Code::kWrongRole, "{} is a {}, not a server", subject.id.text(), RoleName(subject.role));
   }
   // CURVE has proven that the server holds the secret to the key; this ties the key to a name in the fleet.
   if (!std::ranges::equal(subject.curve_public_key, server_key)) {
-    return Fail(Code::kWrongIdentity, "the certificate of " + subject.id.text() + " names another connection key");
+    return Fail(Code::kWrongIdentity, "the certificate of {} names another connection key", subject.id.text());
   }
   return server;
 }

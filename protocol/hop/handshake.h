@@ -7,7 +7,7 @@
 #include "protocol/hop/messages.h"
 #include "protocol/trust/identity/certificate.h"
 
-// What both ends of a handshake hold each other to (schema/hop.capnp, Hello to Proof).
+// The checks that both ends of a handshake make of each other (schema/hop.capnp, Hello to Proof).
 namespace tributary::hop {
 
 // All versions that a program speaks. Value type.
@@ -23,7 +23,7 @@ Hello Greeting(Random& random, VersionRange spoken = {});
 // A client's check of the answer. kVersionUnsupported: the version is not the highest that both speak, so that somebody
 // would have an older one spoken.
 Status CheckChallenge(VersionRange spoken, const Challenge& challenge);
-// That the chain is a server's of this fleet and belongs to the key that was connected to. The errors of
+// Checks that the chain is a server's of this fleet and belongs to the key that was connected to. The errors of
 // TrustAnchor::Verify, kWrongRole, kWrongIdentity.
 Result<VerifiedIdentity> VerifyServer(const TrustAnchor& anchor, const std::vector<Bytes>& chain, ByteView server_key,
                                       WallTime now);

@@ -44,9 +44,6 @@ Field(Set, Init, Get) -> Field<Set, Init, Get>;
         [](auto from) { return from.get##Name(); }                                                                  \
   }
 
-// A reader takes no longer sentence; a writer cuts it.
-inline constexpr size_t kSentenceBytes = 1024;
-
 template <class Builder>
 class FieldWriter {
  public:
@@ -111,7 +108,6 @@ class FieldWriter {
       Fields(Of<Value>{}, inner, values[i]);
     }
   }
-
   // Only a reader has doubts.
   void Check(bool /*fine*/, const char* /*what*/) {}
 
@@ -130,14 +126,10 @@ class FieldReader {
   void Note(Status status) {
     if (status_ && !status) status_ = std::move(status);
   }
-
   void Check(bool fine, const char* what) {
     if (!fine) Note(Fail(Code::kMalformed, "{}", what));
   }
-
-  void Number(auto field, auto& value) {
-    value = static_cast<std::remove_reference_t<decltype(value)>>(field.get(from_));
-  }
+  void Number(auto field, auto& value) { value = static_cast<std::decay_t<decltype(value)>>(field.get(from_)); }
   void Counter(auto field, auto& value) {
     Number(field, value);
     if (field.get(from_) > limits::kCounter) Note(Fail(Code::kMalformed, "a number over 2^53"));
@@ -184,11 +176,9 @@ class FieldReader {
     if (list.size() > limits::kCertificateChain) {
       return Note(Fail(Code::kTooLarge, "a chain of {} certificates", list.size()));
     }
-    for (const auto certificate : list) {
-      if (certificate.size() > limits::kCertificateBytes) {
-        return Note(Fail(Code::kTooLarge, "a certificate over its limit"));
-      }
-      chain.push_back(ToBytes(wire::View(certificate)));
+    for (const auto bytes : list) {
+      if (bytes.size() > limits::kCertificateBytes) return Note(Fail(Code::kTooLarge, "a certificate over its limit"));
+      chain.push_back(ToBytes(wire::View(bytes)));
     }
   }
   void Path(auto field, std::vector<DeviceId>& path) {

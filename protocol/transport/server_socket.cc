@@ -145,7 +145,7 @@ struct ServerSocket::Native final : Loop::Pollable {
     open.erase(fd);
     table.Closed(fd);
     const bool known = routes.contains(fd);
-    // What came before the end comes first; within Remember the caller is reading already.
+    // Messages that came before the end come first; within Remember the caller is reading already.
     if (known && !reading) ended.push_back(fd);
     if (!reading) return OnReadable();
     if (known) End(fd);

@@ -4,7 +4,7 @@
 #include <string>
 #include <string_view>
 
-// What the kernel knows of a TCP connection by its descriptor.
+// The kernel's knowledge of a TCP connection, by its descriptor.
 namespace tributary {
 
 // The other end of a TCP connection that came in. Value type.

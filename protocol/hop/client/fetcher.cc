@@ -21,8 +21,7 @@ Fetcher::~Fetcher() { loop_.Cancel(retry_timer_); }
 
 void Fetcher::Fetch(const BlobRef& blob, Done done) {
   if (blobs_.Has(blob.digest)) return done(Status{});
-  if (blob.size > limits::kBlobBytes)
-    return done(Fail(Code::kTooLarge, "a blob of " + std::to_string(blob.size) + " bytes"));
+  if (blob.size > limits::kBlobBytes) return done(Fail(Code::kTooLarge, "a blob of {} bytes", blob.size));
   wanted_.push_back({blob, std::move(done)});
   if (wanted_.size() > 1) return;
   asked_to_ = blobs_.PartSize(blob.digest);

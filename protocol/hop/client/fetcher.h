@@ -25,7 +25,7 @@ class Fetcher final : public HopClient::Part {
   // `done` is called once, on success or when the bytes turned out wrong twice (kDigestMismatch) or cannot be stored;
   // links and servers that fail are waited for. At once when the blob is here already.
   void Fetch(const BlobRef& blob, Done done);
-  // Forgets what is not being wanted any more; its `done` is not called.
+  // Forgets every blob that is wanted; no `done` is called.
   void Cancel();
   uint64_t bytes_received() const { return bytes_received_; }
 

@@ -34,7 +34,7 @@ class Subscriber {
   Subscriber(Fetcher& fetcher, PublicationStore& store, BlobStore& blobs, const Clock& clock, OnAdopted on_adopted);
   // Serves what was kept. Incomplete blobs of a kept publication cannot be: they came first.
   void Start();
-  // What came in an assignment.
+  // An assignment brought this publication.
   void Consider(ByteView publication);
   const Counts& counts() const { return counts_; }
 

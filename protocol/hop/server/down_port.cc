@@ -9,6 +9,10 @@ namespace {
 
 // However many devices there are, each checks in this often.
 constexpr Millis kRarestCheckIn{300'000};
+// The least that a piece under way counts for against max_unread_bytes, so that many small ones do not pile up.
+constexpr uint64_t kLeastPromise = 16 * limits::kKiB;
+
+uint64_t PromiseOf(const hop::Fetch& fetch) { return std::max<uint64_t>(fetch.size, kLeastPromise); }
 
 bool IsGatewayBelow(const Session& session) {
   return !session.carrier && session.member.subject.role == Role::kGateway;
@@ -16,9 +20,19 @@ bool IsGatewayBelow(const Session& session) {
 
 }  // namespace
 
-DownPort::DownPort(Sessions& sessions, const BlobStore& blobs, HopServerObserver& observer)
-    : sessions_(sessions), blobs_(blobs), observer_(observer), path_{sessions.identity().subject.id} {
+DownPort::DownPort(Sessions& sessions, const BlobStore& blobs, HopServerObserver& observer, Executor* reader)
+    : sessions_(sessions),
+      blobs_(blobs),
+      observer_(observer),
+      own_reader_(reader ? nullptr : std::make_unique<WorkerPool>("blobs", 1)),
+      reader_(reader ? *reader : *own_reader_),
+      path_{sessions.identity().subject.id} {
   sessions_.AddPart(*this);
+}
+
+DownPort::~DownPort() {
+  *alive_ = false;
+  own_reader_.reset();  // waits for the read that is under way
 }
 
 void DownPort::Publish(Bytes signed_publication, uint64_t number, uint64_t root_version) {
@@ -102,25 +116,41 @@ Status DownPort::OnFetch(Session& session, const hop::Fetch& fetch) {
   if (fetch.size == 0 || fetch.size > limits::kPieceBytes) {
     return Fail(Code::kTooLarge, "a piece of {} bytes", fetch.size);
   }
-  const auto size = blobs_.Size(fetch.digest);
-  if (!size) {
-    RefuseFetch(session, fetch, {Code::kUnknownBlob, "blob " + fetch.digest.hex() + " is not held here"});
-    return {};
-  }
-  if (fetch.offset >= *size) return Fail(Code::kMalformed, "a fetch behind the blob's end");
-  const auto length = static_cast<size_t>(std::min<uint64_t>(fetch.size, *size - fetch.offset));
-  if (!sessions_.CanTake(session, length)) {
+  if (!sessions_.CanTake(session, fetch.size)) {
     RefuseFetch(session, fetch, {Code::kTooFast, "the pieces that were asked for before are not read yet"});
     return {};
   }
-  const auto bytes = blobs_.Read(fetch.digest, fetch.offset, length);
-  if (!bytes) {
-    RefuseFetch(session, fetch, bytes.error());
-    return {};
-  }
-  sessions_.counts().piece_bytes += bytes->size();
-  sessions_.Send(session.route, hop::Piece{fetch.digest, fetch.offset, *size}, *bytes);
+  session.promised += PromiseOf(fetch);
+  reader_.Post([this, alive = alive_, &blobs = blobs_, &loop = sessions_.loop(), route = session.route,
+                serial = session.serial, fetch] {
+    if (!*alive) return;
+    loop.Post([this, alive, route, serial, fetch, piece = Read(blobs, fetch)] {
+      if (*alive) OnRead(route, serial, fetch, piece);
+    });
+  });
   return {};
+}
+
+Result<DownPort::PieceOfBlob> DownPort::Read(const BlobStore& blobs, const hop::Fetch& fetch) {
+  PieceOfBlob piece;
+  const auto size = blobs.Size(fetch.digest);
+  if (!size) return Fail(Code::kUnknownBlob, "blob {} is not held here", fetch.digest.hex());
+  piece.blob_size = *size;
+  if (fetch.offset >= *size) return Fail(Code::kMalformed, "a fetch behind the blob's end");
+  const auto length = static_cast<size_t>(std::min<uint64_t>(fetch.size, *size - fetch.offset));
+  ASSIGN_OR_RETURN(piece.bytes, blobs.Read(fetch.digest, fetch.offset, length));
+  return piece;
+}
+
+void DownPort::OnRead(const Sessions::Route& route, uint64_t serial, const hop::Fetch& fetch,
+                      const Result<PieceOfBlob>& piece) {
+  Session* session = sessions_.Find(route, serial);
+  if (!session) return;
+  session->promised -= PromiseOf(fetch);
+  if (!piece && piece.error().code == Code::kMalformed) return sessions_.Close(route, piece.error());
+  if (!piece) return RefuseFetch(*session, fetch, piece.error());
+  sessions_.counts().piece_bytes += piece->bytes.size();
+  sessions_.Send(route, hop::Piece{fetch.digest, fetch.offset, piece->blob_size}, piece->bytes);
 }
 
 void DownPort::RefuseFetch(const Session& session, const hop::Fetch& fetch, const Error& error) {

@@ -1,10 +1,13 @@
 #pragma once
 
+#include <atomic>
 #include <cstdint>
+#include <memory>
 #include <unordered_map>
 #include <utility>
 #include <vector>
 
+#include "protocol/base/executor.h"
 #include "protocol/catalogue/blob_store.h"
 #include "protocol/hop/server/owner.h"
 #include "protocol/hop/server/sessions.h"
@@ -13,11 +16,14 @@ namespace tributary {
 
 // Serves what travels down from a hop server: the publication, pieces of blobs, and the terms of a session (how often
 // to check in, the path up, the next certificates). The counterpart of the client's Subscriber and Fetcher. All on the
-// loop's thread. Everything given to the constructor must outlive it. Memory: for one session never more than
-// HopServerOptions::max_unread_bytes waits to be sent.
+// loop's thread, but for the disk: pieces are read by `reader`, in the order in which they were asked for. Everything
+// given to the constructor must outlive it. Memory: for one session never more than HopServerOptions::max_unread_bytes
+// is being read or waits to be sent.
 class DownPort final : public Sessions::Part {
  public:
-  DownPort(Sessions& sessions, const BlobStore& blobs, HopServerObserver& observer);
+  // `reader` is borrowed; null: a worker of its own.
+  DownPort(Sessions& sessions, const BlobStore& blobs, HopServerObserver& observer, Executor* reader);
+  ~DownPort() override;
 
   // See HopServer.
   void Publish(Bytes signed_publication, uint64_t number, uint64_t root_version);
@@ -42,16 +48,27 @@ class DownPort final : public Sessions::Part {
   // Whether a publication goes along with the answer to somebody who holds this one.
   bool Gives(const Session& session, Version held);
   void RefuseFetch(const Session& session, const hop::Fetch& fetch, const Error& error);
+  struct PieceOfBlob {
+    uint64_t blob_size = 0;
+    Bytes bytes;
+  };
+  // Reads from the disk; on any thread.
+  static Result<PieceOfBlob> Read(const BlobStore& blobs, const hop::Fetch& fetch);
+  void OnRead(const Sessions::Route& route, uint64_t serial, const hop::Fetch& fetch, const Result<PieceOfBlob>& piece);
   void Notify(const Session& session) { sessions_.Send(session.route, hop::Notice{version_.second}); }
 
   Sessions& sessions_;
   const BlobStore& blobs_;
   HopServerObserver& observer_;
+  std::unique_ptr<WorkerPool> own_reader_;
+  Executor& reader_;
   Bytes publication_;
   Version version_{0, 0};
   std::vector<DeviceId> path_;
   std::vector<Bytes> next_chain_;
   std::unordered_map<uint64_t, Given> given_;  // by session: the publication it was given last
+  // For reads that are finished after its end.
+  std::shared_ptr<std::atomic<bool>> alive_ = std::make_shared<std::atomic<bool>>(true);
 };
 
 }  // namespace tributary

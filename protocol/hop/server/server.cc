@@ -7,7 +7,7 @@ namespace tributary {
 HopServer::HopServer(const Parts& parts, Options options)
     : options_(std::move(options)),
       sessions_(parts.loop, parts.clock, parts.identity, options_),
-      down_(sessions_, parts.blobs, parts.observer),
+      down_(sessions_, parts.blobs, parts.observer, parts.reader),
       uploads_(sessions_, parts.sink, parts.observer),
       registrar_(sessions_, parts.desk),
       greeter_(sessions_, parts.random, down_) {}

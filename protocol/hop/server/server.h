@@ -39,6 +39,7 @@ class HopServer final : private ServerSocket::Handler {
     const BlobStore& blobs;
     Observer& observer;
     EnrolmentDesk* desk = nullptr;  // borrowed; null: requests for certificates are refused with kNotSupported
+    Executor* reader = nullptr;     // borrowed: reads pieces of blobs; null: a worker of the server's own
   };
 
   HopServer(const Parts& parts, Options options);

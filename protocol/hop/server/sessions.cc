@@ -135,7 +135,8 @@ void Sessions::SendBytes(const Route& route, ByteView message, LinkPurpose purpo
 
 bool Sessions::CanTake(const Session& session, size_t bytes) const {
   const uint64_t read = socket_->BytesAcknowledged(session.connection);
-  return session.sent <= read || session.sent - read + bytes <= options_.max_unread_bytes;
+  const uint64_t unread = session.sent - std::min(session.sent, read) + session.promised;
+  return unread == 0 || unread + bytes <= options_.max_unread_bytes;
 }
 
 void Sessions::Close(Route route, const Error& error) {

@@ -18,7 +18,7 @@
 
 namespace tributary {
 
-// What a hop server counted since its start, and what is there now. Value type.
+// The counters of a hop server since its start, and its sizes now. Value type.
 struct HopServerCounts {
   uint64_t sessions = 0;                       // now, proven
   uint64_t unproven = 0;                       // connections, now
@@ -51,6 +51,7 @@ struct Session {
   Millis patience{0};                // how long silence is borne before the proof
   Millis check_in{0};                // how often it was told to check in
   uint64_t sent = 0;                 // bytes queued for it
+  uint64_t promised = 0;             // bytes that are being read for it
   uint64_t received = 0;             // bytes that had come when IsArriving was last asked
   uint64_t received_at_message = 0;  // bytes that had come with the last whole message, while it had credit
 
@@ -83,6 +84,7 @@ class Sessions {
   ~Sessions();
 
   // Shared by all parts of the server.
+  Loop& loop() const { return loop_; }
   const Clock& clock() const { return clock_; }
   const Identity& identity() const { return identity_; }
   const HopServerOptions& options() const { return options_; }

@@ -111,7 +111,8 @@ TestServer::~TestServer() {
 
 void TestServer::Start() {
   server_ = std::make_unique<HopServer>(
-      HopServer::Parts{loop_, world_.clock, world_.random, *shown_, sink, blobs, *this, desk}, options_);
+      HopServer::Parts{loop_, world_.clock, world_.random, *shown_, sink, blobs, *this, desk, &world_.worker},
+      options_);
   sink.server = server_.get();
   // A port that was just closed is free when libzmq's thread has got to it.
   Status listening;

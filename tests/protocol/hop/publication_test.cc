@@ -1,3 +1,6 @@
+#include <functional>
+#include <string_view>
+
 #include <gtest/gtest.h>
 
 #include "protocol/trust/seal/digest.h"
@@ -191,6 +194,53 @@ TEST_F(PublicationHopTest, AFetchThatAsksForTooMuchOrBehindTheEndClosesTheConnec
   client.Send(hop::Fetch{blob, 6, 1});
   EXPECT_EQ(client.AwaitRefused(), Code::kMalformed);
   EXPECT_EQ(server_->counts().sessions, 0u);
+}
+
+// Turns the sockets' loops only: the disk does not answer.
+void TurnWithoutDisk(HopWorld& world, const std::function<bool()>& condition) {
+  for (int i = 0; i < 5'000 && !condition(); ++i) {
+    world.loop.RunOnce(Millis(1));
+    for (Loop* one : world.server_loops) one->RunOnce(Millis(1));
+  }
+  ASSERT_TRUE(condition());
+}
+
+TEST_F(PublicationHopTest, ASlowDiskHoldsUpPiecesAndNothingElse) {
+  const Digest blob = *server_.blobs.Put(AsBytes("a blob"));
+  RawClient client(world_, server_, device_);
+  ASSERT_EQ(client.Introduce(device_), std::nullopt);
+  client.received.clear();
+  for (uint64_t offset = 0; offset < 5; ++offset) client.Send(hop::Fetch{blob, offset, 1});
+  client.Send(hop::CheckIn{});
+  TurnWithoutDisk(world_, [&] { return !client.received.empty(); });
+  EXPECT_TRUE(std::holds_alternative<hop::Assignment>(client.received.front().first));
+  client.received.clear();
+  EXPECT_FALSE(world_.worker.idle());
+  ASSERT_TRUE(world_.RunUntil([&] { return client.received.size() == 5; }));
+  for (uint64_t offset = 0; offset < 5; ++offset) {
+    const auto* piece = std::get_if<hop::Piece>(&client.received[offset].first);
+    ASSERT_TRUE(piece);
+    EXPECT_EQ(piece->offset, offset);
+    EXPECT_EQ(AsText(client.received[offset].second), std::string_view("a blob").substr(offset, 1));
+  }
+}
+
+TEST_F(PublicationHopTest, PiecesThatAreReadForASessionThatIsOverAreDropped) {
+  const Digest blob = *server_.blobs.Put(AsBytes("a blob"));
+  RawClient client(world_, server_, device_);
+  const auto ask = [&] {
+    client.Send(hop::Fetch{blob, 0, 6});
+    TurnWithoutDisk(world_, [&] { return !world_.worker.idle(); });
+  };
+  ASSERT_EQ(client.Introduce(device_), std::nullopt);
+  ask();
+  client.Send(hop::Goodbye{});
+  TurnWithoutDisk(world_, [&] { return server_->counts().sessions == 0; });
+  ASSERT_EQ(client.Introduce(device_), std::nullopt);  // here the disk answers
+  EXPECT_EQ(server_->counts().piece_bytes, 0u);
+  ask();
+  server_.Stop();
+  world_.worker.RunAll();
 }
 
 // A device that holds a publication can use everything in it with no link at all.
