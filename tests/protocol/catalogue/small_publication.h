@@ -4,6 +4,7 @@
 
 #include "protocol/catalogue/publication.h"
 #include "protocol/trust/seal/digest.h"
+#include "tests/support/outcome.h"
 #include "tests/support/test_fleet.h"
 
 // A catalogue of one task, for the tests of this folder.
@@ -36,12 +37,6 @@ inline Publication SmallPublication(uint64_t number = 7) {
   publication.sealing_key = Bytes(32, 0x42);
   publication.tasks = {SmallTask()};
   return publication;
-}
-
-// "ok", or the code of the refusal.
-template <class T>
-std::string Outcome(const Result<T>& result) {
-  return result ? "ok" : std::string(Name(result.error().code));
 }
 
 }  // namespace tributary

@@ -4,6 +4,7 @@
 
 #include "protocol/base/limits.h"
 #include "protocol/envelope/seal_upload.h"
+#include "tests/support/outcome.h"
 #include "tests/support/seeded_random.h"
 #include "tests/support/test_fleet.h"
 
@@ -38,11 +39,5 @@ inline UploadHeader SmallHeader(UploadSubject subject = SmallSubject()) {
 }
 
 inline Bytes Signed(const UploadHeader& header, const Identity& by) { return SignEnvelope(header, by.key, by.chain); }
-
-// "ok", or the code of the refusal.
-template <class T>
-std::string Outcome(const Result<T>& result) {
-  return result ? "ok" : std::string(Name(result.error().code));
-}
 
 }  // namespace tributary
