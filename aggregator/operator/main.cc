@@ -1,4 +1,6 @@
 #include <csignal>
+#include <iostream>
+#include <string_view>
 
 #include <CLI/CLI.hpp>
 
@@ -63,7 +65,20 @@ void AddGlobalOptions(CLI::App& app, Context& context) {
       ->take_last();
 }
 
+// Identities were made by `tributary fleet …` up to 0.1.0: that is wrong usage now and answers with the new command.
+bool SaidFormerName(int argc, char** argv) {
+  int at = 1;
+  // Every global option has a value.
+  while (at < argc && argv[at][0] == '-') at += std::string_view(argv[at]).find('=') == std::string_view::npos ? 2 : 1;
+  if (at >= argc || std::string_view(argv[at]) != "fleet") return false;
+  std::cerr << "this command is called `tributary ca` now: tributary ca";
+  for (++at; at < argc; ++at) std::cerr << " " << argv[at];
+  std::cerr << "\n";
+  return true;
+}
+
 int Main(int argc, char** argv) {
+  if (SaidFormerName(argc, argv)) return static_cast<int>(ExitCode::kUsage);
   std::signal(SIGPIPE, SIG_IGN);  // a server that goes away is an error to tell, not the end of this process
   CLI::App app("Operate a Tributary fleet: identities, tasks, training rounds, models.", "tributary");
   Context context;

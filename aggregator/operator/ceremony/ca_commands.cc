@@ -281,19 +281,6 @@ void AddIssuerCommands(CLI::App& ca, Context& context) {
   command->callback(context.Run([&context, revoke] { return RevokeIssuer(context, *revoke); }));
 }
 
-// Identities were made by `tributary fleet …` up to 0.1.0: that is wrong usage now and answers with the new command.
-void AddFormerName(CLI::App& app) {
-  CLI::App* fleet = app.add_subcommand("fleet", "");
-  fleet->group("");  // not in --help
-  fleet->prefix_command();
-  fleet->set_help_flag();
-  fleet->callback([fleet] {
-    std::string rest;
-    for (const std::string& word : fleet->remaining()) rest += " " + word;
-    throw CLI::ValidationError("fleet", "this command is called `tributary ca` now: tributary ca" + rest);
-  });
-}
-
 }  // namespace
 
 std::string DateOf(WallTime time) {
@@ -304,7 +291,6 @@ std::string DateOf(WallTime time) {
 }
 
 void AddCaCommands(CLI::App& app, Context& context) {
-  AddFormerName(app);
   CLI::App* ca =
       app.add_subcommand("ca", "Identities: the fleet's CA, its issuers and its members (needs no aggregator)");
   ca->require_subcommand(1);

@@ -12,7 +12,7 @@ class App;
 namespace tributary {
 
 // The fleet's offline CA and the identities it makes. Adds `ca init, issuer, issue, renew, revoke-issuer, key`, which
-// need no aggregator, and `fleet`, the former name of `ca`, which answers with the new one.
+// need no aggregator.
 void AddCaCommands(CLI::App& app, Context& context);
 
 // A day as 2026-01-31, in UTC.

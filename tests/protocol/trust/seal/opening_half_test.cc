@@ -23,7 +23,7 @@ TEST(OpeningHalf, IsNotInAProgramThatOnlySeals) {
 
 TEST(OpeningHalf, IsFoundByThisSearchWhereItIsUsed) {
   EXPECT_FALSE(HpkeOpener::FromSender(kDefaultAead, HpkeKeyPair{}, {}, {}).has_value());
-  EXPECT_THAT(Program("test_protocol_seal"), HasSubstr("HpkeOpener"));
+  EXPECT_THAT(Program("test_protocol"), HasSubstr("HpkeOpener"));
 }
 
 }  // namespace
