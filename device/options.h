@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "protocol/base/field.h"
 #include "protocol/base/file.h"
 #include "protocol/member/server_keys.h"
 
