@@ -21,7 +21,7 @@ const Clock& TheClock() {
   return clock;
 }
 
-// Chunks of one upload on their way at a time: what a hop's credit of 2 MiB for a session allows (hop/server.h).
+// Chunks of one upload on their way at a time: what a hop's credit of 2 MiB for a session allows (protocol/hop/server/server_options.h).
 constexpr uint32_t kChunksUnderWay = 8;
 
 // Sends one upload as a device does: one more chunk whenever one was answered. All calls but Start are made on the

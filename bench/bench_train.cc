@@ -1,4 +1,4 @@
-// Claim: a local fit (device/train: batches filled from bytes, checks, hooks, report) reaches 0.95 of the speed of the
+// Claim: a local fit (device/torch: batches filled from bytes, checks, hooks, report) reaches 0.95 of the speed of the
 // bare LibTorch loop: the same model, optimiser and batches, with all tensors prepared up front. One thread.
 
 #include <numeric>

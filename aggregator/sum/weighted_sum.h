@@ -15,7 +15,7 @@ namespace tributary {
 
 // The weighted sum of updates in 64-bit fixed point: exact, so it does not depend on order, grouping, threads or
 // replays.
-//   sum[i] = Σ_d  q(x_d[i]) * w_d,   q(x) = round_to_nearest_even(x * 2^F)   (codec/fixed_point.h)
+//   sum[i] = Σ_d  q(x_d[i]) * w_d,   q(x) = round_to_nearest_even(x * 2^F)   (protocol/payload/fixed_point.h)
 // An algebra: Accumulate, Merge, CanReport, Report, Serialize. Memory: 8 bytes per parameter. Value type that only
 // moves (it may be large); not thread safe. An update is checked in the same pass that adds it, since what costs is the
 // traffic to memory: one pass takes 20 bytes per parameter, a pass that only checks 4 more. When a bad value or the

@@ -104,7 +104,7 @@ constexpr auto kCodes = std::to_array<CodeEntry>({
     {Code::kReadOnly, kEnvironment, "read-only", "The file system is mounted read-only.",
      "What was acknowledged is safe. Look in the kernel's log why, mount it writable; work goes on by itself.", kRetry},
     {Code::kGaveWay, kEnvironment, "gave-way", "The upload was dropped to make room for newer or more important ones.",
-     "Only telemetry gives way. Raise spool.max_mib or the disk if this happens often.", kFinal},
+     "Only device states give way. Raise spool.max_mib or the disk if this happens often.", kFinal},
     {Code::kTooFast, kPassing, "too-fast", "This peer, or its address, asks more often than is allowed.",
      "Nothing was lost. The client tries again within the window it was given.", kRetry},
     {Code::kPending, kPassing, "pending", "An operator has to decide about this enrolment.",

@@ -6,7 +6,7 @@
 
 namespace tributary {
 
-// Where unpredictable bytes come in (ids, nonces, jitter). Keys are made inside protocol/seal, which has its own
+// Where unpredictable bytes come in (ids, nonces, jitter). Keys are made inside protocol/trust/seal, which has its own
 // source.
 class Random {
  public:

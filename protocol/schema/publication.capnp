@@ -121,7 +121,7 @@ struct PlanField {
 }
 
 struct ModelManifest {
-  # At the head of a model package file (publication/model_package.h).
+  # At the head of a model package file (protocol/catalogue/model_package.h).
   tensors @0 :List(Tensor);
   moduleSize @1 :UInt64;
   moduleDigest @2 :Data;

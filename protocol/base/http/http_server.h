@@ -31,7 +31,7 @@ class HttpServer {
     Path tls_certificate{};       // PEM, leaf first; with tls_key
     Path tls_key{};               // PEM without a passphrase, mode 0600
     bool allow_plain = false;     // plain HTTP on addresses other than loopback
-    // Of the two files: a renewed pair is taken up by the first connection after it (server_certificate.h).
+    // Of the two files: a renewed pair is taken up by the first connection after it (tls.h).
     Millis certificate_look{2'000};
   };
   // Says who asks, or why he may not. Runs before the body of a request is read that is not open; `needed` is what its

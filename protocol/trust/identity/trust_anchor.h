@@ -15,7 +15,7 @@ struct RevocationList;
 // all of it, so that a list that one of them is given holds for all. Thread safe.
 class TrustAnchor {
  public:
-  // `publication_root`: the root metadata that a publication is verified from (protocol/publication); empty when this
+  // `publication_root`: the root metadata that a publication is verified from (protocol/catalogue); empty when this
   // member was given none. kMalformed: not a CA certificate with an Ed25519 key.
   static Result<TrustAnchor> FromCertificate(const Certificate& ca, Bytes publication_root = {});
 
