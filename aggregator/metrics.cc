@@ -30,7 +30,7 @@ AggregatorMetrics::AggregatorMetrics() {
                    &Server::counts);
   core_.Gauge("publication_number", "The publication that is served", Of(&Core::publication_number));
   core_.Gauge("tasks", "Tasks", Of(&Core::tasks));
-  core_.Gauge("open_rounds", "Rounds that collect updates", Of(&Core::open_rounds));
+  core_.Gauge("open_rounds", "Rounds that collect updates or are being closed", Of(&Core::open_rounds));
   core_.Gauge("gateways", "Gateways of the tree", Of(&Core::gateways));
   core_.Gauge("gateways_late", "Gateways whose last report is older than 90 s", Of(&Core::gateways_late));
   core_.Gauge("gateways_in_trouble", "Gateways that say what keeps them from working",

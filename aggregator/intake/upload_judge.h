@@ -54,10 +54,11 @@ class UploadJudge {
   virtual Verdict Admit(const UploadHeader& header) = 0;
   // A complete upload whose signature and ciphertext digest have been verified: asks Admit again, then opens, checks
   // and counts it. `role` is the sender's, from its certificate. Counts duplicates, and refusals of the kind kPeer by
-  // reason; the upload is then done with. After any other refusal the upload may be offered again. Custody of an update
+  // reason; the upload is then done with. After a refusal that passes, or one of the environment, the upload may be
+  // offered again. Custody of an update
   // that is taken follows later, possibly much later; custody of other kinds comes before the return.
   virtual Verdict Contribute(const UploadHeader& header, Role role, const ChunkSource& chunk) = 0;
-  // An upload was refused before it reached Contribute (bad signature, digest, or what Admit said). kDuplicate: it is
+  // An upload was refused before it reached Contribute (bad signature, or what Admit said). kDuplicate: it is
   // counted already. Only codes of the kind kPeer count.
   virtual void CountRefusal(UploadKind kind, const std::optional<UploadSubject>& subject, Code code) = 0;
 };

@@ -32,7 +32,9 @@ Status RoundBook::Restore() {
   ASSIGN_OR_RETURN(auto stored, parts_.store.rounds.Open());
   for (StoredRound& round : stored) {
     const TaskId task = round.record.task;
-    open.emplace(task, std::move(round));
+    // A round without its task is a damaged database: nothing of it may be removed.
+    RETURN_IF_ERROR(tasks_.Find(task));
+    open.insert_or_assign(task, std::move(round));
   }
   for (const auto& [id, task] : tasks_.tasks()) {
     ASSIGN_OR_RETURN(RoundRunner* const runner, Find(id));

@@ -11,8 +11,8 @@
 namespace tributary {
 
 // Decides for one task what rounds are made of: which updates count, when a round ends, and how. Everything that
-// depends on the kind of round asks it, so another kind (buffered, with stale updates) is one more of these and one
-// line in RuleOf. Decides only: it changes nothing and remembers nothing. Thread safe.
+// depends on the kind of round asks it, so another kind is one more of these and one line in RuleOf. A kind that takes
+// stale updates needs more: RoundKeeper keeps contributions under the base of the round, not of the update. Decides only: it changes nothing and remembers nothing. Thread safe.
 class RoundRule {
  public:
   virtual ~RoundRule() = default;

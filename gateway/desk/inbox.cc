@@ -157,9 +157,9 @@ void Inbox::Finish(const std::string& name, const InboxAnswer& answer) {
   busy_.erase(name);
   if (!answer) {
     LogFailure(LogLevel::kWarning, "inbox.refused", answer.error(), {{"file", name}});
-    // A disk that failed may take it at the next look.
+    // A disk that takes nothing now may take it at the next look. A file that cannot be read is answered.
     const Code code = answer.error().code;
-    if (IsOfTheEnvironment(code) && IsTransient(code)) return;
+    if (IsOfTheEnvironment(code) && IsTransient(code) && code != Code::kIo) return;
   }
   TRIBUTARY_FAULT_POINT("gateway.inbox.done");
   const std::string text = FormatAnswer(answer);

@@ -109,7 +109,7 @@ const CodeEntry& Describe(Code code);
 inline std::string_view Name(Code code) { return Describe(code).name; }
 inline CodeKind KindOf(Code code) { return Describe(code).kind; }
 inline bool IsTransient(Code code) { return Describe(code).transient; }
-// A fault of this machine: the peer may offer what it has again.
+// A fault of this machine: the peer may offer what it has again, but for kGaveWay, which is final.
 inline bool IsOfTheEnvironment(Code code) { return KindOf(code) == CodeKind::kEnvironment; }
 std::optional<Code> CodeByName(std::string_view name);
 // A number from the wire; nullopt when this build does not know it.
