@@ -38,7 +38,7 @@ Result<std::vector<UploadTable::PayloadFile>> UploadTable::FilePage(const std::o
   std::vector<PayloadFile> files;
   files.reserve(rows.size());
   for (const Row& row : rows) {
-    ASSIGN_OR_RETURN(const UploadId id, UploadId::FromBytes(row.Blob(0)));
+    ASSIGN_OR_RETURN(const UploadId id, database_.Noted(UploadId::FromBytes(row.Blob(0))));
     files.push_back({id, static_cast<UploadState>(row.Int(1)), static_cast<uint64_t>(row.Int(2))});
   }
   return files;

@@ -55,6 +55,8 @@ void HopClient::Stop() {
 }
 
 void HopClient::OnDialled() {
+  // A question that the last session left open is none of this one.
+  asked_ = false;
   moved_ = 0;
   Asked();
 }

@@ -138,7 +138,13 @@ Result<DownPort::PieceOfBlob> DownPort::Read(const BlobStore& blobs, const hop::
   piece.blob_size = *size;
   if (fetch.offset >= *size) return Fail(Code::kMalformed, "a fetch behind the blob's end");
   const auto length = static_cast<size_t>(std::min<uint64_t>(fetch.size, *size - fetch.offset));
-  ASSIGN_OR_RETURN(piece.bytes, blobs.Read(fetch.digest, fetch.offset, length));
+  auto bytes = blobs.Read(fetch.digest, fetch.offset, length);
+  // It may have been retired since its size was read.
+  if (!bytes && bytes.error().code == Code::kNotFound) {
+    return Fail(Code::kUnknownBlob, "blob {} is not held here", fetch.digest.hex());
+  }
+  if (!bytes) return Fail(std::move(bytes).error());
+  piece.bytes = std::move(*bytes);
   return piece;
 }
 

@@ -153,6 +153,21 @@ TEST_F(LinkTest, AServerThatSaysNothingIsGivenUpAfterTheAnswerTimeout) {
   ASSERT_TRUE(world_.RunUntilWithTime([&] { return a.up(); }, Millis(100)));
 }
 
+TEST_F(LinkTest, AQuestionThatWasOpenAtAStopDoesNotEndTheNextStart) {
+  Node a(world_, "a"), b(world_, "b");
+  a.ConnectTo(b.server);
+  ASSERT_TRUE(world_.RunUntil([&] { return a.up() && !b.server.check_ins.empty(); }));
+  const std::vector<Loop*> loops = world_.server_loops;
+  world_.server_loops.clear();  // it hangs
+  a.client->client().CheckInNow();
+  a.client->client().Stop();
+  world_.clock.Advance(Millis(3'600'000));
+  world_.server_loops = loops;
+  a.client->client().Start();
+  // The clock stands still: the first attempt is the one that connects.
+  ASSERT_TRUE(world_.RunUntil([&] { return a.up(); })) << a.client->client().last_problem().ToString();
+}
+
 // ---- check-ins
 
 GatewayState ReportOf(std::string_view gateway) {
