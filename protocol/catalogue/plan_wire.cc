@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cctype>
 #include <optional>
+#include <set>
 
 #include <capnp/dynamic.h>
 
@@ -131,7 +132,12 @@ Status ReadPlan(schema::TrainingPlan::Reader from, std::span<const Field> fields
   }
   const auto more = from.getMore();
   if (more.size() > kMostEntries) return Fail(Code::kTooLarge, "a plan with {} further fields", more.size());
-  for (const auto entry : more) RETURN_IF_ERROR(ReadEntry(entry, fields));
+  std::set<std::string_view> names;
+  for (const auto entry : more) {
+    const std::string_view name = wire::View(entry.getName());
+    if (!names.insert(name).second) return Fail(Code::kMalformed, "{} stands twice", name.substr(0, 80));
+    RETURN_IF_ERROR(ReadEntry(entry, fields));
+  }
   return {};
 }
 

@@ -15,7 +15,9 @@ void Subscriber::Start() {
 }
 
 void Subscriber::Refuse(const Error& why) {
-  if (IsOfTheEnvironment(why.code)) return LogFailure(LogLevel::kError, "publication.not_kept", why);
+  // The disk may take it at the next check-in: nobody is to blame.
+  if (IsOfTheEnvironment(why.code) && (IsTransient(why.code) || why.code == Code::kPermissions))
+    return LogFailure(LogLevel::kError, "publication.not_kept", why);
   ++counts_.rejected;
   ++counts_.rejected_by[why.code];
   counts_.last_rejection = Rejection{why, clock_.Now()};

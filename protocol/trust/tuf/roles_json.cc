@@ -53,7 +53,7 @@ Result<bool> Flag(const json& from, const char* name) {
 
 Result<uint64_t> Count(const json& from, const char* name) {
   ASSIGN_OR_RETURN(const json* number, Member(from, name, &json::is_number_integer));
-  if (*number < 0) return Malformed("{} is negative", name);
+  if (number->get<int64_t>() < 0) return Malformed("{} is negative", name);
   return number->get<uint64_t>();
 }
 

@@ -34,6 +34,8 @@ TEST(CanonicalJsonTest, WhatTwoReadersCouldReadInTwoWaysIsRefused) {
                            "1e3",
                            "9007199254740992",
                            "-9007199254740992",
+                           "9223372036854775808",
+                           "18446744073709551615",
                            "18446744073709551616",
                            R"("a\nb")",
                            R"({"a\tb":1})",
@@ -58,6 +60,14 @@ TEST(CanonicalJsonTest, NestingIsBounded) {
   EXPECT_EQ(Canonical(std::string(32, '[') + std::string(32, ']')), std::string(32, '[') + std::string(32, ']'));
   EXPECT_EQ(Canonical(std::string(33, '[') + std::string(33, ']')), "malformed");
   EXPECT_EQ(Canonical(std::string(1'000'000, '[')), "malformed");
+}
+
+// A stranger may send it before any signature is looked at. What costs the square of it would take hours here.
+TEST(CanonicalJsonTest, AMillionEmptyObjectsCostAsMuchAsTheyAreLong) {
+  std::string text = "[{}";
+  for (int i = 1; i < 1'000'000; ++i) text += ",{}";
+  text += "]";
+  EXPECT_EQ(Canonical(text), text);
 }
 
 Json AnyJson(int depth) {
