@@ -11,7 +11,6 @@
 #include "aggregator/api/gateway_routes.h"
 #include "aggregator/api/json_fields.h"
 #include "aggregator/api/round_routes.h"
-#include "aggregator/api/sealing_key_routes.h"
 #include "aggregator/api/task_routes.h"
 #include "protocol/base/log.h"
 

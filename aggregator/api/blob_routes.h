@@ -1,6 +1,7 @@
 #pragma once
 
 #include "aggregator/api/route.h"
+#include "protocol/base/http/http_server.h"
 
 namespace tributary {
 
@@ -8,5 +9,12 @@ namespace tributary {
 // pieces of a MiB and counts when its digest is right; two uploads of the same blob may run at once. It goes out as a
 // file, without the core thread. An upload of a blob that is there already is read, thrown away and answered with 200.
 void AddBlobRoutes(HttpServer& server, const ApiParts& parts);
+
+class BlobStore;
+class TufShelf;
+
+// Adds /tuf/metadata/ and /tuf/targets/: the publication as a TUF 1.0 repository over HTTP, open to everybody, since
+// whoever reads it verifies it from the root metadata. Both must outlive the server's Stop.
+void AddTufRoutes(HttpServer& server, const TufShelf& shelf, const BlobStore& blobs);
 
 }  // namespace tributary

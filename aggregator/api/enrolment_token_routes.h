@@ -28,4 +28,11 @@ std::string NewTokenToJson(const EnrolmentTokenRecord& token, std::string_view i
 Result<Invitation> Invite(const Path& ca_file, const TrustAnchor& anchor, const EnrolmentTarget& target, Role role,
                           SecretBytes token);
 
+// Adds /sealing-keys: list and rotate.
+void AddSealingKeyRoutes(HttpServer& server, const ApiParts& parts, const MemberParts& members);
+
+// {"overlap_days": 14}: [0, 365]; 14 if absent. kInvalidArgument.
+Result<Millis> RotationFromJson(std::string_view body);
+std::string ToJson(const SealingKeyList& keys);
+
 }  // namespace tributary

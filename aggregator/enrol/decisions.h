@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "aggregator/store/certificate_table.h"
-#include "aggregator/store/enrolment_table.h"
+#include "aggregator/store/enrolment_store.h"
 #include "protocol/hop/messages.h"
 #include "protocol/trust/identity/certificate_request.h"
 #include "protocol/trust/identity/enrolment_request.h"

@@ -11,9 +11,9 @@
 
 #include "aggregator/enrol/enrolment.h"
 #include "aggregator/enrol/revocation_book.h"
-#include "aggregator/enrol/steady_clock.h"
 #include "aggregator/store/disk_health.h"
 #include "aggregator/store/enrolment_store.h"
+#include "protocol/base/clock.h"
 #include "protocol/base/random.h"
 #include "protocol/base/token_bucket.h"
 #include "protocol/trust/identity/trust_anchor.h"
@@ -130,6 +130,23 @@ class MemberRegistrar {
   EnrolmentCounts counts_;
   std::unordered_set<std::string> heard_;  // issuers' keys and serials that are in the store or in unsaved_
   std::vector<VerifiedIdentity> unsaved_;
+};
+
+// Whether the wall clock may be believed so far that things are forgotten by it: it has kept pace with the monotonic
+// one for a day. A clock that jumped years ahead, and will be set right, must not empty the revocation list meanwhile.
+// Value type; the clock must outlive it.
+class SteadyClock {
+ public:
+  explicit SteadyClock(const Clock& clock) : clock_(clock) { Restart(); }
+  // Looks at both clocks. Ask every few minutes: a jump to and fro between two calls is not seen.
+  bool IsSteady();
+
+ private:
+  void Restart();
+
+  const Clock& clock_;
+  WallTime wall_;
+  Millis monotonic_{0};
 };
 
 }  // namespace tributary

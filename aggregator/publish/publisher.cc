@@ -6,7 +6,7 @@
 #include "protocol/base/fault_point.h"
 #include "protocol/base/limits.h"
 #include "protocol/base/log.h"
-#include "protocol/catalogue/publication_update.h"
+#include "protocol/catalogue/publication_store.h"
 
 namespace tributary {
 namespace {

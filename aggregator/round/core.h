@@ -5,8 +5,7 @@
 #include <optional>
 #include <vector>
 
-#include "aggregator/round/evaluation_taker.h"
-#include "aggregator/round/update_taker.h"
+#include "aggregator/round/round_takers.h"
 #include "aggregator/watch/device_state_taker.h"
 
 namespace tributary {

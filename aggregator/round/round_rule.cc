@@ -1,6 +1,6 @@
 #include "aggregator/round/round_rule.h"
 
-#include "aggregator/release/task_check.h"
+#include "aggregator/release/task_book.h"
 
 namespace tributary {
 

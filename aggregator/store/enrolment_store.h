@@ -1,9 +1,13 @@
 #pragma once
 
+#include <map>
 #include <memory>
+#include <optional>
+#include <vector>
 
+#include "aggregator/records/enrolment_records.h"
 #include "aggregator/store/certificate_table.h"
-#include "aggregator/store/enrolment_table.h"
+#include "protocol/base/sql/database.h"
 
 namespace tributary {
 
@@ -25,6 +29,66 @@ class EnrolmentStore {
   EnrolmentTokenTable tokens;
   EnrolmentTable members;
   CertificateTable certificates;
+};
+
+struct StoredMember {
+  EnrolledMember member;
+  Bytes curve_public_key;  // that its newest certificate binds, or that it wants bound
+};
+
+// A request for a certificate that was taken up, known by the SHA-256 of its bytes.
+struct StoredRequest {
+  Digest id;
+  DeviceId member;
+  std::string serial;  // of the certificate that answers it; empty: none yet
+  WallTime received;
+};
+
+// Members by their certificates, and the requests that made them. Borrowed database; one thread.
+class EnrolmentTable {
+ public:
+  explicit EnrolmentTable(Database& database) : database_(database) {}
+
+  Status Save(const StoredMember& member);
+  Result<std::optional<StoredMember>> Find(const DeviceId& id);
+  Result<std::optional<StoredMember>> FindByKey(ByteView public_key);
+  // In the order of their ids.
+  Result<std::vector<StoredMember>> All();
+  Result<std::vector<DeviceId>> InState(EnrolmentState state);
+  Result<std::map<EnrolmentState, uint64_t>> CountByState();
+
+  Status InsertRequest(const StoredRequest& request);
+  Result<std::optional<StoredRequest>> FindRequest(const Digest& id);
+  // Its requests that have no answer yet are answered by this certificate.
+  Status AnswerRequests(const DeviceId& member, const std::string& serial);
+  // Those that were answered, and came before `since`.
+  Status ForgetRequestsBefore(WallTime since);
+
+ private:
+  Database& database_;
+};
+
+struct StoredToken {
+  EnrolmentTokenRecord record;
+  Digest hash;  // SHA-256 of the secret: 32 random bytes need no salt
+};
+
+// Enrolment tokens. Borrowed database; one thread.
+class EnrolmentTokenTable {
+ public:
+  explicit EnrolmentTokenTable(Database& database) : database_(database) {}
+
+  // kConflict: the id is taken.
+  Status Insert(const StoredToken& token);
+  // In the order of their ids. kCorrupt: a row that no program of ours writes.
+  Result<std::vector<StoredToken>> All();
+  // One use more. kBadToken: it has none left.
+  Status CountUse(const std::string& id);
+  // Whether there was one.
+  Result<bool> Remove(const std::string& id);
+
+ private:
+  Database& database_;
 };
 
 }  // namespace tributary

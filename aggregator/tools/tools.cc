@@ -9,7 +9,7 @@
 #include "aggregator/api/api_token_store.h"
 #include "aggregator/api/audit_log.h"
 #include "aggregator/api/json_fields.h"
-#include "protocol/bundle/bundle_publication.h"
+#include "protocol/bundle/bundle_folder.h"
 #include "protocol/bundle/import_bundle.h"
 #include "protocol/trust/identity/identity.h"
 

@@ -6,8 +6,8 @@
 #include "protocol/base/fault_point.h"
 #include "protocol/base/limits.h"
 #include "protocol/base/log.h"
+#include "protocol/bundle/bundle_folder.h"
 #include "protocol/bundle/bundle_format.h"
-#include "protocol/bundle/bundle_publication.h"
 #include "protocol/bundle/receipt.h"
 
 namespace tributary {

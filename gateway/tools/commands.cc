@@ -9,7 +9,7 @@
 #include "gateway/desk/drop_folder.h"
 #include "gateway/gateway.h"
 #include "gateway/tools/spool_check.h"
-#include "protocol/bundle/bundle_publication.h"
+#include "protocol/bundle/bundle_folder.h"
 #include "protocol/bundle/export_bundle.h"
 #include "protocol/bundle/import_bundle.h"
 #include "protocol/bundle/receipt.h"

@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "protocol/base/limits.h"
-#include "protocol/envelope/header_wire.h"
 #include "protocol/schema/canonical.h"
 #include "protocol/schema/envelope.capnp.h"
 #include "protocol/trust/seal/digest.h"
@@ -144,5 +143,149 @@ Bytes ChunkAssociatedData(const Digest& subject_digest, uint32_t index, uint32_t
 Digest SubjectDigest(const UploadSubject& subject) { return Sha256(EncodeSubject(subject)); }
 
 ByteView SealingInfo() { return AsBytes(std::string_view("tributary upload v1")); }
+
+namespace {
+
+constexpr size_t kEncapsulatedKeyBytes = 32;
+
+void Write(const UploadSubject& from, schema::Subject::Builder to) {
+  to.setUploadId(wire::ToData(from.id.view()));
+  to.setKind(static_cast<uint8_t>(from.kind));
+  to.setTask(wire::ToText(from.task.text()));
+  to.setBaseVersion(Number(from.base_version));
+  to.setDevice(wire::ToText(from.device.text()));
+  to.setCreatedUnixMillis(from.created.unix_millis);
+  to.setExpiresUnixMillis(from.expires.unix_millis);
+  to.setPriority(static_cast<uint8_t>(from.priority));
+  to.setCodec(static_cast<uint16_t>(from.codec));
+  to.setAead(static_cast<uint16_t>(from.aead));
+  to.setKeyId(wire::ToData(from.key_id.view()));
+  to.setPlaintextSize(from.plaintext_size);
+  to.setChunkSize(from.chunk_size);
+  to.setChunkCount(from.chunk_count);
+}
+
+void Write(const UploadHeader& from, schema::Header::Builder to) {
+  Write(from.subject, to.initSubject());
+  to.setEnc(wire::ToData(from.encapsulated_key));
+  to.setCiphertextSize(from.ciphertext_size);
+  to.setCiphertextDigest(wire::ToData(from.ciphertext_digest.view()));
+}
+
+Result<UploadSubject> Read(schema::Subject::Reader from) {
+  UploadSubject to;
+  ASSIGN_OR_RETURN(to.id, UploadId::FromBytes(wire::View(from.getUploadId())));
+  to.kind = static_cast<UploadKind>(from.getKind());
+  ASSIGN_OR_RETURN(to.task, TaskId::Parse(wire::View(from.getTask())));
+  to.base_version = ModelVersion{from.getBaseVersion()};
+  ASSIGN_OR_RETURN(to.device, DeviceId::Parse(wire::View(from.getDevice())));
+  to.created = {from.getCreatedUnixMillis()};
+  to.expires = {from.getExpiresUnixMillis()};
+  to.priority = static_cast<Priority>(from.getPriority());
+  to.codec = static_cast<Codec>(from.getCodec());
+  to.aead = static_cast<HpkeAead>(from.getAead());
+  ASSIGN_OR_RETURN(to.key_id, KeyId::FromBytes(wire::View(from.getKeyId())));
+  to.plaintext_size = from.getPlaintextSize();
+  to.chunk_size = from.getChunkSize();
+  to.chunk_count = from.getChunkCount();
+  return to;
+}
+
+Result<UploadHeader> Read(schema::Header::Reader from) {
+  UploadHeader to;
+  ASSIGN_OR_RETURN(to.subject, Read(from.getSubject()));
+  const ByteView key = wire::View(from.getEnc());
+  if (key.size() != kEncapsulatedKeyBytes) {
+    return Fail(Code::kMalformed, "encapsulated key has " + std::to_string(key.size()) + " bytes instead of 32");
+  }
+  to.encapsulated_key = ToBytes(key);
+  to.ciphertext_size = from.getCiphertextSize();
+  ASSIGN_OR_RETURN(to.ciphertext_digest, Digest::FromBytes(wire::View(from.getCiphertextDigest())));
+  return to;
+}
+
+tl::unexpected<Error> FailNumber(Code code, std::string_view what, uint64_t number, std::string_view problem) {
+  return Fail(code, std::string(what) + " " + std::to_string(number) + " " + std::string(problem));
+}
+
+Status CheckKind(const UploadSubject& subject) {
+  if (std::ranges::find(kUploadKinds, subject.kind) == std::end(kUploadKinds)) {
+    return FailNumber(Code::kUnknownKind, "kind", static_cast<uint8_t>(subject.kind), "is not known");
+  }
+  if (subject.codec != Codec::kFloat32Dense && subject.codec != Codec::kRecord) {
+    return FailNumber(Code::kUnknownCodec, "codec", static_cast<uint16_t>(subject.codec), "is not known");
+  }
+  if ((subject.kind == UploadKind::kUpdate) == (subject.codec == Codec::kRecord)) {
+    return FailNumber(Code::kMalformed, "codec", static_cast<uint16_t>(subject.codec),
+                      "does not fit the upload's kind");
+  }
+  if (subject.priority > Priority::kSample) {
+    return FailNumber(Code::kMalformed, "priority", static_cast<uint8_t>(subject.priority), "is not known");
+  }
+  if (subject.aead < HpkeAead::kAes128Gcm || subject.aead > HpkeAead::kChaCha20Poly1305) {
+    return FailNumber(Code::kMalformed, "AEAD", static_cast<uint16_t>(subject.aead), "is not known");
+  }
+  return {};
+}
+
+Status CheckSizes(const UploadSubject& subject) {
+  const bool record = subject.kind == UploadKind::kEvaluation || subject.kind == UploadKind::kDeviceState;
+  if (subject.plaintext_size > (record ? limits::kRecordBytes : limits::kPayloadBytes)) {
+    return FailNumber(Code::kTooLarge, "payload of", subject.plaintext_size, "bytes is over the limit for its kind");
+  }
+  if (subject.chunk_size > limits::kMaxChunkBytes) {
+    return FailNumber(Code::kTooLarge, "chunk size", subject.chunk_size, "is over the limit");
+  }
+  if (subject.chunk_size < limits::kMinChunkBytes) {
+    return FailNumber(Code::kMalformed, "chunk size", subject.chunk_size, "is below the least allowed");
+  }
+  if (subject.chunk_count != ChunksFor(subject.plaintext_size, subject.chunk_size)) {
+    return FailNumber(Code::kMalformed, "chunk count", subject.chunk_count, "contradicts payload and chunk size");
+  }
+  return {};
+}
+
+Status CheckHeader(const UploadHeader& header) {
+  RETURN_IF_ERROR(CheckSubject(header.subject));
+  const uint64_t tags = uint64_t{header.subject.chunk_count} * limits::kSealTagBytes;
+  if (header.ciphertext_size != header.subject.plaintext_size + tags) {
+    return FailNumber(Code::kMalformed, "ciphertext size", header.ciphertext_size, "contradicts the payload's");
+  }
+  return {};
+}
+
+}  // namespace
+
+uint64_t ChunksFor(uint64_t plaintext_size, uint32_t chunk_size) {
+  return plaintext_size == 0 ? 1 : (plaintext_size - 1) / chunk_size + 1;
+}
+
+Status CheckSubject(const UploadSubject& subject) {
+  RETURN_IF_ERROR(CheckKind(subject));
+  if (subject.created.unix_millis < 0 || subject.expires.unix_millis < 0) {
+    return Fail(Code::kMalformed, "the upload's times lie before 1970");
+  }
+  return CheckSizes(subject);
+}
+
+Bytes EncodeSubject(const UploadSubject& subject) {
+  return wire::EncodeCanonical<schema::Subject>([&](schema::Subject::Builder to) { Write(subject, to); });
+}
+
+Bytes EncodeHeader(const UploadHeader& header) {
+  return wire::EncodeCanonical<schema::Header>([&](schema::Header::Builder to) { Write(header, to); });
+}
+
+Result<UploadHeader> DecodeHeader(ByteView bytes) {
+  if (bytes.size() > limits::kHeaderBytes) {
+    return FailNumber(Code::kTooLarge, "header of", bytes.size(), "bytes is over the limit");
+  }
+  ASSIGN_OR_RETURN(UploadHeader header, wire::DecodeCanonical<schema::Header>(
+                                            bytes, "header", [](schema::Header::Reader from) { return Read(from); }));
+  RETURN_IF_ERROR(CheckHeader(header));
+  if (!std::ranges::equal(EncodeHeader(header), bytes))
+    return Fail(Code::kMalformed, "header has fields this version does not know");
+  return header;
+}
 
 }  // namespace tributary

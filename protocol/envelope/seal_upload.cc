@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "protocol/base/limits.h"
-#include "protocol/envelope/header_wire.h"
+#include "protocol/envelope/envelope.h"
 #include "protocol/trust/seal/digest.h"
 #include "protocol/trust/seal/sealer.h"
 

@@ -4,7 +4,6 @@
 #include "aggregator/api/json_fields.h"
 #include "aggregator/api/json_tasks.h"
 #include "aggregator/api/round_routes.h"
-#include "aggregator/api/sealing_key_routes.h"
 #include "protocol/base/http/problem.h"
 #include "protocol/trust/identity/invitation.h"
 #include "tests/fuzz/fuzz_target.h"

@@ -6,7 +6,7 @@
 
 #include "aggregator/api/json_tasks.h"
 #include "aggregator/optimise/server_optimizer.h"
-#include "aggregator/release/task_check.h"
+#include "aggregator/release/task_book.h"
 #include "aggregator/sum/weighted_sum.h"
 #include "protocol/payload/update_codec.h"
 #include "protocol/trust/seal/digest.h"

@@ -10,8 +10,8 @@
 
 #include "aggregator/api/json_tasks.h"
 #include "aggregator/operator/command/child_process.h"
-#include "aggregator/operator/command/task_plan.h"
 #include "protocol/base/limits.h"
+#include "protocol/base/process/config.h"
 #include "protocol/catalogue/model_package.h"
 
 namespace tributary {
@@ -187,6 +187,20 @@ Result<ExportedModel> ExportModel(ApiClient& client, const ExportOptions& option
 void AddTaskCommands(CLI::App& app, Context& context) {
   AddTasks(app, context);
   AddModels(app, context);
+}
+
+Status ReadTaskPlan(const Path& file, TaskRecord& task) {
+  ASSIGN_OR_RETURN(ConfigReader config, ConfigReader::Load(file));
+  config.Read(FieldsOf(task.plan), "training");
+  config.Read(FieldsOf(task.policy), "round");
+  config.Read(BoundsOf(task), "bounds");
+  return config.Finish();
+}
+
+std::string TaskPlanManual() {
+  TaskRecord defaults;
+  return FieldsManual(FieldsOf(defaults.plan), "training") + FieldsManual(FieldsOf(defaults.policy), "round") +
+         FieldsManual(BoundsOf(defaults), "bounds");
 }
 
 }  // namespace tributary

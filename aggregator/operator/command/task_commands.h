@@ -4,13 +4,13 @@
 #include <string>
 
 #include "aggregator/operator/command/context.h"
+#include "aggregator/records/records.h"
 #include "protocol/base/file.h"
 #include "protocol/base/ids.h"
 
 namespace CLI {
 class App;
 }
-
 namespace tributary {
 
 // Tasks and the model versions that came of them. Adds `task create, list, show` and `models list, export`. `app` and
@@ -32,5 +32,12 @@ struct ExportedModel {
 // digests, and has `tributary-device export` put them together, since only that program links LibTorch. kNotFound: that
 // program is not installed; kChildFailed carries its words; the errors of ApiClient.
 Result<ExportedModel> ExportModel(ApiClient& client, const ExportOptions& options);
+
+// Reads a task's plan, policy and bounds into `task`, which holds the defaults. In TOML: the tables [training], [round]
+// and [bounds], every key optional. Errors are those of ConfigReader: each names the line.
+Status ReadTaskPlan(const Path& file, TaskRecord& task);
+
+// The part of --help about such a file: every key with its default and bounds.
+std::string TaskPlanManual();
 
 }  // namespace tributary

@@ -1,6 +1,8 @@
 #include "protocol/trust/identity/certificate.h"
 
 #include <algorithm>
+#include <array>
+#include <map>
 
 #include <openssl/pem.h>
 
@@ -59,6 +61,128 @@ Result<Subject> ReadSubject(const Certificate& certificate) {
 Result<WallTime> EndOf(const Certificate& certificate) {
   ASSIGN_OR_RETURN(const X509Handle parsed, ParseCertificate(certificate.der));
   return WallTime{UnixSeconds(X509_get0_notAfter(parsed.get())) * 1000};
+}
+
+namespace {
+
+constexpr std::string_view kPrefix = "urn:tributary:";
+
+struct RoleEntry {
+  Role role;
+  std::string_view name;
+};
+constexpr auto kRoles = std::to_array<RoleEntry>({{Role::kDevice, "device"},
+                                                  {Role::kEvaluator, "evaluator"},
+                                                  {Role::kGateway, "gateway"},
+                                                  {Role::kAggregator, "aggregator"}});
+
+std::string Uri(std::string_view field, std::string_view value) {
+  return std::string(kPrefix) + std::string(field) + ":" + std::string(value);
+}
+
+// field -> value. Only lower-case hexadecimal and names follow, so one subject has one text form.
+Result<std::map<std::string_view, std::string_view>> Fields(const std::vector<std::string_view>& uris) {
+  std::map<std::string_view, std::string_view> fields;
+  for (std::string_view uri : uris) {
+    const size_t colon = uri.find(':', std::min(kPrefix.size(), uri.size()));
+    if (!uri.starts_with(kPrefix) || colon == std::string_view::npos) {
+      return Fail(Code::kMalformed, "the certificate names something that is not of a fleet");
+    }
+    const std::string_view field = uri.substr(kPrefix.size(), colon - kPrefix.size());
+    if (field != "id" && field != "role" && field != "class" && field != "curve") {
+      return Fail(Code::kMalformed, "the certificate has a urn:tributary name of an unknown kind");
+    }
+    if (!fields.emplace(field, uri.substr(colon + 1)).second) {
+      return Fail(Code::kMalformed, "the certificate has urn:tributary:{} twice", field);
+    }
+  }
+  return fields;
+}
+
+Result<Bytes> CurveKeyFrom(std::string_view hex) {
+  ASSIGN_OR_RETURN(Bytes key, FromHex(hex));
+  if (ToHex(key) != hex) return Fail(Code::kMalformed, "a CURVE public key is not in lower case");
+  if (key.size() != kCurveKeyBytes) {
+    return Fail(Code::kMalformed, "a CURVE public key is {} bytes, not 32", key.size());
+  }
+  return key;
+}
+
+}  // namespace
+
+std::string_view RoleName(Role role) {
+  const auto* found = std::ranges::find(kRoles, role, &RoleEntry::role);
+  TRIBUTARY_CHECK(found != kRoles.end()) << static_cast<int>(role);
+  return found->name;
+}
+
+std::optional<Role> RoleByName(std::string_view name) {
+  const auto* found = std::ranges::find(kRoles, name, &RoleEntry::name);
+  if (found == kRoles.end()) return std::nullopt;
+  return found->role;
+}
+
+Result<std::vector<std::string>> SubjectToUris(const Subject& subject) {
+  if (subject.id.empty()) return Fail(Code::kInvalidArgument, "a certificate needs an id");
+  if (subject.curve_public_key.size() != kCurveKeyBytes) {
+    return Fail(Code::kInvalidArgument, "the CURVE public key of {} is {} bytes, not 32", subject.id.text(),
+                subject.curve_public_key.size());
+  }
+  std::vector<std::string> uris = {Uri("id", subject.id.text()), Uri("role", RoleName(subject.role))};
+  if (!subject.device_class.empty()) {
+    if (auto named = CheckName(subject.device_class, "device class"); !named) {
+      return Fail(Code::kInvalidArgument, named.error().message);
+    }
+    uris.push_back(Uri("class", subject.device_class));
+  }
+  uris.push_back(Uri("curve", ToHex(subject.curve_public_key)));
+  return uris;
+}
+
+Result<Subject> SubjectFromUris(const std::vector<std::string_view>& uris) {
+  ASSIGN_OR_RETURN(const auto fields, Fields(uris));
+  for (std::string_view needed : {"id", "role", "curve"}) {
+    if (!fields.contains(needed)) {
+      return Fail(Code::kMalformed, "the certificate has no urn:tributary:{}", needed);
+    }
+  }
+  Subject subject;
+  ASSIGN_OR_RETURN(subject.id, DeviceId::Parse(fields.at("id")));
+  const auto role = RoleByName(fields.at("role"));
+  if (!role) return Fail(Code::kMalformed, "the certificate of {} has an unknown role", subject.id.text());
+  subject.role = *role;
+  if (const auto found = fields.find("class"); found != fields.end()) {
+    RETURN_IF_ERROR(CheckName(found->second, "device class"));
+    subject.device_class = found->second;
+  }
+  ASSIGN_OR_RETURN(subject.curve_public_key, CurveKeyFrom(fields.at("curve")));
+  return subject;
+}
+
+Result<std::vector<std::string>> RequestedSubjectToUris(const RequestedSubject& subject) {
+  if (subject.curve_public_key.size() != kCurveKeyBytes) {
+    return Fail(Code::kInvalidArgument, "a CURVE public key is 32 bytes, not {}", subject.curve_public_key.size());
+  }
+  std::vector<std::string> uris;
+  if (subject.id) uris.push_back(Uri("id", subject.id->text()));
+  uris.push_back(Uri("curve", ToHex(subject.curve_public_key)));
+  return uris;
+}
+
+Result<RequestedSubject> RequestedSubjectFromUris(const std::vector<std::string_view>& uris) {
+  ASSIGN_OR_RETURN(const auto fields, Fields(uris));
+  for (std::string_view given : {"role", "class"}) {
+    if (fields.contains(given)) {
+      return Fail(Code::kMalformed, "a certificate request names its own urn:tributary:{}", given);
+    }
+  }
+  if (!fields.contains("curve")) return Fail(Code::kMalformed, "a certificate request has no urn:tributary:curve");
+  RequestedSubject subject;
+  ASSIGN_OR_RETURN(subject.curve_public_key, CurveKeyFrom(fields.at("curve")));
+  if (const auto found = fields.find("id"); found != fields.end()) {
+    ASSIGN_OR_RETURN(subject.id, DeviceId::Parse(found->second));
+  }
+  return subject;
 }
 
 }  // namespace tributary

@@ -62,4 +62,19 @@ Result<Subject> ReadSubject(const Certificate& certificate);  // kMalformed: not
 // The end that `certificate` itself says. kMalformed.
 Result<WallTime> EndOf(const Certificate& certificate);
 
+inline constexpr size_t kCurveKeyBytes = 32;
+
+// kInvalidArgument: a field that a certificate cannot say.
+Result<std::vector<std::string>> SubjectToUris(const Subject& subject);
+// Each field at most once, none unknown, none missing that the role needs; kMalformed otherwise.
+Result<Subject> SubjectFromUris(const std::vector<std::string_view>& uris);
+
+// The same for a certificate request, which may name an id and names no role or class.
+struct RequestedSubject {
+  std::optional<DeviceId> id;
+  Bytes curve_public_key;  // 32 bytes
+};
+Result<std::vector<std::string>> RequestedSubjectToUris(const RequestedSubject& subject);
+Result<RequestedSubject> RequestedSubjectFromUris(const std::vector<std::string_view>& uris);
+
 }  // namespace tributary

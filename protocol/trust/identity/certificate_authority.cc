@@ -6,7 +6,7 @@
 #include <openssl/err.h>
 #include <openssl/rand.h>
 
-#include "protocol/trust/identity/subject_names.h"
+#include "protocol/trust/identity/certificate.h"
 #include "protocol/trust/identity/trust_anchor.h"
 #include "protocol/trust/identity/x509_parts.h"
 

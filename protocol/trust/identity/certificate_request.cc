@@ -3,7 +3,7 @@
 #include <openssl/err.h>
 
 #include "protocol/base/limits.h"
-#include "protocol/trust/identity/subject_names.h"
+#include "protocol/trust/identity/certificate.h"
 #include "protocol/trust/identity/x509_parts.h"
 
 namespace tributary {

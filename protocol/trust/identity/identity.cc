@@ -3,7 +3,7 @@
 #include <utility>
 
 #include "protocol/trust/identity/authority_folder.h"
-#include "protocol/trust/identity/subject_names.h"
+#include "protocol/trust/identity/certificate.h"
 #include "protocol/trust/seal/hpke.h"
 #include "protocol/trust/seal/secret.h"
 

@@ -7,7 +7,7 @@
 #include <openssl/pem.h>
 
 #include "protocol/base/limits.h"
-#include "protocol/trust/identity/subject_names.h"
+#include "protocol/trust/identity/certificate.h"
 #include "protocol/trust/seal/native_key.h"
 
 namespace tributary {

@@ -6,7 +6,7 @@
 #include <openssl/rand.h>
 
 #include "protocol/trust/seal/digest.h"
-#include "protocol/trust/seal/labeled_kdf.h"
+#include "protocol/trust/seal/key_schedule.h"
 #include "protocol/trust/seal/native_key.h"
 
 namespace tributary {

@@ -9,15 +9,14 @@
 #include <nlohmann/json.hpp>
 
 #include "aggregator/api/api_routes.h"
+#include "aggregator/api/blob_routes.h"
 #include "aggregator/api/device_routes.h"
 #include "aggregator/api/enrolment_token_routes.h"
 #include "aggregator/api/event_feed.h"
 #include "aggregator/api/gateway_routes.h"
 #include "aggregator/api/json_tasks.h"
 #include "aggregator/api/round_routes.h"
-#include "aggregator/api/sealing_key_routes.h"
 #include "aggregator/api/task_routes.h"
-#include "aggregator/api/tuf_routes.h"
 #include "aggregator/publish/tuf_shelf.h"
 #include "protocol/base/http/ops_routes.h"
 #include "protocol/base/http/problem.h"

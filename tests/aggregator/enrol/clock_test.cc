@@ -1,6 +1,6 @@
 #include <gtest/gtest.h>
 
-#include "aggregator/enrol/steady_clock.h"
+#include "aggregator/enrol/member_registrar.h"
 #include "protocol/trust/identity/revocation_list.h"
 #include "tests/aggregator/enrol/enrol_fixture.h"
 

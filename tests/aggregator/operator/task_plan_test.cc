@@ -1,8 +1,7 @@
-#include "aggregator/operator/command/task_plan.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "aggregator/operator/command/task_commands.h"
 #include "tests/support/temporary_folder.h"
 
 namespace tributary::task_plan_test {

@@ -1,11 +1,10 @@
-#include "aggregator/release/task_check.h"
-
 #include <cmath>
 #include <functional>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "aggregator/release/task_book.h"
 #include "tests/support/test_fleet.h"
 
 namespace tributary::task_check_test {

@@ -5,7 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "gateway/desk/drop_folder.h"
-#include "protocol/bundle/bundle_publication.h"
+#include "protocol/bundle/bundle_folder.h"
 #include "protocol/bundle/receipt.h"
 #include "tests/protocol/hop/hop_fixture.h"
 #include "tests/support/must.h"

@@ -1,9 +1,8 @@
-#include "protocol/bundle/bundle_publication.h"
-
 #include <filesystem>
 
 #include <gtest/gtest.h>
 
+#include "protocol/bundle/bundle_folder.h"
 #include "tests/protocol/bundle/small_disk.h"
 #include "tests/protocol/hop/hop_fixture.h"
 #include "tests/support/must.h"

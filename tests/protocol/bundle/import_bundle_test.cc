@@ -6,8 +6,8 @@
 
 #include <gtest/gtest.h>
 
+#include "protocol/bundle/bundle_folder.h"
 #include "protocol/bundle/bundle_format.h"
-#include "protocol/bundle/bundle_publication.h"
 #include "protocol/bundle/export_bundle.h"
 #include "protocol/bundle/receipt.h"
 #include "tests/protocol/hop/hop_fixture.h"

@@ -2,8 +2,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "protocol/base/http/http_server.h"
 #include "protocol/base/process/config.h"
-#include "protocol/base/http/http_config.h"
 #include "tests/protocol/base/http/tls_fixture.h"
 
 namespace tributary::http_tls_test {
