@@ -60,7 +60,7 @@ Result<Bytes> FromHex(std::string_view text) {
   for (size_t i = 0; i < text.size(); i += 2) {
     const int high = HexDigit(text[i]);
     const int low = HexDigit(text[i + 1]);
-    if (high < 0 || low < 0) return Fail(Code::kMalformed, "not hexadecimal at position " + std::to_string(i));
+    if (high < 0 || low < 0) return Fail(Code::kMalformed, "not hexadecimal at position {}", i);
     bytes.push_back(static_cast<uint8_t>(high * 16 + low));
   }
   return bytes;
@@ -73,7 +73,7 @@ Result<uint64_t> TakeU64(ByteView& from) { return TakeLittleEndian<uint64_t>(fro
 
 Result<ByteView> TakeBytes(ByteView& from, size_t count) {
   if (from.size() < count) {
-    return Fail(Code::kMalformed, "needs " + std::to_string(count) + " bytes, has " + std::to_string(from.size()));
+    return Fail(Code::kMalformed, "needs {} bytes, has {}", count, from.size());
   }
   ByteView taken = from.first(count);
   from = from.subspan(count);

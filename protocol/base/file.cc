@@ -81,8 +81,8 @@ class Real final : public FileSystem {
       if (got < 0 && errno == EINTR) continue;
       if (got < 0) return FailErrno("read", path);
       if (got == 0) {
-        return Fail(Code::kCorrupt, path.string() + " ends at byte " + std::to_string(offset + done) + ", " +
-                                        std::to_string(size - done) + " bytes are missing");
+        return Fail(Code::kCorrupt, "{} ends at byte {}, {} bytes are missing", path.string(), offset + done,
+                    size - done);
       }
       done += static_cast<size_t>(got);
     }
@@ -140,8 +140,8 @@ class Real final : public FileSystem {
          entry.increment(error)) {
       if (!entry->is_directory(error)) names.push_back(entry->path().filename().string());
     }
-    if (error == std::errc::no_such_file_or_directory) return Fail(Code::kNotFound, "no folder " + folder.string());
-    if (error) return Fail(Code::kIo, "list " + folder.string() + ": " + error.message());
+    if (error == std::errc::no_such_file_or_directory) return Fail(Code::kNotFound, "no folder {}", folder.string());
+    if (error) return Fail(Code::kIo, "list {}: {}", folder.string(), error.message());
     std::ranges::sort(names);
     return names;
   }
@@ -163,8 +163,7 @@ FileSystem& RealFileSystem() {
 Result<Bytes> ReadFile(FileSystem& files, const Path& path, uint64_t limit) {
   ASSIGN_OR_RETURN(const uint64_t size, files.Size(path));
   if (size > limit) {
-    return Fail(Code::kTooLarge,
-                path.string() + " has " + std::to_string(size) + " bytes, the limit is " + std::to_string(limit));
+    return Fail(Code::kTooLarge, "{} has {} bytes, the limit is {}", path.string(), size, limit);
   }
   return files.ReadAt(path, 0, size);
 }
@@ -207,9 +206,8 @@ Result<FileLock> FileLock::Take(const Path& folder) {
     if (errno != EWOULDBLOCK) return FailErrno("lock", path);
     char holder[32] = {};
     const ssize_t got = pread(descriptor, holder, sizeof(holder) - 1, 0);
-    return Fail(Code::kLocked,
-                "{} is held by process {}; stop it, or give this process a data folder of its own", folder.string(),
-                got > 0 ? holder : "?");
+    return Fail(Code::kLocked, "{} is held by process {}; stop it, or give this process a data folder of its own",
+                folder.string(), got > 0 ? holder : "?");
   }
   const std::string pid = std::to_string(getpid());
   if (ftruncate(descriptor, 0) != 0 || pwrite(descriptor, pid.data(), pid.size(), 0) < 0)
@@ -222,7 +220,7 @@ FileLock::~FileLock() {
 }
 
 tl::unexpected<Error> InFile(Error error, const Path& path) {
-  return Fail(error.code, path.string() + ": " + error.message);
+  return Fail(error.code, "{}: {}", path.string(), error.message);
 }
 
 }  // namespace tributary

@@ -49,8 +49,7 @@ class FixedId {
   explicit FixedId(const std::array<uint8_t, N>& bytes) : bytes_(bytes) {}
   // kMalformed: not N bytes.
   static Result<FixedId> FromBytes(ByteView bytes) {
-    if (bytes.size() != N)
-      return Fail(Code::kMalformed, std::string(Tag::kWhat) + " is not " + std::to_string(N) + " bytes");
+    if (bytes.size() != N) return Fail(Code::kMalformed, "{} is not {} bytes", Tag::kWhat, N);
     FixedId id;
     std::memcpy(id.bytes_.data(), bytes.data(), N);
     return id;

@@ -101,15 +101,14 @@ Status StartLog(std::string_view level, const Path& file) {
   } else if (level == "error") {
     spd_level = spdlog::level::err;
   } else {
-    return Fail(Code::kConfigInvalid,
-                "log level '" + std::string(level) + "' is not one of debug, info, warning, error");
+    return Fail(Code::kConfigInvalid, "log level '{}' is not one of debug, info, warning, error", level);
   }
   try {
     spdlog::sink_ptr sink = std::make_shared<spdlog::sinks::stderr_sink_mt>();
     if (!file.empty()) sink = std::make_shared<spdlog::sinks::basic_file_sink_mt>(file.string());
     spdlog::set_default_logger(MakeLogger(std::move(sink), spd_level));
   } catch (const spdlog::spdlog_ex& failure) {
-    return Fail(Code::kIo, std::string("cannot open the log: ") + failure.what());
+    return Fail(Code::kIo, "cannot open the log: {}", failure.what());
   }
   return {};
 }

@@ -34,18 +34,18 @@ Result<SignedEnvelope> Read(schema::SignedEnvelope::Reader from) {
   const ByteView signature = wire::View(from.getSignature());
   const auto chain = from.getChain();
   if (chain.size() > limits::kCertificateChain) {
-    return Fail(Code::kTooLarge, "chain of " + std::to_string(chain.size()) + " certificates is over the limit");
+    return Fail(Code::kTooLarge, "chain of {} certificates is over the limit", chain.size());
   }
   if (chain.size() == 0) return Fail(Code::kMalformed, "no certificate came with the envelope");
   if (signature.size() != kSignatureBytes) {
-    return Fail(Code::kMalformed, "signature has " + std::to_string(signature.size()) + " bytes instead of 64");
+    return Fail(Code::kMalformed, "signature has {} bytes instead of 64", signature.size());
   }
   ASSIGN_OR_RETURN(to.header, DecodeHeader(header));
   to.header_bytes = ToBytes(header);
   to.signature = ToBytes(signature);
   for (const capnp::Data::Reader certificate : chain) {
     if (certificate.size() > limits::kCertificateBytes) {
-      return Fail(Code::kTooLarge, "certificate of " + std::to_string(certificate.size()) + " bytes is over the limit");
+      return Fail(Code::kTooLarge, "certificate of {} bytes is over the limit", certificate.size());
     }
     to.chain.push_back(ToBytes(wire::View(certificate)));
   }
@@ -56,19 +56,18 @@ Status CheckRole(const VerifiedIdentity& signer, const UploadSubject& subject) {
   const Role role = signer.subject.role;
   const bool may = role == Role::kDevice || (role == Role::kEvaluator && subject.kind != UploadKind::kUpdate);
   if (may) return {};
-  return Fail(Code::kWrongRole, "a certificate of role " + std::string(RoleName(role)) +
-                                    " may not send an upload of kind " + std::string(KindName(subject.kind)));
+  return Fail(Code::kWrongRole, "a certificate of role {} may not send an upload of kind {}", RoleName(role),
+              KindName(subject.kind));
 }
 
 Status CheckTimes(const UploadSubject& subject, WallTime now) {
   const WallTime horizon = now + Millis(limits::kFarFutureMillis);
   if (subject.created > horizon || subject.expires > horizon) {
-    return Fail(Code::kMalformed, "upload " + subject.id.hex() + " has times more than ten years ahead");
+    return Fail(Code::kMalformed, "upload {} has times more than ten years ahead", subject.id.hex());
   }
   if (subject.expires.unix_millis != 0 && subject.expires <= now) {
-    return Fail(Code::kExpired, "upload " + subject.id.hex() + " expired at " +
-                                    std::to_string(subject.expires.unix_millis) + " ms, now is " +
-                                    std::to_string(now.unix_millis) + " ms");
+    return Fail(Code::kExpired, "upload {} expired at {} ms, now is {} ms", subject.id.hex(),
+                subject.expires.unix_millis, now.unix_millis);
   }
   return {};
 }
@@ -107,7 +106,7 @@ Bytes SignEnvelope(const UploadHeader& header, const SigningKey& key, std::span<
 
 Result<SignedEnvelope> ParseEnvelope(ByteView bytes) {
   if (bytes.size() > limits::kEnvelopeBytes) {
-    return Fail(Code::kTooLarge, "envelope of " + std::to_string(bytes.size()) + " bytes is over the limit");
+    return Fail(Code::kTooLarge, "envelope of {} bytes is over the limit", bytes.size());
   }
   ASSIGN_OR_RETURN(SignedEnvelope envelope,
                    wire::DecodeCanonical<schema::SignedEnvelope>(
@@ -126,8 +125,8 @@ Result<VerifiedIdentity> VerifyEnvelope(const SignedEnvelope& envelope, const Tr
   RETURN_IF_ERROR(VerifySignature(signer.public_key, SignedMessage(envelope.header_bytes), envelope.signature));
   RETURN_IF_ERROR(CheckRole(signer, subject));
   if (subject.device != signer.subject.id) {
-    return Fail(Code::kWrongIdentity, "upload " + subject.id.hex() + " names device " + subject.device.text() +
-                                          ", its certificate is of " + signer.subject.id.text());
+    return Fail(Code::kWrongIdentity, "upload {} names device {}, its certificate is of {}", subject.id.hex(),
+                subject.device.text(), signer.subject.id.text());
   }
   RETURN_IF_ERROR(CheckTimes(subject, now));
   return signer;
@@ -196,7 +195,7 @@ Result<UploadHeader> Read(schema::Header::Reader from) {
   ASSIGN_OR_RETURN(to.subject, Read(from.getSubject()));
   const ByteView key = wire::View(from.getEnc());
   if (key.size() != kEncapsulatedKeyBytes) {
-    return Fail(Code::kMalformed, "encapsulated key has " + std::to_string(key.size()) + " bytes instead of 32");
+    return Fail(Code::kMalformed, "encapsulated key has {} bytes instead of 32", key.size());
   }
   to.encapsulated_key = ToBytes(key);
   to.ciphertext_size = from.getCiphertextSize();

@@ -63,7 +63,7 @@ auto DecodeCanonical(ByteView bytes, std::string_view what, Read read)
     const auto root = message.getRoot<Message>();
     const kj::Array<capnp::word> again = Canonicalize(root);
     if (again.asBytes() != words.asBytes()) {
-      return Fail(Code::kMalformed, std::string(what) + " is not in canonical form");
+      return Fail(Code::kMalformed, "{} is not in canonical form", what);
     }
     return read(root);
   } catch (const kj::Exception& exception) {

@@ -46,13 +46,13 @@ Status ReadBody(const httplib::ContentReader& reader, uint64_t limit, const std:
   const bool whole = reader([&](const char* data, size_t length) {
     size += length;
     if (status && size > limit) {
-      status = Fail(Code::kTooLarge, "the body is over " + std::to_string(limit) + " bytes");
+      status = Fail(Code::kTooLarge, "the body is over {} bytes", limit);
     } else if (status) {
       status = take(AsBytes(std::string_view(data, length)));
     }
     return status.has_value() || size < limit + kDrained;
   });
-  if (status && !whole) return Fail(Code::kMalformed, "the body broke off after " + std::to_string(size) + " bytes");
+  if (status && !whole) return Fail(Code::kMalformed, "the body broke off after {} bytes", size);
   return status;
 }
 
@@ -242,9 +242,9 @@ Status HttpServer::Start() {
   if (bound < 0) {
     const int error = errno;
     const std::string address = host + ":" + std::to_string(port);
-    if (error == EADDRINUSE) return Fail(Code::kPortInUse, address + " is in use by another process");
-    return Fail(Code::kUnreachable,
-                "cannot listen on " + address + ": " + (error ? std::strerror(error) : "no such address"));
+    if (error == EADDRINUSE) return Fail(Code::kPortInUse, "{} is in use by another process", address);
+    return Fail(Code::kUnreachable, "cannot listen on {}: {}", address,
+                error ? std::strerror(error) : "no such address");
   }
   state.port = static_cast<uint16_t>(bound);
   state.listener = std::thread([&state] { state.server->listen_after_bind(); });

@@ -60,19 +60,17 @@ Result<Pair> LoadPair(const Path& certificate, const Path& key) {
   if (!holder) return Fail(Code::kConfigInvalid, "TLS cannot be set up on this system ({})", TlsReason());
   SSL_CTX_set_default_passwd_cb(holder.get(), NoPassphrase);
   if (SSL_CTX_use_certificate_chain_file(holder.get(), certificate.c_str()) != 1) {
-    return Fail(Code::kConfigInvalid,
-                "http.tls_certificate: " + certificate.string() + " is no PEM certificate (" + TlsReason() + ")");
+    return Fail(Code::kConfigInvalid, "http.tls_certificate: {} is no PEM certificate ({})", certificate.string(),
+                TlsReason());
   }
   if (SSL_CTX_use_PrivateKey_file(holder.get(), key.c_str(), SSL_FILETYPE_PEM) != 1 ||
       SSL_CTX_check_private_key(holder.get()) != 1) {
-    return Fail(Code::kConfigInvalid, "http.tls_key: " + key.string() +
-                                          " is not a PEM key without a passphrase for the certificate (" + TlsReason() +
-                                          ")");
+    return Fail(Code::kConfigInvalid, "http.tls_key: {} is not a PEM key without a passphrase for the certificate ({})",
+                key.string(), TlsReason());
   }
   std::tm end{};
   if (ASN1_TIME_to_tm(X509_get0_notAfter(SSL_CTX_get0_certificate(holder.get())), &end) != 1) {
-    return Fail(Code::kConfigInvalid,
-                "http.tls_certificate: " + certificate.string() + " has no date at which it ends");
+    return Fail(Code::kConfigInvalid, "http.tls_certificate: {} has no date at which it ends", certificate.string());
   }
   return Pair{holder, WallTime{static_cast<int64_t>(timegm(&end)) * 1'000}};
 }
