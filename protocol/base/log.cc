@@ -1,6 +1,7 @@
 #include "protocol/base/log.h"
 
 #include <algorithm>
+#include <iterator>
 #include <memory>
 
 #include <spdlog/pattern_formatter.h>
@@ -33,19 +34,11 @@ spdlog::logger& Logger() {
   return *spdlog::default_logger_raw();
 }
 
-spdlog::level::level_enum ToSpdlog(LogLevel level) {
-  switch (level) {
-    case LogLevel::kDebug:
-      return spdlog::level::debug;
-    case LogLevel::kInfo:
-      return spdlog::level::info;
-    case LogLevel::kWarning:
-      return spdlog::level::warn;
-    case LogLevel::kError:
-      return spdlog::level::err;
-  }
-  return spdlog::level::err;
-}
+// In the order of LogLevel.
+constexpr std::string_view kLevelNames[] = {"debug", "info", "warning", "error"};
+constexpr spdlog::level::level_enum kLevels[] = {spdlog::level::debug, spdlog::level::info, spdlog::level::warn,
+                                                 spdlog::level::err};
+spdlog::level::level_enum ToSpdlog(LogLevel level) { return kLevels[static_cast<size_t>(level)]; }
 
 bool IsControl(char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }
 
@@ -91,22 +84,14 @@ void LogFailure(LogLevel level, std::string_view event, const Error& error, std:
 }
 
 Status StartLog(std::string_view level, const Path& file) {
-  spdlog::level::level_enum spd_level;
-  if (level == "debug") {
-    spd_level = spdlog::level::debug;
-  } else if (level == "info") {
-    spd_level = spdlog::level::info;
-  } else if (level == "warning") {
-    spd_level = spdlog::level::warn;
-  } else if (level == "error") {
-    spd_level = spdlog::level::err;
-  } else {
+  const auto* found = std::ranges::find(kLevelNames, level);
+  if (found == std::end(kLevelNames)) {
     return Fail(Code::kConfigInvalid, "log level '{}' is not one of debug, info, warning, error", level);
   }
   try {
     spdlog::sink_ptr sink = std::make_shared<spdlog::sinks::stderr_sink_mt>();
     if (!file.empty()) sink = std::make_shared<spdlog::sinks::basic_file_sink_mt>(file.string());
-    spdlog::set_default_logger(MakeLogger(std::move(sink), spd_level));
+    spdlog::set_default_logger(MakeLogger(std::move(sink), kLevels[found - std::begin(kLevelNames)]));
   } catch (const spdlog::spdlog_ex& failure) {
     return Fail(Code::kIo, "cannot open the log: {}", failure.what());
   }
