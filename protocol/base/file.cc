@@ -23,6 +23,12 @@ tl::unexpected<Error> FailErrno(int error, const char* what, const Path& path) {
 
 tl::unexpected<Error> FailErrno(const char* what, const Path& path) { return FailErrno(errno, what, path); }
 
+// `result` is that of a system call.
+Status DoneOr(int result, const char* what, const Path& path) {
+  if (result != 0) return FailErrno(what, path);
+  return {};
+}
+
 // Closes a descriptor on scope exit.
 class Descriptor {
  public:
@@ -53,10 +59,7 @@ class RealFile final : public WritableFile {
     return {};
   }
 
-  Status Sync() override {
-    if (fdatasync(descriptor_.get()) != 0) return FailErrno("fdatasync", path_);
-    return {};
-  }
+  Status Sync() override { return DoneOr(fdatasync(descriptor_.get()), "fdatasync", path_); }
 
  private:
   Descriptor descriptor_;
@@ -96,8 +99,7 @@ class Real final : public FileSystem {
   }
 
   Status Rename(const Path& from, const Path& to) override {
-    if (rename(from.c_str(), to.c_str()) != 0) return FailErrno("rename", from);
-    return {};
+    return DoneOr(rename(from.c_str(), to.c_str()), "rename", from);
   }
 
   Status Remove(const Path& path) override {
@@ -108,8 +110,7 @@ class Real final : public FileSystem {
   Status SyncFolder(const Path& folder) override {
     const Descriptor descriptor(open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (descriptor.get() < 0) return FailErrno("open", folder);
-    if (fsync(descriptor.get()) != 0) return FailErrno("fsync", folder);
-    return {};
+    return DoneOr(fsync(descriptor.get()), "fsync", folder);
   }
 
   Status CreateFolders(const Path& folder) override {

@@ -204,11 +204,8 @@ Bytes EncodePublication(const Publication& publication) {
 }
 
 Result<Publication> DecodePublication(ByteView body) {
-  if (body.size() > limits::kPublicationBytes) {
-    return Fail(Code::kTooLarge, "publication of {} bytes is over the limit", body.size());
-  }
-  return wire::DecodeCanonical<schema::Publication>(body, "publication",
-                                                    [](schema::Publication::Reader from) { return Read(from); });
+  const auto read = [](schema::Publication::Reader from) { return Read(from); };
+  return wire::DecodeCanonical<schema::Publication>(body, "publication", read, limits::kPublicationBytes);
 }
 
 }  // namespace tributary

@@ -109,12 +109,9 @@ Bytes EncodePublicationSet(const PublicationSet& set) {
 }
 
 Result<PublicationSet> DecodePublicationSet(ByteView bytes) {
-  if (bytes.size() > limits::kPublicationBytes) {
-    return Fail(Code::kTooLarge, "publication of {} bytes is over the limit", bytes.size());
-  }
-  ASSIGN_OR_RETURN(PublicationSet set,
-                   wire::DecodeCanonical<schema::PublicationSet>(
-                       bytes, "publication", [](schema::PublicationSet::Reader from) { return Read(from); }));
+  const auto read = [](schema::PublicationSet::Reader from) { return Read(from); };
+  ASSIGN_OR_RETURN(PublicationSet set, wire::DecodeCanonical<schema::PublicationSet>(bytes, "publication", read,
+                                                                                     limits::kPublicationBytes));
   // Absent and empty lists are two canonical forms of the same set: one of them has to do.
   if (!std::ranges::equal(EncodePublicationSet(set), bytes)) {
     return Fail(Code::kMalformed, "a publication that is not in the one form that its encoder gives it");

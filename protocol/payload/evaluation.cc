@@ -55,11 +55,8 @@ Bytes EncodeEvaluation(const std::vector<EvaluationResult>& results) {
 }
 
 Result<std::vector<EvaluationResult>> DecodeEvaluation(ByteView bytes) {
-  if (bytes.size() > limits::kRecordBytes) {
-    return Fail(Code::kTooLarge, "evaluation of {} bytes is over the limit", bytes.size());
-  }
-  return wire::DecodeCanonical<schema::Evaluation>(bytes, "evaluation",
-                                                   [](schema::Evaluation::Reader from) { return Read(from); });
+  const auto read = [](schema::Evaluation::Reader from) { return Read(from); };
+  return wire::DecodeCanonical<schema::Evaluation>(bytes, "evaluation", read, limits::kRecordBytes);
 }
 
 }  // namespace tributary

@@ -30,7 +30,8 @@ tl::unexpected<Error> FailMalformed(std::string_view what, const kj::Exception& 
   return Fail(Code::kMalformed, "{}: {}", what, exception.getDescription().cStr());
 }
 
-Status CheckWholeWords(ByteView bytes, std::string_view what) {
+Status CheckWholeWords(ByteView bytes, std::string_view what, size_t limit) {
+  if (bytes.size() > limit) return Fail(Code::kTooLarge, "{} of {} bytes is over the limit", what, bytes.size());
   if (bytes.empty() || bytes.size() % sizeof(capnp::word) != 0) {
     return Fail(Code::kMalformed, "{} of {} bytes is not a whole number of 8-byte words", what, bytes.size());
   }
