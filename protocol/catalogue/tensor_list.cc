@@ -4,29 +4,6 @@
 #include "protocol/schema/canonical.h"
 
 namespace tributary {
-namespace {
-
-Result<TensorEntry> Read(schema::Tensor::Reader from, uint64_t offset) {
-  const auto shape = from.getShape();
-  if (shape.size() > limits::kTensorRank) {
-    return Fail(Code::kTooLarge, "a tensor has {} dimensions", shape.size());
-  }
-  if (from.getName().size() > limits::kTensorNameBytes) {
-    return Fail(Code::kTooLarge, "a tensor's name has {} bytes", from.getName().size());
-  }
-  TensorEntry to{std::string(wire::View(from.getName())), {}, offset, 1};
-  for (const int64_t dimension : shape) {
-    to.shape.push_back(dimension);
-    const auto extent = static_cast<uint64_t>(dimension);  // a negative one is over the limit
-    if (extent != 0 && to.size > limits::kParameters / extent) {
-      return Fail(dimension < 0 ? Code::kMalformed : Code::kTooLarge, "tensor " + to.name + " has an impossible shape");
-    }
-    to.size *= extent;
-  }
-  return to;
-}
-
-}  // namespace
 
 void WriteTensors(const TensorTable& table, capnp::List<schema::Tensor>::Builder to) {
   for (unsigned i = 0; i < table.tensors.size(); ++i) {
@@ -41,7 +18,9 @@ Result<TensorTable> ReadTensors(capnp::List<schema::Tensor>::Reader from) {
   if (from.size() > limits::kTensors) return Fail(Code::kTooLarge, "{} tensors are over the limit", from.size());
   TensorTable table;
   for (const auto tensor : from) {
-    ASSIGN_OR_RETURN(TensorEntry entry, Read(tensor, table.parameter_count()));
+    TensorEntry entry{std::string(wire::View(tensor.getName())), {}, table.parameter_count()};
+    for (const int64_t dimension : tensor.getShape()) entry.shape.push_back(dimension);
+    ASSIGN_OR_RETURN(entry.size, ElementsOf(entry));
     table.tensors.push_back(std::move(entry));
   }
   RETURN_IF_ERROR(CheckTensorTable(table));

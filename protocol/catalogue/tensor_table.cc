@@ -6,10 +6,8 @@
 #include "protocol/base/limits.h"
 
 namespace tributary {
-namespace {
 
-// The product of the shape, refused as soon as it passes the limit so that it cannot overflow.
-Result<uint64_t> SizeOf(const TensorEntry& tensor) {
+Result<uint64_t> ElementsOf(const TensorEntry& tensor) {
   uint64_t size = 1;
   for (const int64_t dimension : tensor.shape) {
     if (dimension < 0) return Fail(Code::kMalformed, "tensor {} has a negative dimension", tensor.name);
@@ -22,6 +20,8 @@ Result<uint64_t> SizeOf(const TensorEntry& tensor) {
   return size;
 }
 
+namespace {
+
 Status CheckEntry(const TensorEntry& tensor, uint64_t expected_offset) {
   if (tensor.name.empty()) return Fail(Code::kMalformed, "a tensor has no name");
   if (tensor.name.size() > limits::kTensorNameBytes) {
@@ -30,7 +30,7 @@ Status CheckEntry(const TensorEntry& tensor, uint64_t expected_offset) {
   if (tensor.shape.size() > limits::kTensorRank) {
     return Fail(Code::kTooLarge, "tensor {} has {} dimensions", tensor.name, tensor.shape.size());
   }
-  ASSIGN_OR_RETURN(const uint64_t size, SizeOf(tensor));
+  ASSIGN_OR_RETURN(const uint64_t size, ElementsOf(tensor));
   if (tensor.size != size) {
     return Fail(Code::kMalformed, "tensor {} has size {}, its shape says {}", tensor.name, tensor.size, size);
   }

@@ -126,6 +126,10 @@ Bytes EncodeSubject(const UploadSubject& subject) {
   return wire::EncodeCanonical<schema::Subject>([&](schema::Subject::Builder to) { Write(subject, to); });
 }
 
+Bytes EncodeHeader(const UploadHeader& header) {
+  return wire::EncodeCanonical<schema::Header>([&](schema::Header::Builder to) { Write(header, to); });
+}
+
 // There is one form: the chunks are bound to the bytes of the fields known here.
 Result<UploadHeader> DecodeHeader(ByteView bytes) {
   const auto read = [](schema::Header::Reader from) { return Read(from); };
@@ -255,10 +259,6 @@ Status CheckSubject(const UploadSubject& subject) {
     return Fail(Code::kMalformed, "the upload's times lie before 1970");
   }
   return CheckSizes(subject);
-}
-
-Bytes EncodeHeader(const UploadHeader& header) {
-  return wire::EncodeCanonical<schema::Header>([&](schema::Header::Builder to) { Write(header, to); });
 }
 
 }  // namespace tributary

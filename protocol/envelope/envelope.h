@@ -83,8 +83,6 @@ Digest SubjectDigest(const UploadSubject& subject);
 // HPKE's info: "tributary upload v1".
 ByteView SealingInfo();
 
-Bytes EncodeHeader(const UploadHeader& header);
-
 // How many chunks of at most `chunk_size` (not 0) hold `plaintext_size` bytes; at least 1.
 uint64_t ChunksFor(uint64_t plaintext_size, uint32_t chunk_size);
 

@@ -78,7 +78,4 @@ void ReadHttpOptions(ConfigReader& reader, uint16_t least_port, HttpServer::Opti
 // Whether a server may listen so: with TLS, or on loopback, or because plain HTTP was allowed. kConfigInvalid.
 Status CheckHttpExposure(const HttpServer::Options& options);
 
-// "localhost", 127.0.0.0/8 and ::1. A name of another kind may lead anywhere.
-bool IsLoopback(const std::string& host);
-
 }  // namespace tributary

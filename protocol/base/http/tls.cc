@@ -90,43 +90,39 @@ struct ServerCertificate::State {
   Steady::time_point next_look = Steady::now() + interval;
   std::string complaint;  // the one that was logged about what the files hold now
 
-  Pair Present();
-  void Look();
-  void Log() const;
+  // The stamp is taken before the files are read: what changes meanwhile is found by the next look. While they are no
+  // pair, every look reads them.
+  void Look() {
+    const PairStamp now{FileStamp(certificate), FileStamp(key)};
+    if (now == loaded) return;
+    auto fresh = LoadPair(certificate, key);
+    if (!fresh) {
+      if (std::exchange(complaint, fresh.error().message) == fresh.error().message) return;
+      return LogFailure(LogLevel::kWarning, "http.certificate-kept", fresh.error());
+    }
+    pair = std::move(*fresh);
+    loaded = now;
+    complaint.clear();
+    Log();
+  }
+
+  void Log() const {
+    const std::chrono::system_clock::time_point end{Millis(pair.not_after.unix_millis)};
+    const auto left = std::chrono::duration_cast<std::chrono::hours>(end - std::chrono::system_clock::now());
+    tributary::Log(left.count() > 0 ? LogLevel::kInfo : LogLevel::kWarning,
+                   left.count() > 0 ? "http.certificate" : "http.certificate-expired",
+                   {{"file", certificate.string()}, {"hours_left", left.count()}});
+  }
+
+  Pair Present() {
+    const std::lock_guard lock(mutex);
+    if (const auto now = Steady::now(); now >= next_look) {
+      next_look = now + interval;
+      Look();
+    }
+    return pair;
+  }
 };
-
-// The stamp is taken before the files are read: what changes meanwhile is found by the next look. While they are no
-// pair, every look reads them.
-void ServerCertificate::State::Look() {
-  const PairStamp now{FileStamp(certificate), FileStamp(key)};
-  if (now == loaded) return;
-  auto fresh = LoadPair(certificate, key);
-  if (!fresh) {
-    if (std::exchange(complaint, fresh.error().message) == fresh.error().message) return;
-    return LogFailure(LogLevel::kWarning, "http.certificate-kept", fresh.error());
-  }
-  pair = std::move(*fresh);
-  loaded = now;
-  complaint.clear();
-  Log();
-}
-
-void ServerCertificate::State::Log() const {
-  const std::chrono::system_clock::time_point end{Millis(pair.not_after.unix_millis)};
-  const auto left = std::chrono::duration_cast<std::chrono::hours>(end - std::chrono::system_clock::now());
-  tributary::Log(left.count() > 0 ? LogLevel::kInfo : LogLevel::kWarning,
-                 left.count() > 0 ? "http.certificate" : "http.certificate-expired",
-                 {{"file", certificate.string()}, {"hours_left", left.count()}});
-}
-
-Pair ServerCertificate::State::Present() {
-  const std::lock_guard lock(mutex);
-  if (const auto now = Steady::now(); now >= next_look) {
-    next_look = now + interval;
-    Look();
-  }
-  return pair;
-}
 
 ServerCertificate::ServerCertificate(std::unique_ptr<State> state) : state_(std::move(state)) {}
 ServerCertificate::~ServerCertificate() = default;
