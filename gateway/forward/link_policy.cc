@@ -167,12 +167,6 @@ Result<std::set<UploadKind>> ParseKinds(const std::vector<std::string>& names) {
   return kinds;
 }
 
-Result<ScheduleZone> ParseScheduleZone(const std::string& name) {
-  if (name == "utc") return ScheduleZone::kUtc;
-  if (name == "local") return ScheduleZone::kLocal;
-  return Fail(Code::kInvalidArgument, "\"{}\" is no zone of a schedule; there are utc and local", name);
-}
-
 std::vector<Field> LinkSettings::Fields() {
   static constexpr auto kZones = std::to_array<std::string_view>({"utc", "local"});
   return {
@@ -201,7 +195,7 @@ LinkPolicy LinkSettings::MakePolicy(ConfigReader& reader) const {
       reader.Reject(key, made.error().message);
     }
   };
-  const ScheduleZone zone = ParseScheduleZone(schedule_zone).value_or(ScheduleZone::kUtc);
+  const ScheduleZone zone = schedule_zone == "local" ? ScheduleZone::kLocal : ScheduleZone::kUtc;
   keep("upstream.schedule", UploadSchedule::Parse(schedule, zone), policy.schedule);
   keep("upstream.urgent", ParseKinds(urgent), policy.urgent_kinds);
   return policy;

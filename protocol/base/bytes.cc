@@ -72,9 +72,7 @@ Result<uint32_t> TakeU32(ByteView& from) { return TakeLittleEndian<uint32_t>(fro
 Result<uint64_t> TakeU64(ByteView& from) { return TakeLittleEndian<uint64_t>(from); }
 
 Result<ByteView> TakeBytes(ByteView& from, size_t count) {
-  if (from.size() < count) {
-    return Fail(Code::kMalformed, "needs {} bytes, has {}", count, from.size());
-  }
+  if (from.size() < count) return Fail(Code::kMalformed, "needs {} bytes, has {}", count, from.size());
   ByteView taken = from.first(count);
   from = from.subspan(count);
   return taken;

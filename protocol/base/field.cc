@@ -68,19 +68,15 @@ Status Put(const Field& field, Number* place, const FieldValue& value) {
 }
 
 Status Put(const Field& field, double* place, const FieldValue& value) {
-  double number = 0;
-  if (const auto* real = std::get_if<double>(&value)) {
-    number = *real;
-  } else if (const auto* whole = std::get_if<int64_t>(&value)) {
-    number = static_cast<double>(*whole);
-  } else if (const auto* natural = std::get_if<uint64_t>(&value)) {
-    number = static_cast<double>(*natural);
-  } else {
-    return FailKind("a number");
-  }
-  RETURN_IF_ERROR(CheckNumber(field, number));
-  *place = number;
-  return {};
+  const auto put = [&](double number) -> Status {
+    RETURN_IF_ERROR(CheckNumber(field, number));
+    *place = number;
+    return {};
+  };
+  if (const auto* real = std::get_if<double>(&value)) return put(*real);
+  if (const auto* whole = std::get_if<int64_t>(&value)) return put(static_cast<double>(*whole));
+  if (const auto* natural = std::get_if<uint64_t>(&value)) return put(static_cast<double>(*natural));
+  return FailKind("a number");
 }
 
 Status Put(const Field& field, std::string* place, const FieldValue& value) {

@@ -163,9 +163,7 @@ FileSystem& RealFileSystem() {
 
 Result<Bytes> ReadFile(FileSystem& files, const Path& path, uint64_t limit) {
   ASSIGN_OR_RETURN(const uint64_t size, files.Size(path));
-  if (size > limit) {
-    return Fail(Code::kTooLarge, "{} has {} bytes, the limit is {}", path.string(), size, limit);
-  }
+  if (size > limit) return Fail(Code::kTooLarge, "{} has {} bytes, the limit is {}", path.string(), size, limit);
   return files.ReadAt(path, 0, size);
 }
 

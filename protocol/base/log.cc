@@ -58,7 +58,7 @@ void AppendValue(std::string& line, std::string_view value) {
   line += '"';
 }
 
-std::string Line(std::string_view event, std::initializer_list<LogField> fields) {
+std::string Line(std::string_view event, LogValues fields) {
   std::string line(event);
   for (const auto& field : fields) {
     line += ' ';
@@ -71,13 +71,13 @@ std::string Line(std::string_view event, std::initializer_list<LogField> fields)
 
 }  // namespace
 
-void Log(LogLevel level, std::string_view event, std::initializer_list<LogField> fields) {
+void Log(LogLevel level, std::string_view event, LogValues fields) {
   auto& logger = Logger();
   if (!logger.should_log(ToSpdlog(level))) return;
   logger.log(ToSpdlog(level), spdlog::string_view_t(Line(event, fields)));
 }
 
-void LogFailure(LogLevel level, std::string_view event, const Error& error, std::initializer_list<LogField> fields) {
+void LogFailure(LogLevel level, std::string_view event, const Error& error, LogValues fields) {
   const CodeEntry& entry = Describe(error.code);
   const std::string problem = Line("", {{"code", entry.name}, {"why", error.message}, {"remedy", entry.remedy}});
   Logger().log(ToSpdlog(level), spdlog::string_view_t(Line(event, fields) + problem));

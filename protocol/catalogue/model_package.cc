@@ -36,9 +36,7 @@ Result<Manifest> TakeManifest(ByteView& from) {
   if (AsText(magic) != kMagic) return Fail(Code::kMalformed, "this is not a model package");
   ASSIGN_OR_RETURN(const uint32_t size, TakeU32(from));
   // The tensor table has to fit into a publication later.
-  if (size > limits::kPublicationBytes) {
-    return Fail(Code::kTooLarge, "manifest of {} bytes is over the limit", size);
-  }
+  if (size > limits::kPublicationBytes) return Fail(Code::kTooLarge, "manifest of {} bytes is over the limit", size);
   ASSIGN_OR_RETURN(const ByteView manifest, TakeBytes(from, size));
   return wire::DecodeCanonical<schema::ModelManifest>(
       manifest, "model manifest", [](schema::ModelManifest::Reader reader) { return Read(reader); });

@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "protocol/base/limits.h"
-#include "protocol/catalogue/publication.h"
 #include "protocol/schema/canonical.h"
 #include "protocol/schema/publication.capnp.h"
 #include "protocol/trust/seal/digest.h"

@@ -5,10 +5,8 @@
 
 #include "protocol/base/limits.h"
 #include "protocol/base/log.h"
-#include "protocol/catalogue/publication.h"
 #include "protocol/schema/canonical.h"
 #include "protocol/schema/publication.capnp.h"
-#include "protocol/trust/identity/revocation_list.h"
 #include "protocol/trust/seal/digest.h"
 
 namespace tributary {

@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "protocol/base/limits.h"
-#include "protocol/envelope/envelope.h"
 #include "protocol/trust/seal/digest.h"
 #include "protocol/trust/seal/sealer.h"
 

@@ -62,9 +62,7 @@ auto DecodeCanonical(ByteView bytes, std::string_view what, Read read, size_t li
     capnp::SegmentArrayMessageReader message(kj::arrayPtr(&segment, 1), TightOptions(bytes.size()));
     const auto root = message.getRoot<Message>();
     const kj::Array<capnp::word> again = Canonicalize(root);
-    if (again.asBytes() != words.asBytes()) {
-      return Fail(Code::kMalformed, "{} is not in canonical form", what);
-    }
+    if (again.asBytes() != words.asBytes()) return Fail(Code::kMalformed, "{} is not in canonical form", what);
     return read(root);
   } catch (const kj::Exception& exception) {
     return FailMalformed(what, exception);
