@@ -26,10 +26,6 @@ Result<Digest> DigestOfFile(FileSystem& files, const Path& path, uint64_t size) 
   return std::move(digest).Finish();
 }
 
-tl::unexpected<Error> FailUnknown(const Digest& digest) {
-  return Fail(Code::kUnknownBlob, "blob {} is not held", digest.hex());
-}
-
 }  // namespace
 
 Result<BlobStore> BlobStore::Open(FileSystem& files, const Path& folder) {
@@ -43,7 +39,9 @@ bool BlobStore::Has(const Digest& digest) const { return files_->Size(PathOf(dig
 
 Result<uint64_t> BlobStore::Size(const Digest& digest) const {
   Result<uint64_t> size = files_->Size(PathOf(digest));
-  if (!size && size.error().code == Code::kNotFound) return FailUnknown(digest);
+  if (!size && size.error().code == Code::kNotFound) {
+    return Fail(Code::kUnknownBlob, "blob {} is not held", digest.hex());
+  }
   return size;
 }
 

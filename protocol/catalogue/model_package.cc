@@ -1,7 +1,5 @@
 #include "protocol/catalogue/model_package.h"
 
-#include <cstring>
-
 #include "protocol/base/limits.h"
 #include "protocol/catalogue/tensor_list.h"
 #include "protocol/schema/canonical.h"
@@ -64,16 +62,15 @@ Bytes EncodeModelPackage(const ModelPackage& package) {
 Result<ModelPackage> DecodeModelPackage(ByteView bytes) {
   ASSIGN_OR_RETURN(Manifest manifest, TakeManifest(bytes));
   ASSIGN_OR_RETURN(const ByteView module, TakeBytes(bytes, manifest.module_size));
-  const uint64_t weights_size = manifest.table.parameter_count() * sizeof(float);
-  if (bytes.size() != weights_size) {
-    return Fail(Code::kMalformed, "the package has {} bytes of weights instead of {}", bytes.size(), weights_size);
+  const uint64_t parameters = manifest.table.parameter_count();
+  if (bytes.size() != parameters * sizeof(float)) {
+    return Fail(Code::kMalformed, "the package has {} bytes of weights for {} parameters", bytes.size(), parameters);
   }
   if (Sha256(module) != manifest.module_digest) return Fail(Code::kDigestMismatch, "the package's module was altered");
   if (Sha256(bytes) != manifest.weights_digest)
     return Fail(Code::kDigestMismatch, "the package's weights were altered");
-  ModelPackage package{std::move(manifest.table), ToBytes(module), std::vector<float>(weights_size / sizeof(float))};
-  if (weights_size != 0) std::memcpy(package.weights.data(), bytes.data(), weights_size);
-  return package;
+  ASSIGN_OR_RETURN(std::vector<float> weights, ToFloats(bytes, parameters));
+  return ModelPackage{std::move(manifest.table), ToBytes(module), std::move(weights)};
 }
 
 }  // namespace tributary
