@@ -34,9 +34,8 @@ Result<T> TakeLittleEndian(ByteView& from) {
 void Append(Bytes& to, ByteView more) { to.insert(to.end(), more.begin(), more.end()); }
 
 Result<std::vector<float>> ToFloats(ByteView bytes, uint64_t count) {
-  if (bytes.size() != count * sizeof(float)) {
+  if (bytes.size() != count * sizeof(float))
     return Fail(Code::kWrongTensorCount, "{} bytes of weights for {} parameters", bytes.size(), count);
-  }
   std::vector<float> values(count);
   if (!bytes.empty()) std::memcpy(values.data(), bytes.data(), bytes.size());
   return values;

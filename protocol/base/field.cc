@@ -159,9 +159,8 @@ bool Bounds::Hold(double value) const {
 std::string Bounds::Text() const {
   const bool below = least != -std::numeric_limits<double>::infinity();
   const bool above = most != std::numeric_limits<double>::infinity();
-  if (below && above && !open_below && !open_above) {
+  if (below && above && !open_below && !open_above)
     return fmt::format("between {} and {}", NumberText(least), NumberText(most));
-  }
   std::string text;
   if (below) text = fmt::format("{} {}", open_below ? "above" : "at least", NumberText(least));
   if (below && above) text += " and ";
@@ -192,9 +191,8 @@ Status Field::Set(const FieldValue& value) const {
 
 Status CheckFields(std::span<const Field> fields, std::string_view section) {
   for (const Field& field : fields) {
-    if (const Status right = field.Set(field.Value()); !right) {
+    if (const Status right = field.Set(field.Value()); !right)
       return Fail(right.error().code, "{} {}", NameIn(section, field), right.error().message);
-    }
   }
   return {};
 }

@@ -85,9 +85,8 @@ void LogFailure(LogLevel level, std::string_view event, const Error& error, LogV
 
 Status StartLog(std::string_view level, const Path& file) {
   const auto* found = std::ranges::find(kLevelNames, level);
-  if (found == std::end(kLevelNames)) {
+  if (found == std::end(kLevelNames))
     return Fail(Code::kConfigInvalid, "log level '{}' is not one of debug, info, warning, error", level);
-  }
   try {
     spdlog::sink_ptr sink = std::make_shared<spdlog::sinks::stderr_sink_mt>();
     if (!file.empty()) sink = std::make_shared<spdlog::sinks::basic_file_sink_mt>(file.string());

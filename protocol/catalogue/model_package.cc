@@ -21,9 +21,8 @@ Result<Manifest> Read(schema::ModelManifest::Reader from) {
   Manifest to;
   ASSIGN_OR_RETURN(to.table, ReadTensors(from.getTensors()));
   to.module_size = from.getModuleSize();
-  if (to.module_size > limits::kBlobBytes) {
+  if (to.module_size > limits::kBlobBytes)
     return Fail(Code::kTooLarge, "module of {} bytes is over the limit", to.module_size);
-  }
   ASSIGN_OR_RETURN(to.module_digest, Digest::FromBytes(wire::View(from.getModuleDigest())));
   ASSIGN_OR_RETURN(to.weights_digest, Digest::FromBytes(wire::View(from.getWeightsDigest())));
   return to;
@@ -63,9 +62,8 @@ Result<ModelPackage> DecodeModelPackage(ByteView bytes) {
   ASSIGN_OR_RETURN(Manifest manifest, TakeManifest(bytes));
   ASSIGN_OR_RETURN(const ByteView module, TakeBytes(bytes, manifest.module_size));
   const uint64_t parameters = manifest.table.parameter_count();
-  if (bytes.size() != parameters * sizeof(float)) {
+  if (bytes.size() != parameters * sizeof(float))
     return Fail(Code::kMalformed, "the package has {} bytes of weights for {} parameters", bytes.size(), parameters);
-  }
   if (Sha256(module) != manifest.module_digest) return Fail(Code::kDigestMismatch, "the package's module was altered");
   if (Sha256(bytes) != manifest.weights_digest)
     return Fail(Code::kDigestMismatch, "the package's weights were altered");

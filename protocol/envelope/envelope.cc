@@ -77,9 +77,8 @@ Result<UploadHeader> Read(schema::Header::Reader from) {
   UploadHeader to;
   ASSIGN_OR_RETURN(to.subject, Read(from.getSubject()));
   const ByteView key = wire::View(from.getEnc());
-  if (key.size() != kEncapsulatedKeyBytes) {
+  if (key.size() != kEncapsulatedKeyBytes)
     return Fail(Code::kMalformed, "encapsulated key has {} bytes instead of 32", key.size());
-  }
   to.encapsulated_key = ToBytes(key);
   to.ciphertext_size = from.getCiphertextSize();
   ASSIGN_OR_RETURN(to.ciphertext_digest, Digest::FromBytes(wire::View(from.getCiphertextDigest())));
@@ -87,38 +86,29 @@ Result<UploadHeader> Read(schema::Header::Reader from) {
 }
 
 Status CheckKind(const UploadSubject& subject) {
-  if (std::ranges::find(kUploadKinds, subject.kind) == std::end(kUploadKinds)) {
+  if (std::ranges::find(kUploadKinds, subject.kind) == std::end(kUploadKinds))
     return Fail(Code::kUnknownKind, "kind {} is not known", static_cast<unsigned>(subject.kind));
-  }
-  if (subject.codec != Codec::kFloat32Dense && subject.codec != Codec::kRecord) {
+  if (subject.codec != Codec::kFloat32Dense && subject.codec != Codec::kRecord)
     return Fail(Code::kUnknownCodec, "codec {} is not known", static_cast<unsigned>(subject.codec));
-  }
-  if ((subject.kind == UploadKind::kUpdate) == (subject.codec == Codec::kRecord)) {
+  if ((subject.kind == UploadKind::kUpdate) == (subject.codec == Codec::kRecord))
     return Fail(Code::kMalformed, "codec {} does not fit the upload's kind", static_cast<unsigned>(subject.codec));
-  }
-  if (subject.priority > Priority::kSample) {
+  if (subject.priority > Priority::kSample)
     return Fail(Code::kMalformed, "priority {} is not known", static_cast<unsigned>(subject.priority));
-  }
-  if (subject.aead < HpkeAead::kAes128Gcm || subject.aead > HpkeAead::kChaCha20Poly1305) {
+  if (subject.aead < HpkeAead::kAes128Gcm || subject.aead > HpkeAead::kChaCha20Poly1305)
     return Fail(Code::kMalformed, "AEAD {} is not known", static_cast<unsigned>(subject.aead));
-  }
   return {};
 }
 
 Status CheckSizes(const UploadSubject& subject) {
   const bool record = subject.kind == UploadKind::kEvaluation || subject.kind == UploadKind::kDeviceState;
-  if (subject.plaintext_size > (record ? limits::kRecordBytes : limits::kPayloadBytes)) {
+  if (subject.plaintext_size > (record ? limits::kRecordBytes : limits::kPayloadBytes))
     return Fail(Code::kTooLarge, "payload of {} bytes is over the limit for its kind", subject.plaintext_size);
-  }
-  if (subject.chunk_size > limits::kMaxChunkBytes) {
+  if (subject.chunk_size > limits::kMaxChunkBytes)
     return Fail(Code::kTooLarge, "chunk size {} is over the limit", subject.chunk_size);
-  }
-  if (subject.chunk_size < limits::kMinChunkBytes) {
+  if (subject.chunk_size < limits::kMinChunkBytes)
     return Fail(Code::kMalformed, "chunk size {} is below the least allowed", subject.chunk_size);
-  }
-  if (subject.chunk_count != ChunksFor(subject.plaintext_size, subject.chunk_size)) {
+  if (subject.chunk_count != ChunksFor(subject.plaintext_size, subject.chunk_size))
     return Fail(Code::kMalformed, "chunk count {} contradicts payload and chunk size", subject.chunk_count);
-  }
   return {};
 }
 
@@ -137,9 +127,8 @@ Result<UploadHeader> DecodeHeader(ByteView bytes) {
                    wire::DecodeCanonical<schema::Header>(bytes, "header", read, limits::kHeaderBytes));
   RETURN_IF_ERROR(CheckSubject(header.subject));
   const uint64_t tags = uint64_t{header.subject.chunk_count} * limits::kSealTagBytes;
-  if (header.ciphertext_size != header.subject.plaintext_size + tags) {
+  if (header.ciphertext_size != header.subject.plaintext_size + tags)
     return Fail(Code::kMalformed, "ciphertext size {} contradicts the payload's", header.ciphertext_size);
-  }
   if (!std::ranges::equal(EncodeHeader(header), bytes))
     return Fail(Code::kMalformed, "header has fields this version does not know");
   return header;
@@ -150,20 +139,17 @@ Result<SignedEnvelope> Read(schema::SignedEnvelope::Reader from) {
   const ByteView header = wire::View(from.getHeader());
   const ByteView signature = wire::View(from.getSignature());
   const auto chain = from.getChain();
-  if (chain.size() > limits::kCertificateChain) {
+  if (chain.size() > limits::kCertificateChain)
     return Fail(Code::kTooLarge, "chain of {} certificates is over the limit", chain.size());
-  }
   if (chain.size() == 0) return Fail(Code::kMalformed, "no certificate came with the envelope");
-  if (signature.size() != kSignatureBytes) {
+  if (signature.size() != kSignatureBytes)
     return Fail(Code::kMalformed, "signature has {} bytes instead of 64", signature.size());
-  }
   ASSIGN_OR_RETURN(to.header, DecodeHeader(header));
   to.header_bytes = ToBytes(header);
   to.signature = ToBytes(signature);
   for (const capnp::Data::Reader certificate : chain) {
-    if (certificate.size() > limits::kCertificateBytes) {
+    if (certificate.size() > limits::kCertificateBytes)
       return Fail(Code::kTooLarge, "certificate of {} bytes is over the limit", certificate.size());
-    }
     to.chain.push_back(ToBytes(wire::View(certificate)));
   }
   return to;
@@ -179,9 +165,8 @@ Status CheckRole(const VerifiedIdentity& signer, const UploadSubject& subject) {
 
 Status CheckTimes(const UploadSubject& subject, WallTime now) {
   const WallTime horizon = now + Millis(limits::kFarFutureMillis);
-  if (subject.created > horizon || subject.expires > horizon) {
+  if (subject.created > horizon || subject.expires > horizon)
     return Fail(Code::kMalformed, "upload {} has times more than ten years ahead", subject.id.hex());
-  }
   if (subject.expires.unix_millis != 0 && subject.expires <= now) {
     return Fail(Code::kExpired, "upload {} expired at {} ms, now is {} ms", subject.id.hex(),
                 subject.expires.unix_millis, now.unix_millis);
@@ -218,9 +203,8 @@ Result<SignedEnvelope> ParseEnvelope(ByteView bytes) {
   ASSIGN_OR_RETURN(SignedEnvelope envelope,
                    wire::DecodeCanonical<schema::SignedEnvelope>(bytes, "envelope", read, limits::kEnvelopeBytes));
   // What is not covered by the signature must not vary either: one upload has one envelope.
-  if (!std::ranges::equal(EncodeSigned(envelope.header_bytes, envelope.signature, envelope.chain), bytes)) {
+  if (!std::ranges::equal(EncodeSigned(envelope.header_bytes, envelope.signature, envelope.chain), bytes))
     return Fail(Code::kMalformed, "envelope has fields this version does not know");
-  }
   envelope.bytes = ToBytes(bytes);
   return envelope;
 }
@@ -255,9 +239,8 @@ uint64_t ChunksFor(uint64_t plaintext_size, uint32_t chunk_size) {
 
 Status CheckSubject(const UploadSubject& subject) {
   RETURN_IF_ERROR(CheckKind(subject));
-  if (subject.created.unix_millis < 0 || subject.expires.unix_millis < 0) {
+  if (subject.created.unix_millis < 0 || subject.expires.unix_millis < 0)
     return Fail(Code::kMalformed, "the upload's times lie before 1970");
-  }
   return CheckSizes(subject);
 }
 

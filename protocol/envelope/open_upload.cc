@@ -20,9 +20,8 @@ Result<UploadOpener> UploadOpener::Begin(const UploadHeader& header, const HpkeK
 
 Result<size_t> UploadOpener::OpenChunk(ByteView ciphertext, MutableByteView out) {
   const UploadSubject& subject = header_.subject;
-  if (next_ >= subject.chunk_count) {
+  if (next_ >= subject.chunk_count)
     return Fail(Code::kChunkOutOfOrder, "upload {} has no more than {} chunks", subject.id.hex(), subject.chunk_count);
-  }
   if (ciphertext.size() != header_.ciphertext_chunk_size(next_)) {
     return Fail(Code::kChunkOutOfOrder, "chunk {} of upload {} has {} bytes instead of {}", next_, subject.id.hex(),
                 ciphertext.size(), header_.ciphertext_chunk_size(next_));

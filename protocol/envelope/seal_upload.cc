@@ -11,9 +11,8 @@ namespace {
 
 // Completes what the payload and the target decide. A subject that no receiver would take is our caller's mistake.
 Status Complete(UploadSubject& subject, uint64_t plaintext_size, uint32_t chunk_size, const SealingTarget& target) {
-  if (chunk_size < limits::kMinChunkBytes) {
+  if (chunk_size < limits::kMinChunkBytes)
     return Fail(Code::kInvalidArgument, "chunk size {} is below the least allowed", chunk_size);
-  }
   subject.aead = target.aead;
   subject.key_id = HpkeKeyId(target.public_key);
   subject.plaintext_size = plaintext_size;

@@ -61,9 +61,8 @@ Result<WallTime> Time(int64_t unix_millis, std::string_view what) {
 }
 
 Result<std::string> Sentence(std::string_view text) {
-  if (text.size() > limits::kSentenceBytes) {
+  if (text.size() > limits::kSentenceBytes)
     return Fail(Code::kTooLarge, "a sentence of {} bytes is over the limit", text.size());
-  }
   if (!std::ranges::all_of(text, IsPrintable)) return Fail(Code::kMalformed, "a sentence is not printable ASCII");
   return std::string(text);
 }

@@ -32,9 +32,8 @@ tl::unexpected<Error> FailMalformed(std::string_view what, const kj::Exception& 
 
 Status CheckWholeWords(ByteView bytes, std::string_view what, size_t limit) {
   if (bytes.size() > limit) return Fail(Code::kTooLarge, "{} of {} bytes is over the limit", what, bytes.size());
-  if (bytes.empty() || bytes.size() % sizeof(capnp::word) != 0) {
+  if (bytes.empty() || bytes.size() % sizeof(capnp::word) != 0)
     return Fail(Code::kMalformed, "{} of {} bytes is not a whole number of 8-byte words", what, bytes.size());
-  }
   return {};
 }
 

@@ -69,9 +69,8 @@ Result<Pair> LoadPair(const Path& certificate, const Path& key) {
                 key.string(), TlsReason());
   }
   std::tm end{};
-  if (ASN1_TIME_to_tm(X509_get0_notAfter(SSL_CTX_get0_certificate(holder.get())), &end) != 1) {
+  if (ASN1_TIME_to_tm(X509_get0_notAfter(SSL_CTX_get0_certificate(holder.get())), &end) != 1)
     return Fail(Code::kConfigInvalid, "http.tls_certificate: {} has no date at which it ends", certificate.string());
-  }
   return Pair{holder, WallTime{static_cast<int64_t>(timegm(&end)) * 1'000}};
 }
 
@@ -167,9 +166,8 @@ Status SetUpTls(httplib::Client& client, const Path& ca_file) {
   X509_STORE* store = X509_STORE_new();
   const bool loaded = X509_STORE_load_locations(store, ca_file.c_str(), nullptr) == 1;
   X509_STORE_free(store);
-  if (!loaded) {
+  if (!loaded)
     return Fail(Code::kInvalidArgument, "the CA file {} holds no PEM certificates ({})", ca_file.string(), TlsReason());
-  }
   client.set_ca_cert_path(ca_file.string());
   return {};
 }
