@@ -1,7 +1,7 @@
 #include "protocol/catalogue/model_package.h"
 
 #include "protocol/base/limits.h"
-#include "protocol/catalogue/tensor_list.h"
+#include "protocol/catalogue/task_wire.h"
 #include "protocol/schema/canonical.h"
 #include "protocol/trust/seal/digest.h"
 

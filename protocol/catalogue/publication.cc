@@ -6,8 +6,7 @@
 #include <unordered_set>
 
 #include "protocol/base/limits.h"
-#include "protocol/catalogue/plan_wire.h"
-#include "protocol/catalogue/tensor_list.h"
+#include "protocol/catalogue/task_wire.h"
 #include "protocol/schema/canonical.h"
 #include "protocol/trust/seal/digest.h"
 
