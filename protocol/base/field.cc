@@ -138,8 +138,7 @@ void AppendWrapped(std::string& out, std::string_view text, size_t column) {
     if (column > kNameColumns && column + 1 + word.size() > kLineColumns) {
       out += "\n" + std::string(kNameColumns, ' ');
       column = kNameColumns;
-    }
-    if (column > kNameColumns) {
+    } else if (column > kNameColumns) {
       out += ' ';
       ++column;
     }

@@ -24,13 +24,12 @@ std::shared_ptr<spdlog::logger> MakeLogger(spdlog::sink_ptr sink, spdlog::level:
 
 // The process's one log; spdlog's own default logger is what it is kept in.
 spdlog::logger& Logger() {
-  static const bool started = [] {
+  [[maybe_unused]] static const bool started = [] {
     if (spdlog::default_logger()->name().empty()) {
       spdlog::set_default_logger(MakeLogger(std::make_shared<spdlog::sinks::stderr_sink_mt>(), spdlog::level::info));
     }
     return true;
   }();
-  (void)started;
   return *spdlog::default_logger_raw();
 }
 

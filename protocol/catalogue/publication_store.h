@@ -85,8 +85,8 @@ Result<Publication> VerifySet(const PublicationSet& set, tuf::TrustedMetadata& t
 
 struct PublicationUpdate {
   Result<Publication> publication;
-  tuf::TrustedFiles
-      trusted;  // what is believed from now on; of a publication that failed, what came before the failure
+  // Believed from now on; of a publication that failed, what came before the failure.
+  tuf::TrustedFiles trusted;
 };
 
 // As a member takes it in. `kept`: what is believed so far. `update_start`: tuf::kAnyTime for a publication that was

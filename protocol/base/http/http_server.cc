@@ -20,6 +20,7 @@
 namespace tributary {
 namespace {
 
+constexpr std::chrono::seconds kReadTimeout{10};  // without a byte from the client
 constexpr size_t kFilePiece = 256 * limits::kKiB;
 // So much of a refused body is read and thrown away, so that the client sees the answer instead of a reset.
 constexpr uint64_t kDrained = 64 * limits::kMiB;
@@ -170,7 +171,7 @@ struct HttpServer::State {
       return new httplib::ThreadPool(static_cast<size_t>(threads));
     };
     server->set_keep_alive_max_count(1);
-    server->set_read_timeout(options.read_timeout);
+    server->set_read_timeout(kReadTimeout);
     server->set_tcp_nodelay(true);
     // The library's default is SO_REUSEPORT, with which a second process would listen on the same port without an error.
     server->set_socket_options([](int socket) {
