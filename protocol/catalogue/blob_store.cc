@@ -1,6 +1,7 @@
 #include "protocol/catalogue/blob_store.h"
 
 #include <algorithm>
+#include <cstdint>
 #include <unordered_set>
 
 #include "protocol/base/limits.h"
@@ -51,10 +52,7 @@ Result<Bytes> BlobStore::Read(const Digest& digest, uint64_t offset, size_t size
   return files_->ReadAt(PathOf(digest), offset, static_cast<size_t>(std::min<uint64_t>(size, whole - offset)));
 }
 
-Result<Bytes> BlobStore::ReadAll(const Digest& digest) const {
-  ASSIGN_OR_RETURN(const uint64_t whole, Size(digest));
-  return files_->ReadAt(PathOf(digest), 0, whole);
-}
+Result<Bytes> BlobStore::ReadAll(const Digest& digest) const { return Read(digest, 0, SIZE_MAX); }
 
 Result<Digest> BlobStore::Put(ByteView bytes) {
   if (bytes.size() > limits::kBlobBytes)

@@ -29,10 +29,9 @@ Result<PublicationSet> Read(schema::PublicationSet::Reader from) {
     const std::string name(wire::View(role.getName()));
     if (std::ranges::find(to.delegated, name, &PublicationSet::Delegated::name) != to.delegated.end())
       return Fail(Code::kMalformed, "a publication with two files of the role {}", name.substr(0, 80));
-    auto& delegated = to.delegated.emplace_back();
-    delegated.name = name;
-    RETURN_IF_ERROR(CheckName(delegated.name, "the name of a delegated role"));
-    ASSIGN_OR_RETURN(delegated.bytes, Part("delegated metadata", wire::View(role.getBytes()), limits::kTargetsBytes));
+    RETURN_IF_ERROR(CheckName(name, "the name of a delegated role"));
+    ASSIGN_OR_RETURN(Bytes bytes, Part("delegated metadata", wire::View(role.getBytes()), limits::kTargetsBytes));
+    to.delegated.push_back({name, std::move(bytes)});
   }
   to.catalogue = ToBytes(wire::View(from.getCatalogue()));
   const ByteView revocations = AsBytes(wire::View(from.getRevocations()));
