@@ -29,21 +29,6 @@ Status DoneOr(int result, const char* what, const Path& path) {
   return {};
 }
 
-// Closes a descriptor on scope exit.
-class Descriptor {
- public:
-  explicit Descriptor(int value) : value_(value) {}
-  ~Descriptor() {
-    if (value_ >= 0) close(value_);
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  int get() const { return value_; }
-
- private:
-  int value_;
-};
-
 class RealFile final : public WritableFile {
  public:
   RealFile(int descriptor, Path path) : descriptor_(descriptor), path_(std::move(path)) {}
@@ -156,6 +141,10 @@ class Real final : public FileSystem {
 
 }  // namespace
 
+Descriptor::~Descriptor() {
+  if (value_ >= 0) close(value_);
+}
+
 FileSystem& RealFileSystem() {
   static Real files;  // stateless: it only names the kernel
   return files;
@@ -190,7 +179,7 @@ Result<FileLock> FileLock::Wait(const Path& file) {
   Path path = file;
   path += ".lock";
   ASSIGN_OR_RETURN(FileLock lock, OpenFile(path));
-  while (flock(lock.descriptor_, LOCK_EX) != 0) {
+  while (flock(lock.descriptor_.get(), LOCK_EX) != 0) {
     if (errno != EINTR) return FailErrno("lock", path);
   }
   return lock;
@@ -200,7 +189,7 @@ Result<FileLock> FileLock::Take(const Path& folder) {
   RETURN_IF_ERROR(RealFileSystem().CreateFolders(folder));
   const Path path = folder / "lock";
   ASSIGN_OR_RETURN(FileLock lock, OpenFile(path));
-  const int descriptor = lock.descriptor_;
+  const int descriptor = lock.descriptor_.get();
   if (flock(descriptor, LOCK_EX | LOCK_NB) != 0) {
     if (errno != EWOULDBLOCK) return FailErrno("lock", path);
     char holder[32] = {};
@@ -212,10 +201,6 @@ Result<FileLock> FileLock::Take(const Path& folder) {
   if (ftruncate(descriptor, 0) != 0 || pwrite(descriptor, pid.data(), pid.size(), 0) < 0)
     return FailErrno("write", path);
   return lock;
-}
-
-FileLock::~FileLock() {
-  if (descriptor_ >= 0) close(descriptor_);
 }
 
 tl::unexpected<Error> InFile(Error error, const Path& path) {
