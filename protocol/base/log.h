@@ -3,6 +3,7 @@
 #include <initializer_list>
 #include <string>
 #include <string_view>
+#include <type_traits>
 
 #include "protocol/base/bytes.h"
 #include "protocol/base/file.h"
