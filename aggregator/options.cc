@@ -1,6 +1,5 @@
 #include "aggregator/options.h"
 
-#include "protocol/base/http/http_server.h"
 #include "protocol/hop/server/server_options.h"
 
 namespace tributary {

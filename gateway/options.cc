@@ -1,6 +1,5 @@
 #include "gateway/options.h"
 
-#include "protocol/base/http/http_server.h"
 #include "protocol/hop/server/server_options.h"
 
 namespace tributary {
@@ -10,9 +9,8 @@ constexpr double kMostMib = 1e9;
 
 // The keys of [spool].
 std::vector<Field> SpoolFields(GatewayOptions& options) {
-  const auto kind = [&](UploadKind of) { return &options.max_kind_mib[static_cast<size_t>(of) - 1]; };
   const auto of_kind = [&](std::string_view key, UploadKind of, std::string_view help) {
-    return Field{key, kind(of), help, Between(0, kMostMib), "MiB"};
+    return Field{key, &options.max_kind_mib[static_cast<size_t>(of) - 1], help, Between(0, kMostMib), "MiB"};
   };
   return {
       {"spool.max_mib", &options.spool_max_mib, "uploads in custody and under way", Between(1, kMostMib), "MiB"},

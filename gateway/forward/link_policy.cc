@@ -70,9 +70,8 @@ Status ParseField(const std::string& field, const char* name, int low, int high,
   bool fine = !field.empty() && field.back() != ',';
   while (fine && std::getline(list, element, ',')) fine = AddElement(element, low, high, set);
   if (fine) return {};
-  return Fail(Code::kInvalidArgument, std::string(name) + " \"" + field + "\" is not made of numbers from " +
-                                          std::to_string(low) + " to " + std::to_string(high) +
-                                          ", ranges, lists, * and steps");
+  return Fail(Code::kInvalidArgument, "{} \"{}\" is not made of numbers from {} to {}, ranges, lists, * and steps",
+              name, field, low, high);
 }
 
 std::tm Broken(WallTime now, ScheduleZone zone) {
@@ -104,9 +103,10 @@ Result<UploadSchedule::Window> UploadSchedule::ParseWindow(const std::string& en
   const auto from = TimeOfDay(text.substr(0, 5));
   const auto to = text.size() == 11 && text[5] == '-' ? TimeOfDay(text.substr(6)) : std::nullopt;
   if (from && to && *from != *to) return Window{*from, *to};
-  return Fail(Code::kInvalidArgument, "\"" + entry +
-                                          "\" is neither a daily window like 22:00-06:00, of two different times, nor "
-                                          "five cron fields like \"*/15 1-5 * * *\"");
+  return Fail(Code::kInvalidArgument,
+              "\"{}\" is neither a daily window like 22:00-06:00, of two different times, nor five cron fields like "
+              "\"*/15 1-5 * * *\"",
+              entry);
 }
 
 Result<UploadSchedule::CronLine> UploadSchedule::ParseCronLine(const std::string& entry) {
@@ -114,8 +114,8 @@ Result<UploadSchedule::CronLine> UploadSchedule::ParseCronLine(const std::string
   std::vector<std::string> fields;
   for (std::string word; words >> word;) fields.push_back(word);
   if (fields.size() != 5) {
-    return Fail(Code::kInvalidArgument, "\"" + entry + "\" has " + std::to_string(fields.size()) +
-                                            " cron fields; there are five: minute hour day month weekday");
+    return Fail(Code::kInvalidArgument, "\"{}\" has {} cron fields; there are five: minute hour day month weekday",
+                entry, fields.size());
   }
   CronLine line;
   RETURN_IF_ERROR(ParseField(fields[0], "minute", 0, 59, line.minutes));
@@ -167,12 +167,6 @@ Result<std::set<UploadKind>> ParseKinds(const std::vector<std::string>& names) {
   return kinds;
 }
 
-Result<ScheduleZone> ParseScheduleZone(const std::string& name) {
-  if (name == "utc") return ScheduleZone::kUtc;
-  if (name == "local") return ScheduleZone::kLocal;
-  return Fail(Code::kInvalidArgument, "\"{}\" is no zone of a schedule; there are utc and local", name);
-}
-
 std::vector<Field> LinkSettings::Fields() {
   static constexpr auto kZones = std::to_array<std::string_view>({"utc", "local"});
   return {
@@ -201,7 +195,7 @@ LinkPolicy LinkSettings::MakePolicy(ConfigReader& reader) const {
       reader.Reject(key, made.error().message);
     }
   };
-  const ScheduleZone zone = ParseScheduleZone(schedule_zone).value_or(ScheduleZone::kUtc);
+  const ScheduleZone zone = schedule_zone == "local" ? ScheduleZone::kLocal : ScheduleZone::kUtc;
   keep("upstream.schedule", UploadSchedule::Parse(schedule, zone), policy.schedule);
   keep("upstream.urgent", ParseKinds(urgent), policy.urgent_kinds);
   return policy;

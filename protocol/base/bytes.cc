@@ -1,6 +1,7 @@
 #include "protocol/base/bytes.h"
 
 #include <bit>
+#include <charconv>
 #include <cstring>
 
 namespace tributary {
@@ -8,13 +9,6 @@ namespace tributary {
 static_assert(std::endian::native == std::endian::little, "weights travel as their little-endian representation");
 
 namespace {
-
-int HexDigit(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
-}
 
 template <class T>
 void AppendLittleEndian(Bytes& to, T value) {
@@ -34,9 +28,8 @@ Result<T> TakeLittleEndian(ByteView& from) {
 void Append(Bytes& to, ByteView more) { to.insert(to.end(), more.begin(), more.end()); }
 
 Result<std::vector<float>> ToFloats(ByteView bytes, uint64_t count) {
-  if (bytes.size() != count * sizeof(float)) {
+  if (bytes.size() != count * sizeof(float))
     return Fail(Code::kWrongTensorCount, "{} bytes of weights for {} parameters", bytes.size(), count);
-  }
   std::vector<float> values(count);
   if (!bytes.empty()) std::memcpy(values.data(), bytes.data(), bytes.size());
   return values;
@@ -58,10 +51,9 @@ Result<Bytes> FromHex(std::string_view text) {
   Bytes bytes;
   bytes.reserve(text.size() / 2);
   for (size_t i = 0; i < text.size(); i += 2) {
-    const int high = HexDigit(text[i]);
-    const int low = HexDigit(text[i + 1]);
-    if (high < 0 || low < 0) return Fail(Code::kMalformed, "not hexadecimal at position " + std::to_string(i));
-    bytes.push_back(static_cast<uint8_t>(high * 16 + low));
+    const char* const end = text.data() + i + 2;
+    const auto [stop, error] = std::from_chars(end - 2, end, bytes.emplace_back(), 16);
+    if (error != std::errc() || stop != end) return Fail(Code::kMalformed, "not hexadecimal at position {}", i);
   }
   return bytes;
 }
@@ -72,9 +64,7 @@ Result<uint32_t> TakeU32(ByteView& from) { return TakeLittleEndian<uint32_t>(fro
 Result<uint64_t> TakeU64(ByteView& from) { return TakeLittleEndian<uint64_t>(from); }
 
 Result<ByteView> TakeBytes(ByteView& from, size_t count) {
-  if (from.size() < count) {
-    return Fail(Code::kMalformed, "needs " + std::to_string(count) + " bytes, has " + std::to_string(from.size()));
-  }
+  if (from.size() < count) return Fail(Code::kMalformed, "needs {} bytes, has {}", count, from.size());
   ByteView taken = from.first(count);
   from = from.subspan(count);
   return taken;

@@ -26,8 +26,11 @@ class Clock {
 
 class SystemClock final : public Clock {
  public:
-  WallTime Now() const override;
-  Millis Monotonic() const override;
+  WallTime Now() const override { return {SinceEpoch(std::chrono::system_clock::now()).count()}; }
+  Millis Monotonic() const override { return SinceEpoch(std::chrono::steady_clock::now()); }
+
+ private:
+  static Millis SinceEpoch(auto time) { return std::chrono::duration_cast<Millis>(time.time_since_epoch()); }
 };
 
 }  // namespace tributary

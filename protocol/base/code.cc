@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdlib>
 
 #include "protocol/base/result.h"
 
@@ -10,67 +9,63 @@ namespace tributary {
 namespace {
 
 constexpr bool kRetry = true;
-constexpr bool kFinal = false;
 using enum CodeKind;
 
 constexpr auto kCodes = std::to_array<CodeEntry>({
     {Code::kMalformed, kPeer, "malformed", "The bytes do not have the form the protocol asks for.",
-     "Nothing was taken in. Check that both ends run a supported version; a device that repeats it is faulty.", kFinal},
+     "Nothing was taken in. Check that both ends run a supported version; a device that repeats it is faulty."},
     {Code::kVersionUnsupported, kPeer, "version-unsupported", "The peers share no version of the hop protocol.",
-     "Nothing was taken in. Upgrade the older side.", kFinal},
+     "Nothing was taken in. Upgrade the older side."},
     {Code::kBadSignature, kPeer, "bad-signature",
      "A signature does not verify under the certificate that came with it.",
-     "Nothing was taken in. The sender's key or the bytes were altered; re-issue the identity if it repeats.", kFinal},
+     "Nothing was taken in. The sender's key or the bytes were altered; re-issue the identity if it repeats."},
     {Code::kUnknownCertificate, kPeer, "unknown-certificate", "The certificate was not issued by this fleet's CA.",
-     "Nothing was taken in. Issue the peer an identity of this fleet, or point it at the right fleet.", kFinal},
+     "Nothing was taken in. Issue the peer an identity of this fleet, or point it at the right fleet."},
     {Code::kExpiredCertificate, kPeer, "expired-certificate", "The certificate is outside its validity period.",
-     "Nothing was taken in; the upload stays at the sender. Check the clock on both sides, then renew the certificate.",
-     kFinal},
+     "Nothing was taken in; the upload stays at the sender. Check the clock on both sides, then renew the "
+     "certificate."},
     {Code::kRevokedCertificate, kPeer, "revoked-certificate", "The certificate has been revoked.",
-     "Nothing was taken in. Enrol the device again if that was a mistake.", kFinal},
+     "Nothing was taken in. Enrol the device again if that was a mistake."},
     {Code::kWrongRole, kPeer, "wrong-role", "The certificate's role does not permit this.",
-     "Nothing was taken in. Use an identity of the needed role.", kFinal},
+     "Nothing was taken in. Use an identity of the needed role."},
     {Code::kWrongIdentity, kPeer, "wrong-identity", "The message speaks for somebody other than its sender.",
-     "Nothing was taken in. A device uploads only its own envelopes; only gateways relay others'.", kFinal},
+     "Nothing was taken in. A device uploads only its own envelopes; only gateways relay others'."},
     {Code::kNoSession, kPassing, "no-session", "There is no session for this connection.",
      "Nothing was lost. The client introduces itself again by itself.", kRetry},
     {Code::kCreditExceeded, kPeer, "credit-exceeded", "More bytes were sent than credit was given for.",
-     "The connection was closed; durable chunks are kept and the upload resumes. A client that repeats it is faulty.",
-     kFinal},
+     "The connection was closed; durable chunks are kept and the upload resumes. A client that repeats it is faulty."},
     {Code::kTooLarge, kPeer, "too-large", "A size is over its limit.",
-     "Nothing was taken in. The message says which limit; raise it in the configuration if the size is meant.", kFinal},
+     "Nothing was taken in. The message says which limit; raise it in the configuration if the size is meant."},
     {Code::kDigestMismatch, kPassing, "digest-mismatch",
      "The bytes do not have the digest that was announced for them.",
      "The bytes were thrown away. The sender starts this transfer again, a few times.", kRetry},
     {Code::kChunkOutOfOrder, kPassing, "chunk-out-of-order", "A chunk other than the next expected one arrived.",
      "The chunk was thrown away; those before it are kept and the upload resumes after them.", kRetry},
     {Code::kSealBroken, kPeer, "seal-broken", "A chunk does not open: altered, moved, or sealed for another header.",
-     "The upload was refused and nothing was added to any sum. A device that repeats it is faulty or an attacker.",
-     kFinal},
+     "The upload was refused and nothing was added to any sum. A device that repeats it is faulty or an attacker."},
     {Code::kUnknownKey, kPeer, "unknown-key", "The payload is sealed to a key this aggregator does not hold.",
-     "The upload was refused. The device fetches the current publication and trains again.", kFinal},
+     "The upload was refused. The device fetches the current publication and trains again."},
     {Code::kUnknownCodec, kPeer, "unknown-codec", "The payload's codec is not one this version reads.",
-     "The upload was refused. Upgrade the aggregator or choose another codec for the task.", kFinal},
+     "The upload was refused. Upgrade the aggregator or choose another codec for the task."},
     {Code::kWrongTensorCount, kPeer, "wrong-tensor-count",
      "The update's length is not the model's number of shared weights.",
-     "The upload was refused and nothing was added. The device runs another model than the task's.", kFinal},
+     "The upload was refused and nothing was added. The device runs another model than the task's."},
     {Code::kNotFinite, kPeer, "not-finite", "The update holds NaN or infinity.",
-     "The upload was refused and nothing was added. Training diverged on that device; lower the learning rate.",
-     kFinal},
+     "The upload was refused and nothing was added. Training diverged on that device; lower the learning rate."},
     {Code::kNormExceeded, kPeer, "norm-exceeded", "The update's norm or a value is over the task's bound.",
-     "The upload was refused and nothing was added. Raise the task's bound if such updates are expected.", kFinal},
+     "The upload was refused and nothing was added. Raise the task's bound if such updates are expected."},
     {Code::kBadWeight, kPeer, "bad-weight", "The update's weight is not within the task's bounds.",
-     "The upload was refused and nothing was added.", kFinal},
+     "The upload was refused and nothing was added."},
     {Code::kDuplicate, kPeer, "duplicate", "This device has already contributed for this base version.",
-     "The earlier contribution counts; this copy was thrown away. Nothing to do.", kFinal},
+     "The earlier contribution counts; this copy was thrown away. Nothing to do."},
     {Code::kUnknownTask, kPeer, "unknown-task", "There is no such task.",
-     "Nothing was taken in. Check the task's name; the device fetches the current publication.", kFinal},
+     "Nothing was taken in. Check the task's name; the device fetches the current publication."},
     {Code::kUnknownVersion, kPeer, "unknown-version", "There is no such model version of the task.",
-     "Nothing was taken in. The device fetches the current publication.", kFinal},
+     "Nothing was taken in. The device fetches the current publication."},
     {Code::kStaleVersion, kPeer, "stale-version", "The update's base version is no longer accepted.",
-     "The update was not counted. The device trains again from the current version.", kFinal},
+     "The update was not counted. The device trains again from the current version."},
     {Code::kExpired, kPeer, "expired", "The item is past its expiry.",
-     "Nothing was taken in. Fetch or make a fresh one.", kFinal},
+     "Nothing was taken in. Fetch or make a fresh one."},
     {Code::kUnknownBlob, kPassing, "unknown-blob", "No blob of that digest is held here.",
      "Nothing is wrong below. A gateway fetches it when its uplink allows; the client asks again.", kRetry},
     {Code::kUnknownUpload, kPassing, "unknown-upload", "No such upload is under way on this connection.",
@@ -78,18 +73,18 @@ constexpr auto kCodes = std::to_array<CodeEntry>({
     {Code::kQuotaExceeded, kPassing, "quota-exceeded", "The quota for this sender or kind is used up.",
      "What was accepted earlier is safe. The sender keeps the upload and tries again later.", kRetry},
     {Code::kRollback, kPeer, "rollback", "The publication is older than one already seen.",
-     "The newer publication stays in force. Whoever served the old one is stale or an attacker.", kFinal},
+     "The newer publication stays in force. Whoever served the old one is stale or an attacker."},
     {Code::kUnknownKind, kPeer, "unknown-kind", "The upload's kind is not one this version knows.",
-     "Nothing was taken in. Upgrade the receiving side.", kFinal},
+     "Nothing was taken in. Upgrade the receiving side."},
     {Code::kRoundClosed, kPassing, "round-closed", "No round collects updates for this base version now.",
      "The update stays with its sender, which offers it again while its base version is accepted.", kRetry},
     {Code::kUpstreamCycle, kPeer, "upstream-cycle", "This gateway is its own upstream, directly or through others.",
-     "What is in custody is safe. Point upstream.endpoint of one of them nearer to the aggregator.", kFinal},
+     "What is in custody is safe. Point upstream.endpoint of one of them nearer to the aggregator."},
     {Code::kMixedPublication, kPeer, "mixed-publication",
      "A publication was put together from parts that do not belong together.",
-     "It is not taken; the model that is here goes on running. If it keeps coming, look at who serves it.", kFinal},
+     "It is not taken; the model that is here goes on running. If it keeps coming, look at who serves it."},
     {Code::kBadToken, kPeer, "bad-token", "The enrolment token is unknown, used up, over, or for another role.",
-     "No certificate was issued. Ask an operator for a new one: tributary tokens create.", kFinal},
+     "No certificate was issued. Ask an operator for a new one: tributary tokens create."},
 
     {Code::kBusy, kPassing, "busy", "The server has given out all the credit it has.",
      "Nothing was lost. The client tries again within the window it was given.", kRetry},
@@ -104,7 +99,7 @@ constexpr auto kCodes = std::to_array<CodeEntry>({
     {Code::kReadOnly, kEnvironment, "read-only", "The file system is mounted read-only.",
      "What was acknowledged is safe. Look in the kernel's log why, mount it writable; work goes on by itself.", kRetry},
     {Code::kGaveWay, kEnvironment, "gave-way", "The upload was dropped to make room for newer or more important ones.",
-     "Only device states give way. Raise spool.max_mib or the disk if this happens often.", kFinal},
+     "Only device states give way. Raise spool.max_mib or the disk if this happens often."},
     {Code::kTooFast, kPassing, "too-fast", "This peer, or its address, asks more often than is allowed.",
      "Nothing was lost. The client tries again within the window it was given.", kRetry},
     {Code::kPending, kPassing, "pending", "An operator has to decide about this enrolment.",
@@ -113,62 +108,54 @@ constexpr auto kCodes = std::to_array<CodeEntry>({
     {Code::kIo, kEnvironment, "io", "A file operation failed.",
      "What was acknowledged before is safe. Check the disk and its mount.", kRetry},
     {Code::kCorrupt, kEnvironment, "corrupt", "Stored bytes are damaged.",
-     "The damaged entry was set aside, the rest is served. The message says how much was lost.", kFinal},
+     "The damaged entry was set aside, the rest is served. The message says how much was lost."},
     {Code::kLocked, kEnvironment, "locked", "Another process holds this data folder.",
-     "Nothing was changed. Stop the other process or give this one a folder of its own.", kFinal},
+     "Nothing was changed. Stop the other process or give this one a folder of its own."},
     {Code::kPortInUse, kEnvironment, "port-in-use", "Another process listens on this address.",
-     "Nothing was changed. Stop it or choose another port in the configuration.", kFinal},
+     "Nothing was changed. Stop it or choose another port in the configuration."},
     {Code::kMissingData, kEnvironment, "missing-data", "The data set is not where it was looked for.",
-     "Nothing was changed. Install the package or point the configuration at the folder that holds it.", kFinal},
+     "Nothing was changed. Install the package or point the configuration at the folder that holds it."},
     {Code::kDatabase, kEnvironment, "database", "The database refused a statement.",
      "The transaction was rolled back; earlier ones are safe. Check the disk; the message has the database's words.",
      kRetry},
     {Code::kPermissions, kEnvironment, "permissions", "A file's owner or mode is not what it must be.",
-     "Nothing was changed. The message says which file and mode.", kFinal},
+     "Nothing was changed. The message says which file and mode."},
     {Code::kChildFailed, kEnvironment, "child-failed", "A program that was started ended with an error.",
-     "What it had finished is safe. Its log says why it ended.", kFinal},
+     "What it had finished is safe. Its log says why it ended."},
 
     {Code::kConfigSyntax, kPerson, "config-syntax", "The configuration file is not valid TOML.",
-     "Nothing was started. The message names the line.", kFinal},
+     "Nothing was started. The message names the line."},
     {Code::kConfigUnknownKey, kPerson, "config-unknown-key", "The configuration has a key this program does not know.",
-     "Nothing was started. The message names the line and the keys that exist there.", kFinal},
+     "Nothing was started. The message names the line and the keys that exist there."},
     {Code::kConfigInvalid, kPerson, "config-invalid", "A configuration value is missing or out of bounds.",
-     "Nothing was started. The message names the key and its bounds.", kFinal},
+     "Nothing was started. The message names the key and its bounds."},
     {Code::kInvalidArgument, kPerson, "invalid-argument", "An argument is not acceptable.",
-     "Nothing was changed. The message says which and why.", kFinal},
+     "Nothing was changed. The message says which and why."},
     {Code::kNotFound, kPerson, "not-found", "There is nothing of that name.",
-     "Nothing was changed. List what exists first.", kFinal},
+     "Nothing was changed. List what exists first."},
     {Code::kAlreadyExists, kPerson, "already-exists", "Something of that name exists already.",
-     "The existing one was left as it is. Choose another name.", kFinal},
+     "The existing one was left as it is. Choose another name."},
     {Code::kConflict, kPerson, "conflict", "The state does not permit this now.",
-     "Nothing was changed. Look at the present state and decide again.", kFinal},
+     "Nothing was changed. Look at the present state and decide again."},
     {Code::kUnauthorized, kPerson, "unauthorized", "No valid token, passphrase or PIN was given.",
      "Nothing was changed. Pass a token of this aggregator (--token-file), or the key's passphrase or PIN "
-     "(--passphrase-file).",
-     kFinal},
+     "(--passphrase-file)."},
     {Code::kForbidden, kPerson, "forbidden", "The token's role does not permit this.",
-     "Nothing was changed. Use a token of the needed role.", kFinal},
-    {Code::kNotSupported, kPerson, "not-supported", "This build or version cannot do that.", "Nothing was changed.",
-     kFinal},
+     "Nothing was changed. Use a token of the needed role."},
+    {Code::kNotSupported, kPerson, "not-supported", "This build or version cannot do that.", "Nothing was changed."},
 });
+
+std::optional<Code> CodeOf(const CodeEntry* found) {
+  return found == kCodes.end() ? std::nullopt : std::optional(found->code);
+}
 
 }  // namespace
 
 std::span<const CodeEntry> AllCodes() { return kCodes; }
 
 std::string_view CodeKindName(CodeKind kind) {
-  switch (kind) {
-    case kPeer:
-      return "peer";
-    case kPassing:
-      return "passing";
-    case kEnvironment:
-      return "environment";
-    case kPerson:
-      return "person";
-  }
-  TRIBUTARY_CHECK(false) << "code kind " << static_cast<int>(kind);
-  std::abort();
+  constexpr std::string_view kNames[] = {"peer", "passing", "environment", "person"};
+  return kNames[static_cast<size_t>(kind)];
 }
 
 const CodeEntry& Describe(Code code) {
@@ -178,15 +165,11 @@ const CodeEntry& Describe(Code code) {
 }
 
 std::optional<Code> CodeByName(std::string_view name) {
-  const auto* found = std::ranges::find(kCodes, name, &CodeEntry::name);
-  if (found == kCodes.end()) return std::nullopt;
-  return found->code;
+  return CodeOf(std::ranges::find(kCodes, name, &CodeEntry::name));
 }
 
 std::optional<Code> CodeByNumber(uint16_t number) {
-  const auto* found = std::ranges::find(kCodes, static_cast<Code>(number), &CodeEntry::code);
-  if (found == kCodes.end()) return std::nullopt;
-  return found->code;
+  return CodeOf(std::ranges::find(kCodes, static_cast<Code>(number), &CodeEntry::code));
 }
 
 }  // namespace tributary

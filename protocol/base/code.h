@@ -7,9 +7,8 @@
 
 namespace tributary {
 
-// The closed list of what can go wrong. The wire, the API, the command line, the metrics and the documentation share
-// it: an entry is never renumbered or reused. `Describe` gives each one's stable name, sentence, remedy and kind. The
-// headings below say what most entries of a section are; the kind says what one entry is.
+// The closed list of what can go wrong. The wire, the API, the command line, the metrics and the documentation share it:
+// an entry is never renumbered or reused. The headings say what most entries of a section are, `Describe` what one is.
 enum class Code : uint16_t {
   // A peer misbehaved or is not entitled: refuse it with this code and go on.
   kMalformed = 1,
@@ -100,7 +99,7 @@ struct CodeEntry {
   std::string_view remedy;    // what is safe, and what to do
   // True: the same request may succeed later, so a client retries. Always for a passing condition, never for a peer's
   // or a person's fault; of a failed environment it depends on what failed.
-  bool transient;
+  bool transient = false;
 };
 
 // Every code, in numeric order.

@@ -68,19 +68,15 @@ Status Put(const Field& field, Number* place, const FieldValue& value) {
 }
 
 Status Put(const Field& field, double* place, const FieldValue& value) {
-  double number = 0;
-  if (const auto* real = std::get_if<double>(&value)) {
-    number = *real;
-  } else if (const auto* whole = std::get_if<int64_t>(&value)) {
-    number = static_cast<double>(*whole);
-  } else if (const auto* natural = std::get_if<uint64_t>(&value)) {
-    number = static_cast<double>(*natural);
-  } else {
-    return FailKind("a number");
-  }
-  RETURN_IF_ERROR(CheckNumber(field, number));
-  *place = number;
-  return {};
+  const auto put = [&](double number) -> Status {
+    RETURN_IF_ERROR(CheckNumber(field, number));
+    *place = number;
+    return {};
+  };
+  if (const auto* real = std::get_if<double>(&value)) return put(*real);
+  if (const auto* whole = std::get_if<int64_t>(&value)) return put(static_cast<double>(*whole));
+  if (const auto* natural = std::get_if<uint64_t>(&value)) return put(static_cast<double>(*natural));
+  return FailKind("a number");
 }
 
 Status Put(const Field& field, std::string* place, const FieldValue& value) {
@@ -142,8 +138,7 @@ void AppendWrapped(std::string& out, std::string_view text, size_t column) {
     if (column > kNameColumns && column + 1 + word.size() > kLineColumns) {
       out += "\n" + std::string(kNameColumns, ' ');
       column = kNameColumns;
-    }
-    if (column > kNameColumns) {
+    } else if (column > kNameColumns) {
       out += ' ';
       ++column;
     }
@@ -163,9 +158,8 @@ bool Bounds::Hold(double value) const {
 std::string Bounds::Text() const {
   const bool below = least != -std::numeric_limits<double>::infinity();
   const bool above = most != std::numeric_limits<double>::infinity();
-  if (below && above && !open_below && !open_above) {
+  if (below && above && !open_below && !open_above)
     return fmt::format("between {} and {}", NumberText(least), NumberText(most));
-  }
   std::string text;
   if (below) text = fmt::format("{} {}", open_below ? "above" : "at least", NumberText(least));
   if (below && above) text += " and ";
@@ -196,9 +190,8 @@ Status Field::Set(const FieldValue& value) const {
 
 Status CheckFields(std::span<const Field> fields, std::string_view section) {
   for (const Field& field : fields) {
-    if (const Status right = field.Set(field.Value()); !right) {
+    if (const Status right = field.Set(field.Value()); !right)
       return Fail(right.error().code, "{} {}", NameIn(section, field), right.error().message);
-    }
   }
   return {};
 }

@@ -23,20 +23,11 @@ tl::unexpected<Error> FailErrno(int error, const char* what, const Path& path) {
 
 tl::unexpected<Error> FailErrno(const char* what, const Path& path) { return FailErrno(errno, what, path); }
 
-// Closes a descriptor on scope exit.
-class Descriptor {
- public:
-  explicit Descriptor(int value) : value_(value) {}
-  ~Descriptor() {
-    if (value_ >= 0) close(value_);
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  int get() const { return value_; }
-
- private:
-  int value_;
-};
+// `result` is that of a system call.
+Status DoneOr(int result, const char* what, const Path& path) {
+  if (result != 0) return FailErrno(what, path);
+  return {};
+}
 
 class RealFile final : public WritableFile {
  public:
@@ -53,10 +44,7 @@ class RealFile final : public WritableFile {
     return {};
   }
 
-  Status Sync() override {
-    if (fdatasync(descriptor_.get()) != 0) return FailErrno("fdatasync", path_);
-    return {};
-  }
+  Status Sync() override { return DoneOr(fdatasync(descriptor_.get()), "fdatasync", path_); }
 
  private:
   Descriptor descriptor_;
@@ -81,8 +69,8 @@ class Real final : public FileSystem {
       if (got < 0 && errno == EINTR) continue;
       if (got < 0) return FailErrno("read", path);
       if (got == 0) {
-        return Fail(Code::kCorrupt, path.string() + " ends at byte " + std::to_string(offset + done) + ", " +
-                                        std::to_string(size - done) + " bytes are missing");
+        return Fail(Code::kCorrupt, "{} ends at byte {}, {} bytes are missing", path.string(), offset + done,
+                    size - done);
       }
       done += static_cast<size_t>(got);
     }
@@ -96,8 +84,7 @@ class Real final : public FileSystem {
   }
 
   Status Rename(const Path& from, const Path& to) override {
-    if (rename(from.c_str(), to.c_str()) != 0) return FailErrno("rename", from);
-    return {};
+    return DoneOr(rename(from.c_str(), to.c_str()), "rename", from);
   }
 
   Status Remove(const Path& path) override {
@@ -108,8 +95,7 @@ class Real final : public FileSystem {
   Status SyncFolder(const Path& folder) override {
     const Descriptor descriptor(open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (descriptor.get() < 0) return FailErrno("open", folder);
-    if (fsync(descriptor.get()) != 0) return FailErrno("fsync", folder);
-    return {};
+    return DoneOr(fsync(descriptor.get()), "fsync", folder);
   }
 
   Status CreateFolders(const Path& folder) override {
@@ -140,8 +126,8 @@ class Real final : public FileSystem {
          entry.increment(error)) {
       if (!entry->is_directory(error)) names.push_back(entry->path().filename().string());
     }
-    if (error == std::errc::no_such_file_or_directory) return Fail(Code::kNotFound, "no folder " + folder.string());
-    if (error) return Fail(Code::kIo, "list " + folder.string() + ": " + error.message());
+    if (error == std::errc::no_such_file_or_directory) return Fail(Code::kNotFound, "no folder {}", folder.string());
+    if (error) return Fail(Code::kIo, "list {}: {}", folder.string(), error.message());
     std::ranges::sort(names);
     return names;
   }
@@ -155,6 +141,10 @@ class Real final : public FileSystem {
 
 }  // namespace
 
+Descriptor::~Descriptor() {
+  if (value_ >= 0) close(value_);
+}
+
 FileSystem& RealFileSystem() {
   static Real files;  // stateless: it only names the kernel
   return files;
@@ -162,10 +152,7 @@ FileSystem& RealFileSystem() {
 
 Result<Bytes> ReadFile(FileSystem& files, const Path& path, uint64_t limit) {
   ASSIGN_OR_RETURN(const uint64_t size, files.Size(path));
-  if (size > limit) {
-    return Fail(Code::kTooLarge,
-                path.string() + " has " + std::to_string(size) + " bytes, the limit is " + std::to_string(limit));
-  }
+  if (size > limit) return Fail(Code::kTooLarge, "{} has {} bytes, the limit is {}", path.string(), size, limit);
   return files.ReadAt(path, 0, size);
 }
 
@@ -192,7 +179,7 @@ Result<FileLock> FileLock::Wait(const Path& file) {
   Path path = file;
   path += ".lock";
   ASSIGN_OR_RETURN(FileLock lock, OpenFile(path));
-  while (flock(lock.descriptor_, LOCK_EX) != 0) {
+  while (flock(lock.descriptor_.get(), LOCK_EX) != 0) {
     if (errno != EINTR) return FailErrno("lock", path);
   }
   return lock;
@@ -202,14 +189,13 @@ Result<FileLock> FileLock::Take(const Path& folder) {
   RETURN_IF_ERROR(RealFileSystem().CreateFolders(folder));
   const Path path = folder / "lock";
   ASSIGN_OR_RETURN(FileLock lock, OpenFile(path));
-  const int descriptor = lock.descriptor_;
+  const int descriptor = lock.descriptor_.get();
   if (flock(descriptor, LOCK_EX | LOCK_NB) != 0) {
     if (errno != EWOULDBLOCK) return FailErrno("lock", path);
     char holder[32] = {};
     const ssize_t got = pread(descriptor, holder, sizeof(holder) - 1, 0);
-    return Fail(Code::kLocked,
-                "{} is held by process {}; stop it, or give this process a data folder of its own", folder.string(),
-                got > 0 ? holder : "?");
+    return Fail(Code::kLocked, "{} is held by process {}; stop it, or give this process a data folder of its own",
+                folder.string(), got > 0 ? holder : "?");
   }
   const std::string pid = std::to_string(getpid());
   if (ftruncate(descriptor, 0) != 0 || pwrite(descriptor, pid.data(), pid.size(), 0) < 0)
@@ -217,12 +203,8 @@ Result<FileLock> FileLock::Take(const Path& folder) {
   return lock;
 }
 
-FileLock::~FileLock() {
-  if (descriptor_ >= 0) close(descriptor_);
-}
-
 tl::unexpected<Error> InFile(Error error, const Path& path) {
-  return Fail(error.code, path.string() + ": " + error.message);
+  return Fail(error.code, "{}: {}", path.string(), error.message);
 }
 
 }  // namespace tributary

@@ -14,6 +14,19 @@ namespace tributary {
 
 using Path = std::filesystem::path;
 
+// Owns a descriptor of the kernel; -1: none.
+class Descriptor {
+ public:
+  explicit Descriptor(int value) : value_(value) {}
+  Descriptor(Descriptor&& other) noexcept : value_(std::exchange(other.value_, -1)) {}
+  Descriptor& operator=(Descriptor&&) = delete;
+  ~Descriptor();
+  int get() const { return value_; }
+
+ private:
+  int value_;
+};
+
 // A file open for writing. Not thread safe. Closing does not make anything durable: only Sync does.
 class WritableFile {
  public:
@@ -66,14 +79,11 @@ class FileLock {
   static Result<FileLock> Take(const Path& folder);
   // For a file that several processes change, one after the other: waits for `file`.lock. The folder must be there.
   static Result<FileLock> Wait(const Path& file);
-  FileLock(FileLock&& other) noexcept : descriptor_(std::exchange(other.descriptor_, -1)) {}
-  FileLock& operator=(FileLock&&) = delete;
-  ~FileLock();
 
  private:
   explicit FileLock(int descriptor) : descriptor_(descriptor) {}
   static Result<FileLock> OpenFile(const Path& path);
-  int descriptor_;
+  Descriptor descriptor_;
 };
 
 // The same error; its message begins with the path.

@@ -13,10 +13,14 @@
 
 namespace tributary {
 
+enum class IdKind : uint8_t { kDevice, kTask, kUpload, kDigest, kKey };
+// As messages call them.
+inline constexpr std::string_view kIdNames[] = {"device id", "task id", "upload id", "digest", "key id"};
+
 // A name given by people or derived from one: 1 to 64 characters of [a-z0-9._-], beginning with a letter or digit, so
 // that it can stand in a path, a URL, a metric label and a certificate as it is. Distinct types, so that one cannot
 // stand in for another.
-template <class Tag>
+template <IdKind kKind>
 class Name64 {
  public:
   Name64() = default;
@@ -32,16 +36,16 @@ class Name64 {
 
 Status CheckName(std::string_view text, std::string_view what);
 
-template <class Tag>
-Result<Name64<Tag>> Name64<Tag>::Parse(std::string_view text) {
-  RETURN_IF_ERROR(CheckName(text, Tag::kWhat));
+template <IdKind kKind>
+Result<Name64<kKind>> Name64<kKind>::Parse(std::string_view text) {
+  RETURN_IF_ERROR(CheckName(text, kIdNames[static_cast<size_t>(kKind)]));
   Name64 name;
   name.text_ = text;
   return name;
 }
 
 // Exactly N bytes, compared as bytes, written as hexadecimal.
-template <class Tag, size_t N>
+template <IdKind kKind, size_t N>
 class FixedId {
  public:
   static constexpr size_t kSize = N;
@@ -49,8 +53,7 @@ class FixedId {
   explicit FixedId(const std::array<uint8_t, N>& bytes) : bytes_(bytes) {}
   // kMalformed: not N bytes.
   static Result<FixedId> FromBytes(ByteView bytes) {
-    if (bytes.size() != N)
-      return Fail(Code::kMalformed, std::string(Tag::kWhat) + " is not " + std::to_string(N) + " bytes");
+    if (bytes.size() != N) return Fail(Code::kMalformed, "{} is not {} bytes", kIdNames[static_cast<size_t>(kKind)], N);
     FixedId id;
     std::memcpy(id.bytes_.data(), bytes.data(), N);
     return id;
@@ -68,31 +71,15 @@ class FixedId {
   std::array<uint8_t, N> bytes_{};
 };
 
-struct DeviceIdTag {
-  static constexpr std::string_view kWhat = "device id";
-};
-struct TaskIdTag {
-  static constexpr std::string_view kWhat = "task id";
-};
-struct UploadIdTag {
-  static constexpr std::string_view kWhat = "upload id";
-};
-struct DigestTag {
-  static constexpr std::string_view kWhat = "digest";
-};
-struct KeyIdTag {
-  static constexpr std::string_view kWhat = "key id";
-};
-
 // A member of the tree: device, evaluator, gateway or aggregator. Unique within the fleet, fixed by its certificate.
-using DeviceId = Name64<DeviceIdTag>;
-using TaskId = Name64<TaskIdTag>;
+using DeviceId = Name64<IdKind::kDevice>;
+using TaskId = Name64<IdKind::kTask>;
 // 16 random bytes, fixed before the first byte is sent.
-using UploadId = FixedId<UploadIdTag, 16>;
+using UploadId = FixedId<IdKind::kUpload, 16>;
 // SHA-256.
-using Digest = FixedId<DigestTag, 32>;
+using Digest = FixedId<IdKind::kDigest, 32>;
 // The first 8 bytes of the SHA-256 of a public key.
-using KeyId = FixedId<KeyIdTag, 8>;
+using KeyId = FixedId<IdKind::kKey, 8>;
 
 // The number of a model version of a task: 1, 2, 3 …; 0 is "none".
 enum class ModelVersion : uint64_t {};
@@ -100,13 +87,13 @@ inline uint64_t Number(ModelVersion version) { return static_cast<uint64_t>(vers
 inline ModelVersion Next(ModelVersion version) { return ModelVersion{Number(version) + 1}; }
 
 struct IdHash {
-  template <class Tag>
-  size_t operator()(const Name64<Tag>& name) const {
+  template <IdKind kKind>
+  size_t operator()(const Name64<kKind>& name) const {
     return std::hash<std::string>()(name.text());
   }
   // The bytes are random or a digest, so any eight of them are a hash.
-  template <class Tag, size_t N>
-  size_t operator()(const FixedId<Tag, N>& id) const {
+  template <IdKind kKind, size_t N>
+  size_t operator()(const FixedId<kKind, N>& id) const {
     size_t hash;
     std::memcpy(&hash, id.view().data(), sizeof(hash));
     return hash;

@@ -1,6 +1,7 @@
 #include "protocol/base/log.h"
 
 #include <algorithm>
+#include <iterator>
 #include <memory>
 
 #include <spdlog/pattern_formatter.h>
@@ -23,29 +24,20 @@ std::shared_ptr<spdlog::logger> MakeLogger(spdlog::sink_ptr sink, spdlog::level:
 
 // The process's one log; spdlog's own default logger is what it is kept in.
 spdlog::logger& Logger() {
-  static const bool started = [] {
+  [[maybe_unused]] static const bool started = [] {
     if (spdlog::default_logger()->name().empty()) {
       spdlog::set_default_logger(MakeLogger(std::make_shared<spdlog::sinks::stderr_sink_mt>(), spdlog::level::info));
     }
     return true;
   }();
-  (void)started;
   return *spdlog::default_logger_raw();
 }
 
-spdlog::level::level_enum ToSpdlog(LogLevel level) {
-  switch (level) {
-    case LogLevel::kDebug:
-      return spdlog::level::debug;
-    case LogLevel::kInfo:
-      return spdlog::level::info;
-    case LogLevel::kWarning:
-      return spdlog::level::warn;
-    case LogLevel::kError:
-      return spdlog::level::err;
-  }
-  return spdlog::level::err;
-}
+// In the order of LogLevel.
+constexpr std::string_view kLevelNames[] = {"debug", "info", "warning", "error"};
+constexpr spdlog::level::level_enum kLevels[] = {spdlog::level::debug, spdlog::level::info, spdlog::level::warn,
+                                                 spdlog::level::err};
+spdlog::level::level_enum ToSpdlog(LogLevel level) { return kLevels[static_cast<size_t>(level)]; }
 
 bool IsControl(char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }
 
@@ -65,7 +57,7 @@ void AppendValue(std::string& line, std::string_view value) {
   line += '"';
 }
 
-std::string Line(std::string_view event, std::initializer_list<LogField> fields) {
+std::string Line(std::string_view event, LogValues fields) {
   std::string line(event);
   for (const auto& field : fields) {
     line += ' ';
@@ -78,38 +70,28 @@ std::string Line(std::string_view event, std::initializer_list<LogField> fields)
 
 }  // namespace
 
-void Log(LogLevel level, std::string_view event, std::initializer_list<LogField> fields) {
+void Log(LogLevel level, std::string_view event, LogValues fields) {
   auto& logger = Logger();
   if (!logger.should_log(ToSpdlog(level))) return;
   logger.log(ToSpdlog(level), spdlog::string_view_t(Line(event, fields)));
 }
 
-void LogFailure(LogLevel level, std::string_view event, const Error& error, std::initializer_list<LogField> fields) {
+void LogFailure(LogLevel level, std::string_view event, const Error& error, LogValues fields) {
   const CodeEntry& entry = Describe(error.code);
   const std::string problem = Line("", {{"code", entry.name}, {"why", error.message}, {"remedy", entry.remedy}});
   Logger().log(ToSpdlog(level), spdlog::string_view_t(Line(event, fields) + problem));
 }
 
 Status StartLog(std::string_view level, const Path& file) {
-  spdlog::level::level_enum spd_level;
-  if (level == "debug") {
-    spd_level = spdlog::level::debug;
-  } else if (level == "info") {
-    spd_level = spdlog::level::info;
-  } else if (level == "warning") {
-    spd_level = spdlog::level::warn;
-  } else if (level == "error") {
-    spd_level = spdlog::level::err;
-  } else {
-    return Fail(Code::kConfigInvalid,
-                "log level '" + std::string(level) + "' is not one of debug, info, warning, error");
-  }
+  const auto* found = std::ranges::find(kLevelNames, level);
+  if (found == std::end(kLevelNames))
+    return Fail(Code::kConfigInvalid, "log level '{}' is not one of debug, info, warning, error", level);
   try {
     spdlog::sink_ptr sink = std::make_shared<spdlog::sinks::stderr_sink_mt>();
     if (!file.empty()) sink = std::make_shared<spdlog::sinks::basic_file_sink_mt>(file.string());
-    spdlog::set_default_logger(MakeLogger(std::move(sink), spd_level));
+    spdlog::set_default_logger(MakeLogger(std::move(sink), kLevels[found - std::begin(kLevelNames)]));
   } catch (const spdlog::spdlog_ex& failure) {
-    return Fail(Code::kIo, std::string("cannot open the log: ") + failure.what());
+    return Fail(Code::kIo, "cannot open the log: {}", failure.what());
   }
   return {};
 }

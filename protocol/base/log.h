@@ -1,9 +1,9 @@
 #pragma once
 
-#include <cstdint>
 #include <initializer_list>
 #include <string>
 #include <string_view>
+#include <type_traits>
 
 #include "protocol/base/bytes.h"
 #include "protocol/base/file.h"
@@ -28,22 +28,14 @@ struct LogField {
 // Events are named, not free text, and written as one line for the person on call:
 //   2026-11-22T10:58:18.123Z info  upload.custody id=3f… kind=update bytes=861504
 // Thread safe. Before StartLog everything goes to standard error at kInfo.
-void Log(LogLevel level, std::string_view event, std::initializer_list<LogField> fields = {});
-inline void LogDebug(std::string_view event, std::initializer_list<LogField> fields = {}) {
-  Log(LogLevel::kDebug, event, fields);
-}
-inline void LogInfo(std::string_view event, std::initializer_list<LogField> fields = {}) {
-  Log(LogLevel::kInfo, event, fields);
-}
-inline void LogWarning(std::string_view event, std::initializer_list<LogField> fields = {}) {
-  Log(LogLevel::kWarning, event, fields);
-}
-inline void LogError(std::string_view event, std::initializer_list<LogField> fields = {}) {
-  Log(LogLevel::kError, event, fields);
-}
+using LogValues = std::initializer_list<LogField>;
+void Log(LogLevel level, std::string_view event, LogValues fields = {});
+inline void LogDebug(std::string_view event, LogValues fields = {}) { Log(LogLevel::kDebug, event, fields); }
+inline void LogInfo(std::string_view event, LogValues fields = {}) { Log(LogLevel::kInfo, event, fields); }
+inline void LogWarning(std::string_view event, LogValues fields = {}) { Log(LogLevel::kWarning, event, fields); }
+inline void LogError(std::string_view event, LogValues fields = {}) { Log(LogLevel::kError, event, fields); }
 // The same with the error's code, message and remedy as fields.
-void LogFailure(LogLevel level, std::string_view event, const Error& error,
-                std::initializer_list<LogField> fields = {});
+void LogFailure(LogLevel level, std::string_view event, const Error& error, LogValues fields = {});
 
 // To `file`, or to standard error when empty. `level` is one of debug, info, warning, error (kConfigInvalid otherwise).
 Status StartLog(std::string_view level, const Path& file);

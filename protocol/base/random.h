@@ -1,7 +1,5 @@
 #pragma once
 
-#include <cstdint>
-
 #include "protocol/base/bytes.h"
 
 namespace tributary {

@@ -2,7 +2,6 @@
 
 #include <string>
 #include <string_view>
-#include <type_traits>
 #include <utility>
 
 #include <fmt/core.h>
@@ -42,11 +41,7 @@ class CheckFailure {
   [[noreturn]] ~CheckFailure();
   template <class T>
   CheckFailure& operator<<(const T& value) {
-    if constexpr (std::is_convertible_v<const T&, std::string_view>) {
-      text_ += std::string_view(value);
-    } else {
-      text_ += fmt::format("{}", value);
-    }
+    text_ += fmt::format("{}", value);
     return *this;
   }
 

@@ -26,9 +26,10 @@ Result<std::unique_ptr<TimeFloor>> TimeFloor::Open(const Clock& clock, FileSyste
     if (error != std::errc() || *end != '\n' || end + 1 != text.data() + text.size()) millis = -1;
   }
   if (millis < 0) {
-    return Fail(Code::kCorrupt, time->file_.string() +
-                                    ": not a floor of time; remove the file to begin anew (set the clock first, since "
-                                    "what has expired is believed again without it)");
+    return Fail(Code::kCorrupt,
+                "{}: not a floor of time; remove the file to begin anew (set the clock first, since what has expired "
+                "is believed again without it)",
+                time->file_.string());
   }
   time->floor_ = {millis};
   return time;

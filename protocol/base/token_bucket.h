@@ -20,7 +20,9 @@ class TokenBucket {
 
   // Whether there is one left to take, now.
   bool Has(const Rate& rate, Millis now) {
-    Refill(rate, now);
+    const double passed = static_cast<double>((now - since_).count()) / 1000;
+    tokens_ = std::min(rate.burst, tokens_ + rate.per_second * passed);
+    since_ = now;
     return tokens_ >= 1;
   }
   // false, and nothing taken: it happens too often.
@@ -31,12 +33,6 @@ class TokenBucket {
   }
 
  private:
-  void Refill(const Rate& rate, Millis now) {
-    const double passed = static_cast<double>((now - since_).count()) / 1000;
-    tokens_ = std::min(rate.burst, tokens_ + rate.per_second * passed);
-    since_ = now;
-  }
-
   double tokens_;
   Millis since_;
 };

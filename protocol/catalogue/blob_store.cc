@@ -1,6 +1,7 @@
 #include "protocol/catalogue/blob_store.h"
 
 #include <algorithm>
+#include <cstdint>
 #include <unordered_set>
 
 #include "protocol/base/limits.h"
@@ -26,10 +27,6 @@ Result<Digest> DigestOfFile(FileSystem& files, const Path& path, uint64_t size) 
   return std::move(digest).Finish();
 }
 
-tl::unexpected<Error> FailUnknown(const Digest& digest) {
-  return Fail(Code::kUnknownBlob, "blob {} is not held", digest.hex());
-}
-
 }  // namespace
 
 Result<BlobStore> BlobStore::Open(FileSystem& files, const Path& folder) {
@@ -43,27 +40,23 @@ bool BlobStore::Has(const Digest& digest) const { return files_->Size(PathOf(dig
 
 Result<uint64_t> BlobStore::Size(const Digest& digest) const {
   Result<uint64_t> size = files_->Size(PathOf(digest));
-  if (!size && size.error().code == Code::kNotFound) return FailUnknown(digest);
+  if (!size && size.error().code == Code::kNotFound)
+    return Fail(Code::kUnknownBlob, "blob {} is not held", digest.hex());
   return size;
 }
 
 Result<Bytes> BlobStore::Read(const Digest& digest, uint64_t offset, size_t size) const {
   ASSIGN_OR_RETURN(const uint64_t whole, Size(digest));
-  if (offset > whole) {
+  if (offset > whole)
     return Fail(Code::kInvalidArgument, "offset {} lies behind the {} bytes of blob {}", offset, whole, digest.hex());
-  }
   return files_->ReadAt(PathOf(digest), offset, static_cast<size_t>(std::min<uint64_t>(size, whole - offset)));
 }
 
-Result<Bytes> BlobStore::ReadAll(const Digest& digest) const {
-  ASSIGN_OR_RETURN(const uint64_t whole, Size(digest));
-  return files_->ReadAt(PathOf(digest), 0, whole);
-}
+Result<Bytes> BlobStore::ReadAll(const Digest& digest) const { return Read(digest, 0, SIZE_MAX); }
 
 Result<Digest> BlobStore::Put(ByteView bytes) {
-  if (bytes.size() > limits::kBlobBytes) {
+  if (bytes.size() > limits::kBlobBytes)
     return Fail(Code::kTooLarge, "blob of {} bytes is over the limit", bytes.size());
-  }
   const Digest digest = Sha256(bytes);
   if (!Has(digest)) RETURN_IF_ERROR(WriteFileAtomically(*files_, PathOf(digest), bytes));
   return digest;
@@ -73,12 +66,10 @@ uint64_t BlobStore::PartSize(const Digest& digest) const { return files_->Size(P
 
 Status BlobStore::AppendPart(const Digest& digest, uint64_t offset, ByteView piece) {
   const uint64_t have = PartSize(digest);
-  if (offset != have) {
+  if (offset != have)
     return Fail(Code::kChunkOutOfOrder, "piece at {} of blob {} came, {} is next", offset, digest.hex(), have);
-  }
-  if (piece.size() > limits::kBlobBytes - std::min<uint64_t>(have, limits::kBlobBytes)) {
+  if (piece.size() > limits::kBlobBytes - std::min<uint64_t>(have, limits::kBlobBytes))
     return Fail(Code::kTooLarge, "blob {} grows over the limit", digest.hex());
-  }
   ASSIGN_OR_RETURN(const auto file, files_->OpenForWrite(PartPath(folder_, digest)));
   return file->WriteAt(offset, piece);
 }

@@ -1,9 +1,7 @@
 #include "protocol/catalogue/model_package.h"
 
-#include <cstring>
-
 #include "protocol/base/limits.h"
-#include "protocol/catalogue/tensor_list.h"
+#include "protocol/catalogue/task_wire.h"
 #include "protocol/schema/canonical.h"
 #include "protocol/trust/seal/digest.h"
 
@@ -23,9 +21,8 @@ Result<Manifest> Read(schema::ModelManifest::Reader from) {
   Manifest to;
   ASSIGN_OR_RETURN(to.table, ReadTensors(from.getTensors()));
   to.module_size = from.getModuleSize();
-  if (to.module_size > limits::kBlobBytes) {
+  if (to.module_size > limits::kBlobBytes)
     return Fail(Code::kTooLarge, "module of {} bytes is over the limit", to.module_size);
-  }
   ASSIGN_OR_RETURN(to.module_digest, Digest::FromBytes(wire::View(from.getModuleDigest())));
   ASSIGN_OR_RETURN(to.weights_digest, Digest::FromBytes(wire::View(from.getWeightsDigest())));
   return to;
@@ -36,9 +33,7 @@ Result<Manifest> TakeManifest(ByteView& from) {
   if (AsText(magic) != kMagic) return Fail(Code::kMalformed, "this is not a model package");
   ASSIGN_OR_RETURN(const uint32_t size, TakeU32(from));
   // The tensor table has to fit into a publication later.
-  if (size > limits::kPublicationBytes) {
-    return Fail(Code::kTooLarge, "manifest of {} bytes is over the limit", size);
-  }
+  if (size > limits::kPublicationBytes) return Fail(Code::kTooLarge, "manifest of {} bytes is over the limit", size);
   ASSIGN_OR_RETURN(const ByteView manifest, TakeBytes(from, size));
   return wire::DecodeCanonical<schema::ModelManifest>(
       manifest, "model manifest", [](schema::ModelManifest::Reader reader) { return Read(reader); });
@@ -66,16 +61,14 @@ Bytes EncodeModelPackage(const ModelPackage& package) {
 Result<ModelPackage> DecodeModelPackage(ByteView bytes) {
   ASSIGN_OR_RETURN(Manifest manifest, TakeManifest(bytes));
   ASSIGN_OR_RETURN(const ByteView module, TakeBytes(bytes, manifest.module_size));
-  const uint64_t weights_size = manifest.table.parameter_count() * sizeof(float);
-  if (bytes.size() != weights_size) {
-    return Fail(Code::kMalformed, "the package has {} bytes of weights instead of {}", bytes.size(), weights_size);
-  }
+  const uint64_t parameters = manifest.table.parameter_count();
+  if (bytes.size() != parameters * sizeof(float))
+    return Fail(Code::kMalformed, "the package has {} bytes of weights for {} parameters", bytes.size(), parameters);
   if (Sha256(module) != manifest.module_digest) return Fail(Code::kDigestMismatch, "the package's module was altered");
   if (Sha256(bytes) != manifest.weights_digest)
     return Fail(Code::kDigestMismatch, "the package's weights were altered");
-  ModelPackage package{std::move(manifest.table), ToBytes(module), std::vector<float>(weights_size / sizeof(float))};
-  if (weights_size != 0) std::memcpy(package.weights.data(), bytes.data(), weights_size);
-  return package;
+  ASSIGN_OR_RETURN(std::vector<float> weights, ToFloats(bytes, parameters));
+  return ModelPackage{std::move(manifest.table), ToBytes(module), std::move(weights)};
 }
 
 }  // namespace tributary

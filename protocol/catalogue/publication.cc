@@ -6,8 +6,7 @@
 #include <unordered_set>
 
 #include "protocol/base/limits.h"
-#include "protocol/catalogue/plan_wire.h"
-#include "protocol/catalogue/tensor_list.h"
+#include "protocol/catalogue/task_wire.h"
 #include "protocol/schema/canonical.h"
 #include "protocol/trust/seal/digest.h"
 
@@ -48,18 +47,16 @@ void Write(const PublishedTask& from, schema::Task::Builder to) {
 }
 
 Result<BlobRef> Read(schema::BlobRef::Reader from) {
-  if (from.getSize() > limits::kBlobBytes) {
+  if (from.getSize() > limits::kBlobBytes)
     return Fail(Code::kTooLarge, "a blob of {} bytes is over the limit", from.getSize());
-  }
   ASSIGN_OR_RETURN(const Digest digest, Digest::FromBytes(wire::View(from.getDigest())));
   return BlobRef{digest, from.getSize()};
 }
 
 Result<TrainingPlan> Read(schema::TrainingPlan::Reader from) {
   TrainingPlan plan;
-  if (const Status read = ReadPlan(from, FieldsOf(plan)); !read) {
+  if (const Status read = ReadPlan(from, FieldsOf(plan)); !read)
     return Fail(read.error().code, "training plan: {}", read.error().message);
-  }
   return plan;
 }
 
@@ -70,23 +67,20 @@ Result<RoundAnnouncement> Read(schema::Round::Reader from) {
   if (nonce.size() != to.nonce.size()) return Fail(Code::kMalformed, "a round's nonce is not 16 bytes");
   std::memcpy(to.nonce.data(), nonce.data(), nonce.size());
   to.inclusion = from.getInclusion();
-  if (!(to.inclusion > 0 && to.inclusion <= 1)) {
+  if (!(to.inclusion > 0 && to.inclusion <= 1))
     return Fail(Code::kMalformed, "inclusion {} is not in (0, 1]", to.inclusion);
-  }
   to.deadline = {from.getDeadlineUnixMillis()};
   return to;
 }
 
 Result<std::vector<ModelVersion>> ReadAccepted(schema::Task::Reader from) {
   const auto accepted = from.getAccepted();
-  if (accepted.size() > limits::kAcceptedVersions) {
+  if (accepted.size() > limits::kAcceptedVersions)
     return Fail(Code::kTooLarge, "{} accepted versions are over the limit", accepted.size());
-  }
   std::vector<ModelVersion> versions;
   for (const uint64_t version : accepted) {
-    if (version == 0 || version > from.getLatest()) {
+    if (version == 0 || version > from.getLatest())
       return Fail(Code::kMalformed, "accepted version {} does not exist", version);
-    }
     versions.push_back(ModelVersion{version});
   }
   return versions;
@@ -94,9 +88,8 @@ Result<std::vector<ModelVersion>> ReadAccepted(schema::Task::Reader from) {
 
 Status CheckBounds(const PublishedTask& task) {
   const auto positive = [](double bound) { return bound > 0 && std::isfinite(bound); };
-  if (!positive(task.value_bound) || !positive(task.norm_bound)) {
+  if (!positive(task.value_bound) || !positive(task.norm_bound))
     return Fail(Code::kMalformed, "task {}: the bounds are not positive and finite", task.id.text());
-  }
   if (task.latest == ModelVersion{}) return Fail(Code::kMalformed, "task {} has no version", task.id.text());
   if (task.weights.size != task.table.parameter_count() * sizeof(float)) {
     return Fail(Code::kMalformed, "task {}: weights of {} bytes for {} parameters", task.id.text(), task.weights.size,
@@ -125,9 +118,8 @@ Result<PublishedTask> Read(schema::Task::Reader from) {
 
 Status ReadSealingKey(schema::SealingKey::Reader from, Publication& to) {
   to.aead = static_cast<HpkeAead>(from.getAead());
-  if (to.aead < HpkeAead::kAes128Gcm || to.aead > HpkeAead::kChaCha20Poly1305) {
+  if (to.aead < HpkeAead::kAes128Gcm || to.aead > HpkeAead::kChaCha20Poly1305)
     return Fail(Code::kMalformed, "AEAD {} is not known", from.getAead());
-  }
   const ByteView key = wire::View(from.getPublicKey());
   if (key.size() != kSealingKeyBytes) return Fail(Code::kMalformed, "the sealing key is not 32 bytes");
   to.sealing_key = ToBytes(key);
@@ -135,9 +127,8 @@ Status ReadSealingKey(schema::SealingKey::Reader from, Publication& to) {
 }
 
 Result<std::vector<FormerSealingKey>> ReadFormerKeys(capnp::List<schema::FormerSealingKey>::Reader from) {
-  if (from.size() > limits::kFormerKeys) {
+  if (from.size() > limits::kFormerKeys)
     return Fail(Code::kTooLarge, "{} former sealing keys are over the limit", from.size());
-  }
   std::vector<FormerSealingKey> keys;
   for (const auto key : from) {
     ASSIGN_OR_RETURN(const KeyId id, KeyId::FromBytes(wire::View(key.getId())));
@@ -204,11 +195,8 @@ Bytes EncodePublication(const Publication& publication) {
 }
 
 Result<Publication> DecodePublication(ByteView body) {
-  if (body.size() > limits::kPublicationBytes) {
-    return Fail(Code::kTooLarge, "publication of {} bytes is over the limit", body.size());
-  }
-  return wire::DecodeCanonical<schema::Publication>(body, "publication",
-                                                    [](schema::Publication::Reader from) { return Read(from); });
+  const auto read = [](schema::Publication::Reader from) { return Read(from); };
+  return wire::DecodeCanonical<schema::Publication>(body, "publication", read, limits::kPublicationBytes);
 }
 
 }  // namespace tributary

@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "protocol/base/limits.h"
-#include "protocol/catalogue/publication.h"
 #include "protocol/schema/canonical.h"
 #include "protocol/schema/publication.capnp.h"
 #include "protocol/trust/seal/digest.h"
@@ -18,9 +17,8 @@ Result<Bytes> Part(std::string_view what, ByteView bytes, size_t limit) {
 
 Result<PublicationSet> Read(schema::PublicationSet::Reader from) {
   PublicationSet to;
-  if (from.getRoots().size() > limits::kRootVersions || from.getDelegated().size() > limits::kDelegatedRoles) {
+  if (from.getRoots().size() > limits::kRootVersions || from.getDelegated().size() > limits::kDelegatedRoles)
     return Fail(Code::kTooLarge, "a publication with more roots or delegated roles than the limit");
-  }
   for (const auto root : from.getRoots()) {
     ASSIGN_OR_RETURN(to.roots.emplace_back(), Part("root metadata", wire::View(root), limits::kRootBytes));
   }
@@ -29,13 +27,11 @@ Result<PublicationSet> Read(schema::PublicationSet::Reader from) {
   ASSIGN_OR_RETURN(to.targets, Part("targets metadata", wire::View(from.getTargets()), limits::kTargetsBytes));
   for (const auto role : from.getDelegated()) {
     const std::string name(wire::View(role.getName()));
-    if (std::ranges::find(to.delegated, name, &PublicationSet::Delegated::name) != to.delegated.end()) {
+    if (std::ranges::find(to.delegated, name, &PublicationSet::Delegated::name) != to.delegated.end())
       return Fail(Code::kMalformed, "a publication with two files of the role {}", name.substr(0, 80));
-    }
-    auto& delegated = to.delegated.emplace_back();
-    delegated.name = name;
-    RETURN_IF_ERROR(CheckName(delegated.name, "the name of a delegated role"));
-    ASSIGN_OR_RETURN(delegated.bytes, Part("delegated metadata", wire::View(role.getBytes()), limits::kTargetsBytes));
+    RETURN_IF_ERROR(CheckName(name, "the name of a delegated role"));
+    ASSIGN_OR_RETURN(Bytes bytes, Part("delegated metadata", wire::View(role.getBytes()), limits::kTargetsBytes));
+    to.delegated.push_back({name, std::move(bytes)});
   }
   to.catalogue = ToBytes(wire::View(from.getCatalogue()));
   const ByteView revocations = AsBytes(wire::View(from.getRevocations()));
@@ -109,16 +105,12 @@ Bytes EncodePublicationSet(const PublicationSet& set) {
 }
 
 Result<PublicationSet> DecodePublicationSet(ByteView bytes) {
-  if (bytes.size() > limits::kPublicationBytes) {
-    return Fail(Code::kTooLarge, "publication of {} bytes is over the limit", bytes.size());
-  }
-  ASSIGN_OR_RETURN(PublicationSet set,
-                   wire::DecodeCanonical<schema::PublicationSet>(
-                       bytes, "publication", [](schema::PublicationSet::Reader from) { return Read(from); }));
+  const auto read = [](schema::PublicationSet::Reader from) { return Read(from); };
+  ASSIGN_OR_RETURN(PublicationSet set, wire::DecodeCanonical<schema::PublicationSet>(bytes, "publication", read,
+                                                                                     limits::kPublicationBytes));
   // Absent and empty lists are two canonical forms of the same set: one of them has to do.
-  if (!std::ranges::equal(EncodePublicationSet(set), bytes)) {
+  if (!std::ranges::equal(EncodePublicationSet(set), bytes))
     return Fail(Code::kMalformed, "a publication that is not in the one form that its encoder gives it");
-  }
   return set;
 }
 

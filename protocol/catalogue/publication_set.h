@@ -66,8 +66,7 @@ struct OnlineSigners {
   const Signer& timestamp;
   const Signer& rounds;
 };
-// The version and the expiry of each role that is signed online. The timestamp's version is the
-// publication's number.
+// The version and the expiry of each role that is signed online. The timestamp's version is the publication's number.
 struct OnlineVersions {
   uint64_t snapshot = 0;
   uint64_t timestamp = 0;

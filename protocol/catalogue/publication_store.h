@@ -76,22 +76,10 @@ class PublicationStore {
 Bytes EncodeTrusted(const Digest& anchor, const tuf::TrustedFiles& files);
 // kMalformed, kTooLarge: damaged. kConflict: of a member that was given another root.
 Result<tuf::TrustedFiles> DecodeTrusted(ByteView bytes, const Digest& anchor);
-inline constexpr size_t kTrustedBytes = limits::kRootBytes + limits::kTimestampBytes + limits::kSnapshotBytes + 1024;
 
 // Sections 5.3 to 5.7 of the TUF specification over one set, from what `trusted` believes; then that every blob which
 // the catalogue names was signed. `trusted` keeps what it came to believe, also of a set that fails. Not looked at:
 // whether the revocation list is the CA's own. Errors: those of OpenPublication.
 Result<Publication> VerifySet(const PublicationSet& set, tuf::TrustedMetadata& trusted);
-
-struct PublicationUpdate {
-  Result<Publication> publication;
-  tuf::TrustedFiles
-      trusted;  // what is believed from now on; of a publication that failed, what came before the failure
-};
-
-// As a member takes it in. `kept`: what is believed so far. `update_start`: tuf::kAnyTime for a publication that was
-// verified when it came and may have expired since.
-PublicationUpdate UpdatePublication(ByteView bytes, const tuf::TrustedFiles& kept, const TrustAnchor& anchor,
-                                    WallTime update_start);
 
 }  // namespace tributary

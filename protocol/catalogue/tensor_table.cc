@@ -6,49 +6,42 @@
 #include "protocol/base/limits.h"
 
 namespace tributary {
-namespace {
 
-// The product of the shape, refused as soon as it passes the limit so that it cannot overflow.
-Result<uint64_t> SizeOf(const TensorEntry& tensor) {
+Result<uint64_t> ElementsOf(const TensorEntry& tensor) {
   uint64_t size = 1;
   for (const int64_t dimension : tensor.shape) {
     if (dimension < 0) return Fail(Code::kMalformed, "tensor {} has a negative dimension", tensor.name);
     const auto extent = static_cast<uint64_t>(dimension);
-    if (extent != 0 && size > limits::kParameters / extent) {
+    if (extent != 0 && size > limits::kParameters / extent)
       return Fail(Code::kTooLarge, "tensor {} has more elements than a model may have", tensor.name);
-    }
     size *= extent;
   }
   return size;
 }
 
+namespace {
+
 Status CheckEntry(const TensorEntry& tensor, uint64_t expected_offset) {
   if (tensor.name.empty()) return Fail(Code::kMalformed, "a tensor has no name");
-  if (tensor.name.size() > limits::kTensorNameBytes) {
+  if (tensor.name.size() > limits::kTensorNameBytes)
     return Fail(Code::kTooLarge, "a tensor's name has {} bytes", tensor.name.size());
-  }
-  if (tensor.shape.size() > limits::kTensorRank) {
+  if (tensor.shape.size() > limits::kTensorRank)
     return Fail(Code::kTooLarge, "tensor {} has {} dimensions", tensor.name, tensor.shape.size());
-  }
-  ASSIGN_OR_RETURN(const uint64_t size, SizeOf(tensor));
-  if (tensor.size != size) {
+  ASSIGN_OR_RETURN(const uint64_t size, ElementsOf(tensor));
+  if (tensor.size != size)
     return Fail(Code::kMalformed, "tensor {} has size {}, its shape says {}", tensor.name, tensor.size, size);
-  }
-  if (tensor.offset != expected_offset) {
+  if (tensor.offset != expected_offset)
     return Fail(Code::kMalformed, "tensor {} begins at {} instead of {}", tensor.name, tensor.offset, expected_offset);
-  }
-  if (tensor.offset + size > limits::kParameters) {
+  if (tensor.offset + size > limits::kParameters)
     return Fail(Code::kTooLarge, "the model has more than {} parameters", limits::kParameters);
-  }
   return {};
 }
 
 }  // namespace
 
 Status CheckTensorTable(const TensorTable& table) {
-  if (table.tensors.size() > limits::kTensors) {
+  if (table.tensors.size() > limits::kTensors)
     return Fail(Code::kTooLarge, "{} tensors are over the limit", table.tensors.size());
-  }
   std::unordered_set<std::string_view> names;
   uint64_t offset = 0;
   for (const TensorEntry& tensor : table.tensors) {

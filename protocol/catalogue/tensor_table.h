@@ -25,6 +25,9 @@ struct TensorTable {
   bool operator==(const TensorTable&) const = default;
 };
 
+// The product of the shape, refused as soon as it passes the limit so that it cannot overflow. kMalformed, kTooLarge.
+Result<uint64_t> ElementsOf(const TensorEntry& tensor);
+
 // kMalformed: gaps or overlaps, size not the product of the shape, an empty or repeated name, a negative dimension.
 // kTooLarge: over limits::kTensors, kTensorRank, kTensorNameBytes or kParameters.
 Status CheckTensorTable(const TensorTable& table);

@@ -13,6 +13,8 @@ namespace {
 // A signature made for an envelope serves no other purpose.
 constexpr std::string_view kSigningDomain = "tributary envelope v1\n";
 
+constexpr size_t kEncapsulatedKeyBytes = 32;
+
 Bytes SignedMessage(ByteView header_bytes) {
   Bytes message = ToBytes(AsBytes(kSigningDomain));
   Append(message, header_bytes);
@@ -27,126 +29,6 @@ Bytes EncodeSigned(ByteView header_bytes, ByteView signature, std::span<const By
     for (unsigned i = 0; i < chain.size(); ++i) certificates.set(i, wire::ToData(chain[i]));
   });
 }
-
-Result<SignedEnvelope> Read(schema::SignedEnvelope::Reader from) {
-  SignedEnvelope to;
-  const ByteView header = wire::View(from.getHeader());
-  const ByteView signature = wire::View(from.getSignature());
-  const auto chain = from.getChain();
-  if (chain.size() > limits::kCertificateChain) {
-    return Fail(Code::kTooLarge, "chain of " + std::to_string(chain.size()) + " certificates is over the limit");
-  }
-  if (chain.size() == 0) return Fail(Code::kMalformed, "no certificate came with the envelope");
-  if (signature.size() != kSignatureBytes) {
-    return Fail(Code::kMalformed, "signature has " + std::to_string(signature.size()) + " bytes instead of 64");
-  }
-  ASSIGN_OR_RETURN(to.header, DecodeHeader(header));
-  to.header_bytes = ToBytes(header);
-  to.signature = ToBytes(signature);
-  for (const capnp::Data::Reader certificate : chain) {
-    if (certificate.size() > limits::kCertificateBytes) {
-      return Fail(Code::kTooLarge, "certificate of " + std::to_string(certificate.size()) + " bytes is over the limit");
-    }
-    to.chain.push_back(ToBytes(wire::View(certificate)));
-  }
-  return to;
-}
-
-Status CheckRole(const VerifiedIdentity& signer, const UploadSubject& subject) {
-  const Role role = signer.subject.role;
-  const bool may = role == Role::kDevice || (role == Role::kEvaluator && subject.kind != UploadKind::kUpdate);
-  if (may) return {};
-  return Fail(Code::kWrongRole, "a certificate of role " + std::string(RoleName(role)) +
-                                    " may not send an upload of kind " + std::string(KindName(subject.kind)));
-}
-
-Status CheckTimes(const UploadSubject& subject, WallTime now) {
-  const WallTime horizon = now + Millis(limits::kFarFutureMillis);
-  if (subject.created > horizon || subject.expires > horizon) {
-    return Fail(Code::kMalformed, "upload " + subject.id.hex() + " has times more than ten years ahead");
-  }
-  if (subject.expires.unix_millis != 0 && subject.expires <= now) {
-    return Fail(Code::kExpired, "upload " + subject.id.hex() + " expired at " +
-                                    std::to_string(subject.expires.unix_millis) + " ms, now is " +
-                                    std::to_string(now.unix_millis) + " ms");
-  }
-  return {};
-}
-
-}  // namespace
-
-std::string_view KindName(UploadKind kind) {
-  switch (kind) {
-    case UploadKind::kUpdate:
-      return "update";
-    case UploadKind::kEvaluation:
-      return "evaluation";
-    case UploadKind::kDeviceState:
-      return "device_state";
-    case UploadKind::kSample:
-      return "sample";
-  }
-  return "unknown";
-}
-
-uint32_t UploadHeader::ciphertext_chunk_size(uint32_t index) const {
-  TRIBUTARY_CHECK(index < subject.chunk_count) << index << " of " << subject.chunk_count;
-  const uint64_t begin = uint64_t{index} * subject.chunk_size;
-  const uint64_t plaintext = std::min<uint64_t>(subject.chunk_size, subject.plaintext_size - begin);
-  return static_cast<uint32_t>(plaintext + limits::kSealTagBytes);
-}
-
-uint64_t UploadHeader::ciphertext_chunk_offset(uint32_t index) const {
-  return uint64_t{index} * (uint64_t{subject.chunk_size} + limits::kSealTagBytes);
-}
-
-Bytes SignEnvelope(const UploadHeader& header, const SigningKey& key, std::span<const Bytes> chain) {
-  const Bytes header_bytes = EncodeHeader(header);
-  return EncodeSigned(header_bytes, key.Sign(SignedMessage(header_bytes)), chain);
-}
-
-Result<SignedEnvelope> ParseEnvelope(ByteView bytes) {
-  if (bytes.size() > limits::kEnvelopeBytes) {
-    return Fail(Code::kTooLarge, "envelope of " + std::to_string(bytes.size()) + " bytes is over the limit");
-  }
-  ASSIGN_OR_RETURN(SignedEnvelope envelope,
-                   wire::DecodeCanonical<schema::SignedEnvelope>(
-                       bytes, "envelope", [](schema::SignedEnvelope::Reader from) { return Read(from); }));
-  // What is not covered by the signature must not vary either: one upload has one envelope.
-  if (!std::ranges::equal(EncodeSigned(envelope.header_bytes, envelope.signature, envelope.chain), bytes)) {
-    return Fail(Code::kMalformed, "envelope has fields this version does not know");
-  }
-  envelope.bytes = ToBytes(bytes);
-  return envelope;
-}
-
-Result<VerifiedIdentity> VerifyEnvelope(const SignedEnvelope& envelope, const TrustAnchor& anchor, WallTime now) {
-  const UploadSubject& subject = envelope.header.subject;
-  ASSIGN_OR_RETURN(VerifiedIdentity signer, anchor.Verify(envelope.chain, now));
-  RETURN_IF_ERROR(VerifySignature(signer.public_key, SignedMessage(envelope.header_bytes), envelope.signature));
-  RETURN_IF_ERROR(CheckRole(signer, subject));
-  if (subject.device != signer.subject.id) {
-    return Fail(Code::kWrongIdentity, "upload " + subject.id.hex() + " names device " + subject.device.text() +
-                                          ", its certificate is of " + signer.subject.id.text());
-  }
-  RETURN_IF_ERROR(CheckTimes(subject, now));
-  return signer;
-}
-
-Bytes ChunkAssociatedData(const Digest& subject_digest, uint32_t index, uint32_t count) {
-  Bytes data = ToBytes(subject_digest.view());
-  AppendU32(data, index);
-  AppendU32(data, count);
-  return data;
-}
-
-Digest SubjectDigest(const UploadSubject& subject) { return Sha256(EncodeSubject(subject)); }
-
-ByteView SealingInfo() { return AsBytes(std::string_view("tributary upload v1")); }
-
-namespace {
-
-constexpr size_t kEncapsulatedKeyBytes = 32;
 
 void Write(const UploadSubject& from, schema::Subject::Builder to) {
   to.setUploadId(wire::ToData(from.id.view()));
@@ -195,77 +77,39 @@ Result<UploadHeader> Read(schema::Header::Reader from) {
   UploadHeader to;
   ASSIGN_OR_RETURN(to.subject, Read(from.getSubject()));
   const ByteView key = wire::View(from.getEnc());
-  if (key.size() != kEncapsulatedKeyBytes) {
-    return Fail(Code::kMalformed, "encapsulated key has " + std::to_string(key.size()) + " bytes instead of 32");
-  }
+  if (key.size() != kEncapsulatedKeyBytes)
+    return Fail(Code::kMalformed, "encapsulated key has {} bytes instead of 32", key.size());
   to.encapsulated_key = ToBytes(key);
   to.ciphertext_size = from.getCiphertextSize();
   ASSIGN_OR_RETURN(to.ciphertext_digest, Digest::FromBytes(wire::View(from.getCiphertextDigest())));
   return to;
 }
 
-tl::unexpected<Error> FailNumber(Code code, std::string_view what, uint64_t number, std::string_view problem) {
-  return Fail(code, std::string(what) + " " + std::to_string(number) + " " + std::string(problem));
-}
-
 Status CheckKind(const UploadSubject& subject) {
-  if (std::ranges::find(kUploadKinds, subject.kind) == std::end(kUploadKinds)) {
-    return FailNumber(Code::kUnknownKind, "kind", static_cast<uint8_t>(subject.kind), "is not known");
-  }
-  if (subject.codec != Codec::kFloat32Dense && subject.codec != Codec::kRecord) {
-    return FailNumber(Code::kUnknownCodec, "codec", static_cast<uint16_t>(subject.codec), "is not known");
-  }
-  if ((subject.kind == UploadKind::kUpdate) == (subject.codec == Codec::kRecord)) {
-    return FailNumber(Code::kMalformed, "codec", static_cast<uint16_t>(subject.codec),
-                      "does not fit the upload's kind");
-  }
-  if (subject.priority > Priority::kSample) {
-    return FailNumber(Code::kMalformed, "priority", static_cast<uint8_t>(subject.priority), "is not known");
-  }
-  if (subject.aead < HpkeAead::kAes128Gcm || subject.aead > HpkeAead::kChaCha20Poly1305) {
-    return FailNumber(Code::kMalformed, "AEAD", static_cast<uint16_t>(subject.aead), "is not known");
-  }
+  if (std::ranges::find(kUploadKinds, subject.kind) == std::end(kUploadKinds))
+    return Fail(Code::kUnknownKind, "kind {} is not known", static_cast<unsigned>(subject.kind));
+  if (subject.codec != Codec::kFloat32Dense && subject.codec != Codec::kRecord)
+    return Fail(Code::kUnknownCodec, "codec {} is not known", static_cast<unsigned>(subject.codec));
+  if ((subject.kind == UploadKind::kUpdate) == (subject.codec == Codec::kRecord))
+    return Fail(Code::kMalformed, "codec {} does not fit the upload's kind", static_cast<unsigned>(subject.codec));
+  if (subject.priority > Priority::kSample)
+    return Fail(Code::kMalformed, "priority {} is not known", static_cast<unsigned>(subject.priority));
+  if (subject.aead < HpkeAead::kAes128Gcm || subject.aead > HpkeAead::kChaCha20Poly1305)
+    return Fail(Code::kMalformed, "AEAD {} is not known", static_cast<unsigned>(subject.aead));
   return {};
 }
 
 Status CheckSizes(const UploadSubject& subject) {
   const bool record = subject.kind == UploadKind::kEvaluation || subject.kind == UploadKind::kDeviceState;
-  if (subject.plaintext_size > (record ? limits::kRecordBytes : limits::kPayloadBytes)) {
-    return FailNumber(Code::kTooLarge, "payload of", subject.plaintext_size, "bytes is over the limit for its kind");
-  }
-  if (subject.chunk_size > limits::kMaxChunkBytes) {
-    return FailNumber(Code::kTooLarge, "chunk size", subject.chunk_size, "is over the limit");
-  }
-  if (subject.chunk_size < limits::kMinChunkBytes) {
-    return FailNumber(Code::kMalformed, "chunk size", subject.chunk_size, "is below the least allowed");
-  }
-  if (subject.chunk_count != ChunksFor(subject.plaintext_size, subject.chunk_size)) {
-    return FailNumber(Code::kMalformed, "chunk count", subject.chunk_count, "contradicts payload and chunk size");
-  }
+  if (subject.plaintext_size > (record ? limits::kRecordBytes : limits::kPayloadBytes))
+    return Fail(Code::kTooLarge, "payload of {} bytes is over the limit for its kind", subject.plaintext_size);
+  if (subject.chunk_size > limits::kMaxChunkBytes)
+    return Fail(Code::kTooLarge, "chunk size {} is over the limit", subject.chunk_size);
+  if (subject.chunk_size < limits::kMinChunkBytes)
+    return Fail(Code::kMalformed, "chunk size {} is below the least allowed", subject.chunk_size);
+  if (subject.chunk_count != ChunksFor(subject.plaintext_size, subject.chunk_size))
+    return Fail(Code::kMalformed, "chunk count {} contradicts payload and chunk size", subject.chunk_count);
   return {};
-}
-
-Status CheckHeader(const UploadHeader& header) {
-  RETURN_IF_ERROR(CheckSubject(header.subject));
-  const uint64_t tags = uint64_t{header.subject.chunk_count} * limits::kSealTagBytes;
-  if (header.ciphertext_size != header.subject.plaintext_size + tags) {
-    return FailNumber(Code::kMalformed, "ciphertext size", header.ciphertext_size, "contradicts the payload's");
-  }
-  return {};
-}
-
-}  // namespace
-
-uint64_t ChunksFor(uint64_t plaintext_size, uint32_t chunk_size) {
-  return plaintext_size == 0 ? 1 : (plaintext_size - 1) / chunk_size + 1;
-}
-
-Status CheckSubject(const UploadSubject& subject) {
-  RETURN_IF_ERROR(CheckKind(subject));
-  if (subject.created.unix_millis < 0 || subject.expires.unix_millis < 0) {
-    return Fail(Code::kMalformed, "the upload's times lie before 1970");
-  }
-  return CheckSizes(subject);
 }
 
 Bytes EncodeSubject(const UploadSubject& subject) {
@@ -276,16 +120,128 @@ Bytes EncodeHeader(const UploadHeader& header) {
   return wire::EncodeCanonical<schema::Header>([&](schema::Header::Builder to) { Write(header, to); });
 }
 
+// There is one form: the chunks are bound to the bytes of the fields known here.
 Result<UploadHeader> DecodeHeader(ByteView bytes) {
-  if (bytes.size() > limits::kHeaderBytes) {
-    return FailNumber(Code::kTooLarge, "header of", bytes.size(), "bytes is over the limit");
-  }
-  ASSIGN_OR_RETURN(UploadHeader header, wire::DecodeCanonical<schema::Header>(
-                                            bytes, "header", [](schema::Header::Reader from) { return Read(from); }));
-  RETURN_IF_ERROR(CheckHeader(header));
+  const auto read = [](schema::Header::Reader from) { return Read(from); };
+  ASSIGN_OR_RETURN(UploadHeader header,
+                   wire::DecodeCanonical<schema::Header>(bytes, "header", read, limits::kHeaderBytes));
+  RETURN_IF_ERROR(CheckSubject(header.subject));
+  const uint64_t tags = uint64_t{header.subject.chunk_count} * limits::kSealTagBytes;
+  if (header.ciphertext_size != header.subject.plaintext_size + tags)
+    return Fail(Code::kMalformed, "ciphertext size {} contradicts the payload's", header.ciphertext_size);
   if (!std::ranges::equal(EncodeHeader(header), bytes))
     return Fail(Code::kMalformed, "header has fields this version does not know");
   return header;
+}
+
+Result<SignedEnvelope> Read(schema::SignedEnvelope::Reader from) {
+  SignedEnvelope to;
+  const ByteView header = wire::View(from.getHeader());
+  const ByteView signature = wire::View(from.getSignature());
+  const auto chain = from.getChain();
+  if (chain.size() > limits::kCertificateChain)
+    return Fail(Code::kTooLarge, "chain of {} certificates is over the limit", chain.size());
+  if (chain.size() == 0) return Fail(Code::kMalformed, "no certificate came with the envelope");
+  if (signature.size() != kSignatureBytes)
+    return Fail(Code::kMalformed, "signature has {} bytes instead of 64", signature.size());
+  ASSIGN_OR_RETURN(to.header, DecodeHeader(header));
+  to.header_bytes = ToBytes(header);
+  to.signature = ToBytes(signature);
+  for (const capnp::Data::Reader certificate : chain) {
+    if (certificate.size() > limits::kCertificateBytes)
+      return Fail(Code::kTooLarge, "certificate of {} bytes is over the limit", certificate.size());
+    to.chain.push_back(ToBytes(wire::View(certificate)));
+  }
+  return to;
+}
+
+Status CheckRole(const VerifiedIdentity& signer, const UploadSubject& subject) {
+  const Role role = signer.subject.role;
+  const bool may = role == Role::kDevice || (role == Role::kEvaluator && subject.kind != UploadKind::kUpdate);
+  if (may) return {};
+  return Fail(Code::kWrongRole, "a certificate of role {} may not send an upload of kind {}", RoleName(role),
+              KindName(subject.kind));
+}
+
+Status CheckTimes(const UploadSubject& subject, WallTime now) {
+  const WallTime horizon = now + Millis(limits::kFarFutureMillis);
+  if (subject.created > horizon || subject.expires > horizon)
+    return Fail(Code::kMalformed, "upload {} has times more than ten years ahead", subject.id.hex());
+  if (subject.expires.unix_millis != 0 && subject.expires <= now) {
+    return Fail(Code::kExpired, "upload {} expired at {} ms, now is {} ms", subject.id.hex(),
+                subject.expires.unix_millis, now.unix_millis);
+  }
+  return {};
+}
+
+}  // namespace
+
+std::string_view KindName(UploadKind kind) {
+  constexpr std::string_view kNames[] = {"unknown", "update", "evaluation", "device_state", "sample"};
+  const auto number = static_cast<size_t>(kind);
+  return kNames[number < std::size(kNames) ? number : 0];
+}
+
+uint32_t UploadHeader::ciphertext_chunk_size(uint32_t index) const {
+  TRIBUTARY_CHECK(index < subject.chunk_count) << index << " of " << subject.chunk_count;
+  const uint64_t begin = uint64_t{index} * subject.chunk_size;
+  const uint64_t plaintext = std::min<uint64_t>(subject.chunk_size, subject.plaintext_size - begin);
+  return static_cast<uint32_t>(plaintext + limits::kSealTagBytes);
+}
+
+uint64_t UploadHeader::ciphertext_chunk_offset(uint32_t index) const {
+  return uint64_t{index} * (uint64_t{subject.chunk_size} + limits::kSealTagBytes);
+}
+
+Bytes SignEnvelope(const UploadHeader& header, const SigningKey& key, std::span<const Bytes> chain) {
+  const Bytes header_bytes = EncodeHeader(header);
+  return EncodeSigned(header_bytes, key.Sign(SignedMessage(header_bytes)), chain);
+}
+
+Result<SignedEnvelope> ParseEnvelope(ByteView bytes) {
+  const auto read = [](schema::SignedEnvelope::Reader from) { return Read(from); };
+  ASSIGN_OR_RETURN(SignedEnvelope envelope,
+                   wire::DecodeCanonical<schema::SignedEnvelope>(bytes, "envelope", read, limits::kEnvelopeBytes));
+  // What is not covered by the signature must not vary either: one upload has one envelope.
+  if (!std::ranges::equal(EncodeSigned(envelope.header_bytes, envelope.signature, envelope.chain), bytes))
+    return Fail(Code::kMalformed, "envelope has fields this version does not know");
+  envelope.bytes = ToBytes(bytes);
+  return envelope;
+}
+
+Result<VerifiedIdentity> VerifyEnvelope(const SignedEnvelope& envelope, const TrustAnchor& anchor, WallTime now) {
+  const UploadSubject& subject = envelope.header.subject;
+  ASSIGN_OR_RETURN(VerifiedIdentity signer, anchor.Verify(envelope.chain, now));
+  RETURN_IF_ERROR(VerifySignature(signer.public_key, SignedMessage(envelope.header_bytes), envelope.signature));
+  RETURN_IF_ERROR(CheckRole(signer, subject));
+  if (subject.device != signer.subject.id) {
+    return Fail(Code::kWrongIdentity, "upload {} names device {}, its certificate is of {}", subject.id.hex(),
+                subject.device.text(), signer.subject.id.text());
+  }
+  RETURN_IF_ERROR(CheckTimes(subject, now));
+  return signer;
+}
+
+Bytes ChunkAssociatedData(const Digest& subject_digest, uint32_t index, uint32_t count) {
+  Bytes data = ToBytes(subject_digest.view());
+  AppendU32(data, index);
+  AppendU32(data, count);
+  return data;
+}
+
+Digest SubjectDigest(const UploadSubject& subject) { return Sha256(EncodeSubject(subject)); }
+
+ByteView SealingInfo() { return AsBytes(std::string_view("tributary upload v1")); }
+
+uint64_t ChunksFor(uint64_t plaintext_size, uint32_t chunk_size) {
+  return plaintext_size == 0 ? 1 : (plaintext_size - 1) / chunk_size + 1;
+}
+
+Status CheckSubject(const UploadSubject& subject) {
+  RETURN_IF_ERROR(CheckKind(subject));
+  if (subject.created.unix_millis < 0 || subject.expires.unix_millis < 0)
+    return Fail(Code::kMalformed, "the upload's times lie before 1970");
+  return CheckSizes(subject);
 }
 
 }  // namespace tributary

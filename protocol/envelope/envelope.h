@@ -83,14 +83,6 @@ Digest SubjectDigest(const UploadSubject& subject);
 // HPKE's info: "tributary upload v1".
 ByteView SealingInfo();
 
-Bytes EncodeHeader(const UploadHeader& header);
-Bytes EncodeSubject(const UploadSubject& subject);
-
-// Form and limits. Errors: kMalformed, kTooLarge, kUnknownKind, kUnknownCodec. There is one form: a header that says
-// the same with other bytes (unknown fields too, since the chunks are bound to the bytes of the fields known here) is
-// malformed.
-Result<UploadHeader> DecodeHeader(ByteView bytes);
-
 // How many chunks of at most `chunk_size` (not 0) hold `plaintext_size` bytes; at least 1.
 uint64_t ChunksFor(uint64_t plaintext_size, uint32_t chunk_size);
 

@@ -10,8 +10,8 @@ UploadOpener::UploadOpener(HpkeOpener opener, const UploadHeader& header)
 Result<UploadOpener> UploadOpener::Begin(const UploadHeader& header, const HpkeKeyPair& key) {
   const KeyId held = HpkeKeyId(key.public_key);
   if (header.subject.key_id != held) {
-    return Fail(Code::kUnknownKey, "upload " + header.subject.id.hex() + " is sealed to key " +
-                                       header.subject.key_id.hex() + ", this is " + held.hex());
+    return Fail(Code::kUnknownKey, "upload {} is sealed to key {}, this is {}", header.subject.id.hex(),
+                header.subject.key_id.hex(), held.hex());
   }
   ASSIGN_OR_RETURN(HpkeOpener opener,
                    HpkeOpener::FromSender(header.subject.aead, key, header.encapsulated_key, SealingInfo()));
@@ -20,14 +20,11 @@ Result<UploadOpener> UploadOpener::Begin(const UploadHeader& header, const HpkeK
 
 Result<size_t> UploadOpener::OpenChunk(ByteView ciphertext, MutableByteView out) {
   const UploadSubject& subject = header_.subject;
-  if (next_ >= subject.chunk_count) {
-    return Fail(Code::kChunkOutOfOrder,
-                "upload " + subject.id.hex() + " has no more than " + std::to_string(subject.chunk_count) + " chunks");
-  }
+  if (next_ >= subject.chunk_count)
+    return Fail(Code::kChunkOutOfOrder, "upload {} has no more than {} chunks", subject.id.hex(), subject.chunk_count);
   if (ciphertext.size() != header_.ciphertext_chunk_size(next_)) {
-    return Fail(Code::kChunkOutOfOrder, "chunk " + std::to_string(next_) + " of upload " + subject.id.hex() + " has " +
-                                            std::to_string(ciphertext.size()) + " bytes instead of " +
-                                            std::to_string(header_.ciphertext_chunk_size(next_)));
+    return Fail(Code::kChunkOutOfOrder, "chunk {} of upload {} has {} bytes instead of {}", next_, subject.id.hex(),
+                ciphertext.size(), header_.ciphertext_chunk_size(next_));
   }
   const size_t plaintext_size = ciphertext.size() - limits::kSealTagBytes;
   TRIBUTARY_CHECK(out.size() >= plaintext_size) << out.size() << " < " << plaintext_size;

@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "protocol/base/limits.h"
-#include "protocol/envelope/envelope.h"
 #include "protocol/trust/seal/digest.h"
 #include "protocol/trust/seal/sealer.h"
 
@@ -12,9 +11,8 @@ namespace {
 
 // Completes what the payload and the target decide. A subject that no receiver would take is our caller's mistake.
 Status Complete(UploadSubject& subject, uint64_t plaintext_size, uint32_t chunk_size, const SealingTarget& target) {
-  if (chunk_size < limits::kMinChunkBytes) {
-    return Fail(Code::kInvalidArgument, "chunk size " + std::to_string(chunk_size) + " is below the least allowed");
-  }
+  if (chunk_size < limits::kMinChunkBytes)
+    return Fail(Code::kInvalidArgument, "chunk size {} is below the least allowed", chunk_size);
   subject.aead = target.aead;
   subject.key_id = HpkeKeyId(target.public_key);
   subject.plaintext_size = plaintext_size;

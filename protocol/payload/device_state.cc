@@ -61,9 +61,8 @@ Result<WallTime> Time(int64_t unix_millis, std::string_view what) {
 }
 
 Result<std::string> Sentence(std::string_view text) {
-  if (text.size() > limits::kSentenceBytes) {
+  if (text.size() > limits::kSentenceBytes)
     return Fail(Code::kTooLarge, "a sentence of {} bytes is over the limit", text.size());
-  }
   if (!std::ranges::all_of(text, IsPrintable)) return Fail(Code::kMalformed, "a sentence is not printable ASCII");
   return std::string(text);
 }
@@ -166,17 +165,12 @@ Bytes EncodeDeviceState(const DeviceState& state) {
 }
 
 Result<DeviceState> DecodeDeviceState(ByteView bytes) {
-  if (bytes.size() > limits::kRecordBytes) {
-    return Fail(Code::kTooLarge, "device state of {} bytes is over the limit", bytes.size());
-  }
-  return wire::DecodeCanonical<schema::DeviceState>(bytes, "device state",
-                                                    [](schema::DeviceState::Reader from) { return Read(from); });
+  const auto read = [](schema::DeviceState::Reader from) { return Read(from); };
+  return wire::DecodeCanonical<schema::DeviceState>(bytes, "device state", read, limits::kRecordBytes);
 }
 
 Result<DeviceStateOrder> OrderOf(const DeviceState& kept, const DeviceState& came) {
-  if (came.sequence == kept.sequence) {
-    return Fail(Code::kRollback, "sequence {} was used before", came.sequence);
-  }
+  if (came.sequence == kept.sequence) return Fail(Code::kRollback, "sequence {} was used before", came.sequence);
   const bool late = came.sequence < kept.sequence;
   RETURN_IF_ERROR(late ? CheckFollows(came, kept) : CheckFollows(kept, came));
   return late ? DeviceStateOrder::kLate : DeviceStateOrder::kNext;

@@ -3,7 +3,6 @@
 #include <cstdint>
 #include <map>
 #include <string>
-#include <vector>
 
 #include "protocol/base/bytes.h"
 #include "protocol/base/clock.h"

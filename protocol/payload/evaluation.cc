@@ -22,21 +22,18 @@ void Write(const EvaluationResult& from, schema::EvaluationResult::Builder to) {
 
 Result<EvaluationResult> Read(schema::EvaluationResult::Reader from) {
   const auto model = static_cast<EvaluatedModel>(from.getSubject());
-  if (model != EvaluatedModel::kGlobal && model != EvaluatedModel::kPersonal) {
+  if (model != EvaluatedModel::kGlobal && model != EvaluatedModel::kPersonal)
     return Fail(Code::kMalformed, "evaluated model {} is not known", from.getSubject());
-  }
-  if (!(from.getAccuracy() >= 0 && from.getAccuracy() <= 1)) {
+  if (!(from.getAccuracy() >= 0 && from.getAccuracy() <= 1))
     return Fail(Code::kMalformed, "accuracy {} is outside 0 to 1", from.getAccuracy());
-  }
   if (!std::isfinite(from.getLoss())) return Fail(Code::kMalformed, "loss is not finite");
   return EvaluationResult{model, from.getExamples(), from.getLoss(), from.getAccuracy(), from.getMillis()};
 }
 
 Result<std::vector<EvaluationResult>> Read(schema::Evaluation::Reader from) {
   const auto results = from.getResults();
-  if (results.size() == 0 || results.size() > kMostResults) {
+  if (results.size() == 0 || results.size() > kMostResults)
     return Fail(Code::kMalformed, "an evaluation has 1 to {} results, not {}", unsigned{kMostResults}, results.size());
-  }
   std::vector<EvaluationResult> to;
   for (const auto result : results) {
     ASSIGN_OR_RETURN(EvaluationResult one, Read(result));
@@ -55,11 +52,8 @@ Bytes EncodeEvaluation(const std::vector<EvaluationResult>& results) {
 }
 
 Result<std::vector<EvaluationResult>> DecodeEvaluation(ByteView bytes) {
-  if (bytes.size() > limits::kRecordBytes) {
-    return Fail(Code::kTooLarge, "evaluation of {} bytes is over the limit", bytes.size());
-  }
-  return wire::DecodeCanonical<schema::Evaluation>(bytes, "evaluation",
-                                                   [](schema::Evaluation::Reader from) { return Read(from); });
+  const auto read = [](schema::Evaluation::Reader from) { return Read(from); };
+  return wire::DecodeCanonical<schema::Evaluation>(bytes, "evaluation", read, limits::kRecordBytes);
 }
 
 }  // namespace tributary

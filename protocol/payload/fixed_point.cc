@@ -18,9 +18,8 @@ bool Fits(double value_bound, uint64_t weight, int fraction_bits) {
 }  // namespace
 
 Result<FixedPointScale> FixedPointScale::For(double value_bound, uint64_t max_total_weight) {
-  if (!(value_bound > 0) || !std::isfinite(value_bound)) {
+  if (!(value_bound > 0) || !std::isfinite(value_bound))
     return Fail(Code::kInvalidArgument, "value bound {} is not positive and finite", value_bound);
-  }
   if (max_total_weight == 0) return Fail(Code::kInvalidArgument, "the largest total weight is 0");
   for (int bits = kMostFractionBits; bits >= kLeastFractionBits; --bits) {
     if (Fits(value_bound, max_total_weight, bits)) return FixedPointScale{bits};

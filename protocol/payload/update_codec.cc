@@ -34,9 +34,8 @@ Bytes EncodeMeta(const UpdateMeta& meta) {
 Result<UpdateMeta> DecodeMeta(ByteView bytes) {
   return wire::DecodeCanonical<schema::UpdateMeta>(
       bytes, "update meta", [](schema::UpdateMeta::Reader from) -> Result<UpdateMeta> {
-        if (from.getParameterCount() > limits::kParameters) {
+        if (from.getParameterCount() > limits::kParameters)
           return Fail(Code::kTooLarge, "{} parameters are over the limit", from.getParameterCount());
-        }
         return UpdateMeta{from.getWeight(), from.getParameterCount(), from.getTrainingLoss(), from.getTrainingMillis(),
                           from.getPeakMemoryBytes()};
       });
@@ -50,14 +49,12 @@ class HeadReader {
     if (!TakeUntil(part, sizeof(uint32_t))) return std::nullopt;
     uint32_t meta_size = 0;
     std::memcpy(&meta_size, head_.data(), sizeof(meta_size));
-    if (meta_size > kMostMetaBytes) {
+    if (meta_size > kMostMetaBytes)
       return Fail(Code::kMalformed, "update meta of {} bytes is over the limit", meta_size);
-    }
     if (!TakeUntil(part, HeadSize(meta_size))) return std::nullopt;
     const ByteView rest = ByteView(head_).subspan(sizeof(uint32_t));
-    if (std::ranges::any_of(rest.subspan(meta_size), [](uint8_t byte) { return byte != 0; })) {
+    if (std::ranges::any_of(rest.subspan(meta_size), [](uint8_t byte) { return byte != 0; }))
       return Fail(Code::kMalformed, "the padding behind the update's meta is not zero");
-    }
     return DecodeMeta(rest.first(meta_size));
   }
 
@@ -97,9 +94,8 @@ class Float32DenseDecoder final : public UpdateDecoder {
       RETURN_IF_ERROR(sink_->OnMeta(*meta_));
     }
     const uint64_t have = next_ * sizeof(float) + split_size_;
-    if (part.size() > meta_->parameter_count * sizeof(float) - have) {
+    if (part.size() > meta_->parameter_count * sizeof(float) - have)
       return Fail(Code::kWrongTensorCount, "more than the announced {} values came", meta_->parameter_count);
-    }
     if (split_size_ != 0) RETURN_IF_ERROR(CompleteSplit(part));
     const size_t whole = part.size() / sizeof(float);
     RETURN_IF_ERROR(HandOn(part.first(whole * sizeof(float))));
@@ -149,9 +145,8 @@ class Float32DenseDecoder final : public UpdateDecoder {
   Status CheckComplete() const {
     if (!meta_) return Fail(Code::kMalformed, "the update ended in its head");
     if (split_size_ != 0) return Fail(Code::kMalformed, "the update ended within a value");
-    if (next_ != meta_->parameter_count) {
+    if (next_ != meta_->parameter_count)
       return Fail(Code::kWrongTensorCount, "{} values came instead of the announced {}", next_, meta_->parameter_count);
-    }
     return {};
   }
 
@@ -167,9 +162,8 @@ class Float32DenseDecoder final : public UpdateDecoder {
 }  // namespace
 
 Result<Bytes> EncodeUpdate(Codec codec, const UpdateMeta& meta, std::span<const float> delta) {
-  if (codec != Codec::kFloat32Dense) {
+  if (codec != Codec::kFloat32Dense)
     return Fail(Code::kUnknownCodec, "codec {} does not carry updates", static_cast<uint16_t>(codec));
-  }
   if (meta.parameter_count != delta.size()) {
     return Fail(Code::kInvalidArgument, "meta says {} parameters, the delta has {}", meta.parameter_count,
                 delta.size());
@@ -185,9 +179,8 @@ Result<Bytes> EncodeUpdate(Codec codec, const UpdateMeta& meta, std::span<const 
 }
 
 Result<std::unique_ptr<UpdateDecoder>> MakeUpdateDecoder(Codec codec, UpdateDecoder::Sink& sink) {
-  if (codec != Codec::kFloat32Dense) {
+  if (codec != Codec::kFloat32Dense)
     return Fail(Code::kUnknownCodec, "codec {} does not carry updates", static_cast<uint16_t>(codec));
-  }
   return std::make_unique<Float32DenseDecoder>(sink);
 }
 

@@ -43,17 +43,15 @@ Json FieldsToJson(std::span<const Field> fields) {
 Status FieldsFromJson(const Json& object, std::string_view where, std::span<const Field> fields) {
   if (!object.is_object()) return Fail(Code::kInvalidArgument, "{} must be an object", where);
   for (const auto& [name, value] : object.items()) {
-    if (std::ranges::find(fields, name, &Field::name) == fields.end()) {
+    if (std::ranges::find(fields, name, &Field::name) == fields.end())
       return Fail(Code::kInvalidArgument, "{}.{} is not a field that is known here", where, name);
-    }
   }
   // In the table's order: a field may be bounded by one before it.
   for (const Field& field : fields) {
     const auto found = object.find(std::string(field.name));
     if (found == object.end()) continue;
-    if (const Status set = field.Set(ValueOf(*found)); !set) {
+    if (const Status set = field.Set(ValueOf(*found)); !set)
       return Fail(set.error().code, "{}.{} {}", where, field.name, set.error().message);
-    }
   }
   return {};
 }

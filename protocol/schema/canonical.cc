@@ -27,14 +27,13 @@ ByteView View(const kj::Array<capnp::word>& words) {
 }
 
 tl::unexpected<Error> FailMalformed(std::string_view what, const kj::Exception& exception) {
-  return Fail(Code::kMalformed, std::string(what) + ": " + exception.getDescription().cStr());
+  return Fail(Code::kMalformed, "{}: {}", what, exception.getDescription().cStr());
 }
 
-Status CheckWholeWords(ByteView bytes, std::string_view what) {
-  if (bytes.empty() || bytes.size() % sizeof(capnp::word) != 0) {
-    return Fail(Code::kMalformed, std::string(what) + " of " + std::to_string(bytes.size()) +
-                                      " bytes is not a whole number of 8-byte words");
-  }
+Status CheckWholeWords(ByteView bytes, std::string_view what, size_t limit) {
+  if (bytes.size() > limit) return Fail(Code::kTooLarge, "{} of {} bytes is over the limit", what, bytes.size());
+  if (bytes.empty() || bytes.size() % sizeof(capnp::word) != 0)
+    return Fail(Code::kMalformed, "{} of {} bytes is not a whole number of 8-byte words", what, bytes.size());
   return {};
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -15,8 +16,7 @@
 // Messages to bytes and back, for the .cc files of the folders that speak Cap'n Proto; no other header includes this
 // one. Two forms on the wire:
 //   canonical: one segment without a frame, objects in pre-order, nothing left over. One content has one form, so it
-//   can be
-//              signed, hashed and compared; what is not in that form is refused.
+//              can be signed, hashed and compared; what is not in that form is refused.
 //   framed:    Cap'n Proto's own stream framing, for messages that are read once and thrown away.
 // No kj::Exception leaves these functions. Reading is bounded by the bytes given, whatever the pointers in them say.
 namespace tributary::wire {
@@ -32,7 +32,7 @@ kj::Array<capnp::word> Canonicalize(capnp::AnyStruct::Reader root);
 capnp::ReaderOptions TightOptions(size_t byte_count);
 ByteView View(const kj::Array<capnp::word>& words);
 tl::unexpected<Error> FailMalformed(std::string_view what, const kj::Exception& exception);
-Status CheckWholeWords(ByteView bytes, std::string_view what);
+Status CheckWholeWords(ByteView bytes, std::string_view what, size_t limit = SIZE_MAX);
 
 // `fill(typename Message::Builder)` says what is to be written.
 template <class Message, class Fill>
@@ -50,21 +50,19 @@ Bytes EncodeFramed(Fill fill) {
 }
 
 // `read(typename Message::Reader)` returns the Result that becomes this function's; what it takes must be copied out of
-// the reader. The caller has checked `bytes` against its limit. kMalformed names `what`: pointers that lead nowhere, or
-// bytes that are not the canonical form of what they say. `read` is called only when the form is right.
+// the reader. kTooLarge: over `limit`; without one the caller has checked. kMalformed names `what`: pointers that lead
+// nowhere, or bytes that are not the canonical form of what they say. `read` is called only when the form is right.
 template <class Message, class Read>
-auto DecodeCanonical(ByteView bytes, std::string_view what, Read read)
+auto DecodeCanonical(ByteView bytes, std::string_view what, Read read, size_t limit = SIZE_MAX)
     -> decltype(read(std::declval<typename Message::Reader>())) {
-  RETURN_IF_ERROR(CheckWholeWords(bytes, what));
+  RETURN_IF_ERROR(CheckWholeWords(bytes, what, limit));
   try {
     const kj::Array<capnp::word> words = AlignedCopy(bytes);
     const kj::ArrayPtr<const capnp::word> segment = words.asPtr();
     capnp::SegmentArrayMessageReader message(kj::arrayPtr(&segment, 1), TightOptions(bytes.size()));
     const auto root = message.getRoot<Message>();
     const kj::Array<capnp::word> again = Canonicalize(root);
-    if (again.asBytes() != words.asBytes()) {
-      return Fail(Code::kMalformed, std::string(what) + " is not in canonical form");
-    }
+    if (again.asBytes() != words.asBytes()) return Fail(Code::kMalformed, "{} is not in canonical form", what);
     return read(root);
   } catch (const kj::Exception& exception) {
     return FailMalformed(what, exception);

@@ -28,6 +28,5 @@ struct EnrolmentRequest {
 
 struct Renewal {
   chain @0 :List(Data);         # of the certificate that it has, leaf first; it must verify now
-  signature @1 :Data;
-  # Ed25519 by that certificate's key over "tributary renewal v1\n" followed by `request`.
+  signature @1 :Data;  # Ed25519 by that certificate's key over "tributary renewal v1\n" followed by `request`
 }

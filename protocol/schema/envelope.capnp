@@ -13,20 +13,15 @@ $Cxx.namespace("tributary::schema");
 struct SignedEnvelope {
   header @0 :Data;
   # The canonical bytes of Header. What is signed is these bytes, not a re-encoding of what was read from them.
-  signature @1 :Data;
-  # Ed25519 over "tributary envelope v1\n" followed by header.
-  chain @2 :List(Data);
-  # The device's X.509 certificates, DER, leaf first, without the fleet's CA.
+  signature @1 :Data;  # Ed25519 over "tributary envelope v1\n" followed by header
+  chain @2 :List(Data);  # The device's X.509 certificates, DER, leaf first, without the fleet's CA
 }
 
 struct Header {
   subject @0 :Subject;
-  enc @1 :Data;
-  # HPKE's encapsulated key, 32 bytes.
-  ciphertextSize @2 :UInt64;
-  # plaintextSize + chunkCount * 16.
-  ciphertextDigest @3 :Data;
-  # SHA-256 over all ciphertext chunks in order.
+  enc @1 :Data;  # HPKE's encapsulated key, 32 bytes
+  ciphertextSize @2 :UInt64;  # plaintextSize + chunkCount * 16
+  ciphertextDigest @3 :Data;  # SHA-256 over all ciphertext chunks in order
 }
 
 struct Subject {

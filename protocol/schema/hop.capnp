@@ -73,8 +73,7 @@ struct HopMessage {
     piece @15 :Piece;
     fetchRefused @16 :FetchRefusal;
     notice @17 :Notice;
-    goodbye @18 :Void;
-    # From a client that shuts down in order: the server frees its session and credit at once.
+    goodbye @18 :Void;  # From a client that shuts down in order: the server frees its session and credit at once
     enrol @19 :Enrol;
     # In place of the proof, from an applicant that has no certificate yet; or in a session, from a gateway that passes one on
     # and from a member that renews its own.

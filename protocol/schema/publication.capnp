@@ -9,14 +9,12 @@ $Cxx.namespace("tributary::schema");
 struct PublicationSet {
   # What travels: the files of a TUF 1.0 repository that lead from a member's root metadata to the catalogue. All but the last
   # two are JSON, byte for byte as /tuf/ serves them; each is believed as the TUF specification says, never for standing here.
-  roots @0 :List(Data);
-  # Root metadata of consecutive versions. Members skip those they are past.
+  roots @0 :List(Data);  # Root metadata of consecutive versions. Members skip those they are past
   timestamp @1 :Data;
   snapshot @2 :Data;
   targets @3 :Data;
   delegated @4 :List(DelegatedRole);
-  catalogue @5 :Data;
-  # The canonical bytes of Publication: target rounds/catalogue.
+  catalogue @5 :Data;  # The canonical bytes of Publication: target rounds/catalogue
   revocations @6 :Text;
   # X.509 CRLs with their issuers, PEM: target rounds/revocations.pem. Empty: there is no such target.
 }
@@ -28,8 +26,7 @@ struct DelegatedRole {
 
 struct TrustedMetadata {
   # What one member believes, in its own file.
-  anchor @0 :Data;
-  # SHA-256 of the root metadata that it was given: of another one, nothing here counts.
+  anchor @0 :Data;  # SHA-256 of the root metadata that it was given: of another one, nothing here counts
   root @1 :Data;
   timestamp @2 :Data;  # empty: none
   snapshot @3 :Data;   # empty: none
@@ -52,8 +49,7 @@ struct FormerSealingKey {
 struct SealingKey {
   aead @0 :UInt16;
   # RFC 9180 section 7.3: 1 AES-128-GCM, 2 AES-256-GCM, 3 ChaCha20-Poly1305. KEM and KDF are fixed: 0x0020 and 0x0001.
-  publicKey @1 :Data;
-  # X25519, 32 bytes. Its id is the first 8 bytes of its SHA-256.
+  publicKey @1 :Data;  # X25519, 32 bytes. Its id is the first 8 bytes of its SHA-256
 }
 
 struct BlobRef {
@@ -63,8 +59,7 @@ struct BlobRef {
 
 struct Tensor {
   name @0 :Text;
-  shape @1 :List(Int64);
-  # Offsets are not sent: tensors lie one behind the other in this order.
+  shape @1 :List(Int64);  # Offsets are not sent: tensors lie one behind the other in this order
 }
 
 struct Task {
@@ -73,8 +68,7 @@ struct Task {
   module @2 :BlobRef;
   plan @3 :TrainingPlan;
   latest @4 :UInt64;
-  weights @5 :BlobRef;
-  # float32, little endian, in the order of `tensors`: the shared weights of version `latest`.
+  weights @5 :BlobRef;  # float32, little endian, in the order of `tensors`: the shared weights of version `latest`
   accepted @6 :List(UInt64);
   # Base versions whose updates are still taken in. An update on any other is stale, wherever it waits.
   round :union {

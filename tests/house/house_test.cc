@@ -111,7 +111,7 @@ const std::vector<Library> kLibraries = {
     {"Cap'n Proto",
      {"capnp/", "kj/"},
      {"protocol/schema"},
-     {"protocol/catalogue/plan_wire.cc"},
+     {"protocol/catalogue/task_wire.cc"},
      {"protocol/schema/canonical.h"}},
     {"SQLite", {"sqlite3.h"}, {"protocol/base/sql"}, {}, {}},
     {"OpenSSL",
@@ -144,7 +144,7 @@ constexpr auto kForwardDeclarations = "nlohmann/json_fwd.hpp";
 
 // Headers that include what Cap'n Proto's compiler made of a schema.
 const std::set<std::string> kSchemaHeaders = {"protocol/hop/gateway_state_wire.h", "protocol/hop/wire_fields.h",
-                                              "protocol/catalogue/tensor_list.h", "protocol/catalogue/plan_wire.h"};
+                                              "protocol/catalogue/task_wire.h"};
 
 bool IsOf(const Library& library, const std::string& include) {
   return std::ranges::any_of(library.prefixes, [&](const std::string& prefix) {

@@ -40,32 +40,18 @@ std::optional<std::string> HttpRequest::bearer_token() const {
   return value->substr(kScheme.size());
 }
 
-HttpResponse HttpResponse::Json(std::string body, int status) {
-  HttpResponse response;
-  response.status = status;
-  response.body = std::move(body);
-  return response;
-}
+HttpResponse HttpResponse::Json(std::string body, int status) { return {.status = status, .body = std::move(body)}; }
 
 HttpResponse HttpResponse::Text(std::string body, int status) {
-  HttpResponse response = Json(std::move(body), status);
-  response.content_type = "text/plain; charset=utf-8";
-  return response;
+  return {.status = status, .content_type = "text/plain; charset=utf-8", .body = std::move(body)};
 }
 
 HttpResponse HttpResponse::File(Path path) {
-  HttpResponse response;
-  response.content_type = "application/octet-stream";
-  response.file = std::move(path);
-  return response;
+  return {.content_type = "application/octet-stream", .file = std::move(path)};
 }
 
 HttpResponse HttpResponse::EventStream(HttpStream stream) {
-  HttpResponse response;
-  response.content_type = "text/event-stream";
-  response.headers.emplace_back("Cache-Control", "no-store");
-  response.stream = std::move(stream);
-  return response;
+  return {.content_type = "text/event-stream", .headers = {{"Cache-Control", "no-store"}}, .stream = std::move(stream)};
 }
 
 }  // namespace tributary

@@ -64,10 +64,10 @@ using HttpStream = std::function<bool(const HttpWrite&)>;
 struct HttpResponse {
   int status = 200;
   std::string content_type = "application/json";
-  std::string body;
-  std::vector<std::pair<std::string, std::string>> headers;
-  std::optional<Path> file;  // sent instead of `body`, in pieces; byte ranges work
-  HttpStream stream;         // sent instead of `body`, chunked
+  std::string body = {};
+  std::vector<std::pair<std::string, std::string>> headers = {};
+  std::optional<Path> file = {};  // sent instead of `body`, in pieces; byte ranges work
+  HttpStream stream = {};         // sent instead of `body`, chunked
 
   static HttpResponse Json(std::string body, int status = 200);
   static HttpResponse Text(std::string body, int status = 200);

@@ -63,8 +63,8 @@ Result<const HttpRoute*> HttpRouter::Find(HttpRequest& request) const {
     return best;
   }
   const std::string allowed = Allowed(request.path);
-  if (allowed.empty()) return Fail(Code::kNotFound, "no resource " + request.path);
-  return Fail(Code::kNotSupported, request.path + " takes " + allowed + ", not " + request.method);
+  if (allowed.empty()) return Fail(Code::kNotFound, "no resource {}", request.path);
+  return Fail(Code::kNotSupported, "{} takes {}, not {}", request.path, allowed, request.method);
 }
 
 std::string HttpRouter::Allowed(std::string_view path) const {

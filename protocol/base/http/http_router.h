@@ -12,8 +12,8 @@ namespace tributary {
 
 struct HttpRoute {
   std::string method;  // "GET" (which serves HEAD as well), "POST", "PUT", "DELETE"
-  std::string
-      pattern;  // "/api/v1/tasks/{task}/rounds/{n}": a segment in braces matches any one segment that is not empty
+  // "/api/v1/tasks/{task}/rounds/{n}": a segment in braces matches any one segment that is not empty.
+  std::string pattern;
   HttpAccess access = HttpAccess::kAdmin;
   uint64_t body_limit = 0;  // bytes
   std::variant<HttpHandler, HttpUploadHandler> handler;

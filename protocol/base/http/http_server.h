@@ -25,13 +25,12 @@ class HttpServer {
  public:
   struct Options {
     std::string host = "127.0.0.1";
-    uint16_t port = 0;            // 0: any free one
-    int threads = 16;             // [2, 256]
-    int streams = 8;              // endless responses at once, fewer than `threads`; the next one is told kBusy
-    Millis read_timeout{10'000};  // without a byte from the client
-    Path tls_certificate{};       // PEM, leaf first; with tls_key
-    Path tls_key{};               // PEM without a passphrase, mode 0600
-    bool allow_plain = false;     // plain HTTP on addresses other than loopback
+    uint16_t port = 0;         // 0: any free one
+    int threads = 16;          // [2, 256]
+    int streams = 8;           // endless responses at once, fewer than `threads`; the next one is told kBusy
+    Path tls_certificate{};    // PEM, leaf first; with tls_key
+    Path tls_key{};            // PEM without a passphrase, mode 0600
+    bool allow_plain = false;  // plain HTTP on addresses other than loopback
     // Of the two files: a renewed pair is taken up by the first connection after it (tls.h).
     Millis certificate_look{2'000};
   };
@@ -77,8 +76,5 @@ void ReadHttpOptions(ConfigReader& reader, uint16_t least_port, HttpServer::Opti
 
 // Whether a server may listen so: with TLS, or on loopback, or because plain HTTP was allowed. kConfigInvalid.
 Status CheckHttpExposure(const HttpServer::Options& options);
-
-// "localhost", 127.0.0.0/8 and ::1. A name of another kind may lead anywhere.
-bool IsLoopback(const std::string& host);
 
 }  // namespace tributary

@@ -1,36 +1,34 @@
 #include "protocol/base/http/problem.h"
 
+#include <algorithm>
+#include <iterator>
+#include <utility>
+
 #include <nlohmann/json.hpp>
 
 namespace tributary {
 namespace {
 
+// What is not here is 500 when this machine failed, else 400.
+constexpr std::pair<Code, int> kStatuses[] = {
+    {Code::kUnauthorized, 401}, {Code::kForbidden, 403},      {Code::kWrongRole, 403},     {Code::kWrongIdentity, 403},
+    {Code::kBadToken, 403},     {Code::kNotFound, 404},       {Code::kUnknownTask, 404},   {Code::kUnknownVersion, 404},
+    {Code::kUnknownBlob, 404},  {Code::kUnknownUpload, 404},  {Code::kNotSupported, 501},  {Code::kAlreadyExists, 409},
+    {Code::kConflict, 409},     {Code::kRoundClosed, 409},    {Code::kStaleVersion, 409},  {Code::kDuplicate, 409},
+    {Code::kTooLarge, 413},     {Code::kDigestMismatch, 422}, {Code::kQuotaExceeded, 429}, {Code::kTooFast, 429},
+    {Code::kBusy, 503},         {Code::kShuttingDown, 503},   {Code::kTimeout, 503},       {Code::kUnreachable, 503},
+    {Code::kDiskFull, 507},     {Code::kReadOnly, 400},       {Code::kGaveWay, 400}};
+
+// Of an answer without a code of ours.
+constexpr std::pair<int, Code> kCodesOfStatuses[] = {
+    {401, Code::kUnauthorized}, {403, Code::kForbidden}, {404, Code::kNotFound}, {405, Code::kNotSupported},
+    {501, Code::kNotSupported}, {408, Code::kTimeout},   {504, Code::kTimeout},  {409, Code::kConflict},
+    {413, Code::kTooLarge},     {429, Code::kTooFast},   {502, Code::kBusy},     {503, Code::kBusy}};
+
 Code CodeOfStatus(int status) {
-  switch (status) {
-    case 401:
-      return Code::kUnauthorized;
-    case 403:
-      return Code::kForbidden;
-    case 404:
-      return Code::kNotFound;
-    case 405:
-    case 501:
-      return Code::kNotSupported;
-    case 408:
-    case 504:
-      return Code::kTimeout;
-    case 409:
-      return Code::kConflict;
-    case 413:
-      return Code::kTooLarge;
-    case 429:
-      return Code::kTooFast;
-    case 502:
-    case 503:
-      return Code::kBusy;
-    default:
-      return status >= 500 ? Code::kIo : Code::kInvalidArgument;
-  }
+  const auto* found = std::ranges::find(kCodesOfStatuses, status, &std::pair<int, Code>::first);
+  if (found != std::end(kCodesOfStatuses)) return found->second;
+  return status >= 500 ? Code::kIo : Code::kInvalidArgument;
 }
 
 std::string TextOf(const nlohmann::json& object, const char* key) {
@@ -41,54 +39,9 @@ std::string TextOf(const nlohmann::json& object, const char* key) {
 }  // namespace
 
 int HttpStatusOf(Code code) {
-  switch (code) {
-    case Code::kUnauthorized:
-      return 401;
-    case Code::kForbidden:
-    case Code::kWrongRole:
-    case Code::kWrongIdentity:
-    case Code::kBadToken:
-      return 403;
-    case Code::kNotFound:
-    case Code::kUnknownTask:
-    case Code::kUnknownVersion:
-    case Code::kUnknownBlob:
-    case Code::kUnknownUpload:
-      return 404;
-    case Code::kNotSupported:
-      return 501;
-    case Code::kAlreadyExists:
-    case Code::kConflict:
-    case Code::kRoundClosed:
-    case Code::kStaleVersion:
-    case Code::kDuplicate:
-      return 409;
-    case Code::kTooLarge:
-      return 413;
-    case Code::kDigestMismatch:
-      return 422;
-    case Code::kQuotaExceeded:
-    case Code::kTooFast:
-      return 429;
-    case Code::kBusy:
-    case Code::kShuttingDown:
-    case Code::kTimeout:
-    case Code::kUnreachable:
-      return 503;
-    case Code::kDiskFull:
-      return 507;
-    case Code::kIo:
-    case Code::kCorrupt:
-    case Code::kLocked:
-    case Code::kPortInUse:
-    case Code::kMissingData:
-    case Code::kDatabase:
-    case Code::kPermissions:
-    case Code::kChildFailed:
-      return 500;
-    default:
-      return 400;
-  }
+  const auto* found = std::ranges::find(kStatuses, code, &std::pair<Code, int>::first);
+  if (found != std::end(kStatuses)) return found->second;
+  return IsOfTheEnvironment(code) ? 500 : 400;
 }
 
 HttpResponse ProblemOf(const Error& error) { return ProblemOf(error, HttpStatusOf(error.code)); }

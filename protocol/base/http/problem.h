@@ -6,9 +6,8 @@
 
 // Errors over HTTP: RFC 9457 problem details, with the stable code names of protocol/base/code.h. For example
 //   404, application/problem+json
-//   {"type":"urn:tributary:code:unknown-task","title":"There is no such task.","status":404,"detail":"no task
-//   'digits'",
-//    "code":"unknown-task","remedy":"…","transient":false}
+//   {"type":"urn:tributary:code:unknown-task","title":"There is no such task.","status":404,
+//    "detail":"no task 'digits'","code":"unknown-task","remedy":"…","transient":false}
 namespace tributary {
 
 int HttpStatusOf(Code code);

@@ -60,20 +60,17 @@ Result<Pair> LoadPair(const Path& certificate, const Path& key) {
   if (!holder) return Fail(Code::kConfigInvalid, "TLS cannot be set up on this system ({})", TlsReason());
   SSL_CTX_set_default_passwd_cb(holder.get(), NoPassphrase);
   if (SSL_CTX_use_certificate_chain_file(holder.get(), certificate.c_str()) != 1) {
-    return Fail(Code::kConfigInvalid,
-                "http.tls_certificate: " + certificate.string() + " is no PEM certificate (" + TlsReason() + ")");
+    return Fail(Code::kConfigInvalid, "http.tls_certificate: {} is no PEM certificate ({})", certificate.string(),
+                TlsReason());
   }
   if (SSL_CTX_use_PrivateKey_file(holder.get(), key.c_str(), SSL_FILETYPE_PEM) != 1 ||
       SSL_CTX_check_private_key(holder.get()) != 1) {
-    return Fail(Code::kConfigInvalid, "http.tls_key: " + key.string() +
-                                          " is not a PEM key without a passphrase for the certificate (" + TlsReason() +
-                                          ")");
+    return Fail(Code::kConfigInvalid, "http.tls_key: {} is not a PEM key without a passphrase for the certificate ({})",
+                key.string(), TlsReason());
   }
   std::tm end{};
-  if (ASN1_TIME_to_tm(X509_get0_notAfter(SSL_CTX_get0_certificate(holder.get())), &end) != 1) {
-    return Fail(Code::kConfigInvalid,
-                "http.tls_certificate: " + certificate.string() + " has no date at which it ends");
-  }
+  if (ASN1_TIME_to_tm(X509_get0_notAfter(SSL_CTX_get0_certificate(holder.get())), &end) != 1)
+    return Fail(Code::kConfigInvalid, "http.tls_certificate: {} has no date at which it ends", certificate.string());
   return Pair{holder, WallTime{static_cast<int64_t>(timegm(&end)) * 1'000}};
 }
 
@@ -92,43 +89,39 @@ struct ServerCertificate::State {
   Steady::time_point next_look = Steady::now() + interval;
   std::string complaint;  // the one that was logged about what the files hold now
 
-  Pair Present();
-  void Look();
-  void Log() const;
+  // The stamp is taken before the files are read: what changes meanwhile is found by the next look. While they are no
+  // pair, every look reads them.
+  void Look() {
+    const PairStamp now{FileStamp(certificate), FileStamp(key)};
+    if (now == loaded) return;
+    auto fresh = LoadPair(certificate, key);
+    if (!fresh) {
+      if (std::exchange(complaint, fresh.error().message) == fresh.error().message) return;
+      return LogFailure(LogLevel::kWarning, "http.certificate-kept", fresh.error());
+    }
+    pair = std::move(*fresh);
+    loaded = now;
+    complaint.clear();
+    Log();
+  }
+
+  void Log() const {
+    const std::chrono::system_clock::time_point end{Millis(pair.not_after.unix_millis)};
+    const auto left = std::chrono::duration_cast<std::chrono::hours>(end - std::chrono::system_clock::now());
+    tributary::Log(left.count() > 0 ? LogLevel::kInfo : LogLevel::kWarning,
+                   left.count() > 0 ? "http.certificate" : "http.certificate-expired",
+                   {{"file", certificate.string()}, {"hours_left", left.count()}});
+  }
+
+  Pair Present() {
+    const std::lock_guard lock(mutex);
+    if (const auto now = Steady::now(); now >= next_look) {
+      next_look = now + interval;
+      Look();
+    }
+    return pair;
+  }
 };
-
-// The stamp is taken before the files are read: what changes meanwhile is found by the next look. While they are no
-// pair, every look reads them.
-void ServerCertificate::State::Look() {
-  const PairStamp now{FileStamp(certificate), FileStamp(key)};
-  if (now == loaded) return;
-  auto fresh = LoadPair(certificate, key);
-  if (!fresh) {
-    if (std::exchange(complaint, fresh.error().message) == fresh.error().message) return;
-    return LogFailure(LogLevel::kWarning, "http.certificate-kept", fresh.error());
-  }
-  pair = std::move(*fresh);
-  loaded = now;
-  complaint.clear();
-  Log();
-}
-
-void ServerCertificate::State::Log() const {
-  const std::chrono::system_clock::time_point end{Millis(pair.not_after.unix_millis)};
-  const auto left = std::chrono::duration_cast<std::chrono::hours>(end - std::chrono::system_clock::now());
-  tributary::Log(left.count() > 0 ? LogLevel::kInfo : LogLevel::kWarning,
-                 left.count() > 0 ? "http.certificate" : "http.certificate-expired",
-                 {{"file", certificate.string()}, {"hours_left", left.count()}});
-}
-
-Pair ServerCertificate::State::Present() {
-  const std::lock_guard lock(mutex);
-  if (const auto now = Steady::now(); now >= next_look) {
-    next_look = now + interval;
-    Look();
-  }
-  return pair;
-}
 
 ServerCertificate::ServerCertificate(std::unique_ptr<State> state) : state_(std::move(state)) {}
 ServerCertificate::~ServerCertificate() = default;
@@ -173,9 +166,8 @@ Status SetUpTls(httplib::Client& client, const Path& ca_file) {
   X509_STORE* store = X509_STORE_new();
   const bool loaded = X509_STORE_load_locations(store, ca_file.c_str(), nullptr) == 1;
   X509_STORE_free(store);
-  if (!loaded) {
+  if (!loaded)
     return Fail(Code::kInvalidArgument, "the CA file {} holds no PEM certificates ({})", ca_file.string(), TlsReason());
-  }
   client.set_ca_cert_path(ca_file.string());
   return {};
 }

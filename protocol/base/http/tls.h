@@ -1,7 +1,6 @@
 #pragma once
 
 #include <memory>
-#include <string>
 
 #include "protocol/base/clock.h"
 #include "protocol/base/file.h"

@@ -5,9 +5,11 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <iostream>
+#include <iterator>
 
 #include <CLI/CLI.hpp>
 
@@ -58,15 +60,9 @@ std::variant<DaemonArguments, int> ParseDaemonArguments(int argc, char** argv, c
 int ExitWith(const std::string& program, const Error& error) {
   const CodeEntry& entry = Describe(error.code);
   std::cerr << program << ": " << entry.name << ": " << error.message << "\n  " << entry.remedy << "\n";
-  switch (error.code) {
-    case Code::kConfigSyntax:
-    case Code::kConfigUnknownKey:
-    case Code::kConfigInvalid:
-    case Code::kInvalidArgument:
-      return kExitUsage;
-    default:
-      return kExitFailure;
-  }
+  constexpr Code kUsage[] = {Code::kConfigSyntax, Code::kConfigUnknownKey, Code::kConfigInvalid,
+                             Code::kInvalidArgument};
+  return std::ranges::find(kUsage, error.code) != std::end(kUsage) ? kExitUsage : kExitFailure;
 }
 
 void RaiseFileLimit() {

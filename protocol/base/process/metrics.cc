@@ -20,9 +20,6 @@ prometheus::ClientMetric MetricOf(MetricKind kind, const MetricSample& sample) {
 
 }  // namespace
 
-Metrics::Metrics() = default;
-Metrics::~Metrics() = default;
-
 void Metrics::Add(MetricKind kind, const std::string& name, const std::string& help, Sampler sampler) {
   TRIBUTARY_CHECK(!name.empty() && name.find_first_not_of(kLetters) == std::string::npos) << "metric name " << name;
   const std::lock_guard lock(mutex_);

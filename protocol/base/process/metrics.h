@@ -23,8 +23,6 @@ class Metrics {
  public:
   using Sampler = std::function<MetricSamples()>;
 
-  Metrics();
-  ~Metrics();
   // `sampler` runs at every Render, on the thread that renders (one of the HTTP server's): it must be thread safe
   // against the owner of what it reads, and must not call this object.
   void Add(MetricKind kind, const std::string& name, const std::string& help, Sampler sampler);

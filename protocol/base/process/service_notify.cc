@@ -51,15 +51,6 @@ int OpenSocket(const std::string& address) {
 ServiceNotify::ServiceNotify(int socket, std::string address, std::optional<Millis> watchdog_interval)
     : socket_(socket), address_(std::move(address)), watchdog_interval_(watchdog_interval) {}
 
-ServiceNotify::ServiceNotify(ServiceNotify&& other) noexcept
-    : socket_(std::exchange(other.socket_, -1)),
-      address_(std::move(other.address_)),
-      watchdog_interval_(other.watchdog_interval_) {}
-
-ServiceNotify::~ServiceNotify() {
-  if (socket_ >= 0) close(socket_);
-}
-
 ServiceNotify ServiceNotify::FromEnvironment() {
   std::string address = TakeVariable("NOTIFY_SOCKET");
   const auto interval = WatchdogInterval();
@@ -72,7 +63,7 @@ void ServiceNotify::Stopping(std::string_view status) const { Send("STOPPING=1\n
 void ServiceNotify::Watchdog() const { Send("WATCHDOG=1"); }
 
 void ServiceNotify::Send(const std::string& state) const {
-  if (socket_ < 0) return;
+  if (socket_.get() < 0) return;
   sockaddr_un to{};
   to.sun_family = AF_UNIX;
   if (address_.size() >= sizeof(to.sun_path)) return;
@@ -80,7 +71,7 @@ void ServiceNotify::Send(const std::string& state) const {
   if (address_[0] == '@') to.sun_path[0] = '\0';
   const auto length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + address_.size());
   [[maybe_unused]] const auto sent =
-      sendto(socket_, state.data(), state.size(), MSG_NOSIGNAL, reinterpret_cast<const sockaddr*>(&to), length);
+      sendto(socket_.get(), state.data(), state.size(), MSG_NOSIGNAL, reinterpret_cast<const sockaddr*>(&to), length);
 }
 
 ServiceHeartbeat::ServiceHeartbeat(const ServiceNotify& notify, Executor& executor) {

@@ -9,6 +9,7 @@
 
 #include "protocol/base/clock.h"
 #include "protocol/base/executor.h"
+#include "protocol/base/file.h"
 
 namespace tributary {
 
@@ -22,9 +23,6 @@ class ServiceNotify {
   // Reads the three variables and takes them out of the environment, so that no child process speaks for this one.
   // Before other threads start.
   static ServiceNotify FromEnvironment();
-  ServiceNotify(ServiceNotify&& other) noexcept;
-  ServiceNotify& operator=(ServiceNotify&&) = delete;
-  ~ServiceNotify();
 
   void Ready(std::string_view status) const;
   void Stopping(std::string_view status) const;
@@ -36,7 +34,7 @@ class ServiceNotify {
   ServiceNotify(int socket, std::string address, std::optional<Millis> watchdog_interval);
   void Send(const std::string& state) const;
 
-  int socket_;  // -1: no manager
+  Descriptor socket_;  // none: no manager
   std::string address_;
   std::optional<Millis> watchdog_interval_;
 };

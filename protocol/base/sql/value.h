@@ -34,12 +34,12 @@ inline Value ToValue(const std::string& value) { return value; }
 inline Value ToValue(const char* value) { return std::string(value); }
 inline Value ToValue(const Bytes& value) { return value; }
 inline Value ToValue(ByteView value) { return ToBytes(value); }
-template <class Tag>
-Value ToValue(const Name64<Tag>& name) {
+template <IdKind kKind>
+Value ToValue(const Name64<kKind>& name) {
   return name.text();
 }
-template <class Tag, size_t N>
-Value ToValue(const FixedId<Tag, N>& id) {
+template <IdKind kKind, size_t N>
+Value ToValue(const FixedId<kKind, N>& id) {
   return ToBytes(id.view());
 }
 template <class T>

@@ -2,7 +2,7 @@
 #include <nlohmann/json.hpp>
 
 #include "protocol/base/process/config.h"
-#include "protocol/catalogue/plan_wire.h"
+#include "protocol/catalogue/task_wire.h"
 #include "protocol/plan/field_json.h"
 #include "protocol/plan/training_plan.h"
 #include "protocol/schema/canonical.h"
