@@ -2,10 +2,6 @@
 
 #include "aggregator/operator/command/context.h"
 
-namespace CLI {
-class App;
-}
-
 namespace tributary {
 
 // The publication's root: who may sign what members run. Adds `root init, rotate, renew, sign, show, key`, which need no

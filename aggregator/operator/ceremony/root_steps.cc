@@ -211,11 +211,8 @@ Status ShowRoot(const Context& context, const RootOptions& options) {
   for (const auto& delegation : targets.body.delegations)
     add(RoleRows(fmt::format("targets {}", targets.body.version), delegation.name, delegation.role, targets.body.keys,
                  targets.body.expires));
-  context.PrintList({{"items", items}}, {{"ROLE", "role"},
-                                         {"THRESHOLD", "threshold"},
-                                         {"PUBLIC KEY", "public_key"},
-                                         {"NAMED BY", "named_by"},
-                                         {"DAYS LEFT", "days_left"}});
+  context.PrintList({{"items", items}}, Columns("ROLE role, THRESHOLD threshold, PUBLIC KEY public_key, "
+                                                "NAMED BY named_by, DAYS LEFT days_left"));
   context.Say("the first to end is " + folder.first_end().role);
   ASSIGN_OR_RETURN(const auto versions, VersionsOf(files, options.folder, tuf::kRootRole));
   if (context.json() || versions.back() == root.body.version) return {};

@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <iostream>
 
+#include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
 #include "protocol/trust/seal/signing.h"
@@ -62,6 +63,31 @@ std::function<void()> Context::Run(std::function<Status()> action) {
   };
 }
 
+std::function<void()> Context::Ask(Question question, std::function<void(const Json&)> print) {
+  return Run([this, question = std::move(question), print = std::move(print)]() -> Status {
+    ASSIGN_OR_RETURN(ApiClient client, Client());
+    ASSIGN_OR_RETURN(const Json answer, question(client));
+    print(answer);
+    return {};
+  });
+}
+
+std::function<void()> Context::List(Question question, std::vector<Column> columns) {
+  return Ask(std::move(question),
+             [this, columns = std::move(columns)](const Json& answer) { PrintList(answer, columns); });
+}
+
+std::function<void()> Context::Show(Question question) {
+  return Ask(std::move(question), [this](const Json& answer) { PrintObject(answer); });
+}
+
+std::function<void()> Context::Tell(Question question, std::function<std::string(const Json&)> tell) {
+  return Ask(std::move(question), [this, tell = std::move(tell)](const Json& answer) {
+    if (json()) return PrintObject(answer);
+    Say(tell(answer));
+  });
+}
+
 void Context::Report(const Error& error) {
   exit_code = ExitCodeOf(error.code);
   const CodeEntry& entry = Describe(error.code);
@@ -91,6 +117,12 @@ void Context::PrintObject(const Json& object) const {
 
 void Context::Say(const std::string& line) const {
   if (!json()) std::cout << line << std::endl;
+}
+
+std::shared_ptr<std::string> RequiredName(CLI::App& command, const std::string& name, const std::string& help) {
+  auto value = std::make_shared<std::string>();
+  command.add_option(name, *value, help)->required();
+  return value;
 }
 
 }  // namespace tributary

@@ -1,10 +1,16 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <string>
+#include <vector>
 
 #include "aggregator/operator/command/api_client.h"
 #include "aggregator/operator/command/table.h"
+
+namespace CLI {
+class App;
+}
 
 namespace tributary {
 
@@ -31,11 +37,25 @@ struct Context {
   // json, as a JSON problem) and sets exit_code.
   std::function<void()> Run(std::function<Status()> action);
   void Report(const Error& error);
+
+  // Callbacks as Run makes them, which ask the aggregator and print its answer: as a table, as an object, or what `tell`
+  // says of it to people (with --output json, the object).
+  using Question = std::function<Result<Json>(ApiClient&)>;
+  std::function<void()> List(Question question, std::vector<Column> columns);
+  std::function<void()> Show(Question question);
+  std::function<void()> Tell(Question question, std::function<std::string(const Json&)> tell);
+
   // Prints the whole answer as JSON, or its items as a table.
   void PrintList(const Json& answer, const std::vector<Column>& columns) const;
   void PrintObject(const Json& object) const;
   // For people only: prints nothing with --output json.
   void Say(const std::string& line) const;
+
+ private:
+  std::function<void()> Ask(Question question, std::function<void(const Json&)> print);
 };
+
+// The one argument that a subcommand cannot do without; it is there when the callback runs.
+std::shared_ptr<std::string> RequiredName(CLI::App& command, const std::string& name, const std::string& help);
 
 }  // namespace tributary

@@ -37,10 +37,8 @@ Status ShowStatus(const Context& context) {
       }
     }
     context.Say("");
-    context.PrintList(tasks, {{"TASK", "id"},
-                              {"VERSION", "latest_version"},
-                              {"ROUNDS WANTED", "rounds_wanted"},
-                              {"PARAMETERS", "parameters"}});
+    context.PrintList(tasks,
+                      Columns("TASK id, VERSION latest_version, ROUNDS WANTED rounds_wanted, PARAMETERS parameters"));
   }
   if (!ready) return Fail(Code::kBusy, "the aggregator at {} is not ready", context.url);
   return {};
@@ -123,12 +121,8 @@ Status ListAudit(const Context& context, uint64_t after) {
     return {};
   });
   // Shows the entries in front of a damage, then tells the damage.
-  context.PrintList({{"items", context.json() ? items : WithoutBeginnings(items)}}, {{"ENTRY", "sequence"},
-                                                                                     {"TIME", "time"},
-                                                                                     {"WHO", "actor"},
-                                                                                     {"WHAT", "action"},
-                                                                                     {"ON", "target"},
-                                                                                     {"OUTCOME", "outcome"}});
+  context.PrintList({{"items", context.json() ? items : WithoutBeginnings(items)}},
+                    Columns("ENTRY sequence, TIME time, WHO actor, WHAT action, ON target, OUTCOME outcome"));
   if (!head) return Fail(head.error());
   return {};
 }
@@ -197,12 +191,7 @@ void AddStatusCommands(CLI::App& app, Context& context) {
   app.add_subcommand(
          "account",
          "Where every upload went: offered = delivered + spooled + in flight + duplicate + refused + dropped")
-      ->callback(context.Run([&context]() -> Status {
-        ASSIGN_OR_RETURN(ApiClient client, context.Client());
-        ASSIGN_OR_RETURN(const Json list, client.Account());
-        context.PrintList(list, AccountColumns());
-        return {};
-      }));
+      ->callback(context.List(&ApiClient::Account, AccountColumns()));
 
   AddAudit(app, context);
 

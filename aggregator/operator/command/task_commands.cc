@@ -60,26 +60,14 @@ void AddTasks(CLI::App& app, Context& context) {
                   "  [round]\n  report_goal = 20\n  minimum = 15\n  deadline_seconds = 600\n");
   command->callback(context.Run([&context, create] { return CreateTask(context, *create); }));
 
-  tasks->add_subcommand("list", "All tasks")->callback(context.Run([&context]() -> Status {
-    ASSIGN_OR_RETURN(ApiClient client, context.Client());
-    ASSIGN_OR_RETURN(const Json list, client.Tasks());
-    context.PrintList(list, {{"TASK", "id"},
-                             {"VERSION", "latest_version"},
-                             {"ROUNDS WANTED", "rounds_wanted"},
-                             {"PARAMETERS", "parameters"},
-                             {"CREATED", "created"}});
-    return {};
-  }));
+  tasks->add_subcommand("list", "All tasks")
+      ->callback(
+          context.List(&ApiClient::Tasks, Columns("TASK id, VERSION latest_version, ROUNDS WANTED rounds_wanted, "
+                                                  "PARAMETERS parameters, CREATED created")));
 
-  const auto name = std::make_shared<std::string>();
   CLI::App* show = tasks->add_subcommand("show", "One task with its plan, policy and bounds");
-  show->add_option("task", *name, "The task's name")->required();
-  show->callback(context.Run([&context, name]() -> Status {
-    ASSIGN_OR_RETURN(ApiClient client, context.Client());
-    ASSIGN_OR_RETURN(const Json task, client.Task(*name));
-    context.PrintObject(task);
-    return {};
-  }));
+  const auto name = RequiredName(*show, "task", "The task's name");
+  show->callback(context.Show([name](ApiClient& client) { return client.Task(*name); }));
 }
 
 // ---- models
@@ -123,20 +111,11 @@ void AddModels(CLI::App& app, Context& context) {
   CLI::App* models = app.add_subcommand("models", "Model versions of a task: list and export");
   models->require_subcommand(1);
 
-  const auto task = std::make_shared<std::string>();
   CLI::App* list = models->add_subcommand("list", "All versions of a task");
-  list->add_option("task", *task, "The task's name")->required();
-  list->callback(context.Run([&context, task]() -> Status {
-    ASSIGN_OR_RETURN(ApiClient client, context.Client());
-    ASSIGN_OR_RETURN(const Json all, client.Versions(*task));
-    context.PrintList(all, {{"VERSION", "version"},
-                            {"WEIGHTS", "weights.digest"},
-                            {"BYTES", "weights.size"},
-                            {"PARENT", "parent"},
-                            {"ROUND", "round"},
-                            {"CREATED", "created"}});
-    return {};
-  }));
+  const auto task = RequiredName(*list, "task", "The task's name");
+  list->callback(context.List([task](ApiClient& client) { return client.Versions(*task); },
+                              Columns("VERSION version, WEIGHTS weights.digest, BYTES weights.size, PARENT parent, "
+                                      "ROUND round, CREATED created")));
 
   const auto options = std::make_shared<ExportOptions>();
   CLI::App* command = models->add_subcommand("export", "Write a version as TorchScript that torch.jit.load opens");

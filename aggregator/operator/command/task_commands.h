@@ -8,9 +8,6 @@
 #include "protocol/base/file.h"
 #include "protocol/base/ids.h"
 
-namespace CLI {
-class App;
-}
 namespace tributary {
 
 // Tasks and the model versions that came of them. Adds `task create, list, show` and `models list, export`. `app` and
