@@ -99,8 +99,7 @@ void AddApiRoutes(HttpServer& server, const ApiParts& parts) {
   AddGatewayRoutes(server, parts);
   AddEventRoutes(server, parts);
   AddAuditRoute(server, parts.audit);
-  server.Add("GET", "/api/v1/codes", HttpAccess::kViewer,
-             [](const HttpRequest&) -> Result<HttpResponse> { return HttpResponse::Json(CodesToJson()); });
+  AddView(server, "/api/v1/codes", [](const HttpRequest&) { return CodesToJson(); });
 }
 
 void AddMemberRoutes(HttpServer& server, const ApiParts& parts, const MemberParts& members) {
@@ -109,17 +108,6 @@ void AddMemberRoutes(HttpServer& server, const ApiParts& parts, const MemberPart
   AddSealingKeyRoutes(server, parts, members);
 }
 
-std::string CodesToJson() {
-  Json items = Json::array();
-  for (const auto& entry : AllCodes()) {
-    items.push_back({{"code", entry.name},
-                     {"number", static_cast<int>(entry.code)},
-                     {"kind", CodeKindName(entry.kind)},
-                     {"sentence", entry.sentence},
-                     {"remedy", entry.remedy},
-                     {"transient", entry.transient}});
-  }
-  return Dump({{"items", std::move(items)}});
-}
+std::string CodesToJson() { return Dump(ListToJson(AllCodes(), &CodeToJson)); }
 
 }  // namespace tributary

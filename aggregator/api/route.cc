@@ -59,6 +59,15 @@ Result<std::optional<DeviceId>> MemberCursor(const HttpRequest& request) {
   return *after;
 }
 
+void AddView(HttpServer& server, const std::string& pattern,
+             std::function<Result<std::string>(const HttpRequest&)> view) {
+  server.Add("GET", pattern, HttpAccess::kViewer,
+             [view = std::move(view)](const HttpRequest& request) -> Result<HttpResponse> {
+               ASSIGN_OR_RETURN(std::string json, view(request));
+               return HttpResponse::Json(std::move(json));
+             });
+}
+
 void AddChange(HttpServer& server, AuditLog& audit, const std::string& method, const std::string& pattern,
                HttpAccess access, const std::string& action, ChangeHandler handler) {
   server.Add(method, pattern, access,

@@ -69,6 +69,12 @@ Result<uint64_t> PageLimit(const HttpRequest& request);
 // The id in "cursor", the last one of the page before; nullopt on the first page. kInvalidArgument.
 Result<std::optional<DeviceId>> MemberCursor(const HttpRequest& request);
 
+// ---- views
+
+// Adds a route that every token may read. `view` makes its JSON.
+void AddView(HttpServer& server, const std::string& pattern,
+             std::function<Result<std::string>(const HttpRequest&)> view);
+
 // ---- changes
 
 struct ChangeMade {

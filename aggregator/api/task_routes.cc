@@ -31,7 +31,6 @@ Result<ChangeMade> CreateTask(const CoreCall& call, Tasks& tasks, const TaskRequ
 }  // namespace
 
 std::string ToJson(const VersionRecord& version) { return Dump(VersionJson(version)); }
-std::string ToJson(std::span<const VersionRecord> versions) { return Dump(ListToJson(versions, &VersionJson)); }
 
 void AddTaskRoutes(HttpServer& server, const ApiParts& parts) {
   const CoreCall call(parts.core, parts.patience);
@@ -43,37 +42,34 @@ void AddTaskRoutes(HttpServer& server, const ApiParts& parts) {
               return Change{"tasks/" + wanted.task.id.text(), [=, &tasks] { return CreateTask(call, tasks, wanted); }};
             });
 
-  server.Add("GET", "/api/v1/tasks", HttpAccess::kViewer, [call, &tasks](const HttpRequest&) -> Result<HttpResponse> {
+  AddView(server, "/api/v1/tasks", [call, &tasks](const HttpRequest&) -> Result<std::string> {
     ASSIGN_OR_RETURN(const auto all, call.Run([&tasks] { return tasks.All(); }));
-    return HttpResponse::Json(ToJson(std::span<const TaskRecord>(all)));
+    return ToJson(all);
   });
 
-  server.Add("GET", "/api/v1/tasks/{task}", HttpAccess::kViewer,
-             [call, &tasks](const HttpRequest& request) -> Result<HttpResponse> {
-               ASSIGN_OR_RETURN(const TaskId task, TaskOfPath(request));
-               ASSIGN_OR_RETURN(const TaskRecord record, call.Run([&tasks, task] { return tasks.Get(task); }));
-               return HttpResponse::Json(ToJson(record));
-             });
+  AddView(server, "/api/v1/tasks/{task}", [call, &tasks](const HttpRequest& request) -> Result<std::string> {
+    ASSIGN_OR_RETURN(const TaskId task, TaskOfPath(request));
+    ASSIGN_OR_RETURN(const TaskRecord record, call.Run([&tasks, task] { return tasks.Get(task); }));
+    return ToJson(record);
+  });
 
-  server.Add("GET", "/api/v1/tasks/{task}/versions", HttpAccess::kViewer,
-             [call, &tasks](const HttpRequest& request) -> Result<HttpResponse> {
-               ASSIGN_OR_RETURN(const TaskId task, TaskOfPath(request));
-               ASSIGN_OR_RETURN(const auto versions, call.Run([&tasks, task] { return tasks.Versions(task); }));
-               return HttpResponse::Json(ToJson(std::span<const VersionRecord>(versions)));
-             });
+  AddView(server, "/api/v1/tasks/{task}/versions", [call, &tasks](const HttpRequest& request) -> Result<std::string> {
+    ASSIGN_OR_RETURN(const TaskId task, TaskOfPath(request));
+    ASSIGN_OR_RETURN(const auto versions, call.Run([&tasks, task] { return tasks.Versions(task); }));
+    return Dump(ListToJson(versions, &VersionJson));
+  });
 
-  server.Add("GET", "/api/v1/tasks/{task}/versions/{version}", HttpAccess::kViewer,
-             [call, &tasks](const HttpRequest& request) -> Result<HttpResponse> {
-               ASSIGN_OR_RETURN(const TaskId task, TaskOfPath(request));
-               ASSIGN_OR_RETURN(const uint64_t number, NumberOfPath(request, "version", Code::kUnknownVersion));
-               ASSIGN_OR_RETURN(const auto versions,
-                                call.Run([&tasks, task] { return tasks.Versions(task); }));
-               const auto found = std::ranges::find(versions, ModelVersion{number}, &VersionRecord::version);
-               if (found == versions.end()) {
-                 return Fail(Code::kUnknownVersion, "task '{}' has no version {}", task.text(), number);
-               }
-               return HttpResponse::Json(ToJson(*found));
-             });
+  AddView(server, "/api/v1/tasks/{task}/versions/{version}",
+          [call, &tasks](const HttpRequest& request) -> Result<std::string> {
+            ASSIGN_OR_RETURN(const TaskId task, TaskOfPath(request));
+            ASSIGN_OR_RETURN(const uint64_t number, NumberOfPath(request, "version", Code::kUnknownVersion));
+            ASSIGN_OR_RETURN(const auto versions, call.Run([&tasks, task] { return tasks.Versions(task); }));
+            const auto found = std::ranges::find(versions, ModelVersion{number}, &VersionRecord::version);
+            if (found == versions.end()) {
+              return Fail(Code::kUnknownVersion, "task '{}' has no version {}", task.text(), number);
+            }
+            return ToJson(*found);
+          });
 }
 
 }  // namespace tributary

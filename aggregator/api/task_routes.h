@@ -1,6 +1,5 @@
 #pragma once
 
-#include <span>
 #include <string>
 
 #include "aggregator/api/route.h"
@@ -13,6 +12,5 @@ namespace tributary {
 void AddTaskRoutes(HttpServer& server, const ApiParts& parts);
 
 std::string ToJson(const VersionRecord& version);
-std::string ToJson(std::span<const VersionRecord> versions);
 
 }  // namespace tributary

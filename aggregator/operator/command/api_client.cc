@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "aggregator/api/json_fields.h"
 #include "aggregator/api/json_tasks.h"
 #include "protocol/base/limits.h"
 #include "protocol/trust/seal/digest.h"
@@ -21,9 +22,6 @@ Result<Json> Parse(const Result<HttpReply>& reply) {
   if (json.is_discarded()) return Fail(Code::kMalformed, "the answer is not JSON; is this an aggregator's address?");
   return json;
 }
-
-// A text that a person typed need not be UTF-8.
-std::string DumpRequest(const Json& request) { return request.dump(-1, ' ', false, Json::error_handler_t::replace); }
 
 // Digest of a file of any size.
 Result<Digest> DigestOfFile(const Path& file) {
@@ -54,7 +52,7 @@ Result<Json> ApiClient::Tasks() { return Get(kRoot + "/tasks"); }
 Result<Json> ApiClient::Task(const std::string& task) { return Get(TaskPath(task)); }
 
 Result<Json> ApiClient::StartRounds(const std::string& task, uint64_t count) {
-  return Parse(http_.Post(TaskPath(task) + "/rounds", Json({{"count", count}}).dump()));
+  return Parse(http_.Post(TaskPath(task) + "/rounds", Dump({{"count", count}})));
 }
 Result<Json> ApiClient::CancelRounds(const std::string& task) {
   return Parse(http_.Post(TaskPath(task) + "/rounds/cancel", "{}"));
@@ -88,14 +86,13 @@ Result<Json> ApiClient::Device(const std::string& device) { return Get(kRoot + "
 Result<Json> ApiClient::DecideDevice(const std::string& device, const std::string& decision,
                                      const std::string& reason) {
   const Json body = reason.empty() ? Json::object() : Json({{"reason", reason}});
-  return Parse(http_.Post(kRoot + "/devices/" + EncodeUrlPart(device) + "/" + decision, DumpRequest(body)));
+  return Parse(http_.Post(kRoot + "/devices/" + EncodeUrlPart(device) + "/" + decision, Dump(body)));
 }
 Result<Json> ApiClient::RevokeGateway(const std::string& gateway, const std::string& reason) {
-  return Parse(
-      http_.Post(kRoot + "/gateways/" + EncodeUrlPart(gateway) + "/revoke", DumpRequest({{"reason", reason}})));
+  return Parse(http_.Post(kRoot + "/gateways/" + EncodeUrlPart(gateway) + "/revoke", Dump({{"reason", reason}})));
 }
 Result<Json> ApiClient::CreateEnrolmentToken(const Json& request) {
-  return Parse(http_.Post(kRoot + "/enrolment-tokens", DumpRequest(request)));
+  return Parse(http_.Post(kRoot + "/enrolment-tokens", Dump(request)));
 }
 Result<Json> ApiClient::EnrolmentTokens() { return Get(kRoot + "/enrolment-tokens"); }
 Result<Json> ApiClient::RemoveEnrolmentToken(const std::string& id) {
@@ -103,7 +100,7 @@ Result<Json> ApiClient::RemoveEnrolmentToken(const std::string& id) {
 }
 Result<Json> ApiClient::SealingKeys() { return Get(kRoot + "/sealing-keys"); }
 Result<Json> ApiClient::RotateSealingKey(uint64_t overlap_days) {
-  return Parse(http_.Post(kRoot + "/sealing-keys", DumpRequest({{"overlap_days", overlap_days}})));
+  return Parse(http_.Post(kRoot + "/sealing-keys", Dump({{"overlap_days", overlap_days}})));
 }
 Result<Json> ApiClient::Audit(uint64_t after, uint64_t limit) {
   return Get(kRoot + "/audit?after=" + std::to_string(after) + "&limit=" + std::to_string(limit));

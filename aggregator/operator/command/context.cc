@@ -6,6 +6,7 @@
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
+#include "aggregator/api/json_fields.h"
 #include "protocol/trust/seal/signing.h"
 
 namespace tributary {
@@ -94,7 +95,7 @@ void Context::Report(const Error& error) {
   if (json()) {
     const Json problem = {
         {"code", entry.name}, {"title", entry.sentence}, {"detail", error.message}, {"remedy", entry.remedy}};
-    std::cerr << problem.dump(-1, ' ', false, Json::error_handler_t::replace) << "\n";
+    std::cerr << Dump(problem) << "\n";
     return;
   }
   std::cerr << "error: " << error.message << "\n"

@@ -47,21 +47,9 @@ Status ShowStatus(const Context& context) {
 // In the order of CodeKind.
 constexpr const char* kWhoseFault[] = {"the peer's", "nobody's; it passes", "this machine's", "that of whoever asked"};
 
-Json CodeJson(Code code) {
-  const CodeEntry& entry = Describe(code);
-  return {{"code", entry.name},
-          {"number", static_cast<int>(entry.code)},
-          {"kind", CodeKindName(entry.kind)},
-          {"sentence", entry.sentence},
-          {"remedy", entry.remedy},
-          {"transient", entry.transient}};
-}
-
 Status Explain(const Context& context, const std::string& name) {
   if (name.empty()) {
-    Json items = Json::array();
-    for (const auto& entry : AllCodes()) items.push_back(CodeJson(entry.code));
-    context.PrintList({{"items", items}}, {{"CODE", "code"}, {"WHAT HAPPENED", "sentence"}});
+    context.PrintList(ListToJson(AllCodes(), &CodeToJson), Columns("CODE code, WHAT HAPPENED sentence"));
     return {};
   }
   auto code = CodeByName(name);
@@ -69,11 +57,11 @@ Status Explain(const Context& context, const std::string& name) {
     code = CodeByNumber(static_cast<uint16_t>(std::stoi(name)));
   }
   if (!code) return Fail(Code::kNotFound, "there is no code '{}'; 'tributary explain' lists them", name);
+  const CodeEntry& entry = Describe(*code);
   if (context.json()) {
-    context.PrintObject(CodeJson(*code));
+    context.PrintObject(CodeToJson(entry));
     return {};
   }
-  const CodeEntry& entry = Describe(*code);
   std::cout << entry.name << " (" << static_cast<int>(entry.code) << ")\n"
             << "  what happened  " << entry.sentence << "\n"
             << "  what to do     " << entry.remedy << "\n"
