@@ -26,19 +26,13 @@ struct TaskOptions {
 };
 
 Status CreateTask(const Context& context, const TaskOptions& options) {
-  TaskRequest request;
-  ASSIGN_OR_RETURN(request.task.id, TaskId::Parse(options.name));
+  TaskRecord task;
+  ASSIGN_OR_RETURN(task.id, TaskId::Parse(options.name));
   // The plan first: a mistake in it is found before anything is sent.
-  if (!options.plan.empty()) RETURN_IF_ERROR(ReadTaskPlan(options.plan, request.task));
-  ASSIGN_OR_RETURN(const Bytes bytes, ReadFile(RealFileSystem(), options.package, limits::kBlobBytes));
-  ASSIGN_OR_RETURN(const ModelPackage package, DecodeModelPackage(bytes));
-  request.task.table = package.table;
+  if (!options.plan.empty()) RETURN_IF_ERROR(ReadTaskPlan(options.plan, task));
   ASSIGN_OR_RETURN(ApiClient client, context.Client());
-  ASSIGN_OR_RETURN(request.task.module, client.PutBlob(package.module));
-  ASSIGN_OR_RETURN(const BlobRef weights, client.PutBlob(AsBytes(std::span<const float>(package.weights))));
-  request.weights = weights.digest;
-  ASSIGN_OR_RETURN(const Json task, client.CreateTask(request));
-  context.PrintObject(task);
+  ASSIGN_OR_RETURN(const Json made, CreateTaskOfPackage(client, std::move(task), options.package));
+  context.PrintObject(made);
   context.Say("\nStart training with: tributary rounds start " + options.name + " --count 10 --watch");
   return {};
 }
@@ -126,6 +120,15 @@ void AddModels(CLI::App& app, Context& context) {
 }
 
 }  // namespace
+
+Result<Json> CreateTaskOfPackage(ApiClient& client, TaskRecord task, const Path& file) {
+  ASSIGN_OR_RETURN(const Bytes bytes, ReadFile(RealFileSystem(), file, limits::kBlobBytes));
+  ASSIGN_OR_RETURN(const ModelPackage package, DecodeModelPackage(bytes));
+  task.table = package.table;
+  ASSIGN_OR_RETURN(task.module, client.PutBlob(package.module));
+  ASSIGN_OR_RETURN(const BlobRef weights, client.PutBlob(AsBytes(std::span<const float>(package.weights))));
+  return client.CreateTask({std::move(task), weights.digest});
+}
 
 Result<ExportedModel> ExportModel(ApiClient& client, const ExportOptions& options) {
   // The program is looked for first: it is the likeliest thing to be missing.

@@ -14,6 +14,10 @@ namespace tributary {
 // `context` must outlive parsing, here and for every Add…Commands of `tributary`.
 void AddTaskCommands(CLI::App& app, Context& context);
 
+// Creates `task`, which has its id, plan, policy and bounds, from the package in `file`. Returns it as the API shows it.
+// Errors: of ReadFile, DecodeModelPackage, ApiClient.
+Result<Json> CreateTaskOfPackage(ApiClient& client, TaskRecord task, const Path& file);
+
 struct ExportOptions {
   std::string task;
   uint64_t version = 0;  // 0: the latest

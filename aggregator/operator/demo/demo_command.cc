@@ -2,7 +2,6 @@
 
 #include <atomic>
 #include <chrono>
-#include <ctime>
 #include <iostream>
 #include <memory>
 #include <thread>
@@ -10,6 +9,7 @@
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
+#include "aggregator/api/json_fields.h"
 #include "aggregator/operator/command/task_commands.h"
 #include "aggregator/operator/demo/demo_progress.h"
 #include "aggregator/operator/demo/demo_site.h"
@@ -22,12 +22,9 @@ constexpr Millis kLook{200};  // between looks at the rounds
 
 // "demo/2026-11-22T101500": a folder of its own for every run.
 Path FolderForNow() {
-  const std::time_t now = std::time(nullptr);
-  std::tm utc{};
-  gmtime_r(&now, &utc);
-  char name[32];
-  std::strftime(name, sizeof(name), "%Y-%m-%dT%H%M%S", &utc);
-  return Path("demo") / name;
+  std::string time = Rfc3339(SystemClock().Now()).substr(0, 19);
+  std::erase(time, ':');
+  return Path("demo") / time;
 }
 
 class Demo {
