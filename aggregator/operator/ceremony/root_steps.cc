@@ -15,9 +15,7 @@ namespace {
 
 WallTime EndOf(const RootOptions& options) { return SystemClock().Now() + std::chrono::days(options.days); }
 
-Keyring KeyringOf(const RootOptions& options) {
-  return {KeyHolder(options.passphrase_file), options.keys, options.protect};
-}
+Keyring KeyringOf(const RootOptions& options) { return {options.passphrase_file, options.keys, options.protect}; }
 
 std::string Signatures(size_t count) { return fmt::format("{} signature{}", count, count == 1 ? "" : "s"); }
 
@@ -119,7 +117,7 @@ Status InitRoot(const Context& context, RootOptions options) {
     ASSIGN_OR_RETURN(plan.root_keys.emplace_back(), ring.PublicKey(named, plan.root_signers));
   }
   for (uint32_t i = 1; i <= options.root_keys; ++i) {
-    ASSIGN_OR_RETURN(plan.root_signers.emplace_back(), ring.Create(fmt::format("root-{}", i)));
+    ASSIGN_OR_RETURN(plan.root_signers.emplace_back(), ring.Create(fmt::format("root-{}.pem", i)));
     plan.root_keys.push_back(plan.root_signers.back()->public_key());
   }
   plan.root_threshold = options.threshold == 0 ? 1 : options.threshold;
@@ -220,7 +218,8 @@ Status ShowRoot(const Context& context, const RootOptions& options) {
 }
 
 Status MakeOfflineKey(const Context& context, const RootOptions& options) {
-  ASSIGN_OR_RETURN(const auto signer, KeyHolder(options.passphrase_file).Create(options.file, options.protect));
+  Keyring ring = KeyringOf(options);
+  ASSIGN_OR_RETURN(const Signer* const signer, ring.Create(options.file));
   const std::string public_key = ToHex(signer->public_key());
   const std::string id = tuf::KeyIdOf(tuf::Key::FromPublicKey(signer->public_key()));
   context.PrintObject({{"file", options.file.string()}, {"public_key", public_key}, {"key_id", id}});
