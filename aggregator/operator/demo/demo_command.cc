@@ -146,35 +146,26 @@ class Demo {
   std::chrono::steady_clock::time_point start_;
 };
 
-void AddDemoOptions(CLI::App* demo, const std::shared_ptr<DemoOptions>& options) {
-  demo->add_option("--devices", options->devices, "Virtual devices, in one process")
-      ->check(CLI::Range(1, 1000))
-      ->capture_default_str();
-  demo->add_option("--gateways", options->gateways, "Gateways that devices connect to")
-      ->check(CLI::Range(1, 100))
-      ->capture_default_str();
-  demo->add_option("--levels", options->levels, "Levels of gateways; 0: devices connect to the aggregator")
-      ->check(CLI::Range(0, 8))
-      ->capture_default_str();
-  demo->add_option("--rounds", options->rounds, "Rounds")->check(CLI::Range(1, 10'000))->capture_default_str();
-  demo->add_option("--epochs", options->epochs, "Local passes per round")
-      ->check(CLI::Range(1, 100))
-      ->capture_default_str();
-  demo->add_option("--examples", options->examples, "Training images over all devices")
-      ->check(CLI::Range(20, 60'000))
-      ->capture_default_str();
-  demo->add_option("--alpha", options->alpha,
-                   "Alpha of the Dirichlet distribution over labels: a small one deals unequal shares")
-      ->check(CLI::Range(0.01, 1e6))
-      ->capture_default_str();
-  demo->add_option("--seed", options->seed, "The same seed gives the same model, bit for bit, on one kind of processor")
-      ->check(CLI::Range(0, 1'000'000'000))
-      ->capture_default_str();
-  demo->add_option("--min-accuracy", options->min_accuracy, "The accuracy that the global model must reach, 0 to 1")
-      ->check(CLI::Range(0.0, 1.0))
-      ->capture_default_str();
-  demo->add_option("--dir", options->dir, "A new folder for everything it makes [demo/<time>]");
-  demo->add_flag("--keep-running", options->keep_running, "Leave the processes running at the end, until Ctrl-C");
+void AddNumber(CLI::App* demo, const char* name, auto& value, const char* help, const CLI::Range& range) {
+  demo->add_option(name, value, help)->check(range)->capture_default_str();
+}
+
+void AddDemoOptions(CLI::App* demo, DemoOptions& options) {
+  AddNumber(demo, "--devices", options.devices, "Virtual devices, in one process", CLI::Range(1, 1000));
+  AddNumber(demo, "--gateways", options.gateways, "Gateways that devices connect to", CLI::Range(1, 100));
+  AddNumber(demo, "--levels", options.levels, "Levels of gateways; 0: devices connect to the aggregator",
+            CLI::Range(0, 8));
+  AddNumber(demo, "--rounds", options.rounds, "Rounds", CLI::Range(1, 10'000));
+  AddNumber(demo, "--epochs", options.epochs, "Local passes per round", CLI::Range(1, 100));
+  AddNumber(demo, "--examples", options.examples, "Training images over all devices", CLI::Range(20, 60'000));
+  AddNumber(demo, "--alpha", options.alpha,
+            "Alpha of the Dirichlet distribution over labels: a small one deals unequal shares", CLI::Range(0.01, 1e6));
+  AddNumber(demo, "--seed", options.seed, "The same seed gives the same model, bit for bit, on one kind of processor",
+            CLI::Range(0, 1'000'000'000));
+  AddNumber(demo, "--min-accuracy", options.min_accuracy, "The accuracy that the global model must reach, 0 to 1",
+            CLI::Range(0.0, 1.0));
+  demo->add_option("--dir", options.dir, "A new folder for everything it makes [demo/<time>]");
+  demo->add_flag("--keep-running", options.keep_running, "Leave the processes running at the end, until Ctrl-C");
 }
 
 }  // namespace
@@ -183,7 +174,7 @@ void AddDemoCommand(CLI::App& app, Context& context) {
   const auto options = std::make_shared<DemoOptions>();
   CLI::App* demo = app.add_subcommand(
       "demo", "Run a whole federation on this machine, on real data: set up, train, evaluate, export");
-  AddDemoOptions(demo, options);
+  AddDemoOptions(demo, *options);
   demo->add_flag_callback(
       "--json", [&context] { context.output = "json"; }, "Only the summary, as JSON");
   demo->footer(
