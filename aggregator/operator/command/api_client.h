@@ -63,7 +63,9 @@ class ApiClient {
                const std::function<bool(const std::string& name, const Json& event)>& handler);
 
  private:
+  // Paths are relative to /api/v1.
   Result<Json> Get(const std::string& path);
+  Result<Json> Post(const std::string& path, const Json& body);
   Result<Json> AllPages(const std::string& path, const std::string& query = "");
   HttpClient http_;
 };
