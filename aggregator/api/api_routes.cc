@@ -4,7 +4,6 @@
 
 #include "aggregator/api/api_token_store.h"
 #include "aggregator/api/attempt_limit.h"
-#include "aggregator/api/blob_routes.h"
 #include "aggregator/api/device_routes.h"
 #include "aggregator/api/enrolment_token_routes.h"
 #include "aggregator/api/event_feed.h"
