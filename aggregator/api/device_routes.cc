@@ -114,17 +114,12 @@ Result<std::string> PageOfDevices(const HttpRequest& request, const Views& views
   auto from = after ? views.upper_bound(*after) : views.begin();
   const auto state = request.query_value("state");
   std::vector<MemberView> page;
-  std::optional<std::string> next;
-  for (; from != views.end() && !next; ++from) {
+  for (; from != views.end() && page.size() <= limit; ++from) {
     const auto& enrolment = from->second.enrolment;
     if (state && (!enrolment || EnrolmentStateName(enrolment->state) != *state)) continue;
-    if (page.size() == limit) {
-      next = page.back().id.text();
-    } else {
-      page.push_back(from->second);
-    }
+    page.push_back(from->second);
   }
-  return Dump(PageToJson(page, next, &MemberJson));
+  return Dump(PageToJson(std::move(page), limit, &MemberJson, [](const MemberView& last) { return last.id.text(); }));
 }
 
 // An operator's decision about one member, made on the core thread. `by`: who decides.

@@ -92,12 +92,8 @@ Result<std::string> PageOfGateways(const HttpRequest& request, std::vector<Gatew
   if (after) {
     std::erase_if(gateways, [&](const GatewayRecord& gateway) { return gateway.report.gateway <= *after; });
   }
-  std::optional<std::string> next;
-  if (gateways.size() > limit) {
-    gateways.resize(limit);
-    next = gateways.back().report.gateway.text();
-  }
-  return Dump(PageToJson(gateways, next, &GatewayJson));
+  return Dump(PageToJson(std::move(gateways), limit, &GatewayJson,
+                         [](const GatewayRecord& last) { return last.report.gateway.text(); }));
 }
 
 }  // namespace

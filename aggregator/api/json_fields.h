@@ -6,6 +6,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include <nlohmann/json_fwd.hpp>
 
@@ -47,11 +48,13 @@ auto ListToJson(const Records& records, One one) -> decltype(one(*std::begin(rec
   for (const auto& record : records) items.push_back(one(record));
   return {{"items", std::move(items)}};
 }
-// The same for a list that is cut into pages: "next_cursor" is null on the last one.
-template <class Records, class One>
-auto PageToJson(const Records& records, const std::optional<std::string>& next_cursor, One one) {
+// The first `limit` of them, at least one. "next_cursor" is the cursor of the last one if there are more, else null.
+template <class Record, class One, class Cursor>
+auto PageToJson(std::vector<Record> records, size_t limit, One one, Cursor cursor) {
+  const bool cut = records.size() > limit;
+  if (cut) records.resize(limit);
   auto page = ListToJson(records, one);
-  page["next_cursor"] = next_cursor ? decltype(page)(*next_cursor) : decltype(page)();
+  page["next_cursor"] = cut ? decltype(page)(cursor(records.back())) : decltype(page)();
   return page;
 }
 

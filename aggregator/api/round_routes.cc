@@ -41,12 +41,8 @@ Result<std::string> PageOfRounds(const HttpRequest& request, std::vector<RoundRe
   ASSIGN_OR_RETURN(const uint64_t limit, PageLimit(request));
   std::ranges::sort(rounds, {}, &RoundRecord::number);
   std::erase_if(rounds, [after](const RoundRecord& round) { return round.number <= after; });
-  std::optional<std::string> next;
-  if (rounds.size() > limit) {
-    rounds.resize(limit);
-    next = std::to_string(rounds.back().number);
-  }
-  return Dump(PageToJson(rounds, next, &RoundJson));
+  return Dump(PageToJson(std::move(rounds), limit, &RoundJson,
+                         [](const RoundRecord& last) { return std::to_string(last.number); }));
 }
 
 std::string TargetOf(const TaskId& task) { return "tasks/" + task.text(); }

@@ -8,14 +8,14 @@ namespace {
 constexpr uint64_t kDefaultPage = 100;
 constexpr uint64_t kLargestPage = 1000;
 
+}  // namespace
+
 std::optional<uint64_t> NumberIn(std::string_view text) {
   uint64_t number = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
   if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
   return number;
 }
-
-}  // namespace
 
 Result<TaskId> TaskOfPath(const HttpRequest& request) {
   auto task = TaskId::Parse(request.parameter("task"));

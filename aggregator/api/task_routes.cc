@@ -63,31 +63,24 @@ class BlobUpload final : public HttpUpload {
     what.actor = actor_;
     what.action = "blob.put";
     what.target = "blobs/" + digest_.hex();
-    const Status done = RunAudited(audit_, what, [&]() -> Result<AuditValues> {
-      RETURN_IF_ERROR(Complete(blob));
+    RETURN_IF_ERROR(RunAudited(audit_, what, [&]() -> Result<AuditValues> {
+      const Status done = call_.Run([&tasks = tasks_, blob]() -> Status {
+        if (tasks.blobs().Has(blob.digest)) return {};  // the other upload was first
+        return tasks.mutable_blobs().Complete(blob);
+      });
+      if (!done) return Fail(done.error());
       return AuditValues{"null", ToJson(blob)};
-    });
-    if (!done) return Fail(done.error());
+    }));
     return HttpResponse::Json(ToJson(blob), 201);
   }
 
  private:
-  Status Complete(const BlobRef& blob) {
-    Tasks& tasks = tasks_;
-    return call_.Run([&tasks, blob]() -> Status {
-      if (tasks.blobs().Has(blob.digest)) return {};  // the other upload was first
-      return tasks.mutable_blobs().Complete(blob);
-    });
-  }
-
   Status Flush() {
     if (pending_.empty()) return {};
     const uint64_t offset = flushed_;
     flushed_ += pending_.size();
     auto piece = std::make_shared<const Bytes>(std::exchange(pending_, {}));
-    Tasks& tasks = tasks_;
-    const Digest digest = digest_;
-    return call_.Run([&tasks, digest, offset, piece]() -> Status {
+    return call_.Run([&tasks = tasks_, digest = digest_, offset, piece]() -> Status {
       BlobStore& blobs = tasks.mutable_blobs();
       if (blobs.Has(digest)) return {};
       const uint64_t there = blobs.PartSize(digest);
@@ -120,7 +113,7 @@ class IgnoredUpload final : public HttpUpload {
 // ---- the publication
 
 // A file whose name says which bytes it has never changes.
-void CacheForEver(HttpResponse& response) { response.headers.emplace_back("Cache-Control", "public, immutable"); }
+constexpr const char* kForEver = "public, immutable";
 
 Result<HttpResponse> ServeTarget(const TufShelf& shelf, const BlobStore& blobs, const std::string& path) {
   ASSIGN_OR_RETURN(const TufShelf::Target target, shelf.Find(path));
@@ -133,7 +126,7 @@ Result<HttpResponse> ServeTarget(const TufShelf& shelf, const BlobStore& blobs, 
     return Fail(Code::kNotFound, "no target " + path);
   }
   response.content_type = "application/octet-stream";
-  CacheForEver(response);
+  response.headers.emplace_back("Cache-Control", kForEver);
   return response;
 }
 
@@ -212,11 +205,7 @@ void AddTufRoutes(HttpServer& server, const TufShelf& shelf, const BlobStore& bl
                const std::string& file = request.parameter("file");
                ASSIGN_OR_RETURN(const auto bytes, shelf.Metadata(file));
                HttpResponse response = HttpResponse::Json(std::string(AsText(*bytes)));
-               if (file == "timestamp.json") {
-                 response.headers.emplace_back("Cache-Control", "no-cache");
-               } else {
-                 CacheForEver(response);
-               }
+               response.headers.emplace_back("Cache-Control", file == "timestamp.json" ? "no-cache" : kForEver);
                return response;
              });
   server.Add("GET", "/tuf/targets/{folder}/{file}", HttpAccess::kOpen, [&shelf, &blobs](const HttpRequest& request) {
