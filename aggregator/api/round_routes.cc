@@ -47,6 +47,14 @@ Result<std::string> PageOfRounds(const HttpRequest& request, std::vector<RoundRe
 
 std::string TargetOf(const TaskId& task) { return "tasks/" + task.text(); }
 
+// For the audit log: {"rounds_wanted": 3, "latest_version": 2, "round": 7}; `round`: the one that is open, if the
+// change opened or found it.
+std::string RoundsWantedToJson(const TaskRecord& task, std::optional<uint64_t> round) {
+  Json json = {{"rounds_wanted", task.rounds_wanted}, {"latest_version", VersionOrNull(task.latest)}};
+  if (round) json["round"] = *round;
+  return Dump(json);
+}
+
 Result<ChangeMade> StartRounds(const CoreCall& call, const ApiParts& parts, const TaskId& task, uint64_t count) {
   using BeforeAndAfter = std::tuple<TaskRecord, RoundRecord, TaskRecord>;
   ASSIGN_OR_RETURN(const BeforeAndAfter changed, call.Run([parts, task, count]() -> Result<BeforeAndAfter> {
@@ -84,12 +92,6 @@ Result<uint64_t> RoundsRequestFromJson(std::string_view body) {
 }
 
 std::string ToJson(const RoundRecord& round) { return Dump(RoundJson(round)); }
-
-std::string RoundsWantedToJson(const TaskRecord& task, std::optional<uint64_t> round) {
-  Json json = {{"rounds_wanted", task.rounds_wanted}, {"latest_version", VersionOrNull(task.latest)}};
-  if (round) json["round"] = *round;
-  return Dump(json);
-}
 
 void AddRoundRoutes(HttpServer& server, const ApiParts& parts) {
   const CoreCall call(parts.core, parts.patience);

@@ -18,8 +18,5 @@ void AddRoundRoutes(HttpServer& server, const ApiParts& parts);
 Result<uint64_t> RoundsRequestFromJson(std::string_view body);
 
 std::string ToJson(const RoundRecord& round);
-// For the audit log: {"rounds_wanted": 3, "latest_version": 2, "round": 7}; `round`: the one that is open, if the
-// change opened or found it.
-std::string RoundsWantedToJson(const TaskRecord& task, std::optional<uint64_t> round);
 
 }  // namespace tributary

@@ -52,9 +52,6 @@ Status InitCa(const Context& context, const CaOptions& options) {
   return {};
 }
 
-// "device" and 7 of 20: "device-007". Three digits at least, so that the first thousand sort as they count.
-std::string NumberedId(const std::string& id, uint32_t number) { return fmt::format("{}-{:03}", id, number); }
-
 Status IssueIdentities(const Context& context, const CaOptions& options) {
   const bool has_class = options.role == "device" || options.role == "evaluator";
   if (!has_class && !options.device_class.empty())
@@ -66,7 +63,8 @@ Status IssueIdentities(const Context& context, const CaOptions& options) {
   subject.device_class = has_class && options.device_class.empty() ? "default" : options.device_class;
   Json made = Json::array();
   for (uint32_t i = 0; i < std::max(options.count, 1u); ++i) {
-    const std::string id = options.count == 0 ? options.id : NumberedId(options.id, i);
+    // Three digits at least, so that the first thousand sort as they count.
+    const std::string id = options.count == 0 ? options.id : fmt::format("{}-{:03}", options.id, i);
     const Path folder = options.count == 0 ? options.out : options.out / id;
     ASSIGN_OR_RETURN(subject.id, DeviceId::Parse(id));
     RETURN_IF_ERROR(IssueIdentity(authority, subject, folder, SystemClock().Now() + -kClockSlack,

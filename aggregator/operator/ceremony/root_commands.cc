@@ -83,15 +83,6 @@ bool ChangesTargets(const RootOptions& options) {
   return options.online_keys || !options.new_releases_key.empty() || !options.new_targets_key.empty();
 }
 
-Status CheckTargetsSigner(const RootOptions& options, const Signer* signer) {
-  if (ChangesTargets(options) && signer == nullptr) {
-    return Fail(Code::kInvalidArgument,
-                "--online-keys, --new-targets-key and --new-releases-key change what the targets say; give "
-                "--targets-key, which signs that. Nothing was changed");
-  }
-  return {};
-}
-
 Status RotateTargets(const Context& context, const RootOptions& options, Keyring& ring, const Signer& signer) {
   TargetsChange change{.new_rounds_key = options.online_keys, .expires = EndOf(options)};
   std::vector<const Signer*> opened;
@@ -181,7 +172,11 @@ Status RotateRoot(const Context& context, const RootOptions& options) {
   std::ranges::sort(signers, {}, &Signer::public_key);
   const auto again = std::ranges::unique(signers, {}, &Signer::public_key);
   signers.erase(again.begin(), again.end());
-  RETURN_IF_ERROR(CheckTargetsSigner(options, targets));
+  if (ChangesTargets(options) && targets == nullptr) {
+    return Fail(Code::kInvalidArgument,
+                "--online-keys, --new-targets-key and --new-releases-key change what the targets say; give "
+                "--targets-key, which signs that. Nothing was changed");
+  }
   ASSIGN_OR_RETURN(const Path file, WriteNextRoot(RealFileSystem(), options.folder, change, signers));
   if (ChangesTargets(options)) RETURN_IF_ERROR(RotateTargets(context, options, ring, *targets));
   ASSIGN_OR_RETURN(const auto root, ReadMetadata<tuf::Root>(RealFileSystem(), file));

@@ -24,6 +24,10 @@ Result<Json> Parse(const Result<HttpReply>& reply) {
   return json;
 }
 
+Result<Json> Post(HttpClient& http, const std::string& path, const Json& body) {
+  return Parse(http.Post(kRoot + path, Dump(body)));
+}
+
 // Digest of a file of any size.
 Result<Digest> DigestOfFile(const Path& file) {
   FileSystem& files = RealFileSystem();
@@ -45,9 +49,6 @@ Result<ApiClient> ApiClient::Create(const HttpClient::Options& options) {
 }
 
 Result<Json> ApiClient::Get(const std::string& path) { return Parse(http_.Get(kRoot + path)); }
-Result<Json> ApiClient::Post(const std::string& path, const Json& body) {
-  return Parse(http_.Post(kRoot + path, Dump(body)));
-}
 
 Result<Json> ApiClient::CreateTask(const TaskRequest& request) {
   return Parse(http_.Post(kRoot + "/tasks", TaskRequestToJson(request)));
@@ -56,10 +57,10 @@ Result<Json> ApiClient::Tasks() { return Get("/tasks"); }
 Result<Json> ApiClient::Task(const std::string& task) { return Get(TaskPath(task)); }
 
 Result<Json> ApiClient::StartRounds(const std::string& task, uint64_t count) {
-  return Post(TaskPath(task) + "/rounds", {{"count", count}});
+  return Post(http_, TaskPath(task) + "/rounds", {{"count", count}});
 }
 Result<Json> ApiClient::CancelRounds(const std::string& task) {
-  return Post(TaskPath(task) + "/rounds/cancel", Json::object());
+  return Post(http_, TaskPath(task) + "/rounds/cancel", Json::object());
 }
 
 Result<Json> ApiClient::AllPages(const std::string& path, const std::string& query) {
@@ -89,20 +90,20 @@ Result<Json> ApiClient::Devices(const std::string& state) {
 Result<Json> ApiClient::Device(const std::string& device) { return Get("/devices/" + EncodeUrlPart(device)); }
 Result<Json> ApiClient::DecideDevice(const std::string& device, const std::string& decision,
                                      const std::string& reason) {
-  return Post("/devices/" + EncodeUrlPart(device) + "/" + decision,
+  return Post(http_, "/devices/" + EncodeUrlPart(device) + "/" + decision,
               reason.empty() ? Json::object() : Json({{"reason", reason}}));
 }
 Result<Json> ApiClient::RevokeGateway(const std::string& gateway, const std::string& reason) {
-  return Post("/gateways/" + EncodeUrlPart(gateway) + "/revoke", {{"reason", reason}});
+  return Post(http_, "/gateways/" + EncodeUrlPart(gateway) + "/revoke", {{"reason", reason}});
 }
-Result<Json> ApiClient::CreateEnrolmentToken(const Json& request) { return Post("/enrolment-tokens", request); }
+Result<Json> ApiClient::CreateEnrolmentToken(const Json& request) { return Post(http_, "/enrolment-tokens", request); }
 Result<Json> ApiClient::EnrolmentTokens() { return Get("/enrolment-tokens"); }
 Result<Json> ApiClient::RemoveEnrolmentToken(const std::string& id) {
   return Parse(http_.Delete(kRoot + "/enrolment-tokens/" + EncodeUrlPart(id)));
 }
 Result<Json> ApiClient::SealingKeys() { return Get("/sealing-keys"); }
 Result<Json> ApiClient::RotateSealingKey(uint64_t overlap_days) {
-  return Post("/sealing-keys", {{"overlap_days", overlap_days}});
+  return Post(http_, "/sealing-keys", {{"overlap_days", overlap_days}});
 }
 Result<Json> ApiClient::Audit(uint64_t after, uint64_t limit) {
   return Get(fmt::format("/audit?after={}&limit={}", after, limit));

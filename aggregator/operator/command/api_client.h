@@ -65,7 +65,6 @@ class ApiClient {
  private:
   // Paths are relative to /api/v1.
   Result<Json> Get(const std::string& path);
-  Result<Json> Post(const std::string& path, const Json& body);
   Result<Json> AllPages(const std::string& path, const std::string& query = "");
   HttpClient http_;
 };

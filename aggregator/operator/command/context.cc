@@ -10,6 +10,7 @@
 #include "protocol/trust/seal/signing.h"
 
 namespace tributary {
+namespace {
 
 ExitCode ExitCodeOf(Code code) {
   switch (code) {
@@ -37,7 +38,9 @@ ExitCode ExitCodeOf(Code code) {
   }
 }
 
-Result<HttpClient::Options> Context::ClientOptions() const {
+}  // namespace
+
+Result<ApiClient> Context::Client() const {
   HttpClient::Options options{.url = url, .token = token, .ca_file = ca_file};
   if (options.token.empty() && !token_file.empty()) {
     ASSIGN_OR_RETURN(const SecretBytes secret, ReadSecretFile(token_file));
@@ -49,11 +52,6 @@ Result<HttpClient::Options> Context::ClientOptions() const {
   if (options.token.find_first_of("\r\n") != std::string::npos) {
     return Fail(Code::kInvalidArgument, "the token has a line break in it");
   }
-  return options;
-}
-
-Result<ApiClient> Context::Client() const {
-  ASSIGN_OR_RETURN(const HttpClient::Options options, ClientOptions());
   return ApiClient::Create(options);
 }
 

@@ -17,7 +17,6 @@ namespace tributary {
 // How `tributary` ends; the other programs have the first three only (protocol/base/process/daemon.h). Stable: scripts
 // rely on it.
 enum class ExitCode { kOk = 0, kFailed = 1, kUsage = 2, kNotFound = 3, kUnauthorized = 4, kUnreachable = 5 };
-ExitCode ExitCodeOf(Code code);
 
 // Every subcommand shares this: the global options, and the ways to print answers and errors. A subcommand is registered
 // with its callback set to `Run(…)`; main then exits with `exit_code`. Not thread safe.
@@ -32,7 +31,6 @@ struct Context {
   bool json() const { return output == "json"; }
   // With the token from --token, --token-file or TRIBUTARY_TOKEN, in this order.
   Result<ApiClient> Client() const;
-  Result<HttpClient::Options> ClientOptions() const;
   // Turns an action into a CLI11 callback: an error goes to standard error with a sentence and a remedy (with --output
   // json, as a JSON problem) and sets exit_code.
   std::function<void()> Run(std::function<Status()> action);

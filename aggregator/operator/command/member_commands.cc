@@ -89,10 +89,7 @@ Status CreateToken(const Context& context, const TokenOptions& options) {
   }
   const std::string invitation = made.value("invitation", Json()).dump(2) + "\n";
   RETURN_IF_ERROR(WriteSecretFile(options.out, SecretBytes::CopyOf(AsBytes(invitation))));
-  if (context.json()) {
-    context.PrintObject(made.value("token", Json()));
-    return {};
-  }
+  if (context.json()) context.PrintObject(made.value("token", Json()));
   context.Say(
       fmt::format("the invitation is in {} (mode 0600); bring it to the {} over a way you trust, then run there:\n"
                   "  tributary-{} enrol --invitation FILE …",

@@ -19,16 +19,10 @@ bool IsHexDigest(const std::string& text) {
   return text.size() == 64 && text.find_first_not_of("0123456789abcdef") == std::string::npos;
 }
 
-const Json* Reach(const Json& item, const std::string& key) {
-  const Json* at = &item;
-  for (size_t begin = 0; begin <= key.size();) {
-    const size_t end = std::min(key.find('.', begin), key.size());
-    const auto found = at->is_object() ? at->find(key.substr(begin, end - begin)) : at->end();
-    if (found == at->end()) return nullptr;
-    at = &*found;
-    begin = end + 1;
-  }
-  return at;
+const Json* Reach(const Json& item, std::string key) {
+  std::ranges::replace(key, '.', '/');
+  const Json::json_pointer at("/" + key);
+  return item.contains(at) ? &item.at(at) : nullptr;
 }
 
 std::string Pad(const std::string& text, size_t width, bool right) {

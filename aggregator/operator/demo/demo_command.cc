@@ -65,16 +65,69 @@ class DemoProgress {
   };
 
   // `quiet`: shows nothing.
-  DemoProgress(uint64_t rounds, uint64_t devices, bool quiet);
+  DemoProgress(uint64_t rounds, uint64_t devices, bool quiet)
+      : rounds_(rounds), devices_(devices), quiet_(quiet), line_(!quiet) {
+    if (quiet_) return;
+    line_.Print(fmt::format("{:>5}  {:>7}  {:>7}  {:>9}  {:>9}  {:>9}  {:>7}", "round", "updates", "refused", "global",
+                            "personal", "MB up", "seconds"));
+  }
 
   // Looks at the rounds as the API lists them and prints what is new. Whether all of them are over and printed.
   // kChildFailed: a round failed.
-  Result<bool> Show(const Json& rounds, double seconds);
+  Result<bool> Show(const Json& rounds, double seconds) {
+    // When rounds are shorter than an evaluation, the evaluator goes on to the newest version and leaves some out.
+    uint64_t evaluated = 0;
+    for (const auto& round : rounds) {
+      if (NumberAt(round, "global_accuracy")) evaluated = std::max(evaluated, CountAt(round, "number"));
+    }
+    for (const auto& round : rounds) {
+      const std::string state = round.value("state", "");
+      if (CountAt(round, "number") <= totals_.rounds) continue;
+      if (state == "failed" || state == "cancelled") {
+        return Fail(Code::kChildFailed, "round {} {} with {} of {} updates", CountAt(round, "number"), state,
+                    CountAt(round, "contributions"), devices_);
+      }
+      if (state != "completed") {
+        PrintLive(round, seconds);
+        break;
+      }
+      // A round is whole with its devices' evaluations and the evaluator's evaluation of the version that it made.
+      if (complete_since_ < 0) complete_since_ = seconds;
+      const bool whole =
+          CountAt(round, "number") <= evaluated && CountAt(round, "evaluations") >= CountAt(round, "contributions");
+      if (!whole && seconds - complete_since_ < kEvaluationPatience) {
+        PrintLive(round, seconds);
+        break;
+      }
+      PrintRound(round, seconds);
+      complete_since_ = -1;
+    }
+    return totals_.rounds >= rounds_;
+  }
+
   const Totals& totals() const { return totals_; }
 
  private:
-  void PrintRound(const Json& round, double seconds);
-  void PrintLive(const Json& round, double seconds) const;
+  void PrintRound(const Json& round, double seconds) {
+    ++totals_.rounds;
+    totals_.contributions += CountAt(round, "contributions");
+    totals_.refused += RefusedOf(round);
+    totals_.bytes_up += CountAt(round, "bytes_up");
+    totals_.global_accuracy = NumberAt(round, "global_accuracy");
+    totals_.personal_accuracy = NumberAt(round, "personal_accuracy");
+    if (quiet_) return;
+    line_.Print(fmt::format("{:>5}  {:>7}  {:>7}  {:>9}  {:>9}  {:>9.1f}  {:>7.1f}", CountAt(round, "number"),
+                            CountAt(round, "contributions"), RefusedOf(round), Percent(totals_.global_accuracy),
+                            Percent(totals_.personal_accuracy), static_cast<double>(CountAt(round, "bytes_up")) / 1e6,
+                            seconds - last_end_));
+    last_end_ = seconds;
+  }
+
+  void PrintLive(const Json& round, double seconds) const {
+    const bool collected = round.value("state", "") == "completed";
+    line_.Show(CountAt(round, "number"), CountAt(round, "contributions"), devices_,
+               fmt::format("{}  {:.0f} s", collected ? ", evaluating" : "", seconds));
+  }
 
   const uint64_t rounds_;
   const uint64_t devices_;
@@ -84,65 +137,6 @@ class DemoProgress {
   double complete_since_ = -1;  // seconds: since when the round to be printed is completed and waits for evaluations
   Totals totals_;
 };
-
-DemoProgress::DemoProgress(uint64_t rounds, uint64_t devices, bool quiet)
-    : rounds_(rounds), devices_(devices), quiet_(quiet), line_(!quiet) {
-  if (quiet_) return;
-  line_.Print(fmt::format("{:>5}  {:>7}  {:>7}  {:>9}  {:>9}  {:>9}  {:>7}", "round", "updates", "refused", "global",
-                          "personal", "MB up", "seconds"));
-}
-
-Result<bool> DemoProgress::Show(const Json& rounds, double seconds) {
-  // When rounds are shorter than an evaluation, the evaluator goes on to the newest version and leaves some out.
-  uint64_t evaluated = 0;
-  for (const auto& round : rounds) {
-    if (NumberAt(round, "global_accuracy")) evaluated = std::max(evaluated, CountAt(round, "number"));
-  }
-  for (const auto& round : rounds) {
-    const std::string state = round.value("state", "");
-    if (CountAt(round, "number") <= totals_.rounds) continue;
-    if (state == "failed" || state == "cancelled") {
-      return Fail(Code::kChildFailed, "round {} {} with {} of {} updates", CountAt(round, "number"), state,
-                  CountAt(round, "contributions"), devices_);
-    }
-    if (state != "completed") {
-      PrintLive(round, seconds);
-      break;
-    }
-    // A round is whole with its devices' evaluations and the evaluator's evaluation of the version that it made.
-    if (complete_since_ < 0) complete_since_ = seconds;
-    const bool whole =
-        CountAt(round, "number") <= evaluated && CountAt(round, "evaluations") >= CountAt(round, "contributions");
-    if (!whole && seconds - complete_since_ < kEvaluationPatience) {
-      PrintLive(round, seconds);
-      break;
-    }
-    PrintRound(round, seconds);
-    complete_since_ = -1;
-  }
-  return totals_.rounds >= rounds_;
-}
-
-void DemoProgress::PrintRound(const Json& round, double seconds) {
-  ++totals_.rounds;
-  totals_.contributions += CountAt(round, "contributions");
-  totals_.refused += RefusedOf(round);
-  totals_.bytes_up += CountAt(round, "bytes_up");
-  totals_.global_accuracy = NumberAt(round, "global_accuracy");
-  totals_.personal_accuracy = NumberAt(round, "personal_accuracy");
-  if (quiet_) return;
-  line_.Print(fmt::format("{:>5}  {:>7}  {:>7}  {:>9}  {:>9}  {:>9.1f}  {:>7.1f}", CountAt(round, "number"),
-                          CountAt(round, "contributions"), RefusedOf(round), Percent(totals_.global_accuracy),
-                          Percent(totals_.personal_accuracy), static_cast<double>(CountAt(round, "bytes_up")) / 1e6,
-                          seconds - last_end_));
-  last_end_ = seconds;
-}
-
-void DemoProgress::PrintLive(const Json& round, double seconds) const {
-  const bool collected = round.value("state", "") == "completed";
-  line_.Show(CountAt(round, "number"), CountAt(round, "contributions"), devices_,
-             fmt::format("{}  {:.0f} s", collected ? ", evaluating" : "", seconds));
-}
 
 class Demo {
  public:
