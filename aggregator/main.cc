@@ -33,11 +33,7 @@ Status Record(const AggregatorOptions& options, const std::string& action, const
               const std::function<Result<AuditValues>()>& make) {
   const SystemClock clock;
   AuditLog audit(RealFileSystem(), options.data_dir / "audit.log", clock);
-  AuditEntry what;
-  what.actor = Actor();
-  what.action = action;
-  what.target = "tokens/" + name;
-  return RunAudited(audit, what, make);
+  return RunAudited(audit, {.actor = Actor(), .action = action, .target = "tokens/" + name}, make);
 }
 
 // Prints the token, once. `expires_days`: 0 for never.

@@ -52,11 +52,10 @@ class ApiGuard {
     if (!refusals_.Allow(actor.name, clock_.Monotonic())) {
       return Fail(Code::kTooFast, "too many requests came that '{}' may not make", actor.name);
     }
-    AuditEntry entry;
-    entry.actor = actor.name;
-    entry.action = "request";
-    entry.target = request.method + " " + request.path.substr(0, kRecordedPath);
-    entry.outcome = Name(Code::kForbidden);
+    const AuditEntry entry{.actor = actor.name,
+                           .action = "request",
+                           .target = request.method + " " + request.path.substr(0, kRecordedPath),
+                           .outcome = std::string(Name(Code::kForbidden))};
     // The request is refused either way; the operator must know that it could not be recorded.
     if (const auto recorded = audit_.Append(entry); !recorded) {
       LogFailure(LogLevel::kError, "audit.failed", recorded.error());

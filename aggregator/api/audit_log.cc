@@ -96,11 +96,10 @@ Status AuditLog::Repair(uint64_t lost) {
   unsynced_ = false;
   if (lost == 0) return {};
   LogWarning("audit.repaired", {{"file", file_.string()}, {"lost_bytes", lost}});
-  AuditEntry entry;
-  entry.actor = "audit";
-  entry.action = "audit.repaired";
-  entry.target = file_.filename().string();
-  entry.after = fmt::format("{{\"lost_bytes\":{}}}", lost);
+  AuditEntry entry{.actor = "audit",
+                   .action = "audit.repaired",
+                   .target = file_.filename().string(),
+                   .after = fmt::format("{{\"lost_bytes\":{}}}", lost)};
   return Write(entry);
 }
 

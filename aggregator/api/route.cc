@@ -73,10 +73,7 @@ void AddChange(HttpServer& server, AuditLog& audit, const std::string& method, c
   server.Add(method, pattern, access,
              [&audit, action, handler = std::move(handler)](const HttpRequest& request) -> Result<HttpResponse> {
                ASSIGN_OR_RETURN(const Change change, handler(request));
-               AuditEntry what;
-               what.actor = request.actor->name;
-               what.action = action;
-               what.target = change.target;
+               const AuditEntry what{.actor = request.actor->name, .action = action, .target = change.target};
                HttpResponse response;
                RETURN_IF_ERROR(RunAudited(audit, what, [&]() -> Result<AuditValues> {
                  ASSIGN_OR_RETURN(ChangeMade made, change.make());

@@ -59,10 +59,7 @@ class BlobUpload final : public HttpUpload {
   Result<HttpResponse> Finish() override {
     RETURN_IF_ERROR(Flush());
     const BlobRef blob{digest_, flushed_};
-    AuditEntry what;
-    what.actor = actor_;
-    what.action = "blob.put";
-    what.target = "blobs/" + digest_.hex();
+    const AuditEntry what{.actor = actor_, .action = "blob.put", .target = "blobs/" + digest_.hex()};
     RETURN_IF_ERROR(RunAudited(audit_, what, [&]() -> Result<AuditValues> {
       const Status done = call_.Run([&tasks = tasks_, blob]() -> Status {
         if (tasks.blobs().Has(blob.digest)) return {};  // the other upload was first
