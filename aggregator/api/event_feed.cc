@@ -1,6 +1,5 @@
 #include "aggregator/api/event_feed.h"
 
-#include <algorithm>
 #include <utility>
 
 #include <nlohmann/json.hpp>

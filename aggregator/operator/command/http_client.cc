@@ -94,20 +94,16 @@ Result<HttpReply> HttpClient::Get(const std::string& path) {
 Result<HttpReply> HttpClient::Head(const std::string& path) {
   return state_->Reply(state_->client.Head(path, state_->headers));
 }
-
 Result<HttpReply> HttpClient::Post(const std::string& path, const std::string& json) {
   return state_->Reply(state_->client.Post(path, state_->headers, json, "application/json"));
 }
-
 Result<HttpReply> HttpClient::Put(const std::string& path, ByteView body) {
   return state_->Reply(state_->client.Put(path, state_->headers, reinterpret_cast<const char*>(body.data()),
                                           body.size(), "application/octet-stream"));
 }
-
 Result<HttpReply> HttpClient::Delete(const std::string& path) {
   return state_->Reply(state_->client.Delete(path, state_->headers));
 }
-
 Result<HttpReply> HttpClient::GetAnyStatus(const std::string& path) {
   return state_->AnyReply(state_->client.Get(path, state_->headers));
 }
