@@ -2,8 +2,8 @@
 
 #include <future>
 
-#include "aggregator/api/blob_routes.h"
 #include "aggregator/api/enrolment_token_routes.h"
+#include "aggregator/api/task_routes.h"
 #include "protocol/base/http/ops_routes.h"
 #include "protocol/base/log.h"
 

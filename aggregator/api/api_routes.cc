@@ -4,7 +4,6 @@
 
 #include "aggregator/api/api_token_store.h"
 #include "aggregator/api/attempt_limit.h"
-#include "aggregator/api/blob_routes.h"
 #include "aggregator/api/device_routes.h"
 #include "aggregator/api/enrolment_token_routes.h"
 #include "aggregator/api/event_feed.h"
@@ -27,11 +26,43 @@ class ApiGuard {
       : tokens_(tokens), audit_(audit), clock_(clock) {}
 
   // kUnauthorized; kForbidden names the role that is needed; kTooFast.
-  Result<HttpActor> Admit(const HttpRequest& request, HttpAccess needed);
+  Result<HttpActor> Admit(const HttpRequest& request, HttpAccess needed) {
+    const auto token = request.bearer_token();
+    if (!token) {
+      return RefuseLogin(request, {Code::kUnauthorized, "the request has no 'Authorization: Bearer <token>'"});
+    }
+    const auto known = tokens_.Check(*token, clock_.Now());
+    if (!known && known.error().code == Code::kUnauthorized) return RefuseLogin(request, known.error());
+    if (!known) return Fail(known.error());
+    const HttpActor actor{known->name, known->role};
+    if (actor.role < needed) return RefuseRole(request, actor, needed);
+    return actor;
+  }
 
  private:
-  tl::unexpected<Error> RefuseLogin(const HttpRequest& request, const Error& error);
-  tl::unexpected<Error> RefuseRole(const HttpRequest& request, const HttpActor& actor, HttpAccess needed);
+  tl::unexpected<Error> RefuseLogin(const HttpRequest& request, const Error& error) {
+    const std::string address = AddressKey(request.address);
+    const Millis now = clock_.Monotonic();
+    if (logins_.Allow(address, now)) return Fail(error);
+    if (limit_notices_.Allow(address, now)) LogWarning("api.logins_limited", {{"address", request.address}});
+    return Fail(Code::kTooFast, "too many requests without a valid token came from {}", request.address);
+  }
+
+  tl::unexpected<Error> RefuseRole(const HttpRequest& request, const HttpActor& actor, HttpAccess needed) {
+    if (!refusals_.Allow(actor.name, clock_.Monotonic())) {
+      return Fail(Code::kTooFast, "too many requests came that '{}' may not make", actor.name);
+    }
+    const AuditEntry entry{.actor = actor.name,
+                           .action = "request",
+                           .target = request.method + " " + request.path.substr(0, kRecordedPath),
+                           .outcome = std::string(Name(Code::kForbidden))};
+    // The request is refused either way; the operator must know that it could not be recorded.
+    if (const auto recorded = audit_.Append(entry); !recorded) {
+      LogFailure(LogLevel::kError, "audit.failed", recorded.error());
+    }
+    return Fail(Code::kForbidden, "this needs a token of the role {}; '{}' is {}", AccessName(needed), actor.name,
+                AccessName(actor.role));
+  }
 
   ApiTokenStore& tokens_;
   AuditLog& audit_;
@@ -40,44 +71,6 @@ class ApiGuard {
   AttemptLimit limit_notices_{1, Millis(60'000)};
   AttemptLimit refusals_{20, Millis(3'000)};
 };
-
-Result<HttpActor> ApiGuard::Admit(const HttpRequest& request, HttpAccess needed) {
-  const auto token = request.bearer_token();
-  if (!token) {
-    return RefuseLogin(request, {Code::kUnauthorized, "the request has no 'Authorization: Bearer <token>'"});
-  }
-  const auto known = tokens_.Check(*token, clock_.Now());
-  if (!known && known.error().code == Code::kUnauthorized) return RefuseLogin(request, known.error());
-  if (!known) return Fail(known.error());
-  const HttpActor actor{known->name, known->role};
-  if (actor.role < needed) return RefuseRole(request, actor, needed);
-  return actor;
-}
-
-tl::unexpected<Error> ApiGuard::RefuseLogin(const HttpRequest& request, const Error& error) {
-  const std::string address = AddressKey(request.address);
-  const Millis now = clock_.Monotonic();
-  if (logins_.Allow(address, now)) return Fail(error);
-  if (limit_notices_.Allow(address, now)) LogWarning("api.logins_limited", {{"address", request.address}});
-  return Fail(Code::kTooFast, "too many requests without a valid token came from {}", request.address);
-}
-
-tl::unexpected<Error> ApiGuard::RefuseRole(const HttpRequest& request, const HttpActor& actor, HttpAccess needed) {
-  if (!refusals_.Allow(actor.name, clock_.Monotonic())) {
-    return Fail(Code::kTooFast, "too many requests came that '{}' may not make", actor.name);
-  }
-  AuditEntry entry;
-  entry.actor = actor.name;
-  entry.action = "request";
-  entry.target = request.method + " " + request.path.substr(0, kRecordedPath);
-  entry.outcome = Name(Code::kForbidden);
-  // The request is refused either way; the operator must know that it could not be recorded.
-  if (const auto recorded = audit_.Append(entry); !recorded) {
-    LogFailure(LogLevel::kError, "audit.failed", recorded.error());
-  }
-  return Fail(Code::kForbidden, "this needs a token of the role {}; '{}' is {}", AccessName(needed), actor.name,
-              AccessName(actor.role));
-}
 
 void AddAuditRoute(HttpServer& server, AuditLog& audit) {
   server.Add("GET", "/api/v1/audit", HttpAccess::kAdmin, [&audit](const HttpRequest& request) -> Result<HttpResponse> {
@@ -99,8 +92,7 @@ void AddApiRoutes(HttpServer& server, const ApiParts& parts) {
   AddGatewayRoutes(server, parts);
   AddEventRoutes(server, parts);
   AddAuditRoute(server, parts.audit);
-  server.Add("GET", "/api/v1/codes", HttpAccess::kViewer,
-             [](const HttpRequest&) -> Result<HttpResponse> { return HttpResponse::Json(CodesToJson()); });
+  AddView(server, "/api/v1/codes", [](const HttpRequest&) { return CodesToJson(); });
 }
 
 void AddMemberRoutes(HttpServer& server, const ApiParts& parts, const MemberParts& members) {
@@ -109,17 +101,6 @@ void AddMemberRoutes(HttpServer& server, const ApiParts& parts, const MemberPart
   AddSealingKeyRoutes(server, parts, members);
 }
 
-std::string CodesToJson() {
-  Json items = Json::array();
-  for (const auto& entry : AllCodes()) {
-    items.push_back({{"code", entry.name},
-                     {"number", static_cast<int>(entry.code)},
-                     {"kind", CodeKindName(entry.kind)},
-                     {"sentence", entry.sentence},
-                     {"remedy", entry.remedy},
-                     {"transient", entry.transient}});
-  }
-  return Dump({{"items", std::move(items)}});
-}
+std::string CodesToJson() { return Dump(ListToJson(AllCodes(), &CodeToJson)); }
 
 }  // namespace tributary

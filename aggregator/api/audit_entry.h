@@ -15,16 +15,16 @@ namespace tributary {
 // One line of the audit log. `before` and `after` are JSON: what the change was about, without secrets.
 struct AuditEntry {
   uint64_t sequence = 0;  // 1, 2, 3 …
-  WallTime time;
-  std::string actor;             // an API token's name, or "tool:" and who ran the tool
-  std::string action;            // "task.create"
-  std::string target;            // "tasks/digits"
+  WallTime time{};
+  std::string actor{};           // an API token's name, or "tool:" and who ran the tool
+  std::string action{};          // "task.create"
+  std::string target{};          // "tasks/digits"
   std::string before = "null";   // as it was; null: it was not there
   std::string after = "null";    // as it is now; null: it is gone, or nothing was changed
   std::string outcome = "done";  // "begun", "done", or the code of why it was not done
   uint64_t begun = 0;            // at its end: the entry it began with; 0 for entries that stand alone
-  Digest previous;               // hash of the entry before; zeros for the first
-  Digest hash;
+  Digest previous{};             // hash of the entry before; zeros for the first
+  Digest hash{};
 };
 
 // A line is canonical JSON: keys sorted, no blanks, UTF-8, and no line break. Its `hash` is the SHA-256 of the same

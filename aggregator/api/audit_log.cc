@@ -96,11 +96,10 @@ Status AuditLog::Repair(uint64_t lost) {
   unsynced_ = false;
   if (lost == 0) return {};
   LogWarning("audit.repaired", {{"file", file_.string()}, {"lost_bytes", lost}});
-  AuditEntry entry;
-  entry.actor = "audit";
-  entry.action = "audit.repaired";
-  entry.target = file_.filename().string();
-  entry.after = fmt::format("{{\"lost_bytes\":{}}}", lost);
+  AuditEntry entry{.actor = "audit",
+                   .action = "audit.repaired",
+                   .target = file_.filename().string(),
+                   .after = fmt::format("{{\"lost_bytes\":{}}}", lost)};
   return Write(entry);
 }
 
@@ -191,34 +190,32 @@ Status RunAudited(AuditLog& audit, const AuditEntry& what, const std::function<R
   return {};
 }
 
-Result<AuditSummary> VerifyAuditFile(FileSystem& files, const Path& file) {
+Result<AuditSummary> VerifyAuditFile(FileSystem& files, const Path& file, std::string_view known) {
   AuditChain chain;
   AuditSummary summary;
   ASSIGN_OR_RETURN(const uint64_t size, files.Size(file));
+  bool found = known.empty();
+  Digest wanted;
+  if (!found) {
+    ASSIGN_OR_RETURN(wanted, Digest::FromHex(known));
+  }
   const auto where = [&] { return fmt::format("{}:{}", file.string(), chain.sequence() + 1); };
   const auto end = ForEachLine(files, file, 0, size, [&](std::string_view line) -> Status {
     const auto entry = chain.Take(line);
     if (!entry) return Fail(Code::kCorrupt, "{} {}", where(), entry.error().message);
     if (summary.entries++ == 0) summary.first = entry->time;
     summary.last = entry->time;
+    found = found || entry->hash == wanted;
     return {};
   });
   if (!end) return Fail(end.error());
   if (*end != size) return Fail(Code::kCorrupt, "{} has no end: {} bytes", where(), size - *end);
+  if (!found) {
+    return Fail(Code::kCorrupt,
+                "no entry has the hash {}: entries were cut off, or all was written anew, after it was noted", known);
+  }
   summary.head = chain.head();
   return summary;
-}
-
-Result<bool> HoldsAuditHash(FileSystem& files, const Path& file, std::string_view hash) {
-  ASSIGN_OR_RETURN(const Digest wanted, Digest::FromHex(hash));
-  ASSIGN_OR_RETURN(const uint64_t size, files.Size(file));
-  bool found = false;
-  RETURN_IF_ERROR(ForEachLine(files, file, 0, size, [&](std::string_view line) -> Status {
-    ASSIGN_OR_RETURN(const AuditEntry entry, AuditEntryFromLine(line));
-    found = found || entry.hash == wanted;
-    return {};
-  }));
-  return found;
 }
 
 }  // namespace tributary

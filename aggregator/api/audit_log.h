@@ -79,9 +79,8 @@ struct AuditSummary {
   Digest head;
 };
 // A whole log or an export of one. kCorrupt names the line; kTooLarge: a line is.
-Result<AuditSummary> VerifyAuditFile(FileSystem& files, const Path& file);
-// Whether an entry of a log that was verified has this hash (hexadecimal): then nothing up to it was cut off or written
-// anew since the hash was noted. kMalformed: not a hash.
-Result<bool> HoldsAuditHash(FileSystem& files, const Path& file, std::string_view hash);
+// `known`: a hash (hexadecimal) that was noted earlier. One of the entries must have it, else kCorrupt: then nothing up
+// to it was cut off or written anew since. kMalformed: not a hash.
+Result<AuditSummary> VerifyAuditFile(FileSystem& files, const Path& file, std::string_view known = "");
 
 }  // namespace tributary

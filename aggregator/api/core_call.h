@@ -2,7 +2,6 @@
 
 #include <chrono>
 #include <condition_variable>
-#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -35,13 +34,13 @@ class CoreCall {
     turn->wake.wait_for(lock, patience_, [&] { return turn->answer.has_value(); });
     if (!turn->answer && !turn->begun) {
       turn->abandoned = true;
-      return Fail(Code::kBusy, "the core had no turn for this within " + std::to_string(patience_.count()) +
-                                   " ms; nothing was changed");
+      return Fail(Code::kBusy, "the core had no turn for this within {} ms; nothing was changed", patience_.count());
     }
     turn->wake.wait_for(lock, patience_, [&] { return turn->answer.has_value(); });
     if (turn->answer) return std::move(*turn->answer);
-    return Fail(Code::kTimeout, "the core is still at it after " + std::to_string(2 * patience_.count()) +
-                                    " ms; it may yet succeed, so look at the state before asking again");
+    return Fail(Code::kTimeout,
+                "the core is still at it after {} ms; it may yet succeed, so look at the state before asking again",
+                2 * patience_.count());
   }
 
  private:

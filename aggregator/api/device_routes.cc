@@ -108,52 +108,46 @@ Result<Views> ViewsOf(Watch& watch, Enrolment& enrolment) {
 }
 
 // A cursor is the id of the last device of the page before.
-Result<HttpResponse> PageOfDevices(const HttpRequest& request, const Views& views) {
+Result<std::string> PageOfDevices(const HttpRequest& request, const Views& views) {
   ASSIGN_OR_RETURN(const uint64_t limit, PageLimit(request));
   ASSIGN_OR_RETURN(const auto after, MemberCursor(request));
   auto from = after ? views.upper_bound(*after) : views.begin();
   const auto state = request.query_value("state");
   std::vector<MemberView> page;
-  std::optional<std::string> next;
-  for (; from != views.end() && !next; ++from) {
+  for (; from != views.end() && page.size() <= limit; ++from) {
     const auto& enrolment = from->second.enrolment;
     if (state && (!enrolment || EnrolmentStateName(enrolment->state) != *state)) continue;
-    if (page.size() == limit) {
-      next = page.back().id.text();
-    } else {
-      page.push_back(from->second);
-    }
+    page.push_back(from->second);
   }
-  return HttpResponse::Json(ToJson(std::span<const MemberView>(page), next));
+  return Dump(PageToJson(std::move(page), limit, &MemberJson, [](const MemberView& last) { return last.id.text(); }));
 }
 
-// An operator's decision about one member, made on the core thread.
-using Decision = std::function<Result<EnrolledMember>(Enrolment& enrolment)>;
+// An operator's decision about one member, made on the core thread. `by`: who decides.
+using MemberDecision = std::function<Result<EnrolledMember>(Enrolment& enrolment, const DeviceId& id,
+                                                            const std::string& reason, const std::string& by)>;
 
-Change ChangeOf(const CoreCall& call, const MemberParts& members, const std::string& target, const DeviceId& id,
-                Decision decide) {
-  return {target, [=]() -> Result<ChangeMade> {
-            using BeforeAndAfter = std::pair<EnrolledMember, EnrolledMember>;
-            ASSIGN_OR_RETURN(const BeforeAndAfter changed, call.Run([=]() -> Result<BeforeAndAfter> {
-              ASSIGN_OR_RETURN(EnrolledMember before, members.enrolment.Find(id));
-              ASSIGN_OR_RETURN(EnrolledMember after, decide(members.enrolment));
-              return BeforeAndAfter(std::move(before), std::move(after));
-            }));
-            const auto& [before, after] = changed;
-            return ChangeMade{HttpResponse::Json(ToJson(after)), {ToJson(before), ToJson(after)}};
-          }};
-}
-
-void AddRevocation(HttpServer& server, const ApiParts& parts, const MemberParts& members, const std::string& kind) {
+// Adds /KINDs/{KIND}/VERB. An approval needs no reason.
+void AddDecision(HttpServer& server, const ApiParts& parts, const MemberParts& members, const std::string& kind,
+                 const std::string& verb, MemberDecision decide) {
   const CoreCall call(parts.core, parts.patience);
-  AddChange(server, parts.audit, "POST", "/api/v1/" + kind + "s/{" + kind + "}/revoke", HttpAccess::kOperator,
-            kind + ".revoke", [call, members, kind](const HttpRequest& request) -> Result<Change> {
+  AddChange(server, parts.audit, "POST", fmt::format("/api/v1/{0}s/{{{0}}}/{1}", kind, verb), HttpAccess::kOperator,
+            kind + "." + verb, [=](const HttpRequest& request) -> Result<Change> {
               ASSIGN_OR_RETURN(const DeviceId id, MemberOfPath(request, kind));
-              ASSIGN_OR_RETURN(const std::string reason, ReasonFromJson(request.body));
-              return ChangeOf(call, members, kind + "s/" + id.text(), id,
-                              [id, reason, by = request.actor->name](Enrolment& enrolment) {
-                                return enrolment.Revoke(id, reason, by);
-                              });
+              std::string reason;
+              if (verb != "approve") {
+                ASSIGN_OR_RETURN(reason, ReasonFromJson(request.body));
+              }
+              auto make = [=, by = request.actor->name]() -> Result<ChangeMade> {
+                using BeforeAndAfter = std::pair<EnrolledMember, EnrolledMember>;
+                ASSIGN_OR_RETURN(const BeforeAndAfter changed, call.Run([=]() -> Result<BeforeAndAfter> {
+                  ASSIGN_OR_RETURN(EnrolledMember before, members.enrolment.Find(id));
+                  ASSIGN_OR_RETURN(EnrolledMember after, decide(members.enrolment, id, reason, by));
+                  return BeforeAndAfter(std::move(before), std::move(after));
+                }));
+                const auto& [before, after] = changed;
+                return ChangeMade{HttpResponse::Json(ToJson(after)), {ToJson(before), ToJson(after)}};
+              };
+              return Change{kind + "s/" + id.text(), std::move(make)};
             });
 }
 
@@ -162,7 +156,7 @@ void AddRevocation(HttpServer& server, const ApiParts& parts, const MemberParts&
 Result<std::string> ReasonFromJson(std::string_view body) {
   ASSIGN_OR_RETURN(const Json json, ParseBody(body));
   std::string reason;
-  Fields fields(json, "");
+  Fields fields(json);
   fields.Text("reason", reason, true);
   if (reason.empty() || reason.size() > kReasonBytes) {
     fields.Keep("reason", fmt::format("must be of 1 to {} bytes", kReasonBytes));
@@ -173,13 +167,7 @@ Result<std::string> ReasonFromJson(std::string_view body) {
 
 std::string ToJson(const MemberView& member) { return Dump(MemberJson(member)); }
 
-std::string ToJson(std::span<const MemberView> members, const std::optional<std::string>& next_cursor) {
-  return Dump(PageToJson(members, next_cursor, &MemberJson));
-}
-
 std::string ToJson(const EnrolledMember& member) { return Dump(EnrolmentJson(member)); }
-
-std::string ToJson(std::span<const MemberRecord> members) { return Dump(ListToJson(members, &SeenJson)); }
 
 void AddDeviceRoutes(HttpServer& server, const ApiParts& parts, const MemberParts& members) {
   const CoreCall call(parts.core, parts.patience);
@@ -187,41 +175,26 @@ void AddDeviceRoutes(HttpServer& server, const ApiParts& parts, const MemberPart
     return call.Run([&watch, members] { return ViewsOf(watch, members.enrolment); });
   };
 
-  server.Add("GET", "/api/v1/devices", HttpAccess::kViewer,
-             [views](const HttpRequest& request) -> Result<HttpResponse> {
-               ASSIGN_OR_RETURN(const Views all, views());
-               return PageOfDevices(request, all);
-             });
+  AddView(server, "/api/v1/devices", [views](const HttpRequest& request) -> Result<std::string> {
+    ASSIGN_OR_RETURN(const Views all, views());
+    return PageOfDevices(request, all);
+  });
 
-  server.Add("GET", "/api/v1/devices/{device}", HttpAccess::kViewer,
-             [views](const HttpRequest& request) -> Result<HttpResponse> {
-               ASSIGN_OR_RETURN(const DeviceId id, MemberOfPath(request, "device"));
-               ASSIGN_OR_RETURN(const Views all, views());
-               const auto found = all.find(id);
-               if (found == all.end()) return Fail(Code::kNotFound, "no device '{}' was heard of", id.text());
-               return HttpResponse::Json(ToJson(found->second));
-             });
+  AddView(server, "/api/v1/devices/{device}", [views](const HttpRequest& request) -> Result<std::string> {
+    ASSIGN_OR_RETURN(const DeviceId id, MemberOfPath(request, "device"));
+    ASSIGN_OR_RETURN(const Views all, views());
+    const auto found = all.find(id);
+    if (found == all.end()) return Fail(Code::kNotFound, "no device '{}' was heard of", id.text());
+    return ToJson(found->second);
+  });
 
-  AddChange(server, parts.audit, "POST", "/api/v1/devices/{device}/approve", HttpAccess::kOperator, "device.approve",
-            [call, members](const HttpRequest& request) -> Result<Change> {
-              ASSIGN_OR_RETURN(const DeviceId id, MemberOfPath(request, "device"));
-              return ChangeOf(
-                  call, members, "devices/" + id.text(), id,
-                  [id, by = request.actor->name](Enrolment& enrolment) { return enrolment.Approve(id, by); });
-            });
-
-  AddChange(server, parts.audit, "POST", "/api/v1/devices/{device}/refuse", HttpAccess::kOperator, "device.refuse",
-            [call, members](const HttpRequest& request) -> Result<Change> {
-              ASSIGN_OR_RETURN(const DeviceId id, MemberOfPath(request, "device"));
-              ASSIGN_OR_RETURN(const std::string reason, ReasonFromJson(request.body));
-              return ChangeOf(call, members, "devices/" + id.text(), id,
-                              [id, reason, by = request.actor->name](Enrolment& enrolment) {
-                                return enrolment.RefuseEnrolment(id, reason, by);
-                              });
-            });
-
-  AddRevocation(server, parts, members, "device");
-  AddRevocation(server, parts, members, "gateway");
+  const auto approve = [](Enrolment& enrolment, const DeviceId& id, const std::string&, const std::string& by) {
+    return enrolment.Approve(id, by);
+  };
+  AddDecision(server, parts, members, "device", "approve", approve);
+  AddDecision(server, parts, members, "device", "refuse", &Enrolment::RefuseEnrolment);
+  AddDecision(server, parts, members, "device", "revoke", &Enrolment::Revoke);
+  AddDecision(server, parts, members, "gateway", "revoke", &Enrolment::Revoke);
 }
 
 }  // namespace tributary

@@ -1,14 +1,13 @@
 #pragma once
 
 #include <optional>
-#include <span>
 #include <string>
 #include <string_view>
 
 #include "aggregator/api/route.h"
-#include "aggregator/records/watch_records.h"
 #include "aggregator/records/enrolment_records.h"
 #include "aggregator/records/records.h"
+#include "aggregator/records/watch_records.h"
 
 // Devices and evaluators, and what operators decide about members, as openapi.yaml describes them.
 namespace tributary {
@@ -27,8 +26,6 @@ struct MemberView {
   std::optional<DeviceStateRecord> report;
 };
 std::string ToJson(const MemberView& member);
-std::string ToJson(std::span<const MemberView> members, const std::optional<std::string>& next_cursor);
 std::string ToJson(const EnrolledMember& member);
-std::string ToJson(std::span<const MemberRecord> members);
 
 }  // namespace tributary

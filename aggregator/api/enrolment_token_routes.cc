@@ -81,7 +81,7 @@ Result<ChangeMade> RemoveToken(const CoreCall& call, const MemberParts& members,
 Result<EnrolmentTokenRecord> EnrolmentTokenFromJson(std::string_view body, WallTime now) {
   ASSIGN_OR_RETURN(const Json json, ParseBody(body));
   EnrolmentTokenRecord token;
-  Fields fields(json, "");
+  Fields fields(json);
   uint64_t seconds = 7 * kDaySeconds;
   fields.Text("id", token.id, true);
   if (const Status name = CheckName(token.id, "id"); !name) fields.Keep("id:", name.error().message);
@@ -99,10 +99,6 @@ Result<EnrolmentTokenRecord> EnrolmentTokenFromJson(std::string_view body, WallT
 }
 
 std::string ToJson(const EnrolmentTokenRecord& token) { return Dump(EnrolmentTokenJson(token)); }
-
-std::string ToJson(std::span<const EnrolmentTokenRecord> tokens) {
-  return Dump(ListToJson(tokens, &EnrolmentTokenJson));
-}
 
 std::string NewTokenToJson(const EnrolmentTokenRecord& token, std::string_view invitation) {
   return Dump({{"token", EnrolmentTokenJson(token)}, {"invitation", Json::parse(invitation, nullptr, false)}});
@@ -133,11 +129,10 @@ void AddEnrolmentTokenRoutes(HttpServer& server, const ApiParts& parts, const Me
               return Change{"enrolment-tokens/" + token.id, [=] { return CreateToken(call, members, token); }};
             });
 
-  server.Add("GET", "/api/v1/enrolment-tokens", HttpAccess::kViewer,
-             [call, members](const HttpRequest&) -> Result<HttpResponse> {
-               ASSIGN_OR_RETURN(const auto tokens, call.Run([members] { return members.enrolment.Tokens(); }));
-               return HttpResponse::Json(ToJson(std::span<const EnrolmentTokenRecord>(tokens)));
-             });
+  AddView(server, "/api/v1/enrolment-tokens", [call, members](const HttpRequest&) -> Result<std::string> {
+    ASSIGN_OR_RETURN(const auto tokens, call.Run([members] { return members.enrolment.Tokens(); }));
+    return Dump(ListToJson(tokens, &EnrolmentTokenJson));
+  });
 
   AddChange(server, parts.audit, "DELETE", "/api/v1/enrolment-tokens/{token}", HttpAccess::kOperator,
             "enrolment-token.remove", [call, members](const HttpRequest& request) -> Result<Change> {
@@ -149,7 +144,7 @@ void AddEnrolmentTokenRoutes(HttpServer& server, const ApiParts& parts, const Me
 Result<Millis> RotationFromJson(std::string_view body) {
   ASSIGN_OR_RETURN(const Json json, ParseBody(body));
   uint64_t days = 14;
-  Fields fields(json, "");
+  Fields fields(json);
   fields.Whole("overlap_days", days, 0, 365);
   RETURN_IF_ERROR(fields.Finish());
   return std::chrono::hours(24 * days);
@@ -166,12 +161,11 @@ std::string ToJson(const SealingKeyList& keys) {
 void AddSealingKeyRoutes(HttpServer& server, const ApiParts& parts, const MemberParts& members) {
   const CoreCall call(parts.core, parts.patience);
 
-  server.Add("GET", "/api/v1/sealing-keys", HttpAccess::kViewer,
-             [call, members](const HttpRequest&) -> Result<HttpResponse> {
-               ASSIGN_OR_RETURN(const SealingKeyList keys,
-                                call.Run([members]() -> Result<SealingKeyList> { return members.sealing_keys(); }));
-               return HttpResponse::Json(ToJson(keys));
-             });
+  AddView(server, "/api/v1/sealing-keys", [call, members](const HttpRequest&) -> Result<std::string> {
+    ASSIGN_OR_RETURN(const SealingKeyList keys,
+                     call.Run([members]() -> Result<SealingKeyList> { return members.sealing_keys(); }));
+    return ToJson(keys);
+  });
 
   AddChange(server, parts.audit, "POST", "/api/v1/sealing-keys", HttpAccess::kAdmin, "sealing-keys.rotate",
             [call, members](const HttpRequest& request) -> Result<Change> {

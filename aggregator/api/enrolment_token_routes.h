@@ -1,6 +1,5 @@
 #pragma once
 
-#include <span>
 #include <string>
 #include <string_view>
 
@@ -19,7 +18,6 @@ void AddEnrolmentTokenRoutes(HttpServer& server, const ApiParts& parts, const Me
 // bounds.
 Result<EnrolmentTokenRecord> EnrolmentTokenFromJson(std::string_view body, WallTime now);
 std::string ToJson(const EnrolmentTokenRecord& token);
-std::string ToJson(std::span<const EnrolmentTokenRecord> tokens);
 // {"token": {…}, "invitation": {…}}; `invitation`: as EncodeInvitation wrote it.
 std::string NewTokenToJson(const EnrolmentTokenRecord& token, std::string_view invitation);
 

@@ -1,7 +1,5 @@
 #include "aggregator/api/event_feed.h"
 
-#include <algorithm>
-#include <charconv>
 #include <utility>
 
 #include <nlohmann/json.hpp>
@@ -78,11 +76,8 @@ EventFeed::Position EventFeed::After(const std::optional<std::string>& last_even
   const std::lock_guard lock(mutex_);
   if (!last_event_id || last_event_id->empty()) return {newest_ + 1, false};
   if (last_event_id->starts_with(life_ + "-")) {
-    const std::string_view text = std::string_view(*last_event_id).substr(life_.size() + 1);
-    uint64_t seen = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seen);
-    const bool whole = error == std::errc() && end == text.data() + text.size();
-    if (whole && seen <= newest_ && seen + 1 >= oldest()) return {seen + 1, false};
+    const auto seen = NumberIn(std::string_view(*last_event_id).substr(life_.size() + 1));
+    if (seen && *seen <= newest_ && *seen + 1 >= oldest()) return {*seen + 1, false};
   }
   return {oldest(), true};
 }

@@ -86,27 +86,19 @@ Json GatewayJson(const GatewayRecord& gateway) {
 }
 
 // A cursor is the id of the last gateway of the page before.
-Result<HttpResponse> PageOfGateways(const HttpRequest& request, std::vector<GatewayRecord> gateways) {
+Result<std::string> PageOfGateways(const HttpRequest& request, std::vector<GatewayRecord> gateways) {
   ASSIGN_OR_RETURN(const uint64_t limit, PageLimit(request));
   ASSIGN_OR_RETURN(const auto after, MemberCursor(request));
   if (after) {
     std::erase_if(gateways, [&](const GatewayRecord& gateway) { return gateway.report.gateway <= *after; });
   }
-  std::optional<std::string> next;
-  if (gateways.size() > limit) {
-    gateways.resize(limit);
-    next = gateways.back().report.gateway.text();
-  }
-  return HttpResponse::Json(ToJson(std::span<const GatewayRecord>(gateways), next));
+  return Dump(PageToJson(std::move(gateways), limit, &GatewayJson,
+                         [](const GatewayRecord& last) { return last.report.gateway.text(); }));
 }
 
 }  // namespace
 
 std::string ToJson(const GatewayRecord& gateway) { return Dump(GatewayJson(gateway)); }
-
-std::string ToJson(std::span<const GatewayRecord> gateways, const std::optional<std::string>& next_cursor) {
-  return Dump(PageToJson(gateways, next_cursor, &GatewayJson));
-}
 
 std::string ToJson(std::span<const KindAndAccount> accounts) { return Dump(ListToJson(accounts, &AccountJson)); }
 
@@ -114,32 +106,29 @@ void AddGatewayRoutes(HttpServer& server, const ApiParts& parts) {
   const CoreCall call(parts.core, parts.patience);
   Watch& watch = parts.watch;
 
-  server.Add("GET", "/api/v1/gateways", HttpAccess::kViewer,
-             [call, &watch](const HttpRequest& request) -> Result<HttpResponse> {
-               ASSIGN_OR_RETURN(auto gateways, call.Run([&watch] { return watch.Gateways(); }));
-               return PageOfGateways(request, std::move(gateways));
-             });
+  AddView(server, "/api/v1/gateways", [call, &watch](const HttpRequest& request) -> Result<std::string> {
+    ASSIGN_OR_RETURN(auto gateways, call.Run([&watch] { return watch.Gateways(); }));
+    return PageOfGateways(request, std::move(gateways));
+  });
 
-  server.Add("GET", "/api/v1/gateways/{gateway}", HttpAccess::kViewer,
-             [call, &watch](const HttpRequest& request) -> Result<HttpResponse> {
-               const std::string& id = request.parameter("gateway");
-               ASSIGN_OR_RETURN(const auto gateways, call.Run([&watch] { return watch.Gateways(); }));
-               const auto found = std::ranges::find_if(
-                   gateways, [&](const GatewayRecord& gateway) { return gateway.report.gateway.text() == id; });
-               if (found == gateways.end()) return Fail(Code::kNotFound, "no gateway '{}' was heard of", id);
-               return HttpResponse::Json(ToJson(*found));
-             });
+  AddView(server, "/api/v1/gateways/{gateway}", [call, &watch](const HttpRequest& request) -> Result<std::string> {
+    const std::string& id = request.parameter("gateway");
+    ASSIGN_OR_RETURN(const auto gateways, call.Run([&watch] { return watch.Gateways(); }));
+    const auto found = std::ranges::find_if(
+        gateways, [&](const GatewayRecord& gateway) { return gateway.report.gateway.text() == id; });
+    if (found == gateways.end()) return Fail(Code::kNotFound, "no gateway '{}' was heard of", id);
+    return ToJson(*found);
+  });
 
-  server.Add("GET", "/api/v1/account", HttpAccess::kViewer,
-             [call, &watch](const HttpRequest&) -> Result<HttpResponse> {
-               using Accounts = std::vector<KindAndAccount>;
-               ASSIGN_OR_RETURN(const Accounts accounts, call.Run([&watch]() -> Result<Accounts> {
-                 Accounts all;
-                 for (const UploadKind kind : kUploadKinds) all.emplace_back(kind, watch.Account(kind));
-                 return all;
-               }));
-               return HttpResponse::Json(ToJson(std::span<const KindAndAccount>(accounts)));
-             });
+  AddView(server, "/api/v1/account", [call, &watch](const HttpRequest&) -> Result<std::string> {
+    using Accounts = std::vector<KindAndAccount>;
+    ASSIGN_OR_RETURN(const Accounts accounts, call.Run([&watch]() -> Result<Accounts> {
+      Accounts all;
+      for (const UploadKind kind : kUploadKinds) all.emplace_back(kind, watch.Account(kind));
+      return all;
+    }));
+    return ToJson(accounts);
+  });
 }
 
 }  // namespace tributary

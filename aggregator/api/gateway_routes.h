@@ -1,6 +1,5 @@
 #pragma once
 
-#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -17,7 +16,6 @@ namespace tributary {
 void AddGatewayRoutes(HttpServer& server, const ApiParts& parts);
 
 std::string ToJson(const GatewayRecord& gateway);
-std::string ToJson(std::span<const GatewayRecord> gateways, const std::optional<std::string>& next_cursor);
 
 // Where the uploads of one kind went.
 using KindAndAccount = std::pair<UploadKind, KindAccount>;

@@ -24,9 +24,7 @@ std::string Rfc3339(WallTime time) {
   gmtime_r(&seconds, &parts);
   char date[32];
   std::strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &parts);
-  char text[48];
-  std::snprintf(text, sizeof(text), "%s.%03dZ", date, static_cast<int>(millis));
-  return text;
+  return fmt::format("{}.{:03}Z", date, millis);
 }
 
 Result<WallTime> WallTimeOfRfc3339(const std::string& text) {
@@ -47,6 +45,15 @@ Json TextOrNull(const std::string& text) { return text.empty() ? Json() : Json(t
 Json VersionOrNull(ModelVersion version) { return Number(version) == 0 ? Json() : Json(Number(version)); }
 
 Json BlobToJson(const BlobRef& blob) { return {{"digest", blob.digest.hex()}, {"size", blob.size}}; }
+
+Json CodeToJson(const CodeEntry& code) {
+  return {{"code", code.name},
+          {"number", static_cast<int>(code.code)},
+          {"kind", CodeKindName(code.kind)},
+          {"sentence", code.sentence},
+          {"remedy", code.remedy},
+          {"transient", code.transient}};
+}
 
 Json ByReason(const std::map<Code, uint64_t>& counts) {
   Json object = Json::object();
@@ -81,13 +88,6 @@ void Fields::Flag(const std::string& key, bool& out) {
   out = value->get<bool>();
 }
 
-void Fields::Real(const std::string& key, double& out) {
-  const Json* value = Find(key);
-  if (!value) return;
-  if (!value->is_number()) return Keep(Full(key), "must be a number");
-  out = value->get<double>();
-}
-
 std::optional<uint64_t> Fields::WholeOf(const std::string& key, uint64_t min, uint64_t max, bool required) {
   const Json* value = Find(key, required);
   if (!value) return std::nullopt;
@@ -102,8 +102,6 @@ std::optional<uint64_t> Fields::WholeOf(const std::string& key, uint64_t min, ui
 void Fields::Keep(const std::string& where, const std::string& why, Code code) {
   if (!problem_) problem_ = Error{code, where + " " + why};
 }
-
-void Fields::Take(Fields&& inner) { Take(inner.Finish()); }
 
 void Fields::Take(const Status& inner) {
   if (!inner && !problem_) problem_ = inner.error();

@@ -1,11 +1,12 @@
 #pragma once
 
+#include <iterator>
 #include <map>
 #include <optional>
 #include <set>
-#include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include <nlohmann/json_fwd.hpp>
 
@@ -36,22 +37,24 @@ Json TimeOrNull(WallTime time);
 Json TextOrNull(const std::string& text);
 Json VersionOrNull(ModelVersion version);
 Json BlobToJson(const BlobRef& blob);
+Json CodeToJson(const CodeEntry& code);
 // An object from the codes' names to their counts.
 Json ByReason(const std::map<Code, uint64_t>& counts);
 
-// {"items": […]}.
-template <class Record, class Value>
-Value ListToJson(std::span<const Record> records, Value (*one)(const Record&)) {
-  Value items = Value::array();
+// {"items": […]} with the JSON of each record, in the order they have.
+template <class Records, class One>
+auto ListToJson(const Records& records, One one) -> decltype(one(*std::begin(records))) {
+  auto items = decltype(one(*std::begin(records)))::array();
   for (const auto& record : records) items.push_back(one(record));
   return {{"items", std::move(items)}};
 }
-// The same for a list that is cut into pages: "next_cursor" is null on the last one.
-template <class Record, class Value>
-Value PageToJson(std::span<const Record> records, const std::optional<std::string>& next_cursor,
-                 Value (*one)(const Record&)) {
-  Value page = ListToJson(records, one);
-  page["next_cursor"] = next_cursor ? Value(*next_cursor) : Value();
+// The first `limit` of them, at least one. "next_cursor" is the cursor of the last one if there are more, else null.
+template <class Record, class One, class Cursor>
+auto PageToJson(std::vector<Record> records, size_t limit, One one, Cursor cursor) {
+  const bool cut = records.size() > limit;
+  if (cut) records.resize(limit);
+  auto page = ListToJson(records, one);
+  page["next_cursor"] = cut ? decltype(page)(cursor(records.back())) : decltype(page)();
   return page;
 }
 
@@ -60,13 +63,12 @@ Value PageToJson(std::span<const Record> records, const std::optional<std::strin
 class Fields {
  public:
   // `name`: how errors name the object; empty for the body itself.
-  Fields(const Json& object, std::string name);
+  explicit Fields(const Json& object, std::string name = "");
 
   // nullptr when the key is not there.
   const Json* Find(const std::string& key, bool required = false);
   void Text(const std::string& key, std::string& out, bool required = false);
   void Flag(const std::string& key, bool& out);
-  void Real(const std::string& key, double& out);
   // Bounds are inclusive.
   template <class Integer>
   void Whole(const std::string& key, Integer& out, uint64_t min, uint64_t max, bool required = false) {
@@ -86,7 +88,6 @@ class Fields {
   void Keep(const std::string& where, const std::string& why, Code code = Code::kInvalidArgument);
   std::string Full(const std::string& key) const { return name_.empty() ? key : name_ + "." + key; }
   // Takes over the first problem of an inner object.
-  void Take(Fields&& inner);
   void Take(const Status& inner);
   Status Finish();
 

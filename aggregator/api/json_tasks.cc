@@ -39,7 +39,7 @@ void TakeBlob(Fields& request, const std::string& key, BlobRef& out) {
   Fields fields(*value, key);
   fields.Parsed("digest", out.digest, &Digest::FromHex, true);
   fields.Whole("size", out.size, 1, limits::kBlobBytes, true);
-  request.Take(std::move(fields));
+  request.Take(fields.Finish());
 }
 
 // Takes the size with it.
@@ -79,7 +79,7 @@ void TakeTable(Fields& request, TensorTable& out) {
     TakeShape(fields, tensor);
     offset += tensor.size;
     out.tensors.push_back(std::move(tensor));
-    request.Take(std::move(fields));
+    request.Take(fields.Finish());
   }
 }
 
@@ -92,7 +92,7 @@ void TakeFields(Fields& request, const std::string& key, std::span<const Field> 
 Result<TaskRequest> TaskRequestFromJson(std::string_view body) {
   ASSIGN_OR_RETURN(const Json json, ParseBody(body));
   TaskRequest request;
-  Fields fields(json, "");
+  Fields fields(json);
   fields.Parsed("id", request.task.id, &TaskId::Parse, true);
   TakeBlob(fields, "module", request.task.module);
   fields.Parsed("weights", request.weights, &Digest::FromHex, true);
@@ -117,7 +117,7 @@ std::string TaskRequestToJson(const TaskRequest& request) {
 }
 
 std::string ToJson(const TaskRecord& task) { return Dump(Task(task)); }
-std::string ToJson(std::span<const TaskRecord> tasks) { return Dump(ListToJson<TaskRecord>(tasks, +[](const TaskRecord& task) { return Task(task); })); }
+std::string ToJson(std::span<const TaskRecord> tasks) { return Dump(ListToJson(tasks, &Task)); }
 std::string ToJson(const BlobRef& blob) { return Dump(BlobToJson(blob)); }
 
 }  // namespace tributary

@@ -36,20 +36,24 @@ Json RoundJson(const RoundRecord& round) {
 }
 
 // A cursor is the number of the last round of the page before.
-Result<HttpResponse> PageOfRounds(const HttpRequest& request, std::vector<RoundRecord> rounds) {
+Result<std::string> PageOfRounds(const HttpRequest& request, std::vector<RoundRecord> rounds) {
   ASSIGN_OR_RETURN(const uint64_t after, QueryNumber(request, "cursor", 0, UINT64_MAX));
   ASSIGN_OR_RETURN(const uint64_t limit, PageLimit(request));
   std::ranges::sort(rounds, {}, &RoundRecord::number);
   std::erase_if(rounds, [after](const RoundRecord& round) { return round.number <= after; });
-  std::optional<std::string> next;
-  if (rounds.size() > limit) {
-    rounds.resize(limit);
-    next = std::to_string(rounds.back().number);
-  }
-  return HttpResponse::Json(ToJson(std::span<const RoundRecord>(rounds), next));
+  return Dump(PageToJson(std::move(rounds), limit, &RoundJson,
+                         [](const RoundRecord& last) { return std::to_string(last.number); }));
 }
 
 std::string TargetOf(const TaskId& task) { return "tasks/" + task.text(); }
+
+// For the audit log: {"rounds_wanted": 3, "latest_version": 2, "round": 7}; `round`: the one that is open, if the
+// change opened or found it.
+std::string RoundsWantedToJson(const TaskRecord& task, std::optional<uint64_t> round) {
+  Json json = {{"rounds_wanted", task.rounds_wanted}, {"latest_version", VersionOrNull(task.latest)}};
+  if (round) json["round"] = *round;
+  return Dump(json);
+}
 
 Result<ChangeMade> StartRounds(const CoreCall& call, const ApiParts& parts, const TaskId& task, uint64_t count) {
   using BeforeAndAfter = std::tuple<TaskRecord, RoundRecord, TaskRecord>;
@@ -81,23 +85,13 @@ Result<ChangeMade> CancelRounds(const CoreCall& call, const ApiParts& parts, con
 Result<uint64_t> RoundsRequestFromJson(std::string_view body) {
   ASSIGN_OR_RETURN(const Json json, ParseBody(body));
   uint64_t count = 0;
-  Fields fields(json, "");
+  Fields fields(json);
   fields.Whole("count", count, 1, 1'000'000, true);
   RETURN_IF_ERROR(fields.Finish());
   return count;
 }
 
 std::string ToJson(const RoundRecord& round) { return Dump(RoundJson(round)); }
-
-std::string ToJson(std::span<const RoundRecord> rounds, const std::optional<std::string>& next_cursor) {
-  return Dump(PageToJson(rounds, next_cursor, &RoundJson));
-}
-
-std::string RoundsWantedToJson(const TaskRecord& task, std::optional<uint64_t> round) {
-  Json json = {{"rounds_wanted", task.rounds_wanted}, {"latest_version", VersionOrNull(task.latest)}};
-  if (round) json["round"] = *round;
-  return Dump(json);
-}
 
 void AddRoundRoutes(HttpServer& server, const ApiParts& parts) {
   const CoreCall call(parts.core, parts.patience);
@@ -116,21 +110,20 @@ void AddRoundRoutes(HttpServer& server, const ApiParts& parts) {
               return Change{TargetOf(task), [=] { return CancelRounds(call, parts, task); }};
             });
 
-  server.Add("GET", "/api/v1/tasks/{task}/rounds", HttpAccess::kViewer,
-             [call, &rounds](const HttpRequest& request) -> Result<HttpResponse> {
-               ASSIGN_OR_RETURN(const TaskId task, TaskOfPath(request));
-               ASSIGN_OR_RETURN(auto all, call.Run([&rounds, task] { return rounds.All(task); }));
-               return PageOfRounds(request, std::move(all));
-             });
+  AddView(server, "/api/v1/tasks/{task}/rounds", [call, &rounds](const HttpRequest& request) -> Result<std::string> {
+    ASSIGN_OR_RETURN(const TaskId task, TaskOfPath(request));
+    ASSIGN_OR_RETURN(auto all, call.Run([&rounds, task] { return rounds.All(task); }));
+    return PageOfRounds(request, std::move(all));
+  });
 
-  server.Add("GET", "/api/v1/tasks/{task}/rounds/{round}", HttpAccess::kViewer,
-             [call, &rounds](const HttpRequest& request) -> Result<HttpResponse> {
-               ASSIGN_OR_RETURN(const TaskId task, TaskOfPath(request));
-               ASSIGN_OR_RETURN(const uint64_t number, NumberOfPath(request, "round", Code::kNotFound));
-               ASSIGN_OR_RETURN(const RoundRecord round,
-                                call.Run([&rounds, task, number] { return rounds.Get(task, number); }));
-               return HttpResponse::Json(ToJson(round));
-             });
+  AddView(server, "/api/v1/tasks/{task}/rounds/{round}",
+          [call, &rounds](const HttpRequest& request) -> Result<std::string> {
+            ASSIGN_OR_RETURN(const TaskId task, TaskOfPath(request));
+            ASSIGN_OR_RETURN(const uint64_t number, NumberOfPath(request, "round", Code::kNotFound));
+            ASSIGN_OR_RETURN(const RoundRecord round,
+                             call.Run([&rounds, task, number] { return rounds.Get(task, number); }));
+            return ToJson(round);
+          });
 }
 
 }  // namespace tributary

@@ -1,8 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
-#include <span>
 #include <string>
 #include <string_view>
 
@@ -19,10 +17,5 @@ void AddRoundRoutes(HttpServer& server, const ApiParts& parts);
 Result<uint64_t> RoundsRequestFromJson(std::string_view body);
 
 std::string ToJson(const RoundRecord& round);
-// A list that is cut has a "next_cursor" that is not null.
-std::string ToJson(std::span<const RoundRecord> rounds, const std::optional<std::string>& next_cursor);
-// For the audit log: {"rounds_wanted": 3, "latest_version": 2, "round": 7}; `round`: the one that is open, if the
-// change opened or found it.
-std::string RoundsWantedToJson(const TaskRecord& task, std::optional<uint64_t> round);
 
 }  // namespace tributary

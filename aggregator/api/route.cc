@@ -8,14 +8,14 @@ namespace {
 constexpr uint64_t kDefaultPage = 100;
 constexpr uint64_t kLargestPage = 1000;
 
+}  // namespace
+
 std::optional<uint64_t> NumberIn(std::string_view text) {
   uint64_t number = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
   if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
   return number;
 }
-
-}  // namespace
 
 Result<TaskId> TaskOfPath(const HttpRequest& request) {
   auto task = TaskId::Parse(request.parameter("task"));
@@ -59,15 +59,21 @@ Result<std::optional<DeviceId>> MemberCursor(const HttpRequest& request) {
   return *after;
 }
 
+void AddView(HttpServer& server, const std::string& pattern,
+             std::function<Result<std::string>(const HttpRequest&)> view) {
+  server.Add("GET", pattern, HttpAccess::kViewer,
+             [view = std::move(view)](const HttpRequest& request) -> Result<HttpResponse> {
+               ASSIGN_OR_RETURN(std::string json, view(request));
+               return HttpResponse::Json(std::move(json));
+             });
+}
+
 void AddChange(HttpServer& server, AuditLog& audit, const std::string& method, const std::string& pattern,
                HttpAccess access, const std::string& action, ChangeHandler handler) {
   server.Add(method, pattern, access,
              [&audit, action, handler = std::move(handler)](const HttpRequest& request) -> Result<HttpResponse> {
                ASSIGN_OR_RETURN(const Change change, handler(request));
-               AuditEntry what;
-               what.actor = request.actor->name;
-               what.action = action;
-               what.target = change.target;
+               const AuditEntry what{.actor = request.actor->name, .action = action, .target = change.target};
                HttpResponse response;
                RETURN_IF_ERROR(RunAudited(audit, what, [&]() -> Result<AuditValues> {
                  ASSIGN_OR_RETURN(ChangeMade made, change.make());

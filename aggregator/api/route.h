@@ -1,7 +1,9 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "aggregator/api/audit_log.h"
@@ -56,6 +58,8 @@ struct MemberParts {
 
 // ---- paths and queries
 
+// Digits only; nullopt for anything else.
+std::optional<uint64_t> NumberIn(std::string_view text);
 // The task a path names. kUnknownTask, since a name of another form cannot be one.
 Result<TaskId> TaskOfPath(const HttpRequest& request);
 // The id of a member that a path names under `name`. kNotFound, for the same reason.
@@ -68,6 +72,12 @@ Result<uint64_t> QueryNumber(const HttpRequest& request, const std::string& name
 Result<uint64_t> PageLimit(const HttpRequest& request);
 // The id in "cursor", the last one of the page before; nullopt on the first page. kInvalidArgument.
 Result<std::optional<DeviceId>> MemberCursor(const HttpRequest& request);
+
+// ---- views
+
+// Adds a route that every token may read. `view` makes its JSON.
+void AddView(HttpServer& server, const std::string& pattern,
+             std::function<Result<std::string>(const HttpRequest&)> view);
 
 // ---- changes
 

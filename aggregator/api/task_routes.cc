@@ -6,10 +6,15 @@
 
 #include "aggregator/api/json_fields.h"
 #include "aggregator/api/json_tasks.h"
+#include "aggregator/publish/tuf_shelf.h"
 #include "aggregator/release/tasks.h"
+#include "protocol/base/limits.h"
+#include "protocol/catalogue/blob_store.h"
 
 namespace tributary {
 namespace {
+
+// ---- tasks and versions
 
 Json VersionJson(const VersionRecord& version) {
   return {{"task", version.task.text()},
@@ -28,10 +33,103 @@ Result<ChangeMade> CreateTask(const CoreCall& call, Tasks& tasks, const TaskRequ
   return ChangeMade{std::move(response), {"null", ToJson(made)}};
 }
 
+// ---- blobs
+
+// One turn on the core thread per this many bytes: few enough turns, and none of them long.
+constexpr size_t kPiece = limits::kMiB;
+
+Result<Digest> DigestOfPath(const HttpRequest& request) {
+  auto digest = Digest::FromHex(request.parameter("digest"));
+  if (!digest) return Fail(Code::kUnknownBlob, "'{}' is not a SHA-256 in hexadecimal", request.parameter("digest"));
+  return digest;
+}
+
+// A blob on its way in. Two uploads of the same blob may run at once: each adds what the part does not have yet, and if
+// one of them lies about its bytes both fail at the digest.
+class BlobUpload final : public HttpUpload {
+ public:
+  BlobUpload(const CoreCall& call, Tasks& tasks, AuditLog& audit, std::string actor, const Digest& digest)
+      : call_(call), tasks_(tasks), audit_(audit), actor_(std::move(actor)), digest_(digest) {}
+
+  Status Take(ByteView piece) override {
+    Append(pending_, piece);
+    return pending_.size() < kPiece ? Status() : Flush();
+  }
+
+  Result<HttpResponse> Finish() override {
+    RETURN_IF_ERROR(Flush());
+    const BlobRef blob{digest_, flushed_};
+    const AuditEntry what{.actor = actor_, .action = "blob.put", .target = "blobs/" + digest_.hex()};
+    RETURN_IF_ERROR(RunAudited(audit_, what, [&]() -> Result<AuditValues> {
+      const Status done = call_.Run([&tasks = tasks_, blob]() -> Status {
+        if (tasks.blobs().Has(blob.digest)) return {};  // the other upload was first
+        return tasks.mutable_blobs().Complete(blob);
+      });
+      if (!done) return Fail(done.error());
+      return AuditValues{"null", ToJson(blob)};
+    }));
+    return HttpResponse::Json(ToJson(blob), 201);
+  }
+
+ private:
+  Status Flush() {
+    if (pending_.empty()) return {};
+    const uint64_t offset = flushed_;
+    flushed_ += pending_.size();
+    auto piece = std::make_shared<const Bytes>(std::exchange(pending_, {}));
+    return call_.Run([&tasks = tasks_, digest = digest_, offset, piece]() -> Status {
+      BlobStore& blobs = tasks.mutable_blobs();
+      if (blobs.Has(digest)) return {};
+      const uint64_t there = blobs.PartSize(digest);
+      if (there >= offset + piece->size()) return {};
+      const uint64_t skip = there > offset ? there - offset : 0;
+      return blobs.AppendPart(digest, offset + skip, ByteView(*piece).subspan(skip));
+    });
+  }
+
+  const CoreCall call_;
+  Tasks& tasks_;
+  AuditLog& audit_;
+  const std::string actor_;
+  const Digest digest_;
+  uint64_t flushed_ = 0;
+  Bytes pending_;
+};
+
+// The blob is there already: its bytes are read and thrown away.
+class IgnoredUpload final : public HttpUpload {
+ public:
+  explicit IgnoredUpload(const BlobRef& blob) : blob_(blob) {}
+  Status Take(ByteView) override { return {}; }
+  Result<HttpResponse> Finish() override { return HttpResponse::Json(ToJson(blob_), 200); }
+
+ private:
+  const BlobRef blob_;
+};
+
+// ---- the publication
+
+// A file whose name says which bytes it has never changes.
+constexpr const char* kForEver = "public, immutable";
+
+Result<HttpResponse> ServeTarget(const TufShelf& shelf, const BlobStore& blobs, const std::string& path) {
+  ASSIGN_OR_RETURN(const TufShelf::Target target, shelf.Find(path));
+  HttpResponse response;
+  if (target.bytes) {
+    response.body = std::string(AsText(*target.bytes));
+  } else if (blobs.Has(target.blob.digest)) {
+    response = HttpResponse::File(blobs.PathOf(target.blob.digest));
+  } else {
+    return Fail(Code::kNotFound, "no target " + path);
+  }
+  response.content_type = "application/octet-stream";
+  response.headers.emplace_back("Cache-Control", kForEver);
+  return response;
+}
+
 }  // namespace
 
 std::string ToJson(const VersionRecord& version) { return Dump(VersionJson(version)); }
-std::string ToJson(std::span<const VersionRecord> versions) { return Dump(ListToJson(versions, &VersionJson)); }
 
 void AddTaskRoutes(HttpServer& server, const ApiParts& parts) {
   const CoreCall call(parts.core, parts.patience);
@@ -43,37 +141,77 @@ void AddTaskRoutes(HttpServer& server, const ApiParts& parts) {
               return Change{"tasks/" + wanted.task.id.text(), [=, &tasks] { return CreateTask(call, tasks, wanted); }};
             });
 
-  server.Add("GET", "/api/v1/tasks", HttpAccess::kViewer, [call, &tasks](const HttpRequest&) -> Result<HttpResponse> {
+  AddView(server, "/api/v1/tasks", [call, &tasks](const HttpRequest&) -> Result<std::string> {
     ASSIGN_OR_RETURN(const auto all, call.Run([&tasks] { return tasks.All(); }));
-    return HttpResponse::Json(ToJson(std::span<const TaskRecord>(all)));
+    return ToJson(all);
   });
 
-  server.Add("GET", "/api/v1/tasks/{task}", HttpAccess::kViewer,
-             [call, &tasks](const HttpRequest& request) -> Result<HttpResponse> {
-               ASSIGN_OR_RETURN(const TaskId task, TaskOfPath(request));
-               ASSIGN_OR_RETURN(const TaskRecord record, call.Run([&tasks, task] { return tasks.Get(task); }));
-               return HttpResponse::Json(ToJson(record));
-             });
+  AddView(server, "/api/v1/tasks/{task}", [call, &tasks](const HttpRequest& request) -> Result<std::string> {
+    ASSIGN_OR_RETURN(const TaskId task, TaskOfPath(request));
+    ASSIGN_OR_RETURN(const TaskRecord record, call.Run([&tasks, task] { return tasks.Get(task); }));
+    return ToJson(record);
+  });
 
-  server.Add("GET", "/api/v1/tasks/{task}/versions", HttpAccess::kViewer,
-             [call, &tasks](const HttpRequest& request) -> Result<HttpResponse> {
-               ASSIGN_OR_RETURN(const TaskId task, TaskOfPath(request));
-               ASSIGN_OR_RETURN(const auto versions, call.Run([&tasks, task] { return tasks.Versions(task); }));
-               return HttpResponse::Json(ToJson(std::span<const VersionRecord>(versions)));
-             });
+  AddView(server, "/api/v1/tasks/{task}/versions", [call, &tasks](const HttpRequest& request) -> Result<std::string> {
+    ASSIGN_OR_RETURN(const TaskId task, TaskOfPath(request));
+    ASSIGN_OR_RETURN(const auto versions, call.Run([&tasks, task] { return tasks.Versions(task); }));
+    return Dump(ListToJson(versions, &VersionJson));
+  });
 
-  server.Add("GET", "/api/v1/tasks/{task}/versions/{version}", HttpAccess::kViewer,
-             [call, &tasks](const HttpRequest& request) -> Result<HttpResponse> {
-               ASSIGN_OR_RETURN(const TaskId task, TaskOfPath(request));
-               ASSIGN_OR_RETURN(const uint64_t number, NumberOfPath(request, "version", Code::kUnknownVersion));
-               ASSIGN_OR_RETURN(const auto versions,
-                                call.Run([&tasks, task] { return tasks.Versions(task); }));
-               const auto found = std::ranges::find(versions, ModelVersion{number}, &VersionRecord::version);
-               if (found == versions.end()) {
-                 return Fail(Code::kUnknownVersion, "task '{}' has no version {}", task.text(), number);
-               }
-               return HttpResponse::Json(ToJson(*found));
+  AddView(server, "/api/v1/tasks/{task}/versions/{version}",
+          [call, &tasks](const HttpRequest& request) -> Result<std::string> {
+            ASSIGN_OR_RETURN(const TaskId task, TaskOfPath(request));
+            ASSIGN_OR_RETURN(const uint64_t number, NumberOfPath(request, "version", Code::kUnknownVersion));
+            ASSIGN_OR_RETURN(const auto versions, call.Run([&tasks, task] { return tasks.Versions(task); }));
+            const auto found = std::ranges::find(versions, ModelVersion{number}, &VersionRecord::version);
+            if (found == versions.end()) {
+              return Fail(Code::kUnknownVersion, "task '{}' has no version {}", task.text(), number);
+            }
+            return ToJson(*found);
+          });
+}
+
+void AddBlobRoutes(HttpServer& server, const ApiParts& parts) {
+  const CoreCall call(parts.core, parts.patience);
+  Tasks& tasks = parts.tasks;
+
+  server.AddUpload(
+      "PUT", "/api/v1/blobs/{digest}", HttpAccess::kPublisher, limits::kBlobBytes,
+      [call, &tasks, &audit = parts.audit](const HttpRequest& request) -> Result<std::unique_ptr<HttpUpload>> {
+        ASSIGN_OR_RETURN(const Digest digest, DigestOfPath(request));
+        if (!tasks.blobs().Has(digest))
+          return std::make_unique<BlobUpload>(call, tasks, audit, request.actor->name, digest);
+        ASSIGN_OR_RETURN(const uint64_t size, tasks.blobs().Size(digest));
+        return std::make_unique<IgnoredUpload>(BlobRef{digest, size});
+      });
+
+  server.Add("GET", "/api/v1/blobs/{digest}", HttpAccess::kViewer,
+             [&tasks](const HttpRequest& request) -> Result<HttpResponse> {
+               ASSIGN_OR_RETURN(const Digest digest, DigestOfPath(request));
+               if (!tasks.blobs().Has(digest)) return Fail(Code::kUnknownBlob, "no blob {}", digest.hex());
+               HttpResponse response = HttpResponse::File(tasks.blobs().PathOf(digest));
+               response.headers.emplace_back("ETag", "\"" + digest.hex() + "\"");
+               response.headers.emplace_back("Cache-Control", "private, immutable");
+               return response;
              });
+}
+
+void AddTufRoutes(HttpServer& server, const TufShelf& shelf, const BlobStore& blobs) {
+  server.Add("GET", "/tuf/metadata/{file}", HttpAccess::kOpen,
+             [&shelf](const HttpRequest& request) -> Result<HttpResponse> {
+               const std::string& file = request.parameter("file");
+               ASSIGN_OR_RETURN(const auto bytes, shelf.Metadata(file));
+               HttpResponse response = HttpResponse::Json(std::string(AsText(*bytes)));
+               response.headers.emplace_back("Cache-Control", file == "timestamp.json" ? "no-cache" : kForEver);
+               return response;
+             });
+  server.Add("GET", "/tuf/targets/{folder}/{file}", HttpAccess::kOpen, [&shelf, &blobs](const HttpRequest& request) {
+    return ServeTarget(shelf, blobs, request.parameter("folder") + "/" + request.parameter("file"));
+  });
+  server.Add(
+      "GET", "/tuf/targets/models/{task}/{file}", HttpAccess::kOpen, [&shelf, &blobs](const HttpRequest& request) {
+        return ServeTarget(shelf, blobs, "models/" + request.parameter("task") + "/" + request.parameter("file"));
+      });
 }
 
 }  // namespace tributary

@@ -5,10 +5,6 @@
 #include "aggregator/operator/command/context.h"
 #include "protocol/base/clock.h"
 
-namespace CLI {
-class App;
-}
-
 namespace tributary {
 
 // The fleet's offline CA and the identities it makes. Adds `ca init, issuer, issue, renew, revoke-issuer, key`, which

@@ -51,8 +51,7 @@ class QuietTerminal {
   bool quiet_ = false;
 };
 
-}  // namespace
-
+// A line from the terminal, not shown. kUnauthorized: there is no terminal to ask.
 Result<SecretBytes> AskSecret(const std::string& question) {
   const QuietTerminal terminal;
   if (!terminal.quiet()) {
@@ -64,7 +63,9 @@ Result<SecretBytes> AskSecret(const std::string& question) {
   return answer;
 }
 
-Result<SecretBytes> KeyHolder::FromFile() const {
+}  // namespace
+
+Result<SecretBytes> Keyring::FromFile() const {
   if (passphrase_file_.empty()) return SecretBytes();
   ASSIGN_OR_RETURN(SecretBytes text, ReadSecretFile(passphrase_file_));
   const ByteView all = text.RevealForUse();
@@ -74,20 +75,22 @@ Result<SecretBytes> KeyHolder::FromFile() const {
   return SecretBytes::CopyOf(line);
 }
 
-Result<std::unique_ptr<Signer>> KeyHolder::Open(const std::string& where) const {
+Result<Signer*> Keyring::Open(const std::string& where) {
   ASSIGN_OR_RETURN(const SecretBytes given, FromFile());
   auto signer = OpenSigner(where, given);
   for (int i = 0; i < kPassphraseTries && !signer && signer.error().code == Code::kUnauthorized; ++i) {
     auto asked = AskSecret("Passphrase or PIN of " + where);
-    if (!asked) return signer;  // its error says more than that of the missing terminal
+    if (!asked) break;  // the signer's error says more than that of the missing terminal
     signer = OpenSigner(where, *asked);
   }
-  return signer;
+  if (!signer) return Fail(signer.error());
+  return signers_.emplace_back(std::move(*signer)).get();
 }
 
-Result<std::unique_ptr<Signer>> KeyHolder::Create(const Path& path, bool protect) const {
+Result<Signer*> Keyring::Create(const Path& file) {
+  const Path path = new_keys_ / file;
   ASSIGN_OR_RETURN(SecretBytes passphrase, FromFile());
-  if (passphrase.empty() && protect) {
+  if (passphrase.empty() && protect_) {
     ASSIGN_OR_RETURN(passphrase, AskSecret("New passphrase of " + path.string()));
     ASSIGN_OR_RETURN(const SecretBytes again, AskSecret("The same again"));
     if (passphrase.empty() || !EqualInConstantTime(passphrase.RevealForUse(), again.RevealForUse())) {
@@ -95,16 +98,7 @@ Result<std::unique_ptr<Signer>> KeyHolder::Create(const Path& path, bool protect
     }
   }
   RETURN_IF_ERROR(RealFileSystem().CreateFolders(path.parent_path().empty() ? Path(".") : path.parent_path()));
-  return CreateSignerFile(path, passphrase);
-}
-
-Result<Signer*> Keyring::Open(const std::string& where) {
-  ASSIGN_OR_RETURN(auto signer, holder_.Open(where));
-  return signers_.emplace_back(std::move(signer)).get();
-}
-
-Result<Signer*> Keyring::Create(const std::string& name) {
-  ASSIGN_OR_RETURN(auto signer, holder_.Create(new_keys_ / (name + ".pem"), protect_));
+  ASSIGN_OR_RETURN(auto signer, CreateSignerFile(path, passphrase));
   return signers_.emplace_back(std::move(signer)).get();
 }
 

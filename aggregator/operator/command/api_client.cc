@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "aggregator/api/json_fields.h"
 #include "aggregator/api/json_tasks.h"
 #include "protocol/base/limits.h"
 #include "protocol/trust/seal/digest.h"
@@ -11,9 +12,10 @@
 namespace tributary {
 namespace {
 
+// Where the API is; all paths below are relative to it.
 const std::string kRoot = "/api/v1";
 
-std::string TaskPath(const std::string& task) { return kRoot + "/tasks/" + EncodeUrlPart(task); }
+std::string TaskPath(const std::string& task) { return "/tasks/" + EncodeUrlPart(task); }
 
 Result<Json> Parse(const Result<HttpReply>& reply) {
   if (!reply) return Fail(reply.error());
@@ -22,8 +24,9 @@ Result<Json> Parse(const Result<HttpReply>& reply) {
   return json;
 }
 
-// A text that a person typed need not be UTF-8.
-std::string DumpRequest(const Json& request) { return request.dump(-1, ' ', false, Json::error_handler_t::replace); }
+Result<Json> Post(HttpClient& http, const std::string& path, const Json& body) {
+  return Parse(http.Post(kRoot + path, Dump(body)));
+}
 
 // Digest of a file of any size.
 Result<Digest> DigestOfFile(const Path& file) {
@@ -45,19 +48,19 @@ Result<ApiClient> ApiClient::Create(const HttpClient::Options& options) {
   return ApiClient(std::move(http));
 }
 
-Result<Json> ApiClient::Get(const std::string& path) { return Parse(http_.Get(path)); }
+Result<Json> ApiClient::Get(const std::string& path) { return Parse(http_.Get(kRoot + path)); }
 
 Result<Json> ApiClient::CreateTask(const TaskRequest& request) {
   return Parse(http_.Post(kRoot + "/tasks", TaskRequestToJson(request)));
 }
-Result<Json> ApiClient::Tasks() { return Get(kRoot + "/tasks"); }
+Result<Json> ApiClient::Tasks() { return Get("/tasks"); }
 Result<Json> ApiClient::Task(const std::string& task) { return Get(TaskPath(task)); }
 
 Result<Json> ApiClient::StartRounds(const std::string& task, uint64_t count) {
-  return Parse(http_.Post(TaskPath(task) + "/rounds", Json({{"count", count}}).dump()));
+  return Post(http_, TaskPath(task) + "/rounds", {{"count", count}});
 }
 Result<Json> ApiClient::CancelRounds(const std::string& task) {
-  return Parse(http_.Post(TaskPath(task) + "/rounds/cancel", "{}"));
+  return Post(http_, TaskPath(task) + "/rounds/cancel", Json::object());
 }
 
 Result<Json> ApiClient::AllPages(const std::string& path, const std::string& query) {
@@ -82,37 +85,32 @@ Result<Json> ApiClient::Version(const std::string& task, uint64_t version) {
   return Get(TaskPath(task) + "/versions/" + std::to_string(version));
 }
 Result<Json> ApiClient::Devices(const std::string& state) {
-  return AllPages(kRoot + "/devices", state.empty() ? "" : "&state=" + EncodeUrlPart(state));
+  return AllPages("/devices", state.empty() ? "" : "&state=" + EncodeUrlPart(state));
 }
-Result<Json> ApiClient::Device(const std::string& device) { return Get(kRoot + "/devices/" + EncodeUrlPart(device)); }
+Result<Json> ApiClient::Device(const std::string& device) { return Get("/devices/" + EncodeUrlPart(device)); }
 Result<Json> ApiClient::DecideDevice(const std::string& device, const std::string& decision,
                                      const std::string& reason) {
-  const Json body = reason.empty() ? Json::object() : Json({{"reason", reason}});
-  return Parse(http_.Post(kRoot + "/devices/" + EncodeUrlPart(device) + "/" + decision, DumpRequest(body)));
+  return Post(http_, "/devices/" + EncodeUrlPart(device) + "/" + decision,
+              reason.empty() ? Json::object() : Json({{"reason", reason}}));
 }
 Result<Json> ApiClient::RevokeGateway(const std::string& gateway, const std::string& reason) {
-  return Parse(
-      http_.Post(kRoot + "/gateways/" + EncodeUrlPart(gateway) + "/revoke", DumpRequest({{"reason", reason}})));
+  return Post(http_, "/gateways/" + EncodeUrlPart(gateway) + "/revoke", {{"reason", reason}});
 }
-Result<Json> ApiClient::CreateEnrolmentToken(const Json& request) {
-  return Parse(http_.Post(kRoot + "/enrolment-tokens", DumpRequest(request)));
-}
-Result<Json> ApiClient::EnrolmentTokens() { return Get(kRoot + "/enrolment-tokens"); }
+Result<Json> ApiClient::CreateEnrolmentToken(const Json& request) { return Post(http_, "/enrolment-tokens", request); }
+Result<Json> ApiClient::EnrolmentTokens() { return Get("/enrolment-tokens"); }
 Result<Json> ApiClient::RemoveEnrolmentToken(const std::string& id) {
   return Parse(http_.Delete(kRoot + "/enrolment-tokens/" + EncodeUrlPart(id)));
 }
-Result<Json> ApiClient::SealingKeys() { return Get(kRoot + "/sealing-keys"); }
+Result<Json> ApiClient::SealingKeys() { return Get("/sealing-keys"); }
 Result<Json> ApiClient::RotateSealingKey(uint64_t overlap_days) {
-  return Parse(http_.Post(kRoot + "/sealing-keys", DumpRequest({{"overlap_days", overlap_days}})));
+  return Post(http_, "/sealing-keys", {{"overlap_days", overlap_days}});
 }
 Result<Json> ApiClient::Audit(uint64_t after, uint64_t limit) {
-  return Get(kRoot + "/audit?after=" + std::to_string(after) + "&limit=" + std::to_string(limit));
+  return Get(fmt::format("/audit?after={}&limit={}", after, limit));
 }
-Result<Json> ApiClient::Gateways() { return AllPages(kRoot + "/gateways"); }
-Result<Json> ApiClient::Gateway(const std::string& gateway) {
-  return Get(kRoot + "/gateways/" + EncodeUrlPart(gateway));
-}
-Result<Json> ApiClient::Account() { return Get(kRoot + "/account"); }
+Result<Json> ApiClient::Gateways() { return AllPages("/gateways"); }
+Result<Json> ApiClient::Gateway(const std::string& gateway) { return Get("/gateways/" + EncodeUrlPart(gateway)); }
+Result<Json> ApiClient::Account() { return Get("/account"); }
 Result<Json> ApiClient::Readiness() { return Parse(http_.GetAnyStatus("/readyz")); }
 
 Result<BlobRef> ApiClient::PutBlob(ByteView bytes) {

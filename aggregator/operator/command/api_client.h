@@ -63,6 +63,7 @@ class ApiClient {
                const std::function<bool(const std::string& name, const Json& event)>& handler);
 
  private:
+  // Paths are relative to /api/v1.
   Result<Json> Get(const std::string& path);
   Result<Json> AllPages(const std::string& path, const std::string& query = "");
   HttpClient http_;

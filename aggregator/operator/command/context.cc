@@ -3,11 +3,14 @@
 #include <cstdlib>
 #include <iostream>
 
+#include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
+#include "aggregator/api/json_fields.h"
 #include "protocol/trust/seal/signing.h"
 
 namespace tributary {
+namespace {
 
 ExitCode ExitCodeOf(Code code) {
   switch (code) {
@@ -35,7 +38,9 @@ ExitCode ExitCodeOf(Code code) {
   }
 }
 
-Result<HttpClient::Options> Context::ClientOptions() const {
+}  // namespace
+
+Result<ApiClient> Context::Client() const {
   HttpClient::Options options{.url = url, .token = token, .ca_file = ca_file};
   if (options.token.empty() && !token_file.empty()) {
     ASSIGN_OR_RETURN(const SecretBytes secret, ReadSecretFile(token_file));
@@ -47,11 +52,6 @@ Result<HttpClient::Options> Context::ClientOptions() const {
   if (options.token.find_first_of("\r\n") != std::string::npos) {
     return Fail(Code::kInvalidArgument, "the token has a line break in it");
   }
-  return options;
-}
-
-Result<ApiClient> Context::Client() const {
-  ASSIGN_OR_RETURN(const HttpClient::Options options, ClientOptions());
   return ApiClient::Create(options);
 }
 
@@ -62,13 +62,38 @@ std::function<void()> Context::Run(std::function<Status()> action) {
   };
 }
 
+std::function<void()> Context::Ask(Question question, std::function<void(const Json&)> print) {
+  return Run([this, question = std::move(question), print = std::move(print)]() -> Status {
+    ASSIGN_OR_RETURN(ApiClient client, Client());
+    ASSIGN_OR_RETURN(const Json answer, question(client));
+    print(answer);
+    return {};
+  });
+}
+
+std::function<void()> Context::List(Question question, std::vector<Column> columns) {
+  return Ask(std::move(question),
+             [this, columns = std::move(columns)](const Json& answer) { PrintList(answer, columns); });
+}
+
+std::function<void()> Context::Show(Question question) {
+  return Ask(std::move(question), [this](const Json& answer) { PrintObject(answer); });
+}
+
+std::function<void()> Context::Tell(Question question, std::function<std::string(const Json&)> tell) {
+  return Ask(std::move(question), [this, tell = std::move(tell)](const Json& answer) {
+    if (json()) return PrintObject(answer);
+    Say(tell(answer));
+  });
+}
+
 void Context::Report(const Error& error) {
   exit_code = ExitCodeOf(error.code);
   const CodeEntry& entry = Describe(error.code);
   if (json()) {
     const Json problem = {
         {"code", entry.name}, {"title", entry.sentence}, {"detail", error.message}, {"remedy", entry.remedy}};
-    std::cerr << problem.dump(-1, ' ', false, Json::error_handler_t::replace) << "\n";
+    std::cerr << Dump(problem) << "\n";
     return;
   }
   std::cerr << "error: " << error.message << "\n"
@@ -91,6 +116,12 @@ void Context::PrintObject(const Json& object) const {
 
 void Context::Say(const std::string& line) const {
   if (!json()) std::cout << line << std::endl;
+}
+
+std::shared_ptr<std::string> RequiredName(CLI::App& command, const std::string& name, const std::string& help) {
+  auto value = std::make_shared<std::string>();
+  command.add_option(name, *value, help)->required();
+  return value;
 }
 
 }  // namespace tributary

@@ -60,55 +60,6 @@ std::string KeyLine(const std::string& key, const std::string& value) {
   return key + std::string(kKeyWidth - std::min(kKeyWidth, key.size()), ' ') + value + "\n";
 }
 
-// ---- the commands
-
-Status ListGateways(const Context& context) {
-  ASSIGN_OR_RETURN(ApiClient client, context.Client());
-  ASSIGN_OR_RETURN(const Json list, client.Gateways());
-  if (context.json()) {
-    context.PrintObject(list);
-    return {};
-  }
-  context.PrintList({{"items", GatewayRows(list["items"])}}, {{"GATEWAY", "gateway"},
-                                                              {"HEARD", "heard"},
-                                                              {"CLIENTS", "clients"},
-                                                              {"SPOOL", "spool"},
-                                                              {"OLDEST", "oldest"},
-                                                              {"DISK FREE", "disk"},
-                                                              {"DEAD", "dead"},
-                                                              {"UP", "up"},
-                                                              {"DOWN", "down"},
-                                                              {"PUBLICATION", "publication"},
-                                                              {"ACCOUNT", "account"},
-                                                              {"TROUBLE", "trouble"}});
-  return {};
-}
-
-Status ShowGateway(const Context& context, const std::string& id) {
-  ASSIGN_OR_RETURN(ApiClient client, context.Client());
-  ASSIGN_OR_RETURN(const Json gateway, client.Gateway(id));
-  if (context.json()) {
-    context.PrintObject(gateway);
-    return {};
-  }
-  context.Say(RenderGateway(gateway));
-  return {};
-}
-
-struct GatewayRevocation {
-  std::string id;
-  std::string reason;
-};
-
-Status RevokeGateway(const Context& context, const GatewayRevocation& revocation) {
-  ASSIGN_OR_RETURN(ApiClient client, context.Client());
-  ASSIGN_OR_RETURN(const Json enrolment, client.RevokeGateway(revocation.id, revocation.reason));
-  if (context.json()) context.PrintObject(enrolment);
-  context.Say(fmt::format(
-      "gateway {} is revoked; the member it connects to refuses it once that has the next publication", revocation.id));
-  return {};
-}
-
 }  // namespace
 
 std::string SizeText(uint64_t bytes) {
@@ -127,6 +78,9 @@ std::string AgeText(int64_t seconds) {
   return fmt::format("{} d", seconds / 86'400);
 }
 
+namespace {
+
+// An object of texts for each gateway, in the order of the tree.
 Json GatewayRows(const Json& items) {
   std::vector<Json> sorted(items.begin(), items.end());
   std::ranges::sort(sorted, {}, [](const Json& gateway) { return gateway.at("path"); });
@@ -151,6 +105,7 @@ Json GatewayRows(const Json& items) {
   return rows;
 }
 
+// Its place, its link, its spool, its account and its trouble with what to do about it.
 std::string RenderGateway(const Json& gateway) {
   std::string path;
   for (const Json& step : gateway.at("path")) path += (path.empty() ? "" : " > ") + step.get<std::string>();
@@ -175,29 +130,42 @@ std::string RenderGateway(const Json& gateway) {
     if (!trouble["remedy"].is_null()) out += KeyLine("", trouble["remedy"].get<std::string>());
   }
   out += "\nIts uplink since it started\n" +
-         RenderTable(LinkRows(gateway),
-                     {{"PURPOSE", "purpose"}, {"UP", "up"}, {"DOWN", "down"}, {"OF UP RESENT", "resent"}});
+         RenderTable(LinkRows(gateway), Columns("PURPOSE purpose, UP up, DOWN down, OF UP RESENT resent"));
   out += "\nWhere every upload went\n" + RenderTable(gateway.at("accounts"), AccountColumns());
   while (out.ends_with('\n')) out.pop_back();
   return out;
 }
 
+}  // namespace
+
 void AddGatewayCommands(CLI::App& app, Context& context) {
   CLI::App* gateways = app.add_subcommand("gateways", "Gateways of the whole tree, as they last described themselves");
   gateways->require_subcommand(1);
-  gateways->add_subcommand("list", "One line each, in the order of the tree")->callback(context.Run([&context] {
-    return ListGateways(context);
-  }));
+  gateways->add_subcommand("list", "One line each, in the order of the tree")
+      ->callback(context.Tell(&ApiClient::Gateways, [](const Json& list) {
+        std::string table = RenderTable(
+            GatewayRows(list.at("items")),
+            Columns(
+                "GATEWAY gateway, HEARD heard, CLIENTS clients, SPOOL spool, OLDEST oldest, DISK FREE disk, DEAD dead, "
+                "UP up, DOWN down, PUBLICATION publication, ACCOUNT account, TROUBLE trouble"));
+        table.pop_back();  // the last line break, which comes by itself
+        return table;
+      }));
   CLI::App* show = gateways->add_subcommand("show", "One gateway: its place, link, spool, account and trouble");
-  const auto id = std::make_shared<std::string>();
-  show->add_option("gateway", *id, "Its id")->required();
-  show->callback(context.Run([&context, id] { return ShowGateway(context, *id); }));
+  auto id = RequiredName(*show, "gateway", "Its id");
+  show->callback(context.Tell([id](ApiClient& client) { return client.Gateway(*id); }, &RenderGateway));
 
-  const auto revocation = std::make_shared<GatewayRevocation>();
   CLI::App* revoke = gateways->add_subcommand("revoke", "Exclude one for good: all its certificates stop counting");
-  revoke->add_option("gateway", revocation->id, "Its id")->required();
-  revoke->add_option("--reason", revocation->reason, "For the record: 1 to 256 bytes")->required();
-  revoke->callback(context.Run([&context, revocation] { return RevokeGateway(context, *revocation); }));
+  id = RequiredName(*revoke, "gateway", "Its id");
+  const auto reason = std::make_shared<std::string>();
+  revoke->add_option("--reason", *reason, "For the record: 1 to 256 bytes")->required();
+  revoke->callback(context.Tell([id, reason](ApiClient& client) { return client.RevokeGateway(*id, *reason); },
+                                [id](const Json&) {
+                                  return fmt::format(
+                                      "gateway {} is revoked; the member it connects to refuses it once that has the "
+                                      "next publication",
+                                      *id);
+                                }));
 }
 
 }  // namespace tributary

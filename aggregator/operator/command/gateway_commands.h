@@ -5,10 +5,6 @@
 
 #include "aggregator/operator/command/context.h"
 
-namespace CLI {
-class App;
-}
-
 namespace tributary {
 
 // Adds `gateways list, show, revoke`.
@@ -16,11 +12,6 @@ void AddGatewayCommands(CLI::App& app, Context& context);
 
 // Gateways (openapi.yaml, Gateway) as people read them: sizes in binary units, ages in words, and in capitals where
 // somebody has to look.
-
-// An object of texts for each gateway, in the order of the tree.
-Json GatewayRows(const Json& items);
-// One gateway: its place, its link, its spool, its account and its trouble with what to do about it.
-std::string RenderGateway(const Json& gateway);
 
 // "0 B", "1.5 KiB", "20 GiB".
 std::string SizeText(uint64_t bytes);

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cctype>
-#include <optional>
 
 #include "protocol/base/http/problem.h"
 #include "protocol/base/http/tls.h"
@@ -95,30 +94,25 @@ Result<HttpReply> HttpClient::Get(const std::string& path) {
 Result<HttpReply> HttpClient::Head(const std::string& path) {
   return state_->Reply(state_->client.Head(path, state_->headers));
 }
-
 Result<HttpReply> HttpClient::Post(const std::string& path, const std::string& json) {
   return state_->Reply(state_->client.Post(path, state_->headers, json, "application/json"));
 }
-
 Result<HttpReply> HttpClient::Put(const std::string& path, ByteView body) {
   return state_->Reply(state_->client.Put(path, state_->headers, reinterpret_cast<const char*>(body.data()),
                                           body.size(), "application/octet-stream"));
 }
-
 Result<HttpReply> HttpClient::Delete(const std::string& path) {
   return state_->Reply(state_->client.Delete(path, state_->headers));
 }
-
 Result<HttpReply> HttpClient::GetAnyStatus(const std::string& path) {
   return state_->AnyReply(state_->client.Get(path, state_->headers));
 }
 
-Status HttpClient::Stream(const std::string& path, const EventStream* events, const PieceHandler& take) {
+Status HttpClient::Stream(const std::string& path, const std::optional<std::string>& last_event,
+                          const PieceHandler& take) {
   httplib::Headers headers = state_->headers;
-  if (events) {
-    headers.emplace("Accept", "text/event-stream");
-    if (!events->last_id.empty()) headers.emplace("Last-Event-ID", events->last_id);
-  }
+  if (last_event) headers.emplace("Accept", "text/event-stream");
+  if (last_event && !last_event->empty()) headers.emplace("Last-Event-ID", *last_event);
   int http_status = 0;
   std::string problem;
   bool more = true;
@@ -142,7 +136,7 @@ Status HttpClient::Stream(const std::string& path, const EventStream* events, co
   if (http_status >= 400) return Fail(ErrorOfProblem(http_status, problem));
   if (!status || !more) return status;
   if (!result) return Fail(state_->Unanswered(result.error()));
-  if (events) return Fail(Code::kUnreachable, "{} ended the stream of events", state_->options.url);
+  if (last_event) return Fail(Code::kUnreachable, "{} ended the stream of events", state_->options.url);
   return {};
 }
 
@@ -153,7 +147,7 @@ Result<uint64_t> HttpClient::Download(const std::string& path, const Path& file,
   RETURN_IF_ERROR(files.Remove(part));
   ASSIGN_OR_RETURN(auto out, files.OpenForWrite(part));
   uint64_t size = 0;
-  Status status = Stream(path, nullptr, [&](std::string_view piece) -> Result<bool> {
+  Status status = Stream(path, std::nullopt, [&](std::string_view piece) -> Result<bool> {
     if (size + piece.size() > limit) return Fail(Code::kTooLarge, "{} has over {} bytes", path, limit);
     RETURN_IF_ERROR(out->WriteAt(size, AsBytes(piece)));
     size += piece.size();
@@ -173,8 +167,7 @@ Status HttpClient::Watch(const std::string& path, std::string& last_id, const Ev
     last_id = event.id;
     return handler(event);
   });
-  const EventStream events{last_id};
-  return Stream(path, &events, [&](std::string_view piece) { return parser.Take(piece); });
+  return Stream(path, last_id, [&](std::string_view piece) { return parser.Take(piece); });
 }
 
 std::string EncodeUrlPart(std::string_view text) {

@@ -3,6 +3,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -56,14 +57,11 @@ class HttpClient {
 
  private:
   struct State;
-  // A request for events, with the id of the last one that was seen.
-  struct EventStream {
-    std::string last_id;
-  };
   // Returns false to end the transfer.
   using PieceHandler = std::function<Result<bool>(std::string_view piece)>;
-  // Hands the body of an answer below 400 to `take`, piece by piece. A stream of `events` never ends by itself.
-  Status Stream(const std::string& path, const EventStream* events, const PieceHandler& take);
+  // Hands the body of an answer below 400 to `take`, piece by piece. `last_event`: of a stream of events, which never
+  // ends by itself, the id of the last one that was seen.
+  Status Stream(const std::string& path, const std::optional<std::string>& last_event, const PieceHandler& take);
   explicit HttpClient(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;
 };

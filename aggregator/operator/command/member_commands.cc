@@ -12,71 +12,40 @@ namespace {
 
 // ---- devices
 
-struct DeviceDecision {
-  std::string id;
-  std::string reason;
-};
-
-void AddDeviceList(CLI::App& devices, Context& context) {
-  const auto state = std::make_shared<std::string>();
-  CLI::App* list = devices.add_subcommand("list", "Every device that enrolled or was heard of");
-  list->add_option("--state", *state, "Only those in this state of enrolment")
-      ->check(CLI::IsMember({"pending", "refused", "active", "revoked"}));
-  list->callback(context.Run([&context, state]() -> Status {
-    ASSIGN_OR_RETURN(ApiClient client, context.Client());
-    ASSIGN_OR_RETURN(const Json all, client.Devices(*state));
-    context.PrintList(all, {{"ID", "id"},
-                            {"ROLE", "role"},
-                            {"CLASS", "device_class"},
-                            {"STATE", "enrolment.state"},
-                            {"CERTIFICATE UNTIL", "enrolment.not_after"},
-                            {"VIA", "via"},
-                            {"UPLOADS", "uploads"},
-                            {"WITHHELD", "report.withheld"},
-                            {"LAST SEEN", "last_seen"}});
-    return {};
-  }));
-}
-
-void AddDeviceShow(CLI::App& devices, Context& context) {
-  const auto id = std::make_shared<std::string>();
-  CLI::App* show = devices.add_subcommand("show", "One device: its enrolment, and what it last said of itself");
-  show->add_option("device", *id, "Its id")->required();
-  show->callback(context.Run([&context, id]() -> Status {
-    ASSIGN_OR_RETURN(ApiClient client, context.Client());
-    ASSIGN_OR_RETURN(const Json device, client.Device(*id));
-    context.PrintObject(device);
-    return {};
-  }));
-}
-
 void AddDecision(CLI::App& devices, Context& context, const std::string& decision, const std::string& help) {
-  const auto decided = std::make_shared<DeviceDecision>();
   CLI::App* command = devices.add_subcommand(decision, help);
-  command->add_option("device", decided->id, "Its id")->required();
-  if (decision != "approve") {
-    command->add_option("--reason", decided->reason, "For the record: 1 to 256 bytes")->required();
-  }
-  command->callback(context.Run([&context, decision, decided]() -> Status {
-    ASSIGN_OR_RETURN(ApiClient client, context.Client());
-    ASSIGN_OR_RETURN(const Json enrolment, client.DecideDevice(decided->id, decision, decided->reason));
-    if (context.json()) context.PrintObject(enrolment);
-    context.Say(fmt::format("device {} is {}", decided->id, RenderValue(enrolment.value("state", Json()))));
-    // The reason also says when this aggregator's revocation list cannot name a certificate.
-    if (decision == "revoke") {
-      context.Say(fmt::format(
-          "The aggregator refuses it from now on, gateways when the next publication reaches them.\nreason: {}",
-          RenderValue(enrolment.value("reason", Json()))));
-    }
-    return {};
-  }));
+  const auto id = RequiredName(*command, "device", "Its id");
+  const auto reason = std::make_shared<std::string>();
+  if (decision != "approve") command->add_option("--reason", *reason, "For the record: 1 to 256 bytes")->required();
+  command->callback(context.Tell(
+      [decision, id, reason](ApiClient& client) { return client.DecideDevice(*id, decision, *reason); },
+      [decision, id](const Json& enrolment) {
+        std::string text = fmt::format("device {} is {}", *id, RenderValue(enrolment.value("state", Json())));
+        if (decision != "revoke") return text;
+        // The reason also says when this aggregator's revocation list cannot name a certificate.
+        return fmt::format(
+            "{}\nThe aggregator refuses it from now on, gateways when the next publication reaches them.\nreason: {}",
+            text, RenderValue(enrolment.value("reason", Json())));
+      }));
 }
 
 void AddDevices(CLI::App& app, Context& context) {
   CLI::App* devices = app.add_subcommand("devices", "Devices and evaluators of the fleet");
   devices->require_subcommand(1);
-  AddDeviceList(*devices, context);
-  AddDeviceShow(*devices, context);
+
+  const auto state = std::make_shared<std::string>();
+  CLI::App* list = devices->add_subcommand("list", "Every device that enrolled or was heard of");
+  list->add_option("--state", *state, "Only those in this state of enrolment")
+      ->check(CLI::IsMember({"pending", "refused", "active", "revoked"}));
+  list->callback(context.List(
+      [state](ApiClient& client) { return client.Devices(*state); },
+      Columns("ID id, ROLE role, CLASS device_class, STATE enrolment.state, CERTIFICATE UNTIL enrolment.not_after, "
+              "VIA via, UPLOADS uploads, WITHHELD report.withheld, LAST SEEN last_seen")));
+
+  CLI::App* show = devices->add_subcommand("show", "One device: its enrolment, and what it last said of itself");
+  const auto id = RequiredName(*show, "device", "Its id");
+  show->callback(context.Show([id](ApiClient& client) { return client.Device(*id); }));
+
   AddDecision(*devices, context, "approve", "Let a waiting one in: it gets its certificate");
   AddDecision(*devices, context, "refuse", "Turn a waiting one away, for good");
   AddDecision(*devices, context, "revoke", "Exclude one for good: all its certificates stop counting");
@@ -120,10 +89,7 @@ Status CreateToken(const Context& context, const TokenOptions& options) {
   }
   const std::string invitation = made.value("invitation", Json()).dump(2) + "\n";
   RETURN_IF_ERROR(WriteSecretFile(options.out, SecretBytes::CopyOf(AsBytes(invitation))));
-  if (context.json()) {
-    context.PrintObject(made.value("token", Json()));
-    return {};
-  }
+  if (context.json()) context.PrintObject(made.value("token", Json()));
   context.Say(
       fmt::format("the invitation is in {} (mode 0600); bring it to the {} over a way you trust, then run there:\n"
                   "  tributary-{} enrol --invitation FILE …",
@@ -160,32 +126,19 @@ void AddTokens(CLI::App& app, Context& context) {
       "'tributary-aggregator token add' makes those.");
   AddTokenCreate(*tokens, context);
 
-  tokens->add_subcommand("list", "All tokens, without their secrets")->callback(context.Run([&context]() -> Status {
-    ASSIGN_OR_RETURN(ApiClient client, context.Client());
-    ASSIGN_OR_RETURN(const Json list, client.EnrolmentTokens());
-    context.PrintList(list, {{"ID", "id"},
-                             {"ROLE", "role"},
-                             {"CLASS", "device_class"},
-                             {"USED", "used"},
-                             {"OF", "uses"},
-                             {"APPROVED", "approved"},
-                             {"EXPIRES", "expires"},
-                             {"BY", "created_by"}});
-    return {};
-  }));
+  tokens->add_subcommand("list", "All tokens, without their secrets")
+      ->callback(context.List(&ApiClient::EnrolmentTokens,
+                              Columns("ID id, ROLE role, CLASS device_class, USED used, OF uses, APPROVED approved, "
+                                      "EXPIRES expires, BY created_by")));
 
-  const auto id = std::make_shared<std::string>();
   CLI::App* remove =
       tokens->add_subcommand("remove", "Remove a token: nobody enrols with it any more; its members stay");
-  remove->add_option("id", *id, "Its name, as 'list' shows it")->required();
-  remove->callback(context.Run([&context, id]() -> Status {
-    ASSIGN_OR_RETURN(ApiClient client, context.Client());
-    ASSIGN_OR_RETURN(const Json removed, client.RemoveEnrolmentToken(*id));
-    if (context.json()) context.PrintObject(removed);
-    context.Say(fmt::format("enrolment token {} is gone; {} members enrolled with it and stay", *id,
-                            RenderValue(removed.value("used", Json()))));
-    return {};
-  }));
+  const auto id = RequiredName(*remove, "id", "Its name, as 'list' shows it");
+  remove->callback(context.Tell([id](ApiClient& client) { return client.RemoveEnrolmentToken(*id); },
+                                [id](const Json& removed) {
+                                  return fmt::format("enrolment token {} is gone; {} members enrolled with it and stay",
+                                                     *id, RenderValue(removed.value("used", Json())));
+                                }));
 }
 
 // ---- sealing keys
@@ -193,15 +146,9 @@ void AddTokens(CLI::App& app, Context& context) {
 void AddSealingKeys(CLI::App& app, Context& context) {
   CLI::App* keys = app.add_subcommand("sealing-keys", "The aggregator's keys that devices seal their uploads to");
   keys->require_subcommand(1);
-  const std::vector<Column> columns = {{"KEY", "id"}, {"STATE", "state"}, {"OPENS UNTIL", "until"}};
-
+  const auto columns = Columns("KEY id, STATE state, OPENS UNTIL until");
   keys->add_subcommand("list", "The current one, and former ones that still open")
-      ->callback(context.Run([&context, columns]() -> Status {
-        ASSIGN_OR_RETURN(ApiClient client, context.Client());
-        ASSIGN_OR_RETURN(const Json list, client.SealingKeys());
-        context.PrintList(list, columns);
-        return {};
-      }));
+      ->callback(context.List(&ApiClient::SealingKeys, columns));
 
   const auto days = std::make_shared<uint64_t>(14);
   CLI::App* rotate =
@@ -211,12 +158,7 @@ void AddSealingKeys(CLI::App& app, Context& context) {
                    "For so long: enough for uploads in spools and on devices that are away. 0 if the key was stolen")
       ->check(CLI::Range(0, 365))
       ->capture_default_str();
-  rotate->callback(context.Run([&context, columns, days]() -> Status {
-    ASSIGN_OR_RETURN(ApiClient client, context.Client());
-    ASSIGN_OR_RETURN(const Json list, client.RotateSealingKey(*days));
-    context.PrintList(list, columns);
-    return {};
-  }));
+  rotate->callback(context.List([days](ApiClient& client) { return client.RotateSealingKey(*days); }, columns));
 }
 
 }  // namespace

@@ -2,10 +2,6 @@
 
 #include "aggregator/operator/command/context.h"
 
-namespace CLI {
-class App;
-}
-
 namespace tributary {
 
 // Who is a member and how members come in and go. Adds `devices list, show, approve, refuse, revoke`, `tokens create,

@@ -66,8 +66,8 @@ class RoundWatch {
   static std::string RenderLine(const Json& round) {
     const auto field = [&round](const char* key) { return RenderValue(round.value(key, Json())); };
     return fmt::format("round {}  {}  version {}  updates {}  refused {}  global {}  personal {}  bytes {}",
-                       field("number"), field("state"), field("result_version"), field("contributions"), field("refused"),
-                       field("global_accuracy"), field("personal_accuracy"), field("bytes_up"));
+                       field("number"), field("state"), field("result_version"), field("contributions"),
+                       field("refused"), field("global_accuracy"), field("personal_accuracy"), field("bytes_up"));
   }
 
   void PrintRound(const Json& round) {
@@ -163,40 +163,26 @@ void AddRoundCommands(CLI::App& app, Context& context) {
   command->add_flag("--watch", start->watch, "Stay until they are done, with a line per round");
   command->callback(context.Run([&context, start] { return StartRounds(context, *start); }));
 
-  const auto task = std::make_shared<std::string>();
   CLI::App* list = rounds->add_subcommand("list", "All rounds of a task");
-  list->add_option("task", *task, "The task's name")->required();
-  list->callback(context.Run([&context, task]() -> Status {
-    ASSIGN_OR_RETURN(ApiClient client, context.Client());
-    ASSIGN_OR_RETURN(const Json all, client.Rounds(*task));
-    context.PrintList(all, {{"ROUND", "number"},
-                            {"STATE", "state"},
-                            {"BASE", "base_version"},
-                            {"RESULT", "result_version"},
-                            {"UPDATES", "contributions"},
-                            {"REFUSED", "refused"},
-                            {"GLOBAL", "global_accuracy"},
-                            {"PERSONAL", "personal_accuracy"},
-                            {"BYTES UP", "bytes_up"},
-                            {"OPENED", "opened"}});
-    return {};
-  }));
+  auto task = RequiredName(*list, "task", "The task's name");
+  list->callback(context.List(
+      [task](ApiClient& client) { return client.Rounds(*task); },
+      Columns(
+          "ROUND number, STATE state, BASE base_version, RESULT result_version, UPDATES contributions, "
+          "REFUSED refused, GLOBAL global_accuracy, PERSONAL personal_accuracy, BYTES UP bytes_up, OPENED opened")));
 
   CLI::App* watch = rounds->add_subcommand("watch", "Follow the rounds until none is open or wanted");
-  watch->add_option("task", *task, "The task's name")->required();
+  task = RequiredName(*watch, "task", "The task's name");
   watch->callback(context.Run([&context, task] { return WatchRounds(context, *task); }));
 
   CLI::App* cancel =
       rounds->add_subcommand("cancel", "Cancel the open round and those still wanted; versions made so far stay");
-  cancel->add_option("task", *task, "The task's name")->required();
-  cancel->callback(context.Run([&context, task]() -> Status {
-    ASSIGN_OR_RETURN(ApiClient client, context.Client());
-    ASSIGN_OR_RETURN(const Json after, client.CancelRounds(*task));
-    if (context.json()) context.PrintObject(after);
-    context.Say(fmt::format("task {} has no open round now; its version is {}", *task,
-                            RenderValue(after.value("latest_version", Json()))));
-    return {};
-  }));
+  task = RequiredName(*cancel, "task", "The task's name");
+  cancel->callback(context.Tell([task](ApiClient& client) { return client.CancelRounds(*task); },
+                                [task](const Json& after) {
+                                  return fmt::format("task {} has no open round now; its version is {}", *task,
+                                                     RenderValue(after.value("latest_version", Json())));
+                                }));
 }
 
 }  // namespace tributary

@@ -5,10 +5,6 @@
 
 #include "aggregator/operator/command/context.h"
 
-namespace CLI {
-class App;
-}
-
 namespace tributary {
 
 // Adds `rounds start, list, watch, cancel`.

@@ -37,10 +37,8 @@ Status ShowStatus(const Context& context) {
       }
     }
     context.Say("");
-    context.PrintList(tasks, {{"TASK", "id"},
-                              {"VERSION", "latest_version"},
-                              {"ROUNDS WANTED", "rounds_wanted"},
-                              {"PARAMETERS", "parameters"}});
+    context.PrintList(tasks,
+                      Columns("TASK id, VERSION latest_version, ROUNDS WANTED rounds_wanted, PARAMETERS parameters"));
   }
   if (!ready) return Fail(Code::kBusy, "the aggregator at {} is not ready", context.url);
   return {};
@@ -49,21 +47,9 @@ Status ShowStatus(const Context& context) {
 // In the order of CodeKind.
 constexpr const char* kWhoseFault[] = {"the peer's", "nobody's; it passes", "this machine's", "that of whoever asked"};
 
-Json CodeJson(Code code) {
-  const CodeEntry& entry = Describe(code);
-  return {{"code", entry.name},
-          {"number", static_cast<int>(entry.code)},
-          {"kind", CodeKindName(entry.kind)},
-          {"sentence", entry.sentence},
-          {"remedy", entry.remedy},
-          {"transient", entry.transient}};
-}
-
 Status Explain(const Context& context, const std::string& name) {
   if (name.empty()) {
-    Json items = Json::array();
-    for (const auto& entry : AllCodes()) items.push_back(CodeJson(entry.code));
-    context.PrintList({{"items", items}}, {{"CODE", "code"}, {"WHAT HAPPENED", "sentence"}});
+    context.PrintList(ListToJson(AllCodes(), &CodeToJson), Columns("CODE code, WHAT HAPPENED sentence"));
     return {};
   }
   auto code = CodeByName(name);
@@ -71,11 +57,11 @@ Status Explain(const Context& context, const std::string& name) {
     code = CodeByNumber(static_cast<uint16_t>(std::stoi(name)));
   }
   if (!code) return Fail(Code::kNotFound, "there is no code '{}'; 'tributary explain' lists them", name);
+  const CodeEntry& entry = Describe(*code);
   if (context.json()) {
-    context.PrintObject(CodeJson(*code));
+    context.PrintObject(CodeToJson(entry));
     return {};
   }
-  const CodeEntry& entry = Describe(*code);
   std::cout << entry.name << " (" << static_cast<int>(entry.code) << ")\n"
             << "  what happened  " << entry.sentence << "\n"
             << "  what to do     " << entry.remedy << "\n"
@@ -123,12 +109,8 @@ Status ListAudit(const Context& context, uint64_t after) {
     return {};
   });
   // Shows the entries in front of a damage, then tells the damage.
-  context.PrintList({{"items", context.json() ? items : WithoutBeginnings(items)}}, {{"ENTRY", "sequence"},
-                                                                                     {"TIME", "time"},
-                                                                                     {"WHO", "actor"},
-                                                                                     {"WHAT", "action"},
-                                                                                     {"ON", "target"},
-                                                                                     {"OUTCOME", "outcome"}});
+  context.PrintList({{"items", context.json() ? items : WithoutBeginnings(items)}},
+                    Columns("ENTRY sequence, TIME time, WHO actor, WHAT action, ON target, OUTCOME outcome"));
   if (!head) return Fail(head.error());
   return {};
 }
@@ -151,14 +133,7 @@ Status ExportAudit(const Context& context, const Path& out) {
 }
 
 Status VerifyAudit(const Context& context, const Path& file, const std::string& known) {
-  ASSIGN_OR_RETURN(const AuditSummary summary, VerifyAuditFile(RealFileSystem(), file));
-  if (!known.empty()) {
-    ASSIGN_OR_RETURN(const bool found, HoldsAuditHash(RealFileSystem(), file, known));
-    if (!found) {
-      return Fail(Code::kCorrupt,
-                  "no entry has the hash {}: entries were cut off, or all was written anew, after it was noted", known);
-    }
-  }
+  ASSIGN_OR_RETURN(const AuditSummary summary, VerifyAuditFile(RealFileSystem(), file, known));
   context.PrintObject({{"entries", summary.entries},
                        {"first", Rfc3339(summary.first)},
                        {"last", Rfc3339(summary.last)},
@@ -197,12 +172,7 @@ void AddStatusCommands(CLI::App& app, Context& context) {
   app.add_subcommand(
          "account",
          "Where every upload went: offered = delivered + spooled + in flight + duplicate + refused + dropped")
-      ->callback(context.Run([&context]() -> Status {
-        ASSIGN_OR_RETURN(ApiClient client, context.Client());
-        ASSIGN_OR_RETURN(const Json list, client.Account());
-        context.PrintList(list, AccountColumns());
-        return {};
-      }));
+      ->callback(context.List(&ApiClient::Account, AccountColumns()));
 
   AddAudit(app, context);
 

@@ -2,10 +2,6 @@
 
 #include "aggregator/operator/command/context.h"
 
-namespace CLI {
-class App;
-}
-
 namespace tributary {
 
 // How things stand and what happened. Adds `status`, `account`, `audit list, export, verify` and `explain`.

@@ -1,7 +1,7 @@
 #include "aggregator/operator/command/table.h"
 
 #include <algorithm>
-#include <cstdio>
+#include <sstream>
 
 #include <nlohmann/json.hpp>
 
@@ -19,16 +19,10 @@ bool IsHexDigest(const std::string& text) {
   return text.size() == 64 && text.find_first_not_of("0123456789abcdef") == std::string::npos;
 }
 
-const Json* Reach(const Json& item, const std::string& key) {
-  const Json* at = &item;
-  for (size_t begin = 0; begin <= key.size();) {
-    const size_t end = std::min(key.find('.', begin), key.size());
-    const auto found = at->is_object() ? at->find(key.substr(begin, end - begin)) : at->end();
-    if (found == at->end()) return nullptr;
-    at = &*found;
-    begin = end + 1;
-  }
-  return at;
+const Json* Reach(const Json& item, std::string key) {
+  std::ranges::replace(key, '.', '/');
+  const Json::json_pointer at("/" + key);
+  return item.contains(at) ? &item.at(at) : nullptr;
 }
 
 std::string Pad(const std::string& text, size_t width, bool right) {
@@ -52,11 +46,7 @@ void RenderInto(std::string& out, const Json& object, const std::string& prefix,
 std::string RenderValue(const Json& value) {
   if (value.is_null()) return "-";
   if (value.is_boolean()) return value.get<bool>() ? "yes" : "no";
-  if (value.is_number_float()) {
-    char text[32];
-    std::snprintf(text, sizeof(text), "%.4g", value.get<double>());
-    return text;
-  }
+  if (value.is_number_float()) return fmt::format("{:.4g}", value.get<double>());
   if (value.is_string()) {
     const auto& text = value.get_ref<const std::string&>();
     return IsHexDigest(text) ? text.substr(0, kDigestShown) : text.empty() ? "-" : text;
@@ -69,12 +59,20 @@ std::string RenderValue(const Json& value) {
   return value.is_array() ? std::to_string(value.size()) : value.dump();
 }
 
-const std::vector<Column>& AccountColumns() {
-  static const std::vector<Column> columns = {
-      {"KIND", "kind"},       {"OFFERED", "offered"},     {"DELIVERED", "delivered"},
-      {"SPOOLED", "spooled"}, {"IN FLIGHT", "in_flight"}, {"DUPLICATE", "duplicate"},
-      {"REFUSED", "refused"}, {"DROPPED", "dropped"},     {"HOLDS", "holds"}};
+std::vector<Column> Columns(const std::string& text) {
+  std::vector<Column> columns;
+  std::istringstream list(text);
+  for (std::string column; std::getline(list >> std::ws, column, ',');) {
+    const size_t blank = column.rfind(' ');
+    columns.push_back({column.substr(0, blank), column.substr(blank + 1)});
+  }
   return columns;
+}
+
+std::vector<Column> AccountColumns() {
+  return Columns(
+      "KIND kind, OFFERED offered, DELIVERED delivered, SPOOLED spooled, IN FLIGHT in_flight, DUPLICATE duplicate, "
+      "REFUSED refused, DROPPED dropped, HOLDS holds");
 }
 
 std::string RenderTable(const Json& items, const std::vector<Column>& columns) {
@@ -89,8 +87,7 @@ std::string RenderTable(const Json& items, const std::vector<Column>& columns) {
       cells[c].push_back(value ? RenderValue(*value) : "-");
       number = number && (!value || value->is_number() || value->is_null());
     }
-    widths.push_back(std::ranges::max(cells[c], {}, &Width).empty() ? 0
-                                                                    : Width(std::ranges::max(cells[c], {}, &Width)));
+    widths.push_back(Width(std::ranges::max(cells[c], {}, &Width)));
     numbers.push_back(number);
   }
   std::string out;

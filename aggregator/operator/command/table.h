@@ -14,11 +14,13 @@ struct Column {
   std::string key;
 };
 
+// Of a text "HEADING key, HEADING key": the key is a column's last word.
+std::vector<Column> Columns(const std::string& text);
 // The list's items under their headings, as wide as the widest; numbers to the right. An empty list is only the
 // heading.
 std::string RenderTable(const Json& items, const std::vector<Column>& columns);
 // Of the account of uploads by kind.
-const std::vector<Column>& AccountColumns();
+std::vector<Column> AccountColumns();
 // "key  value" per line, for one object; inner objects as dotted keys.
 std::string RenderObject(const Json& object);
 // One value as people read it: null is "-", long digests are cut, counts by reason are "duplicate 2, not-finite 1".

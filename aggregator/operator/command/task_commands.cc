@@ -26,19 +26,13 @@ struct TaskOptions {
 };
 
 Status CreateTask(const Context& context, const TaskOptions& options) {
-  TaskRequest request;
-  ASSIGN_OR_RETURN(request.task.id, TaskId::Parse(options.name));
+  TaskRecord task;
+  ASSIGN_OR_RETURN(task.id, TaskId::Parse(options.name));
   // The plan first: a mistake in it is found before anything is sent.
-  if (!options.plan.empty()) RETURN_IF_ERROR(ReadTaskPlan(options.plan, request.task));
-  ASSIGN_OR_RETURN(const Bytes bytes, ReadFile(RealFileSystem(), options.package, limits::kBlobBytes));
-  ASSIGN_OR_RETURN(const ModelPackage package, DecodeModelPackage(bytes));
-  request.task.table = package.table;
+  if (!options.plan.empty()) RETURN_IF_ERROR(ReadTaskPlan(options.plan, task));
   ASSIGN_OR_RETURN(ApiClient client, context.Client());
-  ASSIGN_OR_RETURN(request.task.module, client.PutBlob(package.module));
-  ASSIGN_OR_RETURN(const BlobRef weights, client.PutBlob(AsBytes(std::span<const float>(package.weights))));
-  request.weights = weights.digest;
-  ASSIGN_OR_RETURN(const Json task, client.CreateTask(request));
-  context.PrintObject(task);
+  ASSIGN_OR_RETURN(const Json made, CreateTaskOfPackage(client, std::move(task), options.package));
+  context.PrintObject(made);
   context.Say("\nStart training with: tributary rounds start " + options.name + " --count 10 --watch");
   return {};
 }
@@ -60,26 +54,14 @@ void AddTasks(CLI::App& app, Context& context) {
                   "  [round]\n  report_goal = 20\n  minimum = 15\n  deadline_seconds = 600\n");
   command->callback(context.Run([&context, create] { return CreateTask(context, *create); }));
 
-  tasks->add_subcommand("list", "All tasks")->callback(context.Run([&context]() -> Status {
-    ASSIGN_OR_RETURN(ApiClient client, context.Client());
-    ASSIGN_OR_RETURN(const Json list, client.Tasks());
-    context.PrintList(list, {{"TASK", "id"},
-                             {"VERSION", "latest_version"},
-                             {"ROUNDS WANTED", "rounds_wanted"},
-                             {"PARAMETERS", "parameters"},
-                             {"CREATED", "created"}});
-    return {};
-  }));
+  tasks->add_subcommand("list", "All tasks")
+      ->callback(
+          context.List(&ApiClient::Tasks, Columns("TASK id, VERSION latest_version, ROUNDS WANTED rounds_wanted, "
+                                                  "PARAMETERS parameters, CREATED created")));
 
-  const auto name = std::make_shared<std::string>();
   CLI::App* show = tasks->add_subcommand("show", "One task with its plan, policy and bounds");
-  show->add_option("task", *name, "The task's name")->required();
-  show->callback(context.Run([&context, name]() -> Status {
-    ASSIGN_OR_RETURN(ApiClient client, context.Client());
-    ASSIGN_OR_RETURN(const Json task, client.Task(*name));
-    context.PrintObject(task);
-    return {};
-  }));
+  const auto name = RequiredName(*show, "task", "The task's name");
+  show->callback(context.Show([name](ApiClient& client) { return client.Task(*name); }));
 }
 
 // ---- models
@@ -123,20 +105,11 @@ void AddModels(CLI::App& app, Context& context) {
   CLI::App* models = app.add_subcommand("models", "Model versions of a task: list and export");
   models->require_subcommand(1);
 
-  const auto task = std::make_shared<std::string>();
   CLI::App* list = models->add_subcommand("list", "All versions of a task");
-  list->add_option("task", *task, "The task's name")->required();
-  list->callback(context.Run([&context, task]() -> Status {
-    ASSIGN_OR_RETURN(ApiClient client, context.Client());
-    ASSIGN_OR_RETURN(const Json all, client.Versions(*task));
-    context.PrintList(all, {{"VERSION", "version"},
-                            {"WEIGHTS", "weights.digest"},
-                            {"BYTES", "weights.size"},
-                            {"PARENT", "parent"},
-                            {"ROUND", "round"},
-                            {"CREATED", "created"}});
-    return {};
-  }));
+  const auto task = RequiredName(*list, "task", "The task's name");
+  list->callback(context.List([task](ApiClient& client) { return client.Versions(*task); },
+                              Columns("VERSION version, WEIGHTS weights.digest, BYTES weights.size, PARENT parent, "
+                                      "ROUND round, CREATED created")));
 
   const auto options = std::make_shared<ExportOptions>();
   CLI::App* command = models->add_subcommand("export", "Write a version as TorchScript that torch.jit.load opens");
@@ -147,6 +120,15 @@ void AddModels(CLI::App& app, Context& context) {
 }
 
 }  // namespace
+
+Result<Json> CreateTaskOfPackage(ApiClient& client, TaskRecord task, const Path& file) {
+  ASSIGN_OR_RETURN(const Bytes bytes, ReadFile(RealFileSystem(), file, limits::kBlobBytes));
+  ASSIGN_OR_RETURN(const ModelPackage package, DecodeModelPackage(bytes));
+  task.table = package.table;
+  ASSIGN_OR_RETURN(task.module, client.PutBlob(package.module));
+  ASSIGN_OR_RETURN(const BlobRef weights, client.PutBlob(AsBytes(std::span<const float>(package.weights))));
+  return client.CreateTask({std::move(task), weights.digest});
+}
 
 Result<ExportedModel> ExportModel(ApiClient& client, const ExportOptions& options) {
   // The program is looked for first: it is the likeliest thing to be missing.

@@ -8,14 +8,15 @@
 #include "protocol/base/file.h"
 #include "protocol/base/ids.h"
 
-namespace CLI {
-class App;
-}
 namespace tributary {
 
 // Tasks and the model versions that came of them. Adds `task create, list, show` and `models list, export`. `app` and
 // `context` must outlive parsing, here and for every Add…Commands of `tributary`.
 void AddTaskCommands(CLI::App& app, Context& context);
+
+// Creates `task`, which has its id, plan, policy and bounds, from the package in `file`. Returns it as the API shows it.
+// Errors: of ReadFile, DecodeModelPackage, ApiClient.
+Result<Json> CreateTaskOfPackage(ApiClient& client, TaskRecord task, const Path& file);
 
 struct ExportOptions {
   std::string task;

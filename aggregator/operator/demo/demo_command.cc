@@ -1,17 +1,19 @@
 #include "aggregator/operator/demo/demo_command.h"
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <ctime>
 #include <iostream>
 #include <memory>
+#include <optional>
 #include <thread>
 
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
+#include "aggregator/api/json_fields.h"
+#include "aggregator/operator/command/round_commands.h"
 #include "aggregator/operator/command/task_commands.h"
-#include "aggregator/operator/demo/demo_progress.h"
 #include "aggregator/operator/demo/demo_site.h"
 #include "protocol/base/process/daemon.h"
 
@@ -22,13 +24,119 @@ constexpr Millis kLook{200};  // between looks at the rounds
 
 // "demo/2026-11-22T101500": a folder of its own for every run.
 Path FolderForNow() {
-  const std::time_t now = std::time(nullptr);
-  std::tm utc{};
-  gmtime_r(&now, &utc);
-  char name[32];
-  std::strftime(name, sizeof(name), "%Y-%m-%dT%H%M%S", &utc);
-  return Path("demo") / name;
+  std::string time = Rfc3339(SystemClock().Now()).substr(0, 19);
+  std::erase(time, ':');
+  return Path("demo") / time;
 }
+
+// An evaluation that has not come by then (seconds) is shown as missing.
+constexpr double kEvaluationPatience = 60;
+
+std::optional<double> NumberAt(const Json& object, const char* key) {
+  if (!object.contains(key) || !object[key].is_number()) return std::nullopt;
+  return object[key].get<double>();
+}
+
+uint64_t CountAt(const Json& object, const char* key) { return object.value(key, uint64_t{0}); }
+
+uint64_t RefusedOf(const Json& round) {
+  uint64_t refused = 0;
+  if (!round.contains("refused") || !round["refused"].is_object()) return 0;
+  for (const auto& [reason, count] : round["refused"].items()) refused += count.get<uint64_t>();
+  return refused;
+}
+
+std::string Percent(const std::optional<double>& share) {
+  if (!share) return "-";
+  return fmt::format("{:.1f} %", *share * 100);
+}
+
+// Follows the demo's rounds and shows them to a person, a row of a table for each round (RoundLine). A round's row waits
+// for the evaluations that belong to it.
+class DemoProgress {
+ public:
+  struct Totals {
+    uint64_t rounds = 0;  // completed
+    uint64_t contributions = 0;
+    uint64_t refused = 0;
+    uint64_t bytes_up = 0;
+    std::optional<double> global_accuracy;    // of the last round
+    std::optional<double> personal_accuracy;  // of the last round
+  };
+
+  // `quiet`: shows nothing.
+  DemoProgress(uint64_t rounds, uint64_t devices, bool quiet)
+      : rounds_(rounds), devices_(devices), quiet_(quiet), line_(!quiet) {
+    if (quiet_) return;
+    line_.Print(fmt::format("{:>5}  {:>7}  {:>7}  {:>9}  {:>9}  {:>9}  {:>7}", "round", "updates", "refused", "global",
+                            "personal", "MB up", "seconds"));
+  }
+
+  // Looks at the rounds as the API lists them and prints what is new. Whether all of them are over and printed.
+  // kChildFailed: a round failed.
+  Result<bool> Show(const Json& rounds, double seconds) {
+    // When rounds are shorter than an evaluation, the evaluator goes on to the newest version and leaves some out.
+    uint64_t evaluated = 0;
+    for (const auto& round : rounds) {
+      if (NumberAt(round, "global_accuracy")) evaluated = std::max(evaluated, CountAt(round, "number"));
+    }
+    for (const auto& round : rounds) {
+      const std::string state = round.value("state", "");
+      if (CountAt(round, "number") <= totals_.rounds) continue;
+      if (state == "failed" || state == "cancelled") {
+        return Fail(Code::kChildFailed, "round {} {} with {} of {} updates", CountAt(round, "number"), state,
+                    CountAt(round, "contributions"), devices_);
+      }
+      if (state != "completed") {
+        PrintLive(round, seconds);
+        break;
+      }
+      // A round is whole with its devices' evaluations and the evaluator's evaluation of the version that it made.
+      if (complete_since_ < 0) complete_since_ = seconds;
+      const bool whole =
+          CountAt(round, "number") <= evaluated && CountAt(round, "evaluations") >= CountAt(round, "contributions");
+      if (!whole && seconds - complete_since_ < kEvaluationPatience) {
+        PrintLive(round, seconds);
+        break;
+      }
+      PrintRound(round, seconds);
+      complete_since_ = -1;
+    }
+    return totals_.rounds >= rounds_;
+  }
+
+  const Totals& totals() const { return totals_; }
+
+ private:
+  void PrintRound(const Json& round, double seconds) {
+    ++totals_.rounds;
+    totals_.contributions += CountAt(round, "contributions");
+    totals_.refused += RefusedOf(round);
+    totals_.bytes_up += CountAt(round, "bytes_up");
+    totals_.global_accuracy = NumberAt(round, "global_accuracy");
+    totals_.personal_accuracy = NumberAt(round, "personal_accuracy");
+    if (quiet_) return;
+    line_.Print(fmt::format("{:>5}  {:>7}  {:>7}  {:>9}  {:>9}  {:>9.1f}  {:>7.1f}", CountAt(round, "number"),
+                            CountAt(round, "contributions"), RefusedOf(round), Percent(totals_.global_accuracy),
+                            Percent(totals_.personal_accuracy), static_cast<double>(CountAt(round, "bytes_up")) / 1e6,
+                            seconds - last_end_));
+    last_end_ = seconds;
+  }
+
+  void PrintLive(const Json& round, double seconds) const {
+    const bool collected = round.value("state", "") == "completed";
+    line_.Show(CountAt(round, "number"), CountAt(round, "contributions"), devices_,
+               fmt::format("{}  {:.0f} s", collected ? ", evaluating" : "", seconds));
+  }
+
+  const uint64_t rounds_;
+  const uint64_t devices_;
+  const bool quiet_;
+  const RoundLine line_;
+  double last_end_ = 0;         // seconds: when the last printed round was over
+  double complete_since_ = -1;  // seconds: since when the round to be printed is completed and waits for evaluations
+  Totals totals_;
+};
 
 class Demo {
  public:
@@ -122,15 +230,12 @@ class Demo {
   }
 
   void SayResults(const DemoProgress::Totals& totals, double seconds) {
-    const auto percent = [](const std::optional<double>& value) {
-      return value ? fmt::format("{:.1f} %", *value * 100) : std::string("-");
-    };
     context_.Say(fmt::format("\n{} rounds in {:.0f} s: {} sealed updates summed, {} refused, {:.1f} MB up.",
                              totals.rounds, seconds, totals.contributions, totals.refused,
                              static_cast<double>(totals.bytes_up) / 1e6));
     context_.Say(
         fmt::format("Accuracy: global model {} on 10,000 test images, devices' own models {} on their held-out shares.",
-                    percent(totals.global_accuracy), percent(totals.personal_accuracy)));
+                    Percent(totals.global_accuracy), Percent(totals.personal_accuracy)));
   }
 
   void KeepRunning() {
@@ -149,35 +254,26 @@ class Demo {
   std::chrono::steady_clock::time_point start_;
 };
 
-void AddDemoOptions(CLI::App* demo, const std::shared_ptr<DemoOptions>& options) {
-  demo->add_option("--devices", options->devices, "Virtual devices, in one process")
-      ->check(CLI::Range(1, 1000))
-      ->capture_default_str();
-  demo->add_option("--gateways", options->gateways, "Gateways that devices connect to")
-      ->check(CLI::Range(1, 100))
-      ->capture_default_str();
-  demo->add_option("--levels", options->levels, "Levels of gateways; 0: devices connect to the aggregator")
-      ->check(CLI::Range(0, 8))
-      ->capture_default_str();
-  demo->add_option("--rounds", options->rounds, "Rounds")->check(CLI::Range(1, 10'000))->capture_default_str();
-  demo->add_option("--epochs", options->epochs, "Local passes per round")
-      ->check(CLI::Range(1, 100))
-      ->capture_default_str();
-  demo->add_option("--examples", options->examples, "Training images over all devices")
-      ->check(CLI::Range(20, 60'000))
-      ->capture_default_str();
-  demo->add_option("--alpha", options->alpha,
-                   "Alpha of the Dirichlet distribution over labels: a small one deals unequal shares")
-      ->check(CLI::Range(0.01, 1e6))
-      ->capture_default_str();
-  demo->add_option("--seed", options->seed, "The same seed gives the same model, bit for bit, on one kind of processor")
-      ->check(CLI::Range(0, 1'000'000'000))
-      ->capture_default_str();
-  demo->add_option("--min-accuracy", options->min_accuracy, "The accuracy that the global model must reach, 0 to 1")
-      ->check(CLI::Range(0.0, 1.0))
-      ->capture_default_str();
-  demo->add_option("--dir", options->dir, "A new folder for everything it makes [demo/<time>]");
-  demo->add_flag("--keep-running", options->keep_running, "Leave the processes running at the end, until Ctrl-C");
+void AddNumber(CLI::App* demo, const char* name, auto& value, const char* help, const CLI::Range& range) {
+  demo->add_option(name, value, help)->check(range)->capture_default_str();
+}
+
+void AddDemoOptions(CLI::App* demo, DemoOptions& options) {
+  AddNumber(demo, "--devices", options.devices, "Virtual devices, in one process", CLI::Range(1, 1000));
+  AddNumber(demo, "--gateways", options.gateways, "Gateways that devices connect to", CLI::Range(1, 100));
+  AddNumber(demo, "--levels", options.levels, "Levels of gateways; 0: devices connect to the aggregator",
+            CLI::Range(0, 8));
+  AddNumber(demo, "--rounds", options.rounds, "Rounds", CLI::Range(1, 10'000));
+  AddNumber(demo, "--epochs", options.epochs, "Local passes per round", CLI::Range(1, 100));
+  AddNumber(demo, "--examples", options.examples, "Training images over all devices", CLI::Range(20, 60'000));
+  AddNumber(demo, "--alpha", options.alpha,
+            "Alpha of the Dirichlet distribution over labels: a small one deals unequal shares", CLI::Range(0.01, 1e6));
+  AddNumber(demo, "--seed", options.seed, "The same seed gives the same model, bit for bit, on one kind of processor",
+            CLI::Range(0, 1'000'000'000));
+  AddNumber(demo, "--min-accuracy", options.min_accuracy, "The accuracy that the global model must reach, 0 to 1",
+            CLI::Range(0.0, 1.0));
+  demo->add_option("--dir", options.dir, "A new folder for everything it makes [demo/<time>]");
+  demo->add_flag("--keep-running", options.keep_running, "Leave the processes running at the end, until Ctrl-C");
 }
 
 }  // namespace
@@ -186,7 +282,7 @@ void AddDemoCommand(CLI::App& app, Context& context) {
   const auto options = std::make_shared<DemoOptions>();
   CLI::App* demo = app.add_subcommand(
       "demo", "Run a whole federation on this machine, on real data: set up, train, evaluate, export");
-  AddDemoOptions(demo, options);
+  AddDemoOptions(demo, *options);
   demo->add_flag_callback(
       "--json", [&context] { context.output = "json"; }, "Only the summary, as JSON");
   demo->footer(

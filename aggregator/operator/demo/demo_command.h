@@ -2,10 +2,6 @@
 
 #include "aggregator/operator/command/context.h"
 
-namespace CLI {
-class App;
-}
-
 namespace tributary {
 
 // Adds `demo`: a whole federation on this machine (demo_site.h), from nothing to an exported model. Exits with 0 only if

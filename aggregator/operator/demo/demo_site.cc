@@ -1,16 +1,14 @@
 #include "aggregator/operator/demo/demo_site.h"
 
 #include <algorithm>
-#include <span>
 #include <thread>
 
 #include <nlohmann/json.hpp>
 
 #include "aggregator/api/api_token_store.h"
-#include "aggregator/api/json_tasks.h"
+#include "aggregator/operator/command/task_commands.h"
 #include "aggregator/publish/root_ceremony.h"
 #include "protocol/base/limits.h"
-#include "protocol/catalogue/model_package.h"
 #include "protocol/trust/identity/authority_folder.h"
 
 namespace tributary {
@@ -151,20 +149,14 @@ Status DemoSite::CreateTask() {
   const Path package_file = options_.dir / "model.tpkg";
   RETURN_IF_ERROR(RunTool({"new-model", "--seed", std::to_string(options_.seed), "--out", model.string()}));
   RETURN_IF_ERROR(RunTool({"pack", model.string(), "--out", package_file.string()}));
-  ASSIGN_OR_RETURN(const Bytes bytes, ReadFile(RealFileSystem(), package_file, limits::kBlobBytes));
-  ASSIGN_OR_RETURN(const ModelPackage package, DecodeModelPackage(bytes));
-  TaskRequest request;
-  ASSIGN_OR_RETURN(request.task.id, TaskId::Parse(kTask));
-  request.task.table = package.table;
-  request.task.plan.epochs = options_.epochs;
-  request.task.plan.seed = options_.seed;
+  TaskRecord task;
+  ASSIGN_OR_RETURN(task.id, TaskId::Parse(kTask));
+  task.plan.epochs = options_.epochs;
+  task.plan.seed = options_.seed;
   // All devices take part in every round, so that the same seed sums the same updates.
-  request.task.policy = {
+  task.policy = {
       .report_goal = options_.devices, .minimum = options_.devices, .deadline_seconds = 600, .inclusion = 1.0};
-  ASSIGN_OR_RETURN(request.task.module, client_->PutBlob(package.module));
-  ASSIGN_OR_RETURN(const BlobRef weights, client_->PutBlob(AsBytes(std::span<const float>(package.weights))));
-  request.weights = weights.digest;
-  RETURN_IF_ERROR(client_->CreateTask(request));
+  RETURN_IF_ERROR(CreateTaskOfPackage(*client_, std::move(task), package_file));
   return {};
 }
 

@@ -9,7 +9,6 @@
 #include <nlohmann/json.hpp>
 
 #include "aggregator/api/api_routes.h"
-#include "aggregator/api/blob_routes.h"
 #include "aggregator/api/device_routes.h"
 #include "aggregator/api/enrolment_token_routes.h"
 #include "aggregator/api/event_feed.h"
