@@ -1,7 +1,6 @@
 #pragma once
 
 #include <memory>
-#include <optional>
 
 #include "aggregator/api/api_routes.h"
 #include "aggregator/api/api_token_store.h"

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <functional>
 #include <optional>
-#include <string>
 
 #include "protocol/base/limits.h"
 

@@ -3,7 +3,6 @@
 #include <memory>
 #include <set>
 #include <string>
-#include <vector>
 
 #include "gateway/desk/drop_folder.h"
 #include "gateway/relay/relay.h"
