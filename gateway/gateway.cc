@@ -62,7 +62,6 @@ Status Gateway::OpenStores() {
 
 void Gateway::BuildLinks() {
   HopClient& parent = membership_->client();
-  relay_ = std::make_unique<Relay>(*membership_, files_);
   acceptor_ = std::make_unique<Acceptor>(*spool_, loop_, clock_, KeyEnds::Load(files_, options_.data_dir / "key-ends"));
   uplink_ = std::make_unique<Uplink>(Uplink::Parts{loop_, clock_, random_, parent, *spool_}, options_.link);
   enrolments_ = std::make_unique<EnrolmentRelay>(parent, clock_);
@@ -77,9 +76,9 @@ void Gateway::BuildLinks() {
       KeyRotation::Parts{clock_, files_, identity_, parent, *server_, [this] { return membership_->SealingTarget(); },
                          [this] { Drain(); }},
       options_.identity_dir, Millis(options_.overlap_days * 24 * 3'600'000));
-  inbox_ =
-      std::make_unique<Inbox>(Inbox::Parts{files_, clock_, loop_, *inbox_worker_, *spool_, *relay_, identity_.anchor},
-                              options_.data_dir / "inbox");
+  inbox_ = std::make_unique<Inbox>(
+      Inbox::Parts{files_, clock_, loop_, *inbox_worker_, *spool_, *membership_, identity_.anchor},
+      options_.data_dir / "inbox");
   self_ = std::make_unique<GatewayDescription>(
       GatewayDescription::Parts{clock_, identity_, *spool_, *membership_, *uplink_, *server_, below_},
       SpoolOptionsOf(options_).max_bytes);

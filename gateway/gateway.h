@@ -10,7 +10,6 @@
 #include "gateway/options.h"
 #include "gateway/relay/enrolment_relay.h"
 #include "gateway/relay/gateway_state_book.h"
-#include "gateway/relay/relay.h"
 #include "protocol/base/executor.h"
 #include "protocol/base/http/http_server.h"
 #include "protocol/base/random.h"
@@ -66,7 +65,6 @@ class Gateway final : private HopServer::Observer {
   std::unique_ptr<WorkerPool> spool_worker_ = std::make_unique<WorkerPool>("spool", 1);
   std::unique_ptr<Spool> spool_;
   std::unique_ptr<Membership> membership_;
-  std::unique_ptr<Relay> relay_;
   std::unique_ptr<Acceptor> acceptor_;
   std::unique_ptr<Uplink> uplink_;
   std::unique_ptr<EnrolmentRelay> enrolments_;
