@@ -57,7 +57,7 @@ inline constexpr uint64_t kIdxValues = 1ull << 30;
 // announces over kIdxValues. kNotSupported: another value type. kPermissions, kIo.
 Result<IdxArray> ReadIdx(const Path& file);
 
-enum class IdxPart { kTraining, kTest };
+enum class IdxPart : uint8_t { kTraining, kTest };
 
 // The images and labels of one part from a folder with the four files of MNIST's naming (train-images-idx3-ubyte,
 // train-labels-idx1-ubyte, t10k-…), each with or without .gz. Shape {1, rows, columns}; `classes` is the largest label
