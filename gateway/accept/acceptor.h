@@ -45,8 +45,7 @@ class Acceptor final : public UploadSink {
  private:
   Status Admit(const UploadSubject& subject) const;
   void OnAppended(const UploadId& upload, const std::function<void(Status)>& taken, const Result<AppendAnswer>& result);
-  // One request more or less is with the spool.
-  void Began() { ++in_process_; }
+  // The spool has answered a request.
   void Ended();
 
   Spool& spool_;
