@@ -1,23 +1,12 @@
 #include "aggregator/intake/takers.h"
 
-#include <algorithm>
-
 #include "protocol/base/log.h"
 
 namespace tributary {
-namespace {
-
-size_t PlaceOf(UploadKind kind) {
-  return static_cast<size_t>(std::ranges::find(kUploadKinds, kind) - std::begin(kUploadKinds));
-}
-
-}  // namespace
-
-void Takers::Register(UploadKind kind, Taker& taker) { takers_.at(PlaceOf(kind)) = &taker; }
 
 Taker* Takers::Of(UploadKind kind) const {
-  const size_t place = PlaceOf(kind);
-  return place < takers_.size() ? takers_[place] : nullptr;
+  const auto found = takers_.find(kind);
+  return found == takers_.end() ? nullptr : found->second;
 }
 
 Verdict Takers::Admit(const UploadHeader& header) {

@@ -70,17 +70,12 @@ enum class RoundState : uint8_t {
 struct RoundStateEntry {
   RoundState state;
   std::string_view name;
-  std::string_view sentence;
 };
 
-// Every state with its name and sentence, in numeric order.
 inline constexpr RoundStateEntry kRoundStates[] = {
-    {RoundState::kCollecting, "collecting", "The round is announced and takes updates in."},
-    {RoundState::kClosing, "closing",
-     "The goal or the deadline is reached; nothing more is taken in and the average is being made."},
-    {RoundState::kCompleted, "completed", "A new version was made and published."},
-    {RoundState::kFailed, "failed", "The deadline passed with fewer updates than the minimum; no version was made."},
-    {RoundState::kCancelled, "cancelled", "An operator stopped the round; no version was made."},
+    {RoundState::kCollecting, "collecting"}, {RoundState::kClosing, "closing"},
+    {RoundState::kCompleted, "completed"},   {RoundState::kFailed, "failed"},
+    {RoundState::kCancelled, "cancelled"},
 };
 
 struct RoundTransition {
@@ -105,7 +100,6 @@ constexpr bool IsTerminal(RoundState state) {
   return std::ranges::none_of(kRoundTransitions, [=](const RoundTransition& known) { return known.from == state; });
 }
 std::string_view RoundStateName(RoundState state);
-std::string_view RoundStateSentence(RoundState state);
 
 // A round and, once it is completed, its manifest (lineage).
 struct RoundRecord {
