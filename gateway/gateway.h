@@ -49,6 +49,13 @@ class Gateway final : private HopServer::Observer {
   void OnCheckIn(const VerifiedIdentity& member, const hop::CheckIn& check_in) override;
   void OnRefusedUpload(const UploadSubject* subject, const Error& error) override;
 
+  // What this gateway says of itself: to its parent in each check-in, its own state first, then those of the gateways
+  // below; to monitoring in each snapshot.
+  hop::CheckIn DescribeSelf();
+  GatewayState OwnState() const;
+  GatewayMetrics::Snapshot Snapshot() const;
+  Millis OldestSpooled() const;
+
   void EverySecond();
   void SweepSpool();
   void Drain();
@@ -73,7 +80,6 @@ class Gateway final : private HopServer::Observer {
   std::unique_ptr<Inbox> inbox_;
   std::unique_ptr<WorkerPool> inbox_worker_ = std::make_unique<WorkerPool>("inbox", 1);
   GatewayStateBook below_;  // what the gateways below say of themselves
-  std::unique_ptr<GatewayDescription> self_;
   GatewayMetrics metrics_;
   std::unique_ptr<HttpServer> http_;
   bool draining_ = false;

@@ -1,7 +1,5 @@
 #include "gateway/metrics.h"
 
-#include <algorithm>
-
 namespace tributary {
 namespace {
 
@@ -104,65 +102,6 @@ std::vector<ReadinessCheck> GatewayMetrics::ReadinessChecks() {
           {"spool", [this] { return Get().spool_health; }},
           {"upstream", upstream},
           {"running", running}};
-}
-
-hop::CheckIn GatewayDescription::CheckIn() const {
-  hop::CheckIn check_in = parts_.membership.DescribeSelf(parts_.spool.Account());
-  check_in.connected_clients = static_cast<uint32_t>(parts_.server.counts().sessions);
-  check_in.reports = parts_.below.States();
-  check_in.reports.insert(check_in.reports.begin(), OwnState());
-  return check_in;
-}
-
-GatewayState GatewayDescription::OwnState() const {
-  const SpoolAccount account = parts_.spool.Account();
-  GatewayState state;
-  state.gateway = parts_.identity.subject.id;
-  state.publication_number = parts_.membership.publications().number();
-  state.spool_bytes = account.bytes;
-  state.spool_limit_bytes = spool_limit_bytes_;
-  state.disk_free_bytes = account.disk.free_bytes;
-  state.disk_total_bytes = account.disk.total_bytes;
-  state.dead_letters = account.dead_letters;
-  state.oldest_spooled_millis = OldestSpooled().count();
-  state.connected_clients = static_cast<uint32_t>(parts_.server.counts().sessions);
-  state.uplink = parts_.membership.client().link();
-  state.accounts = account.kinds;
-  if (const Status health = parts_.spool.Health(); !health) state.trouble = health.error().ToString();
-  return state;
-}
-
-std::optional<Error> GatewayDescription::RefusedAbove() const {
-  const HopClient& client = parts_.membership.client();
-  if (client.up() || IsTransient(client.last_problem().code)) return std::nullopt;
-  return client.last_problem();
-}
-
-Millis GatewayDescription::OldestSpooled() const {
-  const auto oldest = parts_.spool.OldestSpooled();
-  if (!oldest || !*oldest) return Millis(0);
-  // By the wall clock, which may have been set back since.
-  return std::max(Millis(0), Millis(parts_.clock.Now().unix_millis - (*oldest)->unix_millis));
-}
-
-GatewayMetrics::Snapshot GatewayDescription::Snapshot(bool draining) const {
-  const Membership& membership = parts_.membership;
-  GatewayMetrics::Snapshot now;
-  now.server = parts_.server.counts();
-  now.courier = parts_.uplink.counts();
-  now.account = parts_.spool.Account();
-  now.spool_limit_bytes = spool_limit_bytes_;
-  now.spool_health = parts_.spool.Health();
-  now.oldest_spooled = OldestSpooled();
-  now.uplink_up = membership.client().up();
-  now.schedule_open = parts_.uplink.IsOpen();
-  now.refused = RefusedAbove();
-  now.uplink = membership.client().link();
-  now.publication_number = membership.publications().number();
-  now.piece_bytes_received = membership.bytes_fetched();
-  now.draining = draining;
-  now.certificate_end = membership.CertificateEnd();
-  return now;
 }
 
 }  // namespace tributary
