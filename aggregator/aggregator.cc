@@ -74,11 +74,10 @@ Status Aggregator::OpenCore(FileSystem& files) {
   tokens_ = std::make_unique<ApiTokenStore>(options_.data_dir / "tokens");
   audit_ = std::make_unique<AuditLog>(files, options_.data_dir / "audit.log", clock_);
 
-  SpoolOptions staging_options;
-  staging_options.folder = options_.data_dir / "staging";
-  staging_options.mode = SpoolMode::kStaging;
-  staging_options.max_bytes = static_cast<uint64_t>(options_.staging_max_mib) * limits::kMiB;
-  ASSIGN_OR_RETURN(staging_, Spool::Open(staging_options, files, clock_, *staging_worker_));
+  ASSIGN_OR_RETURN(staging_, Spool::Open({.folder = options_.data_dir / "staging",
+                                          .mode = SpoolMode::kStaging,
+                                          .max_bytes = static_cast<uint64_t>(options_.staging_max_mib) * limits::kMiB},
+                                         files, clock_, *staging_worker_));
 
   return OnCore(*core_thread_, [&]() -> Status {
     // Before the core, whose publications carry the revocation list.

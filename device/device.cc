@@ -9,12 +9,11 @@ namespace {
 
 Result<TorchLearner> LearnerFor(const DeviceOptions& options, const Subject& subject) {
   ASSIGN_OR_RETURN(const auto set, LoadIdxFolder(options.examples_dir, options.part));
-  PartitionPlan plan;
-  plan.kind = PartitionKind::kIid;
-  plan.devices = 1;
-  plan.total = static_cast<uint32_t>(options.total);
-  plan.held_out_share = options.held_out_share;
-  plan.seed = static_cast<uint64_t>(options.seed);
+  const PartitionPlan plan{.kind = PartitionKind::kIid,
+                           .devices = 1,
+                           .total = static_cast<uint32_t>(options.total),
+                           .held_out_share = options.held_out_share,
+                           .seed = static_cast<uint64_t>(options.seed)};
   ASSIGN_OR_RETURN(const auto shares, Partition(set->labels, plan));
   Examples training{set, shares[0].training};
   Examples held_out{set, shares[0].held_out};

@@ -5,11 +5,7 @@ namespace {
 
 using Snapshot = GatewayMetrics::Snapshot;
 
-// Reads a number of the snapshot, or of its account.
-template <class Number>
-auto Of(Number Snapshot::*field) {
-  return [field](const Snapshot& s) { return static_cast<double>(s.*field); };
-}
+// Reads a number of the snapshot's account.
 template <class Number>
 auto Of(Number SpoolAccount::*field) {
   return [field](const Snapshot& s) { return static_cast<double>(s.account.*field); };
@@ -25,8 +21,8 @@ GatewayMetrics::GatewayMetrics() {
                     .refusals = "Sessions and uploads refused, by reason; those that pass as well",
                     .resent = true},
                    &Snapshot::server);
-  snapshot_.Gauge("publication_number", "The publication that is served", Of(&Snapshot::publication_number));
-  snapshot_.Gauge("draining", "1 from the stop signal on", [](const Snapshot& s) { return s.draining ? 1.0 : 0.0; });
+  snapshot_.Gauge("publication_number", "The publication that is served", &Snapshot::publication_number);
+  snapshot_.Gauge("draining", "1 from the stop signal on", &Snapshot::draining);
   snapshot_.Gauge("certificate_end_timestamp_seconds", "When this gateway's certificate ends",
                   [](const Snapshot& s) { return static_cast<double>(s.certificate_end.unix_millis / 1000); });
   AddSpool();
@@ -35,7 +31,7 @@ GatewayMetrics::GatewayMetrics() {
 
 void GatewayMetrics::AddSpool() {
   snapshot_.Gauge("spool_bytes", "Ciphertext in the spool", Of(&SpoolAccount::bytes));
-  snapshot_.Gauge("spool_limit_bytes", "What spool.max_mib allows", Of(&Snapshot::spool_limit_bytes));
+  snapshot_.Gauge("spool_limit_bytes", "What spool.max_mib allows", &Snapshot::spool_limit_bytes);
   snapshot_.Sampled(MetricKind::kGauge, "spool_kind_bytes", "Ciphertext in the spool, by kind", [](const Snapshot& s) {
     MetricSamples samples;
     for (const UploadKind kind : kUploadKinds)
@@ -64,10 +60,8 @@ void GatewayMetrics::AddSpool() {
 }
 
 void GatewayMetrics::AddUplink() {
-  snapshot_.Gauge("uplink_up", "1 while a session with the parent is there",
-                  [](const Snapshot& s) { return s.uplink_up ? 1.0 : 0.0; });
-  snapshot_.Gauge("schedule_open", "1 while ordinary uploads may go up",
-                  [](const Snapshot& s) { return s.schedule_open ? 1.0 : 0.0; });
+  snapshot_.Gauge("uplink_up", "1 while a session with the parent is there", &Snapshot::uplink_up);
+  snapshot_.Gauge("schedule_open", "1 while ordinary uploads may go up", &Snapshot::schedule_open);
   snapshot_.Sampled(MetricKind::kGauge, "uplink_refused", "1 when waiting does not help, by reason",
                     [](const Snapshot& s) {
                       return s.refused ? ReasonSamples({{s.refused->code, 1}}) : MetricSamples();
@@ -75,7 +69,7 @@ void GatewayMetrics::AddUplink() {
   snapshot_.Sampled(MetricKind::kCounter, "uplink_bytes_total",
                     "Bytes of messages with the parent; resent is a part of up",
                     [](const Snapshot& s) { return LinkSamples(s.uplink, /*resent=*/true); });
-  snapshot_.Counter("fetched_piece_bytes_total", "Blob bytes from above", Of(&Snapshot::piece_bytes_received));
+  snapshot_.Counter("fetched_piece_bytes_total", "Blob bytes from above", &Snapshot::piece_bytes_received);
   snapshot_.Counter("forwarded_chunk_bytes_total", "Ciphertext sent up",
                     [](const Snapshot& s) { return static_cast<double>(s.courier.chunk_bytes); });
   snapshot_.Counter("resent_chunk_bytes_total", "Of these, sent before",

@@ -39,15 +39,12 @@ Result<std::unique_ptr<Agent>> Agent::Open(const Parts& parts, const Options& op
                                      .hop = options.hop}));
   ASSIGN_OR_RETURN(auto state, AgentState::Load(parts.files, options.folder / "state"));
   std::unique_ptr<Agent> agent(new Agent(parts, options, std::move(state), std::move(membership)));
-  SpoolOptions spool;
-  spool.folder = options.folder / "outbox";
-  spool.max_bytes = options.outbox_max_bytes;
-  ASSIGN_OR_RETURN(agent->outbox_,
-                   Outbox::Open({parts.loop, parts.clock, parts.random, parts.files, parts.disk,
-                                 agent->membership_->client(), parts.identity.subject.id},
-                                std::move(spool), [agent = agent.get()](const UploadId& upload, const Error* why) {
-                                  agent->OnGone(upload, why);
-                                }));
+  ASSIGN_OR_RETURN(
+      agent->outbox_,
+      Outbox::Open({parts.loop, parts.clock, parts.random, parts.files, parts.disk, agent->membership_->client(),
+                    parts.identity.subject.id},
+                   {.folder = options.folder / "outbox", .max_bytes = options.outbox_max_bytes},
+                   [agent = agent.get()](const UploadId& upload, const Error* why) { agent->OnGone(upload, why); }));
   return agent;
 }
 

@@ -24,15 +24,13 @@ Result<std::vector<Path>> IdentityFolders(const Path& folder) {
 }
 
 PartitionPlan PlanFor(const FleetOptions& options, size_t devices) {
-  PartitionPlan plan;
-  plan.kind = options.partition;
-  plan.devices = static_cast<uint32_t>(devices);
-  plan.total = static_cast<uint32_t>(options.total);
-  plan.alpha = options.alpha;
-  plan.shards_per_device = static_cast<uint32_t>(options.shards_per_device);
-  plan.held_out_share = options.held_out_share;
-  plan.seed = static_cast<uint64_t>(options.seed);
-  return plan;
+  return {.kind = options.partition,
+          .devices = static_cast<uint32_t>(devices),
+          .total = static_cast<uint32_t>(options.total),
+          .alpha = options.alpha,
+          .shards_per_device = static_cast<uint32_t>(options.shards_per_device),
+          .held_out_share = options.held_out_share,
+          .seed = static_cast<uint64_t>(options.seed)};
 }
 
 }  // namespace

@@ -124,21 +124,19 @@ void Inbox::TakeOrder(const std::string& name) {
   const auto bytes = ReadFile(parts_.files, folder_ / name, kOrderBytes);
   const auto order = bytes ? ParseOrder(AsText(*bytes)) : Fail(bytes.error());
   if (!order) return Finish(name, Fail(order.error()));
-  if (order->verb == Order::Verb::kRequeue) {
-    return parts_.spool.Requeue(
-        *order->upload, [this, alive = alive_, &loop = parts_.loop, name](const Status& status) {
-          loop.Post([this, alive, name, status] {
-            if (!*alive) return;
-            Finish(name, status ? InboxAnswer("requeued: it is in custody again, and goes up with the others")
-                                : Fail(status.error()));
-          });
-        });
-  }
-  parts_.spool.Purge(order->upload, [this, alive = alive_, &loop = parts_.loop, name](const Result<uint64_t>& purged) {
-    loop.Post([this, alive, name, purged] {
-      if (!*alive) return;
-      Finish(name, purged ? InboxAnswer("purged " + Plural(*purged, "dead letter")) : Fail(purged.error()));
+  const auto finish = [this, alive = alive_, &loop = parts_.loop, name](const InboxAnswer& answer) {
+    loop.Post([this, alive, name, answer] {
+      if (*alive) Finish(name, answer);
     });
+  };
+  if (order->verb == Order::Verb::kRequeue) {
+    return parts_.spool.Requeue(*order->upload, [finish](const Status& status) {
+      finish(status ? InboxAnswer("requeued: it is in custody again, and goes up with the others")
+                    : Fail(status.error()));
+    });
+  }
+  parts_.spool.Purge(order->upload, [finish](const Result<uint64_t>& purged) {
+    finish(purged ? InboxAnswer("purged " + Plural(*purged, "dead letter")) : Fail(purged.error()));
   });
 }
 
