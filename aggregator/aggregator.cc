@@ -102,7 +102,12 @@ Status Aggregator::OpenCore(FileSystem& files) {
                            .repository = repository_,
                            .sealing_key = sealing_keys_.current(),
                            .publication_lifetime = std::chrono::hours(24) * options_.publication_days,
-                           .extras = [this] { return Extras(); },
+                           .extras =
+                               [this] {
+                                 return PublicationExtras{.sealing_key = sealing_keys_.current().public_key,
+                                                          .former_keys = sealing_keys_.Former(clock_.Now()),
+                                                          .revocations = enrolment_->Revocations()};
+                               },
                            .opening_key = [this](const KeyId& id) { return sealing_keys_.Find(id, clock_.Now()); },
                            .staged =
                                [this](UploadKind kind) {
@@ -112,12 +117,6 @@ Status Aggregator::OpenCore(FileSystem& files) {
                           *this));
     return {};
   });
-}
-
-PublicationExtras Aggregator::Extras() const {
-  return {.sealing_key = sealing_keys_.current().public_key,
-          .former_keys = sealing_keys_.Former(clock_.Now()),
-          .revocations = enrolment_->Revocations()};
 }
 
 Status Aggregator::OpenHop(FileSystem& files) {
@@ -274,11 +273,5 @@ void Aggregator::OnPublication(const Bytes& publication, uint64_t number, uint64
     if (server_) server_->Publish(publication, number, root_version);
   });
 }
-
-void Aggregator::OnCustody(const std::vector<UploadId>& uploads) {
-  if (receiver_) receiver_->OnCustody(uploads);
-}
-
-void Aggregator::OnEvent(const CoreEvent& event) { events_->Publish(event); }
 
 }  // namespace tributary

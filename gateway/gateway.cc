@@ -116,10 +116,6 @@ void Gateway::Run() {
   LogInfo("gateway.stopped", {{"id", identity_.subject.id.text()}, {"spooled", spool_->Account().Spooled()}});
 }
 
-void Gateway::Stop() {
-  loop_.Post([this] { Drain(); });
-}
-
 void Gateway::Drain() {
   if (draining_) return;
   draining_ = true;
@@ -142,14 +138,6 @@ void Gateway::End() {
 void Gateway::OnAdopted(const Publication& publication) {
   acceptor_->OnPublication(publication);
   server_->Publish(membership_->publications().current_bytes(), publication.number, publication.root_version);
-}
-
-void Gateway::OnCheckIn(const VerifiedIdentity& member, const hop::CheckIn& check_in) {
-  if (member.subject.role == Role::kGateway) below_.Take(check_in.reports);
-}
-
-void Gateway::OnRefusedUpload(const UploadSubject* subject, const Error& error) {
-  if (subject) spool_->CountRefused(subject->kind, error.code);
 }
 
 hop::CheckIn Gateway::DescribeSelf() {

@@ -33,7 +33,9 @@ class Gateway final : private HopServer::Observer {
   void Run();
   // From any thread. Drains: offers are refused from now on, what is in process is finished and acknowledged, both
   // sides are told, and Run returns, at the latest after options.drain_seconds.
-  void Stop();
+  void Stop() {
+    loop_.Post([this] { Drain(); });
+  }
   Executor& executor() { return loop_; }
   // Where it listens, with the real port.
   const std::string& endpoint() const { return server_->endpoint(); }
@@ -46,8 +48,12 @@ class Gateway final : private HopServer::Observer {
   Status Connect();
   Status OpenHttp();
   void OnAdopted(const Publication& publication);
-  void OnCheckIn(const VerifiedIdentity& member, const hop::CheckIn& check_in) override;
-  void OnRefusedUpload(const UploadSubject* subject, const Error& error) override;
+  void OnCheckIn(const VerifiedIdentity& member, const hop::CheckIn& check_in) override {
+    if (member.subject.role == Role::kGateway) below_.Take(check_in.reports);
+  }
+  void OnRefusedUpload(const UploadSubject* subject, const Error& error) override {
+    if (subject) spool_->CountRefused(subject->kind, error.code);
+  }
 
   // What this gateway says of itself: to its parent in each check-in, its own state first, then those of the gateways
   // below; to monitoring in each snapshot.

@@ -28,10 +28,6 @@ Verdict Takers::Contribute(const UploadHeader& header, Role role, const ChunkSou
   return verdict;
 }
 
-void Takers::CountRefusal(UploadKind kind, const std::optional<UploadSubject>& subject, Code code) {
-  Count(kind, subject ? &*subject : nullptr, code, 0);
-}
-
 void Takers::Count(UploadKind kind, const UploadSubject* subject, Code code, uint64_t bytes) {
   if (KindOf(code) != CodeKind::kPeer) return;
   accounts_.Refuse(kind, code);

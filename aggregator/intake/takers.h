@@ -36,7 +36,9 @@ class Takers final : public UploadJudge {
 
   Verdict Admit(const UploadHeader& header) override;
   Verdict Contribute(const UploadHeader& header, Role role, const ChunkSource& chunk) override;
-  void CountRefusal(UploadKind kind, const std::optional<UploadSubject>& subject, Code code) override;
+  void CountRefusal(UploadKind kind, const std::optional<UploadSubject>& subject, Code code) override {
+    Count(kind, subject ? &*subject : nullptr, code, 0);
+  }
 
  private:
   Taker* Of(UploadKind kind) const;  // null: not taken

@@ -76,10 +76,6 @@ Agent::Counts Agent::counts() const {
   return counts;
 }
 
-std::string Agent::Withheld() const {
-  return WhyWithheld(membership_->publications(), membership_->RejectedSince(), parts_.clock.Now());
-}
-
 // A kill, or a disk that was full, may have come between sealing and noting. At the start this is looked for before the
 // courier can carry the upload away and with it the only trace.
 bool Agent::NoteWhatIsInTheOutbox() {

@@ -7,14 +7,6 @@ void AgentMetrics::Samples(MetricKind kind, const std::string& name, const std::
   metrics_.Add(kind, "tributary_device_" + name, help, [samples = std::move(samples)] { return samples; });
 }
 
-void AgentMetrics::Gauge(const std::string& name, const std::string& help, uint64_t value) {
-  Samples(MetricKind::kGauge, name, help, {{{}, static_cast<double>(value)}});
-}
-
-void AgentMetrics::Counter(const std::string& name, const std::string& help, uint64_t value) {
-  Samples(MetricKind::kCounter, name, help, {{{}, static_cast<double>(value)}});
-}
-
 void AgentMetrics::AddOutbox(const SpoolAccount& outbox, uint64_t limit_bytes, const Status& health) {
   Samples(MetricKind::kGauge, "uploads", "Where every upload ever made is; offered is the sum of the others",
           AccountSamples(outbox.kinds));

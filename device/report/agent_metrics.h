@@ -19,8 +19,12 @@ class AgentMetrics {
   explicit AgentMetrics(const DeviceId& device) : device_(device.text()) {}
 
   void Samples(MetricKind kind, const std::string& name, const std::string& help, MetricSamples samples);
-  void Gauge(const std::string& name, const std::string& help, uint64_t value);
-  void Counter(const std::string& name, const std::string& help, uint64_t value);
+  void Gauge(const std::string& name, const std::string& help, uint64_t value) {
+    Samples(MetricKind::kGauge, name, help, {{{}, static_cast<double>(value)}});
+  }
+  void Counter(const std::string& name, const std::string& help, uint64_t value) {
+    Samples(MetricKind::kCounter, name, help, {{{}, static_cast<double>(value)}});
+  }
   void AddOutbox(const SpoolAccount& outbox, uint64_t limit_bytes, const Status& health);
   void AddLink(const HopClient& client, uint64_t sessions, const Courier::Counts& sent);
   std::string Render() const { return metrics_.Render(); }
