@@ -6,6 +6,7 @@
 #include <map>
 #include <optional>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "protocol/base/clock.h"
@@ -78,13 +79,8 @@ inline constexpr RoundStateEntry kRoundStates[] = {
     {RoundState::kCancelled, "cancelled"},
 };
 
-struct RoundTransition {
-  RoundState from;
-  RoundState to;
-};
-
-// All that may happen to a round. Nothing else can happen.
-inline constexpr RoundTransition kRoundTransitions[] = {
+// All that may happen to a round, from and to. Nothing else can happen.
+inline constexpr std::pair<RoundState, RoundState> kRoundTransitions[] = {
     {RoundState::kCollecting, RoundState::kClosing},
     {RoundState::kCollecting, RoundState::kFailed},
     {RoundState::kCollecting, RoundState::kCancelled},
@@ -92,12 +88,11 @@ inline constexpr RoundTransition kRoundTransitions[] = {
 };
 
 constexpr bool CanMove(RoundState from, RoundState to) {
-  return std::ranges::any_of(kRoundTransitions,
-                             [=](const RoundTransition& known) { return known.from == from && known.to == to; });
+  return std::ranges::any_of(kRoundTransitions, [=](const auto& known) { return known == std::pair(from, to); });
 }
 // Nothing leads on from here.
 constexpr bool IsTerminal(RoundState state) {
-  return std::ranges::none_of(kRoundTransitions, [=](const RoundTransition& known) { return known.from == state; });
+  return std::ranges::none_of(kRoundTransitions, [=](const auto& known) { return known.first == state; });
 }
 std::string_view RoundStateName(RoundState state);
 

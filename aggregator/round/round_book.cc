@@ -103,7 +103,7 @@ std::vector<PublishedTask> RoundBook::Published() const {
                         .plan = task.record.plan,
                         .latest = task.latest.version,
                         .weights = task.latest.weights,
-                        .accepted = RuleOf(task.record)->AcceptedBases(task.latest.version),
+                        .accepted = RoundRule(task.record).AcceptedBases(task.latest.version),
                         .round = std::nullopt,
                         .value_bound = task.record.value_bound,
                         .norm_bound = task.record.norm_bound};

@@ -17,8 +17,7 @@ constexpr uint64_t kMaxRoundsWanted = 1'000'000;
 
 }  // namespace
 
-RoundRunner::RoundRunner(const RoundParts& parts, LiveTask& task)
-    : parts_(parts), task_(task), rule_(RuleOf(task.record)) {}
+RoundRunner::RoundRunner(const RoundParts& parts, LiveTask& task) : parts_(parts), task_(task), rule_(task.record) {}
 
 Status RoundRunner::Restore(std::optional<StoredRound> open) {
   const TaskId& id = task_.record.id;
@@ -76,7 +75,7 @@ Verdict RoundRunner::FindContribution(const UploadSubject& subject) const {
 Status RoundRunner::CheckCollecting() const {
   if (!keeper_) return Fail(Code::kRoundClosed, "no round of {} is open", task_.record.id.text());
   const RoundRecord& round = keeper_->record();
-  if (round.state == RoundState::kCollecting && !rule_->IsFull(round)) return {};
+  if (round.state == RoundState::kCollecting && !rule_.IsFull(round)) return {};
   return Fail(Code::kRoundClosed, "round {} is being closed", round.number);
 }
 
@@ -203,7 +202,7 @@ void RoundRunner::SayEnd(const Turn& turn) {
                      .round = round.number,
                      .contributions = round.contributions,
                      .version = task_.latest.version,
-                     .detail = fmt::format("{} with {}", RoundStateName(round.state), rule_->Describe(round))});
+                     .detail = fmt::format("{} with {}", RoundStateName(round.state), rule_.Describe(round))});
   if (turn.version) Say("version.published", turn.version->weights.digest.hex());
 }
 
@@ -244,7 +243,7 @@ Status RoundRunner::TurnIfDue() {
   if (!keeper_) return {};
   const RoundRecord& round = keeper_->record();
   if (round.state == RoundState::kClosing) return Close();
-  const RoundRule::Due due = rule_->DueNow(round, parts_.clock.Now());
+  const RoundRule::Due due = rule_.DueNow(round, parts_.clock.Now());
   if (due == RoundRule::Due::kClose) return Close();
   if (due == RoundRule::Due::kFail) return End(RoundState::kFailed);
   const bool idle = parts_.clock.Monotonic() - last_taken_ >= kIdle;
