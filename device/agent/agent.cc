@@ -271,13 +271,10 @@ void Agent::SendStateIfDue() {
   if (!state) return LogFailure(LogLevel::kError, "device_state.not_made", state.error());
   auto sealed = workshop_.SealState(*state, *publication());
   if (!sealed) return LogFailure(LogLevel::kError, "device_state.not_sealed", sealed.error());
-  outbox_->HandOver({std::move(*sealed)}, {.opens = [] { return true; },
-                                           .wanted = [] { return false; },  // a later state says more
-                                           .done =
-                                               [this](Outbox::HandedOver handed_over) {
-                                                 if (handed_over != Outbox::HandedOver::kWhole)
-                                                   state_keeper_.SayAgain();
-                                               }});
+  // A disk that refuses it is not asked again: a later state says more.
+  outbox_->HandOver({std::move(*sealed)}, {.done = [this](Outbox::HandedOver handed_over) {
+                      if (handed_over != Outbox::HandedOver::kWhole) state_keeper_.SayAgain();
+                    }});
 }
 
 }  // namespace tributary

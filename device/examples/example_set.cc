@@ -144,7 +144,6 @@ Result<std::shared_ptr<const ExampleSet>> LoadIdxFolder(const Path& folder, IdxP
   }
   auto set = std::make_shared<ExampleSet>();
   set->shape = {1, images.dimensions[1], images.dimensions[2]};
-  set->classes = uint32_t{*std::max_element(labels.values.begin(), labels.values.end())} + 1;
   set->pixels = std::move(images.values);
   set->labels = std::move(labels.values);
   return set;

@@ -80,11 +80,9 @@ void Acceptor::Offer(const SignedEnvelope& envelope, const VerifiedIdentity&, co
   ++in_process_;
   spool_.Offer(envelope.header, envelope.bytes, [this, answer = std::move(answer)](const Result<OfferAnswer>& result) {
     loop_.Post([this, answer, result] {
-      if (!result) {
-        answer(OfferVerdict::Refused(result.error()));
-      } else {
-        answer(result->already ? OfferVerdict::AlreadyHere() : OfferVerdict::ResumeAt(result->next_chunk));
-      }
+      answer(!result           ? OfferVerdict::Refused(result.error())
+             : result->already ? OfferVerdict::AlreadyHere()
+                               : OfferVerdict::ResumeAt(result->next_chunk));
       Ended();
     });
   });
