@@ -4,7 +4,6 @@
 #include <string>
 
 #include "protocol/base/ids.h"
-#include "protocol/base/process/metrics.h"
 #include "protocol/hop/client/courier.h"
 #include "protocol/hop/hop_metrics.h"
 #include "protocol/spool/spool_account.h"
