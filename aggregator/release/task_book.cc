@@ -40,11 +40,9 @@ Status CheckBlobs(const BlobStore& blobs, const TaskRecord& task, const Digest& 
 Status TaskBook::Restore() {
   ASSIGN_OR_RETURN(auto tasks, parts_.store.tasks.All());
   for (TaskRecord& record : tasks) {
-    LiveTask task;
-    ASSIGN_OR_RETURN(task.latest, parts_.store.tasks.Version(record.id, record.latest));
-    task.record = std::move(record);
-    const TaskId id = task.record.id;
-    tasks_.emplace(id, std::move(task));
+    ASSIGN_OR_RETURN(auto latest, parts_.store.tasks.Version(record.id, record.latest));
+    const TaskId id = record.id;
+    tasks_.emplace(id, LiveTask{std::move(record), std::move(latest)});
   }
   return {};
 }
