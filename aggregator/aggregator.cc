@@ -237,8 +237,7 @@ AggregatorMetrics::Core Aggregator::Sample(WallTime own_end) {
 
 void Aggregator::OnCheckIn(const VerifiedIdentity& member, const hop::CheckIn& check_in) {
   MemberRecord record;
-  record.id = member.subject.id;
-  record.via = member.subject.id;
+  record.id = record.via = member.subject.id;
   record.role = RoleName(member.subject.role);
   record.device_class = member.subject.device_class;
   record.spooled_uploads = check_in.spooled_uploads;

@@ -1,7 +1,6 @@
 #include "aggregator/intake/open_update.h"
 
 #include <algorithm>
-#include <functional>
 #include <optional>
 
 #include "protocol/base/limits.h"

@@ -22,9 +22,7 @@ class Taker {
   virtual Verdict Take(const UploadHeader& header, Role role, const ChunkSource& chunk) = 0;
   // An upload of this kind was refused for good, or was counted already (kDuplicate). The account has it. `bytes` of
   // its ciphertext came: all, or 0 for one that was refused at its offer.
-  virtual void OnRefused(const UploadSubject& subject, Code code, uint64_t bytes) {
-    (void)subject, (void)code, (void)bytes;
-  }
+  virtual void OnRefused(const UploadSubject& /*subject*/, Code /*code*/, uint64_t /*bytes*/) {}
 };
 
 // The judge: a table of takers by kind, and the account of what became of the uploads. Borrows takers and account; the

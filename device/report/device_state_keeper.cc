@@ -51,10 +51,7 @@ void DeviceStateKeeper::AddEarlier(DeviceState& state) const {
     const auto known = earlier_.rejections.find(code);
     const uint64_t before = known == earlier_.rejections.end() ? 0 : known->second.count;
     auto [now, fresh] = state.rejections.try_emplace(code, rejections);
-    if (fresh) {
-      now->second.count = rejections.count;  // of earlier processes, or none since
-      continue;
-    }
+    if (fresh) continue;  // of earlier processes, or none since
     now->second.count += before;
     if (now->second.last_sentence.empty()) {
       now->second.last_sentence = rejections.last_sentence;

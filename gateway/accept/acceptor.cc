@@ -18,15 +18,13 @@ void Acceptor::OnPublication(const Publication& publication) {
       if (*dropped > 0) LogInfo("spool.stale_dropped", {{"task", task.text()}, {"uploads", *dropped}});
     });
   };
-  for (const auto& [task, versions] : accepted_) {
+  for (const auto& [task, known] : tasks_) {
     if (std::ranges::find(publication.tasks, task, &PublishedTask::id) == publication.tasks.end()) drop(task, {});
   }
   informed_ = true;
-  accepted_.clear();
-  latest_.clear();
+  tasks_.clear();
   for (const PublishedTask& task : publication.tasks) {
-    accepted_.emplace(task.id, task.accepted);
-    latest_.emplace(task.id, task.latest);
+    tasks_.try_emplace(task.id, task.accepted, task.latest);
     drop(task.id, task.accepted);
   }
 }
@@ -58,12 +56,13 @@ Status Acceptor::Admit(const UploadSubject& subject) const {
     return Fail(Code::kExpired, "the upload's time is over");
   if (keys_.IsOver(subject.key_id, clock_.Now()))
     return Fail(Code::kUnknownKey, "the aggregator's key {} has been replaced", subject.key_id.hex());
-  const auto task = accepted_.find(subject.task);
-  if (task == accepted_.end()) return Fail(Code::kUnknownTask, "no task " + subject.task.text());
+  const auto task = tasks_.find(subject.task);
+  if (task == tasks_.end()) return Fail(Code::kUnknownTask, "no task " + subject.task.text());
   if (subject.kind != UploadKind::kUpdate) return {};
   // A version that is newer than this gateway's publication is none of its business: the aggregator knows.
-  const bool accepted = std::ranges::find(task->second, subject.base_version) != task->second.end();
-  if (!accepted && subject.base_version <= latest_.at(subject.task)) {
+  const auto& [versions, latest] = task->second;
+  const bool accepted = std::ranges::find(versions, subject.base_version) != versions.end();
+  if (!accepted && subject.base_version <= latest) {
     return Fail(Code::kStaleVersion, "version {} of {} is not accepted any more", Number(subject.base_version),
                 subject.task.text());
   }

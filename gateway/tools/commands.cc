@@ -5,7 +5,6 @@
 #include <iostream>
 #include <thread>
 
-#include "gateway/desk/drop_folder.h"
 #include "gateway/gateway.h"
 #include "gateway/tools/spool_check.h"
 #include "protocol/bundle/bundle_folder.h"
