@@ -74,11 +74,10 @@ Status Aggregator::OpenCore(FileSystem& files) {
   tokens_ = std::make_unique<ApiTokenStore>(options_.data_dir / "tokens");
   audit_ = std::make_unique<AuditLog>(files, options_.data_dir / "audit.log", clock_);
 
-  SpoolOptions staging_options;
-  staging_options.folder = options_.data_dir / "staging";
-  staging_options.mode = SpoolMode::kStaging;
-  staging_options.max_bytes = static_cast<uint64_t>(options_.staging_max_mib) * limits::kMiB;
-  ASSIGN_OR_RETURN(staging_, Spool::Open(staging_options, files, clock_, *staging_worker_));
+  ASSIGN_OR_RETURN(staging_, Spool::Open({.folder = options_.data_dir / "staging",
+                                          .mode = SpoolMode::kStaging,
+                                          .max_bytes = static_cast<uint64_t>(options_.staging_max_mib) * limits::kMiB},
+                                         files, clock_, *staging_worker_));
 
   return OnCore(*core_thread_, [&]() -> Status {
     // Before the core, whose publications carry the revocation list.
@@ -103,7 +102,12 @@ Status Aggregator::OpenCore(FileSystem& files) {
                            .repository = repository_,
                            .sealing_key = sealing_keys_.current(),
                            .publication_lifetime = std::chrono::hours(24) * options_.publication_days,
-                           .extras = [this] { return Extras(); },
+                           .extras =
+                               [this] {
+                                 return PublicationExtras{.sealing_key = sealing_keys_.current().public_key,
+                                                          .former_keys = sealing_keys_.Former(clock_.Now()),
+                                                          .revocations = enrolment_->Revocations()};
+                               },
                            .opening_key = [this](const KeyId& id) { return sealing_keys_.Find(id, clock_.Now()); },
                            .staged =
                                [this](UploadKind kind) {
@@ -113,12 +117,6 @@ Status Aggregator::OpenCore(FileSystem& files) {
                           *this));
     return {};
   });
-}
-
-PublicationExtras Aggregator::Extras() const {
-  return {.sealing_key = sealing_keys_.current().public_key,
-          .former_keys = sealing_keys_.Former(clock_.Now()),
-          .revocations = enrolment_->Revocations()};
 }
 
 Status Aggregator::OpenHop(FileSystem& files) {
@@ -239,8 +237,7 @@ AggregatorMetrics::Core Aggregator::Sample(WallTime own_end) {
 
 void Aggregator::OnCheckIn(const VerifiedIdentity& member, const hop::CheckIn& check_in) {
   MemberRecord record;
-  record.id = member.subject.id;
-  record.via = member.subject.id;
+  record.id = record.via = member.subject.id;
   record.role = RoleName(member.subject.role);
   record.device_class = member.subject.device_class;
   record.spooled_uploads = check_in.spooled_uploads;
@@ -275,11 +272,5 @@ void Aggregator::OnPublication(const Bytes& publication, uint64_t number, uint64
     if (server_) server_->Publish(publication, number, root_version);
   });
 }
-
-void Aggregator::OnCustody(const std::vector<UploadId>& uploads) {
-  if (receiver_) receiver_->OnCustody(uploads);
-}
-
-void Aggregator::OnEvent(const CoreEvent& event) { events_->Publish(event); }
 
 }  // namespace tributary

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <memory>
-#include <optional>
 
 #include "aggregator/api/api_routes.h"
 #include "aggregator/api/api_token_store.h"
@@ -46,8 +45,6 @@ class Aggregator final : private HopServer::Observer, private Core::Listener {
   Status OpenHttp();
   MemberParts MembersForApi();
   void Tick();
-  // The content of publications beside the tasks. On the core.
-  PublicationExtras Extras() const;
   // `own_end`: of this aggregator's certificate.
   AggregatorMetrics::Core Sample(WallTime own_end);
 
@@ -56,8 +53,10 @@ class Aggregator final : private HopServer::Observer, private Core::Listener {
   void OnRefusedUpload(const UploadSubject* subject, const Error& error) override;
   // Core::Listener, on the core.
   void OnPublication(const Bytes& publication, uint64_t number, uint64_t root_version) override;
-  void OnCustody(const std::vector<UploadId>& uploads) override;
-  void OnEvent(const CoreEvent& event) override;
+  void OnCustody(const std::vector<UploadId>& uploads) override {
+    if (receiver_) receiver_->OnCustody(uploads);
+  }
+  void OnEvent(const CoreEvent& event) override { events_->Publish(event); }
 
   AggregatorOptions options_;
   Identity identity_;

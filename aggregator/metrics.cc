@@ -3,13 +3,6 @@
 namespace tributary {
 namespace {
 
-using Core = AggregatorMetrics::Core;
-
-template <class Number>
-auto Of(Number Core::*field) {
-  return [field](const Core& c) { return static_cast<double>(c.*field); };
-}
-
 template <class Key, class Text>
 MetricSamples CountsBy(const char* label, const std::map<Key, uint64_t>& counts, Text text) {
   MetricSamples samples;
@@ -28,16 +21,15 @@ AggregatorMetrics::AggregatorMetrics() {
                     .refusals = "Sessions and uploads refused, by reason; those that pass as well, each time",
                     .resent = false},
                    &Server::counts);
-  core_.Gauge("publication_number", "The publication that is served", Of(&Core::publication_number));
-  core_.Gauge("tasks", "Tasks", Of(&Core::tasks));
-  core_.Gauge("open_rounds", "Rounds that collect updates or are being closed", Of(&Core::open_rounds));
-  core_.Gauge("gateways", "Gateways of the tree", Of(&Core::gateways));
-  core_.Gauge("gateways_late", "Gateways whose last report is older than 90 s", Of(&Core::gateways_late));
-  core_.Gauge("gateways_in_trouble", "Gateways that say what keeps them from working",
-              Of(&Core::gateways_in_trouble));
-  core_.Gauge("disk_in_trouble", "1 while the data folder cannot be written to", Of(&Core::disk_in_trouble));
+  core_.Gauge("publication_number", "The publication that is served", &Core::publication_number);
+  core_.Gauge("tasks", "Tasks", &Core::tasks);
+  core_.Gauge("open_rounds", "Rounds that collect updates or are being closed", &Core::open_rounds);
+  core_.Gauge("gateways", "Gateways of the tree", &Core::gateways);
+  core_.Gauge("gateways_late", "Gateways whose last report is older than 90 s", &Core::gateways_late);
+  core_.Gauge("gateways_in_trouble", "Gateways that say what keeps them from working", &Core::gateways_in_trouble);
+  core_.Gauge("disk_in_trouble", "1 while the data folder cannot be written to", &Core::disk_in_trouble);
   core_.Gauge("former_sealing_keys", "Sealing keys that were replaced and still open uploads",
-              Of(&Core::former_sealing_keys));
+              &Core::former_sealing_keys);
   AddMembers();
   AddAccount();
 }

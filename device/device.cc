@@ -8,14 +8,12 @@ namespace tributary {
 namespace {
 
 Result<TorchLearner> LearnerFor(const DeviceOptions& options, const Subject& subject) {
-  const IdxPart part = options.part == "test" ? IdxPart::kTest : IdxPart::kTraining;
-  ASSIGN_OR_RETURN(const auto set, LoadIdxFolder(options.examples_dir, part));
-  PartitionPlan plan;
-  plan.kind = PartitionKind::kIid;
-  plan.devices = 1;
-  plan.total = static_cast<uint32_t>(options.total);
-  plan.held_out_share = options.held_out_share;
-  plan.seed = static_cast<uint64_t>(options.seed);
+  ASSIGN_OR_RETURN(const auto set, LoadIdxFolder(options.examples_dir, options.part));
+  const PartitionPlan plan{.kind = PartitionKind::kIid,
+                           .devices = 1,
+                           .total = static_cast<uint32_t>(options.total),
+                           .held_out_share = options.held_out_share,
+                           .seed = static_cast<uint64_t>(options.seed)};
   ASSIGN_OR_RETURN(const auto shares, Partition(set->labels, plan));
   Examples training{set, shares[0].training};
   Examples held_out{set, shares[0].held_out};
@@ -43,9 +41,8 @@ Result<std::unique_ptr<Device>> Device::Open(const DeviceOptions& options, const
   ASSIGN_OR_RETURN(auto time, TimeFloor::Open(clock, files, options.data_dir / "time-floor"));
   ASSIGN_OR_RETURN(Identity identity, LoadIdentity(options.identity_dir, time->Now()));
   if (identity.subject.role != Role::kDevice && identity.subject.role != Role::kEvaluator) {
-    return Fail(Code::kWrongRole, options.identity_dir.string() + " is the identity of a " +
-                                      std::string(RoleName(identity.subject.role)) +
-                                      ", a device or evaluator is needed");
+    return Fail(Code::kWrongRole, "{} is the identity of a {}, a device or evaluator is needed",
+                options.identity_dir.string(), RoleName(identity.subject.role));
   }
   ASSIGN_OR_RETURN(FileLock lock, FileLock::Take(options.data_dir));
   ASSIGN_OR_RETURN(TorchLearner learner, LearnerFor(options, identity.subject));

@@ -21,7 +21,7 @@ std::vector<Field> DeviceOptions::Fields() {
       {"gateway.retry_cap_seconds", &retry_cap_seconds, "longest pause between connection attempts", Between(1, 86'400),
        "s"},
       {"examples.dir", &examples_dir, "folder with four IDX files, named as those of MNIST"},
-      OneOf("examples.part", &part, "which of the files are read", kParts),
+      OneOf("examples.part", ChoiceIn(part), "which of the files are read", kParts),
       {"examples.total", &total, "size of a sample that is taken of them; 0: all", Between(0, 1e9)},
       {"examples.held_out_share", &held_out_share, "never trained on, for the device's own evaluation",
        Between(0, 0.9)},

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "device/examples/example_set.h"
 #include "protocol/base/field.h"
 #include "protocol/base/file.h"
 #include "protocol/member/server_keys.h"
@@ -21,7 +22,7 @@ struct DeviceOptions {
   ServerAddress gateway;
   int64_t retry_cap_seconds = 30;
   Path examples_dir = "/usr/share/datasets/fashion-mnist";
-  std::string part = "training";
+  IdxPart part = IdxPart::kTraining;
   int64_t total = 0;
   double held_out_share = 0.1;
   int64_t seed = 1;

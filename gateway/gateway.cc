@@ -1,5 +1,7 @@
 #include "gateway/gateway.h"
 
+#include <algorithm>
+
 #include "protocol/base/http/ops_routes.h"
 #include "protocol/base/log.h"
 
@@ -62,7 +64,6 @@ Status Gateway::OpenStores() {
 
 void Gateway::BuildLinks() {
   HopClient& parent = membership_->client();
-  relay_ = std::make_unique<Relay>(*membership_, files_);
   acceptor_ = std::make_unique<Acceptor>(*spool_, loop_, clock_, KeyEnds::Load(files_, options_.data_dir / "key-ends"));
   uplink_ = std::make_unique<Uplink>(Uplink::Parts{loop_, clock_, random_, parent, *spool_}, options_.link);
   enrolments_ = std::make_unique<EnrolmentRelay>(parent, clock_);
@@ -77,12 +78,9 @@ void Gateway::BuildLinks() {
       KeyRotation::Parts{clock_, files_, identity_, parent, *server_, [this] { return membership_->SealingTarget(); },
                          [this] { Drain(); }},
       options_.identity_dir, Millis(options_.overlap_days * 24 * 3'600'000));
-  inbox_ =
-      std::make_unique<Inbox>(Inbox::Parts{files_, clock_, loop_, *inbox_worker_, *spool_, *relay_, identity_.anchor},
-                              options_.data_dir / "inbox");
-  self_ = std::make_unique<GatewayDescription>(
-      GatewayDescription::Parts{clock_, identity_, *spool_, *membership_, *uplink_, *server_, below_},
-      SpoolOptionsOf(options_).max_bytes);
+  inbox_ = std::make_unique<Inbox>(
+      Inbox::Parts{files_, clock_, loop_, *inbox_worker_, *spool_, *membership_, identity_.anchor},
+      options_.data_dir / "inbox");
 }
 
 // Only from here on the parts call each other.
@@ -90,7 +88,7 @@ Status Gateway::Connect() {
   acceptor_->Serve({[this](const UploadId& upload) { server_->GiveCustody(upload); }, [this] { uplink_->Nudge(); },
                     [this] { End(); }});
   RETURN_IF_ERROR(server_->Listen());
-  membership_->Follow({.describe_self = [this] { return self_->CheckIn(); },
+  membership_->Follow({.describe_self = [this] { return DescribeSelf(); },
                        .on_adopted = [this](const Publication& publication) { OnAdopted(publication); },
                        .on_path = [this](const std::vector<DeviceId>& path) { server_->SetPath(path); }});
   return {};
@@ -118,15 +116,11 @@ void Gateway::Run() {
   LogInfo("gateway.stopped", {{"id", identity_.subject.id.text()}, {"spooled", spool_->Account().Spooled()}});
 }
 
-void Gateway::Stop() {
-  loop_.Post([this] { Drain(); });
-}
-
 void Gateway::Drain() {
   if (draining_) return;
   draining_ = true;
   LogInfo("gateway.draining", {{"id", identity_.subject.id.text()}, {"bound_seconds", options_.drain_seconds}});
-  metrics_.Put(self_->Snapshot(draining_));
+  metrics_.Put(Snapshot());
   drain_timer_ = loop_.After(Millis(options_.drain_seconds * 1000), [this] {
     LogWarning("gateway.not_drained", {{"id", identity_.subject.id.text()}});
     End();
@@ -146,19 +140,64 @@ void Gateway::OnAdopted(const Publication& publication) {
   server_->Publish(membership_->publications().current_bytes(), publication.number, publication.root_version);
 }
 
-void Gateway::OnCheckIn(const VerifiedIdentity& member, const hop::CheckIn& check_in) {
-  if (member.subject.role == Role::kGateway) below_.Take(check_in.reports);
+hop::CheckIn Gateway::DescribeSelf() {
+  hop::CheckIn check_in = membership_->DescribeSelf(spool_->Account());
+  check_in.connected_clients = static_cast<uint32_t>(server_->counts().sessions);
+  check_in.reports = below_.States();
+  check_in.reports.insert(check_in.reports.begin(), OwnState());
+  return check_in;
 }
 
-void Gateway::OnRefusedUpload(const UploadSubject* subject, const Error& error) {
-  if (subject) spool_->CountRefused(subject->kind, error.code);
+GatewayState Gateway::OwnState() const {
+  const SpoolAccount account = spool_->Account();
+  GatewayState state;
+  state.gateway = identity_.subject.id;
+  state.publication_number = membership_->publications().number();
+  state.spool_bytes = account.bytes;
+  state.spool_limit_bytes = SpoolOptionsOf(options_).max_bytes;
+  state.disk_free_bytes = account.disk.free_bytes;
+  state.disk_total_bytes = account.disk.total_bytes;
+  state.dead_letters = account.dead_letters;
+  state.oldest_spooled_millis = OldestSpooled().count();
+  state.connected_clients = static_cast<uint32_t>(server_->counts().sessions);
+  state.uplink = membership_->client().link();
+  state.accounts = account.kinds;
+  if (const Status health = spool_->Health(); !health) state.trouble = health.error().ToString();
+  return state;
+}
+
+GatewayMetrics::Snapshot Gateway::Snapshot() const {
+  const HopClient& parent = membership_->client();
+  GatewayMetrics::Snapshot now;
+  now.server = server_->counts();
+  now.courier = uplink_->counts();
+  now.account = spool_->Account();
+  now.spool_limit_bytes = SpoolOptionsOf(options_).max_bytes;
+  now.spool_health = spool_->Health();
+  now.oldest_spooled = OldestSpooled();
+  now.uplink_up = parent.up();
+  now.schedule_open = uplink_->IsOpen();
+  if (!parent.up() && !IsTransient(parent.last_problem().code)) now.refused = parent.last_problem();
+  now.uplink = parent.link();
+  now.publication_number = membership_->publications().number();
+  now.piece_bytes_received = membership_->bytes_fetched();
+  now.draining = draining_;
+  now.certificate_end = membership_->CertificateEnd();
+  return now;
+}
+
+Millis Gateway::OldestSpooled() const {
+  const auto oldest = spool_->OldestSpooled();
+  if (!oldest || !*oldest) return Millis(0);
+  // By the wall clock, which may have been set back since.
+  return std::max(Millis(0), Millis(clock_.Now().unix_millis - (*oldest)->unix_millis));
 }
 
 void Gateway::EverySecond() {
   inbox_->Look();
   rotation_->Look();
   if (!spool_->Health()) spool_->Probe([](const Status&) {});  // what it finds is in Health again
-  metrics_.Put(self_->Snapshot(draining_));
+  metrics_.Put(Snapshot());
   second_timer_ = loop_.After(kSecond, [this] { EverySecond(); });
 }
 

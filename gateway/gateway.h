@@ -10,7 +10,6 @@
 #include "gateway/options.h"
 #include "gateway/relay/enrolment_relay.h"
 #include "gateway/relay/gateway_state_book.h"
-#include "gateway/relay/relay.h"
 #include "protocol/base/executor.h"
 #include "protocol/base/http/http_server.h"
 #include "protocol/base/random.h"
@@ -34,7 +33,9 @@ class Gateway final : private HopServer::Observer {
   void Run();
   // From any thread. Drains: offers are refused from now on, what is in process is finished and acknowledged, both
   // sides are told, and Run returns, at the latest after options.drain_seconds.
-  void Stop();
+  void Stop() {
+    loop_.Post([this] { Drain(); });
+  }
   Executor& executor() { return loop_; }
   // Where it listens, with the real port.
   const std::string& endpoint() const { return server_->endpoint(); }
@@ -47,8 +48,19 @@ class Gateway final : private HopServer::Observer {
   Status Connect();
   Status OpenHttp();
   void OnAdopted(const Publication& publication);
-  void OnCheckIn(const VerifiedIdentity& member, const hop::CheckIn& check_in) override;
-  void OnRefusedUpload(const UploadSubject* subject, const Error& error) override;
+  void OnCheckIn(const VerifiedIdentity& member, const hop::CheckIn& check_in) override {
+    if (member.subject.role == Role::kGateway) below_.Take(check_in.reports);
+  }
+  void OnRefusedUpload(const UploadSubject* subject, const Error& error) override {
+    if (subject) spool_->CountRefused(subject->kind, error.code);
+  }
+
+  // What this gateway says of itself: to its parent in each check-in, its own state first, then those of the gateways
+  // below; to monitoring in each snapshot.
+  hop::CheckIn DescribeSelf();
+  GatewayState OwnState() const;
+  GatewayMetrics::Snapshot Snapshot() const;
+  Millis OldestSpooled() const;
 
   void EverySecond();
   void SweepSpool();
@@ -66,7 +78,6 @@ class Gateway final : private HopServer::Observer {
   std::unique_ptr<WorkerPool> spool_worker_ = std::make_unique<WorkerPool>("spool", 1);
   std::unique_ptr<Spool> spool_;
   std::unique_ptr<Membership> membership_;
-  std::unique_ptr<Relay> relay_;
   std::unique_ptr<Acceptor> acceptor_;
   std::unique_ptr<Uplink> uplink_;
   std::unique_ptr<EnrolmentRelay> enrolments_;
@@ -75,7 +86,6 @@ class Gateway final : private HopServer::Observer {
   std::unique_ptr<Inbox> inbox_;
   std::unique_ptr<WorkerPool> inbox_worker_ = std::make_unique<WorkerPool>("inbox", 1);
   GatewayStateBook below_;  // what the gateways below say of themselves
-  std::unique_ptr<GatewayDescription> self_;
   GatewayMetrics metrics_;
   std::unique_ptr<HttpServer> http_;
   bool draining_ = false;

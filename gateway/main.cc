@@ -56,12 +56,6 @@ void AddBundle(CLI::App& app, ToolArguments& arguments, GatewayTool& chosen) {
   });
 }
 
-void AddRotateKey(CLI::App& app, GatewayTool& chosen) {
-  auto* rotate =
-      app.add_subcommand("rotate-key", "Make a new connection key, which the daemon announces and changes to");
-  rotate->callback([&] { chosen = RotateKey; });
-}
-
 void AddSpool(CLI::App& app, ToolArguments& arguments, GatewayTool& chosen) {
   auto* spool = app.add_subcommand("spool", "Uploads in custody");
   spool->require_subcommand(1);
@@ -102,7 +96,8 @@ int RunGatewayTool(const ToolProgram& program, int argc, char** argv) {
   return RunTool<GatewayOptions>(program, argc, argv, [&](CLI::App& app, GatewayTool& chosen) {
     AddBundle(app, arguments, chosen);
     AddSpool(app, arguments, chosen);
-    AddRotateKey(app, chosen);
+    app.add_subcommand("rotate-key", "Make a new connection key, which the daemon announces and changes to")
+        ->callback([&] { chosen = RotateKey; });
     AddDeadLetter(app, arguments, chosen);
   });
 }

@@ -1,17 +1,11 @@
 #include "gateway/metrics.h"
 
-#include <algorithm>
-
 namespace tributary {
 namespace {
 
 using Snapshot = GatewayMetrics::Snapshot;
 
-// Reads a number of the snapshot, or of its account.
-template <class Number>
-auto Of(Number Snapshot::*field) {
-  return [field](const Snapshot& s) { return static_cast<double>(s.*field); };
-}
+// Reads a number of the snapshot's account.
 template <class Number>
 auto Of(Number SpoolAccount::*field) {
   return [field](const Snapshot& s) { return static_cast<double>(s.account.*field); };
@@ -27,8 +21,8 @@ GatewayMetrics::GatewayMetrics() {
                     .refusals = "Sessions and uploads refused, by reason; those that pass as well",
                     .resent = true},
                    &Snapshot::server);
-  snapshot_.Gauge("publication_number", "The publication that is served", Of(&Snapshot::publication_number));
-  snapshot_.Gauge("draining", "1 from the stop signal on", [](const Snapshot& s) { return s.draining ? 1.0 : 0.0; });
+  snapshot_.Gauge("publication_number", "The publication that is served", &Snapshot::publication_number);
+  snapshot_.Gauge("draining", "1 from the stop signal on", &Snapshot::draining);
   snapshot_.Gauge("certificate_end_timestamp_seconds", "When this gateway's certificate ends",
                   [](const Snapshot& s) { return static_cast<double>(s.certificate_end.unix_millis / 1000); });
   AddSpool();
@@ -37,7 +31,7 @@ GatewayMetrics::GatewayMetrics() {
 
 void GatewayMetrics::AddSpool() {
   snapshot_.Gauge("spool_bytes", "Ciphertext in the spool", Of(&SpoolAccount::bytes));
-  snapshot_.Gauge("spool_limit_bytes", "What spool.max_mib allows", Of(&Snapshot::spool_limit_bytes));
+  snapshot_.Gauge("spool_limit_bytes", "What spool.max_mib allows", &Snapshot::spool_limit_bytes);
   snapshot_.Sampled(MetricKind::kGauge, "spool_kind_bytes", "Ciphertext in the spool, by kind", [](const Snapshot& s) {
     MetricSamples samples;
     for (const UploadKind kind : kUploadKinds)
@@ -66,10 +60,8 @@ void GatewayMetrics::AddSpool() {
 }
 
 void GatewayMetrics::AddUplink() {
-  snapshot_.Gauge("uplink_up", "1 while a session with the parent is there",
-                  [](const Snapshot& s) { return s.uplink_up ? 1.0 : 0.0; });
-  snapshot_.Gauge("schedule_open", "1 while ordinary uploads may go up",
-                  [](const Snapshot& s) { return s.schedule_open ? 1.0 : 0.0; });
+  snapshot_.Gauge("uplink_up", "1 while a session with the parent is there", &Snapshot::uplink_up);
+  snapshot_.Gauge("schedule_open", "1 while ordinary uploads may go up", &Snapshot::schedule_open);
   snapshot_.Sampled(MetricKind::kGauge, "uplink_refused", "1 when waiting does not help, by reason",
                     [](const Snapshot& s) {
                       return s.refused ? ReasonSamples({{s.refused->code, 1}}) : MetricSamples();
@@ -77,7 +69,7 @@ void GatewayMetrics::AddUplink() {
   snapshot_.Sampled(MetricKind::kCounter, "uplink_bytes_total",
                     "Bytes of messages with the parent; resent is a part of up",
                     [](const Snapshot& s) { return LinkSamples(s.uplink, /*resent=*/true); });
-  snapshot_.Counter("fetched_piece_bytes_total", "Blob bytes from above", Of(&Snapshot::piece_bytes_received));
+  snapshot_.Counter("fetched_piece_bytes_total", "Blob bytes from above", &Snapshot::piece_bytes_received);
   snapshot_.Counter("forwarded_chunk_bytes_total", "Ciphertext sent up",
                     [](const Snapshot& s) { return static_cast<double>(s.courier.chunk_bytes); });
   snapshot_.Counter("resent_chunk_bytes_total", "Of these, sent before",
@@ -104,65 +96,6 @@ std::vector<ReadinessCheck> GatewayMetrics::ReadinessChecks() {
           {"spool", [this] { return Get().spool_health; }},
           {"upstream", upstream},
           {"running", running}};
-}
-
-hop::CheckIn GatewayDescription::CheckIn() const {
-  hop::CheckIn check_in = parts_.membership.DescribeSelf(parts_.spool.Account());
-  check_in.connected_clients = static_cast<uint32_t>(parts_.server.counts().sessions);
-  check_in.reports = parts_.below.States();
-  check_in.reports.insert(check_in.reports.begin(), OwnState());
-  return check_in;
-}
-
-GatewayState GatewayDescription::OwnState() const {
-  const SpoolAccount account = parts_.spool.Account();
-  GatewayState state;
-  state.gateway = parts_.identity.subject.id;
-  state.publication_number = parts_.membership.publications().number();
-  state.spool_bytes = account.bytes;
-  state.spool_limit_bytes = spool_limit_bytes_;
-  state.disk_free_bytes = account.disk.free_bytes;
-  state.disk_total_bytes = account.disk.total_bytes;
-  state.dead_letters = account.dead_letters;
-  state.oldest_spooled_millis = OldestSpooled().count();
-  state.connected_clients = static_cast<uint32_t>(parts_.server.counts().sessions);
-  state.uplink = parts_.membership.client().link();
-  state.accounts = account.kinds;
-  if (const Status health = parts_.spool.Health(); !health) state.trouble = health.error().ToString();
-  return state;
-}
-
-std::optional<Error> GatewayDescription::RefusedAbove() const {
-  const HopClient& client = parts_.membership.client();
-  if (client.up() || IsTransient(client.last_problem().code)) return std::nullopt;
-  return client.last_problem();
-}
-
-Millis GatewayDescription::OldestSpooled() const {
-  const auto oldest = parts_.spool.OldestSpooled();
-  if (!oldest || !*oldest) return Millis(0);
-  // By the wall clock, which may have been set back since.
-  return std::max(Millis(0), Millis(parts_.clock.Now().unix_millis - (*oldest)->unix_millis));
-}
-
-GatewayMetrics::Snapshot GatewayDescription::Snapshot(bool draining) const {
-  const Membership& membership = parts_.membership;
-  GatewayMetrics::Snapshot now;
-  now.server = parts_.server.counts();
-  now.courier = parts_.uplink.counts();
-  now.account = parts_.spool.Account();
-  now.spool_limit_bytes = spool_limit_bytes_;
-  now.spool_health = parts_.spool.Health();
-  now.oldest_spooled = OldestSpooled();
-  now.uplink_up = membership.client().up();
-  now.schedule_open = parts_.uplink.IsOpen();
-  now.refused = RefusedAbove();
-  now.uplink = membership.client().link();
-  now.publication_number = membership.publications().number();
-  now.piece_bytes_received = membership.bytes_fetched();
-  now.draining = draining;
-  now.certificate_end = membership.CertificateEnd();
-  return now;
 }
 
 }  // namespace tributary

@@ -3,13 +3,11 @@
 #include <map>
 #include <optional>
 
-#include "gateway/forward/uplink.h"
-#include "gateway/relay/gateway_state_book.h"
 #include "protocol/base/http/ops_routes.h"
 #include "protocol/base/process/metrics.h"
+#include "protocol/hop/client/courier.h"
 #include "protocol/hop/hop_metrics.h"
 #include "protocol/hop/server/server.h"
-#include "protocol/member/membership.h"
 #include "protocol/spool/spool.h"
 
 namespace tributary {
@@ -49,36 +47,6 @@ class GatewayMetrics {
 
   Metrics metrics_;
   SnapshotMetrics<Snapshot> snapshot_{metrics_, "tributary_gateway_"};
-};
-
-// Describes the running gateway: to its parent in each check-in, to monitoring in each snapshot. All on the loop's
-// thread. Everything in Parts must outlive it.
-class GatewayDescription {
- public:
-  struct Parts {
-    const Clock& clock;
-    const Identity& identity;
-    const Spool& spool;
-    const Membership& membership;
-    const Uplink& uplink;
-    HopServer& server;
-    GatewayStateBook& below;
-  };
-  GatewayDescription(const Parts& parts, uint64_t spool_limit_bytes)
-      : parts_(parts), spool_limit_bytes_(spool_limit_bytes) {}
-
-  // With the gateway's own state first, then those of the gateways below.
-  hop::CheckIn CheckIn() const;
-  GatewayMetrics::Snapshot Snapshot(bool draining) const;
-
- private:
-  GatewayState OwnState() const;
-  // Why the parent does not take this gateway, when waiting does not help.
-  std::optional<Error> RefusedAbove() const;
-  Millis OldestSpooled() const;
-
-  Parts parts_;
-  uint64_t spool_limit_bytes_;
 };
 
 }  // namespace tributary

@@ -1,9 +1,7 @@
 #include "aggregator/intake/open_update.h"
 
 #include <algorithm>
-#include <functional>
 #include <optional>
-#include <string>
 
 #include "protocol/base/limits.h"
 

@@ -1,23 +1,12 @@
 #include "aggregator/intake/takers.h"
 
-#include <algorithm>
-
 #include "protocol/base/log.h"
 
 namespace tributary {
-namespace {
-
-size_t PlaceOf(UploadKind kind) {
-  return static_cast<size_t>(std::ranges::find(kUploadKinds, kind) - std::begin(kUploadKinds));
-}
-
-}  // namespace
-
-void Takers::Register(UploadKind kind, Taker& taker) { takers_.at(PlaceOf(kind)) = &taker; }
 
 Taker* Takers::Of(UploadKind kind) const {
-  const size_t place = PlaceOf(kind);
-  return place < takers_.size() ? takers_[place] : nullptr;
+  const auto found = takers_.find(kind);
+  return found == takers_.end() ? nullptr : found->second;
 }
 
 Verdict Takers::Admit(const UploadHeader& header) {
@@ -37,10 +26,6 @@ Verdict Takers::Contribute(const UploadHeader& header, Role role, const ChunkSou
   const Code code = verdict.kind() == Verdict::Kind::kCounted ? Code::kDuplicate : verdict.error().code;
   Count(subject.kind, &subject, code, header.ciphertext_size);
   return verdict;
-}
-
-void Takers::CountRefusal(UploadKind kind, const std::optional<UploadSubject>& subject, Code code) {
-  Count(kind, subject ? &*subject : nullptr, code, 0);
 }
 
 void Takers::Count(UploadKind kind, const UploadSubject* subject, Code code, uint64_t bytes) {

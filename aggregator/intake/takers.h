@@ -1,7 +1,8 @@
 #pragma once
 
-#include <array>
 #include <functional>
+#include <map>
+#include <utility>
 
 #include "aggregator/intake/account_book.h"
 #include "aggregator/intake/upload_judge.h"
@@ -21,29 +22,28 @@ class Taker {
   virtual Verdict Take(const UploadHeader& header, Role role, const ChunkSource& chunk) = 0;
   // An upload of this kind was refused for good, or was counted already (kDuplicate). The account has it. `bytes` of
   // its ciphertext came: all, or 0 for one that was refused at its offer.
-  virtual void OnRefused(const UploadSubject& subject, Code code, uint64_t bytes) {
-    (void)subject, (void)code, (void)bytes;
-  }
+  virtual void OnRefused(const UploadSubject& /*subject*/, Code /*code*/, uint64_t /*bytes*/) {}
 };
 
-// The judge: a table of takers by kind, and the account of what became of the uploads. Call order: Register each taker,
-// then anything. Borrows takers and account; the core thread.
+// The judge: a table of takers by kind, and the account of what became of the uploads. Borrows takers and account; the
+// core thread.
 class Takers final : public UploadJudge {
  public:
-  explicit Takers(AccountBook& accounts) : accounts_(accounts) {}
-
-  void Register(UploadKind kind, Taker& taker);
+  using Table = std::map<UploadKind, Taker*>;
+  Takers(AccountBook& accounts, Table takers) : accounts_(accounts), takers_(std::move(takers)) {}
 
   Verdict Admit(const UploadHeader& header) override;
   Verdict Contribute(const UploadHeader& header, Role role, const ChunkSource& chunk) override;
-  void CountRefusal(UploadKind kind, const std::optional<UploadSubject>& subject, Code code) override;
+  void CountRefusal(UploadKind kind, const std::optional<UploadSubject>& subject, Code code) override {
+    Count(kind, subject ? &*subject : nullptr, code, 0);
+  }
 
  private:
-  Taker* Of(UploadKind kind) const;
+  Taker* Of(UploadKind kind) const;  // null: not taken
   void Count(UploadKind kind, const UploadSubject* subject, Code code, uint64_t bytes);
 
   AccountBook& accounts_;
-  std::array<Taker*, std::size(kUploadKinds)> takers_{};  // in the order of kUploadKinds; null: not taken
+  Table takers_;
 };
 
 // Finds the pair that opens what is sealed to the key of that id; null: there is none, or it is over by now.

@@ -8,6 +8,7 @@
 #include "protocol/base/bytes.h"
 #include "protocol/base/clock.h"
 #include "protocol/base/ids.h"
+#include "protocol/base/result.h"
 #include "protocol/trust/identity/certificate.h"
 
 // Who may become a member, and who is one, as plain values: aggregator/enrol keeps them, the API shows them.
@@ -36,7 +37,11 @@ enum class EnrolmentState : uint8_t {
 };
 inline constexpr EnrolmentState kEnrolmentStates[] = {EnrolmentState::kPending, EnrolmentState::kRefused,
                                                       EnrolmentState::kActive, EnrolmentState::kRevoked};
-std::string_view EnrolmentStateName(EnrolmentState state);  // "pending", "refused", "active", "revoked"
+inline std::string_view EnrolmentStateName(EnrolmentState state) {
+  constexpr std::string_view kNames[] = {"pending", "refused", "active", "revoked"};
+  TRIBUTARY_CHECK(state >= EnrolmentState::kPending && state <= EnrolmentState::kRevoked) << static_cast<int>(state);
+  return kNames[static_cast<size_t>(state) - 1];
+}
 
 struct EnrolledMember {
   DeviceId id;

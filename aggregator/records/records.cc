@@ -1,18 +1,12 @@
 #include "aggregator/records/records.h"
 
 namespace tributary {
-namespace {
 
-const RoundStateEntry& EntryOf(RoundState state) {
+std::string_view RoundStateName(RoundState state) {
   const auto* const entry = std::ranges::find(kRoundStates, state, &RoundStateEntry::state);
   TRIBUTARY_CHECK(entry != std::end(kRoundStates)) << "round state " << static_cast<int>(state);
-  return *entry;
+  return entry->name;
 }
-
-}  // namespace
-
-std::string_view RoundStateName(RoundState state) { return EntryOf(state).name; }
-std::string_view RoundStateSentence(RoundState state) { return EntryOf(state).sentence; }
 
 void MoveRound(RoundRecord& round, RoundState to) {
   TRIBUTARY_CHECK(CanMove(round.state, to)) << "round " << round.number << " of " << round.task.text() << " from "

@@ -6,6 +6,7 @@
 #include <map>
 #include <optional>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "protocol/base/clock.h"
@@ -70,26 +71,16 @@ enum class RoundState : uint8_t {
 struct RoundStateEntry {
   RoundState state;
   std::string_view name;
-  std::string_view sentence;
 };
 
-// Every state with its name and sentence, in numeric order.
 inline constexpr RoundStateEntry kRoundStates[] = {
-    {RoundState::kCollecting, "collecting", "The round is announced and takes updates in."},
-    {RoundState::kClosing, "closing",
-     "The goal or the deadline is reached; nothing more is taken in and the average is being made."},
-    {RoundState::kCompleted, "completed", "A new version was made and published."},
-    {RoundState::kFailed, "failed", "The deadline passed with fewer updates than the minimum; no version was made."},
-    {RoundState::kCancelled, "cancelled", "An operator stopped the round; no version was made."},
+    {RoundState::kCollecting, "collecting"}, {RoundState::kClosing, "closing"},
+    {RoundState::kCompleted, "completed"},   {RoundState::kFailed, "failed"},
+    {RoundState::kCancelled, "cancelled"},
 };
 
-struct RoundTransition {
-  RoundState from;
-  RoundState to;
-};
-
-// All that may happen to a round. Nothing else can happen.
-inline constexpr RoundTransition kRoundTransitions[] = {
+// All that may happen to a round, from and to. Nothing else can happen.
+inline constexpr std::pair<RoundState, RoundState> kRoundTransitions[] = {
     {RoundState::kCollecting, RoundState::kClosing},
     {RoundState::kCollecting, RoundState::kFailed},
     {RoundState::kCollecting, RoundState::kCancelled},
@@ -97,15 +88,13 @@ inline constexpr RoundTransition kRoundTransitions[] = {
 };
 
 constexpr bool CanMove(RoundState from, RoundState to) {
-  return std::ranges::any_of(kRoundTransitions,
-                             [=](const RoundTransition& known) { return known.from == from && known.to == to; });
+  return std::ranges::any_of(kRoundTransitions, [=](const auto& known) { return known == std::pair(from, to); });
 }
 // Nothing leads on from here.
 constexpr bool IsTerminal(RoundState state) {
-  return std::ranges::none_of(kRoundTransitions, [=](const RoundTransition& known) { return known.from == state; });
+  return std::ranges::none_of(kRoundTransitions, [=](const auto& known) { return known.first == state; });
 }
 std::string_view RoundStateName(RoundState state);
-std::string_view RoundStateSentence(RoundState state);
 
 // A round and, once it is completed, its manifest (lineage).
 struct RoundRecord {

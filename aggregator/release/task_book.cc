@@ -8,14 +8,18 @@
 namespace tributary {
 namespace {
 
+Status Require(bool right, std::string_view field, std::string_view bounds) {
+  if (right) return {};
+  return Fail(Code::kInvalidArgument, "{} must be {}", field, bounds);
+}
+
 Status CheckBlobs(const BlobStore& blobs, const TaskRecord& task, const Digest& initial_weights) {
   for (const Digest& digest : {task.module.digest, initial_weights}) {
     if (!blobs.Has(digest)) return Fail(Code::kUnknownBlob, "blob {} was not uploaded", digest.hex());
   }
   ASSIGN_OR_RETURN(const uint64_t module_size, blobs.Size(task.module.digest));
-  if (module_size != task.module.size) {
-    return Fail(Code::kInvalidArgument, "module.size must be {}, the blob's size", module_size);
-  }
+  RETURN_IF_ERROR(
+      Require(module_size == task.module.size, "module.size", fmt::format("{}, the blob's size", module_size)));
   const uint64_t parameters = task.table.parameter_count();
   const uint64_t wanted = parameters * sizeof(float);
   ASSIGN_OR_RETURN(const uint64_t size, blobs.Size(initial_weights));
@@ -36,11 +40,9 @@ Status CheckBlobs(const BlobStore& blobs, const TaskRecord& task, const Digest& 
 Status TaskBook::Restore() {
   ASSIGN_OR_RETURN(auto tasks, parts_.store.tasks.All());
   for (TaskRecord& record : tasks) {
-    LiveTask task;
-    ASSIGN_OR_RETURN(task.latest, parts_.store.tasks.Version(record.id, record.latest));
-    task.record = std::move(record);
-    const TaskId id = task.record.id;
-    tasks_.emplace(id, std::move(task));
+    ASSIGN_OR_RETURN(auto latest, parts_.store.tasks.Version(record.id, record.latest));
+    const TaskId id = record.id;
+    tasks_.emplace(id, LiveTask{std::move(record), std::move(latest)});
   }
   return {};
 }
@@ -105,15 +107,6 @@ Result<std::vector<VersionRecord>> TaskBook::Versions(const TaskId& task) {
   RETURN_IF_ERROR(Find(task));
   return parts_.store.tasks.Versions(task);
 }
-
-namespace {
-
-Status Require(bool right, std::string_view field, std::string_view bounds) {
-  if (right) return {};
-  return Fail(Code::kInvalidArgument, "{} must be {}", field, bounds);
-}
-
-}  // namespace
 
 Status CheckNewTask(TaskRecord task) {
   RETURN_IF_ERROR(Require(!task.id.empty(), "id", "a name of 1 to 64 characters"));

@@ -63,13 +63,12 @@ Status Core::OpenParts() {
       events_, *this,  fleet_->account(), custody};
   rounds_.emplace(round_parts, tasks_);
   const TakerParts taker_parts{*store_, parts_.clock, health_, *fleet_, events_, parts_.opening_key, custody};
-  updates_.emplace(UpdateTaker::Parts{*rounds_, health_, *fleet_, parts_.opening_key});
+  updates_.emplace(taker_parts, *rounds_);
   evaluations_.emplace(taker_parts, *rounds_);
   device_states_.emplace(taker_parts);
-  takers_.emplace(fleet_->account());
-  takers_->Register(UploadKind::kUpdate, *updates_);
-  takers_->Register(UploadKind::kEvaluation, *evaluations_);
-  takers_->Register(UploadKind::kDeviceState, *device_states_);
+  takers_.emplace(fleet_->account(), Takers::Table{{UploadKind::kUpdate, &*updates_},
+                                                   {UploadKind::kEvaluation, &*evaluations_},
+                                                   {UploadKind::kDeviceState, &*device_states_}});
   RETURN_IF_ERROR(tasks_.Restore());
   return rounds_->Restore();
 }

@@ -6,26 +6,6 @@
 #include "protocol/base/log.h"
 
 namespace tributary {
-namespace {
-
-// Fills the means over evaluations into a round's record.
-Status FillMeans(EvaluationTable& evaluations, RoundRecord& round) {
-  const std::string device(RoleName(Role::kDevice));
-  ASSIGN_OR_RETURN(const auto personal, evaluations.Total(round.task, round.base, device, EvaluatedModel::kPersonal));
-  ASSIGN_OR_RETURN(const auto local, evaluations.Total(round.task, round.base, device, EvaluatedModel::kGlobal));
-  EvaluationTotal global;
-  if (Number(round.result) > 0) {
-    ASSIGN_OR_RETURN(global, evaluations.Total(round.task, round.result, std::string(RoleName(Role::kEvaluator)),
-                                               EvaluatedModel::kGlobal));
-  }
-  round.personal_accuracy = personal.accuracy();
-  round.local_global_accuracy = local.accuracy();
-  round.global_accuracy = global.accuracy();
-  round.evaluations = personal.reports + local.reports + global.reports;
-  return {};
-}
-
-}  // namespace
 
 Status RoundBook::Restore() {
   std::map<TaskId, StoredRound> open;
@@ -77,7 +57,19 @@ Status RoundBook::Cancel(const TaskId& task) {
 }
 
 Result<RoundRecord> RoundBook::WithMeans(RoundRecord round) {
-  RETURN_IF_ERROR(FillMeans(parts_.store.evaluations, round));
+  const auto total = [&](ModelVersion version, Role role, EvaluatedModel model) {
+    return parts_.store.evaluations.Total(round.task, version, std::string(RoleName(role)), model);
+  };
+  ASSIGN_OR_RETURN(const auto personal, total(round.base, Role::kDevice, EvaluatedModel::kPersonal));
+  ASSIGN_OR_RETURN(const auto local, total(round.base, Role::kDevice, EvaluatedModel::kGlobal));
+  EvaluationTotal global;
+  if (Number(round.result) > 0) {
+    ASSIGN_OR_RETURN(global, total(round.result, Role::kEvaluator, EvaluatedModel::kGlobal));
+  }
+  round.personal_accuracy = personal.accuracy();
+  round.local_global_accuracy = local.accuracy();
+  round.global_accuracy = global.accuracy();
+  round.evaluations = personal.reports + local.reports + global.reports;
   return round;
 }
 
@@ -111,7 +103,7 @@ std::vector<PublishedTask> RoundBook::Published() const {
                         .plan = task.record.plan,
                         .latest = task.latest.version,
                         .weights = task.latest.weights,
-                        .accepted = RuleOf(task.record)->AcceptedBases(task.latest.version),
+                        .accepted = RoundRule(task.record).AcceptedBases(task.latest.version),
                         .round = std::nullopt,
                         .value_bound = task.record.value_bound,
                         .norm_bound = task.record.norm_bound};

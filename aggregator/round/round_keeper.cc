@@ -68,12 +68,6 @@ void RoundKeeper::CountRefusal(Code code) {
   refusals_unsaved_ = true;
 }
 
-bool RoundKeeper::CheckpointDue() const { return bytes_since_ >= checkpoint_size_; }
-
-bool RoundKeeper::IdleCheckpointFits() const {
-  return !pending_.empty() && stored_.bytes_in + bytes_since_ >= stored_.bytes_written + checkpoint_size_;
-}
-
 Result<std::vector<UploadId>> RoundKeeper::Checkpoint(RoundState state) {
   StoredRound next = stored_;
   next.record = record_;

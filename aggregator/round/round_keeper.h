@@ -53,8 +53,10 @@ class RoundKeeper {
   bool refusals_unsaved() const { return refusals_unsaved_; }
   void RefusalsSaved() { refusals_unsaved_ = false; }
 
-  bool CheckpointDue() const;
-  bool IdleCheckpointFits() const;
+  bool CheckpointDue() const { return bytes_since_ >= checkpoint_size_; }
+  bool IdleCheckpointFits() const {
+    return !pending_.empty() && stored_.bytes_in + bytes_since_ >= stored_.bytes_written + checkpoint_size_;
+  }
   // Puts the sum on disk, moves the round to `state` and writes the deliveries to the accounts' table. Returns the
   // uploads whose custody is taken by it. On an error nothing has changed.
   Result<std::vector<UploadId>> Checkpoint(RoundState state);

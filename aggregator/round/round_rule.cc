@@ -4,25 +4,21 @@
 
 namespace tributary {
 
-// There is one kind of rounds today. A task that asks for another will say so in its policy.
-std::unique_ptr<const RoundRule> RuleOf(const TaskRecord& task) { return std::make_unique<SynchronousRounds>(task); }
+RoundRule::RoundRule(const TaskRecord& task) : policy_(task.policy), max_weight_(MaxRoundWeight(task)) {}
 
-SynchronousRounds::SynchronousRounds(const TaskRecord& task)
-    : policy_(task.policy), max_weight_(MaxRoundWeight(task)) {}
-
-RoundRule::Due SynchronousRounds::DueNow(const RoundRecord& round, WallTime now) const {
+RoundRule::Due RoundRule::DueNow(const RoundRecord& round, WallTime now) const {
   if (IsFull(round)) return Due::kClose;
   if (now < round.deadline) return Due::kNothing;
   return round.contributions >= policy_.minimum ? Due::kClose : Due::kFail;
 }
 
-Status SynchronousRounds::CheckStaleness(ModelVersion base, ModelVersion latest) const {
+Status RoundRule::CheckStaleness(ModelVersion base, ModelVersion latest) const {
   if (base >= latest) return {};
   return Fail(Code::kStaleVersion, "version {} is no longer trained on; the latest is {}", Number(base),
               Number(latest));
 }
 
-std::string SynchronousRounds::Describe(const RoundRecord& round) const {
+std::string RoundRule::Describe(const RoundRecord& round) const {
   return fmt::format("{} of {} contributions, minimum {}", round.contributions, policy_.report_goal, policy_.minimum);
 }
 

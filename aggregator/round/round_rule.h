@@ -1,7 +1,7 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
+#include <string>
 #include <vector>
 
 #include "aggregator/records/records.h"
@@ -11,11 +11,13 @@
 namespace tributary {
 
 // Decides for one task what rounds are made of: which updates count, when a round ends, and how. Everything that
-// depends on the kind of round asks it, so another kind is one more of these and one line in RuleOf. A kind that takes
-// stale updates needs more: RoundKeeper keeps contributions under the base of the round, not of the update. Decides only: it changes nothing and remembers nothing. Thread safe.
+// depends on the kind of round asks it. There is one kind: a round closes when its goal is reached, or at its deadline
+// when it has the minimum; with fewer it fails; only updates of the latest version count. A kind that takes stale
+// updates needs more: RoundKeeper keeps contributions under the base of the round, not of the update. Decides only: it
+// changes nothing and remembers nothing. Value type.
 class RoundRule {
  public:
-  virtual ~RoundRule() = default;
+  explicit RoundRule(const TaskRecord& task);
 
   enum class Due : uint8_t {
     kNothing,
@@ -23,33 +25,17 @@ class RoundRule {
     kFail,   // the round ends without a version
   };
   // Whether a round that collects is to end now, and how.
-  virtual Due DueNow(const RoundRecord& round, WallTime now) const = 0;
+  Due DueNow(const RoundRecord& round, WallTime now) const;
   // No more updates are taken; the round waits for its end.
-  virtual bool IsFull(const RoundRecord& round) const = 0;
+  bool IsFull(const RoundRecord& round) const { return round.contributions >= policy_.report_goal; }
   // Whether an update that was made from version `base` is still of use. kStaleVersion.
-  virtual Status CheckStaleness(ModelVersion base, ModelVersion latest) const = 0;
+  Status CheckStaleness(ModelVersion base, ModelVersion latest) const;
   // The versions that devices may train from, for the publication.
-  virtual std::vector<ModelVersion> AcceptedBases(ModelVersion latest) const = 0;
+  std::vector<ModelVersion> AcceptedBases(ModelVersion latest) const { return {latest}; }
   // The most weight that one round can sum: the sum's numbers must not overflow. kInvalidArgument.
-  virtual Result<uint64_t> MaxWeight() const = 0;
+  Result<uint64_t> MaxWeight() const { return max_weight_; }
   // How a round ended, for people: "3 of 5 contributions, minimum 2".
-  virtual std::string Describe(const RoundRecord& round) const = 0;
-};
-
-std::unique_ptr<const RoundRule> RuleOf(const TaskRecord& task);
-
-// A round closes when its goal is reached, or at its deadline when it has the minimum; with fewer it fails. Only
-// updates of the latest version count.
-class SynchronousRounds final : public RoundRule {
- public:
-  explicit SynchronousRounds(const TaskRecord& task);
-
-  Due DueNow(const RoundRecord& round, WallTime now) const override;
-  bool IsFull(const RoundRecord& round) const override { return round.contributions >= policy_.report_goal; }
-  Status CheckStaleness(ModelVersion base, ModelVersion latest) const override;
-  std::vector<ModelVersion> AcceptedBases(ModelVersion latest) const override { return {latest}; }
-  Result<uint64_t> MaxWeight() const override { return max_weight_; }
-  std::string Describe(const RoundRecord& round) const override;
+  std::string Describe(const RoundRecord& round) const;
 
  private:
   RoundPolicy policy_;

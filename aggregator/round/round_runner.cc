@@ -15,21 +15,9 @@ namespace {
 constexpr Millis kIdle{200};
 constexpr uint64_t kMaxRoundsWanted = 1'000'000;
 
-std::string_view EndEvent(RoundState state) {
-  switch (state) {
-    case RoundState::kFailed:
-      return "round.failed";
-    case RoundState::kCancelled:
-      return "round.cancelled";
-    default:
-      return "round.closed";
-  }
-}
-
 }  // namespace
 
-RoundRunner::RoundRunner(const RoundParts& parts, LiveTask& task)
-    : parts_(parts), task_(task), rule_(RuleOf(task.record)) {}
+RoundRunner::RoundRunner(const RoundParts& parts, LiveTask& task) : parts_(parts), task_(task), rule_(task.record) {}
 
 Status RoundRunner::Restore(std::optional<StoredRound> open) {
   const TaskId& id = task_.record.id;
@@ -87,7 +75,7 @@ Verdict RoundRunner::FindContribution(const UploadSubject& subject) const {
 Status RoundRunner::CheckCollecting() const {
   if (!keeper_) return Fail(Code::kRoundClosed, "no round of {} is open", task_.record.id.text());
   const RoundRecord& round = keeper_->record();
-  if (round.state == RoundState::kCollecting && !rule_->IsFull(round)) return {};
+  if (round.state == RoundState::kCollecting && !rule_.IsFull(round)) return {};
   return Fail(Code::kRoundClosed, "round {} is being closed", round.number);
 }
 
@@ -208,12 +196,13 @@ void RoundRunner::SayEnd(const Turn& turn) {
                           {"round", round.number},
                           {"state", RoundStateName(round.state)},
                           {"contributions", round.contributions}});
-  parts_.events.Say({.name = std::string(EndEvent(round.state)),
+  const std::string_view end = round.state == RoundState::kCompleted ? "closed" : RoundStateName(round.state);
+  parts_.events.Say({.name = fmt::format("round.{}", end),
                      .task = round.task,
                      .round = round.number,
                      .contributions = round.contributions,
                      .version = task_.latest.version,
-                     .detail = fmt::format("{} with {}", RoundStateName(round.state), rule_->Describe(round))});
+                     .detail = fmt::format("{} with {}", RoundStateName(round.state), rule_.Describe(round))});
   if (turn.version) Say("version.published", turn.version->weights.digest.hex());
 }
 
@@ -254,14 +243,9 @@ Status RoundRunner::TurnIfDue() {
   if (!keeper_) return {};
   const RoundRecord& round = keeper_->record();
   if (round.state == RoundState::kClosing) return Close();
-  switch (rule_->DueNow(round, parts_.clock.Now())) {
-    case RoundRule::Due::kClose:
-      return Close();
-    case RoundRule::Due::kFail:
-      return End(RoundState::kFailed);
-    case RoundRule::Due::kNothing:
-      break;
-  }
+  const RoundRule::Due due = rule_.DueNow(round, parts_.clock.Now());
+  if (due == RoundRule::Due::kClose) return Close();
+  if (due == RoundRule::Due::kFail) return End(RoundState::kFailed);
   const bool idle = parts_.clock.Monotonic() - last_taken_ >= kIdle;
   if (keeper_->CheckpointDue() || (idle && keeper_->IdleCheckpointFits())) return Checkpoint(RoundState::kCollecting);
   return {};

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <functional>
-#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -47,7 +46,7 @@ class RoundRunner {
   Status Restore(std::optional<StoredRound> open);
 
   const LiveTask& task() const { return task_; }
-  const RoundRule& rule() const { return *rule_; }
+  const RoundRule& rule() const { return rule_; }
   // The round that collects or is being closed; null: none.
   RoundKeeper* open() { return keeper_ ? &*keeper_ : nullptr; }
   const RoundKeeper* open() const { return keeper_ ? &*keeper_ : nullptr; }
@@ -85,7 +84,7 @@ class RoundRunner {
         {};  // the round whose sum `next` goes on with; its row names no file any more
   };
 
-  RoundKeeper::Surroundings Around() const { return {parts_.store, parts_.files, parts_.checkpoints, *rule_}; }
+  RoundKeeper::Surroundings Around() const { return {parts_.store, parts_.files, parts_.checkpoints, rule_}; }
   void PlanNext(Turn& turn);
   Result<Turn> PlanEnd(RoundState state);
   Status PlanVersion(Turn& turn);
@@ -100,7 +99,7 @@ class RoundRunner {
 
   RoundParts parts_;
   LiveTask& task_;
-  std::unique_ptr<const RoundRule> rule_;
+  RoundRule rule_;
   std::optional<RoundKeeper> keeper_;
   std::optional<StoredRound> shelved_;
   uint64_t last_round_ = 0;

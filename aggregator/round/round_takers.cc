@@ -9,7 +9,7 @@ namespace tributary {
 
 Verdict UpdateTaker::Admit(const UploadHeader& header) {
   const UploadSubject& subject = header.subject;
-  ASSIGN_OR_RETURN(RoundRunner* const runner, parts_.rounds.Find(subject.task));
+  ASSIGN_OR_RETURN(RoundRunner* const runner, rounds_.Find(subject.task));
   RETURN_IF_ERROR(runner->CheckVersion(subject.base_version));
   // Before staleness: an upload that was counted is done with, whatever came after.
   if (Verdict found = runner->FindContribution(subject); !found.is_take()) return found;
@@ -24,7 +24,7 @@ Verdict UpdateTaker::Admit(const UploadHeader& header) {
 Verdict UpdateTaker::Take(const UploadHeader& header, Role role, const ChunkSource& chunk) {
   const UploadSubject& subject = header.subject;
   RETURN_IF_ERROR(CheckSender(subject.kind, role, false));
-  ASSIGN_OR_RETURN(RoundRunner* const runner, parts_.rounds.Find(subject.task));
+  ASSIGN_OR_RETURN(RoundRunner* const runner, rounds_.Find(subject.task));
   ASSIGN_OR_RETURN(const HpkeKeyPair* const key, OpeningKey(parts_.opening_key, subject));
   const TaskRecord& task = runner->task().record;
   const UpdateBounds bounds{.norm_bound = task.norm_bound, .max_weight = task.max_weight};
@@ -39,7 +39,7 @@ Verdict UpdateTaker::Take(const UploadHeader& header, Role role, const ChunkSour
 }
 
 void UpdateTaker::OnRefused(const UploadSubject& subject, Code code, uint64_t bytes) {
-  const auto runner = parts_.rounds.Find(subject.task);
+  const auto runner = rounds_.Find(subject.task);
   if (!runner || (*runner)->open() == nullptr) return;
   (*runner)->open()->AddBytes(bytes);
   (*runner)->open()->CountRefusal(code);

@@ -6,9 +6,7 @@
 #include "aggregator/intake/open_update.h"
 #include "aggregator/intake/takers.h"
 #include "aggregator/round/round_book.h"
-#include "aggregator/store/disk_health.h"
 #include "aggregator/watch/device_state_taker.h"
-#include "aggregator/watch/fleet_book.h"
 #include "protocol/payload/evaluation.h"
 
 namespace tributary {
@@ -17,13 +15,7 @@ namespace tributary {
 // the core thread.
 class UpdateTaker final : public Taker {
  public:
-  struct Parts {
-    RoundBook& rounds;
-    DiskHealth& health;
-    FleetBook& fleet;
-    FindOpeningKey opening_key;
-  };
-  explicit UpdateTaker(const Parts& parts) : parts_(parts) {}
+  UpdateTaker(const TakerParts& parts, RoundBook& rounds) : parts_(parts), rounds_(rounds) {}
 
   Verdict Admit(const UploadHeader& header) override;
   // Custody follows when the checkpoint that holds the update is durable.
@@ -31,7 +23,8 @@ class UpdateTaker final : public Taker {
   void OnRefused(const UploadSubject& subject, Code code, uint64_t bytes) override;
 
  private:
-  Parts parts_;
+  TakerParts parts_;
+  RoundBook& rounds_;
   UpdateReader reader_;
 };
 

@@ -2,36 +2,79 @@
 
 #include <algorithm>
 
-namespace tributary {
+#include "protocol/base/limits.h"
+#include "protocol/base/log.h"
 
-FleetBook::FleetBook(const Parts& parts, AccountBook account, MemberBook members, GatewayBook gateways)
-    : parts_(parts), account_(std::move(account)), members_(std::move(members)), gateways_(std::move(gateways)) {}
+namespace tributary {
+namespace {
+
+constexpr size_t kMostGateways = 10'000;
+constexpr Millis kForgetAfter = std::chrono::hours(24 * 30);
+
+Millis Since(WallTime then, WallTime now) { return Millis(std::max<int64_t>(0, now.unix_millis - then.unix_millis)); }
+
+}  // namespace
 
 Result<FleetBook> FleetBook::Open(const Parts& parts) {
+  const WallTime now = parts.clock.Now();
   ASSIGN_OR_RETURN(auto account, AccountBook::Open(parts.store.accounts));
-  ASSIGN_OR_RETURN(auto members, MemberBook::Open(parts.store.members));
-  ASSIGN_OR_RETURN(auto gateways, GatewayBook::Open(parts.store.gateways, parts.clock.Now()));
-  return FleetBook(parts, std::move(account), std::move(members), std::move(gateways));
+  FleetBook book(parts, std::move(account));
+  ASSIGN_OR_RETURN(auto members, parts.store.members.All());
+  for (MemberRecord& member : members) book.members_.emplace(member.id, std::move(member));
+  ASSIGN_OR_RETURN(auto gateways, parts.store.gateways.All());
+  for (GatewayRecord& gateway : gateways) {
+    if (gateway.last_seen + kForgetAfter < now) continue;
+    const DeviceId id = gateway.report.gateway;
+    book.gateways_.emplace(id, std::move(gateway));
+  }
+  // Tidying may wait for a disk that takes it.
+  if (book.gateways_.size() < gateways.size()) (void)parts.store.gateways.ForgetBefore(now + -kForgetAfter);
+  return book;
+}
+
+Result<std::vector<MemberRecord>> FleetBook::Members(std::optional<Role> role) {
+  std::vector<MemberRecord> members;
+  for (const auto& [id, member] : members_) {
+    if (!role || member.role == RoleName(*role)) members.push_back(member);
+  }
+  return members;
 }
 
 Result<std::vector<GatewayRecord>> FleetBook::Gateways() {
   const WallTime now = parts_.clock.Now();
-  std::vector<GatewayRecord> gateways = gateways_.All(now);
+  std::vector<GatewayRecord> gateways;
+  for (const auto& [id, gateway] : gateways_) {
+    GatewayRecord& listed = gateways.emplace_back(gateway);
+    listed.path = PathOf(gateway);
+    listed.quiet = Since(gateway.made, now);
+  }
   // A gateway that checked in and did not describe itself is listed with what its check-in said.
-  for (const MemberRecord& member : members_.All(Role::kGateway)) {
-    if (std::ranges::any_of(gateways, [&](const GatewayRecord& known) { return known.report.gateway == member.id; }))
-      continue;
+  for (const auto& [id, member] : members_) {
+    if (member.role != RoleName(Role::kGateway) || gateways_.contains(id)) continue;
     GatewayRecord& gateway = gateways.emplace_back();
-    gateway.report.gateway = gateway.via = member.id;
+    gateway.report.gateway = gateway.via = id;
     gateway.report.spool_bytes = member.spooled_bytes;
     gateway.report.connected_clients = static_cast<uint32_t>(member.connected_clients);
     gateway.first_seen = member.first_seen;
     gateway.made = gateway.last_seen = member.last_seen;
-    gateway.path = {member.id};
-    gateway.quiet = Millis(std::max<int64_t>(0, now.unix_millis - member.last_seen.unix_millis));
+    gateway.path = {id};
+    gateway.quiet = Since(member.last_seen, now);
   }
   std::ranges::sort(gateways, {}, [](const GatewayRecord& gateway) { return gateway.report.gateway; });
   return gateways;
+}
+
+std::vector<DeviceId> FleetBook::PathOf(const GatewayRecord& gateway) const {
+  std::vector<DeviceId> path = {gateway.report.gateway};
+  // A gateway may name a parent that it had earlier, so that the path makes a ring.
+  for (const GatewayRecord* at = &gateway; path.size() < limits::kPathHops && !at->report.parent.empty();) {
+    path.push_back(at->report.parent);
+    const auto parent = gateways_.find(at->report.parent);
+    if (parent == gateways_.end()) break;
+    at = &parent->second;
+  }
+  std::ranges::reverse(path);
+  return path;
 }
 
 // Staged uploads are offered, and nothing else yet. Those in a sum stay staged until their custody is taken.
@@ -44,8 +87,24 @@ AccountRecord FleetBook::Account(UploadKind kind) const {
 }
 
 void FleetBook::Saw(const MemberRecord& member) {
-  if (!members_.Saw(member, parts_.clock.Now())) return;
-  parts_.events.Say({.name = "member.joined", .detail = member.role + " " + member.id.text()});
+  const WallTime now = parts_.clock.Now();
+  const auto [at, is_new] = members_.try_emplace(member.id, member);
+  MemberRecord& known = at->second;
+  if (is_new) {
+    known.first_seen = now;
+    known.uploads = 0;
+    if (known.via.empty()) known.via = known.id;
+  }
+  if (!member.role.empty()) known.role = member.role;
+  if (!member.device_class.empty()) known.device_class = member.device_class;
+  if (!member.via.empty()) known.via = member.via;
+  known.last_seen = std::max(known.last_seen, now);
+  known.spooled_uploads = member.spooled_uploads;
+  known.spooled_bytes = member.spooled_bytes;
+  known.delivered_uploads = member.delivered_uploads;
+  known.connected_clients = member.connected_clients;
+  unsaved_members_.insert(member.id);
+  if (is_new) parts_.events.Say({.name = "member.joined", .detail = member.role + " " + member.id.text()});
 }
 
 void FleetBook::SawAuthor(const Subject& author, const DeviceId& via) {
@@ -57,20 +116,53 @@ void FleetBook::SawAuthor(const Subject& author, const DeviceId& via) {
   Saw(member);
 }
 
+void FleetBook::CountUpload(const DeviceId& id, Role role) {
+  const WallTime now = parts_.clock.Now();
+  MemberRecord& known = members_[id];
+  if (known.id.empty()) {
+    known.id = known.via = id;
+    known.role = RoleName(role);
+    known.first_seen = now;
+  }
+  known.last_seen = std::max(known.last_seen, now);
+  ++known.uploads;
+  unsaved_members_.insert(id);
+}
+
 void FleetBook::SawGateways(const std::vector<GatewayState>& states, const DeviceId& via) {
-  gateways_.Saw(states, via, parts_.clock.Now());
+  const WallTime now = parts_.clock.Now();
+  for (const GatewayState& report : states) {
+    const WallTime made = now + -Millis(static_cast<int64_t>(report.age_millis));
+    auto known = gateways_.find(report.gateway);
+    if (known == gateways_.end()) {
+      if (gateways_.size() >= kMostGateways) {
+        LogWarning("gateway.not_remembered", {{"gateway", report.gateway.text()}, {"via", via.text()}});
+        continue;
+      }
+      known = gateways_.emplace(report.gateway, GatewayRecord{}).first;
+      known->second.first_seen = now;
+    } else if (made < known->second.made && known->second.made <= now) {
+      continue;  // an older word, by another way; a time that lies ahead is left from a clock that was set back
+    }
+    known->second.report = report;
+    known->second.via = via;
+    known->second.made = made;
+    known->second.last_seen = now;
+    unsaved_gateways_.insert(report.gateway);
+  }
 }
 
 Status FleetBook::Save() {
   RETURN_IF_ERROR(account_.Save(parts_.store.accounts));
-  RETURN_IF_ERROR(members_.Save(parts_.store.members));
-  return gateways_.Save(parts_.store.gateways);
+  for (const DeviceId& id : unsaved_members_) RETURN_IF_ERROR(parts_.store.members.Save(members_.at(id)));
+  for (const DeviceId& id : unsaved_gateways_) RETURN_IF_ERROR(parts_.store.gateways.Save(gateways_.at(id)));
+  return {};
 }
 
 void FleetBook::Saved() {
   account_.Saved();
-  members_.Saved();
-  gateways_.Saved();
+  unsaved_members_.clear();
+  unsaved_gateways_.clear();
 }
 
 }  // namespace tributary

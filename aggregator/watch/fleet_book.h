@@ -1,20 +1,21 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <optional>
+#include <set>
 #include <vector>
 
 #include "aggregator/intake/account_book.h"
 #include "aggregator/store/store.h"
-#include "aggregator/watch/gateway_book.h"
-#include "aggregator/watch/member_book.h"
 #include "aggregator/watch/watch.h"
 
 namespace tributary {
 
 // The books of members, gateways and uploads, and the table of device states: all that the API shows of the fleet.
-// Call order: Open, then anything; Save from time to time. A crash takes the last second of what was heard. Borrows
-// what Parts names; one thread.
+// Members (about 300 bytes each) and the last report of each gateway (2 KB) are kept in memory and saved from time to
+// time: a crash takes the last second of what was heard. They are for people: nothing is decided by what a gateway says
+// of itself. Call order: Open, then anything. Borrows what Parts names; one thread.
 class FleetBook final : public Watch {
  public:
   struct Parts {
@@ -24,35 +25,40 @@ class FleetBook final : public Watch {
     // How many uploads of a kind are here in part or unopened; null: none ever.
     std::function<uint64_t(UploadKind)> staged;
   };
+  // Forgets gateways of which nothing was heard for 30 days.
   static Result<FleetBook> Open(const Parts& parts);
 
-  Result<std::vector<MemberRecord>> Members(std::optional<Role> role) override { return members_.All(role); }
+  Result<std::vector<MemberRecord>> Members(std::optional<Role> role) override;
   Result<std::vector<GatewayRecord>> Gateways() override;
   Result<std::vector<DeviceStateRecord>> DeviceStates() override { return parts_.store.reports.All(); }
   AccountRecord Account(UploadKind kind) const override;
 
-  // A member was heard of.
+  // A member was heard of. Its empty texts say nothing; first_seen stays and `uploads` is this book's own count.
   void Saw(const MemberRecord& member);
   // The author of an upload was heard of, through `via` (itself when it is connected directly).
   void SawAuthor(const Subject& author, const DeviceId& via);
-  // Gateways described themselves; `via` brought it.
+  // Gateways described themselves; `via` brought it. Two states of one gateway come when it moved: the younger counts.
+  // Beyond 10,000 gateways new ones are not remembered, so that a gateway that makes them up fills nothing.
   void SawGateways(const std::vector<GatewayState>& states, const DeviceId& via);
   // An upload of this member was taken in, whichever way it came.
-  void CountUpload(const DeviceId& id, Role role) { members_.CountUpload(id, role, parts_.clock.Now()); }
+  void CountUpload(const DeviceId& id, Role role);
   AccountBook& account() { return account_; }
 
-  bool dirty() const { return account_.dirty() || members_.dirty() || gateways_.dirty(); }
+  bool dirty() const { return account_.dirty() || !unsaved_members_.empty() || !unsaved_gateways_.empty(); }
   // In the caller's transaction; after its Commit, call Saved.
   Status Save();
   void Saved();
 
  private:
-  FleetBook(const Parts& parts, AccountBook account, MemberBook members, GatewayBook gateways);
+  FleetBook(const Parts& parts, AccountBook account) : parts_(parts), account_(std::move(account)) {}
+  std::vector<DeviceId> PathOf(const GatewayRecord& gateway) const;
 
   Parts parts_;
   AccountBook account_;
-  MemberBook members_;
-  GatewayBook gateways_;
+  std::map<DeviceId, MemberRecord> members_;
+  std::map<DeviceId, GatewayRecord> gateways_;
+  std::set<DeviceId> unsaved_members_;
+  std::set<DeviceId> unsaved_gateways_;
 };
 
 }  // namespace tributary

@@ -13,15 +13,6 @@ namespace {
 constexpr Millis kRetry{5'000};
 constexpr Millis kHousekeeping{15'000};
 
-Membership::Options MembershipOf(const Agent::Options& options) {
-  Membership::Options member;
-  member.server_keys_file = options.folder / "server-keys";
-  member.publication_folder = options.folder;
-  member.identity_folder = options.identity_folder;
-  member.hop = options.hop;
-  return member;
-}
-
 }  // namespace
 
 Agent::Agent(const Parts& parts, const Options& options, AgentState state, std::unique_ptr<Membership> membership)
@@ -40,20 +31,20 @@ Agent::~Agent() {
 }
 
 Result<std::unique_ptr<Agent>> Agent::Open(const Parts& parts, const Options& options) {
-  ASSIGN_OR_RETURN(
-      auto membership,
-      Membership::Open({parts.loop, parts.clock, parts.random, parts.files, parts.identity}, MembershipOf(options)));
+  ASSIGN_OR_RETURN(auto membership,
+                   Membership::Open({parts.loop, parts.clock, parts.random, parts.files, parts.identity},
+                                    {.server_keys_file = options.folder / "server-keys",
+                                     .publication_folder = options.folder,
+                                     .identity_folder = options.identity_folder,
+                                     .hop = options.hop}));
   ASSIGN_OR_RETURN(auto state, AgentState::Load(parts.files, options.folder / "state"));
   std::unique_ptr<Agent> agent(new Agent(parts, options, std::move(state), std::move(membership)));
-  SpoolOptions spool;
-  spool.folder = options.folder / "outbox";
-  spool.max_bytes = options.outbox_max_bytes;
-  ASSIGN_OR_RETURN(agent->outbox_,
-                   Outbox::Open({parts.loop, parts.clock, parts.random, parts.files, parts.disk,
-                                 agent->membership_->client(), parts.identity.subject.id},
-                                std::move(spool), [agent = agent.get()](const UploadId& upload, const Error* why) {
-                                  agent->OnGone(upload, why);
-                                }));
+  ASSIGN_OR_RETURN(
+      agent->outbox_,
+      Outbox::Open({parts.loop, parts.clock, parts.random, parts.files, parts.disk, agent->membership_->client(),
+                    parts.identity.subject.id},
+                   {.folder = options.folder / "outbox", .max_bytes = options.outbox_max_bytes},
+                   [agent = agent.get()](const UploadId& upload, const Error* why) { agent->OnGone(upload, why); }));
   return agent;
 }
 
@@ -83,10 +74,6 @@ Agent::Counts Agent::counts() const {
   Counts counts = counts_;
   counts.sessions = membership_->sessions();
   return counts;
-}
-
-std::string Agent::Withheld() const {
-  return WhyWithheld(membership_->publications(), membership_->RejectedSince(), parts_.clock.Now());
 }
 
 // A kill, or a disk that was full, may have come between sealing and noting. At the start this is looked for before the
@@ -225,23 +212,25 @@ void Agent::Housekeep() {
 
 void Agent::WriteMetrics() {
   if (options_.metrics_file.empty()) return;
-  const std::string text = RenderMetrics({.device = parts_.identity.subject.id,
-                                          .outbox = outbox_->account(),
-                                          .outbox_limit_bytes = options_.outbox_max_bytes,
-                                          .outbox_health = outbox_->health(),
-                                          .sent = outbox_->counts(),
-                                          .link = client().link(),
-                                          .publication_number = membership_->publications().number(),
-                                          .publications_rejected = membership_->publication_counts().rejected_by,
-                                          .withheld = !Withheld().empty(),
-                                          .made_again = counts_.made_again,
-                                          .certificate_ends = membership_->CertificateEnd(),
-                                          .connected = client().up(),
-                                          .sessions = membership_->sessions(),
-                                          .fits = counts_.fits,
-                                          .fits_failed = counts_.fits_failed,
-                                          .now = parts_.clock.Now()});
-  if (const Status written = WriteFileAtomically(parts_.files, options_.metrics_file, AsBytes(text)); !written)
+  AgentMetrics out(parts_.identity.subject.id);
+  out.AddOutbox(outbox_->account(), options_.outbox_max_bytes, outbox_->health());
+  out.AddLink(client(), membership_->sessions(), outbox_->counts());
+  out.Gauge("publication_number", "The publication in force", membership_->publications().number());
+  out.Samples(MetricKind::kCounter, "publications_rejected_total",
+              "Publications that were not believed since the start",
+              ReasonSamples(membership_->publication_counts().rejected_by));
+  out.Gauge("withheld", "1 while nothing is installed: no publication, an expired one, or one not believed",
+            Withheld().empty() ? 0 : 1);
+  out.Counter("made_again_total", "Updates made again since the start: their sealing key was over", counts_.made_again);
+  if (const int64_t end = membership_->CertificateEnd().unix_millis; end > 0) {
+    out.Gauge("certificate_end_seconds", "Unix time at which this device's certificate ends",
+              static_cast<uint64_t>(end / 1000));
+  }
+  out.Counter("fits_total", "Fits and evaluations finished since the start", counts_.fits);
+  out.Counter("fits_failed_total", "Fits and evaluations that failed since the start", counts_.fits_failed);
+  out.Gauge("written_seconds", "Unix time at which this was written",
+            static_cast<uint64_t>(parts_.clock.Now().unix_millis / 1000));
+  if (const Status written = WriteFileAtomically(parts_.files, options_.metrics_file, AsBytes(out.Render())); !written)
     LogFailure(LogLevel::kWarning, "metrics.not_written", written.error());
 }
 
@@ -282,13 +271,10 @@ void Agent::SendStateIfDue() {
   if (!state) return LogFailure(LogLevel::kError, "device_state.not_made", state.error());
   auto sealed = workshop_.SealState(*state, *publication());
   if (!sealed) return LogFailure(LogLevel::kError, "device_state.not_sealed", sealed.error());
-  outbox_->HandOver({std::move(*sealed)}, {.opens = [] { return true; },
-                                           .wanted = [] { return false; },  // a later state says more
-                                           .done =
-                                               [this](Outbox::HandedOver handed_over) {
-                                                 if (handed_over != Outbox::HandedOver::kWhole)
-                                                   state_keeper_.SayAgain();
-                                               }});
+  // A disk that refuses it is not asked again: a later state says more.
+  outbox_->HandOver({std::move(*sealed)}, {.done = [this](Outbox::HandedOver handed_over) {
+                      if (handed_over != Outbox::HandedOver::kWhole) state_keeper_.SayAgain();
+                    }});
 }
 
 }  // namespace tributary

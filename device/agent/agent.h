@@ -76,7 +76,9 @@ class Agent {
   SpoolAccount account() const { return outbox_->account(); }
   const HopClient& client() const { return membership_->client(); }
   // Why nothing is installed now, in one sentence; empty: nothing stands in the way.
-  std::string Withheld() const;
+  std::string Withheld() const {
+    return WhyWithheld(membership_->publications(), membership_->RejectedSince(), parts_.clock.Now());
+  }
 
  private:
   // What the workshop makes, or the outbox takes, now.

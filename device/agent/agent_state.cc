@@ -14,8 +14,7 @@ namespace tributary {
 namespace {
 
 constexpr std::string_view kHead = "tributary-agent 1\n";
-constexpr std::array kPhases = {TaskPhase::kWaiting, TaskPhase::kWorking, TaskPhase::kHandedOver, TaskPhase::kGivenUp};
-
+constexpr std::array<std::string_view, 4> kPhases = {"waiting", "working", "handed_over", "given_up"};
 constexpr size_t kDeadLettersShown = 5;
 
 std::string Reasons(const std::map<Code, uint64_t>& counts) {
@@ -63,19 +62,7 @@ std::string StateLines(FileSystem& files, const Path& data_dir) {
 
 }  // namespace
 
-std::string_view TaskPhaseName(TaskPhase phase) {
-  switch (phase) {
-    case TaskPhase::kWaiting:
-      return "waiting";
-    case TaskPhase::kWorking:
-      return "working";
-    case TaskPhase::kHandedOver:
-      return "handed_over";
-    case TaskPhase::kGivenUp:
-      return "given_up";
-  }
-  return "?";
-}
+std::string_view TaskPhaseName(TaskPhase phase) { return kPhases.at(static_cast<size_t>(phase)); }
 
 bool MayFollow(TaskPhase from, TaskPhase to) {
   constexpr bool kTable[4][4] = {
@@ -102,19 +89,14 @@ Result<AgentState> AgentState::Load(FileSystem& files, const Path& file) {
   std::istringstream lines{std::string(text.substr(kHead.size()))};
   for (std::string line; std::getline(lines, line);) {
     std::istringstream words(line);
-    std::string task_name, phase_name;
+    std::string task_name, phase_name, more;
     uint64_t version = 0, round = 0;
-    std::string more;
     if (!(words >> task_name >> phase_name >> version >> round) || words >> more) return corrupt("line '" + line + "'");
     const auto task = TaskId::Parse(task_name);
     if (!task) return corrupt(task.error().message);
-    bool known = false;
-    for (const TaskPhase phase : kPhases) {
-      if (TaskPhaseName(phase) != phase_name) continue;
-      state.tasks_[*task] = {phase, ModelVersion{version}, round};
-      known = true;
-    }
-    if (!known) return corrupt("phase '" + phase_name + "'");
+    const auto phase = std::ranges::find(kPhases, std::string_view(phase_name));
+    if (phase == kPhases.end()) return corrupt("phase '" + phase_name + "'");
+    state.tasks_[*task] = {static_cast<TaskPhase>(phase - kPhases.begin()), ModelVersion{version}, round};
   }
   return state;
 }

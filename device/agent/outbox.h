@@ -32,8 +32,10 @@ class Outbox {
     kFailed,    // the spool refused one for good; the log says why
   };
   struct HandOverHooks {
-    std::function<bool()> opens;           // asked before each upload: false, and it is worth nothing any more
-    std::function<bool()> wanted;          // asked before a disk that refused for now is asked again
+    // Asked before each upload: false, and it is worth nothing any more.
+    std::function<bool()> opens = [] { return true; };
+    // Asked before a disk that refused for now is asked again.
+    std::function<bool()> wanted = [] { return false; };
     std::function<void(HandedOver)> done;  // once
   };
 

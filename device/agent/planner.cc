@@ -6,10 +6,6 @@
 
 namespace tributary {
 
-UploadKind Planner::work_kind() const {
-  return self_.role == Role::kEvaluator ? UploadKind::kEvaluation : UploadKind::kUpdate;
-}
-
 std::optional<WorkOrder> Planner::Next(const Publication& publication, const AgentState& state) const {
   for (const PublishedTask& task : publication.tasks) {
     if (const auto progress = WorkFor(task, state.Of(task.id))) return WorkOrder{task, *progress, work_kind()};

@@ -26,7 +26,9 @@ class Planner {
   explicit Planner(const Subject& self) : self_(self) {}
 
   // Evaluators evaluate every version, all others fit the versions for which a round selects them.
-  UploadKind work_kind() const;
+  UploadKind work_kind() const {
+    return self_.role == Role::kEvaluator ? UploadKind::kEvaluation : UploadKind::kUpdate;
+  }
   // The first task of the publication that needs work; nullopt: nothing is to be done now.
   std::optional<WorkOrder> Next(const Publication& publication, const AgentState& state) const;
   // False: the publication has a newer version, so a fit could only give a stale update. An evaluation stays of use.

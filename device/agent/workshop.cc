@@ -1,7 +1,6 @@
 #include "device/agent/workshop.h"
 
 #include <algorithm>
-#include <cstring>
 #include <optional>
 #include <utility>
 
@@ -12,15 +11,6 @@ namespace {
 
 // The one place where an update's codec is chosen.
 Codec CodecFor(const PublishedTask&) { return Codec::kFloat32Dense; }
-
-Result<std::vector<float>> FloatsOf(const Bytes& bytes, uint64_t count) {
-  if (bytes.size() != count * sizeof(float)) {
-    return Fail(Code::kWrongTensorCount, "{} bytes of weights for {} parameters", bytes.size(), count);
-  }
-  std::vector<float> values(count);
-  std::memcpy(values.data(), bytes.data(), bytes.size());
-  return values;
-}
 
 // An evaluation that is made again after a kill has the same id, so that the outbox and everybody above know it. With
 // another sealing key it is another upload: one that was refused for its key must not stand in its way.
@@ -35,33 +25,27 @@ UploadId EvaluationId(const UploadSubject& subject, ByteView sealing_key) {
 
 }  // namespace
 
-// It may outlive the workshop, and a renewal may change the certificate meanwhile: blobs and chain are its own.
-struct Workshop::Job {
-  WorkOrder order;
+// Seals payloads of this device. A renewal may change the certificate meanwhile: the chain is its own.
+struct Workshop::Sealer {
   SealingTarget target;
-  std::stop_token stop;
-  std::stop_token end;  // of the workshop
-  BlobStore blobs;
   DeviceId device;
   std::vector<Bytes> chain;
   const SigningKey& key;
   const Clock& clock;
   Random& random;
-  Learner& learner;
   uint32_t chunk_bytes;
 
-  bool cancelled() const { return stop.stop_requested() || end.stop_requested(); }
-  Result<Made> Do() const;
-  Result<std::shared_ptr<const SealedUpload>> Seal(UploadKind kind, Codec codec, Priority priority,
-                                                   ByteView plaintext) const;
+  Result<std::shared_ptr<const SealedUpload>> Seal(UploadKind kind, Codec codec, Priority priority, const TaskId& task,
+                                                   ModelVersion base, ByteView plaintext) const;
 };
 
-Result<std::shared_ptr<const SealedUpload>> Workshop::Job::Seal(UploadKind kind, Codec codec, Priority priority,
-                                                                ByteView plaintext) const {
+Result<std::shared_ptr<const SealedUpload>> Workshop::Sealer::Seal(UploadKind kind, Codec codec, Priority priority,
+                                                                   const TaskId& task, ModelVersion base,
+                                                                   ByteView plaintext) const {
   UploadSubject subject;
   subject.kind = kind;
-  subject.task = order.task.id;
-  subject.base_version = order.progress.version;
+  subject.task = task;
+  subject.base_version = base;
   subject.device = device;
   subject.created = clock.Now();
   subject.priority = priority;
@@ -75,12 +59,34 @@ Result<std::shared_ptr<const SealedUpload>> Workshop::Job::Seal(UploadKind kind,
   return std::make_shared<const SealedUpload>(std::move(sealed));
 }
 
+Workshop::Sealer Workshop::SealerFor(const SealingTarget& target) const {
+  const Identity& identity = parts_.identity;
+  return {target, identity.subject.id, identity.chain, identity.key, parts_.clock, parts_.random, chunk_bytes_};
+}
+
+// It may outlive the workshop: the blobs are its own.
+struct Workshop::Job {
+  WorkOrder order;
+  Sealer sealer;
+  std::stop_token stop;
+  std::stop_token end;  // of the workshop
+  BlobStore blobs;
+  Learner& learner;
+
+  bool cancelled() const { return stop.stop_requested() || end.stop_requested(); }
+  Result<std::shared_ptr<const SealedUpload>> Seal(UploadKind kind, Codec codec, Priority priority,
+                                                   ByteView plaintext) const {
+    return sealer.Seal(kind, codec, priority, order.task.id, order.progress.version, plaintext);
+  }
+  Result<Made> Do() const;
+};
+
 Result<Workshop::Made> Workshop::Job::Do() const {
   if (cancelled()) return Fail(Code::kShuttingDown, "not wanted any more");
   const PublishedTask& task = order.task;
   ASSIGN_OR_RETURN(const Bytes module, blobs.ReadAll(task.module.digest));
   ASSIGN_OR_RETURN(const Bytes weight_bytes, blobs.ReadAll(task.weights.digest));
-  ASSIGN_OR_RETURN(const auto weights, FloatsOf(weight_bytes, task.table.parameter_count()));
+  ASSIGN_OR_RETURN(const auto weights, ToFloats(weight_bytes, task.table.parameter_count()));
   Made made;
   std::vector<EvaluationResult> evaluations;
   std::optional<Learned> learned;
@@ -117,10 +123,8 @@ Workshop::~Workshop() {
 }
 
 void Workshop::Begin(const WorkOrder& order, const SealingTarget& target, std::stop_token stop, Done done) {
-  const Identity& identity = parts_.identity;
-  auto job = std::make_shared<const Job>(Job{order, target, std::move(stop), end_.get_token(), parts_.blobs,
-                                             identity.subject.id, identity.chain, identity.key, parts_.clock,
-                                             parts_.random, parts_.learner, chunk_bytes_});
+  auto job = std::make_shared<const Job>(
+      Job{order, SealerFor(target), std::move(stop), end_.get_token(), parts_.blobs, parts_.learner});
   parts_.work.Post([job = std::move(job), alive = alive_, &loop = parts_.loop, done = std::move(done)] {
     loop.Post([alive, done, made = std::make_shared<Result<Made>>(job->Do())] {
       if (*alive) done(std::move(*made));
@@ -130,19 +134,10 @@ void Workshop::Begin(const WorkOrder& order, const SealingTarget& target, std::s
 
 Result<std::shared_ptr<const SealedUpload>> Workshop::SealState(const DeviceState& state,
                                                                 const Publication& publication) {
-  UploadSubject subject;
-  parts_.random.Fill(subject.id.mutable_view());
-  subject.kind = UploadKind::kDeviceState;
-  subject.task = publication.tasks.front().id;
-  subject.base_version = publication.tasks.front().latest;
-  subject.device = parts_.identity.subject.id;
-  subject.created = parts_.clock.Now();
-  subject.priority = Priority::kDeviceState;
-  subject.codec = Codec::kRecord;
-  ASSIGN_OR_RETURN(auto sealed,
-                   SealUpload(subject, EncodeDeviceState(state), chunk_bytes_,
-                              {publication.aead, publication.sealing_key}, parts_.identity.key, parts_.identity.chain));
-  return std::make_shared<const SealedUpload>(std::move(sealed));
+  const PublishedTask& task = publication.tasks.front();
+  return SealerFor({publication.aead, publication.sealing_key})
+      .Seal(UploadKind::kDeviceState, Codec::kRecord, Priority::kDeviceState, task.id, task.latest,
+            EncodeDeviceState(state));
 }
 
 }  // namespace tributary

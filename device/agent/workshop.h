@@ -51,7 +51,9 @@ class Workshop {
   Result<std::shared_ptr<const SealedUpload>> SealState(const DeviceState& state, const Publication& publication);
 
  private:
+  struct Sealer;
   struct Job;
+  Sealer SealerFor(const SealingTarget& target) const;
 
   Parts parts_;
   uint32_t chunk_bytes_;

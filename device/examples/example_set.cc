@@ -23,8 +23,9 @@ struct CloseGz {
 };
 using GzFile = std::unique_ptr<gzFile_s, CloseGz>;
 
-tl::unexpected<Error> Corrupt(const Path& file, const std::string& what) {
-  return Fail(Code::kCorrupt, file.string() + ": " + what);
+template <class... Values>
+tl::unexpected<Error> Corrupt(const Path& file, fmt::format_string<Values...> what, Values&&... values) {
+  return Fail(Code::kCorrupt, file.string() + ": " + fmt::format(what, std::forward<Values>(values)...));
 }
 
 Result<GzFile> Open(const Path& file) {
@@ -52,7 +53,7 @@ Result<size_t> ReadUpTo(gzFile from, const Path& file, MutableByteView out) {
     const char* text = gzerror(from, &code);
     if (code == Z_ERRNO) return Fail(Code::kIo, file.string() + ": " + std::strerror(errno));
     // Z_BUF_ERROR is how zlib says that the gzip stream stops in the middle.
-    if (got < 0 || code != Z_OK) return Corrupt(file, std::string("broken gzip: ") + text);
+    if (got < 0 || code != Z_OK) return Corrupt(file, "broken gzip: {}", text);
     if (got == 0) break;
     done += static_cast<size_t>(got);
   }
@@ -62,8 +63,7 @@ Result<size_t> ReadUpTo(gzFile from, const Path& file, MutableByteView out) {
 Status ReadExactly(gzFile from, const Path& file, MutableByteView out, const char* what) {
   ASSIGN_OR_RETURN(const size_t got, ReadUpTo(from, file, out));
   if (got == out.size()) return {};
-  return Corrupt(file, std::string(what) + " is cut short: " + std::to_string(got) + " of " +
-                           std::to_string(out.size()) + " bytes");
+  return Corrupt(file, "{} is cut short: {} of {} bytes", what, got, out.size());
 }
 
 Result<Path> Find(const Path& folder, const std::string& name) {
@@ -71,9 +71,9 @@ Result<Path> Find(const Path& folder, const std::string& name) {
     std::error_code ignored;
     if (Path file = folder / (name + suffix); std::filesystem::exists(file, ignored)) return file;
   }
-  return Fail(Code::kMissingData, "folder " + folder.string() + " has neither " + name + ".gz nor " + name +
-                                      "; Fashion-MNIST is in the Debian package dataset-fashion-mnist (" +
-                                      kFashionMnistFolder + ")");
+  return Fail(Code::kMissingData,
+              "folder {} has neither {}.gz nor {}; Fashion-MNIST is in the Debian package dataset-fashion-mnist ({})",
+              folder.string(), name, name, kFashionMnistFolder);
 }
 
 }  // namespace
@@ -106,12 +106,12 @@ Result<IdxArray> ReadIdx(const Path& file) {
   ASSIGN_OR_RETURN(const GzFile opened, Open(file));
   std::array<uint8_t, 4> magic;
   RETURN_IF_ERROR(ReadExactly(opened.get(), file, magic, "the magic number"));
-  if (magic[0] != 0 || magic[1] != 0) return Corrupt(file, "not an IDX file (magic " + ToHex(magic) + ")");
+  if (magic[0] != 0 || magic[1] != 0) return Corrupt(file, "not an IDX file (magic {})", ToHex(magic));
   if (magic[2] != kUnsignedByte) {
-    return Fail(Code::kNotSupported, file.string() + ": IDX values of type " + std::to_string(magic[2]) +
-                                         ", only unsigned bytes (8) are read");
+    return Fail(Code::kNotSupported, "{}: IDX values of type {}, only unsigned bytes (8) are read", file.string(),
+                magic[2]);
   }
-  if (magic[3] < 1 || magic[3] > kMaxRank) return Corrupt(file, "rank " + std::to_string(magic[3]) + " is not 1 to 4");
+  if (magic[3] < 1 || magic[3] > kMaxRank) return Corrupt(file, "rank {} is not 1 to 4", magic[3]);
   IdxArray array;
   uint64_t values = 1;
   for (int axis = 0; axis < magic[3]; ++axis) {
@@ -127,7 +127,7 @@ Result<IdxArray> ReadIdx(const Path& file) {
   RETURN_IF_ERROR(ReadExactly(opened.get(), file, array.values, "the data"));
   std::array<uint8_t, 1> more;
   ASSIGN_OR_RETURN(const size_t extra, ReadUpTo(opened.get(), file, more));
-  if (extra != 0) return Corrupt(file, "goes on after the " + std::to_string(values) + " values it announces");
+  if (extra != 0) return Corrupt(file, "goes on after the {} values it announces", values);
   return array;
 }
 
@@ -140,12 +140,10 @@ Result<std::shared_ptr<const ExampleSet>> LoadIdxFolder(const Path& folder, IdxP
   if (images.dimensions.size() != 3) return Corrupt(image_file, "images have rank 3");
   if (labels.dimensions.size() != 1) return Corrupt(label_file, "labels have rank 1");
   if (images.dimensions[0] != labels.dimensions[0]) {
-    return Corrupt(image_file, std::to_string(images.dimensions[0]) + " images but " +
-                                   std::to_string(labels.dimensions[0]) + " labels");
+    return Corrupt(image_file, "{} images but {} labels", images.dimensions[0], labels.dimensions[0]);
   }
   auto set = std::make_shared<ExampleSet>();
   set->shape = {1, images.dimensions[1], images.dimensions[2]};
-  set->classes = uint32_t{*std::max_element(labels.values.begin(), labels.values.end())} + 1;
   set->pixels = std::move(images.values);
   set->labels = std::move(labels.values);
   return set;

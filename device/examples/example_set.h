@@ -16,8 +16,7 @@ namespace tributary {
 struct ExampleSet {
   std::vector<int64_t> shape;   // of one example as a model takes it, for example {1, 28, 28}
   Bytes pixels;                 // example after example
-  std::vector<uint8_t> labels;  // one per example, below `classes`
-  uint32_t classes = 0;
+  std::vector<uint8_t> labels;  // one per example
 
   size_t size() const { return labels.size(); }
   size_t pixels_per_example() const;
@@ -57,12 +56,12 @@ inline constexpr uint64_t kIdxValues = 1ull << 30;
 // announces over kIdxValues. kNotSupported: another value type. kPermissions, kIo.
 Result<IdxArray> ReadIdx(const Path& file);
 
-enum class IdxPart { kTraining, kTest };
+enum class IdxPart : uint8_t { kTraining, kTest };
 
 // The images and labels of one part from a folder with the four files of MNIST's naming (train-images-idx3-ubyte,
-// train-labels-idx1-ubyte, t10k-…), each with or without .gz. Shape {1, rows, columns}; `classes` is the largest label
-// + 1. kMissingData names the folder and the Debian package that has Fashion-MNIST; else as ReadIdx, and kCorrupt when
-// images and labels do not belong together.
+// train-labels-idx1-ubyte, t10k-…), each with or without .gz. Shape {1, rows, columns}. kMissingData names the folder
+// and the Debian package that has Fashion-MNIST; else as ReadIdx, and kCorrupt when images and labels do not belong
+// together.
 Result<std::shared_ptr<const ExampleSet>> LoadIdxFolder(const Path& folder, IdxPart part);
 
 }  // namespace tributary

@@ -4,7 +4,6 @@
 #include <array>
 #include <cmath>
 #include <numeric>
-#include <string>
 
 #include "device/examples/repeatable_random.h"
 
@@ -14,31 +13,26 @@ namespace {
 using Indices = std::vector<uint32_t>;
 constexpr size_t kLabelValues = 256;
 
-constexpr std::array<std::pair<PartitionKind, std::string_view>, 3> kNames = {{
-    {PartitionKind::kIid, "iid"},
-    {PartitionKind::kDirichlet, "dirichlet"},
-    {PartitionKind::kShards, "shards"},
-}};
+template <class... Values>
+tl::unexpected<Error> Bad(fmt::format_string<Values...> what, Values&&... values) {
+  return Fail(Code::kInvalidArgument, "partition: " + fmt::format(what, std::forward<Values>(values)...));
+}
 
 Status Check(size_t examples, const PartitionPlan& plan) {
-  const auto bad = [](const std::string& what) { return Fail(Code::kInvalidArgument, "partition: " + what); };
-  if (plan.devices < 1) return bad("devices is 0, at least 1 is needed");
-  if (plan.total > examples) {
-    return bad("total is " + std::to_string(plan.total) + ", the data set has " + std::to_string(examples) +
-               " examples");
-  }
-  if (!(plan.alpha > 0 && plan.alpha <= 1e6)) return bad("alpha is not within (0, 1e6]");
-  if (!(plan.held_out_share >= 0 && plan.held_out_share <= 0.9)) return bad("held_out_share is not within [0, 0.9]");
+  if (plan.devices < 1) return Bad("devices is 0, at least 1 is needed");
+  if (plan.total > examples) return Bad("total is {}, the data set has {} examples", plan.total, examples);
+  if (!(plan.alpha > 0 && plan.alpha <= 1e6)) return Bad("alpha is not within (0, 1e6]");
+  if (!(plan.held_out_share >= 0 && plan.held_out_share <= 0.9)) return Bad("held_out_share is not within [0, 0.9]");
   const uint64_t used = plan.total ? plan.total : examples;
-  if (uint64_t{plan.devices} * std::max(1u, plan.minimum_examples) > used) {
-    return bad(std::to_string(used) + " examples are too few for " + std::to_string(plan.devices) +
-               " devices with at least " + std::to_string(std::max(1u, plan.minimum_examples)) + " each");
+  const uint32_t minimum = std::max(1u, plan.minimum_examples);
+  if (uint64_t{plan.devices} * minimum > used) {
+    return Bad("{} examples are too few for {} devices with at least {} each", used, plan.devices, minimum);
   }
   if (plan.kind != PartitionKind::kShards) return {};
-  if (plan.shards_per_device < 1) return bad("shards_per_device is 0, at least 1 is needed");
+  if (plan.shards_per_device < 1) return Bad("shards_per_device is 0, at least 1 is needed");
   const uint64_t shards = uint64_t{plan.devices} * plan.shards_per_device;
   if (used / shards == 0 || used / shards * plan.shards_per_device < plan.minimum_examples) {
-    return bad(std::to_string(used) + " examples are too few for " + std::to_string(shards) + " shards");
+    return Bad("{} examples are too few for {} shards", used, shards);
   }
   return {};
 }
@@ -136,13 +130,6 @@ DeviceShare HoldOut(Indices examples, double share, RepeatableRandom random) {
 }
 
 }  // namespace
-
-Result<PartitionKind> PartitionByName(std::string_view name) {
-  for (const auto& [kind, known] : kNames) {
-    if (known == name) return kind;
-  }
-  return Fail(Code::kInvalidArgument, "partition '" + std::string(name) + "' is not one of iid, dirichlet, shards");
-}
 
 Result<std::vector<DeviceShare>> Partition(std::span<const uint8_t> labels, const PartitionPlan& plan) {
   RETURN_IF_ERROR(Check(labels.size(), plan));

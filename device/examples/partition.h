@@ -2,7 +2,6 @@
 
 #include <cstdint>
 #include <span>
-#include <string_view>
 #include <vector>
 
 #include "protocol/base/result.h"
@@ -17,7 +16,6 @@ enum class PartitionKind : uint8_t {
                // numbers
   kShards,     // sorted by label, cut into equal shards, `shards_per_device` dealt to each (McMahan et al. 2017)
 };
-Result<PartitionKind> PartitionByName(std::string_view name);
 
 struct PartitionPlan {
   PartitionKind kind = PartitionKind::kDirichlet;

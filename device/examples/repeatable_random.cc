@@ -35,8 +35,6 @@ uint64_t RepeatableRandom::Next() {
   return result;
 }
 
-double RepeatableRandom::Unit() { return static_cast<double>(Next() >> 11) * 0x1p-53; }
-
 uint64_t RepeatableRandom::Below(uint64_t bound) {
   TRIBUTARY_CHECK(bound > 0) << " bound " << bound;
   __extension__ using Wide = unsigned __int128;

@@ -17,7 +17,7 @@ class RepeatableRandom {
 
   uint64_t Next();
   // Uniform in [0, 1): the upper 53 bits.
-  double Unit();
+  double Unit() { return static_cast<double>(Next() >> 11) * 0x1p-53; }
   // Uniform in [0, bound) without bias: Lemire, "Fast random integer generation in an interval" (2019). bound > 0.
   uint64_t Below(uint64_t bound);
   // Standard normal by Marsaglia's polar method.

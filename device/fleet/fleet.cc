@@ -16,23 +16,21 @@ Result<std::vector<Path>> IdentityFolders(const Path& folder) {
     if (entry->is_directory(error)) folders.push_back(entry->path());
   }
   if (error || folders.empty()) {
-    return Fail(Code::kMissingData, "no identities below " + folder.string() +
-                                        "; make them with `tributary ca issue --role device --count N`");
+    return Fail(Code::kMissingData,
+                "no identities below {}; make them with `tributary ca issue --role device --count N`", folder.string());
   }
   std::ranges::sort(folders);
   return folders;
 }
 
-Result<PartitionPlan> PlanFor(const FleetOptions& options, size_t devices) {
-  PartitionPlan plan;
-  ASSIGN_OR_RETURN(plan.kind, PartitionByName(options.partition));
-  plan.devices = static_cast<uint32_t>(devices);
-  plan.total = static_cast<uint32_t>(options.total);
-  plan.alpha = options.alpha;
-  plan.shards_per_device = static_cast<uint32_t>(options.shards_per_device);
-  plan.held_out_share = options.held_out_share;
-  plan.seed = static_cast<uint64_t>(options.seed);
-  return plan;
+PartitionPlan PlanFor(const FleetOptions& options, size_t devices) {
+  return {.kind = options.partition,
+          .devices = static_cast<uint32_t>(devices),
+          .total = static_cast<uint32_t>(options.total),
+          .alpha = options.alpha,
+          .shards_per_device = static_cast<uint32_t>(options.shards_per_device),
+          .held_out_share = options.held_out_share,
+          .seed = static_cast<uint64_t>(options.seed)};
 }
 
 }  // namespace
@@ -57,8 +55,7 @@ Result<std::unique_ptr<Fleet>> Fleet::Open(const FleetOptions& options, const Cl
 Status Fleet::OpenMembers(const FleetOptions& options, Random& random, FileSystem& files) {
   ASSIGN_OR_RETURN(const auto folders, IdentityFolders(options.identities_dir));
   ASSIGN_OR_RETURN(const auto set, LoadIdxFolder(options.examples_dir, IdxPart::kTraining));
-  ASSIGN_OR_RETURN(const PartitionPlan plan, PlanFor(options, folders.size()));
-  ASSIGN_OR_RETURN(const auto shares, Partition(set->labels, plan));
+  ASSIGN_OR_RETURN(const auto shares, Partition(set->labels, PlanFor(options, folders.size())));
   for (size_t i = 0; i < folders.size(); ++i) {
     ASSIGN_OR_RETURN(Identity identity, LoadIdentityAs(Role::kDevice, folders[i], time_->Now()));
     const DeviceId id = identity.subject.id;

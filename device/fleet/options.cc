@@ -19,7 +19,7 @@ std::vector<Field> FleetOptions::Fields() {
       {"gateways.retry_cap_seconds", &retry_cap_seconds, "longest pause between connection attempts",
        Between(1, 86'400), "s"},
       {"examples.dir", &examples_dir, "folder with four IDX files, named as those of MNIST"},
-      OneOf("examples.partition", &partition, "how the training images are dealt out", kPartitions),
+      OneOf("examples.partition", ChoiceIn(partition), "how the training images are dealt out", kPartitions),
       {"examples.alpha", &alpha, "of the Dirichlet distribution: small is unequal", Between(1e-6, 1e6)},
       {"examples.shards_per_device", &shards_per_device, "for the partition shards", Between(1, 1'000'000)},
       {"examples.total", &total, "size of a sample over all devices; 0: all", Between(0, 1e9)},

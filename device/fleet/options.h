@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "device/examples/partition.h"
 #include "protocol/base/field.h"
 #include "protocol/base/file.h"
 #include "protocol/member/server_keys.h"
@@ -21,7 +22,7 @@ struct FleetOptions {
   std::vector<ServerAddress> gateways;  // made from the two by Load
   int64_t retry_cap_seconds = 30;
   Path examples_dir = "/usr/share/datasets/fashion-mnist";
-  std::string partition = "dirichlet";
+  PartitionKind partition = PartitionKind::kDirichlet;
   double alpha = 0.5;
   int64_t shards_per_device = 2;
   int64_t total = 0;

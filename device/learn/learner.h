@@ -17,8 +17,8 @@ namespace tributary {
 struct Learned {
   UpdateMeta meta;
   std::vector<float> delta;  // fine-tuned minus base, parameter_count values
-  std::vector<EvaluationResult>
-      evaluations;  // base and fine-tuned on the held-out share; empty when nothing is held out
+  // Base and fine-tuned on the held-out share; empty when nothing is held out.
+  std::vector<EvaluationResult> evaluations;
 };
 
 // The machine learning that an agent needs, as an interface; device/torch implements it with LibTorch. It is called on a

@@ -1,38 +1,36 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
-#include <optional>
 #include <string>
 
-#include "protocol/base/file.h"
 #include "protocol/base/ids.h"
 #include "protocol/hop/client/courier.h"
+#include "protocol/hop/hop_metrics.h"
 #include "protocol/spool/spool_account.h"
 
 namespace tributary {
 
 // What a device tells its monitoring. It has no port of its own: the text goes into a file that node_exporter's
-// textfile collector, or anything else that reads the Prometheus text format, picks up. Value type.
-struct AgentMetrics {
-  DeviceId device;
-  SpoolAccount outbox;
-  uint64_t outbox_limit_bytes = 0;
-  Status outbox_health;
-  Courier::Counts sent;
-  std::map<LinkPurpose, LinkBytes> link;
-  uint64_t publication_number = 0;
-  std::map<Code, uint64_t> publications_rejected;  // since the start
-  bool withheld = false;                           // something stands in the way of installing what is published
-  uint64_t made_again = 0;                         // since the start
-  WallTime certificate_ends;                       // 0: not known
-  bool connected = false;
-  uint64_t sessions = 0;     // since the start
-  uint64_t fits = 0;         // finished, since the start
-  uint64_t fits_failed = 0;  // since the start
-  WallTime now;
-};
+// textfile collector, or anything else that reads the Prometheus text format, picks up. Each sample gets the device's
+// label. One thread.
+class AgentMetrics {
+ public:
+  explicit AgentMetrics(const DeviceId& device) : device_(device.text()) {}
 
-std::string RenderMetrics(const AgentMetrics& metrics);
+  void Samples(MetricKind kind, const std::string& name, const std::string& help, MetricSamples samples);
+  void Gauge(const std::string& name, const std::string& help, uint64_t value) {
+    Samples(MetricKind::kGauge, name, help, {{{}, static_cast<double>(value)}});
+  }
+  void Counter(const std::string& name, const std::string& help, uint64_t value) {
+    Samples(MetricKind::kCounter, name, help, {{{}, static_cast<double>(value)}});
+  }
+  void AddOutbox(const SpoolAccount& outbox, uint64_t limit_bytes, const Status& health);
+  void AddLink(const HopClient& client, uint64_t sessions, const Courier::Counts& sent);
+  std::string Render() const { return metrics_.Render(); }
+
+ private:
+  const std::string device_;
+  Metrics metrics_;
+};
 
 }  // namespace tributary

@@ -1,5 +1,6 @@
 #include "device/report/device_state_keeper.h"
 
+#include <algorithm>
 #include <chrono>
 
 #include "protocol/base/limits.h"
@@ -11,13 +12,6 @@ namespace {
 constexpr Millis kAtLeast = std::chrono::minutes(1);
 constexpr Millis kForCounts = std::chrono::hours(1);
 constexpr Millis kAtMost = std::chrono::hours(24);
-
-bool HasNewCode(const DeviceState& now, const DeviceState& last) {
-  for (const auto& [code, rejections] : now.rejections) {
-    if (!last.rejections.contains(code)) return true;
-  }
-  return false;
-}
 
 }  // namespace
 
@@ -40,8 +34,10 @@ bool DeviceStateKeeper::IsDue(const DeviceState& now, Millis monotonic) const {
   const Millis age = monotonic - *made_;
   if (age < kAtLeast) return false;
   if (!said_ || age >= kAtMost) return true;
+  const bool new_code =
+      std::ranges::any_of(now.rejections, [this](const auto& one) { return !last_.rejections.contains(one.first); });
   if (now.installed != last_.installed || now.withheld != last_.withheld || now.root_version != last_.root_version ||
-      HasNewCode(now, last_)) {
+      new_code) {
     return true;
   }
   DeviceState total = now;
@@ -55,10 +51,7 @@ void DeviceStateKeeper::AddEarlier(DeviceState& state) const {
     const auto known = earlier_.rejections.find(code);
     const uint64_t before = known == earlier_.rejections.end() ? 0 : known->second.count;
     auto [now, fresh] = state.rejections.try_emplace(code, rejections);
-    if (fresh) {
-      now->second.count = rejections.count;  // of earlier processes, or none since
-      continue;
-    }
+    if (fresh) continue;  // of earlier processes, or none since
     now->second.count += before;
     if (now->second.last_sentence.empty()) {
       now->second.last_sentence = rejections.last_sentence;

@@ -6,8 +6,6 @@
 #include <chrono>
 #include <cmath>
 #include <memory>
-#include <mutex>
-#include <numeric>
 #include <span>
 #include <utility>
 #include <vector>
@@ -33,6 +31,11 @@ std::unique_ptr<torch::optim::Optimizer> MakeOptimizer(const TrainingPlan& plan,
   return std::make_unique<torch::optim::SGD>(
       std::move(parameters),
       torch::optim::SGDOptions(plan.learning_rate).momentum(plan.momentum).weight_decay(plan.weight_decay));
+}
+
+uint64_t MillisSince(std::chrono::steady_clock::time_point start) {
+  const auto spent = std::chrono::steady_clock::now() - start;
+  return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(spent).count());
 }
 
 uint64_t PeakMemoryBytes() {
@@ -85,8 +88,7 @@ class Fitting {
       const size_t end = BatchEnd(begin, plan_.batch_size, order_.size());
       const double loss = Step(std::span(order_).subspan(begin, end - begin));
       if (!std::isfinite(loss)) {
-        return Fail(Code::kNotFinite,
-                    "the loss after " + std::to_string(steps_) + " steps; the learning rate may be too high");
+        return Fail(Code::kNotFinite, "the loss after {} steps; the learning rate may be too high", steps_);
       }
       loss_sum_ += loss * static_cast<double>(end - begin);
       loss_count_ += end - begin;
@@ -153,19 +155,13 @@ Result<Fitted> Fit(Model& model, const Examples& examples, const TrainingPlan& p
   return CatchTorch(Code::kInvalidArgument, "the model cannot be trained on these examples", [&]() -> Result<Fitted> {
     Model::Module& module = model.module();
     const uint64_t seed = DeriveSeed(plan.seed, identity.device.text(), Number(identity.base));
-    std::unique_lock lock(RandomModels(), std::defer_lock);
-    if (module.draws_random) {
-      lock.lock();
-      at::manual_seed(seed);
-    }
+    const auto lock = HoldRandom(module);
+    if (module.draws_random) at::manual_seed(seed);
     const auto start = std::chrono::steady_clock::now();
     const TrainingMode training(module);
     Fitting fitting(module, examples, plan, seed);
     RETURN_IF_ERROR(fitting.Run(hooks));
-    const auto spent = std::chrono::steady_clock::now() - start;
-    return Fitted{examples.size(), fitting.steps(), fitting.loss(),
-                  static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(spent).count()),
-                  PeakMemoryBytes()};
+    return Fitted{examples.size(), fitting.steps(), fitting.loss(), MillisSince(start), PeakMemoryBytes()};
   });
 }
 
@@ -175,8 +171,7 @@ Result<Evaluation> Evaluate(Model& model, const Examples& examples) {
   return CatchTorch(
       Code::kInvalidArgument, "the model cannot be evaluated on these examples", [&]() -> Result<Evaluation> {
         Model::Module& module = model.module();
-        std::unique_lock lock(RandomModels(), std::defer_lock);
-        if (module.draws_random) lock.lock();
+        const auto lock = HoldRandom(module);
         const auto start = std::chrono::steady_clock::now();
         const at::NoGradGuard no_grad;
         std::vector<int64_t> shape = examples.set->shape;
@@ -197,9 +192,7 @@ Result<Evaluation> Evaluate(Model& model, const Examples& examples) {
         }
         const auto count = static_cast<double>(examples.size());
         if (!std::isfinite(loss)) return Fail(Code::kNotFinite, "the loss is not finite");
-        const auto spent = std::chrono::steady_clock::now() - start;
-        return Evaluation{examples.size(), loss / count, static_cast<double>(correct) / count,
-                          static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(spent).count())};
+        return Evaluation{examples.size(), loss / count, static_cast<double>(correct) / count, MillisSince(start)};
       });
 }
 

@@ -8,7 +8,7 @@
 #include <istream>
 #include <map>
 #include <mutex>
-#include <ostream>
+#include <sstream>
 #include <streambuf>
 #include <utility>
 
@@ -42,22 +42,6 @@ class ViewBuffer : public std::streambuf {
   }
   pos_type seekpos(pos_type position, std::ios_base::openmode which) override {
     return seekoff(off_type(position), std::ios_base::beg, which);
-  }
-};
-
-// Collects what LibTorch writes.
-class BytesBuffer : public std::streambuf {
- public:
-  Bytes bytes;
-
- protected:
-  int_type overflow(int_type c) override {
-    if (c != traits_type::eof()) bytes.push_back(static_cast<uint8_t>(c));
-    return traits_type::not_eof(c);
-  }
-  std::streamsize xsputn(const char* data, std::streamsize count) override {
-    bytes.insert(bytes.end(), data, data + count);
-    return count;
   }
 };
 
@@ -140,9 +124,8 @@ Status DefineParameters(const ModelSource& source, torch::jit::Module& script) {
   for (const ModelSource::Parameter& parameter : source.parameters) {
     const int64_t size = c10::multiply_integers(parameter.shape);
     if (size < 0 || static_cast<size_t>(size) != parameter.values.size()) {
-      return Fail(Code::kInvalidArgument, "parameter " + parameter.name + " has " +
-                                              std::to_string(parameter.values.size()) + " values for a shape of " +
-                                              std::to_string(size));
+      return Fail(Code::kInvalidArgument, "parameter {} has {} values for a shape of {}", parameter.name,
+                  parameter.values.size(), size);
     }
     at::Tensor tensor = at::empty(parameter.shape, at::kFloat);
     std::copy(parameter.values.begin(), parameter.values.end(), tensor.data_ptr<float>());
@@ -167,9 +150,9 @@ void UseOneThread() {
   done = true;
 }
 
-std::mutex& RandomModels() {
+std::unique_lock<std::mutex> HoldRandom(const Model::Module& module) {
   static std::mutex mutex;
-  return mutex;
+  return module.draws_random ? std::unique_lock(mutex) : std::unique_lock<std::mutex>();
 }
 
 Error FromTorch(Code code, std::string_view what, const std::exception& caught) {
@@ -245,8 +228,7 @@ std::vector<float> Model::Weights() const {
 
 Status Model::CheckCount(size_t count) const {
   if (count == table_.parameter_count()) return {};
-  return Fail(Code::kWrongTensorCount,
-              std::to_string(count) + " values for a model of " + std::to_string(table_.parameter_count()));
+  return Fail(Code::kWrongTensorCount, "{} values for a model of {}", count, table_.parameter_count());
 }
 
 Status Model::CheckFinite(std::span<const float> weights) const {
@@ -280,18 +262,16 @@ Status Model::ApplyDelta(std::span<const float> delta) {
 
 Result<Bytes> Model::Save() const {
   return CatchTorch(Code::kIo, "saving the module", [&]() -> Result<Bytes> {
-    BytesBuffer buffer;
-    std::ostream stream(&buffer);
+    std::ostringstream stream;
     module_->script.save(stream);
-    return std::move(buffer.bytes);
+    return ToBytes(AsBytes(stream.str()));
   });
 }
 
 Result<ModelOutput> Model::Run(std::span<const float> input, std::span<const int64_t> shape) {
   UseOneThread();
   return CatchTorch(Code::kInvalidArgument, "the model cannot run on this input", [&]() -> Result<ModelOutput> {
-    std::unique_lock lock(RandomModels(), std::defer_lock);
-    if (module_->draws_random) lock.lock();
+    const auto lock = HoldRandom(*module_);
     if (c10::multiply_integers(shape.begin(), shape.end()) != static_cast<int64_t>(input.size())) {
       return Fail(Code::kInvalidArgument, "the input's values do not fill its shape");
     }

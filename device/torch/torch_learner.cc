@@ -9,7 +9,7 @@ namespace {
 Result<std::unique_ptr<Model>> LoadVersion(const PublishedTask& task, ByteView module, std::span<const float> weights) {
   ASSIGN_OR_RETURN(auto model, Model::Load(module));
   if (model->table() != task.table) {
-    return Fail(Code::kWrongTensorCount, "the module's tensors are not those that task " + task.id.text() + " lists");
+    return Fail(Code::kWrongTensorCount, "the module's tensors are not those that task {} lists", task.id.text());
   }
   RETURN_IF_ERROR(model->SetWeights(weights));
   return model;

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <mutex>
-#include <string>
 #include <string_view>
 #include <vector>
 
@@ -19,15 +18,15 @@ struct Model::Module {
   // How many of them are parameters; the rest are buffers.
   size_t parameters = 0;
   // forward may draw random numbers (dropout). LibTorch's generator belongs to the process, so such a model runs with
-  // RandomModels() held and the generator seeded.
+  // HoldRandom() and the generator seeded.
   bool draws_random = false;
 };
 
 // Sets LibTorch and OpenBLAS to one thread for this thread's work. Cheap after the first call of a thread.
 void UseOneThread();
 
-// Held while a model that draws random numbers runs.
-std::mutex& RandomModels();
+// Held while the model runs: a lock if it draws random numbers, else nothing.
+std::unique_lock<std::mutex> HoldRandom(const Model::Module& module);
 
 // The error of an exception from LibTorch, without its stack trace.
 Error FromTorch(Code code, std::string_view what, const std::exception& caught);

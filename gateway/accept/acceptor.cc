@@ -18,16 +18,13 @@ void Acceptor::OnPublication(const Publication& publication) {
       if (*dropped > 0) LogInfo("spool.stale_dropped", {{"task", task.text()}, {"uploads", *dropped}});
     });
   };
-  for (const auto& [task, versions] : accepted_) {
-    const bool stays = std::ranges::any_of(publication.tasks, [&](const PublishedTask& now) { return now.id == task; });
-    if (!stays) drop(task, {});
+  for (const auto& [task, known] : tasks_) {
+    if (std::ranges::find(publication.tasks, task, &PublishedTask::id) == publication.tasks.end()) drop(task, {});
   }
   informed_ = true;
-  accepted_.clear();
-  latest_.clear();
+  tasks_.clear();
   for (const PublishedTask& task : publication.tasks) {
-    accepted_.emplace(task.id, task.accepted);
-    latest_.emplace(task.id, task.latest);
+    tasks_.try_emplace(task.id, task.accepted, task.latest);
     drop(task.id, task.accepted);
   }
 }
@@ -57,17 +54,17 @@ Status Acceptor::Admit(const UploadSubject& subject) const {
   if (!informed_) return Fail(Code::kBusy, "this gateway has not got a publication yet");
   if (subject.expires.unix_millis != 0 && subject.expires <= clock_.Now())
     return Fail(Code::kExpired, "the upload's time is over");
-  if (keys_.IsOver(subject.key_id, clock_.Now())) {
-    return Fail(Code::kUnknownKey, "the aggregator's key " + subject.key_id.hex() + " has been replaced");
-  }
-  const auto task = accepted_.find(subject.task);
-  if (task == accepted_.end()) return Fail(Code::kUnknownTask, "no task " + subject.task.text());
+  if (keys_.IsOver(subject.key_id, clock_.Now()))
+    return Fail(Code::kUnknownKey, "the aggregator's key {} has been replaced", subject.key_id.hex());
+  const auto task = tasks_.find(subject.task);
+  if (task == tasks_.end()) return Fail(Code::kUnknownTask, "no task " + subject.task.text());
   if (subject.kind != UploadKind::kUpdate) return {};
   // A version that is newer than this gateway's publication is none of its business: the aggregator knows.
-  const bool accepted = std::ranges::find(task->second, subject.base_version) != task->second.end();
-  if (!accepted && subject.base_version <= latest_.at(subject.task)) {
-    return Fail(Code::kStaleVersion, "version " + std::to_string(Number(subject.base_version)) + " of " +
-                                         subject.task.text() + " is not accepted any more");
+  const auto& [versions, latest] = task->second;
+  const bool accepted = std::ranges::find(versions, subject.base_version) != versions.end();
+  if (!accepted && subject.base_version <= latest) {
+    return Fail(Code::kStaleVersion, "version {} of {} is not accepted any more", Number(subject.base_version),
+                subject.task.text());
   }
   return {};
 }
@@ -79,21 +76,19 @@ void Acceptor::Offer(const SignedEnvelope& envelope, const VerifiedIdentity&, co
     if (!IsTransient(admitted.error().code)) spool_.CountRefused(subject.kind, admitted.error().code);
     return answer(OfferVerdict::Refused(admitted.error()));
   }
-  Began();
+  ++in_process_;
   spool_.Offer(envelope.header, envelope.bytes, [this, answer = std::move(answer)](const Result<OfferAnswer>& result) {
     loop_.Post([this, answer, result] {
-      if (!result) {
-        answer(OfferVerdict::Refused(result.error()));
-      } else {
-        answer(result->already ? OfferVerdict::AlreadyHere() : OfferVerdict::ResumeAt(result->next_chunk));
-      }
+      answer(!result           ? OfferVerdict::Refused(result.error())
+             : result->already ? OfferVerdict::AlreadyHere()
+                               : OfferVerdict::ResumeAt(result->next_chunk));
       Ended();
     });
   });
 }
 
 void Acceptor::Append(const UploadId& upload, uint32_t index, Bytes chunk, std::function<void(Status)> taken) {
-  Began();
+  ++in_process_;
   spool_.Append(upload, index, std::move(chunk),
                 [this, upload, taken = std::move(taken)](const Result<AppendAnswer>& result) {
                   loop_.Post([this, upload, taken, result] {

@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "gateway/accept/key_ends.h"
@@ -45,8 +46,7 @@ class Acceptor final : public UploadSink {
  private:
   Status Admit(const UploadSubject& subject) const;
   void OnAppended(const UploadId& upload, const std::function<void(Status)>& taken, const Result<AppendAnswer>& result);
-  // One request more or less is with the spool.
-  void Began() { ++in_process_; }
+  // The spool has answered a request.
   void Ended();
 
   Spool& spool_;
@@ -58,8 +58,8 @@ class Acceptor final : public UploadSink {
   bool informed_ = false;  // a publication is held
   bool draining_ = false;
   uint64_t in_process_ = 0;  // offers and chunks that the spool has not answered yet
-  std::unordered_map<TaskId, std::vector<ModelVersion>, IdHash> accepted_;
-  std::unordered_map<TaskId, ModelVersion, IdHash> latest_;
+  // The accepted versions of each task, and its latest.
+  std::unordered_map<TaskId, std::pair<std::vector<ModelVersion>, ModelVersion>, IdHash> tasks_;
 };
 
 }  // namespace tributary

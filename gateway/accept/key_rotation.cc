@@ -99,12 +99,10 @@ void KeyRotation::Ask() {
     }
     request_ = std::move(*request);
   }
-  asking_ = parts_.client
-                .Enrol(request_,
-                       [this, alive = alive_](const EnrolmentAnswer& answer) {
-                         if (*alive) OnAnswer(answer);
-                       })
-                .has_value();
+  const Status asked = parts_.client.Enrol(request_, [this, alive = alive_](const EnrolmentAnswer& answer) {
+    if (*alive) OnAnswer(answer);
+  });
+  asking_ = asked.has_value();
 }
 
 void KeyRotation::OnAnswer(const EnrolmentAnswer& answer) {

@@ -9,39 +9,31 @@
 namespace tributary {
 namespace {
 
-constexpr std::string_view kAll = "all";
 constexpr std::string_view kOk = "ok";
 constexpr Millis kLookForAnswer{50};
 
 }  // namespace
 
 std::string FormatOrder(const Order& order) {
-  const std::string target = order.upload ? order.upload->hex() : std::string(kAll);
-  return (order.verb == Order::Verb::kRequeue ? "requeue " : "purge ") + target + "\n";
+  return fmt::format("{} {}\n", order.verb == Order::Verb::kRequeue ? "requeue" : "purge",
+                     order.upload ? order.upload->hex() : "all");
 }
 
 Result<Order> ParseOrder(std::string_view text) {
-  const auto refuse = [&] { return Fail(Code::kMalformed, "not an order: '" + std::string(text.substr(0, 80)) + "'"); };
+  if (text == "purge all\n") return Order{Order::Verb::kPurge, std::nullopt};
+  const auto refuse = [&] { return Fail(Code::kMalformed, "not an order: '{}'", text.substr(0, 80)); };
   const size_t space = text.find(' ');
   if (text.size() > kOrderBytes || space == std::string_view::npos || !text.ends_with('\n')) return refuse();
   const std::string_view verb = text.substr(0, space);
-  const std::string_view target = text.substr(space + 1, text.size() - space - 2);
-  Order order;
-  if (verb == "purge") {
-    order.verb = Order::Verb::kPurge;
-    if (target == kAll) return order;
-  } else if (verb != "requeue") {
-    return refuse();
-  }
-  const auto id = UploadId::FromHex(target);
+  if (verb != "requeue" && verb != "purge") return refuse();
+  const auto id = UploadId::FromHex(text.substr(space + 1, text.size() - space - 2));
   if (!id) return refuse();
-  order.upload = *id;
-  return order;
+  return Order{verb == "purge" ? Order::Verb::kPurge : Order::Verb::kRequeue, *id};
 }
 
 std::string FormatAnswer(const InboxAnswer& answer) {
-  if (answer) return std::string(kOk) + "\n" + *answer + "\n";
-  return std::string(Name(answer.error().code)) + "\n" + answer.error().message + "\n";
+  if (answer) return fmt::format("{}\n{}\n", kOk, *answer);
+  return fmt::format("{}\n{}\n", Name(answer.error().code), answer.error().message);
 }
 
 InboxAnswer ParseAnswer(std::string_view text) {
@@ -83,8 +75,9 @@ InboxAnswer InboxPost::Await(const std::string& name, const Clock& clock, Millis
       return ParseAnswer(AsText(*text));
     }
     if (clock.Monotonic() >= end) {
-      return Fail(Code::kTimeout, "the gateway has not got to " + (folder_ / name).string() +
-                                      " yet; it stays there and is done when the gateway can, see its log");
+      return Fail(Code::kTimeout,
+                  "the gateway has not got to {} yet; it stays there and is done when the gateway can, see its log",
+                  (folder_ / name).string());
     }
   }
 }

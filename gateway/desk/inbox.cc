@@ -17,7 +17,36 @@ namespace {
 constexpr size_t kAtOnce = 16;
 
 std::string Plural(uint64_t count, const char* what) {
-  return std::to_string(count) + " " + what + (count == 1 ? "" : "s");
+  return fmt::format("{} {}{}", count, what, count == 1 ? "" : "s");
+}
+
+Status MoveBlobs(FileSystem& files, const Path& folder, const Publication& publication, const BlobStore& blobs) {
+  for (const BlobRef& blob : BlobsOf(publication)) {
+    if (blobs.Has(blob.digest)) continue;
+    const Status moved = files.Rename(folder / bundle::kBlobs / blob.digest.hex(), blobs.PathOf(blob.digest));
+    if (!moved) return Fail(Code::kMissingData, moved.error().message);
+    RETURN_IF_ERROR(files.SyncFolder(blobs.PathOf(blob.digest).parent_path()));
+  }
+  return {};
+}
+
+// Adopts the publication of `folder`, which was read and whose blobs were checked, so that this gateway serves it with
+// no uplink. Moves the blobs. Answers whether it was newer. kRollback: an older one; kMissingData; the errors of
+// PublicationStore::Take.
+Result<bool> Adopt(Membership& membership, FileSystem& files, const Path& folder, const Publication& publication,
+                   WallTime now) {
+  PublicationStore& store = membership.publications();
+  const auto& held = store.current();
+  if (held && IsNewer(*held, publication)) {
+    return Fail(Code::kRollback, "publication {} is older than {}, which is served here", publication.number,
+                held->number);
+  }
+  if (held && !IsNewer(publication, *held)) return false;
+  ASSIGN_OR_RETURN(const Bytes bytes, ReadFile(files, folder / bundle::kPublication, limits::kPublicationBytes));
+  RETURN_IF_ERROR(MoveBlobs(files, folder, publication, membership.blobs()));
+  ASSIGN_OR_RETURN(const bool newer, store.TakeAndRetain(bytes, now, membership.blobs()));
+  if (newer) membership.Adopted();
+  return newer;
 }
 
 }  // namespace
@@ -95,31 +124,29 @@ void Inbox::TakeOrder(const std::string& name) {
   const auto bytes = ReadFile(parts_.files, folder_ / name, kOrderBytes);
   const auto order = bytes ? ParseOrder(AsText(*bytes)) : Fail(bytes.error());
   if (!order) return Finish(name, Fail(order.error()));
-  if (order->verb == Order::Verb::kRequeue) {
-    return parts_.spool.Requeue(
-        *order->upload, [this, alive = alive_, &loop = parts_.loop, name](const Status& status) {
-          loop.Post([this, alive, name, status] {
-            if (!*alive) return;
-            Finish(name, status ? InboxAnswer("requeued: it is in custody again, and goes up with the others")
-                                : Fail(status.error()));
-          });
-        });
-  }
-  parts_.spool.Purge(order->upload, [this, alive = alive_, &loop = parts_.loop, name](const Result<uint64_t>& purged) {
-    loop.Post([this, alive, name, purged] {
-      if (!*alive) return;
-      Finish(name, purged ? InboxAnswer("purged " + Plural(*purged, "dead letter")) : Fail(purged.error()));
+  const auto finish = [this, alive = alive_, &loop = parts_.loop, name](const InboxAnswer& answer) {
+    loop.Post([this, alive, name, answer] {
+      if (*alive) Finish(name, answer);
     });
+  };
+  if (order->verb == Order::Verb::kRequeue) {
+    return parts_.spool.Requeue(*order->upload, [finish](const Status& status) {
+      finish(status ? InboxAnswer("requeued: it is in custody again, and goes up with the others")
+                    : Fail(status.error()));
+    });
+  }
+  parts_.spool.Purge(order->upload, [finish](const Result<uint64_t>& purged) {
+    finish(purged ? InboxAnswer("purged " + Plural(*purged, "dead letter")) : Fail(purged.error()));
   });
 }
 
 void Inbox::TakePublication() {
-  // Reading a large model takes long: on the worker. The relay's complete blobs may be looked at from any thread.
+  // Reading a large model takes long: on the worker. Complete blobs may be looked at from any thread.
   parts_.worker.Post([this, alive = alive_, parts = parts_, folder = folder_] {
     const auto check = [&]() -> Result<Publication> {
       ASSIGN_OR_RETURN(Publication publication, ReadPublication(parts.files, folder, parts.anchor, parts.clock.Now()));
       for (const BlobRef& blob : BlobsOf(publication)) {
-        if (parts.relay.blobs().Has(blob.digest)) continue;
+        if (parts.membership.blobs().Has(blob.digest)) continue;
         RETURN_IF_ERROR(CheckBlob(parts.files, folder / bundle::kBlobs / blob.digest.hex(), blob));
       }
       return publication;
@@ -134,17 +161,17 @@ void Inbox::TakePublication() {
 
 void Inbox::Install(const Publication& publication) {
   const std::string name(bundle::kPublication);
-  const uint64_t held = parts_.relay.publications().number();
-  const auto newer = parts_.relay.Install(folder_, publication, parts_.clock.Now());
+  const uint64_t held = parts_.membership.publications().number();
+  const auto newer = Adopt(parts_.membership, parts_.files, folder_, publication, parts_.clock.Now());
   if (newer || newer.error().code == Code::kRollback) RemoveBlobs(publication);
   if (!newer) return Finish(name, Fail(newer.error()));
-  const std::string number = "publication " + std::to_string(publication.number);
+  const std::string number = fmt::format("publication {}", publication.number);
   if (!*newer) return Finish(name, number + " is here already");
   LogInfo("inbox.publication", {{"number", publication.number}, {"before", held}});
   Finish(name, number + " is served from now on");
 }
 
-// What the relay had already.
+// What this gateway had already.
 void Inbox::RemoveBlobs(const Publication& publication) {
   for (const BlobRef& blob : BlobsOf(publication)) {
     if (const Status removed = parts_.files.Remove(folder_ / bundle::kBlobs / blob.digest.hex()); !removed) {

@@ -3,11 +3,10 @@
 #include <memory>
 #include <set>
 #include <string>
-#include <vector>
 
 #include "gateway/desk/drop_folder.h"
-#include "gateway/relay/relay.h"
 #include "protocol/base/executor.h"
+#include "protocol/member/membership.h"
 #include "protocol/spool/spool.h"
 #include "protocol/transport/loop.h"
 #include "protocol/trust/identity/trust_anchor.h"
@@ -26,7 +25,7 @@ class Inbox {
     Loop& loop;
     Executor& worker;
     Spool& spool;
-    Relay& relay;
+    Membership& membership;
     const TrustAnchor& anchor;
   };
   Inbox(const Parts& parts, Path folder);

@@ -25,9 +25,8 @@ void EnrolmentRelay::Request(const Digest& id, Bytes sealed_request, const Devic
     if (*alive) OnAnswer(id, answered);
   });
   if (!sent) {
-    return answer(PutOff({sent.error().code,
-                          "this gateway cannot reach the aggregator now; the request will be taken "
-                          "when it can"}));
+    return answer(PutOff(
+        {sent.error().code, "this gateway cannot reach the aggregator now; the request will be taken when it can"}));
   }
   ++counts_.passed_up;
   under_way_[id].push_back(std::move(answer));

@@ -2,11 +2,9 @@
 
 #include <ctime>
 #include <functional>
-#include <iomanip>
 #include <iostream>
 #include <thread>
 
-#include "gateway/desk/drop_folder.h"
 #include "gateway/gateway.h"
 #include "gateway/tools/spool_check.h"
 #include "protocol/bundle/bundle_folder.h"
@@ -39,15 +37,11 @@ const char* Fate(const DeadLetter& letter) {
 
 // Every value is an id, a name or a code: of characters that JSON takes as they are.
 std::string JsonOf(const DeadLetter& letter) {
-  const auto text = [](const char* key, const std::string& value) {
-    return "\"" + std::string(key) + "\": \"" + value + "\", ";
-  };
-  return "{" + text("id", letter.id.hex()) + text("kind", std::string(KindName(letter.kind))) +
-         text("task", letter.task.text()) + text("device", letter.device.text()) +
-         text("reason", std::string(Name(letter.reason))) + text("when", TimeText(letter.when)) +
-         "\"base_version\": " + std::to_string(Number(letter.base_version)) +
-         ", \"bytes\": " + std::to_string(letter.bytes) + ", \"bytes_lost\": " + std::to_string(letter.bytes_lost) +
-         ", \"can_requeue\": " + (letter.CanRequeue() ? "true" : "false") + "}";
+  return fmt::format(
+      R"({{"id": "{}", "kind": "{}", "task": "{}", "device": "{}", "reason": "{}", "when": "{}", "base_version": {}, )"
+      R"("bytes": {}, "bytes_lost": {}, "can_requeue": {}}})",
+      letter.id.hex(), KindName(letter.kind), letter.task.text(), letter.device.text(), Name(letter.reason),
+      TimeText(letter.when), Number(letter.base_version), letter.bytes, letter.bytes_lost, letter.CanRequeue());
 }
 
 Result<std::unique_ptr<SpoolReader>> OpenReader(const GatewayOptions& options) {
@@ -56,8 +50,8 @@ Result<std::unique_ptr<SpoolReader>> OpenReader(const GatewayOptions& options) {
 
 void PrintDamage(const SpoolCheck& check) {
   for (const DamagedUpload& damaged : check.damaged) {
-    std::cout << "DAMAGED " << damaged.upload.id.hex() << " of " << damaged.upload.device.text() << ": "
-              << damaged.bytes_lost << " bytes lost: " << damaged.what << "\n";
+    std::cout << fmt::format("DAMAGED {} of {}: {} bytes lost: {}\n", damaged.upload.id.hex(),
+                             damaged.upload.device.text(), damaged.bytes_lost, damaged.what);
   }
   for (const std::string& problem : check.index_problems) std::cout << "INDEX " << problem << "\n";
   for (const std::string& orphan : check.orphans) {
@@ -155,12 +149,12 @@ class DiskImport {
 Status ExportToDisk(const GatewayOptions& options, const Path& disk) {
   const SystemClock clock;
   ASSIGN_OR_RETURN(const Identity identity, LoadIdentityAs(Role::kGateway, options.identity_dir, clock.Now()));
-  ASSIGN_OR_RETURN(const auto spool, SpoolReader::Open(options.data_dir / "spool", RealFileSystem()));
+  ASSIGN_OR_RETURN(const auto spool, OpenReader(options));
   ASSIGN_OR_RETURN(const BundleExport report, ExportBundle({RealFileSystem(), identity.anchor, clock.Now()}, *spool,
                                                            options.data_dir / "relay", disk));
   std::cout << Tell(report, disk);
   if (report.stopped) return Fail(*report.stopped);
-  if (report.no_room > 0) return Fail(Code::kDiskFull, std::to_string(report.no_room) + " uploads did not fit");
+  if (report.no_room > 0) return Fail(Code::kDiskFull, "{} uploads did not fit", report.no_room);
   return {};
 }
 
@@ -184,34 +178,31 @@ Status RotateKey(const GatewayOptions& options) {
 }
 
 Result<UploadId> UploadOf(const std::string& text) {
-  auto id = UploadId::FromHex(text);
-  if (id) return id;
+  if (auto id = UploadId::FromHex(text)) return id;
   return Fail(Code::kInvalidArgument,
-              "\"" + text + "\" is no upload id: 32 hexadecimal digits, as `dead-letter list` prints them");
+              "\"{}\" is no upload id: 32 hexadecimal digits, as `dead-letter list` prints them", text);
 }
 
 Status CheckSpoolHere(const GatewayOptions& options, ListForm form) {
   ASSIGN_OR_RETURN(const SpoolCheck check, CheckSpool(options.data_dir / "spool", RealFileSystem()));
   if (form == ListForm::kJson) {
-    std::cout << "{\"sound\": " << (check.Sound() ? "true" : "false") << ", \"uploads\": " << check.uploads
-              << ", \"bytes\": " << check.bytes << ", \"partial\": " << check.partial
-              << ", \"dead_letters\": " << check.dead_letters << ", \"damaged\": " << check.damaged.size()
-              << ", \"bytes_lost\": " << check.BytesLost() << ", \"index_problems\": " << check.index_problems.size()
-              << ", \"orphans\": " << check.orphans.size()
-              << ", \"account_holds\": " << (check.account.Balances() ? "true" : "false") << "}\n";
+    std::cout << fmt::format(
+        R"({{"sound": {}, "uploads": {}, "bytes": {}, "partial": {}, "dead_letters": {}, "damaged": {}, )"
+        R"("bytes_lost": {}, "index_problems": {}, "orphans": {}, "account_holds": {}}})",
+        check.Sound(), check.uploads, check.bytes, check.partial, check.dead_letters, check.damaged.size(),
+        check.BytesLost(), check.index_problems.size(), check.orphans.size(), check.account.Balances());
+    std::cout << "\n";
   } else {
-    std::cout << check.uploads << " uploads (" << check.bytes << " bytes) were read and compared; " << check.partial
-              << " are partial, " << check.dead_letters << " are dead letters.\n";
+    std::cout << fmt::format("{} uploads ({} bytes) were read and compared; {} are partial, {} are dead letters.\n",
+                             check.uploads, check.bytes, check.partial, check.dead_letters);
     PrintDamage(check);
+    if (check.Sound()) std::cout << "All of it is sound.\n";
   }
-  if (check.Sound()) {
-    if (form == ListForm::kTable) std::cout << "All of it is sound.\n";
-    return {};
-  }
-  return Fail(Code::kCorrupt, std::to_string(check.damaged.size()) + " uploads are damaged, " +
-                                  std::to_string(check.BytesLost()) +
-                                  " bytes are lost; the others are safe and go on. Damaged ones become dead letters "
-                                  "when they are read; their devices still count once, with what they send next");
+  if (check.Sound()) return {};
+  return Fail(Code::kCorrupt,
+              "{} uploads are damaged, {} bytes are lost; the others are safe and go on. Damaged ones become dead "
+              "letters when they are read; their devices still count once, with what they send next",
+              check.damaged.size(), check.BytesLost());
 }
 
 Status ListDeadLetters(const GatewayOptions& options, ListForm form) {
@@ -225,10 +216,9 @@ Status ListDeadLetters(const GatewayOptions& options, ListForm form) {
   }
   if (letters.empty()) std::cout << "No dead letters.\n";
   for (const DeadLetter& letter : letters) {
-    std::cout << letter.id.hex() << "  " << TimeText(letter.when) << "  " << std::left << std::setw(10)
-              << KindName(letter.kind) << " " << std::setw(20) << letter.device.text() << " " << std::setw(16)
-              << Name(letter.reason) << " " << std::right << std::setw(12) << letter.bytes << " bytes  " << Fate(letter)
-              << "\n";
+    std::cout << fmt::format("{}  {}  {:<10} {:<20} {:<16} {:>12} bytes  {}\n", letter.id.hex(), TimeText(letter.when),
+                             KindName(letter.kind), letter.device.text(), Name(letter.reason), letter.bytes,
+                             Fate(letter));
   }
   return {};
 }

@@ -126,12 +126,5 @@ TEST(Partition, RefusesWhatCannotBeDealt) {
   EXPECT_EQ(Partition({}, {}).error().code, Code::kInvalidArgument);
 }
 
-TEST(Partition, KindsHaveNames) {
-  EXPECT_EQ(PartitionByName("iid").value(), PartitionKind::kIid);
-  EXPECT_EQ(PartitionByName("dirichlet").value(), PartitionKind::kDirichlet);
-  EXPECT_EQ(PartitionByName("shards").value(), PartitionKind::kShards);
-  EXPECT_EQ(PartitionByName("even").error().code, Code::kInvalidArgument);
-}
-
 }  // namespace
 }  // namespace tributary::partition_test

@@ -14,7 +14,6 @@ Examples Four() {
   set->shape = {2};
   set->pixels = {255, 0, 0, 255, 255, 0, 255, 0};
   set->labels = {0, 1, 1, 0};
-  set->classes = 2;
   return Examples::All(set);
 }
 

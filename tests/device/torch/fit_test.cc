@@ -33,7 +33,7 @@ std::vector<float> WeightsAfter(const TrainingPlan& plan, const FitIdentity& ide
 std::unique_ptr<Model> Slope() {
   return Model::FromSource({"Slope", {{"w", {1}, {0}}}, "def forward(self, x):\n    return x * self.w\n"}).value();
 }
-Examples One() { return Examples::All(std::make_shared<ExampleSet>(ExampleSet{{1}, {255}, {1}, 2})); }
+Examples One() { return Examples::All(std::make_shared<ExampleSet>(ExampleSet{{1}, {255}, {1}})); }
 
 TEST(Fit, SgdStepsByHand) {
   const auto model = Slope();

@@ -13,7 +13,7 @@
 namespace tributary::inbox_test {
 namespace {
 
-// A gateway's spool and relay, without its sockets, and a tool beside it.
+// A gateway's spool and membership, without its sockets, and a tool beside it.
 class InboxTest : public ::testing::Test {
  protected:
   InboxTest() : parent_(world_, Role::kAggregator, "aggregator") {
@@ -28,9 +28,8 @@ class InboxTest : public ::testing::Test {
                                          .hop = parent_.Address()}));
     membership_->Follow(
         {.on_adopted = [this](const Publication& publication) { adopted_.push_back(publication.number); }});
-    relay_ = std::make_unique<Relay>(*membership_, RealFileSystem());
     inbox_ = std::make_unique<Inbox>(Inbox::Parts{RealFileSystem(), world_.clock, world_.loop, world_.worker, *spool_,
-                                                  *relay_, world_.fleet.anchor()},
+                                                  *membership_, world_.fleet.anchor()},
                                      world_.folder / "inbox");
   }
   SealedUpload Put(int device) {
@@ -73,7 +72,6 @@ class InboxTest : public ::testing::Test {
   std::unique_ptr<Spool> spool_;
   std::unique_ptr<TimeFloor> time_;
   std::unique_ptr<Membership> membership_;
-  std::unique_ptr<Relay> relay_;
   std::unique_ptr<Inbox> inbox_;
   InboxPost post_{RealFileSystem(), world_.folder / "inbox"};
   std::vector<uint64_t> adopted_;
@@ -108,7 +106,8 @@ TEST_F(InboxTest, ANewerPublicationIsAdoptedWithItsBlobs) {
   Carry(4, ModelVersion{3});
   EXPECT_EQ(Outcome(InboxPost::PublicationName()), "publication 4 is served from now on");
   EXPECT_EQ(adopted_, std::vector<uint64_t>{4});
-  for (const BlobRef& blob : BlobsOf(*relay_->publications().current())) EXPECT_TRUE(relay_->blobs().Has(blob.digest));
+  for (const BlobRef& blob : BlobsOf(*membership_->publications().current()))
+    EXPECT_TRUE(membership_->blobs().Has(blob.digest));
   Carry(5, ModelVersion{4});
   EXPECT_EQ(Outcome(InboxPost::PublicationName()), "publication 5 is served from now on");
   EXPECT_TRUE(Must(RealFileSystem().List(world_.folder / "inbox" / "blobs")).empty());
@@ -120,7 +119,7 @@ TEST_F(InboxTest, AnOlderPublicationIsRefusedAndSaidSo) {
   Carry(3, ModelVersion{2});
   EXPECT_EQ(Outcome(InboxPost::PublicationName()), "rollback");
   Carry(4, ModelVersion{3});
-  EXPECT_EQ(relay_->publications().number(), 4u);
+  EXPECT_EQ(membership_->publications().number(), 4u);
 }
 
 TEST_F(InboxTest, APublicationWithAFalseBlobIsNotServed) {
@@ -132,7 +131,7 @@ TEST_F(InboxTest, APublicationWithAFalseBlobIsNotServed) {
   bytes[0] ^= 1;
   Must(WriteFileAtomically(RealFileSystem(), blob, bytes));
   EXPECT_EQ(Outcome(InboxPost::PublicationName()), "digest-mismatch");
-  EXPECT_EQ(relay_->publications().number(), 0u);
+  EXPECT_EQ(membership_->publications().number(), 0u);
   EXPECT_TRUE(adopted_.empty());
 }
 
