@@ -3,11 +3,10 @@
 namespace tributary {
 
 Status AccountTable::Add(UploadKind kind, Outcome outcome, Code code, uint64_t amount) {
-  RETURN_IF_ERROR(
-      database_.Execute("INSERT INTO accounts (kind, outcome, code, amount) VALUES (?, ?, ?, ?) "
-                        "ON CONFLICT (kind, outcome, code) DO UPDATE SET amount = accounts.amount + excluded.amount",
-                        kind, outcome, code, amount));
-  return {};
+  return database_.Write(
+      "INSERT INTO accounts (kind, outcome, code, amount) VALUES (?, ?, ?, ?) "
+      "ON CONFLICT (kind, outcome, code) DO UPDATE SET amount = accounts.amount + excluded.amount",
+      kind, outcome, code, amount);
 }
 
 Result<std::map<UploadKind, AccountRecord>> AccountTable::All() {
@@ -37,15 +36,13 @@ Result<std::map<UploadKind, AccountRecord>> AccountTable::All() {
 }
 
 Result<uint64_t> AccountTable::Counter(std::string_view name) {
-  ASSIGN_OR_RETURN(const auto rows, database_.Query("SELECT amount FROM counters WHERE name = ?", name));
-  return rows.empty() ? 0 : static_cast<uint64_t>(rows.front().Int(0));
+  return database_.QueryNumber("SELECT amount FROM counters WHERE name = ?", name);
 }
 
 Status AccountTable::SaveCounter(std::string_view name, uint64_t amount) {
-  RETURN_IF_ERROR(database_.Execute(
+  return database_.Write(
       "INSERT INTO counters (name, amount) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET amount = excluded.amount",
-      name, amount));
-  return {};
+      name, amount);
 }
 
 }  // namespace tributary

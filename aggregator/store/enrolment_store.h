@@ -3,6 +3,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "aggregator/records/enrolment_records.h"
@@ -10,26 +11,6 @@
 #include "protocol/base/sql/database.h"
 
 namespace tributary {
-
-// Who may become a member and who is one, in a database of its own: it must be open before the first publication is
-// made, which carries the revocation list, and no transaction spans it and the rounds. As Store otherwise.
-class EnrolmentStore {
- public:
-  static Result<std::unique_ptr<EnrolmentStore>> Open(const Path& file);
-
-  Result<Transaction> Begin() { return Transaction::Begin(*database_); }
-  // Writes something that says nothing, to see whether the disk takes it.
-  Status Probe(WallTime now);
-
- private:
-  explicit EnrolmentStore(std::unique_ptr<Database> database);
-  std::unique_ptr<Database> database_;
-
- public:
-  EnrolmentTokenTable tokens;
-  EnrolmentTable members;
-  CertificateTable certificates;
-};
 
 struct StoredMember {
   EnrolledMember member;
@@ -89,6 +70,26 @@ class EnrolmentTokenTable {
 
  private:
   Database& database_;
+};
+
+// Who may become a member and who is one, in a database of its own: it must be open before the first publication is
+// made, which carries the revocation list, and no transaction spans it and the rounds. As Store otherwise.
+class EnrolmentStore {
+ public:
+  static Result<std::unique_ptr<EnrolmentStore>> Open(const Path& file);
+
+  Result<Transaction> Begin() { return Transaction::Begin(*database_); }
+  // Writes something that says nothing, to see whether the disk takes it.
+  Status Probe(WallTime now);
+
+ private:
+  explicit EnrolmentStore(std::unique_ptr<Database> database) : database_(std::move(database)) {}
+  std::unique_ptr<Database> database_;
+
+ public:
+  EnrolmentTokenTable tokens{*database_};
+  EnrolmentTable members{*database_};
+  CertificateTable certificates{*database_};
 };
 
 }  // namespace tributary

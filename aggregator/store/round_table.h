@@ -42,7 +42,7 @@ class RoundTable {
   Result<uint64_t> LastOnBase(const TaskId& task, ModelVersion base);
 
  private:
-  Result<std::vector<StoredRound>> ReadAll(const std::vector<Row>& rows);
+  Result<std::vector<StoredRound>> WithRefusals(Result<std::vector<StoredRound>> rounds);
   Database& database_;
 };
 
@@ -65,7 +65,6 @@ class ContributionTable {
   // kConflict: the device has contributed to this base version.
   Status Insert(const ContributionRecord& contribution);
   Result<bool> Has(const TaskId& task, ModelVersion base, const DeviceId& device);
-  Result<uint64_t> CountOfRound(const TaskId& task, uint64_t round);
   // Those on base versions before `oldest`, which nothing refers to any more.
   Status ForgetBefore(const TaskId& task, ModelVersion oldest);
 
