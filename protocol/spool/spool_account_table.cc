@@ -7,6 +7,26 @@ namespace {
 enum Counter { kOffered = 1, kDelivered = 2, kDuplicate = 3, kRefused = 4, kDropped = 5 };
 constexpr Code kNoCode{0};
 
+uint64_t& CounterOf(KindAccount& kind, int64_t what, Code code) {
+  switch (what) {
+    case kOffered:
+      return kind.offered;
+    case kDelivered:
+      return kind.delivered;
+    case kDuplicate:
+      return kind.duplicate;
+    case kRefused:
+      return kind.refused[code];
+    default:
+      return kind.dropped[code];
+  }
+}
+
+uint64_t CountOf(const std::map<Code, uint64_t>& counts, Code code) {
+  const auto found = counts.find(code);
+  return found == counts.end() ? 0 : found->second;
+}
+
 }  // namespace
 
 Result<SpoolAccount> SpoolAccountTable::Load() {
@@ -14,25 +34,7 @@ Result<SpoolAccount> SpoolAccountTable::Load() {
   ASSIGN_OR_RETURN(const auto counters, database_.Query("SELECT kind, what, code, count FROM counters"));
   for (const Row& row : counters) {
     KindAccount& kind = account.of(static_cast<UploadKind>(row.Int(0)));
-    const auto code = static_cast<Code>(row.Int(2));
-    const auto count = static_cast<uint64_t>(row.Int(3));
-    switch (row.Int(1)) {
-      case kOffered:
-        kind.offered = count;
-        break;
-      case kDelivered:
-        kind.delivered = count;
-        break;
-      case kDuplicate:
-        kind.duplicate = count;
-        break;
-      case kRefused:
-        kind.refused[code] = count;
-        break;
-      default:
-        kind.dropped[code] = count;
-        break;
-    }
+    RETURN_IF_ERROR(row.Get(3, CounterOf(kind, row.Int(1), static_cast<Code>(row.Int(2)))));
   }
   RETURN_IF_ERROR(LoadPresent(account));
   return account;
@@ -55,19 +57,19 @@ Status SpoolAccountTable::LoadPresent(SpoolAccount& account) {
     }
     account.CountBytes(kind, static_cast<uint64_t>(row.Int(4)), 1);
   }
-  ASSIGN_OR_RETURN(const auto coming, database_.Query("SELECT coalesce(sum(max(0, ciphertext_size - next_chunk * "
-                                                      "(chunk_size + ?))), 0) FROM uploads WHERE state = 0",
-                                                      limits::kSealTagBytes));
-  account.unwritten = static_cast<uint64_t>(coming[0].Int(0));
-  ASSIGN_OR_RETURN(const auto devices, database_.Query("SELECT count(*) FROM holders"));
-  account.devices = static_cast<uint64_t>(devices[0].Int(0));
+  ASSIGN_OR_RETURN(
+      account.unwritten,
+      database_.QueryNumber("SELECT coalesce(sum(max(0, ciphertext_size - next_chunk * (chunk_size + ?))), "
+                            "0) FROM uploads WHERE state = 0",
+                            limits::kSealTagBytes));
+  ASSIGN_OR_RETURN(account.devices, database_.QueryNumber("SELECT count(*) FROM holders"));
   return {};
 }
 
 Status SpoolAccountTable::SaveCounter(UploadKind kind, int what, Code code, uint64_t before, uint64_t after) {
   if (before == after) return {};
-  return Done(database_.Execute("INSERT OR REPLACE INTO counters (kind, what, code, count) VALUES (?, ?, ?, ?)", kind,
-                                what, code, after));
+  return database_.Write("INSERT OR REPLACE INTO counters (kind, what, code, count) VALUES (?, ?, ?, ?)", kind, what,
+                         code, after);
 }
 
 Status SpoolAccountTable::Save(const SpoolAccount& saved, const SpoolAccount& now) {
@@ -77,16 +79,10 @@ Status SpoolAccountTable::Save(const SpoolAccount& saved, const SpoolAccount& no
     RETURN_IF_ERROR(SaveCounter(kind, kOffered, kNoCode, before.offered, after.offered));
     RETURN_IF_ERROR(SaveCounter(kind, kDelivered, kNoCode, before.delivered, after.delivered));
     RETURN_IF_ERROR(SaveCounter(kind, kDuplicate, kNoCode, before.duplicate, after.duplicate));
-    const auto count_before = [](const std::map<Code, uint64_t>& counts, Code code) {
-      const auto found = counts.find(code);
-      return found == counts.end() ? 0 : found->second;
-    };
-    for (const auto& [code, count] : after.refused) {
-      RETURN_IF_ERROR(SaveCounter(kind, kRefused, code, count_before(before.refused, code), count));
-    }
-    for (const auto& [code, count] : after.dropped) {
-      RETURN_IF_ERROR(SaveCounter(kind, kDropped, code, count_before(before.dropped, code), count));
-    }
+    for (const auto& [code, count] : after.refused)
+      RETURN_IF_ERROR(SaveCounter(kind, kRefused, code, CountOf(before.refused, code), count));
+    for (const auto& [code, count] : after.dropped)
+      RETURN_IF_ERROR(SaveCounter(kind, kDropped, code, CountOf(before.dropped, code), count));
   }
   return {};
 }
@@ -94,16 +90,15 @@ Status SpoolAccountTable::Save(const SpoolAccount& saved, const SpoolAccount& no
 Result<SpoolAccountTable::Holding> SpoolAccountTable::Held(const DeviceId& device) {
   ASSIGN_OR_RETURN(const auto rows,
                    database_.Query("SELECT uploads, bytes, telemetry FROM holders WHERE device = ?", device));
-  if (rows.empty()) return Holding{};
-  return Holding{static_cast<uint64_t>(rows[0].Int(0)), static_cast<uint64_t>(rows[0].Int(1)),
-                 static_cast<uint64_t>(rows[0].Int(2))};
+  Holding holding;
+  if (!rows.empty()) RETURN_IF_ERROR(rows[0].Into(holding.uploads, holding.bytes, holding.telemetry));
+  return holding;
 }
 
 Status SpoolAccountTable::Hold(const DeviceId& device, const Holding& holding) {
-  if (holding.uploads == 0) return Done(database_.Execute("DELETE FROM holders WHERE device = ?", device));
-  return Done(
-      database_.Execute("INSERT OR REPLACE INTO holders (device, uploads, bytes, telemetry) VALUES (?, ?, ?, ?)",
-                        device, holding.uploads, holding.bytes, holding.telemetry));
+  if (holding.uploads == 0) return database_.Write("DELETE FROM holders WHERE device = ?", device);
+  return database_.Write("INSERT OR REPLACE INTO holders (device, uploads, bytes, telemetry) VALUES (?, ?, ?, ?)",
+                         device, holding.uploads, holding.bytes, holding.telemetry);
 }
 
 }  // namespace tributary

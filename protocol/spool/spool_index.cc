@@ -16,13 +16,13 @@ Status SpoolIndex::SetDurable(bool durable) {
   if (durable == durable_) return {};
   // In the write-ahead log NORMAL leaves out the sync at the commit. A later FULL commit syncs what came before as
   // well.
-  RETURN_IF_ERROR(Done(database_.Execute(durable ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=NORMAL")));
+  RETURN_IF_ERROR(database_.Write(durable ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=NORMAL"));
   durable_ = durable;
   return {};
 }
 
 Result<SpoolIndex::Snapshot> SpoolIndex::TakeSnapshot() {
-  RETURN_IF_ERROR(Done(database_.Execute("BEGIN")));
+  RETURN_IF_ERROR(database_.Write("BEGIN"));
   return Snapshot(database_);
 }
 
@@ -31,15 +31,12 @@ SpoolIndex::Snapshot::~Snapshot() {
 }
 
 Status SpoolIndex::Touch(WallTime now) {
-  return Done(database_.Execute("UPDATE marks SET value = ? WHERE name = 'probe'", now.unix_millis));
+  return database_.Write("UPDATE marks SET value = ? WHERE name = 'probe'", now);
 }
 
 Result<std::vector<std::string>> SpoolIndex::Check() {
-  ASSIGN_OR_RETURN(const auto rows, database_.Query("PRAGMA quick_check"));
-  std::vector<std::string> problems;
-  for (const Row& row : rows) {
-    if (row.Text(0) != "ok") problems.push_back(row.Text(0));
-  }
+  ASSIGN_OR_RETURN(auto problems, database_.QueryAs(FirstCell<std::string>, "PRAGMA quick_check"));
+  std::erase(problems, "ok");
   return problems;
 }
 
