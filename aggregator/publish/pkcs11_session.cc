@@ -11,7 +11,7 @@ namespace {
 
 // The token's answer as one of our codes.
 tl::unexpected<Error> Refusal(const std::string& what, CK_RV answer) {
-  const std::string message = what + ": " + p11_kit_strerror(answer);
+  const std::string message = fmt::format("{}: {}", what, p11_kit_strerror(answer));
   switch (answer) {
     case CKR_PIN_INCORRECT:
     case CKR_PIN_INVALID:
@@ -72,9 +72,8 @@ Result<Slot> FindSlot(const Pkcs11Modules& modules, const P11KitUri* uri) {
   }
   if (found.empty()) return Fail(Code::kNotFound, "no token that is plugged in fits the PKCS#11 URI");
   if (found.size() > 1) {
-    return Fail(Code::kConflict, std::to_string(found.size()) +
-                                     " tokens fit the PKCS#11 URI: let it name the token's "
-                                     "label or serial number");
+    return Fail(Code::kConflict, "{} tokens fit the PKCS#11 URI: let it name the token's label or serial number",
+                found.size());
   }
   return found.front();
 }
@@ -101,7 +100,7 @@ Result<KeyTokenUri> ParseKeyTokenUri(const std::string& text) {
   if (parsed != P11_KIT_URI_OK || p11_kit_uri_any_unrecognized(uri.get())) {
     const char* why =
         parsed == P11_KIT_URI_OK ? "it has an attribute that nobody here knows" : p11_kit_uri_message(parsed);
-    return Fail(Code::kInvalidArgument, std::string("not a PKCS#11 URI (RFC 7512): ") + why);
+    return Fail(Code::kInvalidArgument, "not a PKCS#11 URI (RFC 7512): {}", why);
   }
   return uri;
 }
@@ -110,10 +109,10 @@ Result<Pkcs11Modules> Pkcs11Modules::Load(const P11KitUri* uri) {
   Pkcs11Modules modules;
   if (const char* path = p11_kit_uri_get_module_path(uri)) {
     modules.single_ = p11_kit_module_load(path, 0);
-    if (!modules.single_) return Fail(Code::kNotFound, std::string("cannot load the PKCS#11 module ") + path);
+    if (!modules.single_) return Fail(Code::kNotFound, "cannot load the PKCS#11 module {}", path);
     if (const CK_RV answer = p11_kit_module_initialize(modules.single_); answer != CKR_OK) {
       p11_kit_module_release(std::exchange(modules.single_, nullptr));
-      return Refusal(std::string("start the PKCS#11 module ") + path, answer);
+      return Refusal(fmt::format("start the PKCS#11 module {}", path), answer);
     }
     return modules;
   }
@@ -203,10 +202,7 @@ Result<Bytes> Pkcs11Session::Sign(CK_OBJECT_HANDLE key, CK_MECHANISM_TYPE type, 
   CK_ULONG length = size;
   RETURN_IF_ERROR(Check("sign with the token", module_->C_Sign(session_, const_cast<CK_BYTE_PTR>(message.data()),
                                                                message.size(), signature.data(), &length)));
-  if (length != size) {
-    return Fail(Code::kNotSupported,
-                "the token made a signature of " + std::to_string(length) + " bytes, not " + std::to_string(size));
-  }
+  if (length != size) return Fail(Code::kNotSupported, "the token made a signature of {} bytes, not {}", length, size);
   return signature;
 }
 
