@@ -159,9 +159,8 @@ Status Pkcs11Session::LogIn(const P11KitUri* uri, const SecretBytes& given) cons
   if ((info.flags & CKF_LOGIN_REQUIRED) == 0) return {};
   ASSIGN_OR_RETURN(const SecretBytes pin, PinOf(uri, given));
   // Tokens with a pad of their own take no PIN from here.
-  if (pin.empty() && (info.flags & CKF_PROTECTED_AUTHENTICATION_PATH) == 0) {
+  if (pin.empty() && (info.flags & CKF_PROTECTED_AUTHENTICATION_PATH) == 0)
     return Fail(Code::kUnauthorized, "the token wants a PIN, and none was given");
-  }
   const ByteView text = pin.RevealForUse();
   const CK_RV answer = module_->C_Login(session_, CKU_USER,
                                         pin.empty() ? nullptr : const_cast<CK_UTF8CHAR_PTR>(text.data()), text.size());

@@ -17,15 +17,14 @@ using tuf::Targets;
 template <class Body>
 Status VerifyBy(const auto& by, std::string_view role, const Metadata<Body>& metadata) {
   const tuf::RoleKeys* const keys = FindRole(by, role);
-  if (keys == nullptr) return Fail(Code::kMalformed, "the {} names no role {}", by.kType, role);
+  if (keys == nullptr) return Fail(Code::kMalformed, "{} metadata names no role {}", by.kType, role);
   return tuf::VerifyThreshold(role, metadata.signed_text, metadata.signatures, by.keys, *keys);
 }
 
 Status VerifyNextRoot(const Metadata<Root>* previous, const Metadata<Root>& next) {
   if (previous != nullptr) {
-    if (next.body.version != previous->body.version + 1) {
+    if (next.body.version != previous->body.version + 1)
       return Fail(Code::kMalformed, "root {} does not follow root {}", next.body.version, previous->body.version);
-    }
     RETURN_IF_ERROR(VerifyBy(previous->body, tuf::kRootRole, next));
   }
   return VerifyBy(next.body, tuf::kRootRole, next);

@@ -12,10 +12,10 @@ namespace tributary {
 // How an upload ended, as far as this process is concerned. The numbers are in the database.
 enum class Outcome : uint8_t { kDelivered = 1, kDuplicate = 2, kRefused = 3, kDropped = 4 };
 
-// The durable part of the accounts, and named counters. Borrowed database; one thread.
-class AccountTable {
+// The durable part of the accounts, and named counters.
+class AccountTable : Tables {
  public:
-  explicit AccountTable(Database& database) : database_(database) {}
+  using Tables::Tables;
 
   // Adds `amount` uploads. `code`: the reason of kRefused and kDropped, any one code for the others.
   Status Add(UploadKind kind, Outcome outcome, Code code, uint64_t amount);
@@ -25,9 +25,6 @@ class AccountTable {
   // 0 when it was never saved.
   Result<uint64_t> Counter(std::string_view name);
   Status SaveCounter(std::string_view name, uint64_t amount);
-
- private:
-  Database& database_;
 };
 
 }  // namespace tributary

@@ -33,10 +33,10 @@ struct StoredRevocations {
   WallTime ends;
 };
 
-// Borrowed database; one thread.
-class CertificateTable {
+// Certificates by their issuers and members, and the issuers' lists.
+class CertificateTable : Tables {
  public:
-  explicit CertificateTable(Database& database) : database_(database) {}
+  using Tables::Tables;
 
   // Nothing happens when it is known.
   Status Insert(const StoredCertificate& certificate);
@@ -53,9 +53,6 @@ class CertificateTable {
 
   Status SaveList(const StoredRevocations& list);
   Result<std::vector<StoredRevocations>> Lists();
-
- private:
-  Database& database_;
 };
 
 }  // namespace tributary

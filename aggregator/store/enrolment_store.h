@@ -25,10 +25,10 @@ struct StoredRequest {
   WallTime received;
 };
 
-// Members by their certificates, and the requests that made them. Borrowed database; one thread.
-class EnrolmentTable {
+// Members by their certificates, and the requests that made them.
+class EnrolmentTable : Tables {
  public:
-  explicit EnrolmentTable(Database& database) : database_(database) {}
+  using Tables::Tables;
 
   Status Save(const StoredMember& member);
   Result<std::optional<StoredMember>> Find(const DeviceId& id);
@@ -44,9 +44,6 @@ class EnrolmentTable {
   Status AnswerRequests(const DeviceId& member, const std::string& serial);
   // Those that were answered, and came before `since`.
   Status ForgetRequestsBefore(WallTime since);
-
- private:
-  Database& database_;
 };
 
 struct StoredToken {
@@ -54,10 +51,10 @@ struct StoredToken {
   Digest hash;  // SHA-256 of the secret: 32 random bytes need no salt
 };
 
-// Enrolment tokens. Borrowed database; one thread.
-class EnrolmentTokenTable {
+// Enrolment tokens.
+class EnrolmentTokenTable : Tables {
  public:
-  explicit EnrolmentTokenTable(Database& database) : database_(database) {}
+  using Tables::Tables;
 
   // kConflict: the id is taken.
   Status Insert(const StoredToken& token);
@@ -67,9 +64,6 @@ class EnrolmentTokenTable {
   Status CountUse(const std::string& id);
   // Whether there was one.
   Result<bool> Remove(const std::string& id);
-
- private:
-  Database& database_;
 };
 
 // Who may become a member and who is one, in a database of its own: it must be open before the first publication is

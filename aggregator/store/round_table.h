@@ -18,11 +18,10 @@ struct StoredRound {
   uint64_t bytes_written = 0;  // of all checkpoints of the round
 };
 
-// Rounds and their refusals by reason. Borrowed database; one thread. Save and Insert write several rows: call them in
-// a transaction.
-class RoundTable {
+// Rounds and their refusals by reason. Save and Insert write several rows: call them in a transaction.
+class RoundTable : Tables {
  public:
-  explicit RoundTable(Database& database) : database_(database) {}
+  using Tables::Tables;
 
   Status Insert(const StoredRound& round);
   Status Save(const StoredRound& round);
@@ -43,7 +42,6 @@ class RoundTable {
 
  private:
   Result<std::vector<StoredRound>> WithRefusals(Result<std::vector<StoredRound>> rounds);
-  Database& database_;
 };
 
 // One device's part in a sum that is checkpointed. (task, base, device) is its identity: a device counts at most once
@@ -57,19 +55,16 @@ struct ContributionRecord {
   uint64_t round = 0;
 };
 
-// The contributions that count. Borrowed database; one thread.
-class ContributionTable {
+// The contributions that count.
+class ContributionTable : Tables {
  public:
-  explicit ContributionTable(Database& database) : database_(database) {}
+  using Tables::Tables;
 
   // kConflict: the device has contributed to this base version.
   Status Insert(const ContributionRecord& contribution);
   Result<bool> Has(const TaskId& task, ModelVersion base, const DeviceId& device);
   // Those on base versions before `oldest`, which nothing refers to any more.
   Status ForgetBefore(const TaskId& task, ModelVersion oldest);
-
- private:
-  Database& database_;
 };
 
 }  // namespace tributary

@@ -9,11 +9,10 @@
 namespace tributary {
 
 // Tasks with their tensor tables, and their versions. A task's plan, policy and bounds are one JSON column each, by their
-// tables of fields: a new field needs no new column. Legal call order: construct, TakeOver, the rest. Borrowed database;
-// one thread.
-class TaskTable {
+// tables of fields: a new field needs no new column. Legal call order: construct, TakeOver, the rest.
+class TaskTable : Tables {
  public:
-  explicit TaskTable(Database& database) : database_(database) {}
+  using Tables::Tables;
 
   // Brings the tasks of 0.1.0, which had a column for each field, into today's table. Nothing is done when there are
   // none.
@@ -35,7 +34,6 @@ class TaskTable {
  private:
   Status InsertRow(TaskRecord task);
   Status ReadTensors(TaskRecord& task);
-  Database& database_;
 };
 
 }  // namespace tributary

@@ -48,6 +48,12 @@ Result<std::optional<DeadLetter>> DeadLetterTable::Find(const UploadId& id) {
   return database_.First(ReadLetter, TRIBUTARY_LETTER_COLUMNS "WHERE upload = ?", id);
 }
 
+Result<DeadLetter> DeadLetterTable::Get(const UploadId& id) {
+  ASSIGN_OR_RETURN(auto letter, Find(id));
+  if (!letter) return Fail(Code::kUnknownUpload, "there is no dead letter {}", id.hex());
+  return std::move(*letter);
+}
+
 Result<std::vector<DeadLetter>> DeadLetterTable::List(size_t limit) {
   return database_.All(ReadLetter, TRIBUTARY_LETTER_COLUMNS "ORDER BY sequence DESC LIMIT ?", limit);
 }
@@ -76,12 +82,6 @@ Result<Bytes> DeadLetterTable::Envelope(const UploadId& id) {
                    database_.Query("SELECT envelope FROM dead_letters WHERE kept = 1 AND upload = ?", id));
   if (rows.empty()) return UnknownUpload(id);
   return rows[0].Blob(0);
-}
-
-Result<DeadLetterTable::Totals> DeadLetterTable::Count() {
-  ASSIGN_OR_RETURN(const uint64_t letters, database_.QueryNumber("SELECT count(*) FROM dead_letters"));
-  ASSIGN_OR_RETURN(const auto bytes, database_.Query("SELECT total(bytes) FROM dead_letters WHERE kept = 1"));
-  return Totals{letters, static_cast<uint64_t>(bytes[0].Real(0))};
 }
 
 }  // namespace tributary

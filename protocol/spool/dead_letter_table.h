@@ -24,6 +24,8 @@ class DeadLetterTable {
   Status Empty(const SpooledUpload& upload);
 
   Result<std::optional<DeadLetter>> Find(const UploadId& id);
+  // kUnknownUpload.
+  Result<DeadLetter> Get(const UploadId& id);
   // The newest first.
   Result<std::vector<DeadLetter>> List(size_t limit);
   // Oldest first.
@@ -36,13 +38,6 @@ class DeadLetterTable {
   Result<std::vector<UploadId>> KeptFiles(const std::optional<UploadId>& last, size_t limit);
   // kUnknownUpload: not there, or not kept.
   Result<Bytes> Envelope(const UploadId& id);
-
-  // The number of dead letters, and of bytes of payload that are kept.
-  struct Totals {
-    uint64_t letters = 0;
-    uint64_t bytes = 0;
-  };
-  Result<Totals> Count();
 
  private:
   RecordingDatabase& database_;

@@ -40,7 +40,7 @@ Result<SpoolAccount> SpoolAccountTable::Load() {
   return account;
 }
 
-// Counts the uploads that are here. One index covers the first query; partial uploads are few.
+// Counts the uploads and dead letters that are here. One index covers the first query; partial uploads are few.
 Status SpoolAccountTable::LoadPresent(SpoolAccount& account) {
   ASSIGN_OR_RETURN(
       const auto here,
@@ -55,7 +55,8 @@ Status SpoolAccountTable::LoadPresent(SpoolAccount& account) {
     } else {
       account.of(kind).in_flight += count;
     }
-    account.CountBytes(kind, static_cast<uint64_t>(row.Int(4)), 1);
+    account.bytes += static_cast<uint64_t>(row.Int(4));
+    account.bytes_of(kind) += static_cast<uint64_t>(row.Int(4));
   }
   ASSIGN_OR_RETURN(
       account.unwritten,
@@ -63,6 +64,9 @@ Status SpoolAccountTable::LoadPresent(SpoolAccount& account) {
                             "0) FROM uploads WHERE state = 0",
                             limits::kSealTagBytes));
   ASSIGN_OR_RETURN(account.devices, database_.QueryNumber("SELECT count(*) FROM holders"));
+  ASSIGN_OR_RETURN(account.dead_letters, database_.QueryNumber("SELECT count(*) FROM dead_letters"));
+  ASSIGN_OR_RETURN(account.dead_bytes, database_.QueryNumber("SELECT CAST(total(bytes) AS INTEGER) FROM dead_letters "
+                                                             "WHERE kept = 1"));
   return {};
 }
 

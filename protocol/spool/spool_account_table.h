@@ -13,7 +13,7 @@ class SpoolAccountTable {
  public:
   explicit SpoolAccountTable(RecordingDatabase& database) : database_(database) {}
 
-  // All but the dead letters. Counters come from their table; what is here, and its bytes, from covering indexes.
+  // Counters come from their table; what is here, and its bytes, from covering indexes.
   Result<SpoolAccount> Load();
   // Writes the counters in which the two differ.
   Status Save(const SpoolAccount& saved, const SpoolAccount& now);

@@ -3,12 +3,21 @@
 namespace tributary {
 
 Result<std::unique_ptr<SpoolIndex>> SpoolIndex::Open(const Path& file) {
-  ASSIGN_OR_RETURN(auto database, OpenSpoolDatabase(file));
+  ASSIGN_OR_RETURN(auto database, Database::Open(file));
+  RETURN_IF_ERROR(database->Migrate(SpoolSchema()));
   return std::make_unique<SpoolIndex>(std::move(database));
 }
 
 Result<std::unique_ptr<SpoolIndex>> SpoolIndex::OpenToRead(const Path& file) {
-  ASSIGN_OR_RETURN(auto database, OpenSpoolDatabaseToRead(file));
+  ASSIGN_OR_RETURN(auto database, Database::OpenReadOnly(file));
+  ASSIGN_OR_RETURN(const uint64_t version, database->QueryNumber("PRAGMA user_version"));
+  if (version != SpoolSchema().size()) {
+    return Fail(
+        Code::kVersionUnsupported,
+        "{} has schema version {}, this program reads {}; nothing was changed. Use the program of the daemon that "
+        "holds the folder; a newer daemon brings an older spool up to date when it starts",
+        file.string(), version, SpoolSchema().size());
+  }
   return std::make_unique<SpoolIndex>(std::move(database));
 }
 

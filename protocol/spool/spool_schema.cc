@@ -1,8 +1,5 @@
 #include "protocol/spool/spool_schema.h"
 
-#include <string>
-#include <string_view>
-
 namespace tributary {
 namespace {
 
@@ -86,24 +83,7 @@ constexpr std::string_view kSchema[] = {
 
 }  // namespace
 
-Result<std::unique_ptr<Database>> OpenSpoolDatabase(const Path& file) {
-  ASSIGN_OR_RETURN(auto database, Database::Open(file));
-  RETURN_IF_ERROR(database->Migrate(kSchema));
-  return database;
-}
-
-Result<std::unique_ptr<Database>> OpenSpoolDatabaseToRead(const Path& file) {
-  ASSIGN_OR_RETURN(auto database, Database::OpenReadOnly(file));
-  ASSIGN_OR_RETURN(const uint64_t version, database->QueryNumber("PRAGMA user_version"));
-  if (version != std::size(kSchema)) {
-    return Fail(
-        Code::kVersionUnsupported,
-        "{} has schema version {}, this program reads {}; nothing was changed. Use the program of the daemon that "
-        "holds the folder; a newer daemon brings an older spool up to date when it starts",
-        file.string(), version, std::size(kSchema));
-  }
-  return database;
-}
+std::span<const std::string_view> SpoolSchema() { return kSchema; }
 
 Status RecordingDatabase::Begin() {
   ASSIGN_OR_RETURN(auto transaction, Noted(Transaction::Begin(*database_)));

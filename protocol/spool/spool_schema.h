@@ -2,20 +2,19 @@
 
 #include <memory>
 #include <optional>
+#include <span>
+#include <string_view>
 #include <utility>
 #include <vector>
 
-#include "protocol/base/file.h"
 #include "protocol/base/sql/database.h"
 #include "protocol/spool/spooled_upload.h"
 
 // The tables of a spool's index, and how their rows become values. For the table classes beside this file.
 namespace tributary {
 
-// Created when absent, brought up to date.
-Result<std::unique_ptr<Database>> OpenSpoolDatabase(const Path& file);
-// As it is; refuses to write. kVersionUnsupported: it is not of this program's version.
-Result<std::unique_ptr<Database>> OpenSpoolDatabaseToRead(const Path& file);
+// For Database::Migrate.
+std::span<const std::string_view> SpoolSchema();
 
 // The columns that an upload is read from, of `uploads` and of a kept dead letter.
 #define TRIBUTARY_UPLOAD_COLUMNS                                                                           \

@@ -103,6 +103,15 @@ class Database {
   virtual void RollBack() = 0;
 };
 
+// For classes with the SQL of some tables. The database is borrowed; one thread.
+class Tables {
+ public:
+  explicit Tables(Database& database) : database_(database) {}
+
+ protected:
+  Database& database_;
+};
+
 // All or nothing: what is executed between Begin and Commit becomes durable together; without Commit the destructor
 // undoes it. One at a time per database, which must outlive it. After a failed Commit nothing of it is stored. Some
 // errors (a full disk) undo it at once: what is executed after such a one is refused with the same error. The database
@@ -117,7 +126,6 @@ class Transaction {
 
  private:
   explicit Transaction(Database* database) : database_(database) {}
-  void RollBack();
   Database* database_;  // null when moved from or ended
 };
 
