@@ -1,5 +1,7 @@
 #include "aggregator/publish/pkcs11_session.h"
 
+#include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include <p11-kit/p11-kit.h>
@@ -9,25 +11,18 @@
 namespace tributary {
 namespace {
 
+constexpr CK_RV kPinAnswers[] = {CKR_PIN_INCORRECT, CKR_PIN_INVALID, CKR_PIN_LEN_RANGE,
+                                 CKR_PIN_EXPIRED,   CKR_PIN_LOCKED,  CKR_USER_NOT_LOGGED_IN};
+constexpr CK_RV kUnableAnswers[] = {CKR_MECHANISM_INVALID, CKR_FUNCTION_NOT_SUPPORTED, CKR_KEY_TYPE_INCONSISTENT,
+                                    CKR_KEY_FUNCTION_NOT_PERMITTED};
+
 // The token's answer as one of our codes.
 tl::unexpected<Error> Refusal(const std::string& what, CK_RV answer) {
-  const std::string message = fmt::format("{}: {}", what, p11_kit_strerror(answer));
-  switch (answer) {
-    case CKR_PIN_INCORRECT:
-    case CKR_PIN_INVALID:
-    case CKR_PIN_LEN_RANGE:
-    case CKR_PIN_EXPIRED:
-    case CKR_PIN_LOCKED:
-    case CKR_USER_NOT_LOGGED_IN:
-      return Fail(Code::kUnauthorized, message);
-    case CKR_MECHANISM_INVALID:
-    case CKR_FUNCTION_NOT_SUPPORTED:
-    case CKR_KEY_TYPE_INCONSISTENT:
-    case CKR_KEY_FUNCTION_NOT_PERMITTED:
-      return Fail(Code::kNotSupported, message);
-    default:
-      return Fail(Code::kUnreachable, message);
-  }
+  const auto is_in = [answer](const auto& answers) { return std::ranges::find(answers, answer) != std::end(answers); };
+  const Code code = is_in(kPinAnswers)      ? Code::kUnauthorized
+                    : is_in(kUnableAnswers) ? Code::kNotSupported
+                                            : Code::kUnreachable;
+  return Fail(code, "{}: {}", what, p11_kit_strerror(answer));
 }
 
 Status Check(const std::string& what, CK_RV answer) {

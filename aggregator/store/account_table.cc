@@ -14,23 +14,14 @@ Result<std::map<UploadKind, AccountRecord>> AccountTable::All() {
   std::map<UploadKind, AccountRecord> accounts;
   for (const Row& row : rows) {
     AccountRecord& account = accounts[static_cast<UploadKind>(row.Int(0))];
+    const auto outcome = static_cast<Outcome>(row.Int(1));
     const auto code = static_cast<Code>(row.Int(2));
     const auto amount = static_cast<uint64_t>(row.Int(3));
     account.offered += amount;
-    switch (static_cast<Outcome>(row.Int(1))) {
-      case Outcome::kDelivered:
-        account.delivered += amount;
-        break;
-      case Outcome::kDuplicate:
-        account.duplicate += amount;
-        break;
-      case Outcome::kRefused:
-        account.refused[code] += amount;
-        break;
-      case Outcome::kDropped:
-        account.dropped[code] += amount;
-        break;
-    }
+    if (outcome == Outcome::kDelivered) account.delivered += amount;
+    if (outcome == Outcome::kDuplicate) account.duplicate += amount;
+    if (outcome == Outcome::kRefused) account.refused[code] += amount;
+    if (outcome == Outcome::kDropped) account.dropped[code] += amount;
   }
   return accounts;
 }

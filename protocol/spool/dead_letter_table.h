@@ -10,9 +10,9 @@ namespace tributary {
 
 // The SQL of the dead letters. A kept one has its envelope in its row, and its payload where the upload had it: in
 // `chunks`, or in a file. Errors: those of Database.
-class DeadLetterTable {
+class DeadLetterTable : SpoolTables {
  public:
-  explicit DeadLetterTable(RecordingDatabase& database) : database_(database) {}
+  using SpoolTables::SpoolTables;
 
   // Takes the upload out of `uploads`. Its payload stays when `letter.kept`, else it is the caller's to free.
   Status Bury(const DeadLetter& letter);
@@ -38,9 +38,6 @@ class DeadLetterTable {
   Result<std::vector<UploadId>> KeptFiles(const std::optional<UploadId>& last, size_t limit);
   // kUnknownUpload: not there, or not kept.
   Result<Bytes> Envelope(const UploadId& id);
-
- private:
-  RecordingDatabase& database_;
 };
 
 }  // namespace tributary

@@ -8,18 +8,10 @@ enum Counter { kOffered = 1, kDelivered = 2, kDuplicate = 3, kRefused = 4, kDrop
 constexpr Code kNoCode{0};
 
 uint64_t& CounterOf(KindAccount& kind, int64_t what, Code code) {
-  switch (what) {
-    case kOffered:
-      return kind.offered;
-    case kDelivered:
-      return kind.delivered;
-    case kDuplicate:
-      return kind.duplicate;
-    case kRefused:
-      return kind.refused[code];
-    default:
-      return kind.dropped[code];
-  }
+  if (what == kOffered) return kind.offered;
+  if (what == kDelivered) return kind.delivered;
+  if (what == kDuplicate) return kind.duplicate;
+  return what == kRefused ? kind.refused[code] : kind.dropped[code];
 }
 
 uint64_t CountOf(const std::map<Code, uint64_t>& counts, Code code) {

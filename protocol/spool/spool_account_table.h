@@ -9,9 +9,9 @@
 namespace tributary {
 
 // The SQL of the account and of what each device holds. Errors: those of Database.
-class SpoolAccountTable {
+class SpoolAccountTable : SpoolTables {
  public:
-  explicit SpoolAccountTable(RecordingDatabase& database) : database_(database) {}
+  using SpoolTables::SpoolTables;
 
   // Counters come from their table; what is here, and its bytes, from covering indexes.
   Result<SpoolAccount> Load();
@@ -31,7 +31,6 @@ class SpoolAccountTable {
  private:
   Status LoadPresent(SpoolAccount& account);
   Status SaveCounter(UploadKind kind, int what, Code code, uint64_t before, uint64_t after);
-  RecordingDatabase& database_;
 };
 
 }  // namespace tributary

@@ -74,4 +74,6 @@ class RecordingDatabase final : public Database {
   std::optional<Error> error_;
 };
 
+using SpoolTables = TablesOf<RecordingDatabase>;
+
 }  // namespace tributary

@@ -9,9 +9,9 @@
 namespace tributary {
 
 // The SQL of the uploads that are here, and of the payloads that live in the index. Errors: those of Database.
-class UploadTable {
+class UploadTable : SpoolTables {
  public:
-  explicit UploadTable(RecordingDatabase& database) : database_(database) {}
+  using SpoolTables::SpoolTables;
 
   Result<std::optional<SpooledUpload>> Find(const UploadId& id);
   // The update with the same task, base version and device.
@@ -53,24 +53,18 @@ class UploadTable {
   Result<Bytes> GetChunk(const UploadId& id, uint32_t index);
   Status PutChunk(const UploadId& id, uint32_t index, ByteView bytes);
   Status RemoveChunks(const UploadId& id);
-
- private:
-  RecordingDatabase& database_;
 };
 
 // The SQL of what was delivered: updates by their contribution, the rest by id.
-class DeliveredTable {
+class DeliveredTable : SpoolTables {
  public:
-  explicit DeliveredTable(RecordingDatabase& database) : database_(database) {}
+  using SpoolTables::SpoolTables;
 
   Result<bool> Contains(const SpooledUpload& upload);
   Status Remember(const SpooledUpload& upload);
   // Base versions of the task's updates, here or delivered.
   Result<std::vector<ModelVersion>> BaseVersions(const TaskId& task);
   Status Forget(const TaskId& task, ModelVersion base);
-
- private:
-  RecordingDatabase& database_;
 };
 
 }  // namespace tributary

@@ -93,8 +93,7 @@ class SqliteDatabase final : public Database {
   }
 
   Status Migrate(std::span<const std::string_view> steps) override {
-    ASSIGN_OR_RETURN(const auto rows, Query("PRAGMA user_version"));
-    const auto version = static_cast<size_t>(rows.at(0).Int(0));
+    ASSIGN_OR_RETURN(const uint64_t version, QueryNumber("PRAGMA user_version"));
     if (version > steps.size()) {
       return Fail(Code::kVersionUnsupported, "{} has schema version {}, this program knows up to {}", path_.string(),
                   version, steps.size());

@@ -104,13 +104,15 @@ class Database {
 };
 
 // For classes with the SQL of some tables. The database is borrowed; one thread.
-class Tables {
+template <class D>
+class TablesOf {
  public:
-  explicit Tables(Database& database) : database_(database) {}
+  explicit TablesOf(D& database) : database_(database) {}
 
  protected:
-  Database& database_;
+  D& database_;
 };
+using Tables = TablesOf<Database>;
 
 // All or nothing: what is executed between Begin and Commit becomes durable together; without Commit the destructor
 // undoes it. One at a time per database, which must outlive it. After a failed Commit nothing of it is stored. Some
