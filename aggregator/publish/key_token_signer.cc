@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "aggregator/publish/pkcs11_session.h"
-#include "protocol/trust/seal/signing.h"
 
 namespace tributary {
 namespace {

@@ -30,8 +30,14 @@ Status VerifyNextRoot(const Metadata<Root>* previous, const Metadata<Root>& next
   return VerifyBy(next.body, tuf::kRootRole, next);
 }
 
-Error InFile(const Path& file, const Error& error) {
-  return {error.code, fmt::format("{}: {}", file.string(), error.message)};
+// A file that `verify` believes and that has the version of its name.
+template <class Body>
+Result<Metadata<Body>> ReadBelieved(FileSystem& files, const Path& file, uint64_t version, const auto& verify) {
+  auto metadata = ReadMetadata<Body>(files, file);
+  Status verified = metadata ? verify(*metadata) : Status(Fail(metadata.error()));
+  if (verified && metadata->body.version != version) verified = Fail(Code::kMalformed, "its version is another");
+  if (!verified) return Fail(verified.error().code, "{}: {}", file.string(), verified.error().message);
+  return metadata;
 }
 
 // The roots that verify one after the other, and why the next one does not, if there is one.
@@ -43,13 +49,11 @@ Result<RootChain> ReadRoots(FileSystem& files, const Path& folder) {
   ASSIGN_OR_RETURN(const auto versions, VersionsOf(files, folder, tuf::kRootRole));
   RootChain chain;
   for (const uint64_t version : versions) {
-    const Path file = MetadataFile(folder, version, tuf::kRootRole);
-    auto next = ReadMetadata<Root>(files, file);
-    Status verified =
-        next ? VerifyNextRoot(chain.roots.empty() ? nullptr : &chain.roots.back(), *next) : Status(Fail(next.error()));
-    if (verified && next->body.version != version) verified = Fail(Code::kMalformed, "its version is another");
-    if (!verified) {
-      chain.stopped_by = InFile(file, verified.error());
+    const auto* const previous = chain.roots.empty() ? nullptr : &chain.roots.back();
+    auto next = ReadBelieved<Root>(files, MetadataFile(folder, version, tuf::kRootRole), version,
+                                   [&](const auto& root) { return VerifyNextRoot(previous, root); });
+    if (!next) {
+      chain.stopped_by = next.error();
       break;
     }
     chain.roots.push_back(std::move(*next));
@@ -63,12 +67,9 @@ Result<Metadata<Targets>> NewestBelieved(FileSystem& files, const Path& folder, 
   ASSIGN_OR_RETURN(auto versions, VersionsOf(files, folder, role));
   Error why{Code::kMissingData, fmt::format("{} is not there", MetadataFile(folder, 1, role).string())};
   for (size_t i = versions.size(); i-- > 0;) {
-    const Path file = MetadataFile(folder, versions[i], role);
-    auto metadata = ReadMetadata<Targets>(files, file);
-    Status verified = metadata ? verify(*metadata) : Status(Fail(metadata.error()));
-    if (verified && metadata->body.version != versions[i]) verified = Fail(Code::kMalformed, "its version is another");
-    if (verified) return metadata;
-    if (i + 1 == versions.size()) why = InFile(file, verified.error());
+    auto metadata = ReadBelieved<Targets>(files, MetadataFile(folder, versions[i], role), versions[i], verify);
+    if (metadata) return metadata;
+    if (i + 1 == versions.size()) why = metadata.error();
   }
   return Fail(why);
 }

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <sstream>
 
+#include <fmt/format.h>
+
 namespace tributary {
 namespace {
 
@@ -33,28 +35,8 @@ constexpr std::string_view kProbe = "CREATE TABLE disk_probe (id BIGINT PRIMARY 
 constexpr std::string_view kKeys = "CREATE INDEX certificates_by_key ON certificates (public_key);";
 constexpr std::string_view kEnrolmentSchema[] = {kEnrolment, kProbe, kKeys};
 
-}  // namespace
-
-Result<std::unique_ptr<EnrolmentStore>> EnrolmentStore::Open(const Path& file) {
-  ASSIGN_OR_RETURN(auto database, Database::Open(file));
-  RETURN_IF_ERROR(database->Migrate(kEnrolmentSchema));
-  return std::unique_ptr<EnrolmentStore>(new EnrolmentStore(std::move(database)));
-}
-
-Status EnrolmentStore::Probe(WallTime now) {
-  return database_->Write(
-      "INSERT INTO disk_probe (id, written) VALUES (1, ?) ON CONFLICT (id) DO UPDATE SET written = excluded.written",
-      now);
-}
-
-namespace {
-
 // A list of names (ids.h) stands in one column, with blanks between, which no name has.
-std::string JoinNames(const std::vector<std::string>& names) {
-  std::string text;
-  for (const std::string& name : names) text += (text.empty() ? "" : " ") + name;
-  return text;
-}
+std::string JoinNames(const std::vector<std::string>& names) { return fmt::format("{}", fmt::join(names, " ")); }
 
 std::vector<std::string> SplitNames(const std::string& text) {
   std::vector<std::string> names;
@@ -104,6 +86,18 @@ Result<StoredToken> ReadToken(const Row& row) {
 }
 
 }  // namespace
+
+Result<std::unique_ptr<EnrolmentStore>> EnrolmentStore::Open(const Path& file) {
+  ASSIGN_OR_RETURN(auto database, Database::Open(file));
+  RETURN_IF_ERROR(database->Migrate(kEnrolmentSchema));
+  return std::unique_ptr<EnrolmentStore>(new EnrolmentStore(std::move(database)));
+}
+
+Status EnrolmentStore::Probe(WallTime now) {
+  return database_->Write(
+      "INSERT INTO disk_probe (id, written) VALUES (1, ?) ON CONFLICT (id) DO UPDATE SET written = excluded.written",
+      now);
+}
 
 Status EnrolmentTable::Save(const StoredMember& stored) {
   const EnrolledMember& member = stored.member;

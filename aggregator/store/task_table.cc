@@ -2,17 +2,15 @@
 
 #include <charconv>
 
+#include <fmt/format.h>
+
 #include "protocol/plan/field_json.h"
 
 namespace tributary {
 namespace {
 
 // A shape as text: "32,1,5,5"; a scalar's is empty.
-std::string ShapeText(const std::vector<int64_t>& shape) {
-  std::string text;
-  for (const int64_t extent : shape) text += (text.empty() ? "" : ",") + std::to_string(extent);
-  return text;
-}
+std::string ShapeText(const std::vector<int64_t>& shape) { return fmt::format("{}", fmt::join(shape, ",")); }
 
 Result<TensorEntry> ReadTensor(const Row& row, uint64_t offset) {
   TensorEntry entry{.name = row.Text(0), .shape = {}, .offset = offset, .size = 1};

@@ -24,18 +24,13 @@ Status Departures::TakeOut(const SpooledUpload& upload) {
   return {};
 }
 
-Result<SpooledUpload> Departures::CompleteOf(const UploadId& id) {
-  ASSIGN_OR_RETURN(auto here, state_.index.uploads().Find(id));
-  if (!here || here->state != UploadState::kComplete)
-    return Fail(Code::kUnknownUpload, "upload {} is not in custody", id.hex());
-  return std::move(*here);
-}
-
 Status Departures::Delivered(const UploadId& id) {
-  ASSIGN_OR_RETURN(const SpooledUpload upload, CompleteOf(id));
-  RETURN_IF_ERROR(TakeOut(upload));
-  ++state_.account.of(upload.kind).delivered;
-  return state_.index.delivered().Remember(upload);
+  ASSIGN_OR_RETURN(const auto upload, state_.index.uploads().Find(id));
+  if (!upload || upload->state != UploadState::kComplete)
+    return Fail(Code::kUnknownUpload, "upload {} is not in custody", id.hex());
+  RETURN_IF_ERROR(TakeOut(*upload));
+  ++state_.account.of(upload->kind).delivered;
+  return state_.index.delivered().Remember(*upload);
 }
 
 Status Departures::Drop(const UploadId& id, Code reason) {

@@ -1,6 +1,5 @@
 #include "protocol/spool/spool_account.h"
 
-#include <algorithm>
 #include <functional>
 
 namespace tributary {

@@ -1,7 +1,5 @@
 #pragma once
 
-#include <optional>
-
 #include "protocol/spool/spool_account.h"
 #include "protocol/spool/spool_schema.h"
 #include "protocol/spool/spooled_upload.h"

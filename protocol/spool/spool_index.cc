@@ -30,13 +30,11 @@ Status SpoolIndex::SetDurable(bool durable) {
   return {};
 }
 
-Result<SpoolIndex::Snapshot> SpoolIndex::TakeSnapshot() {
+Result<SpoolAccount> SpoolIndex::LoadAccount() {
   RETURN_IF_ERROR(database_.Write("BEGIN"));
-  return Snapshot(database_);
-}
-
-SpoolIndex::Snapshot::~Snapshot() {
-  if (database_ != nullptr) (void)database_->Execute("COMMIT");  // nothing was written
+  auto loaded = account().Load();
+  (void)database_.Write("COMMIT");  // nothing was written
+  return loaded;
 }
 
 Status SpoolIndex::Touch(WallTime now) {

@@ -1,7 +1,5 @@
 #include "protocol/spool/spool_reader.h"
 
-#include <algorithm>
-
 #include "protocol/spool/payload_files.h"
 #include "protocol/spool/spool_index.h"
 
@@ -76,9 +74,7 @@ Result<Bytes> SpoolReader::ReadChunk(const UploadId& id, uint32_t chunk, Scope s
 
 Result<SpoolAccount> SpoolReader::Account() {
   const std::lock_guard lock(mutex_);
-  // Several questions, one moment.
-  ASSIGN_OR_RETURN(const auto moment, index_->TakeSnapshot());
-  return index_->account().Load();
+  return index_->LoadAccount();
 }
 
 Result<std::optional<WallTime>> SpoolReader::OldestSpooled() {

@@ -2,7 +2,6 @@
 
 #include <cerrno>
 #include <map>
-#include <optional>
 #include <string>
 
 #include <fmt/core.h>
