@@ -26,14 +26,4 @@ Result<std::map<UploadKind, AccountRecord>> AccountTable::All() {
   return accounts;
 }
 
-Result<uint64_t> AccountTable::Counter(std::string_view name) {
-  return database_.QueryNumber("SELECT amount FROM counters WHERE name = ?", name);
-}
-
-Status AccountTable::SaveCounter(std::string_view name, uint64_t amount) {
-  return database_.Write(
-      "INSERT INTO counters (name, amount) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET amount = excluded.amount",
-      name, amount);
-}
-
 }  // namespace tributary

@@ -23,8 +23,14 @@ class AccountTable : Tables {
   Result<std::map<UploadKind, AccountRecord>> All();
 
   // 0 when it was never saved.
-  Result<uint64_t> Counter(std::string_view name);
-  Status SaveCounter(std::string_view name, uint64_t amount);
+  Result<uint64_t> Counter(std::string_view name) {
+    return database_.QueryNumber("SELECT amount FROM counters WHERE name = ?", name);
+  }
+  Status SaveCounter(std::string_view name, uint64_t amount) {
+    return database_.Write(
+        "INSERT INTO counters (name, amount) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET amount = excluded.amount",
+        name, amount);
+  }
 };
 
 }  // namespace tributary

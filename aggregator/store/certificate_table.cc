@@ -66,15 +66,6 @@ Result<std::vector<StoredCertificate>> CertificateTable::OfMember(const DeviceId
                            member);
 }
 
-Result<std::optional<DeviceId>> CertificateTable::OwnerOfKey(ByteView public_key) {
-  return database_.QueryFirst(
-      FirstCell<DeviceId>, "SELECT member FROM certificates WHERE public_key = ? ORDER BY issued LIMIT 1", public_key);
-}
-
-Status CertificateTable::RevokeAllOf(const DeviceId& member) {
-  return database_.Write("UPDATE certificates SET revoked = 1 WHERE member = ?", member);
-}
-
 Result<std::set<std::string>> CertificateTable::Revoked(ByteView issuer, WallTime since) {
   ASSIGN_OR_RETURN(
       const auto serials,
@@ -82,10 +73,6 @@ Result<std::set<std::string>> CertificateTable::Revoked(ByteView issuer, WallTim
                         "SELECT serial FROM certificates WHERE issuer = ? AND revoked <> 0 AND not_after > ?", issuer,
                         since));
   return std::set<std::string>(serials.begin(), serials.end());
-}
-
-Status CertificateTable::ForgetBefore(WallTime since) {
-  return database_.Write("DELETE FROM certificates WHERE not_after < ?", since);
 }
 
 Status CertificateTable::SaveList(const StoredRevocations& list) {

@@ -128,10 +128,6 @@ Result<std::vector<StoredMember>> EnrolmentTable::All() {
   return database_.QueryAs(ReadMember, "SELECT " TRIBUTARY_MEMBER_COLUMNS " FROM enrolled_members ORDER BY id");
 }
 
-Result<std::vector<DeviceId>> EnrolmentTable::InState(EnrolmentState state) {
-  return database_.QueryAs(FirstCell<DeviceId>, "SELECT id FROM enrolled_members WHERE state = ?", state);
-}
-
 Result<std::map<EnrolmentState, uint64_t>> EnrolmentTable::CountByState() {
   ASSIGN_OR_RETURN(const auto rows,
                    database_.Query("SELECT state, COUNT(*) FROM enrolled_members GROUP BY state ORDER BY state"));
@@ -140,22 +136,9 @@ Result<std::map<EnrolmentState, uint64_t>> EnrolmentTable::CountByState() {
   return counts;
 }
 
-Status EnrolmentTable::InsertRequest(const StoredRequest& request) {
-  return database_.Write("INSERT INTO enrolment_requests (digest, member, serial, received) VALUES (?, ?, ?, ?)",
-                         request.id, request.member, request.serial, request.received);
-}
-
 Result<std::optional<StoredRequest>> EnrolmentTable::FindRequest(const Digest& id) {
   return database_.QueryFirst(ReadRequest,
                               "SELECT digest, member, serial, received FROM enrolment_requests WHERE digest = ?", id);
-}
-
-Status EnrolmentTable::AnswerRequests(const DeviceId& member, const std::string& serial) {
-  return database_.Write("UPDATE enrolment_requests SET serial = ? WHERE member = ? AND serial = ''", serial, member);
-}
-
-Status EnrolmentTable::ForgetRequestsBefore(WallTime since) {
-  return database_.Write("DELETE FROM enrolment_requests WHERE received < ? AND serial <> ''", since);
 }
 
 // ---- Tokens

@@ -35,15 +35,24 @@ class EnrolmentTable : Tables {
   Result<std::optional<StoredMember>> FindByKey(ByteView public_key);
   // In the order of their ids.
   Result<std::vector<StoredMember>> All();
-  Result<std::vector<DeviceId>> InState(EnrolmentState state);
+  Result<std::vector<DeviceId>> InState(EnrolmentState state) {
+    return database_.QueryAs(FirstCell<DeviceId>, "SELECT id FROM enrolled_members WHERE state = ?", state);
+  }
   Result<std::map<EnrolmentState, uint64_t>> CountByState();
 
-  Status InsertRequest(const StoredRequest& request);
+  Status InsertRequest(const StoredRequest& request) {
+    return database_.Write("INSERT INTO enrolment_requests (digest, member, serial, received) VALUES (?, ?, ?, ?)",
+                           request.id, request.member, request.serial, request.received);
+  }
   Result<std::optional<StoredRequest>> FindRequest(const Digest& id);
   // Its requests that have no answer yet are answered by this certificate.
-  Status AnswerRequests(const DeviceId& member, const std::string& serial);
+  Status AnswerRequests(const DeviceId& member, const std::string& serial) {
+    return database_.Write("UPDATE enrolment_requests SET serial = ? WHERE member = ? AND serial = ''", serial, member);
+  }
   // Those that were answered, and came before `since`.
-  Status ForgetRequestsBefore(WallTime since);
+  Status ForgetRequestsBefore(WallTime since) {
+    return database_.Write("DELETE FROM enrolment_requests WHERE received < ? AND serial <> ''", since);
+  }
 };
 
 struct StoredToken {

@@ -56,11 +56,6 @@ Status RoundTable::SaveRefusals(const RoundRecord& round) {
   return {};
 }
 
-Status RoundTable::AddBytes(const TaskId& task, uint64_t number, uint64_t bytes) {
-  return database_.Write("UPDATE rounds SET bytes_up = bytes_up + ? WHERE task = ? AND number = ?", bytes, task,
-                         number);
-}
-
 Result<std::vector<StoredRound>> RoundTable::All(const TaskId& task) {
   return WithRefusals(database_.QueryAs(
       ReadRound, "SELECT " TRIBUTARY_ROUND_COLUMNS " FROM rounds WHERE task = ? ORDER BY number", task));
@@ -79,15 +74,6 @@ Result<std::vector<StoredRound>> RoundTable::Open() {
   return WithRefusals(database_.QueryAs(
       ReadRound, "SELECT " TRIBUTARY_ROUND_COLUMNS " FROM rounds WHERE state = ? OR state = ? ORDER BY task, number",
       RoundState::kCollecting, RoundState::kClosing));
-}
-
-Result<uint64_t> RoundTable::LastNumber(const TaskId& task) {
-  return database_.QueryNumber("SELECT number FROM rounds WHERE task = ? ORDER BY number DESC LIMIT 1", task);
-}
-
-Result<uint64_t> RoundTable::LastOnBase(const TaskId& task, ModelVersion base) {
-  return database_.QueryNumber("SELECT number FROM rounds WHERE task = ? AND base = ? ORDER BY number DESC LIMIT 1",
-                               task, base);
 }
 
 Result<std::vector<StoredRound>> RoundTable::WithRefusals(Result<std::vector<StoredRound>> rounds) {
@@ -109,15 +95,6 @@ Status ContributionTable::Insert(const ContributionRecord& contribution) {
       "INSERT INTO contributions (task, base_version, device, upload, weight, round) VALUES (?, ?, ?, ?, ?, ?)",
       contribution.task, contribution.base, contribution.device, contribution.upload, contribution.weight,
       contribution.round);
-}
-
-Result<bool> ContributionTable::Has(const TaskId& task, ModelVersion base, const DeviceId& device) {
-  return database_.QueryHas("SELECT 1 FROM contributions WHERE task = ? AND base_version = ? AND device = ?", task,
-                            base, device);
-}
-
-Status ContributionTable::ForgetBefore(const TaskId& task, ModelVersion oldest) {
-  return database_.Write("DELETE FROM contributions WHERE task = ? AND base_version < ?", task, oldest);
 }
 
 }  // namespace tributary

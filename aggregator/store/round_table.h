@@ -26,7 +26,10 @@ class RoundTable : Tables {
   Status Save(const StoredRound& round);
   Status SaveRefusals(const RoundRecord& round);
   // An upload that speaks of a round that is over already.
-  Status AddBytes(const TaskId& task, uint64_t number, uint64_t bytes);
+  Status AddBytes(const TaskId& task, uint64_t number, uint64_t bytes) {
+    return database_.Write("UPDATE rounds SET bytes_up = bytes_up + ? WHERE task = ? AND number = ?", bytes, task,
+                           number);
+  }
 
   // In order of their numbers.
   Result<std::vector<StoredRound>> All(const TaskId& task);
@@ -35,9 +38,14 @@ class RoundTable : Tables {
   // Those that are collecting or closing: at most one per task.
   Result<std::vector<StoredRound>> Open();
   // 0 when the task had no round yet.
-  Result<uint64_t> LastNumber(const TaskId& task);
+  Result<uint64_t> LastNumber(const TaskId& task) {
+    return database_.QueryNumber("SELECT number FROM rounds WHERE task = ? ORDER BY number DESC LIMIT 1", task);
+  }
   // The newest round on this base version; 0: none.
-  Result<uint64_t> LastOnBase(const TaskId& task, ModelVersion base);
+  Result<uint64_t> LastOnBase(const TaskId& task, ModelVersion base) {
+    return database_.QueryNumber("SELECT number FROM rounds WHERE task = ? AND base = ? ORDER BY number DESC LIMIT 1",
+                                 task, base);
+  }
 
  private:
   Result<std::vector<StoredRound>> WithRefusals(Result<std::vector<StoredRound>> rounds);
@@ -61,9 +69,14 @@ class ContributionTable : Tables {
 
   // kConflict: the device has contributed to this base version.
   Status Insert(const ContributionRecord& contribution);
-  Result<bool> Has(const TaskId& task, ModelVersion base, const DeviceId& device);
+  Result<bool> Has(const TaskId& task, ModelVersion base, const DeviceId& device) {
+    return database_.QueryHas("SELECT 1 FROM contributions WHERE task = ? AND base_version = ? AND device = ?", task,
+                              base, device);
+  }
   // Those on base versions before `oldest`, which nothing refers to any more.
-  Status ForgetBefore(const TaskId& task, ModelVersion oldest);
+  Status ForgetBefore(const TaskId& task, ModelVersion oldest) {
+    return database_.Write("DELETE FROM contributions WHERE task = ? AND base_version < ?", task, oldest);
+  }
 };
 
 }  // namespace tributary

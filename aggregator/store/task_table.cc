@@ -100,11 +100,6 @@ Status TaskTable::Insert(const TaskRecord& task) {
   return {};
 }
 
-Status TaskTable::SaveProgress(const TaskRecord& task) {
-  return database_.Write("UPDATE tasks SET rounds_wanted = ?, latest = ? WHERE id = ?", task.rounds_wanted, task.latest,
-                         task.id);
-}
-
 Result<std::vector<TaskRecord>> TaskTable::All() {
   ASSIGN_OR_RETURN(auto tasks, database_.QueryAs(ReadTask, "SELECT " TRIBUTARY_TASK_COLUMNS " FROM tasks ORDER BY id"));
   for (TaskRecord& task : tasks) RETURN_IF_ERROR(ReadTensors(task));

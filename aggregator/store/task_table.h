@@ -20,7 +20,10 @@ class TaskTable : Tables {
   // kConflict: the id is taken.
   Status Insert(const TaskRecord& task);
   // Saves `latest` and `rounds_wanted`, which change in a task's life.
-  Status SaveProgress(const TaskRecord& task);
+  Status SaveProgress(const TaskRecord& task) {
+    return database_.Write("UPDATE tasks SET rounds_wanted = ?, latest = ? WHERE id = ?", task.rounds_wanted,
+                           task.latest, task.id);
+  }
   // In the order of their ids. kCorrupt: a row that no program of ours writes.
   Result<std::vector<TaskRecord>> All();
 

@@ -89,10 +89,6 @@ Result<std::vector<GatewayRecord>> GatewayTable::All() {
                            "SELECT id, via, made, first_seen, last_seen, report FROM gateways ORDER BY id");
 }
 
-Status GatewayTable::ForgetBefore(WallTime since) {
-  return database_.Write("DELETE FROM gateways WHERE last_seen < ?", since);
-}
-
 Status DeviceStateTable::Save(const DeviceStateRecord& record) {
   return database_.Write(
       "INSERT INTO device_reports (device, upload, received, report) VALUES (?, ?, ?, ?) ON CONFLICT (device) DO "
@@ -124,15 +120,6 @@ Status EvaluationTable::Insert(const EvaluationRecord& evaluation) {
       "excluded.correct",
       evaluation.task, evaluation.version, evaluation.role, result.model, result.examples,
       result.accuracy * static_cast<double>(result.examples));
-}
-
-Result<bool> EvaluationTable::Has(const EvaluationRecord& evaluation) {
-  return database_.QueryHas("SELECT 1 FROM evaluations WHERE task = ? AND version = ? AND device = ? AND model = ?",
-                            evaluation.task, evaluation.version, evaluation.device, evaluation.result.model);
-}
-
-Result<bool> EvaluationTable::HasUpload(const DeviceId& device, const UploadId& upload) {
-  return database_.QueryHas("SELECT 1 FROM evaluations WHERE upload = ? AND device = ? LIMIT 1", upload, device);
 }
 
 Result<EvaluationTotal> EvaluationTable::Total(const TaskId& task, ModelVersion version, const std::string& role,

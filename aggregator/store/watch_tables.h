@@ -29,7 +29,7 @@ class GatewayTable : Tables {
   // In the order of their ids. A state that this version does not read any more comes back empty but for its gateway.
   Result<std::vector<GatewayRecord>> All();
   // Those whose last state came before `since`.
-  Status ForgetBefore(WallTime since);
+  Status ForgetBefore(WallTime since) { return database_.Write("DELETE FROM gateways WHERE last_seen < ?", since); }
 };
 
 // The newest state of each device.
@@ -71,8 +71,13 @@ class EvaluationTable : Tables {
   using Tables::Tables;
 
   Status Insert(const EvaluationRecord& evaluation);
-  Result<bool> Has(const EvaluationRecord& evaluation);
-  Result<bool> HasUpload(const DeviceId& device, const UploadId& upload);
+  Result<bool> Has(const EvaluationRecord& evaluation) {
+    return database_.QueryHas("SELECT 1 FROM evaluations WHERE task = ? AND version = ? AND device = ? AND model = ?",
+                              evaluation.task, evaluation.version, evaluation.device, evaluation.result.model);
+  }
+  Result<bool> HasUpload(const DeviceId& device, const UploadId& upload) {
+    return database_.QueryHas("SELECT 1 FROM evaluations WHERE upload = ? AND device = ? LIMIT 1", upload, device);
+  }
   Result<EvaluationTotal> Total(const TaskId& task, ModelVersion version, const std::string& role,
                                 EvaluatedModel model);
 };

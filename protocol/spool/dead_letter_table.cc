@@ -35,10 +35,6 @@ Status DeadLetterTable::Unbury(const SpooledUpload& upload, WallTime now) {
   return Remove(upload.id);
 }
 
-Status DeadLetterTable::Remove(const UploadId& id) {
-  return database_.Write("DELETE FROM dead_letters WHERE upload = ?", id);
-}
-
 Status DeadLetterTable::Empty(const SpooledUpload& upload) {
   RETURN_IF_ERROR(database_.Write("UPDATE dead_letters SET kept = 0, envelope = NULL WHERE upload = ?", upload.id));
   return database_.Write("DELETE FROM chunks WHERE upload = ?", upload.id);
@@ -60,14 +56,6 @@ Result<std::vector<DeadLetter>> DeadLetterTable::List(size_t limit) {
 
 Result<std::vector<DeadLetter>> DeadLetterTable::Oldest(size_t limit) {
   return database_.All(ReadLetter, TRIBUTARY_LETTER_COLUMNS "ORDER BY sequence LIMIT ?", limit);
-}
-
-Result<std::optional<SpooledUpload>> DeadLetterTable::FindKept(const UploadId& id) {
-  return database_.First(ReadUpload, TRIBUTARY_DEAD_UPLOAD_COLUMNS "AND upload = ?", id);
-}
-
-Result<std::optional<SpooledUpload>> DeadLetterTable::OldestKept() {
-  return database_.First(ReadUpload, TRIBUTARY_DEAD_UPLOAD_COLUMNS "ORDER BY sequence LIMIT 1");
 }
 
 Result<std::vector<UploadId>> DeadLetterTable::KeptFiles(const std::optional<UploadId>& last, size_t limit) {

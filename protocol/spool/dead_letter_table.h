@@ -19,7 +19,7 @@ class DeadLetterTable : SpoolTables {
   // Puts a kept one back into `uploads`, complete, at the end of the order.
   Status Unbury(const SpooledUpload& upload, WallTime now);
   // The row alone.
-  Status Remove(const UploadId& id);
+  Status Remove(const UploadId& id) { return database_.Write("DELETE FROM dead_letters WHERE upload = ?", id); }
   // Envelope and payload are given up, the line stays. A payload in a file is the caller's to free.
   Status Empty(const SpooledUpload& upload);
 
@@ -31,9 +31,13 @@ class DeadLetterTable : SpoolTables {
   // Oldest first.
   Result<std::vector<DeadLetter>> Oldest(size_t limit);
   // The upload that a kept one was. nullopt: not there, or not kept.
-  Result<std::optional<SpooledUpload>> FindKept(const UploadId& id);
+  Result<std::optional<SpooledUpload>> FindKept(const UploadId& id) {
+    return database_.First(ReadUpload, TRIBUTARY_DEAD_UPLOAD_COLUMNS "AND upload = ?", id);
+  }
   // The oldest one that is kept.
-  Result<std::optional<SpooledUpload>> OldestKept();
+  Result<std::optional<SpooledUpload>> OldestKept() {
+    return database_.First(ReadUpload, TRIBUTARY_DEAD_UPLOAD_COLUMNS "ORDER BY sequence LIMIT 1");
+  }
   // Kept ones with a payload in a file, from after `last`, by id.
   Result<std::vector<UploadId>> KeptFiles(const std::optional<UploadId>& last, size_t limit);
   // kUnknownUpload: not there, or not kept.

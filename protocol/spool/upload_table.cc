@@ -19,25 +19,6 @@ Result<UploadTable::PayloadFile> ReadPayloadFile(const Row& row) {
 
 }  // namespace
 
-Result<std::optional<SpooledUpload>> UploadTable::Find(const UploadId& id) {
-  return database_.First(ReadUpload, TRIBUTARY_UPLOAD_COLUMNS "WHERE upload = ?", id);
-}
-
-Result<std::optional<SpooledUpload>> UploadTable::FindContribution(const SpooledUpload& upload) {
-  return database_.First(ReadUpload, TRIBUTARY_UPLOAD_COLUMNS "WHERE kind = 1 AND task = ? AND base = ? AND device = ?",
-                         upload.task, upload.base_version, upload.device);
-}
-
-Result<std::vector<SpooledUpload>> UploadTable::Pending(size_t limit) {
-  return database_.All(ReadUpload, TRIBUTARY_UPLOAD_COLUMNS "WHERE state = 1 ORDER BY priority, sequence LIMIT ?",
-                       limit);
-}
-
-Result<std::vector<SpooledUpload>> UploadTable::CompleteAfter(const std::optional<UploadId>& last, size_t limit) {
-  return database_.All(ReadUpload, TRIBUTARY_UPLOAD_COLUMNS "WHERE +state = 1 AND upload > ? ORDER BY upload LIMIT ?",
-                       AfterId(last), limit);
-}
-
 Result<std::vector<UploadTable::PayloadFile>> UploadTable::FilePage(const std::optional<UploadId>& last, size_t limit) {
   return database_.All(ReadPayloadFile,
                        "SELECT upload, state, ciphertext_size FROM uploads WHERE in_index = 0 AND upload > ? ORDER BY "
@@ -84,18 +65,9 @@ Status UploadTable::Insert(const SpooledUpload& upload, ByteView envelope, WallT
       upload.next_chunk, upload.in_index, now, envelope);
 }
 
-Status UploadTable::SetProgress(const SpooledUpload& upload, WallTime now) {
-  return database_.Write("UPDATE uploads SET state = ?, next_chunk = ?, touched = ? WHERE upload = ?", upload.state,
-                         upload.next_chunk, now, upload.id);
-}
-
 Status UploadTable::Remove(const UploadId& id) {
   RETURN_IF_ERROR(RemoveChunks(id));
   return database_.Write("DELETE FROM uploads WHERE upload = ?", id);
-}
-
-Status UploadTable::PutChunk(const UploadId& id, uint32_t index, ByteView bytes) {
-  return database_.Write("INSERT OR REPLACE INTO chunks (upload, chunk, bytes) VALUES (?, ?, ?)", id, index, bytes);
 }
 
 Result<Bytes> UploadTable::GetChunk(const UploadId& id, uint32_t index) {
@@ -103,35 +75,6 @@ Result<Bytes> UploadTable::GetChunk(const UploadId& id, uint32_t index) {
                    database_.Query("SELECT bytes FROM chunks WHERE upload = ? AND chunk = ?", id, index));
   if (rows.empty()) return UnknownUpload(id);
   return rows[0].Blob(0);
-}
-
-Status UploadTable::RemoveChunks(const UploadId& id) {
-  return database_.Write("DELETE FROM chunks WHERE upload = ?", id);
-}
-
-Result<std::vector<SpooledUpload>> UploadTable::UpdatesOf(const TaskId& task, ModelVersion base, size_t limit) {
-  return database_.All(ReadUpload, TRIBUTARY_UPLOAD_COLUMNS "WHERE kind = 1 AND task = ? AND base = ? LIMIT ?", task,
-                       base, limit);
-}
-
-Result<std::vector<UploadId>> UploadTable::WithoutKey(size_t limit) {
-  return database_.All(FirstCell<UploadId>, "SELECT upload FROM uploads WHERE sealed_to IS NULL LIMIT ?", limit);
-}
-
-Status UploadTable::SetKey(const UploadId& id, ByteView key) {
-  return database_.Write("UPDATE uploads SET sealed_to = ? WHERE upload = ?", key, id);
-}
-
-Result<std::vector<SpooledUpload>> UploadTable::SealedTo(const KeyId& key, size_t limit) {
-  return database_.All(ReadUpload, TRIBUTARY_UPLOAD_COLUMNS "WHERE sealed_to = ? LIMIT ?", key, limit);
-}
-
-Result<std::vector<SpooledUpload>> UploadTable::Expired(WallTime now, size_t limit) {
-  return database_.All(ReadUpload, TRIBUTARY_UPLOAD_COLUMNS "WHERE expires <> 0 AND expires < ? LIMIT ?", now, limit);
-}
-
-Result<std::vector<SpooledUpload>> UploadTable::Untouched(WallTime since, size_t limit) {
-  return database_.All(ReadUpload, TRIBUTARY_UPLOAD_COLUMNS "WHERE state = 0 AND touched < ? LIMIT ?", since, limit);
 }
 
 // ---- Delivered
@@ -168,10 +111,6 @@ Result<std::vector<ModelVersion>> DeliveredTable::BaseVersions(const TaskId& tas
     last = rows[0].Int(0);
     versions.push_back(static_cast<ModelVersion>(last));
   }
-}
-
-Status DeliveredTable::Forget(const TaskId& task, ModelVersion base) {
-  return database_.Write("DELETE FROM delivered WHERE task = ? AND base = ?", task, base);
 }
 
 }  // namespace tributary
