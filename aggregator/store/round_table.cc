@@ -88,13 +88,4 @@ Result<std::vector<StoredRound>> RoundTable::WithRefusals(Result<std::vector<Sto
   return rounds;
 }
 
-// ---- Contributions
-
-Status ContributionTable::Insert(const ContributionRecord& contribution) {
-  return database_.Write(
-      "INSERT INTO contributions (task, base_version, device, upload, weight, round) VALUES (?, ?, ?, ?, ?, ?)",
-      contribution.task, contribution.base, contribution.device, contribution.upload, contribution.weight,
-      contribution.round);
-}
-
 }  // namespace tributary

@@ -68,7 +68,12 @@ class ContributionTable : Tables {
   using Tables::Tables;
 
   // kConflict: the device has contributed to this base version.
-  Status Insert(const ContributionRecord& contribution);
+  Status Insert(const ContributionRecord& contribution) {
+    return database_.Write(
+        "INSERT INTO contributions (task, base_version, device, upload, weight, round) VALUES (?, ?, ?, ?, ?, ?)",
+        contribution.task, contribution.base, contribution.device, contribution.upload, contribution.weight,
+        contribution.round);
+  }
   Result<bool> Has(const TaskId& task, ModelVersion base, const DeviceId& device) {
     return database_.QueryHas("SELECT 1 FROM contributions WHERE task = ? AND base_version = ? AND device = ?", task,
                               base, device);

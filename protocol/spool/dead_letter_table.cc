@@ -58,13 +58,6 @@ Result<std::vector<DeadLetter>> DeadLetterTable::Oldest(size_t limit) {
   return database_.All(ReadLetter, TRIBUTARY_LETTER_COLUMNS "ORDER BY sequence LIMIT ?", limit);
 }
 
-Result<std::vector<UploadId>> DeadLetterTable::KeptFiles(const std::optional<UploadId>& last, size_t limit) {
-  return database_.All(
-      FirstCell<UploadId>,
-      "SELECT upload FROM dead_letters WHERE kept = 1 AND in_index = 0 AND upload > ? ORDER BY upload LIMIT ?",
-      AfterId(last), limit);
-}
-
 Result<Bytes> DeadLetterTable::Envelope(const UploadId& id) {
   ASSIGN_OR_RETURN(const auto rows,
                    database_.Query("SELECT envelope FROM dead_letters WHERE kept = 1 AND upload = ?", id));

@@ -39,7 +39,12 @@ class DeadLetterTable : SpoolTables {
     return database_.First(ReadUpload, TRIBUTARY_DEAD_UPLOAD_COLUMNS "ORDER BY sequence LIMIT 1");
   }
   // Kept ones with a payload in a file, from after `last`, by id.
-  Result<std::vector<UploadId>> KeptFiles(const std::optional<UploadId>& last, size_t limit);
+  Result<std::vector<UploadId>> KeptFiles(const std::optional<UploadId>& last, size_t limit) {
+    return database_.All(
+        FirstCell<UploadId>,
+        "SELECT upload FROM dead_letters WHERE kept = 1 AND in_index = 0 AND upload > ? ORDER BY upload LIMIT ?",
+        AfterId(last), limit);
+  }
   // kUnknownUpload: not there, or not kept.
   Result<Bytes> Envelope(const UploadId& id);
 };
