@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "aggregator/publish/pkcs11_session.h"
-#include "protocol/trust/seal/signing.h"
 
 namespace tributary {
 namespace {
@@ -36,9 +35,8 @@ Result<std::optional<Object>> FindOne(const Pkcs11Session& session, CK_OBJECT_CL
                                       std::vector<CK_ATTRIBUTE> with) {
   with.push_back(Attribute(CKA_CLASS, kind));
   ASSIGN_OR_RETURN(const auto found, session.Find(with));
-  if (found.size() > 1) {
+  if (found.size() > 1)
     return Fail(Code::kConflict, "several keys of the token fit the PKCS#11 URI: let it name the object or its id");
-  }
   if (found.empty()) return std::nullopt;
   return found.front();
 }
@@ -52,20 +50,17 @@ Result<Object> FindPrivateKey(const Pkcs11Session& session, P11KitUri* uri) {
   if (!key) return Fail(Code::kNotFound, "the token has no private key that fits the PKCS#11 URI");
   ASSIGN_OR_RETURN(Bytes type, session.Read(*key, CKA_KEY_TYPE));
   CK_KEY_TYPE edwards = CKK_EC_EDWARDS;
-  if (!std::ranges::equal(type, AsBytes({reinterpret_cast<const char*>(&edwards), sizeof(edwards)}))) {
+  if (!std::ranges::equal(type, AsBytes({reinterpret_cast<const char*>(&edwards), sizeof(edwards)})))
     return Fail(Code::kMalformed, "the token's key is not an Ed25519 key");
-  }
   return *key;
 }
 
 // The point stands as it is or, in most tokens, as a DER OCTET STRING.
 Result<Bytes> PointFrom(ByteView point) {
-  if (point.size() == kSigningPublicKeyBytes + 2 && point[0] == 0x04 && point[1] == kSigningPublicKeyBytes) {
+  if (point.size() == kSigningPublicKeyBytes + 2 && point[0] == 0x04 && point[1] == kSigningPublicKeyBytes)
     point = point.subspan(2);
-  }
-  if (point.size() != kSigningPublicKeyBytes) {
+  if (point.size() != kSigningPublicKeyBytes)
     return Fail(Code::kMalformed, "the token's public key is not an Ed25519 key");
-  }
   return ToBytes(point);
 }
 
@@ -86,14 +81,12 @@ Result<Bytes> PublicKeyOf(const Pkcs11Session& session, Object private_key) {
 Status TryOut(const Signer& signer) {
   constexpr std::string_view kMessage = "tributary: does this token sign?";
   ASSIGN_OR_RETURN(const Bytes signature, signer.Sign(AsBytes(kMessage)));
-  if (!VerifySignature(signer.public_key(), AsBytes(kMessage), signature)) {
+  if (!VerifySignature(signer.public_key(), AsBytes(kMessage), signature))
     return Fail(Code::kMalformed, "the token's public key is not that of its private key");
-  }
   return {};
 }
 
-}  // namespace
-
+// A key that a PKCS#11 token keeps to itself.
 Result<std::unique_ptr<Signer>> OpenKeyTokenSigner(const std::string& text, const SecretBytes& pin) {
   ASSIGN_OR_RETURN(const KeyTokenUri uri, ParseKeyTokenUri(text));
   ASSIGN_OR_RETURN(std::unique_ptr<Pkcs11Session> session, Pkcs11Session::Open(uri.get(), pin));
@@ -105,8 +98,10 @@ Result<std::unique_ptr<Signer>> OpenKeyTokenSigner(const std::string& text, cons
   return signer;
 }
 
+}  // namespace
+
 Result<std::unique_ptr<Signer>> OpenSigner(const std::string& where, const SecretBytes& passphrase) {
-  return where.starts_with(kTokenScheme) ? OpenKeyTokenSigner(where, passphrase) : OpenSignerFile(where, passphrase);
+  return where.starts_with("pkcs11:") ? OpenKeyTokenSigner(where, passphrase) : OpenSignerFile(where, passphrase);
 }
 
 }  // namespace tributary

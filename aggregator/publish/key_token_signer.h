@@ -2,16 +2,10 @@
 
 #include <memory>
 #include <string>
-#include <string_view>
 
 #include "protocol/trust/seal/signing.h"
 
 namespace tributary {
-
-inline constexpr std::string_view kTokenScheme = "pkcs11:";
-
-// A key that a PKCS#11 token keeps to itself. Errors: those of OpenSigner.
-Result<std::unique_ptr<Signer>> OpenKeyTokenSigner(const std::string& uri, const SecretBytes& pin);
 
 // Where a key is, as people write it: a path of a PEM file of mode 0600 (PKCS#8, encrypted or not), or a PKCS#11 URI
 // (RFC 7512), for instance pkcs11:token=tributary;object=root-1?pin-source=file:/etc/tributary/pin.

@@ -1,5 +1,7 @@
 #include "aggregator/publish/pkcs11_session.h"
 
+#include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include <p11-kit/p11-kit.h>
@@ -9,25 +11,18 @@
 namespace tributary {
 namespace {
 
+constexpr CK_RV kPinAnswers[] = {CKR_PIN_INCORRECT, CKR_PIN_INVALID, CKR_PIN_LEN_RANGE,
+                                 CKR_PIN_EXPIRED,   CKR_PIN_LOCKED,  CKR_USER_NOT_LOGGED_IN};
+constexpr CK_RV kUnableAnswers[] = {CKR_MECHANISM_INVALID, CKR_FUNCTION_NOT_SUPPORTED, CKR_KEY_TYPE_INCONSISTENT,
+                                    CKR_KEY_FUNCTION_NOT_PERMITTED};
+
 // The token's answer as one of our codes.
 tl::unexpected<Error> Refusal(const std::string& what, CK_RV answer) {
-  const std::string message = what + ": " + p11_kit_strerror(answer);
-  switch (answer) {
-    case CKR_PIN_INCORRECT:
-    case CKR_PIN_INVALID:
-    case CKR_PIN_LEN_RANGE:
-    case CKR_PIN_EXPIRED:
-    case CKR_PIN_LOCKED:
-    case CKR_USER_NOT_LOGGED_IN:
-      return Fail(Code::kUnauthorized, message);
-    case CKR_MECHANISM_INVALID:
-    case CKR_FUNCTION_NOT_SUPPORTED:
-    case CKR_KEY_TYPE_INCONSISTENT:
-    case CKR_KEY_FUNCTION_NOT_PERMITTED:
-      return Fail(Code::kNotSupported, message);
-    default:
-      return Fail(Code::kUnreachable, message);
-  }
+  const auto is_in = [answer](const auto& answers) { return std::ranges::find(answers, answer) != std::end(answers); };
+  const Code code = is_in(kPinAnswers)      ? Code::kUnauthorized
+                    : is_in(kUnableAnswers) ? Code::kNotSupported
+                                            : Code::kUnreachable;
+  return Fail(code, "{}: {}", what, p11_kit_strerror(answer));
 }
 
 Status Check(const std::string& what, CK_RV answer) {
@@ -72,9 +67,8 @@ Result<Slot> FindSlot(const Pkcs11Modules& modules, const P11KitUri* uri) {
   }
   if (found.empty()) return Fail(Code::kNotFound, "no token that is plugged in fits the PKCS#11 URI");
   if (found.size() > 1) {
-    return Fail(Code::kConflict, std::to_string(found.size()) +
-                                     " tokens fit the PKCS#11 URI: let it name the token's "
-                                     "label or serial number");
+    return Fail(Code::kConflict, "{} tokens fit the PKCS#11 URI: let it name the token's label or serial number",
+                found.size());
   }
   return found.front();
 }
@@ -101,7 +95,7 @@ Result<KeyTokenUri> ParseKeyTokenUri(const std::string& text) {
   if (parsed != P11_KIT_URI_OK || p11_kit_uri_any_unrecognized(uri.get())) {
     const char* why =
         parsed == P11_KIT_URI_OK ? "it has an attribute that nobody here knows" : p11_kit_uri_message(parsed);
-    return Fail(Code::kInvalidArgument, std::string("not a PKCS#11 URI (RFC 7512): ") + why);
+    return Fail(Code::kInvalidArgument, "not a PKCS#11 URI (RFC 7512): {}", why);
   }
   return uri;
 }
@@ -110,10 +104,10 @@ Result<Pkcs11Modules> Pkcs11Modules::Load(const P11KitUri* uri) {
   Pkcs11Modules modules;
   if (const char* path = p11_kit_uri_get_module_path(uri)) {
     modules.single_ = p11_kit_module_load(path, 0);
-    if (!modules.single_) return Fail(Code::kNotFound, std::string("cannot load the PKCS#11 module ") + path);
+    if (!modules.single_) return Fail(Code::kNotFound, "cannot load the PKCS#11 module {}", path);
     if (const CK_RV answer = p11_kit_module_initialize(modules.single_); answer != CKR_OK) {
       p11_kit_module_release(std::exchange(modules.single_, nullptr));
-      return Refusal(std::string("start the PKCS#11 module ") + path, answer);
+      return Refusal(fmt::format("start the PKCS#11 module {}", path), answer);
     }
     return modules;
   }
@@ -160,9 +154,8 @@ Status Pkcs11Session::LogIn(const P11KitUri* uri, const SecretBytes& given) cons
   if ((info.flags & CKF_LOGIN_REQUIRED) == 0) return {};
   ASSIGN_OR_RETURN(const SecretBytes pin, PinOf(uri, given));
   // Tokens with a pad of their own take no PIN from here.
-  if (pin.empty() && (info.flags & CKF_PROTECTED_AUTHENTICATION_PATH) == 0) {
+  if (pin.empty() && (info.flags & CKF_PROTECTED_AUTHENTICATION_PATH) == 0)
     return Fail(Code::kUnauthorized, "the token wants a PIN, and none was given");
-  }
   const ByteView text = pin.RevealForUse();
   const CK_RV answer = module_->C_Login(session_, CKU_USER,
                                         pin.empty() ? nullptr : const_cast<CK_UTF8CHAR_PTR>(text.data()), text.size());
@@ -203,10 +196,7 @@ Result<Bytes> Pkcs11Session::Sign(CK_OBJECT_HANDLE key, CK_MECHANISM_TYPE type, 
   CK_ULONG length = size;
   RETURN_IF_ERROR(Check("sign with the token", module_->C_Sign(session_, const_cast<CK_BYTE_PTR>(message.data()),
                                                                message.size(), signature.data(), &length)));
-  if (length != size) {
-    return Fail(Code::kNotSupported,
-                "the token made a signature of " + std::to_string(length) + " bytes, not " + std::to_string(size));
-  }
+  if (length != size) return Fail(Code::kNotSupported, "the token made a signature of {} bytes, not {}", length, size);
   return signature;
 }
 

@@ -13,33 +13,31 @@ using tuf::Metadata;
 using tuf::Root;
 using tuf::Targets;
 
-const tuf::RoleKeys* FindRole(const Root& root, std::string_view name) {
-  const auto found = root.roles.find(std::string(name));
-  return found == root.roles.end() ? nullptr : &found->second;
-}
-
+// `by` is the root or the targets.
 template <class Body>
-Status VerifyBy(const Root& root, std::string_view role, const Metadata<Body>& metadata) {
-  const tuf::RoleKeys* const keys = FindRole(root, role);
-  if (keys == nullptr) return Fail(Code::kMalformed, "the root has no role " + std::string(role));
-  return tuf::VerifyThreshold(role, metadata.signed_text, metadata.signatures, root.keys, *keys);
-}
-
-Status VerifyDelegated(const Targets& targets, std::string_view role, const Metadata<Targets>& metadata) {
-  const auto found = std::ranges::find(targets.delegations, role, &tuf::Delegation::name);
-  if (found == targets.delegations.end())
-    return Fail(Code::kMalformed, "the targets delegate nothing to " + std::string(role));
-  return tuf::VerifyThreshold(role, metadata.signed_text, metadata.signatures, targets.keys, found->role);
+Status VerifyBy(const auto& by, std::string_view role, const Metadata<Body>& metadata) {
+  const tuf::RoleKeys* const keys = FindRole(by, role);
+  if (keys == nullptr) return Fail(Code::kMalformed, "{} metadata names no role {}", by.kType, role);
+  return tuf::VerifyThreshold(role, metadata.signed_text, metadata.signatures, by.keys, *keys);
 }
 
 Status VerifyNextRoot(const Metadata<Root>* previous, const Metadata<Root>& next) {
   if (previous != nullptr) {
-    if (next.body.version != previous->body.version + 1) {
+    if (next.body.version != previous->body.version + 1)
       return Fail(Code::kMalformed, "root {} does not follow root {}", next.body.version, previous->body.version);
-    }
     RETURN_IF_ERROR(VerifyBy(previous->body, tuf::kRootRole, next));
   }
   return VerifyBy(next.body, tuf::kRootRole, next);
+}
+
+// A file that `verify` believes and that has the version of its name.
+template <class Body>
+Result<Metadata<Body>> ReadBelieved(FileSystem& files, const Path& file, uint64_t version, const auto& verify) {
+  auto metadata = ReadMetadata<Body>(files, file);
+  Status verified = metadata ? verify(*metadata) : Status(Fail(metadata.error()));
+  if (verified && metadata->body.version != version) verified = Fail(Code::kMalformed, "its version is another");
+  if (!verified) return Fail(verified.error().code, "{}: {}", file.string(), verified.error().message);
+  return metadata;
 }
 
 // The roots that verify one after the other, and why the next one does not, if there is one.
@@ -51,13 +49,11 @@ Result<RootChain> ReadRoots(FileSystem& files, const Path& folder) {
   ASSIGN_OR_RETURN(const auto versions, VersionsOf(files, folder, tuf::kRootRole));
   RootChain chain;
   for (const uint64_t version : versions) {
-    const Path file = MetadataFile(folder, version, tuf::kRootRole);
-    auto next = ReadMetadata<Root>(files, file);
-    Status verified =
-        next ? VerifyNextRoot(chain.roots.empty() ? nullptr : &chain.roots.back(), *next) : Status(Fail(next.error()));
-    if (verified && next->body.version != version) verified = Fail(Code::kMalformed, "its version is another");
-    if (!verified) {
-      chain.stopped_by = Error{verified.error().code, file.string() + ": " + verified.error().message};
+    const auto* const previous = chain.roots.empty() ? nullptr : &chain.roots.back();
+    auto next = ReadBelieved<Root>(files, MetadataFile(folder, version, tuf::kRootRole), version,
+                                   [&](const auto& root) { return VerifyNextRoot(previous, root); });
+    if (!next) {
+      chain.stopped_by = next.error();
       break;
     }
     chain.roots.push_back(std::move(*next));
@@ -69,16 +65,18 @@ Result<RootChain> ReadRoots(FileSystem& files, const Path& folder) {
 Result<Metadata<Targets>> NewestBelieved(FileSystem& files, const Path& folder, std::string_view role,
                                          const std::function<Status(const Metadata<Targets>&)>& verify) {
   ASSIGN_OR_RETURN(auto versions, VersionsOf(files, folder, role));
-  Error why{Code::kMissingData, MetadataFile(folder, 1, role).string() + " is not there"};
+  Error why{Code::kMissingData, fmt::format("{} is not there", MetadataFile(folder, 1, role).string())};
   for (size_t i = versions.size(); i-- > 0;) {
-    const Path file = MetadataFile(folder, versions[i], role);
-    auto metadata = ReadMetadata<Targets>(files, file);
-    Status verified = metadata ? verify(*metadata) : Status(Fail(metadata.error()));
-    if (verified && metadata->body.version != versions[i]) verified = Fail(Code::kMalformed, "its version is another");
-    if (verified) return metadata;
-    if (i + 1 == versions.size()) why = {verified.error().code, file.string() + ": " + verified.error().message};
+    auto metadata = ReadBelieved<Targets>(files, MetadataFile(folder, versions[i], role), versions[i], verify);
+    if (metadata) return metadata;
+    if (i + 1 == versions.size()) why = metadata.error();
   }
   return Fail(why);
+}
+
+tl::unexpected<Error> FailMissing(const Path& missing, const Path& folder) {
+  return Fail(Code::kMissingData, "{} is not there; `tributary root init --dir {}` makes it", missing.string(),
+              folder.string());
 }
 
 Result<std::shared_ptr<Signer>> SignerFor(std::string_view role, const tuf::RoleKeys* keys, const tuf::Keys& all,
@@ -89,8 +87,10 @@ Result<std::shared_ptr<Signer>> SignerFor(std::string_view role, const tuf::Role
     if (!public_key) continue;
     if (const auto found = signers.find(*public_key); found != signers.end()) return found->second;
   }
-  return Fail(Code::kMissingData, "no file of keys/ is a key of the role " + std::string(role) +
-                                      "; put it there, or name another with `tributary root rotate --online-keys`");
+  return Fail(Code::kMissingData,
+              "no file of keys/ is a key of the role {}; put it there, or name another with `tributary root rotate "
+              "--online-keys`",
+              role);
 }
 
 }  // namespace
@@ -106,10 +106,7 @@ Result<PublicationFolder::Fingerprint> PublicationFolder::Look() const {
   Fingerprint seen;
   for (const Path& folder : {folder_, folder_ / "keys"}) {
     auto names = files_->List(folder);
-    if (!names && names.error().code == Code::kNotFound) {
-      return Fail(Code::kMissingData,
-                  folder.string() + " is not there; `tributary root init --dir " + folder_.string() + "` makes it");
-    }
+    if (!names && names.error().code == Code::kNotFound) return FailMissing(folder, folder_);
     if (!names) return Fail(names.error());
     for (const std::string& name : *names) {
       // One that is renamed over just now is seen at the next look.
@@ -137,8 +134,7 @@ Result<PublicationFolder::Repository> PublicationFolder::Read() const {
   ASSIGN_OR_RETURN(RootChain chain, ReadRoots(*files_, folder_));
   if (chain.roots.empty()) {
     if (chain.stopped_by) return Fail(*chain.stopped_by);
-    return Fail(Code::kMissingData, MetadataFile(folder_, 1, tuf::kRootRole).string() +
-                                        " is not there; `tributary root init --dir " + folder_.string() + "` makes it");
+    return FailMissing(MetadataFile(folder_, 1, tuf::kRootRole), folder_);
   }
   if (chain.stopped_by) LogFailure(LogLevel::kWarning, "publication.root_waits", *chain.stopped_by);
   auto newest = Assemble(chain.roots, signers);
@@ -160,7 +156,7 @@ Result<PublicationFolder::Repository> PublicationFolder::Assemble(const std::vec
                      return VerifyBy(root, tuf::kTargetsRole, metadata);
                    }));
   ASSIGN_OR_RETURN(const auto releases, NewestBelieved(*files_, folder_, kReleasesRole, [&](const auto& metadata) {
-                     return VerifyDelegated(targets.body, kReleasesRole, metadata);
+                     return VerifyBy(targets.body, kReleasesRole, metadata);
                    }));
   Repository repository;
   repository.root_version = root.version;
@@ -169,18 +165,17 @@ Result<PublicationFolder::Repository> PublicationFolder::Assemble(const std::vec
   for (const auto& each : roots) repository.offline.roots.push_back(tuf::EncodeMetadata(each));
   repository.offline.targets = tuf::EncodeMetadata(targets);
   repository.offline.releases = tuf::EncodeMetadata(releases);
-  repository.first_end = {std::string(tuf::kRootRole), root.expires};
-  if (targets.body.expires < repository.first_end.at)
-    repository.first_end = {std::string(tuf::kTargetsRole), targets.body.expires};
-  if (releases.body.expires < repository.first_end.at)
-    repository.first_end = {std::string(kReleasesRole), releases.body.expires};
+  repository.first_end = std::ranges::min(
+      {End{std::string(tuf::kRootRole), root.expires}, End{std::string(tuf::kTargetsRole), targets.body.expires},
+       End{std::string(kReleasesRole), releases.body.expires}},
+      {}, &End::at);
 
-  const auto of_root = [&](std::string_view role) { return SignerFor(role, FindRole(root, role), root.keys, signers); };
-  ASSIGN_OR_RETURN(repository.snapshot, of_root(tuf::kSnapshotRole));
-  ASSIGN_OR_RETURN(repository.timestamp, of_root(tuf::kTimestampRole));
-  const auto rounds = std::ranges::find(targets.body.delegations, kRoundsRole, &tuf::Delegation::name);
-  const tuf::RoleKeys* const rounds_keys = rounds == targets.body.delegations.end() ? nullptr : &rounds->role;
-  ASSIGN_OR_RETURN(repository.rounds, SignerFor(kRoundsRole, rounds_keys, targets.body.keys, signers));
+  const auto signer_of = [&](const auto& by, std::string_view role) {
+    return SignerFor(role, FindRole(by, role), by.keys, signers);
+  };
+  ASSIGN_OR_RETURN(repository.snapshot, signer_of(root, tuf::kSnapshotRole));
+  ASSIGN_OR_RETURN(repository.timestamp, signer_of(root, tuf::kTimestampRole));
+  ASSIGN_OR_RETURN(repository.rounds, signer_of(targets.body, kRoundsRole));
   return repository;
 }
 
@@ -191,9 +186,11 @@ Status PublicationFolder::CheckTrusted(ByteView root) const {
     ASSIGN_OR_RETURN(const auto known, tuf::ParseMetadata<Root>(file));
     if (known.signed_text == trusted.signed_text) return {};
   }
-  return Fail(Code::kConflict, "root.json of the identity is none of the roots in " + folder_.string() +
-                                   ": members would believe nothing that is signed here. Use the publication folder "
-                                   "that was made with this fleet, or give its members the right root.json");
+  return Fail(
+      Code::kConflict,
+      "root.json of the identity is none of the roots in {}: members would believe nothing that is signed here. "
+      "Use the publication folder that was made with this fleet, or give its members the right root.json",
+      folder_.string());
 }
 
 Result<bool> PublicationFolder::Refresh() {

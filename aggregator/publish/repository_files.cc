@@ -11,7 +11,7 @@ Path MetadataFile(const Path& folder, uint64_t version, std::string_view role) {
 
 Result<std::vector<uint64_t>> VersionsOf(FileSystem& files, const Path& folder, std::string_view role) {
   ASSIGN_OR_RETURN(const std::vector<std::string> names, files.List(folder));
-  const std::string ending = "." + std::string(role) + ".json";
+  const std::string ending = fmt::format(".{}.json", role);
   std::vector<uint64_t> versions;
   for (const std::string& name : names) {
     if (!name.ends_with(ending)) continue;
@@ -22,6 +22,16 @@ Result<std::vector<uint64_t>> VersionsOf(FileSystem& files, const Path& folder, 
   }
   std::ranges::sort(versions);
   return versions;
+}
+
+const tuf::RoleKeys* FindRole(const tuf::Root& root, std::string_view name) {
+  const auto found = root.roles.find(std::string(name));
+  return found == root.roles.end() ? nullptr : &found->second;
+}
+
+const tuf::RoleKeys* FindRole(const tuf::Targets& targets, std::string_view name) {
+  const auto found = std::ranges::find(targets.delegations, name, &tuf::Delegation::name);
+  return found == targets.delegations.end() ? nullptr : &found->role;
 }
 
 }  // namespace tributary

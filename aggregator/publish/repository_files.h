@@ -1,7 +1,5 @@
 #pragma once
 
-#include <optional>
-#include <string>
 #include <string_view>
 #include <vector>
 
@@ -24,6 +22,10 @@ Path MetadataFile(const Path& folder, uint64_t version, std::string_view role);
 // the folder is not there.
 Result<std::vector<uint64_t>> VersionsOf(FileSystem& files, const Path& folder, std::string_view role);
 
+// The keys of a role that a root names, or that targets delegate to. Null: there is no such role.
+const tuf::RoleKeys* FindRole(const tuf::Root& root, std::string_view name);
+const tuf::RoleKeys* FindRole(const tuf::Targets& targets, std::string_view name);
+
 // Dates in metadata have whole seconds.
 inline WallTime WholeSeconds(WallTime at) { return {at.unix_millis - at.unix_millis % 1000}; }
 
@@ -32,7 +34,7 @@ template <class Body>
 Result<tuf::Metadata<Body>> ReadMetadata(FileSystem& files, const Path& file) {
   ASSIGN_OR_RETURN(const Bytes bytes, ReadFile(files, file, Body::kMostBytes));
   auto read = tuf::ParseMetadata<Body>(bytes);
-  if (!read) return Fail(read.error().code, file.string() + ": " + read.error().message);
+  if (!read) return Fail(read.error().code, "{}: {}", file.string(), read.error().message);
   return read;
 }
 

@@ -33,20 +33,21 @@ Status SetRootKeys(const std::vector<Bytes>& keys, uint32_t threshold, Root& roo
   return {};
 }
 
+bool Lists(const tuf::RoleKeys& role, const std::string& key_id) {
+  return std::ranges::find(role.key_ids, key_id) != role.key_ids.end();
+}
+
 void DropUnusedKeys(Root& root) {
   std::erase_if(root.keys, [&](const auto& key) {
-    return std::ranges::none_of(root.roles, [&](const auto& role) {
-      return std::ranges::find(role.second.key_ids, key.first) != role.second.key_ids.end();
-    });
+    return std::ranges::none_of(root.roles, [&](const auto& role) { return Lists(role.second, key.first); });
   });
 }
 
 // A new online key in keys/<role>[-<version>].pem; its public half.
 Result<Bytes> MakeOnlineKey(FileSystem& files, const Path& folder, std::string_view role, uint64_t version) {
   RETURN_IF_ERROR(files.CreateFolders(folder / "keys"));
-  const std::string suffix = version == 1 ? "" : "-" + std::to_string(version);
-  ASSIGN_OR_RETURN(const auto signer,
-                   CreateSignerFile(folder / "keys" / (std::string(role) + suffix + ".pem"), SecretBytes()));
+  const std::string name = version == 1 ? fmt::format("{}.pem", role) : fmt::format("{}-{}.pem", role, version);
+  ASSIGN_OR_RETURN(const auto signer, CreateSignerFile(folder / "keys" / name, SecretBytes()));
   return signer->public_key();
 }
 
@@ -63,65 +64,68 @@ Result<Path> Write(FileSystem& files, const Path& folder, std::string_view role,
 Result<uint64_t> NewestVersion(FileSystem& files, const Path& folder, std::string_view role) {
   ASSIGN_OR_RETURN(const auto versions, VersionsOf(files, folder, role));
   if (versions.empty()) {
-    return Fail(Code::kMissingData, MetadataFile(folder, 1, role).string() +
-                                        " is not there; `tributary root init` makes a publication folder");
+    return Fail(Code::kMissingData, "{} is not there; `tributary root init` makes a publication folder",
+                MetadataFile(folder, 1, role).string());
   }
   return versions.back();
 }
 
+// The newest one, as the next one begins.
+template <class Body>
+Result<Body> NextOf(FileSystem& files, const Path& folder, std::string_view role, WallTime expires) {
+  ASSIGN_OR_RETURN(const uint64_t newest, NewestVersion(files, folder, role));
+  ASSIGN_OR_RETURN(auto current, ReadMetadata<Body>(files, MetadataFile(folder, newest, role)));
+  current.body.version = newest + 1;
+  current.body.expires = WholeSeconds(expires);
+  return std::move(current.body);
+}
+
 Status ReplaceDelegatedKey(std::string_view name, ByteView key, Targets& targets) {
   const auto found = std::ranges::find(targets.delegations, name, &tuf::Delegation::name);
-  if (found == targets.delegations.end()) {
-    return Fail(Code::kInvalidArgument, "these targets delegate nothing to " + std::string(name));
-  }
+  if (found == targets.delegations.end())
+    return Fail(Code::kInvalidArgument, "these targets delegate nothing to {}", name);
   found->role = {};
   tuf::AddKey(key, targets.keys, found->role);
   std::erase_if(targets.keys, [&](const auto& entry) {
-    return std::ranges::none_of(targets.delegations, [&](const tuf::Delegation& delegation) {
-      return std::ranges::find(delegation.role.key_ids, entry.first) != delegation.role.key_ids.end();
-    });
+    return std::ranges::none_of(targets.delegations,
+                                [&](const tuf::Delegation& each) { return Lists(each.role, entry.first); });
   });
   return {};
 }
 
 size_t CountSigners(const Metadata<Root>& signed_root, const Root& by) {
-  const auto role = by.roles.find(std::string(tuf::kRootRole));
-  if (role == by.roles.end()) return 0;
-  return tuf::SignersOf(signed_root.signed_text, signed_root.signatures, by.keys, role->second).size();
+  const tuf::RoleKeys* const role = FindRole(by, tuf::kRootRole);
+  return role ? tuf::SignersOf(signed_root.signed_text, signed_root.signatures, by.keys, *role).size() : 0;
 }
 
 uint32_t ThresholdOf(const Root& root) {
-  const auto role = root.roles.find(std::string(tuf::kRootRole));
-  return role == root.roles.end() ? 0 : role->second.threshold;
-}
-
-bool Lists(const tuf::RoleKeys& role, const std::string& key_id) {
-  return std::ranges::find(role.key_ids, key_id) != role.key_ids.end();
+  const tuf::RoleKeys* const role = FindRole(root, tuf::kRootRole);
+  return role ? role->threshold : 0;
 }
 
 // Whether a signature of that key under the file would count.
 Result<bool> MaySign(FileSystem& files, const Path& file, const std::string& role, const std::string& key_id) {
+  const auto names_key = [&](const auto& by) {
+    const tuf::RoleKeys* const keys = FindRole(by, role);
+    return keys != nullptr && Lists(*keys, key_id);
+  };
   const Path folder = file.parent_path();
   ASSIGN_OR_RETURN(const uint64_t newest_root, NewestVersion(files, folder, tuf::kRootRole));
   if (role == kRoundsRole || role == kReleasesRole) {
     ASSIGN_OR_RETURN(const uint64_t newest, NewestVersion(files, folder, tuf::kTargetsRole));
     ASSIGN_OR_RETURN(const auto targets, ReadMetadata<Targets>(files, MetadataFile(folder, newest, tuf::kTargetsRole)));
-    return std::ranges::any_of(targets.body.delegations, [&](const tuf::Delegation& delegation) {
-      return delegation.name == role && Lists(delegation.role, key_id);
-    });
+    return names_key(targets.body);
   }
   std::vector<Path> roots = {MetadataFile(folder, newest_root, tuf::kRootRole)};
   if (role == tuf::kRootRole) {
     ASSIGN_OR_RETURN(const auto signed_root, ReadMetadata<Root>(files, file));
     roots = {file};
-    if (signed_root.body.version > 1) {
+    if (signed_root.body.version > 1)
       roots.push_back(MetadataFile(folder, signed_root.body.version - 1, tuf::kRootRole));
-    }
   }
   for (const Path& path : roots) {
     ASSIGN_OR_RETURN(const auto root, ReadMetadata<Root>(files, path));
-    const auto keys = root.body.roles.find(role);
-    if (keys != root.body.roles.end() && Lists(keys->second, key_id)) return true;
+    if (names_key(root.body)) return true;
   }
   return false;
 }
@@ -144,9 +148,9 @@ Status CreateRepository(FileSystem& files, const Path& folder, const RepositoryP
   ASSIGN_OR_RETURN(const auto present, VersionsOf(files, folder, tuf::kRootRole));
   if (!present.empty()) {
     return Fail(Code::kAlreadyExists,
-                folder.string() +
-                    " holds a root already; a new one would lock out whoever trusts it. Nothing was "
-                    "changed; `tributary root rotate` makes the next root");
+                "{} holds a root already; a new one would lock out whoever trusts it. Nothing was changed; `tributary "
+                "root rotate` makes the next root",
+                folder.string());
   }
   const WallTime expires = WholeSeconds(plan.expires);
   Root root{.version = 1, .expires = expires, .consistent_snapshot = true, .keys = {}, .roles = {}};
@@ -171,16 +175,13 @@ Result<Path> WriteNextRoot(FileSystem& files, const Path& folder, const RootChan
                            const std::vector<const Signer*>& signers) {
   ASSIGN_OR_RETURN(const uint64_t newest, NewestVersion(files, folder, tuf::kRootRole));
   ASSIGN_OR_RETURN(const RootProgress progress, ProgressOf(files, folder, newest));
-  const Path newest_file = MetadataFile(folder, newest, tuf::kRootRole);
   if (!progress.complete()) {
-    return Fail(Code::kConflict, newest_file.string() +
-                                     " still waits for signatures; sign it with `tributary root "
-                                     "sign`, or remove it, before the next one. Nothing was changed");
+    return Fail(Code::kConflict,
+                "{} still waits for signatures; sign it with `tributary root sign`, or remove it, before the next one. "
+                "Nothing was changed",
+                MetadataFile(folder, newest, tuf::kRootRole).string());
   }
-  ASSIGN_OR_RETURN(auto current, ReadMetadata<Root>(files, newest_file));
-  Root root = std::move(current.body);
-  root.version = newest + 1;
-  root.expires = WholeSeconds(change.expires);
+  ASSIGN_OR_RETURN(Root root, NextOf<Root>(files, folder, tuf::kRootRole, change.expires));
   RETURN_IF_ERROR(SetRootKeys(change.root_keys, change.root_threshold.value_or(ThresholdOf(root)), root));
   if (change.targets_key) SetKey(*change.targets_key, root, tuf::kTargetsRole);
   for (const std::string_view role : {tuf::kSnapshotRole, tuf::kTimestampRole}) {
@@ -194,11 +195,7 @@ Result<Path> WriteNextRoot(FileSystem& files, const Path& folder, const RootChan
 
 Result<Path> WriteNextTargets(FileSystem& files, const Path& folder, const TargetsChange& change,
                               const Signer& signer) {
-  ASSIGN_OR_RETURN(const uint64_t newest, NewestVersion(files, folder, tuf::kTargetsRole));
-  ASSIGN_OR_RETURN(auto current, ReadMetadata<Targets>(files, MetadataFile(folder, newest, tuf::kTargetsRole)));
-  Targets targets = std::move(current.body);
-  targets.version = newest + 1;
-  targets.expires = WholeSeconds(change.expires);
+  ASSIGN_OR_RETURN(Targets targets, NextOf<Targets>(files, folder, tuf::kTargetsRole, change.expires));
   if (change.new_rounds_key) {
     ASSIGN_OR_RETURN(const Bytes key, MakeOnlineKey(files, folder, kRoundsRole, targets.version));
     RETURN_IF_ERROR(ReplaceDelegatedKey(kRoundsRole, key, targets));
@@ -208,11 +205,7 @@ Result<Path> WriteNextTargets(FileSystem& files, const Path& folder, const Targe
 }
 
 Result<Path> WriteNextReleases(FileSystem& files, const Path& folder, WallTime expires, const Signer& signer) {
-  ASSIGN_OR_RETURN(const uint64_t newest, NewestVersion(files, folder, kReleasesRole));
-  ASSIGN_OR_RETURN(auto current, ReadMetadata<Targets>(files, MetadataFile(folder, newest, kReleasesRole)));
-  Targets releases = std::move(current.body);
-  releases.version = newest + 1;
-  releases.expires = WholeSeconds(expires);
+  ASSIGN_OR_RETURN(Targets releases, NextOf<Targets>(files, folder, kReleasesRole, expires));
   return Write(files, folder, kReleasesRole, std::move(releases), {&signer});
 }
 
@@ -221,8 +214,9 @@ Status SignMetadataFile(FileSystem& files, const Path& file, const Signer& signe
   const std::string key_id = tuf::KeyIdOf(tuf::Key::FromPublicKey(signer.public_key()));
   ASSIGN_OR_RETURN(const bool counts, MaySign(files, file, role, key_id));
   if (!counts) {
-    return Fail(Code::kInvalidArgument, "the key " + key_id + " has no say in " + file.string() +
-                                            ": its signature would count for nothing. Nothing was changed");
+    return Fail(Code::kInvalidArgument,
+                "the key {} has no say in {}: its signature would count for nothing. Nothing was changed", key_id,
+                file.string());
   }
   if (role == tuf::kRootRole) return AddSignatureTo<Root>(files, file, signer);
   return AddSignatureTo<Targets>(files, file, signer);

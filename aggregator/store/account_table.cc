@@ -3,11 +3,10 @@
 namespace tributary {
 
 Status AccountTable::Add(UploadKind kind, Outcome outcome, Code code, uint64_t amount) {
-  RETURN_IF_ERROR(
-      database_.Execute("INSERT INTO accounts (kind, outcome, code, amount) VALUES (?, ?, ?, ?) "
-                        "ON CONFLICT (kind, outcome, code) DO UPDATE SET amount = accounts.amount + excluded.amount",
-                        kind, outcome, code, amount));
-  return {};
+  return database_.Write(
+      "INSERT INTO accounts (kind, outcome, code, amount) VALUES (?, ?, ?, ?) "
+      "ON CONFLICT (kind, outcome, code) DO UPDATE SET amount = accounts.amount + excluded.amount",
+      kind, outcome, code, amount);
 }
 
 Result<std::map<UploadKind, AccountRecord>> AccountTable::All() {
@@ -15,37 +14,16 @@ Result<std::map<UploadKind, AccountRecord>> AccountTable::All() {
   std::map<UploadKind, AccountRecord> accounts;
   for (const Row& row : rows) {
     AccountRecord& account = accounts[static_cast<UploadKind>(row.Int(0))];
+    const auto outcome = static_cast<Outcome>(row.Int(1));
     const auto code = static_cast<Code>(row.Int(2));
     const auto amount = static_cast<uint64_t>(row.Int(3));
     account.offered += amount;
-    switch (static_cast<Outcome>(row.Int(1))) {
-      case Outcome::kDelivered:
-        account.delivered += amount;
-        break;
-      case Outcome::kDuplicate:
-        account.duplicate += amount;
-        break;
-      case Outcome::kRefused:
-        account.refused[code] += amount;
-        break;
-      case Outcome::kDropped:
-        account.dropped[code] += amount;
-        break;
-    }
+    if (outcome == Outcome::kDelivered) account.delivered += amount;
+    if (outcome == Outcome::kDuplicate) account.duplicate += amount;
+    if (outcome == Outcome::kRefused) account.refused[code] += amount;
+    if (outcome == Outcome::kDropped) account.dropped[code] += amount;
   }
   return accounts;
-}
-
-Result<uint64_t> AccountTable::Counter(std::string_view name) {
-  ASSIGN_OR_RETURN(const auto rows, database_.Query("SELECT amount FROM counters WHERE name = ?", name));
-  return rows.empty() ? 0 : static_cast<uint64_t>(rows.front().Int(0));
-}
-
-Status AccountTable::SaveCounter(std::string_view name, uint64_t amount) {
-  RETURN_IF_ERROR(database_.Execute(
-      "INSERT INTO counters (name, amount) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET amount = excluded.amount",
-      name, amount));
-  return {};
 }
 
 }  // namespace tributary

@@ -12,10 +12,10 @@ namespace tributary {
 // How an upload ended, as far as this process is concerned. The numbers are in the database.
 enum class Outcome : uint8_t { kDelivered = 1, kDuplicate = 2, kRefused = 3, kDropped = 4 };
 
-// The durable part of the accounts, and named counters. Borrowed database; one thread.
-class AccountTable {
+// The durable part of the accounts, and named counters.
+class AccountTable : Tables {
  public:
-  explicit AccountTable(Database& database) : database_(database) {}
+  using Tables::Tables;
 
   // Adds `amount` uploads. `code`: the reason of kRefused and kDropped, any one code for the others.
   Status Add(UploadKind kind, Outcome outcome, Code code, uint64_t amount);
@@ -23,11 +23,14 @@ class AccountTable {
   Result<std::map<UploadKind, AccountRecord>> All();
 
   // 0 when it was never saved.
-  Result<uint64_t> Counter(std::string_view name);
-  Status SaveCounter(std::string_view name, uint64_t amount);
-
- private:
-  Database& database_;
+  Result<uint64_t> Counter(std::string_view name) {
+    return database_.QueryNumber("SELECT amount FROM counters WHERE name = ?", name);
+  }
+  Status SaveCounter(std::string_view name, uint64_t amount) {
+    return database_.Write(
+        "INSERT INTO counters (name, amount) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET amount = excluded.amount",
+        name, amount);
+  }
 };
 
 }  // namespace tributary

@@ -33,10 +33,10 @@ struct StoredRevocations {
   WallTime ends;
 };
 
-// Borrowed database; one thread.
-class CertificateTable {
+// Certificates by their issuers and members, and the issuers' lists.
+class CertificateTable : Tables {
  public:
-  explicit CertificateTable(Database& database) : database_(database) {}
+  using Tables::Tables;
 
   // Nothing happens when it is known.
   Status Insert(const StoredCertificate& certificate);
@@ -44,18 +44,21 @@ class CertificateTable {
   // Newest first.
   Result<std::vector<StoredCertificate>> OfMember(const DeviceId& member);
   // Of whose certificates one is for this key.
-  Result<std::optional<DeviceId>> OwnerOfKey(ByteView public_key);
-  Status RevokeAllOf(const DeviceId& member);
+  Result<std::optional<DeviceId>> OwnerOfKey(ByteView public_key) {
+    return database_.QueryFirst(FirstCell<DeviceId>,
+                                "SELECT member FROM certificates WHERE public_key = ? ORDER BY issued LIMIT 1",
+                                public_key);
+  }
+  Status RevokeAllOf(const DeviceId& member) {
+    return database_.Write("UPDATE certificates SET revoked = 1 WHERE member = ?", member);
+  }
   // Serials of this issuer that are revoked and end after `since`.
   Result<std::set<std::string>> Revoked(ByteView issuer_public_key, WallTime since);
   // Those that ended before `since`.
-  Status ForgetBefore(WallTime since);
+  Status ForgetBefore(WallTime since) { return database_.Write("DELETE FROM certificates WHERE not_after < ?", since); }
 
   Status SaveList(const StoredRevocations& list);
   Result<std::vector<StoredRevocations>> Lists();
-
- private:
-  Database& database_;
 };
 
 }  // namespace tributary

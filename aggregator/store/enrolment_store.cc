@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <sstream>
 
+#include <fmt/format.h>
+
 namespace tributary {
 namespace {
 
@@ -33,33 +35,8 @@ constexpr std::string_view kProbe = "CREATE TABLE disk_probe (id BIGINT PRIMARY 
 constexpr std::string_view kKeys = "CREATE INDEX certificates_by_key ON certificates (public_key);";
 constexpr std::string_view kEnrolmentSchema[] = {kEnrolment, kProbe, kKeys};
 
-}  // namespace
-
-EnrolmentStore::EnrolmentStore(std::unique_ptr<Database> database)
-    : database_(std::move(database)), tokens(*database_), members(*database_), certificates(*database_) {}
-
-Result<std::unique_ptr<EnrolmentStore>> EnrolmentStore::Open(const Path& file) {
-  ASSIGN_OR_RETURN(auto database, Database::Open(file));
-  RETURN_IF_ERROR(database->Migrate(kEnrolmentSchema));
-  return std::unique_ptr<EnrolmentStore>(new EnrolmentStore(std::move(database)));
-}
-
-Status EnrolmentStore::Probe(WallTime now) {
-  RETURN_IF_ERROR(
-      database_->Execute("INSERT INTO disk_probe (id, written) VALUES (1, ?) ON CONFLICT (id) DO UPDATE SET written = "
-                         "excluded.written",
-                         now.unix_millis));
-  return {};
-}
-
-namespace {
-
 // A list of names (ids.h) stands in one column, with blanks between, which no name has.
-std::string JoinNames(const std::vector<std::string>& names) {
-  std::string text;
-  for (const std::string& name : names) text += (text.empty() ? "" : " ") + name;
-  return text;
-}
+std::string JoinNames(const std::vector<std::string>& names) { return fmt::format("{}", fmt::join(names, " ")); }
 
 std::vector<std::string> SplitNames(const std::string& text) {
   std::vector<std::string> names;
@@ -75,58 +52,56 @@ std::vector<std::string> SplitNames(const std::string& text) {
 Result<StoredMember> ReadMember(const Row& row) {
   StoredMember stored;
   EnrolledMember& member = stored.member;
-  ASSIGN_OR_RETURN(member.id, DeviceId::Parse(row.Text(0)));
-  member.state = static_cast<EnrolmentState>(row.Int(1));
-  const auto role = RoleByName(row.Text(2));
+  std::string role_name, labels;
+  RETURN_IF_ERROR(row.Into(member.id, member.state, role_name, member.device_class, labels, member.token,
+                           member.public_key, stored.curve_public_key, member.serial, member.requested, member.issued,
+                           member.not_after, member.renewals, member.reason));
+  const auto role = RoleByName(role_name);
   if (!role || std::ranges::find(kEnrolmentStates, member.state) == std::end(kEnrolmentStates)) {
-    return Fail(Code::kCorrupt, "the member {} has the role '{}' and state {}", member.id.text(), row.Text(2),
+    return Fail(Code::kCorrupt, "the member {} has the role '{}' and state {}", member.id.text(), role_name,
                 row.Int(1));
   }
   member.role = *role;
-  member.device_class = row.Text(3);
-  member.labels = SplitNames(row.Text(4));
-  member.token = row.Text(5);
-  member.public_key = row.Blob(6);
-  stored.curve_public_key = row.Blob(7);
-  member.serial = row.Text(8);
-  member.requested = {row.Int(9)};
-  member.issued = {row.Int(10)};
-  member.not_after = {row.Int(11)};
-  member.renewals = static_cast<uint32_t>(row.Int(12));
-  member.reason = row.Text(13);
+  member.labels = SplitNames(labels);
   return stored;
 }
 
-Result<std::optional<StoredMember>> ReadOne(const std::vector<Row>& rows) {
-  if (rows.empty()) return std::nullopt;
-  ASSIGN_OR_RETURN(StoredMember member, ReadMember(rows.front()));
-  return member;
+Result<StoredRequest> ReadRequest(const Row& row) {
+  StoredRequest request;
+  RETURN_IF_ERROR(row.Into(request.id, request.member, request.serial, request.received));
+  return request;
 }
 
 Result<StoredToken> ReadToken(const Row& row) {
   StoredToken token;
   EnrolmentTokenRecord& record = token.record;
-  record.id = row.Text(0);
-  ASSIGN_OR_RETURN(token.hash, Digest::FromBytes(row.Blob(1)));
-  const auto role = RoleByName(row.Text(2));
-  if (!role) return Fail(Code::kCorrupt, "the enrolment token {} has the role '{}'", record.id, row.Text(2));
+  std::string role_name, labels;
+  RETURN_IF_ERROR(row.Into(record.id, token.hash, role_name, record.device_class, labels, record.created,
+                           record.expires, record.uses, record.used, record.approved, record.created_by));
+  const auto role = RoleByName(role_name);
+  if (!role) return Fail(Code::kCorrupt, "the enrolment token {} has the role '{}'", record.id, role_name);
   record.role = *role;
-  record.device_class = row.Text(3);
-  record.labels = SplitNames(row.Text(4));
-  record.created = {row.Int(5)};
-  record.expires = {row.Int(6)};
-  record.uses = static_cast<uint32_t>(row.Int(7));
-  record.used = static_cast<uint32_t>(row.Int(8));
-  record.approved = row.Int(9) != 0;
-  record.created_by = row.Text(10);
+  record.labels = SplitNames(labels);
   return token;
 }
 
 }  // namespace
 
+Result<std::unique_ptr<EnrolmentStore>> EnrolmentStore::Open(const Path& file) {
+  ASSIGN_OR_RETURN(auto database, Database::Open(file));
+  RETURN_IF_ERROR(database->Migrate(kEnrolmentSchema));
+  return std::unique_ptr<EnrolmentStore>(new EnrolmentStore(std::move(database)));
+}
+
+Status EnrolmentStore::Probe(WallTime now) {
+  return database_->Write(
+      "INSERT INTO disk_probe (id, written) VALUES (1, ?) ON CONFLICT (id) DO UPDATE SET written = excluded.written",
+      now);
+}
+
 Status EnrolmentTable::Save(const StoredMember& stored) {
   const EnrolledMember& member = stored.member;
-  RETURN_IF_ERROR(database_.Execute(
+  return database_.Write(
       "INSERT INTO enrolled_members (" TRIBUTARY_MEMBER_COLUMNS
       ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET state = excluded.state, "
       "role = excluded.role, device_class = excluded.device_class, labels = excluded.labels, token = excluded.token, "
@@ -134,110 +109,53 @@ Status EnrolmentTable::Save(const StoredMember& stored) {
       "excluded.requested, issued = excluded.issued, not_after = excluded.not_after, renewals = excluded.renewals, "
       "reason = excluded.reason",
       member.id, member.state, RoleName(member.role), member.device_class, JoinNames(member.labels), member.token,
-      member.public_key, stored.curve_public_key, member.serial, member.requested.unix_millis,
-      member.issued.unix_millis, member.not_after.unix_millis, member.renewals, member.reason));
-  return {};
+      member.public_key, stored.curve_public_key, member.serial, member.requested, member.issued, member.not_after,
+      member.renewals, member.reason);
 }
 
 Result<std::optional<StoredMember>> EnrolmentTable::Find(const DeviceId& id) {
-  ASSIGN_OR_RETURN(const auto rows,
-                   database_.Query("SELECT " TRIBUTARY_MEMBER_COLUMNS " FROM enrolled_members WHERE id = ?", id));
-  return ReadOne(rows);
+  return database_.QueryFirst(ReadMember, "SELECT " TRIBUTARY_MEMBER_COLUMNS " FROM enrolled_members WHERE id = ?", id);
 }
 
 Result<std::optional<StoredMember>> EnrolmentTable::FindByKey(ByteView public_key) {
-  ASSIGN_OR_RETURN(const auto rows,
-                   database_.Query("SELECT " TRIBUTARY_MEMBER_COLUMNS " FROM enrolled_members WHERE public_key = ? "
-                                   "ORDER BY requested LIMIT 1",
-                                   public_key));
-  return ReadOne(rows);
+  return database_.QueryFirst(ReadMember,
+                              "SELECT " TRIBUTARY_MEMBER_COLUMNS
+                              " FROM enrolled_members WHERE public_key = ? ORDER BY requested LIMIT 1",
+                              public_key);
 }
 
 Result<std::vector<StoredMember>> EnrolmentTable::All() {
-  ASSIGN_OR_RETURN(const auto rows,
-                   database_.Query("SELECT " TRIBUTARY_MEMBER_COLUMNS " FROM enrolled_members ORDER BY id"));
-  std::vector<StoredMember> members;
-  for (const Row& row : rows) {
-    ASSIGN_OR_RETURN(StoredMember member, ReadMember(row));
-    members.push_back(std::move(member));
-  }
-  return members;
-}
-
-Result<std::vector<DeviceId>> EnrolmentTable::InState(EnrolmentState state) {
-  ASSIGN_OR_RETURN(const auto rows, database_.Query("SELECT id FROM enrolled_members WHERE state = ?", state));
-  std::vector<DeviceId> ids;
-  for (const Row& row : rows) {
-    ASSIGN_OR_RETURN(DeviceId id, DeviceId::Parse(row.Text(0)));
-    ids.push_back(std::move(id));
-  }
-  return ids;
+  return database_.QueryAs(ReadMember, "SELECT " TRIBUTARY_MEMBER_COLUMNS " FROM enrolled_members ORDER BY id");
 }
 
 Result<std::map<EnrolmentState, uint64_t>> EnrolmentTable::CountByState() {
   ASSIGN_OR_RETURN(const auto rows,
                    database_.Query("SELECT state, COUNT(*) FROM enrolled_members GROUP BY state ORDER BY state"));
   std::map<EnrolmentState, uint64_t> counts;
-  for (const Row& row : rows) {
-    counts[static_cast<EnrolmentState>(row.Int(0))] = static_cast<uint64_t>(row.Int(1));
-  }
+  for (const Row& row : rows) counts[static_cast<EnrolmentState>(row.Int(0))] = static_cast<uint64_t>(row.Int(1));
   return counts;
 }
 
-Status EnrolmentTable::InsertRequest(const StoredRequest& request) {
-  RETURN_IF_ERROR(
-      database_.Execute("INSERT INTO enrolment_requests (digest, member, serial, received) VALUES (?, ?, ?, ?)",
-                        request.id, request.member, request.serial, request.received.unix_millis));
-  return {};
-}
-
 Result<std::optional<StoredRequest>> EnrolmentTable::FindRequest(const Digest& id) {
-  ASSIGN_OR_RETURN(const auto rows,
-                   database_.Query("SELECT member, serial, received FROM enrolment_requests WHERE digest = ?", id));
-  if (rows.empty()) return std::nullopt;
-  StoredRequest request;
-  request.id = id;
-  ASSIGN_OR_RETURN(request.member, DeviceId::Parse(rows.front().Text(0)));
-  request.serial = rows.front().Text(1);
-  request.received = {rows.front().Int(2)};
-  return request;
-}
-
-Status EnrolmentTable::AnswerRequests(const DeviceId& member, const std::string& serial) {
-  RETURN_IF_ERROR(
-      database_.Execute("UPDATE enrolment_requests SET serial = ? WHERE member = ? AND serial = ''", serial, member));
-  return {};
-}
-
-Status EnrolmentTable::ForgetRequestsBefore(WallTime since) {
-  RETURN_IF_ERROR(
-      database_.Execute("DELETE FROM enrolment_requests WHERE received < ? AND serial <> ''", since.unix_millis));
-  return {};
+  return database_.QueryFirst(ReadRequest,
+                              "SELECT digest, member, serial, received FROM enrolment_requests WHERE digest = ?", id);
 }
 
 // ---- Tokens
 
 Status EnrolmentTokenTable::Insert(const StoredToken& token) {
   const EnrolmentTokenRecord& record = token.record;
-  RETURN_IF_ERROR(database_.Execute(
+  return database_.Write(
       "INSERT INTO enrolment_tokens (id, hash, role, device_class, labels, created, expires, uses, used, approved, "
       "created_by) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-      record.id, token.hash, RoleName(record.role), record.device_class, JoinNames(record.labels),
-      record.created.unix_millis, record.expires.unix_millis, record.uses, record.used, record.approved,
-      record.created_by));
-  return {};
+      record.id, token.hash, RoleName(record.role), record.device_class, JoinNames(record.labels), record.created,
+      record.expires, record.uses, record.used, record.approved, record.created_by);
 }
 
 Result<std::vector<StoredToken>> EnrolmentTokenTable::All() {
-  ASSIGN_OR_RETURN(const auto rows,
-                   database_.Query("SELECT id, hash, role, device_class, labels, created, expires, uses, used, "
-                                   "approved, created_by FROM enrolment_tokens ORDER BY id"));
-  std::vector<StoredToken> tokens;
-  for (const Row& row : rows) {
-    ASSIGN_OR_RETURN(StoredToken token, ReadToken(row));
-    tokens.push_back(std::move(token));
-  }
-  return tokens;
+  return database_.QueryAs(ReadToken,
+                           "SELECT id, hash, role, device_class, labels, created, expires, uses, used, approved, "
+                           "created_by FROM enrolment_tokens ORDER BY id");
 }
 
 Status EnrolmentTokenTable::CountUse(const std::string& id) {

@@ -3,6 +3,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "aggregator/records/enrolment_records.h"
@@ -10,26 +11,6 @@
 #include "protocol/base/sql/database.h"
 
 namespace tributary {
-
-// Who may become a member and who is one, in a database of its own: it must be open before the first publication is
-// made, which carries the revocation list, and no transaction spans it and the rounds. As Store otherwise.
-class EnrolmentStore {
- public:
-  static Result<std::unique_ptr<EnrolmentStore>> Open(const Path& file);
-
-  Result<Transaction> Begin() { return Transaction::Begin(*database_); }
-  // Writes something that says nothing, to see whether the disk takes it.
-  Status Probe(WallTime now);
-
- private:
-  explicit EnrolmentStore(std::unique_ptr<Database> database);
-  std::unique_ptr<Database> database_;
-
- public:
-  EnrolmentTokenTable tokens;
-  EnrolmentTable members;
-  CertificateTable certificates;
-};
 
 struct StoredMember {
   EnrolledMember member;
@@ -44,28 +25,34 @@ struct StoredRequest {
   WallTime received;
 };
 
-// Members by their certificates, and the requests that made them. Borrowed database; one thread.
-class EnrolmentTable {
+// Members by their certificates, and the requests that made them.
+class EnrolmentTable : Tables {
  public:
-  explicit EnrolmentTable(Database& database) : database_(database) {}
+  using Tables::Tables;
 
   Status Save(const StoredMember& member);
   Result<std::optional<StoredMember>> Find(const DeviceId& id);
   Result<std::optional<StoredMember>> FindByKey(ByteView public_key);
   // In the order of their ids.
   Result<std::vector<StoredMember>> All();
-  Result<std::vector<DeviceId>> InState(EnrolmentState state);
+  Result<std::vector<DeviceId>> InState(EnrolmentState state) {
+    return database_.QueryAs(FirstCell<DeviceId>, "SELECT id FROM enrolled_members WHERE state = ?", state);
+  }
   Result<std::map<EnrolmentState, uint64_t>> CountByState();
 
-  Status InsertRequest(const StoredRequest& request);
+  Status InsertRequest(const StoredRequest& request) {
+    return database_.Write("INSERT INTO enrolment_requests (digest, member, serial, received) VALUES (?, ?, ?, ?)",
+                           request.id, request.member, request.serial, request.received);
+  }
   Result<std::optional<StoredRequest>> FindRequest(const Digest& id);
   // Its requests that have no answer yet are answered by this certificate.
-  Status AnswerRequests(const DeviceId& member, const std::string& serial);
+  Status AnswerRequests(const DeviceId& member, const std::string& serial) {
+    return database_.Write("UPDATE enrolment_requests SET serial = ? WHERE member = ? AND serial = ''", serial, member);
+  }
   // Those that were answered, and came before `since`.
-  Status ForgetRequestsBefore(WallTime since);
-
- private:
-  Database& database_;
+  Status ForgetRequestsBefore(WallTime since) {
+    return database_.Write("DELETE FROM enrolment_requests WHERE received < ? AND serial <> ''", since);
+  }
 };
 
 struct StoredToken {
@@ -73,10 +60,10 @@ struct StoredToken {
   Digest hash;  // SHA-256 of the secret: 32 random bytes need no salt
 };
 
-// Enrolment tokens. Borrowed database; one thread.
-class EnrolmentTokenTable {
+// Enrolment tokens.
+class EnrolmentTokenTable : Tables {
  public:
-  explicit EnrolmentTokenTable(Database& database) : database_(database) {}
+  using Tables::Tables;
 
   // kConflict: the id is taken.
   Status Insert(const StoredToken& token);
@@ -86,9 +73,26 @@ class EnrolmentTokenTable {
   Status CountUse(const std::string& id);
   // Whether there was one.
   Result<bool> Remove(const std::string& id);
+};
+
+// Who may become a member and who is one, in a database of its own: it must be open before the first publication is
+// made, which carries the revocation list, and no transaction spans it and the rounds. As Store otherwise.
+class EnrolmentStore {
+ public:
+  static Result<std::unique_ptr<EnrolmentStore>> Open(const Path& file);
+
+  Result<Transaction> Begin() { return Transaction::Begin(*database_); }
+  // Writes something that says nothing, to see whether the disk takes it.
+  Status Probe(WallTime now);
 
  private:
-  Database& database_;
+  explicit EnrolmentStore(std::unique_ptr<Database> database) : database_(std::move(database)) {}
+  std::unique_ptr<Database> database_;
+
+ public:
+  EnrolmentTokenTable tokens{*database_};
+  EnrolmentTable members{*database_};
+  CertificateTable certificates{*database_};
 };
 
 }  // namespace tributary

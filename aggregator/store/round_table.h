@@ -1,6 +1,5 @@
 #pragma once
 
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,17 +17,19 @@ struct StoredRound {
   uint64_t bytes_written = 0;  // of all checkpoints of the round
 };
 
-// Rounds and their refusals by reason. Borrowed database; one thread. Save and Insert write several rows: call them in
-// a transaction.
-class RoundTable {
+// Rounds and their refusals by reason. Save and Insert write several rows: call them in a transaction.
+class RoundTable : Tables {
  public:
-  explicit RoundTable(Database& database) : database_(database) {}
+  using Tables::Tables;
 
   Status Insert(const StoredRound& round);
   Status Save(const StoredRound& round);
   Status SaveRefusals(const RoundRecord& round);
   // An upload that speaks of a round that is over already.
-  Status AddBytes(const TaskId& task, uint64_t number, uint64_t bytes);
+  Status AddBytes(const TaskId& task, uint64_t number, uint64_t bytes) {
+    return database_.Write("UPDATE rounds SET bytes_up = bytes_up + ? WHERE task = ? AND number = ?", bytes, task,
+                           number);
+  }
 
   // In order of their numbers.
   Result<std::vector<StoredRound>> All(const TaskId& task);
@@ -37,13 +38,17 @@ class RoundTable {
   // Those that are collecting or closing: at most one per task.
   Result<std::vector<StoredRound>> Open();
   // 0 when the task had no round yet.
-  Result<uint64_t> LastNumber(const TaskId& task);
+  Result<uint64_t> LastNumber(const TaskId& task) {
+    return database_.QueryNumber("SELECT number FROM rounds WHERE task = ? ORDER BY number DESC LIMIT 1", task);
+  }
   // The newest round on this base version; 0: none.
-  Result<uint64_t> LastOnBase(const TaskId& task, ModelVersion base);
+  Result<uint64_t> LastOnBase(const TaskId& task, ModelVersion base) {
+    return database_.QueryNumber("SELECT number FROM rounds WHERE task = ? AND base = ? ORDER BY number DESC LIMIT 1",
+                                 task, base);
+  }
 
  private:
-  Result<std::vector<StoredRound>> ReadAll(const std::vector<Row>& rows);
-  Database& database_;
+  Result<std::vector<StoredRound>> WithRefusals(Result<std::vector<StoredRound>> rounds);
 };
 
 // One device's part in a sum that is checkpointed. (task, base, device) is its identity: a device counts at most once
@@ -57,20 +62,26 @@ struct ContributionRecord {
   uint64_t round = 0;
 };
 
-// The contributions that count. Borrowed database; one thread.
-class ContributionTable {
+// The contributions that count.
+class ContributionTable : Tables {
  public:
-  explicit ContributionTable(Database& database) : database_(database) {}
+  using Tables::Tables;
 
   // kConflict: the device has contributed to this base version.
-  Status Insert(const ContributionRecord& contribution);
-  Result<bool> Has(const TaskId& task, ModelVersion base, const DeviceId& device);
-  Result<uint64_t> CountOfRound(const TaskId& task, uint64_t round);
+  Status Insert(const ContributionRecord& contribution) {
+    return database_.Write(
+        "INSERT INTO contributions (task, base_version, device, upload, weight, round) VALUES (?, ?, ?, ?, ?, ?)",
+        contribution.task, contribution.base, contribution.device, contribution.upload, contribution.weight,
+        contribution.round);
+  }
+  Result<bool> Has(const TaskId& task, ModelVersion base, const DeviceId& device) {
+    return database_.QueryHas("SELECT 1 FROM contributions WHERE task = ? AND base_version = ? AND device = ?", task,
+                              base, device);
+  }
   // Those on base versions before `oldest`, which nothing refers to any more.
-  Status ForgetBefore(const TaskId& task, ModelVersion oldest);
-
- private:
-  Database& database_;
+  Status ForgetBefore(const TaskId& task, ModelVersion oldest) {
+    return database_.Write("DELETE FROM contributions WHERE task = ? AND base_version < ?", task, oldest);
+  }
 };
 
 }  // namespace tributary

@@ -76,17 +76,6 @@ constexpr std::string_view kSchema[] = {kFirst, kGateways, kReports, kPlans};
 
 }  // namespace
 
-Store::Store(std::unique_ptr<Database> database)
-    : database_(std::move(database)),
-      tasks(*database_),
-      rounds(*database_),
-      contributions(*database_),
-      evaluations(*database_),
-      gateways(*database_),
-      members(*database_),
-      reports(*database_),
-      accounts(*database_) {}
-
 Result<std::unique_ptr<Store>> Store::Open(const Path& file) {
   ASSIGN_OR_RETURN(auto database, Database::Open(file));
   RETURN_IF_ERROR(database->Migrate(kSchema));

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <utility>
 
 #include "aggregator/store/account_table.h"
 #include "aggregator/store/round_table.h"
@@ -21,18 +22,18 @@ class Store {
   Result<Transaction> Begin() { return Transaction::Begin(*database_); }
 
  private:
-  explicit Store(std::unique_ptr<Database> database);
+  explicit Store(std::unique_ptr<Database> database) : database_(std::move(database)) {}
   std::unique_ptr<Database> database_;
 
  public:
-  TaskTable tasks;
-  RoundTable rounds;
-  ContributionTable contributions;
-  EvaluationTable evaluations;
-  GatewayTable gateways;
-  MemberTable members;
-  DeviceStateTable reports;
-  AccountTable accounts;
+  TaskTable tasks{*database_};
+  RoundTable rounds{*database_};
+  ContributionTable contributions{*database_};
+  EvaluationTable evaluations{*database_};
+  GatewayTable gateways{*database_};
+  MemberTable members{*database_};
+  DeviceStateTable reports{*database_};
+  AccountTable accounts{*database_};
 };
 
 }  // namespace tributary

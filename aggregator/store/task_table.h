@@ -1,6 +1,5 @@
 #pragma once
 
-#include <optional>
 #include <vector>
 
 #include "aggregator/records/records.h"
@@ -9,11 +8,10 @@
 namespace tributary {
 
 // Tasks with their tensor tables, and their versions. A task's plan, policy and bounds are one JSON column each, by their
-// tables of fields: a new field needs no new column. Legal call order: construct, TakeOver, the rest. Borrowed database;
-// one thread.
-class TaskTable {
+// tables of fields: a new field needs no new column. Legal call order: construct, TakeOver, the rest.
+class TaskTable : Tables {
  public:
-  explicit TaskTable(Database& database) : database_(database) {}
+  using Tables::Tables;
 
   // Brings the tasks of 0.1.0, which had a column for each field, into today's table. Nothing is done when there are
   // none.
@@ -22,7 +20,10 @@ class TaskTable {
   // kConflict: the id is taken.
   Status Insert(const TaskRecord& task);
   // Saves `latest` and `rounds_wanted`, which change in a task's life.
-  Status SaveProgress(const TaskRecord& task);
+  Status SaveProgress(const TaskRecord& task) {
+    return database_.Write("UPDATE tasks SET rounds_wanted = ?, latest = ? WHERE id = ?", task.rounds_wanted,
+                           task.latest, task.id);
+  }
   // In the order of their ids. kCorrupt: a row that no program of ours writes.
   Result<std::vector<TaskRecord>> All();
 
@@ -35,7 +36,6 @@ class TaskTable {
  private:
   Status InsertRow(TaskRecord task);
   Status ReadTensors(TaskRecord& task);
-  Database& database_;
 };
 
 }  // namespace tributary

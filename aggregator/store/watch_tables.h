@@ -12,45 +12,36 @@
 // The SQL of what the aggregator watches: members, gateways, device states and evaluations.
 namespace tributary {
 
-// Members that were heard of. Borrowed database; one thread.
-class MemberTable {
+// Members that were heard of.
+class MemberTable : Tables {
  public:
-  explicit MemberTable(Database& database) : database_(database) {}
+  using Tables::Tables;
   Status Save(const MemberRecord& member);
   // In the order of their ids.
   Result<std::vector<MemberRecord>> All();
-
- private:
-  Database& database_;
 };
 
-// The last state of each gateway. Borrowed database; one thread.
-class GatewayTable {
+// The last state of each gateway.
+class GatewayTable : Tables {
  public:
-  explicit GatewayTable(Database& database) : database_(database) {}
+  using Tables::Tables;
   Status Save(const GatewayRecord& gateway);
   // In the order of their ids. A state that this version does not read any more comes back empty but for its gateway.
   Result<std::vector<GatewayRecord>> All();
   // Those whose last state came before `since`.
-  Status ForgetBefore(WallTime since);
-
- private:
-  Database& database_;
+  Status ForgetBefore(WallTime since) { return database_.Write("DELETE FROM gateways WHERE last_seen < ?", since); }
 };
 
-// The newest state of each device. Borrowed database; one thread.
-class DeviceStateTable {
+// The newest state of each device.
+class DeviceStateTable : Tables {
  public:
-  explicit DeviceStateTable(Database& database) : database_(database) {}
+  using Tables::Tables;
 
   Status Save(const DeviceStateRecord& record);
   // kCorrupt: a state that this program does not read.
   Result<std::optional<DeviceStateRecord>> Find(const DeviceId& device);
   // In the order of the devices' ids.
   Result<std::vector<DeviceStateRecord>> All();
-
- private:
-  Database& database_;
 };
 
 // One result of one member's evaluation upload. (task, version, device, model) is its identity.
@@ -74,20 +65,21 @@ struct EvaluationTotal {
   }
 };
 
-// Evaluations and their totals per version, role and model. Borrowed database; one thread. Insert writes two rows: call
-// it in a transaction.
-class EvaluationTable {
+// Evaluations and their totals per version, role and model. Insert writes two rows: call it in a transaction.
+class EvaluationTable : Tables {
  public:
-  explicit EvaluationTable(Database& database) : database_(database) {}
+  using Tables::Tables;
 
   Status Insert(const EvaluationRecord& evaluation);
-  Result<bool> Has(const EvaluationRecord& evaluation);
-  Result<bool> HasUpload(const DeviceId& device, const UploadId& upload);
+  Result<bool> Has(const EvaluationRecord& evaluation) {
+    return database_.QueryHas("SELECT 1 FROM evaluations WHERE task = ? AND version = ? AND device = ? AND model = ?",
+                              evaluation.task, evaluation.version, evaluation.device, evaluation.result.model);
+  }
+  Result<bool> HasUpload(const DeviceId& device, const UploadId& upload) {
+    return database_.QueryHas("SELECT 1 FROM evaluations WHERE upload = ? AND device = ? LIMIT 1", upload, device);
+  }
   Result<EvaluationTotal> Total(const TaskId& task, ModelVersion version, const std::string& role,
                                 EvaluatedModel model);
-
- private:
-  Database& database_;
 };
 
 }  // namespace tributary

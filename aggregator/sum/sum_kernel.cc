@@ -6,7 +6,6 @@
 #include <cstdlib>
 #include <limits>
 #include <new>
-#include <vector>
 
 #include "aggregator/sum/sum_kernel_x86.h"
 #include "protocol/payload/fixed_point.h"

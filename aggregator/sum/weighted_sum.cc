@@ -104,9 +104,8 @@ WeightedSum::Addition::~Addition() {
 }
 
 Status WeightedSum::Addition::Add(std::span<const float> values) {
-  if (values.size() > sum_->sum_.size() - position_) {
+  if (values.size() > sum_->sum_.size() - position_)
     return Fail(Code::kWrongTensorCount, "more values than the task's {}", sum_->sum_.size());
-  }
   const uint64_t first = position_;
   const SumKernel& kernel = FastestSumKernel();
   const SumKernel::Terms terms = sum_->TermsFor(static_cast<int64_t>(weight_));
@@ -125,9 +124,8 @@ Status WeightedSum::Addition::Add(std::span<const float> values) {
 }
 
 Result<double> WeightedSum::Addition::Commit() {
-  if (position_ != sum_->sum_.size()) {
+  if (position_ != sum_->sum_.size())
     return Fail(Code::kWrongTensorCount, "{} values, the task has {}", position_, sum_->sum_.size());
-  }
   ASSIGN_OR_RETURN(const double norm, CheckNorm(Norm(squares_), norm_bound_));
   sum_->total_weight_ += weight_;
   ++sum_->contributions_;
@@ -162,9 +160,8 @@ Status WeightedSum::CheckWeight(uint64_t weight) const {
 }
 
 Status WeightedSum::Merge(WeightedSum&& other) {
-  if (other.sum_.size() != sum_.size() || other.scale_ != scale_ || other.value_bound_ != value_bound_) {
+  if (other.sum_.size() != sum_.size() || other.scale_ != scale_ || other.value_bound_ != value_bound_)
     return Fail(Code::kConflict, "sums of different shape, scale or bound");
-  }
   if (other.total_weight_ > 0) RETURN_IF_ERROR(CheckWeight(other.total_weight_));
   const auto count = static_cast<Eigen::Index>(sum_.size());
   Sums(sum_.data(), count) += ConstSums(other.sum_.data(), count);
@@ -208,9 +205,8 @@ Result<WeightedSum> WeightedSum::Deserialize(ByteView bytes) {
   ASSIGN_OR_RETURN(const uint64_t max_total_weight, TakeU64(bytes));
   ASSIGN_OR_RETURN(const uint64_t total_weight, TakeU64(bytes));
   ASSIGN_OR_RETURN(const uint64_t contributions, TakeU64(bytes));
-  if (bytes.size() % sizeof(int64_t) != 0 || bytes.size() / sizeof(int64_t) != count) {
+  if (bytes.size() % sizeof(int64_t) != 0 || bytes.size() / sizeof(int64_t) != count)
     return Fail(Code::kMalformed, "{} bytes for {} sums", bytes.size(), count);
-  }
   const FixedPointScale scale{static_cast<int>(std::min<uint64_t>(fraction_bits, 63))};
   const auto value_bound = std::bit_cast<double>(bound);
   if (!NeverOverflows(scale, value_bound, max_total_weight) || total_weight > max_total_weight ||
@@ -225,9 +221,8 @@ Result<WeightedSum> WeightedSum::Deserialize(ByteView bytes) {
   const double largest =
       LargestSum(scale, value_bound, total_weight) * (1 + 0x1p-50) + 0.5 * static_cast<double>(total_weight);
   const ConstSums sums(sum.sum_.data(), static_cast<Eigen::Index>(count));
-  if (count > 0 && !(sums.cast<double>().abs().maxCoeff() <= largest)) {
+  if (count > 0 && !(sums.cast<double>().abs().maxCoeff() <= largest))
     return Fail(Code::kMalformed, "a sum that no updates of the total weight have");
-  }
   return sum;
 }
 
@@ -252,9 +247,8 @@ Result<WeightedSum> ReadCheckpoint(FileSystem& files, const Path& path) {
   if (size < kDigestBytes || size > kCheckpointBytes) return corrupt(size, "not the size of a checkpoint");
   ASSIGN_OR_RETURN(const Bytes bytes, files.ReadAt(path, 0, size));
   const auto content = ByteView(bytes).first(size - kDigestBytes);
-  if (!std::ranges::equal(Sha256(content).view(), ByteView(bytes).last(kDigestBytes))) {
+  if (!std::ranges::equal(Sha256(content).view(), ByteView(bytes).last(kDigestBytes)))
     return corrupt(size, "its digest does not fit");
-  }
   auto sum = WeightedSum::Deserialize(content);
   if (!sum) return corrupt(size, sum.error().message);
   return sum;

@@ -23,7 +23,10 @@ Result<OfferAnswer> Arrivals::Judge(const SpooledUpload& upload, ByteView envelo
     const bool same = here->ciphertext_digest == upload.ciphertext_digest &&
                       here->ciphertext_size == upload.ciphertext_size && here->chunk_size == upload.chunk_size &&
                       here->chunk_count == upload.chunk_count;
-    if (same || here->state == UploadState::kComplete) return Known(*here, upload);
+    if (same || here->state == UploadState::kComplete) {
+      if (here->state == UploadState::kComplete && state_.options.TakesCustody()) return Already(upload.kind);
+      return OfferAnswer{.next_chunk = here->next_chunk};
+    }
     // Sealed anew under the old id: what lies here belongs to an envelope that its sender has given up.
     RETURN_IF_ERROR(departures_.DropOne(*here, Code::kDuplicate));
   }
@@ -34,21 +37,13 @@ Result<OfferAnswer> Arrivals::Judge(const SpooledUpload& upload, ByteView envelo
   if (delivered) return Already(upload.kind);
   if (upload.kind == UploadKind::kUpdate) {
     ASSIGN_OR_RETURN(const auto rival, state_.index.uploads().FindContribution(upload));
-    if (rival && rival->state == UploadState::kComplete) return JudgeRival(*rival, upload);
+    if (rival && rival->state == UploadState::kComplete) {
+      if (state_.options.TakesCustody()) return Already(upload.kind);
+      return Fail(Code::kBusy, "the contribution of {} is being taken in as {}", upload.device.text(), rival->id.hex());
+    }
     if (rival) RETURN_IF_ERROR(departures_.DropOne(*rival, Code::kDuplicate));
   }
   return Admit(upload, envelope);
-}
-
-// The same contribution is complete under another id.
-Result<OfferAnswer> Arrivals::JudgeRival(const SpooledUpload& rival, const SpooledUpload& offered) {
-  if (state_.options.TakesCustody()) return Already(offered.kind);
-  return Fail(Code::kBusy, "the contribution of {} is being taken in as {}", offered.device.text(), rival.id.hex());
-}
-
-Result<OfferAnswer> Arrivals::Known(const SpooledUpload& here, const SpooledUpload& offered) {
-  const bool custody = here.state == UploadState::kComplete && state_.options.TakesCustody();
-  return custody ? Already(offered.kind) : OfferAnswer{.next_chunk = here.next_chunk};
 }
 
 OfferAnswer Arrivals::Already(UploadKind kind) {

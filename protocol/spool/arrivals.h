@@ -24,8 +24,6 @@ class Arrivals {
   using Partial = SpoolState::Partial;
 
   Result<OfferAnswer> Judge(const SpooledUpload& upload, ByteView envelope);
-  Result<OfferAnswer> JudgeRival(const SpooledUpload& rival, const SpooledUpload& offered);
-  Result<OfferAnswer> Known(const SpooledUpload& here, const SpooledUpload& offered);
   OfferAnswer Already(UploadKind kind);
   Result<OfferAnswer> Admit(const SpooledUpload& upload, ByteView envelope);
   // nullptr: the upload is complete.

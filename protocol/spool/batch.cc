@@ -38,7 +38,12 @@ Result<std::map<UploadId, Error>> Batch::Commit() {
   if (state_.probed_index || state_.account.kinds != account_before_.kinds) state_.index_trouble.reset();
   if (barrier_) ++state_.account.barriers;
   state_.saved = state_.account;
-  RemoveFreed();
+  for (const UploadId& id : state_.freed) {
+    // A file that stays behind is an orphan that the next Open removes.
+    if (auto removed = state_.files.Remove(id); !removed)
+      LogFailure(LogLevel::kWarning, "spool.remove_failed", removed.error());
+  }
+  state_.freed.clear();
   state_.completed.clear();
   return lost;
 }
@@ -63,15 +68,6 @@ Status Batch::SyncCompleted(std::map<UploadId, Error>& lost) {
     RETURN_IF_ERROR(state_.StartAgain(*upload));
   }
   return {};
-}
-
-void Batch::RemoveFreed() {
-  for (const UploadId& id : state_.freed) {
-    // A file that stays behind is an orphan that the next Open removes.
-    if (auto removed = state_.files.Remove(id); !removed)
-      LogFailure(LogLevel::kWarning, "spool.remove_failed", removed.error());
-  }
-  state_.freed.clear();
 }
 
 void Batch::Abort(const Error& why) {

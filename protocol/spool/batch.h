@@ -28,7 +28,6 @@ class Batch {
 
  private:
   Status SyncCompleted(std::map<UploadId, Error>& lost);
-  void RemoveFreed();
 
   SpoolState& state_;
   std::optional<Transaction> transaction_;

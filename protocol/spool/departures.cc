@@ -24,18 +24,13 @@ Status Departures::TakeOut(const SpooledUpload& upload) {
   return {};
 }
 
-Result<SpooledUpload> Departures::CompleteOf(const UploadId& id) {
-  ASSIGN_OR_RETURN(auto here, state_.index.uploads().Find(id));
-  if (!here || here->state != UploadState::kComplete)
-    return Fail(Code::kUnknownUpload, "upload {} is not in custody", id.hex());
-  return std::move(*here);
-}
-
 Status Departures::Delivered(const UploadId& id) {
-  ASSIGN_OR_RETURN(const SpooledUpload upload, CompleteOf(id));
-  RETURN_IF_ERROR(TakeOut(upload));
-  ++state_.account.of(upload.kind).delivered;
-  return state_.index.delivered().Remember(upload);
+  ASSIGN_OR_RETURN(const auto upload, state_.index.uploads().Find(id));
+  if (!upload || upload->state != UploadState::kComplete)
+    return Fail(Code::kUnknownUpload, "upload {} is not in custody", id.hex());
+  RETURN_IF_ERROR(TakeOut(*upload));
+  ++state_.account.of(upload->kind).delivered;
+  return state_.index.delivered().Remember(*upload);
 }
 
 Status Departures::Drop(const UploadId& id, Code reason) {
@@ -197,8 +192,7 @@ Result<uint64_t> Departures::LostBytesOf(const SpooledUpload& upload) {
 }
 
 Status Departures::Requeue(const UploadId& id) {
-  ASSIGN_OR_RETURN(const auto letter, state_.index.dead_letters().Find(id));
-  if (!letter) return Fail(Code::kUnknownUpload, "there is no dead letter {}", id.hex());
+  ASSIGN_OR_RETURN(const DeadLetter letter, state_.index.dead_letters().Get(id));
   ASSIGN_OR_RETURN(const auto kept, state_.index.dead_letters().FindKept(id));
   if (!kept) {
     return Fail(Code::kConflict,
@@ -222,15 +216,14 @@ Status Departures::Requeue(const UploadId& id) {
   RETURN_IF_ERROR(state_.index.dead_letters().Unbury(*kept, state_.clock.Now()));
   --state_.account.dead_letters;
   state_.account.dead_bytes -= kept->ciphertext_size;
-  --state_.account.of(kept->kind).dropped[letter->reason];
-  LogInfo("upload.requeued", {{"id", id.hex()}, {"reason", Name(letter->reason)}});
+  --state_.account.of(kept->kind).dropped[letter.reason];
+  LogInfo("upload.requeued", {{"id", id.hex()}, {"reason", Name(letter.reason)}});
   return state_.CountIn(*kept);
 }
 
 Result<uint64_t> Departures::Purge(const UploadId& id) {
-  ASSIGN_OR_RETURN(const auto letter, state_.index.dead_letters().Find(id));
-  if (!letter) return Fail(Code::kUnknownUpload, "there is no dead letter {}", id.hex());
-  RETURN_IF_ERROR(ForgetLetter(*letter));
+  ASSIGN_OR_RETURN(const DeadLetter letter, state_.index.dead_letters().Get(id));
+  RETURN_IF_ERROR(ForgetLetter(letter));
   return 1;
 }
 

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <optional>
 #include <vector>
 
 #include "protocol/spool/spool_state.h"
@@ -40,7 +39,6 @@ class Departures {
   Status ForgetLetter(const DeadLetter& letter);
 
  private:
-  Result<SpooledUpload> CompleteOf(const UploadId& id);
   // The row and the chunks go now, the file after the commit.
   Status TakeOut(const SpooledUpload& upload);
   Status DropAll(const std::vector<SpooledUpload>& uploads, Code reason, Swept& swept);

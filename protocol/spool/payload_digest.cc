@@ -24,9 +24,7 @@ Result<uint64_t> LostBytes(const SpooledUpload& upload, const std::function<Resu
     const auto bytes = read(chunk);
     if (!bytes) {
       const Code code = bytes.error().code;
-      if (code != Code::kCorrupt && code != Code::kNotFound && code != Code::kUnknownUpload) {
-        return Fail(bytes.error());
-      }
+      if (code != Code::kCorrupt && code != Code::kNotFound && code != Code::kUnknownUpload) return Fail(bytes.error());
       return upload.ciphertext_size - upload.ChunkOffset(chunk);
     }
     digest.Update(*bytes);

@@ -15,9 +15,6 @@ constexpr size_t kRowsAtATime = 1'000;
 Status Recovery::Recover(Batch& batch) {
   RETURN_IF_ERROR(state_.ballast.Look());
   ASSIGN_OR_RETURN(state_.account, state_.index.account().Load());
-  ASSIGN_OR_RETURN(const auto dead, state_.index.dead_letters().Count());
-  state_.account.dead_letters = dead.letters;
-  state_.account.dead_bytes = dead.bytes;
   state_.saved = state_.account;
   ASSIGN_OR_RETURN(const auto names, state_.files.List());
   std::vector<std::string> orphans;

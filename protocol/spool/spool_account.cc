@@ -1,33 +1,25 @@
 #include "protocol/spool/spool_account.h"
 
-#include <algorithm>
+#include <functional>
 
 namespace tributary {
 namespace {
 
-uint64_t Sum(const std::map<Code, uint64_t>& by_code) {
+using ByCode = std::map<Code, uint64_t>;
+
+uint64_t Sum(const auto& from, auto part) {
   uint64_t sum = 0;
-  for (const auto& [code, count] : by_code) sum += count;
+  for (const auto& each : from) sum += std::invoke(part, each);
   return sum;
 }
 
 }  // namespace
 
-uint64_t KindAccount::Refused() const { return Sum(refused); }
-uint64_t KindAccount::Dropped() const { return Sum(dropped); }
+uint64_t KindAccount::Refused() const { return Sum(refused, &ByCode::value_type::second); }
+uint64_t KindAccount::Dropped() const { return Sum(dropped, &ByCode::value_type::second); }
 
 bool KindAccount::Balances() const {
   return offered == delivered + spooled + in_flight + duplicate + Refused() + Dropped();
-}
-
-void SpoolAccount::CountBytes(UploadKind kind, uint64_t size, int sign) {
-  if (sign > 0) {
-    bytes += size;
-    bytes_of(kind) += size;
-  } else {
-    bytes -= size;
-    bytes_of(kind) -= size;
-  }
 }
 
 void SpoolAccount::BecameComplete(UploadKind kind, Priority priority) {
@@ -42,17 +34,8 @@ void SpoolAccount::BecamePartial(UploadKind kind, Priority priority) {
   ++of(kind).in_flight;
 }
 
-uint64_t SpoolAccount::Spooled() const {
-  uint64_t sum = 0;
-  for (const auto& kind : kinds) sum += kind.spooled;
-  return sum;
-}
-
-uint64_t SpoolAccount::Delivered() const {
-  uint64_t sum = 0;
-  for (const auto& kind : kinds) sum += kind.delivered;
-  return sum;
-}
+uint64_t SpoolAccount::Spooled() const { return Sum(kinds, &KindAccount::spooled); }
+uint64_t SpoolAccount::Delivered() const { return Sum(kinds, &KindAccount::delivered); }
 
 bool SpoolAccount::Balances() const {
   return std::ranges::all_of(kinds, [](const KindAccount& kind) { return kind.Balances(); });

@@ -49,8 +49,6 @@ struct SpoolAccount {
   uint64_t& bytes_of(UploadKind kind) { return kind_bytes[static_cast<size_t>(kind) - 1]; }
   uint64_t bytes_of(UploadKind kind) const { return kind_bytes[static_cast<size_t>(kind) - 1]; }
   uint64_t& waiting_of(Priority priority) { return waiting[std::min(static_cast<size_t>(priority), kPriorities - 1)]; }
-  // An upload came (`sign` 1) or went (-1). The kinds' counts are the caller's.
-  void CountBytes(UploadKind kind, uint64_t size, int sign);
   // A partial upload became a complete one, or the other way round.
   void BecameComplete(UploadKind kind, Priority priority);
   void BecamePartial(UploadKind kind, Priority priority);

@@ -7,6 +7,18 @@ namespace {
 enum Counter { kOffered = 1, kDelivered = 2, kDuplicate = 3, kRefused = 4, kDropped = 5 };
 constexpr Code kNoCode{0};
 
+uint64_t& CounterOf(KindAccount& kind, int64_t what, Code code) {
+  if (what == kOffered) return kind.offered;
+  if (what == kDelivered) return kind.delivered;
+  if (what == kDuplicate) return kind.duplicate;
+  return what == kRefused ? kind.refused[code] : kind.dropped[code];
+}
+
+uint64_t CountOf(const std::map<Code, uint64_t>& counts, Code code) {
+  const auto found = counts.find(code);
+  return found == counts.end() ? 0 : found->second;
+}
+
 }  // namespace
 
 Result<SpoolAccount> SpoolAccountTable::Load() {
@@ -14,31 +26,13 @@ Result<SpoolAccount> SpoolAccountTable::Load() {
   ASSIGN_OR_RETURN(const auto counters, database_.Query("SELECT kind, what, code, count FROM counters"));
   for (const Row& row : counters) {
     KindAccount& kind = account.of(static_cast<UploadKind>(row.Int(0)));
-    const auto code = static_cast<Code>(row.Int(2));
-    const auto count = static_cast<uint64_t>(row.Int(3));
-    switch (row.Int(1)) {
-      case kOffered:
-        kind.offered = count;
-        break;
-      case kDelivered:
-        kind.delivered = count;
-        break;
-      case kDuplicate:
-        kind.duplicate = count;
-        break;
-      case kRefused:
-        kind.refused[code] = count;
-        break;
-      default:
-        kind.dropped[code] = count;
-        break;
-    }
+    RETURN_IF_ERROR(row.Get(3, CounterOf(kind, row.Int(1), static_cast<Code>(row.Int(2)))));
   }
   RETURN_IF_ERROR(LoadPresent(account));
   return account;
 }
 
-// Counts the uploads that are here. One index covers the first query; partial uploads are few.
+// Counts the uploads and dead letters that are here. One index covers the first query; partial uploads are few.
 Status SpoolAccountTable::LoadPresent(SpoolAccount& account) {
   ASSIGN_OR_RETURN(
       const auto here,
@@ -53,21 +47,25 @@ Status SpoolAccountTable::LoadPresent(SpoolAccount& account) {
     } else {
       account.of(kind).in_flight += count;
     }
-    account.CountBytes(kind, static_cast<uint64_t>(row.Int(4)), 1);
+    account.bytes += static_cast<uint64_t>(row.Int(4));
+    account.bytes_of(kind) += static_cast<uint64_t>(row.Int(4));
   }
-  ASSIGN_OR_RETURN(const auto coming, database_.Query("SELECT coalesce(sum(max(0, ciphertext_size - next_chunk * "
-                                                      "(chunk_size + ?))), 0) FROM uploads WHERE state = 0",
-                                                      limits::kSealTagBytes));
-  account.unwritten = static_cast<uint64_t>(coming[0].Int(0));
-  ASSIGN_OR_RETURN(const auto devices, database_.Query("SELECT count(*) FROM holders"));
-  account.devices = static_cast<uint64_t>(devices[0].Int(0));
+  ASSIGN_OR_RETURN(
+      account.unwritten,
+      database_.QueryNumber("SELECT coalesce(sum(max(0, ciphertext_size - next_chunk * (chunk_size + ?))), "
+                            "0) FROM uploads WHERE state = 0",
+                            limits::kSealTagBytes));
+  ASSIGN_OR_RETURN(account.devices, database_.QueryNumber("SELECT count(*) FROM holders"));
+  ASSIGN_OR_RETURN(account.dead_letters, database_.QueryNumber("SELECT count(*) FROM dead_letters"));
+  ASSIGN_OR_RETURN(account.dead_bytes, database_.QueryNumber("SELECT CAST(total(bytes) AS INTEGER) FROM dead_letters "
+                                                             "WHERE kept = 1"));
   return {};
 }
 
 Status SpoolAccountTable::SaveCounter(UploadKind kind, int what, Code code, uint64_t before, uint64_t after) {
   if (before == after) return {};
-  return Done(database_.Execute("INSERT OR REPLACE INTO counters (kind, what, code, count) VALUES (?, ?, ?, ?)", kind,
-                                what, code, after));
+  return database_.Write("INSERT OR REPLACE INTO counters (kind, what, code, count) VALUES (?, ?, ?, ?)", kind, what,
+                         code, after);
 }
 
 Status SpoolAccountTable::Save(const SpoolAccount& saved, const SpoolAccount& now) {
@@ -77,16 +75,10 @@ Status SpoolAccountTable::Save(const SpoolAccount& saved, const SpoolAccount& no
     RETURN_IF_ERROR(SaveCounter(kind, kOffered, kNoCode, before.offered, after.offered));
     RETURN_IF_ERROR(SaveCounter(kind, kDelivered, kNoCode, before.delivered, after.delivered));
     RETURN_IF_ERROR(SaveCounter(kind, kDuplicate, kNoCode, before.duplicate, after.duplicate));
-    const auto count_before = [](const std::map<Code, uint64_t>& counts, Code code) {
-      const auto found = counts.find(code);
-      return found == counts.end() ? 0 : found->second;
-    };
-    for (const auto& [code, count] : after.refused) {
-      RETURN_IF_ERROR(SaveCounter(kind, kRefused, code, count_before(before.refused, code), count));
-    }
-    for (const auto& [code, count] : after.dropped) {
-      RETURN_IF_ERROR(SaveCounter(kind, kDropped, code, count_before(before.dropped, code), count));
-    }
+    for (const auto& [code, count] : after.refused)
+      RETURN_IF_ERROR(SaveCounter(kind, kRefused, code, CountOf(before.refused, code), count));
+    for (const auto& [code, count] : after.dropped)
+      RETURN_IF_ERROR(SaveCounter(kind, kDropped, code, CountOf(before.dropped, code), count));
   }
   return {};
 }
@@ -94,16 +86,15 @@ Status SpoolAccountTable::Save(const SpoolAccount& saved, const SpoolAccount& no
 Result<SpoolAccountTable::Holding> SpoolAccountTable::Held(const DeviceId& device) {
   ASSIGN_OR_RETURN(const auto rows,
                    database_.Query("SELECT uploads, bytes, telemetry FROM holders WHERE device = ?", device));
-  if (rows.empty()) return Holding{};
-  return Holding{static_cast<uint64_t>(rows[0].Int(0)), static_cast<uint64_t>(rows[0].Int(1)),
-                 static_cast<uint64_t>(rows[0].Int(2))};
+  Holding holding;
+  if (!rows.empty()) RETURN_IF_ERROR(rows[0].Into(holding.uploads, holding.bytes, holding.telemetry));
+  return holding;
 }
 
 Status SpoolAccountTable::Hold(const DeviceId& device, const Holding& holding) {
-  if (holding.uploads == 0) return Done(database_.Execute("DELETE FROM holders WHERE device = ?", device));
-  return Done(
-      database_.Execute("INSERT OR REPLACE INTO holders (device, uploads, bytes, telemetry) VALUES (?, ?, ?, ?)",
-                        device, holding.uploads, holding.bytes, holding.telemetry));
+  if (holding.uploads == 0) return database_.Write("DELETE FROM holders WHERE device = ?", device);
+  return database_.Write("INSERT OR REPLACE INTO holders (device, uploads, bytes, telemetry) VALUES (?, ?, ?, ?)",
+                         device, holding.uploads, holding.bytes, holding.telemetry);
 }
 
 }  // namespace tributary

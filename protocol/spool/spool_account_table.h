@@ -1,7 +1,5 @@
 #pragma once
 
-#include <optional>
-
 #include "protocol/spool/spool_account.h"
 #include "protocol/spool/spool_schema.h"
 #include "protocol/spool/spooled_upload.h"
@@ -9,11 +7,11 @@
 namespace tributary {
 
 // The SQL of the account and of what each device holds. Errors: those of Database.
-class SpoolAccountTable {
+class SpoolAccountTable : SpoolTables {
  public:
-  explicit SpoolAccountTable(RecordingDatabase& database) : database_(database) {}
+  using SpoolTables::SpoolTables;
 
-  // All but the dead letters. Counters come from their table; what is here, and its bytes, from covering indexes.
+  // Counters come from their table; what is here, and its bytes, from covering indexes.
   Result<SpoolAccount> Load();
   // Writes the counters in which the two differ.
   Status Save(const SpoolAccount& saved, const SpoolAccount& now);
@@ -31,7 +29,6 @@ class SpoolAccountTable {
  private:
   Status LoadPresent(SpoolAccount& account);
   Status SaveCounter(UploadKind kind, int what, Code code, uint64_t before, uint64_t after);
-  RecordingDatabase& database_;
 };
 
 }  // namespace tributary

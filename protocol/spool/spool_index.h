@@ -3,7 +3,6 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "protocol/base/file.h"
@@ -38,18 +37,8 @@ class SpoolIndex {
   Status SetDurable(bool durable);
   Result<Transaction> Begin() { return Transaction::Begin(database_); }
 
-  // Until it is gone, everything that is read is of the moment of the first read.
-  class Snapshot {
-   public:
-    explicit Snapshot(Database& database) : database_(&database) {}
-    Snapshot(Snapshot&& other) noexcept : database_(std::exchange(other.database_, nullptr)) {}
-    Snapshot& operator=(Snapshot&&) = delete;
-    ~Snapshot();
-
-   private:
-    Database* database_;
-  };
-  Result<Snapshot> TakeSnapshot();
+  // Several questions, one moment.
+  Result<SpoolAccount> LoadAccount();
 
   // Writes a row, so that a commit shows whether the index can be written.
   Status Touch(WallTime now);

@@ -1,7 +1,5 @@
 #include "protocol/spool/spool_reader.h"
 
-#include <algorithm>
-
 #include "protocol/spool/payload_files.h"
 #include "protocol/spool/spool_index.h"
 
@@ -45,9 +43,7 @@ Result<std::vector<DeadLetter>> SpoolReader::DeadLetters(size_t limit) {
 
 Result<DeadLetter> SpoolReader::FindDeadLetter(const UploadId& id) {
   const std::lock_guard lock(mutex_);
-  ASSIGN_OR_RETURN(auto letter, index_->dead_letters().Find(id));
-  if (!letter) return Fail(Code::kUnknownUpload, "there is no dead letter {}", id.hex());
-  return std::move(*letter);
+  return index_->dead_letters().Get(id);
 }
 
 Result<Bytes> SpoolReader::ReadEnvelope(const UploadId& id, Scope scope) {
@@ -78,13 +74,7 @@ Result<Bytes> SpoolReader::ReadChunk(const UploadId& id, uint32_t chunk, Scope s
 
 Result<SpoolAccount> SpoolReader::Account() {
   const std::lock_guard lock(mutex_);
-  // Several questions, one moment.
-  ASSIGN_OR_RETURN(const auto moment, index_->TakeSnapshot());
-  ASSIGN_OR_RETURN(auto account, index_->account().Load());
-  ASSIGN_OR_RETURN(const auto dead, index_->dead_letters().Count());
-  account.dead_letters = dead.letters;
-  account.dead_bytes = dead.bytes;
-  return account;
+  return index_->LoadAccount();
 }
 
 Result<std::optional<WallTime>> SpoolReader::OldestSpooled() {

@@ -1,8 +1,5 @@
 #include "protocol/spool/spool_schema.h"
 
-#include <string>
-#include <string_view>
-
 namespace tributary {
 namespace {
 
@@ -84,47 +81,9 @@ constexpr std::string_view kSchema[] = {
   CREATE INDEX uploads_sealed_to ON uploads (sealed_to);
 )sql"};
 
-// A row that cannot be read is damage to the file, not our bug.
-Result<SpooledUpload> UploadFromRow(const Row& row) {
-  SpooledUpload upload;
-  ASSIGN_OR_RETURN(upload.id, UploadId::FromBytes(row.Blob(0)));
-  upload.kind = static_cast<UploadKind>(row.Int(1));
-  upload.priority = static_cast<Priority>(row.Int(2));
-  ASSIGN_OR_RETURN(upload.task, TaskId::Parse(row.Text(3)));
-  upload.base_version = static_cast<ModelVersion>(row.Int(4));
-  ASSIGN_OR_RETURN(upload.device, DeviceId::Parse(row.Text(5)));
-  upload.expires = {row.Int(6)};
-  upload.chunk_size = static_cast<uint32_t>(row.Int(7));
-  upload.chunk_count = static_cast<uint32_t>(row.Int(8));
-  upload.ciphertext_size = static_cast<uint64_t>(row.Int(9));
-  ASSIGN_OR_RETURN(upload.ciphertext_digest, Digest::FromBytes(row.Blob(10)));
-  upload.state = static_cast<UploadState>(row.Int(11));
-  upload.next_chunk = static_cast<uint32_t>(row.Int(12));
-  upload.in_index = row.Int(13) != 0;
-  return upload;
-}
-
 }  // namespace
 
-Result<std::unique_ptr<Database>> OpenSpoolDatabase(const Path& file) {
-  ASSIGN_OR_RETURN(auto database, Database::Open(file));
-  RETURN_IF_ERROR(database->Migrate(kSchema));
-  return database;
-}
-
-Result<std::unique_ptr<Database>> OpenSpoolDatabaseToRead(const Path& file) {
-  ASSIGN_OR_RETURN(auto database, Database::OpenReadOnly(file));
-  ASSIGN_OR_RETURN(const auto rows, database->Query("PRAGMA user_version"));
-  const auto version = static_cast<size_t>(rows.at(0).Int(0));
-  if (version != std::size(kSchema)) {
-    return Fail(
-        Code::kVersionUnsupported,
-        "{} has schema version {}, this program reads {}; nothing was changed. Use the program of the daemon that "
-        "holds the folder; a newer daemon brings an older spool up to date when it starts",
-        file.string(), version, std::size(kSchema));
-  }
-  return database;
-}
+std::span<const std::string_view> SpoolSchema() { return kSchema; }
 
 Status RecordingDatabase::Begin() {
   ASSIGN_OR_RETURN(auto transaction, Noted(Transaction::Begin(*database_)));
@@ -138,37 +97,14 @@ Status RecordingDatabase::Commit() {
   return committed;
 }
 
-Result<std::vector<SpooledUpload>> UploadsFromRows(const Result<std::vector<Row>>& rows) {
-  if (!rows) return Fail(rows.error());
-  std::vector<SpooledUpload> uploads;
-  uploads.reserve(rows->size());
-  for (const Row& row : *rows) {
-    auto upload = UploadFromRow(row);
-    if (!upload) return Fail(Code::kCorrupt, "a row of the spool's index: {}", upload.error().message);
-    uploads.push_back(std::move(*upload));
-  }
-  return uploads;
-}
-
-Result<std::optional<SpooledUpload>> FirstOf(Result<std::vector<SpooledUpload>> uploads) {
-  if (!uploads) return Fail(std::move(uploads).error());
-  if (uploads->empty()) return std::nullopt;
-  return std::move(uploads->front());
-}
-
-Result<std::vector<UploadId>> IdsFromRows(const Result<std::vector<Row>>& rows) {
-  if (!rows) return Fail(rows.error());
-  std::vector<UploadId> ids;
-  ids.reserve(rows->size());
-  for (const Row& row : *rows) {
-    ASSIGN_OR_RETURN(ids.emplace_back(), UploadId::FromBytes(row.Blob(0)));
-  }
-  return ids;
-}
-
-Status Done(const Result<int64_t>& changed) {
-  if (!changed) return Fail(changed.error());
-  return {};
+// A row that cannot be read is damage to the file, not our bug.
+Result<SpooledUpload> ReadUpload(const Row& row) {
+  SpooledUpload upload;
+  const Status read = row.Into(upload.id, upload.kind, upload.priority, upload.task, upload.base_version, upload.device,
+                               upload.expires, upload.chunk_size, upload.chunk_count, upload.ciphertext_size,
+                               upload.ciphertext_digest, upload.state, upload.next_chunk, upload.in_index);
+  if (!read) return Fail(Code::kCorrupt, "a row of the spool's index: {}", read.error().message);
+  return upload;
 }
 
 tl::unexpected<Error> UnknownUpload(const UploadId& id) {

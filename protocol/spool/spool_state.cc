@@ -1,13 +1,6 @@
 #include "protocol/spool/spool_state.h"
 
 namespace tributary {
-namespace {
-
-uint64_t TelemetryBytes(const SpooledUpload& upload) {
-  return upload.kind == UploadKind::kDeviceState ? upload.ciphertext_size : 0;
-}
-
-}  // namespace
 
 SpoolState::SpoolState(const SpoolOptions& with, SpoolIndex& rows, PayloadFiles& payloads, FileSystem& disk,
                        const Clock& time)
@@ -18,39 +11,31 @@ SpoolState::SpoolState(const SpoolOptions& with, SpoolIndex& rows, PayloadFiles&
       quota(options, disk, clock),
       ballast(options.folder / "ballast", options.BallastBytes(), disk) {}
 
-Status SpoolState::CountIn(const SpooledUpload& upload) {
-  KindAccount& kind = account.of(upload.kind);
-  if (upload.state == UploadState::kComplete) {
-    ++kind.spooled;
-    ++account.waiting_of(upload.priority);
-  } else {
-    ++kind.in_flight;
-    account.unwritten += upload.ciphertext_size - upload.StoredBytes();
-  }
-  account.CountBytes(upload.kind, upload.ciphertext_size, 1);
-  ASSIGN_OR_RETURN(auto holding, index.account().Held(upload.device));
-  if (holding.uploads++ == 0) ++account.devices;
-  holding.bytes += upload.ciphertext_size;
-  holding.telemetry += TelemetryBytes(upload);
-  return index.account().Hold(upload.device, holding);
-}
+Status SpoolState::CountIn(const SpooledUpload& upload) { return Count(upload, 1); }
 
 Status SpoolState::CountOut(const SpooledUpload& upload) {
   partials.erase(upload.id);
   completed.erase(upload.id);
-  KindAccount& kind = account.of(upload.kind);
+  return Count(upload, uint64_t{0} - 1);
+}
+
+// Unsigned numbers wrap: what is multiplied by 2^64 - 1 and added is taken away.
+Status SpoolState::Count(const SpooledUpload& upload, uint64_t sign) {
   if (upload.state == UploadState::kComplete) {
-    --kind.spooled;
-    --account.waiting_of(upload.priority);
+    account.of(upload.kind).spooled += sign;
+    account.waiting_of(upload.priority) += sign;
   } else {
-    --kind.in_flight;
-    account.unwritten -= upload.ciphertext_size - upload.StoredBytes();
+    account.of(upload.kind).in_flight += sign;
+    account.unwritten += sign * (upload.ciphertext_size - upload.StoredBytes());
   }
-  account.CountBytes(upload.kind, upload.ciphertext_size, -1);
+  account.bytes += sign * upload.ciphertext_size;
+  account.bytes_of(upload.kind) += sign * upload.ciphertext_size;
   ASSIGN_OR_RETURN(auto holding, index.account().Held(upload.device));
-  if (--holding.uploads == 0) --account.devices;
-  holding.bytes -= upload.ciphertext_size;
-  holding.telemetry -= TelemetryBytes(upload);
+  account.devices -= uint64_t{holding.uploads > 0};
+  holding.uploads += sign;
+  account.devices += uint64_t{holding.uploads > 0};
+  holding.bytes += sign * upload.ciphertext_size;
+  if (upload.kind == UploadKind::kDeviceState) holding.telemetry += sign * upload.ciphertext_size;
   return index.account().Hold(upload.device, holding);
 }
 

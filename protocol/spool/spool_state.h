@@ -69,6 +69,9 @@ struct SpoolState {
   // Why nothing can be written. Each is forgotten when a write of its kind has worked.
   std::optional<Error> payload_trouble;
   std::optional<Error> index_trouble;
+
+ private:
+  Status Count(const SpooledUpload& upload, uint64_t sign);
 };
 
 }  // namespace tributary

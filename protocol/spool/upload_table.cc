@@ -11,59 +11,40 @@ namespace {
 // long outage, at about 100 bytes each.
 constexpr int64_t kDeliveredIds = 100'000;
 
+Result<UploadTable::PayloadFile> ReadPayloadFile(const Row& row) {
+  UploadTable::PayloadFile file{};
+  RETURN_IF_ERROR(row.Into(file.id, file.state, file.ciphertext_size));
+  return file;
+}
+
 }  // namespace
 
-Result<std::optional<SpooledUpload>> UploadTable::Find(const UploadId& id) {
-  return FirstOf(database_.Uploads(TRIBUTARY_UPLOAD_COLUMNS "WHERE upload = ?", id));
-}
-
-Result<std::optional<SpooledUpload>> UploadTable::FindContribution(const SpooledUpload& upload) {
-  return FirstOf(database_.Uploads(TRIBUTARY_UPLOAD_COLUMNS "WHERE kind = 1 AND task = ? AND base = ? AND device = ?",
-                                   upload.task, upload.base_version, upload.device));
-}
-
-Result<std::vector<SpooledUpload>> UploadTable::Pending(size_t limit) {
-  return database_.Uploads(TRIBUTARY_UPLOAD_COLUMNS "WHERE state = 1 ORDER BY priority, sequence LIMIT ?", limit);
-}
-
-Result<std::vector<SpooledUpload>> UploadTable::CompleteAfter(const std::optional<UploadId>& last, size_t limit) {
-  return database_.Uploads(TRIBUTARY_UPLOAD_COLUMNS "WHERE +state = 1 AND upload > ? ORDER BY upload LIMIT ?",
-                           AfterId(last), limit);
-}
-
 Result<std::vector<UploadTable::PayloadFile>> UploadTable::FilePage(const std::optional<UploadId>& last, size_t limit) {
-  ASSIGN_OR_RETURN(const auto rows, database_.Query("SELECT upload, state, ciphertext_size FROM uploads WHERE in_index "
-                                                    "= 0 AND upload > ? ORDER BY upload LIMIT ?",
-                                                    AfterId(last), limit));
-  std::vector<PayloadFile> files;
-  files.reserve(rows.size());
-  for (const Row& row : rows) {
-    ASSIGN_OR_RETURN(const UploadId id, database_.Noted(UploadId::FromBytes(row.Blob(0))));
-    files.push_back({id, static_cast<UploadState>(row.Int(1)), static_cast<uint64_t>(row.Int(2))});
-  }
-  return files;
+  return database_.All(ReadPayloadFile,
+                       "SELECT upload, state, ciphertext_size FROM uploads WHERE in_index = 0 AND upload > ? ORDER BY "
+                       "upload LIMIT ?",
+                       AfterId(last), limit);
 }
 
 Result<std::optional<SpooledUpload>> UploadTable::OldestTelemetry(const std::optional<DeviceId>& device) {
   if (!device)
-    return FirstOf(database_.Uploads(TRIBUTARY_UPLOAD_COLUMNS
-                                     "INDEXED BY uploads_telemetry WHERE kind = 3 ORDER BY sequence LIMIT 1"));
-  return FirstOf(
-      database_.Uploads(TRIBUTARY_UPLOAD_COLUMNS
-                        "INDEXED BY uploads_telemetry_of WHERE kind = 3 AND device = ? ORDER BY sequence LIMIT 1",
-                        *device));
+    return database_.First(
+        ReadUpload, TRIBUTARY_UPLOAD_COLUMNS "INDEXED BY uploads_telemetry WHERE kind = 3 ORDER BY sequence LIMIT 1");
+  return database_.First(ReadUpload,
+                         TRIBUTARY_UPLOAD_COLUMNS
+                         "INDEXED BY uploads_telemetry_of WHERE kind = 3 AND device = ? ORDER BY sequence LIMIT 1",
+                         *device);
 }
 
 Result<std::optional<WallTime>> UploadTable::OldestComplete() {
   std::optional<WallTime> oldest;
   for (size_t priority = 0; priority < kPriorities; ++priority) {
     ASSIGN_OR_RETURN(
-        const auto rows,
-        database_.Query("SELECT touched FROM uploads WHERE state = 1 AND priority = ? ORDER BY sequence LIMIT 1",
-                        priority));
-    if (rows.empty()) continue;
-    const WallTime touched{rows[0].Int(0)};
-    oldest = oldest ? std::min(*oldest, touched) : touched;
+        const auto touched,
+        database_.QueryFirst(FirstCell<WallTime>,
+                             "SELECT touched FROM uploads WHERE state = 1 AND priority = ? ORDER BY sequence LIMIT 1",
+                             priority));
+    if (touched) oldest = std::min(oldest.value_or(*touched), *touched);
   }
   return oldest;
 }
@@ -75,28 +56,18 @@ Result<Bytes> UploadTable::Envelope(const UploadId& id) {
 }
 
 Status UploadTable::Insert(const SpooledUpload& upload, ByteView envelope, WallTime now) {
-  return Done(database_.Execute(
+  return database_.Write(
       "INSERT INTO uploads (upload, kind, priority, task, base, device, expires, chunk_size, chunk_count, "
       "ciphertext_size, ciphertext_digest, state, next_chunk, in_index, touched, envelope) VALUES (?, ?, ?, ?, ?, ?, "
       "?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-      upload.id, upload.kind, upload.priority, upload.task, upload.base_version, upload.device,
-      upload.expires.unix_millis, upload.chunk_size, upload.chunk_count, upload.ciphertext_size,
-      upload.ciphertext_digest, upload.state, upload.next_chunk, upload.in_index, now.unix_millis, envelope));
-}
-
-Status UploadTable::SetProgress(const SpooledUpload& upload, WallTime now) {
-  return Done(database_.Execute("UPDATE uploads SET state = ?, next_chunk = ?, touched = ? WHERE upload = ?",
-                                upload.state, upload.next_chunk, now.unix_millis, upload.id));
+      upload.id, upload.kind, upload.priority, upload.task, upload.base_version, upload.device, upload.expires,
+      upload.chunk_size, upload.chunk_count, upload.ciphertext_size, upload.ciphertext_digest, upload.state,
+      upload.next_chunk, upload.in_index, now, envelope);
 }
 
 Status UploadTable::Remove(const UploadId& id) {
   RETURN_IF_ERROR(RemoveChunks(id));
-  return Done(database_.Execute("DELETE FROM uploads WHERE upload = ?", id));
-}
-
-Status UploadTable::PutChunk(const UploadId& id, uint32_t index, ByteView bytes) {
-  return Done(
-      database_.Execute("INSERT OR REPLACE INTO chunks (upload, chunk, bytes) VALUES (?, ?, ?)", id, index, bytes));
+  return database_.Write("DELETE FROM uploads WHERE upload = ?", id);
 }
 
 Result<Bytes> UploadTable::GetChunk(const UploadId& id, uint32_t index) {
@@ -106,57 +77,24 @@ Result<Bytes> UploadTable::GetChunk(const UploadId& id, uint32_t index) {
   return rows[0].Blob(0);
 }
 
-Status UploadTable::RemoveChunks(const UploadId& id) {
-  return Done(database_.Execute("DELETE FROM chunks WHERE upload = ?", id));
-}
-
-Result<std::vector<SpooledUpload>> UploadTable::UpdatesOf(const TaskId& task, ModelVersion base, size_t limit) {
-  return database_.Uploads(TRIBUTARY_UPLOAD_COLUMNS "WHERE kind = 1 AND task = ? AND base = ? LIMIT ?", task, base,
-                           limit);
-}
-
-Result<std::vector<UploadId>> UploadTable::WithoutKey(size_t limit) {
-  return database_.Ids("SELECT upload FROM uploads WHERE sealed_to IS NULL LIMIT ?", limit);
-}
-
-Status UploadTable::SetKey(const UploadId& id, ByteView key) {
-  return Done(database_.Execute("UPDATE uploads SET sealed_to = ? WHERE upload = ?", key, id));
-}
-
-Result<std::vector<SpooledUpload>> UploadTable::SealedTo(const KeyId& key, size_t limit) {
-  return database_.Uploads(TRIBUTARY_UPLOAD_COLUMNS "WHERE sealed_to = ? LIMIT ?", key, limit);
-}
-
-Result<std::vector<SpooledUpload>> UploadTable::Expired(WallTime now, size_t limit) {
-  return database_.Uploads(TRIBUTARY_UPLOAD_COLUMNS "WHERE expires <> 0 AND expires < ? LIMIT ?", now.unix_millis,
-                           limit);
-}
-
-Result<std::vector<SpooledUpload>> UploadTable::Untouched(WallTime since, size_t limit) {
-  return database_.Uploads(TRIBUTARY_UPLOAD_COLUMNS "WHERE state = 0 AND touched < ? LIMIT ?", since.unix_millis,
-                           limit);
-}
-
 // ---- Delivered
 
 Result<bool> DeliveredTable::Contains(const SpooledUpload& upload) {
-  ASSIGN_OR_RETURN(const auto by_id, database_.Query("SELECT 1 FROM delivered WHERE upload = ?", upload.id));
-  if (!by_id.empty() || upload.kind != UploadKind::kUpdate) return !by_id.empty();
-  ASSIGN_OR_RETURN(const auto by_contribution,
-                   database_.Query("SELECT 1 FROM delivered WHERE task = ? AND base = ? AND device = ?", upload.task,
-                                   upload.base_version, upload.device));
-  return !by_contribution.empty();
+  ASSIGN_OR_RETURN(const bool by_id, database_.QueryHas("SELECT 1 FROM delivered WHERE upload = ?", upload.id));
+  if (by_id || upload.kind != UploadKind::kUpdate) return by_id;
+  return database_.QueryHas("SELECT 1 FROM delivered WHERE task = ? AND base = ? AND device = ?", upload.task,
+                            upload.base_version, upload.device);
 }
 
 Status DeliveredTable::Remember(const SpooledUpload& upload) {
   if (upload.kind == UploadKind::kUpdate) {
-    return Done(database_.Execute("INSERT OR REPLACE INTO delivered (upload, task, base, device) VALUES (?, ?, ?, ?)",
-                                  upload.id, upload.task, upload.base_version, upload.device));
+    return database_.Write("INSERT OR REPLACE INTO delivered (upload, task, base, device) VALUES (?, ?, ?, ?)",
+                           upload.id, upload.task, upload.base_version, upload.device);
   }
-  RETURN_IF_ERROR(Done(database_.Execute("INSERT OR REPLACE INTO delivered (upload) VALUES (?)", upload.id)));
-  return Done(database_.Execute(
+  RETURN_IF_ERROR(database_.Write("INSERT OR REPLACE INTO delivered (upload) VALUES (?)", upload.id));
+  return database_.Write(
       "DELETE FROM delivered WHERE task IS NULL AND sequence <= (SELECT max(sequence) FROM delivered) - ?",
-      kDeliveredIds));
+      kDeliveredIds);
 }
 
 // Steps from version to version, so that it costs no more with many uploads of each.
@@ -173,10 +111,6 @@ Result<std::vector<ModelVersion>> DeliveredTable::BaseVersions(const TaskId& tas
     last = rows[0].Int(0);
     versions.push_back(static_cast<ModelVersion>(last));
   }
-}
-
-Status DeliveredTable::Forget(const TaskId& task, ModelVersion base) {
-  return Done(database_.Execute("DELETE FROM delivered WHERE task = ? AND base = ?", task, base));
 }
 
 }  // namespace tributary

@@ -2,7 +2,6 @@
 
 #include <cerrno>
 #include <map>
-#include <optional>
 #include <string>
 
 #include <fmt/core.h>
@@ -31,9 +30,8 @@ using Statement = std::unique_ptr<sqlite3_stmt, FinalizeStatement>;
 int BindCell(sqlite3_stmt* statement, int place, const Value& value) {
   if (const auto* integer = std::get_if<int64_t>(&value)) return sqlite3_bind_int64(statement, place, *integer);
   if (const auto* real = std::get_if<double>(&value)) return sqlite3_bind_double(statement, place, *real);
-  if (const auto* text = std::get_if<std::string>(&value)) {
+  if (const auto* text = std::get_if<std::string>(&value))
     return sqlite3_bind_text(statement, place, text->data(), static_cast<int>(text->size()), SQLITE_STATIC);
-  }
   if (const auto* blob = std::get_if<Bytes>(&value)) {
     // A null pointer would mean NULL, not "no bytes".
     if (blob->empty()) return sqlite3_bind_zeroblob(statement, place, 0);
@@ -94,8 +92,7 @@ class SqliteDatabase final : public Database {
   }
 
   Status Migrate(std::span<const std::string_view> steps) override {
-    ASSIGN_OR_RETURN(const auto rows, Query("PRAGMA user_version"));
-    const auto version = static_cast<size_t>(rows.at(0).Int(0));
+    ASSIGN_OR_RETURN(const uint64_t version, QueryNumber("PRAGMA user_version"));
     if (version > steps.size()) {
       return Fail(Code::kVersionUnsupported, "{} has schema version {}, this program knows up to {}", path_.string(),
                   version, steps.size());
@@ -260,9 +257,8 @@ Result<std::unique_ptr<SqliteDatabase>> Connect(const Path& path, const std::str
   const int code = sqlite3_open_v2(name.c_str(), &raw, flags, nullptr);
   const int system_error = errno;
   Connection connection(raw);  // there is one to close even after a failure
-  if (code != SQLITE_OK) {
+  if (code != SQLITE_OK)
     return Fail(CodeOfSqlite(code, system_error, path), "{}: {}", path.string(), sqlite3_errmsg(raw));
-  }
   return std::make_unique<SqliteDatabase>(path, std::move(connection));
 }
 

@@ -2,8 +2,10 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -47,10 +49,49 @@ class Database {
   Result<int64_t> Execute(std::string_view sql, const Args&... args) {
     return ExecuteValues(sql, {ToValue(args)...});
   }
+  // The same, when nobody asks how many.
+  template <class... Args>
+  Status Write(std::string_view sql, const Args&... args) {
+    RETURN_IF_ERROR(Execute(sql, args...));
+    return {};
+  }
   // Every row of the answer; bound it with LIMIT where it can be long.
   template <class... Args>
   Result<std::vector<Row>> Query(std::string_view sql, const Args&... args) {
     return QueryValues(sql, {ToValue(args)...});
+  }
+  // The values that `read`, a Result<T>(const Row&), makes of the rows; its errors are returned.
+  template <class Read>
+  using Made = typename std::invoke_result_t<Read, const Row&>::value_type;
+  template <class Read, class... Args>
+  Result<std::vector<Made<Read>>> QueryAs(Read read, std::string_view sql, const Args&... args) {
+    ASSIGN_OR_RETURN(const std::vector<Row> rows, Query(sql, args...));
+    std::vector<Made<Read>> values;
+    values.reserve(rows.size());
+    for (const Row& row : rows) {
+      ASSIGN_OR_RETURN(auto value, read(row));
+      values.push_back(std::move(value));
+    }
+    return values;
+  }
+  // The first of them. nullopt: there is no row.
+  template <class Read, class... Args>
+  Result<std::optional<Made<Read>>> QueryFirst(Read read, std::string_view sql, const Args&... args) {
+    ASSIGN_OR_RETURN(auto values, QueryAs(read, sql, args...));
+    if (values.empty()) return std::nullopt;
+    return std::move(values.front());
+  }
+  // The number in the first cell; 0 when there is no row.
+  template <class... Args>
+  Result<uint64_t> QueryNumber(std::string_view sql, const Args&... args) {
+    ASSIGN_OR_RETURN(const auto number, QueryFirst(FirstCell<uint64_t>, sql, args...));
+    return number.value_or(0);
+  }
+  // Whether there is a row.
+  template <class... Args>
+  Result<bool> QueryHas(std::string_view sql, const Args&... args) {
+    ASSIGN_OR_RETURN(const std::vector<Row> rows, Query(sql, args...));
+    return !rows.empty();
   }
   virtual Result<int64_t> ExecuteValues(std::string_view sql, const std::vector<Value>& values) = 0;
   virtual Result<std::vector<Row>> QueryValues(std::string_view sql, const std::vector<Value>& values) = 0;
@@ -61,6 +102,17 @@ class Database {
   virtual Status Commit() = 0;
   virtual void RollBack() = 0;
 };
+
+// For classes with the SQL of some tables. The database is borrowed; one thread.
+template <class D>
+class TablesOf {
+ public:
+  explicit TablesOf(D& database) : database_(database) {}
+
+ protected:
+  D& database_;
+};
+using Tables = TablesOf<Database>;
 
 // All or nothing: what is executed between Begin and Commit becomes durable together; without Commit the destructor
 // undoes it. One at a time per database, which must outlive it. After a failed Commit nothing of it is stored. Some
@@ -76,7 +128,6 @@ class Transaction {
 
  private:
   explicit Transaction(Database* database) : database_(database) {}
-  void RollBack();
   Database* database_;  // null when moved from or ended
 };
 

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <iterator>
+#include <utility>
 
 #include <fmt/core.h>
 #include <sqlite3.h>
@@ -13,19 +15,16 @@
 namespace tributary {
 namespace {
 
+constexpr std::pair<int, Code> kCodes[] = {{SQLITE_FULL, Code::kDiskFull},
+                                           {SQLITE_CORRUPT, Code::kCorrupt},
+                                           {SQLITE_NOTADB, Code::kCorrupt},
+                                           {SQLITE_PERM, Code::kPermissions},
+                                           {SQLITE_CONSTRAINT, Code::kConflict}};
+
 Code CodeOfErrno(int error) {
-  switch (error) {
-    case ENOSPC:
-    case EDQUOT:
-      return Code::kDiskFull;
-    case EROFS:
-      return Code::kReadOnly;
-    case EACCES:
-    case EPERM:
-      return Code::kPermissions;
-    default:
-      return Code::kIo;
-  }
+  if (error == ENOSPC || error == EDQUOT) return Code::kDiskFull;
+  if (error == EROFS) return Code::kReadOnly;
+  return error == EACCES || error == EPERM ? Code::kPermissions : Code::kIo;
 }
 
 // SQLite opens what it may not write for reading, without a word, and refuses the first write.
@@ -40,24 +39,11 @@ Code WhyUnwritable(const Path& file) {
 }  // namespace
 
 Code CodeOfSqlite(int sqlite_code, int system_error, const Path& database) {
-  switch (sqlite_code & 0xff) {
-    case SQLITE_FULL:
-      return Code::kDiskFull;
-    case SQLITE_IOERR:
-    case SQLITE_CANTOPEN:
-      return CodeOfErrno(system_error);
-    case SQLITE_READONLY:
-      return WhyUnwritable(database);
-    case SQLITE_CORRUPT:
-    case SQLITE_NOTADB:
-      return Code::kCorrupt;
-    case SQLITE_PERM:
-      return Code::kPermissions;
-    case SQLITE_CONSTRAINT:
-      return Code::kConflict;
-    default:
-      return Code::kDatabase;
-  }
+  const int primary = sqlite_code & 0xff;
+  if (primary == SQLITE_IOERR || primary == SQLITE_CANTOPEN) return CodeOfErrno(system_error);
+  if (primary == SQLITE_READONLY) return WhyUnwritable(database);
+  const auto* const found = std::ranges::find(kCodes, primary, &std::pair<int, Code>::first);
+  return found == std::end(kCodes) ? Code::kDatabase : found->second;
 }
 
 int WriteLogAgain(sqlite3* connection) {
@@ -84,11 +70,7 @@ Path LogOf(const Path& database) {
 std::string ReaderUri(const Path& database, bool has_log) {
   std::string uri = "file:";
   for (const char c : database.string()) {
-    if (c == '%' || c == '?' || c == '#') {
-      uri += fmt::format("%{:02X}", c);
-    } else {
-      uri += c;
-    }
+    uri += c == '%' || c == '?' || c == '#' ? fmt::format("%{:02X}", c) : std::string(1, c);
   }
   return uri + (has_log ? "?mode=ro" : "?mode=ro&immutable=1");
 }

@@ -6,7 +6,7 @@ namespace {
 constexpr const char* kKinds[] = {"null", "integer", "real", "text", "blob"};
 
 template <class T>
-const T& Get(const Row& row, size_t column) {
+const T& Held(const Row& row, size_t column) {
   const Value& value = row[column];
   const T* found = std::get_if<T>(&value);
   TRIBUTARY_CHECK(found != nullptr) << "column " << column << " holds " << kKinds[value.index()] << ", asked for "
@@ -21,9 +21,9 @@ const Value& Row::operator[](size_t column) const {
   return cells_[column];
 }
 
-int64_t Row::Int(size_t column) const { return Get<int64_t>(*this, column); }
-double Row::Real(size_t column) const { return Get<double>(*this, column); }
-const std::string& Row::Text(size_t column) const { return Get<std::string>(*this, column); }
-const Bytes& Row::Blob(size_t column) const { return Get<Bytes>(*this, column); }
+int64_t Row::Int(size_t column) const { return Held<int64_t>(*this, column); }
+double Row::Real(size_t column) const { return Held<double>(*this, column); }
+const std::string& Row::Text(size_t column) const { return Held<std::string>(*this, column); }
+const Bytes& Row::Blob(size_t column) const { return Held<Bytes>(*this, column); }
 
 }  // namespace tributary

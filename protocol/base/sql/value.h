@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "protocol/base/bytes.h"
+#include "protocol/base/clock.h"
 #include "protocol/base/ids.h"
 
 namespace tributary {
@@ -34,6 +35,7 @@ inline Value ToValue(const std::string& value) { return value; }
 inline Value ToValue(const char* value) { return std::string(value); }
 inline Value ToValue(const Bytes& value) { return value; }
 inline Value ToValue(ByteView value) { return ToBytes(value); }
+inline Value ToValue(WallTime value) { return value.unix_millis; }
 template <IdKind kKind>
 Value ToValue(const Name64<kKind>& name) {
   return name.text();
@@ -60,8 +62,52 @@ class Row {
   const std::string& Text(size_t column) const;
   const Bytes& Blob(size_t column) const;
 
+  // The other way of ToValue: a cell as the kind of value that `to` is. kMalformed: no such name or id.
+  template <class T>
+  Status Get(size_t column, T& to) const {
+    if constexpr (std::is_same_v<T, bool>) {
+      to = Int(column) != 0;
+    } else if constexpr (std::integral<T> || std::is_enum_v<T>) {
+      to = static_cast<T>(Int(column));
+    } else if constexpr (std::is_same_v<T, double>) {
+      to = Real(column);
+    } else if constexpr (std::is_same_v<T, std::string>) {
+      to = Text(column);
+    } else if constexpr (std::is_same_v<T, Bytes>) {
+      to = Blob(column);
+    } else if constexpr (std::is_same_v<T, WallTime>) {
+      to = WallTime{Int(column)};
+    } else if constexpr (requires { T::kSize; }) {
+      ASSIGN_OR_RETURN(to, T::FromBytes(Blob(column)));
+    } else {
+      ASSIGN_OR_RETURN(to, T::Parse(Text(column)));
+    }
+    return {};
+  }
+  template <class T>
+  Status Get(size_t column, std::optional<T>& to) const {
+    to.reset();
+    return IsNull(column) ? Status() : Get(column, to.emplace());
+  }
+  // The first cells, one into each of `fields`.
+  template <class... Fields>
+  Status Into(Fields&... fields) const {
+    size_t column = 0;
+    Status status;
+    (void)((status = Get(column++, fields)).has_value() && ...);
+    return status;
+  }
+
  private:
   std::vector<Value> cells_;
 };
+
+// For Database::QueryAs: the first cell.
+template <class T>
+Result<T> FirstCell(const Row& row) {
+  T value{};
+  RETURN_IF_ERROR(row.Into(value));
+  return value;
+}
 
 }  // namespace tributary
