@@ -3,8 +3,6 @@
 #include <algorithm>
 
 #include "protocol/trust/identity/authority_folder.h"
-#include "protocol/trust/identity/certificate_authority.h"
-#include "protocol/trust/identity/trust_anchor.h"
 
 namespace tributary {
 namespace {

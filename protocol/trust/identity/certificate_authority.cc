@@ -1,12 +1,9 @@
 #include "protocol/trust/identity/certificate_authority.h"
 
-#include <utility>
-
 #include <openssl/bn.h>
 #include <openssl/err.h>
 #include <openssl/rand.h>
 
-#include "protocol/trust/identity/certificate.h"
 #include "protocol/trust/identity/trust_anchor.h"
 #include "protocol/trust/identity/x509_parts.h"
 

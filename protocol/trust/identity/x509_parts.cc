@@ -7,8 +7,6 @@
 #include <openssl/pem.h>
 
 #include "protocol/base/limits.h"
-#include "protocol/trust/identity/certificate.h"
-#include "protocol/trust/seal/native_key.h"
 
 namespace tributary {
 namespace {

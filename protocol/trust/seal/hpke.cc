@@ -6,7 +6,6 @@
 #include <openssl/rand.h>
 
 #include "protocol/trust/seal/digest.h"
-#include "protocol/trust/seal/key_schedule.h"
 #include "protocol/trust/seal/native_key.h"
 
 namespace tributary {
@@ -16,14 +15,6 @@ HpkeKeyPair GenerateHpkeKeyPair() {
   SecretBytes secret(kX25519Bytes);
   TRIBUTARY_CHECK(RAND_priv_bytes(secret.RevealForFilling().data(), static_cast<int>(secret.size())) == 1);
   return *HpkeKeyPairFromSecret(std::move(secret));
-}
-
-Result<HpkeKeyPair> DeriveHpkeKeyPair(ByteView ikm) {
-  if (ikm.size() < kX25519Bytes) {
-    return Fail(Code::kInvalidArgument, "keying material of {} bytes; at least 32 are needed", ikm.size());
-  }
-  const SecretBytes prk = LabeledExtract(KemSuite(), {}, "dkp_prk", ikm);
-  return HpkeKeyPairFromSecret(LabeledExpand(KemSuite(), prk, "sk", {}, kX25519Bytes));
 }
 
 Result<HpkeKeyPair> HpkeKeyPairFromSecret(SecretBytes secret) {

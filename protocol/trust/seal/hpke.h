@@ -22,8 +22,6 @@ struct HpkeKeyPair {
   Bytes public_key;
 };
 HpkeKeyPair GenerateHpkeKeyPair();
-// DeriveKeyPair of RFC 9180 section 7.1.3. `ikm`: at least 32 bytes.
-Result<HpkeKeyPair> DeriveHpkeKeyPair(ByteView ikm);
 // kInvalidArgument: not 32 bytes.
 Result<HpkeKeyPair> HpkeKeyPairFromSecret(SecretBytes secret);
 // The first 8 bytes of the key's SHA-256: how an envelope names the key it is sealed to.

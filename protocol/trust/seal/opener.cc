@@ -53,8 +53,6 @@ bool Decrypt(EVP_CIPHER_CTX* cipher, const uint8_t* nonce, ByteView associated_d
 
 // The cipher's key is set once; a message only resets the nonce.
 struct HpkeOpener::State {
-  HpkeAead aead;
-  SecretBytes exporter_secret;
   MessageSequence sequence;
   CipherContext cipher;
 };
@@ -74,8 +72,7 @@ Result<HpkeOpener> HpkeOpener::FromSender(HpkeAead aead, const HpkeKeyPair& reci
   TRIBUTARY_CHECK(
       cipher && EVP_DecryptInit_ex2(cipher.get(), algorithm, schedule.key.RevealForUse().data(), nullptr, nullptr) == 1)
       << CipherName(aead);
-  return HpkeOpener(std::make_unique<State>(State{aead, std::move(schedule.exporter_secret),
-                                                  MessageSequence(std::move(schedule.base_nonce)), std::move(cipher)}));
+  return HpkeOpener(std::make_unique<State>(State{MessageSequence(std::move(schedule.base_nonce)), std::move(cipher)}));
 }
 
 Status HpkeOpener::OpenInto(ByteView associated_data, ByteView ciphertext, MutableByteView out) {
@@ -100,20 +97,6 @@ Result<Bytes> HpkeOpener::Open(ByteView associated_data, ByteView ciphertext) {
   Bytes out(ciphertext.size() < kHpkeTagBytes ? 0 : ciphertext.size() - kHpkeTagBytes);
   RETURN_IF_ERROR(OpenInto(associated_data, ciphertext, out));
   return out;
-}
-
-SecretBytes HpkeOpener::Export(ByteView exporter_context, size_t length) const {
-  return ExportFrom(state_->aead, state_->exporter_secret, exporter_context, length);
-}
-
-Result<HpkeKeySchedule> HpkeKeyScheduleForTest(HpkeAead aead, const HpkeKeyPair& recipient, ByteView encapsulated_key,
-                                               ByteView info) {
-  RETURN_IF_ERROR(CheckAead(aead));
-  ASSIGN_OR_RETURN(const SecretBytes shared_secret, Decapsulate(recipient, encapsulated_key));
-  const KeySchedule schedule = DeriveKeySchedule(aead, shared_secret, info);
-  return HpkeKeySchedule{ToBytes(shared_secret.RevealForUse()),       schedule.context,
-                         ToBytes(schedule.secret.RevealForUse()),     ToBytes(schedule.key.RevealForUse()),
-                         ToBytes(schedule.base_nonce.RevealForUse()), ToBytes(schedule.exporter_secret.RevealForUse())};
 }
 
 }  // namespace tributary

@@ -12,9 +12,7 @@ namespace tributary {
 
 // The cipher's key is set once; a message only resets the nonce.
 struct HpkeSealer::State {
-  HpkeAead aead;
   Bytes encapsulated_key;
-  SecretBytes exporter_secret;
   MessageSequence sequence;
   Owned<EVP_CIPHER_CTX, EVP_CIPHER_CTX_free> cipher;
 };
@@ -39,8 +37,8 @@ Result<HpkeSealer> HpkeSealer::ToRecipientWithEphemeral(HpkeAead aead, ByteView 
   TRIBUTARY_CHECK(
       cipher && EVP_EncryptInit_ex2(cipher.get(), algorithm, schedule.key.RevealForUse().data(), nullptr, nullptr) == 1)
       << CipherName(aead);
-  return HpkeSealer(std::make_unique<State>(State{aead, ephemeral.public_key, std::move(schedule.exporter_secret),
-                                                  MessageSequence(std::move(schedule.base_nonce)), std::move(cipher)}));
+  return HpkeSealer(std::make_unique<State>(
+      State{ephemeral.public_key, MessageSequence(std::move(schedule.base_nonce)), std::move(cipher)}));
 }
 
 ByteView HpkeSealer::encapsulated_key() const { return state_->encapsulated_key; }
@@ -66,10 +64,6 @@ Bytes HpkeSealer::Seal(ByteView associated_data, ByteView plaintext) {
                   EVP_CIPHER_CTX_ctrl(cipher, EVP_CTRL_AEAD_GET_TAG, kHpkeTagBytes, tag) == 1);
   state_->sequence.Advance();
   return out;
-}
-
-SecretBytes HpkeSealer::Export(ByteView exporter_context, size_t length) const {
-  return ExportFrom(state_->aead, state_->exporter_secret, exporter_context, length);
 }
 
 }  // namespace tributary

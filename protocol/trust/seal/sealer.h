@@ -24,7 +24,6 @@ class HpkeSealer {
   ByteView encapsulated_key() const;
   // Ciphertext and its 16-byte tag. `associated_data` is authenticated, not hidden, and required.
   Bytes Seal(ByteView associated_data, ByteView plaintext);
-  SecretBytes Export(ByteView exporter_context, size_t length) const;
 
  private:
   struct State;

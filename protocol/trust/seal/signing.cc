@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdio>
 #include <cstring>
 #include <utility>
 
@@ -29,6 +28,18 @@ constexpr size_t kSecretFileBytes = 64 * 1024;
 
 EVP_PKEY* Handle(const NativeKey& native) { return static_cast<EVP_PKEY*>(native.handle.get()); }
 
+std::unique_ptr<NativeKey> Own(EVP_PKEY* key) {
+  return std::make_unique<NativeKey>(
+      std::shared_ptr<void>(key, [](void* k) { EVP_PKEY_free(static_cast<EVP_PKEY*>(k)); }));
+}
+
+// A memory BIO wipes its buffer when it grows and when it is freed.
+SecretBytes Contents(const Bio& bio) {
+  char* data = nullptr;
+  const long size = BIO_get_mem_data(bio.get(), &data);
+  return SecretBytes::CopyOf({reinterpret_cast<const uint8_t*>(data), static_cast<size_t>(size)});
+}
+
 // An encrypted PEM is refused: without this OpenSSL would ask for a passphrase on the terminal.
 int NoPassphrase(char*, int, int, void*) { return -1; }
 
@@ -46,9 +57,8 @@ Status CheckSecretFile(const struct stat& status, const Path& path) {
     return Fail(Code::kPermissions, "{} belongs to user {}, not to {}", path.string(), status.st_uid, geteuid());
   }
   if ((status.st_mode & 077) != 0) {
-    char mode[8];
-    std::snprintf(mode, sizeof(mode), "%04o", static_cast<unsigned>(status.st_mode & 07777));
-    return Fail(Code::kPermissions, "{} has mode {}; a secret's must be 0600", path.string(), mode);
+    return Fail(Code::kPermissions, "{} has mode {:04o}; a secret's must be 0600", path.string(),
+                status.st_mode & 07777);
   }
   if (static_cast<uint64_t>(status.st_size) > kSecretFileBytes) {
     return Fail(Code::kTooLarge, "{} has {} bytes, the limit is {}", path.string(), status.st_size, kSecretFileBytes);
@@ -110,16 +120,14 @@ SigningKey::~SigningKey() = default;
 SigningKey SigningKey::Generate() {
   EVP_PKEY* key = EVP_PKEY_Q_keygen(nullptr, nullptr, "ED25519");
   TRIBUTARY_CHECK(key != nullptr);
-  return SigningKey(std::make_unique<NativeKey>(
-      std::shared_ptr<void>(key, [](void* k) { EVP_PKEY_free(static_cast<EVP_PKEY*>(k)); })));
+  return SigningKey(Own(key));
 }
 
 Result<SigningKey> SigningKey::FromPem(const SecretBytes& pem) {
   if (pem.size() > kSecretFileBytes) return Fail(Code::kMalformed, "not an Ed25519 private key in PEM: too long");
   const Bio bio(BIO_new_mem_buf(pem.RevealForUse().data(), static_cast<int>(pem.size())));
   EVP_PKEY* key = bio ? PEM_read_bio_PrivateKey(bio.get(), nullptr, NoPassphrase, nullptr) : nullptr;
-  auto native = std::make_unique<NativeKey>(
-      std::shared_ptr<void>(key, [](void* k) { EVP_PKEY_free(static_cast<EVP_PKEY*>(k)); }));
+  auto native = Own(key);
   if (!key || EVP_PKEY_get_base_id(key) != EVP_PKEY_ED25519) {
     ERR_clear_error();
     return Fail(Code::kMalformed, "not an Ed25519 private key in PEM (PKCS#8, without passphrase)");
@@ -128,13 +136,10 @@ Result<SigningKey> SigningKey::FromPem(const SecretBytes& pem) {
 }
 
 SecretBytes SigningKey::ToPem() const {
-  // A memory BIO wipes its buffer when it grows and when it is freed.
   const Bio bio(BIO_new(BIO_s_mem()));
   TRIBUTARY_CHECK(
       bio && PEM_write_bio_PKCS8PrivateKey(bio.get(), Handle(*native_), nullptr, nullptr, 0, nullptr, nullptr) == 1);
-  char* data = nullptr;
-  const long size = BIO_get_mem_data(bio.get(), &data);
-  return SecretBytes::CopyOf({reinterpret_cast<const uint8_t*>(data), static_cast<size_t>(size)});
+  return Contents(bio);
 }
 
 Result<SigningKey> SigningKey::FromPem(const SecretBytes& pem, const SecretBytes& passphrase) {
@@ -146,8 +151,7 @@ Result<SigningKey> SigningKey::FromPem(const SecretBytes& pem, const SecretBytes
                                                 const_cast<void*>(static_cast<const void*>(&passphrase)))
                       : nullptr;
   ERR_clear_error();
-  auto native = std::make_unique<NativeKey>(
-      std::shared_ptr<void>(key, [](void* k) { EVP_PKEY_free(static_cast<EVP_PKEY*>(k)); }));
+  auto native = Own(key);
   if (!key) return Fail(Code::kUnauthorized, "the passphrase is not the key's, or the file is damaged");
   if (EVP_PKEY_get_base_id(key) != EVP_PKEY_ED25519) {
     return Fail(Code::kMalformed, "not an Ed25519 private key in PEM (PKCS#8)");
@@ -166,9 +170,7 @@ SecretBytes SigningKey::ToPem(const SecretBytes& passphrase) const {
                                                              static_cast<int>(secret.size()), plain.get(), scheme));
   const Bio bio(BIO_new(BIO_s_mem()));
   TRIBUTARY_CHECK(sealed && bio && PEM_write_bio_PKCS8(bio.get(), sealed.get()) == 1);
-  char* data = nullptr;
-  const long size = BIO_get_mem_data(bio.get(), &data);
-  return SecretBytes::CopyOf({reinterpret_cast<const uint8_t*>(data), static_cast<size_t>(size)});
+  return Contents(bio);
 }
 
 Bytes SigningKey::public_key() const {

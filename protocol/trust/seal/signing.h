@@ -1,7 +1,6 @@
 #pragma once
 
 #include <memory>
-#include <string>
 
 #include "protocol/base/bytes.h"
 #include "protocol/base/file.h"

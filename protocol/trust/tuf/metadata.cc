@@ -5,7 +5,6 @@
 #include <nlohmann/json.hpp>
 
 #include "protocol/trust/seal/digest.h"
-#include "protocol/trust/seal/signing.h"
 #include "protocol/trust/tuf/canonical_json.h"
 #include "protocol/trust/tuf/roles_json.h"
 
