@@ -11,8 +11,9 @@ constexpr const char* kIssuerKeyFile = "issuer.key";
 
 constexpr uint64_t kPemFileBytes = 2 * limits::kCertificateBytes * limits::kCertificateChain;
 
-tl::unexpected<Error> NameMissing(Error error, const Path& path) {
-  if (error.code != Code::kNotFound) return Fail(std::move(error));
+template <class T>
+Result<T> NameMissing(Result<T> read, const Path& path) {
+  if (read || read.error().code != Code::kNotFound) return read;
   return Fail(Code::kMissingData, "{} has no {}", path.parent_path().string(), path.string());
 }
 
@@ -32,16 +33,11 @@ Result<CertificateAuthority> Load(const Path& folder) {
 }  // namespace
 
 Result<std::string> ReadPem(const Path& path) {
-  auto bytes = ReadFile(RealFileSystem(), path, kPemFileBytes);
-  if (!bytes) return NameMissing(std::move(bytes).error(), path);
-  return std::string(AsText(*bytes));
+  ASSIGN_OR_RETURN(const Bytes bytes, NameMissing(ReadFile(RealFileSystem(), path, kPemFileBytes), path));
+  return std::string(AsText(bytes));
 }
 
-Result<SecretBytes> ReadSecret(const Path& path) {
-  auto secret = ReadSecretFile(path);
-  if (!secret) return NameMissing(std::move(secret).error(), path);
-  return secret;
-}
+Result<SecretBytes> ReadSecret(const Path& path) { return NameMissing(ReadSecretFile(path), path); }
 
 Status WriteAnchor(FileSystem& files, const Path& folder, const Certificate& ca, ByteView publication_root) {
   if (!publication_root.empty()) {

@@ -67,14 +67,8 @@ namespace {
 
 constexpr std::string_view kPrefix = "urn:tributary:";
 
-struct RoleEntry {
-  Role role;
-  std::string_view name;
-};
-constexpr auto kRoles = std::to_array<RoleEntry>({{Role::kDevice, "device"},
-                                                  {Role::kEvaluator, "evaluator"},
-                                                  {Role::kGateway, "gateway"},
-                                                  {Role::kAggregator, "aggregator"}});
+// In the order of Role.
+constexpr std::array<std::string_view, 4> kRoles = {"device", "evaluator", "gateway", "aggregator"};
 
 std::string Uri(std::string_view field, std::string_view value) {
   return std::string(kPrefix) + std::string(field) + ":" + std::string(value);
@@ -102,24 +96,22 @@ Result<std::map<std::string_view, std::string_view>> Fields(const std::vector<st
 Result<Bytes> CurveKeyFrom(std::string_view hex) {
   ASSIGN_OR_RETURN(Bytes key, FromHex(hex));
   if (ToHex(key) != hex) return Fail(Code::kMalformed, "a CURVE public key is not in lower case");
-  if (key.size() != kCurveKeyBytes) {
-    return Fail(Code::kMalformed, "a CURVE public key is {} bytes, not 32", key.size());
-  }
+  if (key.size() != kCurveKeyBytes) return Fail(Code::kMalformed, "a CURVE public key is {} bytes, not 32", key.size());
   return key;
 }
 
 }  // namespace
 
 std::string_view RoleName(Role role) {
-  const auto* found = std::ranges::find(kRoles, role, &RoleEntry::role);
-  TRIBUTARY_CHECK(found != kRoles.end()) << static_cast<int>(role);
-  return found->name;
+  const auto index = static_cast<size_t>(role);
+  TRIBUTARY_CHECK(index < kRoles.size()) << index;
+  return kRoles[index];
 }
 
 std::optional<Role> RoleByName(std::string_view name) {
-  const auto* found = std::ranges::find(kRoles, name, &RoleEntry::name);
+  const auto* found = std::ranges::find(kRoles, name);
   if (found == kRoles.end()) return std::nullopt;
-  return found->role;
+  return static_cast<Role>(found - kRoles.begin());
 }
 
 Result<std::vector<std::string>> SubjectToUris(const Subject& subject) {
@@ -142,9 +134,7 @@ Result<std::vector<std::string>> SubjectToUris(const Subject& subject) {
 Result<Subject> SubjectFromUris(const std::vector<std::string_view>& uris) {
   ASSIGN_OR_RETURN(const auto fields, Fields(uris));
   for (std::string_view needed : {"id", "role", "curve"}) {
-    if (!fields.contains(needed)) {
-      return Fail(Code::kMalformed, "the certificate has no urn:tributary:{}", needed);
-    }
+    if (!fields.contains(needed)) return Fail(Code::kMalformed, "the certificate has no urn:tributary:{}", needed);
   }
   Subject subject;
   ASSIGN_OR_RETURN(subject.id, DeviceId::Parse(fields.at("id")));

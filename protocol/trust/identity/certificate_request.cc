@@ -63,9 +63,7 @@ Result<Bytes> MakeCertificateRequest(const SigningKey& key, const std::optional<
   TRIBUTARY_CHECK(request && X509_REQ_set_version(request.get(), X509_REQ_VERSION_1) == 1 &&
                   X509_REQ_set_pubkey(request.get(), Handle(key)) == 1);
   if (id) {  // for people who look at it; the fleet reads the subjectAltName
-    TRIBUTARY_CHECK(X509_NAME_add_entry_by_txt(X509_REQ_get_subject_name(request.get()), "CN", MBSTRING_UTF8,
-                                               reinterpret_cast<const uint8_t*>(id->text().data()),
-                                               static_cast<int>(id->text().size()), -1, 0) == 1);
+    SetCommonName(X509_REQ_get_subject_name(request.get()), id->text());
   }
   AddAltNames(request.get(), AltNames(uris));
   TRIBUTARY_CHECK(X509_REQ_sign(request.get(), Handle(key), nullptr) > 0);  // Ed25519 hashes by itself

@@ -3,9 +3,6 @@
 #include <utility>
 
 #include "protocol/trust/identity/authority_folder.h"
-#include "protocol/trust/identity/certificate.h"
-#include "protocol/trust/seal/hpke.h"
-#include "protocol/trust/seal/secret.h"
 
 namespace tributary {
 namespace {
@@ -15,58 +12,43 @@ constexpr const char* kCurveFile = "curve.key";
 
 Result<SecretBytes> ReadCurveSecret(const Path& path) {
   ASSIGN_OR_RETURN(const SecretBytes text, ReadSecret(path));
-  auto secret = FromHexLine(text, kCurveKeyBytes);
-  if (!secret) return InFile(std::move(secret).error(), path);
-  return secret;
+  return InFile(FromHexLine(text, kCurveKeyBytes), path);
 }
 
 Result<TrustAnchor> ReadAnchor(const Path& folder) {
   const Path path = folder / kCaFile;
   ASSIGN_OR_RETURN(const std::string pem, ReadPem(path));
-  auto certificate = CertificateFromPem(pem);
-  if (!certificate) return InFile(std::move(certificate).error(), path);
+  ASSIGN_OR_RETURN(const Certificate certificate, InFile(CertificateFromPem(pem), path));
   ASSIGN_OR_RETURN(Bytes publication_root, ReadPublicationRoot(folder));
-  auto anchor = TrustAnchor::FromCertificate(*certificate, std::move(publication_root));
-  if (!anchor) return InFile(std::move(anchor).error(), path);
-  return anchor;
+  return InFile(TrustAnchor::FromCertificate(certificate, std::move(publication_root)), path);
 }
 
 Result<std::vector<Bytes>> ReadChain(const Path& path) {
   ASSIGN_OR_RETURN(const std::string pem, ReadPem(path));
-  auto certificates = CertificatesFromPem(pem);
-  if (!certificates) return InFile(std::move(certificates).error(), path);
+  ASSIGN_OR_RETURN(auto certificates, InFile(CertificatesFromPem(pem), path));
   std::vector<Bytes> chain;
-  for (auto& certificate : *certificates) chain.push_back(std::move(certificate.der));
+  for (Certificate& certificate : certificates) chain.push_back(std::move(certificate.der));
   return chain;
 }
 
 Result<SigningKey> ReadKey(const Path& path) {
   ASSIGN_OR_RETURN(const SecretBytes pem, ReadSecret(path));
-  auto key = SigningKey::FromPem(pem);
-  if (!key) return InFile(std::move(key).error(), path);
-  return key;
-}
-
-Result<SecretBytes> ReadMatchingCurveSecret(const Path& path, const Subject& subject) {
-  ASSIGN_OR_RETURN(SecretBytes secret, ReadCurveSecret(path));
-  ASSIGN_OR_RETURN(const Bytes public_key, CurvePublicKeyOf(secret));
-  if (public_key != subject.curve_public_key) {
-    return Fail(Code::kConflict, "{} is not the key in the certificate of {}", path.string(), subject.id.text());
-  }
-  return secret;
+  return InFile(SigningKey::FromPem(pem), path);
 }
 
 // The identity that the folder's keys make with `chain`.
 Result<Identity> LoadWith(TrustAnchor anchor, std::vector<Bytes> chain, const Path& folder, WallTime now) {
   ASSIGN_OR_RETURN(SigningKey key, ReadKey(folder / kKeyFile));
-  auto verified = anchor.Verify(chain, now);
-  if (!verified) return InFile(std::move(verified).error(), folder / kCertificateFile);
-  if (key.public_key() != verified->public_key) {
-    return Fail(Code::kConflict, "{} is not the key in the certificate of {}", (folder / kKeyFile).string(),
-                verified->subject.id.text());
-  }
-  ASSIGN_OR_RETURN(SecretBytes curve_secret, ReadMatchingCurveSecret(folder / kCurveFile, verified->subject));
-  return Identity{std::move(verified->subject), std::move(anchor), std::move(chain), std::move(key),
+  ASSIGN_OR_RETURN(VerifiedIdentity verified, InFile(anchor.Verify(chain, now), folder / kCertificateFile));
+  const auto fail_key = [&](const char* file) {
+    return Fail(Code::kConflict, "{} is not the key in the certificate of {}", (folder / file).string(),
+                verified.subject.id.text());
+  };
+  if (key.public_key() != verified.public_key) return fail_key(kKeyFile);
+  ASSIGN_OR_RETURN(SecretBytes curve_secret, ReadCurveSecret(folder / kCurveFile));
+  ASSIGN_OR_RETURN(const Bytes curve_public_key, CurvePublicKeyOf(curve_secret));
+  if (curve_public_key != verified.subject.curve_public_key) return fail_key(kCurveFile);
+  return Identity{std::move(verified.subject), std::move(anchor), std::move(chain), std::move(key),
                   std::move(curve_secret)};
 }
 
@@ -151,11 +133,6 @@ Status SaveCertificate(FileSystem& files, const Path& folder, std::span<const By
     return Fail(present.error());
   }
   return WriteFileAtomically(files, path, AsBytes(ChainToPem(chain)));
-}
-
-CurveKeyPair GenerateCurveKeyPair() {
-  HpkeKeyPair pair = GenerateHpkeKeyPair();
-  return {std::move(pair.secret), std::move(pair.public_key)};
 }
 
 Result<Bytes> CurvePublicKeyOf(const SecretBytes& secret) {

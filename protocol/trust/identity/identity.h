@@ -6,6 +6,7 @@
 #include "protocol/base/file.h"
 #include "protocol/trust/identity/certificate_authority.h"
 #include "protocol/trust/identity/trust_anchor.h"
+#include "protocol/trust/seal/hpke.h"
 #include "protocol/trust/seal/signing.h"
 
 namespace tributary {
@@ -31,11 +32,8 @@ Result<Identity> LoadIdentity(const Path& folder, WallTime now);
 // The same, and its role must be `role`: kWrongRole.
 Result<Identity> LoadIdentityAs(Role role, const Path& folder, WallTime now);
 // X25519 pair for CURVE (libzmq's curve25519 keys are X25519 keys): 32 bytes each.
-struct CurveKeyPair {
-  SecretBytes secret;
-  Bytes public_key;
-};
-CurveKeyPair GenerateCurveKeyPair();
+using CurveKeyPair = HpkeKeyPair;
+inline CurveKeyPair GenerateCurveKeyPair() { return GenerateHpkeKeyPair(); }
 Result<Bytes> CurvePublicKeyOf(const SecretBytes& secret);
 
 // Makes keys, issues a certificate and writes the folder, with root.json when that is not empty.

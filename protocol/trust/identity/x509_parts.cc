@@ -74,6 +74,13 @@ std::string CommonNameOf(X509* certificate) {
   return text;
 }
 
+void SetCommonName(X509_NAME* subject, const std::string& name) {
+  TRIBUTARY_CHECK(X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_UTF8,
+                                             reinterpret_cast<const uint8_t*>(name.data()),
+                                             static_cast<int>(name.size()), -1, 0) == 1)
+      << "common name '" << name << "'";
+}
+
 int64_t UnixSeconds(const ASN1_TIME* time) {
   struct tm fields {};
   if (ASN1_TIME_to_tm(time, &fields) != 1) return 0;

@@ -224,9 +224,8 @@ Status WriteSecretFile(const Path& path, const SecretBytes& secret) {
 
 Result<std::unique_ptr<Signer>> OpenSignerFile(const Path& path, const SecretBytes& passphrase) {
   ASSIGN_OR_RETURN(const SecretBytes pem, ReadSecretFile(path));
-  auto key = SigningKey::FromPem(pem, passphrase);
-  if (!key) return InFile(std::move(key).error(), path);
-  return std::make_unique<FileSigner>(std::move(*key));
+  ASSIGN_OR_RETURN(SigningKey key, InFile(SigningKey::FromPem(pem, passphrase), path));
+  return std::make_unique<FileSigner>(std::move(key));
 }
 
 Result<std::unique_ptr<Signer>> CreateSignerFile(const Path& path, const SecretBytes& passphrase) {
