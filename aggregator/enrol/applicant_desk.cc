@@ -10,27 +10,18 @@ constexpr size_t kMostWaiting = 256;
 
 Error TooMany() { return {Code::kTooFast, "more members ask for certificates than this aggregator decides at a time"}; }
 
-// The names of a decision in the counts, the log and the events. Those without an event change nothing that anybody
-// watches.
+// The names of a decision in the counts, the log and the events, in the order of Decision::Kind. Those without an event
+// change nothing that anybody watches.
 struct Names {
   const char* count;
   const char* log = nullptr;
   const char* event = nullptr;
 };
-Names NamesOf(Decision::Kind kind) {
-  switch (kind) {
-    case Decision::Kind::kIssue:
-      return {"issued", "enrolment.issued", "member.enrolled"};
-    case Decision::Kind::kWait:
-      return {"pending", "enrolment.pending", "member.pending"};
-    case Decision::Kind::kRenew:
-      return {"renewed", "enrolment.renewed", "member.renewed"};
-    case Decision::Kind::kStillWait:
-    case Decision::Kind::kRepeat:
-      break;
-  }
-  return {"repeated"};
-}
+constexpr Names kNames[] = {{"issued", "enrolment.issued", "member.enrolled"},
+                            {"pending", "enrolment.pending", "member.pending"},
+                            {"repeated"},
+                            {"renewed", "enrolment.renewed", "member.renewed"},
+                            {"repeated"}};
 
 }  // namespace
 
@@ -129,7 +120,7 @@ Result<EnrolmentAnswer> ApplicantDesk::CarryOut(const Digest& id, Decision decis
   }
   if (certificate) change.request->serial = certificate->serial;
   RETURN_IF_ERROR(registrar_.Save(change));
-  const Names names = NamesOf(kind);
+  const Names& names = kNames[static_cast<size_t>(kind)];
   registrar_.Count(names.count);
   if (names.event != nullptr) {
     LogInfo(names.log, {{"id", member.id.text()},

@@ -245,9 +245,8 @@ Status MemberRegistrar::Tidy() {
     LogInfo("enrolment.ca_revocations", {{"file", parts_.ca_revocations.string()}});
     parts_.revocations_changed();
   }
-  const bool steady = steady_.IsSteady();
   if (revocations_->RenewalDue(now)) RETURN_IF_ERROR(ReviseList([]() -> Status { return {}; }));
-  if (!steady) return {};
+  if (!steady_.IsSteady()) return {};
   return Write([&]() -> Status {
     RETURN_IF_ERROR(store_->certificates.ForgetBefore(now + -kKeptAfterEnd));
     return store_->members.ForgetRequestsBefore(now + -(parts_.options.certificate_lifetime + kKeptAfterEnd));
