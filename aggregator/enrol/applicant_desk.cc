@@ -76,7 +76,7 @@ Result<EnrolmentAnswer> ApplicantDesk::Enrol(const Digest& id, const Certificate
   const StoredToken* const token = registrar_.FindToken(secret);
   if (token == nullptr) return Fail(Code::kBadToken, "the enrolment token is not one of this fleet's");
   ASSIGN_OR_RETURN(const MemberIssuer* issuer, registrar_.Issuer());
-  EnrolmentFacts facts{wanted, *token, parts_.self, issuer->public_key(), parts_.clock.Now()};
+  EnrolmentFacts facts{wanted, *token, parts_.self, issuer->public_key, parts_.clock.Now()};
   ASSIGN_OR_RETURN(facts.known, registrar_.FindByKey(wanted.public_key));
   if (facts.known) {
     ASSIGN_OR_RETURN(facts.certificates, registrar_.store().certificates.OfMember(facts.known->member.id));
@@ -95,7 +95,7 @@ Result<EnrolmentAnswer> ApplicantDesk::Renew(const Digest& id, const OpenedEnrol
   registrar_.Saw(holder);
   RETURN_IF_ERROR(registrar_.SaveHeard());
   ASSIGN_OR_RETURN(const MemberIssuer* issuer, registrar_.Issuer());
-  RenewalFacts facts{opened.wanted, holder.subject, issuer->public_key(), now, parts_.options.certificate_lifetime};
+  RenewalFacts facts{opened.wanted, holder.subject, issuer->public_key, now, parts_.options.certificate_lifetime};
   ASSIGN_OR_RETURN(facts.member, registrar_.Find(holder.subject.id));
   ASSIGN_OR_RETURN(facts.owner, registrar_.FindByKey(opened.wanted.public_key));
   ASSIGN_OR_RETURN(facts.certificates, registrar_.store().certificates.OfMember(holder.subject.id));

@@ -94,7 +94,7 @@ Result<std::vector<Bytes>> EnrolmentOffice::RenewOwn(const Subject& own, ByteVie
 
 std::optional<WallTime> EnrolmentOffice::IssuerEnds() const {
   const auto issuer = registrar_->Issuer();
-  return issuer ? std::optional((*issuer)->ends()) : std::nullopt;
+  return issuer ? std::optional((*issuer)->ends) : std::nullopt;
 }
 
 // Members renew by themselves, but never beyond their issuer's end: an operator has to replace that one.
@@ -192,7 +192,7 @@ Result<EnrolledMember> EnrolmentOffice::Revoke(const DeviceId& id, const std::st
   member.reason = Words(reason, by);
   ASSIGN_OR_RETURN(const auto certificates, registrar_->store().certificates.OfMember(id));
   const auto elsewhere = std::ranges::count_if(certificates, [&](const StoredCertificate& certificate) {
-    return certificate.issuer_public_key != issuer->public_key() && certificate.not_after > parts_.clock.Now();
+    return certificate.issuer_public_key != issuer->public_key && certificate.not_after > parts_.clock.Now();
   });
   if (elsewhere > 0) {
     // Only their own issuer's list can name them (RFC 5280 section 5).

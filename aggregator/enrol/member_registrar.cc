@@ -14,6 +14,11 @@ namespace {
 // Long enough for an answer to find its way down by disks that are carried by hand.
 constexpr Millis kKeptAfterEnd = std::chrono::hours(24 * 90);
 
+// How long a clock must keep pace to be believed.
+constexpr Millis kProbation = std::chrono::hours(24);
+// A clock that is corrected little by little may be off by this much, in years.
+constexpr Millis kJump = std::chrono::hours(1);
+
 }  // namespace
 
 Result<std::unique_ptr<MemberRegistrar>> MemberRegistrar::Open(const EnrolmentParts& parts) {
@@ -252,14 +257,6 @@ Status MemberRegistrar::Tidy() {
     return store_->members.ForgetRequestsBefore(now + -(parts_.options.certificate_lifetime + kKeptAfterEnd));
   });
 }
-
-namespace {
-
-constexpr Millis kProbation = std::chrono::hours(24);
-// A clock that is corrected little by little may be off by this much, in years.
-constexpr Millis kJump = std::chrono::hours(1);
-
-}  // namespace
 
 void SteadyClock::Restart() {
   wall_ = clock_.Now();

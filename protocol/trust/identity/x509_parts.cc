@@ -28,7 +28,7 @@ Owned<T, Free> FromDer(ByteView der) {
 
 }  // namespace
 
-EVP_PKEY* Handle(const SigningKey& key) { return static_cast<EVP_PKEY*>(key.native().handle.get()); }
+EVP_PKEY* Handle(const SigningKey& key) { return static_cast<EVP_PKEY*>(key.native()); }
 
 Key PublicKeyHandle(ByteView public_key) {
   return Key(EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, nullptr, public_key.data(), public_key.size()));

@@ -26,12 +26,9 @@ using DigestContext = Owned<EVP_MD_CTX, EVP_MD_CTX_free>;
 // A key or token is far smaller.
 constexpr size_t kSecretFileBytes = 64 * 1024;
 
-EVP_PKEY* Handle(const NativeKey& native) { return static_cast<EVP_PKEY*>(native.handle.get()); }
+EVP_PKEY* Handle(const SigningKey& key) { return static_cast<EVP_PKEY*>(key.native()); }
 
-std::unique_ptr<NativeKey> Own(EVP_PKEY* key) {
-  return std::make_unique<NativeKey>(
-      std::shared_ptr<void>(key, [](void* k) { EVP_PKEY_free(static_cast<EVP_PKEY*>(k)); }));
-}
+std::shared_ptr<void> Own(EVP_PKEY* key) { return {key, EVP_PKEY_free}; }
 
 // A memory BIO wipes its buffer when it grows and when it is freed.
 SecretBytes Contents(const Bio& bio) {
@@ -112,11 +109,6 @@ class FileSigner final : public Signer {
 
 }  // namespace
 
-SigningKey::SigningKey(std::unique_ptr<NativeKey> native) : native_(std::move(native)) {}
-SigningKey::SigningKey(SigningKey&&) noexcept = default;
-SigningKey& SigningKey::operator=(SigningKey&&) noexcept = default;
-SigningKey::~SigningKey() = default;
-
 SigningKey SigningKey::Generate() {
   EVP_PKEY* key = EVP_PKEY_Q_keygen(nullptr, nullptr, "ED25519");
   TRIBUTARY_CHECK(key != nullptr);
@@ -137,8 +129,8 @@ Result<SigningKey> SigningKey::FromPem(const SecretBytes& pem) {
 
 SecretBytes SigningKey::ToPem() const {
   const Bio bio(BIO_new(BIO_s_mem()));
-  TRIBUTARY_CHECK(
-      bio && PEM_write_bio_PKCS8PrivateKey(bio.get(), Handle(*native_), nullptr, nullptr, 0, nullptr, nullptr) == 1);
+  TRIBUTARY_CHECK(bio &&
+                  PEM_write_bio_PKCS8PrivateKey(bio.get(), Handle(*this), nullptr, nullptr, 0, nullptr, nullptr) == 1);
   return Contents(bio);
 }
 
@@ -161,7 +153,7 @@ Result<SigningKey> SigningKey::FromPem(const SecretBytes& pem, const SecretBytes
 
 SecretBytes SigningKey::ToPem(const SecretBytes& passphrase) const {
   TRIBUTARY_CHECK(!passphrase.empty());
-  const Owned<PKCS8_PRIV_KEY_INFO, PKCS8_PRIV_KEY_INFO_free> plain(EVP_PKEY2PKCS8(Handle(*native_)));
+  const Owned<PKCS8_PRIV_KEY_INFO, PKCS8_PRIV_KEY_INFO_free> plain(EVP_PKEY2PKCS8(Handle(*this)));
   X509_ALGOR* scheme = PKCS5_pbe2_set_scrypt(EVP_aes_256_cbc(), nullptr, kSaltBytes, nullptr, kScryptN, kScryptR,
                                              kScryptP);  // its salt is random
   TRIBUTARY_CHECK(plain && scheme);
@@ -176,7 +168,7 @@ SecretBytes SigningKey::ToPem(const SecretBytes& passphrase) const {
 Bytes SigningKey::public_key() const {
   Bytes bytes(kSigningPublicKeyBytes);
   size_t size = bytes.size();
-  TRIBUTARY_CHECK(EVP_PKEY_get_raw_public_key(Handle(*native_), bytes.data(), &size) == 1 && size == bytes.size());
+  TRIBUTARY_CHECK(EVP_PKEY_get_raw_public_key(Handle(*this), bytes.data(), &size) == 1 && size == bytes.size());
   return bytes;
 }
 
@@ -184,7 +176,7 @@ Bytes SigningKey::Sign(ByteView message) const {
   const DigestContext context(EVP_MD_CTX_new());
   Bytes signature(kSignatureBytes);
   size_t size = signature.size();
-  TRIBUTARY_CHECK(context && EVP_DigestSignInit(context.get(), nullptr, nullptr, nullptr, Handle(*native_)) == 1 &&
+  TRIBUTARY_CHECK(context && EVP_DigestSignInit(context.get(), nullptr, nullptr, nullptr, Handle(*this)) == 1 &&
                   EVP_DigestSign(context.get(), signature.data(), &size, message.data(), message.size()) == 1 &&
                   size == kSignatureBytes);
   return signature;
