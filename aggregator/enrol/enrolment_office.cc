@@ -24,16 +24,15 @@ Status CheckText(std::string_view text, std::string_view field) {
 }
 
 Status CheckRole(const EnrolmentTokenRecord& token) {
-  const bool gateway = token.role == Role::kGateway;
-  if (!gateway && token.role != Role::kDevice && token.role != Role::kEvaluator) {
+  if (token.role == Role::kDevice || token.role == Role::kEvaluator) {
+    return CheckText(token.device_class, "device_class");
+  }
+  if (token.role != Role::kGateway) {
     return Fail(Code::kInvalidArgument, "role: a {} does not enrol; device, evaluator and gateway do",
                 RoleName(token.role));
   }
-  if (gateway) {
-    if (token.device_class.empty()) return {};
-    return Fail(Code::kInvalidArgument, "device_class: gateways have none");
-  }
-  return CheckText(token.device_class, "device_class");
+  if (token.device_class.empty()) return {};
+  return Fail(Code::kInvalidArgument, "device_class: gateways have none");
 }
 
 Status CheckLabels(const std::vector<std::string>& labels) {
@@ -51,9 +50,7 @@ Status CheckToken(const EnrolmentTokenRecord& token, WallTime now) {
   if (token.expires <= now || token.expires > now + kLongestToken) {
     return Fail(Code::kInvalidArgument, "expires: must lie ahead, by ten years at most");
   }
-  if (token.uses < 1 || token.uses > kMostUses) {
-    return Fail(Code::kInvalidArgument, "uses: 1 to {}", kMostUses);
-  }
+  if (token.uses < 1 || token.uses > kMostUses) return Fail(Code::kInvalidArgument, "uses: 1 to {}", kMostUses);
   return {};
 }
 

@@ -184,15 +184,13 @@ Status MemberRegistrar::SaveHeard() {
   };
   const bool of_revoked =
       std::ranges::any_of(fresh, [&](const auto& one) { return revoked_.contains(one.subject.id); });
-  if (!fresh.empty()) {
-    // Noting that it is revoked and saying so are one: nobody would look for the difference later.
-    Status saved = of_revoked && issuer_ ? ReviseList(writes) : Write(writes);
-    if (!saved && saved.error().code == Code::kTooLarge) {
-      LogFailure(LogLevel::kError, "enrolment.list_full", saved.error());
-      saved = Write(writes);
-    }
-    RETURN_IF_ERROR(saved);
+  // Noting that it is revoked and saying so are one: nobody would look for the difference later.
+  Status saved = of_revoked && issuer_ ? ReviseList(writes) : fresh.empty() ? Status() : Write(writes);
+  if (!saved && saved.error().code == Code::kTooLarge) {
+    LogFailure(LogLevel::kError, "enrolment.list_full", saved.error());
+    saved = Write(writes);
   }
+  RETURN_IF_ERROR(saved);
   unsaved_.clear();
   if (fresh.empty()) return {};
   ASSIGN_OR_RETURN(counts_.members, store_->members.CountByState());

@@ -75,14 +75,9 @@ bool RevocationBook::RenewalDue(WallTime now) const {
 }
 
 std::string RevocationBook::TextOf(const std::vector<StoredRevocations>& lists, const std::string& ca_text) const {
-  std::vector<std::vector<Certificate>> chains;
-  std::vector<Bytes> crls;
-  for (const StoredRevocations& list : lists) {
-    auto& chain = chains.emplace_back();
-    for (const Bytes& certificate : list.chain) chain.push_back({certificate});
-    crls.push_back(list.crl);
-  }
-  return RevocationsToPem(chains, crls) + ca_text;
+  std::string text;
+  for (const StoredRevocations& list : lists) text += RevocationsToPem(list.chain, list.crl);
+  return text + ca_text;
 }
 
 Status RevocationBook::Believe(std::string text) {

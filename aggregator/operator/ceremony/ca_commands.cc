@@ -245,7 +245,7 @@ Status RevokeIssuer(const Context& context, const IssuerRevocation& options) {
   revoked.serials.insert(options.serials.begin(), options.serials.end());
   ASSIGN_OR_RETURN(const Bytes crl,
                    SignRevocations(ca, ++revoked.number, revoked.serials, SystemClock().Now(), kListLifetime));
-  const std::string pem = RevocationsToPem(std::vector<std::vector<Certificate>>{{}}, std::vector<Bytes>{crl});
+  const std::string pem = RevocationsToPem({}, crl);
   RETURN_IF_ERROR(WriteFileAtomically(RealFileSystem(), options.ca / kRevokedFile, AsBytes(pem)));
   RETURN_IF_ERROR(WriteFileAtomically(RealFileSystem(), options.out, AsBytes(pem)));
   if (context.json()) {
