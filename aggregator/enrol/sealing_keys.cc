@@ -14,12 +14,11 @@ namespace {
 
 using nlohmann::json;
 
-constexpr size_t kKeyBytes = 32;
 constexpr const char* kRestore = "; restore it from a backup: what was sealed to it opens with nothing else";
 
 Result<HpkeKeyPair> ReadPair(const Path& file) {
   ASSIGN_OR_RETURN(const SecretBytes text, ReadSecretFile(file));
-  auto secret = FromHexLine(text, kKeyBytes);
+  auto secret = FromHexLine(text, kX25519Bytes);
   if (!secret) return Fail(Code::kCorrupt, "{}: {}{}", file.string(), secret.error().message, kRestore);
   return HpkeKeyPairFromSecret(std::move(*secret));
 }

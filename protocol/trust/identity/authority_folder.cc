@@ -19,17 +19,6 @@ Result<T> NameMissing(Result<T> read, const Path& path) {
 
 bool Exists(const Path& path) { return RealFileSystem().Size(path).has_value(); }
 
-Result<CertificateAuthority> Load(const Path& folder) {
-  ASSIGN_OR_RETURN(const std::string ca, ReadPem(folder / kCaFile));
-  if (!Exists(folder / kIssuerFile)) {
-    ASSIGN_OR_RETURN(const SecretBytes key, ReadSecret(folder / kCaKeyFile));
-    return CertificateAuthority::Load(key, ca);
-  }
-  ASSIGN_OR_RETURN(const SecretBytes key, ReadSecret(folder / kIssuerKeyFile));
-  ASSIGN_OR_RETURN(const std::string issuer, ReadPem(folder / kIssuerFile));
-  return CertificateAuthority::LoadIssuer(key, issuer, ca);
-}
-
 }  // namespace
 
 Result<std::string> ReadPem(const Path& path) {
@@ -47,7 +36,14 @@ Status WriteAnchor(FileSystem& files, const Path& folder, const Certificate& ca,
 }
 
 Result<CertificateAuthority> LoadAuthority(const Path& folder) {
-  auto authority = Load(folder);
+  ASSIGN_OR_RETURN(const std::string ca, ReadPem(folder / kCaFile));
+  const bool is_issuer = Exists(folder / kIssuerFile);
+  ASSIGN_OR_RETURN(const SecretBytes key, ReadSecret(folder / (is_issuer ? kIssuerKeyFile : kCaKeyFile)));
+  std::optional<std::string> issuer;
+  if (is_issuer) {
+    ASSIGN_OR_RETURN(issuer, ReadPem(folder / kIssuerFile));
+  }
+  auto authority = CertificateAuthority::Load(key, ca, issuer);
   if (!authority && authority.error().code == Code::kMalformed) return InFile(authority.error(), folder);
   return authority;
 }

@@ -79,13 +79,20 @@ CertificateAuthority CertificateAuthority::Create(const std::string& fleet, Wall
   return CertificateAuthority(std::move(key), std::move(root), {});
 }
 
-Result<CertificateAuthority> CertificateAuthority::Load(const SecretBytes& key_pem,
-                                                        const std::string& certificate_pem) {
+Result<CertificateAuthority> CertificateAuthority::Load(const SecretBytes& key_pem, const std::string& ca_pem,
+                                                        const std::optional<std::string>& issuer_pem) {
   ASSIGN_OR_RETURN(SigningKey key, SigningKey::FromPem(key_pem));
-  ASSIGN_OR_RETURN(Certificate root, CertificateFromPem(certificate_pem));
-  RETURN_IF_ERROR(TrustAnchor::FromCertificate(root));
-  RETURN_IF_ERROR(CheckKey(key, root, "CA"));
-  return CertificateAuthority(std::move(key), std::move(root), {});
+  ASSIGN_OR_RETURN(Certificate root, CertificateFromPem(ca_pem));
+  ASSIGN_OR_RETURN(const TrustAnchor anchor, TrustAnchor::FromCertificate(root));
+  std::vector<Certificate> chain;
+  if (issuer_pem) {
+    ASSIGN_OR_RETURN(chain.emplace_back(), CertificateFromPem(*issuer_pem));
+    if (auto of_ca = anchor.IssuerKey(chain); !of_ca) {
+      return Fail(Code::kMalformed, "the issuer's certificate is not of this CA: {}", of_ca.error().message);
+    }
+  }
+  RETURN_IF_ERROR(issuer_pem ? CheckKey(key, chain.front(), "issuer") : CheckKey(key, root, "CA"));
+  return CertificateAuthority(std::move(key), std::move(root), std::move(chain));
 }
 
 Result<CertificateAuthority> CertificateAuthority::CreateIssuer(const std::string& name, WallTime now,
@@ -104,19 +111,6 @@ Result<CertificateAuthority> CertificateAuthority::CreateIssuer(const std::strin
   AddExtension(made.get(), parent.get(), NID_authority_key_identifier, "keyid:always");
   Certificate issuer = SignCertificate(made.get(), key_);
   return CertificateAuthority(std::move(key), root_, {std::move(issuer)});
-}
-
-Result<CertificateAuthority> CertificateAuthority::LoadIssuer(const SecretBytes& key_pem, const std::string& issuer_pem,
-                                                              const std::string& ca_pem) {
-  ASSIGN_OR_RETURN(SigningKey key, SigningKey::FromPem(key_pem));
-  ASSIGN_OR_RETURN(Certificate issuer, CertificateFromPem(issuer_pem));
-  ASSIGN_OR_RETURN(Certificate root, CertificateFromPem(ca_pem));
-  ASSIGN_OR_RETURN(const TrustAnchor anchor, TrustAnchor::FromCertificate(root));
-  if (auto of_ca = anchor.IssuerKey({&issuer, 1}); !of_ca) {
-    return Fail(Code::kMalformed, "the issuer's certificate is not of this CA: {}", of_ca.error().message);
-  }
-  RETURN_IF_ERROR(CheckKey(key, issuer, "issuer"));
-  return CertificateAuthority(std::move(key), std::move(root), {std::move(issuer)});
 }
 
 Result<Certificate> CertificateAuthority::Issue(const Subject& subject, ByteView public_key, WallTime now,
