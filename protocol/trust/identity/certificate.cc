@@ -15,6 +15,41 @@ namespace {
 // Base64 and the two lines around it make a PEM less than twice as long as its DER.
 constexpr size_t kPemBytes = 2 * limits::kCertificateBytes * limits::kCertificateChain;
 
+constexpr std::string_view kPrefix = "urn:tributary:";
+
+// In the order of Role.
+constexpr std::array<std::string_view, 4> kRoles = {"device", "evaluator", "gateway", "aggregator"};
+
+std::string Uri(std::string_view field, std::string_view value) {
+  return std::string(kPrefix) + std::string(field) + ":" + std::string(value);
+}
+
+// field -> value. Only lower-case hexadecimal and names follow, so one subject has one text form.
+Result<std::map<std::string_view, std::string_view>> Fields(const std::vector<std::string_view>& uris) {
+  std::map<std::string_view, std::string_view> fields;
+  for (std::string_view uri : uris) {
+    const size_t colon = uri.find(':', std::min(kPrefix.size(), uri.size()));
+    if (!uri.starts_with(kPrefix) || colon == std::string_view::npos) {
+      return Fail(Code::kMalformed, "the certificate names something that is not of a fleet");
+    }
+    const std::string_view field = uri.substr(kPrefix.size(), colon - kPrefix.size());
+    if (field != "id" && field != "role" && field != "class" && field != "curve") {
+      return Fail(Code::kMalformed, "the certificate has a urn:tributary name of an unknown kind");
+    }
+    if (!fields.emplace(field, uri.substr(colon + 1)).second) {
+      return Fail(Code::kMalformed, "the certificate has urn:tributary:{} twice", field);
+    }
+  }
+  return fields;
+}
+
+Result<Bytes> CurveKeyFrom(std::string_view hex) {
+  ASSIGN_OR_RETURN(Bytes key, FromHex(hex));
+  if (ToHex(key) != hex) return Fail(Code::kMalformed, "a CURVE public key is not in lower case");
+  if (key.size() != kCurveKeyBytes) return Fail(Code::kMalformed, "a CURVE public key is {} bytes, not 32", key.size());
+  return key;
+}
+
 }  // namespace
 
 std::string CertificateToPem(const Certificate& certificate) { return PemText(PEM_STRING_X509, certificate.der); }
@@ -63,45 +98,6 @@ Result<WallTime> EndOf(const Certificate& certificate) {
   return WallTime{UnixSeconds(X509_get0_notAfter(parsed.get())) * 1000};
 }
 
-namespace {
-
-constexpr std::string_view kPrefix = "urn:tributary:";
-
-// In the order of Role.
-constexpr std::array<std::string_view, 4> kRoles = {"device", "evaluator", "gateway", "aggregator"};
-
-std::string Uri(std::string_view field, std::string_view value) {
-  return std::string(kPrefix) + std::string(field) + ":" + std::string(value);
-}
-
-// field -> value. Only lower-case hexadecimal and names follow, so one subject has one text form.
-Result<std::map<std::string_view, std::string_view>> Fields(const std::vector<std::string_view>& uris) {
-  std::map<std::string_view, std::string_view> fields;
-  for (std::string_view uri : uris) {
-    const size_t colon = uri.find(':', std::min(kPrefix.size(), uri.size()));
-    if (!uri.starts_with(kPrefix) || colon == std::string_view::npos) {
-      return Fail(Code::kMalformed, "the certificate names something that is not of a fleet");
-    }
-    const std::string_view field = uri.substr(kPrefix.size(), colon - kPrefix.size());
-    if (field != "id" && field != "role" && field != "class" && field != "curve") {
-      return Fail(Code::kMalformed, "the certificate has a urn:tributary name of an unknown kind");
-    }
-    if (!fields.emplace(field, uri.substr(colon + 1)).second) {
-      return Fail(Code::kMalformed, "the certificate has urn:tributary:{} twice", field);
-    }
-  }
-  return fields;
-}
-
-Result<Bytes> CurveKeyFrom(std::string_view hex) {
-  ASSIGN_OR_RETURN(Bytes key, FromHex(hex));
-  if (ToHex(key) != hex) return Fail(Code::kMalformed, "a CURVE public key is not in lower case");
-  if (key.size() != kCurveKeyBytes) return Fail(Code::kMalformed, "a CURVE public key is {} bytes, not 32", key.size());
-  return key;
-}
-
-}  // namespace
-
 std::string_view RoleName(Role role) {
   const auto index = static_cast<size_t>(role);
   TRIBUTARY_CHECK(index < kRoles.size()) << index;
@@ -149,17 +145,17 @@ Result<Subject> SubjectFromUris(const std::vector<std::string_view>& uris) {
   return subject;
 }
 
-Result<std::vector<std::string>> RequestedSubjectToUris(const RequestedSubject& subject) {
-  if (subject.curve_public_key.size() != kCurveKeyBytes) {
-    return Fail(Code::kInvalidArgument, "a CURVE public key is 32 bytes, not {}", subject.curve_public_key.size());
+Result<std::vector<std::string>> RequestToUris(const CertificateRequest& request) {
+  if (request.curve_public_key.size() != kCurveKeyBytes) {
+    return Fail(Code::kInvalidArgument, "a CURVE public key is 32 bytes, not {}", request.curve_public_key.size());
   }
   std::vector<std::string> uris;
-  if (subject.id) uris.push_back(Uri("id", subject.id->text()));
-  uris.push_back(Uri("curve", ToHex(subject.curve_public_key)));
+  if (request.id) uris.push_back(Uri("id", request.id->text()));
+  uris.push_back(Uri("curve", ToHex(request.curve_public_key)));
   return uris;
 }
 
-Result<RequestedSubject> RequestedSubjectFromUris(const std::vector<std::string_view>& uris) {
+Result<CertificateRequest> RequestFromUris(const std::vector<std::string_view>& uris) {
   ASSIGN_OR_RETURN(const auto fields, Fields(uris));
   for (std::string_view given : {"role", "class"}) {
     if (fields.contains(given)) {
@@ -167,12 +163,12 @@ Result<RequestedSubject> RequestedSubjectFromUris(const std::vector<std::string_
     }
   }
   if (!fields.contains("curve")) return Fail(Code::kMalformed, "a certificate request has no urn:tributary:curve");
-  RequestedSubject subject;
-  ASSIGN_OR_RETURN(subject.curve_public_key, CurveKeyFrom(fields.at("curve")));
+  CertificateRequest request;
+  ASSIGN_OR_RETURN(request.curve_public_key, CurveKeyFrom(fields.at("curve")));
   if (const auto found = fields.find("id"); found != fields.end()) {
-    ASSIGN_OR_RETURN(subject.id, DeviceId::Parse(found->second));
+    ASSIGN_OR_RETURN(request.id, DeviceId::Parse(found->second));
   }
-  return subject;
+  return request;
 }
 
 }  // namespace tributary

@@ -69,12 +69,14 @@ Result<std::vector<std::string>> SubjectToUris(const Subject& subject);
 // Each field at most once, none unknown, none missing that the role needs; kMalformed otherwise.
 Result<Subject> SubjectFromUris(const std::vector<std::string_view>& uris);
 
-// The same for a certificate request, which may name an id and names no role or class.
-struct RequestedSubject {
-  std::optional<DeviceId> id;
-  Bytes curve_public_key;  // 32 bytes
+// The content of a PKCS#10 request (RFC 2986). The applicant does not choose its role, class and labels.
+struct CertificateRequest {
+  std::optional<DeviceId> id;  // the id it would like; absent: the fleet gives it one
+  Bytes curve_public_key;      // 32 bytes, for its connections
+  Bytes public_key;            // Ed25519, 32 bytes; proven by the request's own signature
 };
-Result<std::vector<std::string>> RequestedSubjectToUris(const RequestedSubject& subject);
-Result<RequestedSubject> RequestedSubjectFromUris(const std::vector<std::string_view>& uris);
+// The same for a request, all but its public key.
+Result<std::vector<std::string>> RequestToUris(const CertificateRequest& request);
+Result<CertificateRequest> RequestFromUris(const std::vector<std::string_view>& uris);
 
 }  // namespace tributary

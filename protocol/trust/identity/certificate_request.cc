@@ -3,7 +3,6 @@
 #include <openssl/err.h>
 
 #include "protocol/base/limits.h"
-#include "protocol/trust/identity/certificate.h"
 #include "protocol/trust/identity/x509_parts.h"
 
 namespace tributary {
@@ -40,8 +39,9 @@ Result<Names> RequestedNames(X509_REQ* request) {
 Result<CertificateRequest> Read(X509_REQ* request, EVP_PKEY* key) {
   ASSIGN_OR_RETURN(const Names names, RequestedNames(request));
   ASSIGN_OR_RETURN(const auto uris, UrisOf(names.get()));
-  ASSIGN_OR_RETURN(RequestedSubject subject, RequestedSubjectFromUris(uris));
-  return CertificateRequest{std::move(subject.id), std::move(subject.curve_public_key), RawPublicKey(key)};
+  ASSIGN_OR_RETURN(CertificateRequest read, RequestFromUris(uris));
+  read.public_key = RawPublicKey(key);
+  return read;
 }
 
 void AddAltNames(X509_REQ* request, const std::string& names) {
@@ -58,7 +58,7 @@ void AddAltNames(X509_REQ* request, const std::string& names) {
 
 Result<Bytes> MakeCertificateRequest(const SigningKey& key, const std::optional<DeviceId>& id,
                                      ByteView curve_public_key) {
-  ASSIGN_OR_RETURN(const auto uris, RequestedSubjectToUris({id, ToBytes(curve_public_key)}));
+  ASSIGN_OR_RETURN(const auto uris, RequestToUris({id, ToBytes(curve_public_key), {}}));
   const Request request(X509_REQ_new());
   TRIBUTARY_CHECK(request && X509_REQ_set_version(request.get(), X509_REQ_VERSION_1) == 1 &&
                   X509_REQ_set_pubkey(request.get(), Handle(key)) == 1);

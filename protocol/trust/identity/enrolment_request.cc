@@ -6,7 +6,6 @@
 #include "protocol/schema/canonical.h"
 #include "protocol/schema/enrolment.capnp.h"
 #include "protocol/trust/identity/certificate_request.h"
-#include "protocol/trust/seal/sealer.h"
 
 namespace tributary {
 namespace {

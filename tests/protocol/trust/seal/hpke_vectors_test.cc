@@ -4,9 +4,9 @@
 #include <nlohmann/json.hpp>
 
 #include "protocol/base/file.h"
+#include "protocol/trust/seal/hpke.h"
 #include "protocol/trust/seal/key_schedule.h"
 #include "protocol/trust/seal/opener.h"
-#include "protocol/trust/seal/sealer.h"
 #include "tests/support/derived_key.h"
 
 namespace tributary::hpke_vectors_test {
