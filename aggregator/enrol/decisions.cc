@@ -18,10 +18,7 @@ constexpr Millis kFurthestAhead = std::chrono::hours(24);
 constexpr size_t kCertificatesPerMember = 32;
 
 EnrolmentAnswer Pending(const Error& why) {
-  EnrolmentAnswer answer;
-  answer.kind = EnrolmentAnswer::Kind::kPending;
-  answer.refusal = {why.code, why.message, kAskAgain};
-  return answer;
+  return {EnrolmentAnswer::Kind::kPending, {}, {why.code, why.message, kAskAgain}};
 }
 
 Status CheckStanding(const EnrolledMember& member) {
@@ -203,12 +200,7 @@ Result<EnrolmentAnswer> AnswerAgain(const StoredRequest& request, const Enrolled
   return Issued(certificate->chain);
 }
 
-EnrolmentAnswer Issued(const std::vector<Bytes>& chain) {
-  EnrolmentAnswer answer;
-  answer.kind = EnrolmentAnswer::Kind::kIssued;
-  answer.chain = chain;
-  return answer;
-}
+EnrolmentAnswer Issued(const std::vector<Bytes>& chain) { return {EnrolmentAnswer::Kind::kIssued, chain, {}}; }
 
 EnrolmentAnswer WaitsForOperator(const EnrolledMember& member) {
   return Pending({Code::kPending, "an operator has to decide about " + member.id.text()});
@@ -216,9 +208,8 @@ EnrolmentAnswer WaitsForOperator(const EnrolledMember& member) {
 
 EnrolmentAnswer Refused(const Error& error) {
   if (IsOfTheEnvironment(error.code)) return Pending({Code::kBusy, "the aggregator cannot store it now"});
-  EnrolmentAnswer answer;
-  answer.refusal = {error.code, error.message, IsTransient(error.code) ? kAskAgain : RetryWindow()};
-  return answer;
+  const RetryWindow retry = IsTransient(error.code) ? kAskAgain : RetryWindow();
+  return {EnrolmentAnswer::Kind::kRefused, {}, {error.code, error.message, retry}};
 }
 
 }  // namespace tributary

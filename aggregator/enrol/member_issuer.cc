@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "protocol/trust/identity/authority_folder.h"
+#include "protocol/trust/identity/identity.h"
 
 namespace tributary {
 namespace {
@@ -31,19 +31,12 @@ Result<StoredCertificate> MemberIssuer::Issue(const Subject& subject, ByteView m
                                               Millis lifetime) const {
   ASSIGN_OR_RETURN(Certificate leaf,
                    authority.Issue(subject, member_key, now + -kValidBefore, lifetime + kValidBefore));
-  StoredCertificate issued;
-  issued.chain.push_back(std::move(leaf.der));
-  for (const Certificate& above : authority.chain()) issued.chain.push_back(above.der);
+  std::vector<Bytes> chain = {std::move(leaf.der)};
+  for (const Certificate& above : authority.chain()) chain.push_back(above.der);
   // A certificate that nobody would believe is not handed out: the issuer itself may be over or revoked.
-  ASSIGN_OR_RETURN(const VerifiedIdentity verified, anchor.Verify(issued.chain, now));
-  issued.issuer_public_key = public_key;
-  issued.serial = verified.serial;
-  issued.member = subject.id;
-  issued.public_key = ToBytes(member_key);
-  issued.curve_public_key = subject.curve_public_key;
-  issued.issued = now;
-  issued.not_after = verified.not_after;
-  return issued;
+  ASSIGN_OR_RETURN(const VerifiedIdentity verified, anchor.Verify(chain, now));
+  return StoredCertificate{public_key,          verified.serial,          subject.id, std::move(chain),
+                           ToBytes(member_key), subject.curve_public_key, now,        verified.not_after};
 }
 
 }  // namespace tributary

@@ -9,7 +9,6 @@
 #include <nlohmann/json.hpp>
 
 #include "protocol/base/limits.h"
-#include "protocol/trust/identity/authority_folder.h"
 #include "protocol/trust/identity/identity.h"
 #include "protocol/trust/identity/revocation_list.h"
 

@@ -11,7 +11,7 @@
 #include "aggregator/publish/root_ceremony.h"
 #include "protocol/base/limits.h"
 #include "protocol/catalogue/model_package.h"
-#include "protocol/trust/identity/authority_folder.h"
+#include "protocol/trust/identity/identity.h"
 
 namespace tributary {
 namespace {

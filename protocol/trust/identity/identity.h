@@ -11,6 +11,8 @@
 
 namespace tributary {
 
+inline constexpr const char* kCertificateFile = "cert.pem";
+
 // A member's own identity, as it lies in its identity folder:
 //   ca.pem       the fleet's CA certificate
 //   root.json    the root metadata of the fleet's publication; absent: this member believes no publication
@@ -51,5 +53,18 @@ Result<MemberKeys> PrepareIdentity(const Path& folder, const Certificate& ca, By
 // Then the certificate, or a newer one: leaf first, for the folder's keys. All or nothing. The errors of LoadIdentity;
 // kConflict when it is for other keys, or for another id or role than the certificate that is there.
 Status SaveCertificate(FileSystem& files, const Path& folder, std::span<const Bytes> chain, WallTime now);
+
+// ---- The folder of a CA or of an issuer:
+//   ca.pem                   the fleet's CA certificate
+//   ca.key                   its key, mode 0600: in the CA's own folder only, which may be offline
+//   issuer.pem, issuer.key   an issuer's certificate by that CA, and its key, mode 0600: in an issuer's folder only
+//   root.json                the publication's root metadata, which new members are given; absent: none
+
+// Reads either kind. kMissingData names the file that is not there; kPermissions; kMalformed.
+Result<CertificateAuthority> LoadAuthority(const Path& folder);
+// Empty when the folder, this or a member's, has none.
+Result<Bytes> ReadPublicationRoot(const Path& folder);
+// Writes a CA's or an issuer's folder. kAlreadyExists: it holds a key.
+Status SaveAuthority(const CertificateAuthority& authority, const Path& folder, ByteView publication_root);
 
 }  // namespace tributary
