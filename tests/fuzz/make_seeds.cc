@@ -11,7 +11,7 @@
 #include "protocol/hop/messages.h"
 #include "protocol/payload/evaluation.h"
 #include "protocol/payload/update_codec.h"
-#include "protocol/trust/identity/certificate_request.h"
+#include "protocol/trust/identity/certificate.h"
 #include "protocol/trust/identity/invitation.h"
 #include "protocol/trust/identity/revocation_list.h"
 #include "protocol/trust/seal/digest.h"

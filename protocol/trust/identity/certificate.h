@@ -12,6 +12,8 @@
 
 namespace tributary {
 
+class SigningKey;
+
 // The part that a member of the fleet plays. The text form is in the certificate.
 enum class Role { kDevice, kEvaluator, kGateway, kAggregator };
 std::string_view RoleName(Role role);
@@ -75,8 +77,11 @@ struct CertificateRequest {
   Bytes curve_public_key;      // 32 bytes, for its connections
   Bytes public_key;            // Ed25519, 32 bytes; proven by the request's own signature
 };
-// The same for a request, all but its public key.
-Result<std::vector<std::string>> RequestToUris(const CertificateRequest& request);
-Result<CertificateRequest> RequestFromUris(const std::vector<std::string_view>& uris);
+// DER, signed by `key`, whose public key goes in. Id and CURVE key stand in it as in a certificate. kInvalidArgument: a
+// key of other than 32 bytes.
+Result<Bytes> MakeCertificateRequest(const SigningKey& key, const std::optional<DeviceId>& id,
+                                     ByteView curve_public_key);
+// Checks form and signature. kMalformed, kTooLarge (over limits::kCertificateBytes), kBadSignature.
+Result<CertificateRequest> ReadCertificateRequest(ByteView der);
 
 }  // namespace tributary

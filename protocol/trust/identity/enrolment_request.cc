@@ -5,7 +5,6 @@
 #include "protocol/base/limits.h"
 #include "protocol/schema/canonical.h"
 #include "protocol/schema/enrolment.capnp.h"
-#include "protocol/trust/identity/certificate_request.h"
 
 namespace tributary {
 namespace {

@@ -5,7 +5,6 @@
 #include <nlohmann/json.hpp>
 
 #include "protocol/base/limits.h"
-#include "protocol/trust/identity/certificate_request.h"
 #include "protocol/trust/identity/identity.h"
 #include "protocol/trust/seal/digest.h"
 
