@@ -25,18 +25,14 @@ Status CheckStanding(const EnrolledMember& member) {
   if (member.state == EnrolmentState::kRevoked) {
     return Fail(Code::kRevokedCertificate, "{} was revoked: {}", member.id.text(), member.reason);
   }
-  if (member.state == EnrolmentState::kRefused) {
-    return Fail(Code::kForbidden, "an operator refused the enrolment of {}: {}", member.id.text(), member.reason);
-  }
-  return {};
+  if (member.state != EnrolmentState::kRefused) return {};
+  return Fail(Code::kForbidden, "an operator refused the enrolment of {}: {}", member.id.text(), member.reason);
 }
 
 Status CheckUsable(const EnrolmentTokenRecord& token, WallTime now) {
   if (token.expires <= now) return Fail(Code::kBadToken, "the enrolment token {} is over", token.id);
-  if (token.used >= token.uses) {
-    return Fail(Code::kBadToken, "the enrolment token {} was used {} times, all it has", token.id, token.used);
-  }
-  return {};
+  if (token.used < token.uses) return {};
+  return Fail(Code::kBadToken, "the enrolment token {} was used {} times, all it has", token.id, token.used);
 }
 
 Status CheckIdIsFree(const EnrolmentFacts& facts) {

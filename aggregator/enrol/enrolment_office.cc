@@ -11,7 +11,6 @@ namespace {
 
 constexpr Millis kDay = std::chrono::hours(24);
 constexpr Millis kTidyInterval = std::chrono::minutes(1);
-constexpr Millis kWarnInterval = kDay;
 
 constexpr size_t kMostLabels = 16;
 constexpr uint32_t kMostUses = 1'000'000;
@@ -98,7 +97,7 @@ std::optional<WallTime> EnrolmentOffice::IssuerEnds() const {
 void EnrolmentOffice::WarnOfIssuersEnd() {
   const WallTime now = parts_.clock.Now();
   const auto ends = IssuerEnds();
-  if (!ends || now < warned_of_end_ + kWarnInterval || *ends > now + parts_.options.certificate_lifetime / 3) return;
+  if (!ends || now < warned_of_end_ + kDay || *ends > now + parts_.options.certificate_lifetime / 3) return;
   warned_of_end_ = now;
   LogWarning("issuer.ends",
              {{"days", (ends->unix_millis - now.unix_millis) / kDay.count()},

@@ -59,13 +59,6 @@ Result<EnrolmentTarget> ReadTarget(const json& object) {
   return target;
 }
 
-Result<Role> ReadRole(const json& object) {
-  ASSIGN_OR_RETURN(const std::string name, Text(object, "role"));
-  const auto role = RoleByName(name);
-  if (!role) return FailField("role", "is '" + name + "', which is none");
-  return *role;
-}
-
 // ---- the folder of identity.h while it has no certificate yet. `request` is written last, so that a folder which has
 // one has the keys that it speaks of:
 //   request = SHA-256 of the bytes that it was made from (32 bytes) || sealed enrolment
@@ -127,7 +120,10 @@ Result<Invitation> DecodeInvitation(ByteView bytes) {
   RETURN_IF_ERROR(CheckFields(object));
   Invitation invitation;
   ASSIGN_OR_RETURN(invitation.fleet, Text(object, "fleet"));
-  ASSIGN_OR_RETURN(invitation.role, ReadRole(object));
+  ASSIGN_OR_RETURN(const std::string role_name, Text(object, "role"));
+  const auto role = RoleByName(role_name);
+  if (!role) return FailField("role", "is '" + role_name + "', which is none");
+  invitation.role = *role;
   ASSIGN_OR_RETURN(const std::string token, Text(object, "token"));
   if (token.empty()) return FailField("token", "is empty");
   invitation.token = SecretBytes::CopyOf(AsBytes(token));

@@ -50,10 +50,8 @@ tl::unexpected<Error> Explain(X509_STORE_CTX* context, WallTime now) {
 
 // A member's certificate signs messages, not certificates.
 Status CheckLeaf(X509* leaf) {
-  if (X509_check_ca(leaf) != 0 || (X509_get_key_usage(leaf) & KU_DIGITAL_SIGNATURE) == 0) {
-    return Fail(Code::kUnknownCertificate, "the certificate of '{}' is not a member's", CommonNameOf(leaf));
-  }
-  return {};
+  if (X509_check_ca(leaf) == 0 && (X509_get_key_usage(leaf) & KU_DIGITAL_SIGNATURE) != 0) return {};
+  return Fail(Code::kUnknownCertificate, "the certificate of '{}' is not a member's", CommonNameOf(leaf));
 }
 
 // Keeps only the certificates alive that it was made from.

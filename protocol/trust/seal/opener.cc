@@ -38,15 +38,12 @@ bool Decrypt(EVP_CIPHER_CTX* cipher, const uint8_t* nonce, ByteView associated_d
   std::memcpy(tag_copy, tag.data(), kHpkeTagBytes);
   uint8_t rest[kHpkeTagBytes];  // these AEADs write nothing at the end, but Final wants a place
   int length = 0;
-  if (EVP_DecryptInit_ex2(cipher, nullptr, nullptr, nonce, nullptr) != 1) return false;
-  if (EVP_CIPHER_CTX_ctrl(cipher, EVP_CTRL_AEAD_SET_TAG, kHpkeTagBytes, tag_copy) != 1) return false;
-  if (!associated_data.empty() && EVP_DecryptUpdate(cipher, nullptr, &length, associated_data.data(),
-                                                    static_cast<int>(associated_data.size())) != 1) {
-    return false;
-  }
-  if (!body.empty() && EVP_DecryptUpdate(cipher, out, &length, body.data(), static_cast<int>(body.size())) != 1)
-    return false;
-  return EVP_DecryptFinal_ex(cipher, rest, &length) == 1;
+  return EVP_DecryptInit_ex2(cipher, nullptr, nullptr, nonce, nullptr) == 1 &&
+         EVP_CIPHER_CTX_ctrl(cipher, EVP_CTRL_AEAD_SET_TAG, kHpkeTagBytes, tag_copy) == 1 &&
+         (associated_data.empty() || EVP_DecryptUpdate(cipher, nullptr, &length, associated_data.data(),
+                                                       static_cast<int>(associated_data.size())) == 1) &&
+         (body.empty() || EVP_DecryptUpdate(cipher, out, &length, body.data(), static_cast<int>(body.size())) == 1) &&
+         EVP_DecryptFinal_ex(cipher, rest, &length) == 1;
 }
 
 }  // namespace

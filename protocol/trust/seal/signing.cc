@@ -57,10 +57,8 @@ Status CheckSecretFile(const struct stat& status, const Path& path) {
     return Fail(Code::kPermissions, "{} has mode {:04o}; a secret's must be 0600", path.string(),
                 status.st_mode & 07777);
   }
-  if (static_cast<uint64_t>(status.st_size) > kSecretFileBytes) {
-    return Fail(Code::kTooLarge, "{} has {} bytes, the limit is {}", path.string(), status.st_size, kSecretFileBytes);
-  }
-  return {};
+  if (static_cast<uint64_t>(status.st_size) <= kSecretFileBytes) return {};
+  return Fail(Code::kTooLarge, "{} has {} bytes, the limit is {}", path.string(), status.st_size, kSecretFileBytes);
 }
 
 Result<SecretBytes> ReadDescriptor(int descriptor, const Path& path) {
@@ -193,11 +191,11 @@ Status VerifySignature(ByteView public_key, ByteView message, ByteView signature
       EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, nullptr, public_key.data(), public_key.size()));
   const DigestContext context(EVP_MD_CTX_new());
   TRIBUTARY_CHECK(key && context && EVP_DigestVerifyInit(context.get(), nullptr, nullptr, nullptr, key.get()) == 1);
-  if (EVP_DigestVerify(context.get(), signature.data(), signature.size(), message.data(), message.size()) != 1) {
-    ERR_clear_error();
-    return Fail(Code::kBadSignature, "the signature is not of this key over these {} bytes", message.size());
+  if (EVP_DigestVerify(context.get(), signature.data(), signature.size(), message.data(), message.size()) == 1) {
+    return {};
   }
-  return {};
+  ERR_clear_error();
+  return Fail(Code::kBadSignature, "the signature is not of this key over these {} bytes", message.size());
 }
 
 Result<SecretBytes> ReadSecretFile(const Path& path) {
