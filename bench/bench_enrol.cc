@@ -8,7 +8,7 @@
 #include "bench/scratch_folder.h"
 #include "protocol/base/limits.h"
 #include "protocol/base/log.h"
-#include "protocol/trust/identity/authority_folder.h"
+#include "protocol/trust/identity/identity.h"
 #include "protocol/trust/seal/digest.h"
 #include "protocol/trust/seal/opener.h"
 

@@ -10,27 +10,18 @@ constexpr size_t kMostWaiting = 256;
 
 Error TooMany() { return {Code::kTooFast, "more members ask for certificates than this aggregator decides at a time"}; }
 
-// The names of a decision in the counts, the log and the events. Those without an event change nothing that anybody
-// watches.
+// The names of a decision in the counts, the log and the events, in the order of Decision::Kind. Those without an event
+// change nothing that anybody watches.
 struct Names {
   const char* count;
   const char* log = nullptr;
   const char* event = nullptr;
 };
-Names NamesOf(Decision::Kind kind) {
-  switch (kind) {
-    case Decision::Kind::kIssue:
-      return {"issued", "enrolment.issued", "member.enrolled"};
-    case Decision::Kind::kWait:
-      return {"pending", "enrolment.pending", "member.pending"};
-    case Decision::Kind::kRenew:
-      return {"renewed", "enrolment.renewed", "member.renewed"};
-    case Decision::Kind::kStillWait:
-    case Decision::Kind::kRepeat:
-      break;
-  }
-  return {"repeated"};
-}
+constexpr Names kNames[] = {{"issued", "enrolment.issued", "member.enrolled"},
+                            {"pending", "enrolment.pending", "member.pending"},
+                            {"repeated"},
+                            {"renewed", "enrolment.renewed", "member.renewed"},
+                            {"repeated"}};
 
 }  // namespace
 
@@ -85,7 +76,7 @@ Result<EnrolmentAnswer> ApplicantDesk::Enrol(const Digest& id, const Certificate
   const StoredToken* const token = registrar_.FindToken(secret);
   if (token == nullptr) return Fail(Code::kBadToken, "the enrolment token is not one of this fleet's");
   ASSIGN_OR_RETURN(const MemberIssuer* issuer, registrar_.Issuer());
-  EnrolmentFacts facts{wanted, *token, parts_.self, issuer->public_key(), parts_.clock.Now()};
+  EnrolmentFacts facts{wanted, *token, parts_.self, issuer->public_key, parts_.clock.Now()};
   ASSIGN_OR_RETURN(facts.known, registrar_.FindByKey(wanted.public_key));
   if (facts.known) {
     ASSIGN_OR_RETURN(facts.certificates, registrar_.store().certificates.OfMember(facts.known->member.id));
@@ -104,7 +95,7 @@ Result<EnrolmentAnswer> ApplicantDesk::Renew(const Digest& id, const OpenedEnrol
   registrar_.Saw(holder);
   RETURN_IF_ERROR(registrar_.SaveHeard());
   ASSIGN_OR_RETURN(const MemberIssuer* issuer, registrar_.Issuer());
-  RenewalFacts facts{opened.wanted, holder.subject, issuer->public_key(), now, parts_.options.certificate_lifetime};
+  RenewalFacts facts{opened.wanted, holder.subject, issuer->public_key, now, parts_.options.certificate_lifetime};
   ASSIGN_OR_RETURN(facts.member, registrar_.Find(holder.subject.id));
   ASSIGN_OR_RETURN(facts.owner, registrar_.FindByKey(opened.wanted.public_key));
   ASSIGN_OR_RETURN(facts.certificates, registrar_.store().certificates.OfMember(holder.subject.id));
@@ -129,7 +120,7 @@ Result<EnrolmentAnswer> ApplicantDesk::CarryOut(const Digest& id, Decision decis
   }
   if (certificate) change.request->serial = certificate->serial;
   RETURN_IF_ERROR(registrar_.Save(change));
-  const Names names = NamesOf(kind);
+  const Names& names = kNames[static_cast<size_t>(kind)];
   registrar_.Count(names.count);
   if (names.event != nullptr) {
     LogInfo(names.log, {{"id", member.id.text()},

@@ -18,28 +18,21 @@ constexpr Millis kFurthestAhead = std::chrono::hours(24);
 constexpr size_t kCertificatesPerMember = 32;
 
 EnrolmentAnswer Pending(const Error& why) {
-  EnrolmentAnswer answer;
-  answer.kind = EnrolmentAnswer::Kind::kPending;
-  answer.refusal = {why.code, why.message, kAskAgain};
-  return answer;
+  return {EnrolmentAnswer::Kind::kPending, {}, {why.code, why.message, kAskAgain}};
 }
 
 Status CheckStanding(const EnrolledMember& member) {
   if (member.state == EnrolmentState::kRevoked) {
     return Fail(Code::kRevokedCertificate, "{} was revoked: {}", member.id.text(), member.reason);
   }
-  if (member.state == EnrolmentState::kRefused) {
-    return Fail(Code::kForbidden, "an operator refused the enrolment of {}: {}", member.id.text(), member.reason);
-  }
-  return {};
+  if (member.state != EnrolmentState::kRefused) return {};
+  return Fail(Code::kForbidden, "an operator refused the enrolment of {}: {}", member.id.text(), member.reason);
 }
 
 Status CheckUsable(const EnrolmentTokenRecord& token, WallTime now) {
   if (token.expires <= now) return Fail(Code::kBadToken, "the enrolment token {} is over", token.id);
-  if (token.used >= token.uses) {
-    return Fail(Code::kBadToken, "the enrolment token {} was used {} times, all it has", token.id, token.used);
-  }
-  return {};
+  if (token.used < token.uses) return {};
+  return Fail(Code::kBadToken, "the enrolment token {} was used {} times, all it has", token.id, token.used);
 }
 
 Status CheckIdIsFree(const EnrolmentFacts& facts) {
@@ -91,12 +84,11 @@ Result<std::optional<Decision>> DecideKnownKey(const EnrolmentFacts& facts, cons
 }  // namespace
 
 Result<OpenedEnrolment> OpenEnrolment(const SealedEnrolment& sealed, const HpkeKeyPair& key) {
-  constexpr size_t kEncapsulatedKeyBytes = 32;
   if (HpkeKeyId(key.public_key) != sealed.key_id) {
     return Fail(Code::kUnknownKey, "the request is sealed to the key {}", sealed.key_id.hex());
   }
   ByteView rest = sealed.sealed;
-  ASSIGN_OR_RETURN(const ByteView encapsulated_key, TakeBytes(rest, kEncapsulatedKeyBytes));
+  ASSIGN_OR_RETURN(const ByteView encapsulated_key, TakeBytes(rest, kX25519Bytes));
   ASSIGN_OR_RETURN(HpkeOpener opener, HpkeOpener::FromSender(sealed.aead, key, encapsulated_key, EnrolmentInfo()));
   ASSIGN_OR_RETURN(Bytes opened, opener.Open({}, rest));
   const SecretBytes plaintext(std::move(opened));
@@ -204,12 +196,7 @@ Result<EnrolmentAnswer> AnswerAgain(const StoredRequest& request, const Enrolled
   return Issued(certificate->chain);
 }
 
-EnrolmentAnswer Issued(const std::vector<Bytes>& chain) {
-  EnrolmentAnswer answer;
-  answer.kind = EnrolmentAnswer::Kind::kIssued;
-  answer.chain = chain;
-  return answer;
-}
+EnrolmentAnswer Issued(const std::vector<Bytes>& chain) { return {EnrolmentAnswer::Kind::kIssued, chain, {}}; }
 
 EnrolmentAnswer WaitsForOperator(const EnrolledMember& member) {
   return Pending({Code::kPending, "an operator has to decide about " + member.id.text()});
@@ -217,9 +204,8 @@ EnrolmentAnswer WaitsForOperator(const EnrolledMember& member) {
 
 EnrolmentAnswer Refused(const Error& error) {
   if (IsOfTheEnvironment(error.code)) return Pending({Code::kBusy, "the aggregator cannot store it now"});
-  EnrolmentAnswer answer;
-  answer.refusal = {error.code, error.message, IsTransient(error.code) ? kAskAgain : RetryWindow()};
-  return answer;
+  const RetryWindow retry = IsTransient(error.code) ? kAskAgain : RetryWindow();
+  return {EnrolmentAnswer::Kind::kRefused, {}, {error.code, error.message, retry}};
 }
 
 }  // namespace tributary

@@ -6,7 +6,6 @@
 #include "aggregator/store/certificate_table.h"
 #include "aggregator/store/enrolment_store.h"
 #include "protocol/hop/messages.h"
-#include "protocol/trust/identity/certificate_request.h"
 #include "protocol/trust/identity/enrolment_request.h"
 #include "protocol/trust/identity/trust_anchor.h"
 

@@ -31,7 +31,7 @@ struct EnrolmentCounts {
   std::map<EnrolmentState, uint64_t> members;
 };
 
-// Who is a member, for operators: tokens, approvals, revocations. OperatorDesk implements it; the API's tests have a
+// Who is a member, for operators: tokens, approvals, revocations. EnrolmentOffice implements it; the API's tests have a
 // fake. Every change is durable on return. Every call on the core thread.
 class Enrolment {
  public:

@@ -1,13 +1,63 @@
 #include "aggregator/enrol/enrolment_office.h"
 
+#include <algorithm>
+#include <set>
+
 #include "protocol/base/log.h"
+#include "protocol/trust/seal/digest.h"
 
 namespace tributary {
 namespace {
 
 constexpr Millis kDay = std::chrono::hours(24);
 constexpr Millis kTidyInterval = std::chrono::minutes(1);
-constexpr Millis kWarnInterval = kDay;
+
+constexpr size_t kMostLabels = 16;
+constexpr uint32_t kMostUses = 1'000'000;
+constexpr Millis kLongestToken = std::chrono::hours(24 * 3'650);
+constexpr size_t kReasonBytes = 500;
+
+Status CheckText(std::string_view text, std::string_view field) {
+  if (auto named = CheckName(text, field); !named) return Fail(Code::kInvalidArgument, named.error().message);
+  return {};
+}
+
+Status CheckRole(const EnrolmentTokenRecord& token) {
+  if (token.role == Role::kDevice || token.role == Role::kEvaluator) {
+    return CheckText(token.device_class, "device_class");
+  }
+  if (token.role != Role::kGateway) {
+    return Fail(Code::kInvalidArgument, "role: a {} does not enrol; device, evaluator and gateway do",
+                RoleName(token.role));
+  }
+  if (token.device_class.empty()) return {};
+  return Fail(Code::kInvalidArgument, "device_class: gateways have none");
+}
+
+Status CheckLabels(const std::vector<std::string>& labels) {
+  if (labels.size() > kMostLabels || std::set(labels.begin(), labels.end()).size() != labels.size()) {
+    return Fail(Code::kInvalidArgument, "labels: at most {}, each once", kMostLabels);
+  }
+  for (const std::string& label : labels) RETURN_IF_ERROR(CheckText(label, "labels"));
+  return {};
+}
+
+Status CheckToken(const EnrolmentTokenRecord& token, WallTime now) {
+  RETURN_IF_ERROR(CheckText(token.id, "id"));
+  RETURN_IF_ERROR(CheckRole(token));
+  RETURN_IF_ERROR(CheckLabels(token.labels));
+  if (token.expires <= now || token.expires > now + kLongestToken) {
+    return Fail(Code::kInvalidArgument, "expires: must lie ahead, by ten years at most");
+  }
+  if (token.uses < 1 || token.uses > kMostUses) return Fail(Code::kInvalidArgument, "uses: 1 to {}", kMostUses);
+  return {};
+}
+
+// The reason that is kept with a member, and told to whoever asks in its name.
+std::string Words(const std::string& reason, const std::string& by) {
+  std::string words = reason.empty() ? "no reason was given" : reason.substr(0, kReasonBytes);
+  return by.empty() ? words : words + " (" + by + ")";
+}
 
 }  // namespace
 
@@ -17,10 +67,7 @@ Result<std::unique_ptr<EnrolmentOffice>> EnrolmentOffice::Open(const Parts& part
 }
 
 EnrolmentOffice::EnrolmentOffice(const Parts& parts, std::unique_ptr<MemberRegistrar> registrar)
-    : parts_(parts),
-      registrar_(std::move(registrar)),
-      applicants_(*registrar_, parts),
-      operators_(*registrar_, parts.clock, parts.random) {}
+    : parts_(parts), registrar_(std::move(registrar)), applicants_(*registrar_, parts) {}
 
 void EnrolmentOffice::Tick() {
   if (!registrar_->DiskWorks() || !registrar_->SaveHeard()) return;
@@ -43,20 +90,117 @@ Result<std::vector<Bytes>> EnrolmentOffice::RenewOwn(const Subject& own, ByteVie
 
 std::optional<WallTime> EnrolmentOffice::IssuerEnds() const {
   const auto issuer = registrar_->Issuer();
-  return issuer ? std::optional((*issuer)->ends()) : std::nullopt;
+  return issuer ? std::optional((*issuer)->ends) : std::nullopt;
 }
 
 // Members renew by themselves, but never beyond their issuer's end: an operator has to replace that one.
 void EnrolmentOffice::WarnOfIssuersEnd() {
   const WallTime now = parts_.clock.Now();
   const auto ends = IssuerEnds();
-  if (!ends || now < warned_of_end_ + kWarnInterval || *ends > now + parts_.options.certificate_lifetime / 3) return;
+  if (!ends || now < warned_of_end_ + kDay || *ends > now + parts_.options.certificate_lifetime / 3) return;
   warned_of_end_ = now;
   LogWarning("issuer.ends",
              {{"days", (ends->unix_millis - now.unix_millis) / kDay.count()},
               {"remedy",
                "Every member's certificate ends with it. Make another where the CA's key is (tributary ca issuer), "
                "name its folder in aggregator.issuer_dir and restart: members renew with it by themselves."}});
+}
+
+Result<Enrolment::NewToken> EnrolmentOffice::CreateToken(EnrolmentTokenRecord token) {
+  RETURN_IF_ERROR(registrar_->Issuer());
+  token.created = parts_.clock.Now();
+  token.used = 0;
+  RETURN_IF_ERROR(CheckToken(token, token.created));
+  const auto same_id = [&](const StoredToken& stored) { return stored.record.id == token.id; };
+  if (std::ranges::any_of(registrar_->tokens(), same_id)) {
+    return Fail(Code::kAlreadyExists, "there is an enrolment token of the id '{}'", token.id);
+  }
+  Bytes secret(32);
+  parts_.random.Fill(secret);
+  NewToken made{token, "tri_" + ToHex(secret)};
+  RETURN_IF_ERROR(registrar_->AddToken({std::move(token), Sha256(AsBytes(made.secret))}));
+  return made;
+}
+
+Result<std::vector<EnrolmentTokenRecord>> EnrolmentOffice::Tokens() {
+  std::vector<EnrolmentTokenRecord> records;
+  for (const StoredToken& token : registrar_->tokens()) records.push_back(token.record);
+  std::ranges::sort(records, {}, &EnrolmentTokenRecord::id);
+  return records;
+}
+
+Result<std::vector<EnrolledMember>> EnrolmentOffice::EnrolledMembers() {
+  (void)registrar_->SaveHeard();
+  ASSIGN_OR_RETURN(auto stored, registrar_->store().members.All());
+  std::vector<EnrolledMember> members;
+  for (StoredMember& one : stored) members.push_back(std::move(one.member));
+  return members;
+}
+
+Result<EnrolledMember> EnrolmentOffice::Find(const DeviceId& id) {
+  (void)registrar_->SaveHeard();
+  ASSIGN_OR_RETURN(StoredMember found, registrar_->Find(id));
+  return std::move(found.member);
+}
+
+Result<StoredMember> EnrolmentOffice::FindNewest(const DeviceId& id) {
+  RETURN_IF_ERROR(registrar_->SaveHeard());
+  return registrar_->Find(id);
+}
+
+Result<EnrolledMember> EnrolmentOffice::Approve(const DeviceId& id, const std::string& by) {
+  RETURN_IF_ERROR(registrar_->Issuer());
+  ASSIGN_OR_RETURN(StoredMember stored, FindNewest(id));
+  if (stored.member.state != EnrolmentState::kPending) {
+    return Fail(Code::kConflict, "{} is {}, nothing waits", id.text(), EnrolmentStateName(stored.member.state));
+  }
+  ASSIGN_OR_RETURN(const StoredCertificate certificate, registrar_->Issue(stored));
+  RETURN_IF_ERROR(
+      registrar_->Save({.member = &stored, .certificate = &certificate, .before = EnrolmentState::kPending}));
+  registrar_->Count("issued");
+  LogInfo("enrolment.approved", {{"id", id.text()}, {"by", by}, {"serial", stored.member.serial}});
+  registrar_->Tell("member.approved", stored.member);
+  return stored.member;
+}
+
+Result<EnrolledMember> EnrolmentOffice::RefuseEnrolment(const DeviceId& id, const std::string& reason,
+                                                        const std::string& by) {
+  ASSIGN_OR_RETURN(StoredMember stored, FindNewest(id));
+  if (stored.member.state != EnrolmentState::kPending) {
+    return Fail(Code::kConflict, "{} is {}, nothing waits; an active member is revoked", id.text(),
+                EnrolmentStateName(stored.member.state));
+  }
+  stored.member.state = EnrolmentState::kRefused;
+  stored.member.reason = Words(reason, by);
+  RETURN_IF_ERROR(registrar_->Save({.member = &stored, .before = EnrolmentState::kPending}));
+  LogInfo("enrolment.refused_by_operator", {{"id", id.text()}, {"by", by}});
+  registrar_->Tell("member.refused", stored.member);
+  return stored.member;
+}
+
+Result<EnrolledMember> EnrolmentOffice::Revoke(const DeviceId& id, const std::string& reason, const std::string& by) {
+  ASSIGN_OR_RETURN(const MemberIssuer* issuer, registrar_->Issuer());
+  ASSIGN_OR_RETURN(StoredMember stored, FindNewest(id));
+  EnrolledMember& member = stored.member;
+  if (member.state == EnrolmentState::kRevoked) return member;
+  const EnrolmentState before = member.state;
+  member.state = EnrolmentState::kRevoked;
+  member.reason = Words(reason, by);
+  ASSIGN_OR_RETURN(const auto certificates, registrar_->store().certificates.OfMember(id));
+  const auto elsewhere = std::ranges::count_if(certificates, [&](const StoredCertificate& certificate) {
+    return certificate.issuer_public_key != issuer->public_key && certificate.not_after > parts_.clock.Now();
+  });
+  if (elsewhere > 0) {
+    // Only their own issuer's list can name them (RFC 5280 section 5).
+    member.reason += fmt::format(
+        "; {} of its certificates are by the CA itself or a former issuer: gateways believe them until a list by that "
+        "issuer names them (aggregator.ca_revocations)",
+        elsewhere);
+  }
+  RETURN_IF_ERROR(registrar_->SaveRevoked(stored, before));
+  LogInfo("enrolment.revoked", {{"id", id.text()}, {"by", by}});
+  registrar_->Tell("member.revoked", member);
+  return member;
 }
 
 }  // namespace tributary

@@ -5,22 +5,22 @@
 #include <vector>
 
 #include "aggregator/enrol/applicant_desk.h"
+#include "aggregator/enrol/enrolment.h"
 #include "aggregator/enrol/member_registrar.h"
-#include "aggregator/enrol/operator_desk.h"
 
 namespace tributary {
 
-// An aggregator's enrolment as a whole: the registrar, who keeps what is known, and the two desks that work with it.
-// Without an issuer it knows who was heard of, and refuses the rest with kNotSupported. Everything in Parts must outlive
-// it. One thread.
-class EnrolmentOffice {
+// An aggregator's enrolment as a whole: the registrar, who keeps what is known, the applicants' desk, and what operators
+// decide about members. Without an issuer it knows who was heard of, and refuses the rest with kNotSupported. Everything
+// in Parts must outlive it. One thread.
+class EnrolmentOffice final : public Enrolment {
  public:
   using Parts = EnrolmentParts;
   using Options = EnrolmentOptions;
   // The errors of MemberRegistrar::Open.
   static Result<std::unique_ptr<EnrolmentOffice>> Open(const Parts& parts);
 
-  Enrolment& operators() { return operators_; }
+  Enrolment& operators() { return *this; }
   ApplicantDesk& applicants() { return applicants_; }
 
   // A member with this certificate was heard of.
@@ -41,14 +41,25 @@ class EnrolmentOffice {
   // When every certificate of this issuer ends; nullopt: there is no issuer.
   std::optional<WallTime> IssuerEnds() const;
 
+  Result<NewToken> CreateToken(EnrolmentTokenRecord token) override;
+  Result<std::vector<EnrolmentTokenRecord>> Tokens() override;
+  Status RemoveToken(const std::string& id) override { return registrar_->RemoveToken(id); }
+  // Both show what is there, whatever the disk says to what was heard since.
+  Result<std::vector<EnrolledMember>> EnrolledMembers() override;
+  Result<EnrolledMember> Find(const DeviceId& id) override;
+  Result<EnrolledMember> Approve(const DeviceId& id, const std::string& by) override;
+  Result<EnrolledMember> RefuseEnrolment(const DeviceId& id, const std::string& reason, const std::string& by) override;
+  Result<EnrolledMember> Revoke(const DeviceId& id, const std::string& reason, const std::string& by) override;
+
  private:
   EnrolmentOffice(const Parts& parts, std::unique_ptr<MemberRegistrar> registrar);
   void WarnOfIssuersEnd();
+  // Once all that were heard of are kept.
+  Result<StoredMember> FindNewest(const DeviceId& id);
 
   EnrolmentParts parts_;
   std::unique_ptr<MemberRegistrar> registrar_;
   ApplicantDesk applicants_;
-  OperatorDesk operators_;
   Millis last_tidied_{0};     // monotonic
   WallTime warned_of_end_{};  // when last
 };

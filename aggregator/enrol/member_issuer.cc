@@ -2,9 +2,7 @@
 
 #include <algorithm>
 
-#include "protocol/trust/identity/authority_folder.h"
-#include "protocol/trust/identity/certificate_authority.h"
-#include "protocol/trust/identity/trust_anchor.h"
+#include "protocol/trust/identity/identity.h"
 
 namespace tributary {
 namespace {
@@ -26,26 +24,19 @@ Result<MemberIssuer> MemberIssuer::Open(const Path& folder, const TrustAnchor& a
     ASSIGN_OR_RETURN(const WallTime end, EndOf(above));
     ends = std::min(ends, end);
   }
-  return MemberIssuer(std::move(authority), anchor, std::move(public_key), ends);
+  return MemberIssuer{std::move(authority), anchor, std::move(public_key), ends};
 }
 
-Result<StoredCertificate> MemberIssuer::Issue(const Subject& subject, ByteView public_key, WallTime now,
+Result<StoredCertificate> MemberIssuer::Issue(const Subject& subject, ByteView member_key, WallTime now,
                                               Millis lifetime) const {
   ASSIGN_OR_RETURN(Certificate leaf,
-                   authority_.Issue(subject, public_key, now + -kValidBefore, lifetime + kValidBefore));
-  StoredCertificate issued;
-  issued.chain.push_back(std::move(leaf.der));
-  for (const Certificate& above : authority_.chain()) issued.chain.push_back(above.der);
+                   authority.Issue(subject, member_key, now + -kValidBefore, lifetime + kValidBefore));
+  std::vector<Bytes> chain = {std::move(leaf.der)};
+  for (const Certificate& above : authority.chain()) chain.push_back(above.der);
   // A certificate that nobody would believe is not handed out: the issuer itself may be over or revoked.
-  ASSIGN_OR_RETURN(const VerifiedIdentity verified, anchor_.Verify(issued.chain, now));
-  issued.issuer_public_key = public_key_;
-  issued.serial = verified.serial;
-  issued.member = subject.id;
-  issued.public_key = ToBytes(public_key);
-  issued.curve_public_key = subject.curve_public_key;
-  issued.issued = now;
-  issued.not_after = verified.not_after;
-  return issued;
+  ASSIGN_OR_RETURN(const VerifiedIdentity verified, anchor.Verify(chain, now));
+  return StoredCertificate{public_key,          verified.serial,          subject.id, std::move(chain),
+                           ToBytes(member_key), subject.curve_public_key, now,        verified.not_after};
 }
 
 }  // namespace tributary

@@ -14,6 +14,11 @@ namespace {
 // Long enough for an answer to find its way down by disks that are carried by hand.
 constexpr Millis kKeptAfterEnd = std::chrono::hours(24 * 90);
 
+// How long a clock must keep pace to be believed.
+constexpr Millis kProbation = std::chrono::hours(24);
+// A clock that is corrected little by little may be off by this much, in years.
+constexpr Millis kJump = std::chrono::hours(1);
+
 }  // namespace
 
 Result<std::unique_ptr<MemberRegistrar>> MemberRegistrar::Open(const EnrolmentParts& parts) {
@@ -179,15 +184,13 @@ Status MemberRegistrar::SaveHeard() {
   };
   const bool of_revoked =
       std::ranges::any_of(fresh, [&](const auto& one) { return revoked_.contains(one.subject.id); });
-  if (!fresh.empty()) {
-    // Noting that it is revoked and saying so are one: nobody would look for the difference later.
-    Status saved = of_revoked && issuer_ ? ReviseList(writes) : Write(writes);
-    if (!saved && saved.error().code == Code::kTooLarge) {
-      LogFailure(LogLevel::kError, "enrolment.list_full", saved.error());
-      saved = Write(writes);
-    }
-    RETURN_IF_ERROR(saved);
+  // Noting that it is revoked and saying so are one: nobody would look for the difference later.
+  Status saved = of_revoked && issuer_ ? ReviseList(writes) : fresh.empty() ? Status() : Write(writes);
+  if (!saved && saved.error().code == Code::kTooLarge) {
+    LogFailure(LogLevel::kError, "enrolment.list_full", saved.error());
+    saved = Write(writes);
   }
+  RETURN_IF_ERROR(saved);
   unsaved_.clear();
   if (fresh.empty()) return {};
   ASSIGN_OR_RETURN(counts_.members, store_->members.CountByState());
@@ -245,22 +248,13 @@ Status MemberRegistrar::Tidy() {
     LogInfo("enrolment.ca_revocations", {{"file", parts_.ca_revocations.string()}});
     parts_.revocations_changed();
   }
-  const bool steady = steady_.IsSteady();
   if (revocations_->RenewalDue(now)) RETURN_IF_ERROR(ReviseList([]() -> Status { return {}; }));
-  if (!steady) return {};
+  if (!steady_.IsSteady()) return {};
   return Write([&]() -> Status {
     RETURN_IF_ERROR(store_->certificates.ForgetBefore(now + -kKeptAfterEnd));
     return store_->members.ForgetRequestsBefore(now + -(parts_.options.certificate_lifetime + kKeptAfterEnd));
   });
 }
-
-namespace {
-
-constexpr Millis kProbation = std::chrono::hours(24);
-// A clock that is corrected little by little may be off by this much, in years.
-constexpr Millis kJump = std::chrono::hours(1);
-
-}  // namespace
 
 void SteadyClock::Restart() {
   wall_ = clock_.Now();

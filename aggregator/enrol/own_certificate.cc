@@ -14,17 +14,14 @@ constexpr Millis kAfterRefusal = std::chrono::hours(6);  // an operator has to d
 OwnCertificate::OwnCertificate(const Parts& parts, Path identity_folder)
     : parts_(parts), folder_(std::move(identity_folder)) {
   // It was verified when it was loaded; one that ended since then keeps no date, and nothing is tried.
-  if (const auto own = parts_.identity.anchor.Verify(parts_.identity.chain, parts_.clock.Now())) TakeDates(*own);
+  own_ = parts_.identity.anchor.Verify(parts_.identity.chain, parts_.clock.Now()).value_or(VerifiedIdentity());
 }
 
-void OwnCertificate::TakeDates(const VerifiedIdentity& own) {
-  own_ = own;
-  due_ = RenewalTime(own);
-}
+WallTime OwnCertificate::due() const { return RenewalTime(own_); }
 
 void OwnCertificate::Look() {
   if (own_.public_key.empty() || asking_) return;
-  if (parts_.clock.Now() < due_ || parts_.clock.Monotonic() < again_) return;
+  if (parts_.clock.Now() < due() || parts_.clock.Monotonic() < again_) return;
   asking_ = true;
   parts_.core.Post([this, subject = parts_.identity.subject, public_key = own_.public_key] {
     auto chain = parts_.enrolment.RenewOwn(subject, public_key);
@@ -51,7 +48,7 @@ Status OwnCertificate::Take(const std::vector<Bytes>& chain) {
   }
   RETURN_IF_ERROR(SaveCertificate(parts_.files, folder_, chain, parts_.clock.Now()));
   parts_.identity.chain = chain;
-  TakeDates(next);
+  own_ = next;
   LogInfo("certificate.renewed",
           {{"member", next.subject.id.text()}, {"serial", next.serial}, {"ends", next.not_after.unix_millis / 1000}});
   return {};

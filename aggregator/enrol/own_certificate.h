@@ -29,18 +29,16 @@ class OwnCertificate {
 
   // Cheap when nothing is due.
   void Look();
-  WallTime due() const { return due_; }
+  WallTime due() const;
   WallTime not_after() const { return own_.not_after; }
 
  private:
-  void TakeDates(const VerifiedIdentity& own);
   void OnAnswer(const Result<std::vector<Bytes>>& chain);
   Status Take(const std::vector<Bytes>& chain);
 
   Parts parts_;
   Path folder_;
   VerifiedIdentity own_;
-  WallTime due_;
   bool asking_ = false;
   Millis again_{0};  // monotonic: not before, after an attempt that failed
 };

@@ -42,13 +42,13 @@ Result<RevocationBook::Revision> RevocationBook::Next(WallTime now, bool forgets
   TRIBUTARY_CHECK(parts_.issuer != nullptr) << "a revocation list without an issuer";
   const StoredRevocations* const own = Own();
   StoredRevocations list;
-  list.issuer_public_key = parts_.issuer->public_key();
+  list.issuer_public_key = parts_.issuer->public_key;
   list.number = own != nullptr ? own->number + 1 : 1;
-  for (const Certificate& above : parts_.issuer->authority().chain()) list.chain.push_back(above.der);
+  for (const Certificate& above : parts_.issuer->authority.chain()) list.chain.push_back(above.der);
   list.ends = now + kLifetime;
   const WallTime ended_after = forgets ? now + -kListedAfterEnd : WallTime{};
   ASSIGN_OR_RETURN(const auto serials, parts_.table.Revoked(list.issuer_public_key, ended_after));
-  ASSIGN_OR_RETURN(list.crl, SignRevocations(parts_.issuer->authority(), list.number, serials, now, kLifetime));
+  ASSIGN_OR_RETURN(list.crl, SignRevocations(parts_.issuer->authority, list.number, serials, now, kLifetime));
   std::string text = TextOf(With(list), ca_text_);
   if (text.size() > limits::kRevocationBytes) {
     return Fail(Code::kTooLarge,
@@ -75,14 +75,9 @@ bool RevocationBook::RenewalDue(WallTime now) const {
 }
 
 std::string RevocationBook::TextOf(const std::vector<StoredRevocations>& lists, const std::string& ca_text) const {
-  std::vector<std::vector<Certificate>> chains;
-  std::vector<Bytes> crls;
-  for (const StoredRevocations& list : lists) {
-    auto& chain = chains.emplace_back();
-    for (const Bytes& certificate : list.chain) chain.push_back({certificate});
-    crls.push_back(list.crl);
-  }
-  return RevocationsToPem(chains, crls) + ca_text;
+  std::string text;
+  for (const StoredRevocations& list : lists) text += RevocationsToPem(list.chain, list.crl);
+  return text + ca_text;
 }
 
 Status RevocationBook::Believe(std::string text) {
@@ -105,7 +100,7 @@ std::vector<StoredRevocations> RevocationBook::With(StoredRevocations list) cons
 
 const StoredRevocations* RevocationBook::Own() const {
   if (parts_.issuer == nullptr) return nullptr;
-  const auto own = std::ranges::find(lists_, parts_.issuer->public_key(), &StoredRevocations::issuer_public_key);
+  const auto own = std::ranges::find(lists_, parts_.issuer->public_key, &StoredRevocations::issuer_public_key);
   return own == lists_.end() ? nullptr : &*own;
 }
 

@@ -14,12 +14,11 @@ namespace {
 
 using nlohmann::json;
 
-constexpr size_t kKeyBytes = 32;
 constexpr const char* kRestore = "; restore it from a backup: what was sealed to it opens with nothing else";
 
 Result<HpkeKeyPair> ReadPair(const Path& file) {
   ASSIGN_OR_RETURN(const SecretBytes text, ReadSecretFile(file));
-  auto secret = FromHexLine(text, kKeyBytes);
+  auto secret = FromHexLine(text, kX25519Bytes);
   if (!secret) return Fail(Code::kCorrupt, "{}: {}{}", file.string(), secret.error().message, kRestore);
   return HpkeKeyPairFromSecret(std::move(*secret));
 }
@@ -65,16 +64,6 @@ Result<IndexEntry> ReadEntry(const json& entry) {
   return read;
 }
 
-Bytes EncodeIndex(const std::vector<IndexEntry>& entries) {
-  json keys = json::array();
-  for (const IndexEntry& entry : entries) {
-    json key = {{"id", entry.id.hex()}, {"made", entry.made.unix_millis}};
-    if (entry.until != WallTime{}) key["until"] = entry.until.unix_millis;
-    keys.push_back(std::move(key));
-  }
-  return ToBytes(AsBytes(json{{"keys", std::move(keys)}}.dump(2) + "\n"));
-}
-
 // kCorrupt: another form, or not exactly one current key, at the end.
 Result<std::vector<IndexEntry>> DecodeIndex(ByteView bytes) {
   const json object = json::parse(bytes.begin(), bytes.end(), nullptr, false);
@@ -115,17 +104,11 @@ Result<SealingKeys> SealingKeys::Open(FileSystem& files, const Path& data_dir, W
 }
 
 Status SealingKeys::Begin(const Path& older, WallTime now) {
-  HpkeKeyPair pair;
-  if (files_->Size(older)) {
-    ASSIGN_OR_RETURN(pair, ReadPair(older));
-  } else {
-    pair = GenerateHpkeKeyPair();
-  }
+  ASSIGN_OR_RETURN(HpkeKeyPair pair,
+                   files_->Size(older) ? ReadPair(older) : Result<HpkeKeyPair>(GenerateHpkeKeyPair()));
   ASSIGN_OR_RETURN(auto key, SaveKey(std::move(pair), now));
-  const Keys keys = {std::move(key)};
-  RETURN_IF_ERROR(SaveIndex(keys));
-  keys_ = keys;
-  return {};
+  keys_ = {std::move(key)};
+  return SaveIndex(keys_);
 }
 
 Status SealingKeys::Load(ByteView index) {
@@ -165,9 +148,13 @@ Result<std::shared_ptr<const SealingKeys::Key>> SealingKeys::SaveKey(HpkeKeyPair
 }
 
 Status SealingKeys::SaveIndex(const Keys& keys) {
-  std::vector<IndexEntry> entries;
-  for (const auto& key : keys) entries.push_back({key->id, key->made, key->until});
-  RETURN_IF_ERROR(WriteFileAtomically(*files_, IndexFile(), EncodeIndex(entries)));
+  json entries = json::array();
+  for (const auto& key : keys) {
+    json& entry = entries.emplace_back(json{{"id", key->id.hex()}, {"made", key->made.unix_millis}});
+    if (key->until != WallTime{}) entry["until"] = key->until.unix_millis;
+  }
+  const std::string text = json{{"keys", std::move(entries)}}.dump(2) + "\n";
+  RETURN_IF_ERROR(WriteFileAtomically(*files_, IndexFile(), AsBytes(text)));
   TRIBUTARY_FAULT_POINT("aggregator.sealing.index_written");
   return {};
 }

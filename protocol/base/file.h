@@ -88,5 +88,10 @@ class FileLock {
 
 // The same error; its message begins with the path.
 tl::unexpected<Error> InFile(Error error, const Path& path);
+template <class T>
+Result<T> InFile(Result<T> result, const Path& path) {
+  if (!result) return InFile(std::move(result).error(), path);
+  return result;
+}
 
 }  // namespace tributary

@@ -4,7 +4,7 @@
 
 #include "protocol/base/limits.h"
 #include "protocol/trust/seal/digest.h"
-#include "protocol/trust/seal/sealer.h"
+#include "protocol/trust/seal/hpke.h"
 
 namespace tributary {
 namespace {

@@ -23,25 +23,17 @@ WallTime RenewalTime(const VerifiedIdentity& own) {
   return {begin + (end - begin) / 3 * 2};
 }
 
-CertificateKeeper::CertificateKeeper(const Parts& parts, Path identity_folder, Hooks hooks)
-    : parts_(parts), folder_(std::move(identity_folder)), hooks_(std::move(hooks)) {
-  const auto own = parts_.identity.anchor.Verify(parts_.identity.chain, parts_.clock.Now());
+CertificateKeeper::CertificateKeeper(const Parts& parts, Path identity_folder, Target target)
+    : parts_(parts), folder_(std::move(identity_folder)), target_(std::move(target)) {
+  auto own = parts_.identity.anchor.Verify(parts_.identity.chain, parts_.clock.Now());
   // It may have ended, or be revoked, between loading and now; then there is nothing to renew.
-  if (own) {
-    TakeDates(*own);
-  } else {
-    problem_ = own.error();
-  }
+  if (!own) problem_ = own.error();
+  own_ = std::move(own).value_or(VerifiedIdentity());
 }
 
 CertificateKeeper::~CertificateKeeper() {
   *alive_ = false;
   Stop();
-}
-
-void CertificateKeeper::TakeDates(const VerifiedIdentity& own) {
-  own_ = own;
-  due_ = RenewalTime(own);
 }
 
 void CertificateKeeper::Start() {
@@ -61,12 +53,12 @@ void CertificateKeeper::LookIn(Millis delay) {
 }
 
 void CertificateKeeper::Look() {
-  if (!own_.public_key.empty() && !asking_ && parts_.clock.Now() >= due_ && parts_.client.up()) Ask();
+  if (!own_.public_key.empty() && !asking_ && parts_.clock.Now() >= due() && parts_.client.up()) Ask();
   LookIn(kLook);
 }
 
 void CertificateKeeper::Ask() {
-  const auto target = hooks_.target();
+  const auto target = target_();
   if (!target) return;
   if (request_.empty() || sealed_to_ != target->public_key) {
     auto request = SealRenewal(parts_.identity, *target, parts_.clock.Now());
@@ -108,12 +100,11 @@ Status CertificateKeeper::Take(const std::vector<Bytes>& chain) {
   RETURN_IF_ERROR(SaveCertificate(parts_.files, folder_, chain, parts_.clock.Now()));
   parts_.identity.chain = chain;
   parts_.identity.subject = next.subject;
-  TakeDates(next);
+  own_ = next;
   problem_.reset();
   ++renewals_;
   LogInfo("certificate.renewed",
           {{"member", next.subject.id.text()}, {"serial", next.serial}, {"ends", next.not_after.unix_millis / 1000}});
-  if (hooks_.renewed) hooks_.renewed(next);
   return {};
 }
 

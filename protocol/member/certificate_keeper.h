@@ -30,28 +30,23 @@ class CertificateKeeper {
     Identity& identity;
     HopClient& client;
   };
-  struct Hooks {
-    // What a request is sealed to: from the publication in force. nullopt: there is none.
-    std::function<std::optional<EnrolmentTarget>()> target;
-    // The identity has another certificate now. May be empty.
-    std::function<void(const VerifiedIdentity&)> renewed = {};
-  };
+  // What a request is sealed to: from the publication in force. nullopt: there is none.
+  using Target = std::function<std::optional<EnrolmentTarget>()>;
 
   // Verifies the identity's chain: it was verified when it was loaded.
-  CertificateKeeper(const Parts& parts, Path identity_folder, Hooks hooks);
+  CertificateKeeper(const Parts& parts, Path identity_folder, Target target);
   ~CertificateKeeper();
 
   void Start();
   void Stop();
   // When it asks for the next certificate, and when the present one ends.
-  WallTime due() const { return due_; }
+  WallTime due() const { return RenewalTime(own_); }
   WallTime not_after() const { return own_.not_after; }
   uint64_t renewals() const { return renewals_; }
   // Why the last attempt gave no certificate; nullopt: there was none, or it worked.
   const std::optional<Error>& problem() const { return problem_; }
 
  private:
-  void TakeDates(const VerifiedIdentity& own);
   void Look();
   void Ask();
   void OnAnswer(const EnrolmentAnswer& answer);
@@ -60,9 +55,8 @@ class CertificateKeeper {
 
   Parts parts_;
   Path folder_;
-  Hooks hooks_;
+  Target target_;
   VerifiedIdentity own_;
-  WallTime due_;
   Bytes request_;  // the same bytes until they are answered for good
   Bytes sealed_to_;
   bool asking_ = false;

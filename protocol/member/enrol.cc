@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <iostream>
 #include <string_view>
+#include <utility>
 
 #include <CLI/CLI.hpp>
 
@@ -19,42 +20,31 @@ Result<Invitation> ReadInvitation(const Application& application) {
   ASSIGN_OR_RETURN(const SecretBytes bytes, ReadSecretFile(application.invitation));
   ASSIGN_OR_RETURN(Invitation invitation, DecodeInvitation(bytes.RevealForUse()));
   if (std::ranges::find(application.roles, invitation.role) == application.roles.end()) {
-    return Fail(Code::kWrongRole, application.invitation.string() + " invites a " +
-                                      std::string(RoleName(invitation.role)) + ", which this program cannot be");
+    return Fail(Code::kWrongRole, "{} invites a {}, which this program cannot be", application.invitation.string(),
+                RoleName(invitation.role));
   }
   return invitation;
 }
 
-// Says each reason once, however often it is asked again for the same one.
-class Progress {
- public:
-  explicit Progress(std::ostream& out) : out_(out) {}
-  void Wait(const Error& why) {
-    const std::string line = why.ToString();
-    if (line == last_) return;
-    last_ = line;
-    out_ << "waiting: " << line << "\n";
-    if (why.code == Code::kPending) out_ << "  " << Describe(why.code).remedy << "\n";
-    out_.flush();
-  }
-
- private:
-  std::ostream& out_;
-  std::string last_;
-};
-
-// Asks until there is a final answer.
+// Asks until there is a final answer. Says each reason to wait once, however often it is asked again for the same one.
 EnrolmentAnswer Ask(const ApplicantClient::Parts& parts, const ApplicantClient::Options& options, Bytes request,
                     std::ostream& out) {
   EnrolmentAnswer final_answer;
-  Progress progress(out);
+  std::string said;
+  const auto on_wait = [&](const Error& why, Millis) {
+    const std::string line = why.ToString();
+    if (line == std::exchange(said, line)) return;
+    out << "waiting: " << line << "\n";
+    if (why.code == Code::kPending) out << "  " << Describe(why.code).remedy << "\n";
+    out.flush();
+  };
   ApplicantClient client(parts, options, std::move(request),
                          {.on_end =
                               [&](const EnrolmentAnswer& answer) {
                                 final_answer = answer;
                                 parts.loop.Stop();
                               },
-                          .on_wait = [&](const Error& why, Millis) { progress.Wait(why); }});
+                          .on_wait = on_wait});
   client.Start();
   parts.loop.Run();
   return final_answer;
@@ -65,21 +55,17 @@ which may take a person. It can be ended and begun again at any time, with the s
 same request are used. The invitation is what `tributary tokens create` prints; it holds a secret, so its file must be
 readable by its owner only (chmod 600). The gateway that it goes through sees neither the token nor the labels.)";
 
-Result<Application> ApplicationOf(const EnrolCommand& command, const Path& config, EnrolPlace place) {
+// Takes what the command line did not say from the configuration file, if there is one.
+Status Complete(Application& application, const EnrolCommand& command, const Path& config) {
+  auto& [endpoint, server_key] = application.server;
   if (!config.empty()) {
     ASSIGN_OR_RETURN(const EnrolPlace configured, command.place(config));
-    if (place.server.endpoint.empty()) place.server.endpoint = configured.server.endpoint;
-    if (place.server.server_key.empty()) place.server.server_key = configured.server.server_key;
-    if (place.identity.empty()) place.identity = configured.identity;
+    if (endpoint.empty()) endpoint = configured.server.endpoint;
+    if (server_key.empty()) server_key = configured.server.server_key;
+    if (application.identity.empty()) application.identity = configured.identity;
   }
-  if (place.server.endpoint.empty() || place.server.server_key.empty() || place.identity.empty()) {
-    return Fail(Code::kInvalidArgument, "--gateway, --server-key and --out are needed, or --config with all of them");
-  }
-  Application application;
-  application.server = place.server;
-  application.identity = place.identity;
-  application.roles = command.roles;
-  return application;
+  if (!endpoint.empty() && !server_key.empty() && !application.identity.empty()) return {};
+  return Fail(Code::kInvalidArgument, "--gateway, --server-key and --out are needed, or --config with all of them");
 }
 
 }  // namespace
@@ -113,16 +99,16 @@ Status Apply(const Application& application, const Clock& clock, Random& random,
 bool IsEnrol(int argc, char** argv) { return argc > 1 && std::string_view(argv[1]) == "enrol"; }
 
 int RunEnrol(const EnrolCommand& command, int argc, char** argv) {
-  Path config, invitation;
-  EnrolPlace place;
-  std::string id;
+  Path config;
+  Application application;
+  application.roles = command.roles;
   CLI::App app(command.program + " enrol: become a member of a fleet");
-  app.add_option("--invitation", invitation, "The invitation's file")->required();
+  app.add_option("--invitation", application.invitation, "The invitation's file")->required();
   app.add_option("-c,--config", config, "Take what is not given from this configuration file");
-  app.add_option("--gateway", place.server.endpoint, "tcp://host:port of a gateway, or of the aggregator");
-  app.add_option("--server-key", place.server.server_key, "Its key, as `tributary ca key DIR` prints it");
-  app.add_option("--out", place.identity, "The identity folder to make");
-  app.add_option("--id", id, "The id it would like; the fleet chooses one otherwise");
+  app.add_option("--gateway", application.server.endpoint, "tcp://host:port of a gateway, or of the aggregator");
+  app.add_option("--server-key", application.server.server_key, "Its key, as `tributary ca key DIR` prints it");
+  app.add_option("--out", application.identity, "The identity folder to make");
+  app.add_option("--id", application.id, "The id it would like; the fleet chooses one otherwise");
   app.footer(kManual);
   try {
     app.parse(argc - 1, argv + 1);
@@ -131,15 +117,14 @@ int RunEnrol(const EnrolCommand& command, int argc, char** argv) {
   }
   // Keys and a token are in this process's memory.
   KeepNoCoreDumps();
-  auto application = ApplicationOf(command, config, std::move(place));
-  if (!application) return ExitWith(command.program, application.error());
-  application->invitation = invitation;
-  application->id = id;
+  if (const Status whole = Complete(application, command, config); !whole) {
+    return ExitWith(command.program, whole.error());
+  }
   // What is printed tells the story; the log is for when something is wrong.
   if (const Status log = StartLog("error", {}); !log) return ExitWith(command.program, log.error());
   SystemClock clock;
   SystemRandom random;
-  const Status applied = Apply(*application, clock, random, RealFileSystem(), std::cout);
+  const Status applied = Apply(application, clock, random, RealFileSystem(), std::cout);
   return applied ? kExitOk : ExitWith(command.program, applied.error());
 }
 

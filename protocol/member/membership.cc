@@ -43,7 +43,7 @@ Membership::Membership(const Parts& parts, Options options, PublicationStore pub
   if (options.identity_folder.empty()) return;
   certificate_ = std::make_unique<CertificateKeeper>(
       CertificateKeeper::Parts{parts.loop, parts.clock, parts.files, parts.identity, client_}, options.identity_folder,
-      CertificateKeeper::Hooks{.target = [this] { return SealingTarget(); }});
+      [this] { return SealingTarget(); });
 }
 
 HopClient::Options Membership::ClientOptions(HopClient::Options options) const {

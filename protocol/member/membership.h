@@ -61,7 +61,6 @@ class Membership final : private HopClient::Part {
   PublicationStore& publications() { return publications_; }
   const PublicationStore& publications() const { return publications_; }
   BlobStore& blobs() { return blobs_; }
-  const BlobStore& blobs() const { return blobs_; }
   const Subscriber::Counts& publication_counts() const { return subscriber_.counts(); }
   // Why the newest publication that was offered is not believed; nullptr: nothing was rejected since the last adoption.
   const Error* RejectedSince() const;

@@ -1,5 +1,5 @@
 #include "protocol/base/limits.h"
-#include "protocol/trust/identity/certificate_request.h"
+#include "protocol/trust/identity/certificate.h"
 #include "protocol/trust/identity/revocation_list.h"
 #include "protocol/trust/identity/trust_anchor.h"
 #include "tests/fuzz/fixed_fleet.h"

@@ -11,7 +11,7 @@
 #include "protocol/hop/messages.h"
 #include "protocol/payload/evaluation.h"
 #include "protocol/payload/update_codec.h"
-#include "protocol/trust/identity/certificate_request.h"
+#include "protocol/trust/identity/certificate.h"
 #include "protocol/trust/identity/invitation.h"
 #include "protocol/trust/identity/revocation_list.h"
 #include "protocol/trust/seal/digest.h"
@@ -228,10 +228,10 @@ void PutIssued(Seeds& seeds, const TestFleet& fleet) {
   seeds.Put("certificate", "issued.pem", CertificateToPem(member) + CertificateToPem(issuer.certificate()));
   seeds.Put("certificate", "request", Must(MakeCertificateRequest(key, subject.id, Bytes(32, 0x22))));
   seeds.Put("certificate", "request_no_id", Must(MakeCertificateRequest(key, std::nullopt, Bytes(32, 0x22))));
-  const std::vector<Bytes> lists = {Must(SignRevocations(fleet.authority(), 1, {}, kTestStart, kTestLifetime)),
-                                    Must(SignRevocations(issuer, 2, {"01", "4a00"}, kTestStart, kTestLifetime))};
-  const std::vector<std::vector<Certificate>> chains = {{}, issuer.chain()};
-  seeds.Put("certificate", "revocations.pem", RevocationsToPem(chains, lists));
+  const Bytes by_ca = Must(SignRevocations(fleet.authority(), 1, {}, kTestStart, kTestLifetime));
+  const Bytes by_issuer = Must(SignRevocations(issuer, 2, {"01", "4a00"}, kTestStart, kTestLifetime));
+  seeds.Put("certificate", "revocations.pem",
+            RevocationsToPem({}, by_ca) + RevocationsToPem({&issuer.certificate().der, 1}, by_issuer));
 }
 
 // Sealed requests open with the fleet's key; what is in them is put beside.

@@ -5,7 +5,6 @@
 #include "protocol/hop/client/applicant_client.h"
 #include "protocol/trust/identity/revocation_list.h"
 #include "protocol/trust/seal/secret.h"
-#include "protocol/trust/seal/secret.h"
 #include "tests/gateway/gateway_fixture.h"
 #include "tests/protocol/hop/fake_desk.h"
 #include "tests/support/must.h"
@@ -24,9 +23,8 @@ class TrustTest : public GatewayTest {
     std::set<std::string> serials;
     for (const Identity* member : revoked)
       serials.insert(Must(world_.fleet.anchor().Verify(member->chain, world_.clock.Now())).serial);
-    const std::vector<Bytes> crls = {
-        Must(SignRevocations(world_.fleet.authority(), number, serials, world_.clock.Now(), 30 * kDay))};
-    publication.revocations = RevocationsToPem(std::vector<std::vector<Certificate>>(1), crls);
+    publication.revocations = RevocationsToPem(
+        {}, Must(SignRevocations(world_.fleet.authority(), number, serials, world_.clock.Now(), 30 * kDay)));
     return world_.fleet.Publish(publication);
   }
   bool Holds(uint64_t number) {

@@ -136,7 +136,7 @@ const std::vector<Library> kLibraries = {
      {"aggregator/api", "aggregator/operator", "aggregator/enrol", "protocol/trust/identity", "protocol/trust/tuf",
       "protocol/base/http", "protocol/plan"},
      {},
-     {"protocol/trust/tuf/canonical_json.h", "protocol/trust/tuf/roles_json.h", "protocol/plan/field_json.h"}},
+     {"protocol/trust/tuf/canonical_json.h", "protocol/plan/field_json.h"}},
 };
 
 // Headers name the type of a JSON value with this one, which is small.

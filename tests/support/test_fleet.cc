@@ -1,5 +1,6 @@
 #include "tests/support/test_fleet.h"
 
+#include "tests/support/derived_key.h"
 #include "tests/support/must.h"
 
 namespace tributary {

@@ -9,7 +9,6 @@
 
 #include "aggregator/api/json_fields.h"
 #include "protocol/base/limits.h"
-#include "protocol/trust/identity/authority_folder.h"
 #include "protocol/trust/identity/identity.h"
 #include "protocol/trust/identity/revocation_list.h"
 
@@ -184,7 +183,7 @@ Status RevokeIssuer(const Context& context, const CaOptions& options) {
   revoked.serials.insert(options.serials.begin(), options.serials.end());
   ASSIGN_OR_RETURN(const Bytes crl,
                    SignRevocations(ca, ++revoked.number, revoked.serials, SystemClock().Now(), kListLifetime));
-  const std::string pem = RevocationsToPem(std::vector<std::vector<Certificate>>{{}}, std::vector<Bytes>{crl});
+  const std::string pem = RevocationsToPem({}, crl);
   RETURN_IF_ERROR(WriteFileAtomically(RealFileSystem(), options.ca / kRevokedFile, AsBytes(pem)));
   RETURN_IF_ERROR(WriteFileAtomically(RealFileSystem(), options.out, AsBytes(pem)));
   if (context.json()) {

@@ -9,7 +9,7 @@
 #include "aggregator/operator/command/task_commands.h"
 #include "aggregator/publish/root_ceremony.h"
 #include "protocol/base/limits.h"
-#include "protocol/trust/identity/authority_folder.h"
+#include "protocol/trust/identity/identity.h"
 
 namespace tributary {
 namespace {

@@ -9,7 +9,6 @@
 #include <algorithm>
 
 #include "protocol/base/limits.h"
-#include "protocol/trust/identity/authority_folder.h"
 #include "protocol/trust/identity/identity.h"
 
 namespace tributary {

@@ -4,6 +4,7 @@
 #include <array>
 #include <map>
 
+#include <openssl/err.h>
 #include <openssl/pem.h>
 
 #include "protocol/base/limits.h"
@@ -14,6 +15,113 @@ namespace {
 
 // Base64 and the two lines around it make a PEM less than twice as long as its DER.
 constexpr size_t kPemBytes = 2 * limits::kCertificateBytes * limits::kCertificateChain;
+
+constexpr std::string_view kPrefix = "urn:tributary:";
+
+// In the order of Role.
+constexpr std::array<std::string_view, 4> kRoles = {"device", "evaluator", "gateway", "aggregator"};
+
+std::string Uri(std::string_view field, std::string_view value) {
+  return std::string(kPrefix) + std::string(field) + ":" + std::string(value);
+}
+
+// field -> value. Only lower-case hexadecimal and names follow, so one subject has one text form.
+Result<std::map<std::string_view, std::string_view>> Fields(const std::vector<std::string_view>& uris) {
+  std::map<std::string_view, std::string_view> fields;
+  for (std::string_view uri : uris) {
+    const size_t colon = uri.find(':', std::min(kPrefix.size(), uri.size()));
+    if (!uri.starts_with(kPrefix) || colon == std::string_view::npos) {
+      return Fail(Code::kMalformed, "the certificate names something that is not of a fleet");
+    }
+    const std::string_view field = uri.substr(kPrefix.size(), colon - kPrefix.size());
+    if (field != "id" && field != "role" && field != "class" && field != "curve") {
+      return Fail(Code::kMalformed, "the certificate has a urn:tributary name of an unknown kind");
+    }
+    if (!fields.emplace(field, uri.substr(colon + 1)).second) {
+      return Fail(Code::kMalformed, "the certificate has urn:tributary:{} twice", field);
+    }
+  }
+  return fields;
+}
+
+Result<Bytes> CurveKeyFrom(std::string_view hex) {
+  ASSIGN_OR_RETURN(Bytes key, FromHex(hex));
+  if (ToHex(key) != hex) return Fail(Code::kMalformed, "a CURVE public key is not in lower case");
+  if (key.size() != kCurveKeyBytes) return Fail(Code::kMalformed, "a CURVE public key is {} bytes, not 32", key.size());
+  return key;
+}
+
+Result<std::vector<std::string>> RequestToUris(const CertificateRequest& request) {
+  if (request.curve_public_key.size() != kCurveKeyBytes) {
+    return Fail(Code::kInvalidArgument, "a CURVE public key is 32 bytes, not {}", request.curve_public_key.size());
+  }
+  std::vector<std::string> uris;
+  if (request.id) uris.push_back(Uri("id", request.id->text()));
+  uris.push_back(Uri("curve", ToHex(request.curve_public_key)));
+  return uris;
+}
+
+Result<CertificateRequest> RequestFromUris(const std::vector<std::string_view>& uris) {
+  ASSIGN_OR_RETURN(const auto fields, Fields(uris));
+  for (std::string_view given : {"role", "class"}) {
+    if (fields.contains(given)) {
+      return Fail(Code::kMalformed, "a certificate request names its own urn:tributary:{}", given);
+    }
+  }
+  if (!fields.contains("curve")) return Fail(Code::kMalformed, "a certificate request has no urn:tributary:curve");
+  CertificateRequest request;
+  ASSIGN_OR_RETURN(request.curve_public_key, CurveKeyFrom(fields.at("curve")));
+  if (const auto found = fields.find("id"); found != fields.end()) {
+    ASSIGN_OR_RETURN(request.id, DeviceId::Parse(found->second));
+  }
+  return request;
+}
+
+using Request = Owned<X509_REQ, X509_REQ_free>;
+
+void FreeExtensions(STACK_OF(X509_EXTENSION) * extensions) {
+  sk_X509_EXTENSION_pop_free(extensions, X509_EXTENSION_free);
+}
+using Extensions = Owned<STACK_OF(X509_EXTENSION), FreeExtensions>;
+
+Status CheckForm(ByteView der, const X509_REQ* request, EVP_PKEY* key) {
+  if (!request || X509_REQ_get_version(request) != X509_REQ_VERSION_1) {
+    return Fail(Code::kMalformed, "not a certificate request (PKCS#10) in DER of {} bytes", der.size());
+  }
+  if (!key || EVP_PKEY_get_base_id(key) != EVP_PKEY_ED25519) {
+    return Fail(Code::kMalformed, "the key of a certificate request is not an Ed25519 key");
+  }
+  return {};
+}
+
+// The one extension that a request may ask for.
+Result<Names> RequestedNames(X509_REQ* request) {
+  const Extensions extensions(X509_REQ_get_extensions(request));
+  if (X509_REQ_get_attr_count(request) != 1 || sk_X509_EXTENSION_num(extensions.get()) != 1) {
+    return Fail(Code::kMalformed, "a certificate request asks for other than one subjectAltName");
+  }
+  Names names(static_cast<GENERAL_NAMES*>(X509V3_get_d2i(extensions.get(), NID_subject_alt_name, nullptr, nullptr)));
+  if (!names) return Fail(Code::kMalformed, "a certificate request has no subjectAltName");
+  return names;
+}
+
+Result<CertificateRequest> Read(X509_REQ* request, EVP_PKEY* key) {
+  ASSIGN_OR_RETURN(const Names names, RequestedNames(request));
+  ASSIGN_OR_RETURN(const auto uris, UrisOf(names.get()));
+  ASSIGN_OR_RETURN(CertificateRequest read, RequestFromUris(uris));
+  read.public_key = RawPublicKey(key);
+  return read;
+}
+
+void AddAltNames(X509_REQ* request, const std::string& names) {
+  X509V3_CTX context;
+  X509V3_set_ctx(&context, nullptr, nullptr, request, nullptr, 0);
+  const Extensions extensions(sk_X509_EXTENSION_new_null());
+  X509_EXTENSION* extension = X509V3_EXT_nconf_nid(nullptr, &context, NID_subject_alt_name, names.c_str());
+  TRIBUTARY_CHECK(extensions && extension && sk_X509_EXTENSION_push(extensions.get(), extension) > 0 &&
+                  X509_REQ_add_extensions(request, extensions.get()) == 1)
+      << names;
+}
 
 }  // namespace
 
@@ -63,63 +171,16 @@ Result<WallTime> EndOf(const Certificate& certificate) {
   return WallTime{UnixSeconds(X509_get0_notAfter(parsed.get())) * 1000};
 }
 
-namespace {
-
-constexpr std::string_view kPrefix = "urn:tributary:";
-
-struct RoleEntry {
-  Role role;
-  std::string_view name;
-};
-constexpr auto kRoles = std::to_array<RoleEntry>({{Role::kDevice, "device"},
-                                                  {Role::kEvaluator, "evaluator"},
-                                                  {Role::kGateway, "gateway"},
-                                                  {Role::kAggregator, "aggregator"}});
-
-std::string Uri(std::string_view field, std::string_view value) {
-  return std::string(kPrefix) + std::string(field) + ":" + std::string(value);
-}
-
-// field -> value. Only lower-case hexadecimal and names follow, so one subject has one text form.
-Result<std::map<std::string_view, std::string_view>> Fields(const std::vector<std::string_view>& uris) {
-  std::map<std::string_view, std::string_view> fields;
-  for (std::string_view uri : uris) {
-    const size_t colon = uri.find(':', std::min(kPrefix.size(), uri.size()));
-    if (!uri.starts_with(kPrefix) || colon == std::string_view::npos) {
-      return Fail(Code::kMalformed, "the certificate names something that is not of a fleet");
-    }
-    const std::string_view field = uri.substr(kPrefix.size(), colon - kPrefix.size());
-    if (field != "id" && field != "role" && field != "class" && field != "curve") {
-      return Fail(Code::kMalformed, "the certificate has a urn:tributary name of an unknown kind");
-    }
-    if (!fields.emplace(field, uri.substr(colon + 1)).second) {
-      return Fail(Code::kMalformed, "the certificate has urn:tributary:{} twice", field);
-    }
-  }
-  return fields;
-}
-
-Result<Bytes> CurveKeyFrom(std::string_view hex) {
-  ASSIGN_OR_RETURN(Bytes key, FromHex(hex));
-  if (ToHex(key) != hex) return Fail(Code::kMalformed, "a CURVE public key is not in lower case");
-  if (key.size() != kCurveKeyBytes) {
-    return Fail(Code::kMalformed, "a CURVE public key is {} bytes, not 32", key.size());
-  }
-  return key;
-}
-
-}  // namespace
-
 std::string_view RoleName(Role role) {
-  const auto* found = std::ranges::find(kRoles, role, &RoleEntry::role);
-  TRIBUTARY_CHECK(found != kRoles.end()) << static_cast<int>(role);
-  return found->name;
+  const auto index = static_cast<size_t>(role);
+  TRIBUTARY_CHECK(index < kRoles.size()) << index;
+  return kRoles[index];
 }
 
 std::optional<Role> RoleByName(std::string_view name) {
-  const auto* found = std::ranges::find(kRoles, name, &RoleEntry::name);
+  const auto* found = std::ranges::find(kRoles, name);
   if (found == kRoles.end()) return std::nullopt;
-  return found->role;
+  return static_cast<Role>(found - kRoles.begin());
 }
 
 Result<std::vector<std::string>> SubjectToUris(const Subject& subject) {
@@ -142,9 +203,7 @@ Result<std::vector<std::string>> SubjectToUris(const Subject& subject) {
 Result<Subject> SubjectFromUris(const std::vector<std::string_view>& uris) {
   ASSIGN_OR_RETURN(const auto fields, Fields(uris));
   for (std::string_view needed : {"id", "role", "curve"}) {
-    if (!fields.contains(needed)) {
-      return Fail(Code::kMalformed, "the certificate has no urn:tributary:{}", needed);
-    }
+    if (!fields.contains(needed)) return Fail(Code::kMalformed, "the certificate has no urn:tributary:{}", needed);
   }
   Subject subject;
   ASSIGN_OR_RETURN(subject.id, DeviceId::Parse(fields.at("id")));
@@ -159,30 +218,36 @@ Result<Subject> SubjectFromUris(const std::vector<std::string_view>& uris) {
   return subject;
 }
 
-Result<std::vector<std::string>> RequestedSubjectToUris(const RequestedSubject& subject) {
-  if (subject.curve_public_key.size() != kCurveKeyBytes) {
-    return Fail(Code::kInvalidArgument, "a CURVE public key is 32 bytes, not {}", subject.curve_public_key.size());
+Result<Bytes> MakeCertificateRequest(const SigningKey& key, const std::optional<DeviceId>& id,
+                                     ByteView curve_public_key) {
+  ASSIGN_OR_RETURN(const auto uris, RequestToUris({id, ToBytes(curve_public_key), {}}));
+  const Request request(X509_REQ_new());
+  TRIBUTARY_CHECK(request && X509_REQ_set_version(request.get(), X509_REQ_VERSION_1) == 1 &&
+                  X509_REQ_set_pubkey(request.get(), Handle(key)) == 1);
+  if (id) {  // for people who look at it; the fleet reads the subjectAltName
+    SetCommonName(X509_REQ_get_subject_name(request.get()), id->text());
   }
-  std::vector<std::string> uris;
-  if (subject.id) uris.push_back(Uri("id", subject.id->text()));
-  uris.push_back(Uri("curve", ToHex(subject.curve_public_key)));
-  return uris;
+  AddAltNames(request.get(), AltNames(uris));
+  TRIBUTARY_CHECK(X509_REQ_sign(request.get(), Handle(key), nullptr) > 0);  // Ed25519 hashes by itself
+  return ToDer<i2d_X509_REQ>(request.get());
 }
 
-Result<RequestedSubject> RequestedSubjectFromUris(const std::vector<std::string_view>& uris) {
-  ASSIGN_OR_RETURN(const auto fields, Fields(uris));
-  for (std::string_view given : {"role", "class"}) {
-    if (fields.contains(given)) {
-      return Fail(Code::kMalformed, "a certificate request names its own urn:tributary:{}", given);
+Result<CertificateRequest> ReadCertificateRequest(ByteView der) {
+  if (der.size() > limits::kCertificateBytes) {
+    return Fail(Code::kTooLarge, "a certificate request of {} bytes; the limit is {}", der.size(),
+                limits::kCertificateBytes);
+  }
+  const Request request = RequestFromDer(der);
+  EVP_PKEY* key = request ? X509_REQ_get0_pubkey(request.get()) : nullptr;
+  auto read = [&]() -> Result<CertificateRequest> {
+    RETURN_IF_ERROR(CheckForm(der, request.get(), key));
+    if (X509_REQ_verify(request.get(), key) != 1) {
+      return Fail(Code::kBadSignature, "the certificate request is not signed by the key in it");
     }
-  }
-  if (!fields.contains("curve")) return Fail(Code::kMalformed, "a certificate request has no urn:tributary:curve");
-  RequestedSubject subject;
-  ASSIGN_OR_RETURN(subject.curve_public_key, CurveKeyFrom(fields.at("curve")));
-  if (const auto found = fields.find("id"); found != fields.end()) {
-    ASSIGN_OR_RETURN(subject.id, DeviceId::Parse(found->second));
-  }
-  return subject;
+    return Read(request.get(), key);
+  }();
+  ERR_clear_error();
+  return read;
 }
 
 }  // namespace tributary

@@ -12,6 +12,8 @@
 
 namespace tributary {
 
+class SigningKey;
+
 // The part that a member of the fleet plays. The text form is in the certificate.
 enum class Role { kDevice, kEvaluator, kGateway, kAggregator };
 std::string_view RoleName(Role role);
@@ -69,12 +71,17 @@ Result<std::vector<std::string>> SubjectToUris(const Subject& subject);
 // Each field at most once, none unknown, none missing that the role needs; kMalformed otherwise.
 Result<Subject> SubjectFromUris(const std::vector<std::string_view>& uris);
 
-// The same for a certificate request, which may name an id and names no role or class.
-struct RequestedSubject {
-  std::optional<DeviceId> id;
-  Bytes curve_public_key;  // 32 bytes
+// The content of a PKCS#10 request (RFC 2986). The applicant does not choose its role, class and labels.
+struct CertificateRequest {
+  std::optional<DeviceId> id;  // the id it would like; absent: the fleet gives it one
+  Bytes curve_public_key;      // 32 bytes, for its connections
+  Bytes public_key;            // Ed25519, 32 bytes; proven by the request's own signature
 };
-Result<std::vector<std::string>> RequestedSubjectToUris(const RequestedSubject& subject);
-Result<RequestedSubject> RequestedSubjectFromUris(const std::vector<std::string_view>& uris);
+// DER, signed by `key`, whose public key goes in. Id and CURVE key stand in it as in a certificate. kInvalidArgument: a
+// key of other than 32 bytes.
+Result<Bytes> MakeCertificateRequest(const SigningKey& key, const std::optional<DeviceId>& id,
+                                     ByteView curve_public_key);
+// Checks form and signature. kMalformed, kTooLarge (over limits::kCertificateBytes), kBadSignature.
+Result<CertificateRequest> ReadCertificateRequest(ByteView der);
 
 }  // namespace tributary

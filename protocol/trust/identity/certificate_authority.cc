@@ -1,12 +1,9 @@
 #include "protocol/trust/identity/certificate_authority.h"
 
-#include <utility>
-
 #include <openssl/bn.h>
 #include <openssl/err.h>
 #include <openssl/rand.h>
 
-#include "protocol/trust/identity/certificate.h"
 #include "protocol/trust/identity/trust_anchor.h"
 #include "protocol/trust/identity/x509_parts.h"
 
@@ -33,13 +30,6 @@ Status SetValidity(X509* certificate, WallTime now, Millis lifetime) {
   return SetTime(X509_getm_notAfter(certificate), now + lifetime);
 }
 
-void SetCommonName(X509* certificate, const std::string& name) {
-  TRIBUTARY_CHECK(X509_NAME_add_entry_by_txt(X509_get_subject_name(certificate), "CN", MBSTRING_UTF8,
-                                             reinterpret_cast<const uint8_t*>(name.data()),
-                                             static_cast<int>(name.size()), -1, 0) == 1)
-      << "common name '" << name << "'";
-}
-
 void AddExtension(X509* certificate, X509* issuer, int nid, const std::string& value) {
   X509V3_CTX context;
   X509V3_set_ctx(&context, issuer, certificate, nullptr, nullptr, 0);
@@ -61,16 +51,18 @@ Result<X509Handle> NewCertificate(EVP_PKEY* public_key, const std::string& name,
                   X509_set_pubkey(certificate.get(), public_key) == 1);
   SetRandomSerial(certificate.get());
   RETURN_IF_ERROR(SetValidity(certificate.get(), now, lifetime));
-  SetCommonName(certificate.get(), name);
+  SetCommonName(X509_get_subject_name(certificate.get()), name);
   X509* parent = issuer ? issuer : certificate.get();
   TRIBUTARY_CHECK(X509_set_issuer_name(certificate.get(), X509_get_subject_name(parent)) == 1);
   return certificate;
 }
 
-bool IsKeyOf(const SigningKey& key, X509* certificate) {
-  const bool same = EVP_PKEY_eq(X509_get0_pubkey(certificate), Handle(key)) == 1;
+Status CheckKey(const SigningKey& key, const Certificate& certificate, std::string_view whose) {
+  const X509Handle parsed = CertificateFromDer(certificate.der);
+  const bool same = EVP_PKEY_eq(X509_get0_pubkey(parsed.get()), Handle(key)) == 1;
   ERR_clear_error();
-  return same;
+  if (same) return {};
+  return Fail(Code::kMalformed, "the {}'s key is not the one in its certificate", whose);
 }
 
 }  // namespace
@@ -87,15 +79,20 @@ CertificateAuthority CertificateAuthority::Create(const std::string& fleet, Wall
   return CertificateAuthority(std::move(key), std::move(root), {});
 }
 
-Result<CertificateAuthority> CertificateAuthority::Load(const SecretBytes& key_pem,
-                                                        const std::string& certificate_pem) {
+Result<CertificateAuthority> CertificateAuthority::Load(const SecretBytes& key_pem, const std::string& ca_pem,
+                                                        const std::optional<std::string>& issuer_pem) {
   ASSIGN_OR_RETURN(SigningKey key, SigningKey::FromPem(key_pem));
-  ASSIGN_OR_RETURN(Certificate root, CertificateFromPem(certificate_pem));
-  RETURN_IF_ERROR(TrustAnchor::FromCertificate(root));
-  if (!IsKeyOf(key, CertificateFromDer(root.der).get())) {
-    return Fail(Code::kMalformed, "the CA's key is not the one in its certificate");
+  ASSIGN_OR_RETURN(Certificate root, CertificateFromPem(ca_pem));
+  ASSIGN_OR_RETURN(const TrustAnchor anchor, TrustAnchor::FromCertificate(root));
+  std::vector<Certificate> chain;
+  if (issuer_pem) {
+    ASSIGN_OR_RETURN(chain.emplace_back(), CertificateFromPem(*issuer_pem));
+    if (auto of_ca = anchor.IssuerKey(chain); !of_ca) {
+      return Fail(Code::kMalformed, "the issuer's certificate is not of this CA: {}", of_ca.error().message);
+    }
   }
-  return CertificateAuthority(std::move(key), std::move(root), {});
+  RETURN_IF_ERROR(issuer_pem ? CheckKey(key, chain.front(), "issuer") : CheckKey(key, root, "CA"));
+  return CertificateAuthority(std::move(key), std::move(root), std::move(chain));
 }
 
 Result<CertificateAuthority> CertificateAuthority::CreateIssuer(const std::string& name, WallTime now,
@@ -114,21 +111,6 @@ Result<CertificateAuthority> CertificateAuthority::CreateIssuer(const std::strin
   AddExtension(made.get(), parent.get(), NID_authority_key_identifier, "keyid:always");
   Certificate issuer = SignCertificate(made.get(), key_);
   return CertificateAuthority(std::move(key), root_, {std::move(issuer)});
-}
-
-Result<CertificateAuthority> CertificateAuthority::LoadIssuer(const SecretBytes& key_pem, const std::string& issuer_pem,
-                                                              const std::string& ca_pem) {
-  ASSIGN_OR_RETURN(SigningKey key, SigningKey::FromPem(key_pem));
-  ASSIGN_OR_RETURN(Certificate issuer, CertificateFromPem(issuer_pem));
-  ASSIGN_OR_RETURN(Certificate root, CertificateFromPem(ca_pem));
-  ASSIGN_OR_RETURN(const TrustAnchor anchor, TrustAnchor::FromCertificate(root));
-  if (auto of_ca = anchor.IssuerKey({&issuer, 1}); !of_ca) {
-    return Fail(Code::kMalformed, "the issuer's certificate is not of this CA: {}", of_ca.error().message);
-  }
-  if (!IsKeyOf(key, CertificateFromDer(issuer.der).get())) {
-    return Fail(Code::kMalformed, "the issuer's key is not the one in its certificate");
-  }
-  return CertificateAuthority(std::move(key), std::move(root), {std::move(issuer)});
 }
 
 Result<Certificate> CertificateAuthority::Issue(const Subject& subject, ByteView public_key, WallTime now,

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -16,14 +17,12 @@ class CertificateAuthority {
   // The fleet's CA: self-signed, with CA:TRUE, keyCertSign and cRLSign. `fleet` becomes its common name: 1 to 64
   // characters (checked).
   static CertificateAuthority Create(const std::string& fleet, WallTime now, Millis lifetime);
-  // kMalformed: not this CA's key and certificate.
-  static Result<CertificateAuthority> Load(const SecretBytes& key_pem, const std::string& certificate_pem);
+  // The CA, or with `issuer_pem` that issuer of it. kMalformed: not its key and certificate, or not by this CA.
+  static Result<CertificateAuthority> Load(const SecretBytes& key_pem, const std::string& ca_pem,
+                                           const std::optional<std::string>& issuer_pem = std::nullopt);
   // An issuer with a key of its own that may issue members but no further issuers (pathlen:0). kInvalidArgument: the
   // name or the dates cannot be said, or this is an issuer itself.
   Result<CertificateAuthority> CreateIssuer(const std::string& name, WallTime now, Millis lifetime) const;
-  // kMalformed: not this issuer's key and certificate, or not by this CA.
-  static Result<CertificateAuthority> LoadIssuer(const SecretBytes& key_pem, const std::string& issuer_pem,
-                                                 const std::string& ca_pem);
 
   const Certificate& certificate() const { return chain_.empty() ? root_ : chain_.front(); }
   const SigningKey& key() const { return key_; }

@@ -5,15 +5,12 @@
 #include "protocol/base/limits.h"
 #include "protocol/schema/canonical.h"
 #include "protocol/schema/enrolment.capnp.h"
-#include "protocol/trust/identity/certificate_request.h"
-#include "protocol/trust/seal/sealer.h"
 
 namespace tributary {
 namespace {
 
 // "tri_" and 64 hexadecimal digits; room for other forms.
 constexpr size_t kTokenBytes = 256;
-constexpr size_t kEncapsulatedKeyBytes = 32;
 constexpr std::string_view kInfo = "tributary enrolment v1";
 constexpr std::string_view kRenewal = "tributary renewal v1\n";
 
@@ -90,7 +87,7 @@ Result<SealedEnrolment> Read(schema::SealedEnrolment::Reader from) {
   }
   ASSIGN_OR_RETURN(to.key_id, KeyId::FromBytes(wire::View(from.getKeyId())));
   to.sealed = ToBytes(wire::View(from.getSealed()));
-  if (to.sealed.size() < kEncapsulatedKeyBytes + limits::kSealTagBytes) {
+  if (to.sealed.size() < kX25519Bytes + limits::kSealTagBytes) {
     return Fail(Code::kMalformed, "a sealed enrolment of {} bytes", to.sealed.size());
   }
   return to;

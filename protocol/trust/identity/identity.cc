@@ -2,71 +2,82 @@
 
 #include <utility>
 
-#include "protocol/trust/identity/authority_folder.h"
-#include "protocol/trust/identity/certificate.h"
-#include "protocol/trust/seal/hpke.h"
-#include "protocol/trust/seal/secret.h"
+#include "protocol/base/limits.h"
 
 namespace tributary {
 namespace {
 
+constexpr const char* kCaFile = "ca.pem";
+constexpr const char* kPublicationRootFile = "root.json";
+constexpr const char* kCaKeyFile = "ca.key";
+constexpr const char* kIssuerFile = "issuer.pem";
+constexpr const char* kIssuerKeyFile = "issuer.key";
 constexpr const char* kKeyFile = "key.pem";
 constexpr const char* kCurveFile = "curve.key";
 
+constexpr uint64_t kPemFileBytes = 2 * limits::kCertificateBytes * limits::kCertificateChain;
+
+template <class T>
+Result<T> NameMissing(Result<T> read, const Path& path) {
+  if (read || read.error().code != Code::kNotFound) return read;
+  return Fail(Code::kMissingData, "{} has no {}", path.parent_path().string(), path.string());
+}
+
+bool Exists(const Path& path) { return RealFileSystem().Size(path).has_value(); }
+
+Result<std::string> ReadPem(const Path& path) {
+  ASSIGN_OR_RETURN(const Bytes bytes, NameMissing(ReadFile(RealFileSystem(), path, kPemFileBytes), path));
+  return std::string(AsText(bytes));
+}
+
+Result<SecretBytes> ReadSecret(const Path& path) { return NameMissing(ReadSecretFile(path), path); }
+
+Status WriteAnchor(FileSystem& files, const Path& folder, const Certificate& ca, ByteView publication_root) {
+  if (!publication_root.empty()) {
+    RETURN_IF_ERROR(WriteFileAtomically(files, folder / kPublicationRootFile, publication_root));
+  }
+  return WriteFileAtomically(files, folder / kCaFile, AsBytes(CertificateToPem(ca)));
+}
+
 Result<SecretBytes> ReadCurveSecret(const Path& path) {
   ASSIGN_OR_RETURN(const SecretBytes text, ReadSecret(path));
-  auto secret = FromHexLine(text, kCurveKeyBytes);
-  if (!secret) return InFile(std::move(secret).error(), path);
-  return secret;
+  return InFile(FromHexLine(text, kCurveKeyBytes), path);
 }
 
 Result<TrustAnchor> ReadAnchor(const Path& folder) {
   const Path path = folder / kCaFile;
   ASSIGN_OR_RETURN(const std::string pem, ReadPem(path));
-  auto certificate = CertificateFromPem(pem);
-  if (!certificate) return InFile(std::move(certificate).error(), path);
+  ASSIGN_OR_RETURN(const Certificate certificate, InFile(CertificateFromPem(pem), path));
   ASSIGN_OR_RETURN(Bytes publication_root, ReadPublicationRoot(folder));
-  auto anchor = TrustAnchor::FromCertificate(*certificate, std::move(publication_root));
-  if (!anchor) return InFile(std::move(anchor).error(), path);
-  return anchor;
+  return InFile(TrustAnchor::FromCertificate(certificate, std::move(publication_root)), path);
 }
 
 Result<std::vector<Bytes>> ReadChain(const Path& path) {
   ASSIGN_OR_RETURN(const std::string pem, ReadPem(path));
-  auto certificates = CertificatesFromPem(pem);
-  if (!certificates) return InFile(std::move(certificates).error(), path);
+  ASSIGN_OR_RETURN(auto certificates, InFile(CertificatesFromPem(pem), path));
   std::vector<Bytes> chain;
-  for (auto& certificate : *certificates) chain.push_back(std::move(certificate.der));
+  for (Certificate& certificate : certificates) chain.push_back(std::move(certificate.der));
   return chain;
 }
 
 Result<SigningKey> ReadKey(const Path& path) {
   ASSIGN_OR_RETURN(const SecretBytes pem, ReadSecret(path));
-  auto key = SigningKey::FromPem(pem);
-  if (!key) return InFile(std::move(key).error(), path);
-  return key;
-}
-
-Result<SecretBytes> ReadMatchingCurveSecret(const Path& path, const Subject& subject) {
-  ASSIGN_OR_RETURN(SecretBytes secret, ReadCurveSecret(path));
-  ASSIGN_OR_RETURN(const Bytes public_key, CurvePublicKeyOf(secret));
-  if (public_key != subject.curve_public_key) {
-    return Fail(Code::kConflict, "{} is not the key in the certificate of {}", path.string(), subject.id.text());
-  }
-  return secret;
+  return InFile(SigningKey::FromPem(pem), path);
 }
 
 // The identity that the folder's keys make with `chain`.
 Result<Identity> LoadWith(TrustAnchor anchor, std::vector<Bytes> chain, const Path& folder, WallTime now) {
   ASSIGN_OR_RETURN(SigningKey key, ReadKey(folder / kKeyFile));
-  auto verified = anchor.Verify(chain, now);
-  if (!verified) return InFile(std::move(verified).error(), folder / kCertificateFile);
-  if (key.public_key() != verified->public_key) {
-    return Fail(Code::kConflict, "{} is not the key in the certificate of {}", (folder / kKeyFile).string(),
-                verified->subject.id.text());
-  }
-  ASSIGN_OR_RETURN(SecretBytes curve_secret, ReadMatchingCurveSecret(folder / kCurveFile, verified->subject));
-  return Identity{std::move(verified->subject), std::move(anchor), std::move(chain), std::move(key),
+  ASSIGN_OR_RETURN(VerifiedIdentity verified, InFile(anchor.Verify(chain, now), folder / kCertificateFile));
+  const auto fail_key = [&](const char* file) {
+    return Fail(Code::kConflict, "{} is not the key in the certificate of {}", (folder / file).string(),
+                verified.subject.id.text());
+  };
+  if (key.public_key() != verified.public_key) return fail_key(kKeyFile);
+  ASSIGN_OR_RETURN(SecretBytes curve_secret, ReadCurveSecret(folder / kCurveFile));
+  ASSIGN_OR_RETURN(const Bytes curve_public_key, CurvePublicKeyOf(curve_secret));
+  if (curve_public_key != verified.subject.curve_public_key) return fail_key(kCurveFile);
+  return Identity{std::move(verified.subject), std::move(anchor), std::move(chain), std::move(key),
                   std::move(curve_secret)};
 }
 
@@ -153,14 +164,46 @@ Status SaveCertificate(FileSystem& files, const Path& folder, std::span<const By
   return WriteFileAtomically(files, path, AsBytes(ChainToPem(chain)));
 }
 
-CurveKeyPair GenerateCurveKeyPair() {
-  HpkeKeyPair pair = GenerateHpkeKeyPair();
-  return {std::move(pair.secret), std::move(pair.public_key)};
-}
-
 Result<Bytes> CurvePublicKeyOf(const SecretBytes& secret) {
   ASSIGN_OR_RETURN(HpkeKeyPair pair, HpkeKeyPairFromSecret(SecretBytes::CopyOf(secret.RevealForUse())));
   return std::move(pair.public_key);
+}
+
+Result<Bytes> ReadPublicationRoot(const Path& folder) {
+  auto root = ReadFile(RealFileSystem(), folder / kPublicationRootFile, limits::kRootBytes);
+  if (!root && root.error().code == Code::kNotFound) return Bytes();
+  return root;
+}
+
+Result<CertificateAuthority> LoadAuthority(const Path& folder) {
+  ASSIGN_OR_RETURN(const std::string ca, ReadPem(folder / kCaFile));
+  const bool is_issuer = Exists(folder / kIssuerFile);
+  ASSIGN_OR_RETURN(const SecretBytes key, ReadSecret(folder / (is_issuer ? kIssuerKeyFile : kCaKeyFile)));
+  std::optional<std::string> issuer;
+  if (is_issuer) {
+    ASSIGN_OR_RETURN(issuer, ReadPem(folder / kIssuerFile));
+  }
+  auto authority = CertificateAuthority::Load(key, ca, issuer);
+  if (!authority && authority.error().code == Code::kMalformed) return InFile(authority.error(), folder);
+  return authority;
+}
+
+Status SaveAuthority(const CertificateAuthority& authority, const Path& folder, ByteView publication_root) {
+  const bool is_issuer = !authority.chain().empty();
+  const Path key = folder / (is_issuer ? kIssuerKeyFile : kCaKeyFile);
+  for (const Path& path : {key, folder / kCaFile}) {
+    if (Exists(path)) {
+      return Fail(Code::kAlreadyExists, "{} exists; what it issued would be lost: take another folder", path.string());
+    }
+  }
+  FileSystem& files = RealFileSystem();
+  RETURN_IF_ERROR(files.CreateFolders(folder));
+  RETURN_IF_ERROR(WriteSecretFile(key, authority.key().ToPem()));
+  if (is_issuer) {
+    const std::string pem = CertificateToPem(authority.certificate());
+    RETURN_IF_ERROR(WriteFileAtomically(files, folder / kIssuerFile, AsBytes(pem)));
+  }
+  return WriteAnchor(files, folder, authority.root(), publication_root);
 }
 
 }  // namespace tributary

@@ -1,15 +1,17 @@
 #pragma once
 
 #include <span>
-#include <string>
 #include <vector>
 
 #include "protocol/base/file.h"
 #include "protocol/trust/identity/certificate_authority.h"
 #include "protocol/trust/identity/trust_anchor.h"
+#include "protocol/trust/seal/hpke.h"
 #include "protocol/trust/seal/signing.h"
 
 namespace tributary {
+
+inline constexpr const char* kCertificateFile = "cert.pem";
 
 // A member's own identity, as it lies in its identity folder:
 //   ca.pem       the fleet's CA certificate
@@ -32,11 +34,8 @@ Result<Identity> LoadIdentity(const Path& folder, WallTime now);
 // The same, and its role must be `role`: kWrongRole.
 Result<Identity> LoadIdentityAs(Role role, const Path& folder, WallTime now);
 // X25519 pair for CURVE (libzmq's curve25519 keys are X25519 keys): 32 bytes each.
-struct CurveKeyPair {
-  SecretBytes secret;
-  Bytes public_key;
-};
-CurveKeyPair GenerateCurveKeyPair();
+using CurveKeyPair = HpkeKeyPair;
+inline CurveKeyPair GenerateCurveKeyPair() { return GenerateHpkeKeyPair(); }
 Result<Bytes> CurvePublicKeyOf(const SecretBytes& secret);
 
 // Makes keys, issues a certificate and writes the folder, with root.json when that is not empty.
@@ -54,5 +53,18 @@ Result<MemberKeys> PrepareIdentity(const Path& folder, const Certificate& ca, By
 // Then the certificate, or a newer one: leaf first, for the folder's keys. All or nothing. The errors of LoadIdentity;
 // kConflict when it is for other keys, or for another id or role than the certificate that is there.
 Status SaveCertificate(FileSystem& files, const Path& folder, std::span<const Bytes> chain, WallTime now);
+
+// ---- The folder of a CA or of an issuer:
+//   ca.pem                   the fleet's CA certificate
+//   ca.key                   its key, mode 0600: in the CA's own folder only, which may be offline
+//   issuer.pem, issuer.key   an issuer's certificate by that CA, and its key, mode 0600: in an issuer's folder only
+//   root.json                the publication's root metadata, which new members are given; absent: none
+
+// Reads either kind. kMissingData names the file that is not there; kPermissions; kMalformed.
+Result<CertificateAuthority> LoadAuthority(const Path& folder);
+// Empty when the folder, this or a member's, has none.
+Result<Bytes> ReadPublicationRoot(const Path& folder);
+// Writes a CA's or an issuer's folder. kAlreadyExists: it holds a key.
+Status SaveAuthority(const CertificateAuthority& authority, const Path& folder, ByteView publication_root);
 
 }  // namespace tributary

@@ -5,8 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "protocol/base/limits.h"
-#include "protocol/trust/identity/authority_folder.h"
-#include "protocol/trust/identity/certificate_request.h"
+#include "protocol/trust/identity/identity.h"
 #include "protocol/trust/seal/digest.h"
 
 namespace tributary {
@@ -58,13 +57,6 @@ Result<EnrolmentTarget> ReadTarget(const json& object) {
   if (!(*aead >= 1 && *aead <= 3)) return FailField("aead", "is " + aead->dump() + "; 1, 2 and 3 are known");
   target.aead = static_cast<HpkeAead>(aead->get<uint16_t>());
   return target;
-}
-
-Result<Role> ReadRole(const json& object) {
-  ASSIGN_OR_RETURN(const std::string name, Text(object, "role"));
-  const auto role = RoleByName(name);
-  if (!role) return FailField("role", "is '" + name + "', which is none");
-  return *role;
 }
 
 // ---- the folder of identity.h while it has no certificate yet. `request` is written last, so that a folder which has
@@ -128,7 +120,10 @@ Result<Invitation> DecodeInvitation(ByteView bytes) {
   RETURN_IF_ERROR(CheckFields(object));
   Invitation invitation;
   ASSIGN_OR_RETURN(invitation.fleet, Text(object, "fleet"));
-  ASSIGN_OR_RETURN(invitation.role, ReadRole(object));
+  ASSIGN_OR_RETURN(const std::string role_name, Text(object, "role"));
+  const auto role = RoleByName(role_name);
+  if (!role) return FailField("role", "is '" + role_name + "', which is none");
+  invitation.role = *role;
   ASSIGN_OR_RETURN(const std::string token, Text(object, "token"));
   if (token.empty()) return FailField("token", "is empty");
   invitation.token = SecretBytes::CopyOf(AsBytes(token));

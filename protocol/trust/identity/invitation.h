@@ -1,7 +1,6 @@
 #pragma once
 
 #include <string>
-#include <string_view>
 
 #include "protocol/base/bytes.h"
 #include "protocol/base/result.h"

@@ -149,14 +149,10 @@ Result<Bytes> SignRevocations(const CertificateAuthority& issuer, uint64_t numbe
   return ToDer<i2d_X509_CRL>(crl.get());
 }
 
-std::string RevocationsToPem(std::span<const std::vector<Certificate>> chains, std::span<const Bytes> crls) {
-  TRIBUTARY_CHECK(chains.size() == crls.size()) << chains.size() << " chains, " << crls.size() << " lists";
+std::string RevocationsToPem(std::span<const Bytes> chain, ByteView crl) {
   std::string pem;
-  for (size_t i = 0; i < crls.size(); ++i) {
-    for (const Certificate& certificate : chains[i]) pem += CertificateToPem(certificate);
-    pem += PemText(PEM_STRING_X509_CRL, crls[i]);
-  }
-  return pem;
+  for (const Bytes& certificate : chain) pem += PemText(PEM_STRING_X509, certificate);
+  return pem + PemText(PEM_STRING_X509_CRL, crl);
 }
 
 Result<RevocationList> ReadRevocations(std::string_view pem, const TrustAnchor& anchor) {

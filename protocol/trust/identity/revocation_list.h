@@ -33,8 +33,8 @@ struct RevocationList {
 // that cannot be said.
 Result<Bytes> SignRevocations(const CertificateAuthority& issuer, uint64_t number, const std::set<std::string>& serials,
                               WallTime now, Millis lifetime);
-// The text form: `crls[i]` is of the issuer with `chains[i]`.
-std::string RevocationsToPem(std::span<const std::vector<Certificate>> chains, std::span<const Bytes> crls);
+// The text form of one issuer's list. That of several is one after the other.
+std::string RevocationsToPem(std::span<const Bytes> chain, ByteView crl);
 // Verifies every issuer against the anchor's CA and every CRL against its issuer. The dates of CRLs are not checked: an
 // old list is better than none, and freshness is the publication's to prove. An empty text is an empty list.
 // kMalformed, kTooLarge (over limits::kRevocationBytes), kBadSignature, kUnknownCertificate.

@@ -50,10 +50,8 @@ tl::unexpected<Error> Explain(X509_STORE_CTX* context, WallTime now) {
 
 // A member's certificate signs messages, not certificates.
 Status CheckLeaf(X509* leaf) {
-  if (X509_check_ca(leaf) != 0 || (X509_get_key_usage(leaf) & KU_DIGITAL_SIGNATURE) == 0) {
-    return Fail(Code::kUnknownCertificate, "the certificate of '{}' is not a member's", CommonNameOf(leaf));
-  }
-  return {};
+  if (X509_check_ca(leaf) == 0 && (X509_get_key_usage(leaf) & KU_DIGITAL_SIGNATURE) != 0) return {};
+  return Fail(Code::kUnknownCertificate, "the certificate of '{}' is not a member's", CommonNameOf(leaf));
 }
 
 // Keeps only the certificates alive that it was made from.
@@ -134,21 +132,15 @@ Digest DigestOf(std::span<const Bytes> chain) {
 }
 
 Status CheckRevocation(const RevocationList& list, const VerifiedIdentity& member) {
+  const std::string& id = member.subject.id.text();
   if (list.Has(member.issuer_public_key, member.serial)) {
-    return Fail(Code::kRevokedCertificate, "the certificate {} of {} is revoked", member.serial,
-                member.subject.id.text());
+    return Fail(Code::kRevokedCertificate, "the certificate {} of {} is revoked", member.serial, id);
   }
   for (const CertificateName& issuer : member.issuers) {
     if (!list.Has(issuer.issuer_public_key, issuer.serial)) continue;
-    return Fail(Code::kRevokedCertificate, "the issuer {} of the certificate of {} is revoked", issuer.serial,
-                member.subject.id.text());
+    return Fail(Code::kRevokedCertificate, "the issuer {} of the certificate of {} is revoked", issuer.serial, id);
   }
   return {};
-}
-
-// The certificate's own second counts, as OpenSSL sees it: not before its first, and before its last.
-bool InItsTime(const VerifiedChain& chain, WallTime now) {
-  return chain.not_before <= now && now < chain.identity.not_after;
 }
 
 }  // namespace
@@ -197,7 +189,8 @@ Result<VerifiedIdentity> TrustAnchor::Verify(std::span<const Bytes> chain, WallT
     const std::lock_guard held(state_->lock);
     verified = state_->cache.Find(digest);
   }
-  if (!verified || !InItsTime(*verified, now)) {  // outside of its time the long way says which certificate ended when
+  // Outside of its time the long way says which certificate ended when. OpenSSL takes the last second for over.
+  if (!verified || now < verified->not_before || now >= verified->identity.not_after) {
     ASSIGN_OR_RETURN(const ParsedChain parsed, Parse(chain));
     ASSIGN_OR_RETURN(const StoreContext context, VerifyUpToCa(state_->store.get(), parsed, now));
     ASSIGN_OR_RETURN(VerifiedChain read, Read(X509_STORE_CTX_get0_chain(context.get())));

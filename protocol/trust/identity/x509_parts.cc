@@ -7,8 +7,6 @@
 #include <openssl/pem.h>
 
 #include "protocol/base/limits.h"
-#include "protocol/trust/identity/certificate.h"
-#include "protocol/trust/seal/native_key.h"
 
 namespace tributary {
 namespace {
@@ -30,7 +28,7 @@ Owned<T, Free> FromDer(ByteView der) {
 
 }  // namespace
 
-EVP_PKEY* Handle(const SigningKey& key) { return static_cast<EVP_PKEY*>(key.native().handle.get()); }
+EVP_PKEY* Handle(const SigningKey& key) { return static_cast<EVP_PKEY*>(key.native()); }
 
 Key PublicKeyHandle(ByteView public_key) {
   return Key(EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, nullptr, public_key.data(), public_key.size()));
@@ -74,6 +72,13 @@ std::string CommonNameOf(X509* certificate) {
   char text[80] = "?";
   X509_NAME_get_text_by_NID(X509_get_subject_name(certificate), NID_commonName, text, sizeof(text));
   return text;
+}
+
+void SetCommonName(X509_NAME* subject, const std::string& name) {
+  TRIBUTARY_CHECK(X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_UTF8,
+                                             reinterpret_cast<const uint8_t*>(name.data()),
+                                             static_cast<int>(name.size()), -1, 0) == 1)
+      << "common name '" << name << "'";
 }
 
 int64_t UnixSeconds(const ASN1_TIME* time) {

@@ -52,6 +52,7 @@ Result<X509Handle> ParseCertificate(ByteView der);
 // Lower-case hexadecimal of the magnitude: at least one byte.
 std::string SerialOf(const ASN1_INTEGER* serial);
 std::string CommonNameOf(X509* certificate);
+void SetCommonName(X509_NAME* subject, const std::string& name);
 int64_t UnixSeconds(const ASN1_TIME* time);
 // Sets one date. kInvalidArgument: outside of the years 1970 to 9999.
 Status SetTime(ASN1_TIME* time, WallTime when);

@@ -38,18 +38,44 @@ Bytes HpkeSuite(HpkeAead aead) {
   return {'H', 'P', 'K', 'E', 0x00, 0x20, 0x00, 0x01, 0x00, static_cast<uint8_t>(aead)};
 }
 
+constexpr std::string_view kVersionLabel = "HPKE-v1";
+
+SecretBytes Hmac(ByteView key, ByteView message) {
+  // An empty view may hold a null pointer, which HMAC takes as "the key of before".
+  static constexpr uint8_t kEmptyKey = 0;
+  // Looked up once: EVP_sha256() would be looked up three times in each call. Never given back, because OpenSSL may
+  // have cleaned up before this library's statics go.
+  static const EVP_MD* const sha256 = EVP_MD_fetch(nullptr, "SHA256", nullptr);
+  TRIBUTARY_CHECK(sha256 != nullptr);
+  SecretBytes mac(kHashBytes);
+  const uint8_t* key_data = key.empty() ? &kEmptyKey : key.data();
+  TRIBUTARY_CHECK(HMAC(sha256, key_data, static_cast<int>(key.size()), message.data(), message.size(),
+                       mac.RevealForFilling().data(), nullptr) != nullptr);
+  return mac;
+}
+
+// Collects the parts of a secret message in a buffer that never moves, so that no copy of them stays behind.
+class SecretMessage {
+ public:
+  explicit SecretMessage(size_t size) : bytes_(size) {}
+  SecretMessage& Add(ByteView part) {
+    std::ranges::copy(part, bytes_.RevealForFilling().subspan(used_).begin());
+    used_ += part.size();
+    return *this;
+  }
+  ByteView view() const { return bytes_.RevealForUse().first(used_); }
+
+ private:
+  SecretBytes bytes_;
+  size_t used_ = 0;
+};
+
 }  // namespace
 
 const char* CipherName(HpkeAead aead) {
-  switch (aead) {
-    case HpkeAead::kAes128Gcm:
-      return "AES-128-GCM";
-    case HpkeAead::kAes256Gcm:
-      return "AES-256-GCM";
-    case HpkeAead::kChaCha20Poly1305:
-      return "ChaCha20-Poly1305";
-  }
-  return nullptr;
+  static constexpr const char* kNames[] = {nullptr, "AES-128-GCM", "AES-256-GCM", "ChaCha20-Poly1305"};
+  const auto number = static_cast<size_t>(aead);
+  return number < std::size(kNames) ? kNames[number] : nullptr;
 }
 
 const void* Cipher(HpkeAead aead) {
@@ -105,12 +131,7 @@ KeySchedule DeriveKeySchedule(HpkeAead aead, const SecretBytes& shared_secret, B
   schedule.secret = LabeledExtract(suite, shared_secret.RevealForUse(), "secret", {});
   schedule.key = LabeledExpand(suite, schedule.secret, "key", schedule.context, KeyBytes(aead));
   schedule.base_nonce = LabeledExpand(suite, schedule.secret, "base_nonce", schedule.context, kHpkeNonceBytes);
-  schedule.exporter_secret = LabeledExpand(suite, schedule.secret, "exp", schedule.context, kHashBytes);
   return schedule;
-}
-
-SecretBytes ExportFrom(HpkeAead aead, const SecretBytes& exporter_secret, ByteView exporter_context, size_t length) {
-  return LabeledExpand(HpkeSuite(aead), exporter_secret, "sec", exporter_context, length);
 }
 
 std::array<uint8_t, kHpkeNonceBytes> MessageSequence::Nonce() const {
@@ -124,42 +145,6 @@ void MessageSequence::Advance() {
   TRIBUTARY_CHECK(!Exhausted());
   ++next_;
 }
-
-namespace {
-
-constexpr std::string_view kVersionLabel = "HPKE-v1";
-
-SecretBytes Hmac(ByteView key, ByteView message) {
-  // An empty view may hold a null pointer, which HMAC takes as "the key of before".
-  static constexpr uint8_t kEmptyKey = 0;
-  // Looked up once: EVP_sha256() would be looked up three times in each call. Never given back, because OpenSSL may
-  // have cleaned up before this library's statics go.
-  static const EVP_MD* const sha256 = EVP_MD_fetch(nullptr, "SHA256", nullptr);
-  TRIBUTARY_CHECK(sha256 != nullptr);
-  SecretBytes mac(kHashBytes);
-  const uint8_t* key_data = key.empty() ? &kEmptyKey : key.data();
-  TRIBUTARY_CHECK(HMAC(sha256, key_data, static_cast<int>(key.size()), message.data(), message.size(),
-                       mac.RevealForFilling().data(), nullptr) != nullptr);
-  return mac;
-}
-
-// Collects the parts of a secret message in a buffer that never moves, so that no copy of them stays behind.
-class SecretMessage {
- public:
-  explicit SecretMessage(size_t size) : bytes_(size) {}
-  SecretMessage& Add(ByteView part) {
-    std::ranges::copy(part, bytes_.RevealForFilling().subspan(used_).begin());
-    used_ += part.size();
-    return *this;
-  }
-  ByteView view() const { return bytes_.RevealForUse().first(used_); }
-
- private:
-  SecretBytes bytes_;
-  size_t used_ = 0;
-};
-
-}  // namespace
 
 Bytes KemSuite() { return {'K', 'E', 'M', 0x00, 0x20}; }
 

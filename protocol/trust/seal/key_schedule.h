@@ -15,7 +15,7 @@ namespace tributary {
 inline constexpr size_t kHpkeNonceBytes = 12;  // Nn of all three AEADs, RFC 9180 section 7.3
 inline constexpr size_t kHpkeTagBytes = 16;    // Nt of all three
 
-// OpenSSL's name of the AEAD.
+// OpenSSL's name of the AEAD; nullptr: not one of the three.
 const char* CipherName(HpkeAead aead);
 // OpenSSL's EVP_CIPHER of the AEAD, looked up once per process. The AEAD passed CheckAead.
 const void* Cipher(HpkeAead aead);
@@ -33,12 +33,9 @@ SecretBytes KemSharedSecret(const SecretBytes& diffie_hellman, ByteView encapsul
 // KeySchedule in base mode, without a PSK (RFC 9180 section 5.1).
 struct KeySchedule {
   Bytes context;
-  SecretBytes secret, key, base_nonce, exporter_secret;
+  SecretBytes secret, key, base_nonce;
 };
 KeySchedule DeriveKeySchedule(HpkeAead aead, const SecretBytes& shared_secret, ByteView info);
-
-// Context.Export (RFC 9180 section 5.3). `length`: at most 255 * 32 bytes.
-SecretBytes ExportFrom(HpkeAead aead, const SecretBytes& exporter_secret, ByteView exporter_context, size_t length);
 
 // The nonces of messages 0, 1, 2 … (ComputeNonce, RFC 9180 section 5.2). The nonce space has 2^96 numbers, this counts
 // to 2^64 - 1 and stops there: a nonce used twice would reveal both messages.

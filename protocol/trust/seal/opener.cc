@@ -38,23 +38,18 @@ bool Decrypt(EVP_CIPHER_CTX* cipher, const uint8_t* nonce, ByteView associated_d
   std::memcpy(tag_copy, tag.data(), kHpkeTagBytes);
   uint8_t rest[kHpkeTagBytes];  // these AEADs write nothing at the end, but Final wants a place
   int length = 0;
-  if (EVP_DecryptInit_ex2(cipher, nullptr, nullptr, nonce, nullptr) != 1) return false;
-  if (EVP_CIPHER_CTX_ctrl(cipher, EVP_CTRL_AEAD_SET_TAG, kHpkeTagBytes, tag_copy) != 1) return false;
-  if (!associated_data.empty() && EVP_DecryptUpdate(cipher, nullptr, &length, associated_data.data(),
-                                                    static_cast<int>(associated_data.size())) != 1) {
-    return false;
-  }
-  if (!body.empty() && EVP_DecryptUpdate(cipher, out, &length, body.data(), static_cast<int>(body.size())) != 1)
-    return false;
-  return EVP_DecryptFinal_ex(cipher, rest, &length) == 1;
+  return EVP_DecryptInit_ex2(cipher, nullptr, nullptr, nonce, nullptr) == 1 &&
+         EVP_CIPHER_CTX_ctrl(cipher, EVP_CTRL_AEAD_SET_TAG, kHpkeTagBytes, tag_copy) == 1 &&
+         (associated_data.empty() || EVP_DecryptUpdate(cipher, nullptr, &length, associated_data.data(),
+                                                       static_cast<int>(associated_data.size())) == 1) &&
+         (body.empty() || EVP_DecryptUpdate(cipher, out, &length, body.data(), static_cast<int>(body.size())) == 1) &&
+         EVP_DecryptFinal_ex(cipher, rest, &length) == 1;
 }
 
 }  // namespace
 
 // The cipher's key is set once; a message only resets the nonce.
 struct HpkeOpener::State {
-  HpkeAead aead;
-  SecretBytes exporter_secret;
   MessageSequence sequence;
   CipherContext cipher;
 };
@@ -74,8 +69,7 @@ Result<HpkeOpener> HpkeOpener::FromSender(HpkeAead aead, const HpkeKeyPair& reci
   TRIBUTARY_CHECK(
       cipher && EVP_DecryptInit_ex2(cipher.get(), algorithm, schedule.key.RevealForUse().data(), nullptr, nullptr) == 1)
       << CipherName(aead);
-  return HpkeOpener(std::make_unique<State>(State{aead, std::move(schedule.exporter_secret),
-                                                  MessageSequence(std::move(schedule.base_nonce)), std::move(cipher)}));
+  return HpkeOpener(std::make_unique<State>(State{MessageSequence(std::move(schedule.base_nonce)), std::move(cipher)}));
 }
 
 Status HpkeOpener::OpenInto(ByteView associated_data, ByteView ciphertext, MutableByteView out) {
@@ -100,20 +94,6 @@ Result<Bytes> HpkeOpener::Open(ByteView associated_data, ByteView ciphertext) {
   Bytes out(ciphertext.size() < kHpkeTagBytes ? 0 : ciphertext.size() - kHpkeTagBytes);
   RETURN_IF_ERROR(OpenInto(associated_data, ciphertext, out));
   return out;
-}
-
-SecretBytes HpkeOpener::Export(ByteView exporter_context, size_t length) const {
-  return ExportFrom(state_->aead, state_->exporter_secret, exporter_context, length);
-}
-
-Result<HpkeKeySchedule> HpkeKeyScheduleForTest(HpkeAead aead, const HpkeKeyPair& recipient, ByteView encapsulated_key,
-                                               ByteView info) {
-  RETURN_IF_ERROR(CheckAead(aead));
-  ASSIGN_OR_RETURN(const SecretBytes shared_secret, Decapsulate(recipient, encapsulated_key));
-  const KeySchedule schedule = DeriveKeySchedule(aead, shared_secret, info);
-  return HpkeKeySchedule{ToBytes(shared_secret.RevealForUse()),       schedule.context,
-                         ToBytes(schedule.secret.RevealForUse()),     ToBytes(schedule.key.RevealForUse()),
-                         ToBytes(schedule.base_nonce.RevealForUse()), ToBytes(schedule.exporter_secret.RevealForUse())};
 }
 
 }  // namespace tributary

@@ -23,19 +23,11 @@ class HpkeOpener {
   // not consumed, and `out` is wiped.
   Status OpenInto(ByteView associated_data, ByteView ciphertext, MutableByteView out);
   Result<Bytes> Open(ByteView associated_data, ByteView ciphertext);
-  SecretBytes Export(ByteView exporter_context, size_t length) const;
 
  private:
   struct State;
   explicit HpkeOpener(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;
 };
-
-// The key schedule's values, for the known-answer test (RFC 9180 section 5.1 and appendix A).
-struct HpkeKeySchedule {
-  Bytes shared_secret, key_schedule_context, secret, key, base_nonce, exporter_secret;
-};
-Result<HpkeKeySchedule> HpkeKeyScheduleForTest(HpkeAead aead, const HpkeKeyPair& recipient, ByteView encapsulated_key,
-                                               ByteView info);
 
 }  // namespace tributary

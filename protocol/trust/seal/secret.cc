@@ -1,6 +1,5 @@
 #include "protocol/trust/seal/secret.h"
 
-#include <optional>
 #include <string_view>
 #include <utility>
 
@@ -18,12 +17,6 @@ void Wipe(Bytes& bytes) {
 }
 
 constexpr std::string_view kDigits = "0123456789abcdef";
-
-std::optional<uint8_t> DigitOf(uint8_t character) {
-  const size_t digit = kDigits.find(static_cast<char>(character));
-  if (digit == std::string_view::npos) return std::nullopt;
-  return static_cast<uint8_t>(digit);
-}
 
 }  // namespace
 
@@ -62,9 +55,9 @@ Result<SecretBytes> FromHexLine(const SecretBytes& text, size_t size) {
   }
   SecretBytes secret(size);
   for (size_t i = 0; i < size; ++i) {
-    const auto high = DigitOf(hex[2 * i]), low = DigitOf(hex[2 * i + 1]);
-    if (!high || !low) return Fail(Code::kMalformed, "a key is written in lower-case hexadecimal digits");
-    secret.RevealForFilling()[i] = static_cast<uint8_t>(*high << 4 | *low);
+    const size_t high = kDigits.find(AsText(hex)[2 * i]), low = kDigits.find(AsText(hex)[2 * i + 1]);
+    if ((high | low) > 15) return Fail(Code::kMalformed, "a key is written in lower-case hexadecimal digits");
+    secret.RevealForFilling()[i] = static_cast<uint8_t>(high << 4 | low);
   }
   return secret;
 }

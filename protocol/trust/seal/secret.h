@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstddef>
-#include <span>
 
 #include "protocol/base/bytes.h"
 #include "protocol/base/result.h"

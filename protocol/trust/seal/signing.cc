@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdio>
 #include <cstring>
 #include <utility>
 
@@ -27,7 +26,16 @@ using DigestContext = Owned<EVP_MD_CTX, EVP_MD_CTX_free>;
 // A key or token is far smaller.
 constexpr size_t kSecretFileBytes = 64 * 1024;
 
-EVP_PKEY* Handle(const NativeKey& native) { return static_cast<EVP_PKEY*>(native.handle.get()); }
+EVP_PKEY* Handle(const SigningKey& key) { return static_cast<EVP_PKEY*>(key.native()); }
+
+std::shared_ptr<void> Own(EVP_PKEY* key) { return {key, EVP_PKEY_free}; }
+
+// A memory BIO wipes its buffer when it grows and when it is freed.
+SecretBytes Contents(const Bio& bio) {
+  char* data = nullptr;
+  const long size = BIO_get_mem_data(bio.get(), &data);
+  return SecretBytes::CopyOf({reinterpret_cast<const uint8_t*>(data), static_cast<size_t>(size)});
+}
 
 // An encrypted PEM is refused: without this OpenSSL would ask for a passphrase on the terminal.
 int NoPassphrase(char*, int, int, void*) { return -1; }
@@ -46,14 +54,11 @@ Status CheckSecretFile(const struct stat& status, const Path& path) {
     return Fail(Code::kPermissions, "{} belongs to user {}, not to {}", path.string(), status.st_uid, geteuid());
   }
   if ((status.st_mode & 077) != 0) {
-    char mode[8];
-    std::snprintf(mode, sizeof(mode), "%04o", static_cast<unsigned>(status.st_mode & 07777));
-    return Fail(Code::kPermissions, "{} has mode {}; a secret's must be 0600", path.string(), mode);
+    return Fail(Code::kPermissions, "{} has mode {:04o}; a secret's must be 0600", path.string(),
+                status.st_mode & 07777);
   }
-  if (static_cast<uint64_t>(status.st_size) > kSecretFileBytes) {
-    return Fail(Code::kTooLarge, "{} has {} bytes, the limit is {}", path.string(), status.st_size, kSecretFileBytes);
-  }
-  return {};
+  if (static_cast<uint64_t>(status.st_size) <= kSecretFileBytes) return {};
+  return Fail(Code::kTooLarge, "{} has {} bytes, the limit is {}", path.string(), status.st_size, kSecretFileBytes);
 }
 
 Result<SecretBytes> ReadDescriptor(int descriptor, const Path& path) {
@@ -102,24 +107,17 @@ class FileSigner final : public Signer {
 
 }  // namespace
 
-SigningKey::SigningKey(std::unique_ptr<NativeKey> native) : native_(std::move(native)) {}
-SigningKey::SigningKey(SigningKey&&) noexcept = default;
-SigningKey& SigningKey::operator=(SigningKey&&) noexcept = default;
-SigningKey::~SigningKey() = default;
-
 SigningKey SigningKey::Generate() {
   EVP_PKEY* key = EVP_PKEY_Q_keygen(nullptr, nullptr, "ED25519");
   TRIBUTARY_CHECK(key != nullptr);
-  return SigningKey(std::make_unique<NativeKey>(
-      std::shared_ptr<void>(key, [](void* k) { EVP_PKEY_free(static_cast<EVP_PKEY*>(k)); })));
+  return SigningKey(Own(key));
 }
 
 Result<SigningKey> SigningKey::FromPem(const SecretBytes& pem) {
   if (pem.size() > kSecretFileBytes) return Fail(Code::kMalformed, "not an Ed25519 private key in PEM: too long");
   const Bio bio(BIO_new_mem_buf(pem.RevealForUse().data(), static_cast<int>(pem.size())));
   EVP_PKEY* key = bio ? PEM_read_bio_PrivateKey(bio.get(), nullptr, NoPassphrase, nullptr) : nullptr;
-  auto native = std::make_unique<NativeKey>(
-      std::shared_ptr<void>(key, [](void* k) { EVP_PKEY_free(static_cast<EVP_PKEY*>(k)); }));
+  auto native = Own(key);
   if (!key || EVP_PKEY_get_base_id(key) != EVP_PKEY_ED25519) {
     ERR_clear_error();
     return Fail(Code::kMalformed, "not an Ed25519 private key in PEM (PKCS#8, without passphrase)");
@@ -128,13 +126,10 @@ Result<SigningKey> SigningKey::FromPem(const SecretBytes& pem) {
 }
 
 SecretBytes SigningKey::ToPem() const {
-  // A memory BIO wipes its buffer when it grows and when it is freed.
   const Bio bio(BIO_new(BIO_s_mem()));
-  TRIBUTARY_CHECK(
-      bio && PEM_write_bio_PKCS8PrivateKey(bio.get(), Handle(*native_), nullptr, nullptr, 0, nullptr, nullptr) == 1);
-  char* data = nullptr;
-  const long size = BIO_get_mem_data(bio.get(), &data);
-  return SecretBytes::CopyOf({reinterpret_cast<const uint8_t*>(data), static_cast<size_t>(size)});
+  TRIBUTARY_CHECK(bio &&
+                  PEM_write_bio_PKCS8PrivateKey(bio.get(), Handle(*this), nullptr, nullptr, 0, nullptr, nullptr) == 1);
+  return Contents(bio);
 }
 
 Result<SigningKey> SigningKey::FromPem(const SecretBytes& pem, const SecretBytes& passphrase) {
@@ -146,8 +141,7 @@ Result<SigningKey> SigningKey::FromPem(const SecretBytes& pem, const SecretBytes
                                                 const_cast<void*>(static_cast<const void*>(&passphrase)))
                       : nullptr;
   ERR_clear_error();
-  auto native = std::make_unique<NativeKey>(
-      std::shared_ptr<void>(key, [](void* k) { EVP_PKEY_free(static_cast<EVP_PKEY*>(k)); }));
+  auto native = Own(key);
   if (!key) return Fail(Code::kUnauthorized, "the passphrase is not the key's, or the file is damaged");
   if (EVP_PKEY_get_base_id(key) != EVP_PKEY_ED25519) {
     return Fail(Code::kMalformed, "not an Ed25519 private key in PEM (PKCS#8)");
@@ -157,7 +151,7 @@ Result<SigningKey> SigningKey::FromPem(const SecretBytes& pem, const SecretBytes
 
 SecretBytes SigningKey::ToPem(const SecretBytes& passphrase) const {
   TRIBUTARY_CHECK(!passphrase.empty());
-  const Owned<PKCS8_PRIV_KEY_INFO, PKCS8_PRIV_KEY_INFO_free> plain(EVP_PKEY2PKCS8(Handle(*native_)));
+  const Owned<PKCS8_PRIV_KEY_INFO, PKCS8_PRIV_KEY_INFO_free> plain(EVP_PKEY2PKCS8(Handle(*this)));
   X509_ALGOR* scheme = PKCS5_pbe2_set_scrypt(EVP_aes_256_cbc(), nullptr, kSaltBytes, nullptr, kScryptN, kScryptR,
                                              kScryptP);  // its salt is random
   TRIBUTARY_CHECK(plain && scheme);
@@ -166,15 +160,13 @@ SecretBytes SigningKey::ToPem(const SecretBytes& passphrase) const {
                                                              static_cast<int>(secret.size()), plain.get(), scheme));
   const Bio bio(BIO_new(BIO_s_mem()));
   TRIBUTARY_CHECK(sealed && bio && PEM_write_bio_PKCS8(bio.get(), sealed.get()) == 1);
-  char* data = nullptr;
-  const long size = BIO_get_mem_data(bio.get(), &data);
-  return SecretBytes::CopyOf({reinterpret_cast<const uint8_t*>(data), static_cast<size_t>(size)});
+  return Contents(bio);
 }
 
 Bytes SigningKey::public_key() const {
   Bytes bytes(kSigningPublicKeyBytes);
   size_t size = bytes.size();
-  TRIBUTARY_CHECK(EVP_PKEY_get_raw_public_key(Handle(*native_), bytes.data(), &size) == 1 && size == bytes.size());
+  TRIBUTARY_CHECK(EVP_PKEY_get_raw_public_key(Handle(*this), bytes.data(), &size) == 1 && size == bytes.size());
   return bytes;
 }
 
@@ -182,7 +174,7 @@ Bytes SigningKey::Sign(ByteView message) const {
   const DigestContext context(EVP_MD_CTX_new());
   Bytes signature(kSignatureBytes);
   size_t size = signature.size();
-  TRIBUTARY_CHECK(context && EVP_DigestSignInit(context.get(), nullptr, nullptr, nullptr, Handle(*native_)) == 1 &&
+  TRIBUTARY_CHECK(context && EVP_DigestSignInit(context.get(), nullptr, nullptr, nullptr, Handle(*this)) == 1 &&
                   EVP_DigestSign(context.get(), signature.data(), &size, message.data(), message.size()) == 1 &&
                   size == kSignatureBytes);
   return signature;
@@ -199,11 +191,11 @@ Status VerifySignature(ByteView public_key, ByteView message, ByteView signature
       EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, nullptr, public_key.data(), public_key.size()));
   const DigestContext context(EVP_MD_CTX_new());
   TRIBUTARY_CHECK(key && context && EVP_DigestVerifyInit(context.get(), nullptr, nullptr, nullptr, key.get()) == 1);
-  if (EVP_DigestVerify(context.get(), signature.data(), signature.size(), message.data(), message.size()) != 1) {
-    ERR_clear_error();
-    return Fail(Code::kBadSignature, "the signature is not of this key over these {} bytes", message.size());
+  if (EVP_DigestVerify(context.get(), signature.data(), signature.size(), message.data(), message.size()) == 1) {
+    return {};
   }
-  return {};
+  ERR_clear_error();
+  return Fail(Code::kBadSignature, "the signature is not of this key over these {} bytes", message.size());
 }
 
 Result<SecretBytes> ReadSecretFile(const Path& path) {
@@ -222,9 +214,8 @@ Status WriteSecretFile(const Path& path, const SecretBytes& secret) {
 
 Result<std::unique_ptr<Signer>> OpenSignerFile(const Path& path, const SecretBytes& passphrase) {
   ASSIGN_OR_RETURN(const SecretBytes pem, ReadSecretFile(path));
-  auto key = SigningKey::FromPem(pem, passphrase);
-  if (!key) return InFile(std::move(key).error(), path);
-  return std::make_unique<FileSigner>(std::move(*key));
+  ASSIGN_OR_RETURN(SigningKey key, InFile(SigningKey::FromPem(pem, passphrase), path));
+  return std::make_unique<FileSigner>(std::move(key));
 }
 
 Result<std::unique_ptr<Signer>> CreateSignerFile(const Path& path, const SecretBytes& passphrase) {

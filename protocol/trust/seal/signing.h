@@ -1,7 +1,6 @@
 #pragma once
 
 #include <memory>
-#include <string>
 
 #include "protocol/base/bytes.h"
 #include "protocol/base/file.h"
@@ -13,8 +12,6 @@ namespace tributary {
 inline constexpr size_t kSignatureBytes = 64;
 inline constexpr size_t kSigningPublicKeyBytes = 32;
 
-struct NativeKey;  // native_key.h
-
 // An Ed25519 key (RFC 8032) that signs. Resource type; Sign is thread safe.
 class SigningKey {
  public:
@@ -23,9 +20,8 @@ class SigningKey {
   static Result<SigningKey> FromPem(const SecretBytes& pem);
   // The same for a PEM that may be encrypted. kUnauthorized: it is, and the passphrase is wrong or empty.
   static Result<SigningKey> FromPem(const SecretBytes& pem, const SecretBytes& passphrase);
-  SigningKey(SigningKey&&) noexcept;
-  SigningKey& operator=(SigningKey&&) noexcept;
-  ~SigningKey();
+  SigningKey(SigningKey&&) noexcept = default;
+  SigningKey& operator=(SigningKey&&) noexcept = default;
 
   SecretBytes ToPem() const;
   // Encrypted with AES-256-CBC under a key that scrypt makes of the passphrase (PKCS#5, RFC 8018 and RFC 7914), which
@@ -34,11 +30,11 @@ class SigningKey {
   Bytes public_key() const;  // 32 bytes
   Bytes Sign(ByteView message) const;
 
-  const NativeKey& native() const { return *native_; }
+  void* native() const { return native_.get(); }  // its EVP_PKEY, for signing.cc and identity/x509_parts.cc
 
  private:
-  explicit SigningKey(std::unique_ptr<NativeKey> native);
-  std::unique_ptr<NativeKey> native_;
+  explicit SigningKey(std::shared_ptr<void> native) : native_(std::move(native)) {}
+  std::shared_ptr<void> native_;
 };
 
 // kBadSignature when it does not verify; kInvalidArgument for a key that is not 32 bytes.

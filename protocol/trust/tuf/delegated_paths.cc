@@ -46,41 +46,32 @@ bool IsHashPrefix(std::string_view prefix) {
   return !prefix.empty() && prefix.size() <= kDigestDigits && std::ranges::all_of(prefix, digit);
 }
 
-Status CheckForm(const PathHashPrefixes& hashes) {
-  const auto wrong = std::ranges::find_if_not(hashes.prefixes, IsHashPrefix);
-  if (wrong == hashes.prefixes.end()) return {};
-  return Fail(Code::kMalformed, "the path hash prefix '{}' is not 1 to 64 lower-case hexadecimal digits",
-              wrong->substr(0, 80));
+}  // namespace
+
+bool Covers(const DelegatedPaths& paths, std::string_view path) {
+  if (const auto* hashes = std::get_if<PathHashPrefixes>(&paths)) {
+    const std::string digest = Sha256(AsBytes(path)).hex();
+    return std::ranges::any_of(hashes->prefixes, [&](const auto& prefix) { return digest.starts_with(prefix); });
+  }
+  const auto& patterns = std::get<PathPatterns>(paths).patterns;
+  return std::ranges::any_of(patterns, [&](const std::string& pattern) { return PathMatches(pattern, path); });
 }
 
-// Brackets and backslashes mean something to a shell (glob(7)), and the specification names only * and ?: clients
-// differ over them.
-Status CheckForm(const PathPatterns& patterns) {
-  for (const std::string& pattern : patterns.patterns) {
+Status CheckPaths(const DelegatedPaths& paths) {
+  if (const auto* hashes = std::get_if<PathHashPrefixes>(&paths)) {
+    const auto wrong = std::ranges::find_if_not(hashes->prefixes, IsHashPrefix);
+    if (wrong == hashes->prefixes.end()) return {};
+    return Fail(Code::kMalformed, "the path hash prefix '{}' is not 1 to 64 lower-case hexadecimal digits",
+                wrong->substr(0, 80));
+  }
+  // Brackets and backslashes mean something to a shell (glob(7)), and the specification names only * and ?: clients
+  // differ over them.
+  for (const std::string& pattern : std::get<PathPatterns>(paths).patterns) {
     if (pattern.find_first_of("[]\\") == std::string::npos) continue;
     return Fail(Code::kMalformed, "the path pattern '{}' has brackets or a backslash; only * and ? are wildcards",
                 pattern.substr(0, 80));
   }
   return {};
-}
-
-}  // namespace
-
-bool PathPatterns::Cover(std::string_view path) const {
-  return std::ranges::any_of(patterns, [&](const std::string& pattern) { return PathMatches(pattern, path); });
-}
-
-bool PathHashPrefixes::Cover(std::string_view path) const {
-  const std::string digest = Sha256(AsBytes(path)).hex();
-  return std::ranges::any_of(prefixes, [&](const std::string& prefix) { return digest.starts_with(prefix); });
-}
-
-bool Covers(const DelegatedPaths& paths, std::string_view path) {
-  return std::visit([&](const auto& form) { return form.Cover(path); }, paths);
-}
-
-Status CheckPaths(const DelegatedPaths& paths) {
-  return std::visit([](const auto& form) { return CheckForm(form); }, paths);
 }
 
 }  // namespace tributary::tuf

@@ -13,7 +13,6 @@ namespace tributary::tuf {
 // Shell patterns: * is any run of characters, ? is one, and neither matches a slash. All else is itself.
 struct PathPatterns {
   std::vector<std::string> patterns;
-  bool Cover(std::string_view path) const;
   bool operator==(const PathPatterns&) const = default;
 };
 
@@ -21,7 +20,6 @@ struct PathPatterns {
 // spread over a few roles. For example "c7" covers models/digits/module.pt, whose digest is c75cc50e….
 struct PathHashPrefixes {
   std::vector<std::string> prefixes;
-  bool Cover(std::string_view path) const;
   bool operator==(const PathHashPrefixes&) const = default;
 };
 

@@ -8,12 +8,8 @@
 namespace tributary::tuf {
 namespace {
 
-std::string VersionText(std::string_view role, uint64_t version) {
-  return std::string(role) + " " + std::to_string(version);
-}
-
 tl::unexpected<Error> FailRollback(std::string_view role, uint64_t next, uint64_t known) {
-  return Fail(Code::kRollback, "{} came after {}", VersionText(role, next), known);
+  return Fail(Code::kRollback, "{} {} came after {}", role, next, known);
 }
 
 // An id without its key signs nothing.
@@ -37,8 +33,7 @@ Status CheckNamed(std::string_view name, const FileMeta& meta, ByteView file) {
 
 Status CheckVersion(std::string_view role, uint64_t version, const FileMeta& meta) {
   if (version == meta.version) return {};
-  return Fail(Code::kMixedPublication, "{} is there where version {} is named", VersionText(role, version),
-              meta.version);
+  return Fail(Code::kMixedPublication, "{} {} is there where version {} is named", role, version, meta.version);
 }
 
 }  // namespace
@@ -102,7 +97,7 @@ Status TrustedMetadata::CheckTimestampIsNoRollback(const Metadata<Timestamp>& ne
   const Timestamp& known = timestamp_->body;
   if (next.body.version < known.version) return FailRollback(kTimestampRole, next.body.version, known.version);
   if (next.body.version == known.version && next.signed_text != timestamp_->signed_text) {
-    return Fail(Code::kRollback, "another {} came, with other content", VersionText(kTimestampRole, known.version));
+    return Fail(Code::kRollback, "another {} {} came, with other content", kTimestampRole, known.version);
   }
   if (next.body.snapshot.version < known.snapshot.version) {
     return FailRollback(kSnapshotRole, next.body.snapshot.version, known.snapshot.version);

@@ -1,6 +1,6 @@
 #include "tests/aggregator/enrol/enrol_fixture.h"
 
-#include "protocol/trust/identity/authority_folder.h"
+#include "protocol/trust/identity/identity.h"
 #include "protocol/trust/seal/digest.h"
 
 namespace tributary {

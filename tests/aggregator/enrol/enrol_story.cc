@@ -4,7 +4,7 @@
 
 #include <gtest/gtest.h>
 
-#include "protocol/trust/identity/authority_folder.h"
+#include "protocol/trust/identity/identity.h"
 #include "protocol/trust/identity/revocation_list.h"
 #include "protocol/trust/seal/digest.h"
 

@@ -1,6 +1,6 @@
 #include <gtest/gtest.h>
 
-#include "protocol/trust/identity/authority_folder.h"
+#include "protocol/trust/identity/identity.h"
 #include "protocol/trust/identity/revocation_list.h"
 #include "tests/aggregator/enrol/enrol_fixture.h"
 
@@ -149,8 +149,7 @@ TEST_F(Hostile, ARevokedIssuerStillRevokes) {
   const auto chain = Enrolled(Applicant(), "d1", MakeToken("spring"));
   const std::string issuer_serial = Must(Verify(chain)).issuers.at(0).serial;
   const Bytes crl = Must(SignRevocations(fleet.authority(), 1, {issuer_serial}, clock.Now(), std::chrono::hours(24)));
-  const std::vector<std::vector<Certificate>> chains(1);
-  const std::string list = RevocationsToPem(chains, std::vector<Bytes>{crl});
+  const std::string list = RevocationsToPem({}, crl);
   Must(WriteFileAtomically(RealFileSystem(), ca_revocations, AsBytes(list)));
   clock.Advance(std::chrono::minutes(1));
   enrolment().Tick();

@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "protocol/trust/identity/authority_folder.h"
+#include "protocol/trust/identity/identity.h"
 #include "tests/aggregator/enrol/enrol_fixture.h"
 
 namespace tributary::own_certificate_test {

@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "protocol/trust/identity/authority_folder.h"
+#include "protocol/trust/identity/identity.h"
 #include "protocol/trust/identity/revocation_list.h"
 #include "tests/aggregator/enrol/enrol_fixture.h"
 
@@ -94,8 +94,7 @@ TEST_F(Revocation, CertificatesByTheCaNeedTheCasList) {
   const VerifiedIdentity verified = Must(anchor.Verify(hand.chain, clock.Now()));
   // The CA's list, made elsewhere and put beside.
   const Bytes crl = Must(SignRevocations(fleet.authority(), 1, {verified.serial}, clock.Now(), std::chrono::hours(24)));
-  const std::vector<std::vector<Certificate>> chains(1);
-  std::ofstream(ca_revocations) << RevocationsToPem(chains, std::vector<Bytes>{crl});
+  std::ofstream(ca_revocations) << RevocationsToPem({}, crl);
   clock.Advance(std::chrono::minutes(1));
   enrolment().Tick();
   EXPECT_EQ(Verify(hand.chain).error().code, Code::kRevokedCertificate);
@@ -125,8 +124,7 @@ TEST_F(Revocation, AnIssuerThatIsRevokedIssuesNothing) {
   ASSERT_EQ(member.issuers.size(), 1u);
   const Bytes crl =
       Must(SignRevocations(fleet.authority(), 1, {member.issuers[0].serial}, clock.Now(), std::chrono::hours(24)));
-  const std::vector<std::vector<Certificate>> chains(1);
-  std::ofstream(ca_revocations) << RevocationsToPem(chains, std::vector<Bytes>{crl});
+  std::ofstream(ca_revocations) << RevocationsToPem({}, crl);
   clock.Advance(std::chrono::minutes(1));
   enrolment().Tick();
   EXPECT_EQ(Verify(chain).error().code, Code::kRevokedCertificate);

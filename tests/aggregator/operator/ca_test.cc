@@ -8,7 +8,6 @@
 #include <gmock/gmock.h>
 
 #include "aggregator/operator/ceremony/ca_commands.h"
-#include "protocol/trust/identity/authority_folder.h"
 #include "protocol/trust/identity/identity.h"
 #include "protocol/trust/identity/revocation_list.h"
 #include "protocol/trust/identity/trust_anchor.h"

@@ -124,10 +124,9 @@ class RevokedTest : public PublicationStoreTest {
   Bytes WithList(uint64_t number, uint64_t list, const std::vector<const Identity*>& members) {
     std::set<std::string> serials;
     for (const Identity* member : members) serials.insert(SerialNumber({member->chain.front()}));
-    const std::vector<Bytes> crls = {
-        Must(SignRevocations(fleet_.authority(), list, serials, kTestStart, kTestLifetime))};
+    const Bytes crl = Must(SignRevocations(fleet_.authority(), list, serials, kTestStart, kTestLifetime));
     Publication publication = SmallPublication(number);
-    publication.revocations = RevocationsToPem(std::vector<std::vector<Certificate>>(1), crls);
+    publication.revocations = RevocationsToPem({}, crl);
     return fleet_.Publish(publication);
   }
   // What a process believes that has just started.

@@ -3,8 +3,8 @@
 #include <gtest/gtest.h>
 
 #include "protocol/envelope/open_upload.h"
-#include "protocol/trust/seal/digest.h"
 #include "protocol/trust/identity/revocation_list.h"
+#include "protocol/trust/seal/digest.h"
 #include "tests/protocol/envelope/small_upload.h"
 #include "tests/support/must.h"
 
@@ -160,7 +160,7 @@ TEST_F(AttackerTest, Revoked) {
   EXPECT_EQ(Taken(upload_.envelope), "ok");
   const Bytes crl =
       Must(SignRevocations(fleet_.authority(), 1, {SerialNumber({victim_.chain.front()})}, kTestStart, kTestLifetime));
-  const std::string pem = RevocationsToPem(std::vector<std::vector<Certificate>>{{}}, std::vector<Bytes>{crl});
+  const std::string pem = RevocationsToPem({}, crl);
   TrustAnchor anchor = fleet_.anchor();
   anchor.Revoke(Must(ReadRevocations(pem, anchor)));
   EXPECT_EQ(Taken(upload_.envelope), "revoked-certificate");

@@ -1,10 +1,9 @@
-#include "protocol/trust/identity/certificate_request.h"
-
 #include <rapidcheck.h>
 
 #include <gmock/gmock.h>
 
 #include "protocol/base/limits.h"
+#include "protocol/trust/identity/certificate.h"
 #include "tests/protocol/trust/identity/openssl_command.h"
 #include "tests/support/must.h"
 #include "tests/support/temporary_folder.h"

@@ -3,7 +3,6 @@
 #include <gtest/gtest.h>
 
 #include "protocol/base/limits.h"
-#include "protocol/trust/identity/certificate_request.h"
 #include "protocol/trust/seal/opener.h"
 #include "tests/support/must.h"
 #include "tests/support/test_fleet.h"

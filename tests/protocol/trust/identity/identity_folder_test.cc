@@ -2,8 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "protocol/trust/identity/certificate.h"
 #include "protocol/trust/identity/invitation.h"
-#include "protocol/trust/identity/certificate_request.h"
 #include "protocol/trust/seal/opener.h"
 #include "tests/support/must.h"
 #include "tests/support/temporary_folder.h"

@@ -5,7 +5,6 @@
 #include <gmock/gmock.h>
 
 #include "protocol/base/limits.h"
-#include "protocol/trust/identity/authority_folder.h"
 #include "protocol/trust/identity/identity.h"
 #include "protocol/trust/identity/revocation_list.h"
 #include "tests/protocol/trust/identity/openssl_command.h"

@@ -30,7 +30,9 @@ class RevocationTest : public testing::Test {
     return Must(SignRevocations(by, number, serials, kTestStart, kHour));
   }
   static std::string Pem(const CertificateAuthority& by, const Bytes& crl) {
-    return RevocationsToPem(std::vector<std::vector<Certificate>>{by.chain()}, std::vector<Bytes>{crl});
+    std::vector<Bytes> chain;
+    for (const Certificate& certificate : by.chain()) chain.push_back(certificate.der);
+    return RevocationsToPem(chain, crl);
   }
   RevocationList List(const CertificateAuthority& by, uint64_t number, const std::set<std::string>& serials) const {
     return Must(ReadRevocations(Pem(by, Sign(by, number, serials)), fleet_.anchor()));
@@ -55,9 +57,7 @@ class RevocationTest : public testing::Test {
 
 TEST_F(RevocationTest, TheTextFormKeepsEverything) {
   const std::set<std::string> serials = {"01", "7f00", "4a000000000000000000000000000001"};
-  const std::string pem =
-      RevocationsToPem(std::vector<std::vector<Certificate>>{{}, issuer_.chain()},
-                       std::vector{Sign(ca_, 7, {"05"}), Sign(issuer_, uint64_t{1} << 40, serials)});
+  const std::string pem = Pem(ca_, Sign(ca_, 7, {"05"})) + Pem(issuer_, Sign(issuer_, uint64_t{1} << 40, serials));
   const auto list = Must(ReadRevocations(pem, fleet_.anchor()));
   ASSERT_EQ(list.issuers.size(), 2u);
   EXPECT_TRUE(list.issuers[0].chain.empty());

@@ -9,7 +9,7 @@
 #include "protocol/trust/seal/digest.h"
 #include "protocol/trust/seal/key_schedule.h"
 #include "protocol/trust/seal/opener.h"
-#include "protocol/trust/seal/sealer.h"
+#include "tests/support/derived_key.h"
 
 namespace tributary::hpke_test {
 namespace {

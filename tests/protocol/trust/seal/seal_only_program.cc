@@ -1,6 +1,6 @@
 #include <cstdio>
 
-#include "protocol/trust/seal/sealer.h"
+#include "protocol/trust/seal/hpke.h"
 
 // Seals one message to a key of its own, and holds nothing that could open it.
 int main() {

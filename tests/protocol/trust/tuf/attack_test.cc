@@ -277,8 +277,7 @@ TEST_F(TufAttackTest, AnotherSpecificationIsRefusedAndAnUnknownFieldIsNot) {
 
 TEST_F(TufAttackTest, TheRevocationListCannotBeLeftOutOrForged) {
   const auto list = [&](const CertificateAuthority& by) {
-    return RevocationsToPem(std::vector<std::vector<Certificate>>{{}},
-                            std::vector<Bytes>{Must(SignRevocations(by, 1, {"0A"}, kTestStart, kTestLifetime))});
+    return RevocationsToPem({}, Must(SignRevocations(by, 1, {"0A"}, kTestStart, kTestLifetime)));
   };
   forge_.on_publication = [&](Publication& publication) { publication.revocations = list(authority_); };
   const PublicationSet good = forge_.Set(1);
@@ -303,7 +302,7 @@ TEST_F(TufAttackTest, WhoIsRevokedIsSoFromTheMomentOfAdoptionAndAfterARestart) {
   EXPECT_EQ(verdict(), "ok");
   forge_.on_publication = [&](Publication& publication) {
     const Bytes crl = Must(SignRevocations(authority_, 1, {SerialNumber(certificate)}, kTestStart, kTestLifetime));
-    publication.revocations = RevocationsToPem(std::vector<std::vector<Certificate>>{{}}, std::vector<Bytes>{crl});
+    publication.revocations = RevocationsToPem({}, crl);
   };
   ASSERT_TRUE(store_->Verify(forge_.Published(1), kTestStart));
   EXPECT_EQ(verdict(), "ok") << "not adopted yet";
