@@ -55,9 +55,7 @@ Result<BundleFolder::Entry> BundleFolder::ReadHead(const Path& path, const Uploa
   entry.created = envelope.header.subject.created;
   if (entry.facts.id != id) return Fail(Code::kMalformed, "the file's name is not its upload's id");
   const uint64_t expected = bundle::kUploadHeadBytes + entry.envelope_size + entry.facts.ciphertext_size;
-  if (size != expected) {
-    return Fail(Code::kCorrupt, "{} of {} bytes are there", size, expected);
-  }
+  if (size != expected) return Fail(Code::kCorrupt, "{} of {} bytes are there", size, expected);
   entry.facts.state = UploadState::kComplete;
   entry.facts.next_chunk = entry.facts.chunk_count;
   return entry;
@@ -87,9 +85,7 @@ Result<Bytes> BundleFolder::ReadEnvelope(const UploadId& id) const {
 
 Result<Bytes> BundleFolder::ReadChunk(const UploadId& id, uint32_t index) const {
   ASSIGN_OR_RETURN(const Entry* entry, Find(id));
-  if (index >= entry->facts.chunk_count) {
-    return Fail(Code::kInvalidArgument, "chunk {} of {}", index, id.hex());
-  }
+  if (index >= entry->facts.chunk_count) return Fail(Code::kInvalidArgument, "chunk {} of {}", index, id.hex());
   return files_->ReadAt(PathOf(id), bundle::kUploadHeadBytes + entry->envelope_size + entry->facts.ChunkOffset(index),
                         entry->facts.ChunkBytes(index));
 }

@@ -176,9 +176,7 @@ class Import {
 std::string TellLeft(const BundleImport& report) {
   if (report.left == 0) return "";
   std::string text = fmt::format("{} stay on the disk", report.left);
-  for (const auto& [code, count] : report.passing) {
-    text += fmt::format(", {}: {}", Name(code), Describe(code).sentence);
-  }
+  for (const auto& [code, count] : report.passing) text += fmt::format(", {}: {}", Name(code), Describe(code).sentence);
   if (report.problem) text += " (" + report.problem->ToString() + ")";
   return text + "\nImport again later: it goes on where it stopped, and nothing counts twice.\n";
 }

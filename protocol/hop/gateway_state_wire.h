@@ -2,7 +2,6 @@
 
 #include <array>
 #include <cstdint>
-#include <map>
 
 #include "protocol/hop/gateway_state.h"
 #include "protocol/hop/wire_fields.h"

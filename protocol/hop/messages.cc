@@ -1,7 +1,6 @@
 #include "protocol/hop/messages.h"
 
 #include <algorithm>
-#include <type_traits>
 
 #include "protocol/base/limits.h"
 #include "protocol/hop/gateway_state_wire.h"

@@ -4,7 +4,6 @@
 #include <map>
 #include <string>
 #include <unordered_map>
-#include <utility>
 
 #include "protocol/transport/connection_gate.h"
 #include "protocol/transport/tcp_connection.h"

@@ -1,6 +1,5 @@
 #include "protocol/transport/server_socket.h"
 
-#include <optional>
 #include <unordered_map>
 #include <unordered_set>
 #include <utility>

@@ -4,12 +4,10 @@
 #include <string>
 
 #include "protocol/base/clock.h"
-#include "protocol/base/random.h"
 #include "protocol/hop/client/dialer.h"
 #include "protocol/hop/client/pace.h"
 #include "protocol/hop/messages.h"
 #include "protocol/trust/identity/identity.h"
-#include "protocol/trust/identity/trust_anchor.h"
 
 namespace tributary {
 

@@ -2,8 +2,6 @@
 
 #include <deque>
 #include <functional>
-#include <map>
-#include <vector>
 
 #include "protocol/catalogue/blob_store.h"
 #include "protocol/hop/client/client.h"

@@ -8,9 +8,8 @@
 
 namespace tributary {
 
-// How long a client waits between attempts: exponential backoff with full jitter. A delay is uniform in
-// [0, min(cap, first * 2^attempt)], so that clients which lost their server together do not come back together. Value
-// type.
+// How long a client waits between attempts: exponential backoff with full jitter. A delay is uniform in [0, min(cap,
+// first * 2^attempt)], so that clients which lost their server together do not come back together. Value type.
 class Backoff {
  public:
   Backoff(Millis first, Millis cap) : first_(first), cap_(cap) {}

@@ -1,6 +1,5 @@
 #include "protocol/hop/client/subscriber.h"
 
-#include <algorithm>
 
 #include "protocol/base/log.h"
 

@@ -3,7 +3,6 @@
 #include <functional>
 #include <map>
 #include <optional>
-#include <string>
 
 #include "protocol/catalogue/blob_store.h"
 #include "protocol/catalogue/publication_store.h"

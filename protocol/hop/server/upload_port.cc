@@ -93,9 +93,7 @@ Status UploadPort::OnChunk(Session& session, const hop::Chunk& chunk, ByteView b
   if (bulk.empty()) return Fail(Code::kMalformed, "a chunk without bytes");
   Flow* flow = FlowOf(session.serial);
   const uint64_t credit = flow ? flow->granted : 0;
-  if (bulk.size() > credit) {
-    return Fail(Code::kCreditExceeded, "{} bytes on a credit of {}", bulk.size(), credit);
-  }
+  if (bulk.size() > credit) return Fail(Code::kCreditExceeded, "{} bytes on a credit of {}", bulk.size(), credit);
   flow->granted -= bulk.size();
   flow->granted_since = sessions_.clock().Monotonic();
   sessions_.counts().chunk_bytes += bulk.size();
