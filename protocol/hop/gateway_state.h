@@ -17,17 +17,8 @@ inline constexpr std::array kLinkPurposes = {LinkPurpose::kUploads, LinkPurpose:
                                              LinkPurpose::kControl};
 // As the API, the command line and the metrics call it.
 constexpr std::string_view PurposeName(LinkPurpose purpose) {
-  switch (purpose) {
-    case LinkPurpose::kUploads:
-      return "uploads";
-    case LinkPurpose::kBlobs:
-      return "blobs";
-    case LinkPurpose::kPublication:
-      return "publication";
-    case LinkPurpose::kControl:
-      return "control";
-  }
-  return "unknown";
+  constexpr std::string_view kNames[] = {"uploads", "blobs", "publication", "control"};
+  return kNames[static_cast<size_t>(purpose) - 1];
 }
 
 // Bytes of messages and bulk frames since the process started, seen from the end that counts them: `up` towards the

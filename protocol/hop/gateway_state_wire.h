@@ -12,8 +12,7 @@
 // text.
 namespace tributary::hop {
 
-template <class Io, class M>
-void Fields(Of<LinkBytes>, Io& io, M& m) {
+void Fields(Of<LinkBytes>, auto& io, auto& m) {
   io.Counter(HOP_FIELD(Up), m.up);
   io.Counter(HOP_FIELD(Down), m.down);
   io.Counter(HOP_FIELD(Resent), m.resent);
@@ -41,8 +40,7 @@ void CodeCounts(Io& io, auto field, Counts& counts) {
   }
 }
 
-template <class Io, class M>
-void Fields(Of<KindAccount>, Io& io, M& m) {
+void Fields(Of<KindAccount>, auto& io, auto& m) {
   io.Counter(HOP_FIELD(Offered), m.offered);
   io.Counter(HOP_FIELD(Delivered), m.delivered);
   io.Counter(HOP_FIELD(Spooled), m.spooled);
@@ -100,8 +98,7 @@ void Accounts(Io& io, M& accounts) {
   }
 }
 
-template <class Io, class M>
-void Fields(Of<GatewayState>, Io& io, M& m) {
+void Fields(Of<GatewayState>, auto& io, auto& m) {
   io.Name(HOP_FIELD(Gateway), m.gateway);
   io.NameOrNone(HOP_FIELD(Parent), m.parent);
   io.Counter(HOP_FIELD(PublicationNumber), m.publication_number);

@@ -12,13 +12,15 @@ namespace tributary::hop {
 
 // The messages in the order of the union, as the structs here and the members of the union are called. Goodbye, which
 // has no content, is apart.
-#define TRIBUTARY_HOP_MESSAGES(DO)                                                                                    \
-  DO(Hello, HELLO)                                                                                                    \
-  DO(Challenge, CHALLENGE)                                                                                            \
-  DO(Proof, PROOF) DO(Welcome, WELCOME) DO(Refused, REFUSED) DO(CheckIn, CHECK_IN) DO(Assignment, ASSIGNMENT)         \
-      DO(Offer, OFFER) DO(Resume, RESUME) DO(Already, ALREADY) DO(Refuse, REFUSE) DO(Chunk, CHUNK) DO(Credit, CREDIT) \
-          DO(Custody, CUSTODY) DO(Fetch, FETCH) DO(Piece, PIECE) DO(FetchRefused, FETCH_REFUSED) DO(Notice, NOTICE)   \
-              DO(Enrol, ENROL) DO(EnrolAnswer, ENROL_ANSWER)
+#define TRIBUTARY_HOP_MESSAGES(DO)                                                                              \
+  DO(Hello, HELLO)                                                                                              \
+  DO(Challenge, CHALLENGE)                                                                                      \
+  DO(Proof, PROOF)                                                                                              \
+  DO(Welcome, WELCOME)                                                                                          \
+  DO(Refused, REFUSED) DO(CheckIn, CHECK_IN) DO(Assignment, ASSIGNMENT) DO(Offer, OFFER) DO(Resume, RESUME)     \
+      DO(Already, ALREADY) DO(Refuse, REFUSE) DO(Chunk, CHUNK) DO(Credit, CREDIT) DO(Custody, CUSTODY)          \
+          DO(Fetch, FETCH) DO(Piece, PIECE) DO(FetchRefused, FETCH_REFUSED) DO(Notice, NOTICE) DO(Enrol, ENROL) \
+              DO(EnrolAnswer, ENROL_ANSWER)
 
 constexpr size_t kNonceBytes = 32;
 constexpr size_t kDeviceClassBytes = 64;
@@ -27,16 +29,14 @@ constexpr size_t kSentenceBytes = 1024;
 
 // ---- the fields of each message (wire_fields.h)
 
-template <class Io, class M>
-void Fields(Of<Hello>, Io& io, M& m) {
+void Fields(Of<Hello>, auto& io, auto& m) {
   io.Number(HOP_FIELD(MinVersion), m.min_version);
   io.Number(HOP_FIELD(MaxVersion), m.max_version);
   // Version 1 had no nonce; it is read, so that its sender is told that its version is not spoken any more.
   io.ExactlyOrNone(HOP_FIELD(Nonce), m.nonce, kNonceBytes, "a nonce");
 }
 
-template <class Io, class M>
-void Fields(Of<Challenge>, Io& io, M& m) {
+void Fields(Of<Challenge>, auto& io, auto& m) {
   io.Number(HOP_FIELD(Version), m.version);
   io.Exactly(HOP_FIELD(Nonce), m.nonce, kNonceBytes, "a nonce");
   io.Chain(HOP_FIELD(Chain), m.chain);
@@ -44,47 +44,41 @@ void Fields(Of<Challenge>, Io& io, M& m) {
   io.Number(HOP_FIELD(MaxVersion), m.max_version);
 }
 
-template <class Io, class M>
-void Fields(Of<Proof>, Io& io, M& m) {
+void Fields(Of<Proof>, auto& io, auto& m) {
   io.Chain(HOP_FIELD(Chain), m.chain);
   io.Exactly(HOP_FIELD(Signature), m.signature, kSignatureBytes, "a signature");
 }
 
 // Welcome and assignment have these fields alike.
-template <class Io, class M>
-void Fields(Of<Terms>, Io& io, M& m) {
+void Fields(Of<Terms>, auto& io, auto& m) {
   io.Number(HOP_FIELD(PublicationNumber), m.publication_number);
   io.Number(HOP_FIELD(CheckInMillis), m.check_in_millis);
   io.Path(HOP_FIELD(Path), m.path);
   io.Chain(HOP_FIELD(NextChain), m.next_chain);
 }
 
-template <class Io, class M>
-void Fields(Of<Welcome>, Io& io, M& m) {
+void Fields(Of<Welcome>, auto& io, auto& m) {
   io.Name(HOP_FIELD(Server), m.server);
   Fields(Of<Terms>{}, io, m);
 }
 
-template <class Io, class M>
-void Fields(Of<Refusal>, Io& io, M& m) {
+void Fields(Of<Refusal>, auto& io, auto& m) {
   io.ErrorCode(HOP_FIELD(Code), m.code);
   io.CutText(HOP_FIELD(Sentence), m.sentence, kSentenceBytes, "a sentence");
   io.Struct(HOP_FIELD(Retry), m.retry);
 }
 
-template <class Io, class M>
-void Fields(Of<RetryWindow>, Io& io, M& m) {
+void Fields(Of<RetryWindow>, auto& io, auto& m) {
   io.Duration(HOP_FIELD(MinMillis), m.min);
   io.Duration(HOP_FIELD(MaxMillis), m.max);
 }
 
-template <class Io, class M>
-void Fields(Of<Refused>, Io& io, M& m) {
-  Fields(Of<Refusal>{}, io, m.refusal);
-}
+void Fields(Of<Refused>, auto& io, auto& m) { Fields(Of<Refusal>{}, io, m.refusal); }
+void Fields(Of<Already>, auto& io, auto& m) { io.Id(HOP_FIELD(Upload), m.upload); }
+void Fields(Of<Custody>, auto& io, auto& m) { io.Id(HOP_FIELD(Upload), m.upload); }
+void Fields(Of<Notice>, auto& io, auto& m) { io.Number(HOP_FIELD(PublicationNumber), m.publication_number); }
 
-template <class Io, class M>
-void Fields(Of<CheckIn>, Io& io, M& m) {
+void Fields(Of<CheckIn>, auto& io, auto& m) {
   io.Number(HOP_FIELD(PublicationNumber), m.publication_number);
   io.Text(HOP_FIELD(DeviceClass), m.device_class, kDeviceClassBytes, "a device class");
   io.Number(HOP_FIELD(SpooledUploads), m.spooled_uploads);
@@ -95,84 +89,58 @@ void Fields(Of<CheckIn>, Io& io, M& m) {
   io.Number(HOP_FIELD(RootVersion), m.root_version);
 }
 
-template <class Io, class M>
-void Fields(Of<Assignment>, Io& io, M& m) {
+void Fields(Of<Assignment>, auto& io, auto& m) {
   Fields(Of<Terms>{}, io, m);
   io.Data(HOP_FIELD(Publication), m.publication, limits::kPublicationBytes, "a publication");
 }
 
-template <class Io, class M>
-void Fields(Of<Offer>, Io& io, M& m) {
+void Fields(Of<Offer>, auto& io, auto& m) {
   io.Data(HOP_FIELD(Envelope), m.envelope, limits::kEnvelopeBytes, "an envelope");
 }
 
-template <class Io, class M>
-void Fields(Of<Resume>, Io& io, M& m) {
+void Fields(Of<Resume>, auto& io, auto& m) {
   io.Id(HOP_FIELD(Upload), m.upload);
   io.Number(HOP_FIELD(NextChunk), m.next_chunk);
 }
 
-template <class Io, class M>
-void Fields(Of<Already>, Io& io, M& m) {
-  io.Id(HOP_FIELD(Upload), m.upload);
-}
-
-template <class Io, class M>
-void Fields(Of<Refuse>, Io& io, M& m) {
+void Fields(Of<Refuse>, auto& io, auto& m) {
   io.Id(HOP_FIELD(Upload), m.upload);
   io.Struct(HOP_FIELD(Refusal), m.refusal);
 }
 
-template <class Io, class M>
-void Fields(Of<Chunk>, Io& io, M& m) {
+void Fields(Of<Chunk>, auto& io, auto& m) {
   io.Id(HOP_FIELD(Upload), m.upload);
   io.Number(HOP_FIELD(Index), m.index);
 }
 
-template <class Io, class M>
-void Fields(Of<Credit>, Io& io, M& m) {
+void Fields(Of<Credit>, auto& io, auto& m) {
   io.Number(HOP_FIELD(Bytes), m.bytes);
   io.IdOrNone(HOP_FIELD(Upload), m.upload);
   io.Number(HOP_FIELD(NextChunk), m.next_chunk);
 }
 
-template <class Io, class M>
-void Fields(Of<Custody>, Io& io, M& m) {
-  io.Id(HOP_FIELD(Upload), m.upload);
-}
-
-template <class Io, class M>
-void Fields(Of<Fetch>, Io& io, M& m) {
+void Fields(Of<Fetch>, auto& io, auto& m) {
   io.Id(HOP_FIELD(Digest), m.digest);
   io.Number(HOP_FIELD(Offset), m.offset);
   io.Number(HOP_FIELD(Size), m.size);
 }
 
-template <class Io, class M>
-void Fields(Of<Piece>, Io& io, M& m) {
+void Fields(Of<Piece>, auto& io, auto& m) {
   io.Id(HOP_FIELD(Digest), m.digest);
   io.Number(HOP_FIELD(Offset), m.offset);
   io.Number(HOP_FIELD(BlobSize), m.blob_size);
 }
 
-template <class Io, class M>
-void Fields(Of<FetchRefused>, Io& io, M& m) {
+void Fields(Of<FetchRefused>, auto& io, auto& m) {
   io.Id(HOP_FIELD(Digest), m.digest);
   io.Struct(HOP_FIELD(Refusal), m.refusal);
 }
 
-template <class Io, class M>
-void Fields(Of<Notice>, Io& io, M& m) {
-  io.Number(HOP_FIELD(PublicationNumber), m.publication_number);
-}
-
-template <class Io, class M>
-void Fields(Of<Enrol>, Io& io, M& m) {
+void Fields(Of<Enrol>, auto& io, auto& m) {
   io.Data(HOP_FIELD(Request), m.request, limits::kEnrolmentBytes, "an enrolment");
 }
 
-template <class Io, class M>
-void Fields(Of<EnrolAnswer>, Io& io, M& m) {
+void Fields(Of<EnrolAnswer>, auto& io, auto& m) {
   using Kind = EnrolmentAnswer::Kind;
   const Kind& kind = m.answer.kind;
   io.Id(HOP_FIELD(Request), m.request);

@@ -16,8 +16,7 @@
 // The fields of a message are listed once, and the list serves for writing and for reading. Between messages.cc and
 // gateway_state_wire.h only: shows Cap'n Proto's types.
 //
-//   template <class Io, class M>
-//   void Fields(Of<Chunk>, Io& io, M& m) {
+//   void Fields(Of<Chunk>, auto& io, auto& m) {
 //     io.Id(HOP_FIELD(Upload), m.upload);
 //     io.Number(HOP_FIELD(Index), m.index);
 //   }

@@ -3,27 +3,10 @@
 namespace tributary {
 
 std::string_view TurnedAwayName(TurnedAway reason) {
-  switch (reason) {
-    case TurnedAway::kAddressFull:
-      return "address-full";
-    case TurnedAway::kAddressTooFast:
-      return "address-too-fast";
-    case TurnedAway::kAddressFailed:
-      return "address-failed";
-    case TurnedAway::kKeyTooFast:
-      return "key-too-fast";
-    case TurnedAway::kKeyFailed:
-      return "key-failed";
-    case TurnedAway::kGaveWay:
-      return "gave-way";
-    case TurnedAway::kTooSlow:
-      return "too-slow";
-    case TurnedAway::kTooMuch:
-      return "too-much";
-    case TurnedAway::kEnrolsTooFast:
-      return "enrols-too-fast";
-  }
-  return "unknown";
+  constexpr std::string_view kNames[] = {"address-full", "address-too-fast", "address-failed",
+                                         "key-too-fast", "key-failed",       "gave-way",
+                                         "too-slow",     "too-much",         "enrols-too-fast"};
+  return kNames[static_cast<size_t>(reason)];
 }
 
 std::optional<TurnedAway> ConnectionGate::Connected(const std::string& address) {

@@ -26,7 +26,7 @@ enum class TurnedAway : uint8_t {
   kTooMuch,         // it sent more than a proof needs
   kEnrolsTooFast,   // its address asks for certificates too often
 };
-// "address-full", … for metrics and logs.
+// "address-full", … for metrics and logs: in this order.
 std::string_view TurnedAwayName(TurnedAway reason);
 
 // How much of a server unproven peers may take. An address is an IPv4 address or the first 64 bits of an IPv6 one, the

@@ -17,12 +17,12 @@ void ConnectionTable::Accepted(int fd) {
   connection.number = ++last_number_;
   connection.until = clock_.Monotonic() + options_.unproven_timeout;
   if (connection.peer.address.empty()) return;  // it has gone again; that is told next
-  if (gate_.Connected(connection.peer.address)) return Cut(fd, connection);
+  if (gate_.Connected(connection.peer.address)) return CutTcp(fd, connection.peer);
   if (unproven_.size() >= options_.max_unproven) {
     const int oldest = unproven_.begin()->second;
     unproven_.erase(unproven_.begin());
     gate_.Count(TurnedAway::kGaveWay);
-    Cut(oldest, connections_.at(oldest));
+    CutTcp(oldest, connections_.at(oldest).peer);
   }
   unproven_.emplace(connection.number, fd);
 }
@@ -92,7 +92,7 @@ void ConnectionTable::Sweep() {
       continue;
     }
     if (!connection.over) gate_.Count(late ? TurnedAway::kTooSlow : TurnedAway::kTooMuch);
-    Cut(fd, connection);
+    CutTcp(fd, connection.peer);
     next = unproven_.erase(next);
   }
 }
@@ -101,7 +101,5 @@ ConnectionTable::Connection* ConnectionTable::Find(int fd, const std::string& ro
   const auto found = connections_.find(fd);
   return found != connections_.end() && found->second.route == route ? &found->second : nullptr;
 }
-
-void ConnectionTable::Cut(int fd, const Connection& connection) { CutTcp(fd, connection.peer); }
 
 }  // namespace tributary

@@ -52,7 +52,6 @@ class ConnectionTable {
   };
 
   Connection* Find(int fd, const std::string& route);
-  void Cut(int fd, const Connection& connection);
 
   const Clock& clock_;
   TransportOptions options_;

@@ -241,11 +241,8 @@ bool ServerSocket::MayEnrol(const std::string& route) {
 }
 const std::map<TurnedAway, uint64_t>& ServerSocket::turned_away() const { return native_->table.gate().turned_away(); }
 size_t ServerSocket::unproven() const { return native_->table.unproven(); }
-
 uint64_t ServerSocket::BytesReceived(int connection) const { return TcpProgressOf(connection).received; }
-
 uint64_t ServerSocket::BytesAcknowledged(int connection) const { return TcpProgressOf(connection).acknowledged; }
-
 const std::string& ServerSocket::endpoint() const { return native_->endpoint; }
 
 }  // namespace tributary

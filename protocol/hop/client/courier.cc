@@ -35,9 +35,6 @@ Courier::~Courier() {
   loop_.Cancel(send_timer_);
 }
 
-void Courier::Nudge() { OfferMore(); }
-void Courier::OnUp() { OfferMore(); }
-
 void Courier::OnDown() {
   window_.Clear();
   vanished_ = 0;
@@ -171,11 +168,9 @@ bool Courier::SendNext(const SendingWindow::Upload& upload, Millis& ask_again) {
   // first again.
   if (!window_.HasCredit(bytes)) return true;
   if (!window_.Fits(bytes)) return false;
-  if (options_.budget != nullptr) {
-    if (const Millis wait = options_.budget->Wait(); wait > Millis(0)) {
-      ask_again = std::min(ask_again, wait);
-      return false;
-    }
+  if (const Millis wait = options_.budget ? options_.budget->Wait() : Millis(0); wait > Millis(0)) {
+    ask_again = std::min(ask_again, wait);
+    return false;
   }
   const UploadId id = upload.facts.id;
   const auto chunk = source_.ReadChunk(id, upload.next_chunk);
@@ -183,7 +178,7 @@ bool Courier::SendNext(const SendingWindow::Upload& upload, Millis& ask_again) {
     OnUnreadable(id, chunk.error());
     return true;
   }
-  if (options_.budget != nullptr) options_.budget->Take(bytes);
+  if (options_.budget) options_.budget->Take(bytes);
   SendChunk(id, upload.next_chunk, *chunk);
   return client_.up();
 }

@@ -49,13 +49,13 @@ class Courier final : public HopClient::Part {
   ~Courier() override;
 
   // Something new is complete in the spool.
-  void Nudge();
+  void Nudge() { OfferMore(); }
   const Counts& counts() const { return counts_; }
   size_t under_way() const { return window_.size(); }
   // Bytes of chunks sent and not known to be safe above.
   uint64_t in_flight() const { return window_.in_flight(); }
 
-  void OnUp() override;
+  void OnUp() override { OfferMore(); }
   void OnDown() override;
   void OnMessage(const hop::Message& message, ByteView bulk) override;
 

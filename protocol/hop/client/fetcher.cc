@@ -23,9 +23,7 @@ void Fetcher::Fetch(const BlobRef& blob, Done done) {
   if (blobs_.Has(blob.digest)) return done(Status{});
   if (blob.size > limits::kBlobBytes) return done(Fail(Code::kTooLarge, "a blob of {} bytes", blob.size));
   wanted_.push_back({blob, std::move(done)});
-  if (wanted_.size() > 1) return;
-  asked_to_ = blobs_.PartSize(blob.digest);
-  Ask();
+  if (wanted_.size() == 1) OnUp();
 }
 
 void Fetcher::Cancel() {
@@ -47,13 +45,13 @@ void Fetcher::Ask() {
   const uint64_t have = blobs_.PartSize(blob.digest);
   if (have >= blob.size) return Finish(blobs_.Complete(blob));
   if (asked_to_ > have) return;  // that piece is on its way
-  if (const Millis wait = budget_ != nullptr ? budget_->Wait() : Millis(0); wait > Millis(0)) {
+  if (const Millis wait = budget_ ? budget_->Wait() : Millis(0); wait > Millis(0)) {
     loop_.Cancel(retry_timer_);
     retry_timer_ = loop_.After(wait, [this] { Ask(); });
     return;
   }
   const auto size = static_cast<uint32_t>(std::min<uint64_t>(limits::kPieceBytes, blob.size - have));
-  if (budget_ != nullptr) budget_->Take(size);
+  if (budget_) budget_->Take(size);
   asked_to_ = have + size;
   client_.Send(hop::Fetch{blob.digest, have, size});
 }

@@ -12,10 +12,6 @@ HopServer::HopServer(const Parts& parts, Options options)
       registrar_(sessions_, parts.desk),
       greeter_(sessions_, parts.random, down_) {}
 
-void HopServer::Publish(Bytes signed_publication, uint64_t number, uint64_t root_version) {
-  down_.Publish(std::move(signed_publication), number, root_version);
-}
-
 void HopServer::SayGoodbye() {
   const Error stopping{Code::kShuttingDown, "this server is being stopped"};
   sessions_.ForEachProven(

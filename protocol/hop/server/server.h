@@ -52,7 +52,9 @@ class HopServer final : private ServerSocket::Handler {
   void SetPath(const std::vector<DeviceId>& above) { down_.SetPath(above); }
   // From now on this publication is handed out, to everybody who has one of a lower root version, or of the same and a
   // lower number; everybody connected gets a notice.
-  void Publish(Bytes signed_publication, uint64_t number, uint64_t root_version);
+  void Publish(Bytes publication, uint64_t number, uint64_t root_version) {
+    down_.Publish(std::move(publication), number, root_version);
+  }
   // From some day on this server will show these certificates: the same id and role, another connection key. Clients
   // are told, and try that key too from then on. Empty: no longer so. kWrongIdentity, and the errors of
   // TrustAnchor::Verify.

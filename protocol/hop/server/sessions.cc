@@ -16,15 +16,9 @@ constexpr Millis kSweepInterval{1'000};
 
 RetryWindow WindowFor(Code code) {
   if (!IsTransient(code)) return {};
-  switch (code) {
-    case Code::kDiskFull:
-    case Code::kQuotaExceeded:
-      return {Millis(2'000), Millis(20'000)};
-    case Code::kNoSession:
-      return {Millis(0), Millis(500)};
-    default:
-      return {Millis(200), Millis(2'000)};
-  }
+  if (code == Code::kDiskFull || code == Code::kQuotaExceeded) return {Millis(2'000), Millis(20'000)};
+  if (code == Code::kNoSession) return {Millis(0), Millis(500)};
+  return {Millis(200), Millis(2'000)};
 }
 
 Refusal RefusalOf(const Error& error) { return {error.code, error.message, WindowFor(error.code)}; }
@@ -120,17 +114,14 @@ void Sessions::Heard(Session& session, bool has_credit) {
 }
 
 void Sessions::Send(const Route& route, const hop::Message& message, ByteView bulk) {
-  SendBytes(route, hop::Encode(message), hop::PurposeOf(message), bulk);
-}
-
-void Sessions::SendBytes(const Route& route, ByteView message, LinkPurpose purpose, ByteView bulk) {
+  const Bytes bytes = hop::Encode(message);
   // A peer that is gone, or does not read, learns everything again when it comes back.
-  if (const Status sent = socket_->Send(route, message, bulk); !sent) {
-    LogDebug("hop.unsent", {{"why", sent.error().message}});
-    return;
+  if (const Status sent = socket_->Send(route, bytes, bulk); !sent) {
+    return LogDebug("hop.unsent", {{"why", sent.error().message}});
   }
-  counts_.link[purpose].down += message.size() + bulk.size();
-  if (Session* session = Find(route)) session->sent += message.size() + bulk.size();
+  const size_t size = bytes.size() + bulk.size();
+  counts_.link[hop::PurposeOf(message)].down += size;
+  if (Session* session = Find(route)) session->sent += size;
 }
 
 bool Sessions::CanTake(const Session& session, size_t bytes) const {

@@ -113,7 +113,6 @@ class Sessions {
   void CloseFallen();
 
   void Send(const Route& route, const hop::Message& message, ByteView bulk = {});
-  void SendBytes(const Route& route, ByteView message, LinkPurpose purpose, ByteView bulk = {});
   // Whether so much more may be queued for this member.
   bool CanTake(const Session& session, size_t bytes) const;
   // Whether a message is under way on its connection, and more of it came since this was last asked.

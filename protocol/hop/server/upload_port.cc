@@ -7,7 +7,7 @@
 namespace tributary {
 
 UploadPort::UploadPort(Sessions& sessions, UploadSink& sink, HopServerObserver& observer)
-    : sessions_(sessions), sink_(sink), observer_(observer), pool_(sessions.options().credit_bytes) {
+    : sessions_(sessions), sink_(sink), observer_(observer) {
   sessions_.AddPart(*this);
 }
 
@@ -132,7 +132,7 @@ Status UploadPort::CheckChunk(const Flow& flow, const hop::Chunk& chunk, size_t 
 
 void UploadPort::RefuseChunk(Flow& flow, const UploadId& upload, size_t size, const Error& error) {
   // The credit that it used is free again.
-  pool_.GiveBack(size);
+  credit_in_use_ -= size;
   if (const auto active = flow.active.find(upload); active != flow.active.end()) {
     observer_.OnRefusedUpload(&active->second.header.subject, error);
     DetachOne(flow, upload);
@@ -143,7 +143,7 @@ void UploadPort::RefuseChunk(Flow& flow, const UploadId& upload, size_t size, co
 }
 
 void UploadPort::OnTaken(uint64_t serial, const hop::Credit& taken, const Status& status) {
-  pool_.GiveBack(taken.bytes);
+  credit_in_use_ -= taken.bytes;
   if (Flow* flow = FlowOf(serial)) {
     flow->in_process -= taken.bytes;
     if (const auto active = flow->active.find(*taken.upload); active != flow->active.end()) {
@@ -189,8 +189,8 @@ bool UploadPort::DetachOne(Flow& flow, const UploadId& upload) {
 void UploadPort::OnForgotten(const Session& session) {
   Flow* flow = FlowOf(session.serial);
   if (!flow) return;
-  // The bytes in process go back to the pool when the sink has taken them (OnTaken).
-  pool_.GiveBack(flow->granted);
+  // The bytes in process are free again when the sink has taken them (OnTaken).
+  credit_in_use_ -= flow->granted;
   for (const UploadId& upload : std::vector(flow->offered)) DetachOne(*flow, upload);
   flows_.erase(session.serial);
   GrantWaiting();
@@ -230,7 +230,8 @@ void UploadPort::GrantCredit(Flow& flow, hop::Credit safe) {
     const uint64_t under_way = flow.granted + flow.in_process;
     const bool starved = flow.in_process == 0 && flow.granted < step;
     if (!starved && under_way + size > sessions_.options().session_credit_bytes) break;
-    if (!pool_.TryTake(size)) {
+    // A single chunk is always granted when nothing else is, so that nobody waits for ever.
+    if (credit_in_use_ > 0 && credit_in_use_ + size > sessions_.options().credit_bytes) {
       if (!flow.waiting) {
         flow.waiting = true;
         waiting_.push_back(flow.serial);
@@ -238,6 +239,7 @@ void UploadPort::GrantCredit(Flow& flow, hop::Credit safe) {
       break;
     }
     if (flow.granted == 0) flow.granted_since = sessions_.clock().Monotonic();
+    credit_in_use_ += size;
     flow.granted += size;
     safe.bytes += size;
   }
@@ -246,7 +248,7 @@ void UploadPort::GrantCredit(Flow& flow, hop::Credit safe) {
 
 void UploadPort::GrantWaiting() {
   // Once around the queue at most: whoever is still not served stands in it again.
-  for (size_t left = waiting_.size(); left > 0 && pool_.used() < pool_.total(); --left) {
+  for (size_t left = waiting_.size(); left > 0 && credit_in_use_ < sessions_.options().credit_bytes; --left) {
     const uint64_t serial = waiting_.front();
     waiting_.pop_front();
     if (Flow* flow = FlowOf(serial)) {

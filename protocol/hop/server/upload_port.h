@@ -11,26 +11,6 @@
 
 namespace tributary {
 
-// The bytes of chunks that a process has asked for and not yet made durable, over all its connections: this bounds its
-// memory. Value type.
-class CreditPool {
- public:
-  explicit CreditPool(uint64_t total) : total_(total) {}
-  // A single chunk always fits an empty pool, however small the pool, so that nobody waits for ever.
-  bool TryTake(uint64_t bytes) {
-    if (used_ > 0 && used_ + bytes > total_) return false;
-    used_ += bytes;
-    return true;
-  }
-  void GiveBack(uint64_t bytes) { used_ -= bytes; }
-  uint64_t used() const { return used_; }
-  uint64_t total() const { return total_; }
-
- private:
-  uint64_t total_;
-  uint64_t used_ = 0;
-};
-
 // Takes uploads on a hop server: answers offers, grants credit, hands chunks to the sink, tells of custody and
 // refusals. The counterpart of the client's Courier. All on the loop's thread. Everything given to the constructor must
 // outlive it. Memory: never more chunk bytes than HopServerOptions::credit_bytes over all sessions. One upload may come
@@ -48,7 +28,7 @@ class UploadPort final : public Sessions::Part {
   void RefuseUpload(const UploadId& upload, const Error& error);
 
   bool HasCredit(const Session& session) const;
-  uint64_t credit_in_use() const { return pool_.used(); }  // bytes
+  uint64_t credit_in_use() const { return credit_in_use_; }  // bytes
 
  private:
   // An upload whose chunks are under way.
@@ -94,7 +74,7 @@ class UploadPort final : public Sessions::Part {
   Sessions& sessions_;
   UploadSink& sink_;
   HopServerObserver& observer_;
-  CreditPool pool_;
+  uint64_t credit_in_use_ = 0;                // bytes of chunks asked for and not taken by the sink, of all sessions
   std::unordered_map<uint64_t, Flow> flows_;  // by session
   std::unordered_map<UploadId, std::vector<uint64_t>, IdHash> offered_by_;
   std::deque<uint64_t> waiting_;  // for credit, first come first served
