@@ -36,7 +36,6 @@ Result<BundleFolder> BundleFolder::Open(FileSystem& files, const Path& bundle) {
       opened.MoveAside(name, files.Size(path).value_or(0), entry.error());
       continue;
     }
-    opened.pending_bytes_ += entry->facts.ciphertext_size;
     const auto [place, added] = opened.entries_.emplace(*id, std::move(*entry));
     opened.order_.emplace(OrderOf(place->second), &place->second);
   }
@@ -91,8 +90,9 @@ Result<Bytes> BundleFolder::ReadChunk(const UploadId& id, uint32_t index) const 
 }
 
 void BundleFolder::Delivered(const UploadId& id, Done<void> done) {
-  if (const auto entry = Find(id); !entry) return done(Fail(entry.error()));
-  TakeOut(id);
+  const auto entry = Find(id);
+  if (!entry) return done(Fail(entry.error()));
+  order_.erase(OrderOf(**entry));
   delivered_.push_back(id);
   done({});
 }
@@ -101,7 +101,7 @@ void BundleFolder::Drop(const UploadId& id, Code reason, Done<void> done) {
   const auto entry = Find(id);
   if (!entry) return done(Fail(entry.error()));
   const uint64_t bytes = (*entry)->facts.ciphertext_size;
-  TakeOut(id);
+  order_.erase(OrderOf(**entry));
   const Error why{reason, std::string(Describe(reason).sentence)};
   if (reason == Code::kIo || reason == Code::kNotFound) {
     set_aside_.push_back({bundle::UploadName(id), bytes, why});
@@ -109,12 +109,6 @@ void BundleFolder::Drop(const UploadId& id, Code reason, Done<void> done) {
     MoveAside(bundle::UploadName(id), bytes, why);
   }
   done({});
-}
-
-void BundleFolder::TakeOut(const UploadId& id) {
-  const Entry& entry = entries_.at(id);
-  pending_bytes_ -= entry.facts.ciphertext_size;
-  order_.erase(OrderOf(entry));
 }
 
 Status BundleFolder::Forget() {

@@ -45,7 +45,6 @@ class BundleFolder final : public UploadSource {
   Status Forget();
 
   size_t pending() const { return order_.size(); }
-  uint64_t pending_bytes() const { return pending_bytes_; }
   const std::vector<SetAside>& set_aside() const { return set_aside_; }
 
  private:
@@ -61,14 +60,12 @@ class BundleFolder final : public UploadSource {
   static Order OrderOf(const Entry& entry) { return {entry.facts.priority, entry.created, entry.facts.id}; }
   Result<Entry> ReadHead(const Path& path, const UploadId& id) const;
   Result<const Entry*> Find(const UploadId& id) const;
-  void TakeOut(const UploadId& id);
   void MoveAside(const std::string& name, uint64_t bytes, const Error& why);
 
   FileSystem* files_;
   Path bundle_;
   std::unordered_map<UploadId, Entry, IdHash> entries_;
   std::map<Order, const Entry*> order_;  // the pending ones
-  uint64_t pending_bytes_ = 0;
   std::vector<UploadId> delivered_;
   std::vector<SetAside> set_aside_;
 };

@@ -7,7 +7,7 @@
 
 #include <zmq.hpp>
 
-#include "protocol/transport/connection_table.h"
+#include "protocol/transport/connection_gate.h"
 #include "protocol/transport/tcp_connection.h"
 #include "protocol/transport/zmq_frames.h"
 
@@ -18,6 +18,129 @@ namespace {
 constexpr char kDomain[] = "tributary";
 
 constexpr Millis kSweepInterval{1'000};
+
+// Enough for hello and proof, or hello and enrol, and some that go wrong.
+constexpr int kMessagesBeforeProof = 16;
+// In this time the word that says why gets through, and the peer closes the connection itself.
+constexpr Millis kGrace{1'000};
+
+// The connections of a server socket by descriptor, and how long those that have proven nothing may stay: ends them
+// when they take too long, send too much or are too many.
+class ConnectionTable {
+ public:
+  ConnectionTable(const Clock& clock, const TransportOptions& options)
+      : clock_(clock), options_(options), gate_(clock, options.gate) {}
+
+  void Accepted(int fd) {
+    Closed(fd);
+    Connection& connection = connections_[fd];
+    connection.peer = TcpPeerOf(fd);
+    connection.number = ++last_number_;
+    connection.until = clock_.Monotonic() + options_.unproven_timeout;
+    if (connection.peer.address.empty()) return;  // it has gone again; that is told next
+    if (gate_.Connected(connection.peer.address)) return CutTcp(fd, connection.peer);
+    if (unproven_.size() >= options_.max_unproven) {
+      const int oldest = unproven_.begin()->second;
+      unproven_.erase(unproven_.begin());
+      gate_.Count(TurnedAway::kGaveWay);
+      CutTcp(oldest, connections_.at(oldest).peer);
+    }
+    unproven_.emplace(connection.number, fd);
+  }
+  void Closed(int fd) {
+    const auto found = connections_.find(fd);
+    if (found == connections_.end()) return;
+    gate_.Disconnected(found->second.peer.address);
+    unproven_.erase(found->second.number);
+    connections_.erase(found);
+  }
+  // The first message of this route came on it.
+  void Named(int fd, const std::string& route, const Bytes& key) {
+    const auto found = connections_.find(fd);
+    if (found == connections_.end()) return;
+    found->second.route = route;
+    found->second.key = key;
+    // An earlier connection under this number may have proven itself; this one has not.
+    if (std::exchange(found->second.admitted, false)) unproven_.emplace(found->second.number, fd);
+  }
+  // false: it has said more than anybody needs to before the proof, and is not listened to any more.
+  bool MaySay(int fd) {
+    const auto found = connections_.find(fd);
+    if (found == connections_.end() || found->second.admitted) return true;
+    return ++found->second.messages <= kMessagesBeforeProof;
+  }
+
+  // The owner's word on whoever speaks on the route; nothing happens when that is gone.
+  void Admit(int fd, const std::string& route) {
+    Connection* connection = Find(fd, route);
+    if (!connection) return;
+    gate_.Proved(connection->key);
+    connection->admitted = true;
+    unproven_.erase(connection->number);
+  }
+  void Allow(int fd, const std::string& route, Millis time) {
+    if (Connection* connection = Find(fd, route)) connection->until = clock_.Monotonic() + time;
+  }
+  void Dismiss(int fd, const std::string& route) {
+    Connection* connection = Find(fd, route);
+    if (!connection) return;
+    if (std::exchange(connection->admitted, false)) connection->messages = 0;
+    connection->over = true;
+    connection->until = clock_.Monotonic() + kGrace;
+    unproven_.emplace(connection->number, fd);
+  }
+  void Failed(int fd, const std::string& route) {
+    if (const Connection* connection = Find(fd, route)) gate_.Failed(connection->peer.address, connection->key);
+  }
+  bool MayEnrol(int fd, const std::string& route) {
+    const Connection* connection = Find(fd, route);
+    return connection && gate_.MayEnrol(connection->peer.address);
+  }
+  // To be called every second.
+  void Sweep() {
+    const Millis now = clock_.Monotonic();
+    for (auto next = unproven_.begin(); next != unproven_.end();) {
+      const int fd = next->second;
+      const Connection& connection = connections_.at(fd);
+      const bool late = now >= connection.until;
+      const bool much = !connection.over && TcpProgressOf(fd).received > options_.max_unproven_bytes;
+      if (!late && !much) {
+        ++next;
+        continue;
+      }
+      if (!connection.over) gate_.Count(late ? TurnedAway::kTooSlow : TurnedAway::kTooMuch);
+      CutTcp(fd, connection.peer);
+      next = unproven_.erase(next);
+    }
+  }
+
+  ConnectionGate& gate() { return gate_; }
+  size_t unproven() const { return unproven_.size(); }
+
+ private:
+  struct Connection {
+    TcpPeer peer;
+    std::string route;  // empty: no message came yet
+    Bytes key;
+    uint64_t number = 0;  // in the order in which they came
+    Millis until{0};      // unproven: when it is cut
+    int messages = 0;     // of an unproven one
+    bool admitted = false;
+    bool over = false;  // was told that it is, and is cut when its last word has left
+  };
+
+  Connection* Find(int fd, const std::string& route) {
+    const auto found = connections_.find(fd);
+    return found != connections_.end() && found->second.route == route ? &found->second : nullptr;
+  }
+
+  const Clock& clock_;
+  TransportOptions options_;
+  ConnectionGate gate_;
+  std::unordered_map<int, Connection> connections_;
+  std::map<uint64_t, int> unproven_;  // descriptors by number: the oldest first
+  uint64_t last_number_ = 0;
+};
 
 // Answers libzmq's question about every connection that finished its CURVE handshake (ZAP, rfc.zeromq.org/spec/27): who
 // may go on is called by the key that the handshake proved. Who that is, the hop's proof decides.
