@@ -6,11 +6,9 @@
 #include <utility>
 #include <vector>
 
-#include "protocol/base/file.h"
 #include "protocol/bundle/bundle_folder.h"
 #include "protocol/spool/spool_reader.h"
 #include "protocol/spool/spooled_upload.h"
-#include "protocol/trust/identity/trust_anchor.h"
 
 namespace tributary {
 

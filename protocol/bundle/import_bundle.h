@@ -4,7 +4,6 @@
 #include <optional>
 #include <string>
 
-#include "protocol/base/clock.h"
 #include "protocol/base/random.h"
 #include "protocol/bundle/bundle_folder.h"
 #include "protocol/trust/identity/identity.h"

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "protocol/base/limits.h"
 #include "protocol/hop/gateway_state_wire.h"
 #include "protocol/hop/wire_fields.h"
 #include "protocol/schema/canonical.h"
@@ -12,15 +11,19 @@ namespace tributary::hop {
 
 // The messages in the order of the union, as the structs here and the members of the union are called. Goodbye, which
 // has no content, is apart.
-#define TRIBUTARY_HOP_MESSAGES(DO)                                                                              \
-  DO(Hello, HELLO)                                                                                              \
-  DO(Challenge, CHALLENGE)                                                                                      \
-  DO(Proof, PROOF)                                                                                              \
-  DO(Welcome, WELCOME)                                                                                          \
-  DO(Refused, REFUSED) DO(CheckIn, CHECK_IN) DO(Assignment, ASSIGNMENT) DO(Offer, OFFER) DO(Resume, RESUME)     \
-      DO(Already, ALREADY) DO(Refuse, REFUSE) DO(Chunk, CHUNK) DO(Credit, CREDIT) DO(Custody, CUSTODY)          \
-          DO(Fetch, FETCH) DO(Piece, PIECE) DO(FetchRefused, FETCH_REFUSED) DO(Notice, NOTICE) DO(Enrol, ENROL) \
-              DO(EnrolAnswer, ENROL_ANSWER)
+#define TRIBUTARY_HOP_MESSAGES(DO)                                                                                  \
+  DO(Hello, HELLO)                                                                                                  \
+  DO(Challenge, CHALLENGE)                                                                                          \
+  DO(Proof, PROOF)                                                                                                  \
+  DO(Welcome, WELCOME)                                                                                              \
+  DO(Refused, REFUSED)                                                                                              \
+  DO(CheckIn, CHECK_IN)                                                                                             \
+  DO(Assignment, ASSIGNMENT)                                                                                        \
+  DO(Offer, OFFER)                                                                                                  \
+  DO(Resume, RESUME)                                                                                                \
+  DO(Already, ALREADY) DO(Refuse, REFUSE) DO(Chunk, CHUNK) DO(Credit, CREDIT) DO(Custody, CUSTODY) DO(Fetch, FETCH) \
+      DO(Piece, PIECE) DO(FetchRefused, FETCH_REFUSED) DO(Notice, NOTICE) DO(Enrol, ENROL)                          \
+          DO(EnrolAnswer, ENROL_ANSWER)
 
 constexpr size_t kNonceBytes = 32;
 constexpr size_t kDeviceClassBytes = 64;

@@ -9,7 +9,6 @@
 
 #include "protocol/base/bytes.h"
 #include "protocol/base/clock.h"
-#include "protocol/base/ids.h"
 #include "protocol/base/result.h"
 #include "protocol/hop/gateway_state.h"
 

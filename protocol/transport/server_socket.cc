@@ -7,7 +7,6 @@
 
 #include <zmq.hpp>
 
-#include "protocol/transport/connection_gate.h"
 #include "protocol/transport/tcp_connection.h"
 #include "protocol/transport/zmq_frames.h"
 

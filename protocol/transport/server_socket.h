@@ -5,7 +5,6 @@
 #include <memory>
 #include <string>
 
-#include "protocol/base/bytes.h"
 #include "protocol/base/result.h"
 #include "protocol/transport/loop.h"
 #include "protocol/transport/transport_options.h"

@@ -2,7 +2,6 @@
 
 #include <cstddef>
 
-#include "protocol/base/clock.h"
 #include "protocol/base/limits.h"
 #include "protocol/transport/connection_gate.h"
 

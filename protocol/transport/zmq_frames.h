@@ -7,7 +7,6 @@
 
 #include <zmq.hpp>
 
-#include "protocol/base/bytes.h"
 #include "protocol/base/result.h"
 #include "protocol/transport/loop.h"
 #include "protocol/transport/transport_options.h"

@@ -3,11 +3,8 @@
 #include <functional>
 #include <string>
 
-#include "protocol/base/clock.h"
 #include "protocol/hop/client/dialer.h"
 #include "protocol/hop/client/pace.h"
-#include "protocol/hop/messages.h"
-#include "protocol/trust/identity/identity.h"
 
 namespace tributary {
 

@@ -7,12 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "protocol/base/clock.h"
-#include "protocol/base/random.h"
 #include "protocol/hop/client/dialer.h"
 #include "protocol/hop/client/pace.h"
-#include "protocol/hop/messages.h"
-#include "protocol/trust/identity/identity.h"
 
 namespace tributary {
 

@@ -9,7 +9,6 @@
 #include <unordered_set>
 
 #include "protocol/hop/client/client.h"
-#include "protocol/hop/client/pace.h"
 #include "protocol/hop/client/sending_window.h"
 #include "protocol/spool/upload_source.h"
 

@@ -6,10 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "protocol/base/clock.h"
-#include "protocol/base/random.h"
 #include "protocol/hop/handshake.h"
-#include "protocol/hop/messages.h"
 #include "protocol/transport/client_socket.h"
 #include "protocol/trust/identity/identity.h"
 

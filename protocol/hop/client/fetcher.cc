@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "protocol/base/limits.h"
 #include "protocol/base/log.h"
 
 namespace tributary {

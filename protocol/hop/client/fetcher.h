@@ -5,7 +5,6 @@
 
 #include "protocol/catalogue/blob_store.h"
 #include "protocol/hop/client/client.h"
-#include "protocol/hop/client/pace.h"
 
 namespace tributary {
 

@@ -2,7 +2,6 @@
 
 #include <cstdint>
 
-#include "protocol/base/clock.h"
 #include "protocol/base/random.h"
 #include "protocol/hop/messages.h"
 

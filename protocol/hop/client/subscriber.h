@@ -4,7 +4,6 @@
 #include <map>
 #include <optional>
 
-#include "protocol/catalogue/blob_store.h"
 #include "protocol/catalogue/publication_store.h"
 #include "protocol/hop/client/fetcher.h"
 

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "protocol/base/limits.h"
 
 namespace tributary {
 namespace {

@@ -7,7 +7,6 @@
 #include <utility>
 #include <vector>
 
-#include "protocol/base/executor.h"
 #include "protocol/catalogue/blob_store.h"
 #include "protocol/hop/server/owner.h"
 #include "protocol/hop/server/sessions.h"

@@ -1,7 +1,6 @@
 #include "protocol/hop/server/greeter.h"
 
 #include "protocol/base/log.h"
-#include "protocol/hop/handshake.h"
 
 namespace tributary {
 

@@ -3,9 +3,7 @@
 #include <cstdint>
 #include <unordered_map>
 
-#include "protocol/base/random.h"
 #include "protocol/hop/server/down_port.h"
-#include "protocol/hop/server/sessions.h"
 
 namespace tributary {
 

@@ -3,9 +3,6 @@
 #include <cstdint>
 #include <functional>
 
-#include "protocol/base/bytes.h"
-#include "protocol/base/ids.h"
-#include "protocol/base/result.h"
 #include "protocol/envelope/envelope.h"
 #include "protocol/hop/messages.h"
 #include "protocol/trust/identity/certificate.h"

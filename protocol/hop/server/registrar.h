@@ -4,7 +4,6 @@
 #include <memory>
 #include <unordered_map>
 
-#include "protocol/base/recent.h"
 #include "protocol/hop/server/owner.h"
 #include "protocol/hop/server/sessions.h"
 

@@ -4,18 +4,10 @@
 #include <string>
 #include <vector>
 
-#include "protocol/base/clock.h"
-#include "protocol/base/random.h"
-#include "protocol/catalogue/blob_store.h"
 #include "protocol/hop/server/down_port.h"
 #include "protocol/hop/server/greeter.h"
-#include "protocol/hop/server/owner.h"
 #include "protocol/hop/server/registrar.h"
-#include "protocol/hop/server/server_options.h"
-#include "protocol/hop/server/sessions.h"
 #include "protocol/hop/server/upload_port.h"
-#include "protocol/transport/server_socket.h"
-#include "protocol/trust/identity/identity.h"
 
 namespace tributary {
 

@@ -4,10 +4,7 @@
 #include <cstdint>
 #include <string>
 
-#include "protocol/base/limits.h"
-#include "protocol/base/token_bucket.h"
 #include "protocol/hop/handshake.h"
-#include "protocol/hop/messages.h"
 #include "protocol/transport/transport_options.h"
 
 namespace tributary {

@@ -9,8 +9,6 @@
 #include <unordered_map>
 #include <vector>
 
-#include "protocol/base/clock.h"
-#include "protocol/hop/messages.h"
 #include "protocol/hop/server/server_options.h"
 #include "protocol/transport/server_socket.h"
 #include "protocol/trust/identity/identity.h"
