@@ -11,19 +11,13 @@ namespace tributary::hop {
 
 // The messages in the order of the union, as the structs here and the members of the union are called. Goodbye, which
 // has no content, is apart.
-#define TRIBUTARY_HOP_MESSAGES(DO)                                                                                  \
-  DO(Hello, HELLO)                                                                                                  \
-  DO(Challenge, CHALLENGE)                                                                                          \
-  DO(Proof, PROOF)                                                                                                  \
-  DO(Welcome, WELCOME)                                                                                              \
-  DO(Refused, REFUSED)                                                                                              \
-  DO(CheckIn, CHECK_IN)                                                                                             \
-  DO(Assignment, ASSIGNMENT)                                                                                        \
-  DO(Offer, OFFER)                                                                                                  \
-  DO(Resume, RESUME)                                                                                                \
-  DO(Already, ALREADY) DO(Refuse, REFUSE) DO(Chunk, CHUNK) DO(Credit, CREDIT) DO(Custody, CUSTODY) DO(Fetch, FETCH) \
-      DO(Piece, PIECE) DO(FetchRefused, FETCH_REFUSED) DO(Notice, NOTICE) DO(Enrol, ENROL)                          \
-          DO(EnrolAnswer, ENROL_ANSWER)
+// clang-format off
+#define TRIBUTARY_HOP_MESSAGES(DO) \
+  DO(Hello, HELLO) DO(Challenge, CHALLENGE) DO(Proof, PROOF) DO(Welcome, WELCOME) DO(Refused, REFUSED) \
+  DO(CheckIn, CHECK_IN) DO(Assignment, ASSIGNMENT) DO(Offer, OFFER) DO(Resume, RESUME) DO(Already, ALREADY) \
+  DO(Refuse, REFUSE) DO(Chunk, CHUNK) DO(Credit, CREDIT) DO(Custody, CUSTODY) DO(Fetch, FETCH) DO(Piece, PIECE) \
+  DO(FetchRefused, FETCH_REFUSED) DO(Notice, NOTICE) DO(Enrol, ENROL) DO(EnrolAnswer, ENROL_ANSWER)
+// clang-format on
 
 constexpr size_t kNonceBytes = 32;
 constexpr size_t kDeviceClassBytes = 64;
