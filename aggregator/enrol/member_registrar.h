@@ -22,6 +22,23 @@ namespace tributary {
 
 class SealingKeys;
 
+// Whether the wall clock may be believed so far that things are forgotten by it: it has kept pace with the monotonic
+// one for a day. A clock that jumped years ahead, and will be set right, must not empty the revocation list meanwhile.
+// Value type; the clock must outlive it.
+class SteadyClock {
+ public:
+  explicit SteadyClock(const Clock& clock) : clock_(clock) { Restart(); }
+  // Looks at both clocks. Ask every few minutes: a jump to and fro between two calls is not seen.
+  bool IsSteady();
+
+ private:
+  void Restart();
+
+  const Clock& clock_;
+  WallTime wall_;
+  Millis monotonic_{0};
+};
+
 struct EnrolmentOptions {
   Millis certificate_lifetime = std::chrono::hours(24 * 365);
   // New requests that are opened and decided; those that were answered before are not counted. One costs about a
@@ -130,23 +147,6 @@ class MemberRegistrar {
   EnrolmentCounts counts_;
   std::unordered_set<std::string> heard_;  // issuers' keys and serials that are in the store or in unsaved_
   std::vector<VerifiedIdentity> unsaved_;
-};
-
-// Whether the wall clock may be believed so far that things are forgotten by it: it has kept pace with the monotonic
-// one for a day. A clock that jumped years ahead, and will be set right, must not empty the revocation list meanwhile.
-// Value type; the clock must outlive it.
-class SteadyClock {
- public:
-  explicit SteadyClock(const Clock& clock) : clock_(clock) { Restart(); }
-  // Looks at both clocks. Ask every few minutes: a jump to and fro between two calls is not seen.
-  bool IsSteady();
-
- private:
-  void Restart();
-
-  const Clock& clock_;
-  WallTime wall_;
-  Millis monotonic_{0};
 };
 
 }  // namespace tributary

@@ -31,9 +31,9 @@ void Greeter::OnHello(const ServerSocket::Peer& peer, const hop::Hello& hello, B
   const Session& session = sessions_.Add(peer);
   hop::Challenge challenge{*version, Bytes(32), sessions_.identity().chain, spoken.min, spoken.max};
   random_.Fill(challenge.nonce);
-  const Bytes sent = hop::Encode(challenge);
-  transcripts_[session.serial] = hop::ProofTranscript(peer.curve_public_key, sessions_.curve_public_key(), bytes, sent);
-  sessions_.SendBytes(peer.route, sent, LinkPurpose::kControl);
+  transcripts_[session.serial] =
+      hop::ProofTranscript(peer.curve_public_key, sessions_.curve_public_key(), bytes, hop::Encode(challenge));
+  sessions_.Send(peer.route, challenge);
 }
 
 Status Greeter::OnProof(Session& session, const hop::Proof& proof) {
