@@ -273,7 +273,10 @@ TEST_F(BadUpload, ThatOnlyTheAggregatorCanSeeEndsAtTheGatewayAsADeadLetter) {
     // The next update of the same device and version takes the first one's place, so each must be through before.
     EXPECT_EQ(session->Upload(upload.envelope, upload.chunks), "custody") << one.name;
     EXPECT_TRUE(site_.site().Eventually(
-        [&] { return site_.site().LogOf("gateway-1").find(upload.header.subject.id.hex()) != std::string::npos; },
+        [&] {
+          const std::string gone = "upload.set_aside id=" + upload.header.subject.id.hex();
+          return site_.site().LogOf("gateway-1").find(gone) != std::string::npos;
+        },
         Millis(5'000)))
         << one.name << "\n"
         << site_.Logs();
