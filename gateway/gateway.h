@@ -55,7 +55,7 @@ class Gateway final : private HopServer::Observer {
     if (subject) spool_->CountRefused(subject->kind, error.code);
   }
 
-  // What this gateway says of itself: to its parent in each check-in, its own state first, then those of the gateways
+  // This gateway describes itself: to its parent in each check-in, its own state first, then those of the gateways
   // below; to monitoring in each snapshot.
   hop::CheckIn DescribeSelf();
   GatewayState OwnState() const;

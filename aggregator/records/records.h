@@ -37,7 +37,7 @@ struct TaskRecord {
   BlobRef module;
   TrainingPlan plan;
   RoundPolicy policy;
-  // What an update may be; one beyond is refused. BoundsOf has their table.
+  // Bounds on an update: one beyond them is refused. BoundsOf has their table.
   double value_bound = 16;
   double norm_bound = 1000;
   uint64_t max_weight = 1'000'000;

@@ -81,7 +81,7 @@ class Agent {
   }
 
  private:
-  // What the workshop makes, or the outbox takes, now.
+  // The work that the workshop makes, or the outbox takes, now.
   struct UnderWay {
     WorkOrder order;
     KeyId sealed_to;

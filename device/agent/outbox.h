@@ -12,7 +12,7 @@
 
 namespace tributary {
 
-// What a device has made and its gateway has not taken yet: a spool, and the courier that empties it. All on the loop's
+// Holds what a device has made and its gateway has not taken yet: a spool, and the courier that empties it. All on the loop's
 // thread. Everything in Parts must outlive it; after its end nothing is called back.
 class Outbox {
  public:

@@ -10,7 +10,7 @@
 
 namespace tributary {
 
-// What a device tells its monitoring. It has no port of its own: the text goes into a file that node_exporter's
+// The metrics of a device for its monitoring. It has no port of its own: the text goes into a file that node_exporter's
 // textfile collector, or anything else that reads the Prometheus text format, picks up. Each sample gets the device's
 // label. One thread.
 class AgentMetrics {

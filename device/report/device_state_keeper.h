@@ -27,7 +27,7 @@ class DeviceStateKeeper {
   // `now` counts since this process's start; its sequence and boots are filled in. Durable on return. Errors: the file
   // system's; then its numbers were not used.
   Result<DeviceState> Make(DeviceState now, Millis monotonic);
-  // What was made could not be sent: the next one is due as if none had been made, a minute from now.
+  // The last one could not be sent: the next one is due as if none had been made, a minute from now.
   void SayAgain() { said_ = false; }
 
  private:

@@ -17,7 +17,7 @@ struct FitIdentity {
   ModelVersion base{};
 };
 
-// What a fit did.
+// The result of a fit.
 struct Fitted {
   uint64_t examples = 0;           // distinct ones: the update's weight
   uint64_t steps = 0;              // of the optimiser

@@ -8,7 +8,7 @@
 
 #include "device/torch/model.h"
 
-// What model.cc and device/torch share; pulls in LibTorch, so nobody else includes it.
+// Shared by the .cc files of this folder only, because it includes LibTorch.
 namespace tributary {
 
 struct Model::Module {

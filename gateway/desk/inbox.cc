@@ -171,7 +171,7 @@ void Inbox::Install(const Publication& publication) {
   Finish(name, number + " is served from now on");
 }
 
-// What this gateway had already.
+// The blobs that this gateway had already.
 void Inbox::RemoveBlobs(const Publication& publication) {
   for (const BlobRef& blob : BlobsOf(publication)) {
     if (const Status removed = parts_.files.Remove(folder_ / bundle::kBlobs / blob.digest.hex()); !removed) {

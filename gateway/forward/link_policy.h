@@ -83,7 +83,7 @@ struct LinkSettings {
   bool keep_session = true;
 
   std::vector<Field> Fields();
-  // What is wrong becomes a problem of its key.
+  // A bad value becomes a problem of its key.
   LinkPolicy MakePolicy(ConfigReader& reader) const;
 };
 

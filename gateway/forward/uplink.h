@@ -7,7 +7,7 @@
 
 namespace tributary {
 
-// What goes up the link to the parent: forwards the spool's uploads until custody is taken above, and opens and closes
+// The link up to the parent: forwards the spool's uploads until custody is taken above, and opens and closes
 // the session, as the policy of the link allows. All on the loop's thread. Everything in Parts must outlive it.
 class Uplink {
  public:

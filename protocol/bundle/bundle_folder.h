@@ -73,7 +73,7 @@ class BundleFolder final : public UploadSource {
 // A publication with the blobs it names, in a folder: publication.bin and blobs/<digest>. Bundles, a gateway's relay
 // store and its drop folder are all laid out like that.
 
-// What is in `folder`, verified at `now`. kNotFound: none; the errors of OpenPublication, also kExpired: an expired
+// Reads what is in `folder` and verifies it at `now`. kNotFound: none; the errors of OpenPublication, also kExpired: an expired
 // publication is not installed anywhere.
 Result<Publication> ReadPublication(FileSystem& files, const Path& folder, const TrustAnchor& anchor, WallTime now);
 

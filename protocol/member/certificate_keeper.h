@@ -30,7 +30,7 @@ class CertificateKeeper {
     Identity& identity;
     HopClient& client;
   };
-  // What a request is sealed to: from the publication in force. nullopt: there is none.
+  // The key that a request is sealed to: from the publication in force. nullopt: there is none.
   using Target = std::function<std::optional<EnrolmentTarget>()>;
 
   // Verifies the identity's chain: it was verified when it was loaded.

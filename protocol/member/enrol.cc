@@ -120,7 +120,7 @@ int RunEnrol(const EnrolCommand& command, int argc, char** argv) {
   if (const Status whole = Complete(application, command, config); !whole) {
     return ExitWith(command.program, whole.error());
   }
-  // What is printed tells the story; the log is for when something is wrong.
+  // The printed lines tell the story; the log is for when something is wrong.
   if (const Status log = StartLog("error", {}); !log) return ExitWith(command.program, log.error());
   SystemClock clock;
   SystemRandom random;

@@ -66,7 +66,7 @@ class Membership final : private HopClient::Part {
   const Error* RejectedSince() const;
   uint64_t bytes_fetched() const { return fetcher_.bytes_received(); }
   uint64_t sessions() const { return sessions_; }  // since the start
-  // What a request for a certificate is sealed to; nullopt: there is no publication yet.
+  // The key that a request for a certificate is sealed to; nullopt: there is no publication yet.
   std::optional<EnrolmentTarget> SealingTarget() const;
   // Of a check-in, the part that every member fills in alike.
   hop::CheckIn DescribeSelf(const SpoolAccount& account) const;

@@ -11,7 +11,7 @@
 
 namespace tributary {
 
-// What a device says of itself (schema/envelope.capnp, DeviceState, has the prose). Value type.
+// A device's description of itself (schema/envelope.capnp, DeviceState, has the prose). Value type.
 struct DeviceState {
   struct Installed {
     ModelVersion version{};  // 1 or more

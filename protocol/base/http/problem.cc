@@ -9,7 +9,7 @@
 namespace tributary {
 namespace {
 
-// What is not here is 500 when this machine failed, else 400.
+// A code that is not listed is 500 when this machine failed, else 400.
 constexpr std::pair<Code, int> kStatuses[] = {
     {Code::kUnauthorized, 401}, {Code::kForbidden, 403},      {Code::kWrongRole, 403},     {Code::kWrongIdentity, 403},
     {Code::kBadToken, 403},     {Code::kNotFound, 404},       {Code::kUnknownTask, 404},   {Code::kUnknownVersion, 404},

@@ -187,7 +187,7 @@ std::map<std::string, std::string> FlowMap(std::string text) {
   return found;
 }
 
-// What the table says of a field, as the schema writes it.
+// A field of the table, as the schema writes it.
 std::map<std::string, std::string> SchemaOf(const Field& field) {
   std::map<std::string, std::string> expected;
   const Field unbound{.name = field.name, .place = field.place, .help = field.help, .bounds = field.bounds};

@@ -23,7 +23,7 @@ inline constexpr uint64_t kTestParameters = 300;
 // For tests that compare codes: kBusy is "it is in the sum", kDuplicate is "it is counted already".
 Status StatusOf(const Verdict& verdict);
 
-// What the core said, in order.
+// The events of the core, in order.
 class RecordingListener final : public Core::Listener {
  public:
   void OnPublication(const Bytes& publication, uint64_t number, uint64_t root_version) override;

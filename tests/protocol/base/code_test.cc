@@ -96,7 +96,7 @@ TEST(Codes, KindsAreWhatTheNumbersSaid) {
     EXPECT_EQ(entry.kind, expected) << entry.name;
     EXPECT_EQ(KindOf(entry.code), entry.kind);
   }
-  // What the rooms asked for one by one: the disk of a subscriber, of a drop folder, a connection that was lost.
+  // The codes that rooms once asked for one by one: the disk of a subscriber, of a drop folder, a connection that was lost.
   for (const Code code : {Code::kDiskFull, Code::kReadOnly, Code::kIo, Code::kPermissions, Code::kDatabase})
     EXPECT_TRUE(IsOfTheEnvironment(code)) << Name(code);
   for (const Code code :
