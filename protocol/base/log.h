@@ -5,7 +5,6 @@
 #include <string_view>
 #include <type_traits>
 
-#include "protocol/base/bytes.h"
 #include "protocol/base/file.h"
 #include "protocol/base/result.h"
 

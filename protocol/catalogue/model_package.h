@@ -3,8 +3,6 @@
 #include <vector>
 
 #include "protocol/base/bytes.h"
-#include "protocol/base/file.h"
-#include "protocol/base/ids.h"
 #include "protocol/base/result.h"
 #include "protocol/catalogue/tensor_table.h"
 

@@ -2,7 +2,6 @@
 
 #include "protocol/envelope/envelope.h"
 #include "protocol/trust/seal/opener.h"
-#include "protocol/trust/seal/secret.h"
 
 namespace tributary {
 

@@ -2,7 +2,6 @@
 
 #include "protocol/spool/spool_account.h"
 #include "protocol/spool/spool_schema.h"
-#include "protocol/spool/spooled_upload.h"
 
 namespace tributary {
 

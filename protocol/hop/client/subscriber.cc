@@ -1,6 +1,5 @@
 #include "protocol/hop/client/subscriber.h"
 
-
 #include "protocol/base/log.h"
 
 namespace tributary {
