@@ -27,9 +27,9 @@ class Discard final : public UploadSink {
   HopServer* server = nullptr;
 
   void Offer(const SignedEnvelope& envelope, const VerifiedIdentity&, const DeviceId&,
-             std::function<void(OfferVerdict)> answer) override {
+             std::function<void(Result<OfferAnswer>)> answer) override {
     chunks_[envelope.header.subject.id] = envelope.header.subject.chunk_count;
-    answer(OfferVerdict::ResumeAt(0));
+    answer(OfferAnswer{.next_chunk = 0});
   }
   void Append(const UploadId& upload, uint32_t index, Bytes, std::function<void(Status)> taken) override {
     taken({});

@@ -24,8 +24,8 @@ constexpr int kRounds = 5;
 
 class NoUploads final : public UploadSink {
   void Offer(const SignedEnvelope&, const VerifiedIdentity&, const DeviceId&,
-             std::function<void(OfferVerdict)> answer) override {
-    answer(OfferVerdict::Refused({Code::kNotSupported, "a bench of handshakes"}));
+             std::function<void(Result<OfferAnswer>)> answer) override {
+    answer(Fail(Code::kNotSupported, "a bench of handshakes"));
   }
   void Append(const UploadId&, uint32_t, Bytes, std::function<void(Status)> taken) override { taken({}); }
 };

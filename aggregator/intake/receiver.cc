@@ -46,16 +46,16 @@ void Receiver::DoneWith(const UploadSubject& subject, Code reason) {
 }
 
 void Receiver::Offer(const SignedEnvelope& envelope, const VerifiedIdentity& author, const DeviceId& via,
-                     std::function<void(OfferVerdict)> answer) {
+                     std::function<void(Result<OfferAnswer>)> answer) {
   core_.Post([this, envelope, author, via, answer = std::move(answer)] { Admit(envelope, author, via, answer); });
 }
 
 void Receiver::Admit(const SignedEnvelope& envelope, const VerifiedIdentity& author, const DeviceId& via,
-                     const std::function<void(OfferVerdict)>& answer) {
-  const auto reply = [this, answer](const OfferVerdict& verdict) {
-    loop_.Post([answer, verdict] { answer(verdict); });
+                     const std::function<void(Result<OfferAnswer>)>& answer) {
+  const auto reply = [this, answer](const Result<OfferAnswer>& given) {
+    loop_.Post([answer, given] { answer(given); });
   };
-  if (stopped_) return reply(OfferVerdict::Refused({Code::kShuttingDown, "the aggregator is going down"}));
+  if (stopped_) return reply(Fail(Code::kShuttingDown, "the aggregator is going down"));
   const UploadSubject& subject = envelope.header.subject;
   roles_[subject.device] = author.subject.role;
   const Status vetted = hooks_.vet(author, via);
@@ -64,26 +64,25 @@ void Receiver::Admit(const SignedEnvelope& envelope, const VerifiedIdentity& aut
     case Verdict::Kind::kTake:
       return Stage(envelope, reply);
     case Verdict::Kind::kInSum:
-      return reply(OfferVerdict::ResumeAt(subject.chunk_count));  // nothing to send
+      return reply(OfferAnswer{.next_chunk = subject.chunk_count});  // nothing to send
     case Verdict::Kind::kCounted:
       DoneWith(subject, Code::kDuplicate);
-      return reply(OfferVerdict::AlreadyHere());
+      return reply(OfferAnswer{.already = true});
     case Verdict::Kind::kRefused:
       const Error& error = verdict.error();
       if (!IsTransient(error.code) && !IsOfTheEnvironment(error.code)) DoneWith(subject, error.code);
-      return reply(OfferVerdict::Refused(ForSender(error)));
+      return reply(Fail(ForSender(error)));
   }
 }
 
-void Receiver::Stage(const SignedEnvelope& envelope, const std::function<void(OfferVerdict)>& reply) {
+void Receiver::Stage(const SignedEnvelope& envelope, const std::function<void(Result<OfferAnswer>)>& reply) {
   const UploadSubject& subject = envelope.header.subject;
   staging_.Offer(envelope.header, envelope.bytes,
                  [this, reply, id = subject.id, count = subject.chunk_count](const Result<OfferAnswer>& result) {
-                   if (!result) return reply(OfferVerdict::Refused(ForSender(result.error())));
-                   if (result->already) return reply(OfferVerdict::AlreadyHere());
-                   reply(OfferVerdict::ResumeAt(result->next_chunk));
+                   if (!result) return reply(Fail(ForSender(result.error())));
+                   reply(result);
                    // Whole already, and not in the sum: it could not be counted when it came.
-                   if (result->next_chunk == count) core_.Post([this, id] { Count(id, true); });
+                   if (!result->already && result->next_chunk == count) core_.Post([this, id] { Count(id, true); });
                  });
 }
 

@@ -42,13 +42,13 @@ class Receiver final : public UploadSink {
   void OnCustody(const std::vector<UploadId>& uploads);
 
   void Offer(const SignedEnvelope& envelope, const VerifiedIdentity& author, const DeviceId& via,
-             std::function<void(OfferVerdict)> answer) override;
+             std::function<void(Result<OfferAnswer>)> answer) override;
   void Append(const UploadId& upload, uint32_t index, Bytes chunk, std::function<void(Status)> taken) override;
 
  private:
   void Admit(const SignedEnvelope& envelope, const VerifiedIdentity& author, const DeviceId& via,
-             const std::function<void(OfferVerdict)>& answer);
-  void Stage(const SignedEnvelope& envelope, const std::function<void(OfferVerdict)>& reply);
+             const std::function<void(Result<OfferAnswer>)>& answer);
+  void Stage(const SignedEnvelope& envelope, const std::function<void(Result<OfferAnswer>)>& reply);
   // On the core's thread. `found`: it was staged before this offer, perhaps by a process that has ended since.
   void Count(const UploadId& upload, bool found);
   void Refuse(const UploadId& upload, const Error& error);

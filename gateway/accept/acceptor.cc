@@ -70,18 +70,16 @@ Status Acceptor::Admit(const UploadSubject& subject) const {
 }
 
 void Acceptor::Offer(const SignedEnvelope& envelope, const VerifiedIdentity&, const DeviceId&,
-                     std::function<void(OfferVerdict)> answer) {
+                     std::function<void(Result<OfferAnswer>)> answer) {
   const UploadSubject& subject = envelope.header.subject;
   if (const Status admitted = Admit(subject); !admitted) {
     if (!IsTransient(admitted.error().code)) spool_.CountRefused(subject.kind, admitted.error().code);
-    return answer(OfferVerdict::Refused(admitted.error()));
+    return answer(Fail(admitted.error()));
   }
   ++in_process_;
   spool_.Offer(envelope.header, envelope.bytes, [this, answer = std::move(answer)](const Result<OfferAnswer>& result) {
     loop_.Post([this, answer, result] {
-      answer(!result           ? OfferVerdict::Refused(result.error())
-             : result->already ? OfferVerdict::AlreadyHere()
-                               : OfferVerdict::ResumeAt(result->next_chunk));
+      answer(result);
       Ended();
     });
   });

@@ -40,7 +40,7 @@ class Acceptor final : public UploadSink {
   void Drain();
 
   void Offer(const SignedEnvelope& envelope, const VerifiedIdentity& author, const DeviceId& via,
-             std::function<void(OfferVerdict)> answer) override;
+             std::function<void(Result<OfferAnswer>)> answer) override;
   void Append(const UploadId& upload, uint32_t index, Bytes chunk, std::function<void(Status)> taken) override;
 
  private:

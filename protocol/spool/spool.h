@@ -17,15 +17,6 @@ namespace tributary {
 class GroupCommit;
 class SpoolReader;
 
-struct OfferAnswer {
-  // Custody of it, or of the contribution it would make, was taken before: the sender deletes it.
-  bool already = false;
-  // Else: the first chunk this side wants. In a spool without custody it may equal the chunk count: all is here, and
-  // custody follows.
-  uint32_t next_chunk = 0;
-  bool operator==(const OfferAnswer&) const = default;
-};
-
 struct AppendAnswer {
   uint32_t next_chunk = 0;
   // The last chunk was taken, the digest is right, and the promise of the spool's mode holds (spool_options.h).

@@ -58,6 +58,15 @@ inline SpooledUpload FactsOf(const UploadHeader& header) {
           .ciphertext_digest = header.ciphertext_digest};
 }
 
+// The answer to an offer that is not refused. Value type.
+struct OfferAnswer {
+  // Custody of it, or of the contribution it would make, was taken before: the sender deletes it.
+  bool already = false;
+  // Else: the first chunk this side wants. It may equal the chunk count: all is here, and custody follows.
+  uint32_t next_chunk = 0;
+  bool operator==(const OfferAnswer&) const = default;
+};
+
 // An upload that was given up. Value type.
 struct DeadLetter {
   UploadId id = {};

@@ -5,29 +5,12 @@
 
 #include "protocol/envelope/envelope.h"
 #include "protocol/hop/messages.h"
+#include "protocol/spool/spooled_upload.h"
 #include "protocol/trust/identity/certificate.h"
 
 // The owner of a hop server (a gateway, an aggregator) takes part in the protocol through these three interfaces. All
 // are called on the loop's thread; callbacks that they are given must be run there too, at any later time.
 namespace tributary {
-
-// The answer of a sink to an offer.
-struct OfferVerdict {
-  enum class Kind {
-    kResume,   // send from `next_chunk` on; equal to the chunk count: all is here, custody will follow
-    kAlready,  // not needed; the sender deletes it
-    kRefuse,
-  };
-  Kind kind = Kind::kRefuse;
-  uint32_t next_chunk = 0;
-  Refusal refusal;
-
-  static OfferVerdict ResumeAt(uint32_t chunk) { return {Kind::kResume, chunk, {}}; }
-  static OfferVerdict AlreadyHere() { return {Kind::kAlready, 0, {}}; }
-  static OfferVerdict Refused(const Error& error, RetryWindow window = {}) {
-    return {Kind::kRefuse, 0, {error.code, error.message, window}};
-  }
-};
 
 // Takes the uploads that are offered: a gateway's spool, an aggregator's intake. The server has verified the envelope's
 // chain, role and signature before Offer, and gives chunks in order, each of the size that the header says. Every
@@ -35,8 +18,9 @@ struct OfferVerdict {
 class UploadSink {
  public:
   virtual ~UploadSink() = default;
+  // `answer`: what to do with the upload, or why it is refused.
   virtual void Offer(const SignedEnvelope& envelope, const VerifiedIdentity& author, const DeviceId& via,
-                     std::function<void(OfferVerdict)> answer) = 0;
+                     std::function<void(Result<OfferAnswer>)> answer) = 0;
   // `taken` is called when the chunk needs no memory any more (it is on disk); an error refuses the upload. Custody is
   // given by HopServer::GiveCustody, not by this.
   virtual void Append(const UploadId& upload, uint32_t index, Bytes chunk, std::function<void(Status)> taken) = 0;

@@ -48,7 +48,7 @@ Status UploadPort::OnOffer(Session& session, const hop::Offer& offer) {
     offered_by_[subject.id].push_back(session.serial);
   }
   sink_.Offer(*envelope, *author, session.member.subject.id,
-              [this, serial = session.serial, header = envelope->header](const OfferVerdict& answer) {
+              [this, serial = session.serial, header = envelope->header](const Result<OfferAnswer>& answer) {
                 OnAnswer(serial, header, answer);
               });
   return {};
@@ -67,24 +67,20 @@ Status UploadPort::CheckOffer(const Session& session, const SignedEnvelope& enve
   return {};
 }
 
-void UploadPort::OnAnswer(uint64_t serial, const UploadHeader& header, const OfferVerdict& answer) {
+void UploadPort::OnAnswer(uint64_t serial, const UploadHeader& header, const Result<OfferAnswer>& answer) {
   Flow* flow = FlowOf(serial);
   if (!flow) return;
   const UploadId& id = header.subject.id;
-  switch (answer.kind) {
-    case OfferVerdict::Kind::kResume:
-      sessions_.Send(flow->route, hop::Resume{id, answer.next_chunk});
-      if (answer.next_chunk < header.subject.chunk_count) {
-        flow->active[id] = {header, answer.next_chunk};
-        GrantCredit(*flow);
-      }
-      return;
-    case OfferVerdict::Kind::kAlready:
-      sessions_.Send(flow->route, hop::Already{id});
-      break;
-    case OfferVerdict::Kind::kRefuse:
-      SendRefuse(*flow, id, {answer.refusal.code, answer.refusal.sentence});
-      break;
+  if (answer && !answer->already) {
+    sessions_.Send(flow->route, hop::Resume{id, answer->next_chunk});
+    if (answer->next_chunk >= header.subject.chunk_count) return;
+    flow->active[id] = {header, answer->next_chunk};
+    return GrantCredit(*flow);
+  }
+  if (answer) {
+    sessions_.Send(flow->route, hop::Already{id});
+  } else {
+    SendRefuse(*flow, id, answer.error());
   }
   DetachOne(*flow, id);
 }

@@ -56,7 +56,7 @@ class UploadPort final : public Sessions::Part {
   Flow* FlowOf(uint64_t serial);
   // Why the offer of this upload is refused.
   Status CheckOffer(const Session& session, const SignedEnvelope& envelope) const;
-  void OnAnswer(uint64_t serial, const UploadHeader& header, const OfferVerdict& answer);
+  void OnAnswer(uint64_t serial, const UploadHeader& header, const Result<OfferAnswer>& answer);
   Status CheckChunk(const Flow& flow, const hop::Chunk& chunk, size_t size) const;
   // The chunk is dropped, and with it the upload, if it was under way.
   void RefuseChunk(Flow& flow, const UploadId& upload, size_t size, const Error& error);

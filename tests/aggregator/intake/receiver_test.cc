@@ -79,15 +79,16 @@ class ReceiverTest : public testing::Test {
       world_.Turn();
     }
   }
-  OfferVerdict Offer(const SealedUpload& upload) {
+  Result<OfferAnswer> Offer(const SealedUpload& upload) {
     const auto envelope = ParseEnvelope(upload.envelope);
     TRIBUTARY_CHECK(envelope) << envelope.error().ToString();
     const auto author = VerifyEnvelope(*envelope, world_.fleet.anchor(), world_.clock.Now());
     TRIBUTARY_CHECK(author) << author.error().ToString();
-    OfferVerdict verdict;
-    receiver_->Offer(*envelope, *author, device_.subject.id, [&](const OfferVerdict& given) { verdict = given; });
+    Result<OfferAnswer> answer = Fail(Code::kTimeout, "no answer");
+    receiver_->Offer(*envelope, *author, device_.subject.id,
+                     [&](const Result<OfferAnswer>& given) { answer = given; });
     Settle();
-    return verdict;
+    return answer;
   }
   void Append(const SealedUpload& upload, uint32_t from) {
     for (uint32_t i = from; i < upload.chunks.size(); ++i)
@@ -114,7 +115,7 @@ class ReceiverTest : public testing::Test {
 
 TEST_F(ReceiverTest, WholeUploadsAreCountedOnceAndCustodyFreesThem) {
   const SealedUpload upload = Sealed(10'000);
-  EXPECT_EQ(Offer(upload).next_chunk, 0u);
+  EXPECT_EQ(Offer(upload)->next_chunk, 0u);
   Append(upload, 0);
   EXPECT_EQ(judge_.counted[upload.header.subject.id], 1);
   EXPECT_TRUE(custody_.empty()) << "its checkpoint is to come";
@@ -138,10 +139,10 @@ TEST_P(AfterAKill, NothingIsReadUntilItsSenderOffersItAgain) {
   judge_.contribute.reset();
   Settle();
   EXPECT_EQ(judge_.counted[id], 0) << "a start counts nothing, so its time does not depend on what is staged";
-  const OfferVerdict verdict = Offer(upload);
-  ASSERT_EQ(verdict.kind, OfferVerdict::Kind::kResume);
-  EXPECT_GE(verdict.next_chunk + 1, upload.chunks.size()) << "at most one chunk travels twice";
-  Append(upload, verdict.next_chunk);
+  const Result<OfferAnswer> answer = Offer(upload);
+  ASSERT_TRUE(answer && !answer->already);
+  EXPECT_GE(answer->next_chunk + 1, upload.chunks.size()) << "at most one chunk travels twice";
+  Append(upload, answer->next_chunk);
   EXPECT_EQ(judge_.counted[id], 1);
 }
 
@@ -161,7 +162,7 @@ TEST_F(ReceiverTest, AnUploadThatIsRefusedForGoodLeavesNothingStaged) {
   const SealedUpload upload = Sealed(10'000);
   Offer(upload);
   judge_.admit[upload.header.subject.id] = Code::kStaleVersion;
-  EXPECT_EQ(Offer(upload).refusal.code, Code::kStaleVersion);
+  EXPECT_EQ(Offer(upload).error().code, Code::kStaleVersion);
   EXPECT_EQ(judge_.refusals, std::vector{Code::kStaleVersion});
   EXPECT_EQ(staging_->Account().bytes, 0u);
 }
@@ -169,16 +170,16 @@ TEST_F(ReceiverTest, AnUploadThatIsRefusedForGoodLeavesNothingStaged) {
 TEST_F(ReceiverTest, AnUploadThatIsInTheSumIsNotSentAgain) {
   const SealedUpload upload = Sealed(10'000);
   judge_.in_sum.insert(upload.header.subject.id);
-  const OfferVerdict verdict = Offer(upload);
-  EXPECT_EQ(verdict.kind, OfferVerdict::Kind::kResume);
-  EXPECT_EQ(verdict.next_chunk, upload.chunks.size());
+  const Result<OfferAnswer> answer = Offer(upload);
+  ASSERT_TRUE(answer && !answer->already);
+  EXPECT_EQ(answer->next_chunk, upload.chunks.size());
   EXPECT_TRUE(judge_.refusals.empty());
 }
 
 TEST_F(ReceiverTest, AnUploadThatIsCountedIsDeletedByItsSender) {
   const SealedUpload upload = Sealed(10'000);
   judge_.counted_before.insert(upload.header.subject.id);
-  EXPECT_EQ(Offer(upload).kind, OfferVerdict::Kind::kAlready);
+  EXPECT_EQ(Offer(upload), OfferAnswer{.already = true});
   EXPECT_EQ(judge_.refusals, std::vector{Code::kDuplicate});
 }
 
@@ -186,9 +187,7 @@ TEST_F(ReceiverTest, AnUploadThatIsCountedIsDeletedByItsSender) {
 TEST_F(ReceiverTest, ABusyMachineIsToldAsBusy) {
   const SealedUpload upload = Sealed(10'000);
   judge_.admit[upload.header.subject.id] = Code::kBusy;
-  const OfferVerdict verdict = Offer(upload);
-  EXPECT_EQ(verdict.kind, OfferVerdict::Kind::kRefuse);
-  EXPECT_EQ(verdict.refusal.code, Code::kBusy);
+  EXPECT_EQ(Offer(upload).error().code, Code::kBusy);
   judge_.admit.clear();
   judge_.contribute = Code::kBusy;
   Offer(upload);
@@ -202,7 +201,7 @@ TEST_F(ReceiverTest, WhatTheRevokedHadOnTheWayIsRefusedAndCounted) {
   Offer(upload);
   ASSERT_EQ(vetted_.size(), 1u);
   revoked_ = device_.subject.id;
-  EXPECT_EQ(Offer(upload).refusal.code, Code::kRevokedCertificate);
+  EXPECT_EQ(Offer(upload).error().code, Code::kRevokedCertificate);
   EXPECT_EQ(judge_.refusals, std::vector{Code::kRevokedCertificate});
   EXPECT_EQ(staging_->Account().bytes, 0u) << "nothing of it is kept";
 }
@@ -210,9 +209,8 @@ TEST_F(ReceiverTest, WhatTheRevokedHadOnTheWayIsRefusedAndCounted) {
 TEST_F(ReceiverTest, AFaultOfThisMachineIsNeverTheSenders) {
   const SealedUpload upload = Sealed(10'000);
   judge_.admit[upload.header.subject.id] = Code::kCorrupt;
-  const OfferVerdict verdict = Offer(upload);
-  EXPECT_EQ(verdict.refusal.code, Code::kIo);
-  EXPECT_TRUE(IsTransient(verdict.refusal.code));
+  EXPECT_EQ(Offer(upload).error().code, Code::kIo);
+  EXPECT_TRUE(IsTransient(Code::kIo));
   EXPECT_TRUE(judge_.refusals.empty());
   judge_.admit.clear();
   judge_.contribute = Code::kCorrupt;
@@ -220,7 +218,7 @@ TEST_F(ReceiverTest, AFaultOfThisMachineIsNeverTheSenders) {
   Append(upload, 0);
   EXPECT_EQ(refused_[upload.header.subject.id], Code::kIo);
   judge_.contribute.reset();
-  EXPECT_EQ(Offer(upload).next_chunk, 0u) << "the staged copy may be what is damaged";
+  EXPECT_EQ(Offer(upload)->next_chunk, 0u) << "the staged copy may be what is damaged";
   Append(upload, 0);
   EXPECT_EQ(judge_.counted[upload.header.subject.id], 1);
 }
@@ -234,10 +232,10 @@ TEST_F(ReceiverTest, ADamagedStagedFileIsSentAgain) {
   judge_.contribute.reset();
   const Path payload = folder_ / "payloads" / (id.hex() + ".payload");
   ASSERT_TRUE((*RealFileSystem().OpenForWrite(payload))->WriteAt(5'000, Bytes(7, 0xee)));
-  EXPECT_EQ(Offer(upload).next_chunk, upload.chunks.size());
+  EXPECT_EQ(Offer(upload)->next_chunk, upload.chunks.size());
   EXPECT_EQ(refused_[id], Code::kIo) << "passing, so it is offered again";
   EXPECT_EQ(judge_.counted[id], 0);
-  EXPECT_EQ(Offer(upload).next_chunk, 0u);
+  EXPECT_EQ(Offer(upload)->next_chunk, 0u);
   Append(upload, 0);
   EXPECT_EQ(judge_.counted[id], 1);
 }

@@ -102,7 +102,7 @@ TEST(AgentKillTest, AnUpdateThatLeftWithoutHavingBeenNotedIsNotFittedAgain) {
 
 TEST(AgentKillTest, ASecondRoundOnTheSameVersionFindsTheUpdateInTheOutbox) {
   AgentFixture device;
-  device.server.sink.judge = [](const SignedEnvelope&) { return OfferVerdict::Refused({Code::kBusy, "later"}); };
+  device.server.sink.judge = [](const SignedEnvelope&) { return Fail(Code::kBusy, "later"); };
   device.learner.during = [&] {
     if (device.learner.fits > 1) return;
     device.Publish(2, 1);  // the round fell short, and another is opened

@@ -105,8 +105,8 @@ TEST(AgentTrustTest, WhatIsSealedToAKeyThatIsOverIsMadeAgainForThePresentOne) {
   const HpkeKeyPair next = GenerateHpkeKeyPair();
   const KeyId old_id = HpkeKeyId(device.world.fleet.sealing_key().public_key);
   // It takes publications, but no uploads.
-  device.server.sink.judge = [](const SignedEnvelope&) -> std::optional<OfferVerdict> {
-    return OfferVerdict::Refused({Code::kBusy, "later"});
+  device.server.sink.judge = [](const SignedEnvelope&) -> std::optional<Result<OfferAnswer>> {
+    return Fail(Code::kBusy, "later");
   };
   device.Start();
   device.Publish(1, 1);
@@ -129,8 +129,8 @@ TEST(AgentTrustTest, WhatIsSealedToAKeyThatIsOverIsMadeAgainForThePresentOne) {
 
 TEST(AgentTrustTest, AKeyThatThePublicationDoesNotNameIsOver) {
   AgentFixture device;
-  device.server.sink.judge = [](const SignedEnvelope&) -> std::optional<OfferVerdict> {
-    return OfferVerdict::Refused({Code::kBusy, "later"});
+  device.server.sink.judge = [](const SignedEnvelope&) -> std::optional<Result<OfferAnswer>> {
+    return Fail(Code::kBusy, "later");
   };
   device.Start();
   device.Publish(1, 1);
@@ -144,9 +144,9 @@ TEST(AgentTrustTest, AKeyThatThePublicationDoesNotNameIsOver) {
 TEST(AgentTrustTest, RefusedForItsKeyItWaitsForAnotherPublicationAndMakesItAgain) {
   AgentFixture device;
   const HpkeKeyPair next = GenerateHpkeKeyPair();
-  device.server.sink.judge = [&](const SignedEnvelope& envelope) -> std::optional<OfferVerdict> {
+  device.server.sink.judge = [&](const SignedEnvelope& envelope) -> std::optional<Result<OfferAnswer>> {
     if (envelope.header.subject.key_id == HpkeKeyId(next.public_key)) return std::nullopt;
-    return OfferVerdict::Refused({Code::kUnknownKey, "nobody holds it"});
+    return Fail(Code::kUnknownKey, "nobody holds it");
   };
   device.Start();
   device.Publish(1, 1);

@@ -15,7 +15,7 @@ TEST(DescribeDeviceTest, TellsWhatWaitsWhileTheDaemonRuns) {
   ASSERT_FALSE(before);
   EXPECT_EQ(before.error().code, Code::kNotFound);
 
-  device.server.sink.judge = [](const SignedEnvelope&) { return OfferVerdict::Refused({Code::kBusy, "later"}); };
+  device.server.sink.judge = [](const SignedEnvelope&) { return Fail(Code::kBusy, "later"); };
   device.Publish(1, 1);
   device.Start();
   ASSERT_TRUE(device.RunUntil([&] { return device.agent->account().Spooled() == 2; }));
@@ -27,7 +27,7 @@ TEST(DescribeDeviceTest, TellsWhatWaitsWhileTheDaemonRuns) {
   EXPECT_THAT(*waiting, HasSubstr("digits: "));
 
   device.server.sink.judge = [](const SignedEnvelope&) {
-    return OfferVerdict::Refused({Code::kNormExceeded, "too long"});
+    return Fail(Code::kNormExceeded, "too long");
   };
   ASSERT_TRUE(device.RunUntilWithTime([&] { return device.quiet(); }));
   const auto given_up = describe();

@@ -24,19 +24,19 @@ class AcceptorTest : public ::testing::Test {
     acceptor_->OnPublication(publication);
     world_.RunUntil([&] { return world_.worker.idle(); });
   }
-  OfferVerdict Offer(const SealedUpload& upload) {
-    std::optional<OfferVerdict> verdict;
+  Result<OfferAnswer> Offer(const SealedUpload& upload) {
+    std::optional<Result<OfferAnswer>> given;
     const auto envelope = ParseEnvelope(upload.envelope);
     TRIBUTARY_CHECK(envelope.has_value()) << envelope.error().ToString();
     acceptor_->Offer(*envelope, {}, upload.header.subject.device,
-                     [&](const OfferVerdict& answer) { verdict = answer; });
-    TRIBUTARY_CHECK(world_.RunUntil([&] { return verdict.has_value(); })) << "no answer";
-    return *verdict;
+                     [&](const Result<OfferAnswer>& answer) { given = answer; });
+    TRIBUTARY_CHECK(world_.RunUntil([&] { return given.has_value(); })) << "no answer";
+    return *given;
   }
   std::string Outcome(const SealedUpload& upload) {
-    const OfferVerdict verdict = Offer(upload);
-    if (verdict.kind == OfferVerdict::Kind::kRefuse) return std::string(Name(verdict.refusal.code));
-    return verdict.kind == OfferVerdict::Kind::kAlready ? "already" : "resume " + std::to_string(verdict.next_chunk);
+    const Result<OfferAnswer> answer = Offer(upload);
+    if (!answer) return std::string(Name(answer.error().code));
+    return answer->already ? "already" : "resume " + std::to_string(answer->next_chunk);
   }
   SealedUpload Update(uint64_t base, std::string_view task = "digits") {
     return MakeSealed(world_, device_, 5'000, ModelVersion{base}, task);

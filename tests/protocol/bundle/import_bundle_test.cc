@@ -95,8 +95,8 @@ TEST_F(ImportBundleTest, ACopyOfTheDiskIsTakenInOnceAndGetsItsReceiptsToo) {
   Must(Import());
   std::filesystem::remove_all(disk_ / "receipts");
   Put(uploads);
-  server_.sink.judge = [&](const SignedEnvelope& envelope) -> std::optional<OfferVerdict> {
-    if (server_.sink.complete.contains(envelope.header.subject.id)) return OfferVerdict::AlreadyHere();
+  server_.sink.judge = [&](const SignedEnvelope& envelope) -> std::optional<Result<OfferAnswer>> {
+    if (server_.sink.complete.contains(envelope.header.subject.id)) return OfferAnswer{.already = true};
     return std::nullopt;
   };
   const uint64_t before = server_.sink.appended_bytes;
@@ -139,8 +139,8 @@ TEST_F(ImportBundleTest, WhatIsRefusedForGoodIsSetAsideAndTheRestGoesIn) {
   const auto uploads = Make(3);
   Put(uploads);
   const UploadId stale = uploads[1].header.subject.id;
-  server_.sink.judge = [&](const SignedEnvelope& envelope) -> std::optional<OfferVerdict> {
-    if (envelope.header.subject.id == stale) return OfferVerdict::Refused({Code::kStaleVersion, "too old"});
+  server_.sink.judge = [&](const SignedEnvelope& envelope) -> std::optional<Result<OfferAnswer>> {
+    if (envelope.header.subject.id == stale) return Fail(Code::kStaleVersion, "too old");
     return std::nullopt;
   };
   const BundleImport report = Must(Import());
@@ -169,7 +169,7 @@ TEST_F(ImportBundleTest, APayloadDamagedOnTheWayIsSetAside) {
 TEST_F(ImportBundleTest, WhatIsRefusedForNowStaysOnTheDisk) {
   const auto uploads = Make(2);
   Put(uploads);
-  server_.sink.judge = [&](const SignedEnvelope&) { return OfferVerdict::Refused({Code::kDiskFull, "full"}); };
+  server_.sink.judge = [&](const SignedEnvelope&) { return Fail(Code::kDiskFull, "full"); };
   const BundleImport report = Must(Import());
   EXPECT_EQ(report.left, 2u);
   EXPECT_GT(report.passing.at(Code::kDiskFull), 0u);

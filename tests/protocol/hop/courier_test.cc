@@ -80,9 +80,9 @@ TEST_F(CourierTest, TheMoreUrgentOvertakesHoweverManyAreUnderWay) {
 }
 
 TEST_F(CourierTest, WhatIsRefusedForNowDoesNotHoldUpTheRest) {
-  server_->sink.judge = [](const SignedEnvelope& envelope) -> std::optional<OfferVerdict> {
+  server_->sink.judge = [](const SignedEnvelope& envelope) -> std::optional<Result<OfferAnswer>> {
     if (envelope.header.subject.kind != UploadKind::kUpdate) return std::nullopt;
-    return OfferVerdict::Refused({Code::kQuotaExceeded, "no room for this device"});
+    return Fail(Code::kQuotaExceeded, "no room for this device");
   };
   Courier::Options options;
   options.max_under_way = 4;

@@ -42,13 +42,13 @@ bool HopWorld::RunUntilWithTime(const std::function<bool()>& condition, Millis s
 // ---- MemorySink
 
 void MemorySink::Offer(const SignedEnvelope& envelope, const VerifiedIdentity&, const DeviceId& via,
-                       std::function<void(OfferVerdict)> answer) {
+                       std::function<void(Result<OfferAnswer>)> answer) {
   offered_via.push_back(via);
   if (const auto verdict = judge(envelope)) return answer(*verdict);
   const UploadId& id = envelope.header.subject.id;
-  if (complete.contains(id)) return answer(OfferVerdict::AlreadyHere());
+  if (complete.contains(id)) return answer(OfferAnswer{.already = true});
   Stored& stored = partial.try_emplace(id, Stored{envelope.header, {}}).first->second;
-  answer(OfferVerdict::ResumeAt(static_cast<uint32_t>(stored.chunks.size())));
+  answer(OfferAnswer{.next_chunk = static_cast<uint32_t>(stored.chunks.size())});
 }
 
 void MemorySink::Append(const UploadId& upload, uint32_t index, Bytes chunk, std::function<void(Status)> taken) {

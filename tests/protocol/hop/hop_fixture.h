@@ -71,7 +71,7 @@ class MemorySink final : public UploadSink {
   std::map<UploadId, Stored> complete;
   std::vector<DeviceId> offered_via;
   uint64_t appended_bytes = 0;
-  std::function<std::optional<OfferVerdict>(const SignedEnvelope&)> judge = [](const SignedEnvelope&) {
+  std::function<std::optional<Result<OfferAnswer>>(const SignedEnvelope&)> judge = [](const SignedEnvelope&) {
     return std::nullopt;
   };
   bool hold_chunks = false;  // keep the memory of chunks until Release
@@ -82,7 +82,7 @@ class MemorySink final : public UploadSink {
   size_t held() const { return held_.size(); }
 
   void Offer(const SignedEnvelope& envelope, const VerifiedIdentity& author, const DeviceId& via,
-             std::function<void(OfferVerdict)> answer) override;
+             std::function<void(Result<OfferAnswer>)> answer) override;
   void Append(const UploadId& upload, uint32_t index, Bytes chunk, std::function<void(Status)> taken) override;
 
  private:

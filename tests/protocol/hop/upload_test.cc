@@ -317,9 +317,9 @@ TEST_F(UploadTest, ADuplicateIsAnsweredAlreadyAndLeavesTheOutbox) {
 
 TEST_F(UploadTest, ARefusalThatPassesIsTriedAgainAfterItsWindowAndNotBefore) {
   int offers = 0;
-  server_->sink.judge = [&](const SignedEnvelope&) -> std::optional<OfferVerdict> {
+  server_->sink.judge = [&](const SignedEnvelope&) -> std::optional<Result<OfferAnswer>> {
     if (++offers > 1) return std::nullopt;
-    return OfferVerdict::Refused({Code::kDiskFull, "no space"});
+    return Fail(Code::kDiskFull, "no space");
   };
   const auto sender = Sender(device_);
   sender->Put(MakeSealed(world_, device_, 10'000));
@@ -337,7 +337,7 @@ TEST_F(UploadTest, ARefusalThatPassesIsTriedAgainAfterItsWindowAndNotBefore) {
 }
 
 TEST_F(UploadTest, ARefusalForGoodMakesADeadLetterWithItsCode) {
-  server_->sink.judge = [](const SignedEnvelope&) { return OfferVerdict::Refused({Code::kStaleVersion, "too old"}); };
+  server_->sink.judge = [](const SignedEnvelope&) { return Fail(Code::kStaleVersion, "too old"); };
   const auto sender = Sender(device_);
   const SealedUpload upload = MakeSealed(world_, device_, 10'000);
   sender->Put(upload);
