@@ -170,7 +170,7 @@ MemberParts Aggregator::MembersForApi() {
   return {.enrolment = enrolment_->operators(),
           .invite =
               [this](Role role, SecretBytes token) {
-                const EnrolmentTarget target{kDefaultAead, sealing_keys_.current().public_key};
+                const SealingTarget target{kDefaultAead, sealing_keys_.current().public_key};
                 return Invite(options_.identity_dir / "ca.pem", identity_.anchor, target, role, std::move(token));
               },
           .sealing_keys =

@@ -104,7 +104,7 @@ std::string NewTokenToJson(const EnrolmentTokenRecord& token, std::string_view i
   return Dump({{"token", EnrolmentTokenJson(token)}, {"invitation", Json::parse(invitation, nullptr, false)}});
 }
 
-Result<Invitation> Invite(const Path& ca_file, const TrustAnchor& anchor, const EnrolmentTarget& target, Role role,
+Result<Invitation> Invite(const Path& ca_file, const TrustAnchor& anchor, const SealingTarget& target, Role role,
                           SecretBytes token) {
   ASSIGN_OR_RETURN(const Bytes pem, ReadFile(RealFileSystem(), ca_file, 2 * limits::kCertificateBytes));
   ASSIGN_OR_RETURN(const Certificate ca, CertificateFromPem(AsText(pem)));

@@ -23,7 +23,7 @@ std::string NewTokenToJson(const EnrolmentTokenRecord& token, std::string_view i
 
 // An invitation that carries `token`: the fleet's CA from `ca_file` (an identity folder's ca.pem), the publication's
 // root that `anchor` began with, and the key that enrolments are sealed to. kMissingData, kMalformed: the CA's file.
-Result<Invitation> Invite(const Path& ca_file, const TrustAnchor& anchor, const EnrolmentTarget& target, Role role,
+Result<Invitation> Invite(const Path& ca_file, const TrustAnchor& anchor, const SealingTarget& target, Role role,
                           SecretBytes token);
 
 // Adds /sealing-keys: list and rotate.

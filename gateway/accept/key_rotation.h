@@ -29,7 +29,7 @@ class KeyRotation {
     const Identity& identity;
     HopClient& client;
     HopServer& server;
-    std::function<std::optional<EnrolmentTarget>()> target;  // of the publication in force
+    std::function<std::optional<SealingTarget>()> target;  // of the publication in force
     std::function<void()> due;  // once: the gateway should end, so that its next start changes over
   };
 

@@ -3,15 +3,8 @@
 #include <vector>
 
 #include "protocol/envelope/envelope.h"
-#include "protocol/trust/identity/identity.h"
 
 namespace tributary {
-
-// To whom a payload is sealed, from the publication.
-struct SealingTarget {
-  HpkeAead aead = kDefaultAead;
-  Bytes public_key;
-};
 
 struct SealedUpload {
   UploadHeader header;

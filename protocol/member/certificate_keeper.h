@@ -31,7 +31,7 @@ class CertificateKeeper {
     HopClient& client;
   };
   // The key that a request is sealed to: from the publication in force. nullopt: there is none.
-  using Target = std::function<std::optional<EnrolmentTarget>()>;
+  using Target = std::function<std::optional<SealingTarget>()>;
 
   // Verifies the identity's chain: it was verified when it was loaded.
   CertificateKeeper(const Parts& parts, Path identity_folder, Target target);

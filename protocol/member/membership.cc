@@ -43,7 +43,7 @@ Membership::Membership(const Parts& parts, Options options, PublicationStore pub
   if (options.identity_folder.empty()) return;
   certificate_ = std::make_unique<CertificateKeeper>(
       CertificateKeeper::Parts{parts.loop, parts.clock, parts.files, parts.identity, client_}, options.identity_folder,
-      [this] { return SealingTarget(); });
+      [this] { return Target(); });
 }
 
 HopClient::Options Membership::ClientOptions(HopClient::Options options) const {
@@ -92,10 +92,10 @@ const Error* Membership::RejectedSince() const {
   return rejected ? &counts.last_rejection->error : nullptr;
 }
 
-std::optional<EnrolmentTarget> Membership::SealingTarget() const {
+std::optional<SealingTarget> Membership::Target() const {
   const auto& publication = publications_.current();
   if (!publication) return std::nullopt;
-  return EnrolmentTarget{publication->aead, publication->sealing_key};
+  return SealingTarget{publication->aead, publication->sealing_key};
 }
 
 hop::CheckIn Membership::DescribeSelf(const SpoolAccount& account) const {

@@ -67,7 +67,7 @@ class Membership final : private HopClient::Part {
   uint64_t bytes_fetched() const { return fetcher_.bytes_received(); }
   uint64_t sessions() const { return sessions_; }  // since the start
   // The key that a request for a certificate is sealed to; nullopt: there is no publication yet.
-  std::optional<EnrolmentTarget> SealingTarget() const;
+  std::optional<SealingTarget> Target() const;
   // Of a check-in, the part that every member fills in alike.
   hop::CheckIn DescribeSelf(const SpoolAccount& account) const;
   // When the member's certificate ends; 0: it is not known, because it is never renewed.

@@ -236,7 +236,7 @@ void PutIssued(Seeds& seeds, const TestFleet& fleet) {
 
 // Sealed requests open with the fleet's key; what is in them is put beside.
 void PutEnrolments(Seeds& seeds, const TestFleet& fleet) {
-  const EnrolmentTarget target{kDefaultAead, fleet.sealing_key().public_key};
+  const SealingTarget target{kDefaultAead, fleet.sealing_key().public_key};
   const auto put = [&](const std::string& name, const Bytes& bytes) {
     const SealedEnrolment sealed = Must(DecodeSealedEnrolment(bytes));
     HpkeOpener opener = Must(

@@ -126,7 +126,7 @@ TEST_F(EnrolmentSystemTest, ADeviceEnrolsThroughAGatewayUploadsIsRenewedAndIsPut
   EXPECT_EQ(identity.subject.device_class, "board");
 
   // It is a member like any other.
-  EnrolmentTarget target;
+  SealingTarget target;
   {
     SyntheticDevice device(synthetic_.thread(), Must(LoadIdentity(site_.folder() / "board-1", SystemClock().Now())),
                            {site_.AddressOf("g0"), site_.folder() / "devices" / "board-1"});

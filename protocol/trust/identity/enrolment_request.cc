@@ -117,7 +117,7 @@ Bytes RenewalTranscript(ByteView certificate_request) {
   return transcript;
 }
 
-Result<Bytes> SealEnrolment(const EnrolmentRequest& request, const EnrolmentTarget& target) {
+Result<Bytes> SealEnrolment(const EnrolmentRequest& request, const SealingTarget& target) {
   const SecretBytes plaintext(wire::EncodeCanonical<schema::EnrolmentRequest>(
       [&](schema::EnrolmentRequest::Builder to) { Write(request, to); }));
   ASSIGN_OR_RETURN(HpkeSealer sealer, HpkeSealer::ToRecipient(target.aead, target.public_key, EnrolmentInfo()));
@@ -128,7 +128,7 @@ Result<Bytes> SealEnrolment(const EnrolmentRequest& request, const EnrolmentTarg
   return bytes;
 }
 
-Result<Bytes> SealRenewal(const Identity& identity, const EnrolmentTarget& target, WallTime now,
+Result<Bytes> SealRenewal(const Identity& identity, const SealingTarget& target, WallTime now,
                           ByteView next_curve_key) {
   EnrolmentRequest request;
   const ByteView curve_key = next_curve_key.empty() ? ByteView(identity.subject.curve_public_key) : next_curve_key;

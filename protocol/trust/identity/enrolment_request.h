@@ -23,16 +23,10 @@ struct EnrolmentRequest {
   std::variant<SecretBytes, Renewal> authority;  // token, or renewal
 };
 
-// The key that a request is sealed to.
-struct EnrolmentTarget {
-  HpkeAead aead = kDefaultAead;
-  Bytes public_key;  // the aggregator's, 32 bytes: from an invitation, or from the publication
-};
-
 // The bytes that travel (SealedEnrolment). kInvalidArgument: not a public key.
-Result<Bytes> SealEnrolment(const EnrolmentRequest& request, const EnrolmentTarget& target);
+Result<Bytes> SealEnrolment(const EnrolmentRequest& request, const SealingTarget& target);
 // A renewal of `identity`. `next_curve_key`: the public key of the certificate that is asked for; empty: as it has.
-Result<Bytes> SealRenewal(const Identity& identity, const EnrolmentTarget& target, WallTime now,
+Result<Bytes> SealRenewal(const Identity& identity, const SealingTarget& target, WallTime now,
                           ByteView next_curve_key = {});
 // The bytes that a renewal's signature covers.
 Bytes RenewalTranscript(ByteView certificate_request);

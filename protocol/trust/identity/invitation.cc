@@ -46,8 +46,8 @@ Status CheckForm(const json& object) {
       form->dump());
 }
 
-Result<EnrolmentTarget> ReadTarget(const json& object) {
-  EnrolmentTarget target;
+Result<SealingTarget> ReadTarget(const json& object) {
+  SealingTarget target;
   ASSIGN_OR_RETURN(const std::string hex, Text(object, "sealing_key"));
   auto key = FromHex(hex);
   if (!key || key->size() != 32) return FailField("sealing_key", "is not 64 hexadecimal digits");

@@ -21,7 +21,7 @@ struct Invitation {
   SecretBytes token;
   std::string ca_pem;
   Bytes root;  // the publication's root metadata, as published; may be empty
-  EnrolmentTarget target;
+  SealingTarget target;
 };
 
 Bytes EncodeInvitation(const Invitation& invitation);

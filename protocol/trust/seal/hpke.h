@@ -17,6 +17,13 @@ inline constexpr HpkeAead kDefaultAead = HpkeAead::kAes256Gcm;
 
 inline constexpr size_t kX25519Bytes = 32;  // of a public key, and of a secret one (RFC 7748)
 
+// The aggregator's key, to which payloads and requests for certificates are sealed: from the publication, or from an
+// invitation.
+struct SealingTarget {
+  HpkeAead aead = kDefaultAead;
+  Bytes public_key;  // 32 bytes
+};
+
 // The recipient's pair.
 struct HpkeKeyPair {
   SecretBytes secret;

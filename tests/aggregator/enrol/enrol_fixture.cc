@@ -52,7 +52,7 @@ std::string EnrolFixture::MakeToken(const std::string& id, uint32_t uses, bool a
   return Must(enrolment_->operators().CreateToken(token)).secret;
 }
 
-EnrolmentTarget EnrolFixture::target() const { return {kDefaultAead, keys_->current().public_key}; }
+SealingTarget EnrolFixture::target() const { return {kDefaultAead, keys_->current().public_key}; }
 
 Bytes EnrolFixture::AskAt(const Applicant& applicant, const std::string& secret, std::optional<std::string> id,
                           WallTime created) const {

@@ -44,7 +44,7 @@ class EnrolFixture {
   // A member's identity, as a program would hold it.
   Identity IdentityOf(const Applicant& applicant, const std::vector<Bytes>& chain) const;
   Result<VerifiedIdentity> Verify(const std::vector<Bytes>& chain) const;
-  EnrolmentTarget target() const;
+  SealingTarget target() const;
 
   TemporaryFolder folder;
   ManualClock clock;

@@ -28,9 +28,9 @@ class CertificateKeeperTest : public ::testing::Test {
                                           HopClient::Hooks{[] { return hop::CheckIn{}; }, [](ByteView) {}});
     renewal_ = std::make_unique<CertificateKeeper>(
         CertificateKeeper::Parts{world_.loop, world_.clock, RealFileSystem(), *identity_, *client_}, folder_,
-        [this]() -> std::optional<EnrolmentTarget> {
+        [this]() -> std::optional<SealingTarget> {
           if (!has_publication_) return std::nullopt;
-          return EnrolmentTarget{kDefaultAead, world_.fleet.sealing_key().public_key};
+          return SealingTarget{kDefaultAead, world_.fleet.sealing_key().public_key};
         });
     client_->Start();
     renewal_->Start();

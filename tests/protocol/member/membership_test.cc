@@ -37,10 +37,10 @@ class MembershipTest : public ::testing::Test {
 
 TEST_F(MembershipTest, FollowsThePublicationAndLearnsTheTimeFromIt) {
   Start();
-  EXPECT_FALSE(member_->SealingTarget());
+  EXPECT_FALSE(member_->Target());
   server_->Publish(MakePublication(world_, server_.blobs, 1, ModelVersion{3}), 1, 1);
   ASSERT_TRUE(world_.RunUntil([&] { return adopted_.size() == 1; }));
-  EXPECT_EQ(member_->SealingTarget()->public_key, world_.fleet.sealing_key().public_key);
+  EXPECT_EQ(member_->Target()->public_key, world_.fleet.sealing_key().public_key);
   EXPECT_EQ(member_->DescribeSelf(SpoolAccount()).publication_number, 1u);
   EXPECT_GE(time_->floor(), kTestStart);
   EXPECT_EQ(member_->sessions(), 1u);

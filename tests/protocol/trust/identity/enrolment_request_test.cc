@@ -12,7 +12,7 @@ namespace {
 
 constexpr std::string_view kToken = "tri_0123456789abcdef";
 
-EnrolmentTarget TargetOf(const TestFleet& fleet) { return {kDefaultAead, fleet.sealing_key().public_key}; }
+SealingTarget TargetOf(const TestFleet& fleet) { return {kDefaultAead, fleet.sealing_key().public_key}; }
 
 EnrolmentRequest WithToken(const SigningKey& key) {
   EnrolmentRequest request;
