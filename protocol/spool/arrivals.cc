@@ -5,7 +5,7 @@ namespace tributary {
 Result<OfferAnswer> Arrivals::Offer(SpooledUpload upload, ByteView envelope) {
   upload.in_index = upload.ciphertext_size <= state_.options.inline_limit;
   auto answer = Judge(upload, envelope);
-  if (!answer && !state_.index.error()) state_.CountRefused(upload.kind, answer.error().code);
+  if (!answer && state_.index.status()) state_.CountRefused(upload.kind, answer.error().code);
   return answer;
 }
 
@@ -118,7 +118,7 @@ Status Arrivals::CatchUpDigest(Partial& partial) {
   for (uint32_t chunk = 0; chunk < facts.next_chunk; ++chunk) {
     const auto bytes = facts.in_index ? state_.index.uploads().GetChunk(facts.id, chunk)
                                       : state_.files.Read(facts.id, facts.ChunkOffset(chunk), facts.ChunkBytes(chunk));
-    if (state_.index.error()) return Fail(*state_.index.error());
+    RETURN_IF_ERROR(state_.index.status());
     if (!bytes) {
       const Error error = bytes.error();
       RETURN_IF_ERROR(state_.StartAgain(partial.facts));  // `partial` is gone from here on

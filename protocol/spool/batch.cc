@@ -72,7 +72,7 @@ Status Batch::SyncCompleted(std::map<UploadId, Error>& lost) {
 
 void Batch::Abort(const Error& why) {
   state_.digests.Wait();
-  if (state_.index.error()) {
+  if (!state_.index.status()) {
     // SQLite says no more than that a write failed. A payload file's failure tells why.
     if (why.code == Code::kIo && !state_.index_trouble) {
       if (const Status probed = state_.files.Probe(); !probed) state_.payload_trouble = probed.error();

@@ -6,6 +6,11 @@
 #include "protocol/base/log.h"
 
 namespace tributary {
+namespace {
+
+bool IsDiskFull(const Status& done) { return !done && done.error().code == Code::kDiskFull; }
+
+}  // namespace
 
 GroupCommit::GroupCommit(SpoolOptions options, FileSystem& files, const Clock& clock, Executor& worker,
                          std::unique_ptr<SpoolIndex> index)
@@ -75,91 +80,78 @@ Status GroupCommit::Health() const {
 std::vector<GroupCommit::Request> GroupCommit::RunPrompt(std::vector<Request>& all) {
   std::vector<Request> prompt;
   std::vector<Request> later;
-  std::optional<Error> failed = Begin(false);
+  Status done = writer_.batch.Begin(false);
   for (Request& request : all) {
     const auto& chunk = request.call.chunk;
-    if (request.call.barrier || (!failed && chunk && writer_.arrivals.IsLast(chunk->first, chunk->second))) {
+    if (request.call.barrier || (done && chunk && writer_.arrivals.IsLast(chunk->first, chunk->second))) {
       later.push_back(std::move(request));
       continue;
     }
-    if (!failed) failed = Apply(request);
+    if (done) done = Apply(request);
     prompt.push_back(std::move(request));
   }
-  failed = End(prompt, std::move(failed));
-  if (failed) Reject(prompt, *failed);
-  Answer(prompt);
+  Answer(prompt, End(prompt, done));
   return later;
 }
 
 void GroupCommit::RunBarrier(std::vector<Request> batch) {
   if (batch.empty()) return;
-  std::optional<Error> failed = Run(batch);
-  if (failed && failed->code == Code::kDiskFull) failed = RetryOnFullDisk(batch, std::move(*failed));
-  if (failed) Reject(batch, *failed);
-  Answer(batch);
+  Status done = Run(batch);
+  if (IsDiskFull(done)) done = RetryOnFullDisk(batch, done);
+  Answer(batch, done);
 }
 
 // Requests that take room must not keep those that free it from happening. Leaves these in `batch`.
-std::optional<Error> GroupCommit::RetryOnFullDisk(std::vector<Request>& batch, Error full) {
+Status GroupCommit::RetryOnFullDisk(std::vector<Request>& batch, const Status& full) {
   const auto takers =
       std::stable_partition(batch.begin(), batch.end(), [](const Request& each) { return each.call.frees; });
   std::vector<Request> freeing(std::make_move_iterator(batch.begin()), std::make_move_iterator(takers));
   batch.erase(batch.begin(), takers);
-  Reject(batch, full);
-  Answer(batch);
+  Answer(batch, full);
   const bool was_alone = batch.empty();
   batch = std::move(freeing);
-  if (batch.empty()) return std::nullopt;
-  std::optional<Error> failed = was_alone ? std::move(full) : Run(batch);
-  if (failed && failed->code == Code::kDiskFull && writer_.state.ballast.GiveUp()) failed = Run(batch);
-  return failed;
+  if (batch.empty()) return {};
+  Status done = was_alone ? full : Run(batch);
+  if (IsDiskFull(done) && writer_.state.ballast.GiveUp()) done = Run(batch);
+  return done;
 }
 
-std::optional<Error> GroupCommit::Run(std::vector<Request>& batch) {
-  std::optional<Error> failed = Begin(true);
+Status GroupCommit::Run(std::vector<Request>& batch) {
+  Status done = writer_.batch.Begin(true);
   for (Request& request : batch) {
-    if (!failed) failed = Apply(request);
+    if (done) done = Apply(request);
   }
-  return End(batch, std::move(failed));
+  return End(batch, done);
 }
 
-std::optional<Error> GroupCommit::Begin(bool barrier) {
-  const Status begun = writer_.batch.Begin(barrier);
-  return begun ? std::nullopt : std::optional(begun.error());
-}
-
-std::optional<Error> GroupCommit::Apply(Request& request) {
+Status GroupCommit::Apply(Request& request) {
   request.apply(writer_);
-  return index_->error();
+  return index_->status();
 }
 
 // Commits, or undoes all and says why.
-std::optional<Error> GroupCommit::End(std::vector<Request>& batch, std::optional<Error> failed) {
-  if (!failed) failed = index_->error();
-  if (!failed) {
-    const auto lost = writer_.batch.Commit();
-    if (lost) {
-      for (Request& request : batch) {
-        if (!request.call.chunk) continue;
-        if (const auto found = lost->find(request.call.chunk->first); found != lost->end()) request.fail(found->second);
-      }
-      return std::nullopt;
-    }
-    failed = lost.error();
+Status GroupCommit::End(std::vector<Request>& batch, const Status& done) {
+  const Status whole = done ? index_->status() : done;
+  const auto lost = whole ? writer_.batch.Commit() : Fail(whole.error());
+  if (!lost) {
+    writer_.batch.Abort(lost.error());
+    LogFailure(LogLevel::kError, "spool.flush_failed", lost.error(), {{"requests", batch.size()}});
+    return Fail(lost.error());
   }
-  writer_.batch.Abort(*failed);
-  LogFailure(LogLevel::kError, "spool.flush_failed", *failed, {{"requests", batch.size()}});
-  return failed;
-}
-
-void GroupCommit::Reject(std::vector<Request>& batch, const Error& error) {
   for (Request& request : batch) {
-    request.fail(error);
-    if (request.call.recount) request.call.recount(writer_, error.code);
+    if (!request.call.chunk) continue;
+    if (const auto found = lost->find(request.call.chunk->first); found != lost->end()) request.fail(found->second);
   }
+  return {};
 }
 
-void GroupCommit::Answer(std::vector<Request>& batch) {
+void GroupCommit::Answer(std::vector<Request>& batch, const Status& done) {
+  if (!done) {
+    for (Request& request : batch) {
+      request.fail(done.error());
+      if (request.call.recount) request.call.recount(writer_, done.error().code);
+    }
+  }
   Publish();
   for (Request& request : batch) request.answer();
 }

@@ -85,13 +85,12 @@ class GroupCommit : public std::enable_shared_from_this<GroupCommit> {
   bool Flush();
   std::vector<Request> RunPrompt(std::vector<Request>& all);
   void RunBarrier(std::vector<Request> batch);
-  std::optional<Error> RetryOnFullDisk(std::vector<Request>& batch, Error full);
-  std::optional<Error> Run(std::vector<Request>& batch);
-  std::optional<Error> Begin(bool barrier);
-  std::optional<Error> Apply(Request& request);
-  std::optional<Error> End(std::vector<Request>& batch, std::optional<Error> failed);
-  void Reject(std::vector<Request>& batch, const Error& error);
-  void Answer(std::vector<Request>& batch);
+  Status RetryOnFullDisk(std::vector<Request>& batch, const Status& full);
+  Status Run(std::vector<Request>& batch);
+  Status Apply(Request& request);
+  Status End(std::vector<Request>& batch, const Status& done);
+  // `done`: ok, or why none of them happened.
+  void Answer(std::vector<Request>& batch, const Status& done);
   void Publish();
 
   const SpoolOptions options_;

@@ -29,7 +29,7 @@ class SpoolIndex {
   SpoolAccountTable account() { return SpoolAccountTable(database_); }
 
   // The first error of any table since ForgetError. Nothing that was written since then may be committed.
-  const std::optional<Error>& error() const { return database_.error(); }
+  const Status& status() const { return database_.status(); }
   void ForgetError() { database_.ForgetError(); }
 
   // Whether a commit returns only when the disk has it. Without, it outlives the process, not a power cut. Call it

@@ -38,8 +38,8 @@ class RecordingDatabase final : public Database {
   explicit RecordingDatabase(std::unique_ptr<Database> database) : database_(std::move(database)) {}
 
   // The first error since ForgetError.
-  const std::optional<Error>& error() const { return error_; }
-  void ForgetError() { error_.reset(); }
+  const Status& status() const { return status_; }
+  void ForgetError() { status_ = {}; }
 
   // QueryAs and QueryFirst; damage to a row counts as an error of the database.
   template <class Read, class... Args>
@@ -62,7 +62,7 @@ class RecordingDatabase final : public Database {
  private:
   template <class T>
   Result<T> Noted(Result<T> result) {
-    if (!result && !error_) error_ = result.error();
+    if (!result && status_) status_ = Fail(result.error());
     return result;
   }
   Status Begin() override;
@@ -71,7 +71,7 @@ class RecordingDatabase final : public Database {
 
   std::unique_ptr<Database> database_;
   std::optional<Transaction> transaction_;
-  std::optional<Error> error_;
+  Status status_;
 };
 
 using SpoolTables = TablesOf<RecordingDatabase>;

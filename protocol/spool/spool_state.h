@@ -18,7 +18,7 @@ namespace tributary {
 // The state that the parts of a spool's writing half share: Batch, Arrivals, Departures and Recovery. Options, index,
 // files and clock are borrowed and must outlive it. One thread at a time.
 //
-// An error of the index spoils the whole batch (`index.error()`); any other error is of one request, and leaves the
+// An error of the index spoils the whole batch (`index.status()`); any other error is of one request, and leaves the
 // others alone.
 struct SpoolState {
   SpoolState(const SpoolOptions& with, SpoolIndex& rows, PayloadFiles& payloads, FileSystem& disk, const Clock& time);
