@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -70,6 +71,13 @@ FileSystem& RealFileSystem();
 Result<Bytes> ReadFile(FileSystem& files, const Path& path, uint64_t limit);
 // All or nothing, durable on return: written beside, synced, renamed over, folder synced.
 Status WriteFileAtomically(FileSystem& files, const Path& path, ByteView bytes);
+
+// The result of reading something that may be absent: `otherwise` for kNotFound.
+template <class T>
+Result<T> OrIfAbsent(Result<T> read, std::type_identity_t<T> otherwise) {
+  if (!read && read.error().code == Code::kNotFound) return otherwise;
+  return read;
+}
 
 // A lock between processes, and between threads (flock), held while alive. The kernel lets go when the process dies.
 class FileLock {

@@ -132,10 +132,8 @@ Status ReceiptFolder::Write(const Identity& server, WallTime now, const std::vec
 
 Result<std::vector<ReceiptFolder::Entry>> ReceiptFolder::ReadAll(const TrustAnchor& anchor, WallTime now) const {
   std::vector<Entry> entries;
-  const auto names = files_.List(folder_);
-  if (!names && names.error().code == Code::kNotFound) return entries;
-  if (!names) return Fail(names.error());
-  for (const std::string& name : *names) {
+  ASSIGN_OR_RETURN(const auto names, OrIfAbsent(files_.List(folder_), {}));
+  for (const std::string& name : names) {
     if (!name.ends_with(kSuffix) || !bundle::IsPlainFile(folder_ / name)) continue;
     if (entries.size() >= bundle::kMaxFiles) break;
     auto bytes = ReadFile(files_, folder_ / name, kReceiptBytes);

@@ -134,9 +134,7 @@ Status PayloadFiles::Remove(const UploadId& id) {
 }
 
 Result<uint64_t> PayloadFiles::Size(const UploadId& id) const {
-  auto size = files_.Size(PathOf(id));
-  if (!size && size.error().code == Code::kNotFound) return 0;
-  return size;
+  return OrIfAbsent(files_.Size(PathOf(id)), 0);
 }
 
 Status PayloadFiles::RemoveOrphan(const std::string& name) {

@@ -170,9 +170,7 @@ Result<Bytes> CurvePublicKeyOf(const SecretBytes& secret) {
 }
 
 Result<Bytes> ReadPublicationRoot(const Path& folder) {
-  auto root = ReadFile(RealFileSystem(), folder / kPublicationRootFile, limits::kRootBytes);
-  if (!root && root.error().code == Code::kNotFound) return Bytes();
-  return root;
+  return OrIfAbsent(ReadFile(RealFileSystem(), folder / kPublicationRootFile, limits::kRootBytes), {});
 }
 
 Result<CertificateAuthority> LoadAuthority(const Path& folder) {

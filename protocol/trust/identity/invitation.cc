@@ -1,5 +1,6 @@
 #include "protocol/trust/identity/invitation.h"
 
+#include <algorithm>
 #include <set>
 
 #include <nlohmann/json.hpp>
@@ -74,13 +75,12 @@ Digest OriginOf(const Invitation& invitation, const std::string& id) {
 
 // The request that was made from the same before; empty when there is none.
 Result<Bytes> KeptRequest(FileSystem& files, const Path& folder, const Digest& origin) {
-  auto kept = ReadFile(files, folder / kRequestFile, Digest::kSize + limits::kEnrolmentBytes);
-  if (!kept && kept.error().code == Code::kNotFound) return Bytes();
-  if (!kept) return Fail(kept.error());
-  if (kept->size() <= Digest::kSize || Digest::FromBytes(ByteView(*kept).first(Digest::kSize)) != origin) {
-    return Bytes();
-  }
-  return ToBytes(ByteView(*kept).subspan(Digest::kSize));
+  constexpr size_t kMostBytes = Digest::kSize + limits::kEnrolmentBytes;
+  ASSIGN_OR_RETURN(const Bytes kept, OrIfAbsent(ReadFile(files, folder / kRequestFile, kMostBytes), {}));
+  ByteView request = kept;
+  const auto made_from = TakeBytes(request, Digest::kSize);
+  if (!made_from || !std::ranges::equal(*made_from, origin.view())) return Bytes();
+  return ToBytes(request);
 }
 
 Result<Bytes> MakeRequest(const MemberKeys& keys, const Invitation& invitation, const std::string& id, WallTime now) {
