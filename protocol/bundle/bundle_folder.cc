@@ -8,7 +8,6 @@
 #include "protocol/bundle/bundle_format.h"
 #include "protocol/catalogue/blob_store.h"
 #include "protocol/catalogue/publication_store.h"
-#include "protocol/trust/seal/digest.h"
 
 namespace tributary {
 
@@ -20,10 +19,8 @@ Result<BundleFolder> BundleFolder::Open(FileSystem& files, const Path& bundle) {
     return Fail(Code::kNotFound, "no folder {}; is the disk mounted there?", bundle.string());
   }
   BundleFolder opened(files, bundle);
-  const auto names = files.List(bundle / bundle::kUploads);
-  if (!names && names.error().code == Code::kNotFound) return opened;
-  if (!names) return Fail(names.error());
-  for (const std::string& name : *names) {
+  ASSIGN_OR_RETURN(const auto names, OrIfAbsent(files.List(bundle / bundle::kUploads), {}));
+  for (const std::string& name : names) {
     const auto id = bundle::UploadOfName(name);
     if (!id) continue;  // half written, or somebody else's
     if (opened.entries_.size() >= bundle::kMaxFiles) {
@@ -161,14 +158,10 @@ Result<Publication> ReadPublication(FileSystem& files, const Path& folder, const
 
 Status CheckBlob(FileSystem& files, const Path& blob, const BlobRef& expected) {
   ASSIGN_OR_RETURN(const uint64_t size, files.Size(blob));
-  Sha256Stream digest;
-  for (uint64_t at = 0; at < size && size == expected.size;) {
-    const auto count = static_cast<size_t>(std::min<uint64_t>(kCopyBytes, size - at));
-    ASSIGN_OR_RETURN(const Bytes bytes, files.ReadAt(blob, at, count));
-    digest.Update(bytes);
-    at += count;
+  if (size == expected.size) {
+    ASSIGN_OR_RETURN(const Digest found, DigestOfFile(files, blob, size));
+    if (found == expected.digest) return {};
   }
-  if (size == expected.size && std::move(digest).Finish() == expected.digest) return {};
   return Fail(Code::kDigestMismatch, "blob {} is not what its name says", blob.string());
 }
 

@@ -80,8 +80,7 @@ Result<BundleWriter::Added> BundleWriter::Add(const SpooledUpload& upload, ByteV
     return Fail(Code::kDiskFull, "upload {} needs {} bytes, {} has {} free", upload.id.hex(), size, folder_.string(),
                 space.free_bytes);
   }
-  Path part = path;
-  part += bundle::kPart;
+  const Path part = path.string() + std::string(bundle::kPart);
   Status written = Write(part, upload, envelope, read_chunk);
   TRIBUTARY_FAULT_POINT("bundle.export.written");
   if (written) written = files_->Rename(part, path);
@@ -98,10 +97,8 @@ Status BundleWriter::Finish() { return files_->SyncFolder(folder_); }
 
 // The rename came after the sync, so the size tells all; the envelope tells another upload of the same id apart.
 Result<bool> BundleWriter::IsThere(const Path& path, ByteView envelope, uint64_t size) const {
-  const auto present = files_->Size(path);
-  if (!present && present.error().code == Code::kNotFound) return false;
-  if (!present) return Fail(present.error());
-  if (*present != size || !bundle::IsPlainFile(path)) return false;
+  ASSIGN_OR_RETURN(const uint64_t present, OrIfAbsent(files_->Size(path), 0));
+  if (present != size || !bundle::IsPlainFile(path)) return false;
   ASSIGN_OR_RETURN(const Bytes begin, files_->ReadAt(path, 0, bundle::kUploadHeadBytes + envelope.size()));
   return std::ranges::equal(ByteView(begin).subspan(bundle::kUploadHeadBytes), envelope);
 }

@@ -16,6 +16,8 @@ constexpr size_t kDigestReadBytes = limits::kMiB;
 
 Path PartPath(const Path& folder, const Digest& digest) { return folder / (digest.hex() + std::string(kPartSuffix)); }
 
+}  // namespace
+
 Result<Digest> DigestOfFile(FileSystem& files, const Path& path, uint64_t size) {
   Sha256Stream digest;
   for (uint64_t offset = 0; offset < size;) {
@@ -26,8 +28,6 @@ Result<Digest> DigestOfFile(FileSystem& files, const Path& path, uint64_t size) 
   }
   return std::move(digest).Finish();
 }
-
-}  // namespace
 
 Result<BlobStore> BlobStore::Open(FileSystem& files, const Path& folder) {
   RETURN_IF_ERROR(files.CreateFolders(folder));

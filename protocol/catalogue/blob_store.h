@@ -38,4 +38,7 @@ class BlobStore {
   Path folder_;
 };
 
+// SHA-256 of the first `size` bytes of a file, which are read piece by piece. The errors of FileSystem.
+Result<Digest> DigestOfFile(FileSystem& files, const Path& path, uint64_t size);
+
 }  // namespace tributary
