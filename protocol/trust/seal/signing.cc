@@ -61,23 +61,6 @@ Status CheckSecretFile(const struct stat& status, const Path& path) {
   return Fail(Code::kTooLarge, "{} has {} bytes, the limit is {}", path.string(), status.st_size, kSecretFileBytes);
 }
 
-Result<SecretBytes> ReadDescriptor(int descriptor, const Path& path) {
-  // The checks are on the open file, so that it cannot be exchanged between check and read.
-  struct stat status {};
-  if (fstat(descriptor, &status) != 0) return FailErrno("stat", path);
-  RETURN_IF_ERROR(CheckSecretFile(status, path));
-  SecretBytes secret(static_cast<size_t>(status.st_size));
-  MutableByteView rest = secret.RevealForFilling();
-  while (!rest.empty()) {
-    const ssize_t got = read(descriptor, rest.data(), rest.size());
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return FailErrno("read", path);
-    if (got == 0) return Fail(Code::kIo, "{} became shorter while it was read", path.string());
-    rest = rest.subspan(static_cast<size_t>(got));
-  }
-  return secret;
-}
-
 // OWASP's parameters for scrypt with as much memory (128 · r · N = 16 MiB) as OpenSSL takes when it reads a key.
 constexpr uint64_t kScryptN = 1 << 14;
 constexpr uint64_t kScryptR = 8;
@@ -200,10 +183,21 @@ Status VerifySignature(ByteView public_key, ByteView message, ByteView signature
 
 Result<SecretBytes> ReadSecretFile(const Path& path) {
   // O_NONBLOCK: a pipe in the file's place must be refused, not waited for.
-  const int descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (descriptor < 0) return FailErrno("open", path);
-  auto secret = ReadDescriptor(descriptor, path);
-  close(descriptor);
+  const Descriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (file.get() < 0) return FailErrno("open", path);
+  // The checks are on the open file, so that it cannot be exchanged between check and read.
+  struct stat status {};
+  if (fstat(file.get(), &status) != 0) return FailErrno("stat", path);
+  RETURN_IF_ERROR(CheckSecretFile(status, path));
+  SecretBytes secret(static_cast<size_t>(status.st_size));
+  MutableByteView rest = secret.RevealForFilling();
+  while (!rest.empty()) {
+    const ssize_t got = read(file.get(), rest.data(), rest.size());
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return FailErrno("read", path);
+    if (got == 0) return Fail(Code::kIo, "{} became shorter while it was read", path.string());
+    rest = rest.subspan(static_cast<size_t>(got));
+  }
   return secret;
 }
 
