@@ -36,7 +36,7 @@ void WriteUploads(const ScratchFolder& folder) {
     Must(WriteFileAtomically(RealFileSystem(), EnvelopeOf(folder, number), upload.envelope));
     const auto payload = Must(RealFileSystem().OpenForWrite(PayloadOf(folder, number)));
     for (uint32_t i = 0; i < upload.chunks.size(); ++i) {
-      Must(payload->WriteAt(upload.header.ciphertext_chunk_offset(i), upload.chunks[i]));
+      Must(payload->WriteAt(FactsOf(upload.header).ChunkOffset(i), upload.chunks[i]));
     }
   }
 }
@@ -105,7 +105,7 @@ void TakeUpdates(const ScratchFolder& folder) {
     const Bytes envelope = Must(ReadFile(RealFileSystem(), EnvelopeOf(folder, number), limits::kEnvelopeBytes));
     const UploadHeader header = Must(ParseEnvelope(envelope)).header;
     const Verdict verdict = core->judge().Contribute(header, Role::kDevice, [&](uint32_t index) {
-      return RealFileSystem().ReadAt(PayloadOf(folder, number), header.ciphertext_chunk_offset(index),
+      return RealFileSystem().ReadAt(PayloadOf(folder, number), FactsOf(header).ChunkOffset(index),
                                      header.ciphertext_chunk_size(index));
     });
     TRIBUTARY_CHECK(verdict.is_take()) << "update " << number;

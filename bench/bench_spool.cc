@@ -100,7 +100,7 @@ void WritePlainly(const Path& folder, const std::vector<SealedUpload>& uploads) 
   for (size_t i = 0; i < uploads.size(); ++i) {
     const auto file = Must(RealFileSystem().OpenForWrite(folder / std::to_string(i)));
     for (uint32_t chunk = 0; chunk < uploads[i].chunks.size(); ++chunk) {
-      Must(file->WriteAt(uploads[i].header.ciphertext_chunk_offset(chunk), uploads[i].chunks[chunk]));
+      Must(file->WriteAt(FactsOf(uploads[i].header).ChunkOffset(chunk), uploads[i].chunks[chunk]));
     }
     Must(file->Sync());
   }

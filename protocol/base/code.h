@@ -87,8 +87,6 @@ enum class CodeKind : uint8_t {
   kEnvironment,  // this machine failed (disk, database, file rights): what the peer sent is still good
   kPerson,       // a person asked for something that cannot be done as asked
 };
-inline constexpr CodeKind kCodeKinds[] = {CodeKind::kPeer, CodeKind::kPassing, CodeKind::kEnvironment,
-                                          CodeKind::kPerson};
 std::string_view CodeKindName(CodeKind kind);  // "peer", "passing", "environment", "person"
 
 struct CodeEntry {

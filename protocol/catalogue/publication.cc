@@ -13,8 +13,6 @@
 namespace tributary {
 namespace {
 
-constexpr size_t kSealingKeyBytes = 32;
-
 void Write(const BlobRef& from, schema::BlobRef::Builder to) {
   to.setDigest(wire::ToData(from.digest.view()));
   to.setSize(from.size);
@@ -121,7 +119,7 @@ Status ReadSealingKey(schema::SealingKey::Reader from, Publication& to) {
   if (to.aead < HpkeAead::kAes128Gcm || to.aead > HpkeAead::kChaCha20Poly1305)
     return Fail(Code::kMalformed, "AEAD {} is not known", from.getAead());
   const ByteView key = wire::View(from.getPublicKey());
-  if (key.size() != kSealingKeyBytes) return Fail(Code::kMalformed, "the sealing key is not 32 bytes");
+  if (key.size() != kX25519Bytes) return Fail(Code::kMalformed, "the sealing key is not 32 bytes");
   to.sealing_key = ToBytes(key);
   return {};
 }

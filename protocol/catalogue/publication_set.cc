@@ -105,8 +105,7 @@ Bytes EncodePublicationSet(const PublicationSet& set) {
 }
 
 Result<PublicationSet> DecodePublicationSet(ByteView bytes) {
-  const auto read = [](schema::PublicationSet::Reader from) { return Read(from); };
-  ASSIGN_OR_RETURN(PublicationSet set, wire::DecodeCanonical<schema::PublicationSet>(bytes, "publication", read,
+  ASSIGN_OR_RETURN(PublicationSet set, wire::DecodeCanonical<schema::PublicationSet>(bytes, "publication", Read,
                                                                                      limits::kPublicationBytes));
   // Absent and empty lists are two canonical forms of the same set: one of them has to do.
   if (!std::ranges::equal(EncodePublicationSet(set), bytes))

@@ -13,8 +13,6 @@ namespace {
 // A signature made for an envelope serves no other purpose.
 constexpr std::string_view kSigningDomain = "tributary envelope v1\n";
 
-constexpr size_t kEncapsulatedKeyBytes = 32;
-
 Bytes SignedMessage(ByteView header_bytes) {
   Bytes message = ToBytes(AsBytes(kSigningDomain));
   Append(message, header_bytes);
@@ -77,7 +75,7 @@ Result<UploadHeader> Read(schema::Header::Reader from) {
   UploadHeader to;
   ASSIGN_OR_RETURN(to.subject, Read(from.getSubject()));
   const ByteView key = wire::View(from.getEnc());
-  if (key.size() != kEncapsulatedKeyBytes)
+  if (key.size() != kX25519Bytes)
     return Fail(Code::kMalformed, "encapsulated key has {} bytes instead of 32", key.size());
   to.encapsulated_key = ToBytes(key);
   to.ciphertext_size = from.getCiphertextSize();
@@ -187,10 +185,6 @@ uint32_t UploadHeader::ciphertext_chunk_size(uint32_t index) const {
   const uint64_t begin = uint64_t{index} * subject.chunk_size;
   const uint64_t plaintext = std::min<uint64_t>(subject.chunk_size, subject.plaintext_size - begin);
   return static_cast<uint32_t>(plaintext + limits::kSealTagBytes);
-}
-
-uint64_t UploadHeader::ciphertext_chunk_offset(uint32_t index) const {
-  return uint64_t{index} * (uint64_t{subject.chunk_size} + limits::kSealTagBytes);
 }
 
 Bytes SignEnvelope(const UploadHeader& header, const SigningKey& key, std::span<const Bytes> chain) {

@@ -53,7 +53,6 @@ struct UploadHeader {
 
   // The ciphertext bytes of chunk `index`, 16 more than its plaintext.
   uint32_t ciphertext_chunk_size(uint32_t index) const;
-  uint64_t ciphertext_chunk_offset(uint32_t index) const;
 };
 
 // An envelope that has the right form, as it came: `bytes` are what travels on.

@@ -8,14 +8,13 @@
 namespace tributary {
 namespace {
 
-constexpr size_t kKeyBytes = 32;
 constexpr size_t kMostBytes = 1'024;
 
 }  // namespace
 
 Result<Bytes> ServerKeyOf(const std::string& text) {
   auto key = FromHex(text);
-  if (key && key->size() == kKeyBytes) return key;
+  if (key && key->size() == kCurveKeyBytes) return key;
   return Fail(Code::kConfigInvalid,
               "server key '{}' must be 64 hexadecimal digits, as `tributary ca key DIR` prints them", text);
 }
@@ -38,7 +37,7 @@ ServerKeys ServerKeys::Load(FileSystem& files, Path file, Bytes configured) {
   std::istringstream lines{std::string(AsText(*bytes))};
   for (std::string line; std::getline(lines, line) && keys.learned_.size() < kKept;) {
     auto key = FromHex(line);
-    if (key && key->size() == kKeyBytes) {
+    if (key && key->size() == kCurveKeyBytes) {
       keys.learned_.push_back(std::move(*key));
     } else {
       LogWarning("server_keys.damaged", {{"file", keys.file_.string()}});

@@ -165,8 +165,7 @@ Bytes EncodeDeviceState(const DeviceState& state) {
 }
 
 Result<DeviceState> DecodeDeviceState(ByteView bytes) {
-  const auto read = [](schema::DeviceState::Reader from) { return Read(from); };
-  return wire::DecodeCanonical<schema::DeviceState>(bytes, "device state", read, limits::kRecordBytes);
+  return wire::DecodeCanonical<schema::DeviceState>(bytes, "device state", Read, limits::kRecordBytes);
 }
 
 Result<DeviceStateOrder> OrderOf(const DeviceState& kept, const DeviceState& came) {
