@@ -33,10 +33,7 @@ class Recent {
     return entries_.front().second;
   }
   void Erase(const std::string& name) {
-    const auto found = places_.find(name);
-    if (found == places_.end()) return;
-    entries_.erase(found->second);
-    places_.erase(found);
+    if (const auto place = places_.extract(name)) entries_.erase(place.mapped());
   }
 
  private:

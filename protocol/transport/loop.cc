@@ -45,10 +45,7 @@ Loop::TimerId Loop::After(Millis delay, std::function<void()> work) {
 }
 
 void Loop::Cancel(TimerId timer) {
-  const auto found = due_.find(timer);
-  if (found == due_.end()) return;
-  timers_.erase({found->second, timer});
-  due_.erase(found);
+  if (const auto due = due_.extract(timer)) timers_.erase({due.mapped(), timer});
 }
 
 void Loop::Run() {

@@ -47,11 +47,10 @@ class ConnectionTable {
     unproven_.emplace(connection.number, fd);
   }
   void Closed(int fd) {
-    const auto found = connections_.find(fd);
-    if (found == connections_.end()) return;
-    gate_.Disconnected(found->second.peer.address);
-    unproven_.erase(found->second.number);
-    connections_.erase(found);
+    const auto closed = connections_.extract(fd);
+    if (!closed) return;
+    gate_.Disconnected(closed.mapped().peer.address);
+    unproven_.erase(closed.mapped().number);
   }
   // The first message of this route came on it.
   void Named(int fd, const std::string& route, const Bytes& key) {
@@ -273,13 +272,11 @@ struct ServerSocket::Native final : Loop::Pollable {
   }
 
   void End(int fd) {
-    const auto known = routes.find(fd);
-    if (known == routes.end()) return;
-    const std::string route = std::move(known->second);
-    routes.erase(known);
-    connections.erase(route);
+    const auto ending = routes.extract(fd);
+    if (!ending) return;
+    connections.erase(ending.mapped());
     std::erase(ended, fd);
-    handler.OnDisconnected(route);
+    handler.OnDisconnected(ending.mapped());
   }
 
   void EndAll() {

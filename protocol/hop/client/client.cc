@@ -116,11 +116,8 @@ Status HopClient::Enrol(const Bytes& sealed_request, OnEnrolled on_answer) {
 }
 
 void HopClient::OnEnrolAnswer(const hop::EnrolAnswer& answer) {
-  const auto found = enrolments_.find(answer.request);
-  if (found == enrolments_.end()) return;
-  const OnEnrolled on_answer = std::move(found->second);
-  enrolments_.erase(found);
-  on_answer(answer.answer);
+  const auto asked = enrolments_.extract(answer.request);
+  if (asked) asked.mapped()(answer.answer);
 }
 
 void HopClient::TellDown(bool was_up) {

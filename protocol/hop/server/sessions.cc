@@ -154,10 +154,9 @@ void Sessions::OnStranger(const Route& route, const Error& error) {
 }
 
 void Sessions::Forget(Route route) {
-  const auto found = sessions_.find(route);
-  if (found == sessions_.end()) return;
-  const std::unique_ptr<Session> session = std::move(found->second);
-  sessions_.erase(found);
+  const auto forgotten = sessions_.extract(route);
+  if (!forgotten) return;
+  const Session* session = forgotten.mapped().get();
   unproven_.erase(session->serial);
   if (session->proven) {
     --counts_.sessions;
