@@ -4,6 +4,8 @@
 #include <charconv>
 #include <cstring>
 
+#include <fmt/format.h>
+
 namespace tributary {
 
 static_assert(std::endian::native == std::endian::little, "weights travel as their little-endian representation");
@@ -35,16 +37,7 @@ Result<std::vector<float>> ToFloats(ByteView bytes, uint64_t count) {
   return values;
 }
 
-std::string ToHex(ByteView bytes) {
-  constexpr std::string_view kDigits = "0123456789abcdef";
-  std::string text;
-  text.reserve(bytes.size() * 2);
-  for (uint8_t byte : bytes) {
-    text.push_back(kDigits[byte >> 4]);
-    text.push_back(kDigits[byte & 15]);
-  }
-  return text;
-}
+std::string ToHex(ByteView bytes) { return fmt::format("{:02x}", fmt::join(bytes, "")); }
 
 Result<Bytes> FromHex(std::string_view text) {
   if (text.size() % 2 != 0) return Fail(Code::kMalformed, "hexadecimal text of odd length");

@@ -157,8 +157,7 @@ Result<Bytes> ReadFile(FileSystem& files, const Path& path, uint64_t limit) {
 }
 
 Status WriteFileAtomically(FileSystem& files, const Path& path, ByteView bytes) {
-  Path beside = path;
-  beside += ".new";
+  const Path beside = path.string() + ".new";
   RETURN_IF_ERROR(files.Remove(beside));
   {
     ASSIGN_OR_RETURN(auto file, files.OpenForWrite(beside));
@@ -176,8 +175,7 @@ Result<FileLock> FileLock::OpenFile(const Path& path) {
 }
 
 Result<FileLock> FileLock::Wait(const Path& file) {
-  Path path = file;
-  path += ".lock";
+  const Path path = file.string() + ".lock";
   ASSIGN_OR_RETURN(FileLock lock, OpenFile(path));
   while (flock(lock.descriptor_.get(), LOCK_EX) != 0) {
     if (errno != EINTR) return FailErrno("lock", path);

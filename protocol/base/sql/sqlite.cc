@@ -61,11 +61,7 @@ int WriteLogAgain(sqlite3* connection) {
   return code == SQLITE_OK ? log->pMethods->xSync(log, SQLITE_SYNC_NORMAL) : code;
 }
 
-Path LogOf(const Path& database) {
-  Path log = database;
-  log += "-wal";
-  return log;
-}
+Path LogOf(const Path& database) { return database.string() + "-wal"; }
 
 std::string ReaderUri(const Path& database, bool has_log) {
   std::string uri = "file:";
