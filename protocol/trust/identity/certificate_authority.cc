@@ -38,7 +38,10 @@ void AddExtension(X509* certificate, X509* issuer, int nid, const std::string& v
   TRIBUTARY_CHECK(extension && X509_add_ext(certificate, extension.get(), -1) == 1) << OBJ_nid2sn(nid) << "=" << value;
 }
 
-Certificate SignCertificate(X509* certificate, const SigningKey& key) {
+// The names of the two keys, and the signature. `issuer` is null for a certificate that issues itself.
+Certificate SignCertificate(X509* certificate, X509* issuer, const SigningKey& key) {
+  AddExtension(certificate, issuer ? issuer : certificate, NID_subject_key_identifier, "hash");
+  if (issuer) AddExtension(certificate, issuer, NID_authority_key_identifier, "keyid:always");
   TRIBUTARY_CHECK(X509_sign(certificate, Handle(key), nullptr) > 0);  // Ed25519 hashes by itself
   return {ToDer<i2d_X509>(certificate)};
 }
@@ -74,8 +77,7 @@ CertificateAuthority CertificateAuthority::Create(const std::string& fleet, Wall
   X509* certificate = made->get();
   AddExtension(certificate, certificate, NID_basic_constraints, "critical,CA:TRUE");
   AddExtension(certificate, certificate, NID_key_usage, "critical,keyCertSign,cRLSign");
-  AddExtension(certificate, certificate, NID_subject_key_identifier, "hash");
-  Certificate root = SignCertificate(certificate, key);
+  Certificate root = SignCertificate(certificate, nullptr, key);
   return CertificateAuthority(std::move(key), std::move(root), {});
 }
 
@@ -107,9 +109,7 @@ Result<CertificateAuthority> CertificateAuthority::CreateIssuer(const std::strin
   ASSIGN_OR_RETURN(const X509Handle made, NewCertificate(Handle(key), name, parent.get(), now, lifetime));
   AddExtension(made.get(), parent.get(), NID_basic_constraints, "critical,CA:TRUE,pathlen:0");
   AddExtension(made.get(), parent.get(), NID_key_usage, "critical,keyCertSign,cRLSign");
-  AddExtension(made.get(), parent.get(), NID_subject_key_identifier, "hash");
-  AddExtension(made.get(), parent.get(), NID_authority_key_identifier, "keyid:always");
-  Certificate issuer = SignCertificate(made.get(), key_);
+  Certificate issuer = SignCertificate(made.get(), parent.get(), key_);
   return CertificateAuthority(std::move(key), root_, {std::move(issuer)});
 }
 
@@ -119,16 +119,14 @@ Result<Certificate> CertificateAuthority::Issue(const Subject& subject, ByteView
   if (public_key.size() != kSigningPublicKeyBytes) {
     return Fail(Code::kInvalidArgument, "an Ed25519 public key is 32 bytes, not {}", public_key.size());
   }
-  const Key holder = PublicKeyHandle(public_key);
+  const Key holder(EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, nullptr, public_key.data(), public_key.size()));
   const X509Handle issuer = CertificateFromDer(certificate().der);
   TRIBUTARY_CHECK(holder && issuer);
   ASSIGN_OR_RETURN(const X509Handle made, NewCertificate(holder.get(), subject.id.text(), issuer.get(), now, lifetime));
   AddExtension(made.get(), issuer.get(), NID_basic_constraints, "critical,CA:FALSE");
   AddExtension(made.get(), issuer.get(), NID_key_usage, "critical,digitalSignature");
   AddExtension(made.get(), issuer.get(), NID_subject_alt_name, AltNames(uris));
-  AddExtension(made.get(), issuer.get(), NID_subject_key_identifier, "hash");
-  AddExtension(made.get(), issuer.get(), NID_authority_key_identifier, "keyid:always");
-  return SignCertificate(made.get(), key_);
+  return SignCertificate(made.get(), issuer.get(), key_);
 }
 
 }  // namespace tributary
