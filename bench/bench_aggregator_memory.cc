@@ -14,6 +14,7 @@
 #include "bench/claim.h"
 #include "bench/scratch_folder.h"
 #include "bench/sealed_update.h"
+#include "protocol/spool/spooled_upload.h"
 #include "tests/support/derived_key.h"
 
 namespace tributary::bench {

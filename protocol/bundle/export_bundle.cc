@@ -43,15 +43,6 @@ Status ExportOne(SpoolReader& spool, const SpooledUpload& upload, BundleWriter& 
   return {};
 }
 
-void ExportPublication(const BundleExportParts& parts, const Path& relay, const Path& bundle, BundleExport& report) {
-  auto copied = CopyPublication(parts.files, relay, bundle, parts.anchor, parts.now);
-  if (copied) {
-    report.publication = *copied;
-  } else if (copied.error().code != Code::kNotFound) {
-    report.no_publication = copied.error();
-  }
-}
-
 std::string Count(uint64_t count, const std::string& what) {
   return fmt::format("{} {}{}", count, what, count == 1 ? "" : "s");
 }
@@ -134,7 +125,13 @@ Result<BundleExport> ExportBundle(const BundleExportParts& parts, SpoolReader& s
     }
   }
   RETURN_IF_ERROR(writer.Finish());
-  if (!report.stopped) ExportPublication(parts, relay, bundle, report);
+  if (report.stopped) return report;
+  const auto copied = CopyPublication(parts.files, relay, bundle, parts.anchor, parts.now);
+  if (copied) {
+    report.publication = *copied;
+  } else if (copied.error().code != Code::kNotFound) {
+    report.no_publication = copied.error();
+  }
   return report;
 }
 

@@ -165,8 +165,7 @@ Status PublicationStore::ReadTrusted() {
 }
 
 Status PublicationStore::ReadRevoked() {
-  const Result<Bytes> text = ReadFile(*files_, RevokedPath(file_), limits::kRevocationBytes);
-  if (!text && text.error().code == Code::kNotFound) return {};
+  const auto text = OrIfAbsent(ReadFile(*files_, RevokedPath(file_), limits::kRevocationBytes), {});
   if (!text && text.error().code != Code::kTooLarge) return Fail(text.error());
   auto list = text ? ReadRevocations(AsText(*text), anchor_) : Fail(text.error());
   if (list) {

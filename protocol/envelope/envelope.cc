@@ -110,10 +110,6 @@ Status CheckSizes(const UploadSubject& subject) {
   return {};
 }
 
-Bytes EncodeSubject(const UploadSubject& subject) {
-  return wire::EncodeCanonical<schema::Subject>([&](schema::Subject::Builder to) { Write(subject, to); });
-}
-
 Bytes EncodeHeader(const UploadHeader& header) {
   return wire::EncodeCanonical<schema::Header>([&](schema::Header::Builder to) { Write(header, to); });
 }
@@ -223,7 +219,9 @@ Bytes ChunkAssociatedData(const Digest& subject_digest, uint32_t index, uint32_t
   return data;
 }
 
-Digest SubjectDigest(const UploadSubject& subject) { return Sha256(EncodeSubject(subject)); }
+Digest SubjectDigest(const UploadSubject& subject) {
+  return Sha256(wire::EncodeCanonical<schema::Subject>([&](schema::Subject::Builder to) { Write(subject, to); }));
+}
 
 ByteView SealingInfo() { return AsBytes(std::string_view("tributary upload v1")); }
 

@@ -51,16 +51,6 @@ Result<Bytes> CurveKeyFrom(std::string_view hex) {
   return key;
 }
 
-Result<std::vector<std::string>> RequestToUris(const CertificateRequest& request) {
-  if (request.curve_public_key.size() != kCurveKeyBytes) {
-    return Fail(Code::kInvalidArgument, "a CURVE public key is 32 bytes, not {}", request.curve_public_key.size());
-  }
-  std::vector<std::string> uris;
-  if (request.id) uris.push_back(Uri("id", request.id->text()));
-  uris.push_back(Uri("curve", ToHex(request.curve_public_key)));
-  return uris;
-}
-
 Result<CertificateRequest> RequestFromUris(const std::vector<std::string_view>& uris) {
   ASSIGN_OR_RETURN(const auto fields, Fields(uris));
   for (std::string_view given : {"role", "class"}) {
@@ -103,14 +93,6 @@ Result<Names> RequestedNames(X509_REQ* request) {
   Names names(static_cast<GENERAL_NAMES*>(X509V3_get_d2i(extensions.get(), NID_subject_alt_name, nullptr, nullptr)));
   if (!names) return Fail(Code::kMalformed, "a certificate request has no subjectAltName");
   return names;
-}
-
-Result<CertificateRequest> Read(X509_REQ* request, EVP_PKEY* key) {
-  ASSIGN_OR_RETURN(const Names names, RequestedNames(request));
-  ASSIGN_OR_RETURN(const auto uris, UrisOf(names.get()));
-  ASSIGN_OR_RETURN(CertificateRequest read, RequestFromUris(uris));
-  read.public_key = RawPublicKey(key);
-  return read;
 }
 
 void AddAltNames(X509_REQ* request, const std::string& names) {
@@ -220,7 +202,12 @@ Result<Subject> SubjectFromUris(const std::vector<std::string_view>& uris) {
 
 Result<Bytes> MakeCertificateRequest(const SigningKey& key, const std::optional<DeviceId>& id,
                                      ByteView curve_public_key) {
-  ASSIGN_OR_RETURN(const auto uris, RequestToUris({id, ToBytes(curve_public_key), {}}));
+  if (curve_public_key.size() != kCurveKeyBytes) {
+    return Fail(Code::kInvalidArgument, "a CURVE public key is 32 bytes, not {}", curve_public_key.size());
+  }
+  std::vector<std::string> uris;
+  if (id) uris.push_back(Uri("id", id->text()));
+  uris.push_back(Uri("curve", ToHex(curve_public_key)));
   const Request request(X509_REQ_new());
   TRIBUTARY_CHECK(request && X509_REQ_set_version(request.get(), X509_REQ_VERSION_1) == 1 &&
                   X509_REQ_set_pubkey(request.get(), Handle(key)) == 1);
@@ -244,7 +231,11 @@ Result<CertificateRequest> ReadCertificateRequest(ByteView der) {
     if (X509_REQ_verify(request.get(), key) != 1) {
       return Fail(Code::kBadSignature, "the certificate request is not signed by the key in it");
     }
-    return Read(request.get(), key);
+    ASSIGN_OR_RETURN(const Names names, RequestedNames(request.get()));
+    ASSIGN_OR_RETURN(const auto uris, UrisOf(names.get()));
+    ASSIGN_OR_RETURN(CertificateRequest found, RequestFromUris(uris));
+    found.public_key = RawPublicKey(key);
+    return found;
   }();
   ERR_clear_error();
   return read;

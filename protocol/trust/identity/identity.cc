@@ -81,12 +81,6 @@ Result<Identity> LoadWith(TrustAnchor anchor, std::vector<Bytes> chain, const Pa
                   std::move(curve_secret)};
 }
 
-std::string ChainToPem(std::span<const Bytes> chain) {
-  std::string pem;
-  for (const Bytes& der : chain) pem += CertificateToPem({der});
-  return pem;
-}
-
 }  // namespace
 
 Result<Identity> LoadIdentity(const Path& folder, WallTime now) {
@@ -161,7 +155,9 @@ Status SaveCertificate(FileSystem& files, const Path& folder, std::span<const By
   } else if (present.error().code != Code::kMissingData) {
     return Fail(present.error());
   }
-  return WriteFileAtomically(files, path, AsBytes(ChainToPem(chain)));
+  std::string pem;
+  for (const Bytes& der : chain) pem += CertificateToPem({der});
+  return WriteFileAtomically(files, path, AsBytes(pem));
 }
 
 Result<Bytes> CurvePublicKeyOf(const SecretBytes& secret) {

@@ -30,10 +30,6 @@ Owned<T, Free> FromDer(ByteView der) {
 
 EVP_PKEY* Handle(const SigningKey& key) { return static_cast<EVP_PKEY*>(key.native()); }
 
-Key PublicKeyHandle(ByteView public_key) {
-  return Key(EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, nullptr, public_key.data(), public_key.size()));
-}
-
 Bytes RawPublicKey(const EVP_PKEY* key) {
   Bytes bytes(kSigningPublicKeyBytes);
   size_t size = bytes.size();

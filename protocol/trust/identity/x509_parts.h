@@ -27,8 +27,7 @@ inline void FreeNames(GENERAL_NAMES* names) { GENERAL_NAMES_free(names); }
 using Names = Owned<GENERAL_NAMES, FreeNames>;
 
 EVP_PKEY* Handle(const SigningKey& key);
-Key PublicKeyHandle(ByteView public_key);  // 32 bytes, Ed25519
-Bytes RawPublicKey(const EVP_PKEY* key);   // of an Ed25519 key
+Bytes RawPublicKey(const EVP_PKEY* key);  // of an Ed25519 key
 
 // DER of anything that OpenSSL has an i2d function for.
 template <auto I2d, class T>
