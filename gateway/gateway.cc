@@ -74,10 +74,10 @@ void Gateway::BuildLinks() {
   server_ = std::make_unique<HopServer>(
       HopServer::Parts{loop_, clock_, random_, identity_, *acceptor_, membership_->blobs(), *this, enrolments_.get()},
       server_options);
-  rotation_ = std::make_unique<KeyRotation>(
-      KeyRotation::Parts{clock_, files_, identity_, parent, *server_, [this] { return membership_->Target(); },
-                         [this] { Drain(); }},
-      options_.identity_dir, Millis(options_.overlap_days * 24 * 3'600'000));
+  rotation_ =
+      std::make_unique<KeyRotation>(KeyRotation::Parts{clock_, files_, identity_, parent, *server_,
+                                                       [this] { return membership_->Target(); }, [this] { Drain(); }},
+                                    options_.identity_dir, Millis(options_.overlap_days * 24 * 3'600'000));
   inbox_ = std::make_unique<Inbox>(
       Inbox::Parts{files_, clock_, loop_, *inbox_worker_, *spool_, *membership_, identity_.anchor},
       options_.data_dir / "inbox");

@@ -84,8 +84,7 @@ ByteView SealingInfo();
 // How many chunks of at most `chunk_size` (not 0) hold `plaintext_size` bytes; at least 1.
 uint64_t ChunksFor(uint64_t plaintext_size, uint32_t chunk_size);
 
-// Refuses what ParseEnvelope refuses, before anything is sealed. kTooLarge, kMalformed, kUnknownKind,
-// kUnknownCodec.
+// Refuses what ParseEnvelope refuses, before anything is sealed. kTooLarge, kMalformed, kUnknownKind, kUnknownCodec.
 Status CheckSubject(const UploadSubject& subject);
 
 }  // namespace tributary

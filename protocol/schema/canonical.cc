@@ -10,8 +10,6 @@ kj::Array<capnp::word> AlignedCopy(ByteView bytes) {
   return words;
 }
 
-kj::Array<capnp::word> Canonicalize(capnp::AnyStruct::Reader root) { return root.canonicalize(); }
-
 capnp::ReaderOptions TightOptions(size_t byte_count) {
   capnp::ReaderOptions options;
   // Every word is read once to check the form and once or twice to take it over. What asks for more points at the same

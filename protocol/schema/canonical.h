@@ -28,7 +28,6 @@ inline std::string_view View(capnp::Text::Reader text) { return {text.begin(), t
 
 // Copies to where Cap'n Proto may read words from.
 kj::Array<capnp::word> AlignedCopy(ByteView bytes);
-kj::Array<capnp::word> Canonicalize(capnp::AnyStruct::Reader root);
 capnp::ReaderOptions TightOptions(size_t byte_count);
 ByteView View(const kj::Array<capnp::word>& words);
 tl::unexpected<Error> FailMalformed(std::string_view what, const kj::Exception& exception);
@@ -39,7 +38,7 @@ template <class Message, class Fill>
 Bytes EncodeCanonical(Fill fill) {
   capnp::MallocMessageBuilder builder;
   fill(builder.initRoot<Message>());
-  return ToBytes(View(Canonicalize(builder.getRoot<Message>().asReader())));
+  return ToBytes(View(capnp::AnyStruct::Reader(builder.getRoot<Message>().asReader()).canonicalize()));
 }
 
 template <class Message, class Fill>
@@ -61,7 +60,7 @@ auto DecodeCanonical(ByteView bytes, std::string_view what, Read read, size_t li
     const kj::ArrayPtr<const capnp::word> segment = words.asPtr();
     capnp::SegmentArrayMessageReader message(kj::arrayPtr(&segment, 1), TightOptions(bytes.size()));
     const auto root = message.getRoot<Message>();
-    const kj::Array<capnp::word> again = Canonicalize(root);
+    const kj::Array<capnp::word> again = capnp::AnyStruct::Reader(root).canonicalize();
     if (again.asBytes() != words.asBytes()) return Fail(Code::kMalformed, "{} is not in canonical form", what);
     return read(root);
   } catch (const kj::Exception& exception) {

@@ -133,9 +133,7 @@ Status PayloadFiles::Remove(const UploadId& id) {
   return {};
 }
 
-Result<uint64_t> PayloadFiles::Size(const UploadId& id) const {
-  return OrIfAbsent(files_.Size(PathOf(id)), 0);
-}
+Result<uint64_t> PayloadFiles::Size(const UploadId& id) const { return OrIfAbsent(files_.Size(PathOf(id)), 0); }
 
 Status PayloadFiles::RemoveOrphan(const std::string& name) {
   RETURN_IF_ERROR(files_.Remove(folder_ / name));

@@ -85,8 +85,7 @@ class ReceiverTest : public testing::Test {
     const auto author = VerifyEnvelope(*envelope, world_.fleet.anchor(), world_.clock.Now());
     TRIBUTARY_CHECK(author) << author.error().ToString();
     Result<OfferAnswer> answer = Fail(Code::kTimeout, "no answer");
-    receiver_->Offer(*envelope, *author, device_.subject.id,
-                     [&](const Result<OfferAnswer>& given) { answer = given; });
+    receiver_->Offer(*envelope, *author, device_.subject.id, [&](const Result<OfferAnswer>& given) { answer = given; });
     Settle();
     return answer;
   }

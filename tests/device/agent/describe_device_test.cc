@@ -26,9 +26,7 @@ TEST(DescribeDeviceTest, TellsWhatWaitsWhileTheDaemonRuns) {
   EXPECT_THAT(*waiting, HasSubstr("the oldest for 7 s"));
   EXPECT_THAT(*waiting, HasSubstr("digits: "));
 
-  device.server.sink.judge = [](const SignedEnvelope&) {
-    return Fail(Code::kNormExceeded, "too long");
-  };
+  device.server.sink.judge = [](const SignedEnvelope&) { return Fail(Code::kNormExceeded, "too long"); };
   ASSERT_TRUE(device.RunUntilWithTime([&] { return device.quiet(); }));
   const auto given_up = describe();
   ASSERT_TRUE(given_up) << given_up.error().ToString();
