@@ -43,7 +43,7 @@ void UpdateTaker::OnRefused(const UploadSubject& subject, Code code, uint64_t by
   if (!runner || (*runner)->open() == nullptr) return;
   (*runner)->open()->AddBytes(bytes);
   (*runner)->open()->CountRefusal(code);
-  (*runner)->Say("round.refusal", fmt::format("{} {}", Name(code), subject.device.text()));
+  (*runner)->Say("round.refusal");
 }
 
 namespace {
@@ -102,8 +102,7 @@ Verdict EvaluationTaker::Take(const UploadHeader& header, Role role, const Chunk
                      .task = subject.task,
                      .round = round,
                      .contributions = open ? runner->open()->record().contributions : 0,
-                     .version = subject.base_version,
-                     .detail = subject.device.text()});
+                     .version = subject.base_version});
   parts_.custody({subject.id});
   return Verdict::Take();
 }

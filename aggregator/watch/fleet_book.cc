@@ -104,7 +104,7 @@ void FleetBook::Saw(const MemberRecord& member) {
   known.delivered_uploads = member.delivered_uploads;
   known.connected_clients = member.connected_clients;
   unsaved_members_.insert(member.id);
-  if (is_new) parts_.events.Say({.name = "member.joined", .detail = member.role + " " + member.id.text()});
+  if (is_new) parts_.events.Say({.name = "member.joined"});
 }
 
 void FleetBook::SawAuthor(const Subject& author, const DeviceId& via) {
