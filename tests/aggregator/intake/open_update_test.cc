@@ -9,6 +9,7 @@
 
 #include "protocol/base/limits.h"
 #include "protocol/envelope/seal_upload.h"
+#include "tests/aggregator/sum/accumulate.h"
 #include "tests/support/seeded_random.h"
 #include "tests/support/test_fleet.h"
 
@@ -61,7 +62,7 @@ class UpdateReaderTest : public ::testing::Test {
   // Whether the sum is `count` times the values.
   bool Holds(int count) {
     WeightedSum expected = EmptySum();
-    for (int i = 0; i < count; ++i) EXPECT_TRUE(expected.Accumulate(values_, weight_));
+    for (int i = 0; i < count; ++i) EXPECT_TRUE(Accumulate(expected, values_, weight_));
     return sum_.Serialize() == expected.Serialize();
   }
 
