@@ -133,9 +133,7 @@ Status Aggregator::OpenHop(FileSystem& files) {
   own_certificate_ = std::make_unique<OwnCertificate>(
       OwnCertificate::Parts{loop_, *core_thread_, clock_, files, identity_, *enrolment_}, options_.identity_dir);
   HopServer::Options server_options = options_.hop;
-  server_options.endpoint = options_.listen;
   server_options.credit_bytes = static_cast<uint64_t>(options_.credit_mib) * limits::kMiB;
-  server_options.max_sessions = static_cast<size_t>(options_.max_sessions);
   server_ = std::make_unique<HopServer>(
       HopServer::Parts{loop_, clock_, random_, identity_, *receiver_, core_->tasks().blobs(), *this, desk_.get()},
       server_options);

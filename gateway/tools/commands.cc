@@ -65,11 +65,11 @@ void PrintDamage(const SpoolCheck& check) {
 Status WithGateway(const GatewayOptions& options, const Clock& clock, Random& random,
                    const std::function<Status(const std::string& endpoint)>& work) {
   GatewayOptions own = options;
-  own.listen = "tcp://127.0.0.1:*";
+  own.hop.endpoint = "tcp://127.0.0.1:*";
   own.http.port = 0;
   own.connect_upstream = false;
   auto gateway = Gateway::Open(own, clock, random, RealFileSystem());
-  if (!gateway && gateway.error().code == Code::kLocked) return work(LocalEndpoint(options.listen));
+  if (!gateway && gateway.error().code == Code::kLocked) return work(LocalEndpoint(options.hop.endpoint));
   if (!gateway) return Fail(gateway.error());
   std::thread running([&] { (*gateway)->Run(); });
   const Status done = work((*gateway)->endpoint());
