@@ -5,7 +5,6 @@
 #include <vector>
 
 #include "protocol/base/clock.h"
-#include "protocol/base/code.h"
 #include "protocol/base/ids.h"
 #include "protocol/hop/gateway_state.h"
 #include "protocol/payload/device_state.h"

@@ -7,7 +7,6 @@
 #include <algorithm>
 
 #include "aggregator/publish/key_token_signer.h"
-#include "protocol/trust/seal/signing.h"
 
 namespace tributary {
 namespace {
