@@ -156,8 +156,14 @@ Status Aggregator::OpenHttp() {
        {"staging", [this] { return staging_->Health(); }},
        {"audit", [this] { return audit_->Health(); }}});
   AddCertificateExpiry(*http_, metrics_.metrics(), "tributary_aggregator_http_certificate_end_timestamp_seconds");
-  const ApiParts api{*core_thread_, core_->tasks(), core_->rounds(), core_->fleet(),
-                     *events_,      *tokens_,       *audit_,         clock_};
+  const ApiParts api{{*core_thread_, Millis(5'000)},
+                     core_->tasks(),
+                     core_->rounds(),
+                     core_->fleet(),
+                     *events_,
+                     *tokens_,
+                     *audit_,
+                     clock_};
   AddApiRoutes(*http_, api);
   AddMemberRoutes(*http_, api, MembersForApi());
   AddTufRoutes(*http_, tuf_, core_->tasks().blobs());

@@ -8,7 +8,6 @@
 
 #include "aggregator/api/audit_log.h"
 #include "aggregator/api/core_call.h"
-#include "protocol/base/executor.h"
 #include "protocol/base/http/http_server.h"
 #include "protocol/base/ids.h"
 #include "protocol/catalogue/publication.h"
@@ -29,7 +28,7 @@ class Watch;
 // The parts that the API works on; all of them must outlive the server's Stop. Tasks, rounds and watch are only ever
 // called on the core thread, except for reading whole blobs.
 struct ApiParts {
-  Executor& core;  // posts to the core thread
+  CoreCall core;  // to the core thread, and how long a request waits for its turn there
   Tasks& tasks;
   Rounds& rounds;
   Watch& watch;
@@ -37,7 +36,6 @@ struct ApiParts {
   ApiTokenStore& tokens;
   AuditLog& audit;
   const Clock& clock;
-  Millis patience{5'000};  // how long a request waits for its turn on the core thread
 };
 
 struct SealingKeyList {
