@@ -56,8 +56,6 @@ struct MemberParts {
 
 // ---- paths and queries
 
-// Digits only; nullopt for anything else.
-std::optional<uint64_t> NumberIn(std::string_view text);
 // The task a path names. kUnknownTask, since a name of another form cannot be one.
 Result<TaskId> TaskOfPath(const HttpRequest& request);
 // The id of a member that a path names under `name`. kNotFound, for the same reason.
