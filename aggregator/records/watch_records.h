@@ -54,7 +54,4 @@ struct DeviceStateRecord {
   DeviceState report;
 };
 
-// Where the uploads of one kind went that were offered to the aggregator, over all its runs.
-using AccountRecord = KindAccount;
-
 }  // namespace tributary

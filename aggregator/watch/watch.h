@@ -24,8 +24,8 @@ class Watch {
   virtual Result<std::vector<GatewayRecord>> Gateways() = 0;
   // The newest state of each device that described itself, by id.
   virtual Result<std::vector<DeviceStateRecord>> DeviceStates() = 0;
-  // The account of the uploads of a kind.
-  virtual AccountRecord Account(UploadKind kind) const = 0;
+  // Where the uploads of a kind went, over all runs of the aggregator.
+  virtual KindAccount Account(UploadKind kind) const = 0;
 };
 
 // One thing that happened, for people who watch (server-sent events). Names:
