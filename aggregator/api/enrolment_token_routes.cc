@@ -28,9 +28,8 @@ Json EnrolmentTokenJson(const EnrolmentTokenRecord& token) {
 }
 
 Result<Role> EnrolmentRole(std::string_view name) {
-  for (const Role role : {Role::kDevice, Role::kEvaluator, Role::kGateway}) {
-    if (RoleName(role) == name) return role;
-  }
+  const auto role = RoleByName(name);
+  if (role && *role != Role::kAggregator) return *role;
   return Fail(Code::kInvalidArgument, "must be device, evaluator or gateway");
 }
 
