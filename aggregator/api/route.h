@@ -14,8 +14,8 @@
 #include "protocol/trust/identity/certificate.h"
 #include "protocol/trust/identity/invitation.h"
 
-// The ground that the routes of every resource stand on (*_routes.h): the parts they work on, how they read paths and
-// queries, and how a route that changes something is added.
+// The common part of all routes (*_routes.h): the parts they work on, how they read paths and queries, and how a route
+// that changes something is added.
 namespace tributary {
 
 class ApiTokenStore;

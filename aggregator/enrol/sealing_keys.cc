@@ -23,7 +23,7 @@ Result<HpkeKeyPair> ReadPair(const Path& file) {
   return HpkeKeyPairFromSecret(std::move(*secret));
 }
 
-// The file's bytes go too, as far as a disk does what it is told.
+// Overwrites the file's bytes before it goes, as far as the disk obeys.
 Status Wipe(FileSystem& files, const Path& file) {
   ASSIGN_OR_RETURN(const uint64_t size, files.Size(file));
   ASSIGN_OR_RETURN(const auto open, files.OpenForWrite(file));
