@@ -15,10 +15,10 @@ namespace tributary {
 // The weighted sum of updates in 64-bit fixed point: exact, so it does not depend on order, grouping, threads or
 // replays.
 //   sum[i] = Σ_d  q(x_d[i]) * w_d,   q(x) = round_to_nearest_even(x * 2^F)   (protocol/payload/fixed_point.h)
-// Memory: 8 bytes per parameter. Value type that only moves (it may be large); not thread safe. An update is checked in the same pass that adds it, since what costs is the
-// traffic to memory: one pass takes 20 bytes per parameter, a pass that only checks 4 more. When a bad value or the
-// norm turns up after something was added, the same integers are subtracted again, which is exact; a refused update
-// leaves every bit of the sum as it was.
+// Memory: 8 bytes per parameter. Value type that only moves (it may be large); not thread safe. An update is checked in
+// the same pass that adds it, since what costs is the traffic to memory: one pass takes 20 bytes per parameter, a pass
+// that only checks 4 more. When a bad value or the norm turns up after something was added, the same integers are
+// subtracted again, which is exact; a refused update leaves every bit of the sum as it was.
 class WeightedSum {
  public:
   // One update on its way into the sum, part by part, each added while it is in cache. It counts with Commit; an
