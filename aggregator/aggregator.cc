@@ -132,13 +132,10 @@ Status Aggregator::OpenHop(FileSystem& files) {
   desk_ = std::make_unique<CoreDesk>(enrolment_->applicants(), *core_thread_, loop_);
   own_certificate_ = std::make_unique<OwnCertificate>(
       OwnCertificate::Parts{loop_, *core_thread_, clock_, files, identity_, *enrolment_}, options_.identity_dir);
-  HopServer::Options server_options = options_.hop;
-  server_options.endpoint = options_.listen;
-  server_options.credit_bytes = static_cast<uint64_t>(options_.credit_mib) * limits::kMiB;
-  server_options.max_sessions = static_cast<size_t>(options_.max_sessions);
+  options_.hop.credit_bytes = static_cast<uint64_t>(options_.credit_mib) * limits::kMiB;
   server_ = std::make_unique<HopServer>(
       HopServer::Parts{loop_, clock_, random_, identity_, *receiver_, core_->tasks().blobs(), *this, desk_.get()},
-      server_options);
+      options_.hop);
   RETURN_IF_ERROR(server_->Listen());
   core_thread_->Post([this] {
     const Publisher& publication = core_->publication();
@@ -149,17 +146,22 @@ Status Aggregator::OpenHop(FileSystem& files) {
 
 Status Aggregator::OpenHttp() {
   http_ = std::make_unique<HttpServer>(options_.http);
-  AddOpsRoutes(
-      *http_, metrics_.metrics(),
-      {{"core", [this] { return CoreCall(*core_thread_, Millis(2'000)).Run([]() -> Status { return {}; }); }},
-       {"disk", [this] { return CoreCall(*core_thread_, Millis(2'000)).Run([this] { return core_->Health(); }); }},
-       {"enrolment",
-        [this] { return CoreCall(*core_thread_, Millis(2'000)).Run([this] { return enrolment_->Health(); }); }},
-       {"staging", [this] { return staging_->Health(); }},
-       {"audit", [this] { return audit_->Health(); }}});
+  const CoreCall ask(*core_thread_, Millis(2'000));
+  AddOpsRoutes(*http_, metrics_.metrics(),
+               {{"core", [ask] { return ask.Run([]() -> Status { return {}; }); }},
+                {"disk", [this, ask] { return ask.Run([this] { return core_->Health(); }); }},
+                {"enrolment", [this, ask] { return ask.Run([this] { return enrolment_->Health(); }); }},
+                {"staging", [this] { return staging_->Health(); }},
+                {"audit", [this] { return audit_->Health(); }}});
   AddCertificateExpiry(*http_, metrics_.metrics(), "tributary_aggregator_http_certificate_end_timestamp_seconds");
-  const ApiParts api{*core_thread_, core_->tasks(), core_->rounds(), core_->fleet(),
-                     *events_,      *tokens_,       *audit_,         clock_};
+  const ApiParts api{{*core_thread_, Millis(5'000)},
+                     core_->tasks(),
+                     core_->rounds(),
+                     core_->fleet(),
+                     *events_,
+                     *tokens_,
+                     *audit_,
+                     clock_};
   AddApiRoutes(*http_, api);
   AddMemberRoutes(*http_, api, MembersForApi());
   AddTufRoutes(*http_, tuf_, core_->tasks().blobs());

@@ -84,12 +84,12 @@ Status ImportFromDisk(const AggregatorOptions& options, const Path& disk, Millis
   SystemRandom random;
   ASSIGN_OR_RETURN(const Identity identity, LoadIdentityAs(Role::kAggregator, options.identity_dir, clock.Now()));
   auto report =
-      ImportBundle({clock, random, RealFileSystem(), identity}, LocalEndpoint(options.listen), disk, patience);
+      ImportBundle({clock, random, RealFileSystem(), identity}, LocalEndpoint(options.hop.endpoint), disk, patience);
   if (!report && report.error().code == Code::kUnreachable) {
     return Fail(Code::kUnreachable,
                 "no aggregator answers at {}; nothing on the disk was changed: start tributary-aggregator with this "
                 "configuration, then import again ({})",
-                LocalEndpoint(options.listen), report.error().message);
+                LocalEndpoint(options.hop.endpoint), report.error().message);
   }
   if (!report) return Fail(report.error());
   std::cout << Tell(*report, "the aggregator");

@@ -19,10 +19,8 @@ struct AggregatorOptions {
   Path publication_dir;
   Path issuer_dir;      // empty: no enrolment, no revocation
   Path ca_revocations;  // empty: none
-  std::string listen = "tcp://0.0.0.0:7000";
   int64_t credit_mib = 64;
-  int64_t max_sessions = 20'000;
-  HopServer::Options hop;  // of [limits] (server_options.h)
+  HopServer::Options hop{.endpoint = "tcp://0.0.0.0:7000"};  // of [listen] and [limits] (server_options.h)
   int64_t staging_max_mib = 16'384;
   HttpServer::Options http{.port = 8080};
   int64_t publication_days = 30;

@@ -8,6 +8,7 @@
 #include "aggregator/sum/weighted_sum.h"
 #include "bench/claim.h"
 #include "bench/sealed_update.h"
+#include "tests/aggregator/sum/accumulate.h"
 
 namespace tributary::bench {
 namespace {
@@ -25,7 +26,7 @@ void Measure(uint64_t parameters) {
   const Rates rates = Compare(
       Measured::kThreadTime, 21, bytes / 1e9,
       [&] {
-        for (int i = 0; i < repeats; ++i) Must(sum.AccumulateWithin(norm_bound, update, 7));
+        for (int i = 0; i < repeats; ++i) Must(Accumulate(sum, update, 7, norm_bound));
       },
       [&] {
         for (int i = 0; i < repeats; ++i) {

@@ -1,7 +1,5 @@
 #include "device/device.h"
 
-#include "device/examples/example_set.h"
-#include "device/examples/partition.h"
 #include "protocol/base/log.h"
 
 namespace tributary {
@@ -9,12 +7,7 @@ namespace {
 
 Result<TorchLearner> LearnerFor(const DeviceOptions& options, const Subject& subject) {
   ASSIGN_OR_RETURN(const auto set, LoadIdxFolder(options.examples_dir, options.part));
-  const PartitionPlan plan{.kind = PartitionKind::kIid,
-                           .devices = 1,
-                           .total = static_cast<uint32_t>(options.total),
-                           .held_out_share = options.held_out_share,
-                           .seed = static_cast<uint64_t>(options.seed)};
-  ASSIGN_OR_RETURN(const auto shares, Partition(set->labels, plan));
+  ASSIGN_OR_RETURN(const auto shares, Partition(set->labels, options.partition));
   Examples training{set, shares[0].training};
   Examples held_out{set, shares[0].held_out};
   if (subject.role == Role::kEvaluator) {

@@ -22,10 +22,10 @@ std::vector<Field> DeviceOptions::Fields() {
        "s"},
       {"examples.dir", &examples_dir, "folder with four IDX files, named as those of MNIST"},
       OneOf("examples.part", ChoiceIn(part), "which of the files are read", kParts),
-      {"examples.total", &total, "size of a sample that is taken of them; 0: all", Between(0, 1e9)},
-      {"examples.held_out_share", &held_out_share, "never trained on, for the device's own evaluation",
+      {"examples.total", &partition.total, "size of a sample that is taken of them; 0: all", Between(0, 1e9)},
+      {"examples.held_out_share", &partition.held_out_share, "never trained on, for the device's own evaluation",
        Between(0, 0.9)},
-      {"examples.seed", &seed, "decides which examples are sampled and held out", {.least = 0}},
+      {"examples.seed", &partition.seed, "decides which examples are sampled and held out", {.least = 0}},
   };
   return Joined(std::move(own), LogFields(log_level, log_file));
 }

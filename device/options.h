@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "device/examples/example_set.h"
+#include "device/examples/partition.h"
 #include "protocol/base/field.h"
 #include "protocol/base/file.h"
 #include "protocol/member/server_keys.h"
@@ -23,9 +24,7 @@ struct DeviceOptions {
   int64_t retry_cap_seconds = 30;
   Path examples_dir = "/usr/share/datasets/fashion-mnist";
   IdxPart part = IdxPart::kTraining;
-  int64_t total = 0;
-  double held_out_share = 0.1;
-  int64_t seed = 1;
+  PartitionPlan partition{.kind = PartitionKind::kIid, .devices = 1};  // all examples are this device's
   std::string log_level = "info";
   Path log_file;
 

@@ -67,13 +67,10 @@ void Gateway::BuildLinks() {
   acceptor_ = std::make_unique<Acceptor>(*spool_, loop_, clock_, KeyEnds::Load(files_, options_.data_dir / "key-ends"));
   uplink_ = std::make_unique<Uplink>(Uplink::Parts{loop_, clock_, random_, parent, *spool_}, options_.link);
   enrolments_ = std::make_unique<EnrolmentRelay>(parent, clock_);
-  HopServer::Options server_options = options_.hop;
-  server_options.endpoint = options_.listen;
-  server_options.credit_bytes = static_cast<uint64_t>(options_.credit_mib) * limits::kMiB;
-  server_options.max_sessions = static_cast<size_t>(options_.max_sessions);
+  options_.hop.credit_bytes = static_cast<uint64_t>(options_.credit_mib) * limits::kMiB;
   server_ = std::make_unique<HopServer>(
       HopServer::Parts{loop_, clock_, random_, identity_, *acceptor_, membership_->blobs(), *this, enrolments_.get()},
-      server_options);
+      options_.hop);
   rotation_ =
       std::make_unique<KeyRotation>(KeyRotation::Parts{clock_, files_, identity_, parent, *server_,
                                                        [this] { return membership_->Target(); }, [this] { Drain(); }},

@@ -19,10 +19,8 @@ namespace tributary {
 struct GatewayOptions {
   Path data_dir = "data";
   Path identity_dir = "identity";
-  std::string listen = "tcp://0.0.0.0:7100";
   int64_t credit_mib = 64;
-  int64_t max_sessions = 20'000;
-  HopServer::Options hop;  // of [limits] (server_options.h)
+  HopServer::Options hop{.endpoint = "tcp://0.0.0.0:7100"};  // of [listen] and [limits] (server_options.h)
   std::string upstream;
   std::string upstream_key;
   int64_t retry_cap_seconds = 30;

@@ -32,7 +32,7 @@ Result<uint64_t> ForEachLine(FileSystem& files, const Path& file, uint64_t begin
   return line_begin;
 }
 
-// A write that a power cut interrupted leaves no line break, or a hole of zeros; what else is wrong was damaged later.
+// A write that a power cut interrupted leaves no line break, or a hole of zeros; all other damage came later.
 bool IsTorn(std::string_view line) { return line.find('\0') != std::string_view::npos; }
 
 }  // namespace

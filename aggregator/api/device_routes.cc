@@ -129,7 +129,6 @@ using MemberDecision = std::function<Result<EnrolledMember>(Enrolment& enrolment
 // Adds /KINDs/{KIND}/VERB. An approval needs no reason.
 void AddDecision(HttpServer& server, const ApiParts& parts, const MemberParts& members, const std::string& kind,
                  const std::string& verb, MemberDecision decide) {
-  const CoreCall call(parts.core, parts.patience);
   AddChange(server, parts.audit, "POST", fmt::format("/api/v1/{0}s/{{{0}}}/{1}", kind, verb), HttpAccess::kOperator,
             kind + "." + verb, [=](const HttpRequest& request) -> Result<Change> {
               ASSIGN_OR_RETURN(const DeviceId id, MemberOfPath(request, kind));
@@ -139,7 +138,7 @@ void AddDecision(HttpServer& server, const ApiParts& parts, const MemberParts& m
               }
               auto make = [=, by = request.actor->name]() -> Result<ChangeMade> {
                 using BeforeAndAfter = std::pair<EnrolledMember, EnrolledMember>;
-                ASSIGN_OR_RETURN(const BeforeAndAfter changed, call.Run([=]() -> Result<BeforeAndAfter> {
+                ASSIGN_OR_RETURN(const BeforeAndAfter changed, parts.core.Run([=]() -> Result<BeforeAndAfter> {
                   ASSIGN_OR_RETURN(EnrolledMember before, members.enrolment.Find(id));
                   ASSIGN_OR_RETURN(EnrolledMember after, decide(members.enrolment, id, reason, by));
                   return BeforeAndAfter(std::move(before), std::move(after));
@@ -170,9 +169,8 @@ std::string ToJson(const MemberView& member) { return Dump(MemberJson(member)); 
 std::string ToJson(const EnrolledMember& member) { return Dump(EnrolmentJson(member)); }
 
 void AddDeviceRoutes(HttpServer& server, const ApiParts& parts, const MemberParts& members) {
-  const CoreCall call(parts.core, parts.patience);
-  const auto views = [call, members, &watch = parts.watch] {
-    return call.Run([&watch, members] { return ViewsOf(watch, members.enrolment); });
+  const auto views = [parts, members] {
+    return parts.core.Run([parts, members] { return ViewsOf(parts.watch, members.enrolment); });
   };
 
   AddView(server, "/api/v1/devices", [views](const HttpRequest& request) -> Result<std::string> {

@@ -28,9 +28,8 @@ Json EnrolmentTokenJson(const EnrolmentTokenRecord& token) {
 }
 
 Result<Role> EnrolmentRole(std::string_view name) {
-  for (const Role role : {Role::kDevice, Role::kEvaluator, Role::kGateway}) {
-    if (RoleName(role) == name) return role;
-  }
+  const auto role = RoleByName(name);
+  if (role && *role != Role::kAggregator) return *role;
   return Fail(Code::kInvalidArgument, "must be device, evaluator or gateway");
 }
 
@@ -47,9 +46,9 @@ void TakeLabels(Fields& fields, std::vector<std::string>& labels) {
 }
 
 // The secret is in the answer and nowhere else: the audit log gets the record.
-Result<ChangeMade> CreateToken(const CoreCall& call, const MemberParts& members, const EnrolmentTokenRecord& wanted) {
+Result<ChangeMade> CreateToken(const ApiParts& parts, const MemberParts& members, const EnrolmentTokenRecord& wanted) {
   using Made = std::pair<EnrolmentTokenRecord, std::shared_ptr<const SecretBytes>>;
-  ASSIGN_OR_RETURN(const Made made, call.Run([members, wanted]() -> Result<Made> {
+  ASSIGN_OR_RETURN(const Made made, parts.core.Run([members, wanted]() -> Result<Made> {
     ASSIGN_OR_RETURN(Enrolment::NewToken token, members.enrolment.CreateToken(wanted));
     auto invitation = members.invite(wanted.role, SecretBytes::CopyOf(AsBytes(token.secret)));
     if (!invitation) {
@@ -63,8 +62,8 @@ Result<ChangeMade> CreateToken(const CoreCall& call, const MemberParts& members,
   return ChangeMade{std::move(response), {"null", ToJson(made.first)}};
 }
 
-Result<ChangeMade> RemoveToken(const CoreCall& call, const MemberParts& members, const std::string& id) {
-  ASSIGN_OR_RETURN(const EnrolmentTokenRecord removed, call.Run([members, id]() -> Result<EnrolmentTokenRecord> {
+Result<ChangeMade> RemoveToken(const ApiParts& parts, const MemberParts& members, const std::string& id) {
+  ASSIGN_OR_RETURN(const EnrolmentTokenRecord removed, parts.core.Run([members, id]() -> Result<EnrolmentTokenRecord> {
     ASSIGN_OR_RETURN(const auto tokens, members.enrolment.Tokens());
     for (const EnrolmentTokenRecord& token : tokens) {
       if (token.id != id) continue;
@@ -119,25 +118,22 @@ Result<Invitation> Invite(const Path& ca_file, const TrustAnchor& anchor, const 
 }
 
 void AddEnrolmentTokenRoutes(HttpServer& server, const ApiParts& parts, const MemberParts& members) {
-  const CoreCall call(parts.core, parts.patience);
-  const Clock& clock = parts.clock;
-
   AddChange(server, parts.audit, "POST", "/api/v1/enrolment-tokens", HttpAccess::kOperator, "enrolment-token.create",
-            [call, members, &clock](const HttpRequest& request) -> Result<Change> {
-              ASSIGN_OR_RETURN(EnrolmentTokenRecord token, EnrolmentTokenFromJson(request.body, clock.Now()));
+            [parts, members](const HttpRequest& request) -> Result<Change> {
+              ASSIGN_OR_RETURN(EnrolmentTokenRecord token, EnrolmentTokenFromJson(request.body, parts.clock.Now()));
               token.created_by = request.actor->name;
-              return Change{"enrolment-tokens/" + token.id, [=] { return CreateToken(call, members, token); }};
+              return Change{"enrolment-tokens/" + token.id, [=] { return CreateToken(parts, members, token); }};
             });
 
-  AddView(server, "/api/v1/enrolment-tokens", [call, members](const HttpRequest&) -> Result<std::string> {
-    ASSIGN_OR_RETURN(const auto tokens, call.Run([members] { return members.enrolment.Tokens(); }));
+  AddView(server, "/api/v1/enrolment-tokens", [parts, members](const HttpRequest&) -> Result<std::string> {
+    ASSIGN_OR_RETURN(const auto tokens, parts.core.Run([members] { return members.enrolment.Tokens(); }));
     return Dump(ListToJson(tokens, &EnrolmentTokenJson));
   });
 
   AddChange(server, parts.audit, "DELETE", "/api/v1/enrolment-tokens/{token}", HttpAccess::kOperator,
-            "enrolment-token.remove", [call, members](const HttpRequest& request) -> Result<Change> {
+            "enrolment-token.remove", [parts, members](const HttpRequest& request) -> Result<Change> {
               const std::string id = request.parameter("token");
-              return Change{"enrolment-tokens/" + id, [=] { return RemoveToken(call, members, id); }};
+              return Change{"enrolment-tokens/" + id, [=] { return RemoveToken(parts, members, id); }};
             });
 }
 
@@ -159,21 +155,19 @@ std::string ToJson(const SealingKeyList& keys) {
 }
 
 void AddSealingKeyRoutes(HttpServer& server, const ApiParts& parts, const MemberParts& members) {
-  const CoreCall call(parts.core, parts.patience);
-
-  AddView(server, "/api/v1/sealing-keys", [call, members](const HttpRequest&) -> Result<std::string> {
+  AddView(server, "/api/v1/sealing-keys", [parts, members](const HttpRequest&) -> Result<std::string> {
     ASSIGN_OR_RETURN(const SealingKeyList keys,
-                     call.Run([members]() -> Result<SealingKeyList> { return members.sealing_keys(); }));
+                     parts.core.Run([members]() -> Result<SealingKeyList> { return members.sealing_keys(); }));
     return ToJson(keys);
   });
 
   AddChange(server, parts.audit, "POST", "/api/v1/sealing-keys", HttpAccess::kAdmin, "sealing-keys.rotate",
-            [call, members](const HttpRequest& request) -> Result<Change> {
+            [parts, members](const HttpRequest& request) -> Result<Change> {
               ASSIGN_OR_RETURN(const Millis overlap, RotationFromJson(request.body));
               return Change{
                   "sealing-keys", [=]() -> Result<ChangeMade> {
                     using BeforeAndAfter = std::pair<SealingKeyList, SealingKeyList>;
-                    ASSIGN_OR_RETURN(const BeforeAndAfter changed, call.Run([=]() -> Result<BeforeAndAfter> {
+                    ASSIGN_OR_RETURN(const BeforeAndAfter changed, parts.core.Run([=]() -> Result<BeforeAndAfter> {
                       SealingKeyList before = members.sealing_keys();
                       RETURN_IF_ERROR(members.rotate_sealing_key(overlap));
                       return BeforeAndAfter(std::move(before), members.sealing_keys());

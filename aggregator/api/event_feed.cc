@@ -76,7 +76,7 @@ EventFeed::Position EventFeed::After(const std::optional<std::string>& last_even
   const std::lock_guard lock(mutex_);
   if (!last_event_id || last_event_id->empty()) return {newest_ + 1, false};
   if (last_event_id->starts_with(life_ + "-")) {
-    const auto seen = NumberIn(std::string_view(*last_event_id).substr(life_.size() + 1));
+    const auto seen = ToNumber(std::string_view(*last_event_id).substr(life_.size() + 1));
     if (seen && *seen <= newest_ && *seen + 1 >= oldest()) return {*seen + 1, false};
   }
   return {oldest(), true};

@@ -103,28 +103,25 @@ std::string ToJson(const GatewayRecord& gateway) { return Dump(GatewayJson(gatew
 std::string ToJson(std::span<const KindAndAccount> accounts) { return Dump(ListToJson(accounts, &AccountJson)); }
 
 void AddGatewayRoutes(HttpServer& server, const ApiParts& parts) {
-  const CoreCall call(parts.core, parts.patience);
-  Watch& watch = parts.watch;
-
-  AddView(server, "/api/v1/gateways", [call, &watch](const HttpRequest& request) -> Result<std::string> {
-    ASSIGN_OR_RETURN(auto gateways, call.Run([&watch] { return watch.Gateways(); }));
+  AddView(server, "/api/v1/gateways", [parts](const HttpRequest& request) -> Result<std::string> {
+    ASSIGN_OR_RETURN(auto gateways, parts.core.Run([parts] { return parts.watch.Gateways(); }));
     return PageOfGateways(request, std::move(gateways));
   });
 
-  AddView(server, "/api/v1/gateways/{gateway}", [call, &watch](const HttpRequest& request) -> Result<std::string> {
+  AddView(server, "/api/v1/gateways/{gateway}", [parts](const HttpRequest& request) -> Result<std::string> {
     const std::string& id = request.parameter("gateway");
-    ASSIGN_OR_RETURN(const auto gateways, call.Run([&watch] { return watch.Gateways(); }));
+    ASSIGN_OR_RETURN(const auto gateways, parts.core.Run([parts] { return parts.watch.Gateways(); }));
     const auto found = std::ranges::find_if(
         gateways, [&](const GatewayRecord& gateway) { return gateway.report.gateway.text() == id; });
     if (found == gateways.end()) return Fail(Code::kNotFound, "no gateway '{}' was heard of", id);
     return ToJson(*found);
   });
 
-  AddView(server, "/api/v1/account", [call, &watch](const HttpRequest&) -> Result<std::string> {
+  AddView(server, "/api/v1/account", [parts](const HttpRequest&) -> Result<std::string> {
     using Accounts = std::vector<KindAndAccount>;
-    ASSIGN_OR_RETURN(const Accounts accounts, call.Run([&watch]() -> Result<Accounts> {
+    ASSIGN_OR_RETURN(const Accounts accounts, parts.core.Run([parts]() -> Result<Accounts> {
       Accounts all;
-      for (const UploadKind kind : kUploadKinds) all.emplace_back(kind, watch.Account(kind));
+      for (const UploadKind kind : kUploadKinds) all.emplace_back(kind, parts.watch.Account(kind));
       return all;
     }));
     return ToJson(accounts);

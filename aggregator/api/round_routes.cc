@@ -55,9 +55,9 @@ std::string RoundsWantedToJson(const TaskRecord& task, std::optional<uint64_t> r
   return Dump(json);
 }
 
-Result<ChangeMade> StartRounds(const CoreCall& call, const ApiParts& parts, const TaskId& task, uint64_t count) {
+Result<ChangeMade> StartRounds(const ApiParts& parts, const TaskId& task, uint64_t count) {
   using BeforeAndAfter = std::tuple<TaskRecord, RoundRecord, TaskRecord>;
-  ASSIGN_OR_RETURN(const BeforeAndAfter changed, call.Run([parts, task, count]() -> Result<BeforeAndAfter> {
+  ASSIGN_OR_RETURN(const BeforeAndAfter changed, parts.core.Run([parts, task, count]() -> Result<BeforeAndAfter> {
     ASSIGN_OR_RETURN(TaskRecord before, parts.tasks.Get(task));
     ASSIGN_OR_RETURN(RoundRecord round, parts.rounds.Start(task, count));
     ASSIGN_OR_RETURN(TaskRecord after, parts.tasks.Get(task));
@@ -68,9 +68,9 @@ Result<ChangeMade> StartRounds(const CoreCall& call, const ApiParts& parts, cons
                     {RoundsWantedToJson(before, {}), RoundsWantedToJson(after, round.number)}};
 }
 
-Result<ChangeMade> CancelRounds(const CoreCall& call, const ApiParts& parts, const TaskId& task) {
+Result<ChangeMade> CancelRounds(const ApiParts& parts, const TaskId& task) {
   using BeforeAndAfter = std::pair<TaskRecord, TaskRecord>;
-  ASSIGN_OR_RETURN(const BeforeAndAfter changed, call.Run([parts, task]() -> Result<BeforeAndAfter> {
+  ASSIGN_OR_RETURN(const BeforeAndAfter changed, parts.core.Run([parts, task]() -> Result<BeforeAndAfter> {
     ASSIGN_OR_RETURN(TaskRecord before, parts.tasks.Get(task));
     RETURN_IF_ERROR(parts.rounds.Cancel(task));
     ASSIGN_OR_RETURN(TaskRecord after, parts.tasks.Get(task));
@@ -94,36 +94,32 @@ Result<uint64_t> RoundsRequestFromJson(std::string_view body) {
 std::string ToJson(const RoundRecord& round) { return Dump(RoundJson(round)); }
 
 void AddRoundRoutes(HttpServer& server, const ApiParts& parts) {
-  const CoreCall call(parts.core, parts.patience);
-  Rounds& rounds = parts.rounds;
-
   AddChange(server, parts.audit, "POST", "/api/v1/tasks/{task}/rounds", HttpAccess::kOperator, "rounds.start",
-            [call, parts](const HttpRequest& request) -> Result<Change> {
+            [parts](const HttpRequest& request) -> Result<Change> {
               ASSIGN_OR_RETURN(const TaskId task, TaskOfPath(request));
               ASSIGN_OR_RETURN(const uint64_t count, RoundsRequestFromJson(request.body));
-              return Change{TargetOf(task), [=] { return StartRounds(call, parts, task, count); }};
+              return Change{TargetOf(task), [=] { return StartRounds(parts, task, count); }};
             });
 
   AddChange(server, parts.audit, "POST", "/api/v1/tasks/{task}/rounds/cancel", HttpAccess::kOperator, "rounds.cancel",
-            [call, parts](const HttpRequest& request) -> Result<Change> {
+            [parts](const HttpRequest& request) -> Result<Change> {
               ASSIGN_OR_RETURN(const TaskId task, TaskOfPath(request));
-              return Change{TargetOf(task), [=] { return CancelRounds(call, parts, task); }};
+              return Change{TargetOf(task), [=] { return CancelRounds(parts, task); }};
             });
 
-  AddView(server, "/api/v1/tasks/{task}/rounds", [call, &rounds](const HttpRequest& request) -> Result<std::string> {
+  AddView(server, "/api/v1/tasks/{task}/rounds", [parts](const HttpRequest& request) -> Result<std::string> {
     ASSIGN_OR_RETURN(const TaskId task, TaskOfPath(request));
-    ASSIGN_OR_RETURN(auto all, call.Run([&rounds, task] { return rounds.All(task); }));
+    ASSIGN_OR_RETURN(auto all, parts.core.Run([parts, task] { return parts.rounds.All(task); }));
     return PageOfRounds(request, std::move(all));
   });
 
-  AddView(server, "/api/v1/tasks/{task}/rounds/{round}",
-          [call, &rounds](const HttpRequest& request) -> Result<std::string> {
-            ASSIGN_OR_RETURN(const TaskId task, TaskOfPath(request));
-            ASSIGN_OR_RETURN(const uint64_t number, NumberOfPath(request, "round", Code::kNotFound));
-            ASSIGN_OR_RETURN(const RoundRecord round,
-                             call.Run([&rounds, task, number] { return rounds.Get(task, number); }));
-            return ToJson(round);
-          });
+  AddView(server, "/api/v1/tasks/{task}/rounds/{round}", [parts](const HttpRequest& request) -> Result<std::string> {
+    ASSIGN_OR_RETURN(const TaskId task, TaskOfPath(request));
+    ASSIGN_OR_RETURN(const uint64_t number, NumberOfPath(request, "round", Code::kNotFound));
+    ASSIGN_OR_RETURN(const RoundRecord round,
+                     parts.core.Run([parts, task, number] { return parts.rounds.Get(task, number); }));
+    return ToJson(round);
+  });
 }
 
 }  // namespace tributary

@@ -1,7 +1,5 @@
 #include "aggregator/api/route.h"
 
-#include <charconv>
-
 namespace tributary {
 namespace {
 
@@ -9,13 +7,6 @@ constexpr uint64_t kDefaultPage = 100;
 constexpr uint64_t kLargestPage = 1000;
 
 }  // namespace
-
-std::optional<uint64_t> NumberIn(std::string_view text) {
-  uint64_t number = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
-  return number;
-}
 
 Result<TaskId> TaskOfPath(const HttpRequest& request) {
   auto task = TaskId::Parse(request.parameter("task"));
@@ -30,7 +21,7 @@ Result<DeviceId> MemberOfPath(const HttpRequest& request, const std::string& nam
 }
 
 Result<uint64_t> NumberOfPath(const HttpRequest& request, const std::string& name, Code missing) {
-  const auto number = NumberIn(request.parameter(name));
+  const auto number = ToNumber(request.parameter(name));
   if (!number) return Fail(missing, "no {} '{}'", name, request.parameter(name));
   return *number;
 }
@@ -38,7 +29,7 @@ Result<uint64_t> NumberOfPath(const HttpRequest& request, const std::string& nam
 Result<uint64_t> QueryNumber(const HttpRequest& request, const std::string& name, uint64_t absent, uint64_t max) {
   const auto text = request.query_value(name);
   if (!text) return absent;
-  const auto number = NumberIn(*text);
+  const auto number = ToNumber(*text);
   if (!number || *number > max) {
     return Fail(Code::kInvalidArgument, "{} must be an integer of at most {}, not '{}'", name, max, *text);
   }

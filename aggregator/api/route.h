@@ -8,15 +8,14 @@
 
 #include "aggregator/api/audit_log.h"
 #include "aggregator/api/core_call.h"
-#include "protocol/base/executor.h"
 #include "protocol/base/http/http_server.h"
 #include "protocol/base/ids.h"
 #include "protocol/catalogue/publication.h"
 #include "protocol/trust/identity/certificate.h"
 #include "protocol/trust/identity/invitation.h"
 
-// The ground that the routes of every resource stand on (*_routes.h): the parts they work on, how they read paths and
-// queries, and how a route that changes something is added.
+// The common part of all routes (*_routes.h): the parts they work on, how they read paths and queries, and how a route
+// that changes something is added.
 namespace tributary {
 
 class ApiTokenStore;
@@ -29,7 +28,7 @@ class Watch;
 // The parts that the API works on; all of them must outlive the server's Stop. Tasks, rounds and watch are only ever
 // called on the core thread, except for reading whole blobs.
 struct ApiParts {
-  Executor& core;  // posts to the core thread
+  CoreCall core;  // to the core thread, and how long a request waits for its turn there
   Tasks& tasks;
   Rounds& rounds;
   Watch& watch;
@@ -37,7 +36,6 @@ struct ApiParts {
   ApiTokenStore& tokens;
   AuditLog& audit;
   const Clock& clock;
-  Millis patience{5'000};  // how long a request waits for its turn on the core thread
 };
 
 struct SealingKeyList {
@@ -58,8 +56,6 @@ struct MemberParts {
 
 // ---- paths and queries
 
-// Digits only; nullopt for anything else.
-std::optional<uint64_t> NumberIn(std::string_view text);
 // The task a path names. kUnknownTask, since a name of another form cannot be one.
 Result<TaskId> TaskOfPath(const HttpRequest& request);
 // The id of a member that a path names under `name`. kNotFound, for the same reason.

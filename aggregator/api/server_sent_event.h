@@ -29,8 +29,6 @@ class EventStreamParser {
   explicit EventStreamParser(Handler handler) : handler_(std::move(handler)) {}
   // False once the handler wants no more. kTooLarge: an event over limits::kHttpBodyBytes.
   Result<bool> Take(std::string_view bytes);
-  // Of the last event; where to go on after a broken connection.
-  const std::string& last_id() const { return last_id_; }
 
  private:
   bool TakeLine(std::string_view line);

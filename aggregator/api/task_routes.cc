@@ -25,9 +25,9 @@ Json VersionJson(const VersionRecord& version) {
           {"created", Rfc3339(version.created)}};
 }
 
-Result<ChangeMade> CreateTask(const CoreCall& call, Tasks& tasks, const TaskRequest& wanted) {
+Result<ChangeMade> CreateTask(const ApiParts& parts, const TaskRequest& wanted) {
   ASSIGN_OR_RETURN(const TaskRecord made,
-                   call.Run([&tasks, wanted] { return tasks.Create(wanted.task, wanted.weights); }));
+                   parts.core.Run([parts, wanted] { return parts.tasks.Create(wanted.task, wanted.weights); }));
   HttpResponse response = HttpResponse::Json(ToJson(made), 201);
   response.headers.emplace_back("Location", "/api/v1/tasks/" + made.id.text());
   return ChangeMade{std::move(response), {"null", ToJson(made)}};
@@ -48,8 +48,8 @@ Result<Digest> DigestOfPath(const HttpRequest& request) {
 // one of them lies about its bytes both fail at the digest.
 class BlobUpload final : public HttpUpload {
  public:
-  BlobUpload(const CoreCall& call, Tasks& tasks, AuditLog& audit, std::string actor, const Digest& digest)
-      : call_(call), tasks_(tasks), audit_(audit), actor_(std::move(actor)), digest_(digest) {}
+  BlobUpload(const ApiParts& parts, std::string actor, const Digest& digest)
+      : parts_(parts), actor_(std::move(actor)), digest_(digest) {}
 
   Status Take(ByteView piece) override {
     Append(pending_, piece);
@@ -60,8 +60,8 @@ class BlobUpload final : public HttpUpload {
     RETURN_IF_ERROR(Flush());
     const BlobRef blob{digest_, flushed_};
     const AuditEntry what{.actor = actor_, .action = "blob.put", .target = "blobs/" + digest_.hex()};
-    RETURN_IF_ERROR(RunAudited(audit_, what, [&]() -> Result<AuditValues> {
-      const Status done = call_.Run([&tasks = tasks_, blob]() -> Status {
+    RETURN_IF_ERROR(RunAudited(parts_.audit, what, [&]() -> Result<AuditValues> {
+      const Status done = parts_.core.Run([&tasks = parts_.tasks, blob]() -> Status {
         if (tasks.blobs().Has(blob.digest)) return {};  // the other upload was first
         return tasks.mutable_blobs().Complete(blob);
       });
@@ -77,7 +77,7 @@ class BlobUpload final : public HttpUpload {
     const uint64_t offset = flushed_;
     flushed_ += pending_.size();
     auto piece = std::make_shared<const Bytes>(std::exchange(pending_, {}));
-    return call_.Run([&tasks = tasks_, digest = digest_, offset, piece]() -> Status {
+    return parts_.core.Run([&tasks = parts_.tasks, digest = digest_, offset, piece]() -> Status {
       BlobStore& blobs = tasks.mutable_blobs();
       if (blobs.Has(digest)) return {};
       const uint64_t there = blobs.PartSize(digest);
@@ -87,9 +87,7 @@ class BlobUpload final : public HttpUpload {
     });
   }
 
-  const CoreCall call_;
-  Tasks& tasks_;
-  AuditLog& audit_;
+  const ApiParts parts_;
   const std::string actor_;
   const Digest digest_;
   uint64_t flushed_ = 0;
@@ -132,37 +130,34 @@ Result<HttpResponse> ServeTarget(const TufShelf& shelf, const BlobStore& blobs, 
 std::string ToJson(const VersionRecord& version) { return Dump(VersionJson(version)); }
 
 void AddTaskRoutes(HttpServer& server, const ApiParts& parts) {
-  const CoreCall call(parts.core, parts.patience);
-  Tasks& tasks = parts.tasks;
-
   AddChange(server, parts.audit, "POST", "/api/v1/tasks", HttpAccess::kPublisher, "task.create",
-            [call, &tasks](const HttpRequest& request) -> Result<Change> {
+            [parts](const HttpRequest& request) -> Result<Change> {
               ASSIGN_OR_RETURN(const TaskRequest wanted, TaskRequestFromJson(request.body));
-              return Change{"tasks/" + wanted.task.id.text(), [=, &tasks] { return CreateTask(call, tasks, wanted); }};
+              return Change{"tasks/" + wanted.task.id.text(), [=] { return CreateTask(parts, wanted); }};
             });
 
-  AddView(server, "/api/v1/tasks", [call, &tasks](const HttpRequest&) -> Result<std::string> {
-    ASSIGN_OR_RETURN(const auto all, call.Run([&tasks] { return tasks.All(); }));
+  AddView(server, "/api/v1/tasks", [parts](const HttpRequest&) -> Result<std::string> {
+    ASSIGN_OR_RETURN(const auto all, parts.core.Run([parts] { return parts.tasks.All(); }));
     return ToJson(all);
   });
 
-  AddView(server, "/api/v1/tasks/{task}", [call, &tasks](const HttpRequest& request) -> Result<std::string> {
+  AddView(server, "/api/v1/tasks/{task}", [parts](const HttpRequest& request) -> Result<std::string> {
     ASSIGN_OR_RETURN(const TaskId task, TaskOfPath(request));
-    ASSIGN_OR_RETURN(const TaskRecord record, call.Run([&tasks, task] { return tasks.Get(task); }));
+    ASSIGN_OR_RETURN(const TaskRecord record, parts.core.Run([parts, task] { return parts.tasks.Get(task); }));
     return ToJson(record);
   });
 
-  AddView(server, "/api/v1/tasks/{task}/versions", [call, &tasks](const HttpRequest& request) -> Result<std::string> {
+  AddView(server, "/api/v1/tasks/{task}/versions", [parts](const HttpRequest& request) -> Result<std::string> {
     ASSIGN_OR_RETURN(const TaskId task, TaskOfPath(request));
-    ASSIGN_OR_RETURN(const auto versions, call.Run([&tasks, task] { return tasks.Versions(task); }));
+    ASSIGN_OR_RETURN(const auto versions, parts.core.Run([parts, task] { return parts.tasks.Versions(task); }));
     return Dump(ListToJson(versions, &VersionJson));
   });
 
   AddView(server, "/api/v1/tasks/{task}/versions/{version}",
-          [call, &tasks](const HttpRequest& request) -> Result<std::string> {
+          [parts](const HttpRequest& request) -> Result<std::string> {
             ASSIGN_OR_RETURN(const TaskId task, TaskOfPath(request));
             ASSIGN_OR_RETURN(const uint64_t number, NumberOfPath(request, "version", Code::kUnknownVersion));
-            ASSIGN_OR_RETURN(const auto versions, call.Run([&tasks, task] { return tasks.Versions(task); }));
+            ASSIGN_OR_RETURN(const auto versions, parts.core.Run([parts, task] { return parts.tasks.Versions(task); }));
             const auto found = std::ranges::find(versions, ModelVersion{number}, &VersionRecord::version);
             if (found == versions.end()) {
               return Fail(Code::kUnknownVersion, "task '{}' has no version {}", task.text(), number);
@@ -172,21 +167,17 @@ void AddTaskRoutes(HttpServer& server, const ApiParts& parts) {
 }
 
 void AddBlobRoutes(HttpServer& server, const ApiParts& parts) {
-  const CoreCall call(parts.core, parts.patience);
-  Tasks& tasks = parts.tasks;
-
-  server.AddUpload(
-      "PUT", "/api/v1/blobs/{digest}", HttpAccess::kPublisher, limits::kBlobBytes,
-      [call, &tasks, &audit = parts.audit](const HttpRequest& request) -> Result<std::unique_ptr<HttpUpload>> {
-        ASSIGN_OR_RETURN(const Digest digest, DigestOfPath(request));
-        if (!tasks.blobs().Has(digest))
-          return std::make_unique<BlobUpload>(call, tasks, audit, request.actor->name, digest);
-        ASSIGN_OR_RETURN(const uint64_t size, tasks.blobs().Size(digest));
-        return std::make_unique<IgnoredUpload>(BlobRef{digest, size});
-      });
+  server.AddUpload("PUT", "/api/v1/blobs/{digest}", HttpAccess::kPublisher, limits::kBlobBytes,
+                   [parts](const HttpRequest& request) -> Result<std::unique_ptr<HttpUpload>> {
+                     ASSIGN_OR_RETURN(const Digest digest, DigestOfPath(request));
+                     if (!parts.tasks.blobs().Has(digest))
+                       return std::make_unique<BlobUpload>(parts, request.actor->name, digest);
+                     ASSIGN_OR_RETURN(const uint64_t size, parts.tasks.blobs().Size(digest));
+                     return std::make_unique<IgnoredUpload>(BlobRef{digest, size});
+                   });
 
   server.Add("GET", "/api/v1/blobs/{digest}", HttpAccess::kViewer,
-             [&tasks](const HttpRequest& request) -> Result<HttpResponse> {
+             [&tasks = parts.tasks](const HttpRequest& request) -> Result<HttpResponse> {
                ASSIGN_OR_RETURN(const Digest digest, DigestOfPath(request));
                if (!tasks.blobs().Has(digest)) return Fail(Code::kUnknownBlob, "no blob {}", digest.hex());
                HttpResponse response = HttpResponse::File(tasks.blobs().PathOf(digest));

@@ -184,7 +184,7 @@ Status MemberRegistrar::SaveHeard() {
   };
   const bool of_revoked =
       std::ranges::any_of(fresh, [&](const auto& one) { return revoked_.contains(one.subject.id); });
-  // Noting that it is revoked and saying so are one: nobody would look for the difference later.
+  // The table and the list change at once: nobody would look for a difference later.
   Status saved = of_revoked && issuer_ ? ReviseList(writes) : fresh.empty() ? Status() : Write(writes);
   if (!saved && saved.error().code == Code::kTooLarge) {
     LogFailure(LogLevel::kError, "enrolment.list_full", saved.error());

@@ -23,7 +23,7 @@ Result<HpkeKeyPair> ReadPair(const Path& file) {
   return HpkeKeyPairFromSecret(std::move(*secret));
 }
 
-// The file's bytes go too, as far as a disk does what it is told.
+// Overwrites the file's bytes before it goes, as far as the disk obeys.
 Status Wipe(FileSystem& files, const Path& file) {
   ASSIGN_OR_RETURN(const uint64_t size, files.Size(file));
   ASSIGN_OR_RETURN(const auto open, files.OpenForWrite(file));
@@ -90,6 +90,7 @@ struct SealingKeys::Key {
   KeyId id;
   WallTime made;
   WallTime until;  // 0: the current key
+  bool IsOver(WallTime now) const { return until != WallTime{} && until <= now; }
 };
 
 Result<SealingKeys> SealingKeys::Open(FileSystem& files, const Path& data_dir, WallTime now) {
@@ -163,9 +164,7 @@ const HpkeKeyPair& SealingKeys::current() const { return keys_.back()->pair; }
 
 const HpkeKeyPair* SealingKeys::Find(const KeyId& id, WallTime now) const {
   const auto found = std::ranges::find_if(keys_, [&](const auto& key) { return key->id == id; });
-  if (found == keys_.end()) return nullptr;
-  const bool over = (*found)->until != WallTime{} && (*found)->until <= now;
-  return over ? nullptr : &(*found)->pair;
+  return found == keys_.end() || (*found)->IsOver(now) ? nullptr : &(*found)->pair;
 }
 
 std::vector<FormerSealingKey> SealingKeys::Former(WallTime now) const {
@@ -197,7 +196,7 @@ Status SealingKeys::Rotate(WallTime now, Millis overlap) {
 
 Result<size_t> SealingKeys::DropEnded(WallTime now) {
   Keys rest, ended;
-  for (const auto& key : keys_) (key->until != WallTime{} && key->until <= now ? ended : rest).push_back(key);
+  for (const auto& key : keys_) (key->IsOver(now) ? ended : rest).push_back(key);
   if (ended.empty()) return size_t{0};
   RETURN_IF_ERROR(SaveIndex(rest));
   keys_ = std::move(rest);

@@ -8,9 +8,9 @@ Result<AccountBook> AccountBook::Open(AccountTable& table) {
   return book;
 }
 
-AccountRecord AccountBook::Get(UploadKind kind) const {
+KindAccount AccountBook::Get(UploadKind kind) const {
   const auto found = accounts_.find(kind);
-  return found == accounts_.end() ? AccountRecord{} : found->second;
+  return found == accounts_.end() ? KindAccount{} : found->second;
 }
 
 void AccountBook::Spool(UploadKind kind) {
@@ -19,7 +19,7 @@ void AccountBook::Spool(UploadKind kind) {
 }
 
 void AccountBook::DeliverSpooled(UploadKind kind, uint64_t amount) {
-  AccountRecord& account = accounts_[kind];
+  KindAccount& account = accounts_[kind];
   TRIBUTARY_CHECK(account.spooled >= amount) << account.spooled << " spooled, " << amount << " delivered";
   account.spooled -= amount;
   account.delivered += amount;
@@ -31,7 +31,7 @@ void AccountBook::DeliverAtOnce(UploadKind kind) {
 }
 
 void AccountBook::Refuse(UploadKind kind, Code code) {
-  AccountRecord& account = accounts_[kind];
+  KindAccount& account = accounts_[kind];
   ++account.offered;
   ++(code == Code::kDuplicate ? account.duplicate : account.refused[code]);
   ++unsaved_[{kind, code == Code::kDuplicate ? Outcome::kDuplicate : Outcome::kRefused, code}];

@@ -17,7 +17,7 @@ class AccountBook {
  public:
   static Result<AccountBook> Open(AccountTable& table);
 
-  AccountRecord Get(UploadKind kind) const;
+  KindAccount Get(UploadKind kind) const;
   // Taken into a sum; custody is owed.
   void Spool(UploadKind kind);
   // `amount` of the spooled ones are durable now, and their rows written.
@@ -33,7 +33,7 @@ class AccountBook {
   void Saved() { unsaved_.clear(); }
 
  private:
-  std::map<UploadKind, AccountRecord> accounts_;
+  std::map<UploadKind, KindAccount> accounts_;
   std::map<std::tuple<UploadKind, Outcome, Code>, uint64_t> unsaved_;
 };
 

@@ -40,9 +40,9 @@ class AddingSink final : public UpdateDecoder::Sink {
     return addition_->Add(Kept(first, values));
   }
 
-  Result<OpenedUpdate> Finish() {
-    ASSIGN_OR_RETURN(const double norm, addition_->Commit());
-    return OpenedUpdate{meta_, norm};
+  Result<UpdateMeta> Finish() {
+    RETURN_IF_ERROR(addition_->Commit());
+    return meta_;
   }
 
  private:
@@ -84,9 +84,9 @@ Status CheckUpdateSize(const UploadSubject& subject, uint64_t parameter_count) {
               parameter_count, limit);
 }
 
-Result<OpenedUpdate> UpdateReader::AddTo(WeightedSum& sum, const UploadHeader& header, const HpkeKeyPair& key,
-                                         const UpdateBounds& bounds,
-                                         const std::function<Result<Bytes>(uint32_t index)>& chunk) {
+Result<UpdateMeta> UpdateReader::AddTo(WeightedSum& sum, const UploadHeader& header, const HpkeKeyPair& key,
+                                       const UpdateBounds& bounds,
+                                       const std::function<Result<Bytes>(uint32_t index)>& chunk) {
   const UploadSubject& subject = header.subject;
   RETURN_IF_ERROR(CheckUpdateSize(subject, sum.parameter_count()));
   // Room for whole chunks, since OpenChunk asks for it.

@@ -16,11 +16,6 @@ struct UpdateBounds {
   uint64_t max_weight = 0;
 };
 
-struct OpenedUpdate {
-  UpdateMeta meta;
-  double norm = 0;
-};
-
 // Whether an update of so many bytes can be one of `parameter_count` values. kTooLarge.
 Status CheckUpdateSize(const UploadSubject& subject, uint64_t parameter_count);
 
@@ -33,8 +28,8 @@ class UpdateReader {
   // `chunk(i)` gives ciphertext chunk i. On an error every bit of the sum is as it was. Errors: those of UploadOpener,
   // UpdateDecoder and WeightedSum::Addition, kBadWeight (0, over the bound, or the sum's total would pass its own),
   // kTooLarge (more bytes than the task's values take), and what `chunk` gives.
-  Result<OpenedUpdate> AddTo(WeightedSum& sum, const UploadHeader& header, const HpkeKeyPair& key,
-                             const UpdateBounds& bounds, const std::function<Result<Bytes>(uint32_t index)>& chunk);
+  Result<UpdateMeta> AddTo(WeightedSum& sum, const UploadHeader& header, const HpkeKeyPair& key,
+                           const UpdateBounds& bounds, const std::function<Result<Bytes>(uint32_t index)>& chunk);
 
  private:
   CacheAligned<uint8_t> plaintext_;

@@ -36,7 +36,7 @@ Result<Metadata<Body>> ReadBelieved(FileSystem& files, const Path& file, uint64_
   auto metadata = ReadMetadata<Body>(files, file);
   Status verified = metadata ? verify(*metadata) : Status(Fail(metadata.error()));
   if (verified && metadata->body.version != version) verified = Fail(Code::kMalformed, "its version is another");
-  if (!verified) return Fail(verified.error().code, "{}: {}", file.string(), verified.error().message);
+  if (!verified) return InFile(verified.error(), file);
   return metadata;
 }
 

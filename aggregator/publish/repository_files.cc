@@ -1,7 +1,6 @@
 #include "aggregator/publish/repository_files.h"
 
 #include <algorithm>
-#include <charconv>
 
 namespace tributary {
 
@@ -15,10 +14,8 @@ Result<std::vector<uint64_t>> VersionsOf(FileSystem& files, const Path& folder, 
   std::vector<uint64_t> versions;
   for (const std::string& name : names) {
     if (!name.ends_with(ending)) continue;
-    uint64_t version = 0;
-    const char* const end = name.data() + name.size() - ending.size();
-    const auto [stop, error] = std::from_chars(name.data(), end, version);
-    if (error == std::errc() && stop == end && version > 0) versions.push_back(version);
+    const auto version = ToNumber(std::string_view(name).substr(0, name.size() - ending.size()));
+    if (version && *version > 0) versions.push_back(*version);
   }
   std::ranges::sort(versions);
   return versions;

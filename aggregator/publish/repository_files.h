@@ -33,9 +33,7 @@ inline WallTime WholeSeconds(WallTime at) { return {at.unix_millis - at.unix_mil
 template <class Body>
 Result<tuf::Metadata<Body>> ReadMetadata(FileSystem& files, const Path& file) {
   ASSIGN_OR_RETURN(const Bytes bytes, ReadFile(files, file, Body::kMostBytes));
-  auto read = tuf::ParseMetadata<Body>(bytes);
-  if (!read) return Fail(read.error().code, "{}: {}", file.string(), read.error().message);
-  return read;
+  return InFile(tuf::ParseMetadata<Body>(bytes), file);
 }
 
 }  // namespace tributary

@@ -5,7 +5,6 @@
 #include <vector>
 
 #include "protocol/base/clock.h"
-#include "protocol/base/code.h"
 #include "protocol/base/ids.h"
 #include "protocol/hop/gateway_state.h"
 #include "protocol/payload/device_state.h"
@@ -54,8 +53,5 @@ struct DeviceStateRecord {
   WallTime received;
   DeviceState report;
 };
-
-// Where the uploads of one kind went that were offered to the aggregator, over all its runs.
-using AccountRecord = KindAccount;
 
 }  // namespace tributary

@@ -10,7 +10,7 @@
 
 namespace tributary {
 
-// The aggregator's mind: tasks, versions, rounds, sums, contributions, publications, all durable. It opens the parts,
+// The aggregator's state: tasks, versions, rounds, sums, contributions, publications, all durable. It opens the parts,
 // orders their writes, and knows whether the disk takes them; each part decides for itself. It knows no sockets and no
 // HTTP. Call order: Open, then anything. Every call must come from one thread (the core thread), which owns it and the
 // database. The references in Parts and the listener must outlive it. A crash may take only

@@ -85,7 +85,8 @@ Result<std::vector<UploadId>> RoundKeeper::Checkpoint(RoundState state) {
   if (next.checkpoint != stored_.checkpoint) RemoveOldFiles(next.generation);
   stored_ = std::move(next);
   record_ = stored_.record;
-  std::vector<UploadId> taken = PendingUploads();
+  std::vector<UploadId> taken;
+  for (const auto& [device, pending] : pending_) taken.push_back(pending.upload);
   pending_.clear();
   bytes_since_ = 0;
   refusals_unsaved_ = false;
@@ -123,13 +124,6 @@ void RoundKeeper::RemoveOldFiles(uint64_t newest) const {
   for (uint64_t generation = stored_.generation + 1; generation < newest; ++generation)
     (void)around_.files.Remove(around_.folder / FileOf(generation));
   TRIBUTARY_FAULT_POINT("aggregator.checkpoint.old_removed");
-}
-
-std::vector<UploadId> RoundKeeper::PendingUploads() const {
-  std::vector<UploadId> uploads;
-  uploads.reserve(pending_.size());
-  for (const auto& [device, pending] : pending_) uploads.push_back(pending.upload);
-  return uploads;
 }
 
 void RoundKeeper::RemoveCheckpointFile() const {

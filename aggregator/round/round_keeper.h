@@ -61,8 +61,6 @@ class RoundKeeper {
   // uploads whose custody is taken by it. On an error nothing has changed.
   Result<std::vector<UploadId>> Checkpoint(RoundState state);
 
-  // The uploads that were never put on disk, for a round that ends without a version.
-  std::vector<UploadId> PendingUploads() const;
   // The file that the stored round names, if any. Failure is logged: the next start removes it.
   void RemoveCheckpointFile() const;
 

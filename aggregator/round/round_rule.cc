@@ -18,8 +18,4 @@ Status RoundRule::CheckStaleness(ModelVersion base, ModelVersion latest) const {
               Number(latest));
 }
 
-std::string RoundRule::Describe(const RoundRecord& round) const {
-  return fmt::format("{} of {} contributions, minimum {}", round.contributions, policy_.report_goal, policy_.minimum);
-}
-
 }  // namespace tributary

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <string>
 #include <vector>
 
 #include "aggregator/records/records.h"
@@ -34,8 +33,6 @@ class RoundRule {
   std::vector<ModelVersion> AcceptedBases(ModelVersion latest) const { return {latest}; }
   // The most weight that one round can sum: the sum's numbers must not overflow. kInvalidArgument.
   Result<uint64_t> MaxWeight() const { return max_weight_; }
-  // How a round ended, for people: "3 of 5 contributions, minimum 2".
-  std::string Describe(const RoundRecord& round) const;
 
  private:
   RoundPolicy policy_;

@@ -82,7 +82,7 @@ Status RoundRunner::CheckCollecting() const {
 void RoundRunner::Contributed(const UploadHeader& header, uint64_t weight) {
   keeper_->Added(header, weight);
   last_taken_ = parts_.clock.Monotonic();
-  Say("round.contribution", header.subject.device.text());
+  Say("round.contribution");
 }
 
 // Opens the next round on the task's latest version, and gives it what is on the shelf for that version.
@@ -201,18 +201,16 @@ void RoundRunner::SayEnd(const Turn& turn) {
                      .task = round.task,
                      .round = round.number,
                      .contributions = round.contributions,
-                     .version = task_.latest.version,
-                     .detail = fmt::format("{} with {}", RoundStateName(round.state), rule_.Describe(round))});
-  if (turn.version) Say("version.published", turn.version->weights.digest.hex());
+                     .version = task_.latest.version});
+  if (turn.version) Say("version.published");
 }
 
-void RoundRunner::Say(std::string_view event, std::string detail) {
+void RoundRunner::Say(std::string_view event) {
   parts_.events.Say({.name = std::string(event),
                      .task = task_.record.id,
                      .round = last_round_,
                      .contributions = keeper_ ? keeper_->record().contributions : 0,
-                     .version = task_.latest.version,
-                     .detail = std::move(detail)});
+                     .version = task_.latest.version});
 }
 
 Status RoundRunner::Checkpoint(RoundState state) {

@@ -70,7 +70,7 @@ class RoundRunner {
   Status TurnIfDue();
   // Checkpoints what is in the sum.
   Status Flush();
-  void Say(std::string_view event, std::string detail = {});
+  void Say(std::string_view event);
 
  private:
   // The changes to a task when its round ends, or when it gets its first one.

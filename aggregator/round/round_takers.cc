@@ -28,11 +28,11 @@ Verdict UpdateTaker::Take(const UploadHeader& header, Role role, const ChunkSour
   ASSIGN_OR_RETURN(const HpkeKeyPair* const key, OpeningKey(parts_.opening_key, subject));
   const TaskRecord& task = runner->task().record;
   const UpdateBounds bounds{.norm_bound = task.norm_bound, .max_weight = task.max_weight};
-  ASSIGN_OR_RETURN(const OpenedUpdate update,
+  ASSIGN_OR_RETURN(const UpdateMeta update,
                    reader_.AddTo(runner->open()->SumFor(subject.device), header, *key, bounds, chunk));
   parts_.fleet.account().Spool(subject.kind);
   parts_.fleet.CountUpload(subject.device, role);
-  runner->Contributed(header, update.meta.weight);
+  runner->Contributed(header, update.weight);
   // The update is in the sum: a disk that fails now delays its custody, it does not refuse it.
   if (auto turned = runner->TurnIfDue(); !turned) parts_.health.Failed("round.not_turned", turned.error());
   return Verdict::Take();
@@ -43,7 +43,7 @@ void UpdateTaker::OnRefused(const UploadSubject& subject, Code code, uint64_t by
   if (!runner || (*runner)->open() == nullptr) return;
   (*runner)->open()->AddBytes(bytes);
   (*runner)->open()->CountRefusal(code);
-  (*runner)->Say("round.refusal", fmt::format("{} {}", Name(code), subject.device.text()));
+  (*runner)->Say("round.refusal");
 }
 
 namespace {
@@ -102,8 +102,7 @@ Verdict EvaluationTaker::Take(const UploadHeader& header, Role role, const Chunk
                      .task = subject.task,
                      .round = round,
                      .contributions = open ? runner->open()->record().contributions : 0,
-                     .version = subject.base_version,
-                     .detail = subject.device.text()});
+                     .version = subject.base_version});
   parts_.custody({subject.id});
   return Verdict::Take();
 }

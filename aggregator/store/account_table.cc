@@ -9,11 +9,11 @@ Status AccountTable::Add(UploadKind kind, Outcome outcome, Code code, uint64_t a
       kind, outcome, code, amount);
 }
 
-Result<std::map<UploadKind, AccountRecord>> AccountTable::All() {
+Result<std::map<UploadKind, KindAccount>> AccountTable::All() {
   ASSIGN_OR_RETURN(const auto rows, database_.Query("SELECT kind, outcome, code, amount FROM accounts"));
-  std::map<UploadKind, AccountRecord> accounts;
+  std::map<UploadKind, KindAccount> accounts;
   for (const Row& row : rows) {
-    AccountRecord& account = accounts[static_cast<UploadKind>(row.Int(0))];
+    KindAccount& account = accounts[static_cast<UploadKind>(row.Int(0))];
     const auto outcome = static_cast<Outcome>(row.Int(1));
     const auto code = static_cast<Code>(row.Int(2));
     const auto amount = static_cast<uint64_t>(row.Int(3));

@@ -20,7 +20,7 @@ class AccountTable : Tables {
   // Adds `amount` uploads. `code`: the reason of kRefused and kDropped, any one code for the others.
   Status Add(UploadKind kind, Outcome outcome, Code code, uint64_t amount);
   // offered = the sum of what ended; nothing is spooled or in flight.
-  Result<std::map<UploadKind, AccountRecord>> All();
+  Result<std::map<UploadKind, KindAccount>> All();
 
   // 0 when it was never saved.
   Result<uint64_t> Counter(std::string_view name) {

@@ -43,7 +43,7 @@ class CertificateTable : Tables {
   Result<std::optional<StoredCertificate>> Find(ByteView issuer_public_key, const std::string& serial);
   // Newest first.
   Result<std::vector<StoredCertificate>> OfMember(const DeviceId& member);
-  // Of whose certificates one is for this key.
+  // The member who has a certificate for this key.
   Result<std::optional<DeviceId>> OwnerOfKey(ByteView public_key) {
     return database_.QueryFirst(FirstCell<DeviceId>,
                                 "SELECT member FROM certificates WHERE public_key = ? ORDER BY issued LIMIT 1",

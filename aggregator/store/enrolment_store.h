@@ -82,7 +82,7 @@ class EnrolmentStore {
   static Result<std::unique_ptr<EnrolmentStore>> Open(const Path& file);
 
   Result<Transaction> Begin() { return Transaction::Begin(*database_); }
-  // Writes something that says nothing, to see whether the disk takes it.
+  // Writes a row of no meaning, to see whether the disk takes it.
   Status Probe(WallTime now);
 
  private:

@@ -4,7 +4,6 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
-#include <limits>
 #include <utility>
 
 #include <Eigen/Core>
@@ -42,7 +41,6 @@ bool NeverOverflows(FixedPointScale scale, double value_bound, uint64_t max_tota
 }
 
 using ConstSums = Eigen::Map<const Eigen::Array<int64_t, Eigen::Dynamic, 1>>;
-using Sums = Eigen::Map<Eigen::Array<int64_t, Eigen::Dynamic, 1>>;
 
 // Why a kernel refused `block`, whose first value is the update's value `first`: kNotFinite or kNormExceeded, for the
 // first bad value, so that the reader of a log can find it. Dies when all are good.
@@ -138,17 +136,6 @@ Result<WeightedSum::Addition> WeightedSum::Begin(double norm_bound, uint64_t wei
   return Addition(*this, norm_bound, weight);
 }
 
-Result<double> WeightedSum::AccumulateWithin(double norm_bound, std::span<const float> delta, uint64_t weight) {
-  ASSIGN_OR_RETURN(Addition addition, Begin(norm_bound, weight));
-  RETURN_IF_ERROR(addition.Add(delta));
-  return addition.Commit();
-}
-
-Status WeightedSum::Accumulate(std::span<const float> delta, uint64_t weight) {
-  RETURN_IF_ERROR(AccumulateWithin(std::numeric_limits<double>::infinity(), delta, weight));
-  return {};
-}
-
 SumKernel::Terms WeightedSum::TermsFor(int64_t weight) const {
   return {FloatBound(value_bound_), scale_.fraction_bits, weight};
 }
@@ -159,19 +146,8 @@ Status WeightedSum::CheckWeight(uint64_t weight) const {
               max_total_weight_);
 }
 
-Status WeightedSum::Merge(WeightedSum&& other) {
-  if (other.sum_.size() != sum_.size() || other.scale_ != scale_ || other.value_bound_ != value_bound_)
-    return Fail(Code::kConflict, "sums of different shape, scale or bound");
-  if (other.total_weight_ > 0) RETURN_IF_ERROR(CheckWeight(other.total_weight_));
-  const auto count = static_cast<Eigen::Index>(sum_.size());
-  Sums(sum_.data(), count) += ConstSums(other.sum_.data(), count);
-  total_weight_ += other.total_weight_;
-  contributions_ += other.contributions_;
-  return {};
-}
-
 Result<std::vector<double>> WeightedSum::Report() const {
-  if (!CanReport()) return Fail(Code::kConflict, "nothing was added");
+  if (total_weight_ == 0) return Fail(Code::kConflict, "nothing was added");
   std::vector<double> mean(sum_.size());
   const auto count = static_cast<Eigen::Index>(sum_.size());
   // Two roundings per value, each IEEE's, so the mean is the same on every machine: to double, and the division. The

@@ -7,7 +7,6 @@
 #include "aggregator/sum/sum_kernel.h"
 #include "protocol/base/bytes.h"
 #include "protocol/base/file.h"
-#include "protocol/base/ids.h"
 #include "protocol/base/result.h"
 #include "protocol/payload/fixed_point.h"
 
@@ -16,11 +15,10 @@ namespace tributary {
 // The weighted sum of updates in 64-bit fixed point: exact, so it does not depend on order, grouping, threads or
 // replays.
 //   sum[i] = Σ_d  q(x_d[i]) * w_d,   q(x) = round_to_nearest_even(x * 2^F)   (protocol/payload/fixed_point.h)
-// An algebra: Accumulate, Merge, CanReport, Report, Serialize. Memory: 8 bytes per parameter. Value type that only
-// moves (it may be large); not thread safe. An update is checked in the same pass that adds it, since what costs is the
-// traffic to memory: one pass takes 20 bytes per parameter, a pass that only checks 4 more. When a bad value or the
-// norm turns up after something was added, the same integers are subtracted again, which is exact; a refused update
-// leaves every bit of the sum as it was.
+// Memory: 8 bytes per parameter. Value type that only moves (it may be large); not thread safe. An update is checked in
+// the same pass that adds it, since what costs is the traffic to memory: one pass takes 20 bytes per parameter, a pass
+// that only checks 4 more. When a bad value or the norm turns up after something was added, the same integers are
+// subtracted again, which is exact; a refused update leaves every bit of the sum as it was.
 class WeightedSum {
  public:
   // One update on its way into the sum, part by part, each added while it is in cache. It counts with Commit; an
@@ -62,19 +60,10 @@ class WeightedSum {
 
   // kBadWeight: 0, or the total would pass max_total_weight.
   Result<Addition> Begin(double norm_bound, uint64_t weight);
-  // Adds one whole update and gives its Euclidean norm. All or nothing. `delta`: parameter_count values.
-  // kWrongTensorCount, kNotFinite, kNormExceeded (a value over the value bound, or the norm over `norm_bound`),
-  // kBadWeight (0, or the total would pass max_total_weight).
-  Result<double> AccumulateWithin(double norm_bound, std::span<const float> delta, uint64_t weight);
-  // The same without a bound for the norm.
-  Status Accumulate(std::span<const float> delta, uint64_t weight);
-  // kConflict: another shape, scale or bound. kBadWeight: the totals together pass max_total_weight.
-  Status Merge(WeightedSum&& other);
 
   uint64_t parameter_count() const { return sum_.size(); }
   uint64_t total_weight() const { return total_weight_; }
   uint64_t contributions() const { return contributions_; }
-  bool CanReport() const { return total_weight_ > 0; }
   // The weighted mean, parameter_count values. kConflict when nothing was added.
   Result<std::vector<double>> Report() const;
 

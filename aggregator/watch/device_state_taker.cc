@@ -48,9 +48,7 @@ Verdict DeviceStateTaker::Take(const UploadHeader& header, Role role, const Chun
   if (!order) {
     // A copy of the device at work, or a device set back to an older state: somebody should look at it.
     LogFailure(LogLevel::kWarning, "device.report_rolled_back", order.error(), {{"device", subject.device.text()}});
-    parts_.events.Say({.name = "device.report_rolled_back",
-                       .task = subject.task,
-                       .detail = subject.device.text() + ": " + order.error().message});
+    parts_.events.Say({.name = "device.report_rolled_back", .task = subject.task});
     return Fail(order.error());
   }
   if (auto stored = Keep(record, *order == DeviceStateOrder::kNext); !stored) {

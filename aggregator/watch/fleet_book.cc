@@ -78,8 +78,8 @@ std::vector<DeviceId> FleetBook::PathOf(const GatewayRecord& gateway) const {
 }
 
 // Staged uploads are offered, and nothing else yet. Those in a sum stay staged until their custody is taken.
-AccountRecord FleetBook::Account(UploadKind kind) const {
-  AccountRecord account = account_.Get(kind);
+KindAccount FleetBook::Account(UploadKind kind) const {
+  KindAccount account = account_.Get(kind);
   const uint64_t staged = parts_.staged ? parts_.staged(kind) : 0;
   account.in_flight = staged - std::min(staged, account.spooled);
   account.offered += account.in_flight;
@@ -104,7 +104,7 @@ void FleetBook::Saw(const MemberRecord& member) {
   known.delivered_uploads = member.delivered_uploads;
   known.connected_clients = member.connected_clients;
   unsaved_members_.insert(member.id);
-  if (is_new) parts_.events.Say({.name = "member.joined", .detail = member.role + " " + member.id.text()});
+  if (is_new) parts_.events.Say({.name = "member.joined"});
 }
 
 void FleetBook::SawAuthor(const Subject& author, const DeviceId& via) {

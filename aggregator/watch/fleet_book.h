@@ -31,7 +31,7 @@ class FleetBook final : public Watch {
   Result<std::vector<MemberRecord>> Members(std::optional<Role> role) override;
   Result<std::vector<GatewayRecord>> Gateways() override;
   Result<std::vector<DeviceStateRecord>> DeviceStates() override { return parts_.store.reports.All(); }
-  AccountRecord Account(UploadKind kind) const override;
+  KindAccount Account(UploadKind kind) const override;
 
   // A member was heard of. Its empty texts say nothing; first_seen stays and `uploads` is this book's own count.
   void Saw(const MemberRecord& member);

@@ -24,8 +24,8 @@ class Watch {
   virtual Result<std::vector<GatewayRecord>> Gateways() = 0;
   // The newest state of each device that described itself, by id.
   virtual Result<std::vector<DeviceStateRecord>> DeviceStates() = 0;
-  // The account of the uploads of a kind.
-  virtual AccountRecord Account(UploadKind kind) const = 0;
+  // Where the uploads of a kind went, over all runs of the aggregator.
+  virtual KindAccount Account(UploadKind kind) const = 0;
 };
 
 // One thing that happened, for people who watch (server-sent events). Names:
@@ -35,22 +35,19 @@ class Watch {
 //   version.published  evaluation.received  member.joined
 //   device.report_rolled_back (a device's state and an earlier one cannot both be of that device)
 struct CoreEvent {
-  uint64_t sequence = 0;  // grows by one within a process's life
   std::string name;
   TaskId task = {};
   uint64_t round = 0;
   uint64_t contributions = 0;
   ModelVersion version{};
   WallTime at = {};
-  std::string detail = {};  // the device, the code and device of a refusal, how a round ended …; may be empty
 };
 
-// Numbers events and gives each its time. `out` is called at once. One thread; borrows the clock.
+// Gives each event its time. `out` is called at once. One thread; borrows the clock.
 class EventLine {
  public:
   EventLine(const Clock& clock, std::function<void(const CoreEvent&)> out) : clock_(clock), out_(std::move(out)) {}
   void Say(CoreEvent event) {
-    event.sequence = ++sequence_;
     event.at = clock_.Now();
     out_(event);
   }
@@ -58,7 +55,6 @@ class EventLine {
  private:
   const Clock& clock_;
   std::function<void(const CoreEvent&)> out_;
-  uint64_t sequence_ = 0;
 };
 
 }  // namespace tributary

@@ -35,22 +35,14 @@ struct Workshop::Sealer {
   Random& random;
   uint32_t chunk_bytes;
 
-  Result<std::shared_ptr<const SealedUpload>> Seal(UploadKind kind, Codec codec, Priority priority, const TaskId& task,
-                                                   ModelVersion base, ByteView plaintext) const;
+  // `subject` says what it is; the rest is filled in.
+  Result<std::shared_ptr<const SealedUpload>> Seal(UploadSubject subject, ByteView plaintext) const;
 };
 
-Result<std::shared_ptr<const SealedUpload>> Workshop::Sealer::Seal(UploadKind kind, Codec codec, Priority priority,
-                                                                   const TaskId& task, ModelVersion base,
-                                                                   ByteView plaintext) const {
-  UploadSubject subject;
-  subject.kind = kind;
-  subject.task = task;
-  subject.base_version = base;
+Result<std::shared_ptr<const SealedUpload>> Workshop::Sealer::Seal(UploadSubject subject, ByteView plaintext) const {
   subject.device = device;
   subject.created = clock.Now();
-  subject.priority = priority;
-  subject.codec = codec;
-  if (kind == UploadKind::kEvaluation) {
+  if (subject.kind == UploadKind::kEvaluation) {
     subject.id = EvaluationId(subject, target.public_key);
   } else {
     random.Fill(subject.id.mutable_view());
@@ -76,7 +68,12 @@ struct Workshop::Job {
   bool cancelled() const { return stop.stop_requested() || end.stop_requested(); }
   Result<std::shared_ptr<const SealedUpload>> Seal(UploadKind kind, Codec codec, Priority priority,
                                                    ByteView plaintext) const {
-    return sealer.Seal(kind, codec, priority, order.task.id, order.progress.version, plaintext);
+    return sealer.Seal({.kind = kind,
+                        .task = order.task.id,
+                        .base_version = order.progress.version,
+                        .priority = priority,
+                        .codec = codec},
+                       plaintext);
   }
   Result<Made> Do() const;
 };
@@ -136,7 +133,11 @@ Result<std::shared_ptr<const SealedUpload>> Workshop::SealState(const DeviceStat
                                                                 const Publication& publication) {
   const PublishedTask& task = publication.tasks.front();
   return SealerFor({publication.aead, publication.sealing_key})
-      .Seal(UploadKind::kDeviceState, Codec::kRecord, Priority::kDeviceState, task.id, task.latest,
+      .Seal({.kind = UploadKind::kDeviceState,
+             .task = task.id,
+             .base_version = task.latest,
+             .priority = Priority::kDeviceState,
+             .codec = Codec::kRecord},
             EncodeDeviceState(state));
 }
 

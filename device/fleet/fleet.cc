@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "device/examples/example_set.h"
-#include "device/examples/partition.h"
 #include "protocol/base/log.h"
 
 namespace tributary {
@@ -21,16 +20,6 @@ Result<std::vector<Path>> IdentityFolders(const Path& folder) {
   }
   std::ranges::sort(folders);
   return folders;
-}
-
-PartitionPlan PlanFor(const FleetOptions& options, size_t devices) {
-  return {.kind = options.partition,
-          .devices = static_cast<uint32_t>(devices),
-          .total = static_cast<uint32_t>(options.total),
-          .alpha = options.alpha,
-          .shards_per_device = static_cast<uint32_t>(options.shards_per_device),
-          .held_out_share = options.held_out_share,
-          .seed = static_cast<uint64_t>(options.seed)};
 }
 
 }  // namespace
@@ -55,7 +44,9 @@ Result<std::unique_ptr<Fleet>> Fleet::Open(const FleetOptions& options, const Cl
 Status Fleet::OpenMembers(const FleetOptions& options, Random& random, FileSystem& files) {
   ASSIGN_OR_RETURN(const auto folders, IdentityFolders(options.identities_dir));
   ASSIGN_OR_RETURN(const auto set, LoadIdxFolder(options.examples_dir, IdxPart::kTraining));
-  ASSIGN_OR_RETURN(const auto shares, Partition(set->labels, PlanFor(options, folders.size())));
+  PartitionPlan plan = options.partition;
+  plan.devices = static_cast<uint32_t>(folders.size());
+  ASSIGN_OR_RETURN(const auto shares, Partition(set->labels, plan));
   for (size_t i = 0; i < folders.size(); ++i) {
     ASSIGN_OR_RETURN(Identity identity, LoadIdentityAs(Role::kDevice, folders[i], time_->Now()));
     const DeviceId id = identity.subject.id;

@@ -19,12 +19,13 @@ std::vector<Field> FleetOptions::Fields() {
       {"gateways.retry_cap_seconds", &retry_cap_seconds, "longest pause between connection attempts",
        Between(1, 86'400), "s"},
       {"examples.dir", &examples_dir, "folder with four IDX files, named as those of MNIST"},
-      OneOf("examples.partition", ChoiceIn(partition), "how the training images are dealt out", kPartitions),
-      {"examples.alpha", &alpha, "of the Dirichlet distribution: small is unequal", Between(1e-6, 1e6)},
-      {"examples.shards_per_device", &shards_per_device, "for the partition shards", Between(1, 1'000'000)},
-      {"examples.total", &total, "size of a sample over all devices; 0: all", Between(0, 1e9)},
-      {"examples.held_out_share", &held_out_share, "of each device's part, never trained on", Between(0, 0.9)},
-      {"examples.seed", &seed, "of sampling, dealing and holding out", {.least = 0}},
+      OneOf("examples.partition", ChoiceIn(partition.kind), "how the training images are dealt out", kPartitions),
+      {"examples.alpha", &partition.alpha, "of the Dirichlet distribution: small is unequal", Between(1e-6, 1e6)},
+      {"examples.shards_per_device", &partition.shards_per_device, "for the partition shards", Between(1, 1'000'000)},
+      {"examples.total", &partition.total, "size of a sample over all devices; 0: all", Between(0, 1e9)},
+      {"examples.held_out_share", &partition.held_out_share, "of each device's part, never trained on",
+       Between(0, 0.9)},
+      {"examples.seed", &partition.seed, "of sampling, dealing and holding out", {.least = 0}},
   };
   return Joined(std::move(own), LogFields(log_level, log_file));
 }

@@ -22,12 +22,7 @@ struct FleetOptions {
   std::vector<ServerAddress> gateways;  // made from the two by Load
   int64_t retry_cap_seconds = 30;
   Path examples_dir = "/usr/share/datasets/fashion-mnist";
-  PartitionKind partition = PartitionKind::kDirichlet;
-  double alpha = 0.5;
-  int64_t shards_per_device = 2;
-  int64_t total = 0;
-  double held_out_share = 0.1;
-  int64_t seed = 1;
+  PartitionPlan partition;  // without the number of devices, which the identities give
   std::string log_level = "info";
   Path log_file;
 

@@ -2,11 +2,11 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <ctime>
 #include <optional>
 #include <sstream>
 #include <string_view>
+#include <utility>
 
 #include "protocol/base/limits.h"
 
@@ -17,11 +17,9 @@ constexpr int64_t kMinuteMillis = 60'000;
 
 // A number in [low, high] that is the whole of `text`.
 std::optional<int> NumberIn(std::string_view text, int low, int high) {
-  int number = 0;
-  const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (text.empty() || problem != std::errc() || end != text.data() + text.size()) return std::nullopt;
-  if (number < low || number > high) return std::nullopt;
-  return number;
+  const auto number = ToNumber(text);
+  if (!number || std::cmp_less(*number, low) || std::cmp_greater(*number, high)) return std::nullopt;
+  return static_cast<int>(*number);
 }
 
 // "HH:MM" as minutes of the day.

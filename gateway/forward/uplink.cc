@@ -5,7 +5,7 @@
 namespace tributary {
 namespace {
 
-// Urgent kinds come before most others in the spool's order; so many are looked at to find one.
+// Urgent kinds come before most others in the spool's order, so looking at this many finds one.
 constexpr size_t kLookedAt = 64;
 
 }  // namespace

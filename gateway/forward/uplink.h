@@ -27,7 +27,6 @@ class Uplink {
   void Nudge();
 
   const Courier::Counts& counts() const { return courier_.counts(); }
-  size_t under_way() const { return courier_.under_way(); }
   // Uploads may be sent now, as far as the schedule goes.
   bool IsOpen() const { return policy_.schedule.IsOpen(parts_.clock.Now()); }
 

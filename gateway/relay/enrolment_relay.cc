@@ -28,7 +28,6 @@ void EnrolmentRelay::Request(const Digest& id, Bytes sealed_request, const Devic
     return answer(PutOff(
         {sent.error().code, "this gateway cannot reach the aggregator now; the request will be taken when it can"}));
   }
-  ++counts_.passed_up;
   under_way_[id].push_back(std::move(answer));
 }
 
@@ -37,7 +36,6 @@ void EnrolmentRelay::OnAnswer(const Digest& id, const EnrolmentAnswer& answer) {
   if (waiting.empty()) return;
   const bool issued = answer.kind == EnrolmentAnswer::Kind::kIssued;
   const bool refused = answer.kind == EnrolmentAnswer::Kind::kRefused && !IsTransient(answer.refusal.code);
-  ++(issued ? counts_.issued : refused ? counts_.refused : counts_.put_off);
   if (issued || refused) Remember(id, answer);
   for (const Answer& one : waiting.mapped()) one(answer);
 }
@@ -54,8 +52,7 @@ const EnrolmentAnswer* EnrolmentRelay::Recall(const Digest& id) {
   return found == remembered_.end() ? nullptr : &found->answer;
 }
 
-EnrolmentAnswer EnrolmentRelay::PutOff(const Error& why) {
-  ++counts_.put_off;
+EnrolmentAnswer EnrolmentRelay::PutOff(const Error& why) const {
   return {EnrolmentAnswer::Kind::kPending, {}, {why.code, why.message, options_.while_away}};
 }
 

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <cstdint>
 #include <functional>
 #include <list>
 #include <memory>
@@ -30,21 +29,12 @@ class EnrolmentRelay final : public EnrolmentDesk {
     Millis remember_for{600'000};
     RetryWindow while_away{Millis(5'000), Millis(30'000)};  // when to ask again while there is no uplink
   };
-  struct Counts {
-    uint64_t passed_up = 0;
-    uint64_t issued = 0;
-    uint64_t refused = 0;  // for good
-    uint64_t put_off = 0;  // told to ask again, here or above
-  };
-
   EnrolmentRelay(HopClient& uplink, const Clock& clock, Options options);
   EnrolmentRelay(HopClient& uplink, const Clock& clock) : EnrolmentRelay(uplink, clock, Options()) {}
   ~EnrolmentRelay() override;
 
   void Request(const Digest& id, Bytes sealed_request, const DeviceId& via,
                std::function<void(const EnrolmentAnswer&)> answer) override;
-  const Counts& counts() const { return counts_; }
-  size_t remembered() const { return remembered_.size(); }
 
  private:
   using Answer = std::function<void(const EnrolmentAnswer&)>;
@@ -57,14 +47,13 @@ class EnrolmentRelay final : public EnrolmentDesk {
   void OnAnswer(const Digest& id, const EnrolmentAnswer& answer);
   void Remember(const Digest& id, const EnrolmentAnswer& answer);
   const EnrolmentAnswer* Recall(const Digest& id);
-  EnrolmentAnswer PutOff(const Error& why);
+  EnrolmentAnswer PutOff(const Error& why) const;
 
   HopClient& uplink_;
   const Clock& clock_;
   Options options_;
   std::unordered_map<Digest, std::vector<Answer>, IdHash> under_way_;
   std::list<Remembered> remembered_;  // oldest first
-  Counts counts_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 

@@ -65,11 +65,11 @@ void PrintDamage(const SpoolCheck& check) {
 Status WithGateway(const GatewayOptions& options, const Clock& clock, Random& random,
                    const std::function<Status(const std::string& endpoint)>& work) {
   GatewayOptions own = options;
-  own.listen = "tcp://127.0.0.1:*";
+  own.hop.endpoint = "tcp://127.0.0.1:*";
   own.http.port = 0;
   own.connect_upstream = false;
   auto gateway = Gateway::Open(own, clock, random, RealFileSystem());
-  if (!gateway && gateway.error().code == Code::kLocked) return work(LocalEndpoint(options.listen));
+  if (!gateway && gateway.error().code == Code::kLocked) return work(LocalEndpoint(options.hop.endpoint));
   if (!gateway) return Fail(gateway.error());
   std::thread running([&] { (*gateway)->Run(); });
   const Status done = work((*gateway)->endpoint());
@@ -189,12 +189,12 @@ Status CheckSpoolHere(const GatewayOptions& options, ListForm form) {
     std::cout << fmt::format(
         R"({{"sound": {}, "uploads": {}, "bytes": {}, "partial": {}, "dead_letters": {}, "damaged": {}, )"
         R"("bytes_lost": {}, "index_problems": {}, "orphans": {}, "account_holds": {}}})",
-        check.Sound(), check.uploads, check.bytes, check.partial, check.dead_letters, check.damaged.size(),
+        check.Sound(), check.uploads, check.bytes, check.partial, check.account.dead_letters, check.damaged.size(),
         check.BytesLost(), check.index_problems.size(), check.orphans.size(), check.account.Balances());
     std::cout << "\n";
   } else {
     std::cout << fmt::format("{} uploads ({} bytes) were read and compared; {} are partial, {} are dead letters.\n",
-                             check.uploads, check.bytes, check.partial, check.dead_letters);
+                             check.uploads, check.bytes, check.partial, check.account.dead_letters);
     PrintDamage(check);
     if (check.Sound()) std::cout << "All of it is sound.\n";
   }

@@ -47,7 +47,6 @@ Result<SpoolCheck> CheckSpool(const Path& folder, FileSystem& files) {
   }
   ASSIGN_OR_RETURN(check.orphans, reader->Orphans());
   ASSIGN_OR_RETURN(check.account, reader->Account());
-  check.dead_letters = check.account.dead_letters;
   for (const KindAccount& kind : check.account.kinds) check.partial += kind.in_flight;
   return check;
 }

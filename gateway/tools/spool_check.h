@@ -19,7 +19,6 @@ struct SpoolCheck {
   uint64_t uploads = 0;  // complete ones that were read and compared
   uint64_t bytes = 0;
   uint64_t partial = 0;  // not compared: their senders have custody
-  uint64_t dead_letters = 0;
   std::vector<DamagedUpload> damaged;
   std::vector<std::string> orphans;         // files of nobody, which the next start of the daemon removes
   std::vector<std::string> index_problems;  // SQLite's words

@@ -51,6 +51,13 @@ Result<Bytes> FromHex(std::string_view text) {
   return bytes;
 }
 
+std::optional<uint64_t> ToNumber(std::string_view text) {
+  uint64_t number = 0;
+  const char* const end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, number);
+  return error == std::errc() && stop == end ? std::optional(number) : std::nullopt;
+}
+
 void AppendU32(Bytes& to, uint32_t value) { AppendLittleEndian(to, value); }
 void AppendU64(Bytes& to, uint64_t value) { AppendLittleEndian(to, value); }
 Result<uint32_t> TakeU32(ByteView& from) { return TakeLittleEndian<uint32_t>(from); }

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -30,6 +31,9 @@ void Append(Bytes& to, ByteView more);
 std::string ToHex(ByteView bytes);
 // kMalformed: odd length or a character that is not hexadecimal.
 Result<Bytes> FromHex(std::string_view text);
+
+// The number that `text` is: decimal digits and nothing else. nullopt for anything else.
+std::optional<uint64_t> ToNumber(std::string_view text);
 
 // Fixed-width little-endian integers, appended to or read from the front of a view.
 void AppendU32(Bytes& to, uint32_t value);

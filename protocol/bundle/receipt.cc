@@ -1,7 +1,6 @@
 #include "protocol/bundle/receipt.h"
 
 #include <algorithm>
-#include <charconv>
 
 #include "protocol/base/limits.h"
 #include "protocol/bundle/bundle_format.h"
@@ -51,9 +50,7 @@ uint64_t NumberOf(std::string_view name, const std::string& server) {
   if (!name.starts_with(server + "-") || !name.ends_with(kSuffix)) return 0;
   name.remove_prefix(server.size() + 1);
   name.remove_suffix(kSuffix.size());
-  uint64_t number = 0;
-  const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), number);
-  return error == std::errc() && end == name.data() + name.size() ? number : 0;
+  return ToNumber(name).value_or(0);
 }
 
 }  // namespace

@@ -21,7 +21,7 @@ class AggregatorTest : public ::testing::Test {
     options_.identity_dir = world_.fleet.IssueInto(world_.folder / "identity", Role::kAggregator, "aggregator");
     Must(WriteFileAtomically(RealFileSystem(), options_.identity_dir / "root.json", publication_.root()));
     options_.publication_dir = publication_.path();
-    options_.listen = "tcp://127.0.0.1:*";
+    options_.hop.endpoint = "tcp://127.0.0.1:*";
     options_.http.port = 0;
   }
   // A device that wants to connect.

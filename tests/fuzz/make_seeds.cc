@@ -4,7 +4,6 @@
 
 #include "protocol/base/limits.h"
 #include "protocol/catalogue/model_package.h"
-#include "protocol/catalogue/publication.h"
 #include "protocol/catalogue/publication_set.h"
 #include "protocol/catalogue/publication_store.h"
 #include "protocol/envelope/seal_upload.h"
@@ -16,6 +15,7 @@
 #include "protocol/trust/identity/revocation_list.h"
 #include "protocol/trust/seal/digest.h"
 #include "protocol/trust/seal/opener.h"
+#include "tests/protocol/catalogue/small_publication.h"
 #include "tests/support/must.h"
 #include "tests/support/seeded_random.h"
 #include "tests/support/test_fleet.h"
@@ -153,19 +153,7 @@ void PutUpdates(Seeds& seeds) {
 }
 
 void PutPublications(Seeds& seeds, const TestFleet& fleet) {
-  PublishedTask task;
-  task.id = TestTask("digits");
-  task.table.tensors = {{"weight", {2, 3}, 0, 6}, {"bias", {2}, 6, 2}, {"scale", {}, 8, 1}};
-  task.module = {Sha256(AsBytes(std::string_view("module"))), 6};
-  task.latest = ModelVersion{3};
-  task.weights = {Sha256(AsBytes(std::string_view("weights"))), 36};
-  task.accepted = {ModelVersion{2}, ModelVersion{3}};
-  task.round = RoundAnnouncement{5, {1, 2, 3}, 0.5, kTestStart + Millis(60'000)};
-  task.value_bound = 1;
-  task.norm_bound = 10;
-  Publication publication;
-  publication.number = 7;
-  publication.created = kTestStart;
+  Publication publication = SmallPublication();
   publication.expires = kTestStart + kTestLifetime;
   publication.sealing_key = fleet.sealing_key().public_key;
   // The first byte says which decoder the target gives the rest to.
@@ -175,7 +163,8 @@ void PutPublications(Seeds& seeds, const TestFleet& fleet) {
     seeds.Put("publication", name, seed);
   };
   for (const bool empty : {true, false}) {
-    if (!empty) publication.tasks = {task};
+    publication.tasks.clear();
+    if (!empty) publication.tasks = {SmallTask()};
     if (!empty) publication.former_keys = {{KeyId({1, 2, 3}), kTestStart}};
     const std::string prefix = empty ? "empty_" : "one_task_";
     const PublicationSet set = fleet.repository().Make(publication);

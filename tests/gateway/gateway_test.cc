@@ -18,11 +18,11 @@ TEST_F(GatewayTest, APortInUseIsSaid) {
   const auto first = Open();
   ASSERT_TRUE(first);
   options_.data_dir = world_.folder / "other-data";
-  options_.listen = (*first)->endpoint();
+  options_.hop.endpoint = (*first)->endpoint();
   const auto second = Open();
   ASSERT_FALSE(second);
   EXPECT_EQ(second.error().code, Code::kPortInUse);
-  EXPECT_NE(second.error().message.find(options_.listen), std::string::npos);
+  EXPECT_NE(second.error().message.find(options_.hop.endpoint), std::string::npos);
 }
 
 TEST_F(GatewayTest, ItsLimitsAreThoseOfItsConfiguration) {

@@ -98,7 +98,7 @@ class LongOutage : public testing::Test {
   LongOutage() {
     options_.data_dir = world_.folder / "data";
     options_.identity_dir = world_.fleet.IssueInto(world_.folder / "identity", Role::kGateway, "gateway-1");
-    options_.listen = "tcp://127.0.0.1:*";
+    options_.hop.endpoint = "tcp://127.0.0.1:*";
     options_.upstream = upstream_.endpoint();
     options_.upstream_key = ToHex(upstream_.identity().subject.curve_public_key);
   }

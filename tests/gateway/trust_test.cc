@@ -165,7 +165,7 @@ TEST_F(TrustTest, ItsConnectionKeyIsReplacedAndWhoWasToldFindsIt) {
     world_.clock.Advance(2 * kDay);
     ASSERT_TRUE(world_.RunUntilWithTime([&] { return client.last_problem().code == Code::kShuttingDown; }));
   }
-  options_.listen = address.endpoint;
+  options_.hop.endpoint = address.endpoint;
   const Running gateway(Open());
   EXPECT_EQ(Must(LoadIdentity(options_.identity_dir, world_.clock.Now())).subject.curve_public_key, next_key);
   EXPECT_FALSE(std::filesystem::exists(next / "curve.key"));

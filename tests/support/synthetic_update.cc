@@ -7,9 +7,9 @@
 #include "aggregator/api/json_tasks.h"
 #include "aggregator/optimise/server_optimizer.h"
 #include "aggregator/release/task_book.h"
-#include "aggregator/sum/weighted_sum.h"
 #include "protocol/payload/update_codec.h"
 #include "protocol/trust/seal/digest.h"
+#include "tests/aggregator/sum/accumulate.h"
 #include "tests/support/must.h"
 #include "tests/support/seeded_random.h"
 
@@ -79,7 +79,7 @@ Digest ExpectedVersions::Next(const std::vector<DeviceId>& devices) {
 
 Digest ExpectedVersions::Next(const std::vector<SyntheticUpdate>& updates) {
   WeightedSum sum(weights_.size(), record_.scale, record_.value_bound, Must(MaxRoundWeight(record_)));
-  for (const SyntheticUpdate& update : updates) Must(sum.Accumulate(update.delta, update.weight));
+  for (const SyntheticUpdate& update : updates) Must(Accumulate(sum, update.delta, update.weight));
   weights_ = Must(FedAvg().Step(weights_, Must(sum.Report())));
   version_ = tributary::Next(version_);
   return Sha256(AsBytes(std::span<const float>(weights_)));

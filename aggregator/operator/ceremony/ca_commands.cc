@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <iostream>
-#include <memory>
 
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
@@ -42,12 +41,13 @@ Status InitCa(const Context& context, const CaOptions& options) {
   const auto authority =
       CertificateAuthority::Create(options.name, SystemClock().Now() + -kClockSlack, kClockSlack + kDay * options.days);
   RETURN_IF_ERROR(SaveAuthority(authority, options.ca, {}));
-  if (context.json()) context.PrintObject({{"fleet", options.name}, {"folder", options.ca.string()}});
-  context.Say(fmt::format(
-      "fleet {}: its CA is in {}\n"
+  const std::string folder = options.ca.string();
+  context.PrintOutcome(
+      {{"fleet", options.name}, {"folder", folder}},
+      "fleet {0}: its CA is in {1}\n"
       "Keep ca.key secret and backed up: whoever has it can issue members. Better still, keep it offline and let an\n"
-      "issuer work in its place: tributary ca issuer --ca {} --out aggregator/issuer",
-      options.name, options.ca.string(), options.ca.string()));
+      "issuer work in its place: tributary ca issuer --ca {1} --out aggregator/issuer",
+      options.name, folder);
   return {};
 }
 
@@ -93,12 +93,10 @@ Status RenewIdentity(const Context& context, const CaOptions& options) {
   ASSIGN_OR_RETURN(const Identity identity, LoadIdentity(options.identity, now));
   ASSIGN_OR_RETURN(const VerifiedIdentity verified, identity.anchor.Verify(chain, now));
   const std::string ends = DateOf(verified.not_after);
-  if (context.json())
-    context.PrintObject({{"id", subject.id.text()}, {"folder", options.identity.string()}, {"ends", ends}});
-  context.Say(
-      fmt::format("{} has another certificate, for the keys it has, in {}; it ends on {}\n"
-                  "A program that runs with it takes it up when it starts again.",
-                  subject.id.text(), options.identity.string(), ends));
+  context.PrintOutcome({{"id", subject.id.text()}, {"folder", options.identity.string()}, {"ends", ends}},
+                       "{} has another certificate, for the keys it has, in {}; it ends on {}\n"
+                       "A program that runs with it takes it up when it starts again.",
+                       subject.id.text(), options.identity.string(), ends);
   return {};
 }
 
@@ -135,14 +133,11 @@ Status MakeIssuer(const Context& context, const CaOptions& options) {
                    ca.CreateIssuer(name, now + -kClockSlack, kClockSlack + kDay * options.days));
   ASSIGN_OR_RETURN(const Bytes publication_root, ReadPublicationRoot(options.ca));
   RETURN_IF_ERROR(SaveAuthority(issuer, options.out, publication_root));
-  if (context.json()) {
-    context.PrintObject(
-        {{"issuer", name}, {"serial", SerialNumber(issuer.certificate())}, {"folder", options.out.string()}});
-  }
-  context.Say(
-      fmt::format("issuer {} is in {}\nThe CA's key may go offline now. If the issuer's key is ever stolen: "
-                  "tributary ca revoke-issuer",
-                  name, options.out.string()));
+  context.PrintOutcome(
+      {{"issuer", name}, {"serial", SerialNumber(issuer.certificate())}, {"folder", options.out.string()}},
+      "issuer {} is in {}\nThe CA's key may go offline now. If the issuer's key is ever stolen: "
+      "tributary ca revoke-issuer",
+      name, options.out.string());
   return {};
 }
 
@@ -151,21 +146,18 @@ Result<RevocationList::Issuer> RevokedSoFar(const Path& folder, const TrustAncho
   auto text = ReadFile(RealFileSystem(), folder / kRevokedFile, limits::kRevocationBytes);
   if (!text && text.error().code == Code::kNotFound) return RevocationList::Issuer();
   if (!text) return Fail(text.error());
-  auto list = ReadRevocations(AsText(*text), anchor);
-  if (!list) return Fail(list.error().code, "{}: {}", (folder / kRevokedFile).string(), list.error().message);
-  if (list->issuers.size() != 1 || !list->issuers.front().chain.empty()) {
+  ASSIGN_OR_RETURN(RevocationList list, InFile(ReadRevocations(AsText(*text), anchor), folder / kRevokedFile));
+  if (list.issuers.size() != 1 || !list.issuers.front().chain.empty()) {
     return Fail(Code::kMalformed, "{} is not the CA's own list", (folder / kRevokedFile).string());
   }
-  return std::move(list->issuers.front());
+  return std::move(list.issuers.front());
 }
 
 // The serial of a certificate in `file` that this very CA issued.
 Result<std::string> SerialIn(const Path& file, const TrustAnchor& anchor) {
   ASSIGN_OR_RETURN(const Bytes pem, ReadFile(RealFileSystem(), file, limits::kConfigBytes));
   ASSIGN_OR_RETURN(const std::vector<Certificate> chain, CertificatesFromPem(AsText(pem)));
-  if (auto issuer = anchor.IssuerKey(std::span(chain).first(1)); !issuer) {
-    return Fail(issuer.error().code, "{}: {}", file.string(), issuer.error().message);
-  }
+  RETURN_IF_ERROR(InFile(anchor.IssuerKey(std::span(chain).first(1)), file));
   return SerialNumber(chain.front());
 }
 
@@ -186,37 +178,24 @@ Status RevokeIssuer(const Context& context, const CaOptions& options) {
   const std::string pem = RevocationsToPem({}, crl);
   RETURN_IF_ERROR(WriteFileAtomically(RealFileSystem(), options.ca / kRevokedFile, AsBytes(pem)));
   RETURN_IF_ERROR(WriteFileAtomically(RealFileSystem(), options.out, AsBytes(pem)));
-  if (context.json()) {
-    context.PrintObject({{"number", revoked.number}, {"serials", revoked.serials}, {"file", options.out.string()}});
-  }
-  context.Say(fmt::format(
+  context.PrintOutcome(
+      {{"number", revoked.number}, {"serials", revoked.serials}, {"file", options.out.string()}},
       "revocation list {} of the CA, with {} certificates, is in {}\n"
       "Put it where the aggregator's aggregator.ca_revocations says: it goes out with the next publication.",
-      revoked.number, revoked.serials.size(), options.out.string()));
+      revoked.number, revoked.serials.size(), options.out.string());
   return {};
 }
 
 // ---- the commands
 
-struct CaCommand {
-  CLI::App* command;
-  CaOptions& options;  // belong to the command
-};
-
-CaCommand AddCaCommand(CLI::App& ca, Context& context, const std::string& name, const std::string& help,
-                       Status (*run)(const Context&, const CaOptions&)) {
-  const auto options = std::make_shared<CaOptions>();
-  CLI::App* command = ca.add_subcommand(name, help);
-  command->callback(context.Run([&context, options, run] { return run(context, *options); }));
-  return {command, *options};
-}
+using CaCommand = CommandWith<CaOptions>;
 
 void AddValidity(const CaCommand& step, const std::string& help) {
   step.command->add_option("--days", step.options.days, help)->check(CLI::Range(1, 36500))->capture_default_str();
 }
 
 void AddInit(CLI::App& ca, Context& context) {
-  const CaCommand init = AddCaCommand(ca, context, "init", "Create the CA of a new fleet", &InitCa);
+  const CaCommand init = AddCommandWith<CaOptions>(ca, context, "init", "Create the CA of a new fleet", &InitCa);
   init.options.days = 3650;
   init.command->add_option("--dir", init.options.ca, "Folder to write ca.pem and ca.key (mode 0600) to")->required();
   init.command->add_option("--name", init.options.name, "The fleet's name")->required();
@@ -224,7 +203,7 @@ void AddInit(CLI::App& ca, Context& context) {
 }
 
 void AddIssuerCommands(CLI::App& ca, Context& context) {
-  const CaCommand issuer = AddCaCommand(
+  const CaCommand issuer = AddCommandWith<CaOptions>(
       ca, context, "issuer", "Make an issuer, which may be online while the CA's key stays offline", &MakeIssuer);
   CLI::App* command = issuer.command;
   command->add_option("--ca", issuer.options.ca, "The CA's folder")->required();
@@ -234,9 +213,9 @@ void AddIssuerCommands(CLI::App& ca, Context& context) {
   command->add_option("--name", issuer.options.name, "Its name in certificates [FLEET issuer DATE]");
   AddValidity(issuer, "Validity in days; its members' certificates end with it");
 
-  const auto [revoke, options] =
-      AddCaCommand(ca, context, "revoke-issuer",
-                   "Sign the CA's own revocation list: issuers, and members that the CA itself issued", &RevokeIssuer);
+  const auto [revoke, options] = AddCommandWith<CaOptions>(
+      ca, context, "revoke-issuer", "Sign the CA's own revocation list: issuers, and members that the CA itself issued",
+      &RevokeIssuer);
   revoke->add_option("--ca", options.ca, "The CA's folder; its crl.pem keeps the earlier revocations")->required();
   revoke->add_option("--issuer", options.certificates, "Certificate of an issuer (PEM): all its members fall with it");
   revoke->add_option("--serial", options.serials, "Serial number of a certificate by the CA, hexadecimal");
@@ -244,7 +223,7 @@ void AddIssuerCommands(CLI::App& ca, Context& context) {
 }
 
 void AddIdentityCommands(CLI::App& ca, Context& context) {
-  const CaCommand issue = AddCaCommand(
+  const CaCommand issue = AddCommandWith<CaOptions>(
       ca, context, "issue", "Issue identities: a folder each, with a certificate and keys", &IssueIdentities);
   const auto& [command, options] = issue;
   command->add_option("--ca", options.ca, "The CA's folder, or an issuer's; its root.json goes into the identities")
@@ -259,7 +238,7 @@ void AddIdentityCommands(CLI::App& ca, Context& context) {
   command->add_option("--count", options.count, "Issue that many: ID-000, ID-001 …")->check(CLI::Range(1, 1'000'000));
   AddValidity(issue, "Validity in days");
 
-  const CaCommand renew = AddCaCommand(
+  const CaCommand renew = AddCommandWith<CaOptions>(
       ca, context, "renew", "Make another certificate for an identity's own keys, even when the present one is over",
       &RenewIdentity);
   renew.command->footer(
@@ -268,7 +247,7 @@ void AddIdentityCommands(CLI::App& ca, Context& context) {
   AddValidity(renew, "Validity in days");
   renew.command->add_option("dir", renew.options.identity, "The identity folder")->required();
 
-  const CaCommand key = AddCaCommand(
+  const CaCommand key = AddCommandWith<CaOptions>(
       ca, context, "key", "Print a member's CURVE public key: the server_key of those that connect to it", &PrintKey);
   key.command->add_option("dir", key.options.identity, "The member's identity folder")->required();
 }
@@ -279,9 +258,7 @@ void AddIdentityCommands(CLI::App& ca, Context& context) {
 std::string DateOf(WallTime time) { return Rfc3339(time).substr(0, 10); }
 
 void AddCaCommands(CLI::App& app, Context& context) {
-  CLI::App* ca =
-      app.add_subcommand("ca", "Identities: the fleet's CA, its issuers and its members (needs no aggregator)");
-  ca->require_subcommand(1);
+  CLI::App* ca = AddGroup(app, "ca", "Identities: the fleet's CA, its issuers and its members (needs no aggregator)");
   AddInit(*ca, context);
   AddIssuerCommands(*ca, context);
   AddIdentityCommands(*ca, context);

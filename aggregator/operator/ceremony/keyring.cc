@@ -7,7 +7,6 @@
 #include <algorithm>
 
 #include "aggregator/publish/key_token_signer.h"
-#include "protocol/trust/seal/signing.h"
 
 namespace tributary {
 namespace {
@@ -19,26 +18,25 @@ constexpr size_t kLongestSecret = 1024;
 class QuietTerminal {
  public:
   QuietTerminal() : descriptor_(isatty(STDIN_FILENO) ? open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY) : -1) {
-    if (descriptor_ < 0 || tcgetattr(descriptor_, &before_) != 0) return;
+    if (tcgetattr(descriptor_.get(), &before_) != 0) return;
     termios quiet = before_;
     quiet.c_lflag &= ~static_cast<tcflag_t>(ECHO);
-    quiet_ = tcsetattr(descriptor_, TCSAFLUSH, &quiet) == 0;
+    quiet_ = tcsetattr(descriptor_.get(), TCSAFLUSH, &quiet) == 0;
   }
   QuietTerminal(const QuietTerminal&) = delete;
   QuietTerminal& operator=(const QuietTerminal&) = delete;
   ~QuietTerminal() {
-    if (quiet_) tcsetattr(descriptor_, TCSAFLUSH, &before_);
-    if (descriptor_ >= 0) close(descriptor_);
+    if (quiet_) tcsetattr(descriptor_.get(), TCSAFLUSH, &before_);
   }
   bool quiet() const { return quiet_; }
 
   void Write(const std::string& text) const {
     // If the question cannot be shown, no answer comes, and ReadLine tells that.
-    [[maybe_unused]] const ssize_t written = write(descriptor_, text.data(), text.size());
+    [[maybe_unused]] const ssize_t written = write(descriptor_.get(), text.data(), text.size());
   }
   Result<SecretBytes> ReadLine() const {
     SecretBytes line(kLongestSecret);
-    const ssize_t got = read(descriptor_, line.RevealForFilling().data(), line.size());
+    const ssize_t got = read(descriptor_.get(), line.RevealForFilling().data(), line.size());
     if (got <= 0) return Fail(Code::kUnauthorized, "no answer came from the terminal");
     ByteView answer = line.RevealForUse().first(static_cast<size_t>(got));
     if (answer.back() == '\n') answer = answer.first(answer.size() - 1);
@@ -46,7 +44,7 @@ class QuietTerminal {
   }
 
  private:
-  int descriptor_;
+  Descriptor descriptor_;  // none: there is no terminal
   termios before_{};
   bool quiet_ = false;
 };

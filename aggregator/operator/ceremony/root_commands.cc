@@ -1,7 +1,6 @@
 #include "aggregator/operator/ceremony/root_commands.h"
 
 #include <algorithm>
-#include <memory>
 
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
@@ -71,9 +70,9 @@ Status SayProgress(const Context& context, const RootOptions& options, uint64_t 
     context.PrintObject({{"root", version}, {"file", file}, {"complete", progress.complete()}, {"missing", missing}});
   if (progress.complete()) {
     RETURN_IF_ERROR(CopyToCa(options, version));
-    context.Say(fmt::format("root {} has all its signatures: {}", version, file));
+    context.Say("root {} has all its signatures: {}", version, file);
   } else {
-    context.Say(fmt::format("root {} wants {}:\n  tributary root sign {} --key KEY", version, missing, file));
+    context.Say("root {} wants {}:\n  tributary root sign {} --key KEY", version, missing, file);
   }
   return {};
 }
@@ -142,9 +141,9 @@ Status InitRoot(const Context& context, RootOptions options) {
   RETURN_IF_ERROR(CreateRepository(RealFileSystem(), options.folder, plan));
   RETURN_IF_ERROR(CopyToCa(options, 1));
   context.Say(
-      fmt::format("the publication folder is {}, members get {} with their identities\n"
-                  "Keep the keys of {} offline and backed up: whoever has enough of them can say what members run.",
-                  options.folder.string(), (options.ca / "root.json").string(), options.keys.string()));
+      "the publication folder is {}, members get {} with their identities\n"
+      "Keep the keys of {} offline and backed up: whoever has enough of them can say what members run.",
+      options.folder.string(), (options.ca / "root.json").string(), options.keys.string());
   return SayProgress(context, options, 1);
 }
 
@@ -181,8 +180,7 @@ Status RotateRoot(const Context& context, const RootOptions& options) {
   if (ChangesTargets(options)) RETURN_IF_ERROR(RotateTargets(context, options, ring, *targets));
   ASSIGN_OR_RETURN(const auto root, ReadMetadata<tuf::Root>(RealFileSystem(), file));
   if (options.online_keys)
-    context.Say(fmt::format("the new online keys are in keys/; remove the old ones when root {} is published",
-                            root.body.version));
+    context.Say("the new online keys are in keys/; remove the old ones when root {} is published", root.body.version);
   return SayProgress(context, options, root.body.version);
 }
 
@@ -274,23 +272,9 @@ void AddDays(CLI::App* command, RootOptions& options) {
 
 // ---- the commands
 
-struct RootCommand {
-  CLI::App* command;
-  RootOptions& options;  // belong to the command
-};
-
-template <class Step>
-RootCommand AddRootCommand(CLI::App& root, Context& context, const std::string& name, const std::string& help,
-                           Step* step) {
-  const auto options = std::make_shared<RootOptions>();
-  CLI::App* command = root.add_subcommand(name, help);
-  command->callback(context.Run([&context, options, step] { return step(context, *options); }));
-  return {command, *options};
-}
-
 void AddRootInit(CLI::App& root, Context& context) {
   const auto [command, options] =
-      AddRootCommand(root, context, "init", "Make the publication folder and its keys", &InitRoot);
+      AddCommandWith<RootOptions>(root, context, "init", "Make the publication folder and its keys", &InitRoot);
   AddFolder(command, options);
   command->add_option("--ca", options.ca, "The CA's folder, which gets root.json for every member")->required();
   command->add_option("--keys", options.keys, "Folder for new offline keys [CA/publication-keys]");
@@ -309,7 +293,7 @@ void AddRootInit(CLI::App& root, Context& context) {
 }
 
 void AddRootRotate(CLI::App& root, Context& context) {
-  const auto [command, options] = AddRootCommand(
+  const auto [command, options] = AddCommandWith<RootOptions>(
       root, context, "rotate", "Make the next root: other keys, another threshold, a later end", &RotateRoot);
   AddFolder(command, options);
   AddCa(command, options);
@@ -326,16 +310,16 @@ void AddRootRotate(CLI::App& root, Context& context) {
 }
 
 void AddSigningCommands(CLI::App& root, Context& context) {
-  const auto [renew, renewal] =
-      AddRootCommand(root, context, "renew", "Sign the same targets or releases again, with a later end", &RenewRoles);
+  const auto [renew, renewal] = AddCommandWith<RootOptions>(
+      root, context, "renew", "Sign the same targets or releases again, with a later end", &RenewRoles);
   AddFolder(renew, renewal);
   renew->add_option("--targets-key", renewal.targets_key, kKeyPlaces);
   renew->add_option("--releases-key", renewal.releases_key, kKeyPlaces);
   AddPassphrase(renew, renewal);
   AddDays(renew, renewal);
 
-  const auto [sign, signing] =
-      AddRootCommand(root, context, "sign", "Add a signature to a root, targets or releases file", &SignFile);
+  const auto [sign, signing] = AddCommandWith<RootOptions>(
+      root, context, "sign", "Add a signature to a root, targets or releases file", &SignFile);
   sign->add_option("file", signing.file, "For instance aggregator/publication/2.root.json")->required();
   sign->add_option("--key", signing.key, kKeyPlaces)->required();
   AddCa(sign, signing);
@@ -345,18 +329,17 @@ void AddSigningCommands(CLI::App& root, Context& context) {
 }  // namespace
 
 void AddRootCommands(CLI::App& app, Context& context) {
-  CLI::App* root = app.add_subcommand("root", "Who may sign what members run: keys and signed metadata, offline");
-  root->require_subcommand(1);
+  CLI::App* root = AddGroup(app, "root", "Who may sign what members run: keys and signed metadata, offline");
   AddRootInit(*root, context);
   AddRootRotate(*root, context);
   AddSigningCommands(*root, context);
 
-  const auto [show, shown] =
-      AddRootCommand(*root, context, "show", "Keys, thresholds and ends, and what waits for signatures", &ShowRoot);
+  const auto [show, shown] = AddCommandWith<RootOptions>(
+      *root, context, "show", "Keys, thresholds and ends, and what waits for signatures", &ShowRoot);
   AddFolder(show, shown);
 
-  const auto [key, made] =
-      AddRootCommand(*root, context, "key", "Make an offline key, for somebody else's root to name", &MakeOfflineKey);
+  const auto [key, made] = AddCommandWith<RootOptions>(
+      *root, context, "key", "Make an offline key, for somebody else's root to name", &MakeOfflineKey);
   key->add_option("--out", made.file, "Its file")->required();
   key->add_flag("--protect", made.protect, "Ask for a passphrase");
   AddPassphrase(key, made);

@@ -56,23 +56,20 @@ Result<ChildProcess> ChildProcess::Start(const Spec& spec) {
   for (auto& word : words) argv.push_back(word.data());
   argv.push_back(nullptr);
 
-  int report[2];
-  if (pipe2(report, O_CLOEXEC) != 0) return Fail(Code::kChildFailed, "pipe: {}", std::strerror(errno));
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC) != 0) return Fail(Code::kChildFailed, "pipe: {}", std::strerror(errno));
+  const Descriptor report(ends[0]);
   const pid_t parent = getpid();
   const pid_t child = fork();
-  if (child == 0) RunChild(argv.data(), spec.log.c_str(), spec.folder.c_str(), parent, report[1]);
+  if (child == 0) RunChild(argv.data(), spec.log.c_str(), spec.folder.c_str(), parent, ends[1]);
   const int fork_error = errno;
-  close(report[1]);
-  if (child < 0) {
-    close(report[0]);
-    return Fail(Code::kChildFailed, "fork: {}", std::strerror(fork_error));
-  }
+  close(ends[1]);
+  if (child < 0) return Fail(Code::kChildFailed, "fork: {}", std::strerror(fork_error));
   setpgid(child, child);  // parent and child both do it: it holds whichever runs first
   int error = 0;
   ssize_t got = 0;
-  while ((got = read(report[0], &error, sizeof(error))) < 0 && errno == EINTR) {
+  while ((got = read(report.get(), &error, sizeof(error))) < 0 && errno == EINTR) {
   }
-  close(report[0]);
   ChildProcess process(child);
   if (got == sizeof(error)) {
     process.Wait();

@@ -118,6 +118,16 @@ void Context::Say(const std::string& line) const {
   if (!json()) std::cout << line << std::endl;
 }
 
+CLI::App* AddGroup(CLI::App& parent, const std::string& name, const std::string& help) {
+  CLI::App* group = parent.add_subcommand(name, help);
+  return group->require_subcommand(1);
+}
+
+CLI::App* AddCommand(CLI::App& parent, const std::string& name, const std::string& help,
+                     std::function<void()> callback) {
+  return parent.add_subcommand(name, help)->callback(std::move(callback));
+}
+
 std::shared_ptr<std::string> RequiredName(CLI::App& command, const std::string& name, const std::string& help) {
   auto value = std::make_shared<std::string>();
   command.add_option(name, *value, help)->required();

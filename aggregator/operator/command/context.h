@@ -48,10 +48,41 @@ struct Context {
   void PrintObject(const Json& object) const;
   // For people only: prints nothing with --output json.
   void Say(const std::string& line) const;
+  template <class First, class... Rest>
+  void Say(fmt::format_string<First, Rest...> text, First&& first, Rest&&... rest) const {
+    Say(fmt::format(text, std::forward<First>(first), std::forward<Rest>(rest)...));
+  }
+  // The object with --output json, else the sentence.
+  template <class... Args>
+  void PrintOutcome(const Json& object, fmt::format_string<Args...> text, Args&&... args) const {
+    if (json()) return PrintObject(object);
+    Say(fmt::format(text, std::forward<Args>(args)...));
+  }
 
  private:
   std::function<void()> Ask(Question question, std::function<void(const Json&)> print);
 };
+
+// A command that only groups others.
+CLI::App* AddGroup(CLI::App& parent, const std::string& name, const std::string& help);
+
+CLI::App* AddCommand(CLI::App& parent, const std::string& name, const std::string& help,
+                     std::function<void()> callback);
+
+// A command and its options, which live as long as its callback.
+template <class Options>
+struct CommandWith {
+  CLI::App* command;
+  Options& options;
+};
+// Its callback is `run(context, options)`, which gives a Status.
+template <class Options, class Run>
+CommandWith<Options> AddCommandWith(CLI::App& parent, Context& context, const std::string& name,
+                                    const std::string& help, Run* run) {
+  const auto options = std::make_shared<Options>();
+  return {AddCommand(parent, name, help, context.Run([&context, options, run] { return run(context, *options); })),
+          *options};
+}
 
 // The one argument that a subcommand cannot do without; it is there when the callback runs.
 std::shared_ptr<std::string> RequiredName(CLI::App& command, const std::string& name, const std::string& help);

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include <CLI/CLI.hpp>
+#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 namespace tributary {
@@ -17,11 +18,8 @@ std::string Size(const Json& object, const char* key) { return SizeText(Count(ob
 
 // From the aggregator down, without the aggregator itself where that is known.
 std::string PathText(const Json& gateway) {
-  const Json& path = gateway.at("path");
-  std::string text;
-  for (size_t i = path.size() > 1 ? 1 : 0; i < path.size(); ++i)
-    text += (text.empty() ? "" : "/") + path[i].get<std::string>();
-  return text;
+  const auto path = gateway.at("path").get<std::vector<std::string>>();
+  return fmt::format("{}", fmt::join(path.begin() + (path.size() > 1 ? 1 : 0), path.end(), "/"));
 }
 
 std::string HeardText(const Json& gateway) {
@@ -55,10 +53,7 @@ Json LinkRows(const Json& gateway) {
   return rows;
 }
 
-std::string KeyLine(const std::string& key, const std::string& value) {
-  constexpr size_t kKeyWidth = 14;
-  return key + std::string(kKeyWidth - std::min(kKeyWidth, key.size()), ' ') + value + "\n";
-}
+std::string KeyLine(const std::string& key, const std::string& value) { return fmt::format("{:<14}{}\n", key, value); }
 
 }  // namespace
 
@@ -107,10 +102,10 @@ Json GatewayRows(const Json& items) {
 
 // Its place, its link, its spool, its account and its trouble with what to do about it.
 std::string RenderGateway(const Json& gateway) {
-  std::string path;
-  for (const Json& step : gateway.at("path")) path += (path.empty() ? "" : " > ") + step.get<std::string>();
+  const auto path = gateway.at("path").get<std::vector<std::string>>();
   std::string out =
-      KeyLine("gateway", gateway.at("id").get<std::string>()) + KeyLine("place", path) +
+      KeyLine("gateway", gateway.at("id").get<std::string>()) +
+      KeyLine("place", fmt::format("{}", fmt::join(path, " > "))) +
       KeyLine("heard", HeardText(gateway) + ", first " + gateway.at("first_seen").get<std::string>()) +
       KeyLine("clients", std::to_string(Count(gateway, "connected_clients"))) +
       KeyLine("publication", std::to_string(Count(gateway, "publication"))) +
@@ -139,8 +134,7 @@ std::string RenderGateway(const Json& gateway) {
 }  // namespace
 
 void AddGatewayCommands(CLI::App& app, Context& context) {
-  CLI::App* gateways = app.add_subcommand("gateways", "Gateways of the whole tree, as they last described themselves");
-  gateways->require_subcommand(1);
+  CLI::App* gateways = AddGroup(app, "gateways", "Gateways of the whole tree, as they last described themselves");
   gateways->add_subcommand("list", "One line each, in the order of the tree")
       ->callback(context.Tell(&ApiClient::Gateways, [](const Json& list) {
         std::string table = RenderTable(

@@ -30,8 +30,7 @@ void AddDecision(CLI::App& devices, Context& context, const std::string& decisio
 }
 
 void AddDevices(CLI::App& app, Context& context) {
-  CLI::App* devices = app.add_subcommand("devices", "Devices and evaluators of the fleet");
-  devices->require_subcommand(1);
+  CLI::App* devices = AddGroup(app, "devices", "Devices and evaluators of the fleet");
 
   const auto state = std::make_shared<std::string>();
   CLI::App* list = devices->add_subcommand("list", "Every device that enrolled or was heard of");
@@ -89,38 +88,35 @@ Status CreateToken(const Context& context, const TokenOptions& options) {
   }
   const std::string invitation = made.value("invitation", Json()).dump(2) + "\n";
   RETURN_IF_ERROR(WriteSecretFile(options.out, SecretBytes::CopyOf(AsBytes(invitation))));
-  if (context.json()) context.PrintObject(made.value("token", Json()));
-  context.Say(
-      fmt::format("the invitation is in {} (mode 0600); bring it to the {} over a way you trust, then run there:\n"
-                  "  tributary-{} enrol --invitation FILE …",
-                  options.out.string(), options.role, options.role == "gateway" ? "gateway" : "device"));
+  context.PrintOutcome(made.value("token", Json()),
+                       "the invitation is in {} (mode 0600); bring it to the {} over a way you trust, then run there:\n"
+                       "  tributary-{} enrol --invitation FILE …",
+                       options.out.string(), options.role, options.role == "gateway" ? "gateway" : "device");
   return {};
 }
 
 void AddTokenCreate(CLI::App& tokens, Context& context) {
-  const auto options = std::make_shared<TokenOptions>();
-  CLI::App* create = tokens.add_subcommand("create", "Make a token and the invitation that carries it");
-  create->add_option("id", options->id, "Its name in lists")->required();
-  create->add_option("--role", options->role, "What its holders become")
+  const auto [create, options] = AddCommandWith<TokenOptions>(
+      tokens, context, "create", "Make a token and the invitation that carries it", &CreateToken);
+  create->add_option("id", options.id, "Its name in lists")->required();
+  create->add_option("--role", options.role, "What its holders become")
       ->check(CLI::IsMember({"device", "evaluator", "gateway"}))
       ->capture_default_str();
-  create->add_option("--class", options->device_class, "Their device class; not for gateways");
-  create->add_option("--label", options->labels, "A name for the record; may be given several times");
-  create->add_option("--expires-days", options->expires_days, "For so many days members can enrol with it")
+  create->add_option("--class", options.device_class, "Their device class; not for gateways");
+  create->add_option("--label", options.labels, "A name for the record; may be given several times");
+  create->add_option("--expires-days", options.expires_days, "For so many days members can enrol with it")
       ->check(CLI::Range(1, 365))
       ->capture_default_str();
-  create->add_option("--uses", options->uses, "How many members may enrol with it")
+  create->add_option("--uses", options.uses, "How many members may enrol with it")
       ->check(CLI::Range(1, 1'000'000))
       ->capture_default_str();
-  create->add_flag("--wait-for-approval", options->wait_for_approval, "Each one waits for 'tributary devices approve'");
-  create->add_option("--out", options->out, "File for the invitation; made with mode 0600");
-  create->callback(context.Run([&context, options] { return CreateToken(context, *options); }));
+  create->add_flag("--wait-for-approval", options.wait_for_approval, "Each one waits for 'tributary devices approve'");
+  create->add_option("--out", options.out, "File for the invitation; made with mode 0600");
 }
 
 void AddTokens(CLI::App& app, Context& context) {
   CLI::App* tokens =
-      app.add_subcommand("tokens", "Enrolment tokens, with which devices and gateways become members of the fleet");
-  tokens->require_subcommand(1);
+      AddGroup(app, "tokens", "Enrolment tokens, with which devices and gateways become members of the fleet");
   tokens->footer(
       "Not to be confused with API tokens, with which people and programs use the aggregator's API:\n"
       "'tributary-aggregator token add' makes those.");
@@ -144,8 +140,7 @@ void AddTokens(CLI::App& app, Context& context) {
 // ---- sealing keys
 
 void AddSealingKeys(CLI::App& app, Context& context) {
-  CLI::App* keys = app.add_subcommand("sealing-keys", "The aggregator's keys that devices seal their uploads to");
-  keys->require_subcommand(1);
+  CLI::App* keys = AddGroup(app, "sealing-keys", "The aggregator's keys that devices seal their uploads to");
   const auto columns = Columns("KEY id, STATE state, OPENS UNTIL until");
   keys->add_subcommand("list", "The current one, and former ones that still open")
       ->callback(context.List(&ApiClient::SealingKeys, columns));

@@ -113,7 +113,7 @@ Status WatchRounds(const Context& context, const std::string& task, std::optiona
     if (ended && looked) break;
     const Error error = ended ? looked.error() : ended.error();
     if (!IsTransient(error.code) || --tries < 0) return Fail(error);
-    context.Say(fmt::format("connection lost ({}); rounds go on without it; trying again", error.message));
+    context.Say("connection lost ({}); rounds go on without it; trying again", error.message);
     std::this_thread::sleep_for(kPause);
   }
   if (watch.last_state() == "completed" || watch.last_state().empty()) return {};
@@ -133,8 +133,7 @@ Status StartRounds(const Context& context, const RoundOptions& options) {
     context.PrintObject(round);
     return {};
   }
-  context.Say(fmt::format("round {} is open; Ctrl-C ends the watching, not the rounds",
-                          RenderValue(round.value("number", Json()))));
+  context.Say("round {} is open; Ctrl-C ends the watching, not the rounds", RenderValue(round.value("number", Json())));
   return WatchRounds(context, options.task, round.value("number", uint64_t{0}));
 }
 
@@ -153,15 +152,13 @@ void RoundLine::Show(uint64_t round, uint64_t contributions, uint64_t goal, cons
 void RoundLine::Print(const std::string& line) const { std::cout << (live_ ? "\r\033[K" : "") << line << std::endl; }
 
 void AddRoundCommands(CLI::App& app, Context& context) {
-  CLI::App* rounds = app.add_subcommand("rounds", "Training rounds of a task: start, list, watch, cancel");
-  rounds->require_subcommand(1);
+  CLI::App* rounds = AddGroup(app, "rounds", "Training rounds of a task: start, list, watch, cancel");
 
-  const auto start = std::make_shared<RoundOptions>();
-  CLI::App* command = rounds->add_subcommand("start", "Run rounds, one after the other");
-  command->add_option("task", start->task, "The task's name")->required();
-  command->add_option("--count", start->count, "How many")->check(CLI::Range(1, 1'000'000))->capture_default_str();
-  command->add_flag("--watch", start->watch, "Stay until they are done, with a line per round");
-  command->callback(context.Run([&context, start] { return StartRounds(context, *start); }));
+  const auto [start, options] =
+      AddCommandWith<RoundOptions>(*rounds, context, "start", "Run rounds, one after the other", &StartRounds);
+  start->add_option("task", options.task, "The task's name")->required();
+  start->add_option("--count", options.count, "How many")->check(CLI::Range(1, 1'000'000))->capture_default_str();
+  start->add_flag("--watch", options.watch, "Stay until they are done, with a line per round");
 
   CLI::App* list = rounds->add_subcommand("list", "All rounds of a task");
   auto task = RequiredName(*list, "task", "The task's name");

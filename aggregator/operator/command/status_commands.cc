@@ -27,13 +27,13 @@ Status ShowStatus(const Context& context) {
   if (context.json()) {
     summary["checks"] = readiness["checks"];
     summary["tasks"] = tasks["items"];
-    context.PrintObject(summary);
-  } else {
-    context.PrintObject(summary);
+  }
+  context.PrintObject(summary);
+  if (!context.json()) {
     for (const auto& check : readiness.value("checks", Json::array())) {
       if (!check.value("ok", false)) {
-        context.Say(fmt::format("not ready: {}: {}\n  what to do: {}", check.value("name", ""), check.value("why", ""),
-                                check.value("remedy", "")));
+        context.Say("not ready: {}: {}\n  what to do: {}", check.value("name", ""), check.value("why", ""),
+                    check.value("remedy", ""));
       }
     }
     context.Say("");
@@ -126,9 +126,9 @@ Status ExportAudit(const Context& context, const Path& out) {
                    }));
   RETURN_IF_ERROR(WriteFileAtomically(RealFileSystem(), out, AsBytes(lines)));
   ASSIGN_OR_RETURN(const AuditSummary summary, VerifyAuditFile(RealFileSystem(), out));
-  if (context.json()) context.PrintObject(head);
-  context.Say(fmt::format("{} entries are in {}, whole; keep the last one's hash {} elsewhere: it proves all of them",
-                          summary.entries, out.string(), summary.head.hex()));
+  context.PrintOutcome(head,
+                       "{} entries are in {}, whole; keep the last one's hash {} elsewhere: it proves all of them",
+                       summary.entries, out.string(), summary.head.hex());
   return {};
 }
 
@@ -142,8 +142,7 @@ Status VerifyAudit(const Context& context, const Path& file, const std::string& 
 }
 
 void AddAudit(CLI::App& app, Context& context) {
-  CLI::App* audit = app.add_subcommand("audit", "Who changed what, when: needs an API token of the role admin");
-  audit->require_subcommand(1);
+  CLI::App* audit = AddGroup(app, "audit", "Who changed what, when: needs an API token of the role admin");
 
   const auto after = std::make_shared<uint64_t>(0);
   CLI::App* list = audit->add_subcommand("list", "Every change, and every attempt that a role did not permit");

@@ -38,21 +38,18 @@ Status CreateTask(const Context& context, const TaskOptions& options) {
 }
 
 void AddTasks(CLI::App& app, Context& context) {
-  CLI::App* tasks =
-      app.add_subcommand("task", "Create, list and show tasks: a task is a model to train, with its plan");
-  tasks->require_subcommand(1);
+  CLI::App* tasks = AddGroup(app, "task", "Create, list and show tasks: a task is a model to train, with its plan");
 
-  const auto create = std::make_shared<TaskOptions>();
-  CLI::App* command = tasks->add_subcommand("create", "Create a task from a model package");
-  command->add_option("name", create->name, "1 to 64 of a-z 0-9 . _ -")->required();
-  command->add_option("--package", create->package, "The package that 'tributary-device pack model.pt' wrote")
+  const auto [create, options] =
+      AddCommandWith<TaskOptions>(*tasks, context, "create", "Create a task from a model package", &CreateTask);
+  create->add_option("name", options.name, "1 to 64 of a-z 0-9 . _ -")->required();
+  create->add_option("--package", options.package, "The package that 'tributary-device pack model.pt' wrote")
       ->required();
-  command->add_option("--plan", create->plan, "TOML with [training], [round] and [bounds]; without it, the defaults");
-  command->footer("Keys of a plan (the default and the bounds in brackets):\n" + TaskPlanManual() +
-                  "\nFor example:\n"
-                  "  [training]\n  learning_rate = 0.05\n  epochs = 2\n"
-                  "  [round]\n  report_goal = 20\n  minimum = 15\n  deadline_seconds = 600\n");
-  command->callback(context.Run([&context, create] { return CreateTask(context, *create); }));
+  create->add_option("--plan", options.plan, "TOML with [training], [round] and [bounds]; without it, the defaults");
+  create->footer("Keys of a plan (the default and the bounds in brackets):\n" + TaskPlanManual() +
+                 "\nFor example:\n"
+                 "  [training]\n  learning_rate = 0.05\n  epochs = 2\n"
+                 "  [round]\n  report_goal = 20\n  minimum = 15\n  deadline_seconds = 600\n");
 
   tasks->add_subcommand("list", "All tasks")
       ->callback(
@@ -90,20 +87,15 @@ Result<Digest> DigestAt(const Json& object, const char* key) {
 Status SaveModel(const Context& context, const ExportOptions& options) {
   ASSIGN_OR_RETURN(ApiClient client, context.Client());
   ASSIGN_OR_RETURN(const ExportedModel model, ExportModel(client, options));
-  if (context.json()) {
-    context.PrintObject({{"task", options.task},
-                         {"version", model.version},
-                         {"weights", model.weights.hex()},
-                         {"file", options.out.string()}});
-  }
-  context.Say(fmt::format("{} version {} is in {}; open it with torch.jit.load(\"{}\")", options.task, model.version,
-                          options.out.string(), options.out.string()));
+  const std::string file = options.out.string();
+  context.PrintOutcome(
+      {{"task", options.task}, {"version", model.version}, {"weights", model.weights.hex()}, {"file", file}},
+      "{0} version {1} is in {2}; open it with torch.jit.load(\"{2}\")", options.task, model.version, file);
   return {};
 }
 
 void AddModels(CLI::App& app, Context& context) {
-  CLI::App* models = app.add_subcommand("models", "Model versions of a task: list and export");
-  models->require_subcommand(1);
+  CLI::App* models = AddGroup(app, "models", "Model versions of a task: list and export");
 
   CLI::App* list = models->add_subcommand("list", "All versions of a task");
   const auto task = RequiredName(*list, "task", "The task's name");
@@ -111,12 +103,11 @@ void AddModels(CLI::App& app, Context& context) {
                               Columns("VERSION version, WEIGHTS weights.digest, BYTES weights.size, PARENT parent, "
                                       "ROUND round, CREATED created")));
 
-  const auto options = std::make_shared<ExportOptions>();
-  CLI::App* command = models->add_subcommand("export", "Write a version as TorchScript that torch.jit.load opens");
-  command->add_option("task", options->task, "The task's name")->required();
-  command->add_option("--version", options->version, "Its number; without it, the latest")->check(CLI::PositiveNumber);
-  command->add_option("--out", options->out, "The file to write")->required();
-  command->callback(context.Run([&context, options] { return SaveModel(context, *options); }));
+  const auto [save, options] = AddCommandWith<ExportOptions>(
+      *models, context, "export", "Write a version as TorchScript that torch.jit.load opens", &SaveModel);
+  save->add_option("task", options.task, "The task's name")->required();
+  save->add_option("--version", options.version, "Its number; without it, the latest")->check(CLI::PositiveNumber);
+  save->add_option("--out", options.out, "The file to write")->required();
 }
 
 }  // namespace

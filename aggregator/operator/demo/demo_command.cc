@@ -147,8 +147,8 @@ class Demo {
     const Status status = RunRounds();
     site_.Stop();
     if (interrupted_ && !status) {
-      context_.Say(fmt::format("\nInterrupted: everything that was started has been stopped. Finished files are in {}",
-                               options().dir.string()));
+      context_.Say("\nInterrupted: everything that was started has been stopped. Finished files are in {}",
+                   options().dir.string());
     }
     return status;
   }
@@ -163,8 +163,7 @@ class Demo {
 
   Status RunRounds() {
     RETURN_IF_ERROR(site_.Provision());
-    context_.Say(
-        fmt::format("A federation of {} virtual devices{} in {}", options().devices, Shape(), options().dir.string()));
+    context_.Say("A federation of {} virtual devices{} in {}", options().devices, Shape(), options().dir.string());
     RETURN_IF_ERROR(site_.Start());
     start_ = std::chrono::steady_clock::now();
     RETURN_IF_ERROR(site_.client().StartRounds(DemoSite::kTask, options().rounds));
@@ -219,7 +218,7 @@ class Demo {
       return {};
     }
     SayResults(totals, seconds);
-    context_.Say(fmt::format("Model digest {}: the same seed gives the same digest.\n", model.weights.hex()));
+    context_.Say("Model digest {}: the same seed gives the same digest.\n", model.weights.hex());
     context_.Say("The model      " + model_file.string() + "   (torch.jit.load opens it)");
     context_.Say("Try it         tributary-device evaluate " + model_file.string());
     context_.Say("Figures        " + file.string());
@@ -230,12 +229,10 @@ class Demo {
   }
 
   void SayResults(const DemoProgress::Totals& totals, double seconds) {
-    context_.Say(fmt::format("\n{} rounds in {:.0f} s: {} sealed updates summed, {} refused, {:.1f} MB up.",
-                             totals.rounds, seconds, totals.contributions, totals.refused,
-                             static_cast<double>(totals.bytes_up) / 1e6));
-    context_.Say(
-        fmt::format("Accuracy: global model {} on 10,000 test images, devices' own models {} on their held-out shares.",
-                    Percent(totals.global_accuracy), Percent(totals.personal_accuracy)));
+    context_.Say("\n{} rounds in {:.0f} s: {} sealed updates summed, {} refused, {:.1f} MB up.", totals.rounds, seconds,
+                 totals.contributions, totals.refused, static_cast<double>(totals.bytes_up) / 1e6);
+    context_.Say("Accuracy: global model {} on 10,000 test images, devices' own models {} on their held-out shares.",
+                 Percent(totals.global_accuracy), Percent(totals.personal_accuracy));
   }
 
   void KeepRunning() {

@@ -78,7 +78,6 @@ class Site {
   Process& Of(const std::string& id);
   const Process& Of(const std::string& id) const { return const_cast<Site&>(*this).Of(id); }
   Result<ChildProcess::Spec> SpecOf(const std::string& id) const;
-  const std::vector<Process>& processes() const { return processes_; }
 
  private:
   Result<Process*> AddServer(const std::string& id, const std::string& program, const std::string& host);

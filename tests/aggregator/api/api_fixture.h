@@ -63,7 +63,7 @@ class ApiFixture : public testing::Test {
               return {};
             }};
   }
-  ApiParts Parts() { return {*core_, fake_, fake_, fake_, events_, tokens_, audit_, clock_}; }
+  ApiParts Parts() { return {{*core_, Millis(5'000)}, fake_, fake_, fake_, events_, tokens_, audit_, clock_}; }
   std::string url() const { return "http://127.0.0.1:" + std::to_string(server_.port()); }
   HttpClient Client() const { return *HttpClient::Create({.url = url(), .token = token_}); }
 

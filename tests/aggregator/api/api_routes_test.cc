@@ -240,7 +240,7 @@ TEST_F(ApiRoutesTest, ACoreThatDoesNotAnswerIsBusy) {
   class Nobody final : public Executor {
     void Post(std::function<void()>) override {}
   } nobody;
-  AddApiRoutes(server, {nobody, fake_, fake_, fake_, events_, tokens_, audit_, clock_, Millis(1)});
+  AddApiRoutes(server, {{nobody, Millis(1)}, fake_, fake_, fake_, events_, tokens_, audit_, clock_});
   ASSERT_TRUE(server.Start());
   HttpClient client =
       *HttpClient::Create({.url = "http://127.0.0.1:" + std::to_string(server.port()), .token = token_});

@@ -85,9 +85,9 @@ Result<std::vector<MemberRecord>> FakeCore::Members(std::optional<Role> role) {
   return some;
 }
 
-AccountRecord FakeCore::Account(UploadKind kind) const {
+KindAccount FakeCore::Account(UploadKind kind) const {
   const auto found = accounts.find(kind);
-  return found == accounts.end() ? AccountRecord() : found->second;
+  return found == accounts.end() ? KindAccount() : found->second;
 }
 
 RoundRecord CompletedRound(const TaskId& task, uint64_t number) {

@@ -22,7 +22,7 @@ class FakeCore final : public Tasks, public Rounds, public Watch {
   std::vector<MemberRecord> members;
   std::vector<GatewayRecord> gateways;
   std::vector<DeviceStateRecord> reports;
-  std::map<UploadKind, AccountRecord> accounts;
+  std::map<UploadKind, KindAccount> accounts;
 
   Result<TaskRecord> Create(TaskRecord task, const Digest& initial_weights) override;
   Result<std::vector<TaskRecord>> All() override;
@@ -39,7 +39,7 @@ class FakeCore final : public Tasks, public Rounds, public Watch {
   Result<std::vector<MemberRecord>> Members(std::optional<Role> role) override;
   Result<std::vector<GatewayRecord>> Gateways() override { return gateways; }
   Result<std::vector<DeviceStateRecord>> DeviceStates() override { return reports; }
-  AccountRecord Account(UploadKind kind) const override;
+  KindAccount Account(UploadKind kind) const override;
 
  private:
   BlobStore blobs_;

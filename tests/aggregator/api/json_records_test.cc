@@ -122,17 +122,17 @@ TEST(JsonRecords, WhatIsNotKnownYetIsNull) {
 }
 
 TEST(JsonRecords, AnAccountSaysWhetherItHolds) {
-  AccountRecord account;
+  KindAccount account;
   account.offered = 10;
   account.delivered = 6;
   account.duplicate = 1;
   account.refused = {{Code::kNotFinite, 2}};
   account.dropped = {{Code::kQuotaExceeded, 1}};
-  std::pair<UploadKind, AccountRecord> entry{UploadKind::kUpdate, account};
-  EXPECT_EQ(json::parse(ToJson(std::span<const std::pair<UploadKind, AccountRecord>>(&entry, 1)))["items"][0]["holds"],
+  std::pair<UploadKind, KindAccount> entry{UploadKind::kUpdate, account};
+  EXPECT_EQ(json::parse(ToJson(std::span<const std::pair<UploadKind, KindAccount>>(&entry, 1)))["items"][0]["holds"],
             true);
   entry.second.offered = 11;
-  EXPECT_EQ(json::parse(ToJson(std::span<const std::pair<UploadKind, AccountRecord>>(&entry, 1)))["items"][0]["holds"],
+  EXPECT_EQ(json::parse(ToJson(std::span<const std::pair<UploadKind, KindAccount>>(&entry, 1)))["items"][0]["holds"],
             false);
 }
 

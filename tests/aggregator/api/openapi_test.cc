@@ -128,7 +128,7 @@ TEST_F(OpenApiTest, ItsSchemasAreWhatTheServerWrites) {
   AuditPage page;
   page.entries.emplace_back();
   const json audit = json::parse(ToJson(page));
-  const std::pair<UploadKind, AccountRecord> account{UploadKind::kUpdate, {}};
+  const std::pair<UploadKind, KindAccount> account{UploadKind::kUpdate, {}};
   const json written = json::parse(ToJson(record));
   GatewayRecord gateway;
   gateway.report.trouble = "io: a sentence";
@@ -155,7 +155,7 @@ TEST_F(OpenApiTest, ItsSchemasAreWhatTheServerWrites) {
       {"SealingKey", sealing["items"][0]},
       {"AuditPage", audit},
       {"AuditEntry", audit["items"][0]},
-      {"Account", json::parse(ToJson(std::span<const std::pair<UploadKind, AccountRecord>>(&account, 1)))["items"][0]},
+      {"Account", json::parse(ToJson(std::span<const std::pair<UploadKind, KindAccount>>(&account, 1)))["items"][0]},
       {"Event", json::parse(ToJson(CoreEvent{}))},
       {"EventMember", json::parse(ToJson(EnrolmentEvent{}))["member"]},
       {"Code", json::parse(CodesToJson())["items"][0]},

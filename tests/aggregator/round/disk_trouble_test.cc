@@ -54,7 +54,7 @@ TEST_P(EveryDiskTrouble, DelaysCustodyRefusesForNowAndEndsInTheSameBits) {
   ASSERT_TRUE(Give(Update(2, kV1))) << "it is in the sum; its checkpoint waits";
   EXPECT_EQ(HealthCode(), GetParam());
 
-  const AccountRecord account = core().fleet().Account(UploadKind::kUpdate);
+  const KindAccount account = core().fleet().Account(UploadKind::kUpdate);
   for (int second = 0; second < 5; ++second) {
     const Code refused = CodeOf(Give(Update(3, kV1)));
     EXPECT_EQ(refused, GetParam());

@@ -215,7 +215,7 @@ RoundRecord RoundFixture::LastRound() {
 
 void RoundFixture::CheckAccounts() {
   for (const UploadKind kind : kUploadKinds) {
-    const AccountRecord account = core_->fleet().Account(kind);
+    const KindAccount account = core_->fleet().Account(kind);
     TRIBUTARY_CHECK(account.Balances()) << KindName(kind) << " offered " << account.offered;
   }
 }

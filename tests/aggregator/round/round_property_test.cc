@@ -66,7 +66,7 @@ TEST(RoundProperty, WhateverHappensTheBitsAreTheSameAndTheAccountsHold) {
     for (const auto& [step, who] : choices) {
       Take(fixture, static_cast<Step>(step % 7), 1 + who % kDevices, ++number);
       fixture.CheckAccounts();
-      const AccountRecord account = fixture.core().fleet().Account(UploadKind::kUpdate);
+      const KindAccount account = fixture.core().fleet().Account(UploadKind::kUpdate);
       RC_ASSERT(account.delivered + account.spooled == fixture.LastRound().contributions);
       RC_ASSERT(fixture.LastRound().contributions <= kDevices);
     }

@@ -46,7 +46,7 @@ TEST_F(RoundRunnerTest, RoundsFollowOneAnotherAndEachMakesAVersion) {
   for (const auto& [upload, times] : listener.custody) EXPECT_EQ(times, 1);
   EXPECT_EQ(listener.CountOf("round.closed"), 2u);
   EXPECT_EQ(listener.CountOf("version.published"), 3u);
-  const AccountRecord account = core().fleet().Account(UploadKind::kUpdate);
+  const KindAccount account = core().fleet().Account(UploadKind::kUpdate);
   EXPECT_EQ(account.delivered, 6u);
   EXPECT_EQ(account.spooled, 0u);
   CheckAccounts();
@@ -101,7 +101,7 @@ TEST_F(RoundRunnerTest, ADeviceCountsOncePerBaseVersion) {
   ASSERT_TRUE(Give(Update(3, kV1)));
   EXPECT_EQ(CodeOf(Admit(first.header)), Code::kDuplicate) << "also after its base became stale";
   EXPECT_EQ(CodeOf(Give(Update(9, kV1))), Code::kStaleVersion);
-  const AccountRecord account = core().fleet().Account(UploadKind::kUpdate);
+  const KindAccount account = core().fleet().Account(UploadKind::kUpdate);
   EXPECT_EQ(account.delivered, 3u);
   EXPECT_EQ(account.duplicate, 1u);
   CheckAccounts();
@@ -253,7 +253,7 @@ TEST_F(RoundRunnerTest, AnUploadThatMissesItsRoundIsNotCountedAsRefused) {
   ASSERT_TRUE(Give(upload));
   ASSERT_TRUE(core().Flush());
   staged_updates = 0;
-  const AccountRecord account = core().fleet().Account(UploadKind::kUpdate);
+  const KindAccount account = core().fleet().Account(UploadKind::kUpdate);
   EXPECT_EQ(account.offered, 1u);
   EXPECT_EQ(account.delivered, 1u);
   EXPECT_EQ(LastRound().refused.size(), 0u);
@@ -295,7 +295,7 @@ TEST_F(RoundRunnerTest, WhatIsStagedIsInFlight) {
   Start({.report_goal = 5});
   staged_updates = 3;
   ASSERT_TRUE(Give(Update(1, kV1)));
-  AccountRecord account = core().fleet().Account(UploadKind::kUpdate);
+  KindAccount account = core().fleet().Account(UploadKind::kUpdate);
   EXPECT_EQ(account.spooled, 1u);
   EXPECT_EQ(account.in_flight, 2u);
   EXPECT_EQ(account.offered, 3u);

@@ -229,7 +229,7 @@ TEST_F(StoreTest, AccountsAndCountersAddUpOverRestarts) {
   Reopen();
   const auto all = store_->accounts.All();
   ASSERT_TRUE(all);
-  const AccountRecord& account = all->at(UploadKind::kUpdate);
+  const KindAccount& account = all->at(UploadKind::kUpdate);
   EXPECT_EQ(account.offered, 10u);
   EXPECT_EQ(account.delivered, 5u);
   EXPECT_EQ(account.duplicate, 4u);

@@ -2,6 +2,7 @@
 
 #include "aggregator/sum/weighted_sum.h"
 #include "protocol/base/limits.h"
+#include "tests/aggregator/sum/accumulate.h"
 #include "tests/support/temporary_folder.h"
 
 namespace tributary::checkpoint_test {
@@ -9,7 +10,7 @@ namespace {
 
 WeightedSum SumOfOne() {
   WeightedSum sum(1000, FixedPointScale{30}, 1, 1000);
-  EXPECT_TRUE(sum.Accumulate(std::vector<float>(1000, 0.125F), 7));
+  EXPECT_TRUE(Accumulate(sum, std::vector<float>(1000, 0.125F), 7));
   return sum;
 }
 

@@ -9,6 +9,7 @@
 #include <gtest/gtest.h>
 
 #include "aggregator/sum/weighted_sum.h"
+#include "tests/aggregator/sum/accumulate.h"
 #include "tests/support/seeded_random.h"
 
 namespace tributary::weighted_sum_addition_test {
@@ -31,7 +32,7 @@ std::vector<float> SomeValues(uint64_t seed, size_t count) {
 // With something in it, so that "as it was" is not "empty".
 WeightedSum SomeSum(size_t count) {
   WeightedSum sum(count, FixedPointScale{40}, 1, kMaxWeight);
-  EXPECT_TRUE(sum.Accumulate(SomeValues(99, count), 3));
+  EXPECT_TRUE(Accumulate(sum, SomeValues(99, count), 3));
   return sum;
 }
 
@@ -39,7 +40,7 @@ TEST(WeightedSumAddition, TheCutsMakeNoDifference) {
   EXPECT_TRUE(rc::check([](uint64_t seed, const std::vector<uint8_t>& cuts) {
     const auto values = SomeValues(seed, 1 + seed % 700);
     WeightedSum whole = SomeSum(values.size()), cut = SomeSum(values.size());
-    const auto norm = whole.AccumulateWithin(kNoBound, values, 7);
+    const auto norm = Accumulate(whole, values, 7);
     auto addition = cut.Begin(kNoBound, 7);
     auto rest = std::span<const float>(values);
     for (uint8_t length : cuts) {
@@ -79,9 +80,9 @@ TEST(WeightedSumAddition, TakesEverythingOutAgainUnlessCommitted) {
 TEST(WeightedSumAddition, TheNextUpdateIsNotTouchedByOneThatWasGivenUp) {
   const auto good = SomeValues(1, 100), bad = std::vector<float>(100, kNan);
   WeightedSum one = SomeSum(100), other = SomeSum(100);
-  EXPECT_FALSE(one.Accumulate(bad, 4));
-  EXPECT_TRUE(one.Accumulate(good, 4));
-  EXPECT_TRUE(other.Accumulate(good, 4));
+  EXPECT_FALSE(Accumulate(one, bad, 4));
+  EXPECT_TRUE(Accumulate(one, good, 4));
+  EXPECT_TRUE(Accumulate(other, good, 4));
   EXPECT_EQ(one.Serialize(), other.Serialize());
 }
 

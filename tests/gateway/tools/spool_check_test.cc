@@ -17,7 +17,7 @@ TEST(SpoolCheck, FindsDamageAndOrphansAndChangesNothing) {
   ASSERT_TRUE(sound) << sound.error().ToString();
   EXPECT_TRUE(sound->Sound());
   EXPECT_EQ(sound->uploads, 4u);
-  EXPECT_EQ(sound->dead_letters, 1u);
+  EXPECT_EQ(sound->account.dead_letters, 1u);
   EXPECT_TRUE(sound->orphans.empty());
 
   const auto file = [&](int i) { return f.options.folder / "payloads" / (uploads[i].id().hex() + ".payload"); };

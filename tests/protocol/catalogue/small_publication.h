@@ -7,7 +7,7 @@
 #include "tests/support/outcome.h"
 #include "tests/support/test_fleet.h"
 
-// A catalogue of one task, for the tests of this folder.
+// A catalogue of one task, for the tests of this folder and the seeds of the fuzz targets.
 namespace tributary {
 
 inline TensorTable SmallTable() {

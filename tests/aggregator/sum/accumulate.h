@@ -1,0 +1,17 @@
+#pragma once
+
+#include <limits>
+
+#include "aggregator/sum/weighted_sum.h"
+
+namespace tributary {
+
+// Adds one whole update and gives its norm. All or nothing.
+inline Result<double> Accumulate(WeightedSum& sum, std::span<const float> delta, uint64_t weight,
+                                 double norm_bound = std::numeric_limits<double>::infinity()) {
+  ASSIGN_OR_RETURN(WeightedSum::Addition addition, sum.Begin(norm_bound, weight));
+  RETURN_IF_ERROR(addition.Add(delta));
+  return addition.Commit();
+}
+
+}  // namespace tributary
