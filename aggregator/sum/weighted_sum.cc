@@ -29,7 +29,7 @@ namespace {
 //   54524942 53554d31  01000000 00000000  08000000 00000000  00000000 0000f03f  64000000 00000000  02000000 00000000
 //   01000000 00000000  00010000 00000000
 constexpr std::string_view kMagic = "TRIBSUM1";
-constexpr size_t kHeadBytes = 7 * 8;
+constexpr size_t kHeadBytes = 7 * sizeof(uint64_t);
 
 // The largest |sum| that `weight` examples can make.
 double LargestSum(FixedPointScale scale, double value_bound, uint64_t weight) {
