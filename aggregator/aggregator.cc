@@ -41,7 +41,7 @@ Aggregator::~Aggregator() {
   loop_.Cancel(tick_timer_);
   if (core_) {
     const Status flushed = OnCore(*core_thread_, [this] {
-      const Status status = core_->Flush();
+      Status status = core_->Flush();
       if (receiver_) receiver_->Stop();
       return status;
     });

@@ -40,7 +40,7 @@ void AggregatorMetrics::AddMembers() {
                 [](const Core& c) {
                   MetricSamples samples;
                   for (const auto& [of, end] : c.certificate_ends)
-                    samples.push_back({{{"of", of}}, static_cast<double>(end.unix_millis / 1000)});
+                    samples.push_back({{{"of", of}}, static_cast<double>(end.unix_seconds())});
                   return samples;
                 });
   core_.Sampled(MetricKind::kGauge, "enrolled_members", "Members by the state of their enrolment",

@@ -24,7 +24,7 @@ GatewayMetrics::GatewayMetrics() {
   snapshot_.Gauge("publication_number", "The publication that is served", &Snapshot::publication_number);
   snapshot_.Gauge("draining", "1 from the stop signal on", &Snapshot::draining);
   snapshot_.Gauge("certificate_end_timestamp_seconds", "When this gateway's certificate ends",
-                  [](const Snapshot& s) { return static_cast<double>(s.certificate_end.unix_millis / 1000); });
+                  [](const Snapshot& s) { return static_cast<double>(s.certificate_end.unix_seconds()); });
   AddSpool();
   AddUplink();
 }

@@ -33,7 +33,7 @@ struct AuditEntry {
 //    "previous":"41…","sequence":7,"target":"tasks/digits","time":"2026-01-01T00:00:00.000Z"}
 // By other means: jq -Sc 'del(.hash)' | tr -d '\n' | sha256sum
 // Fills in `hash`. Values of over kAuditValueBytes are replaced by their length and SHA-256.
-inline constexpr size_t kAuditValueBytes = 16 * 1024;
+inline constexpr size_t kAuditValueBytes = size_t{16} * 1024;
 std::string SealAuditEntry(AuditEntry& entry);
 // kCorrupt: not a line as above, byte for byte, or its hash is another.
 Result<AuditEntry> AuditEntryFromLine(std::string_view line);

@@ -128,7 +128,7 @@ using MemberDecision = std::function<Result<EnrolledMember>(Enrolment& enrolment
 
 // Adds /KINDs/{KIND}/VERB. An approval needs no reason.
 void AddDecision(HttpServer& server, const ApiParts& parts, const MemberParts& members, const std::string& kind,
-                 const std::string& verb, MemberDecision decide) {
+                 const std::string& verb, const MemberDecision& decide) {
   AddChange(server, parts.audit, "POST", fmt::format("/api/v1/{0}s/{{{0}}}/{1}", kind, verb), HttpAccess::kOperator,
             kind + "." + verb, [=](const HttpRequest& request) -> Result<Change> {
               ASSIGN_OR_RETURN(const DeviceId id, MemberOfPath(request, kind));

@@ -102,7 +102,7 @@ Status MemberRegistrar::RemoveToken(const std::string& id) {
 }
 
 Status MemberRegistrar::Write(const std::function<Status()>& writes) {
-  const auto written = [&]() -> Status {
+  auto written = [&]() -> Status {
     ASSIGN_OR_RETURN(Transaction transaction, store_->Begin());
     RETURN_IF_ERROR(writes());
     return transaction.Commit();

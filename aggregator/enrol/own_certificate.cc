@@ -50,7 +50,7 @@ Status OwnCertificate::Take(const std::vector<Bytes>& chain) {
   parts_.identity.chain = chain;
   own_ = next;
   LogInfo("certificate.renewed",
-          {{"member", next.subject.id.text()}, {"serial", next.serial}, {"ends", next.not_after.unix_millis / 1000}});
+          {{"member", next.subject.id.text()}, {"serial", next.serial}, {"ends", next.not_after.unix_seconds()}});
   return {};
 }
 

@@ -165,10 +165,10 @@ Result<PublicationFolder::Repository> PublicationFolder::Assemble(const std::vec
   for (const auto& each : roots) repository.offline.roots.push_back(tuf::EncodeMetadata(each));
   repository.offline.targets = tuf::EncodeMetadata(targets);
   repository.offline.releases = tuf::EncodeMetadata(releases);
-  repository.first_end = std::ranges::min(
+  repository.first_end = std::min(
       {End{std::string(tuf::kRootRole), root.expires}, End{std::string(tuf::kTargetsRole), targets.body.expires},
        End{std::string(kReleasesRole), releases.body.expires}},
-      {}, &End::at);
+      [](const End& one, const End& other) { return one.at < other.at; });
 
   const auto signer_of = [&](const auto& by, std::string_view role) {
     return SignerFor(role, FindRole(by, role), by.keys, signers);

@@ -79,8 +79,8 @@ Result<std::vector<RoundRecord>> RoundBook::All(const TaskId& task) {
   std::vector<RoundRecord> rounds;
   for (StoredRound& round : stored) {
     const RoundKeeper* const open = runner->open();
-    const bool is_open = open != nullptr && open->record().number == round.record.number;
-    ASSIGN_OR_RETURN(auto record, WithMeans(is_open ? open->record() : std::move(round.record)));
+    if (open != nullptr && open->record().number == round.record.number) round.record = open->record();
+    ASSIGN_OR_RETURN(auto record, WithMeans(std::move(round.record)));
     rounds.push_back(std::move(record));
   }
   return rounds;

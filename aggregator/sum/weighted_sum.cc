@@ -28,7 +28,7 @@ namespace {
 //   54524942 53554d31  01000000 00000000  08000000 00000000  00000000 0000f03f  64000000 00000000  02000000 00000000
 //   01000000 00000000  00010000 00000000
 constexpr std::string_view kMagic = "TRIBSUM1";
-constexpr size_t kHeadBytes = 7 * 8;
+constexpr size_t kHeadBytes = 7 * sizeof(uint64_t);
 
 // The largest |sum| that `weight` examples can make.
 double LargestSum(FixedPointScale scale, double value_bound, uint64_t weight) {
@@ -41,6 +41,7 @@ bool NeverOverflows(FixedPointScale scale, double value_bound, uint64_t max_tota
 }
 
 using ConstSums = Eigen::Map<const Eigen::Array<int64_t, Eigen::Dynamic, 1>>;
+using Sums = Eigen::Map<Eigen::Array<int64_t, Eigen::Dynamic, 1>>;
 
 // Why a kernel refused `block`, whose first value is the update's value `first`: kNotFinite or kNormExceeded, for the
 // first bad value, so that the reader of a log can find it. Dies when all are good.
@@ -144,6 +145,17 @@ Status WeightedSum::CheckWeight(uint64_t weight) const {
   if (weight > 0 && weight <= max_total_weight_ - total_weight_) return {};
   return Fail(Code::kBadWeight, "weight {} beside a total of {} of at most {}", weight, total_weight_,
               max_total_weight_);
+}
+
+Status WeightedSum::Merge(WeightedSum&& other) {
+  if (other.sum_.size() != sum_.size() || other.scale_ != scale_ || other.value_bound_ != value_bound_)
+    return Fail(Code::kConflict, "sums of different shape, scale or bound");
+  if (other.total_weight_ > 0) RETURN_IF_ERROR(CheckWeight(other.total_weight_));
+  const auto count = static_cast<Eigen::Index>(sum_.size());
+  Sums(sum_.data(), count) += ConstSums(other.sum_.data(), count);
+  total_weight_ += other.total_weight_;
+  contributions_ += other.contributions_;
+  return {};
 }
 
 Result<std::vector<double>> WeightedSum::Report() const {

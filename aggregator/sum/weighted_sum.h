@@ -60,6 +60,8 @@ class WeightedSum {
 
   // kBadWeight: 0, or the total would pass max_total_weight.
   Result<Addition> Begin(double norm_bound, uint64_t weight);
+  // kConflict: another shape, scale or bound. kBadWeight: the totals together pass max_total_weight.
+  Status Merge(WeightedSum&& other);
 
   uint64_t parameter_count() const { return sum_.size(); }
   uint64_t total_weight() const { return total_weight_; }

@@ -229,7 +229,7 @@ void Agent::WriteMetrics() {
   out.Counter("fits_total", "Fits and evaluations finished since the start", counts_.fits);
   out.Counter("fits_failed_total", "Fits and evaluations that failed since the start", counts_.fits_failed);
   out.Gauge("written_seconds", "Unix time at which this was written",
-            static_cast<uint64_t>(parts_.clock.Now().unix_millis / 1000));
+            static_cast<uint64_t>(parts_.clock.Now().unix_seconds()));
   if (const Status written = WriteFileAtomically(parts_.files, options_.metrics_file, AsBytes(out.Render())); !written)
     LogFailure(LogLevel::kWarning, "metrics.not_written", written.error());
 }

@@ -90,7 +90,7 @@ std::vector<Indices> DealDirichlet(const Indices& sample, std::span<const uint8_
 std::vector<Indices> DealShards(Indices sample, std::span<const uint8_t> labels, const PartitionPlan& plan) {
   std::sort(sample.begin(), sample.end(),
             [labels](uint32_t a, uint32_t b) { return labels[a] != labels[b] ? labels[a] < labels[b] : a < b; });
-  Indices shards(plan.devices * plan.shards_per_device);
+  Indices shards(size_t{plan.devices} * plan.shards_per_device);
   std::iota(shards.begin(), shards.end(), 0);
   RepeatableRandom random(DeriveSeed(plan.seed, "shards"));
   random.Shuffle(shards);

@@ -93,7 +93,7 @@ Result<std::unique_ptr<Model>> BuildFashionCnn(uint64_t seed) {
   ModelSource source{"FashionCnn", {}, kForward};
   AddLayer(source, "conv1", {16, 1, 5, 5}, random);
   AddLayer(source, "conv2", {32, 16, 5, 5}, random);
-  AddLayer(source, "hidden", {128, 32 * 7 * 7}, random);
+  AddLayer(source, "hidden", {128, 1568}, random);
   AddLayer(source, "output", {10, 128}, random);
   return Model::FromSource(source);
 }

@@ -131,7 +131,7 @@ Status KeyRotation::Take(const std::vector<Bytes>& chain) {
   RETURN_IF_ERROR(
       WriteFileAtomically(parts_.files, folder_ / kSwitchAt, AsBytes(std::to_string(time.unix_millis) + "\n")));
   RETURN_IF_ERROR(WriteFileAtomically(parts_.files, folder_ / kCertificate, AsBytes(pem)));
-  LogInfo("gateway.key_certified", {{"switch_at", time.unix_millis / 1000}, {"key", ToHex(key)}});
+  LogInfo("gateway.key_certified", {{"switch_at", time.unix_seconds()}, {"key", ToHex(key)}});
   return {};
 }
 

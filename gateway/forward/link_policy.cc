@@ -73,7 +73,7 @@ Status ParseField(const std::string& field, const char* name, int low, int high,
 }
 
 std::tm Broken(WallTime now, ScheduleZone zone) {
-  const auto seconds = static_cast<time_t>(now.unix_millis / 1000);
+  const auto seconds = static_cast<time_t>(now.unix_seconds());
   std::tm parts{};
   zone == ScheduleZone::kUtc ? gmtime_r(&seconds, &parts) : localtime_r(&seconds, &parts);
   return parts;
@@ -141,7 +141,7 @@ bool UploadSchedule::IsOpen(WallTime now) const {
     const bool date = line.any_day || line.any_weekday ? day && weekday : day || weekday;
     return date && line.minutes.test(static_cast<size_t>(parts.tm_min)) &&
            line.hours.test(static_cast<size_t>(parts.tm_hour)) &&
-           line.months.test(static_cast<size_t>(parts.tm_mon + 1));
+           line.months.test(static_cast<size_t>(parts.tm_mon) + 1);
   };
   return std::ranges::any_of(windows_, in_window) || std::ranges::any_of(lines_, on_line);
 }

@@ -22,7 +22,7 @@ constexpr size_t kListed = 10'000;  // as many as a spool keeps
 constexpr Millis kAnswerPatience{30'000};
 
 std::string TimeText(WallTime time) {
-  const std::time_t seconds = time.unix_millis / 1000;
+  const std::time_t seconds = time.unix_seconds();
   std::tm parts{};
   gmtime_r(&seconds, &parts);
   char text[32];
@@ -72,7 +72,7 @@ Status WithGateway(const GatewayOptions& options, const Clock& clock, Random& ra
   if (!gateway && gateway.error().code == Code::kLocked) return work(LocalEndpoint(options.hop.endpoint));
   if (!gateway) return Fail(gateway.error());
   std::thread running([&] { (*gateway)->Run(); });
-  const Status done = work((*gateway)->endpoint());
+  Status done = work((*gateway)->endpoint());
   (*gateway)->Stop();
   running.join();
   return done;

@@ -12,6 +12,7 @@ using Millis = std::chrono::milliseconds;
 struct WallTime {
   int64_t unix_millis = 0;
   auto operator<=>(const WallTime&) const = default;
+  int64_t unix_seconds() const { return unix_millis / 1000; }  // towards 1970
   WallTime operator+(Millis more) const { return {unix_millis + more.count()}; }
 };
 

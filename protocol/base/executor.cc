@@ -6,7 +6,7 @@
 
 namespace tributary {
 
-WorkerPool::WorkerPool(std::string name, int threads) {
+WorkerPool::WorkerPool(const std::string& name, int threads) {
   for (int i = 0; i < threads; ++i) {
     threads_.emplace_back([this, name] {
       pthread_setname_np(pthread_self(), name.substr(0, 15).c_str());

@@ -23,7 +23,7 @@ class Executor {
 class WorkerPool final : public Executor {
  public:
   // `name` is what the threads are called in a debugger, at most 15 characters.
-  WorkerPool(std::string name, int threads);
+  WorkerPool(const std::string& name, int threads);
   ~WorkerPool() override;
   void Post(std::function<void()> work) override;
 

@@ -36,7 +36,7 @@ struct Receipt {
 
 // More uploads take more receipts.
 inline constexpr size_t kReceiptUploads = 4'096;
-inline constexpr size_t kReceiptBytes = 128 * 1024;
+inline constexpr size_t kReceiptBytes = size_t{128} * 1024;
 
 // As parsed; nothing of it is believed yet.
 struct SignedReceipt {

@@ -239,8 +239,8 @@ Result<bool> PublicationStore::TakeAndRetain(ByteView bytes, WallTime now, BlobS
   ASSIGN_OR_RETURN(const bool newer, Take(bytes, now));
   if (!newer) return false;
   std::ranges::copy(BlobsOf(*current_), std::back_inserter(named));
-  std::vector<Digest> keep;
-  for (const BlobRef& blob : named) keep.push_back(blob.digest);
+  std::vector<Digest> keep(named.size());
+  std::ranges::transform(named, keep.begin(), &BlobRef::digest);
   if (const Status retained = blobs.RetainOnly(keep); !retained) {
     LogFailure(LogLevel::kWarning, "blobs.not_cleaned", retained.error());
   }

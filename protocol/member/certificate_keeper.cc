@@ -104,7 +104,7 @@ Status CertificateKeeper::Take(const std::vector<Bytes>& chain) {
   problem_.reset();
   ++renewals_;
   LogInfo("certificate.renewed",
-          {{"member", next.subject.id.text()}, {"serial", next.serial}, {"ends", next.not_after.unix_millis / 1000}});
+          {{"member", next.subject.id.text()}, {"serial", next.serial}, {"ends", next.not_after.unix_seconds()}});
   return {};
 }
 

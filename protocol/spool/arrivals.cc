@@ -120,9 +120,8 @@ Status Arrivals::CatchUpDigest(Partial& partial) {
                                       : state_.files.Read(facts.id, facts.ChunkOffset(chunk), facts.ChunkBytes(chunk));
     RETURN_IF_ERROR(state_.index.status());
     if (!bytes) {
-      const Error error = bytes.error();
       RETURN_IF_ERROR(state_.StartAgain(partial.facts));  // `partial` is gone from here on
-      return Fail(Code::kBusy, "the stored part of an upload cannot be read again: {}", error.ToString());
+      return Fail(Code::kBusy, "the stored part of an upload cannot be read again: {}", bytes.error().ToString());
     }
     digest->Update(*bytes);
   }
@@ -135,7 +134,7 @@ Status Arrivals::Store(const SpooledUpload& facts, uint32_t chunk, ByteView ciph
   if (facts.in_index) return state_.index.uploads().PutChunk(facts.id, chunk, ciphertext);
   // It started again within this batch: the file that lies there may be longer than what comes.
   if (state_.freed.erase(facts.id) > 0) RETURN_IF_ERROR(state_.files.Remove(facts.id));
-  const Status written = state_.files.Write(facts.id, facts.ChunkOffset(chunk), ciphertext);
+  Status written = state_.files.Write(facts.id, facts.ChunkOffset(chunk), ciphertext);
   if (written) {
     state_.payload_trouble.reset();
   } else {

@@ -37,7 +37,7 @@ void GroupCommit::Push(Request request) {
   });
 }
 
-void GroupCommit::Sweep(Page page, Done<uint64_t> done, uint64_t before) {
+void GroupCommit::Sweep(const Page& page, Done<uint64_t> done, uint64_t before) {
   Enqueue<Departures::Swept>({.barrier = true, .frees = true}, page,
                              [this, page, before, done = std::move(done)](Result<Departures::Swept> swept) {
                                if (swept && swept->more) return Sweep(page, done, before + swept->dropped);

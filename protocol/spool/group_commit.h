@@ -63,7 +63,7 @@ class GroupCommit : public std::enable_shared_from_this<GroupCommit> {
     Push(std::move(request));
   }
   // Runs `page` until there is no more; other requests come between. Answers how many were dropped in all.
-  void Sweep(Page page, Done<uint64_t> done, uint64_t before = 0);
+  void Sweep(const Page& page, Done<uint64_t> done, uint64_t before = 0);
   // Runs what is queued on the calling thread, and what that adds to the queue.
   void Drain();
 

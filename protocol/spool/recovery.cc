@@ -141,7 +141,7 @@ Status Recovery::Probe() {
     RETURN_IF_ERROR(state_.index.Touch(state_.clock.Now()));
   }
   if (state_.payload_trouble) {
-    if (const Status probed = state_.files.Probe(); !probed) {
+    if (Status probed = state_.files.Probe(); !probed) {
       state_.payload_trouble = probed.error();
       return probed;
     }

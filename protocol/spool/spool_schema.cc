@@ -92,7 +92,7 @@ Status RecordingDatabase::Begin() {
 }
 
 Status RecordingDatabase::Commit() {
-  const Status committed = Noted(transaction_->Commit());
+  Status committed = Noted(transaction_->Commit());
   transaction_.reset();
   return committed;
 }

@@ -44,7 +44,7 @@ TcpPeer TcpPeerOf(int fd) {
 }
 
 std::string AddressGroup(std::string_view ip) {
-  const std::string text(ip);
+  std::string text(ip);
   in6_addr v6{};
   if (inet_pton(AF_INET6, text.c_str(), &v6) != 1) return text;
   std::array<char, INET6_ADDRSTRLEN> out{};

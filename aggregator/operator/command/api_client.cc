@@ -65,14 +65,13 @@ Result<Json> ApiClient::CancelRounds(const std::string& task) {
 
 Result<Json> ApiClient::AllPages(const std::string& path, const std::string& query) {
   Json all = Json::array();
-  std::string cursor;
+  std::string cursor;  // with the name of its parameter
   for (;;) {
-    ASSIGN_OR_RETURN(const Json page,
-                     Get(path + "?limit=1000" + query + (cursor.empty() ? "" : "&cursor=" + EncodeUrlPart(cursor))));
+    ASSIGN_OR_RETURN(const Json page, Get(fmt::format("{}?limit=1000{}{}", path, query, cursor)));
     for (const auto& item : page.value("items", Json::array())) all.push_back(item);
     const auto next = page.find("next_cursor");
     if (next == page.end() || !next->is_string()) return Json({{"items", std::move(all)}});
-    cursor = next->get<std::string>();
+    cursor = "&cursor=" + EncodeUrlPart(next->get<std::string>());
   }
 }
 

@@ -68,8 +68,8 @@ std::string SizeText(uint64_t bytes) {
 
 std::string AgeText(int64_t seconds) {
   if (seconds < 120) return fmt::format("{} s", seconds);
-  if (seconds < 2 * 3600) return fmt::format("{} min", seconds / 60);
-  if (seconds < 48 * 3600) return fmt::format("{} h", seconds / 3600);
+  if (seconds < 7'200) return fmt::format("{} min", seconds / 60);
+  if (seconds < 172'800) return fmt::format("{} h", seconds / 3600);
   return fmt::format("{} d", seconds / 86'400);
 }
 

@@ -144,7 +144,7 @@ class Demo {
 
   // Everything it started has ended on return, whatever happened.
   Status Run() {
-    const Status status = RunRounds();
+    Status status = RunRounds();
     site_.Stop();
     if (interrupted_ && !status) {
       context_.Say("\nInterrupted: everything that was started has been stopped. Finished files are in {}",
@@ -291,7 +291,7 @@ void AddDemoCommand(CLI::App& app, Context& context) {
     // This comes before any child and thread, so that the children inherit none of it.
     const StopSignals signals([&run] { run.Interrupt(); },
                               [](int) {});  // a second signal must not leave children behind
-    const Status status = run.Run();
+    Status status = run.Run();
     if (!run.interrupted() || status) return status;
     context.exit_code = ExitCode::kFailed;
     return {};

@@ -195,7 +195,7 @@ struct HttpServer::State {
       Send(ProblemOf({status == 413 ? Code::kTooLarge : Code::kMalformed, "not a request this server can read"}), to);
       to.status = status;
     });
-    server->set_exception_handler([](const httplib::Request& from, httplib::Response&, std::exception_ptr failure) {
+    server->set_exception_handler([](const httplib::Request& from, httplib::Response&, const std::exception_ptr& failure) {
       try {
         std::rethrow_exception(failure);
       } catch (const std::exception& thrown) {

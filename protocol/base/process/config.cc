@@ -136,12 +136,13 @@ Status ConfigReader::Finish() {
     std::string siblings;
     for (const auto& known : state_->known) {
       if (known.starts_with(section) && known.find('.', section.size()) == std::string::npos) {
-        siblings += (siblings.empty() ? "" : ", ") + known.substr(section.size());
+        siblings += siblings.empty() ? "" : ", ";
+        siblings += known.substr(section.size());
       }
     }
     const std::string place = section.empty() ? "the top level" : "[" + section.substr(0, section.size() - 1) + "]";
     return Fail(Code::kConfigUnknownKey, "{}: unknown key '{}'; {}", state_->Where(node), name,
-                siblings.empty() ? "there is no section " + place : "keys of " + place + ": " + siblings);
+                siblings.empty() ? "there is no section " + place : fmt::format("keys of {}: {}", place, siblings));
   }
   if (state_->problem) return Fail(*state_->problem);
   return {};

@@ -130,6 +130,8 @@ bool Sessions::CanTake(const Session& session, size_t bytes) const {
   return unread == 0 || unread + bytes <= options_.max_unread_bytes;
 }
 
+// By value: the caller's may lie in the session that ends here.
+// NOLINTNEXTLINE(performance-unnecessary-value-param)
 void Sessions::Close(Route route, const Error& error) {
   ++counts_.refused[error.code];
   if (const Session* session = Find(route); session && session->proven) {
@@ -153,6 +155,7 @@ void Sessions::OnStranger(const Route& route, const Error& error) {
              {{"member", "unproven"}, {"unlogged", std::exchange(unlogged_, 0)}});
 }
 
+// NOLINTNEXTLINE(performance-unnecessary-value-param): as Close
 void Sessions::Forget(Route route) {
   const auto forgotten = sessions_.extract(route);
   if (!forgotten) return;

@@ -168,7 +168,7 @@ void UploadPort::RefuseUpload(const UploadId& upload, const Error& error) {
 std::vector<uint64_t> UploadPort::Detach(const UploadId& upload) {
   const auto found = offered_by_.find(upload);
   if (found == offered_by_.end()) return {};
-  const std::vector<uint64_t> serials = found->second;
+  std::vector<uint64_t> serials = found->second;
   for (const uint64_t serial : serials) DetachOne(*FlowOf(serial), upload);
   return serials;
 }

@@ -23,8 +23,8 @@ using Stack = Owned<STACK_OF(X509), FreeStack>;
 
 // "3 days", "2 h", "40 s": the largest unit is what the person on call needs.
 std::string Span(int64_t seconds) {
-  if (seconds >= 2 * 86'400) return std::to_string(seconds / 86'400) + " days";
-  if (seconds >= 2 * 3'600) return std::to_string(seconds / 3'600) + " h";
+  if (seconds >= 172'800) return std::to_string(seconds / 86'400) + " days";
+  if (seconds >= 7'200) return std::to_string(seconds / 3'600) + " h";
   if (seconds >= 120) return std::to_string(seconds / 60) + " min";
   return std::to_string(seconds) + " s";
 }
@@ -35,7 +35,7 @@ tl::unexpected<Error> Explain(X509_STORE_CTX* context, WallTime now) {
   X509* culprit = X509_STORE_CTX_get_current_cert(context);
   ERR_clear_error();
   const std::string who = culprit ? "the certificate of '" + CommonNameOf(culprit) + "'" : "the certificate";
-  const int64_t seconds = now.unix_millis / 1000;
+  const int64_t seconds = now.unix_seconds();
   if (culprit && error == X509_V_ERR_CERT_HAS_EXPIRED) {
     return Fail(Code::kExpiredCertificate, "{} expired {} ago", who,
                 Span(seconds - UnixSeconds(X509_get0_notAfter(culprit))));
@@ -84,7 +84,7 @@ Result<StoreContext> VerifyUpToCa(X509_STORE* store, const ParsedChain& chain, s
   TRIBUTARY_CHECK(context &&
                   X509_STORE_CTX_init(context.get(), store, chain.certificates.front().get(), chain.above.get()) == 1);
   X509_VERIFY_PARAM* parameters = X509_STORE_CTX_get0_param(context.get());
-  if (now) X509_VERIFY_PARAM_set_time(parameters, now->unix_millis / 1000);
+  if (now) X509_VERIFY_PARAM_set_time(parameters, now->unix_seconds());
   X509_VERIFY_PARAM_set_purpose(parameters, X509_PURPOSE_ANY);
   X509_VERIFY_PARAM_set_depth(parameters, static_cast<int>(limits::kCertificateChain));
   X509_VERIFY_PARAM_set_flags(parameters, X509_V_FLAG_X509_STRICT | (now ? 0 : X509_V_FLAG_NO_CHECK_TIME));

@@ -84,7 +84,7 @@ int64_t UnixSeconds(const ASN1_TIME* time) {
 }
 
 Status SetTime(ASN1_TIME* time, WallTime when) {
-  const int64_t second = when.unix_millis / 1000;
+  const int64_t second = when.unix_seconds();
   if (second < 0 || second > kLastSecond) {
     return Fail(Code::kInvalidArgument, "a certificate cannot say second {}", second);
   }

@@ -24,7 +24,7 @@ using Bio = Owned<BIO, BIO_free>;
 using DigestContext = Owned<EVP_MD_CTX, EVP_MD_CTX_free>;
 
 // A key or token is far smaller.
-constexpr size_t kSecretFileBytes = 64 * 1024;
+constexpr size_t kSecretFileBytes = size_t{64} * 1024;
 
 EVP_PKEY* Handle(const SigningKey& key) { return static_cast<EVP_PKEY*>(key.native()); }
 

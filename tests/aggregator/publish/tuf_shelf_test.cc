@@ -24,7 +24,7 @@ class TufShelfTest : public testing::Test {
                                   .sealing_key = fleet_.sealing_key().public_key,
                                   .revocations = revocations,
                                   .tasks = {task}};
-    const WallTime expires{folder_.expires.unix_millis / 1000 * 1000};
+    const WallTime expires{folder_.expires.unix_seconds() * 1000};
     return Must(MakePublicationSet(opened_.offline(), opened_.signers(), publication, {number, number, number},
                                    {expires, expires, expires}));
   }

@@ -71,7 +71,7 @@ TEST(WeightedSum, AccumulateGivesTheNorm) {
   EXPECT_EQ(*Accumulate(sum, std::vector<float>{3, -4}, 1, 5), 5.0);
 }
 
-TEST(WeightedSum, AnyOrderAndAnyPauseGiveTheSameBits) {
+TEST(WeightedSum, AnyOrderAnyGroupingAndAnyPauseGiveTheSameBits) {
   EXPECT_TRUE(rc::check([](uint64_t seed) {
     SeededRandom random(seed);
     const size_t parameters = 1 + random.Below(70);
@@ -79,13 +79,23 @@ TEST(WeightedSum, AnyOrderAndAnyPauseGiveTheSameBits) {
     const Bytes expected = InOrder(contributions, parameters);
     for (size_t i = contributions.size(); i > 1; --i) std::swap(contributions[i - 1], contributions[random.Below(i)]);
 
-    // Now and then the sum is written out and read back.
-    WeightedSum sum = Empty(parameters);
+    // Several sums, each now and then written out and read back, merged into one another at random.
+    std::vector<WeightedSum> sums;
+    for (size_t i = 0; i < 1 + random.Below(4); ++i) sums.push_back(Empty(parameters));
     for (const auto& [delta, weight] : contributions) {
+      WeightedSum& sum = sums[random.Below(sums.size())];
       RC_ASSERT(Accumulate(sum, delta, weight).has_value());
       if (random.Below(3) == 0) sum = *WeightedSum::Deserialize(sum.Serialize());
+      if (sums.size() > 1 && random.Below(4) == 0) {
+        RC_ASSERT(sums.front().Merge(std::move(sums.back())).has_value());
+        sums.pop_back();
+      }
     }
-    RC_ASSERT(sum.Serialize() == expected);
+    while (sums.size() > 1) {
+      RC_ASSERT(sums.front().Merge(std::move(sums.back())).has_value());
+      sums.pop_back();
+    }
+    RC_ASSERT(sums.front().Serialize() == expected);
   }));
 }
 
@@ -145,6 +155,20 @@ TEST(WeightedSum, TakesExactlyTheTotalWeightAtTheBoundWithoutOverflow) {
 TEST(WeightedSumDeathTest, AScaleThatCouldOverflowIsOurOwnBug) {
   EXPECT_DEATH(WeightedSum(1, kScale, 1, (uint64_t{1} << 22) + 1), "fraction bits 40");
   EXPECT_DEATH(WeightedSum(1, kScale, kNan, 1), "value bound");
+}
+
+TEST(WeightedSum, MergesOnlyWhatFits) {
+  WeightedSum sum = Empty(2);
+  EXPECT_EQ(sum.Merge(Empty(3)).error().code, Code::kConflict);
+  EXPECT_EQ(sum.Merge(WeightedSum(2, FixedPointScale{39}, 1, kMaxWeight)).error().code, Code::kConflict);
+  EXPECT_EQ(sum.Merge(WeightedSum(2, kScale, 2, kMaxWeight)).error().code, Code::kConflict);
+  EXPECT_TRUE(sum.Merge(Empty(2)));
+  WeightedSum other = Empty(2);
+  ASSERT_TRUE(Accumulate(sum, std::vector<float>{1, 1}, kMaxWeight - 1));
+  ASSERT_TRUE(Accumulate(other, std::vector<float>{1, 1}, 2));
+  const Bytes before = sum.Serialize();
+  EXPECT_EQ(sum.Merge(std::move(other)).error().code, Code::kBadWeight);
+  EXPECT_EQ(sum.Serialize(), before);
 }
 
 TEST(WeightedSum, HasNothingToReportWhenEmpty) { EXPECT_EQ(Empty(2).Report().error().code, Code::kConflict); }

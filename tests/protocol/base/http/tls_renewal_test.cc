@@ -177,7 +177,7 @@ TEST_F(TlsRenewalTest, MonitoringSeesWhenThePresentCertificateEnds) {
   const size_t value = text.find("\ntributary_test_http_certificate_end_timestamp_seconds ");
   ASSERT_NE(value, std::string::npos) << text;
   EXPECT_EQ(static_cast<int64_t>(std::stod(text.substr(text.find(' ', value)))),
-            server->certificate_expires()->unix_millis / 1'000);
+            server->certificate_expires()->unix_seconds());
   EXPECT_EQ(HttpServer({}).certificate_expires(), std::nullopt);
 }
 

@@ -36,7 +36,7 @@ Certificate Issue(const OddCertificate& odd, const Certificate& issuer, const Si
   TRIBUTARY_CHECK(parent && child);
   X509_set_version(child.get(), X509_VERSION_3);
   ASN1_INTEGER_set(X509_get_serialNumber(child.get()), 77);
-  const int64_t from = odd.not_before.unix_millis / 1000;
+  const int64_t from = odd.not_before.unix_seconds();
   ASN1_TIME_set(X509_getm_notBefore(child.get()), from);
   ASN1_TIME_set(X509_getm_notAfter(child.get()), from + odd.lifetime.count() / 1000);
   SetName(X509_get_subject_name(child.get()), odd.name);

@@ -211,7 +211,7 @@ TEST_F(RevocationTest, OpensslCommandLineReadsAndUsesThem) {
   const std::string issuer = write("issuer.pem", CertificateToPem(issuer_.certificate()));
   const auto verify = [&](const std::vector<Bytes>& member) {
     const std::string leaf = write("cert.pem", CertificateToPem({member.front()}));
-    return Openssl("verify -crl_check -attime " + std::to_string(kTestStart.unix_millis / 1000 + 60) + " -CAfile " +
+    return Openssl("verify -crl_check -attime " + std::to_string(kTestStart.unix_seconds() + 60) + " -CAfile " +
                    ca + " -untrusted " + issuer + " -CRLfile " + crl + " " + leaf);
   };
   const auto revoked = verify(chain);
