@@ -35,7 +35,8 @@ Result<Manifest> TakeManifest(ByteView& from) {
   // The tensor table has to fit into a publication later.
   if (size > limits::kPublicationBytes) return Fail(Code::kTooLarge, "manifest of {} bytes is over the limit", size);
   ASSIGN_OR_RETURN(const ByteView manifest, TakeBytes(from, size));
-  return wire::DecodeCanonical<schema::ModelManifest>(manifest, "model manifest", Read);
+  return wire::DecodeCanonical<schema::ModelManifest>(
+      manifest, "model manifest", [](schema::ModelManifest::Reader reader) { return Read(reader); });
 }
 
 }  // namespace

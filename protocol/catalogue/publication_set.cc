@@ -105,7 +105,8 @@ Bytes EncodePublicationSet(const PublicationSet& set) {
 }
 
 Result<PublicationSet> DecodePublicationSet(ByteView bytes) {
-  ASSIGN_OR_RETURN(PublicationSet set, wire::DecodeCanonical<schema::PublicationSet>(bytes, "publication", Read,
+  const auto read = [](schema::PublicationSet::Reader from) { return Read(from); };
+  ASSIGN_OR_RETURN(PublicationSet set, wire::DecodeCanonical<schema::PublicationSet>(bytes, "publication", read,
                                                                                      limits::kPublicationBytes));
   // Absent and empty lists are two canonical forms of the same set: one of them has to do.
   if (!std::ranges::equal(EncodePublicationSet(set), bytes))

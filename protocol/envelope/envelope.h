@@ -27,17 +27,17 @@ enum class Codec : uint16_t { kFloat32Dense = 1, kRecord = 2 };
 
 // What is known of an upload before its payload is sealed (schema/envelope.capnp, Subject). Value type.
 struct UploadSubject {
-  UploadId id;
+  UploadId id{};
   UploadKind kind = UploadKind::kUpdate;
-  TaskId task;
+  TaskId task{};
   ModelVersion base_version{};
-  DeviceId device;
-  WallTime created;
-  WallTime expires;  // 0: not by wall clock
+  DeviceId device{};
+  WallTime created{};
+  WallTime expires{};  // 0: not by wall clock
   Priority priority = Priority::kUpdate;
   Codec codec = Codec::kFloat32Dense;
   HpkeAead aead = kDefaultAead;
-  KeyId key_id;
+  KeyId key_id{};
   uint64_t plaintext_size = 0;
   uint32_t chunk_size = 0;
   uint32_t chunk_count = 0;

@@ -165,7 +165,8 @@ Bytes EncodeDeviceState(const DeviceState& state) {
 }
 
 Result<DeviceState> DecodeDeviceState(ByteView bytes) {
-  return wire::DecodeCanonical<schema::DeviceState>(bytes, "device state", Read, limits::kRecordBytes);
+  const auto read = [](schema::DeviceState::Reader from) { return Read(from); };
+  return wire::DecodeCanonical<schema::DeviceState>(bytes, "device state", read, limits::kRecordBytes);
 }
 
 Result<DeviceStateOrder> OrderOf(const DeviceState& kept, const DeviceState& came) {

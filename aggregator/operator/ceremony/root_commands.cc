@@ -169,8 +169,8 @@ Status RotateRoot(const Context& context, const RootOptions& options) {
   }
   // A key may be named twice, as one that signs and one that is listed.
   std::ranges::sort(signers, {}, &Signer::public_key);
-  const auto again = std::ranges::unique(signers, {}, &Signer::public_key);
-  signers.erase(again.begin(), again.end());
+  const auto same = [](const Signer* one, const Signer* other) { return one->public_key() == other->public_key(); };
+  signers.erase(std::unique(signers.begin(), signers.end(), same), signers.end());
   if (ChangesTargets(options) && targets == nullptr) {
     return Fail(Code::kInvalidArgument,
                 "--online-keys, --new-targets-key and --new-releases-key change what the targets say; give "

@@ -52,7 +52,7 @@ int WriteLogAgain(sqlite3* connection) {
   if (code != SQLITE_OK || log == nullptr || log->pMethods == nullptr) return code;
   sqlite3_int64 size = 0;
   code = log->pMethods->xFileSize(log, &size);
-  Bytes piece(64 * limits::kKiB);
+  Bytes piece(size_t{64} * 1024);
   for (sqlite3_int64 at = 0; code == SQLITE_OK && at < size; at += static_cast<sqlite3_int64>(piece.size())) {
     const auto amount = static_cast<int>(std::min(size - at, static_cast<sqlite3_int64>(piece.size())));
     code = log->pMethods->xRead(log, piece.data(), amount, at);

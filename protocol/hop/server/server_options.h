@@ -56,8 +56,8 @@ struct HopServerOptions {
   // this often. 50 a second cost a server about half a percent of a core.
   Millis check_in_interval{15'000};
   uint32_t check_ins_per_second = 50;
-  hop::VersionRange versions;
-  TransportOptions transport;
+  hop::VersionRange versions{};
+  TransportOptions transport{};
 };
 
 // Reads the table [limits] of a configuration file, alike at every hop server: how much those who have proven nothing
