@@ -7,6 +7,7 @@
 #include "protocol/base/ids.h"
 #include "protocol/base/result.h"
 #include "protocol/catalogue/tensor_table.h"
+#include "protocol/plan/task_manifest.h"
 
 namespace tributary {
 
@@ -24,6 +25,7 @@ struct ModelPackage {
   TensorTable table;
   Bytes module;
   std::vector<float> weights;
+  TaskManifest manifest = ManifestOfImages();
 };
 
 Bytes EncodeModelPackage(const ModelPackage& package);
