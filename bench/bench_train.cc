@@ -9,7 +9,7 @@
 #include <torch/script.h>
 
 #include "bench/claim.h"
-#include "device/examples/example_set.h"
+#include "device/examples/idx.h"
 #include "device/torch/fit.h"
 #include "device/torch/model_tools.h"
 
@@ -30,10 +30,15 @@ std::vector<Batch> AllBatches(const Examples& examples) {
   for (size_t begin = 0; begin < examples.size(); begin += kBatch) {
     const auto indices = std::span(examples.indices).subspan(begin, std::min<size_t>(kBatch, examples.size() - begin));
     const auto count = static_cast<int64_t>(indices.size());
-    std::vector<int64_t> shape = examples.set->shape;
+    std::vector<int64_t> shape = examples.set->Find("image")->field.shape;
     shape.insert(shape.begin(), count);
     Batch batch{at::empty(shape, at::kFloat), at::empty({count}, at::kLong)};
-    FillBatch(*examples.set, indices, batch.pixels.data_ptr<float>(), batch.labels.data_ptr<int64_t>());
+    float* pixel = batch.pixels.data_ptr<float>();
+    int64_t* label = batch.labels.data_ptr<int64_t>();
+    for (const uint32_t index : indices) {
+      for (const uint8_t value : examples.set->Find("image")->At(index)) *pixel++ = static_cast<float>(value) / 255.0f;
+      *label++ = examples.set->Find("label")->At(index)[0];
+    }
     batches.push_back(std::move(batch));
   }
   return batches;

@@ -5,25 +5,26 @@
 namespace tributary {
 namespace {
 
-Result<TorchLearner> LearnerFor(const DeviceOptions& options, const Subject& subject) {
+Result<FixedExamples> ExamplesFor(const DeviceOptions& options, const Subject& subject) {
   ASSIGN_OR_RETURN(const auto set, LoadIdxFolder(options.examples_dir, options.part));
-  ASSIGN_OR_RETURN(const auto shares, Partition(set->labels, options.partition));
+  ASSIGN_OR_RETURN(const auto labels, LabelsOf(*set));
+  ASSIGN_OR_RETURN(const auto shares, Partition(labels, options.partition));
   Examples training{set, shares[0].training};
   Examples held_out{set, shares[0].held_out};
   if (subject.role == Role::kEvaluator) {
     held_out.indices.insert(held_out.indices.end(), training.indices.begin(), training.indices.end());
     training.indices.clear();
   }
-  return TorchLearner(subject.id, std::move(training), std::move(held_out));
+  return FixedExamples({std::move(training), std::move(held_out)});
 }
 
 }  // namespace
 
-Device::Device(std::unique_ptr<TimeFloor> time, Identity identity, FileLock lock, TorchLearner learner)
+Device::Device(std::unique_ptr<TimeFloor> time, Identity identity, FileLock lock, FixedExamples examples)
     : time_(std::move(time)),
       identity_(std::move(identity)),
       lock_(std::move(lock)),
-      learner_(std::move(learner)),
+      examples_(std::move(examples)),
       loop_(*time_),
       work_(std::make_unique<WorkerPool>("fit", 1)) {}
 
@@ -38,8 +39,8 @@ Result<std::unique_ptr<Device>> Device::Open(const DeviceOptions& options, const
                 options.identity_dir.string(), RoleName(identity.subject.role));
   }
   ASSIGN_OR_RETURN(FileLock lock, FileLock::Take(options.data_dir));
-  ASSIGN_OR_RETURN(TorchLearner learner, LearnerFor(options, identity.subject));
-  std::unique_ptr<Device> device(new Device(std::move(time), std::move(identity), std::move(lock), std::move(learner)));
+  ASSIGN_OR_RETURN(FixedExamples examples, ExamplesFor(options, identity.subject));
+  std::unique_ptr<Device> device(new Device(std::move(time), std::move(identity), std::move(lock), std::move(examples)));
   Agent::Options agent_options;
   agent_options.folder = options.data_dir;
   agent_options.identity_folder = options.identity_dir;
@@ -48,7 +49,7 @@ Result<std::unique_ptr<Device>> Device::Open(const DeviceOptions& options, const
   agent_options.metrics_file = options.metrics_file;
   ASSIGN_OR_RETURN(agent_options.hop, HopOptionsFor(options.gateway, options.retry_cap_seconds));
   ASSIGN_OR_RETURN(device->agent_, Agent::Open({device->loop_, *device->time_, random, files, device->identity_,
-                                                device->learner_, *device->work_, device->disk_},
+                                                device->learner_, device->examples_, *device->work_, device->disk_},
                                                agent_options));
   return device;
 }

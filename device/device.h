@@ -23,11 +23,12 @@ class Device {
   Executor& executor() { return loop_; }
 
  private:
-  Device(std::unique_ptr<TimeFloor> time, Identity identity, FileLock lock, TorchLearner learner);
+  Device(std::unique_ptr<TimeFloor> time, Identity identity, FileLock lock, FixedExamples examples);
 
   std::unique_ptr<TimeFloor> time_;
   Identity identity_;
   FileLock lock_;
+  FixedExamples examples_;
   TorchLearner learner_;
   Loop loop_;
   WorkerPool disk_{"disk", 1};

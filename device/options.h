@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "device/examples/example_set.h"
+#include "device/examples/idx.h"
 #include "device/examples/partition.h"
 #include "protocol/base/field.h"
 #include "protocol/base/file.h"

@@ -108,18 +108,22 @@ Result<std::vector<DeviceStateRecord>> DeviceStateTable::All() {
 
 Status EvaluationTable::Insert(const EvaluationRecord& evaluation) {
   const EvaluationResult& result = evaluation.result;
+  const auto mean = [&](const char* name) {
+    const auto found = result.metrics.find(name);
+    return found == result.metrics.end() || !(found->second.weight > 0) ? 0 : found->second.mean();
+  };
   RETURN_IF_ERROR(database_.Write(
       "INSERT INTO evaluations (task, version, device, model, role, upload, examples, loss, accuracy, millis, "
       "received) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
       evaluation.task, evaluation.version, evaluation.device, result.model, evaluation.role, evaluation.upload,
-      result.examples, result.loss, result.accuracy, result.millis, evaluation.received));
+      result.examples, mean("loss"), mean("accuracy"), result.millis, evaluation.received));
   return database_.Write(
       "INSERT INTO evaluation_totals (task, version, role, model, reports, examples, correct) VALUES (?, ?, ?, ?, 1, "
       "?, ?) ON CONFLICT (task, version, role, model) DO UPDATE SET reports = evaluation_totals.reports + 1, "
       "examples = evaluation_totals.examples + excluded.examples, correct = evaluation_totals.correct + "
       "excluded.correct",
       evaluation.task, evaluation.version, evaluation.role, result.model, result.examples,
-      result.accuracy * static_cast<double>(result.examples));
+      mean("accuracy") * static_cast<double>(result.examples));
 }
 
 Result<EvaluationTotal> EvaluationTable::Total(const TaskId& task, ModelVersion version, const std::string& role,

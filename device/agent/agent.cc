@@ -23,7 +23,7 @@ Agent::Agent(const Parts& parts, const Options& options, AgentState state, std::
       planner_(parts.identity.subject),
       membership_(std::move(membership)),
       workshop_(
-          {parts.loop, parts.clock, parts.random, parts.identity, parts.learner, parts.work, membership_->blobs()},
+          {parts.loop, parts.clock, parts.random, parts.identity, parts.learner, parts.examples, parts.work, membership_->blobs()},
           options.chunk_bytes) {}
 
 Agent::~Agent() {

@@ -54,6 +54,7 @@ class Agent {
     FileSystem& files;
     Identity& identity;  // its certificate changes when it is renewed, on the loop's thread
     Learner& learner;
+    ExampleSource& examples;
     Executor& work;  // for fits
     Executor& disk;  // for the outbox
   };

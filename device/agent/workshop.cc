@@ -64,6 +64,7 @@ struct Workshop::Job {
   std::stop_token end;  // of the workshop
   BlobStore blobs;
   Learner& learner;
+  ExampleSource& examples;
 
   bool cancelled() const { return stop.stop_requested() || end.stop_requested(); }
   Result<std::shared_ptr<const SealedUpload>> Seal(UploadKind kind, Codec codec, Priority priority,
@@ -81,16 +82,19 @@ struct Workshop::Job {
 Result<Workshop::Made> Workshop::Job::Do() const {
   if (cancelled()) return Fail(Code::kShuttingDown, "not wanted any more");
   const PublishedTask& task = order.task;
+  ASSIGN_OR_RETURN(const TaskExamples own, examples.Load(task.manifest));
   ASSIGN_OR_RETURN(const Bytes module, blobs.ReadAll(task.module.digest));
   ASSIGN_OR_RETURN(const Bytes weight_bytes, blobs.ReadAll(task.weights.digest));
   ASSIGN_OR_RETURN(const auto weights, ToFloats(weight_bytes, task.table.parameter_count()));
+  const LearnOrder work{task, sealer.device, module, weights};
+  const LearnHooks hooks{.cancelled = [this] { return cancelled(); }};
   Made made;
   std::vector<EvaluationResult> evaluations;
   std::optional<Learned> learned;
   if (order.kind == UploadKind::kEvaluation) {
-    ASSIGN_OR_RETURN(evaluations, learner.Evaluate(task, module, weights));
+    ASSIGN_OR_RETURN(evaluations, learner.Evaluate(work, own, hooks));
   } else {
-    ASSIGN_OR_RETURN(learned, learner.Learn(task, module, weights, [this] { return cancelled(); }));
+    ASSIGN_OR_RETURN(learned, learner.Learn(work, own, hooks));
     evaluations = learned->evaluations;
   }
   // The evaluation goes first, so that it is known when the round closes.
@@ -100,7 +104,7 @@ Result<Workshop::Made> Workshop::Job::Do() const {
     made.uploads.push_back(std::move(upload));
     made.examples = evaluations.front().examples;
     made.millis = evaluations.front().millis;
-    made.loss = evaluations.front().loss;
+    made.loss = evaluations.front().metrics.at("loss").mean();
   }
   if (learned) {
     const Codec codec = CodecFor(task);
@@ -121,7 +125,7 @@ Workshop::~Workshop() {
 
 void Workshop::Begin(const WorkOrder& order, const SealingTarget& target, std::stop_token stop, Done done) {
   auto job = std::make_shared<const Job>(
-      Job{order, SealerFor(target), std::move(stop), end_.get_token(), parts_.blobs, parts_.learner});
+      Job{order, SealerFor(target), std::move(stop), end_.get_token(), parts_.blobs, parts_.learner, parts_.examples});
   parts_.work.Post([job = std::move(job), alive = alive_, &loop = parts_.loop, done = std::move(done)] {
     loop.Post([alive, done, made = std::make_shared<Result<Made>>(job->Do())] {
       if (*alive) done(std::move(*made));

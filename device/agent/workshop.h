@@ -29,6 +29,7 @@ class Workshop {
     Random& random;
     const Identity& identity;
     Learner& learner;
+    ExampleSource& examples;
     Executor& work;
     const BlobStore& blobs;
   };

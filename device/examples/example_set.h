@@ -2,28 +2,55 @@
 
 #include <cstdint>
 #include <memory>
-#include <span>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "protocol/base/bytes.h"
-#include "protocol/base/file.h"
 #include "protocol/base/result.h"
+#include "protocol/plan/dtype.h"
 
 namespace tributary {
 
-// Labelled examples as they lie in the files: one byte per pixel. Immutable once built and shared by every virtual
-// device of a process, so that a fleet holds the data once.
-struct ExampleSet {
-  std::vector<int64_t> shape;   // of one example as a model takes it, for example {1, 28, 28}
-  Bytes pixels;                 // example after example
-  std::vector<uint8_t> labels;  // one per example
+// One named tensor of an example. At most one dimension is -1: its length varies from example to example.
+struct ExampleField {
+  std::string name;  // [a-z0-9_.-], at most 64 characters
+  DType dtype = DType::kFp32;
+  std::vector<int64_t> shape;  // of one example; empty: a number
 
-  size_t size() const { return labels.size(); }
-  size_t pixels_per_example() const;
+  bool varies() const;
+  // Elements of an example; where a dimension varies, for each unit of its length.
+  uint64_t elements() const;
+  bool operator==(const ExampleField&) const = default;
+};
+// kInvalidArgument: name, rank over 7, a dimension below 1 but -1, two that vary. kTooLarge: over 2^31 elements.
+Status CheckExampleField(const ExampleField& field);
+
+// The values of one field, example after example.
+struct ExampleColumn {
+  ExampleField field;
+  Bytes values;
+  // Of a field that varies only: how many elements there are up to the end of each example.
+  std::vector<uint64_t> ends = {};
+
+  // The bytes of one example, and their elements.
+  ByteView At(size_t example) const;
+  uint64_t ElementsAt(size_t example) const;
 };
 
-// Some examples of a set, in an order: what one device trains on or holds out. Value type, cheap to copy next to the
-// data.
+// Examples as named tensors. Immutable once built and shared by every virtual device of a process, so that a fleet holds
+// the data once.
+struct ExampleSet {
+  std::vector<ExampleColumn> columns;
+  size_t count = 0;
+
+  size_t size() const { return count; }
+  const ExampleColumn* Find(std::string_view field) const;  // nullptr: there is no such field
+};
+// Whether every column holds `count` examples. kMalformed names the column.
+Status CheckExampleSet(const ExampleSet& set);
+
+// Some examples of a set, in an order. Value type, cheap to copy next to the data.
 struct Examples {
   std::shared_ptr<const ExampleSet> set;
   std::vector<uint32_t> indices;
@@ -32,36 +59,10 @@ struct Examples {
   size_t size() const { return indices.size(); }
 };
 
-// Writes the examples at `indices` of `set`: pixels scaled to 0..1 (value / 255) into `pixels`, which has room for
-// indices.size() * set.pixels_per_example(), and labels into `labels`.
-void FillBatch(const ExampleSet& set, std::span<const uint32_t> indices, float* pixels, int64_t* labels);
-
-// Where the Debian package dataset-fashion-mnist puts its four files.
-inline constexpr const char* kFashionMnistFolder = "/usr/share/datasets/fashion-mnist";
-
-// The IDX format of the MNIST family, plain or gzip:
-//   file       := 0x00 0x00 type rank dimension{rank} value{product of the dimensions}
-//   type       := 0x08                     (unsigned byte; the other types of the format are refused)
-//   dimension  := 4 bytes, big endian
-// Worked example, three labels: 00 00 08 01  00 00 00 03  07 02 01
-struct IdxArray {
-  std::vector<uint32_t> dimensions;
-  Bytes values;
+// What a device has for one task.
+struct TaskExamples {
+  Examples training;
+  Examples held_out;
 };
-
-// The most values one file may announce; checked before anything is allocated. MNIST's training images are 47 million.
-inline constexpr uint64_t kIdxValues = 1ull << 30;
-
-// kMissingData: no such file. kCorrupt: not IDX, cut short, longer than it announces, or broken gzip. kTooLarge:
-// announces over kIdxValues. kNotSupported: another value type. kPermissions, kIo.
-Result<IdxArray> ReadIdx(const Path& file);
-
-enum class IdxPart : uint8_t { kTraining, kTest };
-
-// The images and labels of one part from a folder with the four files of MNIST's naming (train-images-idx3-ubyte,
-// train-labels-idx1-ubyte, t10k-…), each with or without .gz. Shape {1, rows, columns}. kMissingData names the folder
-// and the Debian package that has Fashion-MNIST; else as ReadIdx, and kCorrupt when images and labels do not belong
-// together.
-Result<std::shared_ptr<const ExampleSet>> LoadIdxFolder(const Path& folder, IdxPart part);
 
 }  // namespace tributary

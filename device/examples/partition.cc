@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <map>
 #include <numeric>
 
 #include "device/examples/repeatable_random.h"
@@ -11,7 +12,6 @@ namespace tributary {
 namespace {
 
 using Indices = std::vector<uint32_t>;
-constexpr size_t kLabelValues = 256;
 
 template <class... Values>
 tl::unexpected<Error> Bad(fmt::format_string<Values...> what, Values&&... values) {
@@ -65,13 +65,12 @@ std::vector<double> DrawDirichlet(uint32_t count, double alpha, RepeatableRandom
   return shares;
 }
 
-std::vector<Indices> DealDirichlet(const Indices& sample, std::span<const uint8_t> labels, const PartitionPlan& plan) {
-  std::array<Indices, kLabelValues> by_label;
+std::vector<Indices> DealDirichlet(const Indices& sample, std::span<const uint32_t> labels, const PartitionPlan& plan) {
+  std::map<uint32_t, Indices> by_label;
   for (const uint32_t index : sample) by_label[labels[index]].push_back(index);
   RepeatableRandom random(DeriveSeed(plan.seed, "dirichlet"));
   std::vector<Indices> dealt(plan.devices);
-  for (const Indices& members : by_label) {
-    if (members.empty()) continue;
+  for (const auto& [label, members] : by_label) {
     const std::vector<double> shares = DrawDirichlet(plan.devices, plan.alpha, random);
     double sum = 0;
     size_t begin = 0;
@@ -87,7 +86,7 @@ std::vector<Indices> DealDirichlet(const Indices& sample, std::span<const uint8_
   return dealt;
 }
 
-std::vector<Indices> DealShards(Indices sample, std::span<const uint8_t> labels, const PartitionPlan& plan) {
+std::vector<Indices> DealShards(Indices sample, std::span<const uint32_t> labels, const PartitionPlan& plan) {
   std::sort(sample.begin(), sample.end(),
             [labels](uint32_t a, uint32_t b) { return labels[a] != labels[b] ? labels[a] < labels[b] : a < b; });
   Indices shards(size_t{plan.devices} * plan.shards_per_device);
@@ -131,7 +130,7 @@ DeviceShare HoldOut(Indices examples, double share, RepeatableRandom random) {
 
 }  // namespace
 
-Result<std::vector<DeviceShare>> Partition(std::span<const uint8_t> labels, const PartitionPlan& plan) {
+Result<std::vector<DeviceShare>> Partition(std::span<const uint32_t> labels, const PartitionPlan& plan) {
   RETURN_IF_ERROR(Check(labels.size(), plan));
   const Indices sample = Sample(labels.size(), plan);
   std::vector<Indices> dealt;

@@ -41,6 +41,6 @@ struct DeviceShare {
 // Deals the examples with these labels to plan.devices shares. Every one of the `total` sampled examples goes to
 // exactly one device, except that kShards leaves out the remainder (fewer than devices * shards_per_device). The same
 // arguments give the same shares everywhere. kInvalidArgument names the field and its bounds.
-Result<std::vector<DeviceShare>> Partition(std::span<const uint8_t> labels, const PartitionPlan& plan);
+Result<std::vector<DeviceShare>> Partition(std::span<const uint32_t> labels, const PartitionPlan& plan);
 
 }  // namespace tributary

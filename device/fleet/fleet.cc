@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "device/examples/example_set.h"
+#include "device/examples/idx.h"
 #include "protocol/base/log.h"
 
 namespace tributary {
@@ -44,14 +44,15 @@ Result<std::unique_ptr<Fleet>> Fleet::Open(const FleetOptions& options, const Cl
 Status Fleet::OpenMembers(const FleetOptions& options, Random& random, FileSystem& files) {
   ASSIGN_OR_RETURN(const auto folders, IdentityFolders(options.identities_dir));
   ASSIGN_OR_RETURN(const auto set, LoadIdxFolder(options.examples_dir, IdxPart::kTraining));
+  ASSIGN_OR_RETURN(const auto labels, LabelsOf(*set));
   PartitionPlan plan = options.partition;
   plan.devices = static_cast<uint32_t>(folders.size());
-  ASSIGN_OR_RETURN(const auto shares, Partition(set->labels, plan));
+  ASSIGN_OR_RETURN(const auto shares, Partition(labels, plan));
   for (size_t i = 0; i < folders.size(); ++i) {
     ASSIGN_OR_RETURN(Identity identity, LoadIdentityAs(Role::kDevice, folders[i], time_->Now()));
     const DeviceId id = identity.subject.id;
-    TorchLearner learner(id, {set, shares[i].training}, {set, shares[i].held_out});
-    auto member = std::make_unique<Member>(Member{std::move(identity), std::move(learner), nullptr});
+    FixedExamples examples({{set, shares[i].training}, {set, shares[i].held_out}});
+    auto member = std::make_unique<Member>(Member{std::move(identity), std::move(examples), nullptr});
     Agent::Options agent_options;
     agent_options.identity_folder = folders[i];
     agent_options.folder = options.data_dir / id.text();
@@ -59,7 +60,7 @@ Status Fleet::OpenMembers(const FleetOptions& options, Random& random, FileSyste
                      HopOptionsFor(options.gateways[i % options.gateways.size()], options.retry_cap_seconds));
     ASSIGN_OR_RETURN(
         member->agent,
-        Agent::Open({loop_, *time_, random, files, member->identity, member->learner, *work_, disk_}, agent_options));
+        Agent::Open({loop_, *time_, random, files, member->identity, learner_, member->examples, *work_, disk_}, agent_options));
     members_.push_back(std::move(member));
   }
   return {};

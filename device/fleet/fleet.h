@@ -11,7 +11,7 @@
 namespace tributary {
 
 // Many virtual devices in one process, through the real protocol: each has its own identity, keys, connection, outbox
-// and share of the examples; they share the loop, the workers and the pixels. Call order: Open, Run (until Stop),
+// and share of the examples; they share the loop, the learner, the workers and the data. Call order: Open, Run (until Stop),
 // destroy.
 class Fleet {
  public:
@@ -27,7 +27,7 @@ class Fleet {
  private:
   struct Member {
     Identity identity;
-    TorchLearner learner;
+    FixedExamples examples;
     std::unique_ptr<Agent> agent;
   };
 
@@ -38,6 +38,7 @@ class Fleet {
   std::unique_ptr<TimeFloor> time_;
   Loop loop_;
   WorkerPool disk_{"disk", 1};
+  TorchLearner learner_;
   std::vector<std::unique_ptr<Member>> members_;
   std::unique_ptr<WorkerPool> work_;  // ends first: a fit that runs uses its agent's stores
 };

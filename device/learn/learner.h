@@ -2,14 +2,17 @@
 
 #include <functional>
 #include <span>
+#include <utility>
 #include <vector>
 
+#include "device/examples/example_set.h"
 #include "protocol/base/bytes.h"
 #include "protocol/base/ids.h"
 #include "protocol/base/result.h"
 #include "protocol/catalogue/publication.h"
 #include "protocol/payload/evaluation.h"
 #include "protocol/payload/update_codec.h"
+#include "protocol/plan/task_manifest.h"
 
 namespace tributary {
 
@@ -21,18 +24,57 @@ struct Learned {
   std::vector<EvaluationResult> evaluations;
 };
 
-// The machine learning that an agent needs, as an interface; device/torch implements it with LibTorch. It is called on a
-// worker thread, one call at a time for one learner. The same inputs give the same bits.
+// What a learner is asked to do: one version of one task. Borrows everything.
+struct LearnOrder {
+  const PublishedTask& task;
+  const DeviceId& device;
+  ByteView module;                  // task.module
+  std::span<const float> weights;   // of task.latest, parameter_count values
+};
+
+struct LearnHooks {
+  // Asked now and then, at least every 100 ms; true ends the work with kShuttingDown.
+  std::function<bool()> cancelled = [] { return false; };
+  // Steps done of the fit, and the loss of the last one.
+  std::function<void(uint64_t steps, double loss)> progress = [](uint64_t, double) {};
+};
+
+// The machine learning that an agent needs, as an interface. device/torch implements it with LibTorch in this process;
+// ProcessLearner asks another process. It is called on a worker thread, one call at a time for one learner. The same
+// inputs give the same bits.
 class Learner {
  public:
   virtual ~Learner() = default;
-  // `module` and `weights` are those of task.latest. Asks `cancelled` now and then; true ends it with kShuttingDown.
-  // Errors: those of the model and the fit.
-  virtual Result<Learned> Learn(const PublishedTask& task, ByteView module, std::span<const float> weights,
-                                const std::function<bool()>& cancelled) = 0;
-  // The quality of the weights on the held-out share.
-  virtual Result<std::vector<EvaluationResult>> Evaluate(const PublishedTask& task, ByteView module,
-                                                         std::span<const float> weights) = 0;
+  // Fits the weights to examples.training and evaluates before and after on examples.held_out, if there are any.
+  // Errors: kMissingField, kBadExample, kModelRefused, kWrongTensorCount (the module is not the task's), kNotFinite (it
+  // diverged), kShuttingDown, kLearnerCrashed, kLearnerMemory, kLearnerTimeout, kLearnerProtocol; those of the module.
+  virtual Result<Learned> Learn(const LearnOrder& order, const TaskExamples& examples, const LearnHooks& hooks) = 0;
+  // The quality of the weights on examples.held_out. Errors as Learn.
+  virtual Result<std::vector<EvaluationResult>> Evaluate(const LearnOrder& order, const TaskExamples& examples,
+                                                         const LearnHooks& hooks) = 0;
 };
+
+// Where a device's examples come from. Called on the same threads as the learner.
+class ExampleSource {
+ public:
+  virtual ~ExampleSource() = default;
+  // What there is for a task with this manifest. kMissingField names the collection or field that is not there,
+  // kFewExamples says how many there are and how many are asked for; those of the store.
+  virtual Result<TaskExamples> Load(const TaskManifest& manifest) = 0;
+};
+
+// The same examples for every task, held in memory.
+class FixedExamples final : public ExampleSource {
+ public:
+  explicit FixedExamples(TaskExamples examples) : examples_(std::move(examples)) {}
+  Result<TaskExamples> Load(const TaskManifest& manifest) override;
+
+ private:
+  TaskExamples examples_;
+};
+
+// Whether the examples have the fields that the manifest's inputs name, of types and shapes that become theirs, and are
+// enough. kMissingField, kFewExamples, kBadExample (says which field has which shape, and what is asked for).
+Status CheckExamples(const TaskManifest& manifest, const TaskExamples& examples);
 
 }  // namespace tributary

@@ -50,6 +50,16 @@ size_t BatchEnd(size_t begin, size_t batch_size, size_t size) {
   return left <= batch_size || (left == batch_size + 1 && batch_size > 1) ? size : begin + batch_size;
 }
 
+// Writes the images of a batch, scaled to 0..1, and their labels.
+void FillBatch(const ExampleSet& set, std::span<const uint32_t> indices, float* pixels, int64_t* labels) {
+  const ExampleColumn& image = *set.Find("image");
+  const ExampleColumn& label = *set.Find("label");
+  for (const uint32_t index : indices) {
+    for (const uint8_t pixel : image.At(index)) *pixels++ = static_cast<float>(pixel) / 255.0f;
+    *labels++ = label.At(index)[0];
+  }
+}
+
 // One fit while it runs.
 class Fitting {
  public:
@@ -61,7 +71,7 @@ class Fitting {
       if (module.tensors[i].requires_grad()) trained.push_back(module.tensors[i]);
     }
     optimizer_ = MakeOptimizer(plan, std::move(trained));
-    std::vector<int64_t> shape = set_.shape;
+    std::vector<int64_t> shape = set_.Find("image")->field.shape;
     // A batch may take one more than the batch size.
     shape.insert(shape.begin(), static_cast<int64_t>(std::min<size_t>(plan.batch_size + size_t{1}, order_.size())));
     pixels_ = at::empty(shape, at::kFloat);
@@ -174,7 +184,7 @@ Result<Evaluation> Evaluate(Model& model, const Examples& examples) {
         const auto lock = HoldRandom(module);
         const auto start = std::chrono::steady_clock::now();
         const at::NoGradGuard no_grad;
-        std::vector<int64_t> shape = examples.set->shape;
+        std::vector<int64_t> shape = examples.set->Find("image")->field.shape;
         shape.insert(shape.begin(), static_cast<int64_t>(std::min(kEvaluationBatch, examples.size())));
         const at::Tensor pixels = at::empty(shape, at::kFloat);
         const at::Tensor labels = at::empty({shape[0]}, at::kLong);

@@ -9,7 +9,7 @@
 
 #include <CLI/CLI.hpp>
 
-#include "device/examples/example_set.h"
+#include "device/examples/idx.h"
 #include "device/examples/repeatable_random.h"
 #include "device/torch/fit.h"
 #include "protocol/base/limits.h"

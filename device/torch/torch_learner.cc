@@ -1,56 +1,62 @@
 #include "device/torch/torch_learner.h"
 
+#include <utility>
+
 #include "device/torch/fit.h"
 #include "device/torch/model.h"
 
 namespace tributary {
 namespace {
 
-Result<std::unique_ptr<Model>> LoadVersion(const PublishedTask& task, ByteView module, std::span<const float> weights) {
-  ASSIGN_OR_RETURN(auto model, Model::Load(module));
-  if (model->table() != task.table) {
-    return Fail(Code::kWrongTensorCount, "the module's tensors are not those that task {} lists", task.id.text());
+Result<std::unique_ptr<Model>> LoadVersion(const LearnOrder& order) {
+  ASSIGN_OR_RETURN(auto model, Model::Load(order.module));
+  if (model->table() != order.task.table) {
+    return Fail(Code::kWrongTensorCount, "the module's tensors are not those that task {} lists", order.task.id.text());
   }
-  RETURN_IF_ERROR(model->SetWeights(weights));
+  RETURN_IF_ERROR(model->SetWeights(order.weights));
   return model;
 }
 
 Result<EvaluationResult> EvaluateAs(EvaluatedModel which, Model& model, const Examples& examples) {
   ASSIGN_OR_RETURN(const Evaluation evaluation, Evaluate(model, examples));
-  return EvaluationResult{which, evaluation.examples, evaluation.loss, evaluation.accuracy, evaluation.millis};
+  const auto weight = static_cast<double>(evaluation.examples);
+  return EvaluationResult{
+      which,
+      evaluation.examples,
+      evaluation.millis,
+      {{"loss", {evaluation.loss * weight, weight}}, {"accuracy", {evaluation.accuracy * weight, weight}}}};
 }
 
 }  // namespace
 
-TorchLearner::TorchLearner(DeviceId device, Examples training, Examples held_out)
-    : device_(std::move(device)), training_(std::move(training)), held_out_(std::move(held_out)) {}
-
-Result<Learned> TorchLearner::Learn(const PublishedTask& task, ByteView module, std::span<const float> weights,
-                                    const std::function<bool()>& cancelled) {
-  if (training_.size() == 0) return Fail(Code::kInvalidArgument, device_.text() + " has no examples to train on");
-  ASSIGN_OR_RETURN(auto model, LoadVersion(task, module, weights));
+Result<Learned> TorchLearner::Learn(const LearnOrder& order, const TaskExamples& examples, const LearnHooks& hooks) {
+  if (examples.training.size() == 0)
+    return Fail(Code::kInvalidArgument, order.device.text() + " has no examples to train on");
+  ASSIGN_OR_RETURN(auto model, LoadVersion(order));
   Learned learned;
-  if (held_out_.size() > 0) {
-    ASSIGN_OR_RETURN(const auto before, EvaluateAs(EvaluatedModel::kGlobal, *model, held_out_));
-    learned.evaluations.push_back(before);
+  if (examples.held_out.size() > 0) {
+    ASSIGN_OR_RETURN(auto before, EvaluateAs(EvaluatedModel::kGlobal, *model, examples.held_out));
+    learned.evaluations.push_back(std::move(before));
   }
-  ASSIGN_OR_RETURN(const Fitted fitted, Fit(*model, training_, task.plan, {device_, task.latest}, {cancelled, {}}));
+  ASSIGN_OR_RETURN(const Fitted fitted, Fit(*model, examples.training, order.task.plan,
+                                            {order.device, order.task.latest}, {hooks.cancelled, hooks.progress}));
   learned.delta = model->Weights();
-  if (held_out_.size() > 0) {
-    ASSIGN_OR_RETURN(const auto after, EvaluateAs(EvaluatedModel::kPersonal, *model, held_out_));
-    learned.evaluations.push_back(after);
+  if (examples.held_out.size() > 0) {
+    ASSIGN_OR_RETURN(auto after, EvaluateAs(EvaluatedModel::kPersonal, *model, examples.held_out));
+    learned.evaluations.push_back(std::move(after));
   }
-  for (size_t i = 0; i < learned.delta.size(); ++i) learned.delta[i] -= weights[i];
+  for (size_t i = 0; i < learned.delta.size(); ++i) learned.delta[i] -= order.weights[i];
   learned.meta = {fitted.examples, learned.delta.size(), fitted.loss, fitted.millis, fitted.peak_memory_bytes};
   return learned;
 }
 
-Result<std::vector<EvaluationResult>> TorchLearner::Evaluate(const PublishedTask& task, ByteView module,
-                                                             std::span<const float> weights) {
-  if (held_out_.size() == 0) return Fail(Code::kInvalidArgument, device_.text() + " has no examples to evaluate on");
-  ASSIGN_OR_RETURN(auto model, LoadVersion(task, module, weights));
-  ASSIGN_OR_RETURN(const auto result, EvaluateAs(EvaluatedModel::kGlobal, *model, held_out_));
-  return std::vector{result};
+Result<std::vector<EvaluationResult>> TorchLearner::Evaluate(const LearnOrder& order, const TaskExamples& examples,
+                                                             const LearnHooks&) {
+  if (examples.held_out.size() == 0)
+    return Fail(Code::kInvalidArgument, order.device.text() + " has no examples to evaluate on");
+  ASSIGN_OR_RETURN(auto model, LoadVersion(order));
+  ASSIGN_OR_RETURN(auto result, EvaluateAs(EvaluatedModel::kGlobal, *model, examples.held_out));
+  return std::vector{std::move(result)};
 }
 
 }  // namespace tributary

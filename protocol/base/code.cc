@@ -122,6 +122,17 @@ constexpr auto kCodes = std::to_array<CodeEntry>({
      "Nothing was changed. The message says which file and mode."},
     {Code::kChildFailed, kEnvironment, "child-failed", "A program that was started ended with an error.",
      "What it had finished is safe. Its log says why it ended."},
+    {Code::kLearnerCrashed, kEnvironment, "learner-crashed", "The learner's process ended in the middle of its work.",
+     "The device goes on and kept nothing of that work. The message says how it ended. After three times the version is "
+     "given up; try the task's module with `tributary-device pack`."},
+    {Code::kLearnerMemory, kEnvironment, "learner-memory", "The learner needed more memory than it may have.",
+     "The device goes on and kept nothing of that work. Raise learner.memory_mib, or make the model or its batches "
+     "smaller."},
+    {Code::kLearnerTimeout, kEnvironment, "learner-timeout", "The learner did not finish in the time that it may take.",
+     "The device goes on and kept nothing of that work. Raise learner.wall_seconds, or lower the plan's epochs or "
+     "max_steps."},
+    {Code::kLearnerProtocol, kEnvironment, "learner-protocol", "The learner answered what the protocol does not have.",
+     "The device goes on and kept nothing of that work. The message says which message was wrong."},
 
     {Code::kConfigSyntax, kPerson, "config-syntax", "The configuration file is not valid TOML.",
      "Nothing was started. The message names the line."},
@@ -143,6 +154,14 @@ constexpr auto kCodes = std::to_array<CodeEntry>({
     {Code::kForbidden, kPerson, "forbidden", "The token's role does not permit this.",
      "Nothing was changed. Use a token of the needed role."},
     {Code::kNotSupported, kPerson, "not-supported", "This build or version cannot do that.", "Nothing was changed."},
+    {Code::kModelRefused, kPerson, "model-refused", "The model's file holds what no model may do on a device.",
+     "It was not run. The message names the operator, the method and the line; save the model without it."},
+    {Code::kMissingField, kPerson, "missing-field", "The device's examples do not have a field that the task needs.",
+     "Nothing was trained. The message names the field; import it, or name another collection or field in the task."},
+    {Code::kFewExamples, kPerson, "few-examples", "The device has fewer examples than the task asks for.",
+     "Nothing was trained. It takes part as soon as it has enough."},
+    {Code::kBadExample, kPerson, "bad-example", "An example is not what its field or the model takes.",
+     "Nothing was trained or imported of it. The message names the file and row, or the field and value."},
 });
 
 std::optional<Code> CodeOf(const CodeEntry* found) {

@@ -66,6 +66,10 @@ enum class Code : uint16_t {
   kDatabase = 75,
   kPermissions = 76,
   kChildFailed = 77,
+  kLearnerCrashed = 78,
+  kLearnerMemory = 79,
+  kLearnerTimeout = 80,
+  kLearnerProtocol = 81,
 
   // A person asked for something that cannot be done as asked.
   kConfigSyntax = 90,
@@ -78,6 +82,10 @@ enum class Code : uint16_t {
   kUnauthorized = 97,
   kForbidden = 98,
   kNotSupported = 99,
+  kModelRefused = 100,
+  kMissingField = 101,
+  kFewExamples = 102,
+  kBadExample = 103,
 };
 
 // Who or what is to blame, and so what the one who gets the code does.

@@ -15,6 +15,7 @@ struct Manifest {
   uint64_t module_size = 0;
   Digest module_digest;
   Digest weights_digest;
+  TaskManifest task;
 };
 
 Result<Manifest> Read(schema::ModelManifest::Reader from) {
@@ -25,6 +26,7 @@ Result<Manifest> Read(schema::ModelManifest::Reader from) {
     return Fail(Code::kTooLarge, "module of {} bytes is over the limit", to.module_size);
   ASSIGN_OR_RETURN(to.module_digest, Digest::FromBytes(wire::View(from.getModuleDigest())));
   ASSIGN_OR_RETURN(to.weights_digest, Digest::FromBytes(wire::View(from.getWeightsDigest())));
+  ASSIGN_OR_RETURN(to.task, ReadManifest(wire::View(from.getManifest())));
   return to;
 }
 
@@ -49,6 +51,7 @@ Bytes EncodeModelPackage(const ModelPackage& package) {
     to.setModuleSize(package.module.size());
     to.setModuleDigest(wire::ToData(Sha256(package.module).view()));
     to.setWeightsDigest(wire::ToData(Sha256(AsBytes(package.weights)).view()));
+    if (const std::string text = CarriedText(package.manifest); !text.empty()) to.setManifest(wire::ToText(text));
   });
   Bytes bytes = ToBytes(AsBytes(kMagic));
   AppendU32(bytes, static_cast<uint32_t>(manifest.size()));
@@ -68,7 +71,7 @@ Result<ModelPackage> DecodeModelPackage(ByteView bytes) {
   if (Sha256(bytes) != manifest.weights_digest)
     return Fail(Code::kDigestMismatch, "the package's weights were altered");
   ASSIGN_OR_RETURN(std::vector<float> weights, ToFloats(bytes, parameters));
-  return ModelPackage{std::move(manifest.table), ToBytes(module), std::move(weights)};
+  return ModelPackage{std::move(manifest.table), ToBytes(module), std::move(weights), std::move(manifest.task)};
 }
 
 }  // namespace tributary

@@ -5,6 +5,7 @@
 #include "protocol/base/bytes.h"
 #include "protocol/base/result.h"
 #include "protocol/catalogue/tensor_table.h"
+#include "protocol/plan/task_manifest.h"
 
 namespace tributary {
 
@@ -22,6 +23,7 @@ struct ModelPackage {
   TensorTable table;
   Bytes module;
   std::vector<float> weights;
+  TaskManifest manifest = ManifestOfImages();
 };
 
 Bytes EncodeModelPackage(const ModelPackage& package);

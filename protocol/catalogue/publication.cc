@@ -42,6 +42,7 @@ void Write(const PublishedTask& from, schema::Task::Builder to) {
   if (from.round) Write(*from.round, to.getRound().initOpen());
   to.setValueBound(from.value_bound);
   to.setNormBound(from.norm_bound);
+  if (const std::string manifest = CarriedText(from.manifest); !manifest.empty()) to.setManifest(wire::ToText(manifest));
 }
 
 Result<BlobRef> Read(schema::BlobRef::Reader from) {
@@ -110,6 +111,7 @@ Result<PublishedTask> Read(schema::Task::Reader from) {
   }
   to.value_bound = from.getValueBound();
   to.norm_bound = from.getNormBound();
+  ASSIGN_OR_RETURN(to.manifest, ReadManifest(wire::View(from.getManifest())));
   RETURN_IF_ERROR(CheckBounds(to));
   return to;
 }

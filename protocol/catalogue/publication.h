@@ -11,6 +11,7 @@
 #include "protocol/base/ids.h"
 #include "protocol/base/result.h"
 #include "protocol/catalogue/tensor_table.h"
+#include "protocol/plan/task_manifest.h"
 #include "protocol/plan/training_plan.h"
 #include "protocol/trust/identity/trust_anchor.h"
 #include "protocol/trust/seal/hpke.h"
@@ -45,6 +46,7 @@ struct PublishedTask {
   std::optional<RoundAnnouncement> round;  // absent: nothing to train now
   double value_bound = 0;                  // largest magnitude of a single value of an update
   double norm_bound = 0;                   // largest Euclidean norm of an update
+  TaskManifest manifest = ManifestOfImages();  // what the module takes and gives
   bool operator==(const PublishedTask&) const = default;
 };
 

@@ -164,4 +164,10 @@ Result<TensorTable> ReadTensors(capnp::List<schema::Tensor>::Reader from) {
   return table;
 }
 
+Result<TaskManifest> ReadManifest(std::string_view text) {
+  auto manifest = FromCarriedText(text);
+  if (manifest || manifest.error().code == Code::kTooLarge) return manifest;
+  return Fail(Code::kMalformed, "{}", manifest.error().message);
+}
+
 }  // namespace tributary

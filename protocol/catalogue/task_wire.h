@@ -1,10 +1,12 @@
 #pragma once
 
 #include <span>
+#include <string_view>
 
 #include "protocol/base/field.h"
 #include "protocol/base/result.h"
 #include "protocol/catalogue/tensor_table.h"
+#include "protocol/plan/task_manifest.h"
 #include "protocol/schema/publication.capnp.h"
 
 // A task's training plan and tensor table on the wire, for the .cc files of this folder and their tests.
@@ -22,5 +24,8 @@ Status ReadPlan(schema::TrainingPlan::Reader from, std::span<const Field> fields
 void WriteTensors(const TensorTable& table, capnp::List<schema::Tensor>::Builder to);
 // Offsets and sizes follow from the shapes; the table is checked. Errors: those of CheckTensorTable.
 Result<TensorTable> ReadTensors(capnp::List<schema::Tensor>::Reader from);
+
+// A manifest as a task or package carries it. kMalformed, kTooLarge.
+Result<TaskManifest> ReadManifest(std::string_view text);
 
 }  // namespace tributary

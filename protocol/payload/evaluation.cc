@@ -1,7 +1,10 @@
 #include "protocol/payload/evaluation.h"
 
 #include <cmath>
+#include <string_view>
+#include <utility>
 
+#include "protocol/base/ids.h"
 #include "protocol/base/limits.h"
 #include "protocol/schema/canonical.h"
 #include "protocol/schema/envelope.capnp.h"
@@ -11,23 +14,60 @@ namespace {
 
 // Two models are evaluated today; the rest is room for device classes' own subsets.
 constexpr unsigned kMostResults = 16;
+constexpr unsigned kMostMetrics = 16;
 
 void Write(const EvaluationResult& from, schema::EvaluationResult::Builder to) {
   to.setSubject(static_cast<uint8_t>(from.model));
   to.setExamples(from.examples);
-  to.setLoss(from.loss);
-  to.setAccuracy(from.accuracy);
   to.setMillis(from.millis);
+  auto metrics = to.initMetrics(static_cast<unsigned>(from.metrics.size()));
+  unsigned i = 0;
+  for (const auto& [name, metric] : from.metrics) {
+    metrics[i].setName(wire::ToText(name));
+    metrics[i].setSum(metric.sum);
+    metrics[i++].setWeight(metric.weight);
+  }
+}
+
+// What a result of before there were metrics by name says.
+TaskMetrics ReadOldForm(schema::EvaluationResult::Reader from) {
+  const auto weight = static_cast<double>(from.getExamples());
+  return {{"loss", {from.getObsoleteLoss() * weight, weight}},
+          {"accuracy", {from.getObsoleteAccuracy() * weight, weight}}};
+}
+
+Result<TaskMetrics> ReadMetrics(capnp::List<schema::Metric>::Reader from) {
+  if (from.size() > kMostMetrics) return Fail(Code::kMalformed, "{} metrics are over the limit", from.size());
+  TaskMetrics to;
+  for (const auto metric : from) {
+    const std::string_view name = wire::View(metric.getName());
+    RETURN_IF_ERROR(CheckName(name, "metric"));
+    const TaskMetric value{metric.getSum(), metric.getWeight()};
+    if (!to.emplace(name, value).second) return Fail(Code::kMalformed, "metric {} stands twice", name);
+  }
+  return to;
+}
+
+Status CheckMetrics(const TaskMetrics& metrics) {
+  if (!metrics.contains("loss")) return Fail(Code::kMalformed, "an evaluation has no loss");
+  for (const auto& [name, metric] : metrics) {
+    if (!std::isfinite(metric.sum) || !(metric.weight >= 0 && std::isfinite(metric.weight)))
+      return Fail(Code::kMalformed, "metric {} is {} of {}", name, metric.sum, metric.weight);
+  }
+  return {};
 }
 
 Result<EvaluationResult> Read(schema::EvaluationResult::Reader from) {
-  const auto model = static_cast<EvaluatedModel>(from.getSubject());
-  if (model != EvaluatedModel::kGlobal && model != EvaluatedModel::kPersonal)
+  EvaluationResult to{static_cast<EvaluatedModel>(from.getSubject()), from.getExamples(), from.getMillis(), {}};
+  if (to.model != EvaluatedModel::kGlobal && to.model != EvaluatedModel::kPersonal)
     return Fail(Code::kMalformed, "evaluated model {} is not known", from.getSubject());
-  if (!(from.getAccuracy() >= 0 && from.getAccuracy() <= 1))
-    return Fail(Code::kMalformed, "accuracy {} is outside 0 to 1", from.getAccuracy());
-  if (!std::isfinite(from.getLoss())) return Fail(Code::kMalformed, "loss is not finite");
-  return EvaluationResult{model, from.getExamples(), from.getLoss(), from.getAccuracy(), from.getMillis()};
+  if (from.hasMetrics()) {
+    ASSIGN_OR_RETURN(to.metrics, ReadMetrics(from.getMetrics()));
+  } else {
+    to.metrics = ReadOldForm(from);
+  }
+  RETURN_IF_ERROR(CheckMetrics(to.metrics));
+  return to;
 }
 
 Result<std::vector<EvaluationResult>> Read(schema::Evaluation::Reader from) {
@@ -37,7 +77,7 @@ Result<std::vector<EvaluationResult>> Read(schema::Evaluation::Reader from) {
   std::vector<EvaluationResult> to;
   for (const auto result : results) {
     ASSIGN_OR_RETURN(EvaluationResult one, Read(result));
-    to.push_back(one);
+    to.push_back(std::move(one));
   }
   return to;
 }

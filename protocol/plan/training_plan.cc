@@ -3,14 +3,14 @@
 namespace tributary {
 namespace {
 
-constexpr std::string_view kLosses[] = {"cross_entropy", "mean_squared_error"};
+constexpr std::string_view kLosses[] = {"cross_entropy", "mean_squared_error", "binary_cross_entropy", "l1", "huber"};
 constexpr std::string_view kOptimizers[] = {"sgd", "adamw"};
 
 }  // namespace
 
 std::vector<Field> FieldsOf(TrainingPlan& plan) {
   return {
-      OneOf("loss", ChoiceIn(plan.loss), "the loss that a fit lowers", kLosses),
+      OneOf("loss", ChoiceIn(plan.loss), "the loss that a fit lowers, where the module has no method of that name", kLosses),
       OneOf("optimizer", ChoiceIn(plan.optimizer), "the optimiser that takes the steps", kOptimizers),
       {"learning_rate", &plan.learning_rate, "size of a step", AboveUpTo(0, 10)},
       {"momentum", &plan.momentum, "SGD only", FromBelow(0, 1)},

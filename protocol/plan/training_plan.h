@@ -8,7 +8,14 @@
 
 namespace tributary {
 
-enum class Loss : uint8_t { kCrossEntropy = 0, kMeanSquaredError = 1 };
+// For a module without a method `loss`: of what its forward returns, against the task's target.
+enum class Loss : uint8_t {
+  kCrossEntropy = 0,
+  kMeanSquaredError = 1,
+  kBinaryCrossEntropy = 2,  // with logits
+  kL1 = 3,
+  kHuber = 4,  // delta 1
+};
 enum class Optimizer : uint8_t { kSgd = 0, kAdamW = 1 };
 
 // How a device fits the model to its own examples; part of the task, the same for every device. Value type. Its table

@@ -62,9 +62,16 @@ struct Evaluation {
 struct EvaluationResult {
   subject @0 :UInt8;            # 1 the global model of the base version, 2 the device's own fine-tuned version
   examples @1 :UInt64;
-  loss @2 :Float64;
-  accuracy @3 :Float64;         # share of examples whose arg max is the label; 0 for regression
+  obsoleteLoss @2 :Float64;     # of before there were metrics by name: the mean; not written any more
+  obsoleteAccuracy @3 :Float64; # the same
   millis @4 :UInt64;
+  metrics @5 :List(Metric);     # by name, each once, at most 16; "loss" is among them
+}
+
+struct Metric {
+  name @0 :Text;                # as a task's name is made
+  sum @1 :Float64;
+  weight @2 :Float64;           # what the sum is divided by: examples, tokens
 }
 
 struct DeviceState {

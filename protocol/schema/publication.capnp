@@ -77,6 +77,9 @@ struct Task {
   }
   valueBound @9 :Float64;
   normBound @10 :Float64;
+  manifest @11 :Text;
+  # The module's tributary.json (plan/task_manifest.h), so that a device knows whether it has the data before it fetches the
+  # model. Absent: the module takes images, as before there were manifests.
 }
 
 struct Round {
@@ -88,7 +91,7 @@ struct Round {
 }
 
 struct TrainingPlan {
-  loss @0 :UInt8;            # 0 cross entropy, 1 mean squared error
+  loss @0 :UInt8;            # 0 cross entropy, 1 mean squared error, 2 binary cross entropy with logits, 3 L1, 4 Huber
   optimizer @1 :UInt8;       # 0 SGD, 1 AdamW
   learningRate @2 :Float64;
   momentum @3 :Float64;
@@ -120,4 +123,5 @@ struct ModelManifest {
   moduleSize @1 :UInt64;
   moduleDigest @2 :Data;
   weightsDigest @3 :Data;
+  manifest @4 :Text;  # as in Task
 }

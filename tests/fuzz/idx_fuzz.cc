@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "device/examples/example_set.h"
+#include "device/examples/idx.h"
 #include "tests/fuzz/fuzz_target.h"
 
 // Plain or gzip, from a file in memory.

@@ -1,5 +1,6 @@
 #include <nlohmann/json.hpp>
 
+#include "protocol/base/json.h"
 #include "protocol/catalogue/publication.h"
 #include "protocol/catalogue/publication_set.h"
 #include "protocol/catalogue/publication_store.h"
@@ -56,9 +57,9 @@ void ReadTargets(ByteView bytes) {
 }
 
 void ReadJson(ByteView bytes) {
-  const auto json = tuf::ParseJson(bytes);
+  const auto json = ParseJson(bytes, JsonForm::kMetadata);
   if (!json) return;
-  const auto again = tuf::ParseJson(AsBytes(tuf::CanonicalText(*json)));
+  const auto again = ParseJson(AsBytes(tuf::CanonicalText(*json)), JsonForm::kMetadata);
   TRIBUTARY_CHECK(again && *again == *json) << bytes.size();
 }
 

@@ -134,9 +134,9 @@ const std::vector<Library> kLibraries = {
     {"nlohmann-json",
      {"nlohmann/"},
      {"aggregator/api", "aggregator/operator", "aggregator/enrol", "protocol/trust/identity", "protocol/trust/tuf",
-      "protocol/base/http", "protocol/plan"},
+      "protocol/base", "protocol/base/http", "protocol/plan"},
      {},
-     {"protocol/trust/tuf/canonical_json.h", "protocol/plan/field_json.h"}},
+     {"protocol/base/json.h", "protocol/trust/tuf/canonical_json.h", "protocol/plan/field_json.h"}},
 };
 
 // Headers name the type of a JSON value with this one, which is small.

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "protocol/base/json.h"
 #include "protocol/trust/seal/digest.h"
 #include "protocol/trust/tuf/canonical_json.h"
 
@@ -117,7 +118,7 @@ Status ReadHead(const json& from, Body& to) {
 // ---- the parts of roles
 
 json PartToJson(const Key& key) {
-  if (auto whole = ParseJson(AsBytes(key.whole_text))) return std::move(*whole);
+  if (auto whole = ParseJson(AsBytes(key.whole_text), JsonForm::kMetadata)) return std::move(*whole);
   return {{"keytype", key.type}, {"keyval", json::object({{"public", key.public_text}})}, {"scheme", key.scheme}};
 }
 
@@ -369,7 +370,7 @@ Result<Metadata<Body>> ParseMetadata(ByteView file) {
     return Fail(Code::kTooLarge, "{} metadata of {} bytes is over the limit of {}", Body::kType, file.size(),
                 Body::kMostBytes);
   }
-  ASSIGN_OR_RETURN(const json object, ParseJson(file));
+  ASSIGN_OR_RETURN(const json object, ParseJson(file, JsonForm::kMetadata));
   const auto body = object.find("signed");
   if (body == object.end()) return Fail(Code::kMalformed, "{} metadata has nothing signed", Body::kType);
   Metadata<Body> metadata;

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/aggregator/round/round_fixture.h"
+#include "tests/support/classified.h"
 
 namespace tributary::disk_trouble_test {
 namespace {
@@ -142,7 +143,7 @@ TEST_F(DiskTroubleTest, ADatabaseThatCannotWriteIsSaidAndPasses) {
 
 TEST_F(DiskTroubleTest, AnEvaluationThatCouldNotBeStoredIsTakenLater) {
   Start({.report_goal = 3});
-  const SealedUpload evaluation = Evaluation("d1", kV1, {{.examples = 10, .accuracy = 0.5}});
+  const SealedUpload evaluation = Evaluation("d1", kV1, {Classified(EvaluatedModel::kGlobal, 10, 0, 0.5)});
   {
     const FileSizeLimit limit(*RealFileSystem().Size(folder / "aggregator.db-wal"));
     EXPECT_EQ(CodeOf(Give(evaluation)), Code::kIo);

@@ -5,6 +5,7 @@
 
 #include "tests/aggregator/round/round_fixture.h"
 #include "tests/support/in_child.h"
+#include "tests/support/classified.h"
 
 // A SIGKILL at every pass of every named point of the aggregator's writing: between the steps of a checkpoint, around
 // the database's commits, between a version's weights, its row and its publication. Each run goes on in a second
@@ -37,7 +38,7 @@ void OfferAll(RoundFixture& fixture) {
   }
   for (uint64_t version = 1; version <= kRounds; ++version) {
     const ModelVersion base{version};
-    const std::vector<EvaluationResult> results = {{.examples = 10, .accuracy = 0.5}};
+    const std::vector<EvaluationResult> results = {Classified(EvaluatedModel::kGlobal, 10, 0, 0.5)};
     const SealedUpload evaluation = fixture.Evaluation("d1", base, results);
     const Status evaluated = fixture.Give(evaluation);
     TRIBUTARY_CHECK(evaluated || evaluated.error().code == Code::kDuplicate) << evaluated.error().ToString();

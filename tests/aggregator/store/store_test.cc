@@ -5,6 +5,7 @@
 #include "tests/support/seeded_random.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/support/test_fleet.h"
+#include "tests/support/classified.h"
 
 namespace tributary::store_test {
 namespace {
@@ -201,7 +202,7 @@ TEST_F(StoreTest, EvaluationsAddUpByExamples) {
       .device = TestDevice("d1"),
       .role = "device",
       .upload = random_.TakeUploadId(),
-      .result = {.model = EvaluatedModel::kGlobal, .examples = 10, .loss = 1, .accuracy = 0.5, .millis = 3},
+      .result = Classified(EvaluatedModel::kGlobal, 10, 1, 0.5, 3),
       .received = {9}};
   ASSERT_TRUE(store_->evaluations.Insert(one));
   EXPECT_TRUE(*store_->evaluations.Has(one));
@@ -210,7 +211,7 @@ TEST_F(StoreTest, EvaluationsAddUpByExamples) {
   one.device = TestDevice("d2");
   EXPECT_FALSE(*store_->evaluations.Has(one));
   one.result.examples = 30;
-  one.result.accuracy = 0.75;
+  one.result.metrics["accuracy"].sum = 0.75 * static_cast<double>(one.result.examples);
   ASSERT_TRUE(store_->evaluations.Insert(one));
   const auto total = store_->evaluations.Total(task_, ModelVersion{2}, "device", EvaluatedModel::kGlobal);
   ASSERT_TRUE(total);

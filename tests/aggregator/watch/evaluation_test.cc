@@ -1,12 +1,13 @@
 #include <gtest/gtest.h>
 
 #include "tests/aggregator/round/round_fixture.h"
+#include "tests/support/classified.h"
 
 namespace tributary::watch_evaluation_test {
 namespace {
 
 EvaluationResult Result(EvaluatedModel model, uint64_t examples, double accuracy) {
-  return {.model = model, .examples = examples, .loss = 1, .accuracy = accuracy, .millis = 5};
+  return Classified(model, examples, 1, accuracy, 5);
 }
 
 class EvaluationTest : public testing::Test, protected RoundFixture {

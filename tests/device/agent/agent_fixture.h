@@ -18,24 +18,36 @@ class FakeLearner final : public Learner {
   std::optional<Error> failure;
   std::function<void()> during = [] {};
 
-  Result<Learned> Learn(const PublishedTask& task, ByteView, std::span<const float> weights,
-                        const std::function<bool()>& cancelled) override {
+  Result<Learned> Learn(const LearnOrder& order, const TaskExamples&, const LearnHooks& hooks) override {
     ++fits;
     during();
-    if (cancelled()) return Fail(Code::kShuttingDown, "cancelled");
+    if (hooks.cancelled()) return Fail(Code::kShuttingDown, "cancelled");
     if (failure) return Fail(*failure);
     Learned learned;
     learned.meta.weight = 10;
-    learned.meta.parameter_count = weights.size();
-    for (size_t i = 0; i < weights.size(); ++i) {
-      learned.delta.push_back(static_cast<float>(Number(task.latest)) + 0.001f * static_cast<float>(i));
+    learned.meta.parameter_count = order.weights.size();
+    for (size_t i = 0; i < order.weights.size(); ++i) {
+      learned.delta.push_back(static_cast<float>(Number(order.task.latest)) + 0.001f * static_cast<float>(i));
     }
-    learned.evaluations = {{EvaluatedModel::kGlobal, 5, 0.5, 0.6, 1}, {EvaluatedModel::kPersonal, 5, 0.4, 0.8, 1}};
+    learned.evaluations = {{EvaluatedModel::kGlobal, 5, 1, {{"loss", {2.5, 5}}, {"accuracy", {3, 5}}}},
+                           {EvaluatedModel::kPersonal, 5, 1, {{"loss", {2, 5}}, {"accuracy", {4, 5}}}}};
     return learned;
   }
-  Result<std::vector<EvaluationResult>> Evaluate(const PublishedTask& task, ByteView, std::span<const float>) override {
-    ++evaluations[Number(task.latest)];
-    return std::vector<EvaluationResult>{{EvaluatedModel::kGlobal, 100, 0.5, 0.6, 1}};
+  Result<std::vector<EvaluationResult>> Evaluate(const LearnOrder& order, const TaskExamples&,
+                                                 const LearnHooks&) override {
+    ++evaluations[Number(order.task.latest)];
+    return std::vector<EvaluationResult>{
+        {EvaluatedModel::kGlobal, 100, 1, {{"loss", {50, 100}}, {"accuracy", {60, 100}}}}};
+  }
+};
+
+// Has no examples, and says nothing against any task, since FakeLearner needs none.
+class NoExamples final : public ExampleSource {
+ public:
+  std::optional<Error> failure;
+  Result<TaskExamples> Load(const TaskManifest&) override {
+    if (failure) return Fail(*failure);
+    return TaskExamples{};
   }
 };
 
@@ -58,7 +70,7 @@ struct AgentFixture {
     options.chunk_bytes = limits::kMinChunkBytes;
     options.metrics_file = metrics_file;
     auto opened =
-        Agent::Open({world.loop, *floor, world.random, *files, identity, learner, work, world.worker}, options);
+        Agent::Open({world.loop, *floor, world.random, *files, identity, learner, examples, work, world.worker}, options);
     if (!opened) return Fail(opened.error());
     agent = std::move(*opened);
     return {};
@@ -126,6 +138,7 @@ struct AgentFixture {
   TestServer server{world, Role::kGateway, "gateway-1"};
   Identity identity;
   FakeLearner learner;
+  NoExamples examples;
   StepExecutor work;
   FileSystem* files = &RealFileSystem();
   TestServer* gateway = &server;  // where the device connects to when it is opened

@@ -6,7 +6,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "device/examples/example_set.h"
+#include "device/examples/idx.h"
 #include "tests/support/temporary_folder.h"
 
 namespace tributary::idx_test {
@@ -91,14 +91,10 @@ TEST_F(IdxTest, RefusesAHugeSizeBeforeAllocating) {
 TEST_F(IdxTest, LoadsAFolder) {
   WriteSmallSet("train");
   const auto set = LoadIdxFolder(folder_.path(), IdxPart::kTraining).value();
-  EXPECT_THAT(set->shape, ElementsAre(1, 2, 3));
-  EXPECT_THAT(set->labels, ElementsAre(7, 2));
-  std::array<float, 6> pixels;
-  int64_t label = 0;
-  const uint32_t first = 0;
-  FillBatch(*set, {&first, 1}, pixels.data(), &label);
-  EXPECT_THAT(pixels, ElementsAre(0.0f, 0.2f, 0.4f, 0.6f, 0.8f, 1.0f));
-  EXPECT_EQ(label, 7);
+  EXPECT_THAT(set->Find("image")->field.shape, ElementsAre(1, 2, 3));
+  EXPECT_THAT(set->Find("image")->At(0), ElementsAre(0, 51, 102, 153, 204, 255));
+  EXPECT_THAT(LabelsOf(*set).value(), ElementsAre(7, 2));
+  EXPECT_TRUE(CheckExampleSet(*set));
 }
 
 TEST_F(IdxTest, MissingDataNamesFolderAndPackage) {
@@ -124,9 +120,10 @@ TEST(FashionMnist, IsWhatItSays) {
   const auto test = LoadIdxFolder(kFashionMnistFolder, IdxPart::kTest);
   ASSERT_TRUE(test) << test.error().ToString();
   EXPECT_EQ((*test)->size(), 10'000);
-  EXPECT_THAT((*test)->shape, ElementsAre(1, 28, 28));
-  for (int label = 0; label < 10; ++label) {
-    EXPECT_EQ(std::count((*test)->labels.begin(), (*test)->labels.end(), label), 1000);
+  EXPECT_THAT((*test)->Find("image")->field.shape, ElementsAre(1, 28, 28));
+  const auto labels = LabelsOf(**test).value();
+  for (uint32_t label = 0; label < 10; ++label) {
+    EXPECT_EQ(std::count(labels.begin(), labels.end(), label), 1000);
   }
 }
 

@@ -13,10 +13,10 @@
 namespace tributary::partition_test {
 namespace {
 
-std::vector<uint8_t> Labels(size_t count, uint32_t classes = 10) {
+std::vector<uint32_t> Labels(size_t count, uint32_t classes = 10) {
   RepeatableRandom random(9);
-  std::vector<uint8_t> labels(count);
-  for (uint8_t& label : labels) label = static_cast<uint8_t>(random.Below(classes));
+  std::vector<uint32_t> labels(count);
+  for (uint32_t& label : labels) label = static_cast<uint32_t>(random.Below(classes));
   return labels;
 }
 
@@ -26,7 +26,7 @@ std::vector<uint32_t> All(const DeviceShare& share) {
   return all;
 }
 
-size_t LabelsSeen(const DeviceShare& share, const std::vector<uint8_t>& labels) {
+size_t LabelsSeen(const DeviceShare& share, const std::vector<uint32_t>& labels) {
   std::set<uint8_t> seen;
   for (const uint32_t index : All(share)) seen.insert(labels[index]);
   return seen.size();

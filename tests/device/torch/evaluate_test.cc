@@ -4,17 +4,14 @@
 
 #include "device/torch/fit.h"
 #include "device/torch/model_tools.h"
+#include "tests/support/image_set.h"
 
 namespace tributary::evaluate_test {
 namespace {
 
 // Examples of two pixels; the model answers [pixel 0, pixel 1], so it is right when the brighter pixel is the label.
 Examples Four() {
-  auto set = std::make_shared<ExampleSet>();
-  set->shape = {2};
-  set->pixels = {255, 0, 0, 255, 255, 0, 255, 0};
-  set->labels = {0, 1, 1, 0};
-  return Examples::All(set);
+  return Examples::All(ImageSet({2}, {255, 0, 0, 255, 255, 0, 255, 0}, {0, 1, 1, 0}));
 }
 
 std::unique_ptr<Model> Identity() {
@@ -48,7 +45,7 @@ TEST(Evaluate, RefusesWhatItCannotJudge) {
   EXPECT_EQ(Evaluate(*Identity(), none).error().code, Code::kInvalidArgument);
   EXPECT_EQ(Evaluate(*BuildFashionCnn(1).value(), Four()).error().code, Code::kInvalidArgument);
   auto set = std::make_shared<ExampleSet>(*Four().set);
-  set->labels[3] = 2;  // the model has two outputs
+  set->columns[1].values[3] = 2;  // the model has two outputs
   EXPECT_EQ(Evaluate(*Identity(), Examples::All(set)).error().code, Code::kInvalidArgument);
 }
 

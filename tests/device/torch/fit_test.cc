@@ -5,8 +5,9 @@
 
 #include <gtest/gtest.h>
 
-#include "device/examples/example_set.h"
+#include "device/examples/idx.h"
 #include "device/torch/model_tools.h"
+#include "tests/support/image_set.h"
 
 namespace tributary::fit_test {
 namespace {
@@ -33,7 +34,7 @@ std::vector<float> WeightsAfter(const TrainingPlan& plan, const FitIdentity& ide
 std::unique_ptr<Model> Slope() {
   return Model::FromSource({"Slope", {{"w", {1}, {0}}}, "def forward(self, x):\n    return x * self.w\n"}).value();
 }
-Examples One() { return Examples::All(std::make_shared<ExampleSet>(ExampleSet{{1}, {255}, {1}})); }
+Examples One() { return Examples::All(ImageSet({1}, {255}, {1})); }
 
 TEST(Fit, SgdStepsByHand) {
   const auto model = Slope();

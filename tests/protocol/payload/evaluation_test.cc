@@ -6,12 +6,13 @@
 
 #include "protocol/base/limits.h"
 #include "tests/protocol/envelope/small_upload.h"
+#include "tests/support/classified.h"
 
 namespace tributary::payload_evaluation_test {
 namespace {
 
-const std::vector<EvaluationResult> kTwo = {{EvaluatedModel::kGlobal, 100, 0.5, 0.75, 12},
-                                            {EvaluatedModel::kPersonal, 100, 0.25, 1.0, 13}};
+const std::vector<EvaluationResult> kTwo = {Classified(EvaluatedModel::kGlobal, 100, 0.5, 0.75, 12),
+                                            Classified(EvaluatedModel::kPersonal, 100, 0.25, 1.0, 13)};
 
 TEST(ReportTest, ComesBackAsItWas) {
   const auto results = DecodeEvaluation(EncodeEvaluation(kTwo));
@@ -23,16 +24,22 @@ TEST(ReportTest, ValuesOutsideTheirMeaningAreMalformed) {
   const auto decoded = [](EvaluationResult one) { return Outcome(DecodeEvaluation(EncodeEvaluation({one}))); };
   EvaluationResult good = kTwo[0];
   EXPECT_EQ(decoded(good), "ok");
-  for (const double accuracy : {-0.1, 1.1, std::numeric_limits<double>::quiet_NaN()}) {
+  constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+  constexpr double kInfinite = std::numeric_limits<double>::infinity();
+  for (const TaskMetric metric : {TaskMetric{kNan, 1}, {kInfinite, 1}, {1, kNan}, {1, kInfinite}, {1, -1}}) {
     EvaluationResult bad = good;
-    bad.accuracy = accuracy;
-    EXPECT_EQ(decoded(bad), "malformed") << accuracy;
+    bad.metrics["mae"] = metric;
+    EXPECT_EQ(decoded(bad), "malformed") << metric.sum << " of " << metric.weight;
   }
-  for (const double loss : {std::numeric_limits<double>::infinity(), std::numeric_limits<double>::quiet_NaN()}) {
-    EvaluationResult bad = good;
-    bad.loss = loss;
-    EXPECT_EQ(decoded(bad), "malformed") << loss;
-  }
+  EvaluationResult bad = good;
+  bad.metrics.erase("loss");
+  EXPECT_EQ(decoded(bad), "malformed");
+  bad = good;
+  for (int i = 0; i < 15; ++i) bad.metrics["m" + std::to_string(i)] = {1, 1};
+  EXPECT_EQ(decoded(bad), "malformed") << "17 metrics";
+  bad = good;
+  bad.metrics["Not a name"] = {1, 1};
+  EXPECT_EQ(decoded(bad), "malformed");
   good.model = EvaluatedModel{3};
   EXPECT_EQ(decoded(good), "malformed");
 }

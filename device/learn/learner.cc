@@ -1,0 +1,61 @@
+#include "device/learn/learner.h"
+
+#include <algorithm>
+
+#include <fmt/ranges.h>
+
+namespace tributary {
+namespace {
+
+std::string ShapeText(std::span<const int64_t> shape) { return fmt::format("[{}]", fmt::join(shape, ", ")); }
+
+// A scalar per example may be asked for as [-1] or [-1, 1]; -1 in the input takes any length.
+bool Fits(std::span<const int64_t> field, std::span<const int64_t> input) {
+  if (input.empty()) return true;
+  const auto asked = input.subspan(1);
+  if (field.empty() && asked.size() == 1 && asked[0] == 1) return true;
+  return std::ranges::equal(field, asked, [](int64_t has, int64_t wants) { return wants == -1 || has == wants; });
+}
+
+bool IsReal(DType dtype) { return dtype == DType::kFp32 || dtype == DType::kFp64; }
+
+Status CheckInput(const TaskInput& input, const ExampleSet& set) {
+  const ExampleColumn* column = set.Find(input.field);
+  if (!column) {
+    std::string names;
+    for (const ExampleColumn& each : set.columns) names += (names.empty() ? "" : ", ") + each.field.name;
+    return Fail(Code::kMissingField, "the task's input {} needs the field '{}'; the examples have: {}", input.name,
+                input.field, names);
+  }
+  if (!Fits(column->field.shape, input.shape)) {
+    return Fail(Code::kBadExample, "field '{}' has the shape {}, the task's input {} takes {} without the batch",
+                input.field, ShapeText(column->field.shape), input.name, ShapeText(std::span(input.shape).subspan(1)));
+  }
+  // Whole numbers become real ones exactly enough; the other way a value would be lost in silence.
+  if (IsReal(column->field.dtype) && !IsReal(input.dtype)) {
+    return Fail(Code::kBadExample, "field '{}' is {}, the task's input {} takes {}", input.field,
+                DTypeName(column->field.dtype), input.name, DTypeName(input.dtype));
+  }
+  return {};
+}
+
+}  // namespace
+
+Status CheckExamples(const TaskManifest& manifest, const TaskExamples& examples) {
+  const Examples& some = examples.training.size() > 0 ? examples.training : examples.held_out;
+  if (some.size() == 0) return Fail(Code::kFewExamples, "the device has no examples");
+  for (const TaskInput& input : manifest.inputs) RETURN_IF_ERROR(CheckInput(input, *some.set));
+  // An evaluator keeps all that it has for evaluation.
+  if (examples.training.size() > 0 && examples.training.size() < manifest.min_examples) {
+    return Fail(Code::kFewExamples, "the device has {} examples to train on, the task asks for {}",
+                examples.training.size(), manifest.min_examples);
+  }
+  return {};
+}
+
+Result<TaskExamples> FixedExamples::Load(const TaskManifest& manifest) {
+  RETURN_IF_ERROR(CheckExamples(manifest, examples_));
+  return examples_;
+}
+
+}  // namespace tributary
