@@ -242,7 +242,7 @@ class Writer {
   nlohmann::ordered_json object = nlohmann::ordered_json::object();
 };
 
-nlohmann::ordered_json ToJson(const TaskInput& input) {
+nlohmann::ordered_json JsonOf(const TaskInput& input) {
   Writer to;
   to.object = {{"name", input.name}, {"dtype", DTypeName(input.dtype)}};
   to.Put("shape", input.shape);
@@ -257,7 +257,7 @@ nlohmann::ordered_json ToJson(const TaskInput& input) {
   return to.object;
 }
 
-nlohmann::ordered_json ToJson(const TaskOutput& output) {
+nlohmann::ordered_json JsonOf(const TaskOutput& output) {
   Writer to;
   to.object = {{"name", output.name}, {"dtype", DTypeName(output.dtype)}};
   to.Put("shape", output.shape);
@@ -266,7 +266,7 @@ nlohmann::ordered_json ToJson(const TaskOutput& output) {
 
 template <class T>
 void PutList(Writer& to, const char* key, const std::vector<T>& list) {
-  for (const T& one : list) to.object[key].push_back(ToJson(one));
+  for (const T& one : list) to.object[key].push_back(JsonOf(one));
 }
 
 }  // namespace

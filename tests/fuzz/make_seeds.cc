@@ -19,6 +19,7 @@
 #include "tests/support/must.h"
 #include "tests/support/seeded_random.h"
 #include "tests/support/test_fleet.h"
+#include "tests/support/classified.h"
 
 // Writes tests/fuzz/seeds/<target>/, one well-formed input for each shape that a decoder takes. Run by hand when a form
 // changes:
@@ -281,9 +282,9 @@ void PutAll(const Path& folder) {
   PutIssued(seeds, fleet);
   PutEnrolments(seeds, fleet);
   PutIdx(seeds);
-  seeds.Put(
-      "evaluation", "both",
-      EncodeEvaluation({{EvaluatedModel::kGlobal, 100, 0.7, 0.8, 12}, {EvaluatedModel::kPersonal, 100, 0.5, 0.9, 11}}));
+  seeds.Put("evaluation", "both",
+            EncodeEvaluation({Classified(EvaluatedModel::kGlobal, 100, 0.7, 0.8, 12),
+                              Classified(EvaluatedModel::kPersonal, 100, 0.5, 0.9, 11)}));
   seeds.Put("model_package", "small",
             EncodeModelPackage(
                 {{{{"weight", {2, 3}, 0, 6}, {"bias", {2}, 6, 2}}}, Bytes(50, 0x50), std::vector<float>(8, 0.5f)}));
