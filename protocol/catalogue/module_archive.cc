@@ -87,13 +87,13 @@ Status CheckKind(const Records& records) {
     const auto first = records.lower_bound(folder);
     return first != records.end() && first->first.starts_with(folder);
   };
-  if (in_folder(".data/")) return NotTorchScript("it is a package of torch.package");
-  if (!records.contains("version")) return NotTorchScript("it has no version record");
+  const auto version = records.find(records.contains(".data/version") ? ".data/version" : "version");
+  if (version == records.end()) return NotTorchScript("it has no version record");
   if (!records.contains("data.pkl")) return NotTorchScript("it has no data.pkl");
   if (!records.contains("constants.pkl") || !in_folder("code/")) {
     return NotTorchScript("it holds what torch.save wrote, a pickled module or a state_dict");
   }
-  return CheckVersion(records.at("version"));
+  return CheckVersion(version->second);
 }
 
 Status CheckPickle(const Records& records, const std::string& name, uint64_t limit) {

@@ -11,7 +11,7 @@ namespace tributary {
 // (`__setstate__`, default values, C++ classes of torch.classes) and trusts sizes that the file gives. What the model's
 // methods do once they are called is checked after loading, in device/torch/graph_check.h; what it costs is bounded around
 // the process that runs it. On disk the file is a zip archive; all records lie below one folder of any name:
-//   version              the number of the format, as text; LibTorch 1.13 reads 1 to 10
+//   version              (or .data/version, from format 6) the number of the format, as text; LibTorch 1.13 reads 1 to 10
 //   code/**.py           classes and functions, see module_code.h
 //   code/**.debug_pkl    where their lines stood in Python
 //   data.pkl             the module and its attributes, see module_pickle.h;  data/0, data/1 … the tensors' bytes

@@ -15,12 +15,12 @@ enum class TokenKind : uint8_t { kName, kNumber, kString, kSign };
 struct CodeToken {
   TokenKind kind = TokenKind::kSign;
   std::string_view text;
+  size_t line = 0;
   bool Is(std::string_view what) const { return kind != TokenKind::kString && text == what; }
 };
 
 // A line up to a newline outside of brackets.
 struct CodeLine {
-  size_t number = 0;
   size_t indent = 0;
   std::vector<CodeToken> tokens;
   // The token there, or an empty one.
@@ -54,7 +54,7 @@ class CodeReader {
       } else if (letter == '#' && !rest_.starts_with("# type:")) {
         rest_.remove_prefix(std::min(rest_.find('\n'), rest_.size()));
       } else {
-        if (line.tokens.empty()) line.number = number_, line.indent = blanks;
+        if (line.tokens.empty()) line.indent = blanks;
         ASSIGN_OR_RETURN(const CodeToken token, Take());
         if (token.kind == TokenKind::kSign && std::string_view("([{").find(letter) != std::string_view::npos) ++depth;
         if (token.kind == TokenKind::kSign && std::string_view(")]}").find(letter) != std::string_view::npos) --depth;
@@ -76,7 +76,7 @@ class CodeReader {
   }
 
   CodeToken Cut(TokenKind kind, size_t size) {
-    const CodeToken token{kind, rest_.substr(0, size)};
+    const CodeToken token{kind, rest_.substr(0, size), number_};
     rest_.remove_prefix(size);
     return token;
   }
@@ -146,13 +146,13 @@ class CodeCheck {
   }
 
  private:
-  tl::unexpected<Error> Refuse(const CodeLine& line, std::string_view what, std::string_view remedy) const {
-    return Fail(Code::kModelRefused, "{}, line {}, {}; nothing was run. {}", file_, line.number, what, remedy);
+  tl::unexpected<Error> Refuse(const CodeToken& at, std::string_view what, std::string_view remedy) const {
+    return Fail(Code::kModelRefused, "{}, line {}, {}; nothing was run. {}", file_, at.line, what, remedy);
   }
 
   Status CheckOneLine(const CodeLine& line) const {
     if (line.tokens.back().Is(":")) return {};
-    return Refuse(line, "has code behind the head of a class or function",
+    return Refuse(line.tokens.back(), "has code behind the head of a class or function",
                   "Save the model again with torch.jit.script(model).save(\"model.pt\")");
   }
 
@@ -161,12 +161,12 @@ class CodeCheck {
       const CodeToken& token = line.tokens[i];
       if (token.kind != TokenKind::kName) continue;
       if (token.text == "__setstate__") {
-        return Refuse(line, "defines __setstate__, which runs while the file is loaded",
+        return Refuse(token, "defines __setstate__, which runs while the file is loaded",
                       "Take __getstate__ and __setstate__ out of the class and keep the state in attributes");
       }
       if (i > 0 && line.tokens[i - 1].Is(".")) {
         if (token.text == "classes" && line.At(i - 2).Is("torch")) {
-          return Refuse(line, "uses a class of torch.classes, whose C++ code runs while the file is loaded",
+          return Refuse(token, "uses a class of torch.classes, whose C++ code runs while the file is loaded",
                         "Take the class out of the model; quantised modules are of this kind");
         }
         continue;
@@ -180,12 +180,12 @@ class CodeCheck {
       for (size_t part = 1; part <= parts; ++part) {
         const CodeToken next = line.At(i + 2 * part);
         if (!line.At(i + 2 * part - 1).Is(".") || next.kind != TokenKind::kName) {
-          return Refuse(line, "names torch or ops without an operator", "Save the model again with torch.jit.script");
+          return Refuse(token, "names torch or ops without an operator", "Save the model again with torch.jit.script");
         }
         name += std::string(next.text) + (part < parts ? "::" : "");
       }
       if (name.empty() || MayCallOperator(name)) continue;
-      return Refuse(line, fmt::format("calls {}, which no model may call", name),
+      return Refuse(token, fmt::format("calls {}, which no model may call", name),
                     "Take it out of the model; a model computes with the tensors that it is given");
     }
     return {};
@@ -248,7 +248,7 @@ class CodeCheck {
       may_be_called = token.Is("annotate");
       if (!right) {
         return Refuse(
-            line,
+            token,
             fmt::format("computes a default value or a constant while the file is loaded (at \"{}\")", token.text),
             "Write the value as a number, a text or a list of them");
       }
