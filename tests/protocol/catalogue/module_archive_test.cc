@@ -30,8 +30,8 @@ struct ZipOptions {
   uint16_t flags = 0;
   uint16_t method = 0;
   int64_t more_bytes = 0;  // on top of each record's size, in the directory only
-  std::string comment;
-  std::string other_local_name;  // instead of the name, in the first record's own header
+  std::string comment = {};
+  std::string other_local_name = {};  // instead of the name, in the first record's own header
 };
 
 Bytes Zip(const std::vector<std::pair<std::string, std::string>>& files, const ZipOptions& options = {}) {
