@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <optional>
 #include <set>
+#include <string>
 #include <vector>
 
 #include "protocol/catalogue/module_operators.h"
@@ -129,14 +130,12 @@ class CodeCheck {
   explicit CodeCheck(std::string_view file) : file_(file) {}
 
   Status Check(const CodeLine& line) {
+    // Of a function: run when it is called, which is after the graphs were checked.
+    const bool inside = body_ && line.indent > *body_;
+    if (!inside) Enter(line);
     RETURN_IF_ERROR(CheckNames(line));
-    if (line.At(0).Is("def")) {
-      RETURN_IF_ERROR(CheckDefinition(line));
-      if (!body_ || line.indent <= *body_) body_ = line.indent;
-      return {};
-    }
-    if (body_ && line.indent > *body_) return {};  // run when it is called, which is after the graphs were checked
-    body_.reset();
+    if (line.At(0).Is("def")) return CheckDefinition(line);
+    if (inside) return {};
     if (line.At(0).Is("class")) return CheckOneLine(line);
     if (line.At(0).Is("import")) return {};
     // An attribute and its type; or a constant.
@@ -146,8 +145,18 @@ class CodeCheck {
   }
 
  private:
+  void Enter(const CodeLine& line) {
+    body_.reset();
+    place_.clear();
+    if (line.indent == 0) class_.clear();
+    if (line.At(0).Is("class")) class_ = std::string(line.At(1).text) + ".";
+    if (!line.At(0).Is("def")) return;
+    body_ = line.indent;
+    place_ = fmt::format(" ({}{})", class_, line.At(1).text);
+  }
+
   tl::unexpected<Error> Refuse(const CodeToken& at, std::string_view what, std::string_view remedy) const {
-    return Fail(Code::kModelRefused, "{}, line {}, {}; nothing was run. {}", file_, at.line, what, remedy);
+    return Fail(Code::kModelRefused, "{}, line {}{}, {}; nothing was run. {}", file_, at.line, place_, what, remedy);
   }
 
   Status CheckOneLine(const CodeLine& line) const {
@@ -258,6 +267,7 @@ class CodeCheck {
 
   std::string_view file_;
   std::optional<size_t> body_;  // the indentation of the function that lines further in belong to
+  std::string class_, place_;   // for messages: "Net." and " (Net.forward)"
 };
 
 }  // namespace

@@ -34,17 +34,19 @@ def save(name, module):
     torch.jit.script(module).save(name + ".pt")
 
 def bend(old, new, changes, extra={}):
+    changed = 0
     with zipfile.ZipFile(old + ".pt") as a, zipfile.ZipFile(new + ".pt", "w", zipfile.ZIP_STORED) as b:
         for record in a.namelist():
             content = a.read(record)
             inside = record.split("/", 1)[1]
             for pattern, before, after in changes:
                 if not re.fullmatch(pattern, inside): continue
-                assert before in content, (record, before, content)
-                content = content.replace(before, after)
+                content, found = re.subn(before, after, content)
+                changed += found
             b.writestr(record, content)
         for record, content in extra.items():
             b.writestr(a.namelist()[0].split("/", 1)[0] + "/" + record, content)
+    assert changed >= len(changes), (new, changed)
 )py";
 
 // ---- refused before LibTorch sees the file
@@ -141,16 +143,18 @@ save("SubHook", nn.Sequential(inner, nn.ReLU()))
 
 code = r"code/__torch__\.py"
 evil = b"def evil(a: int) -> int:\n  _0 = torch.save(torch.zeros([1]), \"written\")\n  return 3\n"
-bend("Plain", "DefaultValue", [(code, b"scale: int=7", b"scale: int=__torch__.evil(3)"),
-                               (code, b"class Plain", evil.replace(b"torch.save(torch.zeros([1]), \"written\")", b"3") + b"class Plain")])
-bend("Plain", "Constant", [(code, b"  training : bool\n", b"  training : bool\n  k : Final[int] = __torch__.evil(3)\n"),
-                           (code, b"class Plain", evil.replace(b"torch.save", b"torch.add") + b"class Plain")])
+bend("Plain", "DefaultValue", [(code, b"scale: int=7", b"scale: int=__torch__.evil(3)"), (code, rb"\Z", evil)])
+bend("Plain", "Constant", [(code, b"  training : bool\n", b"  training : bool\n  k : Final[int] = __torch__.evil(3)\n"), (code, rb"\Z", evil)])
 bend("Plain", "TorchBind", [(code, b"  training : bool\n", b"  training : bool\n  k : __torch__.torch.classes.quantized.LinearPackedParamsBase\n")])
-bend("Plain", "ForeignGlobal", [(r"data\.pkl", b"\x80\x02", b"\x80\x02cposix\nsystem\n(X\x05\x00\x00\x00touchtR0")])
-bend("Plain", "OldFormat", [], {
-  "model.json" : "{}"})
+bend("Plain", "ForeignGlobal", [(r"data\.pkl", rb"\A\x80\x02", b"\x80\x02cposix\nsystem\n(X\x05\x00\x00\x00touchtR0")])
+bend("Plain", "OldFormat", [], {"model.json": "{}"})
 bend("Plain", "Newer", [("version", b"3", b"11")])
-bend("Plain", "LongTensor", [(r"data\.pkl", b"(K\x02K\x02t(K\x02K\x01t", b"(K\x7fK\x02t(K\x02K\x01t")])
+bend("Plain", "LongTensor", [(r"data\.pkl", rb"\(K\x02K\x02t\(K\x02K\x01t", b"(K\x7fK\x02t(K\x02K\x01t")])
+
+# They are what they are said to be: loading them here writes the file.
+for name in "Nested", "DefaultValue", "Constant":
+    torch.jit.load(name + ".pt")
+    os.remove("written")
 )py";
 
 TEST(ModelSafety, HostileFilesAreRefusedBeforeTheyAreLoaded) {
@@ -161,9 +165,9 @@ TEST(ModelSafety, HostileFilesAreRefusedBeforeTheyAreLoaded) {
   };
   const std::string code = "code/__torch__.py, line ";
   const std::pair<const char*, testing::Matcher<std::string>> cases[] = {
-      {"ForwardReads", refused(code, "aten::from_file")},
+      {"ForwardReads", refused(code, "(ForwardReads.forward), calls aten::from_file")},
       {"ForwardWrites", refused(code, "aten::save")},
-      {"LossHides", refused(code, "aten::from_file")},
+      {"LossHides", refused(code, "(Helper.helper), calls aten::from_file")},
       {"Nested", refused(code, "__setstate__")},
       {"Prints", refused(code, "prim::print")},
       {"Forks", refused(code, "prim::fork")},
@@ -241,12 +245,8 @@ below.register_forward_pre_hook(pre_hook)
 for name, module in {"InHelper": InHelper(), "InClass": InClass(), "InFunction": InFunction(), "TopHook": top,
                      "SubHook": nn.Sequential(below, nn.ReLU())}.items():
     save("plain", module)
-    with zipfile.ZipFile("plain.pt") as a:
-        files = [f.split("/", 1)[1] for f in a.namelist() if f.endswith(".py") and b"torch.sigmoid(x)" in a.read(f)]
-#Of the same length, so that the lines of the Python file stay where they were.
-    assert len("torch.sigmoid(x)") == len("(x).resize_([9])")
-    bend("plain", name, [(re.escape(f), b"torch.sigmoid(x)", b"(x).resize_([9])") for f in files])
-    assert files, name
+    # Of the same length, so that the lines of the Python file stay where they were.
+    bend("plain", name, [(r"code/.*\.py", rb"torch\.sigmoid\((\w+)\)", rb"(\1).resize_([9])")])
 )py";
 
 TEST(ModelSafety, OperatorsThatOnlyTheGraphShowsAreRefusedBeforeAnyCall) {
