@@ -10,6 +10,7 @@
 #include "aggregator/release/tasks.h"
 #include "protocol/base/limits.h"
 #include "protocol/catalogue/blob_store.h"
+#include "protocol/catalogue/module_archive.h"
 
 namespace tributary {
 namespace {
@@ -25,7 +26,18 @@ Json VersionJson(const VersionRecord& version) {
           {"created", Rfc3339(version.created)}};
 }
 
+// On the HTTP server's thread: the core is not kept from its work while a large file is read.
+Status CheckModule(const BlobStore& blobs, const BlobRef& module) {
+  const auto size = blobs.Size(module.digest);
+  if (!size || *size != module.size) return {};  // creating the task says so
+  ASSIGN_OR_RETURN(const Bytes archive, blobs.ReadAll(module.digest));
+  auto fine = CheckModuleArchive(archive);
+  if (!fine) fine.error().message.insert(0, "module: ");
+  return fine;
+}
+
 Result<ChangeMade> CreateTask(const ApiParts& parts, const TaskRequest& wanted) {
+  RETURN_IF_ERROR(CheckModule(parts.tasks.blobs(), wanted.task.module));
   ASSIGN_OR_RETURN(const TaskRecord made,
                    parts.core.Run([parts, wanted] { return parts.tasks.Create(wanted.task, wanted.weights); }));
   HttpResponse response = HttpResponse::Json(ToJson(made), 201);

@@ -17,7 +17,9 @@
 #include <torch/csrc/jit/runtime/graph_executor.h>
 #include <torch/csrc/jit/serialization/import.h>
 
+#include "device/torch/graph_check.h"
 #include "device/torch/torch_module.h"
+#include "protocol/catalogue/module_archive.h"
 
 namespace tributary {
 namespace {
@@ -195,12 +197,14 @@ Result<std::unique_ptr<Model>> Model::Wrap(std::unique_ptr<Module> module) {
 }
 
 Result<std::unique_ptr<Model>> Model::Load(ByteView torchscript) {
+  RETURN_IF_ERROR(CheckModuleArchive(torchscript));
   UseOneThread();
-  return CatchTorch(Code::kMalformed, "not a TorchScript module", [&] {
+  return CatchTorch(Code::kMalformed, "not a TorchScript module", [&]() -> Result<std::unique_ptr<Model>> {
     ViewBuffer buffer(torchscript);
     std::istream stream(&buffer);
     auto module = std::make_unique<Module>();
     module->script = torch::jit::load(stream, c10::Device(c10::kCPU));
+    RETURN_IF_ERROR(CheckGraphs(module->script));
     return Wrap(std::move(module));
   });
 }

@@ -6,6 +6,7 @@
 #include "protocol/catalogue/model_package.h"
 #include "protocol/catalogue/publication_set.h"
 #include "protocol/catalogue/publication_store.h"
+#include "protocol/catalogue/zip_records.h"
 #include "protocol/envelope/seal_upload.h"
 #include "protocol/hop/messages.h"
 #include "protocol/payload/evaluation.h"
@@ -18,6 +19,7 @@
 #include "tests/protocol/catalogue/small_publication.h"
 #include "tests/support/must.h"
 #include "tests/support/seeded_random.h"
+#include "tests/support/small_module.h"
 #include "tests/support/test_fleet.h"
 #include "tests/support/classified.h"
 
@@ -140,6 +142,23 @@ void PutMessages(Seeds& seeds, const TestFleet& fleet) {
       {"assignment_next", hop::Assignment{{7, 15'000, {}, gateway.chain}}},
   };
   for (const auto& [name, message] : messages) seeds.Put("hop_message", name, hop::Encode(message));
+}
+
+// The first byte says which reader gets the rest.
+void PutModules(Seeds& seeds) {
+  const auto put = [&](const std::string& name, char reader, ByteView bytes) {
+    Bytes seed{static_cast<uint8_t>(reader)};
+    Append(seed, bytes);
+    seeds.Put("module_archive", name, seed);
+  };
+  const Bytes module = SmallModule();
+  put("small", 'a', module);
+  put("state_dict", 'a', ModuleVector("state_dict.pt"));
+  for (const ZipRecord& record : Must(ReadZipRecords(module, limits::kKiB))) {
+    const std::string content = Must(Unpack(record, limits::kMiB));
+    if (record.name == "data.pkl") put("pickle", 'p', AsBytes(content));
+    if (record.name == "code/__torch__.py") put("code", 'c', AsBytes(content));
+  }
 }
 
 void PutUpdates(Seeds& seeds) {
@@ -276,6 +295,7 @@ void PutAll(const Path& folder) {
   PutEnvelopes(seeds, fleet);
   PutChunks(seeds, fleet);
   PutMessages(seeds, fleet);
+  PutModules(seeds);
   PutUpdates(seeds);
   PutPublications(seeds, fleet);
   PutCertificates(seeds, fleet);

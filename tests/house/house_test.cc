@@ -125,7 +125,7 @@ const std::vector<Library> kLibraries = {
     {"prometheus-cpp", {"prometheus/"}, {"protocol/base/process"}, {}, {}},
     {"spdlog", {"spdlog/"}, {"protocol/base"}, {}, {}},
     {"toml++", {"toml++/"}, {"protocol/base/process"}, {}, {}},
-    {"zlib", {"zlib.h"}, {"device/examples"}, {}, {}},
+    {"zlib", {"zlib.h"}, {"device/examples"}, {"protocol/catalogue/zip_records.cc"}, {}},
     {"CLI11",
      {"CLI/"},
      {"aggregator/operator", "protocol/base/process"},

@@ -12,6 +12,7 @@
 #include "tests/aggregator/sum/accumulate.h"
 #include "tests/support/must.h"
 #include "tests/support/seeded_random.h"
+#include "tests/support/small_module.h"
 
 namespace tributary {
 
@@ -63,7 +64,7 @@ SyntheticTask CreateSyntheticTask(TestSite& site, uint64_t parameters, uint32_t 
   request.task.value_bound = 1;
   request.task.norm_bound = 20;
   request.task.max_weight = 1000;
-  request.task.module = Must(site.api().PutBlob(Bytes(100, 0x5a)));
+  request.task.module = Must(site.api().PutBlob(SmallModule()));
   request.weights = Must(site.api().PutBlob(AsBytes(std::span<const float>(task.weights)))).digest;
   Must(site.api().CreateTask(request));
   task.record = request.task;

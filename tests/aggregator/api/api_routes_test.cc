@@ -6,6 +6,7 @@
 #include "aggregator/api/json_tasks.h"
 #include "protocol/trust/seal/digest.h"
 #include "tests/aggregator/api/api_fixture.h"
+#include "tests/support/small_module.h"
 
 namespace tributary::api_routes_test {
 namespace {
@@ -24,7 +25,8 @@ class ApiRoutesTest : public ApiFixture {
     TaskRequest request;
     request.task.id = TestTask(name);
     request.task.table.tensors = {{"w", {2}, 0, 2}};
-    request.task.module = {PutBlob("module"), 6};
+    const Bytes module = SmallModule();
+    request.task.module = {PutBlob(AsText(module)), module.size()};
     request.weights = PutBlob("8 bytes!");
     return request;
   }
@@ -81,6 +83,25 @@ TEST_F(ApiRoutesTest, ATaskThatCannotBeMadeSaysWhy) {
   request.weights = Sha256(AsBytes("nowhere"));
   EXPECT_EQ(CodeOf(client.Post("/api/v1/tasks", TaskRequestToJson(request))), Code::kUnknownBlob);
   EXPECT_EQ(CodeOf(client.Post("/api/v1/tasks", std::string(limits::kHttpBodyBytes + 1, ' '))), Code::kTooLarge);
+}
+
+TEST_F(ApiRoutesTest, AModuleThatDevicesWouldRefuseMakesNoTask) {
+  TaskRequest request = Request("digits");
+  const auto refusal = [&](const Bytes& module) {
+    request.task.module = {PutBlob(AsText(module)), module.size()};
+    const auto reply = Client().Post("/api/v1/tasks", TaskRequestToJson(request));
+    return reply ? "made" : reply.error().ToString();
+  };
+  EXPECT_THAT(refusal(ModuleVector("state_dict.pt")), testing::HasSubstr("malformed: module: not a TorchScript file"));
+  // A state of a module that an attacker bent, and that would make devices read behind their memory.
+  Bytes bent = SmallModule();
+  const std::string_view sizes("(K\3K\4t", 6);
+  const size_t at = AsText(bent).find(sizes);
+  ASSERT_NE(at, std::string_view::npos);
+  bent[at + 2] = 100;
+  EXPECT_THAT(refusal(bent), testing::HasSubstr("model-refused: module: data.pkl"));
+  EXPECT_EQ(Get("/api/v1/tasks")["items"].size(), 0u);
+  EXPECT_EQ(refusal(SmallModule()), "made");
 }
 
 TEST_F(ApiRoutesTest, UnknownTasksRoundsAndVersions) {

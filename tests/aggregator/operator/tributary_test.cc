@@ -11,6 +11,7 @@
 #include "protocol/catalogue/model_package.h"
 #include "protocol/trust/identity/identity.h"
 #include "tests/aggregator/api/api_fixture.h"
+#include "tests/support/small_module.h"
 
 namespace tributary::tributary_test {
 namespace {
@@ -58,7 +59,7 @@ class TributaryTest : public ApiFixture {
   void WritePackage() {
     ModelPackage package;
     package.table.tensors = {{"w", {2}, 0, 2}};
-    package.module = ToBytes(AsBytes("the module"));
+    package.module = SmallModule();
     package.weights = {1.5F, -2};
     Write("m.tpkg", AsText(EncodeModelPackage(package)));
   }
@@ -110,7 +111,7 @@ TEST_F(TributaryTest, ATaskFromPackageAndPlan) {
     EXPECT_EQ(task.plan.learning_rate, 0.01);
     EXPECT_EQ(task.policy.report_goal, 4u);
     EXPECT_EQ(task.table.tensors[0].name, "w");
-    EXPECT_EQ(AsText(*fake_.blobs().ReadAll(task.module.digest)), "the module");
+    EXPECT_EQ(*fake_.blobs().ReadAll(task.module.digest), SmallModule());
   });
   EXPECT_THAT(Tributary({"task", "list"}).output, HasSubstr("digits"));
   EXPECT_THAT(Tributary({"task", "show", "digits"}).output, HasSubstr("plan.learning_rate        0.01"));
@@ -213,9 +214,10 @@ TEST_F(TributaryTest, ExportRunsTheDeviceProgramOnCheckedBytes) {
   const Outcome made = Tributary({"models", "export", "digits", "--version", "1", "--out", "model.pt"});
   ASSERT_EQ(made.code, 0) << made.output;
   EXPECT_THAT(made.output, HasSubstr("torch.jit.load"));
-  const Bytes model = *ReadFile(RealFileSystem(), folder_ / "model.pt", 1000);
-  EXPECT_THAT(std::string(AsText(model)), testing::StartsWith("the module"));
-  EXPECT_EQ(model.size(), 18u);
+  const Bytes model = *ReadFile(RealFileSystem(), folder_ / "model.pt", 1 << 20);
+  const Bytes module = SmallModule();
+  ASSERT_EQ(model.size(), module.size() + 8);
+  EXPECT_TRUE(std::equal(module.begin(), module.end(), model.begin()));
   for (const auto& entry : std::filesystem::directory_iterator(folder_.path())) {
     EXPECT_THAT(entry.path().filename().string(), Not(HasSubstr("export-")));
   }

@@ -1,7 +1,5 @@
 // Files go both ways between Python's PyTorch and this build. The package python3-torch is on the list of what the
 // tests need, so these fail where it is missing.
-#include <array>
-#include <cstdio>
 #include <cstring>
 #include <string>
 
@@ -10,24 +8,12 @@
 
 #include "device/torch/model.h"
 #include "device/torch/model_tools.h"
-#include "tests/support/temporary_folder.h"
+#include "tests/device/torch/run_python.h"
 
 namespace tributary::python_test {
 namespace {
 
 using testing::ElementsAre;
-
-// Runs a script with Debian's Python in `folder`; what it printed.
-std::string Python(const TemporaryFolder& folder, const std::string& script) {
-  EXPECT_TRUE(WriteFileAtomically(RealFileSystem(), folder / "script.py", AsBytes(script)));
-  const std::string command = "cd '" + folder.path().string() + "' && /usr/bin/python3 script.py 2>&1";
-  FILE* pipe = popen(command.c_str(), "r");
-  std::string text;
-  std::array<char, 4096> piece;
-  for (size_t got; (got = fread(piece.data(), 1, piece.size(), pipe)) > 0;) text.append(piece.data(), got);
-  EXPECT_EQ(pclose(pipe), 0) << text;
-  return text;
-}
 
 std::vector<float> ReadFloats(const Path& file) {
   const Bytes bytes = ReadFile(RealFileSystem(), file, 1 << 24).value();
@@ -60,7 +46,7 @@ net(torch.arange(8).reshape(2, 4) / 8).detach().numpy().tofile("expected")
 
 TEST(Python, LoadsWhatPythonScripted) {
   const TemporaryFolder folder;
-  Python(folder, kNormalised);
+  RunPython(folder, kNormalised);
   const auto model = Model::Load(ReadFile(RealFileSystem(), folder / "net.pt", 1 << 24).value());
   ASSERT_TRUE(model) << model.error().ToString();
   std::vector<std::string> names;
@@ -85,7 +71,7 @@ TEST(Python, OpensWhatWeSaved) {
   std::vector<float> input(2 * 28 * 28);
   for (size_t i = 0; i < input.size(); ++i) input[i] = static_cast<float>(i % 256) / 256;
   ASSERT_TRUE(WriteFileAtomically(RealFileSystem(), folder / "input", AsBytes(input)));
-  const std::string names = Python(folder, R"(
+  const std::string names = RunPython(folder, R"(
 import torch
 net = torch.jit.load("cnn.pt").eval()
 torch.set_num_threads(1)
@@ -101,7 +87,7 @@ print(" ".join(name for name, _ in net.named_parameters()), end="")
 
 TEST(Python, RefusesDoublePrecision) {
   const TemporaryFolder folder;
-  Python(folder, "import torch\ntorch.jit.script(torch.nn.Linear(2, 2).double()).save('net.pt')\n");
+  RunPython(folder, "import torch\ntorch.jit.script(torch.nn.Linear(2, 2).double()).save('net.pt')\n");
   const auto model = Model::Load(ReadFile(RealFileSystem(), folder / "net.pt", 1 << 24).value());
   EXPECT_EQ(model.error().code, Code::kNotSupported);
   EXPECT_THAT(model.error().message, testing::HasSubstr("weight"));
