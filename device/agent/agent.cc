@@ -22,9 +22,9 @@ Agent::Agent(const Parts& parts, const Options& options, AgentState state, std::
       state_keeper_(DeviceStateKeeper::Load(parts.files, options.folder / "report")),
       planner_(parts.identity.subject),
       membership_(std::move(membership)),
-      workshop_(
-          {parts.loop, parts.clock, parts.random, parts.identity, parts.learner, parts.examples, parts.work, membership_->blobs()},
-          options.chunk_bytes) {}
+      workshop_({parts.loop, parts.clock, parts.random, parts.identity, parts.learner, parts.examples, parts.work,
+                 membership_->blobs()},
+                options.chunk_bytes) {}
 
 Agent::~Agent() {
   for (const Loop::TimerId timer : {retry_timer_, housekeeping_timer_}) parts_.loop.Cancel(timer);
@@ -49,7 +49,7 @@ Result<std::unique_ptr<Agent>> Agent::Open(const Parts& parts, const Options& op
 }
 
 void Agent::Start() {
-  NoteWhatIsInTheOutbox();
+  if (NoteWhatIsInTheOutbox()) NoteWhatWasCutOff();
   membership_->Follow({.describe_self =
                            [this] {
                              hop::CheckIn check_in = membership_->DescribeSelf(account());
@@ -65,6 +65,11 @@ void Agent::Start() {
 void Agent::Stop() {
   stopped_ = true;
   if (under_way_) under_way_->stop.request_stop();
+  // A stop in good order is no failure of the learner.
+  if (under_way_ && !under_way_->made) {
+    const auto& [task, progress, kind] = under_way_->order;
+    (void)Record(task.id, {TaskPhase::kWaiting, progress.version, progress.round});
+  }
   for (const Loop::TimerId timer : {retry_timer_, housekeeping_timer_}) parts_.loop.Cancel(timer);
   membership_->Stop();
   WriteMetrics();
@@ -130,16 +135,9 @@ void Agent::OnMade(const std::shared_ptr<UnderWay>& work, Result<Workshop::Made>
   const WorkOrder& order = work->order;
   if (!made) {
     under_way_.reset();
-    if (work->stop.stop_requested()) return Decide();
-    ++counts_.fits_failed;
-    LogFailure(LogLevel::kError, "agent.failed", made.error(),
-               {{"member", parts_.identity.subject.id.text()},
-                {"task", order.task.id.text()},
-                {"version", Number(order.progress.version)}});
-    if (IsTransient(made.error().code)) return DecideLater();
-    if (Record(order.task.id, {TaskPhase::kGivenUp, order.progress.version, order.progress.round})) Decide();
-    return;
+    return work->stop.stop_requested() ? Decide() : OnFailed(order, made.error());
   }
+  work->made = true;
   ++counts_.fits;
   LogInfo("agent.worked", {{"member", parts_.identity.subject.id.text()},
                            {"task", order.task.id.text()},
@@ -151,6 +149,33 @@ void Agent::OnMade(const std::shared_ptr<UnderWay>& work, Result<Workshop::Made>
                     {.opens = [this, work] { return Opens(*publication(), work->sealed_to, parts_.clock.Now()); },
                      .wanted = [work] { return !work->stop.stop_requested(); },
                      .done = [this, work](Outbox::HandedOver handed_over) { OnHandedOver(work, handed_over); }});
+}
+
+void Agent::OnFailed(const WorkOrder& order, const Error& why) {
+  ++counts_.fits_failed;
+  NoteFailure(order.task.id, order.progress.version, why);
+  const bool used_up = state_.TriesAreUsedUp(order.task.id, order.progress.version);
+  if (!used_up && (IsTransient(why.code) || IsLearnerFailure(why.code))) return DecideLater();
+  if (Record(order.task.id, {TaskPhase::kGivenUp, order.progress.version, order.progress.round})) Decide();
+}
+
+void Agent::NoteWhatWasCutOff() {
+  const auto tasks = state_.tasks();
+  for (const auto& [task, progress] : tasks) {
+    if (progress.phase != TaskPhase::kWorking) continue;
+    NoteFailure(task, progress.version,
+                {Code::kLearnerCrashed, "the device's own process ended while it worked on this version"});
+    if (state_.TriesAreUsedUp(task, progress.version))
+      (void)Record(task, {TaskPhase::kGivenUp, progress.version, progress.round});
+  }
+}
+
+void Agent::NoteFailure(const TaskId& task, ModelVersion version, const Error& why) {
+  LogFailure(LogLevel::kError, "agent.failed", why,
+             {{"member", parts_.identity.subject.id.text()}, {"task", task.text()}, {"version", Number(version)}});
+  const Status kept = state_.AddFailure(task, version, why, parts_.clock.Now());
+  if (!kept)
+    LogFailure(LogLevel::kError, "agent.state_not_kept", kept.error(), {{"member", parts_.identity.subject.id.text()}});
 }
 
 void Agent::OnHandedOver(const std::shared_ptr<UnderWay>& work, Outbox::HandedOver handed_over) {

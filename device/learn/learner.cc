@@ -41,6 +41,11 @@ Status CheckInput(const TaskInput& input, const ExampleSet& set) {
 
 }  // namespace
 
+bool IsLearnerFailure(Code code) {
+  return code == Code::kLearnerCrashed || code == Code::kLearnerMemory || code == Code::kLearnerTimeout ||
+         code == Code::kLearnerProtocol;
+}
+
 Status CheckExamples(const TaskManifest& manifest, const TaskExamples& examples) {
   const Examples& some = examples.training.size() > 0 ? examples.training : examples.held_out;
   if (some.size() == 0) return Fail(Code::kFewExamples, "the device has no examples");

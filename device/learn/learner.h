@@ -28,8 +28,8 @@ struct Learned {
 struct LearnOrder {
   const PublishedTask& task;
   const DeviceId& device;
-  ByteView module;                  // task.module
-  std::span<const float> weights;   // of task.latest, parameter_count values
+  ByteView module;                 // task.module
+  std::span<const float> weights;  // of task.latest, parameter_count values
 };
 
 struct LearnHooks {
@@ -53,6 +53,10 @@ class Learner {
   virtual Result<std::vector<EvaluationResult>> Evaluate(const LearnOrder& order, const TaskExamples& examples,
                                                          const LearnHooks& hooks) = 0;
 };
+
+// Whether it was the learner that failed, and not the device or the task: the same work is worth another try, but not for
+// ever.
+bool IsLearnerFailure(Code code);
 
 // Where a device's examples come from. Called on the same threads as the learner.
 class ExampleSource {
