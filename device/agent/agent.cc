@@ -12,6 +12,8 @@ namespace {
 // After a failure that passes: the learner's, or of the disk that keeps the progress.
 constexpr Millis kRetry{5'000};
 constexpr Millis kHousekeeping{15'000};
+// So long a device that has just started waits for the network before it works on what it has.
+constexpr Millis kNetworkFirst{10'000};
 
 }  // namespace
 
@@ -49,6 +51,7 @@ Result<std::unique_ptr<Agent>> Agent::Open(const Parts& parts, const Options& op
 }
 
 void Agent::Start() {
+  started_ = parts_.clock.Monotonic();
   if (NoteWhatIsInTheOutbox()) NoteWhatWasCutOff();
   membership_->Follow({.describe_self =
                            [this] {
@@ -56,7 +59,12 @@ void Agent::Start() {
                              check_in.device_class = parts_.identity.subject.device_class;
                              return check_in;
                            },
-                       .on_adopted = [this](const Publication& publication) { OnAdopted(publication); }});
+                       .on_adopted = [this](const Publication& publication) { OnAdopted(publication); },
+                       .on_path =
+                           [this](const std::vector<DeviceId>&) {
+                             if (++terms_heard_ == 2) DecideAfter(Millis(0));
+                           }});
+  DecideAfter(kNetworkFirst);
   membership_->client().Start();
   membership_->StartRenewing();
   Housekeep();
@@ -103,7 +111,7 @@ void Agent::OnAdopted(const Publication& adopted) {
 }
 
 void Agent::Decide() {
-  if (under_way_ || stopped_ || dropping_ || !publication()) return;
+  if (under_way_ || stopped_ || dropping_ || !publication() || !HasHeardOfTheNetwork()) return;
   if (waiting_for_key_after_ && publication()->number <= *waiting_for_key_after_) return;
   if (membership_->publications().expired(parts_.clock.Now())) {
     LogWarning("agent.publication_expired",
@@ -114,9 +122,16 @@ void Agent::Decide() {
   if (const auto order = planner_.Next(*publication(), state_)) Begin(*order);
 }
 
-void Agent::DecideLater() {
+void Agent::DecideAfter(Millis pause) {
   parts_.loop.Cancel(retry_timer_);
-  retry_timer_ = parts_.loop.After(kRetry, [this] { Decide(); });
+  retry_timer_ = parts_.loop.After(pause, [this] { Decide(); });
+}
+
+bool Agent::HasHeardOfTheNetwork() const {
+  if (membership_->publication_counts().adopted > 0) return true;
+  if (parts_.clock.Monotonic() - started_ >= kNetworkFirst) return true;
+  // The welcome is the first, the answer to the first check-in the second.
+  return terms_heard_ >= 2 && !membership_->fetching();
 }
 
 void Agent::Begin(const WorkOrder& order) {
@@ -155,7 +170,7 @@ void Agent::OnFailed(const WorkOrder& order, const Error& why) {
   ++counts_.fits_failed;
   NoteFailure(order.task.id, order.progress.version, why);
   const bool used_up = state_.TriesAreUsedUp(order.task.id, order.progress.version);
-  if (!used_up && (IsTransient(why.code) || IsLearnerFailure(why.code))) return DecideLater();
+  if (!used_up && (IsTransient(why.code) || IsLearnerFailure(why.code))) return DecideAfter(kRetry);
   if (Record(order.task.id, {TaskPhase::kGivenUp, order.progress.version, order.progress.round})) Decide();
 }
 
@@ -180,7 +195,7 @@ void Agent::NoteFailure(const TaskId& task, ModelVersion version, const Error& w
 
 void Agent::OnHandedOver(const std::shared_ptr<UnderWay>& work, Outbox::HandedOver handed_over) {
   under_way_.reset();
-  if (handed_over == Outbox::HandedOver::kFailed) return DecideLater();
+  if (handed_over == Outbox::HandedOver::kFailed) return DecideAfter(kRetry);
   if (handed_over == Outbox::HandedOver::kUnwanted) return Decide();
   const WorkOrder& order = work->order;
   if (Record(order.task.id, {TaskPhase::kHandedOver, order.progress.version, order.progress.round})) Decide();
@@ -190,7 +205,7 @@ bool Agent::Record(const TaskId& task, const TaskProgress& progress) {
   const Status kept = state_.Set(task, progress);
   if (kept) return true;
   LogFailure(LogLevel::kError, "agent.state_not_kept", kept.error(), {{"member", parts_.identity.subject.id.text()}});
-  DecideLater();
+  DecideAfter(kRetry);
   return false;
 }
 

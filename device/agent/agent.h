@@ -96,7 +96,9 @@ class Agent {
   bool NoteWhatIsInTheOutbox();
   void OnAdopted(const Publication& publication);
   void Decide();
-  void DecideLater();
+  void DecideAfter(Millis pause);
+  // After a start the network comes first: what is here may be old, and the work on it worth nothing or harmful.
+  bool HasHeardOfTheNetwork() const;
   void Begin(const WorkOrder& order);
   void OnMade(const std::shared_ptr<UnderWay>& work, Result<Workshop::Made> made);
   void OnHandedOver(const std::shared_ptr<UnderWay>& work, Outbox::HandedOver handed_over);
@@ -130,6 +132,8 @@ class Agent {
   std::optional<uint64_t> waiting_for_key_after_;
   std::optional<Millis> next_key_end_;  // when a former key's time is over
   bool stopped_ = false;
+  uint64_t terms_heard_ = 0;  // by welcomes and answers to check-ins
+  Millis started_{0};
   Loop::TimerId retry_timer_ = 0;
   Loop::TimerId housekeeping_timer_ = 0;
   Counts counts_;

@@ -133,7 +133,7 @@ TEST(AgentTest, AfterStopNothingNewIsBegun) {
   ASSERT_TRUE(device.RunUntil([&] { return device.learner.fits == 1; }));
   for (int i = 0; i < 50; ++i) device.Step();
   EXPECT_EQ(device.learner.fits, 1);
-  EXPECT_EQ(device.StateText(), "tributary-agent 1\ndigits working 1 1\n");  // the next start begins it again
+  EXPECT_EQ(device.StateText(), "tributary-agent 1\ndigits waiting 1 1\n");  // the next start begins it again
 }
 
 TEST(AgentTest, AFitMayOutliveItsAgent) {

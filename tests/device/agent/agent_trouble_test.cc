@@ -163,6 +163,34 @@ TEST(AgentTroubleTest, ALearnerThatFailsIsTriedThreeTimesForAVersionOverRestarts
   ASSERT_TRUE(device.RunUntilWithTime([&] { return device.Delivered(UploadKind::kUpdate, 2) == 1 && device.quiet(); }));
 }
 
+TEST(AgentTroubleTest, AfterAStartTheNetworkComesBeforeTheWork) {
+  AgentFixture device;
+  device.Publish(1, 1);
+  device.Start();
+  ASSERT_TRUE(device.RunUntilWithTime([&] { return !device.work.idle(); }));
+  device.Kill();
+  while (!device.work.idle()) device.work.RunOne();
+  device.learner.fits = 0;
+  // A newer version waits above: it is the only one that is worked on.
+  device.Publish(2, 2);
+  device.Start();
+  ASSERT_TRUE(device.RunUntilWithTime([&] { return device.learner.fits == 1; }));
+  EXPECT_NE(device.StateText().find("digits working 2 2"), std::string::npos) << device.StateText();
+  ASSERT_TRUE(device.RunUntilWithTime([&] { return device.Delivered(UploadKind::kUpdate, 2) == 1 && device.quiet(); }));
+  EXPECT_EQ(device.learner.fits, 1);
+
+  // With nobody there it begins all the same, but only after some seconds.
+  device.Publish(3, 3);
+  ASSERT_TRUE(device.RunUntilWithTime([&] { return !device.work.idle(); }));
+  device.Kill();
+  while (!device.work.idle()) device.work.RunOne();
+  device.server.Stop();
+  const Millis start = device.world.clock.Monotonic();
+  device.Start();
+  ASSERT_TRUE(device.RunUntilWithTime([&] { return !device.work.idle(); }));
+  EXPECT_GE(device.world.clock.Monotonic() - start, Millis(10'000));
+}
+
 // Whatever a model does to the device's own process, it does three times at most.
 TEST(AgentTroubleTest, AFitInWhichTheProcessDiesIsGivenUpAfterThree) {
   AgentFixture device;
