@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <span>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -57,6 +58,8 @@ class Learner {
 // Whether it was the learner that failed, and not the device or the task: the same work is worth another try, but not for
 // ever.
 bool IsLearnerFailure(Code code);
+// Whether an error's text or a process's last words say that memory ran out, as C++, LibTorch and Python put it.
+bool SpeaksOfMemory(std::string_view words);
 
 // Where a device's examples come from. Called on the same threads as the learner.
 class ExampleSource {
