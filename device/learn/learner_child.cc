@@ -190,6 +190,11 @@ void LearnerChild::ReadLog() {
   }
 }
 
+bool LearnerChild::HasEnded() const {
+  pollfd look{process_.get(), POLLIN, 0};
+  return poll(&look, 1, 0) > 0;
+}
+
 void LearnerChild::End(Millis grace) {
   if (pid_ < 0) return;
   pollfd look{process_.get(), POLLIN, 0};
@@ -216,9 +221,14 @@ Error LearnerChild::WhyItEnded() const {
   while (!words.empty() && words.back() == '\n') words.pop_back();
   if (words.size() > kLastWordsTold) words = "…" + words.substr(words.size() - kLastWordsTold);
   const std::string said = words.empty() ? "" : "; its last words: " + words;
-  if (forced_) return {Code::kLearnerProtocol, "the learner closed its end before it had answered, and went on" + said};
+  const Code crashed = SpeaksOfMemory(last_words_) ? Code::kLearnerMemory : Code::kLearnerCrashed;
+  if (forced_) {
+    // One that is short of memory may take a while to end.
+    return {crashed == Code::kLearnerMemory ? crashed : Code::kLearnerProtocol,
+            "the learner closed its end before it had answered, and went on" + said};
+  }
   if (!WIFSIGNALED(status_)) {
-    return {SpeaksOfMemory(last_words_) ? Code::kLearnerMemory : Code::kLearnerCrashed,
+    return {crashed,
             fmt::format("the learner ended with exit code {} before it had answered{}", WEXITSTATUS(status_), said)};
   }
   const int number = WTERMSIG(status_);
@@ -229,7 +239,7 @@ Error LearnerChild::WhyItEnded() const {
   if (number == SIGKILL) return {Code::kLearnerMemory, ended + ", as the kernel does when memory is short" + said};
   if (number == SIGSYS) return {Code::kLearnerCrashed, ended + ": it asked the kernel for what no model may do" + said};
   if (number == SIGXFSZ) return {Code::kLearnerCrashed, ended + ": it wrote to a file, which no learner may" + said};
-  return {SpeaksOfMemory(last_words_) ? Code::kLearnerMemory : Code::kLearnerCrashed, ended + said};
+  return {crashed, ended + said};
 }
 
 }  // namespace tributary

@@ -33,6 +33,8 @@ class LearnerChild {
   // Reads what it wrote to standard output and error; the last of it is kept. To be called now and then, or its pipe is
   // full and it waits.
   void ReadLog();
+  // The process itself; what it started may go on.
+  bool HasEnded() const;
   // Waits for its end up to `grace`, then ends it by force.
   void End(Millis grace);
   // After End: why it ended, of the codes of a learner. Its last words are in the message.

@@ -14,7 +14,7 @@ namespace {
 using Steady = std::chrono::steady_clock;
 
 // From cancel, or from the answer, to the end by force.
-constexpr Millis kGrace{900};
+constexpr Millis kGrace{500};
 constexpr size_t kEvaluations = 16;
 // Progress is worth a few lines a second, not a flood.
 constexpr uint64_t kMostMessages = 1'000'000;
@@ -49,7 +49,15 @@ class Conversation {
   }
 
  private:
+  // While nothing comes. The process may have left children that hold its end open: all that it said is here when it
+  // has ended and one more look finds nothing.
   Status Wait() {
+    RETURN_IF_ERROR(Look());
+    if (!child_.HasEnded()) return {};
+    if (std::exchange(seen_ended_, true)) return Fail(Code::kLearnerCrashed, "it has ended");
+    return {};
+  }
+  Status Look() {
     child_.ReadLog();
     if (ending_) return Fail(Code::kLearnerCrashed, "it does not listen any more");
     if (hooks_.cancelled()) return Fail(Code::kShuttingDown, "the work was cancelled");
@@ -59,7 +67,8 @@ class Conversation {
   // A flood of messages never waits.
   Result<learner::Head> Next() {
     if (++messages_ > kMostMessages) return Fail(Code::kLearnerProtocol, "the learner sends messages without end");
-    RETURN_IF_ERROR(Wait());
+    RETURN_IF_ERROR(Look());
+    seen_ended_ = false;
     return channel_.Receive();
   }
   Status Greet();
@@ -76,6 +85,7 @@ class Conversation {
   learner::Channel channel_;
   uint64_t messages_ = 0;
   bool ending_ = false;
+  bool seen_ended_ = false;
 };
 
 Status Conversation::Greet() {
