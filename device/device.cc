@@ -1,5 +1,6 @@
 #include "device/device.h"
 
+#include "device/learn/process_learner.h"
 #include "protocol/base/log.h"
 
 namespace tributary {
@@ -20,11 +21,13 @@ Result<FixedExamples> ExamplesFor(const DeviceOptions& options, const Subject& s
 
 }  // namespace
 
-Device::Device(std::unique_ptr<TimeFloor> time, Identity identity, FileLock lock, FixedExamples examples)
+Device::Device(std::unique_ptr<TimeFloor> time, Identity identity, FileLock lock, FixedExamples examples,
+               ProcessLearner learner)
     : time_(std::move(time)),
       identity_(std::move(identity)),
       lock_(std::move(lock)),
       examples_(std::move(examples)),
+      learner_(std::move(learner)),
       loop_(*time_),
       work_(std::make_unique<WorkerPool>("fit", 1)) {}
 
@@ -40,7 +43,8 @@ Result<std::unique_ptr<Device>> Device::Open(const DeviceOptions& options, const
   }
   ASSIGN_OR_RETURN(FileLock lock, FileLock::Take(options.data_dir));
   ASSIGN_OR_RETURN(FixedExamples examples, ExamplesFor(options, identity.subject));
-  std::unique_ptr<Device> device(new Device(std::move(time), std::move(identity), std::move(lock), std::move(examples)));
+  std::unique_ptr<Device> device(new Device(std::move(time), std::move(identity), std::move(lock), std::move(examples),
+                                            ProcessLearner(options.learner_command, options.LearnerMayUse())));
   Agent::Options agent_options;
   agent_options.folder = options.data_dir;
   agent_options.identity_folder = options.identity_dir;

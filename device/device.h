@@ -3,8 +3,8 @@
 #include <memory>
 
 #include "device/agent/agent.h"
+#include "device/learn/process_learner.h"
 #include "device/options.h"
-#include "device/torch/torch_learner.h"
 #include "protocol/base/executor.h"
 
 namespace tributary {
@@ -23,13 +23,14 @@ class Device {
   Executor& executor() { return loop_; }
 
  private:
-  Device(std::unique_ptr<TimeFloor> time, Identity identity, FileLock lock, FixedExamples examples);
+  Device(std::unique_ptr<TimeFloor> time, Identity identity, FileLock lock, FixedExamples examples,
+         ProcessLearner learner);
 
   std::unique_ptr<TimeFloor> time_;
   Identity identity_;
   FileLock lock_;
   FixedExamples examples_;
-  TorchLearner learner_;
+  ProcessLearner learner_;
   Loop loop_;
   WorkerPool disk_{"disk", 1};
   std::unique_ptr<Agent> agent_;

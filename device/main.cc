@@ -1,9 +1,15 @@
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
 #include <iostream>
 #include <string_view>
 
 #include "device/agent/agent_state.h"
 #include "device/device.h"
-#include "device/torch/model_tools.h"
+#include "device/learn/learner_child.h"
 #include "protocol/base/process/daemon.h"
 #include "protocol/member/enrol.h"
 
@@ -23,6 +29,16 @@ int RunStatus(int argc, char** argv) {
   return kExitOk;
 }
 
+// Work on models is LibTorch's, and so the learner's.
+constexpr auto kModelTools = std::to_array<std::string_view>({"new-model", "pack", "export", "evaluate"});
+
+int RunLearner(char** argv) {
+  const Path program = ProgramBeside("tributary-learner");
+  execv(program.c_str(), argv);
+  return ExitWith("tributary-device",
+                  {Code::kNotFound, fmt::format("{} cannot be started: {}", program.string(), std::strerror(errno))});
+}
+
 EnrolCommand DeviceEnrolment() {
   return {"tributary-device", {Role::kDevice, Role::kEvaluator}, [](const Path& config) -> Result<EnrolPlace> {
             ASSIGN_OR_RETURN(const DeviceOptions options, DeviceOptions::Load(config));
@@ -35,7 +51,8 @@ EnrolCommand DeviceEnrolment() {
 
 int main(int argc, char** argv) {
   using namespace tributary;
-  if (IsModelTool(argc, argv)) return RunModelTool(argc, argv);
+  if (argc > 1 && std::ranges::find(kModelTools, std::string_view(argv[1])) != kModelTools.end())
+    return RunLearner(argv);
   if (IsEnrol(argc, argv)) return RunEnrol(DeviceEnrolment(), argc, argv);
   if (argc > 1 && std::string_view(argv[1]) == "status") return RunStatus(argc, argv);
   return RunDaemon<Device, DeviceOptions>(argc, argv, "tributary-device",

@@ -12,6 +12,8 @@ namespace {
 // After a failure that passes: the learner's, or of the disk that keeps the progress.
 constexpr Millis kRetry{5'000};
 constexpr Millis kHousekeeping{15'000};
+// So long a device that has just started waits for the network before it works on what it has.
+constexpr Millis kNetworkFirst{10'000};
 
 }  // namespace
 
@@ -22,9 +24,9 @@ Agent::Agent(const Parts& parts, const Options& options, AgentState state, std::
       state_keeper_(DeviceStateKeeper::Load(parts.files, options.folder / "report")),
       planner_(parts.identity.subject),
       membership_(std::move(membership)),
-      workshop_(
-          {parts.loop, parts.clock, parts.random, parts.identity, parts.learner, parts.examples, parts.work, membership_->blobs()},
-          options.chunk_bytes) {}
+      workshop_({parts.loop, parts.clock, parts.random, parts.identity, parts.learner, parts.examples, parts.work,
+                 membership_->blobs()},
+                options.chunk_bytes) {}
 
 Agent::~Agent() {
   for (const Loop::TimerId timer : {retry_timer_, housekeeping_timer_}) parts_.loop.Cancel(timer);
@@ -49,14 +51,20 @@ Result<std::unique_ptr<Agent>> Agent::Open(const Parts& parts, const Options& op
 }
 
 void Agent::Start() {
-  NoteWhatIsInTheOutbox();
+  started_ = parts_.clock.Monotonic();
+  if (NoteWhatIsInTheOutbox()) NoteWhatWasCutOff();
   membership_->Follow({.describe_self =
                            [this] {
                              hop::CheckIn check_in = membership_->DescribeSelf(account());
                              check_in.device_class = parts_.identity.subject.device_class;
                              return check_in;
                            },
-                       .on_adopted = [this](const Publication& publication) { OnAdopted(publication); }});
+                       .on_adopted = [this](const Publication& publication) { OnAdopted(publication); },
+                       .on_path =
+                           [this](const std::vector<DeviceId>&) {
+                             if (++terms_heard_ == 2) DecideAfter(Millis(0));
+                           }});
+  DecideAfter(kNetworkFirst);
   membership_->client().Start();
   membership_->StartRenewing();
   Housekeep();
@@ -65,6 +73,11 @@ void Agent::Start() {
 void Agent::Stop() {
   stopped_ = true;
   if (under_way_) under_way_->stop.request_stop();
+  // A stop in good order is no failure of the learner.
+  if (under_way_ && !under_way_->made) {
+    const auto& [task, progress, kind] = under_way_->order;
+    (void)Record(task.id, {TaskPhase::kWaiting, progress.version, progress.round});
+  }
   for (const Loop::TimerId timer : {retry_timer_, housekeeping_timer_}) parts_.loop.Cancel(timer);
   membership_->Stop();
   WriteMetrics();
@@ -98,7 +111,7 @@ void Agent::OnAdopted(const Publication& adopted) {
 }
 
 void Agent::Decide() {
-  if (under_way_ || stopped_ || dropping_ || !publication()) return;
+  if (under_way_ || stopped_ || dropping_ || !publication() || !HasHeardOfTheNetwork()) return;
   if (waiting_for_key_after_ && publication()->number <= *waiting_for_key_after_) return;
   if (membership_->publications().expired(parts_.clock.Now())) {
     LogWarning("agent.publication_expired",
@@ -109,9 +122,16 @@ void Agent::Decide() {
   if (const auto order = planner_.Next(*publication(), state_)) Begin(*order);
 }
 
-void Agent::DecideLater() {
+void Agent::DecideAfter(Millis pause) {
   parts_.loop.Cancel(retry_timer_);
-  retry_timer_ = parts_.loop.After(kRetry, [this] { Decide(); });
+  retry_timer_ = parts_.loop.After(pause, [this] { Decide(); });
+}
+
+bool Agent::HasHeardOfTheNetwork() const {
+  if (membership_->publication_counts().adopted > 0) return true;
+  if (parts_.clock.Monotonic() - started_ >= kNetworkFirst) return true;
+  // The welcome is the first, the answer to the first check-in the second.
+  return terms_heard_ >= 2 && !membership_->fetching();
 }
 
 void Agent::Begin(const WorkOrder& order) {
@@ -130,16 +150,9 @@ void Agent::OnMade(const std::shared_ptr<UnderWay>& work, Result<Workshop::Made>
   const WorkOrder& order = work->order;
   if (!made) {
     under_way_.reset();
-    if (work->stop.stop_requested()) return Decide();
-    ++counts_.fits_failed;
-    LogFailure(LogLevel::kError, "agent.failed", made.error(),
-               {{"member", parts_.identity.subject.id.text()},
-                {"task", order.task.id.text()},
-                {"version", Number(order.progress.version)}});
-    if (IsTransient(made.error().code)) return DecideLater();
-    if (Record(order.task.id, {TaskPhase::kGivenUp, order.progress.version, order.progress.round})) Decide();
-    return;
+    return work->stop.stop_requested() ? Decide() : OnFailed(order, made.error());
   }
+  work->made = true;
   ++counts_.fits;
   LogInfo("agent.worked", {{"member", parts_.identity.subject.id.text()},
                            {"task", order.task.id.text()},
@@ -153,9 +166,36 @@ void Agent::OnMade(const std::shared_ptr<UnderWay>& work, Result<Workshop::Made>
                      .done = [this, work](Outbox::HandedOver handed_over) { OnHandedOver(work, handed_over); }});
 }
 
+void Agent::OnFailed(const WorkOrder& order, const Error& why) {
+  ++counts_.fits_failed;
+  NoteFailure(order.task.id, order.progress.version, why);
+  const bool used_up = state_.TriesAreUsedUp(order.task.id, order.progress.version);
+  if (!used_up && (IsTransient(why.code) || IsLearnerFailure(why.code))) return DecideAfter(kRetry);
+  if (Record(order.task.id, {TaskPhase::kGivenUp, order.progress.version, order.progress.round})) Decide();
+}
+
+void Agent::NoteWhatWasCutOff() {
+  const auto tasks = state_.tasks();
+  for (const auto& [task, progress] : tasks) {
+    if (progress.phase != TaskPhase::kWorking) continue;
+    NoteFailure(task, progress.version,
+                {Code::kLearnerCrashed, "the device's own process ended while it worked on this version"});
+    if (state_.TriesAreUsedUp(task, progress.version))
+      (void)Record(task, {TaskPhase::kGivenUp, progress.version, progress.round});
+  }
+}
+
+void Agent::NoteFailure(const TaskId& task, ModelVersion version, const Error& why) {
+  LogFailure(LogLevel::kError, "agent.failed", why,
+             {{"member", parts_.identity.subject.id.text()}, {"task", task.text()}, {"version", Number(version)}});
+  const Status kept = state_.AddFailure(task, version, why, parts_.clock.Now());
+  if (!kept)
+    LogFailure(LogLevel::kError, "agent.state_not_kept", kept.error(), {{"member", parts_.identity.subject.id.text()}});
+}
+
 void Agent::OnHandedOver(const std::shared_ptr<UnderWay>& work, Outbox::HandedOver handed_over) {
   under_way_.reset();
-  if (handed_over == Outbox::HandedOver::kFailed) return DecideLater();
+  if (handed_over == Outbox::HandedOver::kFailed) return DecideAfter(kRetry);
   if (handed_over == Outbox::HandedOver::kUnwanted) return Decide();
   const WorkOrder& order = work->order;
   if (Record(order.task.id, {TaskPhase::kHandedOver, order.progress.version, order.progress.round})) Decide();
@@ -165,7 +205,7 @@ bool Agent::Record(const TaskId& task, const TaskProgress& progress) {
   const Status kept = state_.Set(task, progress);
   if (kept) return true;
   LogFailure(LogLevel::kError, "agent.state_not_kept", kept.error(), {{"member", parts_.identity.subject.id.text()}});
-  DecideLater();
+  DecideAfter(kRetry);
   return false;
 }
 

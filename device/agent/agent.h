@@ -75,6 +75,8 @@ class Agent {
   void Stop();
   Counts counts() const;
   SpoolAccount account() const { return outbox_->account(); }
+  // The last failure of each task that ever failed.
+  const std::map<TaskId, TaskFailure>& failures() const { return state_.failures(); }
   const HopClient& client() const { return membership_->client(); }
   // Why nothing is installed now, in one sentence; empty: nothing stands in the way.
   std::string Withheld() const {
@@ -87,16 +89,23 @@ class Agent {
     WorkOrder order;
     KeyId sealed_to;
     std::stop_source stop;
+    bool made = false;  // the learner has done its part
   };
 
   Agent(const Parts& parts, const Options& options, AgentState state, std::unique_ptr<Membership> membership);
   bool NoteWhatIsInTheOutbox();
   void OnAdopted(const Publication& publication);
   void Decide();
-  void DecideLater();
+  void DecideAfter(Millis pause);
+  // After a start the network comes first: what is here may be old, and the work on it worth nothing or harmful.
+  bool HasHeardOfTheNetwork() const;
   void Begin(const WorkOrder& order);
   void OnMade(const std::shared_ptr<UnderWay>& work, Result<Workshop::Made> made);
   void OnHandedOver(const std::shared_ptr<UnderWay>& work, Outbox::HandedOver handed_over);
+  void OnFailed(const WorkOrder& order, const Error& why);
+  // The last life of this process ended while a learner worked.
+  void NoteWhatWasCutOff();
+  void NoteFailure(const TaskId& task, ModelVersion version, const Error& why);
   bool Record(const TaskId& task, const TaskProgress& progress);
   void OnGone(const UploadId& upload, const Error* why);
   void DropUnopenable();
@@ -123,6 +132,8 @@ class Agent {
   std::optional<uint64_t> waiting_for_key_after_;
   std::optional<Millis> next_key_end_;  // when a former key's time is over
   bool stopped_ = false;
+  uint64_t terms_heard_ = 0;  // by welcomes and answers to check-ins
+  Millis started_{0};
   Loop::TimerId retry_timer_ = 0;
   Loop::TimerId housekeeping_timer_ = 0;
   Counts counts_;

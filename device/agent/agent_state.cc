@@ -2,10 +2,13 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
 #include <sstream>
+#include <utility>
 
 #include <fmt/format.h>
 
+#include "device/learn/learner.h"
 #include "device/report/device_state_keeper.h"
 #include "protocol/base/limits.h"
 #include "protocol/spool/spool_reader.h"
@@ -15,7 +18,39 @@ namespace {
 
 constexpr std::string_view kHead = "tributary-agent 1\n";
 constexpr std::array<std::string_view, 4> kPhases = {"waiting", "working", "handed_over", "given_up"};
+constexpr std::string_view kFailureWord = "failure:";
 constexpr size_t kDeadLettersShown = 5;
+
+// What a learner or a library said becomes a part of one line.
+std::string OneLine(std::string_view text) {
+  std::string line(text.substr(0, limits::kSentenceBytes));
+  std::ranges::replace_if(
+      line, [](char c) { return c == '\n' || c == '\t'; }, ' ');
+  std::ranges::replace_if(
+      line, [](char c) { return c < ' ' || c > '~'; }, '?');
+  return line;
+}
+
+std::optional<std::pair<TaskId, TaskFailure>> ReadFailure(std::istringstream& words) {
+  std::string task_name, code_name;
+  uint64_t version = 0;
+  TaskFailure failure;
+  if (!(words >> task_name >> code_name >> version >> failure.count >> failure.tries >> failure.last.unix_millis))
+    return std::nullopt;
+  const auto task = TaskId::Parse(task_name);
+  const auto code = CodeByName(code_name);
+  if (!task || !code) return std::nullopt;
+  failure.code = *code;
+  failure.version = ModelVersion{version};
+  std::getline(words >> std::ws, failure.sentence);
+  failure.sentence = OneLine(failure.sentence);
+  return std::pair(*task, failure);
+}
+
+std::string FailureLine(const TaskId& task, const TaskFailure& failure) {
+  return fmt::format("{} {} {} {} {} {} {} {}\n", kFailureWord, task.text(), Name(failure.code),
+                     Number(failure.version), failure.count, failure.tries, failure.last.unix_millis, failure.sentence);
+}
 
 std::string Reasons(const std::map<Code, uint64_t>& counts) {
   std::string text;
@@ -89,6 +124,13 @@ Result<AgentState> AgentState::Load(FileSystem& files, const Path& file) {
   std::istringstream lines{std::string(text.substr(kHead.size()))};
   for (std::string line; std::getline(lines, line);) {
     std::istringstream words(line);
+    if (line.starts_with(kFailureWord)) {
+      words.ignore(kFailureWord.size());
+      const auto failure = ReadFailure(words);
+      if (!failure) return corrupt("line '" + line + "'");
+      state.failures_.insert(*failure);
+      continue;
+    }
     std::string task_name, phase_name, more;
     uint64_t version = 0, round = 0;
     if (!(words >> task_name >> phase_name >> version >> round) || words >> more) return corrupt("line '" + line + "'");
@@ -112,13 +154,38 @@ Status AgentState::Set(const TaskId& task, const TaskProgress& progress) {
   TRIBUTARY_CHECK(MayFollow(from, progress.phase)) << TaskPhaseName(from) << " -> " << TaskPhaseName(progress.phase);
   auto tasks = tasks_;
   tasks[task] = progress;
+  RETURN_IF_ERROR(Write(tasks, failures_));
+  tasks_ = std::move(tasks);
+  return {};
+}
+
+bool AgentState::TriesAreUsedUp(const TaskId& task, ModelVersion version) const {
+  const auto found = failures_.find(task);
+  return found != failures_.end() && found->second.version == version && found->second.tries >= kLearnerTries;
+}
+
+Status AgentState::AddFailure(const TaskId& task, ModelVersion version, const Error& why, WallTime now) {
+  auto failures = failures_;
+  TaskFailure& failure = failures[task];
+  if (failure.version != version) failure = {};
+  failure.code = why.code;
+  failure.sentence = OneLine(why.message);
+  failure.version = version;
+  failure.last = now;
+  ++failure.count;
+  if (IsLearnerFailure(why.code)) ++failure.tries;
+  RETURN_IF_ERROR(Write(tasks_, failures));
+  failures_ = std::move(failures);
+  return {};
+}
+
+Status AgentState::Write(const std::map<TaskId, TaskProgress>& tasks, const std::map<TaskId, TaskFailure>& failures) {
   std::string text(kHead);
+  for (const auto& [id, failure] : failures) text += FailureLine(id, failure);
   for (const auto& [id, one] : tasks) {
     text += fmt::format("{} {} {} {}\n", id.text(), TaskPhaseName(one.phase), Number(one.version), one.round);
   }
-  RETURN_IF_ERROR(WriteFileAtomically(*files_, file_, AsBytes(text)));
-  tasks_ = std::move(tasks);
-  return {};
+  return WriteFileAtomically(*files_, file_, AsBytes(text));
 }
 
 Result<std::string> DescribeDevice(FileSystem& files, const Path& data_dir, WallTime now) {
@@ -140,6 +207,10 @@ Result<std::string> DescribeDevice(FileSystem& files, const Path& data_dir, Wall
   for (const auto& [task, progress] : state.tasks()) {
     text += fmt::format("task       {}: {}, version {}, round {}\n", task.text(), TaskPhaseName(progress.phase),
                         Number(progress.version), progress.round);
+  }
+  for (const auto& [task, failure] : state.failures()) {
+    text += fmt::format("failed     {}: version {}, {} times, last {}: {}\n", task.text(), Number(failure.version),
+                        failure.count, Name(failure.code), failure.sentence);
   }
   return text + StateLines(files, data_dir) + DeadLetterLines(letters) + "\n" + AccountLines(account);
 }

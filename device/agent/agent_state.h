@@ -32,10 +32,27 @@ struct TaskProgress {
   bool operator==(const TaskProgress&) const = default;
 };
 
-// The persisted progress of all tasks. The file is text, one line per task, written atomically:
-//   file  = "tributary-agent 1\n" *line
-//   line  = task " " phase " " version " " round "\n"
-// for example "fashion handed_over 3 3".
+// The last thing that went wrong with a task. It stays when the work succeeds later: `version` and `last` say how old it
+// is.
+struct TaskFailure {
+  Code code{};
+  std::string sentence;  // printable ASCII, at most limits::kSentenceBytes
+  uint64_t count = 0;    // failures of the work on this version
+  ModelVersion version{};
+  WallTime last;
+  uint64_t tries = 0;  // those of `count` in which the learner failed
+  bool operator==(const TaskFailure&) const = default;
+};
+// So often the learner may fail at one version.
+inline constexpr uint64_t kLearnerTries = 3;
+
+// The persisted progress of all tasks, and their last failures. The file is text, written atomically:
+//   file    = "tributary-agent 1\n" *failure *line
+//   failure = "failure: " task " " code " " version " " count " " tries " " unix_millis " " sentence "\n"
+//   line    = task " " phase " " version " " round "\n"
+// for example "fashion handed_over 3 3", and
+// "failure: fashion learner-crashed 3 1 1 1700000000000 the learner was ended by SIGSEGV". Files of before there were
+// failures are read.
 class AgentState {
  public:
   // An absent file is an empty state. kCorrupt: not of that form.
@@ -43,14 +60,22 @@ class AgentState {
 
   TaskProgress Of(const TaskId& task) const;
   const std::map<TaskId, TaskProgress>& tasks() const { return tasks_; }
+  const std::map<TaskId, TaskFailure>& failures() const { return failures_; }
+  // The learner has failed at this version as often as it may.
+  bool TriesAreUsedUp(const TaskId& task, ModelVersion version) const;
   // Durable on return. A transition that the table does not have is a CHECK.
   Status Set(const TaskId& task, const TaskProgress& progress);
+  // Counts a failure of the work on `version`. Durable on return.
+  Status AddFailure(const TaskId& task, ModelVersion version, const Error& why, WallTime now);
 
  private:
   AgentState(FileSystem& files, Path file) : files_(&files), file_(std::move(file)) {}
+  Status Write(const std::map<TaskId, TaskProgress>& tasks, const std::map<TaskId, TaskFailure>& failures);
+
   FileSystem* files_;
   Path file_;
   std::map<TaskId, TaskProgress> tasks_;
+  std::map<TaskId, TaskFailure> failures_;
 };
 
 // Describes a device's folder for people: what waits in the outbox and for how long, where every upload went, how far

@@ -8,6 +8,7 @@ namespace tributary {
 
 std::optional<WorkOrder> Planner::Next(const Publication& publication, const AgentState& state) const {
   for (const PublishedTask& task : publication.tasks) {
+    if (state.TriesAreUsedUp(task.id, task.latest)) continue;
     if (const auto progress = WorkFor(task, state.Of(task.id))) return WorkOrder{task, *progress, work_kind()};
   }
   return std::nullopt;

@@ -1,6 +1,7 @@
 #include "device/learn/learner.h"
 
 #include <algorithm>
+#include <array>
 
 #include <fmt/ranges.h>
 
@@ -40,6 +41,17 @@ Status CheckInput(const TaskInput& input, const ExampleSet& set) {
 }
 
 }  // namespace
+
+bool IsLearnerFailure(Code code) {
+  return code == Code::kLearnerCrashed || code == Code::kLearnerMemory || code == Code::kLearnerTimeout ||
+         code == Code::kLearnerProtocol;
+}
+
+bool SpeaksOfMemory(std::string_view words) {
+  static constexpr auto kSigns = std::to_array<std::string_view>(
+      {"MemoryError", "bad_alloc", "can't allocate memory", "Cannot allocate memory", "not enough memory"});
+  return std::ranges::any_of(kSigns, [&](std::string_view sign) { return words.find(sign) != std::string_view::npos; });
+}
 
 Status CheckExamples(const TaskManifest& manifest, const TaskExamples& examples) {
   const Examples& some = examples.training.size() > 0 ? examples.training : examples.held_out;

@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <span>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -28,8 +29,8 @@ struct Learned {
 struct LearnOrder {
   const PublishedTask& task;
   const DeviceId& device;
-  ByteView module;                  // task.module
-  std::span<const float> weights;   // of task.latest, parameter_count values
+  ByteView module;                 // task.module
+  std::span<const float> weights;  // of task.latest, parameter_count values
 };
 
 struct LearnHooks {
@@ -53,6 +54,12 @@ class Learner {
   virtual Result<std::vector<EvaluationResult>> Evaluate(const LearnOrder& order, const TaskExamples& examples,
                                                          const LearnHooks& hooks) = 0;
 };
+
+// Whether it was the learner that failed, and not the device or the task: the same work is worth another try, but not for
+// ever.
+bool IsLearnerFailure(Code code);
+// Whether an error's text or a process's last words say that memory ran out, as C++, LibTorch and Python put it.
+bool SpeaksOfMemory(std::string_view words);
 
 // Where a device's examples come from. Called on the same threads as the learner.
 class ExampleSource {

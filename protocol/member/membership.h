@@ -64,6 +64,8 @@ class Membership final : private HopClient::Part {
   const Subscriber::Counts& publication_counts() const { return subscriber_.counts(); }
   // Why the newest publication that was offered is not believed; nullptr: nothing was rejected since the last adoption.
   const Error* RejectedSince() const;
+  // A newer publication is on its way.
+  bool fetching() const { return subscriber_.fetching(); }
   uint64_t bytes_fetched() const { return fetcher_.bytes_received(); }
   uint64_t sessions() const { return sessions_; }  // since the start
   // The key that a request for a certificate is sealed to; nullopt: there is no publication yet.

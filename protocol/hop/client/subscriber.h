@@ -35,6 +35,8 @@ class Subscriber {
   // An assignment brought this publication.
   void Consider(ByteView publication);
   const Counts& counts() const { return counts_; }
+  // A newer publication is verified, and its blobs are on their way.
+  bool fetching() const { return candidate_.has_value(); }
 
  private:
   // A disk that does not take it is nobody's attack, and not counted.

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "protocol/base/limits.h"
+#include "tests/support/must.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/support/test_fleet.h"
 
@@ -41,13 +43,37 @@ TEST_F(AgentStateTest, ACorruptFileSaysWhereItIsAndWhatToDo) {
   for (const char* text :
        {"", "\n", "tributary-agent 2\n", "tributary-agent 1\nfashion handed_over 3",
         "tributary-agent 1\nfashion dancing 3 3\n", "tributary-agent 1\nfashion handed_over three 3\n",
-        "tributary-agent 1\nFashion! handed_over 3 3\n", "tributary-agent 1\nfashion handed_over 3 3 3\n"}) {
+        "tributary-agent 1\nfailure: fashion no-such-code 3 1 1 17 why\n",
+        "tributary-agent 1\nfailure: fashion learner-crashed 3 1\n", "tributary-agent 1\nFashion! handed_over 3 3\n",
+        "tributary-agent 1\nfashion handed_over 3 3 3\n"}) {
     const auto state = Load(text);
     ASSERT_FALSE(state) << text;
     EXPECT_EQ(state.error().code, Code::kCorrupt) << text;
     EXPECT_NE(state.error().message.find(file_.string()), std::string::npos);
     EXPECT_NE(state.error().message.find("remove the file to begin anew"), std::string::npos);
   }
+}
+
+TEST_F(AgentStateTest, AFailureIsKeptAsOneLineAndCountsForItsVersion) {
+  auto state = Must(AgentState::Load(RealFileSystem(), file_));
+  const TaskId task = TestTask("digits");
+  Must(state.Set(task, {TaskPhase::kWorking, ModelVersion{3}, 7}));
+  const WallTime now{1'700'000'000'000};
+  Must(state.AddFailure(task, ModelVersion{3}, {Code::kDiskFull, "no space"}, now));
+  Must(state.AddFailure(task, ModelVersion{3}, {Code::kLearnerCrashed, "ended by SIGSEGV\nlast\twörds"}, now));
+  const TaskFailure expected{Code::kLearnerCrashed, "ended by SIGSEGV last w??rds", 2, ModelVersion{3}, now, 1};
+  auto again = Must(AgentState::Load(RealFileSystem(), file_));
+  EXPECT_EQ(again.failures().at(task), expected);
+  EXPECT_EQ(again.tasks(), state.tasks());
+  EXPECT_FALSE(again.TriesAreUsedUp(task, ModelVersion{3}));
+  Must(again.AddFailure(task, ModelVersion{3}, {Code::kLearnerTimeout, ""}, now));
+  Must(again.AddFailure(task, ModelVersion{3}, {Code::kLearnerMemory, std::string(10'000, 'x')}, now));
+  again = Must(AgentState::Load(RealFileSystem(), file_));
+  EXPECT_EQ(again.failures().at(task).sentence.size(), limits::kSentenceBytes);
+  EXPECT_TRUE(again.TriesAreUsedUp(task, ModelVersion{3}));
+  EXPECT_FALSE(again.TriesAreUsedUp(task, ModelVersion{4}));
+  Must(again.AddFailure(task, ModelVersion{4}, {Code::kLearnerTimeout, "slow"}, now));
+  EXPECT_EQ(again.failures().at(task).count, 1u) << "another version begins anew";
 }
 
 TEST_F(AgentStateTest, TerminalStaysTerminal) {

@@ -136,6 +136,92 @@ TEST(AgentTroubleTest, HalfSentToOneGatewayItGoesOnThroughAnotherAsTheSameUpload
   EXPECT_EQ(updates, std::set<UploadId>{half});
 }
 
+TEST(AgentTroubleTest, ALearnerThatFailsIsTriedThreeTimesForAVersionOverRestarts) {
+  AgentFixture device;
+  device.learner.failure = Error{Code::kLearnerCrashed, "the learner was ended by SIGSEGV"};
+  device.Publish(1, 1);
+  device.Start();
+  ASSERT_TRUE(device.RunUntilWithTime([&] { return device.agent->counts().fits_failed == 1; }));
+  device.Kill();
+  device.Start();  // a kill between two tries costs the second: nobody knows what it came of
+  ASSERT_TRUE(device.RunUntilWithTime([&] { return device.learner.fits >= 2; }));
+  EXPECT_FALSE(device.RunUntilWithTime([&] { return device.learner.fits > 3; }, 3'000));
+  EXPECT_TRUE(device.StateText().ends_with("digits given_up 1 1\n")) << device.StateText();
+  EXPECT_EQ(device.learner.fits, 2) << "and one was cut off";
+  device.Kill();
+  device.Start();
+  device.Publish(2, 1);  // another round on the version
+  EXPECT_FALSE(device.RunUntilWithTime([&] { return device.learner.fits > 2; }, 2'000));
+  const TaskFailure& failure = device.agent->failures().at(TestTask("digits"));
+  EXPECT_EQ(failure.code, Code::kLearnerCrashed);
+  EXPECT_EQ(failure.sentence, "the learner was ended by SIGSEGV");
+  EXPECT_EQ(failure.tries, 3u);
+  EXPECT_EQ(failure.version, ModelVersion{1});
+
+  device.learner.failure.reset();
+  device.Publish(3, 2);
+  ASSERT_TRUE(device.RunUntilWithTime([&] { return device.Delivered(UploadKind::kUpdate, 2) == 1 && device.quiet(); }));
+}
+
+TEST(AgentTroubleTest, AfterAStartTheNetworkComesBeforeTheWork) {
+  AgentFixture device;
+  device.Publish(1, 1);
+  device.Start();
+  ASSERT_TRUE(device.RunUntilWithTime([&] { return !device.work.idle(); }));
+  device.Kill();
+  while (!device.work.idle()) device.work.RunOne();
+  device.learner.fits = 0;
+  // A newer version waits above: it is the only one that is worked on.
+  device.Publish(2, 2);
+  device.Start();
+  ASSERT_TRUE(device.RunUntilWithTime([&] { return device.learner.fits == 1; }));
+  EXPECT_NE(device.StateText().find("digits working 2 2"), std::string::npos) << device.StateText();
+  ASSERT_TRUE(device.RunUntilWithTime([&] { return device.Delivered(UploadKind::kUpdate, 2) == 1 && device.quiet(); }));
+  EXPECT_EQ(device.learner.fits, 1);
+
+  // With nobody there it begins all the same, but only after some seconds.
+  device.Publish(3, 3);
+  ASSERT_TRUE(device.RunUntilWithTime([&] { return !device.work.idle(); }));
+  device.Kill();
+  while (!device.work.idle()) device.work.RunOne();
+  device.server.Stop();
+  const Millis start = device.world.clock.Monotonic();
+  device.Start();
+  ASSERT_TRUE(device.RunUntilWithTime([&] { return !device.work.idle(); }));
+  EXPECT_GE(device.world.clock.Monotonic() - start, Millis(10'000));
+}
+
+// Whatever a model does to the device's own process, it does three times at most.
+TEST(AgentTroubleTest, AFitInWhichTheProcessDiesIsGivenUpAfterThree) {
+  AgentFixture device;
+  device.Publish(1, 1);
+  for (int life = 1; life <= 5; ++life) {
+    device.Start();
+    device.learner.during = [&] { device.learner.failure = Error{Code::kShuttingDown, "the machine stops here"}; };
+    const bool began = device.RunUntilWithTime(
+        [&] { return device.StateText().find("working 1 1") != std::string::npos && !device.work.idle(); }, 1'000);
+    EXPECT_EQ(began, life <= 3) << life;
+    while (!device.work.idle()) device.work.RunOne();
+    device.Kill();
+  }
+  EXPECT_EQ(device.learner.fits, 3);
+}
+
+TEST(AgentTroubleTest, AStopInGoodOrderIsNoFailure) {
+  AgentFixture device;
+  device.Publish(1, 1);
+  for (int life = 0; life < 5; ++life) {
+    device.Start();
+    ASSERT_TRUE(device.RunUntilWithTime([&] { return !device.work.idle(); }));
+    device.agent->Stop();
+    EXPECT_TRUE(device.agent->failures().empty());
+    device.Kill();
+    while (!device.work.idle()) device.work.RunOne();
+  }
+  device.Start();
+  ASSERT_TRUE(DeliveredBoth(device));
+}
+
 TEST(AgentTroubleTest, MetricsAreWrittenEveryFifteenSecondsAndAtTheEnd) {
   AgentFixture device;
   device.metrics_file = device.world.folder / "device.prom";

@@ -1,0 +1,123 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "device/examples/example_set.h"
+#include "protocol/base/ids.h"
+#include "protocol/base/result.h"
+#include "protocol/catalogue/tensor_table.h"
+#include "protocol/payload/evaluation.h"
+#include "protocol/plan/task_manifest.h"
+#include "protocol/plan/training_plan.h"
+
+// The messages between an agent and a learner in a process of its own. PROTOCOL.md beside this file is their one
+// description.
+namespace tributary::learner {
+
+inline constexpr uint64_t kProtocol = 1;
+// A message's line of JSON: a manifest of 64 KiB, escaped, and what stands beside it.
+inline constexpr size_t kLineBytes = 256 * 1024;
+// The most bytes that one message "values" or "ends" brings, so that neither side holds the examples twice.
+inline constexpr size_t kPartBytes = 1024 * 1024;
+
+enum class Share : uint8_t { kTraining, kHeldOut };
+
+struct Hello {
+  uint64_t protocol = kProtocol;
+  std::vector<std::string> formats = {};  // of modules that a learner reads
+  std::string program = {};
+};
+struct Module {};
+struct Weights {};
+struct Tensors {};
+struct ExampleSchema {
+  Share share{};
+  uint64_t count = 0;
+  std::vector<ExampleField> fields;
+};
+// A part of a column: its values, or the ends of its examples.
+struct ColumnPart {
+  Share share{};
+  std::string field;
+  bool ends = false;
+};
+struct Order {
+  bool evaluates = false;  // type "evaluate", else "learn"
+  TaskId task;
+  ModelVersion version{};
+  DeviceId device;
+  TrainingPlan plan;
+  TaskManifest manifest;
+  uint64_t parameters = 0;
+};
+struct Cancel {};
+struct Bye {};
+struct Progress {
+  uint64_t steps = 0;
+  double loss = 0;
+};
+struct Done {
+  uint64_t examples = 0;
+  double loss = 0;
+  uint64_t steps = 0;
+  uint64_t millis = 0;
+  uint64_t peak_memory_bytes = 0;
+};
+using Message = std::variant<Hello, Module, Weights, Tensors, ExampleSchema, ColumnPart, Order, Cancel, Bye, Progress,
+                             EvaluationResult, Done, Error>;
+
+// A message's first line, and how many bytes follow it.
+struct Head {
+  Message message;
+  uint64_t bytes = 0;
+};
+
+// The line, with its newline.
+std::string Encode(const Head& head);
+// `line` without its newline. kLearnerProtocol: it is no message, a value is missing or out of bounds. An error whose
+// code is not on the list of codes, or passes by itself, comes as one of code kLearnerProtocol.
+Result<Head> Decode(std::string_view line);
+
+// The bytes of the message "tensors". ReadTensors: kLearnerProtocol.
+std::string TensorsText(const TensorTable& table);
+Result<TensorTable> ReadTensors(ByteView text);
+
+// One end of the socket pair. One thread; the descriptor is borrowed.
+class Channel {
+ public:
+  // Asked while nothing moves, at least every 50 ms. An error ends what was waited for, with it.
+  using Wait = std::function<Status()>;
+  explicit Channel(
+      int socket, Wait wait = [] { return Status(); })
+      : socket_(socket), wait_(std::move(wait)) {}
+
+  // Errors, of all: kLearnerCrashed: the other end is closed; those of `wait`.
+  Status Send(const Message& message, ByteView bytes = {});
+  // Its bytes must be received next. kLearnerProtocol: no newline within kLineBytes, the other end closed in the middle,
+  // or as Decode.
+  Result<Head> Receive();
+  Status ReceiveBytes(MutableByteView into);
+  // Something waits to be received.
+  bool HasInput() const;
+  // A message was sent in part only, so that none can follow.
+  bool cut_off() const { return cut_off_; }
+
+ private:
+  Status SendAll(ByteView bytes);
+  // Waits until there is something, and takes it into the buffer.
+  Status Fill();
+  Status AwaitSocket(short events);
+
+  int socket_;
+  Wait wait_;
+  Bytes buffer_;
+  size_t used_ = 0;  // bytes of the buffer that were taken
+  bool cut_off_ = false;
+};
+
+}  // namespace tributary::learner
