@@ -22,7 +22,8 @@ Json VersionJson(const VersionRecord& version) {
           {"weights", BlobToJson(version.weights)},
           {"parent", VersionOrNull(version.parent)},
           {"round", version.round == 0 ? Json() : Json(version.round)},
-          {"created", Rfc3339(version.created)}};
+          {"created", Rfc3339(version.created)},
+          {"metrics", MetricsToJson(version.metrics)}};
 }
 
 Result<ChangeMade> CreateTask(const CoreCall& call, Tasks& tasks, const TaskRequest& wanted) {

@@ -81,6 +81,14 @@ TEST_F(ApiRoutesTest, ATaskThatCannotBeMadeSaysWhy) {
   request.weights = Sha256(AsBytes("nowhere"));
   EXPECT_EQ(CodeOf(client.Post("/api/v1/tasks", TaskRequestToJson(request))), Code::kUnknownBlob);
   EXPECT_EQ(CodeOf(client.Post("/api/v1/tasks", std::string(limits::kHttpBodyBytes + 1, ' '))), Code::kTooLarge);
+  json body = json::parse(TaskRequestToJson(Request("other")));
+  body["manifest"] = {{"format", "tributary-task-1"}, {"inputs", {{{"name", "x"}, {"dtype", "FP8"}}}}};
+  const auto refused = client.Post("/api/v1/tasks", body.dump());
+  EXPECT_EQ(CodeOf(refused), Code::kInvalidArgument);
+  EXPECT_THAT(refused.error().message, testing::HasSubstr("tributary.json: inputs[0].dtype 'FP8' is no element type"));
+  body["manifest"]["inputs"][0]["dtype"] = "INT64";
+  ASSERT_TRUE(client.Post("/api/v1/tasks", body.dump()));
+  EXPECT_EQ(Get("/api/v1/tasks/other")["manifest"]["inputs"][0]["dtype"], "INT64");
 }
 
 TEST_F(ApiRoutesTest, UnknownTasksRoundsAndVersions) {
