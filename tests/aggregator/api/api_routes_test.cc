@@ -342,6 +342,7 @@ TEST_F(ApiEventsTest, TellOfMembersToo) {
                          {"round", nullptr},
                          {"contributions", 0},
                          {"version", nullptr},
+                         {"metrics", nullptr},
                          {"member", {{"id", "d1"}, {"role", "device"}, {"device_class", "phone"}}}};
   EXPECT_EQ(json::parse(seen[1].data), expected);
   const auto of_task = Watch(

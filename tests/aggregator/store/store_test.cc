@@ -266,14 +266,13 @@ TEST_F(StoreTest, EvaluationsAddUpByExamples) {
   EXPECT_FALSE(*store_->evaluations.HasUpload(TestDevice("d2"), one.upload));
   one.device = TestDevice("d2");
   EXPECT_FALSE(*store_->evaluations.Has(one));
-  one.result.examples = 30;
-  one.result.metrics["accuracy"].sum = 0.75 * static_cast<double>(one.result.examples);
+  one.result = Classified(EvaluatedModel::kGlobal, 30, 2, 0.75, 3);
   ASSERT_TRUE(store_->evaluations.Insert(one));
   auto totals = store_->evaluations.Totals(task_, ModelVersion{2}, ModelVersion{2});
   ASSERT_TRUE(totals) << totals.error().ToString();
   const EvaluationTotal& local = totals->local[ModelVersion{2}];
   EXPECT_EQ(local.reports, 2u);
-  EXPECT_EQ(local.means(), (MetricMeans{{"accuracy", (10 * 0.5 + 30 * 0.75) / 40}, {"loss", (10 + 10) / 20.0}}));
+  EXPECT_EQ(local.means(), (MetricMeans{{"accuracy", (10 * 0.5 + 30 * 0.75) / 40}, {"loss", (10 * 1 + 30 * 2) / 40.0}}));
   EXPECT_TRUE(totals->global.empty());
 }
 
