@@ -64,21 +64,21 @@ void AggregatorMetrics::AddAccount() {
 }
 
 void AggregatorMetrics::AddTasks() {
-  core_.Sampled(MetricKind::kGauge, "task_metric",
-                "Mean of a metric over the evaluations of a task's newest evaluated version: loss, accuracy and what the "
-                "task's manifest declares. View: global (by evaluators), local and personal (on devices' held-out shares)",
-                [](const Core& c) {
-                  MetricSamples samples;
-                  for (const auto& [task, views] : c.task_metrics) {
-                    for (const auto& [view, means] : {std::pair("global", &views.global),
-                                                      std::pair("personal", &views.personal),
-                                                      std::pair("local", &views.local)}) {
-                      for (const auto& [name, mean] : *means)
-                        samples.push_back({{{"task", task}, {"view", view}, {"metric", name}}, mean});
-                    }
-                  }
-                  return samples;
-                });
+  core_.Sampled(
+      MetricKind::kGauge, "task_metric",
+      "Mean of a metric over the evaluations of a task's newest evaluated version: loss, accuracy and what the "
+      "task's manifest declares. View: global (by evaluators), local and personal (on devices' held-out shares)",
+      [](const Core& c) {
+        MetricSamples samples;
+        for (const auto& [task, views] : c.task_metrics) {
+          for (const auto& [view, means] : {std::pair("global", &views.global), std::pair("personal", &views.personal),
+                                            std::pair("local", &views.local)}) {
+            for (const auto& [name, mean] : *means)
+              samples.push_back({{{"task", task}, {"view", view}, {"metric", name}}, mean});
+          }
+        }
+        return samples;
+      });
 }
 
 }  // namespace tributary

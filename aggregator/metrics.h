@@ -27,7 +27,7 @@ class AggregatorMetrics {
     bool disk_in_trouble = false;
     EnrolmentCounts enrolment;
     uint64_t former_sealing_keys = 0;
-    std::map<std::string, MetricViews> task_metrics;  // by task; names that its publisher chose
+    std::map<std::string, MetricViews> task_metrics;   // by task; names that its publisher chose
     std::map<std::string, WallTime> certificate_ends;  // of "aggregator" and "issuer"
   };
 

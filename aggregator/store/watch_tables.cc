@@ -168,9 +168,10 @@ Status EvaluationTable::AddToTotal(const EvaluationRecord& evaluation, const std
                                                           "role = ? AND model = ? AND version = ? AND name = ?",
                                                           task, role, result.model, version, name));
   if (!known) {
-    ASSIGN_OR_RETURN(const uint64_t names, database_.QueryNumber("SELECT count(*) FROM metric_totals WHERE task = ? AND "
-                                                                 "role = ? AND model = ? AND version = ?",
-                                                                 task, role, result.model, version));
+    ASSIGN_OR_RETURN(const uint64_t names,
+                     database_.QueryNumber("SELECT count(*) FROM metric_totals WHERE task = ? AND "
+                                           "role = ? AND model = ? AND version = ?",
+                                           task, role, result.model, version));
     if (names >= kMostNames)
       return Fail(Code::kMalformed, "metric {}: version {} has {} metrics already", name, Number(version), names);
   }

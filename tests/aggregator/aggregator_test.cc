@@ -93,8 +93,8 @@ TEST_F(AggregatorTest, ItsMetricsHaveTheMeansThatATasksManifestNames) {
   const auto has = [this](const std::string& labels, const std::string& value) {
     return HasMetric("tributary_aggregator_task_metric{" + labels + "} " + value);
   };
-  EXPECT_TRUE(world_.RunUntilWithTime(
-      [&] { return has(R"(metric="mae",task="digits",view="personal")", "0.25"); }, Millis(20), 500));
+  EXPECT_TRUE(world_.RunUntilWithTime([&] { return has(R"(metric="mae",task="digits",view="personal")", "0.25"); },
+                                      Millis(20), 500));
   EXPECT_TRUE(has(R"(metric="loss",task="digits",view="personal")", "0.5"));
   EXPECT_FALSE(has(R"(metric="made-up",task="digits",view="personal")", "1")) << "a device may not make up labels";
   aggregator->Stop();

@@ -168,9 +168,8 @@ void AddRoundCommands(CLI::App& app, Context& context) {
   auto task = RequiredName(*list, "task", "The task's name");
   list->callback(context.List(
       [task](ApiClient& client) { return client.Rounds(*task); },
-      Columns(
-          "ROUND number, STATE state, BASE base_version, RESULT result_version, UPDATES contributions, "
-          "REFUSED refused, GLOBAL metrics.global, PERSONAL metrics.personal, BYTES UP bytes_up, OPENED opened")));
+      Columns("ROUND number, STATE state, BASE base_version, RESULT result_version, UPDATES contributions, "
+              "REFUSED refused, GLOBAL metrics.global, PERSONAL metrics.personal, BYTES UP bytes_up, OPENED opened")));
 
   const auto shown = std::make_shared<RoundOptions>();
   CLI::App* show = rounds->add_subcommand("show", "One round with all its metrics");

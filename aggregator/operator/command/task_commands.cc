@@ -131,8 +131,9 @@ Status ListModels(const Context& context, const std::string& task) {
   ASSIGN_OR_RETURN(ApiClient client, context.Client());
   ASSIGN_OR_RETURN(const Json shown, client.Task(task));
   ASSIGN_OR_RETURN(const Json versions, client.Versions(task));
-  context.PrintList(versions, Columns("VERSION version, WEIGHTS weights.digest, BYTES weights.size, PARENT parent, ROUND "
-                                      "round, GLOBAL metrics.global, PERSONAL metrics.personal, CREATED created"));
+  context.PrintList(versions,
+                    Columns("VERSION version, WEIGHTS weights.digest, BYTES weights.size, PARENT parent, ROUND "
+                            "round, GLOBAL metrics.global, PERSONAL metrics.personal, CREATED created"));
   const BestVersion best(shown, versions["items"]);
   if (!best.version.is_null()) {
     context.Say(fmt::format("\nEvaluators measured the best {} ({} is better) of version {}", best.metric,

@@ -336,14 +336,11 @@ TEST_F(ApiEventsTest, TellOfMembersToo) {
   };
   const auto seen = Watch("", 2, enrolled);
   EXPECT_EQ(seen[1].name, "member.enrolled");
-  const json expected = {{"name", "member.enrolled"},
-                         {"at", "2026-01-01T00:00:00.000Z"},
-                         {"task", nullptr},
-                         {"round", nullptr},
-                         {"contributions", 0},
-                         {"version", nullptr},
-                         {"metrics", nullptr},
-                         {"member", {{"id", "d1"}, {"role", "device"}, {"device_class", "phone"}}}};
+  const json expected = {
+      {"name", "member.enrolled"}, {"at", "2026-01-01T00:00:00.000Z"},
+      {"task", nullptr},           {"round", nullptr},
+      {"contributions", 0},        {"version", nullptr},
+      {"metrics", nullptr},        {"member", {{"id", "d1"}, {"role", "device"}, {"device_class", "phone"}}}};
   EXPECT_EQ(json::parse(seen[1].data), expected);
   const auto of_task = Watch(
       "", 2,

@@ -181,15 +181,19 @@ TEST_F(TributaryTest, RoundsAndVersionsShowTheMetricsByName) {
   });
   EXPECT_THAT(Tributary({"rounds", "list", "digits"}).output,
               AllOf(HasSubstr("GLOBAL"), HasSubstr("loss 0.5, mae 0.25"), Not(HasSubstr("accuracy"))));
-  EXPECT_THAT(Tributary({"models", "list", "digits"}).output, AllOf(HasSubstr("loss 0.75, mae 2"), HasSubstr("the best mae (smaller is better) of version 2")));
+  EXPECT_THAT(Tributary({"models", "list", "digits"}).output,
+              AllOf(HasSubstr("loss 0.75, mae 2"), HasSubstr("the best mae (smaller is better) of version 2")));
   OnCore([&] { fake_.tasks[task].manifest.metrics = {{"mae", MetricDirection::kLarger}}; });
-  EXPECT_THAT(Tributary({"models", "list", "digits"}).output, HasSubstr("the best mae (larger is better) of version 1"));
+  EXPECT_THAT(Tributary({"models", "list", "digits"}).output,
+              HasSubstr("the best mae (larger is better) of version 1"));
   OnCore([&] { fake_.tasks[task].manifest.metrics = {}; });
-  EXPECT_THAT(Tributary({"models", "list", "digits"}).output, HasSubstr("the best loss (smaller is better) of version 1"));
+  EXPECT_THAT(Tributary({"models", "list", "digits"}).output,
+              HasSubstr("the best loss (smaller is better) of version 1"));
   const Outcome shown = Tributary({"rounds", "show", "digits", "1"});
   EXPECT_EQ(shown.code, 0);
-  EXPECT_THAT(shown.output, AllOf(HasSubstr("metrics.global.mae        0.25"), HasSubstr("metrics.local.loss        0.75"),
-                                  HasSubstr("metrics.personal          -")));
+  EXPECT_THAT(shown.output,
+              AllOf(HasSubstr("metrics.global.mae        0.25"), HasSubstr("metrics.local.loss        0.75"),
+                    HasSubstr("metrics.personal          -")));
   EXPECT_EQ(Tributary({"rounds", "show", "digits", "2"}).code, 3);
   EXPECT_EQ(Tributary({"rounds", "show", "digits", "0"}).code, 2);
 }

@@ -1,3 +1,5 @@
+#include <rapidcheck.h>
+
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -5,7 +7,6 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <rapidcheck.h>
 
 #include "aggregator/store/store.h"
 #include "tests/support/seeded_random.h"

@@ -272,7 +272,8 @@ TEST_F(StoreTest, EvaluationsAddUpByExamples) {
   ASSERT_TRUE(totals) << totals.error().ToString();
   const EvaluationTotal& local = totals->local[ModelVersion{2}];
   EXPECT_EQ(local.reports, 2u);
-  EXPECT_EQ(local.means(), (MetricMeans{{"accuracy", (10 * 0.5 + 30 * 0.75) / 40}, {"loss", (10 * 1 + 30 * 2) / 40.0}}));
+  EXPECT_EQ(local.means(),
+            (MetricMeans{{"accuracy", (10 * 0.5 + 30 * 0.75) / 40}, {"loss", (10 * 1 + 30 * 2) / 40.0}}));
   EXPECT_TRUE(totals->global.empty());
 }
 

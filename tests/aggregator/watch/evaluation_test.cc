@@ -32,7 +32,8 @@ TEST_F(EvaluationTest, MeansBelongToTheRoundTheySpeakOf) {
   const RoundRecord round = LastRound();
   EXPECT_DOUBLE_EQ(round.metrics.personal.at("accuracy"), (10 * 0.9 + 30 * 0.7) / 40);
   EXPECT_DOUBLE_EQ(round.metrics.local.at("accuracy"), 0.5);
-  EXPECT_DOUBLE_EQ(round.metrics.global.at("accuracy"), 0.8) << "a device's opinion of the new version is not the evaluator's";
+  EXPECT_DOUBLE_EQ(round.metrics.global.at("accuracy"), 0.8)
+      << "a device's opinion of the new version is not the evaluator's";
   EXPECT_EQ(round.evaluations, 4u);
   EXPECT_EQ(core().fleet().Account(UploadKind::kEvaluation).delivered, 4u);
   CheckAccounts();
@@ -43,8 +44,8 @@ TEST_F(EvaluationTest, MetricsOfATaskAreThereByNameForRoundsVersionsAndWatchers)
   const auto result = [](EvaluatedModel model, double mae) {
     return EvaluationResult{model, 4, 1, {{"loss", {2, 4}}, {"mae", {mae, 4}}, {"tokens.accuracy", {30, 100}}}};
   };
-  ASSERT_TRUE(Give(Evaluation("d1", ModelVersion{1},
-                              {result(EvaluatedModel::kGlobal, 1), result(EvaluatedModel::kPersonal, 2)})));
+  ASSERT_TRUE(Give(
+      Evaluation("d1", ModelVersion{1}, {result(EvaluatedModel::kGlobal, 1), result(EvaluatedModel::kPersonal, 2)})));
   const CoreEvent event = listener.events.back();
   EXPECT_EQ(event.name, "evaluation.received");
   ASSERT_TRUE(event.metrics);

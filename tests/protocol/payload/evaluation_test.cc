@@ -63,15 +63,17 @@ Bytes OldForm(uint64_t examples, double loss, double accuracy) {
 TEST(ReportTest, AnOlderDevicesMeansBecomeMetricsByName) {
   const auto results = DecodeEvaluation(OldForm(8, 0.25, 0.75));
   ASSERT_TRUE(results) << results.error().ToString();
-  EXPECT_EQ(*results, (std::vector<EvaluationResult>{
-                          {EvaluatedModel::kPersonal, 8, 7, {{"accuracy", {6, 8}}, {"loss", {2, 8}}}}}));
+  EXPECT_EQ(
+      *results,
+      (std::vector<EvaluationResult>{{EvaluatedModel::kPersonal, 8, 7, {{"accuracy", {6, 8}}, {"loss", {2, 8}}}}}));
   const auto none = DecodeEvaluation(OldForm(0, 0.25, 0.75));
   ASSERT_TRUE(none) << none.error().ToString();
   EXPECT_EQ(none->front().metrics.at("loss"), TaskMetric{}) << "nothing was counted";
   constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
   EXPECT_EQ(Outcome(DecodeEvaluation(OldForm(8, kNan, 0.75))), "malformed");
   EXPECT_EQ(Outcome(DecodeEvaluation(OldForm(8, 0.25, std::numeric_limits<double>::infinity()))), "malformed");
-  for (const double accuracy : {-0.5, 1.5}) EXPECT_EQ(Outcome(DecodeEvaluation(OldForm(8, 0.25, accuracy))), "malformed");
+  for (const double accuracy : {-0.5, 1.5})
+    EXPECT_EQ(Outcome(DecodeEvaluation(OldForm(8, 0.25, accuracy))), "malformed");
 }
 
 TEST(ReportTest, CountsAndSizesAreBounded) {
