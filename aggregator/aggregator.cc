@@ -19,6 +19,16 @@ Status OnCore(Executor& core, const std::function<Status()>& work) {
   return done.get_future().get();
 }
 
+// The names that a task's publisher chose, because each is a label of our metrics and a device may send any.
+MetricViews Declared(MetricViews views, const TaskManifest& manifest) {
+  for (MetricMeans* means : {&views.global, &views.personal, &views.local}) {
+    std::erase_if(*means, [&](const auto& mean) {
+      return mean.first != "loss" && mean.first != "accuracy" && !manifest.metrics.contains(mean.first);
+    });
+  }
+  return views;
+}
+
 }  // namespace
 
 Aggregator::Aggregator(const AggregatorOptions& options, Identity identity, PublicationFolder repository,
@@ -234,6 +244,10 @@ AggregatorMetrics::Core Aggregator::Sample(WallTime own_end) {
   snapshot.disk_in_trouble = !core_->Health() || !enrolment_->Health();
   snapshot.enrolment = enrolment_->counts();
   snapshot.former_sealing_keys = sealing_keys_.Former(clock_.Now()).size();
+  for (const auto& [id, task] : core_->tasks().tasks()) {
+    if (auto means = core_->rounds().NewestMeans(id))
+      snapshot.task_metrics[id.text()] = Declared(std::move(*means), task.record.manifest);
+  }
   return snapshot;
 }
 

@@ -32,6 +32,7 @@ AggregatorMetrics::AggregatorMetrics() {
               &Core::former_sealing_keys);
   AddMembers();
   AddAccount();
+  AddTasks();
 }
 
 void AggregatorMetrics::AddMembers() {
@@ -60,6 +61,24 @@ void AggregatorMetrics::AddAccount() {
                 [](const Core& c) { return ReasonSamples(c.accounts, &KindAccount::refused); });
   core_.Sampled(MetricKind::kGauge, "uploads_dropped", "Uploads dropped after they were taken in, by kind and reason",
                 [](const Core& c) { return ReasonSamples(c.accounts, &KindAccount::dropped); });
+}
+
+void AggregatorMetrics::AddTasks() {
+  core_.Sampled(
+      MetricKind::kGauge, "task_metric",
+      "Mean of a metric over the evaluations of a task's newest evaluated version: loss, accuracy and what the "
+      "task's manifest declares. View: global (by evaluators), local and personal (on devices' held-out shares)",
+      [](const Core& c) {
+        MetricSamples samples;
+        for (const auto& [task, views] : c.task_metrics) {
+          for (const auto& [view, means] : {std::pair("global", &views.global), std::pair("personal", &views.personal),
+                                            std::pair("local", &views.local)}) {
+            for (const auto& [name, mean] : *means)
+              samples.push_back({{{"task", task}, {"view", view}, {"metric", name}}, mean});
+          }
+        }
+        return samples;
+      });
 }
 
 }  // namespace tributary

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "aggregator/enrol/enrolment.h"
+#include "aggregator/records/metric_total.h"
 #include "protocol/base/process/metrics.h"
 #include "protocol/hop/hop_metrics.h"
 #include "protocol/hop/server/server.h"
@@ -26,6 +27,7 @@ class AggregatorMetrics {
     bool disk_in_trouble = false;
     EnrolmentCounts enrolment;
     uint64_t former_sealing_keys = 0;
+    std::map<std::string, MetricViews> task_metrics;   // by task; names that its publisher chose
     std::map<std::string, WallTime> certificate_ends;  // of "aggregator" and "issuer"
   };
 
@@ -41,6 +43,7 @@ class AggregatorMetrics {
   };
   void AddMembers();
   void AddAccount();
+  void AddTasks();
 
   Metrics metrics_;
   SnapshotMetrics<Server> server_{metrics_, "tributary_aggregator_"};

@@ -5,6 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "aggregator/records/metric_total.h"
 #include "protocol/catalogue/publication.h"
 
 namespace tributary {
@@ -45,6 +46,10 @@ Json TextOrNull(const std::string& text) { return text.empty() ? Json() : Json(t
 Json VersionOrNull(ModelVersion version) { return Number(version) == 0 ? Json() : Json(Number(version)); }
 
 Json BlobToJson(const BlobRef& blob) { return {{"digest", blob.digest.hex()}, {"size", blob.size}}; }
+
+Json MetricsToJson(const MetricViews& metrics) {
+  return {{"global", metrics.global}, {"personal", metrics.personal}, {"local", metrics.local}};
+}
 
 Json CodeToJson(const CodeEntry& code) {
   return {{"code", code.name},

@@ -19,6 +19,7 @@
 namespace tributary {
 
 struct BlobRef;
+struct MetricViews;
 
 using Json = nlohmann::ordered_json;
 
@@ -37,6 +38,8 @@ Json TimeOrNull(WallTime time);
 Json TextOrNull(const std::string& text);
 Json VersionOrNull(ModelVersion version);
 Json BlobToJson(const BlobRef& blob);
+// {"global": {"loss": 0.5}, "personal": {}, "local": {}}.
+Json MetricsToJson(const MetricViews& metrics);
 Json CodeToJson(const CodeEntry& code);
 // An object from the codes' names to their counts.
 Json ByReason(const std::map<Code, uint64_t>& counts);

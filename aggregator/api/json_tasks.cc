@@ -25,6 +25,7 @@ Json Task(TaskRecord task) {
           {"parameters", task.table.parameter_count()},
           {"module", BlobToJson(task.module)},
           {"tensors", Table(task.table)},
+          {"manifest", Json::parse(TaskManifestText(task.manifest))},
           {"plan", FieldsToJson(FieldsOf(task.plan))},
           {"policy", FieldsToJson(FieldsOf(task.policy))},
           {"bounds", FieldsToJson(BoundsOf(task))},
@@ -83,6 +84,14 @@ void TakeTable(Fields& request, TensorTable& out) {
   }
 }
 
+void TakeManifest(Fields& request, TaskManifest& out) {
+  const Json* object = request.Find("manifest");
+  if (!object) return;
+  auto manifest = ParseTaskManifest(object->dump());
+  if (!manifest) return request.Take(Fail(manifest.error()));
+  out = std::move(*manifest);
+}
+
 void TakeFields(Fields& request, const std::string& key, std::span<const Field> fields) {
   if (const Json* object = request.Find(key)) request.Take(FieldsFromJson(*object, key, fields));
 }
@@ -97,6 +106,7 @@ Result<TaskRequest> TaskRequestFromJson(std::string_view body) {
   TakeBlob(fields, "module", request.task.module);
   fields.Parsed("weights", request.weights, &Digest::FromHex, true);
   TakeTable(fields, request.task.table);
+  TakeManifest(fields, request.task.manifest);
   TakeFields(fields, "plan", FieldsOf(request.task.plan));
   TakeFields(fields, "policy", FieldsOf(request.task.policy));
   TakeFields(fields, "bounds", BoundsOf(request.task));
@@ -107,13 +117,16 @@ Result<TaskRequest> TaskRequestFromJson(std::string_view body) {
 
 std::string TaskRequestToJson(const TaskRequest& request) {
   TaskRecord task = request.task;
-  return Dump({{"id", task.id.text()},
+  Json json = {{"id", task.id.text()},
                {"module", BlobToJson(task.module)},
                {"weights", request.weights.hex()},
                {"tensors", Table(task.table)},
                {"plan", FieldsToJson(FieldsOf(task.plan))},
                {"policy", FieldsToJson(FieldsOf(task.policy))},
-               {"bounds", FieldsToJson(BoundsOf(task))}});
+               {"bounds", FieldsToJson(BoundsOf(task))}};
+  // An aggregator of before there were manifests does not know the key.
+  if (const std::string text = CarriedText(task.manifest); !text.empty()) json["manifest"] = Json::parse(text);
+  return Dump(json);
 }
 
 std::string ToJson(const TaskRecord& task) { return Dump(Task(task)); }

@@ -15,8 +15,8 @@ struct TaskRequest {
   TaskRecord task;  // id, table, module, plan, policy and bounds; the rest is the aggregator's
   Digest weights;   // of the initial version
 };
-// `table`, `module` and `weights` are required; plan, policy and bounds have the defaults of their structs.
-// kInvalidArgument names the field, also an unknown one, and its bounds; kTooLarge.
+// `tensors`, `module` and `weights` are required; plan, policy, bounds and manifest have the defaults of their structs.
+// kInvalidArgument names the field, also an unknown one, and its bounds; kTooLarge; those of ParseTaskManifest.
 Result<TaskRequest> TaskRequestFromJson(std::string_view body);
 std::string TaskRequestToJson(const TaskRequest& request);
 

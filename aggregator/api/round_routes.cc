@@ -13,7 +13,11 @@
 namespace tributary {
 namespace {
 
-Json NumberOrNull(const std::optional<double>& number) { return number ? Json(*number) : Json(); }
+// For scripts of before there were metrics by name.
+Json AccuracyOrNull(const MetricMeans& means) {
+  const auto found = means.find("accuracy");
+  return found == means.end() ? Json() : Json(found->second);
+}
 
 Json RoundJson(const RoundRecord& round) {
   return {{"task", round.task.text()},
@@ -29,9 +33,10 @@ Json RoundJson(const RoundRecord& round) {
           {"refused", ByReason(round.refused)},
           {"bytes_up", round.bytes_up},
           {"aggregate_digest", round.aggregate_digest ? Json(round.aggregate_digest->hex()) : Json()},
-          {"global_accuracy", NumberOrNull(round.global_accuracy)},
-          {"personal_accuracy", NumberOrNull(round.personal_accuracy)},
-          {"local_global_accuracy", NumberOrNull(round.local_global_accuracy)},
+          {"metrics", MetricsToJson(round.metrics)},
+          {"global_accuracy", AccuracyOrNull(round.metrics.global)},
+          {"personal_accuracy", AccuracyOrNull(round.metrics.personal)},
+          {"local_global_accuracy", AccuracyOrNull(round.metrics.local)},
           {"evaluations", round.evaluations}};
 }
 

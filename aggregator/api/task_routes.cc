@@ -23,7 +23,8 @@ Json VersionJson(const VersionRecord& version) {
           {"weights", BlobToJson(version.weights)},
           {"parent", VersionOrNull(version.parent)},
           {"round", version.round == 0 ? Json() : Json(version.round)},
-          {"created", Rfc3339(version.created)}};
+          {"created", Rfc3339(version.created)},
+          {"metrics", MetricsToJson(version.metrics)}};
 }
 
 // On the HTTP server's thread: the core is not kept from its work while a large file is read.

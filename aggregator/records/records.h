@@ -9,12 +9,14 @@
 #include <utility>
 #include <vector>
 
+#include "aggregator/records/metric_total.h"
 #include "protocol/base/clock.h"
 #include "protocol/base/code.h"
 #include "protocol/base/ids.h"
 #include "protocol/catalogue/publication.h"
 #include "protocol/catalogue/tensor_table.h"
 #include "protocol/payload/fixed_point.h"
+#include "protocol/plan/task_manifest.h"
 #include "protocol/plan/training_plan.h"
 
 // Tasks, versions and rounds as plain values: the store keeps them, the API shows them.
@@ -35,6 +37,7 @@ struct TaskRecord {
   TaskId id;
   TensorTable table;
   BlobRef module;
+  TaskManifest manifest = ManifestOfImages();
   TrainingPlan plan;
   RoundPolicy policy;
   // Bounds on an update: one beyond them is refused. BoundsOf has their table.
@@ -57,6 +60,7 @@ struct VersionRecord {
   ModelVersion parent{};  // 0 for the initial version
   uint64_t round = 0;     // the round that made it; 0 for the initial version
   WallTime created;
+  MetricViews metrics = {};  // filled in when versions are listed
 };
 
 // A round's life. One transition table, below; terminal stays terminal.
@@ -112,10 +116,7 @@ struct RoundRecord {
   std::map<Code, uint64_t> refused;        // by reason; duplicates included under kDuplicate
   uint64_t bytes_up = 0;                   // ciphertext bytes of all uploads of the round that were taken in completely
   std::optional<Digest> aggregate_digest;  // of the fixed-point sum's serialised form
-  // Means over evaluations, weighted by examples; absent until the first came.
-  std::optional<double> global_accuracy;    // of `result`, by evaluators
-  std::optional<double> personal_accuracy;  // of the fine-tuned models of this round, on the devices' held-out shares
-  std::optional<double> local_global_accuracy;  // of `base` on the devices' held-out shares
+  MetricViews metrics;                     // global: of `result`; personal and local: of `base`
   uint64_t evaluations = 0;
 };
 // Moves `round` on. Dies when the table does not know the transition: that is our own bug.

@@ -105,7 +105,14 @@ Result<TaskRecord> TaskBook::Get(const TaskId& task) {
 
 Result<std::vector<VersionRecord>> TaskBook::Versions(const TaskId& task) {
   RETURN_IF_ERROR(Find(task));
-  return parts_.store.tasks.Versions(task);
+  ASSIGN_OR_RETURN(auto versions, parts_.store.tasks.Versions(task));
+  ASSIGN_OR_RETURN(const auto totals, parts_.store.evaluations.Totals(task));
+  for (VersionRecord& version : versions) {
+    version.metrics = {.global = MeansAt(totals.global, version.version),
+                       .personal = MeansAt(totals.personal, version.version),
+                       .local = MeansAt(totals.local, version.version)};
+  }
+  return versions;
 }
 
 Status CheckNewTask(TaskRecord task) {
@@ -116,6 +123,8 @@ Status CheckNewTask(TaskRecord task) {
   RETURN_IF_ERROR(Require(task.table.parameter_count() > 0, "table", "of at least one parameter"));
   RETURN_IF_ERROR(Require(task.module.size > 0 && task.module.size <= limits::kBlobBytes, "module.size",
                           fmt::format("1 to {} bytes", limits::kBlobBytes)));
+  // A device must be able to read what the publication will carry.
+  RETURN_IF_ERROR(FromCarriedText(CarriedText(task.manifest)));
   RETURN_IF_ERROR(CheckFields(FieldsOf(task.plan), "plan"));
   RETURN_IF_ERROR(CheckFields(FieldsOf(task.policy), "policy"));
   return CheckFields(BoundsOf(task), "bounds");

@@ -6,6 +6,21 @@
 #include "protocol/base/log.h"
 
 namespace tributary {
+namespace {
+
+void AddMeans(RoundRecord& round, const EvaluationTotals& totals) {
+  const auto add = [&round](const TotalsByVersion& of, ModelVersion version) {
+    const auto found = of.find(version);
+    if (found == of.end()) return MetricMeans{};
+    round.evaluations += found->second.reports;
+    return found->second.means();
+  };
+  round.metrics = {.global = add(totals.global, round.result),
+                   .personal = add(totals.personal, round.base),
+                   .local = add(totals.local, round.base)};
+}
+
+}  // namespace
 
 Status RoundBook::Restore() {
   std::map<TaskId, StoredRound> open;
@@ -57,31 +72,22 @@ Status RoundBook::Cancel(const TaskId& task) {
 }
 
 Result<RoundRecord> RoundBook::WithMeans(RoundRecord round) {
-  const auto total = [&](ModelVersion version, Role role, EvaluatedModel model) {
-    return parts_.store.evaluations.Total(round.task, version, std::string(RoleName(role)), model);
-  };
-  ASSIGN_OR_RETURN(const auto personal, total(round.base, Role::kDevice, EvaluatedModel::kPersonal));
-  ASSIGN_OR_RETURN(const auto local, total(round.base, Role::kDevice, EvaluatedModel::kGlobal));
-  EvaluationTotal global;
-  if (Number(round.result) > 0) {
-    ASSIGN_OR_RETURN(global, total(round.result, Role::kEvaluator, EvaluatedModel::kGlobal));
-  }
-  round.personal_accuracy = personal.accuracy();
-  round.local_global_accuracy = local.accuracy();
-  round.global_accuracy = global.accuracy();
-  round.evaluations = personal.reports + local.reports + global.reports;
+  ASSIGN_OR_RETURN(const auto totals,
+                   parts_.store.evaluations.Totals(round.task, round.base, std::max(round.base, round.result)));
+  AddMeans(round, totals);
   return round;
 }
 
 Result<std::vector<RoundRecord>> RoundBook::All(const TaskId& task) {
   ASSIGN_OR_RETURN(const RoundRunner* const runner, Find(task));
   ASSIGN_OR_RETURN(auto stored, parts_.store.rounds.All(task));
+  ASSIGN_OR_RETURN(const auto totals, parts_.store.evaluations.Totals(task));
   std::vector<RoundRecord> rounds;
   for (StoredRound& round : stored) {
     const RoundKeeper* const open = runner->open();
     if (open != nullptr && open->record().number == round.record.number) round.record = open->record();
-    ASSIGN_OR_RETURN(auto record, WithMeans(std::move(round.record)));
-    rounds.push_back(std::move(record));
+    rounds.push_back(std::move(round.record));
+    AddMeans(rounds.back(), totals);
   }
   return rounds;
 }
@@ -106,7 +112,8 @@ std::vector<PublishedTask> RoundBook::Published() const {
                         .accepted = RoundRule(task.record).AcceptedBases(task.latest.version),
                         .round = std::nullopt,
                         .value_bound = task.record.value_bound,
-                        .norm_bound = task.record.norm_bound};
+                        .norm_bound = task.record.norm_bound,
+                        .manifest = task.record.manifest};
     const auto runner = runners_.find(id);
     const RoundKeeper* const open = runner == runners_.end() ? nullptr : runner->second.open();
     if (open != nullptr && open->record().state == RoundState::kCollecting) {

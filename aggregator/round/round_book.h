@@ -28,6 +28,8 @@ class RoundBook final : public Rounds {
   Result<RoundRunner*> Find(const TaskId& task);
   // Every task as devices are to see it.
   std::vector<PublishedTask> Published() const;
+  // Of a task's newest versions that were evaluated. kDatabase …: as the store says.
+  Result<MetricViews> NewestMeans(const TaskId& task) const { return parts_.store.evaluations.Newest(task); }
   // How many rounds collect updates or are being closed.
   uint64_t open() const;
 

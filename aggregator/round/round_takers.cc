@@ -60,6 +60,16 @@ Result<std::vector<EvaluationResult>> OpenEvaluation(const UploadHeader& header,
   return results;
 }
 
+MetricViews ViewsOf(const std::vector<EvaluationResult>& results, Role role) {
+  MetricViews views;
+  for (const EvaluationResult& result : results) {
+    const bool is_global = result.model == EvaluatedModel::kGlobal;
+    if (role == Role::kDevice) (is_global ? views.local : views.personal) = MeansOf(result.metrics);
+    if (role == Role::kEvaluator && is_global) views.global = MeansOf(result.metrics);
+  }
+  return views;
+}
+
 // The version whose round an evaluation speaks of, named by that round's base: an evaluator judges what a round made, a
 // device what it trained from. 0: the initial version, which no round made.
 ModelVersion JudgedBase(ModelVersion evaluated, Role role) {
@@ -102,7 +112,8 @@ Verdict EvaluationTaker::Take(const UploadHeader& header, Role role, const Chunk
                      .task = subject.task,
                      .round = round,
                      .contributions = open ? runner->open()->record().contributions : 0,
-                     .version = subject.base_version});
+                     .version = subject.base_version,
+                     .metrics = ViewsOf(results, role)});
   parts_.custody({subject.id});
   return Verdict::Take();
 }

@@ -72,7 +72,36 @@ CREATE TABLE tasks (
   plan TEXT NOT NULL, policy TEXT NOT NULL, bounds TEXT NOT NULL, fraction_bits BIGINT NOT NULL,
   created BIGINT NOT NULL, rounds_wanted BIGINT NOT NULL, latest BIGINT NOT NULL);
 )sql";
-constexpr std::string_view kSchema[] = {kFirst, kGateways, kReports, kPlans};
+// Loss and accuracy become metrics by name (metric_total.h): whole multiples of 2^-20 where there were means. One that is
+// beyond kLargestMetric is left out. The totals are added as doubles, which cannot fail and are exact up to 2^53.
+constexpr std::string_view kMetrics = R"sql(
+ALTER TABLE tasks ADD COLUMN manifest TEXT NOT NULL DEFAULT '';
+CREATE TABLE evaluation_metrics (
+  task TEXT NOT NULL, version BIGINT NOT NULL, device TEXT NOT NULL, model BIGINT NOT NULL, name TEXT NOT NULL,
+  sum BIGINT NOT NULL, weight BIGINT NOT NULL,
+  PRIMARY KEY (task, version, device, model, name));
+INSERT INTO evaluation_metrics
+  SELECT task, version, device, model, 'loss', CAST(round(loss * examples * 1048576.0) AS BIGINT), examples * 1048576
+  FROM evaluations WHERE examples BETWEEN 0 AND 274877906944 AND abs(loss * examples) <= 274877906944.0;
+INSERT INTO evaluation_metrics
+  SELECT task, version, device, model, 'accuracy', CAST(round(accuracy * examples * 1048576.0) AS BIGINT),
+         examples * 1048576
+  FROM evaluations WHERE examples BETWEEN 0 AND 274877906944;
+CREATE TABLE metric_totals (
+  task TEXT NOT NULL, role TEXT NOT NULL, model BIGINT NOT NULL, version BIGINT NOT NULL, name TEXT NOT NULL,
+  reports BIGINT NOT NULL, sum BIGINT NOT NULL, weight BIGINT NOT NULL,
+  PRIMARY KEY (task, role, model, version, name));
+INSERT INTO metric_totals
+  SELECT e.task, e.role, e.model, e.version, m.name, count(*), CAST(sum(CAST(m.sum AS DOUBLE PRECISION)) AS BIGINT),
+         CAST(sum(CAST(m.weight AS DOUBLE PRECISION)) AS BIGINT)
+  FROM evaluations e JOIN evaluation_metrics m
+    ON m.task = e.task AND m.version = e.version AND m.device = e.device AND m.model = e.model
+  GROUP BY e.task, e.role, e.model, e.version, m.name;
+DROP TABLE evaluation_totals;
+ALTER TABLE evaluations DROP COLUMN loss;
+ALTER TABLE evaluations DROP COLUMN accuracy;
+)sql";
+constexpr std::string_view kSchema[] = {kFirst, kGateways, kReports, kPlans, kMetrics};
 
 }  // namespace
 

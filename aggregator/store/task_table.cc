@@ -27,13 +27,13 @@ Result<TensorEntry> ReadTensor(const Row& row, uint64_t offset) {
 }
 
 #define TRIBUTARY_TASK_COLUMNS \
-  "id, module_digest, module_size, plan, policy, bounds, fraction_bits, created, rounds_wanted, latest"
+  "id, module_digest, module_size, plan, policy, bounds, fraction_bits, created, rounds_wanted, latest, manifest"
 
 Result<TaskRecord> ReadTask(const Row& row) {
   TaskRecord task;
-  std::string plan, policy, bounds;
+  std::string plan, policy, bounds, manifest;
   RETURN_IF_ERROR(row.Into(task.id, task.module.digest, task.module.size, plan, policy, bounds,
-                           task.scale.fraction_bits, task.created, task.rounds_wanted, task.latest));
+                           task.scale.fraction_bits, task.created, task.rounds_wanted, task.latest, manifest));
   const auto read = [&](std::string_view text, std::string_view what, std::span<const Field> fields) -> Status {
     const Status status = FieldsFromText(text, what, fields);
     if (!status) return Fail(Code::kCorrupt, "task {}: {}", task.id.text(), status.error().message);
@@ -42,6 +42,9 @@ Result<TaskRecord> ReadTask(const Row& row) {
   RETURN_IF_ERROR(read(plan, "plan", FieldsOf(task.plan)));
   RETURN_IF_ERROR(read(policy, "policy", FieldsOf(task.policy)));
   RETURN_IF_ERROR(read(bounds, "bounds", BoundsOf(task)));
+  auto taken = FromCarriedText(manifest);
+  if (!taken) return Fail(Code::kCorrupt, "task {}: {}", task.id.text(), taken.error().message);
+  task.manifest = std::move(*taken);
   return task;
 }
 
@@ -84,10 +87,10 @@ Status TaskTable::TakeOver() {
 }
 
 Status TaskTable::InsertRow(TaskRecord task) {
-  return database_.Write("INSERT INTO tasks (" TRIBUTARY_TASK_COLUMNS ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+  return database_.Write("INSERT INTO tasks (" TRIBUTARY_TASK_COLUMNS ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                          task.id, task.module.digest, task.module.size, FieldsToText(FieldsOf(task.plan)),
                          FieldsToText(FieldsOf(task.policy)), FieldsToText(BoundsOf(task)), task.scale.fraction_bits,
-                         task.created, task.rounds_wanted, task.latest);
+                         task.created, task.rounds_wanted, task.latest, CarriedText(task.manifest));
 }
 
 Status TaskTable::Insert(const TaskRecord& task) {

@@ -1,5 +1,7 @@
 #include "aggregator/store/watch_tables.h"
 
+#include <algorithm>
+
 #include "protocol/hop/messages.h"
 
 namespace tributary {
@@ -52,11 +54,37 @@ Result<GatewayRecord> ReadGateway(const Row& row) {
   return gateway;
 }
 
-Result<EvaluationTotal> ReadTotal(const Row& row) {
-  EvaluationTotal total;
-  RETURN_IF_ERROR(row.Into(total.reports, total.examples, total.correct));
+Result<MetricTotal> ReadMetric(const Row& row) {
+  MetricTotal total;
+  RETURN_IF_ERROR(row.Into(total.sum, total.weight));
   return total;
 }
+
+// Rows of version, name, reports, sum, weight.
+Result<TotalsByVersion> ReadTotals(const Result<std::vector<Row>>& rows) {
+  if (!rows) return Fail(rows.error());
+  TotalsByVersion totals;
+  for (const Row& row : *rows) {
+    ModelVersion version{};
+    std::string name;
+    uint64_t reports = 0;
+    MetricTotal metric;
+    RETURN_IF_ERROR(row.Into(version, name, reports, metric.sum, metric.weight));
+    EvaluationTotal& total = totals[version];
+    total.metrics[name] = metric;
+    total.reports = std::max(total.reports, reports);  // every evaluation has a loss
+  }
+  return totals;
+}
+
+// Who measured what, as the rows say it.
+struct View {
+  std::string_view role;
+  EvaluatedModel model;
+};
+constexpr View kGlobalView{"evaluator", EvaluatedModel::kGlobal};
+constexpr View kPersonalView{"device", EvaluatedModel::kPersonal};
+constexpr View kLocalView{"device", EvaluatedModel::kGlobal};
 
 }  // namespace
 
@@ -106,33 +134,87 @@ Result<std::vector<DeviceStateRecord>> DeviceStateTable::All() {
                            "SELECT device, upload, received, report FROM device_reports ORDER BY device");
 }
 
-Status EvaluationTable::Insert(const EvaluationRecord& evaluation) {
-  const EvaluationResult& result = evaluation.result;
-  const auto mean = [&](const char* name) {
-    const auto found = result.metrics.find(name);
-    return found == result.metrics.end() || !(found->second.weight > 0) ? 0 : found->second.mean();
-  };
-  RETURN_IF_ERROR(database_.Write(
-      "INSERT INTO evaluations (task, version, device, model, role, upload, examples, loss, accuracy, millis, "
-      "received) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-      evaluation.task, evaluation.version, evaluation.device, result.model, evaluation.role, evaluation.upload,
-      result.examples, mean("loss"), mean("accuracy"), result.millis, evaluation.received));
-  return database_.Write(
-      "INSERT INTO evaluation_totals (task, version, role, model, reports, examples, correct) VALUES (?, ?, ?, ?, 1, "
-      "?, ?) ON CONFLICT (task, version, role, model) DO UPDATE SET reports = evaluation_totals.reports + 1, "
-      "examples = evaluation_totals.examples + excluded.examples, correct = evaluation_totals.correct + "
-      "excluded.correct",
-      evaluation.task, evaluation.version, evaluation.role, result.model, result.examples,
-      mean("accuracy") * static_cast<double>(result.examples));
+MetricMeans EvaluationTotal::means() const {
+  MetricMeans means;
+  for (const auto& [name, total] : metrics) {
+    if (const auto mean = total.mean()) means[name] = *mean;
+  }
+  return means;
 }
 
-Result<EvaluationTotal> EvaluationTable::Total(const TaskId& task, ModelVersion version, const std::string& role,
-                                               EvaluatedModel model) {
-  ASSIGN_OR_RETURN(const auto total, database_.QueryFirst(ReadTotal,
-                                                          "SELECT reports, examples, correct FROM evaluation_totals "
-                                                          "WHERE task = ? AND version = ? AND role = ? AND model = ?",
-                                                          task, version, role, model));
-  return total.value_or(EvaluationTotal{});
+Status EvaluationTable::Insert(const EvaluationRecord& evaluation) {
+  const EvaluationResult& result = evaluation.result;
+  RETURN_IF_ERROR(database_.Write(
+      "INSERT INTO evaluations (task, version, device, model, role, upload, examples, millis, received) VALUES (?, ?, "
+      "?, ?, ?, ?, ?, ?, ?)",
+      evaluation.task, evaluation.version, evaluation.device, result.model, evaluation.role, evaluation.upload,
+      result.examples, result.millis, evaluation.received));
+  for (const auto& [name, metric] : result.metrics) {
+    const auto one = Quantised(metric);
+    if (!one) return Fail(one.error().code, "metric {}: {}", name, one.error().message);
+    RETURN_IF_ERROR(database_.Write(
+        "INSERT INTO evaluation_metrics (task, version, device, model, name, sum, weight) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        evaluation.task, evaluation.version, evaluation.device, result.model, name, one->sum, one->weight));
+    RETURN_IF_ERROR(AddToTotal(evaluation, name, *one));
+  }
+  return {};
+}
+
+Status EvaluationTable::AddToTotal(const EvaluationRecord& evaluation, const std::string& name,
+                                   const MetricTotal& one) {
+  const auto& [task, version, device, role, upload, result, received] = evaluation;
+  ASSIGN_OR_RETURN(const auto known, database_.QueryFirst(ReadMetric,
+                                                          "SELECT sum, weight FROM metric_totals WHERE task = ? AND "
+                                                          "role = ? AND model = ? AND version = ? AND name = ?",
+                                                          task, role, result.model, version, name));
+  if (!known) {
+    ASSIGN_OR_RETURN(const uint64_t names,
+                     database_.QueryNumber("SELECT count(*) FROM metric_totals WHERE task = ? AND "
+                                           "role = ? AND model = ? AND version = ?",
+                                           task, role, result.model, version));
+    if (names >= kMostNames)
+      return Fail(Code::kMalformed, "metric {}: version {} has {} metrics already", name, Number(version), names);
+  }
+  MetricTotal total = known.value_or(MetricTotal{});
+  if (const Status added = AddTo(total, one); !added)
+    return Fail(added.error().code, "metric {}: {}", name, added.error().message);
+  // What was read is written, because SQL would turn a sum that does not fit into a rounded one.
+  return database_.Write(
+      "INSERT INTO metric_totals (task, role, model, version, name, reports, sum, weight) VALUES (?, ?, ?, ?, ?, 1, ?, "
+      "?) ON CONFLICT (task, role, model, version, name) DO UPDATE SET reports = metric_totals.reports + 1, sum = "
+      "excluded.sum, weight = excluded.weight",
+      task, role, result.model, version, name, total.sum, total.weight);
+}
+
+Result<EvaluationTotals> EvaluationTable::Totals(const TaskId& task, ModelVersion first, ModelVersion last) {
+  const auto of = [&](const View& view) {
+    return ReadTotals(
+        database_.Query("SELECT version, name, reports, sum, weight FROM metric_totals WHERE task = ? AND role = ? AND "
+                        "model = ? AND version BETWEEN ? AND ?",
+                        task, view.role, view.model, first, last));
+  };
+  EvaluationTotals totals;
+  ASSIGN_OR_RETURN(totals.global, of(kGlobalView));
+  ASSIGN_OR_RETURN(totals.personal, of(kPersonalView));
+  ASSIGN_OR_RETURN(totals.local, of(kLocalView));
+  return totals;
+}
+
+Result<MetricViews> EvaluationTable::Newest(const TaskId& task) {
+  const auto of = [&](const View& view) -> Result<MetricMeans> {
+    ASSIGN_OR_RETURN(const auto totals,
+                     ReadTotals(database_.Query(
+                         "SELECT version, name, reports, sum, weight FROM metric_totals WHERE task = :task AND role = "
+                         ":role AND model = :model AND version = (SELECT version FROM metric_totals WHERE task = :task "
+                         "AND role = :role AND model = :model ORDER BY version DESC LIMIT 1)",
+                         task, view.role, view.model)));
+    return totals.empty() ? MetricMeans{} : totals.rbegin()->second.means();
+  };
+  MetricViews views;
+  ASSIGN_OR_RETURN(views.global, of(kGlobalView));
+  ASSIGN_OR_RETURN(views.personal, of(kPersonalView));
+  ASSIGN_OR_RETURN(views.local, of(kLocalView));
+  return views;
 }
 
 }  // namespace tributary

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -55,21 +56,32 @@ struct EvaluationRecord {
   WallTime received;
 };
 
-// Results that were summed up: accuracy weighted by examples.
+// Metrics over the evaluations of one version.
 struct EvaluationTotal {
-  uint64_t reports = 0;
-  uint64_t examples = 0;
-  double correct = 0;  // sum of accuracy * examples
-  std::optional<double> accuracy() const {
-    return examples > 0 ? std::optional(correct / static_cast<double>(examples)) : std::nullopt;
-  }
+  uint64_t reports = 0;  // evaluations
+  std::map<std::string, MetricTotal> metrics;
+  MetricMeans means() const;
 };
+using TotalsByVersion = std::map<ModelVersion, EvaluationTotal>;
+// Of the versions of a task, by who measured what (MetricViews).
+struct EvaluationTotals {
+  TotalsByVersion global, personal, local;
+};
+inline MetricMeans MeansAt(const TotalsByVersion& totals, ModelVersion version) {
+  const auto found = totals.find(version);
+  return found == totals.end() ? MetricMeans{} : found->second.means();
+}
 
-// Evaluations and their totals per version, role and model. Insert writes two rows: call it in a transaction.
+// Evaluations and their totals per version, role, model and metric. Insert writes several rows: call it in a transaction.
 class EvaluationTable : Tables {
  public:
   using Tables::Tables;
 
+  // At most so many names of metrics are added up per version, role and model: 18 are in one evaluation, and the rest is
+  // room for devices that do not agree.
+  static constexpr uint64_t kMostNames = 64;
+
+  // kMalformed: a metric that has no total (metric_total.h), or a name over kMostNames.
   Status Insert(const EvaluationRecord& evaluation);
   Result<bool> Has(const EvaluationRecord& evaluation) {
     return database_.QueryHas("SELECT 1 FROM evaluations WHERE task = ? AND version = ? AND device = ? AND model = ?",
@@ -78,8 +90,14 @@ class EvaluationTable : Tables {
   Result<bool> HasUpload(const DeviceId& device, const UploadId& upload) {
     return database_.QueryHas("SELECT 1 FROM evaluations WHERE upload = ? AND device = ? LIMIT 1", upload, device);
   }
-  Result<EvaluationTotal> Total(const TaskId& task, ModelVersion version, const std::string& role,
-                                EvaluatedModel model);
+  // Of the versions from `first` to `last`.
+  Result<EvaluationTotals> Totals(const TaskId& task, ModelVersion first, ModelVersion last);
+  Result<EvaluationTotals> Totals(const TaskId& task) { return Totals(task, ModelVersion{}, ModelVersion{INT64_MAX}); }
+  // Of the newest version that has been evaluated, for each view by itself.
+  Result<MetricViews> Newest(const TaskId& task);
+
+ private:
+  Status AddToTotal(const EvaluationRecord& evaluation, const std::string& name, const MetricTotal& one);
 };
 
 }  // namespace tributary

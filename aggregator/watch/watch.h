@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "aggregator/records/metric_total.h"
 #include "aggregator/records/watch_records.h"
 #include "protocol/base/clock.h"
 #include "protocol/base/result.h"
@@ -40,6 +41,7 @@ struct CoreEvent {
   uint64_t round = 0;
   uint64_t contributions = 0;
   ModelVersion version{};
+  std::optional<MetricViews> metrics = {};  // of evaluation.received: that one evaluation's
   WallTime at = {};
 };
 

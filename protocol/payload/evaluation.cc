@@ -14,7 +14,7 @@ namespace {
 
 // Two models are evaluated today; the rest is room for device classes' own subsets.
 constexpr unsigned kMostResults = 16;
-constexpr unsigned kMostMetrics = 16;
+constexpr unsigned kMostMetrics = 18;  // a manifest names 16; beside them stand loss and accuracy
 
 void Write(const EvaluationResult& from, schema::EvaluationResult::Builder to) {
   to.setSubject(static_cast<uint8_t>(from.model));
@@ -30,10 +30,12 @@ void Write(const EvaluationResult& from, schema::EvaluationResult::Builder to) {
 }
 
 // What a result of before there were metrics by name says.
-TaskMetrics ReadOldForm(schema::EvaluationResult::Reader from) {
+Result<TaskMetrics> ReadOldForm(schema::EvaluationResult::Reader from) {
+  if (!(from.getObsoleteAccuracy() >= 0 && from.getObsoleteAccuracy() <= 1))
+    return Fail(Code::kMalformed, "accuracy {} is outside 0 to 1", from.getObsoleteAccuracy());
   const auto weight = static_cast<double>(from.getExamples());
-  return {{"loss", {from.getObsoleteLoss() * weight, weight}},
-          {"accuracy", {from.getObsoleteAccuracy() * weight, weight}}};
+  return TaskMetrics{{"loss", {from.getObsoleteLoss() * weight, weight}},
+                     {"accuracy", {from.getObsoleteAccuracy() * weight, weight}}};
 }
 
 Result<TaskMetrics> ReadMetrics(capnp::List<schema::Metric>::Reader from) {
@@ -61,11 +63,7 @@ Result<EvaluationResult> Read(schema::EvaluationResult::Reader from) {
   EvaluationResult to{static_cast<EvaluatedModel>(from.getSubject()), from.getExamples(), from.getMillis(), {}};
   if (to.model != EvaluatedModel::kGlobal && to.model != EvaluatedModel::kPersonal)
     return Fail(Code::kMalformed, "evaluated model {} is not known", from.getSubject());
-  if (from.hasMetrics()) {
-    ASSIGN_OR_RETURN(to.metrics, ReadMetrics(from.getMetrics()));
-  } else {
-    to.metrics = ReadOldForm(from);
-  }
+  ASSIGN_OR_RETURN(to.metrics, from.hasMetrics() ? ReadMetrics(from.getMetrics()) : ReadOldForm(from));
   RETURN_IF_ERROR(CheckMetrics(to.metrics));
   return to;
 }

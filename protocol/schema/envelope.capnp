@@ -65,7 +65,7 @@ struct EvaluationResult {
   obsoleteLoss @2 :Float64;     # of before there were metrics by name: the mean; not written any more
   obsoleteAccuracy @3 :Float64; # the same
   millis @4 :UInt64;
-  metrics @5 :List(Metric);     # by name, each once, at most 16; "loss" is among them
+  metrics @5 :List(Metric);     # by name, each once, at most 18; "loss" is among them
 }
 
 struct Metric {

@@ -78,5 +78,28 @@ TEST_F(AggregatorTest, ItsMetricsSayHowManyRoundsAreOpen) {
   running.join();
 }
 
+TEST_F(AggregatorTest, ItsMetricsHaveTheMeansThatATasksManifestNames) {
+  RoundFixture rounds;
+  TaskRecord task = rounds.NewTask({.report_goal = 3});
+  task.manifest.metrics = {{"mae", MetricDirection::kSmaller}};
+  Must(rounds.core().tasks().Create(task, rounds.PutInitialWeights()));
+  const TaskMetrics metrics = {{"loss", {2, 4}}, {"mae", {1, 4}}, {"made-up", {1, 1}}};
+  EXPECT_TRUE(rounds.Give(rounds.Evaluation("d1", ModelVersion{1}, {{EvaluatedModel::kPersonal, 4, 1, metrics}})));
+  rounds.Close();
+  options_.data_dir = rounds.folder.path();
+  options_.http.port = static_cast<uint16_t>(TestSite::FreePort());
+  const auto aggregator = Must(Aggregator::Open(options_, world_.clock, random_, RealFileSystem()));
+  std::thread running([&] { aggregator->Run(); });
+  const auto has = [this](const std::string& labels, const std::string& value) {
+    return HasMetric("tributary_aggregator_task_metric{" + labels + "} " + value);
+  };
+  EXPECT_TRUE(world_.RunUntilWithTime([&] { return has(R"(metric="mae",task="digits",view="personal")", "0.25"); },
+                                      Millis(20), 500));
+  EXPECT_TRUE(has(R"(metric="loss",task="digits",view="personal")", "0.5"));
+  EXPECT_FALSE(has(R"(metric="made-up",task="digits",view="personal")", "1")) << "a device may not make up labels";
+  aggregator->Stop();
+  running.join();
+}
+
 }  // namespace
 }  // namespace tributary::aggregator_test

@@ -58,6 +58,15 @@ TEST_F(FormerRelease, ItsFoldersOpenAndItsRoundEndsInTheSameBits) {
   EXPECT_EQ(Must(api.Round("fashion", 2)).at("state"), "collecting");
   EXPECT_EQ(Must(api.Versions("fashion")).at("items").size(), 2u);
   EXPECT_EQ(Must(api.Devices()).at("items").size(), 3u);
+  // It had kept a loss and an accuracy of each evaluation: 5 of 28 images, and 7 after training.
+  const Json first = Must(api.Round("fashion", 1));
+  EXPECT_EQ(first.at("evaluations"), 6);
+  EXPECT_EQ(first.at("local_global_accuracy"), 5.0 / 28);
+  const Json metrics = first.at("metrics");
+  EXPECT_EQ(metrics.at("local").at("accuracy"), 5.0 / 28);
+  EXPECT_EQ(metrics.at("personal").at("accuracy"), 7.0 / 28);
+  EXPECT_NEAR(metrics.at("local").at("loss").get<double>(), 2.3080, 1e-3);
+  EXPECT_EQ(Must(api.Task("fashion")).at("manifest").at("inputs").at(0).at("field"), "image");
   EXPECT_EQ(Must(api.EnrolmentTokens()).at("items").size(), 1u);
 
   site_.Start("gateway-1");
@@ -68,6 +77,8 @@ TEST_F(FormerRelease, ItsFoldersOpenAndItsRoundEndsInTheSameBits) {
   EXPECT_EQ(round.at("total_weight"), 272);
   EXPECT_EQ(Must(api.Version("fashion", 3)).at("weights").at("digest"), kWeightsOfVersion3);
   EXPECT_TRUE(site_.Eventually([&] { return Must(api.Round("fashion", 2)).at("evaluations") == 6; })) << site_.Logs();
+  // Its devices wrote these in the form of then.
+  EXPECT_EQ(Must(api.Round("fashion", 2)).at("metrics").at("personal").size(), 2u);
   for (const Json& account : Must(api.Account()).at("items")) EXPECT_TRUE(account.at("holds")) << account;
 }
 

@@ -64,10 +64,10 @@ class RoundWatch {
 
  private:
   static std::string RenderLine(const Json& round) {
-    const auto field = [&round](const char* key) { return RenderValue(round.value(key, Json())); };
+    const auto field = [&round](const char* key) { return RenderValue(round.value(Json::json_pointer(key), Json())); };
     return fmt::format("round {}  {}  version {}  updates {}  refused {}  global {}  personal {}  bytes {}",
-                       field("number"), field("state"), field("result_version"), field("contributions"),
-                       field("refused"), field("global_accuracy"), field("personal_accuracy"), field("bytes_up"));
+                       field("/number"), field("/state"), field("/result_version"), field("/contributions"),
+                       field("/refused"), field("/metrics/global"), field("/metrics/personal"), field("/bytes_up"));
   }
 
   void PrintRound(const Json& round) {
@@ -122,7 +122,8 @@ Status WatchRounds(const Context& context, const std::string& task, std::optiona
 
 struct RoundOptions {
   std::string task;
-  uint64_t count = 1;
+  uint64_t count = 1;   // of rounds to start
+  uint64_t number = 0;  // of the round to show
   bool watch = false;
 };
 
@@ -152,7 +153,7 @@ void RoundLine::Show(uint64_t round, uint64_t contributions, uint64_t goal, cons
 void RoundLine::Print(const std::string& line) const { std::cout << (live_ ? "\r\033[K" : "") << line << std::endl; }
 
 void AddRoundCommands(CLI::App& app, Context& context) {
-  CLI::App* rounds = AddGroup(app, "rounds", "Training rounds of a task: start, list, watch, cancel");
+  CLI::App* rounds = AddGroup(app, "rounds", "Training rounds of a task: start, list, show, watch, cancel");
 
   const auto [start, options] =
       AddCommandWith<RoundOptions>(*rounds, context, "start", "Run rounds, one after the other", &StartRounds);
@@ -164,9 +165,14 @@ void AddRoundCommands(CLI::App& app, Context& context) {
   auto task = RequiredName(*list, "task", "The task's name");
   list->callback(context.List(
       [task](ApiClient& client) { return client.Rounds(*task); },
-      Columns(
-          "ROUND number, STATE state, BASE base_version, RESULT result_version, UPDATES contributions, "
-          "REFUSED refused, GLOBAL global_accuracy, PERSONAL personal_accuracy, BYTES UP bytes_up, OPENED opened")));
+      Columns("ROUND number, STATE state, BASE base_version, RESULT result_version, UPDATES contributions, "
+              "REFUSED refused, GLOBAL metrics.global, PERSONAL metrics.personal, BYTES UP bytes_up, OPENED opened")));
+
+  const auto shown = std::make_shared<RoundOptions>();
+  CLI::App* show = rounds->add_subcommand("show", "One round with all its metrics");
+  show->add_option("task", shown->task, "The task's name")->required();
+  show->add_option("round", shown->number, "Its number")->required()->check(CLI::PositiveNumber);
+  show->callback(context.Show([shown](ApiClient& client) { return client.Round(shown->task, shown->number); }));
 
   CLI::App* watch = rounds->add_subcommand("watch", "Follow the rounds until none is open or wanted");
   task = RequiredName(*watch, "task", "The task's name");

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <memory>
+#include <optional>
 #include <span>
 
 #include <CLI/CLI.hpp>
@@ -56,7 +57,7 @@ void AddTasks(CLI::App& app, Context& context) {
           context.List(&ApiClient::Tasks, Columns("TASK id, VERSION latest_version, ROUNDS WANTED rounds_wanted, "
                                                   "PARAMETERS parameters, CREATED created")));
 
-  CLI::App* show = tasks->add_subcommand("show", "One task with its plan, policy and bounds");
+  CLI::App* show = tasks->add_subcommand("show", "One task with its manifest, plan, policy and bounds");
   const auto name = RequiredName(*show, "task", "The task's name");
   show->callback(context.Show([name](ApiClient& client) { return client.Task(*name); }));
 }
@@ -94,14 +95,52 @@ Status SaveModel(const Context& context, const ExportOptions& options) {
   return {};
 }
 
+// Of the versions that evaluators measured, the best by the first metric that the task's manifest names, or else by the
+// loss. Null: there is none.
+struct BestVersion {
+  std::string metric = "loss";
+  std::string direction = "smaller";
+  Json version;
+
+  BestVersion(const Json& task, const Json& versions) {
+    const Json declared = task.value(Json::json_pointer("/manifest/metrics"), Json::object());
+    if (!declared.empty()) {
+      metric = declared.begin().key();
+      direction = declared.begin().value().get<std::string>();
+    }
+    std::optional<double> best;
+    for (const Json& one : versions) {
+      const Json means = one.value(Json::json_pointer("/metrics/global"), Json::object());
+      if (!means.contains(metric)) continue;
+      const double mean = means[metric].get<double>();
+      if (best && !(direction == "larger" ? mean > *best : mean < *best)) continue;
+      best = mean;
+      version = one.value("version", Json());
+    }
+  }
+};
+
+Status ListModels(const Context& context, const std::string& task) {
+  ASSIGN_OR_RETURN(ApiClient client, context.Client());
+  ASSIGN_OR_RETURN(const Json shown, client.Task(task));
+  ASSIGN_OR_RETURN(const Json versions, client.Versions(task));
+  context.PrintList(versions,
+                    Columns("VERSION version, WEIGHTS weights.digest, BYTES weights.size, PARENT parent, ROUND "
+                            "round, GLOBAL metrics.global, PERSONAL metrics.personal, CREATED created"));
+  const BestVersion best(shown, versions["items"]);
+  if (!best.version.is_null()) {
+    context.Say(fmt::format("\nEvaluators measured the best {} ({} is better) of version {}", best.metric,
+                            best.direction, RenderValue(best.version)));
+  }
+  return {};
+}
+
 void AddModels(CLI::App& app, Context& context) {
   CLI::App* models = AddGroup(app, "models", "Model versions of a task: list and export");
 
   CLI::App* list = models->add_subcommand("list", "All versions of a task");
   const auto task = RequiredName(*list, "task", "The task's name");
-  list->callback(context.List([task](ApiClient& client) { return client.Versions(*task); },
-                              Columns("VERSION version, WEIGHTS weights.digest, BYTES weights.size, PARENT parent, "
-                                      "ROUND round, CREATED created")));
+  list->callback(context.Run([&context, task] { return ListModels(context, *task); }));
 
   const auto [save, options] = AddCommandWith<ExportOptions>(
       *models, context, "export", "Write a version as TorchScript that torch.jit.load opens", &SaveModel);
@@ -116,6 +155,7 @@ Result<Json> CreateTaskOfPackage(ApiClient& client, TaskRecord task, const Path&
   ASSIGN_OR_RETURN(const Bytes bytes, ReadFile(RealFileSystem(), file, limits::kBlobBytes));
   ASSIGN_OR_RETURN(const ModelPackage package, DecodeModelPackage(bytes));
   task.table = package.table;
+  task.manifest = package.manifest;
   ASSIGN_OR_RETURN(task.module, client.PutBlob(package.module));
   ASSIGN_OR_RETURN(const BlobRef weights, client.PutBlob(AsBytes(std::span<const float>(package.weights))));
   return client.CreateTask({std::move(task), weights.digest});

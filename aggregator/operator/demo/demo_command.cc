@@ -32,9 +32,13 @@ Path FolderForNow() {
 // An evaluation that has not come by then (seconds) is shown as missing.
 constexpr double kEvaluationPatience = 60;
 
-std::optional<double> NumberAt(const Json& object, const char* key) {
-  if (!object.contains(key) || !object[key].is_number()) return std::nullopt;
-  return object[key].get<double>();
+// As the API lists a round.
+constexpr const char* kGlobalAccuracy = "/metrics/global/accuracy";
+constexpr const char* kPersonalAccuracy = "/metrics/personal/accuracy";
+
+std::optional<double> NumberAt(const Json& object, const char* path) {
+  const Json number = object.value(Json::json_pointer(path), Json());
+  return number.is_number() ? std::optional(number.get<double>()) : std::nullopt;
 }
 
 uint64_t CountAt(const Json& object, const char* key) { return object.value(key, uint64_t{0}); }
@@ -78,7 +82,7 @@ class DemoProgress {
     // When rounds are shorter than an evaluation, the evaluator goes on to the newest version and leaves some out.
     uint64_t evaluated = 0;
     for (const auto& round : rounds) {
-      if (NumberAt(round, "global_accuracy")) evaluated = std::max(evaluated, CountAt(round, "number"));
+      if (NumberAt(round, kGlobalAccuracy)) evaluated = std::max(evaluated, CountAt(round, "number"));
     }
     for (const auto& round : rounds) {
       const std::string state = round.value("state", "");
@@ -113,8 +117,8 @@ class DemoProgress {
     totals_.contributions += CountAt(round, "contributions");
     totals_.refused += RefusedOf(round);
     totals_.bytes_up += CountAt(round, "bytes_up");
-    totals_.global_accuracy = NumberAt(round, "global_accuracy");
-    totals_.personal_accuracy = NumberAt(round, "personal_accuracy");
+    totals_.global_accuracy = NumberAt(round, kGlobalAccuracy);
+    totals_.personal_accuracy = NumberAt(round, kPersonalAccuracy);
     if (quiet_) return;
     line_.Print(fmt::format("{:>5}  {:>7}  {:>7}  {:>9}  {:>9}  {:>9.1f}  {:>7.1f}", CountAt(round, "number"),
                             CountAt(round, "contributions"), RefusedOf(round), Percent(totals_.global_accuracy),

@@ -83,6 +83,14 @@ TEST_F(ApiRoutesTest, ATaskThatCannotBeMadeSaysWhy) {
   request.weights = Sha256(AsBytes("nowhere"));
   EXPECT_EQ(CodeOf(client.Post("/api/v1/tasks", TaskRequestToJson(request))), Code::kUnknownBlob);
   EXPECT_EQ(CodeOf(client.Post("/api/v1/tasks", std::string(limits::kHttpBodyBytes + 1, ' '))), Code::kTooLarge);
+  json body = json::parse(TaskRequestToJson(Request("other")));
+  body["manifest"] = {{"format", "tributary-task-1"}, {"inputs", {{{"name", "x"}, {"dtype", "FP8"}}}}};
+  const auto refused = client.Post("/api/v1/tasks", body.dump());
+  EXPECT_EQ(CodeOf(refused), Code::kInvalidArgument);
+  EXPECT_THAT(refused.error().message, testing::HasSubstr("tributary.json: inputs[0].dtype 'FP8' is no element type"));
+  body["manifest"]["inputs"][0]["dtype"] = "INT64";
+  ASSERT_TRUE(client.Post("/api/v1/tasks", body.dump()));
+  EXPECT_EQ(Get("/api/v1/tasks/other")["manifest"]["inputs"][0]["dtype"], "INT64");
 }
 
 TEST_F(ApiRoutesTest, AModuleThatDevicesWouldRefuseMakesNoTask) {
@@ -349,13 +357,11 @@ TEST_F(ApiEventsTest, TellOfMembersToo) {
   };
   const auto seen = Watch("", 2, enrolled);
   EXPECT_EQ(seen[1].name, "member.enrolled");
-  const json expected = {{"name", "member.enrolled"},
-                         {"at", "2026-01-01T00:00:00.000Z"},
-                         {"task", nullptr},
-                         {"round", nullptr},
-                         {"contributions", 0},
-                         {"version", nullptr},
-                         {"member", {{"id", "d1"}, {"role", "device"}, {"device_class", "phone"}}}};
+  const json expected = {
+      {"name", "member.enrolled"}, {"at", "2026-01-01T00:00:00.000Z"},
+      {"task", nullptr},           {"round", nullptr},
+      {"contributions", 0},        {"version", nullptr},
+      {"metrics", nullptr},        {"member", {{"id", "d1"}, {"role", "device"}, {"device_class", "phone"}}}};
   EXPECT_EQ(json::parse(seen[1].data), expected);
   const auto of_task = Watch(
       "", 2,

@@ -105,9 +105,9 @@ RoundRecord CompletedRound(const TaskId& task, uint64_t number) {
   round.refused = {{Code::kDuplicate, 2}, {Code::kNotFinite, 1}};
   round.bytes_up = 17'000'000;
   round.aggregate_digest = Digest{};
-  round.global_accuracy = 0.8125;
-  round.personal_accuracy = 0.875;
-  round.local_global_accuracy = 0.75;
+  round.metrics = {.global = {{"accuracy", 0.8125}, {"loss", 0.52}},
+                   .personal = {{"accuracy", 0.875}, {"loss", 0.5}},
+                   .local = {{"accuracy", 0.75}, {"loss", 0.75}}};
   round.evaluations = 21;
   return round;
 }

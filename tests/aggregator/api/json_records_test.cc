@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include "aggregator/api/event_feed.h"
 #include "aggregator/api/gateway_routes.h"
 #include "aggregator/api/json_fields.h"
 #include "aggregator/api/json_tasks.h"
@@ -20,6 +21,9 @@ TaskRequest SomeRequest() {
   request.task.table.tensors = {{"conv.weight", {2, 3}, 0, 6}, {"conv.bias", {2}, 6, 2}, {"scale", {}, 8, 1}};
   request.task.module.size = 5;
   request.task.plan.optimizer = Optimizer::kAdamW;
+  request.task.plan.loss = Loss::kHuber;
+  request.task.manifest.collection = "weather";
+  request.task.manifest.metrics = {{"mae", MetricDirection::kSmaller}};
   request.task.plan.seed = UINT64_MAX;
   request.task.policy = {20, 15, 60, 0.5};
   request.task.value_bound = 2;
@@ -36,6 +40,7 @@ TEST(JsonRecords, ATaskRequestComesBackAsItWentOut) {
   EXPECT_EQ(back->task.id, sent.task.id);
   EXPECT_EQ(back->task.table, sent.task.table);
   EXPECT_EQ(back->task.module, sent.task.module);
+  EXPECT_EQ(back->task.manifest, sent.task.manifest);
   EXPECT_EQ(back->task.plan, sent.task.plan);
   EXPECT_EQ(back->task.policy, sent.task.policy);
   EXPECT_EQ(back->task.value_bound, sent.task.value_bound);
@@ -44,13 +49,16 @@ TEST(JsonRecords, ATaskRequestComesBackAsItWentOut) {
   EXPECT_EQ(back->weights, sent.weights);
 }
 
-TEST(JsonRecords, PlanPolicyAndBoundsHaveDefaults) {
+TEST(JsonRecords, PlanPolicyBoundsAndManifestHaveDefaults) {
   json body = SomeJson();
-  for (const char* key : {"plan", "policy", "bounds"}) body.erase(key);
+  for (const char* key : {"plan", "policy", "bounds", "manifest"}) body.erase(key);
   const auto request = TaskRequestFromJson(body.dump());
   ASSERT_TRUE(request) << request.error().ToString();
   EXPECT_EQ(request->task.plan, TrainingPlan());
   EXPECT_EQ(request->task.policy, RoundPolicy());
+  EXPECT_EQ(request->task.manifest, ManifestOfImages());
+  EXPECT_FALSE(json::parse(TaskRequestToJson(*request)).contains("manifest")) << "older aggregators refuse the key";
+  EXPECT_EQ(json::parse(ToJson(request->task))["manifest"]["inputs"][0]["field"], "image");
 }
 
 TEST(JsonRecords, ABadFieldIsNamed) {
@@ -83,6 +91,12 @@ TEST(JsonRecords, ABadFieldIsNamed) {
       {"/policy/goal", 3, "policy.goal"},
       {"/bounds/value", 0, "bounds.value"},
       {"/bounds/norm", "x", "bounds.norm"},
+      {"/manifest", nullptr, "tributary.json"},
+      {"/manifest", json::array(), "tributary.json"},
+      {"/manifest/inputs", json::array(), "tributary.json: inputs must name"},
+      {"/manifest/inputs/1/role", "king", "inputs[1].role must be one of feature, target, weight"},
+      {"/manifest/nonsense", 1, "tributary.json: nonsense is not a key"},
+      {"/manifest/metrics/mae", "up", "metrics.mae must be one of smaller, larger"},
   };
   for (const auto& [where, value, named] : cases) {
     json body = SomeJson();
@@ -119,6 +133,27 @@ TEST(JsonRecords, WhatIsNotKnownYetIsNull) {
     EXPECT_TRUE(body[key].is_null()) << key;
   EXPECT_EQ(body["state"], "collecting");
   EXPECT_EQ(body["refused"], json::object());
+  EXPECT_EQ(body["metrics"], json::parse(R"({"global": {}, "personal": {}, "local": {}})"));
+}
+
+TEST(JsonRecords, MetricsAreThereByNameAndAccuracyAlsoWhereOlderScriptsLook) {
+  RoundRecord round;
+  round.task = TestTask("digits");
+  round.metrics = {.global = {{"accuracy", 0.75}, {"loss", 0.5}}, .personal = {{"mae", 2}}, .local = {}};
+  const json body = json::parse(ToJson(round));
+  EXPECT_EQ(body["metrics"],
+            json::parse(R"({"global": {"accuracy": 0.75, "loss": 0.5}, "personal": {"mae": 2.0}, "local": {}})"));
+  EXPECT_EQ(body["global_accuracy"], 0.75);
+  EXPECT_TRUE(body["personal_accuracy"].is_null());
+  EXPECT_TRUE(body["local_global_accuracy"].is_null());
+}
+
+TEST(JsonRecords, AnEventOfAnEvaluationCarriesItsMetrics) {
+  CoreEvent event;
+  EXPECT_TRUE(json::parse(ToJson(event))["metrics"].is_null());
+  event.metrics = MetricViews{.global = {}, .personal = {{"loss", 0.25}}, .local = {{"loss", 0.5}}};
+  EXPECT_EQ(json::parse(ToJson(event))["metrics"],
+            json::parse(R"({"global": {}, "personal": {"loss": 0.25}, "local": {"loss": 0.5}})"));
 }
 
 TEST(JsonRecords, AnAccountSaysWhetherItHolds) {

@@ -115,12 +115,25 @@ TEST_F(OpenApiTest, EveryEventHasTheSameFields) {
   EXPECT_EQ(keys(ToJson(EnrolmentEvent{})), keys(ToJson(CoreEvent{})));
 }
 
+// With every key.
+TaskManifest WholeManifest() {
+  const auto manifest = ParseTaskManifest(
+      R"({"format": "tributary-task-1", "collection": "weather", "min_examples": 2,
+          "inputs": [{"name": "x", "dtype": "FP64", "shape": [-1, 2], "role": "target", "field": "y",
+                      "scale": {"kind": "constant", "mean": 1, "std": 2}, "pad": 1}],
+          "outputs": [{"name": "output", "shape": [-1]}], "classes": ["a"], "tensors": {"frozen": ["base.*"]},
+          "metrics": {"mae": "smaller"}, "golden": {"tolerance": 0.5}, "description": "d", "license": "l"})");
+  EXPECT_TRUE(manifest.has_value()) << manifest.error().ToString();
+  return *manifest;
+}
+
 TEST_F(OpenApiTest, ItsSchemasAreWhatTheServerWrites) {
   using nlohmann::json;
   const TaskId task = TestTask("digits");
   TaskRecord record;
   record.id = task;
   record.table.tensors = {{"w", {1}, 0, 1}};
+  record.manifest = WholeManifest();
   const VersionRecord version{task, ModelVersion{1}, {}, {}, 0, kTestStart};
   const MemberView member{TestDevice("one"), MemberRecord{}, EnrolledMember{}, DeviceStateRecord{}};
   const json shown_member = json::parse(ToJson(member));
@@ -139,6 +152,10 @@ TEST_F(OpenApiTest, ItsSchemasAreWhatTheServerWrites) {
       {"Trouble", shown["trouble"]},
       {"Task", written},
       {"Tensor", written["tensors"][0]},
+      {"Manifest", written["manifest"]},
+      {"TaskInput", written["manifest"]["inputs"][0]},
+      {"TaskOutput", written["manifest"]["outputs"][0]},
+      {"MetricViews", json::parse(ToJson(version))["metrics"]},
       {"Plan", written["plan"]},
       {"Policy", written["policy"]},
       {"Bounds", written["bounds"]},

@@ -61,6 +61,7 @@ class TributaryTest : public ApiFixture {
     package.table.tensors = {{"w", {2}, 0, 2}};
     package.module = SmallModule();
     package.weights = {1.5F, -2};
+    package.manifest.metrics = {{"mae", MetricDirection::kSmaller}};
     Write("m.tpkg", AsText(EncodeModelPackage(package)));
   }
 
@@ -85,7 +86,8 @@ TEST_F(TributaryTest, HelpAndVersionAreEnoughToBegin) {
   EXPECT_THAT(help.output,
               AllOf(HasSubstr("Examples:"), HasSubstr("Exit codes:"), HasSubstr("--token-file"), HasSubstr("rounds")));
   EXPECT_THAT(Tributary({"--version"}).output, HasSubstr("tributary "));
-  EXPECT_THAT(Tributary({"task", "create", "--help"}).output, AllOf(HasSubstr("--package"), HasSubstr("[training]")));
+  EXPECT_THAT(Tributary({"task", "create", "--help"}).output,
+              AllOf(HasSubstr("--package"), HasSubstr("[training]"), HasSubstr("huber")));
 }
 
 TEST_F(TributaryTest, WrongUsageIsTwo) {
@@ -112,7 +114,9 @@ TEST_F(TributaryTest, ATaskFromPackageAndPlan) {
     EXPECT_EQ(task.policy.report_goal, 4u);
     EXPECT_EQ(task.table.tensors[0].name, "w");
     EXPECT_EQ(*fake_.blobs().ReadAll(task.module.digest), SmallModule());
+    EXPECT_EQ(task.manifest.metrics.at("mae"), MetricDirection::kSmaller);
   });
+  EXPECT_THAT(Tributary({"task", "show", "digits"}).output, HasSubstr("manifest.metrics.mae      smaller"));
   EXPECT_THAT(Tributary({"task", "list"}).output, HasSubstr("digits"));
   EXPECT_THAT(Tributary({"task", "show", "digits"}).output, HasSubstr("plan.learning_rate        0.01"));
   const Json shown = Json::parse(Tributary({"task", "show", "digits", "--output", "json"}).output);
@@ -163,6 +167,38 @@ TEST_F(TributaryTest, RoundsStartListAndCancel) {
   EXPECT_EQ(Tributary({"rounds", "start", "nobody"}).code, 3);
 }
 
+TEST_F(TributaryTest, RoundsAndVersionsShowTheMetricsByName) {
+  CreateTask();
+  const TaskId task = TestTask("digits");
+  OnCore([&] {
+    fake_.rounds[task] = {CompletedRound(task, 1)};
+    fake_.rounds[task][0].metrics.global = {{"loss", 0.5}, {"mae", 0.25}};
+    fake_.rounds[task][0].metrics.personal = {};
+    VersionRecord next = fake_.versions[task][0];
+    fake_.versions[task][0].metrics.global = {{"loss", 0.75}, {"mae", 2}};
+    next.version = ModelVersion{2};
+    next.metrics.global = {{"loss", 1}, {"mae", 1}};
+    fake_.versions[task].push_back(next);
+  });
+  EXPECT_THAT(Tributary({"rounds", "list", "digits"}).output,
+              AllOf(HasSubstr("GLOBAL"), HasSubstr("loss 0.5, mae 0.25"), Not(HasSubstr("accuracy"))));
+  EXPECT_THAT(Tributary({"models", "list", "digits"}).output,
+              AllOf(HasSubstr("loss 0.75, mae 2"), HasSubstr("the best mae (smaller is better) of version 2")));
+  OnCore([&] { fake_.tasks[task].manifest.metrics = {{"mae", MetricDirection::kLarger}}; });
+  EXPECT_THAT(Tributary({"models", "list", "digits"}).output,
+              HasSubstr("the best mae (larger is better) of version 1"));
+  OnCore([&] { fake_.tasks[task].manifest.metrics = {}; });
+  EXPECT_THAT(Tributary({"models", "list", "digits"}).output,
+              HasSubstr("the best loss (smaller is better) of version 1"));
+  const Outcome shown = Tributary({"rounds", "show", "digits", "1"});
+  EXPECT_EQ(shown.code, 0);
+  EXPECT_THAT(shown.output,
+              AllOf(HasSubstr("metrics.global.mae        0.25"), HasSubstr("metrics.local.loss        0.75"),
+                    HasSubstr("metrics.personal          -")));
+  EXPECT_EQ(Tributary({"rounds", "show", "digits", "2"}).code, 3);
+  EXPECT_EQ(Tributary({"rounds", "show", "digits", "0"}).code, 2);
+}
+
 TEST_F(TributaryTest, WatchingFollowsTheRoundsToTheirEnd) {
   CreateTask();
   const Path log = folder_ / "watch";
@@ -193,7 +229,7 @@ TEST_F(TributaryTest, WatchingFollowsTheRoundsToTheirEnd) {
   EXPECT_EQ(child->WaitFor(Millis(60'000)), 0);
   const std::string text(AsText(*ReadFile(RealFileSystem(), log, 100'000)));
   EXPECT_THAT(text, HasSubstr("round 2  completed  version 3  updates 20  refused not-finite 1, duplicate 2  global "
-                              "0.8125  personal 0.875"));
+                              "accuracy 0.8125, loss 0.52  personal accuracy 0.875, loss 0.5"));
 }
 
 TEST_F(TributaryTest, WatchingARoundThatFailedSaysSo) {

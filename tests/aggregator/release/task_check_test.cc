@@ -53,6 +53,16 @@ TEST(TaskCheck, NamesTheFieldThatIsWrong) {
   }
 }
 
+TEST(TaskCheck, AManifestThatDevicesCouldNotReadIsRefused) {
+  TaskRecord task = GoodTask();
+  task.manifest.classes = std::vector<std::string>(400, std::string(200, 'c'));
+  EXPECT_EQ(CheckNewTask(task).error().code, Code::kTooLarge);
+  task.manifest.classes.resize(200);
+  EXPECT_TRUE(CheckNewTask(task));
+  task.manifest.inputs.clear();
+  EXPECT_THAT(CheckNewTask(task).error().message, StartsWith("tributary.json: inputs"));
+}
+
 TEST(ChooseScale, TheLargestRoundStaysBelow62Bits) {
   TaskRecord task = GoodTask();
   task.policy.report_goal = 1000;

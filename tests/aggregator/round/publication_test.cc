@@ -34,6 +34,19 @@ TEST_F(PublicationTest, SaysWhatDevicesNeedToKnow) {
   EXPECT_FALSE(Current().tasks.at(0).round);
 }
 
+TEST_F(PublicationTest, CarriesTheTasksManifest) {
+  CreateTask({.report_goal = 1});
+  EXPECT_EQ(Current().tasks.at(0).manifest, ManifestOfImages());
+  TaskRecord task = NewTask({.report_goal = 1}, "weather");
+  task.manifest.collection = "weather";
+  task.manifest.metrics = {{"mae", MetricDirection::kSmaller}};
+  ASSERT_TRUE(core().tasks().Create(task, PutInitialWeights()));
+  EXPECT_EQ(Current().tasks.at(1).manifest, task.manifest);
+  Reopen();
+  ASSERT_TRUE(core().rounds().Start(task.id, 1));
+  EXPECT_EQ(Current().tasks.at(1).manifest, task.manifest);
+}
+
 TEST_F(PublicationTest, NumbersGrowByOneOverRestarts) {
   CreateTask({.report_goal = 1});
   ASSERT_TRUE(core().rounds().Start(task_id, 2));

@@ -33,6 +33,8 @@ TEST_F(StoreTest, ATaskComesBackAsItWas) {
   task.table.tensors = {{.name = "conv.weight", .shape = {2, 1, 5, 5}, .offset = 0, .size = 50},
                         {.name = "scale", .shape = {}, .offset = 50, .size = 1}};
   task.module = {AnyDigest(), 12345};
+  task.manifest.collection = "weather";
+  task.manifest.metrics = {{"mae", MetricDirection::kSmaller}};
   task.plan = {.loss = Loss::kMeanSquaredError,
                .optimizer = Optimizer::kAdamW,
                .learning_rate = 0.125,
@@ -63,6 +65,7 @@ TEST_F(StoreTest, ATaskComesBackAsItWas) {
   EXPECT_EQ(read.id, task.id);
   EXPECT_EQ(read.table, task.table);
   EXPECT_EQ(read.module, task.module);
+  EXPECT_EQ(read.manifest, task.manifest);
   EXPECT_EQ(read.plan, task.plan);
   EXPECT_EQ(read.policy, task.policy);
   EXPECT_EQ(read.value_bound, task.value_bound);
@@ -119,7 +122,8 @@ TEST_F(StoreTest, ARoundComesBackAsItWas) {
   EXPECT_EQ(store_->rounds.Get(task_, 4).error().code, Code::kNotFound);
 }
 
-// The tasks of a database of 0.1.0, which had a column for each field of the plan.
+// Of a database of 0.1.0: the tasks, which had a column for each field of the plan, and the evaluations, which had loss
+// and accuracy.
 constexpr std::string_view kFormerSchema[] = {
     "CREATE TABLE tasks (id TEXT PRIMARY KEY, module_digest BLOB NOT NULL, module_size BIGINT NOT NULL, "
     "loss BIGINT NOT NULL, optimizer BIGINT NOT NULL, learning_rate DOUBLE PRECISION NOT NULL, "
@@ -129,7 +133,15 @@ constexpr std::string_view kFormerSchema[] = {
     "value_bound DOUBLE PRECISION NOT NULL, norm_bound DOUBLE PRECISION NOT NULL, max_weight BIGINT NOT NULL, "
     "fraction_bits BIGINT NOT NULL, created BIGINT NOT NULL, rounds_wanted BIGINT NOT NULL, latest BIGINT NOT NULL);"
     "CREATE TABLE tensors (task TEXT NOT NULL, position BIGINT NOT NULL, name TEXT NOT NULL, shape TEXT NOT NULL, "
-    "PRIMARY KEY (task, position));",
+    "PRIMARY KEY (task, position));"
+    "CREATE TABLE evaluations (task TEXT NOT NULL, version BIGINT NOT NULL, device TEXT NOT NULL, "
+    "model BIGINT NOT NULL, role TEXT NOT NULL, upload BLOB NOT NULL, examples BIGINT NOT NULL, "
+    "loss DOUBLE PRECISION NOT NULL, accuracy DOUBLE PRECISION NOT NULL, millis BIGINT NOT NULL, "
+    "received BIGINT NOT NULL, PRIMARY KEY (task, version, device, model));"
+    "CREATE INDEX evaluations_by_upload ON evaluations (upload);"
+    "CREATE TABLE evaluation_totals (task TEXT NOT NULL, version BIGINT NOT NULL, role TEXT NOT NULL, "
+    "model BIGINT NOT NULL, reports BIGINT NOT NULL, examples BIGINT NOT NULL, correct DOUBLE PRECISION NOT NULL, "
+    "PRIMARY KEY (task, version, role, model));",
     "CREATE TABLE gateways (id TEXT);", "CREATE TABLE device_reports (device TEXT);"};
 
 TEST_F(StoreTest, TasksOfTheFirstReleaseAreTakenOver) {
@@ -171,7 +183,51 @@ TEST_F(StoreTest, TasksOfTheFirstReleaseAreTakenOver) {
     EXPECT_EQ(task.rounds_wanted, 4u);
     EXPECT_EQ(task.latest, ModelVersion{2});
     EXPECT_EQ(task.table.tensors.size(), 1u);
+    EXPECT_EQ(task.manifest, ManifestOfImages());
   }
+}
+
+TEST_F(StoreTest, EvaluationsOfTheFirstReleaseBecomeMetricsByName) {
+  const Path file = folder_ / "former.db";
+  const UploadId upload = random_.TakeUploadId();
+  {
+    auto database = Database::Open(file);
+    ASSERT_TRUE(database);
+    ASSERT_TRUE((*database)->Migrate(kFormerSchema));
+    const auto add = [&](const char* device, int model, uint64_t examples, double loss, double accuracy) {
+      ASSERT_TRUE((*database)->Execute("INSERT INTO evaluations VALUES (?, 2, ?, ?, 'device', ?, ?, ?, ?, 1, 9)", task_,
+                                       device, model, upload, examples, loss, accuracy));
+    };
+    add("d1", 1, 14, 2.5, 5.0 / 14);
+    add("d2", 1, 9, 0.1, 0);
+    add("d1", 2, 14, -0.5, 1);
+    // What a device may have made up.
+    add("d3", 1, 1, 1e300, 0.5);
+    add("d4", 1, ~uint64_t{0}, 1, 1);
+    add("d5", 1, uint64_t{1} << 60, 1, 1);
+  }
+  auto store = Store::Open(file);
+  ASSERT_TRUE(store) << store.error().ToString();
+  EvaluationTable& evaluations = (*store)->evaluations;
+  auto totals = *evaluations.Totals(task_);
+  const MetricTotal loss{Quantised({35, 0})->sum + Quantised({0.1 * 9, 0})->sum, 23 << 20};
+  const MetricTotal accuracy{(5 << 20) + (1 << 19), 24 << 20};
+  EXPECT_EQ(totals.local[ModelVersion{2}].metrics,
+            (std::map<std::string, MetricTotal>{{"accuracy", accuracy}, {"loss", loss}}));
+  EXPECT_EQ(totals.local[ModelVersion{2}].reports, 3u);
+  EXPECT_EQ(totals.personal[ModelVersion{2}].means(), (MetricMeans{{"accuracy", 1}, {"loss", -0.5}}));
+  EXPECT_TRUE(totals.global.empty());
+  // They go on from there, and what was taken in is known.
+  EXPECT_TRUE(*evaluations.HasUpload(TestDevice("d4"), upload));
+  ASSERT_TRUE(evaluations.Insert({.task = task_,
+                                  .version = ModelVersion{2},
+                                  .device = TestDevice("d6"),
+                                  .role = "device",
+                                  .upload = upload,
+                                  .result = Classified(EvaluatedModel::kPersonal, 2, 0.5, 0, 3),
+                                  .received = {9}}));
+  totals = *evaluations.Totals(task_);
+  EXPECT_EQ(totals.personal[ModelVersion{2}].means(), (MetricMeans{{"accuracy", 14.0 / 16}, {"loss", -6.0 / 16}}));
 }
 
 TEST_F(StoreTest, ADeviceContributesOncePerBaseVersionWhateverItsUploadIsCalled) {
@@ -210,14 +266,15 @@ TEST_F(StoreTest, EvaluationsAddUpByExamples) {
   EXPECT_FALSE(*store_->evaluations.HasUpload(TestDevice("d2"), one.upload));
   one.device = TestDevice("d2");
   EXPECT_FALSE(*store_->evaluations.Has(one));
-  one.result.examples = 30;
-  one.result.metrics["accuracy"].sum = 0.75 * static_cast<double>(one.result.examples);
+  one.result = Classified(EvaluatedModel::kGlobal, 30, 2, 0.75, 3);
   ASSERT_TRUE(store_->evaluations.Insert(one));
-  const auto total = store_->evaluations.Total(task_, ModelVersion{2}, "device", EvaluatedModel::kGlobal);
-  ASSERT_TRUE(total);
-  EXPECT_EQ(total->reports, 2u);
-  EXPECT_DOUBLE_EQ(*total->accuracy(), (10 * 0.5 + 30 * 0.75) / 40);
-  EXPECT_FALSE(store_->evaluations.Total(task_, ModelVersion{2}, "evaluator", EvaluatedModel::kGlobal)->accuracy());
+  auto totals = store_->evaluations.Totals(task_, ModelVersion{2}, ModelVersion{2});
+  ASSERT_TRUE(totals) << totals.error().ToString();
+  const EvaluationTotal& local = totals->local[ModelVersion{2}];
+  EXPECT_EQ(local.reports, 2u);
+  EXPECT_EQ(local.means(),
+            (MetricMeans{{"accuracy", (10 * 0.5 + 30 * 0.75) / 40}, {"loss", (10 * 1 + 30 * 2) / 40.0}}));
+  EXPECT_TRUE(totals->global.empty());
 }
 
 TEST_F(StoreTest, AccountsAndCountersAddUpOverRestarts) {

@@ -30,12 +30,40 @@ TEST_F(EvaluationTest, MeansBelongToTheRoundTheySpeakOf) {
   ASSERT_TRUE(Give(Evaluation("d3", ModelVersion{2}, {Result(EvaluatedModel::kGlobal, 50, 0.1)})));
   Reopen();
   const RoundRecord round = LastRound();
-  EXPECT_DOUBLE_EQ(*round.personal_accuracy, (10 * 0.9 + 30 * 0.7) / 40);
-  EXPECT_DOUBLE_EQ(*round.local_global_accuracy, 0.5);
-  EXPECT_DOUBLE_EQ(*round.global_accuracy, 0.8) << "a device's opinion of the new version is not the evaluator's";
+  EXPECT_DOUBLE_EQ(round.metrics.personal.at("accuracy"), (10 * 0.9 + 30 * 0.7) / 40);
+  EXPECT_DOUBLE_EQ(round.metrics.local.at("accuracy"), 0.5);
+  EXPECT_DOUBLE_EQ(round.metrics.global.at("accuracy"), 0.8)
+      << "a device's opinion of the new version is not the evaluator's";
   EXPECT_EQ(round.evaluations, 4u);
   EXPECT_EQ(core().fleet().Account(UploadKind::kEvaluation).delivered, 4u);
   CheckAccounts();
+}
+
+TEST_F(EvaluationTest, MetricsOfATaskAreThereByNameForRoundsVersionsAndWatchers) {
+  RunOneRound();
+  const auto result = [](EvaluatedModel model, double mae) {
+    return EvaluationResult{model, 4, 1, {{"loss", {2, 4}}, {"mae", {mae, 4}}, {"tokens.accuracy", {30, 100}}}};
+  };
+  ASSERT_TRUE(Give(
+      Evaluation("d1", ModelVersion{1}, {result(EvaluatedModel::kGlobal, 1), result(EvaluatedModel::kPersonal, 2)})));
+  const CoreEvent event = listener.events.back();
+  EXPECT_EQ(event.name, "evaluation.received");
+  ASSERT_TRUE(event.metrics);
+  EXPECT_EQ(event.metrics->local.at("mae"), 0.25);
+  EXPECT_NEAR(event.metrics->personal.at("tokens.accuracy"), 0.3, 1e-6);
+  ASSERT_TRUE(Give(Evaluation("d2", ModelVersion{1}, {result(EvaluatedModel::kGlobal, 3)})));
+  ASSERT_TRUE(Give(Evaluation("e1", ModelVersion{2}, {result(EvaluatedModel::kGlobal, 4)}), Role::kEvaluator));
+  EXPECT_EQ(listener.events.back().metrics->global.at("mae"), 1);
+  const RoundRecord round = LastRound();
+  EXPECT_EQ(round.metrics.local.at("mae"), 0.5);
+  EXPECT_EQ(round.metrics.global.at("mae"), 1);
+  EXPECT_EQ(core().rounds().Get(task_id, 1)->metrics, round.metrics);
+  const auto versions = core().tasks().Versions(task_id);
+  ASSERT_EQ(versions->size(), 2u);
+  EXPECT_EQ(versions->front().metrics.personal, event.metrics->personal);
+  EXPECT_EQ(versions->front().metrics.local, round.metrics.local);
+  EXPECT_EQ(versions->back().metrics, (MetricViews{.global = round.metrics.global, .personal = {}, .local = {}}));
+  EXPECT_EQ(*core().rounds().NewestMeans(task_id), round.metrics);
 }
 
 TEST_F(EvaluationTest, CountsOncePerMemberVersionAndModel) {
@@ -48,8 +76,8 @@ TEST_F(EvaluationTest, CountsOncePerMemberVersionAndModel) {
             Code::kDuplicate);
   EXPECT_TRUE(Give(Evaluation("d1", ModelVersion{1},
                               {Result(EvaluatedModel::kGlobal, 10, 0.6), Result(EvaluatedModel::kPersonal, 10, 0.7)})));
-  EXPECT_DOUBLE_EQ(*LastRound().local_global_accuracy, 0.5);
-  EXPECT_DOUBLE_EQ(*LastRound().personal_accuracy, 0.7);
+  EXPECT_DOUBLE_EQ(LastRound().metrics.local.at("accuracy"), 0.5);
+  EXPECT_DOUBLE_EQ(LastRound().metrics.personal.at("accuracy"), 0.7);
   EXPECT_EQ(core().fleet().Account(UploadKind::kEvaluation).duplicate, 2u);
   CheckAccounts();
 }
@@ -66,8 +94,12 @@ TEST_F(EvaluationTest, RefusesWhatIsWrong) {
   garbled.chunks[0][0] ^= 1;
   EXPECT_EQ(CodeOf(Give(garbled)), Code::kSealBroken);
   EXPECT_EQ(CodeOf(Give(Evaluation("g1", ModelVersion{1}, good), Role::kGateway)), Code::kWrongRole);
-  EXPECT_FALSE(LastRound().local_global_accuracy);
-  EXPECT_EQ(core().fleet().Account(UploadKind::kEvaluation).offered, 5u);
+  auto beyond = good;
+  beyond[0].metrics["mae"] = {1e30, 1};
+  EXPECT_EQ(CodeOf(Give(Evaluation("d1", ModelVersion{1}, beyond))), Code::kMalformed);
+  EXPECT_TRUE(core().Health()) << "the disk is not to blame";
+  EXPECT_EQ(LastRound().metrics, MetricViews{});
+  EXPECT_EQ(core().fleet().Account(UploadKind::kEvaluation).offered, 6u);
   CheckAccounts();
 }
 

@@ -5,6 +5,8 @@
 #include <gtest/gtest.h>
 
 #include "protocol/base/limits.h"
+#include "protocol/schema/canonical.h"
+#include "protocol/schema/envelope.capnp.h"
 #include "tests/protocol/envelope/small_upload.h"
 #include "tests/support/classified.h"
 
@@ -35,13 +37,43 @@ TEST(ReportTest, ValuesOutsideTheirMeaningAreMalformed) {
   bad.metrics.erase("loss");
   EXPECT_EQ(decoded(bad), "malformed");
   bad = good;
-  for (int i = 0; i < 15; ++i) bad.metrics["m" + std::to_string(i)] = {1, 1};
-  EXPECT_EQ(decoded(bad), "malformed") << "17 metrics";
+  for (int i = 0; i < 16; ++i) bad.metrics["m" + std::to_string(i)] = {1, 1};
+  EXPECT_EQ(decoded(bad), "ok") << "a manifest's 16, loss and accuracy";
+  bad.metrics["m16"] = {1, 1};
+  EXPECT_EQ(decoded(bad), "malformed") << "19 metrics";
   bad = good;
   bad.metrics["Not a name"] = {1, 1};
   EXPECT_EQ(decoded(bad), "malformed");
   good.model = EvaluatedModel{3};
   EXPECT_EQ(decoded(good), "malformed");
+}
+
+// As a device of before there were metrics by name writes it.
+Bytes OldForm(uint64_t examples, double loss, double accuracy) {
+  return wire::EncodeCanonical<schema::Evaluation>([&](schema::Evaluation::Builder to) {
+    auto result = to.initResults(1)[0];
+    result.setSubject(2);
+    result.setExamples(examples);
+    result.setObsoleteLoss(loss);
+    result.setObsoleteAccuracy(accuracy);
+    result.setMillis(7);
+  });
+}
+
+TEST(ReportTest, AnOlderDevicesMeansBecomeMetricsByName) {
+  const auto results = DecodeEvaluation(OldForm(8, 0.25, 0.75));
+  ASSERT_TRUE(results) << results.error().ToString();
+  EXPECT_EQ(
+      *results,
+      (std::vector<EvaluationResult>{{EvaluatedModel::kPersonal, 8, 7, {{"accuracy", {6, 8}}, {"loss", {2, 8}}}}}));
+  const auto none = DecodeEvaluation(OldForm(0, 0.25, 0.75));
+  ASSERT_TRUE(none) << none.error().ToString();
+  EXPECT_EQ(none->front().metrics.at("loss"), TaskMetric{}) << "nothing was counted";
+  constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+  EXPECT_EQ(Outcome(DecodeEvaluation(OldForm(8, kNan, 0.75))), "malformed");
+  EXPECT_EQ(Outcome(DecodeEvaluation(OldForm(8, 0.25, std::numeric_limits<double>::infinity()))), "malformed");
+  for (const double accuracy : {-0.5, 1.5})
+    EXPECT_EQ(Outcome(DecodeEvaluation(OldForm(8, 0.25, accuracy))), "malformed");
 }
 
 TEST(ReportTest, CountsAndSizesAreBounded) {

@@ -48,18 +48,18 @@ TEST(TrainingPlanTest, NamesComeBack) {
   TrainingPlan plan;
   const auto fields = FieldsOf(plan);
   const Field &loss = fields[0], &optimizer = fields[1];
-  for (const std::string name : {"cross_entropy", "mean_squared_error"}) {
+  for (const std::string name : {"cross_entropy", "mean_squared_error", "binary_cross_entropy", "l1", "huber"}) {
     EXPECT_TRUE(loss.Set(name));
     EXPECT_EQ(loss.Value(), FieldValue(name));
   }
-  EXPECT_EQ(plan.loss, Loss::kMeanSquaredError);
+  EXPECT_EQ(plan.loss, Loss::kHuber);
   for (const std::string name : {"sgd", "adamw"}) {
     EXPECT_TRUE(optimizer.Set(name));
     EXPECT_EQ(optimizer.Value(), FieldValue(name));
   }
   EXPECT_EQ(plan.optimizer, Optimizer::kAdamW);
   EXPECT_EQ(loss.Set(std::string("hinge")).error().message,
-            "must be one of cross_entropy, mean_squared_error, not 'hinge'");
+            "must be one of cross_entropy, mean_squared_error, binary_cross_entropy, l1, huber, not 'hinge'");
   EXPECT_FALSE(optimizer.Set(std::string()));
 }
 
