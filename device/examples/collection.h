@@ -22,17 +22,17 @@ struct Retention {
 // What a collection is, as whoever makes it says.
 struct CollectionSettings {
   std::string name;  // [a-z0-9_.-], at most 64 characters
-  std::vector<ExampleField> fields;
-  std::string purpose;  // for people: what the examples may be used for
-  Retention retention;
+  std::vector<ExampleField> fields = {};
+  std::string purpose = {};  // for people: what the examples may be used for
+  Retention retention = {};
   double held_out_share = 0.1;  // of the examples, kept back for evaluation
 };
 
 // One example for a collection.
 struct NewExample {
-  std::string id;     // unique in the collection; empty: one is made
-  std::string group;  // of examples that are erased together: a user, a session; may be empty
-  Bytes values;       // of the fields in the order of the schema, one after another, little endian
+  std::string id = {};     // unique in the collection; empty: one is made
+  std::string group = {};  // of examples that are erased together: a user, a session; may be empty
+  Bytes values = {};       // of the fields in the order of the schema, one after another, little endian
   // The elements of each field that varies, in the order of the schema.
   std::vector<uint32_t> lengths = {};
 };

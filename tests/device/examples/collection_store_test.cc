@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <deque>
+#include <set>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -107,10 +108,10 @@ TEST_F(CollectionStoreTest, AnExampleNeverChangesTheShare) {
 TEST_F(CollectionStoreTest, FieldsThatVaryKeepTheirLengths) {
   CollectionSettings settings{.name = "texts", .fields = {{"rows", DType::kInt16, {-1, 2}}, {"y", DType::kUint8, {}}}};
   Must(store->Create(settings, kCollectionStart));
-  Must(store->Add("texts", {{{.id = "a", .values = {1, 0, 2, 0, 9}, .lengths = {2}}}}, kCollectionStart));
-  Must(store->Add("texts", {{{.id = "b", .values = {8}, .lengths = {0}}}}, kCollectionStart));
-  Must(store->Add("texts", {{{.id = "c", .values = {3, 0, 4, 0, 5, 0, 6, 0, 7}, .lengths = {4}}}}, kCollectionStart));
-  EXPECT_EQ(Outcome(store->Add("texts", {{{.id = "d", .values = {3, 0, 7}, .lengths = {1}}}}, kCollectionStart)),
+  Must(store->Add("texts", {{NewExample{.id = "a", .values = {1, 0, 2, 0, 9}, .lengths = {2}}}}, kCollectionStart));
+  Must(store->Add("texts", {{NewExample{.id = "b", .values = {8}, .lengths = {0}}}}, kCollectionStart));
+  Must(store->Add("texts", {{NewExample{.id = "c", .values = {3, 0, 4, 0, 5, 0, 6, 0, 7}, .lengths = {4}}}}, kCollectionStart));
+  EXPECT_EQ(Outcome(store->Add("texts", {{NewExample{.id = "d", .values = {3, 0, 7}, .lengths = {1}}}}, kCollectionStart)),
             "bad-example");
   const TaskExamples examples = Must(store->Load("texts", {{"rows"}}, kCollectionStart));
   EXPECT_THAT(ValuesOf<int16_t>(examples, "rows"), ElementsAre(1, 2, 3, 4, 5, 6));
