@@ -10,6 +10,7 @@
 
 #include "tests/device/examples/collection_fixture.h"
 #include "tests/support/outcome.h"
+#include "tests/support/power_disk.h"
 #include "tests/support/seeded_random.h"
 #include "tests/support/temporary_folder.h"
 
@@ -255,6 +256,7 @@ struct Model {
 // Any order of adding, removing and retention leaves what a plain list would hold.
 RC_GTEST_PROP(CollectionStoreProperty, EqualsAPlainList, ()) {
   const TemporaryFolder folder;
+  const PowerDisk disk(folder.path());  // it syncs nothing really
   auto store = Must(CollectionStore::Open(folder.path()));
   const Retention retention{.max_age_seconds = *rc::gen::element<uint64_t>(0, 20),
                             .max_count = *rc::gen::element<uint64_t>(0, 5),
@@ -275,6 +277,8 @@ RC_GTEST_PROP(CollectionStoreProperty, EqualsAPlainList, ()) {
     now = now + Millis(*rc::gen::inRange(0, 6'000));
     const auto id = fmt::format("i{}", *rc::gen::inRange(0, 12));
     const auto group = fmt::format("g{}", *rc::gen::inRange(0, 3));
+    if (*rc::gen::arbitrary<bool>()) Must(store->Sweep(now));
+    retain();
     const auto with_id = [&](const Model::Kept& kept) { return kept.id == id; };
     switch (*rc::gen::inRange(0, 6)) {
       case 0:
@@ -289,9 +293,11 @@ RC_GTEST_PROP(CollectionStoreProperty, EqualsAPlainList, ()) {
         break;
       }
       case 3:
+        Must(store->Sweep(now));
         RC_ASSERT(Must(store->Remove("readings", id)) == std::erase_if(model.all, with_id));
         break;
       case 4:
+        Must(store->Sweep(now));
         RC_ASSERT(Must(store->RemoveGroup("readings", group)) ==
                   std::erase_if(model.all, [&](const Model::Kept& kept) { return kept.group == group; }));
         break;
