@@ -6,27 +6,31 @@
 namespace tributary {
 namespace {
 
-Result<FixedExamples> ExamplesFor(const DeviceOptions& options, const Subject& subject) {
+// Retention by age, and the write-ahead log of what was deleted.
+constexpr Millis kSweep{10 * 60 * 1'000};
+
+// The examples of device.toml's folder of IDX files.
+Result<TaskExamples> ConfiguredExamples(const DeviceOptions& options, Role role) {
   ASSIGN_OR_RETURN(const auto set, LoadIdxFolder(options.examples_dir, options.part));
   ASSIGN_OR_RETURN(const auto labels, LabelsOf(*set));
   ASSIGN_OR_RETURN(const auto shares, Partition(labels, options.partition));
   Examples training{set, shares[0].training};
   Examples held_out{set, shares[0].held_out};
-  if (subject.role == Role::kEvaluator) {
+  if (role == Role::kEvaluator) {
     held_out.indices.insert(held_out.indices.end(), training.indices.begin(), training.indices.end());
     training.indices.clear();
   }
-  return FixedExamples({std::move(training), std::move(held_out)});
+  return TaskExamples{std::move(training), std::move(held_out)};
 }
 
 }  // namespace
 
-Device::Device(std::unique_ptr<TimeFloor> time, Identity identity, FileLock lock, FixedExamples examples,
-               ProcessLearner learner)
+Device::Device(std::unique_ptr<TimeFloor> time, Identity identity, FileLock lock,
+               CollectionExamples::Options examples, ProcessLearner learner)
     : time_(std::move(time)),
       identity_(std::move(identity)),
       lock_(std::move(lock)),
-      examples_(std::move(examples)),
+      examples_(*time_, std::move(examples)),
       learner_(std::move(learner)),
       loop_(*time_),
       work_(std::make_unique<WorkerPool>("fit", 1)) {}
@@ -42,7 +46,10 @@ Result<std::unique_ptr<Device>> Device::Open(const DeviceOptions& options, const
                 options.identity_dir.string(), RoleName(identity.subject.role));
   }
   ASSIGN_OR_RETURN(FileLock lock, FileLock::Take(options.data_dir));
-  ASSIGN_OR_RETURN(FixedExamples examples, ExamplesFor(options, identity.subject));
+  const Role role = identity.subject.role;
+  CollectionExamples::Options examples{.folder = options.data_dir,
+                                       .evaluates_all = role == Role::kEvaluator,
+                                       .fallback = [options, role] { return ConfiguredExamples(options, role); }};
   std::unique_ptr<Device> device(new Device(std::move(time), std::move(identity), std::move(lock), std::move(examples),
                                             ProcessLearner(options.learner_command, options.LearnerMayUse())));
   Agent::Options agent_options;
@@ -58,10 +65,21 @@ Result<std::unique_ptr<Device>> Device::Open(const DeviceOptions& options, const
   return device;
 }
 
+// On the thread of the fits, as the store is for one thread.
+void Device::SweepNowAndThen() {
+  work_->Post([this] {
+    if (const Status swept = examples_.Sweep(); !swept)
+      LogFailure(LogLevel::kWarning, "examples.not_swept", swept.error());
+  });
+  sweep_timer_ = loop_.After(kSweep, [this] { SweepNowAndThen(); });
+}
+
 void Device::Run() {
   LogInfo("device.started", {{"id", identity_.subject.id.text()}, {"role", RoleName(identity_.subject.role)}});
   agent_->Start();
+  SweepNowAndThen();
   loop_.Run();
+  loop_.Cancel(sweep_timer_);
   agent_->Stop();
   LogInfo("device.stopped", {{"id", identity_.subject.id.text()}, {"waiting", agent_->account().Spooled()}});
 }

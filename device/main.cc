@@ -9,6 +9,7 @@
 
 #include "device/agent/agent_state.h"
 #include "device/device.h"
+#include "device/import/data_command.h"
 #include "device/learn/learner_child.h"
 #include "protocol/base/process/daemon.h"
 #include "protocol/member/enrol.h"
@@ -53,6 +54,12 @@ int main(int argc, char** argv) {
   using namespace tributary;
   if (argc > 1 && std::ranges::find(kModelTools, std::string_view(argv[1])) != kModelTools.end())
     return RunLearner(argv);
+  if (IsDataCommand(argc, argv)) {
+    return RunDataCommand(argc, argv, [](const Path& config) -> Result<Path> {
+      ASSIGN_OR_RETURN(const DeviceOptions options, DeviceOptions::Load(config));
+      return options.data_dir;
+    });
+  }
   if (IsEnrol(argc, argv)) return RunEnrol(DeviceEnrolment(), argc, argv);
   if (argc > 1 && std::string_view(argv[1]) == "status") return RunStatus(argc, argv);
   return RunDaemon<Device, DeviceOptions>(argc, argv, "tributary-device",

@@ -21,7 +21,7 @@ std::vector<Field> DeviceOptions::Fields() {
       Required("gateway.server_key", &gateway.server_key, "its key, as `tributary ca key DIR` prints it"),
       {"gateway.retry_cap_seconds", &retry_cap_seconds, "longest pause between connection attempts", Between(1, 86'400),
        "s"},
-      {"examples.dir", &examples_dir, "folder with four IDX files, named as those of MNIST"},
+      {"examples.dir", &examples_dir, "folder with four IDX files, named as those of MNIST: the collection `examples` of a device that has imported none"},
       OneOf("examples.part", ChoiceIn(part), "which of the files are read", kParts),
       {"examples.total", &partition.total, "size of a sample that is taken of them; 0: all", Between(0, 1e9)},
       {"examples.held_out_share", &partition.held_out_share, "never trained on, for the device's own evaluation",
@@ -68,6 +68,10 @@ Its certificate is renewed by itself while it runs.
 
 What waits, where every upload went, how far each task is; also while the daemon runs:
   tributary-device status --config device.toml
+
+The device's own examples, in collections that tasks name; also while the daemon runs (--help says more):
+  tributary-device data import --config device.toml --collection NAME FILE...
+  tributary-device data list|show|remove|clear --config device.toml
 
 Work on models, without a configuration (each has its own --help; tributary-learner, beside this program, does it):
   tributary-device new-model   make the network of the demo as a TorchScript file

@@ -114,6 +114,10 @@ Result<std::shared_ptr<const ExampleSet>> LoadIdxFolder(const Path& folder, IdxP
   const std::string prefix = part == IdxPart::kTraining ? "train" : "t10k";
   ASSIGN_OR_RETURN(const Path image_file, Find(folder, prefix + "-images-idx3-ubyte"));
   ASSIGN_OR_RETURN(const Path label_file, Find(folder, prefix + "-labels-idx1-ubyte"));
+  return LoadIdxFiles(image_file, label_file);
+}
+
+Result<std::shared_ptr<const ExampleSet>> LoadIdxFiles(const Path& image_file, const Path& label_file) {
   ASSIGN_OR_RETURN(IdxArray images, ReadIdx(image_file));
   ASSIGN_OR_RETURN(IdxArray labels, ReadIdx(label_file));
   if (images.dimensions.size() != 3 && images.dimensions.size() != 4)

@@ -39,6 +39,8 @@ enum class IdxPart : uint8_t { kTraining, kTest };
 // the files' own types. kMissingData names the folder and the
 // Debian package that has Fashion-MNIST; else as ReadIdx, and kCorrupt when images and labels do not belong together.
 Result<std::shared_ptr<const ExampleSet>> LoadIdxFolder(const Path& folder, IdxPart part);
+// The same from two files of any names.
+Result<std::shared_ptr<const ExampleSet>> LoadIdxFiles(const Path& image_file, const Path& label_file);
 
 // The labels of a set, to deal it out by: the values of its integer field `label`. kInvalidArgument: there is none, or a
 // label is negative or over 2^31.

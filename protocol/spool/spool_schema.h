@@ -58,6 +58,11 @@ class RecordingDatabase final : public Database {
   Result<std::vector<Row>> QueryValues(std::string_view sql, const std::vector<Value>& values) override {
     return Noted(database_->QueryValues(sql, values));
   }
+  Status VisitValues(const std::function<Status(const Row&)>& visit, std::string_view sql,
+                     const std::vector<Value>& values) override {
+    return Noted(database_->VisitValues(visit, sql, values));
+  }
+  Result<std::vector<std::string>> ColumnsOf(std::string_view sql) override { return database_->ColumnsOf(sql); }
 
  private:
   template <class T>

@@ -124,6 +124,31 @@ class SqliteDatabase final : public Database {
     return rows;
   }
 
+  Status VisitValues(const std::function<Status(const Row&)>& visit, std::string_view sql,
+                     const std::vector<Value>& values) override {
+    return Run(sql, values, visit);
+  }
+
+  Result<std::vector<std::string>> ColumnsOf(std::string_view sql) override {
+    sqlite3_stmt* raw = nullptr;
+    const char* rest = nullptr;
+    errno = 0;
+    const int code = sqlite3_prepare_v2(Handle(), sql.data(), static_cast<int>(sql.size()), &raw, &rest);
+    const Statement statement(raw);
+    if (code != SQLITE_OK) return FailSqlite(code, sql);
+    const std::string_view more = sql.substr(static_cast<size_t>(rest - sql.data()));
+    if (!raw || sqlite3_column_count(raw) == 0 || sqlite3_stmt_readonly(raw) == 0 ||
+        more.find_first_not_of(" \t\r\n;") != more.npos) {
+      return Fail(Code::kInvalidArgument, "\"{}\" is not one SELECT", sql);
+    }
+    if (sqlite3_bind_parameter_count(raw) > 0)
+      return Fail(Code::kInvalidArgument, "\"{}\" has parameters, which nobody gives a value", sql);
+    std::vector<std::string> names;
+    for (int column = 0; column < sqlite3_column_count(raw); ++column)
+      names.emplace_back(sqlite3_column_name(raw, column));
+    return names;
+  }
+
   Status Begin() override {
     RETURN_IF_ERROR(RepairLog());
     // IMMEDIATE takes the write lock now, so that no later statement can fail for want of it.
@@ -199,6 +224,15 @@ class SqliteDatabase final : public Database {
   }
 
   Status Run(std::string_view sql, const std::vector<Value>& values, std::vector<Row>* rows) {
+    return Run(sql, values, [rows](Row row) -> Status {
+      if (rows != nullptr) rows->push_back(std::move(row));
+      return {};
+    });
+  }
+
+  template <class TakeRow>
+  requires std::is_invocable_v<const TakeRow&, Row> Status Run(std::string_view sql, const std::vector<Value>& values,
+                                                               const TakeRow& take) {
     // Outside of its transaction this statement would be stored alone.
     if (undone_by_) return Fail(*undone_by_);
     errno = 0;
@@ -209,7 +243,7 @@ class SqliteDatabase final : public Database {
       const int code = sqlite3_step(statement);
       if (code == SQLITE_DONE) return {};
       if (code != SQLITE_ROW) return FailSqlite(code, sql);
-      if (rows != nullptr) rows->push_back(ReadRow(statement));
+      RETURN_IF_ERROR(take(ReadRow(statement)));
     }
   }
 

@@ -1,9 +1,11 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 #include <type_traits>
 #include <utility>
@@ -93,8 +95,19 @@ class Database {
     ASSIGN_OR_RETURN(const std::vector<Row> rows, Query(sql, args...));
     return !rows.empty();
   }
+  // For answers that are too long to hold: hands over row after row, of one snapshot. The first error of `visit`, which
+  // must not run the same statement, ends it and is returned.
+  template <class... Args>
+  Status Visit(const std::function<Status(const Row&)>& visit, std::string_view sql, const Args&... args) {
+    return VisitValues(visit, sql, {ToValue(args)...});
+  }
   virtual Result<int64_t> ExecuteValues(std::string_view sql, const std::vector<Value>& values) = 0;
   virtual Result<std::vector<Row>> QueryValues(std::string_view sql, const std::vector<Value>& values) = 0;
+  virtual Status VisitValues(const std::function<Status(const Row&)>& visit, std::string_view sql,
+                             const std::vector<Value>& values) = 0;
+  // The names of the columns of the answer to a statement that a person wrote; it is not run. kInvalidArgument: it is no
+  // single statement that only reads, or it has parameters. kDatabase: SQLite does not understand it.
+  virtual Result<std::vector<std::string>> ColumnsOf(std::string_view sql) = 0;
 
  private:
   friend class Transaction;

@@ -1,0 +1,425 @@
+#include "device/examples/collection_store.h"
+
+#include <algorithm>
+#include <sstream>
+#include <utility>
+
+#include <fmt/ranges.h>
+
+#include "device/examples/collection_summary.h"
+#include "device/examples/example_columns.h"
+#include "device/examples/example_content.h"
+#include "device/examples/field_value.h"
+#include "protocol/base/ids.h"
+
+namespace tributary {
+namespace {
+
+constexpr std::string_view kSchema[] = {
+    "CREATE TABLE collections ("
+    "  name TEXT PRIMARY KEY, fields TEXT NOT NULL, purpose TEXT NOT NULL, max_age INTEGER NOT NULL,"
+    "  max_count INTEGER NOT NULL, max_bytes INTEGER NOT NULL, held_out_share REAL NOT NULL, created INTEGER NOT NULL,"
+    "  place INTEGER NOT NULL UNIQUE, next INTEGER NOT NULL, examples INTEGER NOT NULL, bytes INTEGER NOT NULL,"
+    "  stale INTEGER NOT NULL);"
+    "CREATE TABLE erasures (name TEXT PRIMARY KEY, generation INTEGER NOT NULL);"
+    "CREATE TABLE categories (collection TEXT, field TEXT, code INTEGER, text TEXT NOT NULL,"
+    "  PRIMARY KEY (collection, field, code), UNIQUE (collection, field, text))"};
+
+constexpr std::string_view kColumns =
+    "name, fields, purpose, max_age, max_count, max_bytes, held_out_share, created, place, next, examples, bytes, stale";
+
+std::string FieldsText(std::span<const ExampleField> fields) {
+  std::string text;
+  for (const ExampleField& field : fields) text += (text.empty() ? "" : "\n") + FieldText(field);
+  return text;
+}
+
+std::string OnOneLine(std::string text) {
+  std::ranges::replace(text, '\n', ' ');
+  return text;
+}
+
+Path FileIn(const Path& folder) { return folder / "examples.db"; }
+
+Status CheckSettings(const CollectionSettings& settings) {
+  if (const Status name = CheckName(settings.name, "collection"); !name)
+    return Fail(Code::kInvalidArgument, "{}", name.error().message);
+  if (settings.fields.empty() || settings.fields.size() > 1'000)
+    return Fail(Code::kInvalidArgument, "a collection has 1 to 1,000 fields, not {}", settings.fields.size());
+  if (!(settings.held_out_share >= 0 && settings.held_out_share <= 0.9))
+    return Fail(Code::kInvalidArgument, "the held-out share {} is not within 0 and 0.9", settings.held_out_share);
+  for (size_t i = 0; i < settings.fields.size(); ++i) {
+    RETURN_IF_ERROR(CheckExampleField(settings.fields[i]));
+    const auto before = std::span(settings.fields).first(i);
+    if (std::ranges::find(before, settings.fields[i].name, &ExampleField::name) != before.end())
+      return Fail(Code::kInvalidArgument, "the field {} stands twice", settings.fields[i].name);
+  }
+  return {};
+}
+
+}  // namespace
+
+WallTime CollectionStore::Stored::Expired(WallTime now) const {
+  const uint64_t age = std::min<uint64_t>(info.settings.retention.max_age_seconds, uint64_t{1} << 40);
+  return age == 0 ? WallTime{INT64_MIN} : WallTime{now.unix_millis - static_cast<int64_t>(age) * 1000};
+}
+
+Result<std::unique_ptr<CollectionStore>> CollectionStore::Open(const Path& folder) {
+  ASSIGN_OR_RETURN(auto database, Database::Open(FileIn(folder)));
+  RETURN_IF_ERROR(database->Query("PRAGMA secure_delete=ON"));
+  RETURN_IF_ERROR(database->Migrate(kSchema));
+  return std::unique_ptr<CollectionStore>(new CollectionStore(std::move(database)));
+}
+
+Result<std::unique_ptr<CollectionStore>> CollectionStore::OpenIfThere(const Path& folder) {
+  std::error_code error;
+  if (!std::filesystem::exists(FileIn(folder), error)) return nullptr;
+  return Open(folder);
+}
+
+Result<CollectionStore::Stored> CollectionStore::ReadStored(const Row& row) {
+  Stored stored;
+  CollectionSettings& settings = stored.info.settings;
+  std::string fields;
+  RETURN_IF_ERROR(row.Into(settings.name, fields, settings.purpose, settings.retention.max_age_seconds,
+                           settings.retention.max_count, settings.retention.max_bytes, settings.held_out_share,
+                           stored.info.created, stored.place, stored.next, stored.info.examples, stored.info.bytes,
+                           stored.stale));
+  std::istringstream lines(fields);
+  for (std::string line; std::getline(lines, line);) {
+    auto field = ParseField(line);
+    if (!field) return Fail(Code::kCorrupt, "collection {}: {}", settings.name, field.error().message);
+    settings.fields.push_back(std::move(*field));
+  }
+  return stored;
+}
+
+Result<CollectionStore::Stored> CollectionStore::Get(std::string_view collection) {
+  static const std::string sql = fmt::format("SELECT {} FROM collections WHERE name = ?", kColumns);
+  ASSIGN_OR_RETURN(auto stored, database_->QueryFirst(ReadStored, sql, collection));
+  if (!stored) return Fail(Code::kNotFound, "there is no collection '{}'", collection);
+  return std::move(*stored);
+}
+
+Result<std::vector<CollectionStore::Stored>> CollectionStore::All() {
+  static const std::string sql = fmt::format("SELECT {} FROM collections ORDER BY name", kColumns);
+  return database_->QueryAs(ReadStored, sql);
+}
+
+// The place of a new table.
+Result<int64_t> CollectionStore::CreateTable() {
+  ASSIGN_OR_RETURN(const uint64_t last, database_->QueryNumber("SELECT coalesce(max(place), 0) FROM collections"));
+  const auto place = static_cast<int64_t>(last + 1);
+  RETURN_IF_ERROR(database_->Write(
+      fmt::format("CREATE TABLE examples_{} (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, grp TEXT NOT NULL,"
+                  " added INTEGER NOT NULL, held_out INTEGER NOT NULL, content BLOB NOT NULL)",
+                  place)));
+  RETURN_IF_ERROR(database_->Write(fmt::format("CREATE INDEX added_{0} ON examples_{0} (added)", place)));
+  return place;
+}
+
+Status CollectionStore::Create(const CollectionSettings& settings, WallTime now) {
+  RETURN_IF_ERROR(CheckSettings(settings));
+  const std::string fields = FieldsText(settings.fields);
+  const Retention& retention = settings.retention;
+  ASSIGN_OR_RETURN(Transaction transaction, Transaction::Begin(*database_));
+  const auto there = Get(settings.name);
+  if (!there && there.error().code != Code::kNotFound) return Fail(there.error());
+  if (there) {
+    const CollectionSettings& has = there->info.settings;
+    if (has.fields != settings.fields || has.held_out_share != settings.held_out_share) {
+      return Fail(Code::kConflict,
+                  "the collection {} is there with the fields {} and the held-out share {}; asked for are {} and {}. "
+                  "Nothing was changed: choose another name, or delete it with `tributary-device data remove`",
+                  settings.name, OnOneLine(FieldsText(has.fields)), has.held_out_share, OnOneLine(fields),
+                  settings.held_out_share);
+    }
+    RETURN_IF_ERROR(database_->Write("UPDATE collections SET purpose = ?, max_age = ?, max_count = ?, max_bytes = ?"
+                                     " WHERE name = ?",
+                                     settings.purpose, retention.max_age_seconds, retention.max_count,
+                                     retention.max_bytes, settings.name));
+    return transaction.Commit();
+  }
+  ASSIGN_OR_RETURN(const int64_t place, CreateTable());
+  static const std::string insert =
+      fmt::format("INSERT INTO collections ({}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 1, 0, 0, 0)", kColumns);
+  RETURN_IF_ERROR(database_->Write(insert, settings.name, fields, settings.purpose, retention.max_age_seconds,
+                                   retention.max_count, retention.max_bytes, settings.held_out_share, now, place));
+  return transaction.Commit();
+}
+
+Status CollectionStore::Add(std::string_view collection, std::span<const NewExample> examples, WallTime now) {
+  ASSIGN_OR_RETURN(ExampleWriter writer, Write(collection, now));
+  for (const NewExample& example : examples) RETURN_IF_ERROR(writer.Put(example));
+  return writer.Commit();
+}
+
+Result<ExampleWriter> CollectionStore::Write(std::string_view collection, WallTime now) {
+  ASSIGN_OR_RETURN(Transaction transaction, Transaction::Begin(*database_));
+  ASSIGN_OR_RETURN(Stored stored, Get(collection));
+  // What has expired does not stand in the way of a new example with its id.
+  RETURN_IF_ERROR(ApplyRetention(stored, now));
+  return ExampleWriter(*this, std::move(transaction), std::move(stored), now);
+}
+
+Status CollectionStore::SaveCounts(const Stored& stored) {
+  return database_->Write(
+      "UPDATE collections SET place = ?, next = ?, examples = ?, bytes = ?, stale = ? WHERE name = ?", stored.place,
+      stored.next, stored.info.examples, stored.info.bytes, stored.stale, stored.info.settings.name);
+}
+
+Result<uint64_t> CollectionStore::ApplyRetention(Stored& stored, WallTime now) {
+  const Retention& retention = stored.info.settings.retention;
+  const std::string table = stored.Table();
+  const uint64_t before = stored.info.examples;
+  const auto take = [&](const std::string& condition, const Value& value) -> Status {
+    ASSIGN_OR_RETURN(const auto sums,
+                     database_->Query(fmt::format("SELECT count(*), coalesce(sum(length(content)), 0) FROM {} WHERE {}",
+                                                  table, condition),
+                                      value));
+    if (sums[0].Int(0) == 0) return {};
+    stored.info.examples -= static_cast<uint64_t>(sums[0].Int(0));
+    stored.info.bytes -= static_cast<uint64_t>(sums[0].Int(1));
+    return database_->Write(fmt::format("DELETE FROM {} WHERE {}", table, condition), value);
+  };
+  if (retention.max_age_seconds > 0) RETURN_IF_ERROR(take("added < ?", stored.Expired(now).unix_millis));
+  if (retention.max_count > 0 && stored.info.examples > retention.max_count) {
+    const uint64_t surplus = stored.info.examples - retention.max_count;
+    RETURN_IF_ERROR(take(fmt::format("number IN (SELECT number FROM {} ORDER BY number LIMIT ?)", table),
+                         static_cast<int64_t>(surplus)));
+  }
+  if (retention.max_bytes > 0 && stored.info.bytes > retention.max_bytes) {
+    uint64_t left = stored.info.bytes;
+    int64_t last = 0;
+    constexpr std::string_view kEnough = "enough";
+    const Status visited = database_->Visit(
+        [&](const Row& row) -> Status {
+          if (left <= retention.max_bytes) return Fail(Code::kShuttingDown, "{}", kEnough);
+          last = row.Int(0);
+          left -= static_cast<uint64_t>(row.Int(1));
+          return {};
+        },
+        fmt::format("SELECT number, length(content) FROM {} ORDER BY number", table));
+    if (!visited && visited.error().message != kEnough) return Fail(visited.error());
+    RETURN_IF_ERROR(take("number <= ?", last));
+  }
+  const uint64_t went = before - stored.info.examples;
+  stored.stale += went;
+  if (went > 0 && stored.stale > stored.info.examples) RETURN_IF_ERROR(Rewrite(stored, "number <> ?", int64_t{0}));
+  return went;
+}
+
+Status CollectionStore::Rewrite(Stored& stored, std::string_view keeps, const Value& value) {
+  const std::string old = stored.Table();
+  ASSIGN_OR_RETURN(stored.place, CreateTable());
+  const std::string table = stored.Table();
+  RETURN_IF_ERROR(database_->Write(
+      fmt::format("INSERT INTO {} SELECT number, id, grp, added, held_out, content FROM {} WHERE {} ORDER BY number",
+                  table, old, keeps),
+      value));
+  ASSIGN_OR_RETURN(const auto sums,
+                   database_->Query(fmt::format("SELECT count(*), coalesce(sum(length(content)), 0) FROM {}", table)));
+  stored.info.examples = static_cast<uint64_t>(sums[0].Int(0));
+  stored.info.bytes = static_cast<uint64_t>(sums[0].Int(1));
+  stored.stale = 0;
+  return database_->Write(fmt::format("DROP TABLE {}", old));
+}
+
+Status CollectionStore::NoteErasure(std::string_view collection) {
+  return database_->Write(
+      "INSERT INTO erasures VALUES (?, 1) ON CONFLICT (name) DO UPDATE SET generation = generation + 1", collection);
+}
+
+Result<uint64_t> CollectionStore::Erase(std::string_view collection, std::string_view gone, std::string_view keeps,
+                                        std::string_view value) {
+  ASSIGN_OR_RETURN(Transaction transaction, Transaction::Begin(*database_));
+  ASSIGN_OR_RETURN(Stored stored, Get(collection));
+  const uint64_t before = stored.info.examples;
+  ASSIGN_OR_RETURN(const uint64_t count,
+                   database_->QueryNumber(fmt::format("SELECT count(*) FROM {} WHERE {}", stored.Table(), gone), value));
+  if (count == 0) return 0;
+  RETURN_IF_ERROR(Rewrite(stored, keeps, std::string(value)));
+  RETURN_IF_ERROR(SaveCounts(stored));
+  RETURN_IF_ERROR(NoteErasure(collection));
+  RETURN_IF_ERROR(transaction.Commit());
+  RETURN_IF_ERROR(EmptyLog());
+  return before - stored.info.examples;
+}
+
+Result<uint64_t> CollectionStore::Remove(std::string_view collection, std::string_view id) {
+  return Erase(collection, "id = ?", "id <> ?", id);
+}
+
+Result<uint64_t> CollectionStore::RemoveGroup(std::string_view collection, std::string_view group) {
+  return Erase(collection, "grp = ?", "grp <> ?", group);
+}
+
+Result<uint64_t> CollectionStore::Clear(std::string_view collection) { return Empty(collection, false); }
+Result<uint64_t> CollectionStore::Drop(std::string_view collection) { return Empty(collection, true); }
+
+Result<uint64_t> CollectionStore::Empty(std::string_view collection, bool drop) {
+  ASSIGN_OR_RETURN(Transaction transaction, Transaction::Begin(*database_));
+  ASSIGN_OR_RETURN(Stored stored, Get(collection));
+  const uint64_t count = stored.info.examples;
+  const std::string old = stored.Table();
+  if (drop) {
+    RETURN_IF_ERROR(database_->Write("DELETE FROM collections WHERE name = ?", collection));
+  } else {
+    ASSIGN_OR_RETURN(stored.place, CreateTable());
+    stored.info.examples = stored.info.bytes = stored.stale = 0;
+    RETURN_IF_ERROR(SaveCounts(stored));
+  }
+  RETURN_IF_ERROR(database_->Write(fmt::format("DROP TABLE {}", old)));
+  RETURN_IF_ERROR(database_->Write("DELETE FROM categories WHERE collection = ?", collection));
+  RETURN_IF_ERROR(NoteErasure(collection));
+  RETURN_IF_ERROR(transaction.Commit());
+  RETURN_IF_ERROR(EmptyLog());
+  return count;
+}
+
+Result<uint64_t> CollectionStore::Sweep(WallTime now) {
+  uint64_t went = 0;
+  ASSIGN_OR_RETURN(Transaction transaction, Transaction::Begin(*database_));
+  ASSIGN_OR_RETURN(std::vector<Stored> all, All());
+  for (Stored& stored : all) {
+    ASSIGN_OR_RETURN(const uint64_t of_it, ApplyRetention(stored, now));
+    if (of_it > 0) RETURN_IF_ERROR(SaveCounts(stored));
+    went += of_it;
+  }
+  RETURN_IF_ERROR(transaction.Commit());
+  RETURN_IF_ERROR(EmptyLog());
+  return went;
+}
+
+Status CollectionStore::EmptyLog() {
+  ASSIGN_OR_RETURN(const uint64_t busy, database_->QueryNumber("PRAGMA wal_checkpoint(TRUNCATE)"));
+  if (busy == 0) return {};
+  return Fail(Code::kBusy,
+              "the examples are deleted, but another process reads the database just now, so bytes of theirs are still "
+              "in examples.db-wal until the next sweep; the daemon sweeps every ten minutes");
+}
+
+Result<std::vector<CollectionInfo>> CollectionStore::List() {
+  ASSIGN_OR_RETURN(std::vector<Stored> all, All());
+  std::vector<CollectionInfo> infos;
+  for (Stored& stored : all) infos.push_back(std::move(stored.info));
+  return infos;
+}
+
+Result<CollectionInfo> CollectionStore::Find(std::string_view collection) {
+  ASSIGN_OR_RETURN(Stored stored, Get(collection));
+  return std::move(stored.info);
+}
+
+Result<CollectionSummary> CollectionStore::Summarise(std::string_view collection) {
+  ASSIGN_OR_RETURN(const Stored stored, Get(collection));
+  CollectionSummariser summary(stored.info);
+  RETURN_IF_ERROR(database_->Visit(
+      [&](const Row& row) {
+        return summary.Add(row.Int(0) != 0, WallTime{row.Int(1)}, std::get<Bytes>(row[2]));
+      },
+      fmt::format("SELECT held_out, added, content FROM {} ORDER BY number", stored.Table())));
+  ASSIGN_OR_RETURN(const auto names, database_->Query("SELECT field, code, text FROM categories WHERE collection = ?"
+                                                      " ORDER BY field, code LIMIT 10000",
+                                                      collection));
+  for (const Row& row : names) summary.Name(row.Text(0), row.Int(1), row.Text(2));
+  return std::move(summary).Finish();
+}
+
+Result<TaskExamples> CollectionStore::Load(std::string_view collection, std::span<const std::string> fields,
+                                           WallTime now) {
+  ASSIGN_OR_RETURN(const Stored stored, Get(collection));
+  const CollectionSettings& settings = stored.info.settings;
+  for (const std::string& field : fields) {
+    if (std::ranges::find(settings.fields, field, &ExampleField::name) == settings.fields.end()) {
+      return Fail(Code::kMissingField,
+                  "the task needs the field '{}', the collection {} has: {}. Import examples with that field into "
+                  "another collection and name it in the task",
+                  field, settings.name, OnOneLine(FieldsText(settings.fields)));
+    }
+  }
+  if (stored.info.bytes > kLoadBytes) {
+    return Fail(Code::kTooLarge, "the collection {} has {} bytes, a fit takes at most {}; set --max-bytes for it",
+                settings.name, stored.info.bytes, kLoadBytes);
+  }
+  ExampleColumns columns(settings.fields, fields);
+  const std::string from = fmt::format("FROM {} WHERE added >= ? ORDER BY number", stored.Table());
+  const WallTime expired = stored.Expired(now);
+  if (columns.varies()) {
+    RETURN_IF_ERROR(
+        database_->Visit([&](const Row& row) { return columns.Measure(std::get<Bytes>(row[0])); },
+                         fmt::format("SELECT substr(content, 1, {}) {}", columns.length_bytes(), from), expired));
+  }
+  columns.Reserve(stored.info.examples);
+  RETURN_IF_ERROR(database_->Visit(
+      [&](const Row& row) { return columns.Add(row.Int(0) != 0, std::get<Bytes>(row[1])); },
+      fmt::format("SELECT held_out, content {}", from), expired));
+  return std::move(columns).Finish();
+}
+
+Result<uint64_t> CollectionStore::Generation(std::string_view collection) {
+  return database_->QueryNumber("SELECT generation FROM erasures WHERE name = ?", collection);
+}
+
+ExampleWriter::ExampleWriter(CollectionStore& store, Transaction transaction, CollectionStore::Stored stored,
+                             WallTime now)
+    : store_(&store),
+      transaction_(std::move(transaction)),
+      stored_(std::move(stored)),
+      now_(now),
+      insert_(fmt::format("INSERT INTO {} VALUES (?, ?, ?, ?, ?, ?)", stored_.Table())) {}
+
+Status ExampleWriter::Put(const NewExample& example) {
+  RETURN_IF_ERROR(CheckNewExample(settings().fields, example));
+  const std::string id = example.id.empty() ? fmt::format("#{}", stored_.next) : example.id;
+  const bool held_out = IsHeldOut(settings().name, id, settings().held_out_share);
+  Bytes content = EncodeContent(example);
+  const size_t bytes = content.size();
+  std::vector<Value> values;
+  values.reserve(6);
+  values.emplace_back(stored_.next);
+  values.emplace_back(id);
+  values.emplace_back(example.group);
+  values.emplace_back(now_.unix_millis);
+  values.emplace_back(int64_t{held_out});
+  values.emplace_back(std::move(content));
+  const auto inserted = store_->database_->ExecuteValues(insert_, values);
+  if (!inserted && inserted.error().code == Code::kConflict) {
+    return Fail(Code::kAlreadyExists, "the collection {} has an example with the id '{}' already", settings().name, id);
+  }
+  if (!inserted) return Fail(inserted.error());
+  ++stored_.next;
+  ++stored_.info.examples;
+  stored_.info.bytes += bytes;
+  ++count_;
+  return {};
+}
+
+Result<int64_t> ExampleWriter::CodeOf(const std::string& field, const std::string& text) {
+  auto known = codes_.find(field);
+  if (known == codes_.end()) {
+    known = codes_.emplace(field, std::map<std::string, int64_t, std::less<>>()).first;
+    ASSIGN_OR_RETURN(const auto rows,
+                     store_->database_->Query("SELECT text, code FROM categories WHERE collection = ? AND field = ?",
+                                              settings().name, field));
+    for (const Row& row : rows) known->second[row.Text(0)] = row.Int(1);
+  }
+  auto& codes = known->second;
+  if (const auto found = codes.find(text); found != codes.end()) return found->second;
+  if (codes.size() >= kCategories || text.size() > kExampleNameBytes) {
+    return Fail(Code::kTooLarge, "the category {} has over {} different texts, or one over {} bytes", field, kCategories,
+                kExampleNameBytes);
+  }
+  const auto code = static_cast<int64_t>(codes.size());
+  RETURN_IF_ERROR(store_->database_->Write("INSERT INTO categories VALUES (?, ?, ?, ?)", settings().name, field, code,
+                                           text));
+  return codes[text] = code;
+}
+
+Status ExampleWriter::Commit() {
+  RETURN_IF_ERROR(store_->ApplyRetention(stored_, now_));
+  RETURN_IF_ERROR(store_->SaveCounts(stored_));
+  return transaction_.Commit();
+}
+
+}  // namespace tributary

@@ -1,0 +1,36 @@
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "device/examples/example_content.h"
+
+namespace tributary {
+
+// Makes columns of examples that come one by one. Call order: Measure for each when a wanted field varies; Reserve; Add
+// for each; Finish. With it the values are in memory once, and are not moved as they grow.
+class ExampleColumns {
+ public:
+  // `wanted`: the names of the fields that become columns; all of them are among `fields`.
+  ExampleColumns(std::vector<ExampleField> fields, std::span<const std::string> wanted);
+
+  bool varies() const;
+  // Of an example, how many bytes at its beginning Measure needs.
+  size_t length_bytes() const;
+  Status Measure(ByteView beginning);
+  void Reserve(uint64_t examples);
+  // kCorrupt: the content is not of these fields.
+  Status Add(bool held_out, ByteView content);
+  TaskExamples Finish() &&;
+
+ private:
+  std::vector<ExampleField> fields_;
+  std::vector<size_t> wanted_;     // places in fields_
+  std::vector<uint64_t> elements_;  // of each field that varies, as measured
+  ExampleSet set_;
+  TaskExamples shares_;
+  std::vector<ContentPart> parts_;
+};
+
+}  // namespace tributary

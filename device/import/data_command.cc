@@ -1,0 +1,273 @@
+#include "device/import/data_command.h"
+
+#include <algorithm>
+#include <iostream>
+#include <map>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <CLI/CLI.hpp>
+
+#include "device/examples/collection_summary.h"
+#include "device/import/csv_reader.h"
+#include "device/import/idx_reader.h"
+#include "device/import/image_folder.h"
+#include "device/import/npy_reader.h"
+#include "device/import/sql_reader.h"
+#include "device/import/text_reader.h"
+#include "protocol/base/process/daemon.h"
+
+namespace tributary {
+namespace {
+
+enum class FileFormat : uint8_t { kByName, kCsv, kNumpy, kImages, kSql, kIdx, kText };
+
+struct DataArguments {
+  Path config;
+  std::string collection = "examples";
+  std::vector<std::string> files;
+  FileFormat format = FileFormat::kByName;
+  bool keep_good = false, no_header = false, text = false;
+  // Of a collection that is made, or changed.
+  std::string purpose;
+  Retention retention;
+  double held_out_share = 0.1;
+  bool settings_given = false, share_given = false;
+  // Of tables.
+  std::vector<std::string> fields, targets;
+  TableOptions table;
+  std::string delimiter = ",", sql;
+  uint64_t length = 64;
+  bool stride_given = false;
+  // Of images.
+  std::string size;
+  Resize resize = Resize::kRefuse;
+  bool grey = false;
+  // Of remove.
+  std::string id, group;
+  bool whole = false;
+};
+
+constexpr std::string_view kImportHelp = R"(
+What becomes an example, by the kind of file:
+  CSV (.csv, .tsv, also .gz)  each row; or, with --rows, each window of rows
+  NumPy (.npz, .npy)          each element of the first dimension; each array is a field
+  a folder                    each PNG or JPEG in its folders, which are the classes
+  SQLite, with --sql          each row of the SELECT
+  IDX (two files)             each image of the first file, with its label of the second
+  text, with --text           each window of --length bytes, as numbers, and the same shifted by one
+
+Examples:
+  tributary-device data import --config device.toml --collection diabetes patients.csv
+  tributary-device data import --config device.toml --collection weather --rows 24 --field window=temp
+      --horizon 4 --target future=temp temperatures.csv
+  tributary-device data import --config device.toml --collection signs --size 32x32 --resize area photos/)";
+
+Result<std::vector<FieldRequest>> ParseRequests(const std::vector<std::string>& texts) {
+  std::vector<FieldRequest> requests;
+  for (const std::string& text : texts) {
+    ASSIGN_OR_RETURN(FieldRequest request, FieldRequest::Parse(text));
+    requests.push_back(std::move(request));
+  }
+  return requests;
+}
+
+FileFormat FormatOf(const DataArguments& arguments, const Path& file) {
+  if (arguments.format != FileFormat::kByName) return arguments.format;
+  if (arguments.text) return FileFormat::kText;
+  if (!arguments.sql.empty()) return FileFormat::kSql;
+  std::error_code error;
+  if (std::filesystem::is_directory(file, error)) return FileFormat::kImages;
+  const std::string name = file.filename().string();
+  if (name.ends_with(".npz") || name.ends_with(".npy")) return FileFormat::kNumpy;
+  return name.find("-ubyte") != name.npos || name.find(".idx") != name.npos ? FileFormat::kIdx : FileFormat::kCsv;
+}
+
+Result<ImageOptions> ImageOptionsOf(const DataArguments& arguments) {
+  ImageOptions options{.resize = arguments.resize, .grey = arguments.grey};
+  if (arguments.size.empty()) return options;
+  std::istringstream text(arguments.size);
+  char x = 0, more = 0;
+  if (text >> options.height >> x >> options.width && x == 'x' && !(text >> more)) return options;
+  return Fail(Code::kInvalidArgument, "--size is HEIGHTxWIDTH, as 32x32, not '{}'", arguments.size);
+}
+
+Result<std::unique_ptr<ExampleReader>> OpenFile(const DataArguments& arguments, const Path& file) {
+  TableOptions table = arguments.table;
+  ASSIGN_OR_RETURN(table.fields, ParseRequests(arguments.fields));
+  ASSIGN_OR_RETURN(table.targets, ParseRequests(arguments.targets));
+  switch (FormatOf(arguments, file)) {
+    case FileFormat::kNumpy:
+      return OpenNumpy(file, table.fields);
+    case FileFormat::kImages: {
+      ASSIGN_OR_RETURN(const ImageOptions options, ImageOptionsOf(arguments));
+      return OpenImageFolder(file, options);
+    }
+    case FileFormat::kSql:
+      return OpenSelect(file, arguments.sql, std::move(table));
+    case FileFormat::kText:
+      return OpenText(file, arguments.length, arguments.stride_given ? table.stride : arguments.length);
+    case FileFormat::kIdx:
+      if (arguments.files.size() != 2)
+        return Fail(Code::kInvalidArgument, "IDX takes two files: the images, then their labels");
+      return OpenIdx(file, arguments.files[1]);
+    case FileFormat::kByName:
+    case FileFormat::kCsv:
+      break;
+  }
+  const bool tabs = file.filename().string().find(".tsv") != std::string::npos || arguments.delimiter == "\\t";
+  if (arguments.delimiter.size() != 1 && !tabs)
+    return Fail(Code::kInvalidArgument, "--delimiter is one character, or \\t, not '{}'", arguments.delimiter);
+  return OpenCsv(file, {.delimiter = tabs ? '\t' : arguments.delimiter[0], .has_header = !arguments.no_header},
+                 std::move(table));
+}
+
+// Makes the collection, or sees that the file's fields are its own.
+Status CreateFor(CollectionStore& store, const DataArguments& arguments, const ExampleReader& reader, WallTime now) {
+  CollectionSettings settings{.name = arguments.collection, .fields = reader.fields()};
+  settings.purpose = arguments.purpose;
+  settings.retention = arguments.retention;
+  settings.held_out_share = arguments.held_out_share;
+  const auto there = store.Find(arguments.collection);
+  if (there && !arguments.settings_given) {
+    settings.purpose = there->settings.purpose;
+    settings.retention = there->settings.retention;
+  }
+  if (there && !arguments.share_given) settings.held_out_share = there->settings.held_out_share;
+  return store.Create(settings, now);
+}
+
+Status ImportFile(CollectionStore& store, const DataArguments& arguments, const Path& file) {
+  const WallTime now = SystemClock().Now();
+  ASSIGN_OR_RETURN(const auto reader, OpenFile(arguments, file));
+  RETURN_IF_ERROR(CreateFor(store, arguments, *reader, now));
+  ASSIGN_OR_RETURN(ExampleWriter writer, store.Write(arguments.collection, now));
+  ExampleSink sink(writer, arguments.keep_good);
+  RETURN_IF_ERROR(reader->Read(sink));
+  RETURN_IF_ERROR(writer.Commit());
+  std::cout << file.string() << ": " << writer.count() << " examples";
+  if (sink.left_out() > 0) std::cout << ", " << sink.left_out() << " bad rows left out; the first: " << sink.first();
+  std::cout << "\n";
+  return {};
+}
+
+Status Import(CollectionStore& store, const DataArguments& arguments) {
+  const bool idx = FormatOf(arguments, arguments.files.front()) == FileFormat::kIdx;
+  for (const std::string& file : arguments.files) {
+    RETURN_IF_ERROR(ImportFile(store, arguments, file));
+    if (idx) break;
+  }
+  return {};
+}
+
+Status Remove(CollectionStore& store, const DataArguments& arguments) {
+  if ((arguments.id.empty() ? 0 : 1) + (arguments.group.empty() ? 0 : 1) + (arguments.whole ? 1 : 0) != 1)
+    return Fail(Code::kInvalidArgument, "give one of --id, --group and --all");
+  ASSIGN_OR_RETURN(const uint64_t count, arguments.whole        ? store.Drop(arguments.collection)
+                                         : arguments.id.empty() ? store.RemoveGroup(arguments.collection, arguments.group)
+                                                                : store.Remove(arguments.collection, arguments.id));
+  std::cout << "removed " << count << " examples\n";
+  return {};
+}
+
+void AddImport(CLI::App& app, DataArguments& to) {
+  app.footer(std::string(kImportHelp));
+  app.add_option("files", to.files, "What to import; each file comes in whole or not at all")->required();
+  app.add_option("--purpose", to.purpose, "What the examples may be used for; for people");
+  app.add_option("--max-age", to.retention.max_age_seconds, "Seconds for which examples are kept; 0: for ever");
+  app.add_option("--max-count", to.retention.max_count, "How many are kept, the newest; 0: all");
+  app.add_option("--max-bytes", to.retention.max_bytes, "Bytes of values that are kept, the newest; 0: all");
+  app.add_option("--held-out-share", to.held_out_share, "Of the examples, kept back for evaluation; fixed at the first "
+                 "import")->capture_default_str();
+  app.add_flag("--keep-good", to.keep_good, "Leave bad rows out, and count them");
+  static const std::map<std::string, FileFormat> formats = {
+      {"csv", FileFormat::kCsv},  {"numpy", FileFormat::kNumpy}, {"images", FileFormat::kImages},
+      {"sql", FileFormat::kSql},  {"idx", FileFormat::kIdx},     {"text", FileFormat::kText}};
+  app.add_option("--format", to.format, "When the name does not say it: csv, numpy, images, sql, idx, text")
+      ->transform(CLI::CheckedTransformer(formats).description(""));
+  app.add_option("--field", to.fields, "NAME=COLUMN[,COLUMN...][:TYPE[SHAPE]], may be repeated; without, every column is "
+                 "a field. TYPE is FP32 if nothing is said; with a shape, as [3] or [-1], a value is numbers separated "
+                 "by spaces")->take_all()->expected(1);
+  app.add_option("--category", to.table.categories, "A column of texts; each becomes a number, always the same")
+      ->expected(1)->take_all();
+  app.add_option("--id", to.table.id, "The column with the id of the example");
+  app.add_option("--group", to.table.group, "The column that says which examples are removed together: a user, a session");
+  static const std::map<std::string, MissingValue> missing = {
+      {"refuse", MissingValue::kRefuse}, {"skip", MissingValue::kSkip}, {"forward-fill", MissingValue::kForwardFill}};
+  app.add_option("--missing", to.table.missing, "A value that is empty or NaN: refuse the file, skip the row, or "
+                 "forward-fill it from the row before")->transform(CLI::CheckedTransformer(missing).description(""));
+  app.add_option("--rows", to.table.rows, "Rows of a window of a time series");
+  app.add_option("--stride", to.table.stride, "From one window to the next; of a text, without it --length");
+  app.add_option("--horizon", to.table.horizon, "Rows behind the window that the targets have");
+  app.add_option("--target", to.targets, "As --field, of the rows behind the window")->take_all()->expected(1);
+  app.add_option("--delimiter", to.delimiter, "Between the values of a CSV file")->capture_default_str();
+  app.add_flag("--no-header", to.no_header, "The first row is no header; the columns are called c1, c2, ...");
+  app.add_option("--sql", to.sql, "The SELECT whose rows are imported; the file is a SQLite database");
+  app.add_flag("--text", to.text, "The files are texts");
+  app.add_option("--length", to.length, "Of the windows of a text, in bytes")->capture_default_str();
+  app.add_option("--size", to.size, "HEIGHTxWIDTH of the images; without, that of the first");
+  static const std::map<std::string, Resize> resize = {{"area", Resize::kArea}, {"nearest", Resize::kNearest}};
+  app.add_option("--resize", to.resize, "How images of another size are fitted: area or nearest; without, they are "
+                 "refused")->transform(CLI::CheckedTransformer(resize).description(""));
+  app.add_flag("--gray,--grey", to.grey, "One channel instead of three");
+}
+
+}  // namespace
+
+bool IsDataCommand(int argc, char** argv) { return argc > 1 && std::string_view(argv[1]) == "data"; }
+
+int RunDataCommand(int argc, char** argv, const std::function<Result<Path>(const Path& config)>& data_folder) {
+  DataArguments arguments;
+  CLI::App app("tributary-device data: the device's own examples, in collections; also while the daemon runs");
+  app.require_subcommand(1);
+  auto* import = app.add_subcommand("import", "Read files into a collection");
+  AddImport(*import, arguments);
+  auto* list = app.add_subcommand("list", "The collections and their fields");
+  auto* show = app.add_subcommand("show", "What is in a collection: shares, labels, bounds");
+  auto* remove = app.add_subcommand("remove", "Delete examples, or a collection, to the last byte");
+  remove->add_option("--id", arguments.id, "The example with this id");
+  remove->add_option("--group", arguments.group, "All examples of this group");
+  remove->add_flag("--all", arguments.whole, "The collection itself");
+  auto* clear = app.add_subcommand("clear", "Delete all examples of a collection, to the last byte; it stays");
+  for (CLI::App* each : {import, list, show, remove, clear}) {
+    each->add_option("--config", arguments.config, "The device's device.toml")->required();
+    if (each == list) continue;
+    auto* collection = each->add_option("--collection", arguments.collection, "Its name");
+    if (each == import) collection->capture_default_str();
+    else collection->required();
+  }
+  try {
+    app.parse(argc - 1, argv + 1);
+  } catch (const CLI::ParseError& failure) {
+    return app.exit(failure) == 0 ? kExitOk : kExitUsage;
+  }
+  for (const char* name : {"--purpose", "--max-age", "--max-count", "--max-bytes"})
+    arguments.settings_given = arguments.settings_given || import->count(name) > 0;
+  arguments.share_given = import->count("--held-out-share") > 0;
+  arguments.stride_given = import->count("--stride") > 0;
+
+  const auto work = [&]() -> Status {
+    ASSIGN_OR_RETURN(const Path folder, data_folder(arguments.config));
+    RETURN_IF_ERROR(RealFileSystem().CreateFolders(folder));
+    ASSIGN_OR_RETURN(const auto store, CollectionStore::Open(folder));
+    if (import->parsed()) return Import(*store, arguments);
+    if (remove->parsed()) return Remove(*store, arguments);
+    if (list->parsed()) {
+      ASSIGN_OR_RETURN(const auto collections, store->List());
+      std::cout << DescribeCollections(collections);
+    } else if (show->parsed()) {
+      ASSIGN_OR_RETURN(const CollectionSummary summary, store->Summarise(arguments.collection));
+      std::cout << DescribeSummary(summary, SystemClock().Now());
+    } else {
+      ASSIGN_OR_RETURN(const uint64_t count, store->Clear(arguments.collection));
+      std::cout << "removed " << count << " examples\n";
+    }
+    return {};
+  };
+  const Status status = work();
+  return status ? kExitOk : ExitWith("tributary-device", status.error());
+}
+
+}  // namespace tributary

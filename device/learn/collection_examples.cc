@@ -1,0 +1,76 @@
+#include "device/learn/collection_examples.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace tributary {
+namespace {
+
+Error Missing(const TaskManifest& manifest) {
+  return {Code::kMissingField,
+          fmt::format("the device has no collection '{0}'; fill it with `tributary-device data import --config "
+                      "device.toml --collection {0} FILE`",
+                      manifest.collection)};
+}
+
+TaskExamples AllHeldOut(TaskExamples examples) {
+  auto& held_out = examples.held_out.indices;
+  held_out.insert(held_out.end(), examples.training.indices.begin(), examples.training.indices.end());
+  std::ranges::sort(held_out);
+  examples.training.indices.clear();
+  return examples;
+}
+
+}  // namespace
+
+Result<CollectionStore*> CollectionExamples::Store() {
+  if (!store_) {
+    ASSIGN_OR_RETURN(store_, CollectionStore::OpenIfThere(options_.folder));
+  }
+  return store_.get();
+}
+
+Result<TaskExamples> CollectionExamples::Load(const TaskManifest& manifest) {
+  ASSIGN_OR_RETURN(CollectionStore* const store, Store());
+  if (!store) return LoadFallback(manifest, Missing(manifest));
+  const auto there = store->Find(manifest.collection);
+  if (!there && there.error().code == Code::kNotFound) return LoadFallback(manifest, Missing(manifest));
+  if (!there) return Fail(there.error());
+  std::vector<std::string> fields;
+  for (const TaskInput& input : manifest.inputs) fields.push_back(input.field);
+  ASSIGN_OR_RETURN(TaskExamples examples, store->Load(manifest.collection, fields, clock_.Now()));
+  if (options_.evaluates_all) examples = AllHeldOut(std::move(examples));
+  if (examples.training.size() + examples.held_out.size() == 0) {
+    return Fail(Code::kFewExamples, "the collection {} is empty, the task asks for {} examples", manifest.collection,
+                manifest.min_examples);
+  }
+  RETURN_IF_ERROR(CheckExamples(manifest, examples));
+  return examples;
+}
+
+Result<TaskExamples> CollectionExamples::LoadFallback(const TaskManifest& manifest, const Error& missing) {
+  if (manifest.collection != TaskManifest().collection || !options_.fallback) return Fail(missing);
+  if (!fallback_) {
+    auto examples = options_.fallback();
+    if (!examples) {
+      return Fail(missing.code, "{} (nor can the examples of the configuration be read: {})", missing.message,
+                  examples.error().message);
+    }
+    fallback_ = std::move(*examples);
+  }
+  RETURN_IF_ERROR(CheckExamples(manifest, *fallback_));
+  return *fallback_;
+}
+
+Result<uint64_t> CollectionExamples::Generation(const TaskManifest& manifest) {
+  ASSIGN_OR_RETURN(CollectionStore* const store, Store());
+  return store ? store->Generation(manifest.collection) : 0;
+}
+
+Status CollectionExamples::Sweep() {
+  ASSIGN_OR_RETURN(CollectionStore* const store, Store());
+  if (store) RETURN_IF_ERROR(store->Sweep(clock_.Now()));
+  return {};
+}
+
+}  // namespace tributary

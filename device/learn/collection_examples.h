@@ -1,0 +1,43 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+
+#include "device/examples/collection_store.h"
+#include "device/learn/learner.h"
+#include "protocol/base/clock.h"
+
+namespace tributary {
+
+// The examples of the collection that a task's manifest names, read from the device's store for each fit; with a fallback
+// for the collection "examples" when the store has none of that name. Clock must outlive it. Not thread safe.
+class CollectionExamples final : public ExampleSource {
+ public:
+  // Makes the fallback, when it is needed for the first time.
+  using Fallback = std::function<Result<TaskExamples>()>;
+  struct Options {
+    Path folder;  // of the store
+    // An evaluator evaluates all that it has.
+    bool evaluates_all = false;
+    Fallback fallback;  // empty: there is none
+  };
+
+  CollectionExamples(const Clock& clock, Options options) : clock_(clock), options_(std::move(options)) {}
+  Result<TaskExamples> Load(const TaskManifest& manifest) override;
+  // The erasure generation of the collection that a manifest names (collection_store.h).
+  Result<uint64_t> Generation(const TaskManifest& manifest);
+  // Applies retention. No error when there is no store.
+  Status Sweep();
+
+ private:
+  // nullptr: there is no store.
+  Result<CollectionStore*> Store();
+  Result<TaskExamples> LoadFallback(const TaskManifest& manifest, const Error& missing);
+
+  const Clock& clock_;
+  const Options options_;
+  std::unique_ptr<CollectionStore> store_;
+  std::optional<TaskExamples> fallback_;
+};
+
+}  // namespace tributary
