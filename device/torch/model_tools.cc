@@ -11,7 +11,7 @@
 
 #include "device/examples/idx.h"
 #include "device/examples/repeatable_random.h"
-#include "device/torch/fit.h"
+#include "device/torch/evaluate.h"
 #include "protocol/base/limits.h"
 #include "protocol/base/process/daemon.h"
 #include "protocol/catalogue/model_package.h"
@@ -81,8 +81,9 @@ Status EvaluateFile(const ToolArguments& arguments) {
   ASSIGN_OR_RETURN(const auto model, Model::Load(module));
   ASSIGN_OR_RETURN(const auto set, LoadIdxFolder(arguments.examples, IdxPart::kTest));
   ASSIGN_OR_RETURN(const Evaluation evaluation, Evaluate(*model, Examples::All(set)));
-  std::cout << "examples " << evaluation.examples << "  accuracy " << evaluation.accuracy << "  loss "
-            << evaluation.loss << "\n";
+  std::cout << "examples " << evaluation.examples;
+  for (const auto& [name, metric] : evaluation.metrics) std::cout << "  " << name << " " << metric.mean();
+  std::cout << "\n";
   return {};
 }
 
