@@ -8,13 +8,13 @@
 #include <map>
 #include <mutex>
 #include <set>
-#include <sstream>
 #include <streambuf>
 #include <utility>
 
 #include <ATen/Parallel.h>
 #include <fmt/ranges.h>
 #include <torch/csrc/jit/runtime/graph_executor.h>
+#include <torch/csrc/jit/serialization/export.h>
 #include <torch/csrc/jit/serialization/import.h>
 
 #include "device/torch/graph_walk.h"
@@ -379,9 +379,18 @@ Status Model::ApplyDelta(std::span<const float> delta) {
 
 Result<Bytes> Model::Save() const {
   return CatchTorch(Code::kIo, "saving the module", [&]() -> Result<Bytes> {
-    std::ostringstream stream;
-    module_->script.save(stream);
-    return ToBytes(AsBytes(stream.view()));
+    Bytes saved;
+    // Enough for all, so that the bytes are not copied while they grow; memory that is not written to costs nothing.
+    constexpr size_t kBesideTensors = 1 << 20;
+    size_t needed = kBesideTensors;
+    for (const NamedTensor& named : module_->all) needed += named.tensor.storage().nbytes();
+    saved.reserve(needed);
+    const auto write = [&](const void* bytes, size_t size) {
+      Append(saved, {static_cast<const uint8_t*>(bytes), size});
+      return size;
+    };
+    torch::jit::ExportModule(module_->script, write);
+    return saved;
   });
 }
 
