@@ -22,7 +22,7 @@ struct EvaluationOptions {
   // The examples by which inputs of scaling device-standard are scaled: the device's training share. nullptr, or none: by
   // those that are evaluated.
   const Examples* scaled_by = nullptr;
-  std::function<bool()> cancelled;  // asked before each batch; true ends it with kShuttingDown
+  std::function<bool()> cancelled = {};  // asked before each batch; true ends it with kShuttingDown
 };
 
 // The quality of a model on examples, by the loss that it is trained with and its own metrics; the model is not changed.

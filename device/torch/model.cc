@@ -67,7 +67,9 @@ void TieSharedTensors(torch::jit::Module& script) {
     for (const auto& parameter : module.named_parameters(/*recurse=*/false)) {
       if (parameter.value.numel() == 0) continue;
       const auto [found, added] = first.emplace(parameter.value.data_ptr(), parameter.value);
-      if (!added && found->second.sizes() == parameter.value.sizes()) module.setattr(parameter.name, found->second);
+      // Under a transpose it is another tensor, also where the sizes are equal.
+      const bool same = found->second.sizes() == parameter.value.sizes() && found->second.strides() == parameter.value.strides();
+      if (!added && same) module.setattr(parameter.name, found->second);
     }
   }
 }

@@ -112,35 +112,29 @@ std::string Describe(const TaskInput& input) {
 
 std::string LossText(const Trial& trial) {
   if (!trial.builtin) return fmt::format("loss {:.6g} (the module's own)", trial.loss);
-  TrainingPlan plan{.loss = *trial.builtin};
   constexpr std::string_view kNames[] = {"cross_entropy", "mean_squared_error", "binary_cross_entropy", "l1", "huber"};
   return fmt::format("loss {:.6g} ({}; the task's plan names the one that is used)", trial.loss,
-                     kNames[static_cast<size_t>(plan.loss)]);
+                     kNames[static_cast<size_t>(*trial.builtin)]);
 }
 
-std::string Report(Model& model, const ModelPackage& package, const Result<Trial>& trial, const std::string& roles) {
+std::string Report(Model& model, const ModelPackage& package, const Trial& trial, const std::string& roles) {
   std::string text;
   const auto row = [&](std::string_view name, std::string_view value) { text += fmt::format("  {:<11}{}\n", name, value); };
-  if (trial) {
-    for (const auto& [name, arguments] : trial->methods) row("method", fmt::format("{}({})", name, arguments));
-  }
+  for (const auto& [name, arguments] : trial.methods) row("method", fmt::format("{}({})", name, arguments));
   for (const TaskInput& input : model.manifest().inputs) row("input", Describe(input));
-  if (trial) {
-    for (const auto& [name, shape] : trial->outputs) row("output", name + " " + shape);
-  }
+  for (const auto& [name, shape] : trial.outputs) row("output", name + " " + shape);
   row("parameters", roles);
   row("operators", Operators(model.module().script));
   row("bytes", fmt::format("module {}, weights {}", package.module.size(), package.weights.size() * sizeof(float)));
-  if (!trial) {
-    row("trial", "not run: " + trial.error().message);
+  if (trial.batch.empty()) {
+    row("trial", fmt::format("not run: the file has no {} that says the shape of forward's argument", kManifestFile));
     return text;
   }
+  row("trial", fmt::format("{}: {}; every trained tensor got a gradient; both runs gave the same bits", trial.batch,
+                           LossText(trial)));
   std::vector<std::string> metrics;
-  for (const auto& [name, metric] : trial->metrics) {
-    if (name != "loss") metrics.push_back(fmt::format("{} {:.6g}", name, metric.mean()));
-  }
-  row("trial", fmt::format("{}: {}; every trained tensor got a gradient; both runs gave the same bits", trial->batch, LossText(*trial)));
-  if (!metrics.empty()) row("metrics", fmt::format("{}", fmt::join(metrics, ", ")));
+  for (const auto& [name, metric] : trial.metrics) metrics.push_back(fmt::format("{} {:.6g}", name, metric.mean()));
+  row("evaluation", fmt::format("{}", fmt::join(metrics, ", ")));
   return text;
 }
 
@@ -153,11 +147,7 @@ Result<PackedModel> PackModule(Bytes archive, const PackOptions& options) {
   if (!model->has_manifest()) RETURN_IF_ERROR(CheckWithoutManifest(*model));
   RETURN_IF_ERROR(CheckTrainable(*model));
   options.begins("try");
-  Result<Trial> trial = TryModel(*model, options.loss);
-  // A module of before there were manifests does not say the shape of what it takes.
-  const bool unknown_shape = !trial && !model->has_manifest() && trial.error().code == Code::kInvalidArgument &&
-                             trial.error().message.starts_with("the trial does not know");
-  if (!trial && !unknown_shape) return Fail(std::move(trial).error());
+  ASSIGN_OR_RETURN(const Trial trial, TryModel(*model, options.loss));
   options.begins("take the weights out");
   const TensorTable table = model->SharedTable();
   if (table.tensors.empty())

@@ -48,15 +48,18 @@ Result<std::vector<size_t>> Gradients(const Model::Module& module) {
   std::vector<size_t> hashes;
   std::vector<std::string> without;
   for (const NamedTensor& named : module.Trained()) {
-    const at::Tensor gradient = named.tensor.grad();
-    if (!gradient.defined()) {
+    const at::Tensor given = named.tensor.grad();
+    if (!given.defined()) {
       without.push_back(named.name);
       continue;
     }
-    if (!gradient.isfinite().all().item<bool>())
+    if (given.numel() == 0) continue;
+    const at::Tensor gradient = (given.is_sparse() ? given.to_dense() : given).contiguous();
+    // The extremes take over a NaN, and need no copy of the gradient.
+    const auto [least, most] = at::aminmax(gradient);
+    if (!std::isfinite(least.item<float>()) || !std::isfinite(most.item<float>()))
       return Fail(Code::kNotFinite, "the gradient of tensor {} is not finite in the trial", named.name);
-    const at::Tensor dense = (gradient.is_sparse() ? gradient.to_dense() : gradient).contiguous();
-    hashes.push_back(std::hash<std::string_view>()({static_cast<const char*>(dense.data_ptr()), dense.nbytes()}));
+    hashes.push_back(std::hash<std::string_view>()({static_cast<const char*>(gradient.data_ptr()), gradient.nbytes()}));
   }
   if (without.empty()) return hashes;
   constexpr size_t kMostNames = 10;
@@ -154,17 +157,36 @@ std::string ArgumentsOf(const BoundMethod& method) {
 }
 
 // The first of the shapes that images of bytes and tables have which forward takes: a module without a manifest does not say.
-Result<Batch> GuessBatch(const Model::Module& module, TaskManifest manifest, TaskMethods& methods, std::optional<Loss>& loss) {
+std::optional<Batch> GuessBatch(const Model::Module& module, TaskManifest manifest, TaskMethods& methods,
+                                std::optional<Loss>& loss) {
   std::vector<std::vector<int64_t>> shapes = {{-1, 1, 28, 28}, {-1, 3, 32, 32}, {-1, 3, 224, 224}, {-1, 28, 28}};
   const auto matrix = std::ranges::find_if(module.all, [](const NamedTensor& named) { return named.tensor.dim() == 2; });
   if (matrix != module.all.end()) shapes.insert(shapes.begin(), {-1, matrix->tensor.size(1)});
   for (const std::vector<int64_t>& shape : shapes) {
     manifest.inputs[0].shape = shape;
     auto batch = CatchTorch(Code::kInvalidArgument, "forward", [&] { return MakeTrialBatch(manifest, methods, loss); });
-    if (batch) return batch;
+    if (batch) return *batch;
   }
-  return Fail(Code::kInvalidArgument,
-              "the trial does not know the shape of forward's argument; put a {} with its shape into the file", kManifestFile);
+  return std::nullopt;
+}
+
+// The batch of the trial, and the loss for it; nullopt: there is none.
+Result<std::optional<Batch>> BatchOf(Model& model, const std::optional<Golden>& golden, TaskMethods& methods,
+                                     std::optional<Loss>& loss) {
+  const at::NoGradGuard no_grad;
+  const KeptBuffers kept(model.module().script);
+  if (golden) {
+    const auto target = std::ranges::find(model.manifest().inputs, TaskInput::Role::kTarget, &TaskInput::role);
+    if (!methods.loss() && !loss) {
+      const at::Tensor& tensor = golden->inputs[static_cast<size_t>(target - model.manifest().inputs.begin())];
+      ASSIGN_OR_RETURN(const auto outputs, methods.Outputs(golden->inputs));
+      loss = SuitableLoss(outputs[0].second, !tensor.is_floating_point(), tensor.sizes().vec());
+    }
+    return std::optional(golden->inputs);
+  }
+  if (!model.has_manifest()) return GuessBatch(model.module(), model.manifest(), methods, loss);
+  ASSIGN_OR_RETURN(Batch batch, MakeTrialBatch(model.manifest(), methods, loss));
+  return std::optional(std::move(batch));
 }
 
 }  // namespace
@@ -177,18 +199,11 @@ Result<Trial> TryModel(Model& model, std::optional<Loss> loss) {
     ASSIGN_OR_RETURN(TaskMethods methods, TaskMethods::Bind(module.script, manifest, loss.value_or(Loss::kCrossEntropy)));
     RETURN_IF_ERROR(CheckUsed(manifest, methods.used()));
     ASSIGN_OR_RETURN(const auto golden, ReadGolden(manifest, methods.used()));
-    Batch batch;
-    {
-      const at::NoGradGuard no_grad;
-      const KeptBuffers kept(module.script);
-      if (golden) {
-        batch = golden->inputs;
-      } else {
-        ASSIGN_OR_RETURN(batch, model.has_manifest() ? MakeTrialBatch(manifest, methods, loss)
-                                                     : GuessBatch(module, manifest, methods, loss));
-      }
-    }
-    Trial trial{golden ? "the golden batch" : "a made batch", {}, 0, {}, {}, {}};
+    ASSIGN_OR_RETURN(const auto made, BatchOf(model, golden, methods, loss));
+    Trial trial;
+    if (!made) return trial;
+    const Batch& batch = *made;
+    trial.batch = golden ? "the golden batch" : "a made batch";
     if (!methods.loss()) trial.builtin = loss.value_or(Loss::kCrossEntropy);
     methods.set_builtin(loss.value_or(Loss::kCrossEntropy));
     ASSIGN_OR_RETURN(const Run run, RunOnce(module, methods, batch));

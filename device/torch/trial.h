@@ -14,7 +14,8 @@ namespace tributary {
 
 // What one batch has shown of a module.
 struct Trial {
-  std::string batch;                // "the golden batch", "a made batch"
+  std::string batch;                // "the golden batch", "a made batch"; empty: nobody knows the shape of the input of a
+                                    // module without a manifest, and nothing below was found out
   std::optional<Loss> builtin;      // the loss that was tried; nullopt: the module's own
   double loss = 0;                  // in training mode
   TaskMetrics metrics;              // in evaluation mode, the loss among them

@@ -64,13 +64,13 @@ at::Tensor Values(DType dtype, const std::vector<int64_t>& shape, int64_t most, 
   return values.to(ScalarTypeOf(dtype));
 }
 
-Loss LossFor(const at::Tensor& output, bool whole, const std::vector<int64_t>& target) {
+}  // namespace
+
+Loss SuitableLoss(const at::Tensor& output, bool whole, const std::vector<int64_t>& target) {
   if (!whole) return Loss::kMeanSquaredError;
   const bool one_logit = output.size(-1) == 1 || output.numel() == c10::multiply_integers(target);
   return one_logit ? Loss::kBinaryCrossEntropy : Loss::kCrossEntropy;
 }
-
-}  // namespace
 
 bool HasShape(const at::Tensor& tensor, const std::vector<int64_t>& declared) {
   return declared.empty() || std::ranges::equal(tensor.sizes(), declared, [](int64_t has, int64_t wants) {
@@ -134,7 +134,7 @@ Result<Batch> MakeTrialBatch(const TaskManifest& manifest, TaskMethods& methods,
     std::vector<int64_t> shape = ConcreteShape(input);
     if (shape.empty()) shape = output.sizes().vec();
     if (input.shape.empty() && whole && shape.size() > 1) shape.pop_back();
-    if (!methods.loss() && !loss) loss = LossFor(output, whole, shape);
+    if (!methods.loss() && !loss) loss = SuitableLoss(output, whole, shape);
     const bool binary = !methods.loss() && loss == Loss::kBinaryCrossEntropy;
     const bool has_classes = !binary && output.dim() == static_cast<int64_t>(shape.size()) + 1;
     int64_t classes = has_classes ? output.size(-1) : 2;

@@ -22,6 +22,9 @@ Result<std::optional<Golden>> ReadGolden(const TaskManifest& manifest, const std
 // target when it is nullopt and the module has none of its own. kInvalidArgument: an input's shape is not known.
 Result<Batch> MakeTrialBatch(const TaskManifest& manifest, TaskMethods& methods, std::optional<Loss>& loss);
 
+// The built-in loss for an output and a target of this shape, of whole numbers or real ones.
+Loss SuitableLoss(const at::Tensor& output, bool whole, const std::vector<int64_t>& target);
+
 // Whether a tensor is of a declared shape, in which -1 stands for any length; an empty one takes all.
 bool HasShape(const at::Tensor& tensor, const std::vector<int64_t>& declared);
 

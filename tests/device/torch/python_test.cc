@@ -1,8 +1,4 @@
-// Files go both ways between Python's PyTorch and this build. The package python3-torch is on the list of what the
-// tests need, so these fail where it is missing.
-#include <array>
-#include <cstdio>
-#include <cstring>
+// Files go both ways between Python's PyTorch and this build.
 #include <string>
 
 #include <gmock/gmock.h>
@@ -10,6 +6,7 @@
 
 #include "device/torch/model.h"
 #include "device/torch/model_tools.h"
+#include "tests/device/torch/run_python.h"
 #include "tests/support/temporary_folder.h"
 
 namespace tributary::python_test {
@@ -17,24 +14,13 @@ namespace {
 
 using testing::ElementsAre;
 
-// Runs a script with Debian's Python in `folder`; what it printed.
+// What a script printed.
 std::string Python(const TemporaryFolder& folder, const std::string& script) {
   EXPECT_TRUE(WriteFileAtomically(RealFileSystem(), folder / "script.py", AsBytes(script)));
-  const std::string command = "cd '" + folder.path().string() + "' && /usr/bin/python3 script.py 2>&1";
-  FILE* pipe = popen(command.c_str(), "r");
-  std::string text;
-  std::array<char, 4096> piece;
-  for (size_t got; (got = fread(piece.data(), 1, piece.size(), pipe)) > 0;) text.append(piece.data(), got);
-  EXPECT_EQ(pclose(pipe), 0) << text;
-  return text;
+  return RunPython(folder.path(), "script.py");
 }
 
-std::vector<float> ReadFloats(const Path& file) {
-  const Bytes bytes = ReadFile(RealFileSystem(), file, 1 << 24).value();
-  std::vector<float> values(bytes.size() / sizeof(float));
-  std::memcpy(values.data(), bytes.data(), bytes.size());
-  return values;
-}
+std::vector<float> ReadFloats(const Path& file) { return ReadValues<float>(file); }
 
 constexpr const char* kNormalised = R"(
 import torch
