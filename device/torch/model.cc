@@ -3,21 +3,22 @@
 #include <dlfcn.h>
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <istream>
 #include <map>
 #include <mutex>
-#include <sstream>
+#include <set>
 #include <streambuf>
 #include <utility>
 
 #include <ATen/Parallel.h>
-#include <torch/csrc/jit/passes/inliner.h>
+#include <fmt/ranges.h>
 #include <torch/csrc/jit/runtime/graph_executor.h>
+#include <torch/csrc/jit/serialization/export.h>
 #include <torch/csrc/jit/serialization/import.h>
 
 #include "device/torch/graph_check.h"
+#include "device/torch/graph_walk.h"
 #include "device/torch/torch_module.h"
 #include "protocol/catalogue/module_archive.h"
 
@@ -60,27 +61,6 @@ void PrepareProcess() {
   });
 }
 
-// Named operators that draw from the process's generator, by a part of their name. A false hit only costs that such
-// fits run one after the other.
-bool DrawsRandom(const torch::jit::Node& node) {
-  static constexpr std::array kParts = {"dropout",   "rand",     "bernoulli",   "normal",  "multinomial",
-                                        "poisson",   "rrelu",    "exponential", "uniform", "cauchy",
-                                        "geometric", "binomial", "dirichlet",   "gamma"};
-  const std::string name = node.kind().toUnqualString();
-  return node.isNondeterministic() || std::any_of(kParts.begin(), kParts.end(), [&](const char* part) {
-           return name.find(part) != std::string::npos;
-         });
-}
-
-bool DrawsRandom(at::ArrayRef<const torch::jit::Block*> blocks) {
-  for (const torch::jit::Block* block : blocks) {
-    for (const torch::jit::Node* node : block->nodes()) {
-      if (DrawsRandom(*node) || DrawsRandom(node->blocks())) return true;
-    }
-  }
-  return false;
-}
-
 // TorchScript files keep shared storage but make two tensors of it. One object again, so that an optimiser steps it
 // once.
 void TieSharedTensors(torch::jit::Module& script) {
@@ -89,20 +69,53 @@ void TieSharedTensors(torch::jit::Module& script) {
     for (const auto& parameter : module.named_parameters(/*recurse=*/false)) {
       if (parameter.value.numel() == 0) continue;
       const auto [found, added] = first.emplace(parameter.value.data_ptr(), parameter.value);
-      if (!added && found->second.sizes() == parameter.value.sizes()) module.setattr(parameter.name, found->second);
+      // Under a transpose it is another tensor, also where the sizes are equal.
+      const bool same = found->second.sizes() == parameter.value.sizes() && found->second.strides() == parameter.value.strides();
+      if (!added && same) module.setattr(parameter.name, found->second);
     }
   }
 }
 
-Status AddTensor(const std::string& name, const at::Tensor& tensor, Model::Module& module, TensorTable& table) {
-  const auto same = [&](const at::Tensor& other) { return other.is_same(tensor); };
-  if (std::any_of(module.tensors.begin(), module.tensors.end(), same)) return {};
-  if (tensor.scalar_type() != at::kFloat) {
-    return Fail(Code::kNotSupported, "tensor " + name + " is " + toString(tensor.scalar_type()) + ", not float32");
+// All parameters, then all float buffers, each tensor once.
+Status ListTensors(Model::Module& module) {
+  std::set<const c10::TensorImpl*> seen;
+  const auto add = [&](const std::string& name, const at::Tensor& tensor, bool is_parameter) -> Status {
+    if (!seen.insert(tensor.unsafeGetTensorImpl()).second) return {};
+    if (tensor.scalar_type() != at::kFloat) {
+      return Fail(Code::kNotSupported,
+                  "tensor {} is {}, not float32; nothing was changed. Call .float() on the module before you save it", name,
+                  toString(tensor.scalar_type()));
+    }
+    module.all.push_back({name, tensor, is_parameter});
+    return {};
+  };
+  for (const auto& parameter : module.script.named_parameters())
+    RETURN_IF_ERROR(add(parameter.name, parameter.value, /*is_parameter=*/true));
+  for (const auto& buffer : module.script.named_buffers()) {
+    if (buffer.value.is_floating_point()) RETURN_IF_ERROR(add(buffer.name, buffer.value, /*is_parameter=*/false));
   }
-  module.tensors.push_back(tensor);
-  table.tensors.push_back({name, tensor.sizes().vec(), table.parameter_count(), static_cast<uint64_t>(tensor.numel())});
   return {};
+}
+
+void Append(TensorTable& table, const NamedTensor& named) {
+  table.tensors.push_back({named.name, named.tensor.sizes().vec(), table.parameter_count(),
+                           static_cast<uint64_t>(named.tensor.numel())});
+}
+
+// Puts other tensors in the place of some, wherever the module holds them.
+void Replace(const torch::jit::Module& script, const std::map<const c10::TensorImpl*, at::Tensor>& others) {
+  for (torch::jit::Module module : script.modules()) {
+    const auto replace = [&](const std::string& name, const at::Tensor& tensor) {
+      const auto found = others.find(tensor.unsafeGetTensorImpl());
+      if (found != others.end()) module.setattr(name, found->second);
+    };
+    for (const auto& parameter : module.named_parameters(/*recurse=*/false)) replace(parameter.name, parameter.value);
+    for (const auto& buffer : module.named_buffers(/*recurse=*/false)) replace(buffer.name, buffer.value);
+  }
+}
+
+bool MatchesAny(const std::vector<std::string>& patterns, const std::string& name) {
+  return std::ranges::any_of(patterns, [&](const std::string& pattern) { return MatchesPattern(pattern, name); });
 }
 
 // The submodule that a dotted name's last part lies in, made on the way where it is not there yet.
@@ -152,9 +165,40 @@ void UseOneThread() {
   done = true;
 }
 
-std::unique_lock<std::mutex> HoldRandom(const Model::Module& module) {
+std::unique_lock<std::mutex> HoldRandom(const Model::Module& module, uint64_t seed) {
   static std::mutex mutex;
-  return module.draws_random ? std::unique_lock(mutex) : std::unique_lock<std::mutex>();
+  if (!module.draws_random) return {};
+  std::unique_lock lock(mutex);
+  at::manual_seed(seed);
+  return lock;
+}
+
+std::vector<NamedTensor> Model::Module::Trained() const {
+  std::vector<NamedTensor> trained;
+  for (const NamedTensor& named : all) {
+    if (named.is_parameter && named.tensor.requires_grad()) trained.push_back(named);
+  }
+  return trained;
+}
+
+namespace {
+
+void DropGradients(Model::Module& module) {
+  for (NamedTensor& named : module.all) {
+    if (named.is_parameter) named.tensor.mutable_grad() = at::Tensor();
+  }
+}
+
+}  // namespace
+
+TrainingMode::TrainingMode(Model::Module& module) : module_(module) {
+  DropGradients(module_);
+  module_.script.train();
+}
+
+TrainingMode::~TrainingMode() {
+  module_.script.eval();
+  DropGradients(module_);
 }
 
 Error FromTorch(Code code, std::string_view what, const std::exception& caught) {
@@ -169,28 +213,39 @@ Error FromTorch(Code code, std::string_view what, const std::exception& caught) 
   return {code, std::string(what) + ": " + text};
 }
 
+namespace {
+
+// LibTorch's words for a file that a newer PyTorch wrote name no remedy.
+Error Explained(Error error) {
+  constexpr std::string_view kRemedy =
+      "the module was saved by a newer PyTorch than LibTorch 1.13, which devices run; nothing was changed. Save it with "
+      "PyTorch 1.13 (Debian's python3-torch), without what is newer";
+  const bool lacks = error.message.find("Unknown builtin op") != std::string::npos;
+  const bool version = error.message.find("maximum supported version") != std::string::npos;
+  if (!lacks && !version) return error;
+  return {Code::kNotSupported, fmt::format("{} ({})", kRemedy, error.message)};
+}
+
+}  // namespace
+
 Model::Model(std::unique_ptr<Module> module, TensorTable table)
     : module_(std::move(module)), table_(std::move(table)) {}
 Model::~Model() = default;
 
 Result<std::unique_ptr<Model>> Model::Wrap(std::unique_ptr<Module> module) {
   torch::jit::Module& script = module->script;
-  const auto forward = script.find_method("forward");
-  if (!forward) return Fail(Code::kMalformed, "the module has no method forward");
-  auto graph = forward->graph()->copy();
-  torch::jit::Inline(*graph);
-  const torch::jit::Block* root = graph->block();
-  module->draws_random = DrawsRandom(root);
+  if (!script.find_method("forward")) {
+    return Fail(Code::kMalformed,
+                "the module has no method forward; define it in the class, and save it with torch.jit.script(m).save(…)");
+  }
+  module->draws_random = DrawsRandom(script);
   script.eval();
   TieSharedTensors(script);
+  RETURN_IF_ERROR(ListTensors(*module));
   TensorTable table;
-  for (const auto& parameter : script.named_parameters()) {
-    RETURN_IF_ERROR(AddTensor(parameter.name, parameter.value, *module, table));
-  }
-  module->parameters = module->tensors.size();
-  for (const auto& buffer : script.named_buffers()) {
-    if (!buffer.value.is_floating_point()) continue;
-    RETURN_IF_ERROR(AddTensor(buffer.name, buffer.value, *module, table));
+  for (const NamedTensor& named : module->all) {
+    Append(table, named);
+    module->tensors.push_back(named.tensor);
   }
   RETURN_IF_ERROR(CheckTensorTable(table));
   return std::unique_ptr<Model>(new Model(std::move(module), std::move(table)));
@@ -199,13 +254,75 @@ Result<std::unique_ptr<Model>> Model::Wrap(std::unique_ptr<Module> module) {
 Result<std::unique_ptr<Model>> Model::Load(ByteView torchscript) {
   RETURN_IF_ERROR(CheckModuleArchive(torchscript));
   UseOneThread();
-  return CatchTorch(Code::kMalformed, "not a TorchScript module", [&]() -> Result<std::unique_ptr<Model>> {
+  const auto load = [&]() -> Result<std::unique_ptr<Model>> {
     ViewBuffer buffer(torchscript);
     std::istream stream(&buffer);
     auto module = std::make_unique<Module>();
-    module->script = torch::jit::load(stream, c10::Device(c10::kCPU));
+    torch::jit::ExtraFilesMap files{{std::string(kManifestFile), ""}};
+    module->script = torch::jit::load(stream, c10::Device(c10::kCPU), files);
     RETURN_IF_ERROR(CheckGraphs(module->script));
-    return Wrap(std::move(module));
+    ASSIGN_OR_RETURN(auto model, Wrap(std::move(module)));
+    if (const std::string& text = files[std::string(kManifestFile)]; !text.empty()) {
+      ASSIGN_OR_RETURN(TaskManifest manifest, ParseTaskManifest(text));
+      model->Adopt(std::move(manifest));
+      model->has_manifest_ = true;
+    }
+    return model;
+  };
+  auto model = CatchTorch(Code::kMalformed, "not a TorchScript module", load);
+  if (!model) return Fail(Explained(model.error()));
+  return model;
+}
+
+void Model::Adopt(TaskManifest manifest) {
+  manifest_ = std::move(manifest);
+  for (NamedTensor& named : module_->all) {
+    if (named.is_parameter && MatchesAny(manifest_.frozen, named.name)) named.tensor.set_requires_grad(false);
+  }
+}
+
+TensorTable Model::SharedTable() const {
+  TensorTable table;
+  for (const NamedTensor& named : module_->all) {
+    const bool stays = (named.is_parameter && !named.tensor.requires_grad()) || MatchesAny(manifest_.frozen, named.name) ||
+                       MatchesAny(manifest_.personal, named.name) || MatchesAny(manifest_.local, named.name);
+    if (!stays) Append(table, named);
+  }
+  return table;
+}
+
+Status Model::Select(const TensorTable& table, const TaskManifest& manifest) {
+  std::map<std::string_view, size_t> places;
+  for (size_t i = 0; i < module_->all.size(); ++i) places.emplace(module_->all[i].name, i);
+  std::vector<size_t> selected;
+  for (const TensorEntry& entry : table.tensors) {
+    const auto found = places.find(entry.name);
+    if (found == places.end())
+      return Fail(Code::kWrongTensorCount, "the task's tensor {} is not in the module", entry.name);
+    const auto shape = module_->all[found->second].tensor.sizes().vec();
+    if (shape != entry.shape) {
+      return Fail(Code::kWrongTensorCount, "tensor {} has the shape [{}] in the module and [{}] in the task", entry.name,
+                  fmt::join(shape, ", "), fmt::join(entry.shape, ", "));
+    }
+    selected.push_back(found->second);
+  }
+  return CatchTorch(Code::kTooLarge, "the model's tensors cannot be made", [&]() -> Status {
+    const at::NoGradGuard no_grad;
+    std::map<const c10::TensorImpl*, at::Tensor> made;
+    module_->tensors.clear();
+    for (const size_t i : selected) {
+      at::Tensor& tensor = module_->all[i].tensor;
+      if (!tensor.is_non_overlapping_and_dense()) {
+        const at::Tensor real = at::empty(tensor.sizes(), at::kFloat).set_requires_grad(tensor.requires_grad());
+        made.emplace(tensor.unsafeGetTensorImpl(), real);
+        tensor = real;
+      }
+      module_->tensors.push_back(tensor);
+    }
+    Replace(module_->script, made);
+    table_ = table;
+    Adopt(manifest);
+    return {};
   });
 }
 
@@ -248,13 +365,15 @@ Status Model::CheckFinite(std::span<const float> weights) const {
 Status Model::SetWeights(std::span<const float> weights) {
   RETURN_IF_ERROR(CheckCount(weights.size()));
   RETURN_IF_ERROR(CheckFinite(weights));
-  const at::NoGradGuard no_grad;
-  for (size_t i = 0; i < module_->tensors.size(); ++i) {
-    const TensorEntry& entry = table_.tensors[i];
-    float* values = const_cast<float*>(weights.data() + entry.offset);  // from_blob has no const form; only read
-    module_->tensors[i].copy_(at::from_blob(values, entry.shape, at::kFloat));
-  }
-  return {};
+  return CatchTorch(Code::kInvalidArgument, "the weights cannot be put into the module", [&]() -> Status {
+    const at::NoGradGuard no_grad;
+    for (size_t i = 0; i < module_->tensors.size(); ++i) {
+      const TensorEntry& entry = table_.tensors[i];
+      float* values = const_cast<float*>(weights.data() + entry.offset);  // from_blob has no const form; only read
+      module_->tensors[i].copy_(at::from_blob(values, entry.shape, at::kFloat));
+    }
+    return {};
+  });
 }
 
 Status Model::ApplyDelta(std::span<const float> delta) {
@@ -266,16 +385,41 @@ Status Model::ApplyDelta(std::span<const float> delta) {
 
 Result<Bytes> Model::Save() const {
   return CatchTorch(Code::kIo, "saving the module", [&]() -> Result<Bytes> {
-    std::ostringstream stream;
-    module_->script.save(stream);
-    return ToBytes(AsBytes(stream.str()));
+    Bytes saved;
+    // Enough for all, so that the bytes are not copied while they grow; memory that is not written to costs nothing.
+    constexpr size_t kBesideTensors = 1 << 20;
+    size_t needed = kBesideTensors;
+    for (const NamedTensor& named : module_->all) needed += named.tensor.storage().nbytes();
+    saved.reserve(needed);
+    const auto write = [&](const void* bytes, size_t size) {
+      Append(saved, {static_cast<const uint8_t*>(bytes), size});
+      return size;
+    };
+    torch::jit::ExportModule(module_->script, write);
+    return saved;
+  });
+}
+
+Result<Bytes> Model::SaveWithoutWeights() {
+  return CatchTorch(Code::kIo, "saving the module", [&]() -> Result<Bytes> {
+    std::map<const c10::TensorImpl*, at::Tensor> there, back;
+    for (const at::Tensor& tensor : module_->tensors) {
+      // Each has a storage of its own: tensors that share one are taken for one tensor when the file is read.
+      const at::Tensor zero = at::zeros({}).expand(tensor.sizes()).set_requires_grad(tensor.requires_grad());
+      there.emplace(tensor.unsafeGetTensorImpl(), zero);
+      back.emplace(zero.unsafeGetTensorImpl(), tensor);
+    }
+    Replace(module_->script, there);
+    Result<Bytes> saved = Save();
+    Replace(module_->script, back);
+    return saved;
   });
 }
 
 Result<ModelOutput> Model::Run(std::span<const float> input, std::span<const int64_t> shape) {
   UseOneThread();
   return CatchTorch(Code::kInvalidArgument, "the model cannot run on this input", [&]() -> Result<ModelOutput> {
-    const auto lock = HoldRandom(*module_);
+    const auto lock = HoldRandom(*module_, /*seed=*/1);
     if (c10::multiply_integers(shape.begin(), shape.end()) != static_cast<int64_t>(input.size())) {
       return Fail(Code::kInvalidArgument, "the input's values do not fill its shape");
     }

@@ -2,16 +2,23 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
+#include <condition_variable>
 #include <iostream>
+#include <map>
+#include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <utility>
 
 #include <CLI/CLI.hpp>
 
 #include "device/examples/idx.h"
 #include "device/examples/repeatable_random.h"
-#include "device/torch/fit.h"
+#include "device/torch/evaluate.h"
+#include "device/torch/pack.h"
 #include "protocol/base/limits.h"
 #include "protocol/base/process/daemon.h"
 #include "protocol/catalogue/model_package.h"
@@ -46,6 +53,7 @@ struct ToolArguments {
   Path in, weights, out;
   uint64_t seed = 1;
   Path examples = kFashionMnistFolder;
+  std::optional<Loss> loss;
 };
 
 Status NewModel(const ToolArguments& arguments) {
@@ -56,33 +64,76 @@ Status NewModel(const ToolArguments& arguments) {
   return {};
 }
 
+// Says on stderr what is being done, for as long as that takes long.
+class Ticker {
+ public:
+  Ticker() : thread_([this](std::stop_token stop) { Run(stop); }) {}
+  void Begins(std::string_view part) {
+    const std::lock_guard lock(mutex_);
+    part_ = part;
+  }
+
+ private:
+  void Run(const std::stop_token& stop) {
+    constexpr std::chrono::seconds kEvery{3};
+    std::unique_lock lock(mutex_);
+    for (std::chrono::seconds spent = kEvery; !changed_.wait_for(lock, stop, kEvery, [] { return false; }) && !stop.stop_requested();
+         spent += kEvery) {
+      std::cerr << "pack: " << part_ << ", after " << spent.count() << " s\n";
+    }
+  }
+
+  std::mutex mutex_;
+  std::condition_variable_any changed_;
+  std::string part_ = "read";
+  std::jthread thread_;
+};
+
 Status Pack(const ToolArguments& arguments) {
-  ASSIGN_OR_RETURN(Bytes module, ReadFile(RealFileSystem(), arguments.in, limits::kBlobBytes));
-  ASSIGN_OR_RETURN(const auto model, Model::Load(module));
-  const ModelPackage package{model->table(), std::move(module), model->Weights()};
-  RETURN_IF_ERROR(WriteFileAtomically(RealFileSystem(), arguments.out, EncodeModelPackage(package)));
-  std::cout << arguments.out.string() << ": " << package.table.tensors.size() << " tensors, " << package.weights.size()
-            << " parameters\n";
+  Ticker ticker;
+  PackOptions options;
+  options.begins = [&](std::string_view part) { ticker.Begins(part); };
+  options.loss = arguments.loss;
+  ASSIGN_OR_RETURN(Bytes archive, ReadFile(RealFileSystem(), arguments.in, limits::kBlobBytes));
+  ASSIGN_OR_RETURN(PackedModel packed, PackModule(std::move(archive), options));
+  ticker.Begins("write");
+  const size_t tensors = packed.package.table.tensors.size(), parameters = packed.package.weights.size();
+  RETURN_IF_ERROR(WriteFileAtomically(RealFileSystem(), arguments.out, EncodeModelPackage(packed.package)));
+  std::cout << arguments.out.string() << ": " << tensors << " tensors, " << parameters << " parameters\n" << packed.report;
   return {};
 }
 
+// The module of a TorchScript file or of a package, with the tensors that travel as its table.
+Result<std::unique_ptr<Model>> LoadFile(const Path& file) {
+  ASSIGN_OR_RETURN(Bytes bytes, ReadFile(RealFileSystem(), file, limits::kBlobBytes));
+  if (auto package = DecodeModelPackage(bytes)) {
+    ASSIGN_OR_RETURN(auto model, Model::Load(package->module));
+    RETURN_IF_ERROR(model->Select(package->table, package->manifest));
+    RETURN_IF_ERROR(model->SetWeights(package->weights));
+    return model;
+  }
+  return Model::Load(bytes);
+}
+
 Status Export(const ToolArguments& arguments) {
-  ASSIGN_OR_RETURN(const Bytes module, ReadFile(RealFileSystem(), arguments.in, limits::kBlobBytes));
   ASSIGN_OR_RETURN(const Bytes weight_bytes, ReadFile(RealFileSystem(), arguments.weights, limits::kBlobBytes));
   ASSIGN_OR_RETURN(const auto weights, ToFloats(weight_bytes, weight_bytes.size() / sizeof(float)));
-  ASSIGN_OR_RETURN(const auto model, Model::Load(module));
+  ASSIGN_OR_RETURN(const auto model, LoadFile(arguments.in));
+  // Weights of a task of before there were manifests are those of all tensors.
+  if (weights.size() != model->table().parameter_count())
+    RETURN_IF_ERROR(model->Select(model->SharedTable(), TaskManifest(model->manifest())));
   RETURN_IF_ERROR(model->SetWeights(weights));
   ASSIGN_OR_RETURN(const Bytes bytes, model->Save());
   return WriteFileAtomically(RealFileSystem(), arguments.out, bytes);
 }
 
 Status EvaluateFile(const ToolArguments& arguments) {
-  ASSIGN_OR_RETURN(const Bytes module, ReadFile(RealFileSystem(), arguments.in, limits::kBlobBytes));
-  ASSIGN_OR_RETURN(const auto model, Model::Load(module));
+  ASSIGN_OR_RETURN(const auto model, LoadFile(arguments.in));
   ASSIGN_OR_RETURN(const auto set, LoadIdxFolder(arguments.examples, IdxPart::kTest));
   ASSIGN_OR_RETURN(const Evaluation evaluation, Evaluate(*model, Examples::All(set)));
-  std::cout << "examples " << evaluation.examples << "  accuracy " << evaluation.accuracy << "  loss "
-            << evaluation.loss << "\n";
+  std::cout << "examples " << evaluation.examples;
+  for (const auto& [name, metric] : evaluation.metrics) std::cout << "  " << name << " " << metric.mean();
+  std::cout << "\n";
   return {};
 }
 
@@ -112,16 +163,25 @@ int RunModelTool(int argc, char** argv) {
       ->capture_default_str();
   new_model->add_option("--out", arguments.out, "The TorchScript file to write")->required();
   auto* pack = app.add_subcommand(
-      "pack", "Make a task's model package from a TorchScript file, as torch.jit.script(m).save(\"m.pt\") writes it");
+      "pack",
+      "Make a task's model package from a TorchScript file, as torch.jit.script(m).save(\"m.pt\") writes it: try it on one batch, "
+      "print what was found, and refuse what devices could not train. The file tributary.json inside says what the module takes");
   pack->add_option("module", arguments.in, "The TorchScript file")->required();
   pack->add_option("--out", arguments.out, "The package to write")->required();
+  pack->add_option("--loss", arguments.loss,
+                   "The built-in loss to try it with, for a module without a method loss; otherwise one that suits the target")
+      ->transform(CLI::CheckedTransformer(std::map<std::string, Loss>{{"cross_entropy", Loss::kCrossEntropy},
+                                                                      {"mean_squared_error", Loss::kMeanSquaredError},
+                                                                      {"binary_cross_entropy", Loss::kBinaryCrossEntropy},
+                                                                      {"l1", Loss::kL1},
+                                                                      {"huber", Loss::kHuber}}));
   auto* export_command = app.add_subcommand("export", "Put weights into a TorchScript file");
-  export_command->add_option("--module", arguments.in, "The TorchScript file")->required();
-  export_command->add_option("--weights", arguments.weights, "float32 values in the model's order")->required();
+  export_command->add_option("--module", arguments.in, "The TorchScript file, or the package made of it")->required();
+  export_command->add_option("--weights", arguments.weights, "float32 values of the tensors that travel, in the model's order")->required();
   export_command->add_option("--out", arguments.out, "The TorchScript file to write")->required();
   auto* evaluate =
       app.add_subcommand("evaluate", "Accuracy of a TorchScript file on the test images of a folder of IDX files");
-  evaluate->add_option("module", arguments.in, "The TorchScript file")->required();
+  evaluate->add_option("module", arguments.in, "The TorchScript file or package")->required();
   evaluate->add_option("--examples", arguments.examples, "The folder")->capture_default_str();
   try {
     app.parse(argc, argv);

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "device/torch/evaluate.h"
 #include "device/torch/fit.h"
 #include "device/torch/model.h"
 
@@ -10,21 +11,16 @@ namespace {
 
 Result<std::unique_ptr<Model>> LoadVersion(const LearnOrder& order) {
   ASSIGN_OR_RETURN(auto model, Model::Load(order.module));
-  if (model->table() != order.task.table) {
-    return Fail(Code::kWrongTensorCount, "the module's tensors are not those that task {} lists", order.task.id.text());
-  }
+  RETURN_IF_ERROR(model->Select(order.task.table, order.task.manifest));
   RETURN_IF_ERROR(model->SetWeights(order.weights));
   return model;
 }
 
-Result<EvaluationResult> EvaluateAs(EvaluatedModel which, Model& model, const Examples& examples) {
-  ASSIGN_OR_RETURN(const Evaluation evaluation, Evaluate(model, examples));
-  const auto weight = static_cast<double>(evaluation.examples);
-  return EvaluationResult{
-      which,
-      evaluation.examples,
-      evaluation.millis,
-      {{"loss", {evaluation.loss * weight, weight}}, {"accuracy", {evaluation.accuracy * weight, weight}}}};
+Result<EvaluationResult> EvaluateAs(EvaluatedModel which, Model& model, const LearnOrder& order,
+                                    const TaskExamples& examples, const LearnHooks& hooks) {
+  const EvaluationOptions options{order.task.plan.loss, &examples.training, hooks.cancelled};
+  ASSIGN_OR_RETURN(Evaluation evaluation, tributary::Evaluate(model, examples.held_out, options));
+  return EvaluationResult{which, evaluation.examples, evaluation.millis, std::move(evaluation.metrics)};
 }
 
 }  // namespace
@@ -32,17 +28,18 @@ Result<EvaluationResult> EvaluateAs(EvaluatedModel which, Model& model, const Ex
 Result<Learned> TorchLearner::Learn(const LearnOrder& order, const TaskExamples& examples, const LearnHooks& hooks) {
   if (examples.training.size() == 0)
     return Fail(Code::kInvalidArgument, order.device.text() + " has no examples to train on");
+  RETURN_IF_ERROR(CheckExamples(order.task.manifest, examples));
   ASSIGN_OR_RETURN(auto model, LoadVersion(order));
   Learned learned;
   if (examples.held_out.size() > 0) {
-    ASSIGN_OR_RETURN(auto before, EvaluateAs(EvaluatedModel::kGlobal, *model, examples.held_out));
+    ASSIGN_OR_RETURN(auto before, EvaluateAs(EvaluatedModel::kGlobal, *model, order, examples, hooks));
     learned.evaluations.push_back(std::move(before));
   }
   ASSIGN_OR_RETURN(const Fitted fitted, Fit(*model, examples.training, order.task.plan,
                                             {order.device, order.task.latest}, {hooks.cancelled, hooks.progress}));
   learned.delta = model->Weights();
   if (examples.held_out.size() > 0) {
-    ASSIGN_OR_RETURN(auto after, EvaluateAs(EvaluatedModel::kPersonal, *model, examples.held_out));
+    ASSIGN_OR_RETURN(auto after, EvaluateAs(EvaluatedModel::kPersonal, *model, order, examples, hooks));
     learned.evaluations.push_back(std::move(after));
   }
   for (size_t i = 0; i < learned.delta.size(); ++i) learned.delta[i] -= order.weights[i];
@@ -51,11 +48,12 @@ Result<Learned> TorchLearner::Learn(const LearnOrder& order, const TaskExamples&
 }
 
 Result<std::vector<EvaluationResult>> TorchLearner::Evaluate(const LearnOrder& order, const TaskExamples& examples,
-                                                             const LearnHooks&) {
+                                                             const LearnHooks& hooks) {
   if (examples.held_out.size() == 0)
     return Fail(Code::kInvalidArgument, order.device.text() + " has no examples to evaluate on");
+  RETURN_IF_ERROR(CheckExamples(order.task.manifest, examples));
   ASSIGN_OR_RETURN(auto model, LoadVersion(order));
-  ASSIGN_OR_RETURN(auto result, EvaluateAs(EvaluatedModel::kGlobal, *model, examples.held_out));
+  ASSIGN_OR_RETURN(auto result, EvaluateAs(EvaluatedModel::kGlobal, *model, order, examples, hooks));
   return std::vector{std::move(result)};
 }
 

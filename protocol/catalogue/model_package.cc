@@ -53,7 +53,11 @@ Bytes EncodeModelPackage(const ModelPackage& package) {
     to.setWeightsDigest(wire::ToData(Sha256(AsBytes(package.weights)).view()));
     if (const std::string text = CarriedText(package.manifest); !text.empty()) to.setManifest(wire::ToText(text));
   });
-  Bytes bytes = ToBytes(AsBytes(kMagic));
+  Bytes bytes;
+  // At once: a vector that grows would hold a large package twice.
+  bytes.reserve(kMagic.size() + sizeof(uint32_t) + manifest.size() + package.module.size() +
+                package.weights.size() * sizeof(float));
+  Append(bytes, AsBytes(kMagic));
   AppendU32(bytes, static_cast<uint32_t>(manifest.size()));
   Append(bytes, manifest);
   Append(bytes, package.module);

@@ -1,6 +1,4 @@
-// Files go both ways between Python's PyTorch and this build. The package python3-torch is on the list of what the
-// tests need, so these fail where it is missing.
-#include <cstring>
+// Files go both ways between Python's PyTorch and this build.
 #include <string>
 
 #include <gmock/gmock.h>
@@ -15,12 +13,7 @@ namespace {
 
 using testing::ElementsAre;
 
-std::vector<float> ReadFloats(const Path& file) {
-  const Bytes bytes = ReadFile(RealFileSystem(), file, 1 << 24).value();
-  std::vector<float> values(bytes.size() / sizeof(float));
-  std::memcpy(values.data(), bytes.data(), bytes.size());
-  return values;
-}
+std::vector<float> ReadFloats(const Path& file) { return ReadValues<float>(file); }
 
 constexpr const char* kNormalised = R"(
 import torch
