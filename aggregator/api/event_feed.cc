@@ -114,6 +114,7 @@ std::string ToJson(const CoreEvent& event) {
                {"round", event.round == 0 ? Json() : Json(event.round)},
                {"contributions", event.contributions},
                {"version", VersionOrNull(event.version)},
+               {"detail", TextOrNull(event.detail)},
                {"member", nullptr}});
 }
 
@@ -125,6 +126,7 @@ std::string ToJson(const EnrolmentEvent& event) {
        {"round", nullptr},
        {"contributions", 0},
        {"version", nullptr},
+       {"detail", nullptr},
        {"member", {{"id", event.id.text()}, {"role", RoleName(event.role)}, {"device_class", event.device_class}}}});
 }
 

@@ -60,6 +60,7 @@ Result<RoundRecord> RoundBook::WithMeans(RoundRecord round) {
   const auto total = [&](ModelVersion version, Role role, EvaluatedModel model) {
     return parts_.store.evaluations.Total(round.task, version, std::string(RoleName(role)), model);
   };
+  round.device_failures = parts_.fleet.failures().Counts(round.task, round.base);
   ASSIGN_OR_RETURN(const auto personal, total(round.base, Role::kDevice, EvaluatedModel::kPersonal));
   ASSIGN_OR_RETURN(const auto local, total(round.base, Role::kDevice, EvaluatedModel::kGlobal));
   EvaluationTotal global;

@@ -72,7 +72,8 @@ CREATE TABLE tasks (
   plan TEXT NOT NULL, policy TEXT NOT NULL, bounds TEXT NOT NULL, fraction_bits BIGINT NOT NULL,
   created BIGINT NOT NULL, rounds_wanted BIGINT NOT NULL, latest BIGINT NOT NULL);
 )sql";
-constexpr std::string_view kSchema[] = {kFirst, kGateways, kReports, kPlans};
+constexpr std::string_view kShortfalls = "ALTER TABLE rounds ADD COLUMN shortfall TEXT NOT NULL DEFAULT '';";
+constexpr std::string_view kSchema[] = {kFirst, kGateways, kReports, kPlans, kShortfalls};
 
 }  // namespace
 

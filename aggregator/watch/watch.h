@@ -31,9 +31,11 @@ class Watch {
 // One thing that happened, for people who watch (server-sent events). Names:
 //   task.created
 //   round.opened  round.contribution  round.refusal  round.closing
-//   round.closed (a version was made)  round.failed (below the minimum at the deadline)  round.cancelled
+//   round.closed (a version was made)  round.failed (fell short of its minimum; the detail says why)  round.cancelled
 //   version.published  evaluation.received  member.joined
 //   device.report_rolled_back (a device's state and an earlier one cannot both be of that device)
+//   device.failing (a device cannot do its part of the task, or for another reason than it said before)
+//   device.recovered (that is over)
 struct CoreEvent {
   uint64_t sequence = 0;  // grows by one within a process's life
   std::string name;
@@ -42,7 +44,7 @@ struct CoreEvent {
   uint64_t contributions = 0;
   ModelVersion version{};
   WallTime at = {};
-  std::string detail = {};  // the device, the code and device of a refusal, how a round ended …; may be empty
+  std::string detail = {};  // the device, the code and device of a refusal, why a round failed …; may be empty
 };
 
 // Numbers events and gives each its time. `out` is called at once. One thread; borrows the clock.

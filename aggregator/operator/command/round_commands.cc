@@ -35,6 +35,7 @@ class RoundWatch {
     bool open = false;
     for (const auto& round : rounds["items"]) {
       last_state_ = round.value("state", "");
+      last_round_ = round.value("number", uint64_t{0});
       if (IsTerminal(last_state_)) {
         PrintRound(round);
       } else {
@@ -61,13 +62,15 @@ class RoundWatch {
   }
 
   const std::string& last_state() const { return last_state_; }
+  uint64_t last_round() const { return last_round_; }
 
  private:
   static std::string RenderLine(const Json& round) {
     const auto field = [&round](const char* key) { return RenderValue(round.value(key, Json())); };
     return fmt::format("round {}  {}  version {}  updates {}  refused {}  global {}  personal {}  bytes {}",
                        field("number"), field("state"), field("result_version"), field("contributions"),
-                       field("refused"), field("global_accuracy"), field("personal_accuracy"), field("bytes_up"));
+                       field("refused"), field("global_accuracy"), field("personal_accuracy"), field("bytes_up")) +
+           (round.value("shortfall", Json()).is_null() ? "" : "\n  " + field("shortfall"));
   }
 
   void PrintRound(const Json& round) {
@@ -85,6 +88,7 @@ class RoundWatch {
   uint64_t goal_ = 0;
   std::map<uint64_t, std::string> printed_;
   std::string last_state_;
+  uint64_t last_round_ = 0;
 };
 
 // Follows a task's rounds: a line per round that ends (with --output json, its record) and per result that comes in
@@ -117,7 +121,24 @@ Status WatchRounds(const Context& context, const std::string& task, std::optiona
     std::this_thread::sleep_for(kPause);
   }
   if (watch.last_state() == "completed" || watch.last_state().empty()) return {};
-  return Fail(Code::kConflict, "the last round {}; 'tributary rounds list {}' shows why", watch.last_state(), task);
+  return Fail(Code::kConflict, "the last round {}; 'tributary rounds show {} {}' says why", watch.last_state(), task,
+              watch.last_round());
+}
+
+// All that is known of it; at the end, for each reason that devices say they cannot train its base version, what to do.
+std::string RenderRound(const Json& round) {
+  std::string text = RenderObject(round);
+  for (const auto& [code, count] : round.at("device_failures").items()) {
+    const auto known = CodeByName(code);
+    text += fmt::format("\n{} of the devices say {}\n", RenderValue(count), code);
+    if (!known) continue;  // of a newer aggregator
+    text +=
+        fmt::format("  what happened  {}\n  what to do     {}\n", Describe(*known).sentence, Describe(*known).remedy);
+  }
+  if (!round.at("device_failures").empty())
+    text += "\n'tributary devices list' says which devices, 'devices show' more of one.\n";
+  text.pop_back();
+  return text;
 }
 
 struct RoundOptions {
@@ -153,7 +174,7 @@ void RoundLine::Show(uint64_t round, uint64_t contributions, uint64_t goal, cons
 void RoundLine::Print(const std::string& line) const { std::cout << (live_ ? "\r\033[K" : "") << line << std::endl; }
 
 void AddRoundCommands(CLI::App& app, Context& context) {
-  CLI::App* rounds = app.add_subcommand("rounds", "Training rounds of a task: start, list, watch, cancel");
+  CLI::App* rounds = app.add_subcommand("rounds", "Training rounds of a task: start, list, show, watch, cancel");
   rounds->require_subcommand(1);
 
   const auto start = std::make_shared<RoundOptions>();
@@ -170,6 +191,13 @@ void AddRoundCommands(CLI::App& app, Context& context) {
       Columns(
           "ROUND number, STATE state, BASE base_version, RESULT result_version, UPDATES contributions, "
           "REFUSED refused, GLOBAL global_accuracy, PERSONAL personal_accuracy, BYTES UP bytes_up, OPENED opened")));
+
+  const auto number = std::make_shared<uint64_t>();
+  CLI::App* show = rounds->add_subcommand("show", "One round: how it ended, and why devices cannot train");
+  task = RequiredName(*show, "task", "The task's name");
+  show->add_option("round", *number, "Its number")->required();
+  show->callback(
+      context.Tell([task, number](ApiClient& client) { return client.Round(*task, *number); }, &RenderRound));
 
   CLI::App* watch = rounds->add_subcommand("watch", "Follow the rounds until none is open or wanted");
   task = RequiredName(*watch, "task", "The task's name");

@@ -119,6 +119,8 @@ TEST(JsonRecords, WhatIsNotKnownYetIsNull) {
     EXPECT_TRUE(body[key].is_null()) << key;
   EXPECT_EQ(body["state"], "collecting");
   EXPECT_EQ(body["refused"], json::object());
+  EXPECT_EQ(body["device_failures"], json::object());
+  EXPECT_TRUE(body["shortfall"].is_null());
 }
 
 TEST(JsonRecords, AnAccountSaysWhetherItHolds) {
