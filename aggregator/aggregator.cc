@@ -119,6 +119,7 @@ Status Aggregator::OpenCore(FileSystem& files) {
                                                           .revocations = enrolment_->Revocations()};
                                },
                            .opening_key = [this](const KeyId& id) { return sealing_keys_.Find(id, clock_.Now()); },
+                           .enrolled = [this] { return enrolment_->EnrolledMembers(); },
                            .staged =
                                [this](UploadKind kind) {
                                  const KindAccount staged = staging_->Account().of(kind);
@@ -234,6 +235,8 @@ AggregatorMetrics::Core Aggregator::Sample(WallTime own_end) {
   snapshot.publication_number = core_->publication().number();
   snapshot.tasks = core_->tasks().tasks().size();
   snapshot.open_rounds = core_->rounds().open();
+  for (const auto& [id, task] : core_->tasks().tasks())
+    snapshot.device_failures[id] = core_->fleet().failures().Counts(id);
   if (const auto gateways = core_->fleet().Gateways()) {
     snapshot.gateways = gateways->size();
     for (const GatewayRecord& gateway : *gateways) {

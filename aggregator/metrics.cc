@@ -47,6 +47,17 @@ void AggregatorMetrics::AddMembers() {
   core_.Sampled(MetricKind::kGauge, "enrolled_members", "Members by the state of their enrolment",
                 [](const Core& c) { return CountsBy("state", c.enrolment.members, EnrolmentStateName); });
   core_.Sampled(
+      MetricKind::kGauge, "device_failures",
+      "Devices and evaluators that say now that they cannot do their part of a task, by why", [](const Core& c) {
+        MetricSamples samples;
+        for (const auto& [task, counts] : c.device_failures) {
+          for (const auto& [code, count] : counts) {
+            samples.push_back({{{"task", task.text()}, {"code", std::string(Name(code))}}, static_cast<double>(count)});
+          }
+        }
+        return samples;
+      });
+  core_.Sampled(
       MetricKind::kCounter, "enrolments_total",
       "Requests for certificates since the start: issued, renewed, pending, repeated, or why they were refused",
       [](const Core& c) {

@@ -24,6 +24,7 @@ class AggregatorMetrics {
     uint64_t gateways = 0;
     uint64_t gateways_late = 0;
     uint64_t gateways_in_trouble = 0;
+    std::map<TaskId, std::map<Code, uint64_t>> device_failures;
     bool disk_in_trouble = false;
     EnrolmentCounts enrolment;
     uint64_t former_sealing_keys = 0;

@@ -58,6 +58,17 @@ Json DeviceStateJson(const DeviceStateRecord& record) {
                           {"last", Rfc3339(rejected.last)},
                           {"last_sentence", rejected.last_sentence}});
   }
+  Json failures = Json::array();
+  for (const auto& [task, failure] : report.failures) {
+    failures.push_back({{"task", task.text()},
+                        {"code", Name(failure.code)},
+                        {"sentence", failure.sentence},
+                        {"remedy", Describe(failure.code).remedy},
+                        {"version", Number(failure.version)},
+                        {"count", failure.count},
+                        {"lasting", failure.lasting},
+                        {"last", Rfc3339(failure.last)}});
+  }
   return {{"received", Rfc3339(record.received)},
           {"sequence", report.sequence},
           {"boots", report.boots},
@@ -67,7 +78,8 @@ Json DeviceStateJson(const DeviceStateRecord& record) {
           {"withheld", TextOrNull(report.withheld)},
           {"installed", std::move(installed)},
           {"counters", std::move(counters)},
-          {"rejections", std::move(rejections)}};
+          {"rejections", std::move(rejections)},
+          {"failures", std::move(failures)}};
 }
 
 // A member that was only enrolled has not used the aggregator yet; one that was only seen has a certificate made by

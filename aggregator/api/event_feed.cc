@@ -115,6 +115,7 @@ std::string ToJson(const CoreEvent& event) {
                {"contributions", event.contributions},
                {"version", VersionOrNull(event.version)},
                {"metrics", event.metrics ? MetricsToJson(*event.metrics) : Json()},
+               {"detail", TextOrNull(event.detail)},
                {"member", nullptr}});
 }
 
@@ -127,6 +128,7 @@ std::string ToJson(const EnrolmentEvent& event) {
        {"contributions", 0},
        {"version", nullptr},
        {"metrics", nullptr},
+       {"detail", nullptr},
        {"member", {{"id", event.id.text()}, {"role", RoleName(event.role)}, {"device_class", event.device_class}}}});
 }
 

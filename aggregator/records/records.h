@@ -23,7 +23,7 @@
 namespace tributary {
 
 // A synchronous round closes when `report_goal` updates are in its sum, or at its deadline if at least `minimum` are;
-// with fewer it fails and the base version stays. Value type with a table of its fields.
+// with fewer it fails and the base version stays. It fails earlier when too many devices say that they cannot train. Value type with a table of its fields.
 struct RoundPolicy {
   uint32_t report_goal = 1;
   uint32_t minimum = 1;
@@ -68,7 +68,7 @@ enum class RoundState : uint8_t {
   kCollecting = 1,  // announced; updates are taken in
   kClosing = 2,     // goal or deadline reached; nothing more is taken in; the average is being made
   kCompleted = 3,   // a new version was published (terminal)
-  kFailed = 4,      // the deadline passed below the minimum; no version was made (terminal)
+  kFailed = 4,      // it fell short of its minimum; no version was made (terminal)
   kCancelled = 5,   // stopped by an operator (terminal)
 };
 
@@ -118,6 +118,9 @@ struct RoundRecord {
   std::optional<Digest> aggregate_digest;  // of the fixed-point sum's serialised form
   MetricViews metrics;                     // global: of `result`; personal and local: of `base`
   uint64_t evaluations = 0;
+  std::string shortfall;  // why it failed, in one sentence; empty: it did not
+  // Devices that say now that they cannot train `base`, by why. Filled in when it is shown.
+  std::map<Code, uint64_t> device_failures = {};
 };
 // Moves `round` on. Dies when the table does not know the transition: that is our own bug.
 void MoveRound(RoundRecord& round, RoundState to);

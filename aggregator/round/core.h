@@ -30,6 +30,8 @@ class Core final : private Announcer {
     std::function<PublicationExtras()> extras = nullptr;
     // The pair that it gives is used at once. Null: only `sealing_key`.
     FindOpeningKey opening_key = nullptr;
+    // For rounds that look ahead: who may contribute.
+    FindEnrolled enrolled = nullptr;
     // How many uploads of a kind are here in part or unopened; null: none ever. Called on the core thread.
     std::function<uint64_t(UploadKind)> staged = nullptr;
   };

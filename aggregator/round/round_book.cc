@@ -72,6 +72,7 @@ Status RoundBook::Cancel(const TaskId& task) {
 }
 
 Result<RoundRecord> RoundBook::WithMeans(RoundRecord round) {
+  round.device_failures = parts_.fleet.failures().Counts(round.task, round.base);
   ASSIGN_OR_RETURN(const auto totals,
                    parts_.store.evaluations.Totals(round.task, round.base, std::max(round.base, round.result)));
   AddMeans(round, totals);

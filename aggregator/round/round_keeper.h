@@ -1,6 +1,7 @@
 #pragma once
 
 #include <map>
+#include <set>
 #include <vector>
 
 #include "aggregator/round/round_rule.h"
@@ -44,6 +45,9 @@ class RoundKeeper {
   // The upload by which the device is in the sum but not on disk; null: none.
   const UploadId* PendingUpload(const DeviceId& device) const;
   size_t pending() const { return pending_.size(); }
+  void AddPendingDevices(std::set<DeviceId>& devices) const {
+    for (const auto& [device, upload] : pending_) devices.insert(device);
+  }
   // The sum, to add an update of this device to it. Added must follow when it was added. Dies when the device is in the
   // sum already, or the round takes nothing any more.
   WeightedSum& SumFor(const DeviceId& device);

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "aggregator/records/records.h"
+#include "aggregator/round/outlook.h"
 #include "protocol/base/clock.h"
 #include "protocol/base/result.h"
 
@@ -33,6 +34,9 @@ class RoundRule {
   std::vector<ModelVersion> AcceptedBases(ModelVersion latest) const { return {latest}; }
   // The most weight that one round can sum: the sum's numbers must not overflow. kInvalidArgument.
   Result<uint64_t> MaxWeight() const { return max_weight_; }
+  // Why the round can get no more to its minimum, in one sentence; empty: it can. A minimum that is beyond all who are
+  // known is none of these: others may enrol.
+  std::string WhyOutOfReach(const RoundRecord& round, const Outlook& outlook) const;
 
  private:
   RoundPolicy policy_;

@@ -13,6 +13,9 @@ namespace {
 
 // Long enough that a burst of uploads is over, short enough that nobody waits for custody noticeably.
 constexpr Millis kIdle{200};
+// To look who can train reads every member.
+constexpr Millis kLookEvery{2'000};
+constexpr int kChance = 10;  // the part of a round's time in which earlier failures do not count
 constexpr uint64_t kMaxRoundsWanted = 1'000'000;
 
 }  // namespace
@@ -24,6 +27,7 @@ Status RoundRunner::Restore(std::optional<StoredRound> open) {
   ASSIGN_OR_RETURN(last_round_, parts_.store.rounds.LastNumber(id));
   if (last_round_ > 0) {
     ASSIGN_OR_RETURN(StoredRound last, parts_.store.rounds.Get(id, last_round_));
+    next_at_ = last.record.deadline;
     const bool over = last.record.state == RoundState::kFailed || last.record.state == RoundState::kCancelled;
     if (over && !last.checkpoint.empty()) shelved_ = std::move(last);
   }
@@ -50,7 +54,7 @@ Status RoundRunner::Start(uint64_t count) {
 }
 
 Status RoundRunner::Cancel() {
-  if (keeper_ && keeper_->record().state == RoundState::kCollecting) return End(RoundState::kCancelled);
+  if (keeper_ && keeper_->record().state == RoundState::kCollecting) return Abandon({RoundState::kCancelled});
   if (task_.record.rounds_wanted == 0) return {};
   Turn turn{.task = task_.record, .shelved = shelved_};
   turn.task.rounds_wanted = 0;
@@ -107,19 +111,20 @@ void RoundRunner::PlanNext(Turn& turn) {
 }
 
 // The end of the open round, whatever its state, and the next one if one is wanted.
-Result<RoundRunner::Turn> RoundRunner::PlanEnd(RoundState state) {
+Result<RoundRunner::Turn> RoundRunner::PlanEnd(End end) {
   TRIBUTARY_CHECK(keeper_->pending() == 0) << "a round ends with its sum on disk";
   Turn turn{.task = task_.record, .ended = keeper_->stored()};
   turn.ended->record = keeper_->record();
-  MoveRound(turn.ended->record, state);
+  MoveRound(turn.ended->record, end.state);
   turn.ended->record.closed = parts_.clock.Now();
-  if (state == RoundState::kCompleted) {
+  turn.ended->record.shortfall = std::move(end.shortfall);
+  if (end.state == RoundState::kCompleted) {
     RETURN_IF_ERROR(PlanVersion(turn));
   } else if (!turn.ended->checkpoint.empty()) {
     turn.shelved = turn.ended;
   }
-  if (state == RoundState::kCancelled) turn.task.rounds_wanted = 0;
-  if (turn.task.rounds_wanted > 0) PlanNext(turn);
+  if (end.state == RoundState::kCancelled) turn.task.rounds_wanted = 0;
+  if (turn.task.rounds_wanted > 0 && end.next) PlanNext(turn);
   return turn;
 }
 
@@ -178,7 +183,10 @@ Status RoundRunner::Commit(Turn turn) {
   task_.record = turn.task;
   shelved_ = turn.shelved;
   if (turn.version) task_.latest = *turn.version;
-  if (turn.ended) SayEnd(turn);
+  if (turn.ended) {
+    next_at_ = turn.ended->record.deadline;
+    SayEnd(turn);
+  }
   if (turn.next) {
     last_round_ = turn.next->record.number;
     keeper_.emplace(std::move(*next));
@@ -195,13 +203,15 @@ void RoundRunner::SayEnd(const Turn& turn) {
   LogInfo("round.ended", {{"task", round.task.text()},
                           {"round", round.number},
                           {"state", RoundStateName(round.state)},
-                          {"contributions", round.contributions}});
+                          {"contributions", round.contributions},
+                          {"shortfall", round.shortfall}});
   const std::string_view end = round.state == RoundState::kCompleted ? "closed" : RoundStateName(round.state);
   parts_.events.Say({.name = fmt::format("round.{}", end),
                      .task = round.task,
                      .round = round.number,
                      .contributions = round.contributions,
-                     .version = task_.latest.version});
+                     .version = task_.latest.version,
+                     .detail = round.shortfall});
   if (turn.version) Say("version.published");
 }
 
@@ -216,7 +226,7 @@ void RoundRunner::Say(std::string_view event) {
 Status RoundRunner::Checkpoint(RoundState state) {
   ASSIGN_OR_RETURN(const auto taken, keeper_->Checkpoint(state));
   if (taken.empty()) return {};
-  parts_.account.DeliverSpooled(UploadKind::kUpdate, taken.size());
+  parts_.fleet.account().DeliverSpooled(UploadKind::kUpdate, taken.size());
   parts_.custody(taken);
   TRIBUTARY_FAULT_POINT("aggregator.custody.told");
   return {};
@@ -227,23 +237,70 @@ Status RoundRunner::Close() {
     RETURN_IF_ERROR(Checkpoint(RoundState::kClosing));
     Say("round.closing");
   }
-  ASSIGN_OR_RETURN(Turn turn, PlanEnd(RoundState::kCompleted));
+  ASSIGN_OR_RETURN(Turn turn, PlanEnd({RoundState::kCompleted}));
   return Commit(std::move(turn));
 }
 
-Status RoundRunner::End(RoundState state) {
+Status RoundRunner::Abandon(End end) {
   RETURN_IF_ERROR(Checkpoint(RoundState::kCollecting));
-  ASSIGN_OR_RETURN(Turn turn, PlanEnd(state));
+  ASSIGN_OR_RETURN(Turn turn, PlanEnd(std::move(end)));
+  return Commit(std::move(turn));
+}
+
+Result<std::optional<std::string>> RoundRunner::WhyOutOfReach() {
+  const Millis now = parts_.clock.Monotonic();
+  if (last_look_ && now - *last_look_ < kLookEvery) return std::nullopt;
+  last_look_ = now;
+  RoundRecord round;
+  round.base = task_.latest.version;
+  if (keeper_) round = keeper_->record();
+  const TaskId& task = task_.record.id;
+  if (parts_.fleet.failures().Counts(task, round.base).empty()) return "";
+  bool young = false;
+  OutlookQuestion question{
+      .task = task, .base = round.base, .selected = [](const DeviceId&) { return true; }, .in_sum = {}, .since = {}};
+  ASSIGN_OR_RETURN(const auto counted, parts_.store.contributions.Devices(task, round.base));
+  question.in_sum.insert(counted.begin(), counted.end());
+  if (keeper_) {
+    keeper_->AddPendingDevices(question.in_sum);
+    const RoundAnnouncement coin{.number = round.number,
+                                 .nonce = round.nonce,
+                                 .inclusion = task_.record.policy.inclusion,
+                                 .deadline = round.deadline};
+    question.selected = [coin](const DeviceId& device) { return IsSelected(coin, device); };
+    const Millis chance((round.deadline.unix_millis - round.opened.unix_millis) / kChance);
+    young = parts_.clock.Now() < round.opened + chance;
+    if (young) question.since = round.opened;
+  }
+  ASSIGN_OR_RETURN(const Outlook outlook, LookAhead(question, parts_.fleet, parts_.enrolled));
+  if (young && !outlook.settled) return "";
+  return rule_.WhyOutOfReach(round, outlook);
+}
+
+Status RoundRunner::OpenWhenWithinReach() {
+  if (task_.record.rounds_wanted == 0) return {};
+  if (parts_.clock.Now() < next_at_) {
+    ASSIGN_OR_RETURN(const auto why, WhyOutOfReach());
+    if (!why || !why->empty()) return {};
+  }
+  Turn turn{.task = task_.record, .shelved = shelved_};
+  PlanNext(turn);
   return Commit(std::move(turn));
 }
 
 Status RoundRunner::TurnIfDue() {
-  if (!keeper_) return {};
+  if (!keeper_) return OpenWhenWithinReach();
   const RoundRecord& round = keeper_->record();
   if (round.state == RoundState::kClosing) return Close();
   const RoundRule::Due due = rule_.DueNow(round, parts_.clock.Now());
   if (due == RoundRule::Due::kClose) return Close();
-  if (due == RoundRule::Due::kFail) return End(RoundState::kFailed);
+  if (due == RoundRule::Due::kFail)
+    return Abandon({RoundState::kFailed, "the deadline passed with " + rule_.Describe(round)});
+  ASSIGN_OR_RETURN(auto why, WhyOutOfReach());
+  if (why && !why->empty()) {
+    if (task_.record.rounds_wanted > 0) *why += "; the next round waits until enough can, at most until the deadline";
+    return Abandon({RoundState::kFailed, std::move(*why), false});
+  }
   const bool idle = parts_.clock.Monotonic() - last_taken_ >= kIdle;
   if (keeper_->CheckpointDue() || (idle && keeper_->IdleCheckpointFits())) return Checkpoint(RoundState::kCollecting);
   return {};

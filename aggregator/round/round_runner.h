@@ -11,7 +11,7 @@
 #include "aggregator/release/task_book.h"
 #include "aggregator/round/round_keeper.h"
 #include "aggregator/round/round_rule.h"
-#include "aggregator/watch/watch.h"
+#include "aggregator/watch/fleet_book.h"
 #include "protocol/base/random.h"
 
 namespace tributary {
@@ -30,7 +30,8 @@ struct RoundParts {
   Path checkpoints;  // the folder
   EventLine& events;
   Announcer& announcer;
-  AccountBook& account;
+  FleetBook& fleet;
+  FindEnrolled enrolled;
   // These uploads are counted for good: the senders may delete them.
   std::function<void(const std::vector<UploadId>&)> custody;
 };
@@ -39,6 +40,11 @@ struct RoundParts {
 // next version, and shelves the sum of a round that ended without one. Call order: Restore (for a task from the
 // database), then anything; TurnIfDue about ten times a second. Each step is one transaction and may be called again
 // after any failure or crash. Borrows the task and what the parts name; the core thread.
+//
+// A round that fell short because devices cannot train is followed by the next one when enough of them can, at the latest
+// at the deadline that it had: begun at once, it would end at once. A failure that was said before a round was opened
+// counts only after a tenth of its time: the device may have got what it lacked. So does any failure while there may be
+// devices of which nobody has heard (outlook.h).
 class RoundRunner {
  public:
   RoundRunner(const RoundParts& parts, LiveTask& task);
@@ -86,7 +92,13 @@ class RoundRunner {
 
   RoundKeeper::Surroundings Around() const { return {parts_.store, parts_.files, parts_.checkpoints, rule_}; }
   void PlanNext(Turn& turn);
-  Result<Turn> PlanEnd(RoundState state);
+  // How a round ends. `next`: another one may begin at once.
+  struct End {
+    RoundState state;
+    std::string shortfall = {};
+    bool next = true;
+  };
+  Result<Turn> PlanEnd(End end);
   Status PlanVersion(Turn& turn);
   Status Commit(Turn turn);
   Status WriteTurn(const Turn& turn, bool visible);
@@ -95,7 +107,10 @@ class RoundRunner {
   // To the end of the round: from collecting to closing to completed.
   Status Close();
   // Without a version.
-  Status End(RoundState state);
+  Status Abandon(End end);
+  // Why the round, or without one the next, cannot reach its minimum; empty: it can; nullopt: it is not time to look.
+  Result<std::optional<std::string>> WhyOutOfReach();
+  Status OpenWhenWithinReach();
 
   RoundParts parts_;
   LiveTask& task_;
@@ -103,7 +118,9 @@ class RoundRunner {
   std::optional<RoundKeeper> keeper_;
   std::optional<StoredRound> shelved_;
   uint64_t last_round_ = 0;
-  Millis last_taken_{0};  // monotonic: when an update last came in
+  Millis last_taken_{0};             // monotonic: when an update last came in
+  std::optional<Millis> last_look_;  // monotonic: when the devices were last looked at
+  WallTime next_at_;                 // the next round waits for devices until then
 };
 
 }  // namespace tributary

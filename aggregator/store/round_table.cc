@@ -7,7 +7,7 @@ namespace {
 
 #define TRIBUTARY_ROUND_COLUMNS                                                                           \
   "task, number, state, base, result, nonce, opened, deadline, closed, reports, total_weight, bytes_up, " \
-  "aggregate_digest, checkpoint, generation, bytes_in, bytes_written"
+  "aggregate_digest, checkpoint, generation, bytes_in, bytes_written, shortfall"
 
 Result<StoredRound> ReadRound(const Row& row) {
   StoredRound round;
@@ -16,7 +16,7 @@ Result<StoredRound> ReadRound(const Row& row) {
   RETURN_IF_ERROR(row.Into(record.task, record.number, record.state, record.base, record.result, nonce, record.opened,
                            record.deadline, record.closed, record.contributions, record.total_weight, record.bytes_up,
                            record.aggregate_digest, round.checkpoint, round.generation, round.bytes_in,
-                           round.bytes_written));
+                           round.bytes_written, record.shortfall));
   if (nonce.size() != record.nonce.size()) return Fail(Code::kCorrupt, "a round's nonce has another size");
   std::ranges::copy(nonce, record.nonce.begin());
   return round;
@@ -27,10 +27,11 @@ Result<StoredRound> ReadRound(const Row& row) {
 Status RoundTable::Insert(const StoredRound& round) {
   const RoundRecord& record = round.record;
   RETURN_IF_ERROR(database_.Write(
-      "INSERT INTO rounds (" TRIBUTARY_ROUND_COLUMNS ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+      "INSERT INTO rounds (" TRIBUTARY_ROUND_COLUMNS ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
       record.task, record.number, record.state, record.base, record.result, ByteView(record.nonce), record.opened,
       record.deadline, record.closed, record.contributions, record.total_weight, record.bytes_up,
-      record.aggregate_digest, round.checkpoint, round.generation, round.bytes_in, round.bytes_written));
+      record.aggregate_digest, round.checkpoint, round.generation, round.bytes_in, round.bytes_written,
+      record.shortfall));
   return SaveRefusals(record);
 }
 
@@ -38,11 +39,11 @@ Status RoundTable::Save(const StoredRound& round) {
   const RoundRecord& record = round.record;
   RETURN_IF_ERROR(database_.Write(
       "UPDATE rounds SET state = ?, result = ?, closed = ?, reports = ?, total_weight = ?, bytes_up = ?, "
-      "aggregate_digest = ?, checkpoint = ?, generation = ?, bytes_in = ?, bytes_written = ? "
+      "aggregate_digest = ?, checkpoint = ?, generation = ?, bytes_in = ?, bytes_written = ?, shortfall = ? "
       "WHERE task = ? AND number = ?",
       record.state, record.result, record.closed, record.contributions, record.total_weight, record.bytes_up,
-      record.aggregate_digest, round.checkpoint, round.generation, round.bytes_in, round.bytes_written, record.task,
-      record.number));
+      record.aggregate_digest, round.checkpoint, round.generation, round.bytes_in, round.bytes_written,
+      record.shortfall, record.task, record.number));
   return SaveRefusals(record);
 }
 

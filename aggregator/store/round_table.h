@@ -78,6 +78,11 @@ class ContributionTable : Tables {
     return database_.QueryHas("SELECT 1 FROM contributions WHERE task = ? AND base_version = ? AND device = ?", task,
                               base, device);
   }
+  // Who counts on this base version.
+  Result<std::vector<DeviceId>> Devices(const TaskId& task, ModelVersion base) {
+    return database_.QueryAs(FirstCell<DeviceId>,
+                             "SELECT device FROM contributions WHERE task = ? AND base_version = ?", task, base);
+  }
   // Those on base versions before `oldest`, which nothing refers to any more.
   Status ForgetBefore(const TaskId& task, ModelVersion oldest) {
     return database_.Write("DELETE FROM contributions WHERE task = ? AND base_version < ?", task, oldest);

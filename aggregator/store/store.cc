@@ -101,7 +101,8 @@ DROP TABLE evaluation_totals;
 ALTER TABLE evaluations DROP COLUMN loss;
 ALTER TABLE evaluations DROP COLUMN accuracy;
 )sql";
-constexpr std::string_view kSchema[] = {kFirst, kGateways, kReports, kPlans, kMetrics};
+constexpr std::string_view kShortfalls = "ALTER TABLE rounds ADD COLUMN shortfall TEXT NOT NULL DEFAULT '';";
+constexpr std::string_view kSchema[] = {kFirst, kGateways, kReports, kPlans, kMetrics, kShortfalls};
 
 }  // namespace
 

@@ -55,10 +55,24 @@ Verdict DeviceStateTaker::Take(const UploadHeader& header, Role role, const Chun
     if (IsOfTheEnvironment(stored.error().code)) parts_.health.Failed("report.not_stored", stored.error());
     return Fail(stored.error());
   }
+  if (*order == DeviceStateOrder::kNext) SayChanges(record);
   parts_.fleet.account().DeliverAtOnce(subject.kind);
   parts_.fleet.CountUpload(subject.device, role);
   parts_.custody({subject.id});
   return Verdict::Take();
+}
+
+// Once for each device, task and code.
+void DeviceStateTaker::SayChanges(const DeviceStateRecord& record) {
+  for (const FailureBook::Change& change : parts_.fleet.failures().Put(record)) {
+    const std::string device = record.device.text();
+    parts_.events.Say({.name = change.recovered ? "device.recovered" : "device.failing",
+                       .task = change.task,
+                       .version = change.failure.version,
+                       .detail = change.recovered ? fmt::format("{}: {} is over", device, Name(change.failure.code))
+                                                  : fmt::format("{}: {}: {}", device, Name(change.failure.code),
+                                                                change.failure.sentence)});
+  }
 }
 
 Status DeviceStateTaker::Keep(const DeviceStateRecord& record, bool newest) {

@@ -25,7 +25,8 @@ struct TakerParts {
 // kTooLarge, and what `chunk` gives.
 Result<Bytes> OpenSmallUpload(const UploadHeader& header, const HpkeKeyPair& key, const ChunkSource& chunk);
 
-// Keeps the newest state of each device. It decides nothing here; people read it. Borrows what Parts names; the core
+// Keeps the newest state of each device, and says what began to fail and what works again. Rounds look at who fails
+// (round/outlook.h); all else is for people. Borrows what Parts names; the core
 // thread.
 class DeviceStateTaker final : public Taker {
  public:
@@ -36,6 +37,7 @@ class DeviceStateTaker final : public Taker {
 
  private:
   Status Keep(const DeviceStateRecord& record, bool newest);
+  void SayChanges(const DeviceStateRecord& record);
   TakerParts parts_;
 };
 

@@ -27,6 +27,12 @@ Result<FleetBook> FleetBook::Open(const Parts& parts) {
     const DeviceId id = gateway.report.gateway;
     book.gateways_.emplace(id, std::move(gateway));
   }
+  if (const auto states = parts.store.reports.All(); states) {
+    for (const DeviceStateRecord& state : *states) (void)book.failures_.Put(state);
+  } else {
+    // Rounds do without: they wait for devices that cannot train until the next states come.
+    LogFailure(LogLevel::kWarning, "fleet.failures_not_read", states.error());
+  }
   // Tidying may wait for a disk that takes it.
   if (book.gateways_.size() < gateways.size()) (void)parts.store.gateways.ForgetBefore(now + -kForgetAfter);
   return book;

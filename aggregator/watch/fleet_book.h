@@ -8,6 +8,7 @@
 
 #include "aggregator/intake/account_book.h"
 #include "aggregator/store/store.h"
+#include "aggregator/watch/failure_book.h"
 #include "aggregator/watch/watch.h"
 
 namespace tributary {
@@ -43,6 +44,8 @@ class FleetBook final : public Watch {
   // An upload of this member was taken in, whichever way it came.
   void CountUpload(const DeviceId& id, Role role);
   AccountBook& account() { return account_; }
+  FailureBook& failures() { return failures_; }
+  const FailureBook& failures() const { return failures_; }
 
   bool dirty() const { return account_.dirty() || !unsaved_members_.empty() || !unsaved_gateways_.empty(); }
   // In the caller's transaction; after its Commit, call Saved.
@@ -55,6 +58,7 @@ class FleetBook final : public Watch {
 
   Parts parts_;
   AccountBook account_;
+  FailureBook failures_;
   std::map<DeviceId, MemberRecord> members_;
   std::map<DeviceId, GatewayRecord> gateways_;
   std::set<DeviceId> unsaved_members_;

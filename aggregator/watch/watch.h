@@ -32,9 +32,11 @@ class Watch {
 // One thing that happened, for people who watch (server-sent events). Names:
 //   task.created
 //   round.opened  round.contribution  round.refusal  round.closing
-//   round.closed (a version was made)  round.failed (below the minimum at the deadline)  round.cancelled
+//   round.closed (a version was made)  round.failed (fell short of its minimum; the detail says why)  round.cancelled
 //   version.published  evaluation.received  member.joined
 //   device.report_rolled_back (a device's state and an earlier one cannot both be of that device)
+//   device.failing (a device cannot do its part of the task, or for another reason than it said before)
+//   device.recovered (that is over)
 struct CoreEvent {
   std::string name;
   TaskId task = {};
@@ -43,6 +45,7 @@ struct CoreEvent {
   ModelVersion version{};
   std::optional<MetricViews> metrics = {};  // of evaluation.received: that one evaluation's
   WallTime at = {};
+  std::string detail = {};  // the device, the code and device of a refusal, why a round failed …; may be empty
 };
 
 // Gives each event its time. `out` is called at once. One thread; borrows the clock.

@@ -12,6 +12,26 @@ namespace {
 // After a failure that passes: the learner's, or of the disk that keeps the progress.
 constexpr Millis kRetry{5'000};
 constexpr Millis kHousekeeping{15'000};
+// To look whether the examples that a task needs have come opens the store.
+constexpr Millis kLookForData{300'000};
+
+// Nothing was tried: the device lacks what the task needs, and may have it later.
+bool LacksData(Code code) { return code == Code::kMissingField || code == Code::kFewExamples; }
+
+// Of the tasks that are published: the others are over.
+void DescribeFailures(const AgentState& state, DeviceState& self) {
+  for (const auto& [task, failure] : state.failures()) {
+    if (!self.installed.contains(task)) continue;
+    const TaskProgress progress = state.Of(task);
+    const bool given_up = progress.phase == TaskPhase::kGivenUp && progress.version == failure.version;
+    self.failures[task] = {.code = failure.code,
+                           .sentence = failure.sentence,
+                           .count = failure.count,
+                           .version = failure.version,
+                           .last = failure.last,
+                           .lasting = given_up || LacksData(failure.code)};
+  }
+}
 // So long a device that has just started waits for the network before it works on what it has.
 constexpr Millis kNetworkFirst{10'000};
 
@@ -119,7 +139,9 @@ void Agent::Decide() {
     return;
   }
   if (!NoteWhatIsInTheOutbox()) return;
-  if (const auto order = planner_.Next(*publication(), state_)) Begin(*order);
+  if (const auto order =
+          planner_.Next(*publication(), state_, data_waits_.At(*publication(), parts_.clock.Monotonic())))
+    Begin(*order);
 }
 
 void Agent::DecideAfter(Millis pause) {
@@ -167,11 +189,23 @@ void Agent::OnMade(const std::shared_ptr<UnderWay>& work, Result<Workshop::Made>
 }
 
 void Agent::OnFailed(const WorkOrder& order, const Error& why) {
-  ++counts_.fits_failed;
-  NoteFailure(order.task.id, order.progress.version, why);
-  const bool used_up = state_.TriesAreUsedUp(order.task.id, order.progress.version);
-  if (!used_up && (IsTransient(why.code) || IsLearnerFailure(why.code))) return DecideAfter(kRetry);
-  if (Record(order.task.id, {TaskPhase::kGivenUp, order.progress.version, order.progress.round})) Decide();
+  const auto& [task, progress, kind] = order;
+  NoteFailure(task.id, progress.version, why);
+  TaskPhase next = TaskPhase::kGivenUp;
+  if (LacksData(why.code)) {
+    next = TaskPhase::kWaiting;
+    data_waits_.Add(task.id, progress.version, parts_.clock.Monotonic() + kLookForData);
+  } else {
+    ++counts_.fits_failed;
+    const bool used_up = state_.TriesAreUsedUp(task.id, progress.version);
+    if (!used_up && (IsTransient(why.code) || IsLearnerFailure(why.code))) {
+      SendStateIfDue();
+      return DecideAfter(kRetry);
+    }
+  }
+  if (!Record(task.id, {next, progress.version, progress.round})) return;
+  SendStateIfDue();
+  Decide();
 }
 
 void Agent::NoteWhatWasCutOff() {
@@ -186,8 +220,13 @@ void Agent::NoteWhatWasCutOff() {
 }
 
 void Agent::NoteFailure(const TaskId& task, ModelVersion version, const Error& why) {
-  LogFailure(LogLevel::kError, "agent.failed", why,
-             {{"member", parts_.identity.subject.id.text()}, {"task", task.text()}, {"version", Number(version)}});
+  const auto known = state_.failures().find(task);
+  const bool said = known != state_.failures().end() && known->second.code == why.code &&
+                    known->second.version == version && LacksData(why.code);
+  if (!said) {
+    LogFailure(LogLevel::kError, "agent.failed", why,
+               {{"member", parts_.identity.subject.id.text()}, {"task", task.text()}, {"version", Number(version)}});
+  }
   const Status kept = state_.AddFailure(task, version, why, parts_.clock.Now());
   if (!kept)
     LogFailure(LogLevel::kError, "agent.state_not_kept", kept.error(), {{"member", parts_.identity.subject.id.text()}});
@@ -198,7 +237,10 @@ void Agent::OnHandedOver(const std::shared_ptr<UnderWay>& work, Outbox::HandedOv
   if (handed_over == Outbox::HandedOver::kFailed) return DecideAfter(kRetry);
   if (handed_over == Outbox::HandedOver::kUnwanted) return Decide();
   const WorkOrder& order = work->order;
-  if (Record(order.task.id, {TaskPhase::kHandedOver, order.progress.version, order.progress.round})) Decide();
+  if (Record(order.task.id, {TaskPhase::kHandedOver, order.progress.version, order.progress.round})) {
+    SendStateIfDue();
+    Decide();
+  }
 }
 
 bool Agent::Record(const TaskId& task, const TaskProgress& progress) {
@@ -245,6 +287,7 @@ void Agent::OnGone(const UploadId& upload, const Error* why) {
 void Agent::Housekeep() {
   outbox_->Sweep();
   if (next_key_end_ && parts_.clock.Monotonic() >= *next_key_end_) DropUnopenable();
+  if (!data_waits_.empty()) Decide();
   SendStateIfDue();
   WriteMetrics();
   housekeeping_timer_ = parts_.loop.After(kHousekeeping, [this] { Housekeep(); });
@@ -299,6 +342,7 @@ DeviceState Agent::DescribeSelf() const {
     last.last_sentence = publications.last_rejection->error.message;
     last.last = publications.last_rejection->when;
   }
+  DescribeFailures(state_, self);
   return self;
 }
 

@@ -75,7 +75,7 @@ class Agent {
   void Stop();
   Counts counts() const;
   SpoolAccount account() const { return outbox_->account(); }
-  // The last failure of each task that ever failed.
+  // The last failure of each task whose work did not succeed since.
   const std::map<TaskId, TaskFailure>& failures() const { return state_.failures(); }
   const HopClient& client() const { return membership_->client(); }
   // Why nothing is installed now, in one sentence; empty: nothing stands in the way.
@@ -130,6 +130,7 @@ class Agent {
   bool dropping_ = false;  // uploads that nobody can open are leaving the outbox
   // The aggregator does not open what is sealed to the key of this publication: a newer one must come first.
   std::optional<uint64_t> waiting_for_key_after_;
+  DataWaits data_waits_;
   std::optional<Millis> next_key_end_;  // when a former key's time is over
   bool stopped_ = false;
   uint64_t terms_heard_ = 0;  // by welcomes and answers to check-ins

@@ -153,9 +153,12 @@ Status AgentState::Set(const TaskId& task, const TaskProgress& progress) {
   const TaskPhase from = before.version == progress.version ? before.phase : TaskPhase::kWaiting;
   TRIBUTARY_CHECK(MayFollow(from, progress.phase)) << TaskPhaseName(from) << " -> " << TaskPhaseName(progress.phase);
   auto tasks = tasks_;
+  auto failures = failures_;
   tasks[task] = progress;
-  RETURN_IF_ERROR(Write(tasks, failures_));
+  if (progress.phase == TaskPhase::kHandedOver) failures.erase(task);
+  RETURN_IF_ERROR(Write(tasks, failures));
   tasks_ = std::move(tasks);
+  failures_ = std::move(failures);
   return {};
 }
 
@@ -209,8 +212,9 @@ Result<std::string> DescribeDevice(FileSystem& files, const Path& data_dir, Wall
                         Number(progress.version), progress.round);
   }
   for (const auto& [task, failure] : state.failures()) {
-    text += fmt::format("failed     {}: version {}, {} times, last {}: {}\n", task.text(), Number(failure.version),
-                        failure.count, Name(failure.code), failure.sentence);
+    text += fmt::format("failed     {}: version {}, {} times, last {}: {}\n           what to do: {}\n", task.text(),
+                        Number(failure.version), failure.count, Name(failure.code), failure.sentence,
+                        Describe(failure.code).remedy);
   }
   return text + StateLines(files, data_dir) + DeadLetterLines(letters) + "\n" + AccountLines(account);
 }

@@ -32,8 +32,7 @@ struct TaskProgress {
   bool operator==(const TaskProgress&) const = default;
 };
 
-// The last thing that went wrong with a task. It stays when the work succeeds later: `version` and `last` say how old it
-// is.
+// The last thing that went wrong with a task. It goes away when work on the task succeeds.
 struct TaskFailure {
   Code code{};
   std::string sentence;  // printable ASCII, at most limits::kSentenceBytes
@@ -63,7 +62,8 @@ class AgentState {
   const std::map<TaskId, TaskFailure>& failures() const { return failures_; }
   // The learner has failed at this version as often as it may.
   bool TriesAreUsedUp(const TaskId& task, ModelVersion version) const;
-  // Durable on return. A transition that the table does not have is a CHECK.
+  // Durable on return. What is handed over has succeeded: the task's failure is forgotten with it. A transition that the
+  // table does not have is a CHECK.
   Status Set(const TaskId& task, const TaskProgress& progress);
   // Counts a failure of the work on `version`. Durable on return.
   Status AddFailure(const TaskId& task, ModelVersion version, const Error& why, WallTime now);

@@ -6,9 +6,20 @@
 
 namespace tributary {
 
-std::optional<WorkOrder> Planner::Next(const Publication& publication, const AgentState& state) const {
+std::set<TaskId> DataWaits::At(const Publication& publication, Millis now) const {
+  std::set<TaskId> waiting;
   for (const PublishedTask& task : publication.tasks) {
-    if (state.TriesAreUsedUp(task.id, task.latest)) continue;
+    const auto wait = waits_.find(task.id);
+    if (wait != waits_.end() && wait->second.version == task.latest && now < wait->second.until)
+      waiting.insert(task.id);
+  }
+  return waiting;
+}
+
+std::optional<WorkOrder> Planner::Next(const Publication& publication, const AgentState& state,
+                                       const std::set<TaskId>& waiting) const {
+  for (const PublishedTask& task : publication.tasks) {
+    if (waiting.contains(task.id) || state.TriesAreUsedUp(task.id, task.latest)) continue;
     if (const auto progress = WorkFor(task, state.Of(task.id))) return WorkOrder{task, *progress, work_kind()};
   }
   return std::nullopt;

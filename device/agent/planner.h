@@ -1,6 +1,8 @@
 #pragma once
 
+#include <map>
 #include <optional>
+#include <set>
 #include <string>
 
 #include "device/agent/agent_state.h"
@@ -18,6 +20,22 @@ struct WorkOrder {
   UploadKind kind;        // kUpdate: fit and evaluate; kEvaluation: evaluate only
 };
 
+// The tasks for which the device lacks the data: it looks again after a while, or for the next version. Value type.
+class DataWaits {
+ public:
+  // `until` and `now` are monotonic.
+  void Add(const TaskId& task, ModelVersion version, Millis until) { waits_[task] = {version, until}; }
+  std::set<TaskId> At(const Publication& publication, Millis now) const;
+  bool empty() const { return waits_.empty(); }
+
+ private:
+  struct Wait {
+    ModelVersion version{};
+    Millis until{0};
+  };
+  std::map<TaskId, Wait> waits_;
+};
+
 // Decides what a device does next, from what is published and what it has done. Changes nothing and reads no clock, disk
 // or network: the same arguments give the same answer. The subject is borrowed, because a renewed certificate may change
 // it.
@@ -29,8 +47,9 @@ class Planner {
   UploadKind work_kind() const {
     return self_.role == Role::kEvaluator ? UploadKind::kEvaluation : UploadKind::kUpdate;
   }
-  // The first task of the publication that needs work; nullopt: nothing is to be done now.
-  std::optional<WorkOrder> Next(const Publication& publication, const AgentState& state) const;
+  // The first task of the publication that needs work, but for those that wait; nullopt: nothing is to be done now.
+  std::optional<WorkOrder> Next(const Publication& publication, const AgentState& state,
+                                const std::set<TaskId>& waiting) const;
   // False: the publication has a newer version, so a fit could only give a stale update. An evaluation stays of use.
   static bool StillWanted(const WorkOrder& order, const Publication& publication);
   // The progress of a task when uploads of `version` that were handed over are lost; nullopt: it stays as it is.

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <chrono>
+#include <ranges>
+#include <tuple>
 
 #include "protocol/base/limits.h"
 #include "protocol/base/log.h"
@@ -9,9 +11,26 @@
 namespace tributary {
 namespace {
 
+constexpr Millis kForFailures = std::chrono::seconds(10);
 constexpr Millis kAtLeast = std::chrono::minutes(1);
 constexpr Millis kForCounts = std::chrono::hours(1);
 constexpr Millis kAtMost = std::chrono::hours(24);
+
+// A state lists only so many: the latest.
+void KeepLatest(std::map<TaskId, DeviceState::Failure>& failures) {
+  while (failures.size() > limits::kDeviceStateFailures)
+    failures.erase(std::ranges::min_element(failures, {}, [](const auto& of) { return of.second.last; }));
+}
+
+// The failures that a state lists, with how often each happened.
+using FailureCounts = std::map<std::tuple<TaskId, Code, ModelVersion, bool>, uint64_t>;
+FailureCounts CountsOf(std::map<TaskId, DeviceState::Failure> failures) {
+  KeepLatest(failures);
+  FailureCounts counts;
+  for (const auto& [task, failure] : failures)
+    counts[{task, failure.code, failure.version, failure.lasting}] = failure.count;
+  return counts;
+}
 
 }  // namespace
 
@@ -32,6 +51,9 @@ DeviceStateKeeper DeviceStateKeeper::Load(FileSystem& files, Path file) {
 bool DeviceStateKeeper::IsDue(const DeviceState& now, Millis monotonic) const {
   if (!made_) return true;
   const Millis age = monotonic - *made_;
+  const FailureCounts failures = CountsOf(now.failures), said = CountsOf(last_.failures);
+  const bool news = !std::ranges::equal(std::views::keys(failures), std::views::keys(said));
+  if (said_ && news && age >= kForFailures) return true;
   if (age < kAtLeast) return false;
   if (!said_ || age >= kAtMost) return true;
   const bool new_code =
@@ -42,7 +64,7 @@ bool DeviceStateKeeper::IsDue(const DeviceState& now, Millis monotonic) const {
   }
   DeviceState total = now;
   AddEarlier(total);
-  return total.rejections != last_.rejections && age >= kForCounts;
+  return (total.rejections != last_.rejections || failures != said) && age >= kForCounts;
 }
 
 void DeviceStateKeeper::AddEarlier(DeviceState& state) const {
@@ -67,6 +89,7 @@ Result<DeviceState> DeviceStateKeeper::Make(DeviceState now, Millis monotonic) {
     --one;
     if (!last_.rejections.contains(one->first)) one = now.rejections.erase(one);
   }
+  KeepLatest(now.failures);
   now.sequence = last_.sequence + 1;
   now.boots = earlier_.boots + 1;
   const Bytes bytes = EncodeDeviceState(now);

@@ -22,7 +22,9 @@ class DeviceStateKeeper {
   // The last one that was made, by this process or an earlier one; sequence 0: none.
   const DeviceState& last() const { return last_; }
   // Whether `now` is worth sending: it is the first of this process, something changed, or the last one is a day old.
-  // Never two within a minute; when only counts of rejections grew, never two within an hour. `monotonic`: of a clock.
+  // Never two within a minute; when a task's failure came, went or became another, never two within ten seconds, since an
+  // operator may wait for it; when only counts of rejections or failures grew, never two within an hour. `monotonic`: of
+  // a clock.
   bool IsDue(const DeviceState& now, Millis monotonic) const;
   // `now` counts since this process's start; its sequence and boots are filled in. Durable on return. Errors: the file
   // system's; then its numbers were not used.

@@ -1,6 +1,7 @@
 #include "protocol/payload/device_state.h"
 
 #include <algorithm>
+#include <optional>
 #include <string_view>
 #include <tuple>
 
@@ -47,6 +48,18 @@ void Write(const DeviceState& from, schema::DeviceState::Builder to) {
     one.setCount(rejection.count);
     one.setLastSentence(wire::ToText(Printable(rejection.last_sentence)));
     one.setLastUnixMillis(rejection.last.unix_millis);
+  }
+  if (from.failures.empty()) return;
+  auto failures = to.initFailures(static_cast<unsigned>(from.failures.size()));
+  for (unsigned i = 0; const auto& [task, failure] : from.failures) {
+    auto one = failures[i++];
+    one.setTask(wire::ToText(task.text()));
+    one.setCode(static_cast<uint16_t>(failure.code));
+    one.setVersion(Number(failure.version));
+    one.setCount(failure.count);
+    one.setSentence(wire::ToText(Printable(failure.sentence)));
+    one.setLastUnixMillis(failure.last.unix_millis);
+    one.setLasting(failure.lasting);
   }
 }
 
@@ -117,6 +130,32 @@ Status ReadRejections(schema::DeviceState::Reader from, DeviceState& to) {
   return {};
 }
 
+Status ReadFailures(schema::DeviceState::Reader from, DeviceState& to) {
+  if (!from.hasFailures()) return {};
+  const auto list = from.getFailures();
+  if (list.size() == 0) return Fail(Code::kMalformed, "an empty list of failures stands for none");
+  RETURN_IF_ERROR(CheckLength(list.size(), limits::kDeviceStateFailures, "failures"));
+  std::optional<TaskId> before;
+  for (const auto one : list) {
+    ASSIGN_OR_RETURN(TaskId task, TaskId::Parse(wire::View(one.getTask())));
+    if (before && task <= *before) return FailOrder("failures");
+    before = task;
+    if (one.getVersion() == 0) return Fail(Code::kMalformed, "version 0 of {} is none", task.text());
+    DeviceState::Failure failure;
+    failure.version = ModelVersion{one.getVersion()};
+    ASSIGN_OR_RETURN(failure.count, Count(one.getCount(), "failures"));
+    if (failure.count == 0) return Fail(Code::kMalformed, "a failure of {} happened 0 times", task.text());
+    ASSIGN_OR_RETURN(failure.sentence, Sentence(wire::View(one.getSentence())));
+    ASSIGN_OR_RETURN(failure.last, Time(one.getLastUnixMillis(), "a failure"));
+    failure.lasting = one.getLasting();
+    const auto code = CodeByNumber(one.getCode());
+    if (!code) continue;
+    failure.code = *code;
+    to.failures.emplace(std::move(task), std::move(failure));
+  }
+  return {};
+}
+
 Result<DeviceState> Read(schema::DeviceState::Reader from) {
   DeviceState to;
   ASSIGN_OR_RETURN(to.sequence, Count(from.getSequence(), "sequence"));
@@ -129,6 +168,7 @@ Result<DeviceState> Read(schema::DeviceState::Reader from) {
   RETURN_IF_ERROR(ReadInstalled(from, to));
   RETURN_IF_ERROR(ReadCounters(from, to));
   RETURN_IF_ERROR(ReadRejections(from, to));
+  RETURN_IF_ERROR(ReadFailures(from, to));
   return to;
 }
 
@@ -161,6 +201,7 @@ Bytes EncodeDeviceState(const DeviceState& state) {
   TRIBUTARY_CHECK(state.installed.size() <= limits::kTasks) << state.installed.size();
   TRIBUTARY_CHECK(state.counters.size() <= limits::kDeviceStateCounters) << state.counters.size();
   TRIBUTARY_CHECK(state.rejections.size() <= limits::kDeviceStateRejections) << state.rejections.size();
+  TRIBUTARY_CHECK(state.failures.size() <= limits::kDeviceStateFailures) << state.failures.size();
   return wire::EncodeCanonical<schema::DeviceState>([&](schema::DeviceState::Builder to) { Write(state, to); });
 }
 

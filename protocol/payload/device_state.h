@@ -10,6 +10,9 @@
 #include "protocol/base/result.h"
 
 namespace tributary {
+namespace limits {
+inline constexpr size_t kDeviceStateFailures = 32;
+}
 
 // A device's description of itself (schema/envelope.capnp, DeviceState, has the prose). Value type.
 struct DeviceState {
@@ -25,6 +28,16 @@ struct DeviceState {
     WallTime last;
     bool operator==(const Rejections&) const = default;
   };
+  // Why a device cannot do its part of a task: the last failure of its work, until a later piece of work succeeds.
+  struct Failure {
+    Code code = Code::kMalformed;
+    std::string sentence;
+    uint64_t count = 0;      // of the work on this version; 1 or more
+    ModelVersion version{};  // 1 or more
+    WallTime last;
+    bool lasting = false;  // nothing will come of this version by itself; false: the device tries again soon
+    bool operator==(const Failure&) const = default;
+  };
 
   uint64_t sequence = 0;  // from 1
   uint64_t boots = 0;
@@ -35,6 +48,7 @@ struct DeviceState {
   std::map<TaskId, Installed> installed;
   std::map<std::string, uint64_t> counters;  // names as in ids.h
   std::map<Code, Rejections> rejections;
+  std::map<TaskId, Failure> failures;
   bool operator==(const DeviceState&) const = default;
 };
 
@@ -43,7 +57,7 @@ struct DeviceState {
 Bytes EncodeDeviceState(const DeviceState& state);
 
 // kMalformed: form, order, names, numbers that mean nothing, sentences that are not printable ASCII. kTooLarge: over
-// limits::kRecordBytes or a count over its limit. A rejection whose code this build does not know is left out.
+// limits::kRecordBytes or a count over its limit. A rejection or failure whose code this build does not know is left out.
 Result<DeviceState> DecodeDeviceState(ByteView bytes);
 
 // Device states travel on several ways, so one may come late.

@@ -88,6 +88,7 @@ struct DeviceState {
   installed @6 :List(InstalledVersion);   # by task
   counters @7 :List(Counter);             # by name
   rejections @8 :List(Rejection);         # publications that were not believed, by code
+  failures @9 :List(TaskFailure);         # by task; absent, not empty, when there is none, as from older writers
 }
 
 struct InstalledVersion {
@@ -106,4 +107,16 @@ struct Rejection {
   count @1 :UInt64;
   lastSentence @2 :Text;
   lastUnixMillis @3 :Int64;
+}
+
+struct TaskFailure {
+  # Why the device cannot do its part of a task. It goes away when a later piece of work on the task succeeds, so it is no
+  # number that only grows.
+  task @0 :Text;
+  code @1 :UInt16;
+  version @2 :UInt64;           # of the model that the work was on
+  count @3 :UInt64;             # how often the work on this version failed; 1 or more
+  sentence @4 :Text;            # of the last one
+  lastUnixMillis @5 :Int64;
+  lasting @6 :Bool;             # the device expects nothing of this version by itself; false: it tries again soon
 }

@@ -9,6 +9,7 @@
 #include "protocol/catalogue/zip_records.h"
 #include "protocol/envelope/seal_upload.h"
 #include "protocol/hop/messages.h"
+#include "protocol/payload/device_state.h"
 #include "protocol/payload/evaluation.h"
 #include "protocol/payload/update_codec.h"
 #include "protocol/trust/identity/certificate.h"
@@ -305,6 +306,14 @@ void PutAll(const Path& folder) {
   seeds.Put("evaluation", "both",
             EncodeEvaluation({Classified(EvaluatedModel::kGlobal, 100, 0.7, 0.8, 12),
                               Classified(EvaluatedModel::kPersonal, 100, 0.5, 0.9, 11)}));
+  DeviceState state{.sequence = 3, .boots = 1, .root_version = 1, .publication_number = 2, .time_floor = kTestStart};
+  state.counters["fits"] = 4;
+  seeds.Put("device_state", "well", EncodeDeviceState(state));
+  state.rejections[Code::kRollback] = {2, "number 3 after 41", kTestStart};
+  state.failures[TestTask("digits")] = {Code::kFewExamples, "3 examples, 48 are asked for", 1, ModelVersion{5},
+                                        kTestStart};
+  state.failures[TestTask("faces")] = {Code::kLearnerMemory, "it needed 2 GiB", 3, ModelVersion{1}, kTestStart, true};
+  seeds.Put("device_state", "failing", EncodeDeviceState(state));
   seeds.Put("model_package", "small",
             EncodeModelPackage(
                 {{{{"weight", {2, 3}, 0, 6}, {"bias", {2}, 6, 2}}}, Bytes(50, 0x50), std::vector<float>(8, 0.5f)}));

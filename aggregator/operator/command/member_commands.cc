@@ -29,6 +29,48 @@ void AddDecision(CLI::App& devices, Context& context, const std::string& decisio
       }));
 }
 
+const Json& FailuresOf(const Json& device) {
+  static const Json kNone = Json::array();
+  const Json& report = device.at("report");
+  return report.is_null() ? kNone : report.at("failures");
+}
+
+// "digits few-examples, faces learner-memory"; "-": none.
+std::string FailingText(const Json& device) {
+  std::string text;
+  for (const Json& failure : FailuresOf(device)) {
+    text += (text.empty() ? "" : ", ") + failure.at("task").get<std::string>() + " " +
+            failure.at("code").get<std::string>();
+  }
+  return text.empty() ? "-" : text;
+}
+
+std::string RenderDevices(const Json& list) {
+  Json rows = list.at("items");
+  for (Json& row : rows) row["failing"] = FailingText(row);
+  std::string table = RenderTable(
+      rows,
+      Columns("ID id, ROLE role, CLASS device_class, STATE enrolment.state, CERTIFICATE UNTIL "
+              "enrolment.not_after, VIA via, UPLOADS uploads, WITHHELD report.withheld, FAILING failing, LAST SEEN "
+              "last_seen"));
+  table.pop_back();  // the last line break, which comes by itself
+  return table;
+}
+
+// All that is known of it; at the end, for each task of which it cannot do its part, why and what to do.
+std::string RenderDevice(const Json& device) {
+  std::string text = RenderObject(device);
+  for (const Json& failure : FailuresOf(device)) {
+    const auto field = [&failure](const char* key) { return RenderValue(failure.at(key)); };
+    text +=
+        fmt::format("\ntask {} fails on version {}: {}, {} times, last {}\n  what happened  {}\n  what to do     {}\n",
+                    field("task"), field("version"), field("code"), field("count"), field("last"), field("sentence"),
+                    field("remedy"));
+  }
+  text.pop_back();
+  return text;
+}
+
 void AddDevices(CLI::App& app, Context& context) {
   CLI::App* devices = AddGroup(app, "devices", "Devices and evaluators of the fleet");
 
@@ -36,14 +78,12 @@ void AddDevices(CLI::App& app, Context& context) {
   CLI::App* list = devices->add_subcommand("list", "Every device that enrolled or was heard of");
   list->add_option("--state", *state, "Only those in this state of enrolment")
       ->check(CLI::IsMember({"pending", "refused", "active", "revoked"}));
-  list->callback(context.List(
-      [state](ApiClient& client) { return client.Devices(*state); },
-      Columns("ID id, ROLE role, CLASS device_class, STATE enrolment.state, CERTIFICATE UNTIL enrolment.not_after, "
-              "VIA via, UPLOADS uploads, WITHHELD report.withheld, LAST SEEN last_seen")));
+  list->callback(context.Tell([state](ApiClient& client) { return client.Devices(*state); }, &RenderDevices));
 
-  CLI::App* show = devices->add_subcommand("show", "One device: its enrolment, and what it last said of itself");
+  CLI::App* show = devices->add_subcommand(
+      "show", "One device: its enrolment, what it last said of itself, and why it cannot train, if so");
   const auto id = RequiredName(*show, "device", "Its id");
-  show->callback(context.Show([id](ApiClient& client) { return client.Device(*id); }));
+  show->callback(context.Tell([id](ApiClient& client) { return client.Device(*id); }, &RenderDevice));
 
   AddDecision(*devices, context, "approve", "Let a waiting one in: it gets its certificate");
   AddDecision(*devices, context, "refuse", "Turn a waiting one away, for good");

@@ -35,6 +35,7 @@ class RoundWatch {
     bool open = false;
     for (const auto& round : rounds["items"]) {
       last_state_ = round.value("state", "");
+      last_round_ = round.value("number", uint64_t{0});
       if (IsTerminal(last_state_)) {
         PrintRound(round);
       } else {
@@ -61,13 +62,15 @@ class RoundWatch {
   }
 
   const std::string& last_state() const { return last_state_; }
+  uint64_t last_round() const { return last_round_; }
 
  private:
   static std::string RenderLine(const Json& round) {
     const auto field = [&round](const char* key) { return RenderValue(round.value(Json::json_pointer(key), Json())); };
     return fmt::format("round {}  {}  version {}  updates {}  refused {}  global {}  personal {}  bytes {}",
                        field("/number"), field("/state"), field("/result_version"), field("/contributions"),
-                       field("/refused"), field("/metrics/global"), field("/metrics/personal"), field("/bytes_up"));
+                       field("/refused"), field("/metrics/global"), field("/metrics/personal"), field("/bytes_up")) +
+           (round.value("shortfall", Json()).is_null() ? "" : "\n  " + field("/shortfall"));
   }
 
   void PrintRound(const Json& round) {
@@ -85,6 +88,7 @@ class RoundWatch {
   uint64_t goal_ = 0;
   std::map<uint64_t, std::string> printed_;
   std::string last_state_;
+  uint64_t last_round_ = 0;
 };
 
 // Follows a task's rounds: a line per round that ends (with --output json, its record) and per result that comes in
@@ -117,13 +121,29 @@ Status WatchRounds(const Context& context, const std::string& task, std::optiona
     std::this_thread::sleep_for(kPause);
   }
   if (watch.last_state() == "completed" || watch.last_state().empty()) return {};
-  return Fail(Code::kConflict, "the last round {}; 'tributary rounds list {}' shows why", watch.last_state(), task);
+  return Fail(Code::kConflict, "the last round {}; 'tributary rounds show {} {}' says why", watch.last_state(), task,
+              watch.last_round());
+}
+
+// All that is known of it; at the end, for each reason that devices say they cannot train its base version, what to do.
+std::string RenderRound(const Json& round) {
+  std::string text = RenderObject(round);
+  for (const auto& [code, count] : round.at("device_failures").items()) {
+    const auto known = CodeByName(code);
+    text += fmt::format("\n{} of the devices say {}\n", RenderValue(count), code);
+    if (!known) continue;  // of a newer aggregator
+    text +=
+        fmt::format("  what happened  {}\n  what to do     {}\n", Describe(*known).sentence, Describe(*known).remedy);
+  }
+  if (!round.at("device_failures").empty())
+    text += "\n'tributary devices list' says which devices, 'devices show' more of one.\n";
+  text.pop_back();
+  return text;
 }
 
 struct RoundOptions {
   std::string task;
   uint64_t count = 1;   // of rounds to start
-  uint64_t number = 0;  // of the round to show
   bool watch = false;
 };
 
@@ -168,11 +188,12 @@ void AddRoundCommands(CLI::App& app, Context& context) {
       Columns("ROUND number, STATE state, BASE base_version, RESULT result_version, UPDATES contributions, "
               "REFUSED refused, GLOBAL metrics.global, PERSONAL metrics.personal, BYTES UP bytes_up, OPENED opened")));
 
-  const auto shown = std::make_shared<RoundOptions>();
-  CLI::App* show = rounds->add_subcommand("show", "One round with all its metrics");
-  show->add_option("task", shown->task, "The task's name")->required();
-  show->add_option("round", shown->number, "Its number")->required()->check(CLI::PositiveNumber);
-  show->callback(context.Show([shown](ApiClient& client) { return client.Round(shown->task, shown->number); }));
+  const auto number = std::make_shared<uint64_t>();
+  CLI::App* show = rounds->add_subcommand("show", "One round: all its metrics, how it ended, and why devices cannot train");
+  task = RequiredName(*show, "task", "The task's name");
+  show->add_option("round", *number, "Its number")->required()->check(CLI::PositiveNumber);
+  show->callback(
+      context.Tell([task, number](ApiClient& client) { return client.Round(*task, *number); }, &RenderRound));
 
   CLI::App* watch = rounds->add_subcommand("watch", "Follow the rounds until none is open or wanted");
   task = RequiredName(*watch, "task", "The task's name");

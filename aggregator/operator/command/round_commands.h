@@ -7,7 +7,7 @@
 
 namespace tributary {
 
-// Adds `rounds start, list, watch, cancel`.
+// Adds `rounds start, list, show, watch, cancel`.
 void AddRoundCommands(CLI::App& app, Context& context);
 
 // Shows rounds on standard output as they go: on a terminal one line that changes while a round runs, everywhere one

@@ -346,6 +346,21 @@ TEST_F(ApiEventsTest, MayBeOfOneTaskOnly) {
             Code::kInvalidArgument);
 }
 
+TEST_F(ApiEventsTest, SayWhichDeviceFailsAndWhy) {
+  const auto seen = Watch("", 2, [&] {
+    CoreEvent event;
+    event.name = "device.failing";
+    event.task = TestTask("digits");
+    event.version = ModelVersion{3};
+    event.detail = "d1: few-examples: 3 examples, 48 are asked for";
+    events_.Publish(event);
+  });
+  const json shown = json::parse(seen[1].data);
+  EXPECT_EQ(shown["name"], "device.failing");
+  EXPECT_EQ(shown["version"], 3);
+  EXPECT_EQ(shown["detail"], "d1: few-examples: 3 examples, 48 are asked for");
+}
+
 TEST_F(ApiEventsTest, TellOfMembersToo) {
   const auto enrolled = [&] {
     EnrolmentEvent event;
@@ -361,7 +376,8 @@ TEST_F(ApiEventsTest, TellOfMembersToo) {
       {"name", "member.enrolled"}, {"at", "2026-01-01T00:00:00.000Z"},
       {"task", nullptr},           {"round", nullptr},
       {"contributions", 0},        {"version", nullptr},
-      {"metrics", nullptr},        {"member", {{"id", "d1"}, {"role", "device"}, {"device_class", "phone"}}}};
+      {"metrics", nullptr},        {"detail", nullptr},
+      {"member", {{"id", "d1"}, {"role", "device"}, {"device_class", "phone"}}}};
   EXPECT_EQ(json::parse(seen[1].data), expected);
   const auto of_task = Watch(
       "", 2,

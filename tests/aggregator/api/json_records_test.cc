@@ -133,6 +133,8 @@ TEST(JsonRecords, WhatIsNotKnownYetIsNull) {
     EXPECT_TRUE(body[key].is_null()) << key;
   EXPECT_EQ(body["state"], "collecting");
   EXPECT_EQ(body["refused"], json::object());
+  EXPECT_EQ(body["device_failures"], json::object());
+  EXPECT_TRUE(body["shortfall"].is_null());
   EXPECT_EQ(body["metrics"], json::parse(R"({"global": {}, "personal": {}, "local": {}})"));
 }
 

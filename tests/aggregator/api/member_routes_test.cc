@@ -102,6 +102,8 @@ TEST_F(MemberRoutesTest, DevicesAreWhoEnrolledWasSeenOrReported) {
     report.report.withheld = "the publication expired";
     report.report.installed[TestTask("digits")].version = ModelVersion{4};
     report.report.rejections[Code::kRollback] = {2, "older than what is here", kTestStart};
+    report.report.failures[TestTask("digits")] = {
+        Code::kFewExamples, "3 examples, 48 are asked for", 2, ModelVersion{4}, kTestStart, true};
     fake_.reports.push_back(report);
   });
   const json items = Get("/api/v1/devices")["items"];
@@ -113,6 +115,14 @@ TEST_F(MemberRoutesTest, DevicesAreWhoEnrolledWasSeenOrReported) {
   EXPECT_EQ(items[1]["report"]["sequence"], 9);
   EXPECT_EQ(items[1]["report"]["installed"][0]["version"], 4);
   EXPECT_EQ(items[1]["report"]["rejections"][0]["code"], "rollback");
+  EXPECT_EQ(items[1]["report"]["failures"], (json::array({{{"task", "digits"},
+                                                           {"code", "few-examples"},
+                                                           {"sentence", "3 examples, 48 are asked for"},
+                                                           {"remedy", Describe(Code::kFewExamples).remedy},
+                                                           {"version", 4},
+                                                           {"count", 2},
+                                                           {"lasting", true},
+                                                           {"last", "2026-01-01T00:00:00.000Z"}}})));
   EXPECT_TRUE(items[2]["enrolment"].is_null());
   EXPECT_EQ(Get("/api/v1/devices/both"), items[1]);
   EXPECT_EQ(Client().Get("/api/v1/devices/gateway-1").error().code, Code::kNotFound);

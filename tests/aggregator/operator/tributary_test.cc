@@ -243,6 +243,43 @@ TEST_F(TributaryTest, WatchingARoundThatFailedSaysSo) {
   EXPECT_THAT(watched.output, HasSubstr("the last round failed"));
 }
 
+TEST_F(TributaryTest, WhyDevicesCannotTrainAndWhatToDo) {
+  CreateTask();
+  const TaskId task = TestTask("digits");
+  OnCore([&] {
+    MemberRecord seen;
+    seen.id = TestDevice("d1");
+    seen.role = "device";
+    fake_.members.push_back(seen);
+    DeviceStateRecord state;
+    state.device = seen.id;
+    state.report.failures[task] = {
+        Code::kFewExamples, "3 examples, 48 are asked for", 2, ModelVersion{1}, kTestStart, true};
+    fake_.reports.push_back(state);
+    RoundRecord round = CompletedRound(task, 1);
+    round.state = RoundState::kFailed;
+    round.shortfall =
+        "9 of 10 devices cannot train version 1: 9 few-examples; at most 1 updates can come, 2 are needed";
+    round.device_failures = {{Code::kFewExamples, 9}};
+    fake_.rounds[task] = {round};
+  });
+  EXPECT_THAT(Tributary({"devices", "list"}).output, AllOf(HasSubstr("FAILING"), HasSubstr("digits few-examples")));
+  EXPECT_THAT(Tributary({"devices", "show", "d1"}).output,
+              AllOf(HasSubstr("task digits fails on version 1: few-examples, 2 times"),
+                    HasSubstr("what happened  3 examples, 48 are asked for"),
+                    HasSubstr("what to do     " + std::string(Describe(Code::kFewExamples).remedy))));
+  EXPECT_EQ(Json::parse(Tributary({"devices", "list", "--output", "json"}).output)["items"][0].count("failing"), 0u);
+  const Outcome shown = Tributary({"rounds", "show", "digits", "1"});
+  EXPECT_EQ(shown.code, 0) << shown.output;
+  EXPECT_THAT(shown.output,
+              AllOf(HasSubstr("9 of 10 devices cannot train"), HasSubstr("9 of the devices say few-examples"),
+                    HasSubstr(std::string(Describe(Code::kFewExamples).remedy))));
+  EXPECT_EQ(Json::parse(Tributary({"rounds", "show", "digits", "1", "--output", "json"}).output)["device_failures"],
+            (Json{{"few-examples", 9}}));
+  EXPECT_EQ(Tributary({"rounds", "show", "digits", "7"}).code, 3);
+  EXPECT_THAT(Tributary({"rounds", "watch", "digits"}).output, HasSubstr("rounds show digits 1"));
+}
+
 TEST_F(TributaryTest, ExportRunsTheDeviceProgramOnCheckedBytes) {
   CreateTask();
   InstallDevice(

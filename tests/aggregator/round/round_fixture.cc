@@ -105,6 +105,7 @@ Result<std::unique_ptr<Core>> RoundFixture::TryOpen() {
                      .random = random,
                      .repository = repository,
                      .sealing_key = fleet.sealing_key(),
+                     .enrolled = [this] { return enrolled; },
                      .staged = [this](UploadKind kind) { return kind == UploadKind::kUpdate ? staged_updates : 0; }},
                     listener);
 }
@@ -180,6 +181,22 @@ SealedUpload RoundFixture::Evaluation(const std::string& member, ModelVersion ve
   subject.codec = Codec::kRecord;
   auto sealed = SealUpload(subject, EncodeEvaluation(results), limits::kMinChunkBytes,
                            {kDefaultAead, fleet.sealing_key().public_key}, device_key, {});
+  TRIBUTARY_CHECK(sealed) << sealed.error().ToString();
+  return std::move(*sealed);
+}
+
+SealedUpload RoundFixture::State(std::string_view device, ByteView plaintext) {
+  UploadSubject subject;
+  subject.id = random.TakeUploadId();
+  subject.kind = UploadKind::kDeviceState;
+  subject.task = task_id;
+  subject.base_version = ModelVersion{1};
+  subject.device = TestDevice(device);
+  subject.created = clock.Now();
+  subject.priority = Priority::kDeviceState;
+  subject.codec = Codec::kRecord;
+  auto sealed = SealUpload(subject, plaintext, limits::kMinChunkBytes, {kDefaultAead, fleet.sealing_key().public_key},
+                           device_key, {});
   TRIBUTARY_CHECK(sealed) << sealed.error().ToString();
   return std::move(*sealed);
 }

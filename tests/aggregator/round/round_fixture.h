@@ -91,6 +91,10 @@ class RoundFixture {
   SealedUpload Update(int device, ModelVersion base) { return Update(device, base, UpdateOptions{}); }
   SealedUpload Evaluation(const std::string& member, ModelVersion version,
                           const std::vector<EvaluationResult>& results);
+  SealedUpload State(std::string_view device, ByteView plaintext);
+  SealedUpload State(std::string_view device, const DeviceState& state) {
+    return State(device, EncodeDeviceState(state));
+  }
   // An error of the code kBusy stands for "it is in the sum", and kDuplicate for "it is counted already".
   Status Give(const SealedUpload& upload, Role role = Role::kDevice);
   Status Admit(const UploadHeader& header);
@@ -111,6 +115,7 @@ class RoundFixture {
   SigningKey device_key;
   FaultyFiles files;
   uint64_t staged_updates = 0;  // what the staging spool would say
+  std::vector<EnrolledMember> enrolled;
   RecordingListener listener;
   TaskId task_id;
 

@@ -19,21 +19,7 @@ class Reports : public testing::Test, protected RoundFixture {
     report.rejections[Code::kRollback] = {.count = sequence, .last_sentence = "older", .last = kTestStart};
     return report;
   }
-  SealedUpload Sealed(ByteView plaintext, std::string_view device = "d1") {
-    UploadSubject subject;
-    subject.id = random.TakeUploadId();
-    subject.kind = UploadKind::kDeviceState;
-    subject.task = task_id;
-    subject.base_version = ModelVersion{1};
-    subject.device = TestDevice(device);
-    subject.created = clock.Now();
-    subject.priority = Priority::kDeviceState;
-    subject.codec = Codec::kRecord;
-    auto sealed = SealUpload(subject, plaintext, limits::kMinChunkBytes, {kDefaultAead, fleet.sealing_key().public_key},
-                             device_key, {});
-    TRIBUTARY_CHECK(sealed) << sealed.error().ToString();
-    return std::move(*sealed);
-  }
+  SealedUpload Sealed(ByteView plaintext, std::string_view device = "d1") { return State(device, plaintext); }
   SealedUpload Sealed(const DeviceState& report) { return Sealed(EncodeDeviceState(report)); }
   std::vector<DeviceStateRecord> Kept() { return *core().fleet().DeviceStates(); }
 };
@@ -81,6 +67,48 @@ TEST_F(Reports, WhatIsNoReportIsRefused) {
   EXPECT_EQ(CodeOf(Give(Sealed(Bytes(64, 0x11)))), Code::kMalformed);
   EXPECT_EQ(CodeOf(Give(Sealed(Example(1)), Role::kGateway)), Code::kWrongRole);
   EXPECT_TRUE(Kept().empty());
+}
+
+// A state of d1 in which this task fails so, if so.
+DeviceState With(DeviceState state, std::optional<DeviceState::Failure> failure) {
+  if (failure) state.failures[TestTask("digits")] = std::move(*failure);
+  return state;
+}
+
+TEST_F(Reports, WhoFailsAndWhyIsToldOnceKeptAndToldWhenItIsOver) {
+  CreateTask({});
+  const FailureBook& failures = core().fleet().failures();
+  const DeviceState::Failure few{Code::kFewExamples, "3 examples, 48 are asked for", 1, ModelVersion{1}, kTestStart};
+  ASSERT_TRUE(Give(Sealed(With(Example(1), few))));
+  DeviceState::Failure again = few;
+  again.count = 4;
+  ASSERT_TRUE(Give(Sealed(With(Example(2), again))));
+  EXPECT_EQ(listener.CountOf("device.failing"), 1u) << "the same again is no news";
+  const CoreEvent& event = listener.events.back();
+  EXPECT_EQ(event.name, "device.failing");
+  EXPECT_EQ(event.task, task_id);
+  EXPECT_EQ(event.version, ModelVersion{1});
+  EXPECT_EQ(event.detail, "d1: few-examples: 3 examples, 48 are asked for");
+  ASSERT_TRUE(
+      Give(Sealed(With(Example(3), DeviceState::Failure{Code::kNotFinite, "NaN", 1, ModelVersion{2}, kTestStart}))));
+  EXPECT_EQ(listener.CountOf("device.failing"), 2u);
+  EXPECT_EQ(failures.Counts(task_id), (std::map<Code, uint64_t>{{Code::kNotFinite, 1}}));
+  EXPECT_EQ(failures.Counts(task_id, ModelVersion{2}), (std::map<Code, uint64_t>{{Code::kNotFinite, 1}}));
+  EXPECT_TRUE(failures.Counts(task_id, ModelVersion{1}).empty());
+  // A late one says nothing new, and a restart forgets nothing.
+  DeviceState late = With(Example(5), few);
+  ASSERT_TRUE(
+      Give(Sealed(With(Example(6), DeviceState::Failure{Code::kNotFinite, "NaN", 1, ModelVersion{2}, kTestStart}))));
+  ASSERT_TRUE(Give(Sealed(late)));
+  EXPECT_EQ(listener.CountOf("device.failing"), 2u);
+  Reopen();
+  ASSERT_NE(core().fleet().failures().Find(task_id, TestDevice("d1")), nullptr);
+  EXPECT_EQ(core().fleet().failures().Find(task_id, TestDevice("d1"))->failure.sentence, "NaN");
+  ASSERT_TRUE(Give(Sealed(Example(7))));
+  EXPECT_EQ(listener.CountOf("device.recovered"), 1u);
+  EXPECT_EQ(listener.events.back().detail, "d1: not-finite is over");
+  EXPECT_TRUE(core().fleet().failures().Counts(task_id).empty());
+  EXPECT_EQ(core().fleet().failures().Find(task_id, TestDevice("d1")), nullptr);
 }
 
 TEST_F(Reports, WhatIsSealedToAFormerKeyIsOpenedUntilItsEnd) {

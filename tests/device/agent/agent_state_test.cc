@@ -74,6 +74,11 @@ TEST_F(AgentStateTest, AFailureIsKeptAsOneLineAndCountsForItsVersion) {
   EXPECT_FALSE(again.TriesAreUsedUp(task, ModelVersion{4}));
   Must(again.AddFailure(task, ModelVersion{4}, {Code::kLearnerTimeout, "slow"}, now));
   EXPECT_EQ(again.failures().at(task).count, 1u) << "another version begins anew";
+  Must(again.Set(task, {TaskPhase::kWorking, ModelVersion{4}, 8}));
+  EXPECT_TRUE(again.failures().contains(task));
+  Must(again.Set(task, {TaskPhase::kHandedOver, ModelVersion{4}, 8}));
+  EXPECT_TRUE(again.failures().empty()) << "it succeeded";
+  EXPECT_TRUE(Must(AgentState::Load(RealFileSystem(), file_)).failures().empty());
 }
 
 TEST_F(AgentStateTest, TerminalStaysTerminal) {

@@ -58,6 +58,53 @@ TEST(AgentTrustTest, ReportsWhatItInstalledAndGoesOnCountingAfterAKill) {
   EXPECT_EQ(Reports(device)[1].boots, 2u);
 }
 
+TEST(AgentTrustTest, AFailureOfATaskIsSaidAndTakenBackWhenALaterFitSucceeds) {
+  AgentFixture device;
+  device.reports = true;
+  device.learner.failure = Error{Code::kNotFinite, "the loss became NaN"};
+  device.Start();
+  device.Publish(1, 1);
+  ASSERT_TRUE(device.RunUntilWithTime([&] { return Reports(device).size() == 2; }));
+  EXPECT_TRUE(Reports(device)[0].failures.empty()) << "it was said before anything was tried";
+  const DeviceState::Failure failure = Reports(device)[1].failures.at(TestTask("digits"));
+  EXPECT_EQ(failure.code, Code::kNotFinite);
+  EXPECT_EQ(failure.sentence, "the loss became NaN");
+  EXPECT_EQ(failure.version, ModelVersion{1});
+  EXPECT_EQ(failure.count, 1u);
+  EXPECT_TRUE(failure.lasting) << "the version is given up";
+  device.Kill();
+  device.learner.failure.reset();
+  device.Start();
+  ASSERT_TRUE(device.RunUntilWithTime([&] { return Reports(device).size() == 3; }));
+  EXPECT_EQ(Reports(device)[2].failures.size(), 1u) << "a restart forgets nothing";
+  device.Publish(2, 2);
+  ASSERT_TRUE(device.RunUntilWithTime([&] { return Reports(device).back().failures.empty(); }));
+  EXPECT_EQ(device.Delivered(UploadKind::kUpdate, 2), 1u);
+  EXPECT_TRUE(device.agent->failures().empty());
+}
+
+TEST(AgentTrustTest, WhoLacksTheDataSaysSoOnceAndTakesPartAsSoonAsTheyAreThere) {
+  AgentFixture device;
+  device.reports = true;
+  device.examples.failure = Error{Code::kFewExamples, "the device has 3 examples to train on, the task asks for 48"};
+  device.Start();
+  device.Publish(1, 1);
+  ASSERT_TRUE(device.RunUntilWithTime([&] { return Reports(device).size() == 2; }));
+  const DeviceState::Failure failure = Reports(device)[1].failures.at(TestTask("digits"));
+  EXPECT_EQ(failure.code, Code::kFewExamples);
+  EXPECT_TRUE(failure.lasting);
+  EXPECT_EQ(device.learner.fits, 0);
+  EXPECT_EQ(device.agent->counts().fits_failed, 0u) << "nothing was tried";
+  // It looks again after a while, without a word.
+  ASSERT_TRUE(
+      device.RunUntilWithTime([&] { return device.agent->failures().at(TestTask("digits")).count == 3; }, 80'000));
+  EXPECT_EQ(Reports(device).size(), 2u);
+  device.examples.failure.reset();
+  ASSERT_TRUE(device.RunUntilWithTime([&] { return Reports(device).back().failures.empty(); }, 80'000));
+  EXPECT_EQ(device.learner.fits, 1);
+  EXPECT_EQ(device.agent->counts().fits_failed, 0u);
+}
+
 TEST(AgentTrustTest, APublicationThatIsNotBelievedIsReported) {
   AgentFixture device;
   device.reports = true;

@@ -34,6 +34,14 @@ TEST(DescribeDeviceTest, TellsWhatWaitsWhileTheDaemonRuns) {
   EXPECT_THAT(*given_up, HasSubstr(std::string(Describe(Code::kNormExceeded).remedy)));
   EXPECT_THAT(*given_up, HasSubstr("norm-exceeded 1"));
   EXPECT_THAT(*given_up, HasSubstr("handed_over"));
+
+  device.examples.failure = Error{Code::kMissingField, "the task's input window needs the field 'window'"};
+  device.Publish(2, 2);
+  ASSERT_TRUE(device.RunUntilWithTime([&] { return !device.agent->failures().empty(); }));
+  const auto failing = describe();
+  ASSERT_TRUE(failing) << failing.error().ToString();
+  EXPECT_THAT(*failing, HasSubstr("digits: version 2, 1 times, last missing-field: the task's input window needs"));
+  EXPECT_THAT(*failing, HasSubstr(std::string(Describe(Code::kMissingField).remedy)));
 }
 
 }  // namespace

@@ -94,6 +94,55 @@ TEST_F(ReportKeeperTest, IsDueWhenSomethingChangedAndOnceADay) {
   EXPECT_TRUE(keeper.IsDue(Facts(0, 1), minutes(2)));
 }
 
+TEST_F(ReportKeeperTest, AFailureIsSaidSoonWhenItComesChangesOrGoes) {
+  using std::chrono::seconds;
+  const DeviceState::Failure few{Code::kFewExamples, "3 examples, 48 are asked for", 1, ModelVersion{2}, kTestStart};
+  const auto facts = [](std::optional<DeviceState::Failure> failure) {
+    DeviceState facts = Facts(0);
+    if (failure) facts.failures[TestTask("digits")] = *failure;
+    return facts;
+  };
+  DeviceStateKeeper keeper = Load();
+  Make(keeper, facts({}));
+  EXPECT_FALSE(keeper.IsDue(facts(few), seconds(9)));
+  EXPECT_TRUE(keeper.IsDue(facts(few), seconds(10)));
+  Make(keeper, facts(few), seconds(10));
+  DeviceState::Failure now = few;
+  now.count = 5;  // again and again: nothing that anybody waits for
+  now.last = kTestStart + seconds(40);
+  EXPECT_FALSE(keeper.IsDue(facts(now), std::chrono::minutes(60)));
+  EXPECT_TRUE(keeper.IsDue(facts(now), std::chrono::minutes(61)));
+  now = few;
+  now.code = Code::kNotFinite;
+  EXPECT_TRUE(keeper.IsDue(facts(now), seconds(20)));
+  now = few;
+  now.lasting = true;
+  EXPECT_TRUE(keeper.IsDue(facts(now), seconds(20)));
+  now = few;
+  now.version = ModelVersion{3};
+  EXPECT_TRUE(keeper.IsDue(facts(now), seconds(20)));
+  EXPECT_FALSE(keeper.IsDue(facts({}), seconds(19)));
+  EXPECT_TRUE(keeper.IsDue(facts({}), seconds(20)));
+  // One that could not be sent waits its minute as every other.
+  keeper.SayAgain();
+  EXPECT_FALSE(keeper.IsDue(facts({}), seconds(20)));
+  EXPECT_TRUE(keeper.IsDue(facts({}), seconds(70)));
+}
+
+TEST_F(ReportKeeperTest, OfMoreFailuresThanAReportHoldsTheLatestAreSaid) {
+  DeviceStateKeeper keeper = Load();
+  DeviceState facts = Facts(0);
+  for (size_t i = 0; i < limits::kDeviceStateFailures + 8; ++i) {
+    facts.failures[TestTask("t" + std::to_string(i))] = {Code::kMissingField, "no field", 1, ModelVersion{1},
+                                                         kTestStart + Millis(static_cast<int64_t>(i))};
+  }
+  const DeviceState made = Make(keeper, facts);
+  EXPECT_EQ(made.failures.size(), limits::kDeviceStateFailures);
+  EXPECT_FALSE(made.failures.contains(TestTask("t7")));
+  EXPECT_TRUE(made.failures.contains(TestTask("t8")));
+  EXPECT_FALSE(keeper.IsDue(facts, std::chrono::hours(2))) << "the others are no news";
+}
+
 TEST_F(ReportKeeperTest, MoreCodesThanAReportHoldsKeepsThoseThatWereReported) {
   DeviceStateKeeper keeper = Load();
   DeviceState facts;

@@ -1,0 +1,51 @@
+#include "aggregator/watch/failure_book.h"
+
+#include <algorithm>
+
+namespace tributary {
+
+std::vector<FailureBook::Change> FailureBook::Put(const DeviceStateRecord& state) {
+  std::map<TaskId, Change> changes;
+  for (auto& [task, devices] : entries_) {
+    const auto before = devices.find(state.device);
+    if (before == devices.end() || state.report.failures.contains(task)) continue;
+    changes[task] = {task, std::move(before->second.failure), true};
+    devices.erase(before);
+  }
+  for (const auto& [task, failure] : state.report.failures) {
+    const auto [at, is_new] = entries_[task].try_emplace(state.device);
+    if (is_new || at->second.failure.code != failure.code) changes[task] = {task, failure, false};
+    at->second = {failure, state.received};
+  }
+  std::erase_if(entries_, [](const auto& of) { return of.second.empty(); });
+  std::vector<Change> list;
+  for (auto& [task, change] : changes) list.push_back(std::move(change));
+  return list;
+}
+
+const FailureBook::Entry* FailureBook::Find(const TaskId& task, const DeviceId& device) const {
+  const auto devices = entries_.find(task);
+  if (devices == entries_.end()) return nullptr;
+  const auto found = devices->second.find(device);
+  return found == devices->second.end() ? nullptr : &found->second;
+}
+
+std::vector<DeviceId> FailureBook::Devices(const TaskId& task) const {
+  std::vector<DeviceId> failing;
+  const auto devices = entries_.find(task);
+  if (devices == entries_.end()) return failing;
+  for (const auto& [device, entry] : devices->second) failing.push_back(device);
+  return failing;
+}
+
+std::map<Code, uint64_t> FailureBook::Counts(const TaskId& task, std::optional<ModelVersion> version) const {
+  std::map<Code, uint64_t> counts;
+  const auto devices = entries_.find(task);
+  if (devices == entries_.end()) return counts;
+  for (const auto& [device, entry] : devices->second) {
+    if (!version || entry.failure.version == *version) ++counts[entry.failure.code];
+  }
+  return counts;
+}
+
+}  // namespace tributary
