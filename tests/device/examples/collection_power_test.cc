@@ -75,7 +75,9 @@ TEST(CollectionPowerTest, EveryStepIsWholeOrNotThere) {
           << "point " << point << ", seed " << seed << ", after step " << promised;
       if (labels != states[promised].second) ++differed;
       const auto info = store->Find("readings");
-      if (info) EXPECT_EQ(info->examples, labels.size()) << "the counts are of the same moment";
+      if (info) {
+        EXPECT_EQ(info->examples, labels.size()) << "the counts are of the same moment";
+      }
     }
   }
   EXPECT_GT(differed, 3u) << "no cut fell between a write and its promise";
