@@ -295,7 +295,9 @@ Status RoundRunner::TurnIfDue() {
   const RoundRule::Due due = rule_.DueNow(round, parts_.clock.Now());
   if (due == RoundRule::Due::kClose) return Close();
   if (due == RoundRule::Due::kFail)
-    return Abandon({RoundState::kFailed, "the deadline passed with " + rule_.Describe(round)});
+    return Abandon({RoundState::kFailed, fmt::format("the deadline passed with {} of {} contributions, minimum {}",
+                                                     round.contributions, task_.record.policy.report_goal,
+                                                     task_.record.policy.minimum)});
   ASSIGN_OR_RETURN(auto why, WhyOutOfReach());
   if (why && !why->empty()) {
     if (task_.record.rounds_wanted > 0) *why += "; the next round waits until enough can, at most until the deadline";

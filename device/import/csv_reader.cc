@@ -10,7 +10,7 @@
 namespace tributary {
 namespace {
 
-constexpr size_t kPiece = 64 * 1024;
+constexpr size_t kCsvPiece = size_t{64} * 1024;
 
 // Splits a file into rows. Call Run once; `on_row` gets the values and the number of each row, the first is 1. Its first
 // error ends the run; false from it does too.
@@ -28,7 +28,7 @@ class CsvRows {
 
   Status Run() {
     ASSIGN_OR_RETURN(const auto source, OpenSource(file_));
-    Bytes piece(kPiece);
+    Bytes piece(kCsvPiece);
     bool first = true;
     while (!ended_) {
       ASSIGN_OR_RETURN(const size_t got, source->Read(piece));

@@ -306,7 +306,11 @@ void PutAll(const Path& folder) {
   seeds.Put("evaluation", "both",
             EncodeEvaluation({Classified(EvaluatedModel::kGlobal, 100, 0.7, 0.8, 12),
                               Classified(EvaluatedModel::kPersonal, 100, 0.5, 0.9, 11)}));
-  DeviceState state{.sequence = 3, .boots = 1, .root_version = 1, .publication_number = 2, .time_floor = kTestStart};
+  DeviceState state;
+  state.sequence = 3;
+  state.boots = state.root_version = 1;
+  state.publication_number = 2;
+  state.time_floor = kTestStart;
   state.counters["fits"] = 4;
   seeds.Put("device_state", "well", EncodeDeviceState(state));
   state.rejections[Code::kRollback] = {2, "number 3 after 41", kTestStart};

@@ -54,6 +54,7 @@ Value ToValue(const std::optional<T>& value) {
 class Row {
  public:
   explicit Row(std::vector<Value> cells) : cells_(std::move(cells)) {}
+  size_t size() const { return cells_.size(); }
   const Value& operator[](size_t column) const;
   bool IsNull(size_t column) const { return std::holds_alternative<std::nullptr_t>((*this)[column]); }
   int64_t Int(size_t column) const;

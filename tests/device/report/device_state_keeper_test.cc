@@ -98,9 +98,9 @@ TEST_F(ReportKeeperTest, AFailureIsSaidSoonWhenItComesChangesOrGoes) {
   using std::chrono::seconds;
   const DeviceState::Failure few{Code::kFewExamples, "3 examples, 48 are asked for", 1, ModelVersion{2}, kTestStart};
   const auto facts = [](std::optional<DeviceState::Failure> failure) {
-    DeviceState facts = Facts(0);
-    if (failure) facts.failures[TestTask("digits")] = *failure;
-    return facts;
+    DeviceState state = Facts(0);
+    if (failure) state.failures[TestTask("digits")] = *failure;
+    return state;
   };
   DeviceStateKeeper keeper = Load();
   Make(keeper, facts({}));
