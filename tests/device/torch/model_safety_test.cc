@@ -364,7 +364,7 @@ class Counter(object):
 
 @torch.jit.interface
 class Step(nn.Module):
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         pass
 
 class Language(nn.Module):
