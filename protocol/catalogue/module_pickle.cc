@@ -288,8 +288,8 @@ class PickleWalk {
   Status Reduce() {
     ASSIGN_OR_RETURN(const PickleValue arguments, Pop());
     ASSIGN_OR_RETURN(const PickleValue maker, Pop());
+    if (maker.kind == ValueKind::kClass) return Push({});  // an enumeration's value, which is no tuple
     if (arguments.kind != ValueKind::kTuple) return Refuse("calls something without arguments");
-    if (maker.kind == ValueKind::kClass) return Push({});  // an enumeration's value
     if (maker.kind != ValueKind::kMaker) return Refuse("calls what is no function");
     const auto given = std::span(parts_).subspan(arguments.first, arguments.count);
     switch (static_cast<PickleMaker>(maker.number)) {

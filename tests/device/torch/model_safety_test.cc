@@ -24,8 +24,8 @@ std::string Load(const TemporaryFolder& folder, const std::string& name) {
 
 // Written by `save(name, module)` of kHead; `bend` rewrites records of such a file.
 constexpr const char* kHead = R"py(
-import io, os, re, warnings, zipfile
-from typing import Dict, List, Optional, Tuple
+import enum, io, os, re, warnings, zipfile
+from typing import Dict, Final, List, NamedTuple, Optional, Tuple
 import torch
 from torch import Tensor, nn
 warnings.simplefilter("ignore")
@@ -347,10 +347,49 @@ class Coder(nn.Module):
         z = mean + torch.randn_like(mean) * torch.exp(0.5 * log)
         return self.up(torch.cat([z, z], 1)).sigmoid(), z
 
+class Color(enum.Enum):
+    RED = "r"
+    BLUE = "b"
+
+class Pair(NamedTuple):
+    first: Tensor
+    second: int = 3
+
+@torch.jit.script
+class Counter(object):
+    def __init__(self, start: int):
+        self.value = start
+    def next(self, x: int) -> int:
+        return self.value + x
+
 @torch.jit.interface
-class Step(object):
-    def work(self, x: Tensor) -> Tensor:
+class Step(nn.Module):
+    def forward(self, input: Tensor) -> Tensor:
         pass
+
+class Language(nn.Module):
+    levels: Final[List[int]] = [1, 2]
+    none: Final[float] = float("nan")
+    step: Step
+    def __init__(self):
+        super().__init__()
+        self.step, self.layer = nn.Tanh(), nn.Linear(4, 4)
+        self.color, self.complex, self.kind, self.big = Color.RED, complex(1, 2), torch.int64, 2**40
+        self.tuple, self.tensors, self.table = (1, "a", torch.zeros(2)), [torch.ones(2), torch.zeros(0)], {1: [1.5]}
+        self.text = "\" ' \\ \n # y = torch.save(x)"
+        self.register_buffer("flipped", torch.arange(6.).reshape(2, 3).t())
+        self.register_buffer("part", torch.arange(6.)[2:4])
+        self.register_buffer("yes", torch.zeros(2, dtype=torch.bool))
+        self.counter = Counter(3)
+    def forward(self, x: Tensor, a: Optional[str] = "b", b: Tuple[int, float] = (1, 2.5), c: int = 10**12) -> Pair:
+        assert x.dim() > 0, "dimensions: %d" % x.dim()
+        if self.color == Color.BLUE:
+            x = x + 1
+        table = {i: f"{i}" for i in [i * 2 for i in range(3)]}
+        while bool(x.sum() > 1e6):
+            x /= self.counter.next(len(table)) + len("a = torch.save(b) # 'c'")
+        best, index = torch.max(self.step(self.layer(x)), -1, keepdim=True)
+        return Pair(torch.where(best > 0, best, torch.zeros_like(best)), 4)
 
 class Containers(nn.Module):
     words: Dict[str, int]
@@ -372,7 +411,7 @@ class Containers(nn.Module):
         y[:, 0] = float(total)
         return self.parts["x"](x + y.to(self.device))
 
-modules = Cnn(), Recurrent(), Attention(), Quantile(), Block(), Coder(), Containers()
+modules = Language(), Cnn(), Recurrent(), Attention(), Quantile(), Block(), Coder(), Containers()
 for module in modules:
     save("own-" + type(module).__name__, module)
 torch.jit.trace(Cnn().eval(), torch.zeros(2, 3, 8, 8)).save("own-traced.pt")
