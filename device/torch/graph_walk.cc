@@ -17,6 +17,23 @@ bool Walk(std::string_view method, at::ArrayRef<const torch::jit::Block*> blocks
   return true;
 }
 
+bool HasCalls(const torch::jit::Block& block) {
+  for (const torch::jit::Node* node : block.nodes()) {
+    if (node->kind() == c10::prim::CallMethod || node->kind() == c10::prim::CallFunction) return true;
+    for (const torch::jit::Block* inner : node->blocks()) {
+      if (HasCalls(*inner)) return true;
+    }
+  }
+  return false;
+}
+
+// One pass of LibTorch's inliner puts the callee's graph in as it is, and counts on its calls having been inlined before.
+// The optimising executor, which we switch off, does that.
+void InlineAll(torch::jit::Graph& graph) {
+  constexpr int kDeepest = 64;  // calls in calls; one through an interface stays
+  for (int depth = 0; depth < kDeepest && HasCalls(*graph.block()); ++depth) torch::jit::Inline(graph);
+}
+
 // An argument by which an operator draws: a generator, or the share that a dropout inside it drops.
 bool DrawsBy(const c10::Argument& argument, const torch::jit::Value& value) {
   if (argument.type()->repr_str().find("Generator") != std::string::npos) return true;
@@ -46,7 +63,7 @@ void WalkTaskMethods(const torch::jit::Module& script, const NodeVisitor& visit)
     const auto method = script.find_method(std::string(name));
     if (!method) continue;
     const auto graph = method->graph()->copy();
-    torch::jit::Inline(*graph);
+    InlineAll(*graph);
     const torch::jit::Block* root = graph->block();
     if (!Walk(name, root, visit)) return;
   }

@@ -51,10 +51,6 @@ class ViewBuffer : public std::streambuf {
 void PrepareProcess() {
   static std::once_flag once;
   std::call_once(once, [] {
-    // The optimising executor runs a graph differently the first times, and differently again once it has seen the
-    // shapes: the same fit would give other bits the second time. The plain interpreter calls the operators as eager
-    // PyTorch does.
-    torch::jit::setGraphExecutorOptimize(false);
     // Debian's LibTorch takes its matrix products from whatever libblas.so.3 is; OpenBLAS has a thread pool of its own,
     // which only its own call turns off.
     if (auto* set = reinterpret_cast<void (*)(int)>(dlsym(RTLD_DEFAULT, "openblas_set_num_threads"))) set(1);
@@ -102,7 +98,7 @@ void Append(TensorTable& table, const NamedTensor& named) {
                            static_cast<uint64_t>(named.tensor.numel())});
 }
 
-// Puts other tensors in the place of some, wherever the module holds them.
+// Puts other tensors in the place of some, wherever the module holds them: an LSTM has its parameters in a list as well.
 void Replace(const torch::jit::Module& script, const std::map<const c10::TensorImpl*, at::Tensor>& others) {
   for (torch::jit::Module module : script.modules()) {
     const auto replace = [&](const std::string& name, const at::Tensor& tensor) {
@@ -111,6 +107,16 @@ void Replace(const torch::jit::Module& script, const std::map<const c10::TensorI
     };
     for (const auto& parameter : module.named_parameters(/*recurse=*/false)) replace(parameter.name, parameter.value);
     for (const auto& buffer : module.named_buffers(/*recurse=*/false)) replace(buffer.name, buffer.value);
+    for (const auto& attribute : module.named_attributes(/*recurse=*/false)) {
+      if (!attribute.value.isList()) continue;
+      c10::List<c10::IValue> list = attribute.value.toList();
+      for (size_t i = 0; i < list.size(); ++i) {
+        const c10::IValue held = list.get(i);
+        if (!held.isTensor() || !held.toTensor().defined()) continue;
+        const auto found = others.find(held.toTensor().unsafeGetTensorImpl());
+        if (found != others.end()) list.set(i, found->second);
+      }
+    }
   }
 }
 
@@ -160,6 +166,10 @@ void UseOneThread() {
   static std::mutex mutex;
   thread_local bool done = false;
   if (done) return;
+  // The optimising executor runs a graph differently the first times, and differently again once it has seen the shapes: the
+  // same fit would give other bits the second time. The plain interpreter calls the operators as eager PyTorch does. LibTorch
+  // keeps this setting for each thread.
+  torch::jit::setGraphExecutorOptimize(false);
   const std::lock_guard lock(mutex);
   at::set_num_threads(1);
   done = true;
