@@ -39,7 +39,7 @@ std::string OnOneLine(std::string text) {
   return text;
 }
 
-Path FileIn(const Path& folder) { return folder / "examples.db"; }
+Path FileIn(const Path& folder) { return folder == ":memory:" ? folder : folder / "examples.db"; }
 
 Status CheckSettings(const CollectionSettings& settings) {
   if (const Status name = CheckName(settings.name, "collection"); !name)

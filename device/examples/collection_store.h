@@ -36,7 +36,7 @@ class ExampleWriter;
 // Errors of every call: those of Database; kNotFound: no such collection.
 class CollectionStore {
  public:
-  // Creates the database when absent; the folder must exist.
+  // Creates the database when absent; the folder must exist. ":memory:" is a private store without files.
   static Result<std::unique_ptr<CollectionStore>> Open(const Path& folder);
   // nullptr: nothing was ever stored there.
   static Result<std::unique_ptr<CollectionStore>> OpenIfThere(const Path& folder);

@@ -1,0 +1,56 @@
+#include "device/import/data_command.h"
+
+#include <gmock/gmock.h>
+
+#include "tests/device/import/import_fixture.h"
+
+namespace tributary::data_command_test {
+namespace {
+
+using testing::HasSubstr;
+
+class DataCommandTest : public ImportFixture {
+ protected:
+  // What it prints, after its exit code.
+  std::string Run(std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), {"tributary-device", "data"});
+    arguments.insert(arguments.end(), {"--config", "device.toml"});
+    std::vector<char*> argv;
+    for (std::string& argument : arguments) argv.push_back(argument.data());
+    testing::internal::CaptureStdout();
+    testing::internal::CaptureStderr();
+    const int code = RunDataCommand(static_cast<int>(argv.size()), argv.data(),
+                                    [&](const Path&) -> Result<Path> { return folder.path(); });
+    return fmt::format("{}: {}{}", code, testing::internal::GetCapturedStdout(), testing::internal::GetCapturedStderr());
+  }
+};
+
+TEST_F(DataCommandTest, ImportsShowsAndRemoves) {
+  const std::string file = Write("w.csv", "who,temp,sky\nann,1,sun\nbob,2,rain\nann,3,sun\n").string();
+  const std::string bad = Write("bad.csv", "who,temp,sky\nann,x,sun\nbob,2,rain\n").string();
+  const std::vector<std::string> import = {"import",  "--collection", "weather",    "--group",          "who",
+                                           "--field", "temp=temp",    "--category", "sky",              "--field",
+                                           "sky=sky", "--max-count",  "100",        "--held-out-share", "0"};
+  const auto with = [&](std::vector<std::string> more) {
+    std::vector<std::string> all = import;
+    all.insert(all.end(), more.begin(), more.end());
+    return Run(all);
+  };
+  EXPECT_EQ(with({file}), "0: " + file + ": 3 examples\n");
+  EXPECT_THAT(with({bad}), HasSubstr("bad.csv: row 2: column temp: 'x' is not a number. Nothing of this file"));
+  EXPECT_THAT(with({bad, "--keep-good"}), HasSubstr("1 examples, 1 bad rows left out; the first: "));
+  EXPECT_THAT(Run({"list"}), HasSubstr("weather                       4"));
+  const std::string shown = Run({"show", "--collection", "weather"});
+  EXPECT_THAT(shown, HasSubstr("4 to train on, 0 held out"));
+  EXPECT_THAT(shown, HasSubstr("temp:FP32, from 1 to 3"));
+  EXPECT_THAT(shown, HasSubstr("0  2  sun"));
+  EXPECT_THAT(shown, HasSubstr("at most 100 examples"));
+  EXPECT_EQ(Run({"remove", "--collection", "weather", "--group", "ann"}), "0: removed 2 examples\n");
+  EXPECT_THAT(Run({"remove", "--collection", "weather"}), HasSubstr("give one of --id, --group and --all"));
+  EXPECT_EQ(Run({"clear", "--collection", "weather"}), "0: removed 2 examples\n");
+  EXPECT_EQ(Run({"remove", "--collection", "weather", "--all"}), "0: removed 0 examples\n");
+  EXPECT_THAT(Run({"show", "--collection", "weather"}), HasSubstr("not-found"));
+}
+
+}  // namespace
+}  // namespace tributary::data_command_test

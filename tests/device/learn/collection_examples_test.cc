@@ -1,0 +1,92 @@
+#include "device/learn/collection_examples.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/device/examples/collection_fixture.h"
+#include "tests/support/manual_clock.h"
+#include "tests/support/outcome.h"
+#include "tests/support/temporary_folder.h"
+
+namespace tributary::collection_examples_test {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+TaskManifest ManifestFor(const std::string& collection, const std::string& field = "x") {
+  TaskManifest manifest;
+  manifest.collection = collection;
+  manifest.inputs.push_back({.name = "input", .dtype = DType::kFp32, .shape = {-1, 2}, .role = TaskInput::Role::kFeature,
+                             .field = field, .scaling = {}});
+  return manifest;
+}
+
+class CollectionExamplesTest : public testing::Test {
+ protected:
+  CollectionExamples Source(bool evaluates_all = false, CollectionExamples::Fallback fallback = {}) {
+    return CollectionExamples(clock, {folder.path(), evaluates_all, std::move(fallback)});
+  }
+  // A collection with three examples, none of them held out.
+  void Fill(const std::string& name) {
+    const auto store = Must(CollectionStore::Open(folder.path()));
+    Must(store->Create(Readings(name, {.max_age_seconds = 100}, 0), clock.Now()));
+    Must(store->Add(name, {{Reading(1, 2, 3, "a"), Reading(4, 5, 6), Reading(7, 8, 9)}}, clock.Now()));
+  }
+
+  TemporaryFolder folder;
+  ManualClock clock{kCollectionStart};
+};
+
+TEST_F(CollectionExamplesTest, LoadsTheFieldsThatATaskNames) {
+  CollectionExamples source = Source();
+  const auto missing = source.Load(ManifestFor("readings"));
+  ASSERT_EQ(Outcome(missing), "missing-field");
+  EXPECT_THAT(missing.error().message, HasSubstr("no collection 'readings'; fill it with `tributary-device data import"));
+  Fill("readings");
+  const TaskExamples examples = Must(source.Load(ManifestFor("readings")));
+  EXPECT_THAT(ValuesOf<float>(examples, "x"), ElementsAre(1, 2, 4, 5, 7, 8));
+  EXPECT_EQ(examples.training.set->columns.size(), 1u);
+  EXPECT_EQ(examples.training.size(), 3u);
+  const auto field = source.Load(ManifestFor("readings", "z"));
+  ASSERT_EQ(Outcome(field), "missing-field");
+  EXPECT_THAT(field.error().message, HasSubstr("the collection readings has: x:FP32[2] y:INT64"));
+  TaskManifest many = ManifestFor("readings");
+  many.min_examples = 4;
+  const auto few = source.Load(many);
+  ASSERT_EQ(Outcome(few), "few-examples");
+  EXPECT_THAT(few.error().message, HasSubstr("3 examples"));
+  EXPECT_EQ(Must(Source(true).Load(ManifestFor("readings"))).held_out.size(), 3u) << "an evaluator's";
+  clock.Advance(Millis(101'000));
+  EXPECT_EQ(Outcome(source.Load(ManifestFor("readings"))), "few-examples") << "all have expired";
+  Must(source.Sweep());
+  EXPECT_EQ(Must(Must(CollectionStore::Open(folder.path()))->Find("readings")).examples, 0u);
+}
+
+TEST_F(CollectionExamplesTest, TheConfiguredFolderIsTheCollectionExamplesUntilThereIsOne) {
+  int asked = 0;
+  CollectionExamples source = Source(false, [&]() -> Result<TaskExamples> {
+    ++asked;
+    auto set = std::make_shared<ExampleSet>();
+    set->columns.push_back({{"x", DType::kFp32, {2}}, Bytes(8)});
+    set->count = 1;
+    return TaskExamples{Examples::All(set), {set, {}}};
+  });
+  EXPECT_EQ(Must(source.Load(ManifestFor("examples"))).training.size(), 1u);
+  EXPECT_EQ(Must(source.Load(ManifestFor("examples"))).training.size(), 1u);
+  EXPECT_EQ(asked, 1);
+  EXPECT_EQ(Outcome(source.Load(ManifestFor("other"))), "missing-field");
+  Fill("examples");
+  EXPECT_EQ(Must(source.Load(ManifestFor("examples"))).training.size(), 3u);
+  EXPECT_EQ(Must(source.Generation(ManifestFor("examples"))), 0u);
+  Must(Must(CollectionStore::Open(folder.path()))->Remove("examples", "a"));
+  EXPECT_EQ(Must(source.Generation(ManifestFor("examples"))), 1u);
+  CollectionExamples broken = CollectionExamples(
+      clock, {folder / "nowhere", false, [] { return Result<TaskExamples>(Fail(Code::kMissingData, "no folder /x")); }});
+  const auto failed = broken.Load(ManifestFor("examples"));
+  ASSERT_EQ(Outcome(failed), "missing-field");
+  EXPECT_THAT(failed.error().message, HasSubstr("no folder /x"));
+}
+
+}  // namespace
+}  // namespace tributary::collection_examples_test
