@@ -126,6 +126,7 @@ const std::vector<Library> kLibraries = {
     {"spdlog", {"spdlog/"}, {"protocol/base"}, {}, {}},
     {"toml++", {"toml++/"}, {"protocol/base/process"}, {}, {}},
     {"zlib", {"zlib.h"}, {"device/examples"}, {}, {}},
+    {"libseccomp", {"seccomp.h"}, {"device/torch"}, {}, {}},
     {"CLI11",
      {"CLI/"},
      {"aggregator/operator", "protocol/base/process"},
@@ -134,7 +135,7 @@ const std::vector<Library> kLibraries = {
     {"nlohmann-json",
      {"nlohmann/"},
      {"aggregator/api", "aggregator/operator", "aggregator/enrol", "protocol/trust/identity", "protocol/trust/tuf",
-      "protocol/base", "protocol/base/http", "protocol/plan"},
+      "protocol/base", "protocol/base/http", "protocol/plan", "device/learn"},
      {},
      {"protocol/base/json.h", "protocol/trust/tuf/canonical_json.h", "protocol/plan/field_json.h"}},
 };
