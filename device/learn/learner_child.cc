@@ -100,7 +100,9 @@ bool StayInGroup() {
   Limit(RLIMIT_NOFILE, kOpenFiles, kOpenFiles);
   Limit(RLIMIT_FSIZE, 0, 0);
   Limit(RLIMIT_CORE, 0, 0);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // whose address space is terabytes
   Limit(RLIMIT_AS, with.limits.memory_bytes, with.limits.memory_bytes);
+#endif
   execve(with.argv[0], with.argv, with.environment);
   const char text[] = "it cannot be started: ";
   const char* reason = strerrordesc_np(errno);

@@ -48,6 +48,10 @@ constexpr std::initializer_list<int> kAllowed = {SCMP_SYS(read),
                                                  SCMP_SYS(getcpu),
                                                  SCMP_SYS(getpid),
                                                  SCMP_SYS(gettid),
+                                                 SCMP_SYS(getuid),
+                                                 SCMP_SYS(geteuid),
+                                                 SCMP_SYS(pread64),
+                                                 SCMP_SYS(pwrite64),
                                                  SCMP_SYS(rt_sigprocmask),
                                                  SCMP_SYS(rt_sigaction),
                                                  SCMP_SYS(rt_sigreturn),
@@ -59,13 +63,47 @@ constexpr std::initializer_list<int> kAllowed = {SCMP_SYS(read),
                                                  SCMP_SYS(set_robust_list),
                                                  SCMP_SYS(sysinfo),
                                                  SCMP_SYS(uname)};
-// Libraries look at files that need not be there.
-constexpr std::initializer_list<int> kRefused = {
-    SCMP_SYS(open),      SCMP_SYS(openat),     SCMP_SYS(openat2),    SCMP_SYS(creat),  SCMP_SYS(access),
-    SCMP_SYS(faccessat), SCMP_SYS(faccessat2), SCMP_SYS(stat),       SCMP_SYS(lstat),  SCMP_SYS(newfstatat),
-    SCMP_SYS(statx),     SCMP_SYS(readlink),   SCMP_SYS(readlinkat), SCMP_SYS(getcwd), SCMP_SYS(unlink),
-    SCMP_SYS(unlinkat),  SCMP_SYS(mkdir),      SCMP_SYS(mkdirat),    SCMP_SYS(rename), SCMP_SYS(renameat),
-    SCMP_SYS(renameat2), SCMP_SYS(ftruncate),  SCMP_SYS(truncate)};
+// Libraries look at files that need not be there, and ask for what they can do without.
+constexpr std::initializer_list<int> kRefused = {SCMP_SYS(open),
+                                                 SCMP_SYS(openat),
+                                                 SCMP_SYS(openat2),
+                                                 SCMP_SYS(creat),
+                                                 SCMP_SYS(access),
+                                                 SCMP_SYS(faccessat),
+                                                 SCMP_SYS(faccessat2),
+                                                 SCMP_SYS(stat),
+                                                 SCMP_SYS(lstat),
+                                                 SCMP_SYS(newfstatat),
+                                                 SCMP_SYS(statx),
+                                                 SCMP_SYS(readlink),
+                                                 SCMP_SYS(readlinkat),
+                                                 SCMP_SYS(getcwd),
+                                                 SCMP_SYS(getdents64),
+                                                 SCMP_SYS(statfs),
+                                                 SCMP_SYS(fstatfs),
+                                                 SCMP_SYS(unlink),
+                                                 SCMP_SYS(unlinkat),
+                                                 SCMP_SYS(mkdir),
+                                                 SCMP_SYS(mkdirat),
+                                                 SCMP_SYS(rename),
+                                                 SCMP_SYS(renameat),
+                                                 SCMP_SYS(renameat2),
+                                                 SCMP_SYS(ftruncate),
+                                                 SCMP_SYS(truncate),
+                                                 SCMP_SYS(ioctl),
+                                                 SCMP_SYS(fcntl),
+                                                 SCMP_SYS(memfd_create),
+                                                 SCMP_SYS(getrlimit),
+                                                 SCMP_SYS(prlimit64),
+                                                 SCMP_SYS(sched_setaffinity),
+                                                 SCMP_SYS(sched_getscheduler),
+                                                 SCMP_SYS(sched_getparam),
+                                                 SCMP_SYS(mbind),
+                                                 SCMP_SYS(get_mempolicy),
+                                                 SCMP_SYS(set_mempolicy),
+                                                 SCMP_SYS(mlock),
+                                                 SCMP_SYS(membarrier),
+                                                 SCMP_SYS(prctl)};
 
 constexpr const char* kEverything = R"(
 def forward(self, x):
@@ -105,10 +143,9 @@ Status EnterSandbox() {
   };
   for (const int call : kAllowed) add(SCMP_ACT_ALLOW, call, {});
   for (const int call : kRefused) add(SCMP_ACT_ERRNO(EACCES), call, {});
-  // Memory of its own, that nothing can be run from.
-  add(SCMP_ACT_ALLOW, SCMP_SYS(mmap),
-      {SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0), SCMP_A3(SCMP_CMP_MASKED_EQ, MAP_ANONYMOUS, MAP_ANONYMOUS)});
-  add(SCMP_ACT_ALLOW, SCMP_SYS(mprotect), {SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0)});
+  // Memory of its own, and no file's. It may be run: LibTorch compiles kernels while it works.
+  add(SCMP_ACT_ALLOW, SCMP_SYS(mmap), {SCMP_A3(SCMP_CMP_MASKED_EQ, MAP_ANONYMOUS, MAP_ANONYMOUS)});
+  add(SCMP_ACT_ALLOW, SCMP_SYS(mprotect), {});
   // abort() signals its own thread.
   add(SCMP_ACT_ALLOW, SCMP_SYS(tgkill), {SCMP_A0(SCMP_CMP_EQ, static_cast<scmp_datum_t>(getpid()))});
   if (result == 0) result = seccomp_attr_set(filter.get(), SCMP_FLTATR_CTL_TSYNC, 1);

@@ -132,6 +132,7 @@ const std::vector<Library> kLibraries = {
     {"libcsv", {"csv.h"}, {"device/import"}, {}, {}},
     {"libpng", {"png.h"}, {"device/import"}, {}, {}},
     {"libjpeg-turbo", {"turbojpeg.h"}, {"device/import"}, {}, {}},
+    {"libseccomp", {"seccomp.h"}, {"device/torch"}, {}, {}},
     {"CLI11",
      {"CLI/"},
      {"aggregator/operator", "protocol/base/process"},
@@ -141,7 +142,7 @@ const std::vector<Library> kLibraries = {
      {"nlohmann/"},
      {"aggregator/api", "aggregator/operator", "aggregator/enrol", "protocol/trust/identity", "protocol/trust/tuf",
       "protocol/base", "protocol/base/http", "protocol/plan"},
-     {"device/torch/trial_batch.cc"},
+     {"device/learn/learner_wire.cc"},
      {"protocol/base/json.h", "protocol/trust/tuf/canonical_json.h", "protocol/plan/field_json.h"}},
 };
 

@@ -136,7 +136,7 @@ TEST(Secrecy, TheProgramsLinkOnlyWhatTheyMayHave) {
   EXPECT_THAT(symbols("tributary-gateway"), Not(HasSubstr("HpkeOpener")));
   EXPECT_THAT(symbols("tributary-gateway"), Not(HasSubstr("UploadOpener")));
   EXPECT_THAT(symbols("tributary-aggregator"), HasSubstr("HpkeOpener"));  // the search finds it where it is
-  for (const std::string program : {"tributary-gateway", "tributary-aggregator", "tributary"}) {
+  for (const std::string program : {"tributary-gateway", "tributary-aggregator", "tributary", "tributary-device"}) {
     const Ended ldd = site.site().Run("/usr/bin/ldd", {(Path(TRIBUTARY_BIN_DIR) / program).string()});
     EXPECT_EQ(ldd.code, 0) << ldd.output;
     EXPECT_THAT(ldd.output, Not(HasSubstr("libtorch"))) << program;

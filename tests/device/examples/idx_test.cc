@@ -77,7 +77,8 @@ TEST_F(IdxTest, GarbageIsRefused) {
   EXPECT_EQ(ErrorOf(Idx({3}, {1, 2, 3, 4})).code, Code::kCorrupt);             // longer than it says
   EXPECT_EQ(ErrorOf(Idx({0}, {})).code, Code::kCorrupt);                       // nothing
   EXPECT_EQ(ErrorOf(Idx({1, 1, 1, 1, 1}, {1})).code, Code::kCorrupt);          // rank 5
-  EXPECT_EQ(ErrorOf(Idx({1}, {1, 2, 3, 4}, 0x0d)).code, Code::kNotSupported);  // float
+  EXPECT_EQ(ErrorOf(Idx({1}, {1, 2, 3, 4}, 0x0a)).code, Code::kNotSupported);  // no type of the format
+  EXPECT_EQ(ErrorOf(Idx({2}, {1, 2, 3, 4}, 0x0d)).code, Code::kCorrupt);       // half of its floats
   Bytes broken = Gzip(folder_ / "scratch", Idx({200}, Bytes(200, 9)));
   broken[broken.size() - 6] ^= 1;  // in the CRC
   EXPECT_EQ(ErrorOf(broken).code, Code::kCorrupt);

@@ -12,6 +12,7 @@
 
 #include "protocol/base/limits.h"
 #include "tests/device/learn/learn_fixture.h"
+#include "tests/support/sanitized.h"
 
 // Learners that do what they must not, in Python: each is told apart, and the device goes on within a second.
 namespace tributary::hostile_learner_test {
@@ -87,6 +88,7 @@ TEST_F(HostileLearnerTest, OneThatTakesTooLongIsTimedOut) {
 }
 
 TEST_F(HostileLearnerTest, OneThatEatsMemoryIsOutOfMemory) {
+  if (kSanitized) GTEST_SKIP() << "its address space is not limited";
   Expect(Code::kLearnerMemory, "MemoryError", "hoard = []\nwhile True: hoard.append(bytearray(1 << 20))",
          {.memory_bytes = 300 * limits::kMiB});
   Expect(Code::kLearnerMemory, "SIGKILL", "now()\nos.kill(os.getpid(), 9)");

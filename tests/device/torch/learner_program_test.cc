@@ -82,7 +82,7 @@ TEST(LearnerProgramTest, SaysWhatIsWrongWithTheWork) {
 
 TEST(LearnerProgramTest, IsCancelledInTheMiddleOfAFit) {
   ImageTask work;
-  work.task.plan.epochs = 10'000;
+  work.task.plan.epochs = 1'000;
   bool began = false;
   const LearnHooks hooks{.cancelled = [&] { return began; }, .progress = [&](uint64_t, double) { began = true; }};
   const auto start = std::chrono::steady_clock::now();
