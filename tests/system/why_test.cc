@@ -101,7 +101,8 @@ TEST_F(WhySite, AnOperatorReadsWhyDevicesCannotTrainAndTheRoundEndsEarly) {
   EXPECT_THAT(Tributary({"devices", "list"}), HasSubstr("forecast missing-field"));
 
   Say(2, 1, NoField());
-  ASSERT_TRUE(site_.Eventually([&] { return Round().at("state") == "failed"; }, Millis(60'000))) << Round().dump() << site_.Logs();
+  ASSERT_TRUE(site_.Eventually([&] { return Round().at("state") == "failed"; }, Millis(60'000)))
+      << Round().dump() << site_.Logs();
   const Json round = Round();
   EXPECT_LT(round.at("closed").get<std::string>(), round.at("deadline").get<std::string>());
   EXPECT_THAT(round.at("shortfall").get<std::string>(),

@@ -98,9 +98,9 @@ TEST_F(ReportKeeperTest, AFailureIsSaidSoonWhenItComesChangesOrGoes) {
   using std::chrono::seconds;
   const DeviceState::Failure few{Code::kFewExamples, "3 examples, 48 are asked for", 1, ModelVersion{2}, kTestStart};
   const auto facts = [](std::optional<DeviceState::Failure> failure) {
-    DeviceState state = Facts(0);
-    if (failure) state.failures[TestTask("digits")] = *failure;
-    return state;
+    DeviceState now = Facts(0);
+    if (failure) now.failures[TestTask("digits")] = *failure;
+    return now;
   };
   DeviceStateKeeper keeper = Load();
   Make(keeper, facts({}));
