@@ -120,8 +120,8 @@ Status Export(const ToolArguments& arguments) {
   ASSIGN_OR_RETURN(const auto weights, ToFloats(weight_bytes, weight_bytes.size() / sizeof(float)));
   ASSIGN_OR_RETURN(const auto model, LoadFile(arguments.in));
   // Weights of a task of before there were manifests are those of all tensors.
-  if (weights.size() != model->table().parameter_count())
-    RETURN_IF_ERROR(model->Select(model->SharedTable(), TaskManifest(model->manifest())));
+  const TensorTable shared = model->SharedTable(), all = model->table();
+  RETURN_IF_ERROR(model->Select(weights.size() == shared.parameter_count() ? shared : all, TaskManifest(model->manifest())));
   RETURN_IF_ERROR(model->SetWeights(weights));
   ASSIGN_OR_RETURN(const Bytes bytes, model->Save());
   return WriteFileAtomically(RealFileSystem(), arguments.out, bytes);

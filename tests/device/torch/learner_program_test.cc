@@ -73,8 +73,7 @@ TEST(LearnerProgramTest, SaysWhatIsWrongWithTheWork) {
   ASSERT_FALSE(no_module);
   EXPECT_EQ(no_module.error().code, TorchLearner().Learn(work.Order(), work.examples, {}).error().code);
   ImageTask other;
-  other.task.table.tensors.pop_back();
-  other.weights.resize(other.task.table.parameter_count());
+  other.task.table.tensors.back().name = "no.such.tensor";
   const auto no_table = ProcessLearner(kProgram).Learn(other.Order(), other.examples, {});
   ASSERT_FALSE(no_table);
   EXPECT_EQ(no_table.error().code, Code::kWrongTensorCount) << no_table.error().ToString();

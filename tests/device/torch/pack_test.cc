@@ -48,7 +48,7 @@ TEST(Pack, EveryModuleThatCannotTrainHasItsSentence) {
       {"double", Code::kNotSupported, "last.weight is Double, not float32"},
       {"cuda", Code::kNotSupported, "makes tensors on \"cuda\""},
       {"newer_operator", Code::kNotSupported, "saved by a newer PyTorch"},
-      {"newer_file", Code::kNotSupported, "saved by a newer PyTorch"},
+      {"newer_file", Code::kModelRefused, "written by a newer PyTorch"},
       {"no_forward", Code::kMalformed, "the module has no method forward"},
       {"unused_input", Code::kInvalidArgument, "no method takes the input 'z'"},
       {"unknown_argument", Code::kInvalidArgument, "forward takes the argument 'b', which is no input of the task; its inputs are a, goal"},
