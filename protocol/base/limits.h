@@ -62,9 +62,10 @@ inline constexpr size_t kTensorRank = 8;
 inline constexpr size_t kTensorNameBytes = 512;
 // The payload of an evaluation or a device state.
 inline constexpr size_t kRecordBytes = 64 * kKiB;
-// The lists of a device state. With the most tasks, 256, that is 50 KiB.
+// The lists of a device state. With the most tasks, 256, that is 60 KiB.
 inline constexpr size_t kDeviceStateCounters = 64;
 inline constexpr size_t kDeviceStateRejections = 32;
+inline constexpr size_t kDeviceStateFailures = 32;
 inline constexpr size_t kSentenceBytes = 256;
 
 inline constexpr size_t kConfigBytes = kMiB;

@@ -10,9 +10,6 @@
 #include "protocol/base/result.h"
 
 namespace tributary {
-namespace limits {
-inline constexpr size_t kDeviceStateFailures = 32;
-}
 
 // A device's description of itself (schema/envelope.capnp, DeviceState, has the prose). Value type.
 struct DeviceState {
