@@ -31,8 +31,7 @@ Result<TaskExamples> ConfiguredExamples(const DeviceOptions& options, Role role)
 
 }  // namespace
 
-Device::Device(std::unique_ptr<TimeFloor> time, Identity identity, FileLock lock,
-               CollectionExamples::Options examples)
+Device::Device(std::unique_ptr<TimeFloor> time, Identity identity, FileLock lock, CollectionExamples::Options examples)
     : time_(std::move(time)),
       identity_(std::move(identity)),
       lock_(std::move(lock)),
@@ -55,7 +54,8 @@ Result<std::unique_ptr<Device>> Device::Open(const DeviceOptions& options, const
   CollectionExamples::Options examples{.folder = options.data_dir,
                                        .evaluates_all = role == Role::kEvaluator,
                                        .fallback = [options, role] { return ConfiguredExamples(options, role); }};
-  std::unique_ptr<Device> device(new Device(std::move(time), std::move(identity), std::move(lock), std::move(examples)));
+  std::unique_ptr<Device> device(
+      new Device(std::move(time), std::move(identity), std::move(lock), std::move(examples)));
   Agent::Options agent_options;
   agent_options.folder = options.data_dir;
   agent_options.identity_folder = options.identity_dir;
