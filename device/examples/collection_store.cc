@@ -26,7 +26,8 @@ constexpr std::string_view kSchema[] = {
     "  PRIMARY KEY (collection, field, code), UNIQUE (collection, field, text))"};
 
 constexpr std::string_view kColumns =
-    "name, fields, purpose, max_age, max_count, max_bytes, held_out_share, created, place, next, examples, bytes, stale";
+    "name, fields, purpose, max_age, max_count, max_bytes, held_out_share, created, place, next, examples, bytes, "
+    "stale";
 
 std::string FieldsText(std::span<const ExampleField> fields) {
   std::string text;
@@ -134,10 +135,10 @@ Status CollectionStore::Create(const CollectionSettings& settings, WallTime now)
                   settings.name, OnOneLine(FieldsText(has.fields)), has.held_out_share, OnOneLine(fields),
                   settings.held_out_share);
     }
-    RETURN_IF_ERROR(database_->Write("UPDATE collections SET purpose = ?, max_age = ?, max_count = ?, max_bytes = ?"
-                                     " WHERE name = ?",
-                                     settings.purpose, retention.max_age_seconds, retention.max_count,
-                                     retention.max_bytes, settings.name));
+    RETURN_IF_ERROR(database_->Write(
+        "UPDATE collections SET purpose = ?, max_age = ?, max_count = ?, max_bytes = ?"
+        " WHERE name = ?",
+        settings.purpose, retention.max_age_seconds, retention.max_count, retention.max_bytes, settings.name));
     return transaction.Commit();
   }
   ASSIGN_OR_RETURN(const int64_t place, CreateTable());
@@ -235,8 +236,9 @@ Result<uint64_t> CollectionStore::Erase(std::string_view collection, std::string
   ASSIGN_OR_RETURN(Transaction transaction, Transaction::Begin(*database_));
   ASSIGN_OR_RETURN(Stored stored, Get(collection));
   const uint64_t before = stored.info.examples;
-  ASSIGN_OR_RETURN(const uint64_t count,
-                   database_->QueryNumber(fmt::format("SELECT count(*) FROM {} WHERE {}", stored.Table(), gone), value));
+  ASSIGN_OR_RETURN(
+      const uint64_t count,
+      database_->QueryNumber(fmt::format("SELECT count(*) FROM {} WHERE {}", stored.Table(), gone), value));
   if (count == 0) return 0;
   RETURN_IF_ERROR(Rewrite(stored, keeps, std::string(value)));
   RETURN_IF_ERROR(SaveCounts(stored));
@@ -315,9 +317,7 @@ Result<CollectionSummary> CollectionStore::Summarise(std::string_view collection
   ASSIGN_OR_RETURN(const Stored stored, Get(collection));
   CollectionSummariser summary(stored.info);
   RETURN_IF_ERROR(database_->Visit(
-      [&](const Row& row) {
-        return summary.Add(row.Int(0) != 0, WallTime{row.Int(1)}, std::get<Bytes>(row[2]));
-      },
+      [&](const Row& row) { return summary.Add(row.Int(0) != 0, WallTime{row.Int(1)}, std::get<Bytes>(row[2])); },
       fmt::format("SELECT held_out, added, content FROM {} ORDER BY number", stored.Table())));
   ASSIGN_OR_RETURN(const auto names, database_->Query("SELECT field, code, text FROM categories WHERE collection = ?"
                                                       " ORDER BY field, code LIMIT 10000",
@@ -346,14 +346,14 @@ Result<TaskExamples> CollectionStore::Load(std::string_view collection, std::spa
   const std::string from = fmt::format("FROM {} WHERE added >= ? ORDER BY number", stored.Table());
   const WallTime expired = stored.Expired(now);
   if (columns.varies()) {
-    RETURN_IF_ERROR(
-        database_->Visit([&](const Row& row) { return columns.Measure(std::get<Bytes>(row[0])); },
-                         fmt::format("SELECT substr(content, 1, {}) {}", columns.length_bytes(), from), expired));
+    RETURN_IF_ERROR(database_->Visit([&](const Row& row) { return columns.Measure(std::get<Bytes>(row[0])); },
+                                     fmt::format("SELECT substr(content, 1, {}) {}", columns.length_bytes(), from),
+                                     expired));
   }
   columns.Reserve(stored.info.examples);
-  RETURN_IF_ERROR(database_->Visit(
-      [&](const Row& row) { return columns.Add(row.Int(0) != 0, std::get<Bytes>(row[1])); },
-      fmt::format("SELECT held_out, content {}", from), expired));
+  RETURN_IF_ERROR(
+      database_->Visit([&](const Row& row) { return columns.Add(row.Int(0) != 0, std::get<Bytes>(row[1])); },
+                       fmt::format("SELECT held_out, content {}", from), expired));
   return std::move(columns).Finish();
 }
 
@@ -407,12 +407,12 @@ Result<int64_t> ExampleWriter::CodeOf(const std::string& field, const std::strin
   auto& codes = known->second;
   if (const auto found = codes.find(text); found != codes.end()) return found->second;
   if (codes.size() >= kCategories || text.size() > kExampleNameBytes) {
-    return Fail(Code::kTooLarge, "the category {} has over {} different texts, or one over {} bytes", field, kCategories,
-                kExampleNameBytes);
+    return Fail(Code::kTooLarge, "the category {} has over {} different texts, or one over {} bytes", field,
+                kCategories, kExampleNameBytes);
   }
   const auto code = static_cast<int64_t>(codes.size());
-  RETURN_IF_ERROR(store_->database_->Write("INSERT INTO categories VALUES (?, ?, ?, ?)", settings().name, field, code,
-                                           text));
+  RETURN_IF_ERROR(
+      store_->database_->Write("INSERT INTO categories VALUES (?, ?, ?, ?)", settings().name, field, code, text));
   return codes[text] = code;
 }
 

@@ -81,7 +81,8 @@ std::string DescribeSummary(const CollectionSummary& summary, WallTime now) {
   for (size_t place = 0; place < settings.fields.size(); ++place) {
     const FieldSummary& of = summary.fields[place];
     text += fmt::format("field      {}", FieldText(settings.fields[place]));
-    if (settings.fields[place].varies() && summary.oldest) text += fmt::format(", {} to {} values", of.shortest, of.longest);
+    if (settings.fields[place].varies() && summary.oldest)
+      text += fmt::format(", {} to {} values", of.shortest, of.longest);
     if (of.values > 0) text += fmt::format(", from {} to {}", of.least, of.most);
     text += "\n";
     for (const auto& [label, count] : of.labels) {

@@ -26,7 +26,7 @@ class ExampleColumns {
 
  private:
   std::vector<ExampleField> fields_;
-  std::vector<size_t> wanted_;     // places in fields_
+  std::vector<size_t> wanted_;      // places in fields_
   std::vector<uint64_t> elements_;  // of each field that varies, as measured
   ExampleSet set_;
   TaskExamples shares_;

@@ -103,7 +103,8 @@ Result<std::vector<std::unique_ptr<ByteSource>>> OpenArchive(const Path& file, s
     return Fail(kind, "{} cannot be read as a ZIP archive (libzip error {})", file.string(), code);
   }
   const zip_int64_t entries = zip_get_num_entries(archive.get(), 0);
-  if (entries > kEntries) return Fail(Code::kTooLarge, "{} has {} entries, at most {}", file.string(), entries, kEntries);
+  if (entries > kEntries)
+    return Fail(Code::kTooLarge, "{} has {} entries, at most {}", file.string(), entries, kEntries);
   std::vector<std::unique_ptr<ByteSource>> sources;
   for (zip_int64_t entry = 0; entry < entries; ++entry) {
     const char* name = zip_get_name(archive.get(), static_cast<zip_uint64_t>(entry), ZIP_FL_ENC_RAW);

@@ -96,8 +96,7 @@ class CsvRows {
 
 class CsvReader final : public ExampleReader {
  public:
-  CsvReader(Path file, CsvOptions csv, TableRows rows)
-      : file_(std::move(file)), csv_(csv), rows_(std::move(rows)) {}
+  CsvReader(Path file, CsvOptions csv, TableRows rows) : file_(std::move(file)), csv_(csv), rows_(std::move(rows)) {}
   const std::vector<ExampleField>& fields() const override { return rows_.fields(); }
 
   Status Read(ExampleSink& sink) override {

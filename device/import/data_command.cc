@@ -165,9 +165,10 @@ Status Import(CollectionStore& store, const DataArguments& arguments) {
 Status Remove(CollectionStore& store, const DataArguments& arguments) {
   if ((arguments.id.empty() ? 0 : 1) + (arguments.group.empty() ? 0 : 1) + (arguments.whole ? 1 : 0) != 1)
     return Fail(Code::kInvalidArgument, "give one of --id, --group and --all");
-  ASSIGN_OR_RETURN(const uint64_t count, arguments.whole        ? store.Drop(arguments.collection)
-                                         : arguments.id.empty() ? store.RemoveGroup(arguments.collection, arguments.group)
-                                                                : store.Remove(arguments.collection, arguments.id));
+  ASSIGN_OR_RETURN(const uint64_t count, arguments.whole ? store.Drop(arguments.collection)
+                                         : arguments.id.empty()
+                                             ? store.RemoveGroup(arguments.collection, arguments.group)
+                                             : store.Remove(arguments.collection, arguments.id));
   std::cout << "removed " << count << " examples\n";
   return {};
 }
@@ -179,25 +180,34 @@ void AddImport(CLI::App& app, DataArguments& to) {
   app.add_option("--max-age", to.retention.max_age_seconds, "Seconds for which examples are kept; 0: for ever");
   app.add_option("--max-count", to.retention.max_count, "How many are kept, the newest; 0: all");
   app.add_option("--max-bytes", to.retention.max_bytes, "Bytes of values that are kept, the newest; 0: all");
-  app.add_option("--held-out-share", to.held_out_share, "Of the examples, kept back for evaluation; fixed at the first "
-                 "import")->capture_default_str();
+  app.add_option("--held-out-share", to.held_out_share,
+                 "Of the examples, kept back for evaluation; fixed at the first "
+                 "import")
+      ->capture_default_str();
   app.add_flag("--keep-good", to.keep_good, "Leave bad rows out, and count them");
   static const std::map<std::string, FileFormat> formats = {
-      {"csv", FileFormat::kCsv},  {"numpy", FileFormat::kNumpy}, {"images", FileFormat::kImages},
-      {"sql", FileFormat::kSql},  {"idx", FileFormat::kIdx},     {"text", FileFormat::kText}};
+      {"csv", FileFormat::kCsv}, {"numpy", FileFormat::kNumpy}, {"images", FileFormat::kImages},
+      {"sql", FileFormat::kSql}, {"idx", FileFormat::kIdx},     {"text", FileFormat::kText}};
   app.add_option("--format", to.format, "When the name does not say it: csv, numpy, images, sql, idx, text")
       ->transform(CLI::CheckedTransformer(formats).description(""));
-  app.add_option("--field", to.fields, "NAME=COLUMN[,COLUMN...][:TYPE[SHAPE]], may be repeated; without, every column is "
+  app.add_option("--field", to.fields,
+                 "NAME=COLUMN[,COLUMN...][:TYPE[SHAPE]], may be repeated; without, every column is "
                  "a field. TYPE is FP32 if nothing is said; with a shape, as [3] or [-1], a value is numbers separated "
-                 "by spaces")->take_all()->expected(1);
+                 "by spaces")
+      ->take_all()
+      ->expected(1);
   app.add_option("--category", to.table.categories, "A column of texts; each becomes a number, always the same")
-      ->expected(1)->take_all();
+      ->expected(1)
+      ->take_all();
   app.add_option("--id", to.table.id, "The column with the id of the example");
-  app.add_option("--group", to.table.group, "The column that says which examples are removed together: a user, a session");
+  app.add_option("--group", to.table.group,
+                 "The column that says which examples are removed together: a user, a session");
   static const std::map<std::string, MissingValue> missing = {
       {"refuse", MissingValue::kRefuse}, {"skip", MissingValue::kSkip}, {"forward-fill", MissingValue::kForwardFill}};
-  app.add_option("--missing", to.table.missing, "A value that is empty or NaN: refuse the file, skip the row, or "
-                 "forward-fill it from the row before")->transform(CLI::CheckedTransformer(missing).description(""));
+  app.add_option("--missing", to.table.missing,
+                 "A value that is empty or NaN: refuse the file, skip the row, or "
+                 "forward-fill it from the row before")
+      ->transform(CLI::CheckedTransformer(missing).description(""));
   app.add_option("--rows", to.table.rows, "Rows of a window of a time series");
   app.add_option("--stride", to.table.stride, "From one window to the next; of a text, without it --length");
   app.add_option("--horizon", to.table.horizon, "Rows behind the window that the targets have");
@@ -209,8 +219,10 @@ void AddImport(CLI::App& app, DataArguments& to) {
   app.add_option("--length", to.length, "Of the windows of a text, in bytes")->capture_default_str();
   app.add_option("--size", to.size, "HEIGHTxWIDTH of the images; without, that of the first");
   static const std::map<std::string, Resize> resize = {{"area", Resize::kArea}, {"nearest", Resize::kNearest}};
-  app.add_option("--resize", to.resize, "How images of another size are fitted: area or nearest; without, they are "
-                 "refused")->transform(CLI::CheckedTransformer(resize).description(""));
+  app.add_option("--resize", to.resize,
+                 "How images of another size are fitted: area or nearest; without, they are "
+                 "refused")
+      ->transform(CLI::CheckedTransformer(resize).description(""));
   app.add_flag("--gray,--grey", to.grey, "One channel instead of three");
 }
 
@@ -235,8 +247,10 @@ int RunDataCommand(int argc, char** argv, const std::function<Result<Path>(const
     each->add_option("--config", arguments.config, "The device's device.toml")->required();
     if (each == list) continue;
     auto* collection = each->add_option("--collection", arguments.collection, "Its name");
-    if (each == import) collection->capture_default_str();
-    else collection->required();
+    if (each == import)
+      collection->capture_default_str();
+    else
+      collection->required();
   }
   try {
     app.parse(argc - 1, argv + 1);

@@ -23,8 +23,9 @@ Status ExampleSink::Put(const NewExample& example, const std::string& where) {
 
 Status ExampleSink::Bad(const Error& error, const std::string& where) {
   if (!keep_good_) {
-    return Fail(error.code, "{}: {}. Nothing of this file was imported: correct it, or leave bad rows out with --keep-good",
-                where, error.message);
+    return Fail(error.code,
+                "{}: {}. Nothing of this file was imported: correct it, or leave bad rows out with --keep-good", where,
+                error.message);
   }
   if (left_out_++ == 0) first_ = where + ": " + error.message;
   return {};
@@ -62,7 +63,8 @@ std::string FieldNameOf(std::string_view text) {
   std::string name;
   for (const char c : text.substr(0, 64)) {
     const char lower = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-    const bool allowed = std::string_view("abcdefghijklmnopqrstuvwxyz0123456789._-").find(lower) != std::string_view::npos;
+    const bool allowed =
+        std::string_view("abcdefghijklmnopqrstuvwxyz0123456789._-").find(lower) != std::string_view::npos;
     name += allowed ? lower : '_';
   }
   if (name.empty() || std::string_view("._-").find(name.front()) != std::string_view::npos) name.insert(0, "f");

@@ -45,8 +45,8 @@ Result<Picture> DecodeJpeg(ByteView bytes) {
   const std::unique_ptr<void, DestroyDecoder> decoder(tjInitDecompress());
   const auto damaged = [&] { return Fail(Code::kCorrupt, "a damaged JPEG: {}", tjGetErrorStr2(decoder.get())); };
   int width = 0, height = 0, sampling = 0, colours = 0;
-  if (!decoder || tjDecompressHeader3(decoder.get(), bytes.data(), bytes.size(), &width, &height, &sampling,
-                                      &colours) != 0) {
+  if (!decoder ||
+      tjDecompressHeader3(decoder.get(), bytes.data(), bytes.size(), &width, &height, &sampling, &colours) != 0) {
     return damaged();
   }
   RETURN_IF_ERROR(CheckSize(static_cast<uint64_t>(std::max(0, width)), static_cast<uint64_t>(std::max(0, height))));

@@ -1,7 +1,6 @@
 #include "device/import/image_folder.h"
 
 #include <algorithm>
-
 #include <cctype>
 #include <utility>
 

@@ -13,7 +13,7 @@ namespace {
 constexpr std::string_view kMagic = "\x93NUMPY";
 constexpr size_t kHeadBytes = 64 * 1024;
 constexpr std::pair<std::string_view, DType> kTypes[] = {
-    {"|b1", DType::kBool}, {"|u1", DType::kUint8}, {"|i1", DType::kInt8}, {"<i2", DType::kInt16},
+    {"|b1", DType::kBool},  {"|u1", DType::kUint8}, {"|i1", DType::kInt8}, {"<i2", DType::kInt16},
     {"<i4", DType::kInt32}, {"<i8", DType::kInt64}, {"<f4", DType::kFp32}, {"<f8", DType::kFp64}};
 
 // What stands behind 'key': in the text; empty: it is not there.
@@ -182,8 +182,9 @@ Result<std::unique_ptr<ExampleReader>> OpenNumpy(const Path& file, const std::ve
     array.example_bytes = field.elements() * SizeOf(field.dtype);
     example_bytes += array.example_bytes;
     if (example_bytes > kExampleBytes) {
-      return Fail(Code::kTooLarge, "{}: an example has over {} bytes; with --field NAME=ARRAY only some arrays are read",
-                  file.string(), kExampleBytes);
+      return Fail(Code::kTooLarge,
+                  "{}: an example has over {} bytes; with --field NAME=ARRAY only some arrays are read", file.string(),
+                  kExampleBytes);
     }
     fields.push_back(std::move(field));
     arrays.push_back(std::move(array));

@@ -93,8 +93,8 @@ Status TableRows::Plan() {
 }
 
 Status TableRows::PlanField(const FieldRequest& request, bool is_target) {
-  Part part{.of_row = {request.name, request.dtype, request.shape}, .columns = {}, .is_category = {},
-            .is_target = is_target};
+  Part part{
+      .of_row = {request.name, request.dtype, request.shape}, .columns = {}, .is_category = {}, .is_target = is_target};
   for (const std::string& source : request.sources) {
     ASSIGN_OR_RETURN(const size_t column, ColumnNamed(source));
     part.columns.push_back(column);
@@ -126,8 +126,10 @@ Result<bool> TableRows::FillMissing(std::span<const TableCell> cells) {
     TableCell& cell = cells_[column];
     const bool missing = IsMissing(cell);
     if (missing && options_.missing == MissingValue::kRefuse) {
-      return Fail(Code::kBadExample, "column {} has no value; say with --missing skip or --missing forward-fill what it "
-                  "means", columns_[column]);
+      return Fail(Code::kBadExample,
+                  "column {} has no value; say with --missing skip or --missing forward-fill what it "
+                  "means",
+                  columns_[column]);
     }
     if (missing && options_.missing == MissingValue::kSkip) return false;
     if (options_.missing != MissingValue::kForwardFill) continue;
@@ -174,8 +176,7 @@ Status TableRows::Convert(const Part& part, ExampleSink& sink, RowValues& to) co
     } else {
       taken = AppendCell(dtype, cell, values);
     }
-    if (!taken)
-      return Fail(taken.error().code, "column {}: {}", columns_[part.columns[i]], taken.error().message);
+    if (!taken) return Fail(taken.error().code, "column {}: {}", columns_[part.columns[i]], taken.error().message);
   }
   const uint64_t size = SizeOf(dtype);
   const uint64_t unit = part.of_row.elements() * size;

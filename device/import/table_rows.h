@@ -23,8 +23,8 @@ enum class MissingValue : uint8_t {
 
 // How the rows of a table become examples.
 struct TableOptions {
-  std::vector<FieldRequest> fields;   // empty: every column is one
-  std::vector<FieldRequest> targets;  // of windows
+  std::vector<FieldRequest> fields;     // empty: every column is one
+  std::vector<FieldRequest> targets;    // of windows
   std::vector<std::string> categories;  // columns whose texts become numbers
   std::string id, group;                // columns; empty: none
   MissingValue missing = MissingValue::kRefuse;

@@ -12,7 +12,8 @@ TRIBUTARY_FUZZ_TARGET(csv) {
   if (size == 0) return 0;
   const uint8_t how = data[0];
   const int file = memfd_create("csv", MFD_CLOEXEC);
-  TRIBUTARY_CHECK(file >= 0 && write(file, data + 1, size - 1) == static_cast<ssize_t>(size - 1)) << "no file in memory";
+  TRIBUTARY_CHECK(file >= 0 && write(file, data + 1, size - 1) == static_cast<ssize_t>(size - 1))
+      << "no file in memory";
   TableOptions table;
   table.missing = static_cast<MissingValue>(how % 3);
   if (how & 4) {

@@ -13,7 +13,8 @@ namespace tributary {
 inline constexpr WallTime kCollectionStart{1'700'000'000'000};
 
 // A reading x:FP32[2] and a label y:INT64.
-inline CollectionSettings Readings(const std::string& name = "readings", Retention retention = {}, double share = 0.25) {
+inline CollectionSettings Readings(const std::string& name = "readings", Retention retention = {},
+                                   double share = 0.25) {
   return {.name = name,
           .fields = {{"x", DType::kFp32, {2}}, {"y", DType::kInt64, {}}},
           .purpose = "a test",

@@ -34,12 +34,16 @@ TEST(CollectionPowerTest, EveryStepIsWholeOrNotThere) {
     did("create");
     for (int64_t first : {0, 10}) {
       std::vector<NewExample> batch;
-      for (int64_t i = first; i < first + 6; ++i) batch.push_back(Reading(1, 2, i, fmt::format("i{}", i), fmt::format("g{}", i % 3)));
+      for (int64_t i = first; i < first + 6; ++i)
+        batch.push_back(Reading(1, 2, i, fmt::format("i{}", i), fmt::format("g{}", i % 3)));
       Must(store->Add("readings", batch, kCollectionStart));
       did("add");
     }
     TableOptions table{.fields = {Must(FieldRequest::Parse("x=a,b")), Must(FieldRequest::Parse("y=y:INT64"))},
-                       .targets = {}, .categories = {}, .id = {}, .group = {}};
+                       .targets = {},
+                       .categories = {},
+                       .id = {},
+                       .group = {}};
     const auto reader = Must(OpenCsv(files / "t.csv", {}, table));
     auto writer = Must(store->Write("readings", kCollectionStart));
     ExampleSink sink(writer, false);

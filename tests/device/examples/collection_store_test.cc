@@ -103,7 +103,8 @@ TEST_F(CollectionStoreTest, AnExampleNeverChangesTheShare) {
   Must(other->Add("readings", batch, kCollectionStart));
   const auto second = held_out(Must(other->Load("readings", kBoth, kCollectionStart)));
   EXPECT_TRUE(std::ranges::includes(first, second));
-  EXPECT_EQ(second.size(), static_cast<size_t>(std::ranges::count_if(first, [](int64_t label) { return label >= 500; })));
+  EXPECT_EQ(second.size(),
+            static_cast<size_t>(std::ranges::count_if(first, [](int64_t label) { return label >= 500; })));
 }
 
 TEST_F(CollectionStoreTest, FieldsThatVaryKeepTheirLengths) {
@@ -111,9 +112,11 @@ TEST_F(CollectionStoreTest, FieldsThatVaryKeepTheirLengths) {
   Must(store->Create(settings, kCollectionStart));
   Must(store->Add("texts", {{NewExample{.id = "a", .values = {1, 0, 2, 0, 9}, .lengths = {2}}}}, kCollectionStart));
   Must(store->Add("texts", {{NewExample{.id = "b", .values = {8}, .lengths = {0}}}}, kCollectionStart));
-  Must(store->Add("texts", {{NewExample{.id = "c", .values = {3, 0, 4, 0, 5, 0, 6, 0, 7}, .lengths = {4}}}}, kCollectionStart));
-  EXPECT_EQ(Outcome(store->Add("texts", {{NewExample{.id = "d", .values = {3, 0, 7}, .lengths = {1}}}}, kCollectionStart)),
-            "bad-example");
+  Must(store->Add("texts", {{NewExample{.id = "c", .values = {3, 0, 4, 0, 5, 0, 6, 0, 7}, .lengths = {4}}}},
+                  kCollectionStart));
+  EXPECT_EQ(
+      Outcome(store->Add("texts", {{NewExample{.id = "d", .values = {3, 0, 7}, .lengths = {1}}}}, kCollectionStart)),
+      "bad-example");
   const TaskExamples examples = Must(store->Load("texts", {{"rows"}}, kCollectionStart));
   EXPECT_THAT(ValuesOf<int16_t>(examples, "rows"), ElementsAre(1, 2, 3, 4, 5, 6));
   EXPECT_THAT(examples.training.set->columns[0].ends, ElementsAre(2, 2, 6));

@@ -41,8 +41,13 @@ TEST_F(CsvReaderTest, FieldsGroupsIdsCategoriesAndQuotes) {
                      .categories = {"w"},
                      .id = "key",
                      .group = "user"};
-  Must(ImportCsv("key,user,a,b,w,l\n1,u,1,2,\"rain, \"\"heavy\"\"\",1 2 3\n2,v,3,4,sun,\n3,u,5,6,\"rain, \"\"heavy\"\"\",7\n",
-                 [&] { auto skip = table; skip.missing = MissingValue::kSkip; return skip; }()));
+  Must(ImportCsv(
+      "key,user,a,b,w,l\n1,u,1,2,\"rain, \"\"heavy\"\"\",1 2 3\n2,v,3,4,sun,\n3,u,5,6,\"rain, \"\"heavy\"\"\",7\n",
+      [&] {
+        auto skip = table;
+        skip.missing = MissingValue::kSkip;
+        return skip;
+      }()));
   EXPECT_THAT(Values<double>("x"), ElementsAre(1, 2, 5, 6)) << "the row without a list is left out";
   EXPECT_THAT(Values<int64_t>("kind"), ElementsAre(0, 0));
   EXPECT_THAT(Values<int16_t>("list"), ElementsAre(1, 2, 3, 7));
@@ -57,8 +62,8 @@ TEST_F(CsvReaderTest, FieldsGroupsIdsCategoriesAndQuotes) {
 TEST_F(CsvReaderTest, WindowsOfATimeSeries) {
   std::string text = "t,h\n";
   for (int i = 0; i < 8; ++i) text += fmt::format("{},{}\n", i, 10 * i);
-  TableOptions table{.fields = Requests({"window=t,h"}), .targets = Requests({"future=t"}), .categories = {}, .id = {},
-                     .group = {}};
+  TableOptions table{
+      .fields = Requests({"window=t,h"}), .targets = Requests({"future=t"}), .categories = {}, .id = {}, .group = {}};
   table.rows = 3;
   table.horizon = 2;
   table.stride = 2;
@@ -84,8 +89,8 @@ TEST_F(CsvReaderTest, WindowsGoOverNoGapAndNoGroup) {
 
 TEST_F(CsvReaderTest, BadRowsAreNamedAndNothingOfTheFileStays) {
   const std::vector<std::pair<std::string, std::string>> cases = {
-      {"a,b\n1,2\n3\n", "bad-example"},    {"a,b\n1,2\n3,4,5\n", "bad-example"}, {"a,b\n1,2\n3,x\n", "bad-example"},
-      {"a,b\n1,2\n3,\n", "bad-example"},   {"a,b\n1,2\n3,nan\n", "bad-example"}, {"a,b\n1,2\n3,inf\n", "bad-example"},
+      {"a,b\n1,2\n3\n", "bad-example"},      {"a,b\n1,2\n3,4,5\n", "bad-example"}, {"a,b\n1,2\n3,x\n", "bad-example"},
+      {"a,b\n1,2\n3,\n", "bad-example"},     {"a,b\n1,2\n3,nan\n", "bad-example"}, {"a,b\n1,2\n3,inf\n", "bad-example"},
       {"a,b\n1,2\n3,1e39\n", "bad-example"}, {"a,b\n1,2\n3,0x1\n", "bad-example"}};
   for (const auto& [text, outcome] : cases) {
     const Status imported = ImportCsv(text);
@@ -98,8 +103,8 @@ TEST_F(CsvReaderTest, BadRowsAreNamedAndNothingOfTheFileStays) {
   EXPECT_EQ(Outcome(ImportCsv("")), "corrupt");
   const auto missing = OpenCsv(folder / "no.csv", {}, {});
   EXPECT_EQ(Outcome(missing), "missing-data");
-  const auto column = OpenCsv(Write("t.csv", "a,b\n"), {}, {.fields = Requests({"x=c"}), .targets = {}, .categories = {},
-                                                            .id = {}, .group = {}});
+  const auto column = OpenCsv(Write("t.csv", "a,b\n"), {},
+                              {.fields = Requests({"x=c"}), .targets = {}, .categories = {}, .id = {}, .group = {}});
   ASSERT_EQ(Outcome(column), "invalid-argument");
   EXPECT_THAT(column.error().message, HasSubstr("has no column 'c'; it has: a, b"));
   Must(ImportCsv("a,b\n1,2\n3\n4,5\n6,x\n7,8\n", {}, true));
@@ -110,8 +115,9 @@ TEST_F(CsvReaderTest, BadRowsAreNamedAndNothingOfTheFileStays) {
 TEST_F(CsvReaderTest, WholeNumbersKeepTheirType) {
   const auto with = [&](const std::string& type, const std::string& value) {
     (void)store->Drop("c");
-    return Outcome(ImportCsv("a\n" + value + "\n", {.fields = Requests({"a=a:" + type}), .targets = {}, .categories = {},
-                                                  .id = {}, .group = {}}));
+    return Outcome(
+        ImportCsv("a\n" + value + "\n",
+                  {.fields = Requests({"a=a:" + type}), .targets = {}, .categories = {}, .id = {}, .group = {}}));
   };
   EXPECT_EQ(with("UINT8", "255"), "ok");
   EXPECT_EQ(with("UINT8", "256"), "bad-example");
@@ -146,8 +152,11 @@ TEST_F(CsvReaderTest, RealData) {
   EXPECT_EQ(diabetes.fields[0].least, 19) << "years";
   EXPECT_EQ(diabetes.fields[0].most, 79);
   Must(store->Drop("c"));
-  TableOptions table{.fields = Requests({"window=temp"}), .targets = Requests({"future=temp"}), .categories = {},
-                     .id = {}, .group = {}};
+  TableOptions table{.fields = Requests({"window=temp"}),
+                     .targets = Requests({"future=temp"}),
+                     .categories = {},
+                     .id = {},
+                     .group = {}};
   table.rows = 24;
   table.horizon = 4;
   Must(Import(OpenCsv(kTemperatures, {}, table)));
@@ -159,7 +168,8 @@ TEST_F(CsvReaderTest, RealData) {
 TEST_F(CsvReaderTest, AHundredThousandRows) {
   std::string text = "a,b,c,d,e,f,g,h,i,j\n";
   for (int i = 0; i < 100'000; ++i) {
-    for (int column = 0; column < 10; ++column) text += fmt::format("{}.{}{}", i % 977, column, column < 9 ? "," : "\n");
+    for (int column = 0; column < 10; ++column)
+      text += fmt::format("{}.{}{}", i % 977, column, column < 9 ? "," : "\n");
   }
   const Path file = Write("t.csv", text);
   const std::clock_t begin = std::clock();  // of this process: other work on the machine does not count

@@ -21,16 +21,17 @@ class DataCommandTest : public ImportFixture {
     testing::internal::CaptureStderr();
     const int code = RunDataCommand(static_cast<int>(argv.size()), argv.data(),
                                     [&](const Path&) -> Result<Path> { return folder.path(); });
-    return fmt::format("{}: {}{}", code, testing::internal::GetCapturedStdout(), testing::internal::GetCapturedStderr());
+    return fmt::format("{}: {}{}", code, testing::internal::GetCapturedStdout(),
+                       testing::internal::GetCapturedStderr());
   }
 };
 
 TEST_F(DataCommandTest, ImportsShowsAndRemoves) {
   const std::string file = Write("w.csv", "who,temp,sky\nann,1,sun\nbob,2,rain\nann,3,sun\n").string();
   const std::string bad = Write("bad.csv", "who,temp,sky\nann,x,sun\nbob,2,rain\n").string();
-  const std::vector<std::string> import = {"import",  "--collection", "weather",    "--group",          "who",
-                                           "--field", "temp=temp",    "--category", "sky",              "--field",
-                                           "sky=sky", "--max-count",  "100",        "--held-out-share", "0"};
+  const std::vector<std::string> import = {
+      "import", "--collection", "weather", "--group",     "who", "--field",          "temp=temp", "--category",
+      "sky",    "--field",      "sky=sky", "--max-count", "100", "--held-out-share", "0"};
   const auto with = [&](std::vector<std::string> more) {
     std::vector<std::string> all = import;
     all.insert(all.end(), more.begin(), more.end());

@@ -71,8 +71,8 @@ TEST_F(NumpyTest, EveryTruncationIsCorrupt) {
 }
 
 TEST_F(NumpyTest, HugeArraysAreRefusedBeforeAnythingIsAllocated) {
-  for (const std::string shape : {"(18446744073709551615,)", "(4294967296, 4294967296)", "(1, 9999999999)",
-                                  "(3, 100000000)"}) {
+  for (const std::string shape :
+       {"(18446744073709551615,)", "(4294967296, 4294967296)", "(1, 9999999999)", "(3, 100000000)"}) {
     const auto text = Npy("{'descr': '<f8', 'fortran_order': False, 'shape': " + shape + ", }", 0);
     EXPECT_EQ(Outcome(OpenNumpy(Write("a.npy", text), {})), "too-large") << shape;
   }
@@ -115,7 +115,8 @@ TEST_F(ImagesTest, FoldersAreClassesInTheOrderOfTheirNames) {
   ASSERT_EQ(pixels.size(), 3u * 24);
   EXPECT_THAT(std::vector<uint8_t>(pixels.begin(), pixels.begin() + 8), ElementsAre(0, 50, 100, 150, 200, 250, 20, 30));
   EXPECT_EQ(pixels[24], 200);
-  EXPECT_THAT(std::vector<uint8_t>(pixels.begin() + 48, pixels.begin() + 56), ElementsAre(0, 30, 60, 90, 120, 150, 180, 210))
+  EXPECT_THAT(std::vector<uint8_t>(pixels.begin() + 48, pixels.begin() + 56),
+              ElementsAre(0, 30, 60, 90, 120, 150, 180, 210))
       << "red first";
   EXPECT_EQ(Outcome(Import(OpenImageFolder(folder / "photos", {}))), "already-exists") << "their ids are their names";
 }
@@ -149,7 +150,8 @@ TEST_F(ImagesTest, DamagedAndHugeImagesAreNamed) {
   EXPECT_EQ(left_out, 1u);
   // A head that announces 2^31 - 1 pixels each way; its checksum is right.
   Bytes huge = png;
-  for (const size_t at : {size_t{16}, size_t{20}}) std::copy_n("\x7f\xff\xff\xff", 4, huge.begin() + static_cast<ptrdiff_t>(at));
+  for (const size_t at : {size_t{16}, size_t{20}})
+    std::copy_n("\x7f\xff\xff\xff", 4, huge.begin() + static_cast<ptrdiff_t>(at));
   const auto crc = static_cast<uint32_t>(crc32(0, huge.data() + 12, 17));
   for (int i = 0; i < 4; ++i) huge[29 + static_cast<size_t>(i)] = static_cast<uint8_t>(crc >> (24 - 8 * i));
   EXPECT_FALSE(DecodePicture(huge));
@@ -172,11 +174,12 @@ TEST_F(OthersTest, ASelectWithBlobs) {
     Must(database->Write("INSERT INTO t VALUES (x'0000803f00000040', 3, 'ann', 1.5)"));
     Must(database->Write("INSERT INTO t VALUES (x'0000404000008040', 4, 'bob', NULL)"));
   }
-  TableOptions table{.fields = {Must(FieldRequest::Parse("v=v:FP32[2]")), Must(FieldRequest::Parse("label=label:INT64"))},
-                     .targets = {},
-                     .categories = {},
-                     .id = {},
-                     .group = "who"};
+  TableOptions table{
+      .fields = {Must(FieldRequest::Parse("v=v:FP32[2]")), Must(FieldRequest::Parse("label=label:INT64"))},
+      .targets = {},
+      .categories = {},
+      .id = {},
+      .group = "who"};
   Must(Import(OpenSelect(folder / "app.db", "SELECT * FROM t ORDER BY label DESC", table)));
   EXPECT_THAT(Values<float>("v"), ElementsAre(3, 4, 1, 2));
   EXPECT_THAT(Values<int64_t>("label"), ElementsAre(4, 3));

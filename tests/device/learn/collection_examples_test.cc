@@ -17,8 +17,12 @@ using testing::HasSubstr;
 TaskManifest ManifestFor(const std::string& collection, const std::string& field = "x") {
   TaskManifest manifest;
   manifest.collection = collection;
-  manifest.inputs.push_back({.name = "input", .dtype = DType::kFp32, .shape = {-1, 2}, .role = TaskInput::Role::kFeature,
-                             .field = field, .scaling = {}});
+  manifest.inputs.push_back({.name = "input",
+                             .dtype = DType::kFp32,
+                             .shape = {-1, 2},
+                             .role = TaskInput::Role::kFeature,
+                             .field = field,
+                             .scaling = {}});
   return manifest;
 }
 
@@ -42,7 +46,8 @@ TEST_F(CollectionExamplesTest, LoadsTheFieldsThatATaskNames) {
   CollectionExamples source = Source();
   const auto missing = source.Load(ManifestFor("readings"));
   ASSERT_EQ(Outcome(missing), "missing-field");
-  EXPECT_THAT(missing.error().message, HasSubstr("no collection 'readings'; fill it with `tributary-device data import"));
+  EXPECT_THAT(missing.error().message,
+              HasSubstr("no collection 'readings'; fill it with `tributary-device data import"));
   Fill("readings");
   const TaskExamples examples = Must(source.Load(ManifestFor("readings")));
   EXPECT_THAT(ValuesOf<float>(examples, "x"), ElementsAre(1, 2, 4, 5, 7, 8));
@@ -82,7 +87,8 @@ TEST_F(CollectionExamplesTest, TheConfiguredFolderIsTheCollectionExamplesUntilTh
   Must(Must(CollectionStore::Open(folder.path()))->Remove("examples", "a"));
   EXPECT_EQ(Must(source.Generation(ManifestFor("examples"))), 1u);
   CollectionExamples broken = CollectionExamples(
-      clock, {folder / "nowhere", false, [] { return Result<TaskExamples>(Fail(Code::kMissingData, "no folder /x")); }});
+      clock,
+      {folder / "nowhere", false, [] { return Result<TaskExamples>(Fail(Code::kMissingData, "no folder /x")); }});
   const auto failed = broken.Load(ManifestFor("examples"));
   ASSERT_EQ(Outcome(failed), "missing-field");
   EXPECT_THAT(failed.error().message, HasSubstr("no folder /x"));
