@@ -42,8 +42,8 @@ class Model {
  public:
   // The bytes of a file written by torch.jit.save or ScriptModule.save, any version that LibTorch 1.13 reads.
   // kMalformed: not such a file, or no method forward. kNotSupported: a floating-point tensor that is not float32.
-  // kTooLarge: see CheckTensorTable. kModelRefused: it holds what no model may do (CheckModuleArchive, CheckGraphs); none of
-  // its code has run.
+  // kTooLarge: see CheckTensorTable. kModelRefused: it holds what no model may do (CheckModuleArchive, CheckGraphs);
+  // none of its code has run.
   static Result<std::unique_ptr<Model>> Load(ByteView torchscript);
   // kInvalidArgument: the source does not compile, or a parameter's values do not fill its shape.
   static Result<std::unique_ptr<Model>> FromSource(const ModelSource& source);
