@@ -71,8 +71,8 @@ const Names& AllowedPrim() {
   return kNames;
 }
 
-// A leading underscore marks PyTorch's own helpers. These are what torch.nn and tracing write into a module, and they check
-// their arguments.
+// A leading underscore marks PyTorch's own helpers. These are what torch.nn and tracing write into a module, and they
+// check their arguments.
 const Names& AllowedHelpers() {
   static const Names kNames = {"_cast_Byte",
                                "_cast_Char",

@@ -16,11 +16,11 @@ struct ZipRecord {
   bool deflated = false;
 };
 
-// The records of a zip archive whose files all lie below one top folder, read as LibTorch's reader (miniz) reads it. Two
-// readers of one zip archive can see different files: a second directory, a name in an extra field, two names that differ
-// in case. So this one takes only the plain form that torch.jit.save and ordinary zip programs write, in which there is
-// nothing to see differently. Bounds: `most` records; every record within the archive; nothing is unpacked yet.
-// kMalformed: not a zip archive. kModelRefused: a zip archive of another form; the message names the record.
+// The records of a zip archive whose files all lie below one top folder, read as LibTorch's reader (miniz) reads it.
+// Two readers of one zip archive can see different files: a second directory, a name in an extra field, two names that
+// differ in case. So this one takes only the plain form that torch.jit.save and ordinary zip programs write, in which
+// there is nothing to see differently. Bounds: `most` records; every record within the archive; nothing is unpacked
+// yet. kMalformed: not a zip archive. kModelRefused: a zip archive of another form; the message names the record.
 Result<std::vector<ZipRecord>> ReadZipRecords(ByteView archive, size_t most);
 
 // The record's bytes. kTooLarge: over `limit`, before anything is allocated. kModelRefused: not what its size says.

@@ -4,8 +4,8 @@
 #include "protocol/catalogue/zip_records.h"
 #include "tests/fuzz/fuzz_target.h"
 
-// A model file, and the two languages inside it. The first byte says which reader gets the rest (make_seeds.cc has the same
-// list).
+// A model file, and the two languages inside it. The first byte says which reader gets the rest (make_seeds.cc has the
+// same list).
 TRIBUTARY_FUZZ_TARGET(module_archive) {
   using namespace tributary;
   if (size == 0) return 0;

@@ -142,7 +142,7 @@ const std::vector<Library> kLibraries = {
      {"nlohmann/"},
      {"aggregator/api", "aggregator/operator", "aggregator/enrol", "protocol/trust/identity", "protocol/trust/tuf",
       "protocol/base", "protocol/base/http", "protocol/plan"},
-     {"device/learn/learner_wire.cc"},
+     {"device/learn/learner_wire.cc", "device/torch/trial_batch.cc"},
      {"protocol/base/json.h", "protocol/trust/tuf/canonical_json.h", "protocol/plan/field_json.h"}},
 };
 

@@ -1,5 +1,6 @@
-// What a model file may do: hostile files written by Debian's PyTorch, and ordinary ones that must stay allowed. Before these
-// checks `tributary-device pack evil.pt` wrote the file that a nested __setstate__ names, and forward could read any file.
+// What a model file may do: hostile files written by Debian's PyTorch, and ordinary ones that must stay allowed. Before
+// these checks `tributary-device pack evil.pt` wrote the file that a nested __setstate__ names, and forward could read
+// any file.
 #include <filesystem>
 #include <sstream>
 #include <string>

@@ -302,8 +302,8 @@ TEST(ModuleArchive, RefusesPicklesThatLibTorchWouldTrust) {
   }
 }
 
-// LibTorch believes what the pickle says of a tensor's size: with a false one the model's weights are whatever lies behind
-// them in memory.
+// LibTorch believes what the pickle says of a tensor's size: with a false one the model's weights are whatever lies
+// behind them in memory.
 TEST(ModuleArchive, RefusesTensorsOutsideOfTheirBytes) {
   Files files = SmallFiles();
   files.at("data/0").resize(40);
