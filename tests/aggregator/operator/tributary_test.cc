@@ -8,9 +8,8 @@
 #include "aggregator/operator/command/api_client.h"
 #include "aggregator/operator/command/child_process.h"
 #include "protocol/base/http/ops_routes.h"
-#include "protocol/catalogue/model_package.h"
 #include "protocol/trust/identity/identity.h"
-#include "tests/aggregator/api/api_fixture.h"
+#include "tests/aggregator/operator/tributary_fixture.h"
 #include "tests/support/small_module.h"
 
 namespace tributary::tributary_test {
@@ -20,65 +19,7 @@ using testing::AllOf;
 using testing::HasSubstr;
 using testing::Not;
 
-struct Outcome {
-  int code = -1;
-  std::string output;  // both streams
-};
-
-class TributaryTest : public ApiFixture {
- protected:
-  TributaryTest() {
-    const Path programs = folder_ / "bin";
-    std::filesystem::create_directories(programs);
-    std::filesystem::copy_file(Path(TRIBUTARY_BIN_DIR) / "tributary", program_);
-  }
-
-  std::vector<std::string> Command(std::vector<std::string> arguments) const {
-    std::vector<std::string> argv = {
-        "env", "-u", "TRIBUTARY_TOKEN", "PATH=/nonexistent", program_.string(), "--url", url(), "--token", token_};
-    argv.insert(argv.end(), arguments.begin(), arguments.end());
-    return argv;
-  }
-
-  Outcome RunArgv(const std::vector<std::string>& argv) {
-    const Path log = folder_ / "log";
-    std::filesystem::remove(log);
-    auto child = ChildProcess::Start({.argv = argv, .log = log, .folder = folder_.path()});
-    EXPECT_TRUE(child.has_value());
-    Outcome outcome;
-    outcome.code = child->Wait();
-    outcome.output = AsText(*ReadFile(RealFileSystem(), log, 1'000'000));
-    return outcome;
-  }
-  Outcome Tributary(std::vector<std::string> arguments) { return RunArgv(Command(std::move(arguments))); }
-
-  void Write(const Path& name, std::string_view text) {
-    ASSERT_TRUE(WriteFileAtomically(RealFileSystem(), folder_ / name, AsBytes(text)));
-  }
-
-  void WritePackage() {
-    ModelPackage package;
-    package.table.tensors = {{"w", {2}, 0, 2}};
-    package.module = SmallModule();
-    package.weights = {1.5F, -2};
-    package.manifest.metrics = {{"mae", MetricDirection::kSmaller}};
-    Write("m.tpkg", AsText(EncodeModelPackage(package)));
-  }
-
-  void CreateTask() {
-    WritePackage();
-    const Outcome made = Tributary({"task", "create", "digits", "--package", "m.tpkg"});
-    ASSERT_EQ(made.code, 0) << made.output;
-  }
-
-  // A stand-in for tributary-device beside the copied tributary: `export` joins the two files it is given.
-  void InstallDevice(std::string_view script) {
-    Write("bin/tributary-device", script);
-    std::filesystem::permissions(folder_ / "bin/tributary-device", std::filesystem::perms::owner_all);
-  }
-
-  const Path program_ = folder_ / "bin" / "tributary";
-};
+using Outcome = TributaryOutcome;
 
 TEST_F(TributaryTest, HelpAndVersionAreEnoughToBegin) {
   const Outcome help = Tributary({"--help"});
@@ -467,43 +408,6 @@ TEST_F(TributaryTest, TheAuditIsListedExportedAndVerified) {
   const Outcome damaged = Tributary({"audit", "verify", "cut.jsonl"});
   EXPECT_EQ(damaged.code, 1);
   EXPECT_THAT(damaged.output, HasSubstr("cut.jsonl:1 "));
-}
-
-TEST_F(TributaryTest, AFleetFromNothing) {
-  ASSERT_EQ(Tributary({"ca", "init", "--dir", "ca", "--name", "field"}).code, 0);
-  EXPECT_EQ(Tributary({"ca", "init", "--dir", "ca", "--name", "field"}).code, 1);  // never over an existing CA
-  EXPECT_EQ(std::filesystem::status(folder_ / "ca/ca.key").permissions(),
-            std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
-  ASSERT_EQ(Tributary({"ca", "issue", "--ca", "ca", "--role", "gateway", "--id", "gateway-1", "--out", "gw"}).code, 0);
-  const Outcome devices = Tributary({"ca", "issue", "--ca", "ca", "--role", "device", "--id", "device", "--class",
-                                     "phone", "--count", "3", "--out", "devices"});
-  ASSERT_EQ(devices.code, 0) << devices.output;
-  const auto device = LoadIdentity(folder_ / "devices/device-002", SystemClock().Now());
-  ASSERT_TRUE(device) << device.error().ToString();
-  EXPECT_EQ(device->subject.id, TestDevice("device-002"));
-  EXPECT_EQ(device->subject.device_class, "phone");
-  const auto gateway = LoadIdentity(folder_ / "gw", SystemClock().Now());
-  ASSERT_TRUE(gateway) << gateway.error().ToString();
-  EXPECT_EQ(Tributary({"ca", "key", "gw"}).output, ToHex(gateway->subject.curve_public_key) + "\n");
-  EXPECT_EQ(Tributary({"ca", "issue", "--ca", "ca", "--role", "king", "--id", "x", "--out", "x"}).code, 2);
-  EXPECT_EQ(
-      Tributary({"ca", "issue", "--ca", "ca", "--role", "gateway", "--class", "x", "--id", "x", "--out", "x"}).code, 2);
-  EXPECT_EQ(Tributary({"ca", "issue", "--ca", "nowhere", "--role", "gateway", "--id", "x", "--out", "x"}).code, 3);
-  EXPECT_EQ(Tributary({"ca", "key", "nowhere"}).code, 3);
-}
-
-TEST_F(TributaryTest, TheFormerNameOfCaAnswersWithTheNewOne) {
-  for (const auto& arguments :
-       std::vector<std::vector<std::string>>{{"fleet"},
-                                             {"fleet", "init", "--dir", "ca", "--name", "field"},
-                                             {"fleet", "key", "gw"},
-                                             {"fleet", "--help"}}) {
-    const Outcome former = Tributary(arguments);
-    EXPECT_EQ(former.code, 2);
-    EXPECT_THAT(former.output, HasSubstr("tributary ca"));
-  }
-  EXPECT_THAT(Tributary({"fleet", "key", "gw"}).output, HasSubstr("tributary ca key gw"));
-  EXPECT_FALSE(std::filesystem::exists(folder_ / "ca"));
 }
 
 }  // namespace
