@@ -45,6 +45,9 @@ Result<std::unique_ptr<Device>> Device::Open(const DeviceOptions& options, const
     return Fail(Code::kWrongRole, "{} is the identity of a {}, a device or evaluator is needed",
                 options.identity_dir.string(), RoleName(identity.subject.role));
   }
+  // The default need not be there: a device may have examples of its own.
+  if (options.examples_dir != DeviceOptions().examples_dir)
+    RETURN_IF_ERROR(FindIdxFolder(options.examples_dir, options.part));
   ASSIGN_OR_RETURN(FileLock lock, FileLock::Take(options.data_dir));
   const Role role = identity.subject.role;
   CollectionExamples::Options examples{.folder = options.data_dir,

@@ -89,6 +89,7 @@ Result<std::vector<RoundRecord>> RoundBook::All(const TaskId& task) {
     if (open != nullptr && open->record().number == round.record.number) round.record = open->record();
     rounds.push_back(std::move(round.record));
     AddMeans(rounds.back(), totals);
+    rounds.back().device_failures = parts_.fleet.failures().Counts(task, rounds.back().base);
   }
   return rounds;
 }

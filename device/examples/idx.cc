@@ -68,7 +68,9 @@ Status ReadExactly(gzFile from, const Path& file, MutableByteView out, const cha
   return Corrupt(file, "{} is cut short: {} of {} bytes", what, got, out.size());
 }
 
-Result<Path> Find(const Path& folder, const std::string& name) {
+Result<Path> FindPart(const Path& folder, IdxPart part, bool images) {
+  const std::string name = std::string(part == IdxPart::kTraining ? "train" : "t10k") +
+                           (images ? "-images-idx3-ubyte" : "-labels-idx1-ubyte");
   for (const char* suffix : {".gz", ""}) {
     std::error_code ignored;
     if (Path file = folder / (name + suffix); std::filesystem::exists(file, ignored)) return file;
@@ -110,10 +112,16 @@ Result<IdxArray> ReadIdx(const Path& file) {
   return array;
 }
 
+Status FindIdxFolder(const Path& folder, IdxPart part) {
+  for (const bool images : {true, false}) {
+    if (auto file = FindPart(folder, part, images); !file) return Fail(file.error());
+  }
+  return {};
+}
+
 Result<std::shared_ptr<const ExampleSet>> LoadIdxFolder(const Path& folder, IdxPart part) {
-  const std::string prefix = part == IdxPart::kTraining ? "train" : "t10k";
-  ASSIGN_OR_RETURN(const Path image_file, Find(folder, prefix + "-images-idx3-ubyte"));
-  ASSIGN_OR_RETURN(const Path label_file, Find(folder, prefix + "-labels-idx1-ubyte"));
+  ASSIGN_OR_RETURN(const Path image_file, FindPart(folder, part, true));
+  ASSIGN_OR_RETURN(const Path label_file, FindPart(folder, part, false));
   return LoadIdxFiles(image_file, label_file);
 }
 

@@ -42,6 +42,9 @@ Result<std::shared_ptr<const ExampleSet>> LoadIdxFolder(const Path& folder, IdxP
 // The same from two files of any names.
 Result<std::shared_ptr<const ExampleSet>> LoadIdxFiles(const Path& image_file, const Path& label_file);
 
+// Whether the files are there, without reading them. kMissingData as LoadIdxFolder.
+Status FindIdxFolder(const Path& folder, IdxPart part);
+
 // The labels of a set, to deal it out by: the values of its integer field `label`. kInvalidArgument: there is none, or a
 // label is negative or over 2^31.
 Result<std::vector<uint32_t>> LabelsOf(const ExampleSet& set);

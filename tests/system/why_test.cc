@@ -7,6 +7,7 @@
 #include "protocol/payload/device_state.h"
 #include "tests/support/must.h"
 #include "tests/support/synthetic_device.h"
+#include "tests/support/small_module.h"
 
 // Devices that cannot train say why, and an operator of real processes reads it; the round that they make impossible ends
 // long before its deadline.
@@ -33,7 +34,7 @@ class WhySite : public testing::Test {
     // The certificates of a test are made by hand, so a round waits a tenth of its time for devices of which nobody has
     // heard: twenty seconds.
     request.task.policy = {.report_goal = kMinimum, .minimum = kMinimum, .deadline_seconds = 200, .inclusion = 1.0};
-    request.task.module = Must(site_.api().PutBlob(Bytes(100, 0x5a)));
+    request.task.module = Must(site_.api().PutBlob(SmallModule()));
     const std::vector<float> weights(kParameters, 0.5f);
     request.weights = Must(site_.api().PutBlob(AsBytes(std::span<const float>(weights)))).digest;
     Must(site_.api().CreateTask(request));

@@ -142,7 +142,7 @@ constexpr std::string_view kFormerSchema[] = {
     "CREATE TABLE evaluation_totals (task TEXT NOT NULL, version BIGINT NOT NULL, role TEXT NOT NULL, "
     "model BIGINT NOT NULL, reports BIGINT NOT NULL, examples BIGINT NOT NULL, correct DOUBLE PRECISION NOT NULL, "
     "PRIMARY KEY (task, version, role, model));",
-    "CREATE TABLE gateways (id TEXT);", "CREATE TABLE device_reports (device TEXT);"};
+    "CREATE TABLE gateways (id TEXT);", "CREATE TABLE device_reports (device TEXT); CREATE TABLE rounds (task TEXT);"};
 
 TEST_F(StoreTest, TasksOfTheFirstReleaseAreTakenOver) {
   const Path file = folder_ / "former.db";
