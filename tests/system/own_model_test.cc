@@ -1,6 +1,7 @@
 #include <map>
 #include <sstream>
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <nlohmann/json.hpp>
 
@@ -125,11 +126,11 @@ TEST(LearningOwnModels, FourKindsReachWhatAPlainLoopReachesWithTheSameBitsTwice)
   double federated = 0, least = 0, most = 0;
   size_t kinds = 0;
   for (; compared >> name >> federated >> least >> most; ++kinds) {
-    std::cout << name << " " << federated << " " << least << " " << most << "\n";
-    // Federated averaging is another algorithm than the plain loop, and a tenth of the examples is held out: a twentieth
-    // of what training gains is allowed on top of what orders of the examples make of the plain loop.
-    EXPECT_GT(federated, least - 0.05) << name;
-    EXPECT_LT(federated, most + 0.05) << name;
+    RecordProperty(name, fmt::format("{:.4f}, plain loops {:.4f} to {:.4f}", federated, least, most));
+    // The plain loops differ by the order of the examples alone, by up to a fiftieth of the gain. Averaging is another
+    // algorithm, and a tenth of the examples is held out: twice as much beside them is still noise (measured: 0.01).
+    EXPECT_GT(federated, least - 0.04) << name;
+    EXPECT_LT(federated, most + 0.04) << name;
   }
   EXPECT_EQ(kinds, Kinds().size());
 
