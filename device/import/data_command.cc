@@ -189,7 +189,8 @@ void AddImport(CLI::App& app, DataArguments& to) {
       {"csv", FileFormat::kCsv}, {"numpy", FileFormat::kNumpy}, {"images", FileFormat::kImages},
       {"sql", FileFormat::kSql}, {"idx", FileFormat::kIdx},     {"text", FileFormat::kText}};
   app.add_option("--format", to.format, "When the name does not say it: csv, numpy, images, sql, idx, text")
-      ->transform(CLI::CheckedTransformer(formats).description(""));
+      ->transform(CLI::CheckedTransformer(formats).description(""))
+      ->type_name("KIND");
   app.add_option("--field", to.fields,
                  "NAME=COLUMN[,COLUMN...][:TYPE[SHAPE]], may be repeated; without, every column is "
                  "a field. TYPE is FP32 if nothing is said; with a shape, as [3] or [-1], a value is numbers separated "
@@ -207,7 +208,8 @@ void AddImport(CLI::App& app, DataArguments& to) {
   app.add_option("--missing", to.table.missing,
                  "A value that is empty or NaN: refuse the file, skip the row, or "
                  "forward-fill it from the row before")
-      ->transform(CLI::CheckedTransformer(missing).description(""));
+      ->transform(CLI::CheckedTransformer(missing).description(""))
+      ->type_name("WAY");
   app.add_option("--rows", to.table.rows, "Rows of a window of a time series");
   app.add_option("--stride", to.table.stride, "From one window to the next; of a text, without it --length");
   app.add_option("--horizon", to.table.horizon, "Rows behind the window that the targets have");
@@ -222,7 +224,8 @@ void AddImport(CLI::App& app, DataArguments& to) {
   app.add_option("--resize", to.resize,
                  "How images of another size are fitted: area or nearest; without, they are "
                  "refused")
-      ->transform(CLI::CheckedTransformer(resize).description(""));
+      ->transform(CLI::CheckedTransformer(resize).description(""))
+      ->type_name("WAY");
   app.add_flag("--gray,--grey", to.grey, "One channel instead of three");
 }
 

@@ -169,12 +169,15 @@ int RunModelTool(int argc, char** argv) {
   pack->add_option("module", arguments.in, "The TorchScript file")->required();
   pack->add_option("--out", arguments.out, "The package to write")->required();
   pack->add_option("--loss", arguments.loss,
-                   "The built-in loss to try it with, for a module without a method loss; otherwise one that suits the target")
+                   "The built-in loss to try it with, for a module without a method loss; otherwise one that suits the target: "
+                   "cross_entropy, binary_cross_entropy, mean_squared_error, l1, huber")
       ->transform(CLI::CheckedTransformer(std::map<std::string, Loss>{{"cross_entropy", Loss::kCrossEntropy},
                                                                       {"mean_squared_error", Loss::kMeanSquaredError},
                                                                       {"binary_cross_entropy", Loss::kBinaryCrossEntropy},
                                                                       {"l1", Loss::kL1},
-                                                                      {"huber", Loss::kHuber}}));
+                                                                      {"huber", Loss::kHuber}})
+                      .description(""))
+      ->type_name("LOSS");
   auto* export_command = app.add_subcommand("export", "Put weights into a TorchScript file");
   export_command->add_option("--module", arguments.in, "The TorchScript file, or the package made of it")->required();
   export_command->add_option("--weights", arguments.weights, "float32 values of the tensors that travel, in the model's order")->required();

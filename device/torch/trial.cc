@@ -6,6 +6,7 @@
 
 #include <fmt/ranges.h>
 
+#include "device/torch/batch.h"
 #include "device/torch/task_methods.h"
 #include "device/torch/torch_module.h"
 #include "device/torch/trial_batch.h"
@@ -23,8 +24,15 @@ struct Run {
   bool operator==(const Run&) const = default;
 };
 
+std::string_view TypeName(at::ScalarType type) {
+  for (size_t i = 0; i <= static_cast<size_t>(DType::kFp64); ++i) {
+    if (ScalarTypeOf(static_cast<DType>(i)) == type) return DTypeName(static_cast<DType>(i));
+  }
+  return toString(type);
+}
+
 std::string ShapeText(const at::Tensor& tensor) {
-  return fmt::format("{} [{}]", toString(tensor.scalar_type()), fmt::join(tensor.sizes().vec(), ", "));
+  return fmt::format("{} [{}]", TypeName(tensor.scalar_type()), fmt::join(tensor.sizes().vec(), ", "));
 }
 
 // The module's buffers are afterwards as they were: a step in training mode moves running means and counters.

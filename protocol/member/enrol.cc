@@ -92,7 +92,8 @@ Status Apply(const Application& application, const Clock& clock, Random& random,
   RETURN_IF_ERROR(CompleteIdentity(files, application.identity, answer.chain, clock.Now()));
   ASSIGN_OR_RETURN(const Identity identity, LoadIdentity(application.identity, clock.Now()));
   progress << "enrolled as " << identity.subject.id.text() << "; its identity is in " << application.identity.string()
-           << "\nThe invitation is used up for this member: remove " << application.invitation.string() << "\n";
+           << "\nThis member needs the invitation no more: remove " << application.invitation.string()
+           << " unless another one enrols with it\n";
   return {};
 }
 

@@ -20,7 +20,8 @@ constexpr uint64_t kPemFileBytes = 2 * limits::kCertificateBytes * limits::kCert
 template <class T>
 Result<T> NameMissing(Result<T> read, const Path& path) {
   if (read || read.error().code != Code::kNotFound) return read;
-  return Fail(Code::kMissingData, "{} has no {}", path.parent_path().string(), path.string());
+  return Fail(Code::kMissingData, "the identity folder {} has no {}; if this is a new member, it enrols first (--help says how)", path.parent_path().string(),
+              path.filename().string());
 }
 
 bool Exists(const Path& path) { return RealFileSystem().Size(path).has_value(); }

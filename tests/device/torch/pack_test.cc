@@ -69,7 +69,7 @@ TEST(Pack, EveryModuleThatCannotTrainHasItsSentence) {
       {"metric_many", Code::kInvalidArgument, "17 metrics with the loss, at most 16"},
       {"metric_missing", Code::kInvalidArgument, "the manifest names the metric 'mae', an evaluation gives loss"},
       {"output_missing", Code::kInvalidArgument, "the manifest declares the output 'b', forward returns a"},
-      {"output_shape", Code::kInvalidArgument, "the output 'a' as FP32 [-1, 5], forward returns Float [4, 4]"},
+      {"output_shape", Code::kInvalidArgument, "the output 'a' as FP32 [-1, 5], forward returns FP32 [4, 4]"},
       {"golden_off", Code::kInvalidArgument, "forward's output 'out' is off golden's by 0.5"},
       {"golden_lacks", Code::kInvalidArgument, "golden lacks the input 'y'"},
       {"golden_unknown", Code::kInvalidArgument, "golden has the input 'w', which the manifest does not name"},
@@ -89,7 +89,7 @@ TEST(Pack, TheGoldenBatchIsTried) {
   const auto packed = PackModule(FileOf("golden"), {});
   ASSERT_TRUE(packed) << packed.error().ToString();
   EXPECT_THAT(packed->report, HasSubstr("the golden batch: loss"));
-  EXPECT_THAT(packed->report, HasSubstr("output     out Float [1, 4]"));
+  EXPECT_THAT(packed->report, HasSubstr("output     out FP32 [1, 4]"));
 }
 
 std::vector<std::string> Names(const TensorTable& table) {

@@ -260,7 +260,8 @@ def loop(folder):
 
 
 torch.manual_seed(7)
-if sys.argv[1] == "loop":
-    loop(sys.argv[2])
-else:
-    make(sys.argv[1])
+if __name__ == "__main__":
+    if sys.argv[1] == "loop":
+        loop(sys.argv[2])
+    else:
+        make(sys.argv[1])
