@@ -65,14 +65,30 @@ Result<std::unique_ptr<Agent>> Agent::Open(const Parts& parts, const Options& op
       agent->outbox_,
       Outbox::Open({parts.loop, parts.clock, parts.random, parts.files, parts.disk, agent->membership_->client(),
                     parts.identity.subject.id},
-                   {.folder = options.folder / "outbox", .max_bytes = options.outbox_max_bytes},
+                   {.folder = options.folder / "outbox",
+                    .max_bytes = options.outbox_max_bytes,
+                    .inline_limit = 0},  // a file leaves nothing behind when it goes, a row of the index does
                    [agent = agent.get()](const UploadId& upload, const Error* why) { agent->OnGone(upload, why); }));
-  return agent;
+  agent->erasures_ = std::make_unique<ErasureWatch>(
+      ErasureWatch::Parts{parts.loop, parts.examples, parts.disk, agent->state_, *agent->outbox_},
+      ErasureWatch::Hooks{
+          .publication = [agent = agent.get()]() -> const auto& { return agent->publication();
+}
+,
+    .losing =
+        [agent = agent.get()](const SpooledUpload& upload) {
+          return agent->MakeAgain(upload.task, upload.base_version, upload.kind);
+        },
+    .dropped = [agent = agent.get()] { agent->Decide(); }
+}  // namespace tributary
+);
+return agent;
 }
 
 void Agent::Start() {
   started_ = parts_.clock.Monotonic();
   if (NoteWhatIsInTheOutbox()) NoteWhatWasCutOff();
+  erasures_->Start();
   membership_->Follow({.describe_self =
                            [this] {
                              hop::CheckIn check_in = membership_->DescribeSelf(account());
@@ -99,6 +115,7 @@ void Agent::Stop() {
     (void)Record(task.id, {TaskPhase::kWaiting, progress.version, progress.round});
   }
   for (const Loop::TimerId timer : {retry_timer_, housekeeping_timer_}) parts_.loop.Cancel(timer);
+  erasures_->Stop();
   membership_->Stop();
   WriteMetrics();
 }
@@ -131,7 +148,7 @@ void Agent::OnAdopted(const Publication& adopted) {
 }
 
 void Agent::Decide() {
-  if (under_way_ || stopped_ || dropping_ || !publication() || !HasHeardOfTheNetwork()) return;
+  if (under_way_ || stopped_ || dropping_ || erasures_->dropping() || !publication() || !HasHeardOfTheNetwork()) return;
   if (waiting_for_key_after_ && publication()->number <= *waiting_for_key_after_) return;
   if (membership_->publications().expired(parts_.clock.Now())) {
     LogWarning("agent.publication_expired",
@@ -182,10 +199,16 @@ void Agent::OnMade(const std::shared_ptr<UnderWay>& work, Result<Workshop::Made>
                            {"examples", made->examples},
                            {"loss", made->loss},
                            {"millis", made->millis}});
-  outbox_->HandOver(std::move(made->uploads),
-                    {.opens = [this, work] { return Opens(*publication(), work->sealed_to, parts_.clock.Now()); },
-                     .wanted = [work] { return !work->stop.stop_requested(); },
-                     .done = [this, work](Outbox::HandedOver handed_over) { OnHandedOver(work, handed_over); }});
+  erasures_->BeginHandOver(order.task.id, made->generation, [this, work, uploads = std::move(made->uploads)](bool may) {
+    if (!may) return OnHandedOver(work, Outbox::HandedOver::kFailed);
+    outbox_->HandOver(
+        uploads, {.opens =
+                      [this, work] {
+                        return !erasures_->overtaken() && Opens(*publication(), work->sealed_to, parts_.clock.Now());
+                      },
+                  .wanted = [this, work] { return !erasures_->overtaken() && !work->stop.stop_requested(); },
+                  .done = [this, work](Outbox::HandedOver handed_over) { OnHandedOver(work, handed_over); }});
+  });
 }
 
 void Agent::OnFailed(const WorkOrder& order, const Error& why) {
@@ -234,6 +257,7 @@ void Agent::NoteFailure(const TaskId& task, ModelVersion version, const Error& w
 
 void Agent::OnHandedOver(const std::shared_ptr<UnderWay>& work, Outbox::HandedOver handed_over) {
   under_way_.reset();
+  erasures_->HandOverEnded();
   if (handed_over == Outbox::HandedOver::kFailed) return DecideAfter(kRetry);
   if (handed_over == Outbox::HandedOver::kUnwanted) return Decide();
   const WorkOrder& order = work->order;
@@ -304,7 +328,9 @@ void Agent::WriteMetrics() {
               ReasonSamples(membership_->publication_counts().rejected_by));
   out.Gauge("withheld", "1 while nothing is installed: no publication, an expired one, or one not believed",
             Withheld().empty() ? 0 : 1);
-  out.Counter("made_again_total", "Updates made again since the start: their sealing key was over", counts_.made_again);
+  out.Counter("made_again_total",
+              "Updates made again since the start: their sealing key was over, or examples were deleted",
+              counts_.made_again);
   if (const int64_t end = membership_->CertificateEnd().unix_millis; end > 0) {
     out.Gauge("certificate_end_seconds", "Unix time at which this device's certificate ends",
               static_cast<uint64_t>(end / 1000));

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "device/agent/agent_state.h"
+#include "device/agent/erasure_watch.h"
 #include "device/agent/outbox.h"
 #include "device/agent/planner.h"
 #include "device/agent/workshop.h"
@@ -29,7 +30,7 @@ namespace tributary {
 //   delivered                the outbox deletes when the gateway took custody    Outbox
 // A kill between "in the outbox" and "handed over" is recognised by looking into the outbox first, before anything
 // leaves it. Uploads that are sealed to a key of the aggregator's that is over are dropped and made again for the
-// present key. An evaluation's id follows from its model, so one that is made again is known as the same.
+// present key; so are uploads that were made from examples that were deleted since (ErasureWatch). An evaluation's id follows from its model, so one that is made again is known as the same.
 //
 // An expired publication installs nothing and begins nothing new; the model that is here stays. The log and the device
 // state that is uploaded say what is held back, and why.
@@ -56,7 +57,7 @@ class Agent {
     Learner& learner;
     ExampleSource& examples;
     Executor& work;  // for fits
-    Executor& disk;  // for the outbox
+    Executor& disk;  // for the outbox, and to look for deletions of examples
   };
   struct Counts {
     uint64_t fits = 0;  // finished, since the start of this process
@@ -64,7 +65,7 @@ class Agent {
     uint64_t delivered = 0;
     uint64_t given_up = 0;
     uint64_t sessions = 0;
-    uint64_t made_again = 0;  // updates whose sealing key was over
+    uint64_t made_again = 0;  // updates whose sealing key was over, or whose examples were deleted
   };
 
   // Errors: kCorrupt, kIo, kDatabase of the stores.
@@ -125,6 +126,7 @@ class Agent {
   Planner planner_;
   std::unique_ptr<Membership> membership_;
   std::unique_ptr<Outbox> outbox_;
+  std::unique_ptr<ErasureWatch> erasures_;
   Workshop workshop_;
   std::shared_ptr<UnderWay> under_way_;
   bool dropping_ = false;  // uploads that nobody can open are leaving the outbox

@@ -19,6 +19,7 @@ namespace {
 constexpr std::string_view kHead = "tributary-agent 1\n";
 constexpr std::array<std::string_view, 4> kPhases = {"waiting", "working", "handed_over", "given_up"};
 constexpr std::string_view kFailureWord = "failure:";
+constexpr std::string_view kErasuresWord = "erasures:";
 constexpr size_t kDeadLettersShown = 5;
 
 // What a learner or a library said becomes a part of one line.
@@ -104,7 +105,7 @@ bool MayFollow(TaskPhase from, TaskPhase to) {
       // to:   waiting working handed_over given_up
       {true, true, false, false},   // from waiting
       {true, true, true, true},     // from working (to working: begun again after a restart)
-      {true, false, true, false},   // from handed_over (to waiting: what it gave is sealed to a key that is over)
+      {true, false, true, false},   // from handed_over (to waiting: what it gave is lost)
       {false, false, false, true},  // from given_up
   };
   return kTable[static_cast<size_t>(from)][static_cast<size_t>(to)];
@@ -128,48 +129,65 @@ Result<AgentState> AgentState::Load(FileSystem& files, const Path& file) {
       words.ignore(kFailureWord.size());
       const auto failure = ReadFailure(words);
       if (!failure) return corrupt("line '" + line + "'");
-      state.failures_.insert(*failure);
+      state.content_.failures.insert(*failure);
       continue;
     }
     std::string task_name, phase_name, more;
     uint64_t version = 0, round = 0;
+    if (line.starts_with(kErasuresWord)) {
+      words.ignore(kErasuresWord.size());
+      uint64_t generation = 0;
+      const bool whole = static_cast<bool>(words >> task_name >> generation) && !(words >> more);
+      const auto task = TaskId::Parse(task_name);
+      if (!whole || !task) return corrupt("line '" + line + "'");
+      state.content_.generations[*task] = generation;
+      continue;
+    }
     if (!(words >> task_name >> phase_name >> version >> round) || words >> more) return corrupt("line '" + line + "'");
     const auto task = TaskId::Parse(task_name);
     if (!task) return corrupt(task.error().message);
     const auto phase = std::ranges::find(kPhases, std::string_view(phase_name));
     if (phase == kPhases.end()) return corrupt("phase '" + phase_name + "'");
-    state.tasks_[*task] = {static_cast<TaskPhase>(phase - kPhases.begin()), ModelVersion{version}, round};
+    state.content_.tasks[*task] = {static_cast<TaskPhase>(phase - kPhases.begin()), ModelVersion{version}, round};
   }
   return state;
 }
 
 TaskProgress AgentState::Of(const TaskId& task) const {
-  const auto found = tasks_.find(task);
-  return found == tasks_.end() ? TaskProgress{} : found->second;
+  const auto found = tasks().find(task);
+  return found == tasks().end() ? TaskProgress{} : found->second;
+}
+
+uint64_t AgentState::GenerationOf(const TaskId& task) const {
+  const auto found = content_.generations.find(task);
+  return found == content_.generations.end() ? 0 : found->second;
 }
 
 Status AgentState::Set(const TaskId& task, const TaskProgress& progress) {
   const TaskProgress before = Of(task);
   const TaskPhase from = before.version == progress.version ? before.phase : TaskPhase::kWaiting;
   TRIBUTARY_CHECK(MayFollow(from, progress.phase)) << TaskPhaseName(from) << " -> " << TaskPhaseName(progress.phase);
-  auto tasks = tasks_;
-  auto failures = failures_;
-  tasks[task] = progress;
-  if (progress.phase == TaskPhase::kHandedOver) failures.erase(task);
-  RETURN_IF_ERROR(Write(tasks, failures));
-  tasks_ = std::move(tasks);
-  failures_ = std::move(failures);
-  return {};
+  Content next = content_;
+  next.tasks[task] = progress;
+  if (progress.phase == TaskPhase::kHandedOver) next.failures.erase(task);
+  return Write(std::move(next));
+}
+
+Status AgentState::SetGeneration(const TaskId& task, uint64_t generation) {
+  Content next = content_;
+  next.generations[task] = generation;
+  if (generation == 0) next.generations.erase(task);
+  return Write(std::move(next));
 }
 
 bool AgentState::TriesAreUsedUp(const TaskId& task, ModelVersion version) const {
-  const auto found = failures_.find(task);
-  return found != failures_.end() && found->second.version == version && found->second.tries >= kLearnerTries;
+  const auto found = failures().find(task);
+  return found != failures().end() && found->second.version == version && found->second.tries >= kLearnerTries;
 }
 
 Status AgentState::AddFailure(const TaskId& task, ModelVersion version, const Error& why, WallTime now) {
-  auto failures = failures_;
-  TaskFailure& failure = failures[task];
+  Content next = content_;
+  TaskFailure& failure = next.failures[task];
   if (failure.version != version) failure = {};
   failure.code = why.code;
   failure.sentence = OneLine(why.message);
@@ -177,18 +195,20 @@ Status AgentState::AddFailure(const TaskId& task, ModelVersion version, const Er
   failure.last = now;
   ++failure.count;
   if (IsLearnerFailure(why.code)) ++failure.tries;
-  RETURN_IF_ERROR(Write(tasks_, failures));
-  failures_ = std::move(failures);
-  return {};
+  return Write(std::move(next));
 }
 
-Status AgentState::Write(const std::map<TaskId, TaskProgress>& tasks, const std::map<TaskId, TaskFailure>& failures) {
+Status AgentState::Write(Content next) {
   std::string text(kHead);
-  for (const auto& [id, failure] : failures) text += FailureLine(id, failure);
-  for (const auto& [id, one] : tasks) {
+  for (const auto& [id, failure] : next.failures) text += FailureLine(id, failure);
+  for (const auto& [id, generation] : next.generations)
+    text += fmt::format("{} {} {}\n", kErasuresWord, id.text(), generation);
+  for (const auto& [id, one] : next.tasks) {
     text += fmt::format("{} {} {} {}\n", id.text(), TaskPhaseName(one.phase), Number(one.version), one.round);
   }
-  return WriteFileAtomically(*files_, file_, AsBytes(text));
+  RETURN_IF_ERROR(WriteFileAtomically(*files_, file_, AsBytes(text)));
+  content_ = std::move(next);
+  return {};
 }
 
 Result<std::string> DescribeDevice(FileSystem& files, const Path& data_dir, WallTime now) {

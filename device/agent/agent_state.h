@@ -17,7 +17,7 @@ enum class TaskPhase : uint8_t {
   kWaiting = 0,  // nothing to do for this version: not in a round, or none is open
   kWorking = 1,  // the fit (an evaluator: the evaluation) runs; a restart begins it again, with the same result
   // The uploads are complete in the outbox, or have left it. Done again only when they were dropped because the
-  // aggregator's key that they are sealed to is over.
+  // aggregator's key that they are sealed to is over, or because examples that they were made from were deleted.
   kHandedOver = 2,
   kGivenUp = 3,  // the fit failed for good, for example it diverged (terminal for the version)
 };
@@ -46,20 +46,23 @@ struct TaskFailure {
 inline constexpr uint64_t kLearnerTries = 3;
 
 // The persisted progress of all tasks, and their last failures. The file is text, written atomically:
-//   file    = "tributary-agent 1\n" *failure *line
+//   file    = "tributary-agent 1\n" *failure *erasure *line
 //   failure = "failure: " task " " code " " version " " count " " tries " " unix_millis " " sentence "\n"
+//   erasure = "erasures: " task " " generation "\n"
 //   line    = task " " phase " " version " " round "\n"
 // for example "fashion handed_over 3 3", and
 // "failure: fashion learner-crashed 3 1 1 1700000000000 the learner was ended by SIGSEGV". Files of before there were
-// failures are read.
+// failures and erasures are read.
 class AgentState {
  public:
   // An absent file is an empty state. kCorrupt: not of that form.
   static Result<AgentState> Load(FileSystem& files, const Path& file);
 
   TaskProgress Of(const TaskId& task) const;
-  const std::map<TaskId, TaskProgress>& tasks() const { return tasks_; }
-  const std::map<TaskId, TaskFailure>& failures() const { return failures_; }
+  const std::map<TaskId, TaskProgress>& tasks() const { return content_.tasks; }
+  const std::map<TaskId, TaskFailure>& failures() const { return content_.failures; }
+  // The generation of the examples (ExampleSource) from which everything was made that the outbox holds of the task.
+  uint64_t GenerationOf(const TaskId& task) const;
   // The learner has failed at this version as often as it may.
   bool TriesAreUsedUp(const TaskId& task, ModelVersion version) const;
   // Durable on return. What is handed over has succeeded: the task's failure is forgotten with it. A transition that the
@@ -67,15 +70,23 @@ class AgentState {
   Status Set(const TaskId& task, const TaskProgress& progress);
   // Counts a failure of the work on `version`. Durable on return.
   Status AddFailure(const TaskId& task, ModelVersion version, const Error& why, WallTime now);
+  // Durable on return.
+  Status SetGeneration(const TaskId& task, uint64_t generation);
 
  private:
   AgentState(FileSystem& files, Path file) : files_(&files), file_(std::move(file)) {}
-  Status Write(const std::map<TaskId, TaskProgress>& tasks, const std::map<TaskId, TaskFailure>& failures);
+  // What the file says.
+  struct Content {
+    std::map<TaskId, TaskProgress> tasks;
+    std::map<TaskId, TaskFailure> failures;
+    std::map<TaskId, uint64_t> generations;  // without those that are 0
+  };
+  // Durable, then in force.
+  Status Write(Content next);
 
   FileSystem* files_;
   Path file_;
-  std::map<TaskId, TaskProgress> tasks_;
-  std::map<TaskId, TaskFailure> failures_;
+  Content content_;
 };
 
 // Describes a device's folder for people: what waits in the outbox and for how long, where every upload went, how far

@@ -11,7 +11,11 @@ namespace {
 
 // After a disk that refused an upload for now.
 constexpr Millis kAskAgain{5'000};
+// While work may not go. When it may, the courier is told.
+constexpr Millis kHeld{1'000};
 constexpr size_t kMostLookedAt = 1'000;
+
+bool IsWork(UploadKind kind) { return kind == UploadKind::kUpdate || kind == UploadKind::kEvaluation; }
 
 void LogDropped(const Result<uint64_t>& dropped) {
   if (!dropped) LogFailure(LogLevel::kError, "outbox.not_cleaned", dropped.error());
@@ -36,7 +40,12 @@ Outbox::Outbox(const Parts& parts, std::unique_ptr<Spool> spool, Courier::GoneHo
     : parts_(parts),
       spool_(std::move(spool)),
       courier_(std::make_unique<Courier>(parts.client, parts.loop, parts.clock, parts.random, *spool_,
-                                         Courier::Options{}, std::move(on_gone))) {}
+                                         Courier::Options{.wait_before =
+                                                              [this](const SpooledUpload& upload) {
+                                                                const bool held = IsWork(upload.kind) && !work_may_go_;
+                                                                return held ? kHeld : Millis(0);
+                                                              }},
+                                         std::move(on_gone))) {}
 
 Outbox::~Outbox() {
   *alive_ = false;
@@ -131,6 +140,24 @@ bool Outbox::DropUnopenable(const std::function<bool(const KeyId&)>& opens,
                          done(dropped.has_value());
                        }));
   return true;
+}
+
+void Outbox::DropErased(const TaskId& task, const std::function<bool(const SpooledUpload&)>& losing,
+                        std::function<void(bool)> done) {
+  const auto pending = spool_->Pending(kMostLookedAt);
+  if (!pending) return done(false);
+  for (const SpooledUpload& upload : *pending) {
+    if (upload.task == task && IsWork(upload.kind) && !losing(upload)) return done(false);
+  }
+  spool_->DropErased(task, OnLoop<uint64_t>([done = std::move(done)](const Result<uint64_t>& dropped) {
+                       LogDropped(dropped);
+                       if (dropped && *dropped > 0) LogInfo("outbox.erased", {{"uploads", *dropped}});
+                       done(dropped.has_value());
+                     }));
+}
+
+void Outbox::LetWorkGo(bool may) {
+  if (std::exchange(work_may_go_, may) != may && may) courier_->Nudge();
 }
 
 std::optional<DeadLetter> Outbox::FindDeadLetter(const UploadId& upload) const {

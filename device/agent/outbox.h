@@ -56,6 +56,12 @@ class Outbox {
   // called later, with whether it worked.
   bool DropUnopenable(const std::function<bool(const KeyId&)>& opens,
                       const std::function<bool(const SpooledUpload&)>& losing, std::function<void(bool)> done);
+  // Drops all updates and evaluations of the task, with `losing` and `done` as above. What is dropped leaves no byte in a
+  // file.
+  void DropErased(const TaskId& task, const std::function<bool(const SpooledUpload&)>& losing,
+                  std::function<void(bool)> done);
+  // Whether updates and evaluations may go to the gateway; at first they may not.
+  void LetWorkGo(bool may);
   // nullopt: it is no dead letter.
   std::optional<DeadLetter> FindDeadLetter(const UploadId& upload) const;
   // Now and then: drops what has expired, and tries whether a disk that was in trouble works again.
@@ -80,6 +86,7 @@ class Outbox {
   Parts parts_;
   std::unique_ptr<Spool> spool_;
   std::unique_ptr<Courier> courier_;
+  bool work_may_go_ = false;
   Loop::TimerId retry_timer_ = 0;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };

@@ -4,6 +4,7 @@
 #include <optional>
 #include <utility>
 
+#include "protocol/base/log.h"
 #include "protocol/trust/seal/digest.h"
 
 namespace tributary {
@@ -76,27 +77,50 @@ struct Workshop::Job {
                         .codec = codec},
                        plaintext);
   }
+  struct Work {
+    uint64_t generation = 0;  // of the examples when they were loaded
+    std::vector<EvaluationResult> evaluations;
+    std::optional<Learned> learned;
+  };
+  Result<Work> DoOnce() const;
+  Result<Work> DoWork() const;
   Result<Made> Do() const;
 };
 
-Result<Workshop::Made> Workshop::Job::Do() const {
+Result<Workshop::Job::Work> Workshop::Job::DoOnce() const {
   if (cancelled()) return Fail(Code::kShuttingDown, "not wanted any more");
   const PublishedTask& task = order.task;
+  Work done;
+  ASSIGN_OR_RETURN(done.generation, examples.Generation(task.manifest));
   ASSIGN_OR_RETURN(const TaskExamples own, examples.Load(task.manifest));
   ASSIGN_OR_RETURN(const Bytes module, blobs.ReadAll(task.module.digest));
   ASSIGN_OR_RETURN(const Bytes weight_bytes, blobs.ReadAll(task.weights.digest));
   ASSIGN_OR_RETURN(const auto weights, ToFloats(weight_bytes, task.table.parameter_count()));
   const LearnOrder work{task, sealer.device, module, weights};
   const LearnHooks hooks{.cancelled = [this] { return cancelled(); }};
-  Made made;
-  std::vector<EvaluationResult> evaluations;
-  std::optional<Learned> learned;
   if (order.kind == UploadKind::kEvaluation) {
-    ASSIGN_OR_RETURN(evaluations, learner.Evaluate(work, own, hooks));
+    ASSIGN_OR_RETURN(done.evaluations, learner.Evaluate(work, own, hooks));
   } else {
-    ASSIGN_OR_RETURN(learned, learner.Learn(work, own, hooks));
-    evaluations = learned->evaluations;
+    ASSIGN_OR_RETURN(done.learned, learner.Learn(work, own, hooks));
+    done.evaluations = done.learned->evaluations;
   }
+  return done;
+}
+
+Result<Workshop::Job::Work> Workshop::Job::DoWork() const {
+  while (true) {
+    ASSIGN_OR_RETURN(Work done, DoOnce());
+    ASSIGN_OR_RETURN(const uint64_t now, examples.Generation(order.task.manifest));
+    if (now == done.generation) return done;
+    LogInfo("agent.examples_erased", {{"task", order.task.id.text()}, {"version", Number(order.progress.version)}});
+  }
+}
+
+Result<Workshop::Made> Workshop::Job::Do() const {
+  ASSIGN_OR_RETURN(const Work work, DoWork());
+  const auto& [generation, evaluations, learned] = work;
+  Made made;
+  made.generation = generation;
   // The evaluation goes first, so that it is known when the round closes.
   if (!evaluations.empty()) {
     ASSIGN_OR_RETURN(auto upload, Seal(UploadKind::kEvaluation, Codec::kRecord, Priority::kEvaluation,
@@ -107,7 +131,7 @@ Result<Workshop::Made> Workshop::Job::Do() const {
     made.loss = evaluations.front().metrics.at("loss").mean();
   }
   if (learned) {
-    const Codec codec = CodecFor(task);
+    const Codec codec = CodecFor(order.task);
     ASSIGN_OR_RETURN(const Bytes plaintext, EncodeUpdate(codec, learned->meta, learned->delta));
     ASSIGN_OR_RETURN(auto upload, Seal(UploadKind::kUpdate, codec, Priority::kUpdate, plaintext));
     made.uploads.push_back(std::move(upload));

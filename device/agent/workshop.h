@@ -36,6 +36,7 @@ class Workshop {
   // Sealed uploads in the order in which they should leave, and what the log says of them.
   struct Made {
     std::vector<std::shared_ptr<const SealedUpload>> uploads;
+    uint64_t generation = 0;  // of the examples (ExampleSource)
     uint64_t examples = 0;
     double loss = 0;
     uint64_t millis = 0;
@@ -45,7 +46,8 @@ class Workshop {
   Workshop(const Parts& parts, uint32_t chunk_bytes) : parts_(parts), chunk_bytes_(chunk_bytes) {}
   ~Workshop();
 
-  // The model's blobs must be here. `done` is called once. Errors: kShuttingDown after `stop`; those of the learner and
+  // The model's blobs must be here. `done` is called once. When examples are deleted meanwhile, the work is done again
+  // without them, before anything is sealed. Errors: kShuttingDown after `stop`; those of the learner and
   // of sealing.
   void Begin(const WorkOrder& order, const SealingTarget& target, std::stop_token stop, Done done);
   // At once, and to the publication's key. Errors: those of SealUpload.

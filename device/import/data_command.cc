@@ -50,6 +50,11 @@ struct DataArguments {
   bool whole = false;
 };
 
+constexpr std::string_view kDeletionHelp = R"(
+Updates and evaluations that were made from the collection and that no gateway has taken yet are deleted as well: by the
+daemon within ten seconds, or at its next start before it sends anything. It makes them again from what is left. What a
+gateway has taken cannot be called back.)";
+
 constexpr std::string_view kImportHelp = R"(
 What becomes an example, by the kind of file:
   CSV (.csv, .tsv, also .gz)  each row; or, with --rows, each window of rows
@@ -246,6 +251,7 @@ int RunDataCommand(int argc, char** argv, const std::function<Result<Path>(const
   remove->add_option("--group", arguments.group, "All examples of this group");
   remove->add_flag("--all", arguments.whole, "The collection itself");
   auto* clear = app.add_subcommand("clear", "Delete all examples of a collection, to the last byte; it stays");
+  for (CLI::App* each : {remove, clear}) each->footer(std::string(kDeletionHelp));
   for (CLI::App* each : {import, list, show, remove, clear}) {
     each->add_option("--config", arguments.config, "The device's device.toml")->required();
     if (each == list) continue;

@@ -23,11 +23,11 @@ TaskExamples AllHeldOut(TaskExamples examples) {
 
 }  // namespace
 
-Result<CollectionStore*> CollectionExamples::Store() {
-  if (!store_) {
-    ASSIGN_OR_RETURN(store_, CollectionStore::OpenIfThere(options_.folder));
+Result<CollectionStore*> CollectionExamples::OpenIn(std::unique_ptr<CollectionStore>& store) const {
+  if (!store) {
+    ASSIGN_OR_RETURN(store, CollectionStore::OpenIfThere(options_.folder));
   }
-  return store_.get();
+  return store.get();
 }
 
 Result<TaskExamples> CollectionExamples::Load(const TaskManifest& manifest) {
@@ -63,7 +63,8 @@ Result<TaskExamples> CollectionExamples::LoadFallback(const TaskManifest& manife
 }
 
 Result<uint64_t> CollectionExamples::Generation(const TaskManifest& manifest) {
-  ASSIGN_OR_RETURN(CollectionStore* const store, Store());
+  const std::lock_guard lock(generation_mutex_);
+  ASSIGN_OR_RETURN(CollectionStore* const store, OpenIn(generation_store_));
   return store ? store->Generation(manifest.collection) : 0;
 }
 

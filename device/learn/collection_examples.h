@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <mutex>
 #include <optional>
 
 #include "device/examples/collection_store.h"
@@ -10,7 +11,8 @@
 namespace tributary {
 
 // The examples of the collection that a task's manifest names, read from the device's store for each fit; with a fallback
-// for the collection "examples" when the store has none of that name. Clock must outlive it. Not thread safe.
+// for the collection "examples" when the store has none of that name. Clock must outlive it. For one thread, but for
+// Generation.
 class CollectionExamples final : public ExampleSource {
  public:
   // Makes the fallback, when it is needed for the first time.
@@ -24,19 +26,23 @@ class CollectionExamples final : public ExampleSource {
 
   CollectionExamples(const Clock& clock, Options options) : clock_(clock), options_(std::move(options)) {}
   Result<TaskExamples> Load(const TaskManifest& manifest) override;
-  // The erasure generation of the collection that a manifest names (collection_store.h).
-  Result<uint64_t> Generation(const TaskManifest& manifest);
+  // That of the store (collection_store.h).
+  Result<uint64_t> Generation(const TaskManifest& manifest) override;
   // Applies retention. No error when there is no store.
   Status Sweep();
 
  private:
   // nullptr: there is no store.
-  Result<CollectionStore*> Store();
+  Result<CollectionStore*> Store() { return OpenIn(store_); }
+  Result<CollectionStore*> OpenIn(std::unique_ptr<CollectionStore>& store) const;
   Result<TaskExamples> LoadFallback(const TaskManifest& manifest, const Error& missing);
 
   const Clock& clock_;
   const Options options_;
   std::unique_ptr<CollectionStore> store_;
+  // A connection of its own: a Load takes long, and a store is for one thread.
+  std::mutex generation_mutex_;
+  std::unique_ptr<CollectionStore> generation_store_;
   std::optional<TaskExamples> fallback_;
 };
 

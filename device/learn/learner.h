@@ -68,6 +68,9 @@ class ExampleSource {
   // What there is for a task with this manifest. kMissingField names the collection or field that is not there,
   // kFewExamples says how many there are and how many are asked for; those of the store.
   virtual Result<TaskExamples> Load(const TaskManifest& manifest) = 0;
+  // Another number than before: examples of the collection that the manifest names were deleted meanwhile, and what was
+  // made from them should go. Called on any thread, also during Load. Errors: those of the store.
+  virtual Result<uint64_t> Generation(const TaskManifest& manifest) = 0;
 };
 
 // The same examples for every task, held in memory.
@@ -75,6 +78,7 @@ class FixedExamples final : public ExampleSource {
  public:
   explicit FixedExamples(TaskExamples examples) : examples_(std::move(examples)) {}
   Result<TaskExamples> Load(const TaskManifest& manifest) override;
+  Result<uint64_t> Generation(const TaskManifest&) override { return 0; }
 
  private:
   TaskExamples examples_;

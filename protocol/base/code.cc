@@ -104,6 +104,8 @@ constexpr auto kCodes = std::to_array<CodeEntry>({
      "Nothing was lost. The client tries again within the window it was given.", kRetry},
     {Code::kPending, kPassing, "pending", "An operator has to decide about this enrolment.",
      "The applicant goes on asking by itself. Decide with: tributary devices approve ID, or refuse ID.", kRetry},
+    {Code::kErased, kPassing, "erased", "Examples that the upload was made from were deleted on the device.",
+     "The upload is gone. The device makes it again without them while its version is wanted. Do nothing.", kRetry},
 
     {Code::kIo, kEnvironment, "io", "A file operation failed.",
      "What was acknowledged before is safe. Check the disk and its mount.", kRetry},

@@ -56,6 +56,7 @@ enum class Code : uint16_t {
   kGaveWay = 56,
   kTooFast = 57,
   kPending = 58,
+  kErased = 59,
 
   // The environment failed.
   kIo = 70,

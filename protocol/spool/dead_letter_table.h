@@ -38,6 +38,11 @@ class DeadLetterTable : SpoolTables {
   Result<std::optional<SpooledUpload>> OldestKept() {
     return database_.First(ReadUpload, TRIBUTARY_DEAD_UPLOAD_COLUMNS "ORDER BY sequence LIMIT 1");
   }
+  // Kept updates and evaluations of the task.
+  Result<std::vector<SpooledUpload>> KeptWorkOf(const TaskId& task, size_t limit) {
+    return database_.All(ReadUpload, TRIBUTARY_DEAD_UPLOAD_COLUMNS "AND task = ? AND kind IN (1, 2) LIMIT ?", task,
+                         limit);
+  }
   // Kept ones with a payload in a file, from after `last`, by id.
   Result<std::vector<UploadId>> KeptFiles(const std::optional<UploadId>& last, size_t limit) {
     return database_.All(

@@ -95,6 +95,16 @@ Result<bool> Departures::LearnKeys() {
   return unknown.size() == kLeaveAtOnce;
 }
 
+Result<Departures::Swept> Departures::DropErased(const TaskId& task) {
+  Swept swept;
+  ASSIGN_OR_RETURN(const auto kept, state_.index.dead_letters().KeptWorkOf(task, kLeaveAtOnce));
+  for (const SpooledUpload& letter : kept) RETURN_IF_ERROR(FreeKept(letter));
+  ASSIGN_OR_RETURN(const auto uploads, state_.index.uploads().WorkOf(task, kLeaveAtOnce));
+  RETURN_IF_ERROR(DropAll(uploads, Code::kErased, swept));
+  swept.more = swept.more || kept.size() == kLeaveAtOnce;
+  return swept;
+}
+
 Result<Departures::Swept> Departures::DropExpired() {
   Swept swept;
   const WallTime now = state_.clock.Now();

@@ -22,6 +22,7 @@ class Departures {
   };
   Result<Swept> DropStale(const TaskId& task, const std::vector<ModelVersion>& accepted);
   Result<Swept> DropSealedTo(const std::vector<KeyId>& keys);
+  Result<Swept> DropErased(const TaskId& task);
   Result<Swept> DropExpired();
 
   Status Requeue(const UploadId& id);

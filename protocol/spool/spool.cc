@@ -78,6 +78,10 @@ void Spool::DropSealedTo(std::vector<KeyId> keys, Done<uint64_t> done) {
                   std::move(done));
 }
 
+void Spool::DropErased(const TaskId& task, Done<uint64_t> done) {
+  writing_->Sweep([task](SpoolWriter& writer) { return writer.departures.DropErased(task); }, std::move(done));
+}
+
 void Spool::DropExpired(Done<uint64_t> done) {
   writing_->Sweep([](SpoolWriter& writer) { return writer.departures.DropExpired(); }, std::move(done));
   Probe(nullptr);

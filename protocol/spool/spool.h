@@ -88,6 +88,9 @@ class Spool final : public UploadSource {
   // Drops uploads of any kind that are sealed to one of these keys (kUnknownKey): nobody can open them any more.
   // Answers how many. Reads each envelope once in its life here.
   void DropSealedTo(std::vector<KeyId> keys, Done<uint64_t> done);
+  // Drops all updates and evaluations of the task, partial ones too (kErased), and frees those that are kept with their
+  // dead letters. Answers how many were dropped.
+  void DropErased(const TaskId& task, Done<uint64_t> done);
   // Drops what expired by wall clock (kExpired) and abandoned partial uploads (kTimeout), and does a Probe. Answers how
   // many were dropped. Call it every few seconds.
   void DropExpired(Done<uint64_t> done);

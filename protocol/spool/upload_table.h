@@ -48,6 +48,10 @@ class UploadTable : SpoolTables {
     return database_.All(ReadUpload, TRIBUTARY_UPLOAD_COLUMNS "WHERE kind = 1 AND task = ? AND base = ? LIMIT ?", task,
                          base, limit);
   }
+  // Updates and evaluations of the task.
+  Result<std::vector<SpooledUpload>> WorkOf(const TaskId& task, size_t limit) {
+    return database_.All(ReadUpload, TRIBUTARY_UPLOAD_COLUMNS "WHERE task = ? AND kind IN (1, 2) LIMIT ?", task, limit);
+  }
   Result<std::vector<SpooledUpload>> Expired(WallTime now, size_t limit) {
     return database_.All(ReadUpload, TRIBUTARY_UPLOAD_COLUMNS "WHERE expires <> 0 AND expires < ? LIMIT ?", now, limit);
   }

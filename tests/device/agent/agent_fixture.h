@@ -14,12 +14,14 @@ namespace tributary {
 class FakeLearner final : public Learner {
  public:
   int fits = 0;
+  std::vector<size_t> examples;         // of each fit, or evaluation
   std::map<uint64_t, int> evaluations;  // by version
   std::optional<Error> failure;
   std::function<void()> during = [] {};
 
-  Result<Learned> Learn(const LearnOrder& order, const TaskExamples&, const LearnHooks& hooks) override {
+  Result<Learned> Learn(const LearnOrder& order, const TaskExamples& own, const LearnHooks& hooks) override {
     ++fits;
+    examples.push_back(own.training.size() + own.held_out.size());
     during();
     if (hooks.cancelled()) return Fail(Code::kShuttingDown, "cancelled");
     if (failure) return Fail(*failure);
@@ -33,9 +35,10 @@ class FakeLearner final : public Learner {
                            {EvaluatedModel::kPersonal, 5, 1, {{"loss", {2, 5}}, {"accuracy", {4, 5}}}}};
     return learned;
   }
-  Result<std::vector<EvaluationResult>> Evaluate(const LearnOrder& order, const TaskExamples&,
+  Result<std::vector<EvaluationResult>> Evaluate(const LearnOrder& order, const TaskExamples& own,
                                                  const LearnHooks&) override {
     ++evaluations[Number(order.task.latest)];
+    examples.push_back(own.training.size() + own.held_out.size());
     return std::vector<EvaluationResult>{
         {EvaluatedModel::kGlobal, 100, 1, {{"loss", {50, 100}}, {"accuracy", {60, 100}}}}};
   }
@@ -49,6 +52,7 @@ class NoExamples final : public ExampleSource {
     if (failure) return Fail(*failure);
     return TaskExamples{};
   }
+  Result<uint64_t> Generation(const TaskManifest&) override { return 0; }
 };
 
 // One device below one server, whose sink takes everything.
@@ -69,8 +73,8 @@ struct AgentFixture {
     options.hop = gateway->Address();
     options.chunk_bytes = limits::kMinChunkBytes;
     options.metrics_file = metrics_file;
-    auto opened =
-        Agent::Open({world.loop, *floor, world.random, *files, identity, learner, examples, work, world.worker}, options);
+    auto opened = Agent::Open(
+        {world.loop, *floor, world.random, *files, identity, learner, *source, work, world.worker}, options);
     if (!opened) return Fail(opened.error());
     agent = std::move(*opened);
     return {};
@@ -139,6 +143,7 @@ struct AgentFixture {
   Identity identity;
   FakeLearner learner;
   NoExamples examples;
+  ExampleSource* source = &examples;
   StepExecutor work;
   FileSystem* files = &RealFileSystem();
   TestServer* gateway = &server;  // where the device connects to when it is opened

@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "tests/device/agent/agent_fixture.h"
+#include "tests/device/agent/erasure_fixture.h"
 
 namespace tributary::agent_kill_test {
 namespace {
@@ -119,6 +119,45 @@ TEST(AgentKillTest, ASecondRoundOnTheSameVersionFindsTheUpdateInTheOutbox) {
   device.server.sink.judge = [](const SignedEnvelope&) { return std::nullopt; };
   ASSERT_TRUE(device.RunUntilWithTime([&] { return device.Delivered(UploadKind::kUpdate, 1) == 1 && device.quiet(); }));
   EXPECT_EQ(device.learner.fits, 1);
+}
+
+// An example is deleted while the update waits, and the device is killed at situation number `at` of what follows.
+bool KillAfterErasure(size_t at) {
+  ErasureFixture device;
+  device.Publish(1, 1, true, kWeightBytes);
+  device.Start();
+  EXPECT_TRUE(device.RunUntilItWaits(2));
+  const auto payloads = device.Payloads();
+  EXPECT_EQ(payloads.size(), 2u);
+  EXPECT_EQ(device.EraseA(), 1u);
+  const auto is_made_again = [&] {
+    return device.learner.fits >= 2 && device.agent->account().Spooled() == 2 && device.IsNoted();
+  };
+  std::set<std::string> seen;
+  while (seen.size() < at) {
+    if (is_made_again()) return false;
+    device.Step();
+    device.world.clock.Advance(Millis(10));
+    seen.insert(Situation(device));
+  }
+  SCOPED_TRACE("killed at " + std::to_string(at) + ": " + Situation(device));
+  device.Kill();
+  device.Accept();
+  device.Start();
+  EXPECT_TRUE(
+      device.RunUntilWithTime([&] { return device.Delivered(UploadKind::kUpdate, 1) == 1 && device.quiet(); }, 20'000))
+      << Situation(device);
+  ExpectOneContribution(device, 1);
+  EXPECT_EQ(device.learner.examples.back(), 2u);
+  EXPECT_TRUE(device.FilesWithAny(payloads).empty());
+  EXPECT_EQ(device.Delivered(UploadKind::kEvaluation, 1), 1u);
+  return true;
+}
+
+TEST(AgentKillTest, AKillAtAnyPointAfterAnErasureSendsNothingThatWasMadeFromIt) {
+  size_t at = 1;
+  while (KillAfterErasure(at) && !HasFailure()) ++at;
+  EXPECT_GT(at, 5u);
 }
 
 }  // namespace
