@@ -3,12 +3,14 @@
 #include <algorithm>
 #include <iostream>
 #include <map>
+#include <ranges>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include <CLI/CLI.hpp>
+#include <fmt/ranges.h>
 
 #include "device/examples/collection_summary.h"
 #include "device/import/csv_reader.h"
@@ -144,18 +146,27 @@ Status CreateFor(CollectionStore& store, const DataArguments& arguments, const E
   return store.Create(settings, now);
 }
 
-Status ImportFile(CollectionStore& store, const DataArguments& arguments, const Path& file) {
-  const WallTime now = SystemClock().Now();
-  ASSIGN_OR_RETURN(const auto reader, OpenFile(arguments, file));
-  RETURN_IF_ERROR(CreateFor(store, arguments, *reader, now));
+Status Fill(CollectionStore& store, const DataArguments& arguments, const Path& file, ExampleReader& reader,
+            WallTime now) {
   ASSIGN_OR_RETURN(ExampleWriter writer, store.Write(arguments.collection, now));
   ExampleSink sink(writer, arguments.keep_good);
-  RETURN_IF_ERROR(reader->Read(sink));
+  RETURN_IF_ERROR(reader.Read(sink));
   RETURN_IF_ERROR(writer.Commit());
   std::cout << file.string() << ": " << writer.count() << " examples";
   if (sink.left_out() > 0) std::cout << ", " << sink.left_out() << " bad rows left out; the first: " << sink.first();
   std::cout << "\n";
   return {};
+}
+
+Status ImportFile(CollectionStore& store, const DataArguments& arguments, const Path& file) {
+  const WallTime now = SystemClock().Now();
+  ASSIGN_OR_RETURN(const auto reader, OpenFile(arguments, file));
+  const bool is_new = !store.Find(arguments.collection);
+  RETURN_IF_ERROR(CreateFor(store, arguments, *reader, now));
+  Status filled = Fill(store, arguments, file, *reader, now);
+  // The fields of a file that was refused must not stand in the way of the next try.
+  if (!filled && is_new) RETURN_IF_ERROR(store.Drop(arguments.collection));
+  return filled;
 }
 
 Status Import(CollectionStore& store, const DataArguments& arguments) {
@@ -178,6 +189,19 @@ Status Remove(CollectionStore& store, const DataArguments& arguments) {
   return {};
 }
 
+// Takes the names of a choice, and lists them when it gets another.
+template <class T>
+CLI::Validator OneOf(const std::map<std::string, T>& choices) {
+  const auto take = [&choices](std::string& text) -> std::string {
+    const auto found = choices.find(text);
+    if (found == choices.end())
+      return fmt::format("'{}' is none of {}", text, fmt::join(std::views::keys(choices), ", "));
+    text = std::to_string(static_cast<int>(found->second));
+    return "";
+  };
+  return CLI::Validator(take, "");
+}
+
 void AddImport(CLI::App& app, DataArguments& to) {
   app.footer(std::string(kImportHelp));
   app.add_option("files", to.files, "What to import; each file comes in whole or not at all")->required();
@@ -194,17 +218,19 @@ void AddImport(CLI::App& app, DataArguments& to) {
       {"csv", FileFormat::kCsv}, {"numpy", FileFormat::kNumpy}, {"images", FileFormat::kImages},
       {"sql", FileFormat::kSql}, {"idx", FileFormat::kIdx},     {"text", FileFormat::kText}};
   app.add_option("--format", to.format, "When the name does not say it: csv, numpy, images, sql, idx, text")
-      ->transform(CLI::CheckedTransformer(formats).description(""))
+      ->transform(OneOf(formats))
       ->type_name("KIND");
   app.add_option("--field", to.fields,
                  "NAME=COLUMN[,COLUMN...][:TYPE[SHAPE]], may be repeated; without, every column is "
                  "a field. TYPE is FP32 if nothing is said; with a shape, as [3] or [-1], a value is numbers separated "
                  "by spaces")
       ->take_all()
-      ->expected(1);
+      ->expected(1)
+      ->allow_extra_args(false);
   app.add_option("--category", to.table.categories, "A column of texts; each becomes a number, always the same")
       ->expected(1)
-      ->take_all();
+      ->take_all()
+      ->allow_extra_args(false);
   app.add_option("--id", to.table.id, "The column with the id of the example");
   app.add_option("--group", to.table.group,
                  "The column that says which examples are removed together: a user, a session");
@@ -213,12 +239,12 @@ void AddImport(CLI::App& app, DataArguments& to) {
   app.add_option("--missing", to.table.missing,
                  "A value that is empty or NaN: refuse the file, skip the row, or "
                  "forward-fill it from the row before")
-      ->transform(CLI::CheckedTransformer(missing).description(""))
+      ->transform(OneOf(missing))
       ->type_name("WAY");
   app.add_option("--rows", to.table.rows, "Rows of a window of a time series");
   app.add_option("--stride", to.table.stride, "From one window to the next; of a text, without it --length");
   app.add_option("--horizon", to.table.horizon, "Rows behind the window that the targets have");
-  app.add_option("--target", to.targets, "As --field, of the rows behind the window")->take_all()->expected(1);
+  app.add_option("--target", to.targets, "As --field, of the rows behind the window")->take_all()->expected(1)->allow_extra_args(false);
   app.add_option("--delimiter", to.delimiter, "Between the values of a CSV file")->capture_default_str();
   app.add_flag("--no-header", to.no_header, "The first row is no header; the columns are called c1, c2, ...");
   app.add_option("--sql", to.sql, "The SELECT whose rows are imported; the file is a SQLite database");
@@ -229,7 +255,7 @@ void AddImport(CLI::App& app, DataArguments& to) {
   app.add_option("--resize", to.resize,
                  "How images of another size are fitted: area or nearest; without, they are "
                  "refused")
-      ->transform(CLI::CheckedTransformer(resize).description(""))
+      ->transform(OneOf(resize))
       ->type_name("WAY");
   app.add_flag("--gray,--grey", to.grey, "One channel instead of three");
 }

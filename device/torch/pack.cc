@@ -20,8 +20,9 @@ std::vector<std::string> ArgumentsOf(const torch::jit::Module& script, std::stri
   std::vector<std::string> names;
   const auto found = script.find_method(std::string(method));
   if (!found) return names;
-  for (const c10::Argument& argument : found->function().getSchema().arguments()) {
-    if (argument.name() != "self" && !argument.default_value()) names.push_back(argument.name());
+  const auto& arguments = found->function().getSchema().arguments();
+  for (size_t i = 1; i < arguments.size(); ++i) {  // behind the module itself, whatever it is called
+    if (!arguments[i].default_value()) names.push_back(arguments[i].name());
   }
   return names;
 }

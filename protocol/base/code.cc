@@ -116,7 +116,7 @@ constexpr auto kCodes = std::to_array<CodeEntry>({
     {Code::kPortInUse, kEnvironment, "port-in-use", "Another process listens on this address.",
      "Nothing was changed. Stop it or choose another port in the configuration."},
     {Code::kMissingData, kEnvironment, "missing-data", "The data set is not where it was looked for.",
-     "Nothing was changed. Install the package or point the configuration at the folder that holds it."},
+     "Nothing was changed. The message names what is not there: correct the path, or make or install it."},
     {Code::kDatabase, kEnvironment, "database", "The database refused a statement.",
      "The transaction was rolled back; earlier ones are safe. Check the disk; the message has the database's words.",
      kRetry},

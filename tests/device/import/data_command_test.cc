@@ -8,6 +8,7 @@ namespace tributary::data_command_test {
 namespace {
 
 using testing::HasSubstr;
+using testing::StartsWith;
 
 class DataCommandTest : public ImportFixture {
  protected:
@@ -51,6 +52,19 @@ TEST_F(DataCommandTest, ImportsShowsAndRemoves) {
   EXPECT_EQ(Run({"clear", "--collection", "weather"}), "0: removed 2 examples\n");
   EXPECT_EQ(Run({"remove", "--collection", "weather", "--all"}), "0: removed 0 examples\n");
   EXPECT_THAT(Run({"show", "--collection", "weather"}), HasSubstr("not-found"));
+}
+
+TEST_F(DataCommandTest, AFirstFileThatIsRefusedLeavesNoCollectionBehind) {
+  const std::string file = Write("w.csv", "day,temp\nmon,1\ntue,2\n").string();
+  EXPECT_THAT(Run({"import", "--collection", "weather", file}), HasSubstr("'mon' is not a number"));
+  EXPECT_THAT(Run({"show", "--collection", "weather"}), HasSubstr("not-found"));
+  EXPECT_EQ(Run({"import", "--collection", "weather", "--field", "temp=temp", file}), "0: " + file + ": 2 examples\n");
+}
+
+TEST_F(DataCommandTest, AChoiceThatThereIsNotListsThoseThatThereAre) {
+  const std::string refused = Run({"import", "--format", "excel", "w.csv"});
+  EXPECT_THAT(refused, HasSubstr("--format: 'excel' is none of csv, idx, images, numpy, sql, text"));
+  EXPECT_THAT(refused, StartsWith("2: "));
 }
 
 }  // namespace
