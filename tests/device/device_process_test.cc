@@ -6,10 +6,12 @@
 #include <array>
 #include <chrono>
 #include <fstream>
+#include <random>
 
 #include <gmock/gmock.h>
 
 #include "protocol/base/limits.h"
+#include "tests/device/examples/collection_fixture.h"
 #include "tests/support/must.h"
 #include "tests/support/sanitized.h"
 #include "tests/support/temporary_folder.h"
@@ -62,6 +64,75 @@ void WriteImages(const Path& folder) {
     std::ofstream(folder / (part + "-images-idx3-ubyte")) << images + std::string(40, 'x');
     std::ofstream(folder / (part + "-labels-idx1-ubyte")) << labels + std::string(10, '\1');
   }
+}
+
+// Runs an import and kills it after `life`, if it still runs then. How long it ran, and whether it ended well.
+std::pair<std::chrono::microseconds, bool> Import(const Path& config, const Path& file,
+                                                  std::chrono::microseconds life) {
+  const auto start = std::chrono::steady_clock::now();
+  const auto age = [&] {
+    return std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - start);
+  };
+  const pid_t child = fork();
+  if (child == 0) {
+    const int out = open("/dev/null", O_WRONLY);
+    dup2(out, STDOUT_FILENO);
+    dup2(out, STDERR_FILENO);
+    execl(kProgram.c_str(), kProgram.c_str(), "data", "import", "--config", config.c_str(), "--collection", "rows",
+          "--held-out-share", "0", "--field", "x=value", file.c_str(), nullptr);
+    _exit(127);
+  }
+  int status = 0;
+  while (waitpid(child, &status, WNOHANG) == 0) {
+    if (age() < life) {
+      sched_yield();
+      continue;
+    }
+    kill(child, SIGKILL);
+    waitpid(child, &status, 0);
+    break;
+  }
+  return {age(), WIFEXITED(status) && WEXITSTATUS(status) == 0};
+}
+
+TEST(DeviceProcessTest, AnImportThatIsKilledLeavesAllOrNothing) {
+  constexpr size_t kRows = 3'000;
+  constexpr int kKills = 12;
+  TestFleet fleet(SystemClock().Now());
+  TemporaryFolder folder;
+  const Path config = folder / "device.toml", file = folder / "rows.csv";
+  std::ofstream(config) << "[device]\ndata_dir = \"data\"\nidentity_dir = \"identity\"\n"
+                           "[gateway]\nendpoint = \"tcp://127.0.0.1:9\"\nserver_key = \""
+                        << ToHex(fleet.Issue(Role::kGateway, "gateway-1").subject.curve_public_key) << "\"\n";
+  std::filesystem::create_directories(folder / "data");
+  std::ofstream rows(file);
+  rows << "value\n";
+  for (size_t i = 0; i < kRows; ++i) rows << i << '\n';
+  rows.close();
+  const auto [whole, ended] = Import(config, file, std::chrono::minutes(2));
+  ASSERT_TRUE(ended);
+  std::mt19937 random(1);
+  std::uniform_int_distribution<int64_t> point(0, whole.count());
+  uint64_t before = kRows;
+  int killed = 0;
+  for (int i = 0; i < kKills; ++i) {
+    const std::chrono::microseconds life(point(random));
+    const bool done = Import(config, file, life).second;
+    killed += done ? 0 : 1;
+    const auto store = Must(CollectionStore::Open(folder / "data"));
+    const uint64_t now = Must(store->Find("rows")).examples;
+    EXPECT_TRUE(now == before + kRows || (!done && now == before)) << now << " after " << life.count() << " us";
+    const std::vector<std::string> fields = {"x"};
+    const TaskExamples loaded = Must(store->Load("rows", fields, SystemClock().Now()));
+    ASSERT_EQ(loaded.training.size(), now);
+    const auto values = ValuesOf<float>(loaded, "x");
+    ASSERT_EQ(values.size(), now);
+    for (size_t k = 0; k < values.size(); ++k) ASSERT_EQ(values[k], static_cast<float>(k % kRows));
+    before = now;
+  }
+  EXPECT_GT(killed, 0);
+  EXPECT_TRUE(Import(config, file, std::chrono::minutes(2)).second);
+  EXPECT_EQ(Must(Must(CollectionStore::Open(folder / "data"))->Find("rows")).examples, before + kRows);
 }
 
 TEST(DeviceProcessTest, AnIdleDeviceCostsAFewMegabytes) {

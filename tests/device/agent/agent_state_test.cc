@@ -45,6 +45,7 @@ TEST_F(AgentStateTest, ACorruptFileSaysWhereItIsAndWhatToDo) {
         "tributary-agent 1\nfashion dancing 3 3\n", "tributary-agent 1\nfashion handed_over three 3\n",
         "tributary-agent 1\nfailure: fashion no-such-code 3 1 1 17 why\n",
         "tributary-agent 1\nfailure: fashion learner-crashed 3 1\n", "tributary-agent 1\nFashion! handed_over 3 3\n",
+        "tributary-agent 1\nerasures: fashion many\n", "tributary-agent 1\nerasures: fashion 3 3\n",
         "tributary-agent 1\nfashion handed_over 3 3 3\n"}) {
     const auto state = Load(text);
     ASSERT_FALSE(state) << text;
@@ -52,6 +53,20 @@ TEST_F(AgentStateTest, ACorruptFileSaysWhereItIsAndWhatToDo) {
     EXPECT_NE(state.error().message.find(file_.string()), std::string::npos);
     EXPECT_NE(state.error().message.find("remove the file to begin anew"), std::string::npos);
   }
+}
+
+TEST_F(AgentStateTest, TheGenerationOfATaskIsKept) {
+  auto state = Must(Load("tributary-agent 1\nfashion handed_over 3 3\n"));
+  const TaskId task = TestTask("fashion");
+  EXPECT_EQ(state.GenerationOf(task), 0u) << "a file of before there were erasures";
+  Must(state.SetGeneration(task, 4));
+  Must(state.Set(task, {TaskPhase::kWaiting, ModelVersion{4}, 4}));
+  auto again = Must(AgentState::Load(RealFileSystem(), file_));
+  EXPECT_EQ(again.GenerationOf(task), 4u);
+  EXPECT_EQ(again.Of(task), (TaskProgress{TaskPhase::kWaiting, ModelVersion{4}, 4}));
+  Must(again.SetGeneration(task, 0));
+  EXPECT_EQ(AsText(Must(ReadFile(RealFileSystem(), file_, limits::kConfigBytes))),
+            "tributary-agent 1\nfashion waiting 4 4\n");
 }
 
 TEST_F(AgentStateTest, AFailureIsKeptAsOneLineAndCountsForItsVersion) {

@@ -54,11 +54,11 @@ struct ErasureFixture : AgentFixture {
     return texts;
   }
   std::vector<std::string> FilesWithAny(const std::vector<std::string>& texts) const {
-    std::vector<std::string> files;
+    std::vector<std::string> found;
     for (const std::string& text : texts) {
-      for (std::string& file : FilesWith(folder, text)) files.push_back(std::move(file));
+      for (std::string& file : FilesWith(folder, text)) found.push_back(std::move(file));
     }
-    return files;
+    return found;
   }
   uint64_t Dropped(UploadKind kind) const {
     const auto& dropped = agent->account().of(kind).dropped;
