@@ -105,9 +105,10 @@ constexpr std::initializer_list<int> kRefused = {SCMP_SYS(open),
                                                  SCMP_SYS(membarrier),
                                                  SCMP_SYS(prctl)};
 
+// Dropout too: LibTorch makes its generator of random numbers when the first one is drawn, and reads /dev/urandom for it.
 constexpr const char* kEverything = R"(
 def forward(self, x):
-    x = torch.relu(torch.conv2d(x, self.kernel, None, [1, 1], [1, 1]))
+    x = torch.dropout(torch.relu(torch.conv2d(x, self.kernel, None, [1, 1], [1, 1])), 0.5, True)
     return torch.linear(torch.flatten(x, 1), self.weight)
 )";
 

@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 
 #include "device/examples/repeatable_random.h"
+#include "device/learn/process_learner.h"
 #include "device/torch/evaluate.h"
 #include "device/torch/fit.h"
 #include "device/torch/pack.h"
@@ -187,6 +188,10 @@ TEST(LearnKinds, TheLearnerTakesAnyKind) {
     EXPECT_LT(learned->evaluations[1].metrics.at("loss").mean(), learned->evaluations[0].metrics.at("loss").mean()) << kind.name;
     EXPECT_EQ(learned->delta.size(), task.package.weights.size());
     EXPECT_TRUE(DecodeEvaluation(EncodeEvaluation(learned->evaluations))) << kind.name;
+    // The program does the same behind its walls: whatever the kind needs of the system, it has before they go up.
+    const auto there = ProcessLearner({TRIBUTARY_BIN_DIR "/tributary-learner"}).Learn(order, examples, {});
+    ASSERT_TRUE(there) << kind.name << ": " << there.error().ToString();
+    EXPECT_EQ(there->delta, learned->delta) << kind.name;
     const auto evaluated = learner.Evaluate(order, {{}, examples.held_out}, {});
     ASSERT_TRUE(evaluated) << kind.name << ": " << evaluated.error().ToString();
 
