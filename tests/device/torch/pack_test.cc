@@ -198,7 +198,7 @@ manifest = {"format": "tributary-task-1", "inputs": [{"name": "x", "shape": [-1,
 torch.jit.script(Wide()).save("wide.pt", _extra_files={"tributary.json": json.dumps(manifest)})
 program = ")" + std::string(TRIBUTARY_BIN_DIR) + R"(/tributary-device"
 def peak(*arguments):
-    subprocess.run([program, *arguments], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([program, *arguments], check=True, capture_output=True)  # a slow one says how far it is
     return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
 small = peak("new-model", "--out", "small.pt")
 print((peak("pack", "wide.pt", "--out", "wide.tpkg") - small) / 200e6)
