@@ -96,8 +96,8 @@ std::pair<std::chrono::microseconds, bool> Import(const Path& config, const Path
 }
 
 TEST(DeviceProcessTest, AnImportThatIsKilledLeavesAllOrNothing) {
-  constexpr size_t kRows = 3'000;
-  constexpr int kKills = 12;
+  constexpr size_t kRows = 400;
+  constexpr int kKills = 8;
   TestFleet fleet(SystemClock().Now());
   TemporaryFolder folder;
   const Path config = folder / "device.toml", file = folder / "rows.csv";

@@ -139,6 +139,7 @@ TEST(AgentErasureTest, WhenNoExamplesAreLeftTheUpdateIsGoneAndNoneFollows) {
   ASSERT_TRUE(device.RunUntilItWaits(2));
   const auto payloads = device.Payloads();
   ASSERT_EQ(Must(device.Store()->Clear("examples")), 3u);
+  ASSERT_TRUE(device.RunUntilWithTime([&] { return device.Dropped(UploadKind::kUpdate) == 1; }));
   device.Accept();
   ASSERT_TRUE(device.RunUntilWithTime([&] { return device.agent->failures().size() == 1; }));
   EXPECT_EQ(device.agent->account().Spooled(), 0u);

@@ -7,7 +7,7 @@
 namespace tributary::agent_trouble_test {
 namespace {
 
-constexpr size_t kWeightBytes = 100'000;  // an update that is too large for the outbox's index
+constexpr size_t kWeightBytes = 100'000;  // an update of many chunks
 
 // The real disk, of which payload files do not get a byte while it is `full`.
 class FullableFiles final : public FileSystem {

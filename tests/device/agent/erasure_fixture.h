@@ -16,7 +16,10 @@ struct ErasureFixture : AgentFixture {
   explicit ErasureFixture(Role role = Role::kDevice, Retention retention = {}) : AgentFixture(role) {
     std::filesystem::create_directories(folder);
     const auto store = Store();
-    Must(store->Create(Readings("examples", retention, 0), world.clock.Now()));
+    CollectionSettings settings = Readings("examples", retention, 0);
+    settings.fields[0].name = "image";
+    settings.fields[1].name = "label";
+    Must(store->Create(settings, world.clock.Now()));
     Must(store->Add("examples", {{of_a, Reading(4, 5, 6, "b"), Reading(7, 8, 9, "c")}}, world.clock.Now()));
     Refuse();
   }
