@@ -15,6 +15,8 @@ using Steady = std::chrono::steady_clock;
 
 // From cancel, or from the answer, to the end by force.
 constexpr Millis kGrace{500};
+// So long what a learner said before it closed its end is read: it may say more without end.
+constexpr Millis kListenAfterEnd{300};
 constexpr size_t kEvaluations = 16;
 // Progress is worth a few lines a second, not a flood.
 constexpr uint64_t kMostMessages = 1'000'000;
@@ -40,7 +42,8 @@ class Conversation {
   // What it said itself, when it closed its end while it was sent something.
   std::optional<Error> LastError() {
     ending_ = true;
-    for (uint64_t messages = 0; messages < kMostMessages; ++messages) {
+    const auto until = Steady::now() + kListenAfterEnd;
+    while (Steady::now() < until && !hooks_.cancelled()) {
       auto head = channel_.Receive();
       if (!head || head->bytes != 0) return std::nullopt;
       if (const auto* error = std::get_if<Error>(&head->message)) return *error;

@@ -159,6 +159,17 @@ Status DefineParameters(const ModelSource& source, torch::jit::Module& script) {
 
 }  // namespace
 
+namespace {
+
+// A model may warn, as torch.nn does, but what it says is its own text: it would reach a terminal with all its control
+// characters.
+class SilentWarnings final : public c10::WarningHandler {
+ public:
+  void process(const c10::SourceLocation&, const std::string&, bool) override {}
+};
+
+}  // namespace
+
 void UseOneThread() {
   PrepareProcess();
   // The OpenMP thread count belongs to the calling thread; the call also sets LibTorch's own, which belong to the
@@ -170,6 +181,8 @@ void UseOneThread() {
   // same fit would give other bits the second time. The plain interpreter calls the operators as eager PyTorch does. LibTorch
   // keeps this setting for each thread.
   torch::jit::setGraphExecutorOptimize(false);
+  static SilentWarnings silent;
+  c10::Warning::set_warning_handler(&silent);
   const std::lock_guard lock(mutex);
   at::set_num_threads(1);
   done = true;

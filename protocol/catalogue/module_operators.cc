@@ -130,7 +130,14 @@ const Names& AllowedHelpers() {
 
 // Public names that do more than compute.
 const Names& RefusedAten() {
-  static const Names kNames = {"confirmed_by_owner",
+  static const Names kNames = {"data",
+                               "variable_data",  // change a tensor unseen by the operators that kept it for their gradient
+                               "rrelu_with_noise",
+                               "rrelu_with_noise_",
+                               "searchsorted",
+                               "fractional_max_pool2d",
+                               "fractional_max_pool3d",  // trust sizes or places that they are given
+                               "confirmed_by_owner",
                                "from_file",
                                "get_gradients",
                                "is_owner",

@@ -15,6 +15,9 @@ constexpr size_t kLocalHeaderBytes = 30, kEntryBytes = 46, kEndBytes = 22, kEnd6
 // Encrypted, a patch, strongly encrypted, a masked directory.
 constexpr uint64_t kRefusedFlags = 0x0001 | 0x0020 | 0x0040 | 0x2000;
 constexpr uint64_t kStored = 0, kDeflated = 8;
+// LibTorch looks for the mark of a flatbuffer ("PTMF") in the fifth to eighth byte before it looks for a zip, and a
+// flatbuffer's code runs unchecked. Here stand the version that is needed (at most 6.3 in APPNOTE.TXT, 4.4.3) and flags.
+constexpr uint64_t kNewestVersion = 63;
 
 // The caller has checked that it lies within the bytes.
 uint64_t Number(ByteView bytes, size_t at, size_t width) {
@@ -94,8 +97,16 @@ Result<ZipRecord> TakeEntry(ByteView archive, const Directory& directory, ByteVi
   if (!record.deflated && packed != record.size) return odd("has a record of two sizes");
   if (at + kLocalHeaderBytes > directory.offset || U32(archive, at) != kLocalHeader)
     return odd("has a record without a header");
+  const uint64_t local_flags = U16(archive, at + 6), sizes_follow = 0x0008;
+  if (U16(archive, at + 4) > kNewestVersion || local_flags != flags || U16(archive, at + 8) != method)
+    return odd("has a record whose two headers differ");
   const uint64_t data = at + kLocalHeaderBytes + U16(archive, at + 26) + U16(archive, at + 28);
   if (data + packed > directory.offset) return odd("has a record that runs into the directory");
+  // Sizes that follow the record are 0 in its header.
+  const uint64_t local_packed = U32(archive, at + 18), local_size = U32(archive, at + 22);
+  const bool as_in_directory = local_packed == packed && local_size == record.size;
+  if (!as_in_directory && !((flags & sizes_follow) != 0 && local_packed == 0 && local_size == 0))
+    return odd("has a record whose two headers differ");
   if (U16(archive, at + 26) != name_size ||
       !std::ranges::equal(archive.subspan(at + kLocalHeaderBytes, name_size), AsBytes(record.name))) {
     return odd("has a record of two names");

@@ -1,8 +1,9 @@
 #include "protocol/plan/task_manifest.h"
 
 #include <algorithm>
+#include <cctype>
 #include <cmath>
-#include <initializer_list>
+#include <limits>
 #include <set>
 #include <utility>
 
@@ -49,9 +50,11 @@ class Reader {
     const json* value = Take(key);
     if (!value) return otherwise;
     if (!value->is_string()) return Fault(key, "must be a string"), otherwise;
-    if (value->get_ref<const std::string&>().size() > most)
-      return Fault(key, fmt::format("is over {} bytes", most)), otherwise;
-    return value->get<std::string>();
+    const std::string& text = value->get_ref<const std::string&>();
+    if (text.size() > most) return Fault(key, fmt::format("is over {} bytes", most)), otherwise;
+    const auto moves_the_cursor = [](unsigned char letter) { return (letter < 0x20 && letter != '\n') || letter == 0x7f; };
+    if (std::ranges::any_of(text, moves_the_cursor)) return Fault(key, "holds a control character"), otherwise;
+    return text;
   }
 
   double Number(const char* key, double otherwise) {
@@ -139,11 +142,20 @@ DType ReadDType(Reader& from, const char* key) {
   return dtype.value_or(DType::kFp32);
 }
 
-std::string ReadName(Reader& from, const char* key) {
-  std::string name = from.Text(key, "", kNameBytes);
-  if (name.empty()) from.Fault(key, "is missing");
+// Printed, and compared with arguments of Python and names of fields.
+bool IsWord(std::string_view name) {
+  return !name.empty() && std::ranges::all_of(name, [](unsigned char letter) {
+    return std::isalnum(letter) || letter == '_' || letter == '.' || letter == '-';
+  });
+}
+
+std::string ReadName(Reader& from, const char* key, std::string otherwise = "") {
+  std::string name = from.Text(key, std::move(otherwise), kNameBytes);
+  if (!IsWord(name)) from.Fault(key, name.empty() ? "is missing" : "may have letters, digits, '_', '.' and '-'");
   return name;
 }
+
+bool FitsFloat(double value) { return std::abs(value) <= std::numeric_limits<float>::max(); }
 
 Scaling ReadScaling(Reader& from, const std::string& where) {
   Scaling to;
@@ -153,7 +165,8 @@ Scaling ReadScaling(Reader& from, const std::string& where) {
   to.kind = static_cast<Scaling::Kind>(reader.OneOf("kind", kScalings, 0));
   to.mean = reader.Number("mean", 0);
   to.std = reader.Number("std", 1);
-  if (!(to.std > 0)) reader.Fault("std", "must be above 0");
+  if (!(to.std >= std::numeric_limits<float>::min() && FitsFloat(to.std)) || !FitsFloat(to.mean))
+    reader.Fault("std", "and mean must be numbers of 32 bits, and std above 0");
   if (to.kind != Scaling::Kind::kConstant && (reader.Has("mean") || reader.Has("std")))
     reader.Fault("kind", "must be constant, where mean or std stand");
   from.Join(reader.Finish());
@@ -166,12 +179,14 @@ TaskInput ReadInput(Reader& from, const std::string& where) {
   to.dtype = ReadDType(from, "dtype");
   to.shape = ReadShape(from, "shape", /*is_input=*/true);
   to.role = static_cast<TaskInput::Role>(from.OneOf("role", kRoles, 0));
-  to.field = from.Text("field", to.name, kNameBytes);
+  to.field = ReadName(from, "field", to.name);
   to.scaling = ReadScaling(from, where);
   to.pad = from.Number("pad", 0);
   const bool real = to.dtype == DType::kFp32 || to.dtype == DType::kFp64;
   if (!real && to.scaling.kind != Scaling::Kind::kNone) from.Fault("scale", "needs an input of dtype FP32 or FP64");
-  if (!real && to.pad != std::floor(to.pad)) from.Fault("pad", "must be a whole number");
+  if (!FitsFloat(to.pad)) from.Fault("pad", "must be a number of 32 bits");
+  if (!real && !(to.pad == std::floor(to.pad) && std::abs(to.pad) <= 1e9))
+    from.Fault("pad", "must be a whole number, at most 1000000000 from 0");
   return to;
 }
 

@@ -177,6 +177,19 @@ TEST(ModuleArchive, RefusesOddZipArchives) {
   EXPECT_THAT(Why(behind), HasSubstr("malformed"));
 }
 
+// LibTorch takes a file with this mark for a flatbuffer, whose code it runs while it loads, whatever else the file is.
+TEST(ModuleArchive, RefusesAZipThatIsAFlatbufferToo) {
+  for (Bytes both : {SmallModule(), Zip(SmallFiles())}) {
+    std::copy_n("PTMF", 4, both.begin() + 4);
+    EXPECT_THAT(Why(both), HasSubstr("two headers differ"));
+  }
+  for (const size_t at : {4, 6, 8, 18, 22}) {
+    Bytes bent = SmallModule();
+    bent[at] ^= 0x41;
+    EXPECT_THAT(Why(bent), HasSubstr("model-refused")) << at;
+  }
+}
+
 TEST(ModuleArchive, RefusesTwoRecordsOfOneName) {
   std::vector<std::pair<std::string, std::string>> files;
   for (const auto& file : SmallFiles()) files.push_back(file);

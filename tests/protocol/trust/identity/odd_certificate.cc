@@ -6,6 +6,8 @@
 #include <openssl/x509v3.h>
 
 #include "protocol/trust/seal/native_key.h"
+#include "protocol/trust/seal/secret.h"
+#include "protocol/trust/seal/signing.h"
 
 namespace tributary {
 namespace {
