@@ -4,6 +4,8 @@
 #include <cctype>
 #include <utility>
 
+#include "device/examples/collection.h"
+
 namespace tributary {
 namespace {
 
@@ -106,6 +108,9 @@ Result<std::unique_ptr<ExampleReader>> OpenImageFolder(const Path& folder, const
   }
   if (sized.width > kLongestSide || sized.height > kLongestSide)
     return Fail(Code::kTooLarge, "images of {} x {}; a side has at most {}", sized.width, sized.height, kLongestSide);
+  if (uint64_t{3} * sized.width * sized.height > kExampleBytes)
+    return Fail(Code::kTooLarge, "images of {} x {} in three colours; an example has at most {} bytes", sized.width,
+                sized.height, kExampleBytes);
   return std::make_unique<ImageFolderReader>(folder, std::move(classes), sized);
 }
 

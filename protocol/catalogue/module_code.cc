@@ -211,19 +211,19 @@ class CodeCheck {
   Status CheckDefinition(const CodeLine& line) const {
     RETURN_IF_ERROR(CheckOneLine(line));
     int depth = 0;
-    std::optional<size_t> constant;
+    size_t constant = 0;  // where it begins; 0: there is none
     for (size_t i = 1; i < line.tokens.size(); ++i) {
       if (line.tokens[i].kind != TokenKind::kSign) continue;
       const char sign = line.tokens[i].text.front();
       const bool closes = sign == ')' || sign == ']' || sign == '}';
-      if (constant && depth == 1 && (sign == ',' || closes)) {
-        RETURN_IF_ERROR(CheckConstant(line, *constant, i));
-        constant.reset();
+      if (constant != 0 && depth == 1 && (sign == ',' || closes)) {
+        RETURN_IF_ERROR(CheckConstant(line, constant, i));
+        constant = 0;
       }
       depth += (sign == '(' || sign == '[' || sign == '{') - closes;
-      if (sign == '=' && !constant) constant = i + 1;
+      if (sign == '=' && constant == 0) constant = i + 1;
     }
-    return constant ? CheckConstant(line, *constant, line.tokens.size()) : Status();
+    return constant != 0 ? CheckConstant(line, constant, line.tokens.size()) : Status();
   }
 
   // Numbers, texts, None and the like, names of the archive's own classes, and containers of these. No calls.

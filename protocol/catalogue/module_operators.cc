@@ -38,7 +38,6 @@ const Names& AllowedPrim() {
                                "TupleUnpack",
                                "Uninitialized",
                                "abs",
-                               "data",
                                "device",
                                "dtype",
                                "grad",

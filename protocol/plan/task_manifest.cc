@@ -260,7 +260,7 @@ class Writer {
 nlohmann::ordered_json JsonOf(const TaskInput& input) {
   Writer to;
   to.object = {{"name", input.name}, {"dtype", DTypeName(input.dtype)}};
-  to.Put("shape", input.shape);
+  if (!input.shape.empty()) to.object["shape"] = input.shape;
   if (input.role != TaskInput::Role::kFeature) to.object["role"] = kRoles[static_cast<size_t>(input.role)];
   to.Put("field", input.field, input.name);
   if (input.scaling.kind != Scaling::Kind::kNone) {
@@ -275,7 +275,7 @@ nlohmann::ordered_json JsonOf(const TaskInput& input) {
 nlohmann::ordered_json JsonOf(const TaskOutput& output) {
   Writer to;
   to.object = {{"name", output.name}, {"dtype", DTypeName(output.dtype)}};
-  to.Put("shape", output.shape);
+  if (!output.shape.empty()) to.object["shape"] = output.shape;
   return to.object;
 }
 

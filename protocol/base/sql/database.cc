@@ -80,6 +80,8 @@ class SqliteDatabase final : public Database {
 
   Status ConfigureReader() {
     reads_only_ = true;
+    // The file may be anybody's. Nothing of ours has a value of over 64 MiB.
+    sqlite3_limit(connection_.get(), SQLITE_LIMIT_LENGTH, 128 << 20);
     RETURN_IF_ERROR(ConfigureBoth());
     return Script("SELECT count(*) FROM sqlite_master");  // SQLite opens a file only when it is first read
   }
