@@ -12,11 +12,16 @@ namespace {
 // After a failure that passes: the learner's, or of the disk that keeps the progress.
 constexpr Millis kRetry{5'000};
 constexpr Millis kHousekeeping{15'000};
-// To look whether the examples that a task needs have come opens the store.
-constexpr Millis kLookForData{300'000};
+// To look whether the examples that a task needs have come only opens the store. Housekeeping looks, every 15 s, so this
+// is below it: an import is seen at the next one.
+constexpr Millis kLookForData{5'000};
+// Only a fit shows whether every example is good now.
+constexpr Millis kTryDataAgain{300'000};
 
-// Nothing was tried: the device lacks what the task needs, and may have it later.
-bool LacksData(Code code) { return code == Code::kMissingField || code == Code::kFewExamples; }
+// The device lacks what the task needs, and may have it later: an import helps.
+bool LacksData(Code code) {
+  return code == Code::kMissingField || code == Code::kFewExamples || code == Code::kBadExample;
+}
 
 // Of the tasks that are published: the others are over.
 void DescribeFailures(const AgentState& state, DeviceState& self) {
@@ -177,10 +182,13 @@ void Agent::Begin(const WorkOrder& order) {
   if (!Record(order.task.id, order.progress)) return;
   const SealingTarget target{publication()->aead, publication()->sealing_key};
   under_way_ = std::make_shared<UnderWay>(UnderWay{order, HpkeKeyId(target.public_key), {}});
-  LogInfo("agent.working", {{"member", parts_.identity.subject.id.text()},
-                            {"task", order.task.id.text()},
-                            {"version", Number(order.progress.version)},
-                            {"round", order.progress.round}});
+  // Who lacks the data looks often, and has said so.
+  if (!data_waits_.Contains(order.task.id, order.progress.version)) {
+    LogInfo("agent.working", {{"member", parts_.identity.subject.id.text()},
+                              {"task", order.task.id.text()},
+                              {"version", Number(order.progress.version)},
+                              {"round", order.progress.round}});
+  }
   workshop_.Begin(order, target, under_way_->stop.get_token(),
                   [this, work = under_way_](Result<Workshop::Made> made) { OnMade(work, std::move(made)); });
 }
@@ -215,11 +223,12 @@ void Agent::OnFailed(const WorkOrder& order, const Error& why) {
   const auto& [task, progress, kind] = order;
   NoteFailure(task.id, progress.version, why);
   TaskPhase next = TaskPhase::kGivenUp;
+  const bool tried = why.code != Code::kMissingField && why.code != Code::kFewExamples;
+  if (tried) ++counts_.fits_failed;
   if (LacksData(why.code)) {
     next = TaskPhase::kWaiting;
-    data_waits_.Add(task.id, progress.version, parts_.clock.Monotonic() + kLookForData);
+    data_waits_.Add(task.id, progress.version, parts_.clock.Monotonic() + (tried ? kTryDataAgain : kLookForData));
   } else {
-    ++counts_.fits_failed;
     const bool used_up = state_.TriesAreUsedUp(task.id, progress.version);
     if (!used_up && (IsTransient(why.code) || IsLearnerFailure(why.code))) {
       SendStateIfDue();

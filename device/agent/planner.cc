@@ -16,6 +16,11 @@ std::set<TaskId> DataWaits::At(const Publication& publication, Millis now) const
   return waiting;
 }
 
+bool DataWaits::Contains(const TaskId& task, ModelVersion version) const {
+  const auto wait = waits_.find(task);
+  return wait != waits_.end() && wait->second.version == version;
+}
+
 std::optional<WorkOrder> Planner::Next(const Publication& publication, const AgentState& state,
                                        const std::set<TaskId>& waiting) const {
   for (const PublishedTask& task : publication.tasks) {

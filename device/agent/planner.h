@@ -26,6 +26,8 @@ class DataWaits {
   // `until` and `now` are monotonic.
   void Add(const TaskId& task, ModelVersion version, Millis until) { waits_[task] = {version, until}; }
   std::set<TaskId> At(const Publication& publication, Millis now) const;
+  // Also when the wait is over.
+  bool Contains(const TaskId& task, ModelVersion version) const;
   bool empty() const { return waits_.empty(); }
 
  private:

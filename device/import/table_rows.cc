@@ -27,7 +27,12 @@ bool IsMissing(const TableCell& cell) {
 }
 
 Status AppendCell(DType dtype, const TableCell& cell, Bytes& to) {
-  if (const auto* text = std::get_if<std::string_view>(&cell)) return AppendText(dtype, *text, to);
+  if (const auto* text = std::get_if<std::string_view>(&cell)) {
+    const Status taken = AppendText(dtype, *text, to);
+    Bytes number;
+    if (taken || AppendText(DType::kFp64, *text, number)) return taken;
+    return Fail(Code::kBadExample, "{}; if it is a column of texts, name it with --category", taken.error().message);
+  }
   if (const auto* whole = std::get_if<int64_t>(&cell)) return AppendWhole(dtype, *whole, to);
   if (const auto* real = std::get_if<double>(&cell)) return AppendReal(dtype, *real, to);
   return Fail(Code::kBadExample, "is bytes, not a number; give the type and shape: --field NAME=COLUMN:FP32[24]");
@@ -66,7 +71,6 @@ Status TableRows::Plan() {
     return invalid("--target and --horizon are for windows: give --rows too");
   if (options_.targets.empty() != (options_.horizon == 0)) return invalid("--target and --horizon go together");
   if (options_.rows > 0 && !options_.id.empty()) return invalid("a window has many rows, so --id cannot name it");
-  for (const std::string& category : options_.categories) RETURN_IF_ERROR(ColumnNamed(category));
   if (!options_.id.empty()) {
     ASSIGN_OR_RETURN(id_, ColumnNamed(options_.id));
   }
@@ -81,6 +85,7 @@ Status TableRows::Plan() {
   }
   for (const FieldRequest& request : options_.fields) RETURN_IF_ERROR(PlanField(request, false));
   for (const FieldRequest& request : options_.targets) RETURN_IF_ERROR(PlanField(request, true));
+  RETURN_IF_ERROR(CheckCategoriesAreUsed());
   for (size_t column = 0; column < columns_.size(); ++column) {
     const bool used = column == id_ || column == group_ || std::ranges::any_of(parts_, [&](const Part& part) {
                         return std::ranges::find(part.columns, column) != part.columns.end();
@@ -89,6 +94,18 @@ Status TableRows::Plan() {
   }
   last_.resize(columns_.size());
   kept_.resize(columns_.size());
+  return {};
+}
+
+Status TableRows::CheckCategoriesAreUsed() const {
+  for (const std::string& category : options_.categories) {
+    ASSIGN_OR_RETURN(const size_t column, ColumnNamed(category));
+    const bool used = std::ranges::any_of(
+        parts_, [&](const Part& part) { return std::ranges::find(part.columns, column) != part.columns.end(); });
+    if (used) continue;
+    return Fail(Code::kInvalidArgument, "{}: the column {} is a --category but in no --field; add --field {}={}", file_,
+                category, FieldNameOf(category), category);
+  }
   return {};
 }
 

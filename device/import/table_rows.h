@@ -61,6 +61,7 @@ class TableRows {
   TableRows(std::string file, std::vector<std::string> columns, TableOptions options)
       : file_(std::move(file)), columns_(std::move(columns)), options_(std::move(options)) {}
   Status Plan();
+  Status CheckCategoriesAreUsed() const;
   Status PlanField(const FieldRequest& request, bool is_target);
   Result<size_t> ColumnNamed(std::string_view name) const;
   std::string Where(uint64_t number) const;

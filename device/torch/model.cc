@@ -258,7 +258,7 @@ Model::~Model() = default;
 Result<std::unique_ptr<Model>> Model::Wrap(std::unique_ptr<Module> module) {
   torch::jit::Module& script = module->script;
   if (!script.find_method("forward")) {
-    return Fail(Code::kMalformed,
+    return Fail(Code::kInvalidArgument,
                 "the module has no method forward; define it in the class, and save it with torch.jit.script(m).save(…)");
   }
   module->draws_random = DrawsRandom(script);
@@ -292,7 +292,7 @@ Result<std::unique_ptr<Model>> Model::Load(ByteView torchscript) {
     }
     return model;
   };
-  auto model = CatchTorch(Code::kMalformed, "not a TorchScript module", load);
+  auto model = CatchTorch(Code::kInvalidArgument, "not a TorchScript module", load);
   if (!model) return Fail(Explained(model.error()));
   return model;
 }
@@ -418,7 +418,10 @@ Result<Bytes> Model::Save() const {
       Append(saved, {static_cast<const uint8_t*>(bytes), size});
       return size;
     };
-    torch::jit::ExportModule(module_->script, write);
+    torch::jit::ExtraFilesMap files;
+    const std::string manifest = has_manifest_ ? TaskManifestText(manifest_) : CarriedText(manifest_);
+    if (!manifest.empty()) files.emplace(kManifestFile, manifest);
+    torch::jit::ExportModule(module_->script, write, files);
     return saved;
   });
 }

@@ -46,7 +46,7 @@ class Model {
  public:
   // The bytes of a file written by torch.jit.save or ScriptModule.save, any version that LibTorch 1.13 reads. Its manifest
   // is the file tributary.json inside, or ManifestOfImages().
-  // kMalformed: not such a file, or no method forward. kNotSupported: a floating-point tensor that is not float32, or a file
+  // kInvalidArgument: not such a file, or no method forward. kNotSupported: a floating-point tensor that is not float32, or a file
   // of a newer PyTorch. kTooLarge: see CheckTensorTable. kModelRefused: it holds what no model may do (CheckModuleArchive,
   // CheckGraphs); none of its code has run. Errors of ParseTaskManifest.
   static Result<std::unique_ptr<Model>> Load(ByteView torchscript);
@@ -73,7 +73,8 @@ class Model {
   Status SetWeights(std::span<const float> weights);
   // weights += delta; errors as SetWeights, also when a sum overflows.
   Status ApplyDelta(std::span<const float> delta);
-  // As torch.jit.load reads it back, in C++ or Python.
+  // As torch.jit.load reads it back, in C++ or Python. The manifest is in it again, unless it is ManifestOfImages() and the
+  // file had none.
   Result<Bytes> Save() const;
   // The same without the values of the table's tensors: each is one zero, shown in the tensor's shape. The file is for
   // Select() and SetWeights().

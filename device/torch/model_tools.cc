@@ -14,6 +14,7 @@
 #include <utility>
 
 #include <CLI/CLI.hpp>
+#include <fmt/ranges.h>
 
 #include "device/examples/idx.h"
 #include "device/examples/repeatable_random.h"
@@ -46,6 +47,28 @@ void AddLayer(ModelSource& source, const std::string& name, std::vector<int64_t>
   source.parameters.push_back({name + ".weight", std::move(shape), std::move(weights)});
   source.parameters.push_back({name + ".bias", {outputs}, std::vector<float>(static_cast<size_t>(outputs))});
 }
+
+constexpr const char* kManifestKeys = R"(The keys of tributary.json, a JSON object; format and inputs are required:
+  format        "tributary-task-1"
+  collection    the device's collection that holds the examples; "examples" by default
+  min_examples  with fewer examples to train on a device does not take part
+  inputs        a list, one object for each argument of the methods forward, loss and metrics:
+    name        the argument's name
+    dtype       BOOL, UINT8, INT8, INT16, INT32, INT64, FP32 (the default) or FP64
+    shape       with the batch in front as -1, such as [-1, 24]; one more length may be -1, if it varies
+    role        feature (the default), target or weight
+    field       the field of the device's examples; the same as name by default
+    scale       {"kind": "none"}, {"kind": "constant", "mean": 10, "std": 8}, which gives (value - mean) / std, or
+                {"kind": "device-standard"}, by the mean and deviation of each device's own examples
+    pad         the value that fills shorter examples up, where a length varies; 0 by default
+  outputs       a list of {"name", "dtype", "shape"}: the tensors that forward returns
+  classes       the names of the classes of a classifier, by the number of the label
+  tensors       {"frozen": [], "personal": [], "local": []}: names of tensors that do not travel; * stands for any characters
+  metrics       {"mae": "smaller"}: whether smaller or larger is better; the first by name ranks the versions
+  golden        one batch for the trial: {"inputs": {}, "outputs": {}, "tolerance": 1e-5}
+  description   a text for people
+  license       of the model
+In Python: torch.jit.script(m).save("m.pt", _extra_files={"tributary.json": json.dumps(manifest)}))";
 
 constexpr std::array<std::string_view, 4> kTools = {"new-model", "pack", "export", "evaluate"};
 
@@ -115,6 +138,25 @@ Result<std::unique_ptr<Model>> LoadFile(const Path& file) {
   return Model::Load(bytes);
 }
 
+// What whoever calls the module has to do to its inputs; empty: nothing.
+std::string ScalingText(const Model& model) {
+  std::vector<std::string> parts;
+  for (const TaskInput& input : model.manifest().inputs) {
+    const Scaling& scaling = input.scaling;
+    if (scaling.kind == Scaling::Kind::kConstant) {
+      parts.push_back(fmt::format("{} is (value - {}) / {}", input.name, scaling.mean, scaling.std));
+    } else if (scaling.kind == Scaling::Kind::kDeviceStandard) {
+      parts.push_back(
+          fmt::format("{} is scaled by the mean and deviation of each device's own examples", input.name));
+    }
+  }
+  if (parts.empty()) return "";
+  const bool in_file = model.has_manifest() || !CarriedText(model.manifest()).empty();
+  return fmt::format("The module takes inputs as {}: {}\n",
+                     in_file ? "tributary.json in the file says" : "the demo has them, since the file has no tributary.json",
+                     fmt::join(parts, "; "));
+}
+
 Status Export(const ToolArguments& arguments) {
   ASSIGN_OR_RETURN(const Bytes weight_bytes, ReadFile(RealFileSystem(), arguments.weights, limits::kBlobBytes));
   ASSIGN_OR_RETURN(const auto weights, ToFloats(weight_bytes, weight_bytes.size() / sizeof(float)));
@@ -124,7 +166,9 @@ Status Export(const ToolArguments& arguments) {
   RETURN_IF_ERROR(model->Select(weights.size() == shared.parameter_count() ? shared : all, TaskManifest(model->manifest())));
   RETURN_IF_ERROR(model->SetWeights(weights));
   ASSIGN_OR_RETURN(const Bytes bytes, model->Save());
-  return WriteFileAtomically(RealFileSystem(), arguments.out, bytes);
+  RETURN_IF_ERROR(WriteFileAtomically(RealFileSystem(), arguments.out, bytes));
+  std::cout << ScalingText(*model);
+  return {};
 }
 
 Status EvaluateFile(const ToolArguments& arguments) {
@@ -166,6 +210,7 @@ int RunModelTool(int argc, char** argv) {
       "pack",
       "Make a task's model package from a TorchScript file, as torch.jit.script(m).save(\"m.pt\") writes it: try it on one batch, "
       "print what was found, and refuse what devices could not train. The file tributary.json inside says what the module takes");
+  pack->footer(kManifestKeys);
   pack->add_option("module", arguments.in, "The TorchScript file")->required();
   pack->add_option("--out", arguments.out, "The package to write")->required();
   pack->add_option("--loss", arguments.loss,

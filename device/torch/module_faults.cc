@@ -133,7 +133,7 @@ Status CheckGraphs(const Model::Module& module) {
 }  // namespace
 
 Status CheckTrainable(Model& model) {
-  return CatchTorch(Code::kMalformed, "the module cannot be read", [&]() -> Status {
+  return CatchTorch(Code::kInvalidArgument, "the module cannot be read", [&]() -> Status {
     const Model::Module& module = model.module();
     RETURN_IF_ERROR(CheckParameters(module));
     RETURN_IF_ERROR(CheckMemory(module));

@@ -127,6 +127,11 @@ std::string Report(Model& model, const ModelPackage& package, const Trial& trial
   row("parameters", roles);
   row("operators", Operators(model.module().script));
   row("bytes", fmt::format("module {}, weights {}", package.module.size(), package.weights.size() * sizeof(float)));
+  if (!model.has_manifest()) {
+    row("note",
+        "no tributary.json in this file: byte images scaled to 0..1 and a label are assumed, as in the demo. If your data "
+        "differ, save the file with _extra_files={\"tributary.json\": text}; tributary-device pack --help has its keys");
+  }
   if (trial.batch.empty()) {
     row("trial", fmt::format("not run: the file has no {} that says the shape of forward's argument", kManifestFile));
     return text;

@@ -159,11 +159,17 @@ constexpr auto kCodes = std::to_array<CodeEntry>({
     {Code::kModelRefused, kPerson, "model-refused", "The model's file holds what no model may do on a device.",
      "It was not run. The message names the operator, the method and the line; save the model without it."},
     {Code::kMissingField, kPerson, "missing-field", "The device's examples do not have a field that the task needs.",
-     "Nothing was trained. The message names the field; import it, or name another collection or field in the task."},
+     "Nothing was trained. The message names the field: import it, or name another in the task. The device looks again by "
+     "itself within 15 seconds after an import, and when it is restarted.",
+     kRetry},
     {Code::kFewExamples, kPerson, "few-examples", "The device has fewer examples than the task asks for.",
-     "Nothing was trained. It takes part as soon as it has enough."},
+     "Nothing was trained. Import more examples: the device looks again by itself within 15 seconds after an import, and "
+     "when it is restarted.",
+     kRetry},
     {Code::kBadExample, kPerson, "bad-example", "An example is not what its field or the model takes.",
-     "Nothing was trained or imported of it. The message names the file and row, or the field and value."},
+     "Nothing was trained or imported of it. The message names the file and row, or the field and value: correct the "
+     "examples and import them again. The device tries again by itself within 5 minutes, and when it is restarted.",
+     kRetry},
 });
 
 std::optional<Code> CodeOf(const CodeEntry* found) {

@@ -105,7 +105,7 @@ struct CodeEntry {
   std::string_view sentence;  // what happened
   std::string_view remedy;    // what is safe, and what to do
   // True: the same request may succeed later, so a client retries. Always for a passing condition, never for a peer's
-  // or a person's fault; of a failed environment it depends on what failed.
+  // or a person's fault, but for examples that a device lacks; of a failed environment it depends on what failed.
   bool transient = false;
 };
 

@@ -23,7 +23,7 @@ constexpr int kOldestFormat = 1, kNewestFormat = 10;
 using Records = std::map<std::string, ZipRecord, std::less<>>;
 
 tl::unexpected<Error> NotTorchScript(std::string_view what) {
-  return Fail(Code::kMalformed,
+  return Fail(Code::kInvalidArgument,
               "not a TorchScript file: {}. Write one in Python with torch.jit.script(model).save(\"model.pt\")", what);
 }
 

@@ -18,7 +18,7 @@ namespace tributary {
 //   data.pkl             the module and its attributes, see module_pickle.h;  data/0, data/1 … the tensors' bytes
 //   constants.pkl        the tensors that the code names;                     constants/0, constants/1 …
 //   extra/…              files beside it: tributary.json
-// kMalformed: not a TorchScript file; the message says what it is. kModelRefused: one that may not be loaded; the
+// kInvalidArgument: not a TorchScript file; the message says what it is. kModelRefused: one that may not be loaded; the
 // message names the record, the place in it and what to do. kTooLarge: a record over its bound.
 Status CheckModuleArchive(ByteView archive);
 

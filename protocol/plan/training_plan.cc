@@ -10,7 +10,10 @@ constexpr std::string_view kOptimizers[] = {"sgd", "adamw"};
 
 std::vector<Field> FieldsOf(TrainingPlan& plan) {
   return {
-      OneOf("loss", ChoiceIn(plan.loss), "the loss that a fit lowers, where the module has no method of that name", kLosses),
+      OneOf("loss", ChoiceIn(plan.loss),
+            "the loss that a fit lowers, where the module has no method of that name; cross_entropy and binary_cross_entropy "
+            "take logits: no softmax or sigmoid at the end of the module",
+            kLosses),
       OneOf("optimizer", ChoiceIn(plan.optimizer), "the optimiser that takes the steps", kOptimizers),
       {"learning_rate", &plan.learning_rate, "size of a step", AboveUpTo(0, 10)},
       {"momentum", &plan.momentum, "SGD only", FromBelow(0, 1)},

@@ -92,6 +92,7 @@ Status SaveModel(const Context& context, const ExportOptions& options) {
   context.PrintOutcome(
       {{"task", options.task}, {"version", model.version}, {"weights", model.weights.hex()}, {"file", file}},
       "{0} version {1} is in {2}; open it with torch.jit.load(\"{2}\")", options.task, model.version, file);
+  if (!model.note.empty()) context.Say(model.note);
   return {};
 }
 
@@ -193,8 +194,11 @@ Result<ExportedModel> ExportModel(ApiClient& client, const ExportOptions& option
     return Fail(Code::kChildFailed, "{} export ended with {}: {}", device->string(), code,
                 log ? AsText(*log) : log.error().message);
   }
+  const auto said = ReadFile(RealFileSystem(), work.path() / "log", 1'000'000);
   RETURN_IF_ERROR(RealFileSystem().Rename(work.path() / "model.pt", options.out));
-  return ExportedModel{number, weights};
+  std::string note(said ? AsText(*said) : std::string_view());
+  while (note.ends_with('\n')) note.pop_back();
+  return ExportedModel{number, weights, note};
 }
 
 void AddTaskCommands(CLI::App& app, Context& context) {

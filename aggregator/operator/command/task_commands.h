@@ -27,6 +27,7 @@ struct ExportOptions {
 struct ExportedModel {
   uint64_t version = 0;
   Digest weights;
+  std::string note;  // what `tributary-device export` said of the model, such as how its inputs are scaled
 };
 
 // Writes a version of a task as TorchScript that torch.jit.load opens: downloads module and weights, checks their

@@ -100,7 +100,7 @@ TEST_F(ApiRoutesTest, AModuleThatDevicesWouldRefuseMakesNoTask) {
     const auto reply = Client().Post("/api/v1/tasks", TaskRequestToJson(request));
     return reply ? "made" : reply.error().ToString();
   };
-  EXPECT_THAT(refusal(ModuleVector("state_dict.pt")), testing::HasSubstr("malformed: module: not a TorchScript file"));
+  EXPECT_THAT(refusal(ModuleVector("state_dict.pt")), testing::HasSubstr("invalid-argument: module: not a TorchScript file"));
   // A state of a module that an attacker bent, and that would make devices read behind their memory.
   Bytes bent = SmallModule();
   const std::string_view sizes("(K\3K\4t", 6);

@@ -224,10 +224,11 @@ TEST_F(TributaryTest, WhyDevicesCannotTrainAndWhatToDo) {
 TEST_F(TributaryTest, ExportRunsTheDeviceProgramOnCheckedBytes) {
   CreateTask();
   InstallDevice(
-      "#!/bin/sh\n[ \"$1 $2 $4 $6\" = 'export --module --weights --out' ] && /bin/cat \"$3\" \"$5\" > \"$7\"\n");
+      "#!/bin/sh\n[ \"$1 $2 $4 $6\" = 'export --module --weights --out' ] && /bin/cat \"$3\" \"$5\" > \"$7\"\n"
+      "echo The module takes scaled inputs\n");
   const Outcome made = Tributary({"models", "export", "digits", "--version", "1", "--out", "model.pt"});
   ASSERT_EQ(made.code, 0) << made.output;
-  EXPECT_THAT(made.output, HasSubstr("torch.jit.load"));
+  EXPECT_THAT(made.output, AllOf(HasSubstr("torch.jit.load"), HasSubstr("The module takes scaled inputs")));
   const Bytes model = *ReadFile(RealFileSystem(), folder_ / "model.pt", 1 << 20);
   const Bytes module = SmallModule();
   ASSERT_EQ(model.size(), module.size() + 8);

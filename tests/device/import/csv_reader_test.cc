@@ -15,6 +15,7 @@ namespace {
 
 using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::Not;
 
 std::vector<FieldRequest> Requests(const std::vector<std::string>& texts) {
   std::vector<FieldRequest> requests;
@@ -110,6 +111,20 @@ TEST_F(CsvReaderTest, BadRowsAreNamedAndNothingOfTheFileStays) {
   Must(ImportCsv("a,b\n1,2\n3\n4,5\n6,x\n7,8\n", {}, true));
   EXPECT_THAT(Values<float>("a"), ElementsAre(1, 4, 7));
   EXPECT_EQ(left_out, 2u);
+}
+
+TEST_F(CsvReaderTest, TextsThatAreNoNumbersNameTheOptionForThem) {
+  const auto text = ImportCsv("a,kind\n1,sun\n");
+  ASSERT_EQ(Outcome(text), "bad-example");
+  EXPECT_THAT(text.error().message, HasSubstr("name it with --category"));
+  const auto size = ImportCsv("a\n300\n", {.fields = Requests({"a=a:UINT8"}), .targets = {}, .categories = {}, .id = {}, .group = {}});
+  ASSERT_EQ(Outcome(size), "bad-example");
+  EXPECT_THAT(size.error().message, Not(HasSubstr("--category")));
+  const auto dropped = ImportCsv(
+      "a,kind\n1,sun\n", {.fields = Requests({"a=a"}), .targets = {}, .categories = {"kind"}, .id = {}, .group = {}});
+  ASSERT_EQ(Outcome(dropped), "invalid-argument");
+  EXPECT_THAT(dropped.error().message, HasSubstr("the column kind is a --category but in no --field; add --field kind=kind"));
+  Must(ImportCsv("a,kind\n1,sun\n", {.fields = {}, .targets = {}, .categories = {"kind"}, .id = {}, .group = {}}));
 }
 
 TEST_F(CsvReaderTest, WholeNumbersKeepTheirType) {

@@ -75,15 +75,15 @@ TEST(Model, SavesAndLoads) {
 }
 
 TEST(Model, RefusesWhatIsNotAModule) {
-  EXPECT_EQ(Model::Load({}).error().code, Code::kMalformed);
-  EXPECT_EQ(Model::Load(AsBytes("not a zip archive")).error().code, Code::kMalformed);
+  EXPECT_EQ(Model::Load({}).error().code, Code::kInvalidArgument);
+  EXPECT_EQ(Model::Load(AsBytes("not a zip archive")).error().code, Code::kInvalidArgument);
   const Bytes good = Model::FromSource(Linear()).value()->Save().value();
   for (const size_t length : {good.size() / 4, good.size() / 2, good.size() - 1}) {
-    EXPECT_EQ(Model::Load(ByteView(good).first(length)).error().code, Code::kMalformed) << length;
+    EXPECT_EQ(Model::Load(ByteView(good).first(length)).error().code, Code::kInvalidArgument) << length;
   }
   ModelSource mute = Linear();
   mute.methods = "def predict(self, x):\n    return x\n";
-  EXPECT_EQ(Model::FromSource(mute).error().code, Code::kMalformed);
+  EXPECT_EQ(Model::FromSource(mute).error().code, Code::kInvalidArgument);
 }
 
 TEST(Model, RefusesSourceThatDoesNotCompile) {

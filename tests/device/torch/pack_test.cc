@@ -49,7 +49,7 @@ TEST(Pack, EveryModuleThatCannotTrainHasItsSentence) {
       {"cuda", Code::kNotSupported, "makes tensors on \"cuda\""},
       {"newer_operator", Code::kNotSupported, "saved by a newer PyTorch"},
       {"newer_file", Code::kModelRefused, "written by a newer PyTorch"},
-      {"no_forward", Code::kMalformed, "the module has no method forward"},
+      {"no_forward", Code::kInvalidArgument, "the module has no method forward"},
       {"unused_input", Code::kInvalidArgument, "no method takes the input 'z'"},
       {"unknown_argument", Code::kInvalidArgument, "forward takes the argument 'b', which is no input of the task; its inputs are a, goal"},
       {"no_manifest", Code::kInvalidArgument,
@@ -83,6 +83,17 @@ TEST(Pack, EveryModuleThatCannotTrainHasItsSentence) {
     EXPECT_THAT(packed.error().message, HasSubstr(refused.sentence)) << refused.file;
   }
   EXPECT_TRUE(PackModule(FileOf("good"), {}));
+}
+
+// Whoever opens an exported model learns from it what it takes, whether it was packed or not.
+TEST(Pack, AModuleKeepsItsManifest) {
+  const auto whole = Model::Load(FileOf("golden")).value();
+  const ModelPackage package = PackModule(FileOf("golden"), {}).value().package;
+  for (const Bytes& file : {whole->Save().value(), package.module, Model::Load(package.module).value()->Save().value()}) {
+    const auto again = Model::Load(file).value();
+    EXPECT_TRUE(again->has_manifest());
+    EXPECT_EQ(again->manifest(), whole->manifest());
+  }
 }
 
 TEST(Pack, TheGoldenBatchIsTried) {
@@ -176,6 +187,8 @@ TEST(Pack, AFirstDownloadIsOneModelLong) {
   EXPECT_EQ(packed.package.weights, model->Weights());
   EXPECT_EQ(packed.package.table, model->table());
   EXPECT_EQ(CarriedText(packed.package.manifest), "");
+  EXPECT_FALSE(Model::Load(packed.package.module).value()->has_manifest());
+  EXPECT_THAT(packed.report, HasSubstr("no tributary.json in this file: byte images scaled to 0..1 and a label are assumed"));
   const double size = static_cast<double>(packed.package.weights.size() * sizeof(float));
   EXPECT_LE((static_cast<double>(packed.package.module.size()) + size) / size, 1.02);
   const std::vector<float> input(2 * 28 * 28, 0.25f);

@@ -117,10 +117,10 @@ TEST(ModuleArchive, TakesWhatTorchJitSaveWrites) {
 }
 
 TEST(ModuleArchive, SaysWhatAFileIsThatIsNoModule) {
-  EXPECT_THAT(Why(Bytes()), HasSubstr("malformed: not a TorchScript file: it is not a zip archive"));
+  EXPECT_THAT(Why(Bytes()), HasSubstr("invalid-argument: not a TorchScript file: it is not a zip archive"));
   EXPECT_THAT(Why(ToBytes(AsBytes(std::string(500, 'x')))), HasSubstr("not a TorchScript file"));
   for (const char* name : {"pickled.pt", "state_dict.pt"}) {
-    EXPECT_THAT(Why(ModuleVector(name)), AllOf(HasSubstr("malformed"), HasSubstr("torch.save"),
+    EXPECT_THAT(Why(ModuleVector(name)), AllOf(HasSubstr("invalid-argument"), HasSubstr("torch.save"),
                                                HasSubstr("torch.jit.script(model).save(\"model.pt\")")));
   }
   EXPECT_THAT(Why(ToBytes(AsBytes(std::string_view("\x80\x02}q\0.", 6)))),
@@ -128,7 +128,7 @@ TEST(ModuleArchive, SaysWhatAFileIsThatIsNoModule) {
   for (const char* name : {"version", "data.pkl"}) {
     Files files = SmallFiles();
     files.erase(name);
-    EXPECT_THAT(Why(files), AllOf(HasSubstr("malformed"), HasSubstr(name)));
+    EXPECT_THAT(Why(files), AllOf(HasSubstr("invalid-argument"), HasSubstr(name)));
   }
 }
 
@@ -167,14 +167,14 @@ TEST(ModuleArchive, RefusesOddZipArchives) {
   EXPECT_THAT(why({.method = 8}), HasSubstr("compressed"));
   EXPECT_THAT(why({.more_bytes = 100'000}), HasSubstr("runs into the directory"));
   EXPECT_THAT(why({.more_bytes = int64_t{UINT32_MAX} - 35}), AllOf(HasSubstr("model-refused")));
-  EXPECT_THAT(why({.comment = "PK\5\6"}), HasSubstr("malformed"));
+  EXPECT_THAT(why({.comment = "PK\5\6"}), HasSubstr("invalid-argument"));
   EXPECT_THAT(why({.other_local_name = "small/other"}), HasSubstr("two names"));
   Bytes longer = Zip(SmallFiles());
   longer.push_back(0);
-  EXPECT_THAT(Why(longer), HasSubstr("malformed"));
+  EXPECT_THAT(Why(longer), HasSubstr("invalid-argument"));
   Bytes behind = SmallModule();
   behind.insert(behind.begin(), 4, 'x');
-  EXPECT_THAT(Why(behind), HasSubstr("malformed"));
+  EXPECT_THAT(Why(behind), HasSubstr("invalid-argument"));
 }
 
 // LibTorch takes a file with this mark for a flatbuffer, whose code it runs while it loads, whatever else the file is.
