@@ -122,17 +122,16 @@ Result<std::optional<uint64_t>> EvaluationTaker::Keep(const UploadHeader& header
                                                       const std::vector<EvaluationResult>& results) {
   const UploadSubject& subject = header.subject;
   Store& store = parts_.store;
-  EvaluationRecord record{.task = subject.task,
-                          .version = subject.base_version,
-                          .device = subject.device,
-                          .role = std::string(RoleName(role)),
-                          .upload = subject.id,
-                          .result = {},
-                          .received = parts_.clock.Now()};
   uint64_t stored = 0;
   ASSIGN_OR_RETURN(Transaction transaction, store.Begin());
   for (const EvaluationResult& result : results) {
-    record.result = result;
+    const EvaluationRecord record{.task = subject.task,
+                                  .version = subject.base_version,
+                                  .device = subject.device,
+                                  .role = std::string(RoleName(role)),
+                                  .upload = subject.id,
+                                  .result = result,
+                                  .received = parts_.clock.Now()};
     ASSIGN_OR_RETURN(const bool known, store.evaluations.Has(record));
     if (known) continue;
     RETURN_IF_ERROR(store.evaluations.Insert(record));
