@@ -1,5 +1,6 @@
 #include "device/torch/graph_check.h"
 
+#include <algorithm>
 #include <map>
 #include <set>
 #include <string>
@@ -16,6 +17,44 @@ namespace {
 
 using torch::jit::Function;
 using torch::jit::Node;
+
+// Every operator that reads a value of such a type looks at its kind first. Objects and tuples are read by place instead.
+bool IsCheckedOnUse(const c10::Type& type) {
+  switch (type.kind()) {
+    case c10::TypeKind::TensorType:
+    case c10::TypeKind::NumberType:
+    case c10::TypeKind::IntType:
+    case c10::TypeKind::FloatType:
+    case c10::TypeKind::ComplexType:
+    case c10::TypeKind::BoolType:
+    case c10::TypeKind::StringType:
+    case c10::TypeKind::NoneType:
+    case c10::TypeKind::DeviceObjType:
+      return true;
+    case c10::TypeKind::ListType:
+    case c10::TypeKind::DictType:
+    case c10::TypeKind::OptionalType:
+    case c10::TypeKind::UnionType:
+      return std::ranges::all_of(type.containedTypes(), [](const auto& inner) { return IsCheckedOnUse(*inner); });
+    default:
+      return false;
+  }
+}
+
+// LibTorch writes unchecked_cast where the code has asked for the type before, but a file can have it anywhere. From
+// Optional[T] to T it does no harm: reading None as a T fails.
+bool MayCast(const c10::Type& from, const c10::Type& to) {
+  if (from == to) return true;
+  if (const auto* optional = from.castRaw<c10::OptionalType>(); optional && *optional->getElementType() == to) return true;
+  return IsCheckedOnUse(from) && IsCheckedOnUse(to);
+}
+
+// LibTorch computes with constants while it loads a file, and takes a cast of a constant tuple away with it. What is left
+// may unpack more values than there are, and the interpreter would take them from below its stack.
+bool UnpacksAll(const Node& node) {
+  const auto* tuple = node.input()->type()->castRaw<c10::TupleType>();
+  return tuple && tuple->elements().size() == node.outputs().size();
+}
 
 class GraphWalk {
  public:
@@ -64,6 +103,17 @@ class GraphWalk {
           "model computes with the tensors that it is given",
           NameOf(function), name, PlaceOf(node));
     }
+    if (node.kind() == torch::jit::prim::unchecked_cast && !MayCast(*node.input()->type(), *node.output()->type())) {
+      return Fail(Code::kModelRefused,
+                  "the model's method {} takes a value of type {} for one of type {} without looking{}; it was not run. Of "
+                  "classes, tuples and Any, a model may only refine Optional[T] to T",
+                  NameOf(function), TextOf(*node.input()->type()), TextOf(*node.output()->type()), PlaceOf(node));
+    }
+    if (node.kind() == torch::jit::prim::TupleUnpack && !UnpacksAll(node)) {
+      return Fail(Code::kModelRefused,
+                  "the model's method {} unpacks {} values from a {}{}; it was not run. Unpack as many as the tuple has",
+                  NameOf(function), node.outputs().size(), TextOf(*node.input()->type()), PlaceOf(node));
+    }
     if (node.kind() == torch::jit::prim::CallFunction) {
       if (const auto callee = node.input(0)->type()->cast<c10::FunctionType>()) Add(callee->function());
     } else if (node.kind() == torch::jit::prim::CallMethod) {
@@ -94,9 +144,13 @@ class GraphWalk {
     if (const auto python = range.findSourceRangeThatGenerated()) range = *python;
     const auto place = range.file_line_col();
     if (!place) return "";
-    constexpr size_t kLongest = 200;
-    return fmt::format(" ({}, line {})", std::get<0>(*place).substr(0, kLongest), std::get<1>(*place));
+    return fmt::format(" ({}, line {})", std::get<0>(*place).substr(0, kLongestText), std::get<1>(*place));
   }
+
+  static std::string TextOf(const c10::Type& type) { return type.repr_str().substr(0, kLongestText); }
+
+  static constexpr size_t kLongestText = 200;  // the file chooses names
+
 
   std::map<std::string, std::string> paths_;  // of modules by the name of their class
   std::set<const Function*> seen_;

@@ -17,6 +17,7 @@
 #include <torch/csrc/jit/serialization/export.h>
 #include <torch/csrc/jit/serialization/import.h>
 
+#include "device/torch/attribute_check.h"
 #include "device/torch/graph_check.h"
 #include "device/torch/graph_walk.h"
 #include "device/torch/torch_module.h"
@@ -283,6 +284,7 @@ Result<std::unique_ptr<Model>> Model::Load(ByteView torchscript) {
     auto module = std::make_unique<Module>();
     torch::jit::ExtraFilesMap files{{std::string(kManifestFile), ""}};
     module->script = torch::jit::load(stream, c10::Device(c10::kCPU), files);
+    RETURN_IF_ERROR(CheckAttributes(module->script));
     RETURN_IF_ERROR(CheckGraphs(module->script));
     ASSIGN_OR_RETURN(auto model, Wrap(std::move(module)));
     if (const std::string& text = files[std::string(kManifestFile)]; !text.empty()) {

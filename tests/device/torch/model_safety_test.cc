@@ -270,6 +270,66 @@ TEST(ModelSafety, OperatorsThatOnlyTheGraphShowsAreRefusedBeforeAnyCall) {
   }
 }
 
+// ---- refused after loading: an object is read as one of a larger class, beyond its end
+
+constexpr const char* kConfused = R"py(
+class Narrow(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(2, 2)
+        self.pair: Tuple[int, int] = (1, 2)
+        self.counts: Dict[str, List[int]] = {"a": [7]}
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(x)
+
+save("Narrow", Narrow())
+code = r"code/__torch__\.py"
+linear = rb"layer : __torch__\.torch\.nn\.modules\.linear\.Linear"
+big = b"class Big(Module):\n  __parameters__ = []\n  __buffers__ = []\n" + b"".join(b"  a%d : Tensor\n" % i for i in range(200))
+returns = rb"    return \(layer\)\.forward\(x, \)\n"
+def cast(name, type, value, use):
+    bend("Narrow", name, [(code, returns, b"    y = unchecked_cast(%s, %s)\n    return torch.add(x, %s)\n" % (type, value, use)),
+                          (code, rb"\Z", big)])
+cast("Cast", b"__torch__.Big", b"layer", b"torch.sum(y.a150)")
+cast("CastInList", b"List[__torch__.Big]", b"[layer]", b"torch.sum((y[0]).a150)")
+cast("CastToOptional", b"Optional[__torch__.Big]", b"layer", b"torch.len([y])")
+cast("CastOfAny", b"__torch__.Big", b"annotate(Any, layer)", b"torch.sum(y.a150)")
+cast("CastOfUnion", b"__torch__.Big", b"annotate(Union[__torch__.torch.nn.modules.linear.Linear, __torch__.Big], layer)", b"torch.sum(y.a150)")
+cast("CastOfTuple", b"Tuple[int, int, int]", b"(torch.dim(x), 2)", b"y[2]")
+cast("CastOfOptional", b"int", b"annotate(Optional[int], 3)", b"y")
+bend("Narrow", "Unpacks", [(code, returns, b"    a, b, c = unchecked_cast(Tuple[int, int, int], (1, 2))\n    return torch.add(x, c)\n")])
+
+def declare(name, before, after):
+    bend("Narrow", name, [(code, before, after), (code, returns, b"    return x\n"), (code, rb"layer = self\.layer\n", b"layer = x\n"),
+                          (code, rb"\Z", big)])
+declare("Object", linear, b"layer : __torch__.Big")
+declare("OptionalObject", linear, b"layer : Optional[__torch__.Big]")
+declare("Shorter", rb"pair : Tuple\[int, int\]", b"pair : Tuple[int, int, int]")
+declare("Element", rb"pair : Tuple\[int, int\]", b"pair : Tuple[int, Tensor]")
+declare("InDict", rb"counts : Dict\[str, List\[int\]\]", b"counts : Dict[str, List[__torch__.Big]]")
+)py";
+
+TEST(ModelSafety, ObjectsReadAsAnotherClassAreRefusedBeforeAnyCall) {
+  const TemporaryFolder folder;
+  RunPython(folder, std::string(kHead) + kConfused);
+  for (const char* name : {"Cast", "CastInList", "CastToOptional", "CastOfAny", "CastOfUnion", "CastOfTuple"}) {
+    EXPECT_THAT(Load(folder, std::string(name) + ".pt"),
+                AllOf(StartsWith("model-refused: the model's method forward takes a value of type "),
+                      HasSubstr("without looking"), HasSubstr("it was not run")))
+        << name;
+  }
+  EXPECT_THAT(Load(folder, "Unpacks.pt"), StartsWith("model-refused: the model's method forward unpacks 3 values from a "));
+  const std::pair<const char*, const char*> attributes[] = {
+      {"Object", "layer"}, {"OptionalObject", "layer"}, {"Shorter", "pair"}, {"Element", "pair"}, {"InDict", "counts"}};
+  for (const auto& [name, attribute] : attributes) {
+    EXPECT_THAT(Load(folder, std::string(name) + ".pt"),
+                AllOf(StartsWith("model-refused: the model's attribute " + std::string(attribute) + " is declared as "),
+                      HasSubstr("nothing was run")))
+        << name;
+  }
+  for (const char* name : {"Narrow", "CastOfOptional"}) EXPECT_EQ(Load(folder, std::string(name) + ".pt"), "fine") << name;
+}
+
 // ---- what must stay allowed
 
 constexpr const char* kBenign = R"py(
