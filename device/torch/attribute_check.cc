@@ -112,7 +112,7 @@ class AttributeWalk {
     return true;
   }
 
-  static std::string Text(const Type& type) { return type.repr_str().substr(0, kLongestText); }
+  static std::string Text(const Type& type) { return type.annotation_str().substr(0, kLongestText); }
 
   std::string path_;  // of the attribute that is looked at
   std::set<const c10::ivalue::Object*> seen_;

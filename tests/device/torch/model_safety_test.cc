@@ -298,6 +298,10 @@ cast("CastOfUnion", b"__torch__.Big", b"annotate(Union[__torch__.torch.nn.module
 cast("CastOfTuple", b"Tuple[int, int, int]", b"(torch.dim(x), 2)", b"y[2]")
 cast("CastOfOptional", b"int", b"annotate(Optional[int], 3)", b"y")
 bend("Narrow", "Unpacks", [(code, returns, b"    a, b, c = unchecked_cast(Tuple[int, int, int], (1, 2))\n    return torch.add(x, c)\n")])
+helper = b"  def helper(self: __torch__.Narrow,\n    p: Tuple[int, int, int]) -> int:\n    a, b, c = p\n    return c\n"
+bend("Narrow", "Passes", [(code, returns, b"    return torch.add(x, (self).helper(unchecked_cast(Tuple[int, int, int], (1, 2)), ))\n" + helper)])
+helper = b"  def helper(self: __torch__.Narrow) -> Tuple[int, int, int]:\n    return unchecked_cast(Tuple[int, int, int], (1, 2))\n"
+bend("Narrow", "Returns", [(code, returns, b"    a, b, c = (self).helper()\n    return torch.add(x, c)\n" + helper)])
 
 def declare(name, before, after):
     bend("Narrow", name, [(code, before, after), (code, returns, b"    return x\n"), (code, rb"layer = self\.layer\n", b"layer = x\n"),
@@ -319,6 +323,8 @@ TEST(ModelSafety, ObjectsReadAsAnotherClassAreRefusedBeforeAnyCall) {
         << name;
   }
   EXPECT_THAT(Load(folder, "Unpacks.pt"), StartsWith("model-refused: the model's method forward unpacks 3 values from a "));
+  for (const char* name : {"Passes", "Returns"})
+    EXPECT_THAT(Load(folder, std::string(name) + ".pt"), HasSubstr("gives a constant tuple to ")) << name;
   const std::pair<const char*, const char*> attributes[] = {
       {"Object", "layer"}, {"OptionalObject", "layer"}, {"Shorter", "pair"}, {"Element", "pair"}, {"InDict", "counts"}};
   for (const auto& [name, attribute] : attributes) {
