@@ -133,9 +133,7 @@ const Names& RefusedAten() {
                                "variable_data",  // change a tensor unseen by the operators that kept it for their gradient
                                "rrelu_with_noise",
                                "rrelu_with_noise_",
-                               "searchsorted",
-                               "fractional_max_pool2d",
-                               "fractional_max_pool3d",  // trust sizes or places that they are given
+                               "searchsorted",  // trust sizes or places that they are given
                                "confirmed_by_owner",
                                "from_file",
                                "get_gradients",

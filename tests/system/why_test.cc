@@ -98,7 +98,7 @@ TEST_F(WhySite, AnOperatorReadsWhyDevicesCannotTrainAndTheRoundEndsEarly) {
   EXPECT_EQ(Round().at("device_failures"), (Json{{"missing-field", 1}}));
   EXPECT_THAT(Tributary({"devices", "show", "d1"}),
               AllOf(HasSubstr("task forecast fails on version 1: missing-field, 1 times"),
-                    HasSubstr("needs the field 'window'"), HasSubstr("import it, or name another collection")));
+                    HasSubstr("needs the field 'window'"), HasSubstr("import it, or name another in the task")));
   EXPECT_THAT(Tributary({"devices", "list"}), HasSubstr("forecast missing-field"));
 
   Say(2, 1, NoField());
@@ -110,7 +110,7 @@ TEST_F(WhySite, AnOperatorReadsWhyDevicesCannotTrainAndTheRoundEndsEarly) {
               AllOf(HasSubstr("devices cannot train version 1: 2 missing-field"), HasSubstr("3 are needed")));
   EXPECT_THAT(Tributary({"rounds", "show", "forecast", "1"}),
               AllOf(HasSubstr("2 missing-field"), HasSubstr("2 of the devices say missing-field"),
-                    HasSubstr("import it, or name another collection")));
+                    HasSubstr("import it, or name another in the task")));
   EXPECT_TRUE(site_.Eventually([&] {
     return site_.MetricOf("aggregator",
                           "tributary_aggregator_device_failures{code=\"missing-field\",task=\"forecast\"}") == 2;

@@ -39,7 +39,7 @@ TEST_F(DataCommandTest, ImportsShowsAndRemoves) {
     return Run(all);
   };
   EXPECT_EQ(with({file}), "0: " + file + ": 3 examples\n");
-  EXPECT_THAT(with({bad}), HasSubstr("bad.csv: row 2: column temp: 'x' is not a number. Nothing of this file"));
+  EXPECT_THAT(with({bad}), HasSubstr("bad.csv: row 2: column temp: 'x' is not a number; if it is a column of texts, name it with --category. Nothing of this file"));
   EXPECT_THAT(with({bad, "--keep-good"}), HasSubstr("1 examples, 1 bad rows left out; the first: "));
   EXPECT_THAT(Run({"list"}), HasSubstr("weather                       4"));
   const std::string shown = Run({"show", "--collection", "weather"});
