@@ -64,7 +64,7 @@ struct ErasureFixture : AgentFixture {
     return found;
   }
   uint64_t Dropped(UploadKind kind) const {
-    const auto& dropped = agent->account().of(kind).dropped;
+    const auto dropped = agent->account().of(kind).dropped;
     const auto found = dropped.find(Code::kErased);
     return found == dropped.end() ? 0 : found->second;
   }

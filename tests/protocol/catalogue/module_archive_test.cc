@@ -80,6 +80,12 @@ Bytes Zip(const Files& files, const ZipOptions& options = {}) {
   return Zip(std::vector<std::pair<std::string, std::string>>(files.begin(), files.end()), options);
 }
 
+// With the zeros that stand in it.
+template <size_t kSize>
+std::string Raw(const char (&text)[kSize]) {
+  return {text, kSize - 1};
+}
+
 Files SmallFiles() {
   Files files;
   const Bytes bytes = SmallModule();
@@ -293,12 +299,11 @@ TEST(ModuleArchive, RefusesForeignGlobals) {
 TEST(ModuleArchive, RefusesPicklesThatLibTorchWouldTrust) {
   const std::pair<const char*, std::string> programs[] = {
       {"an unknown opcode", "\x93."},
-      {"a text for a class (STACK_GLOBAL)", std::string("X\2\0\0\0osX\6\0\0\0system\x93.", 20)},
+      {"a text for a class (STACK_GLOBAL)", Raw("X\2\0\0\0osX\6\0\0\0system\x93.")},
       {"a number for a function", "K\0)R."},
-      {"a number for a storage's type", std::string("(X\7\0\0\0storageK\6X\1\0\0\0"
-                                                    "0X\3\0\0\0cpuK\1tQ.",
-                                                    36)},
-      {"a memo far away", std::string("Nr\xff\xff\xff\x7f.", 7)},
+      {"a number for a storage's type", Raw("(X\7\0\0\0storageK\6X\1\0\0\0"
+                                                    "0X\3\0\0\0cpuK\1tQ.")},
+      {"a memo far away", Raw("Nr\xff\xff\xff\x7f.")},
       {"a memo that is not there", "h\5."},
       {"a value that is not there", "R."},
       {"a mark that is not there", "u."},
@@ -326,10 +331,10 @@ TEST(ModuleArchive, RefusesTensorsOutsideOfTheirBytes) {
   files.erase("data/0");
   EXPECT_THAT(Why(files), HasSubstr("storage 0 has 12 elements"));
   // The first tensor has sizes (3, 4) and strides (4, 1).
-  const std::string sizes("(K\3K\4t", 6), strides("(K\4K\1t", 6);
-  EXPECT_THAT(Why(With(kData, sizes, std::string("(K\4K\4t", 6))), HasSubstr("outside of its storage of 12 elements"));
-  EXPECT_THAT(Why(With(kData, strides, std::string("(K\5K\1t", 6))), HasSubstr("outside of its storage"));
-  EXPECT_EQ(Why(With(kData, sizes, std::string("(K\2K\4t", 6))), "fine");
+  const std::string sizes = Raw("(K\3K\4t"), strides = Raw("(K\4K\1t");
+  EXPECT_THAT(Why(With(kData, sizes, Raw("(K\4K\4t"))), HasSubstr("outside of its storage of 12 elements"));
+  EXPECT_THAT(Why(With(kData, strides, Raw("(K\5K\1t"))), HasSubstr("outside of its storage"));
+  EXPECT_EQ(Why(With(kData, sizes, Raw("(K\2K\4t"))), "fine");
   const std::string minus("\xff\xff\xff\xff", 4);
   EXPECT_THAT(Why(With(kData, strides, "(J" + minus + "K\1t")), HasSubstr("outside of its storage"));
 }
