@@ -20,6 +20,8 @@ class CsvRows {
 
   CsvRows(const Path& file, char delimiter, OnRow on_row) : file_(file), on_row_(std::move(on_row)) {
     csv_init(&parser_, CSV_STRICT | CSV_STRICT_FINI);
+    // Its buffer would grow by 128 bytes, each time a copy: a long field took the square of its length.
+    csv_set_blk_size(&parser_, size_t{1} << 20);
     csv_set_delim(&parser_, static_cast<unsigned char>(delimiter));
   }
   ~CsvRows() { csv_free(&parser_); }
