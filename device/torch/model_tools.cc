@@ -20,6 +20,7 @@
 #include "device/examples/repeatable_random.h"
 #include "device/torch/evaluate.h"
 #include "device/torch/pack.h"
+#include "device/torch/tool_process.h"
 #include "protocol/base/limits.h"
 #include "protocol/base/process/daemon.h"
 #include "protocol/catalogue/model_package.h"
@@ -79,10 +80,10 @@ struct ToolArguments {
   std::optional<Loss> loss;
 };
 
-Status NewModel(const ToolArguments& arguments) {
+Status NewModel(const ToolArguments& arguments, WritableFile* out) {
   ASSIGN_OR_RETURN(const auto model, BuildFashionCnn(arguments.seed));
   ASSIGN_OR_RETURN(const Bytes bytes, model->Save());
-  RETURN_IF_ERROR(WriteFileAtomically(RealFileSystem(), arguments.out, bytes));
+  RETURN_IF_ERROR(out->WriteAt(0, bytes));
   std::cout << arguments.out.string() << ": " << model->table().parameter_count() << " parameters\n";
   return {};
 }
@@ -112,23 +113,26 @@ class Ticker {
   std::jthread thread_;
 };
 
-Status Pack(const ToolArguments& arguments) {
-  Ticker ticker;
+Status Pack(const ToolArguments& arguments, WritableFile* out) {
+  Ticker ticker;  // before Confine: no thread starts after it
   PackOptions options;
   options.begins = [&](std::string_view part) { ticker.Begins(part); };
   options.loss = arguments.loss;
   ASSIGN_OR_RETURN(Bytes archive, ReadFile(RealFileSystem(), arguments.in, limits::kBlobBytes));
+  RETURN_IF_ERROR(Confine());
   ASSIGN_OR_RETURN(PackedModel packed, PackModule(std::move(archive), options));
   ticker.Begins("write");
   const size_t tensors = packed.package.table.tensors.size(), parameters = packed.package.weights.size();
-  RETURN_IF_ERROR(WriteFileAtomically(RealFileSystem(), arguments.out, EncodeModelPackage(packed.package)));
+  RETURN_IF_ERROR(out->WriteAt(0, EncodeModelPackage(packed.package)));
   std::cout << arguments.out.string() << ": " << tensors << " tensors, " << parameters << " parameters\n" << packed.report;
   return {};
 }
 
-// The module of a TorchScript file or of a package, with the tensors that travel as its table.
-Result<std::unique_ptr<Model>> LoadFile(const Path& file) {
+// The module of a TorchScript file or of a package, with the tensors that travel as its table. This process reads no
+// other file afterwards.
+Result<std::unique_ptr<Model>> LoadConfined(const Path& file) {
   ASSIGN_OR_RETURN(Bytes bytes, ReadFile(RealFileSystem(), file, limits::kBlobBytes));
+  RETURN_IF_ERROR(Confine());
   if (auto package = DecodeModelPackage(bytes)) {
     ASSIGN_OR_RETURN(auto model, Model::Load(package->module));
     RETURN_IF_ERROR(model->Select(package->table, package->manifest));
@@ -138,7 +142,7 @@ Result<std::unique_ptr<Model>> LoadFile(const Path& file) {
   return Model::Load(bytes);
 }
 
-// What whoever calls the module has to do to its inputs; empty: nothing.
+// The scaling that callers of the module do to its inputs; empty: nothing.
 std::string ScalingText(const Model& model) {
   std::vector<std::string> parts;
   for (const TaskInput& input : model.manifest().inputs) {
@@ -157,23 +161,23 @@ std::string ScalingText(const Model& model) {
                      fmt::join(parts, "; "));
 }
 
-Status Export(const ToolArguments& arguments) {
+Status Export(const ToolArguments& arguments, WritableFile* out) {
   ASSIGN_OR_RETURN(const Bytes weight_bytes, ReadFile(RealFileSystem(), arguments.weights, limits::kBlobBytes));
   ASSIGN_OR_RETURN(const auto weights, ToFloats(weight_bytes, weight_bytes.size() / sizeof(float)));
-  ASSIGN_OR_RETURN(const auto model, LoadFile(arguments.in));
+  ASSIGN_OR_RETURN(const auto model, LoadConfined(arguments.in));
   // Weights of a task of before there were manifests are those of all tensors.
   const TensorTable shared = model->SharedTable(), all = model->table();
   RETURN_IF_ERROR(model->Select(weights.size() == shared.parameter_count() ? shared : all, TaskManifest(model->manifest())));
   RETURN_IF_ERROR(model->SetWeights(weights));
   ASSIGN_OR_RETURN(const Bytes bytes, model->Save());
-  RETURN_IF_ERROR(WriteFileAtomically(RealFileSystem(), arguments.out, bytes));
+  RETURN_IF_ERROR(out->WriteAt(0, bytes));
   std::cout << ScalingText(*model);
   return {};
 }
 
-Status EvaluateFile(const ToolArguments& arguments) {
-  ASSIGN_OR_RETURN(const auto model, LoadFile(arguments.in));
+Status EvaluateFile(const ToolArguments& arguments, WritableFile* /*out*/) {
   ASSIGN_OR_RETURN(const auto set, LoadIdxFolder(arguments.examples, IdxPart::kTest));
+  ASSIGN_OR_RETURN(const auto model, LoadConfined(arguments.in));
   ASSIGN_OR_RETURN(const Evaluation evaluation, Evaluate(*model, Examples::All(set)));
   std::cout << "examples " << evaluation.examples;
   for (const auto& [name, metric] : evaluation.metrics) std::cout << "  " << name << " " << metric.mean();
@@ -236,11 +240,11 @@ int RunModelTool(int argc, char** argv) {
   } catch (const CLI::ParseError& failure) {
     return app.exit(failure) == 0 ? kExitOk : kExitUsage;
   }
-  const Status status = new_model->parsed()        ? NewModel(arguments)
-                        : pack->parsed()           ? Pack(arguments)
-                        : export_command->parsed() ? Export(arguments)
-                                                   : EvaluateFile(arguments);
-  return status ? kExitOk : ExitWith("tributary-device", status.error());
+  const auto tool = new_model->parsed()        ? NewModel
+                    : pack->parsed()           ? Pack
+                    : export_command->parsed() ? Export
+                                               : EvaluateFile;
+  return RunInOwnProcess(arguments.out, [&](WritableFile* out) { return tool(arguments, out); });
 }
 
 }  // namespace tributary

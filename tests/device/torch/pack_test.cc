@@ -14,8 +14,10 @@
 namespace tributary::pack_test {
 namespace {
 
+using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::StartsWith;
 
 const TemporaryFolder& Folder() {
   static const TemporaryFolder folder;
@@ -218,6 +220,33 @@ print((peak("pack", "wide.pt", "--out", "wide.tpkg") - small) / 200e6)
 )";
   ASSERT_TRUE(WriteFileAtomically(RealFileSystem(), folder / "script.py", AsBytes(script)));
   EXPECT_LE(std::stod(RunPython(folder.path(), "script.py")), 3.0);
+}
+
+// LibTorch reads out of bounds for this label: the process that tries it ends, and the program says so.
+TEST(Pack, AModuleThatCrashesLeavesNoFile) {
+  const TemporaryFolder folder;
+  const std::string script = R"(
+import json, os, subprocess, torch
+class Crash(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.last = torch.nn.Linear(4, 4)
+    def forward(self, x):
+        return self.last(x)
+    @torch.jit.export
+    def loss(self, output, y):
+        steps = output.unsqueeze(1).log_softmax(2)
+        return torch.ctc_loss(steps, torch.full([1, 1], 1000000000, dtype=torch.int64), [steps.size(0)], [1], 0, 1, False)
+manifest = {"format": "tributary-task-1", "inputs": [{"name": "x", "shape": [-1, 4]}, {"name": "y", "role": "target"}],
+            "outputs": [{"name": "output", "dtype": "FP32", "shape": [-1, 4]}]}
+torch.jit.script(Crash()).save("crash.pt", _extra_files={"tributary.json": json.dumps(manifest)})
+program = ")" + std::string(TRIBUTARY_BIN_DIR) + R"(/tributary-device"
+ended = subprocess.run([program, "pack", "crash.pt", "--out", "crash.tpkg"], capture_output=True, text=True)
+print(ended.returncode, [name for name in os.listdir(".") if "tpkg" in name], ended.stderr)
+)";
+  EXPECT_THAT(RunPython(folder, script),
+              AllOf(StartsWith("1 [] tributary-device: model-refused: the module ended the process that tried it (signal 11"),
+                    HasSubstr("no file was written")));
 }
 
 }  // namespace
