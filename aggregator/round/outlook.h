@@ -11,7 +11,7 @@
 
 namespace tributary {
 
-// What the devices that are known can still give to a round. A device stands in one of the three.
+// An outlook is what the devices that are known can still give to a round. A device stands in one of the three.
 struct Outlook {
   uint64_t contributed = 0;       // in the sum
   uint64_t possible = 0;          // may still give an update, as far as anybody knows

@@ -178,7 +178,7 @@ Status EvaluationTable::AddToTotal(const EvaluationRecord& evaluation, const std
   MetricTotal total = known.value_or(MetricTotal{});
   if (const Status added = AddTo(total, one); !added)
     return Fail(added.error().code, "metric {}: {}", name, added.error().message);
-  // What was read is written, because SQL would turn a sum that does not fit into a rounded one.
+  // The row is written from the sum made here, because SQL would turn a sum that does not fit into a rounded one.
   return database_.Write(
       "INSERT INTO metric_totals (task, role, model, version, name, reports, sum, weight) VALUES (?, ?, ?, ?, ?, 1, ?, "
       "?) ON CONFLICT (task, role, model, version, name) DO UPDATE SET reports = metric_totals.reports + 1, sum = "

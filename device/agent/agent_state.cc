@@ -22,7 +22,7 @@ constexpr std::string_view kFailureWord = "failure:";
 constexpr std::string_view kErasuresWord = "erasures:";
 constexpr size_t kDeadLettersShown = 5;
 
-// What a learner or a library said becomes a part of one line.
+// A text of a learner or a library becomes a part of one line.
 std::string OneLine(std::string_view text) {
   std::string line(text.substr(0, limits::kSentenceBytes));
   std::ranges::replace_if(

@@ -75,7 +75,7 @@ class AgentState {
 
  private:
   AgentState(FileSystem& files, Path file) : files_(&files), file_(std::move(file)) {}
-  // What the file says.
+  // The content of the file.
   struct Content {
     std::map<TaskId, TaskProgress> tasks;
     std::map<TaskId, TaskFailure> failures;

@@ -51,7 +51,7 @@ class ErasureWatch {
   // first. After a yes HandOverEnded must follow.
   void BeginHandOver(const TaskId& task, uint64_t generation, std::function<void(bool)> then);
   void HandOverEnded();
-  // What is being handed over is worth nothing any more.
+  // The update that is being handed over is worth nothing any more.
   bool overtaken() const { return overtaken_; }
   bool dropping() const { return dropping_; }
 

@@ -19,7 +19,7 @@ struct Retention {
   bool operator==(const Retention&) const = default;
 };
 
-// What a collection is, as whoever makes it says.
+// A collection as its maker describes it.
 struct CollectionSettings {
   std::string name;  // [a-z0-9_.-], at most 64 characters
   std::vector<ExampleField> fields = {};

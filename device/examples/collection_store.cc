@@ -158,7 +158,7 @@ Status CollectionStore::Add(std::string_view collection, std::span<const NewExam
 Result<ExampleWriter> CollectionStore::Write(std::string_view collection, WallTime now) {
   ASSIGN_OR_RETURN(Transaction transaction, Transaction::Begin(*database_));
   ASSIGN_OR_RETURN(Stored stored, Get(collection));
-  // What has expired does not stand in the way of a new example with its id.
+  // An expired example does not stand in the way of a new example with its id.
   RETURN_IF_ERROR(ApplyRetention(stored, now));
   return ExampleWriter(*this, std::move(transaction), std::move(stored), now);
 }

@@ -79,7 +79,7 @@ class CollectionStore {
     uint64_t stale = 0;  // rows that retention has taken since the table was written
 
     std::string Table() const { return fmt::format("examples_{}", place); }
-    // What is added before this time has expired.
+    // Examples that were added before this time have expired.
     WallTime Expired(WallTime now) const;
   };
 

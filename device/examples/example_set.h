@@ -59,7 +59,7 @@ struct Examples {
   size_t size() const { return indices.size(); }
 };
 
-// What a device has for one task.
+// The examples that a device has for one task.
 struct TaskExamples {
   Examples training;
   Examples held_out;

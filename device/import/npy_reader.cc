@@ -16,7 +16,7 @@ constexpr std::pair<std::string_view, DType> kTypes[] = {
     {"|b1", DType::kBool},  {"|u1", DType::kUint8}, {"|i1", DType::kInt8}, {"<i2", DType::kInt16},
     {"<i4", DType::kInt32}, {"<i8", DType::kInt64}, {"<f4", DType::kFp32}, {"<f8", DType::kFp64}};
 
-// What stands behind 'key': in the text; empty: it is not there.
+// The text behind 'key':; empty: it is not there.
 std::string_view ValueOf(std::string_view text, std::string_view key) {
   for (const char quote : {'\'', '"'}) {
     const std::string quoted = quote + std::string(key) + quote;

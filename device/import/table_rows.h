@@ -14,7 +14,7 @@ namespace tributary {
 // A value of a table: nothing, text (also of a number), a whole number, a real one, bytes. Borrows.
 using TableCell = std::variant<std::monostate, std::string_view, int64_t, double, ByteView>;
 
-// What a row without one of its values becomes.
+// The rule for a row without one of its values.
 enum class MissingValue : uint8_t {
   kRefuse,       // a bad row
   kSkip,         // it is left out

@@ -25,7 +25,7 @@ struct Learned {
   std::vector<EvaluationResult> evaluations;
 };
 
-// What a learner is asked to do: one version of one task. Borrows everything.
+// The work of a learner: one version of one task. Borrows everything.
 struct LearnOrder {
   const PublishedTask& task;
   const DeviceId& device;
@@ -65,7 +65,7 @@ bool SpeaksOfMemory(std::string_view words);
 class ExampleSource {
  public:
   virtual ~ExampleSource() = default;
-  // What there is for a task with this manifest. kMissingField names the collection or field that is not there,
+  // The examples for a task with this manifest. kMissingField names the collection or field that is not there,
   // kFewExamples says how many there are and how many are asked for; those of the store.
   virtual Result<TaskExamples> Load(const TaskManifest& manifest) = 0;
   // Another number than before: examples of the collection that the manifest names were deleted meanwhile, and what was

@@ -28,7 +28,7 @@ auto WithinMemory(Work work) -> decltype(work()) {
   }
 }
 
-// What came for one piece of work, and the answers.
+// The frames of one piece of work, and the answers.
 class Session {
  public:
   Session(int socket, Learner& learner, std::string program)

@@ -39,7 +39,7 @@ class Conversation {
     ending_ = true;
     if (!channel_.cut_off()) (void)channel_.Send(last_word);
   }
-  // What it said itself, when it closed its end while it was sent something.
+  // The learner's own words, when it closed its end while it was sent something.
   std::optional<Error> LastError() {
     ending_ = true;
     const auto until = Steady::now() + kListenAfterEnd;

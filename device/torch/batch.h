@@ -19,7 +19,7 @@ using Batch = std::vector<at::Tensor>;
 
 at::ScalarType ScalarTypeOf(DType dtype);
 
-// What is taken from the values of an input, and by what they are divided: once for all elements, or for each of an
+// The value that is taken from the values of an input, and the one that divides them: once for all elements, or for each of an
 // example. Of a field whose first dimension varies, for each element of a row; where another dimension varies, once.
 struct Scale {
   std::vector<double> mean = {0};

@@ -17,7 +17,7 @@ struct BatchLoss {
   double weight = 0;
 };
 
-// What a model without a method `loss` is judged by.
+// The loss of a model without a method `loss`.
 struct Comparison {
   Loss loss = Loss::kCrossEntropy;
   at::Tensor output;                // forward's first

@@ -29,7 +29,7 @@ struct BoundMethod {
   bool Takes(size_t input) const;
 };
 
-// What a task computes of a batch, with the module's own methods or built-in ones:
+// The computations of a task over a batch, with the module's own methods or built-in ones:
 // - `loss(…)` returns one number, used as it is, or one for each example: their mean, weighted by the input of role weight
 //   unless loss takes that itself.
 // - Without it, the plan's loss (builtin_loss.h) of forward's first output (of a dictionary: the manifest's first output)
@@ -49,7 +49,7 @@ class TaskMethods {
   const std::optional<BoundMethod>& metrics() const { return metrics_; }
   void set_builtin(Loss loss) { builtin_ = loss; }
 
-  // What forward returns, by name: the keys of a dictionary, the manifest's names for a tuple's places, else "output".
+  // The outputs of forward, by name: the keys of a dictionary, the manifest's names for a tuple's places, else "output".
   Result<std::vector<std::pair<std::string, at::Tensor>>> Outputs(const Batch& batch);
   // kBadExample: a target that the head does not have, a weight below 0; kInvalidArgument: shapes that do not go together,
   // or a loss that returns something else. LibTorch's exceptions pass through.

@@ -12,7 +12,7 @@
 
 namespace tributary {
 
-// What one batch has shown of a module.
+// The findings of one batch about a module.
 struct Trial {
   std::string batch;                // "the golden batch", "a made batch"; empty: nobody knows the shape of the input of a
                                     // module without a manifest, and nothing below was found out

@@ -7,7 +7,7 @@
 
 namespace tributary {
 
-// What a TorchScript file must be before LibTorch may load it, found without running any of it: loading already runs
+// The rules that a TorchScript file keeps before LibTorch may load it, held without running any of it: loading already runs
 // code (`__setstate__`, default values, C++ classes of torch.classes) and trusts sizes that the file gives. What the
 // model's methods do once they are called is checked after loading, in device/torch/graph_check.h; what it costs is
 // bounded around the process that runs it. On disk the file is a zip archive; all records lie below one folder of any

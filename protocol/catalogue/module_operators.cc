@@ -8,7 +8,7 @@ namespace {
 
 using Names = std::set<std::string_view>;
 
-// What TorchScript's compiler makes of control flow, attributes, containers and casts.
+// The operators that TorchScript's compiler makes of control flow, attributes, containers and casts.
 const Names& AllowedPrim() {
   static const Names kNames = {"CallFunction",
                                "CallMethod",

@@ -29,7 +29,7 @@ void Write(const EvaluationResult& from, schema::EvaluationResult::Builder to) {
   }
 }
 
-// What a result of before there were metrics by name says.
+// The metrics of a result from before there were metrics by name.
 Result<TaskMetrics> ReadOldForm(schema::EvaluationResult::Reader from) {
   if (!(from.getObsoleteAccuracy() >= 0 && from.getObsoleteAccuracy() <= 1))
     return Fail(Code::kMalformed, "accuracy {} is outside 0 to 1", from.getObsoleteAccuracy());

@@ -50,7 +50,7 @@ struct TaskOutput {
 
 enum class MetricDirection : uint8_t { kSmaller, kLarger };
 
-// What a data scientist declares of a module: the file tributary.json inside its TorchScript archive. Everybody reads it
+// The declaration of a module by its data scientist: the file tributary.json inside its TorchScript archive. Everybody reads it
 // there or as the text that the publication carries, and never changes it. Value type. An example:
 //   {"format": "tributary-task-1",
 //    "collection": "weather", "min_examples": 48,

@@ -9,7 +9,7 @@ TRIBUTARY_FUZZ_TARGET(device_state) {
   TRIBUTARY_CHECK(state->failures.size() <= limits::kDeviceStateFailures) << state->failures.size();
   for (const auto& [task, failure] : state->failures)
     TRIBUTARY_CHECK(failure.count > 0 && failure.sentence.size() <= limits::kSentenceBytes) << task.text();
-  // What came in is kept as it would be written here.
+  // A state that came in is kept as it would be written here.
   const auto again = DecodeDeviceState(EncodeDeviceState(*state));
   TRIBUTARY_CHECK(again && *again == *state) << "another state";
   return 0;

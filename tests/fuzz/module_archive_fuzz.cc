@@ -19,7 +19,7 @@ TRIBUTARY_FUZZ_TARGET(module_archive) {
   } else {
     (void)ManifestTextIn(bytes);
     if (!CheckModuleArchive(bytes)) return 0;
-    // What is taken lies within the bytes and unpacks to what it says.
+    // Every member that is taken lies within the bytes and unpacks to what it says.
     const auto records = ReadZipRecords(bytes, size);
     TRIBUTARY_CHECK(records.has_value()) << records.error().ToString();
     for (const ZipRecord& record : *records) {

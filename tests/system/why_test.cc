@@ -92,7 +92,7 @@ TEST_F(WhySite, AnOperatorReadsWhyDevicesCannotTrainAndTheRoundEndsEarly) {
   ASSERT_TRUE(site_.Eventually([&] { return !Round().at("device_failures").empty(); })) << site_.Logs();
   EXPECT_EQ(Round().at("state"), "collecting") << "two others may still come";
 
-  // What was said is kept over the end of the process that heard it.
+  // The failures that were said are kept over the end of the process that heard it.
   site_.Kill("aggregator");
   site_.Start("aggregator");
   EXPECT_EQ(Round().at("device_failures"), (Json{{"missing-field", 1}}));

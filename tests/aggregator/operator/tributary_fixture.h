@@ -14,7 +14,7 @@
 
 namespace tributary {
 
-// What a run of the command ended with.
+// The end of a run of the command.
 struct TributaryOutcome {
   int code = -1;
   std::string output;  // both streams

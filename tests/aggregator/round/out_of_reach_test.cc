@@ -200,7 +200,7 @@ TEST_F(OutOfReach, TheNextRoundWaitsAtMostUntilTheDeadlineAndThenGivesEverybodyA
   EXPECT_EQ(LastRound().number, 1u);
   Pass(Millis(10'000));
   ASSERT_EQ(LastRound().number, 2u);
-  // What was said before the round was opened does not count yet: the devices may have got what they lacked.
+  // A report from before the round was opened does not count yet: the devices may have got what they lacked.
   Pass(Millis(350'000));
   EXPECT_EQ(LastRound().state, RoundState::kCollecting);
   Pass(Millis(15'000));

@@ -201,7 +201,7 @@ TEST_F(StoreTest, EvaluationsOfTheFirstReleaseBecomeMetricsByName) {
     add("d1", 1, 14, 2.5, 5.0 / 14);
     add("d2", 1, 9, 0.1, 0);
     add("d1", 2, 14, -0.5, 1);
-    // What a device may have made up.
+    // Values that a device may have made up.
     add("d3", 1, 1, 1e300, 0.5);
     add("d4", 1, ~uint64_t{0}, 1, 1);
     add("d5", 1, uint64_t{1} << 60, 1, 1);

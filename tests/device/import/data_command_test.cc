@@ -12,7 +12,7 @@ using testing::StartsWith;
 
 class DataCommandTest : public ImportFixture {
  protected:
-  // What it prints, after its exit code.
+  // The output, after its exit code.
   std::string Run(std::vector<std::string> arguments) {
     arguments.insert(arguments.begin(), {"tributary-device", "data"});
     arguments.insert(arguments.end(), {"--config", "device.toml"});

@@ -112,7 +112,7 @@ TEST(LearnerProgramTest, WithoutAnAgentItExplainsItself) {
   EXPECT_EQ(system((kProgram[0] + " --help > /dev/null").c_str()), 0);
 }
 
-// What `deed` comes to in a process that has entered the sandbox.
+// The end of `deed` in a process that has entered the sandbox.
 int InSandbox(const std::function<void()>& deed) {
   return InChild(nullptr, "", [&] {
     WarmUpTorch();

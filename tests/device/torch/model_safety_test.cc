@@ -1,4 +1,4 @@
-// What a model file may do: hostile files written by Debian's PyTorch, and ordinary ones that must stay allowed. Before
+// The limits of a model file: hostile files written by Debian's PyTorch, and ordinary ones that must stay allowed. Before
 // these checks `tributary-device pack evil.pt` wrote the file that a nested __setstate__ names, and forward could read
 // any file.
 #include <filesystem>

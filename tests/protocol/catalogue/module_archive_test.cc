@@ -24,7 +24,7 @@ void AppendU16(Bytes& to, size_t value) {
   to.push_back(static_cast<uint8_t>(value >> 8));
 }
 
-// What a test changes in the zip archive that it writes.
+// The changes of a test to the zip archive that it writes.
 struct ZipOptions {
   std::string top = "small/";
   uint16_t flags = 0;
@@ -269,7 +269,7 @@ TEST(ModuleArchive, RefusesOperatorsByNameAndLine) {
   EXPECT_EQ(Why(fine), "fine");  // a method of the module, and a text
 }
 
-// What LibTorch's lexer could read in another way than this one.
+// Texts that LibTorch's lexer could read in another way than this one.
 TEST(ModuleArchive, RefusesOddCode) {
   for (const char* text : {"\\\n", "# type: __torch__.X\n", "\"\"\"a\"\"\"\n", "\t1\n", "\"a\n", "(\n\0", ")\n",
                            "1.save\n", "0x10\n", "\xc3\xa4\n", "x; y\n"}) {
