@@ -2,6 +2,7 @@
 
 #include <future>
 
+#include "aggregator/api/clock_routes.h"
 #include "aggregator/api/enrolment_token_routes.h"
 #include "aggregator/api/task_routes.h"
 #include "protocol/base/http/ops_routes.h"
@@ -119,6 +120,7 @@ Status Aggregator::OpenCore(FileSystem& files) {
                                                           .revocations = enrolment_->Revocations()};
                                },
                            .opening_key = [this](const KeyId& id) { return sealing_keys_.Find(id, clock_.Now()); },
+                           .may_sign = [this] { return clock_.MaySign(); },
                            .enrolled = [this] { return enrolment_->EnrolledMembers(); },
                            .staged =
                                [this](UploadKind kind) {
@@ -163,7 +165,8 @@ Status Aggregator::OpenHttp() {
                 {"disk", [this, ask] { return ask.Run([this] { return core_->Health(); }); }},
                 {"enrolment", [this, ask] { return ask.Run([this] { return enrolment_->Health(); }); }},
                 {"staging", [this] { return staging_->Health(); }},
-                {"audit", [this] { return audit_->Health(); }}});
+                {"audit", [this] { return audit_->Health(); }},
+                {"clock", [this] { return clock_.MaySign(); }}});
   AddCertificateExpiry(*http_, metrics_.metrics(), "tributary_aggregator_http_certificate_end_timestamp_seconds");
   const ApiParts api{{*core_thread_, Millis(5'000)},
                      core_->tasks(),
@@ -175,6 +178,7 @@ Status Aggregator::OpenHttp() {
                      clock_};
   AddApiRoutes(*http_, api);
   AddMemberRoutes(*http_, api, MembersForApi());
+  AddClockRoutes(*http_, *audit_, clock_);
   AddTufRoutes(*http_, tuf_, core_->tasks().blobs());
   return http_->Start();
 }
@@ -211,6 +215,7 @@ void Aggregator::Tick() {
     last_metrics_ = now;
     metrics_.PutServer(server_->counts());
     own_certificate_->Look();
+    LookAtClock();
   }
   core_thread_->Post([this, sample, own_end = own_certificate_->not_after()] {
     core_->Tick();
@@ -225,6 +230,14 @@ void Aggregator::Tick() {
     receiver_->DropAbandoned();
   }
   tick_timer_ = loop_.After(Millis(100), [this] { Tick(); });
+}
+
+void Aggregator::LookAtClock() {
+  const Status may_sign = clock_.MaySign();
+  if (may_sign.has_value() == clock_settled_) return;
+  clock_settled_ = may_sign.has_value();
+  if (clock_settled_) return LogInfo("clock.settled");
+  LogFailure(LogLevel::kError, "clock.jumped", may_sign.error());
 }
 
 AggregatorMetrics::Core Aggregator::Sample(WallTime own_end) {
@@ -255,6 +268,7 @@ AggregatorMetrics::Core Aggregator::Sample(WallTime own_end) {
 }
 
 void Aggregator::OnCheckIn(const VerifiedIdentity& member, const hop::CheckIn& check_in) {
+  clock_.Hear(member.subject.id, {check_in.clock_unix_millis});
   MemberRecord record;
   record.id = record.via = member.subject.id;
   record.role = RoleName(member.subject.role);

@@ -12,6 +12,7 @@
 #include "aggregator/options.h"
 #include "aggregator/publish/tuf_shelf.h"
 #include "aggregator/round/core.h"
+#include "aggregator/watch/settled_clock.h"
 #include "protocol/base/executor.h"
 #include "protocol/base/http/http_server.h"
 #include "protocol/hop/server/server.h"
@@ -45,6 +46,7 @@ class Aggregator final : private HopServer::Observer, private Core::Listener {
   Status OpenHttp();
   MemberParts MembersForApi();
   void Tick();
+  void LookAtClock();
   // `own_end`: of this aggregator's certificate.
   AggregatorMetrics::Core Sample(WallTime own_end);
 
@@ -63,7 +65,7 @@ class Aggregator final : private HopServer::Observer, private Core::Listener {
   PublicationFolder repository_;
   SealingKeys sealing_keys_;  // the core's, once it runs
   FileLock lock_;
-  const Clock& clock_;
+  SettledClock clock_;
   Random& random_;
   Loop loop_;
   AggregatorMetrics metrics_;
@@ -84,6 +86,7 @@ class Aggregator final : private HopServer::Observer, private Core::Listener {
   Loop::TimerId tick_timer_ = 0;
   Millis last_metrics_{-1'000};
   Millis last_cleaning_{0};
+  bool clock_settled_ = true;  // as the log says
 };
 
 }  // namespace tributary

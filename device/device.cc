@@ -39,7 +39,7 @@ Device::~Device() { work_.reset(); }
 
 Result<std::unique_ptr<Device>> Device::Open(const DeviceOptions& options, const Clock& clock, Random& random,
                                              FileSystem& files) {
-  ASSIGN_OR_RETURN(auto time, TimeFloor::Open(clock, files, options.data_dir / "time-floor"));
+  ASSIGN_OR_RETURN(auto time, TimeFloor::Open(clock, files, options.data_dir / kTimeFloorFile));
   ASSIGN_OR_RETURN(Identity identity, LoadIdentity(options.identity_dir, time->Now()));
   if (identity.subject.role != Role::kDevice && identity.subject.role != Role::kEvaluator) {
     return Fail(Code::kWrongRole, "{} is the identity of a {}, a device or evaluator is needed",

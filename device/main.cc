@@ -12,22 +12,34 @@
 #include "device/import/data_command.h"
 #include "device/learn/learner_child.h"
 #include "protocol/base/process/daemon.h"
+#include "protocol/base/time_floor.h"
 #include "protocol/member/enrol.h"
 
 namespace tributary {
 namespace {
 
-// `tributary-device status --config FILE`
-int RunStatus(int argc, char** argv) {
-  const auto parsed = ParseDaemonArguments(
-      argc - 1, argv + 1, "tributary-device status: what waits, where every upload went, how far each task is", "");
+// `tributary-device WORD --config FILE` for what is done with a data folder and ends in a text.
+int RunHere(int argc, char** argv, const std::string& help, Result<std::string> (*act)(const Path& data_dir)) {
+  const auto parsed = ParseDaemonArguments(argc - 1, argv + 1, help, "");
   if (const int* code = std::get_if<int>(&parsed)) return *code;
   const auto options = DeviceOptions::Load(std::get<DaemonArguments>(parsed).config);
   if (!options) return ExitWith("tributary-device", options.error());
-  const auto text = DescribeDevice(RealFileSystem(), options->data_dir, SystemClock().Now());
+  const auto text = act(options->data_dir);
   if (!text) return ExitWith("tributary-device", text.error());
   std::cout << *text << std::flush;
   return kExitOk;
+}
+
+int RunStatus(int argc, char** argv) {
+  return RunHere(argc, argv, "tributary-device status: what waits, where every upload went, how far each task is",
+                 [](const Path& data_dir) { return DescribeDevice(RealFileSystem(), data_dir, SystemClock().Now()); });
+}
+
+int RunForgetTime(int argc, char** argv) {
+  return RunHere(argc, argv,
+                 "tributary-device forget-time: forget what publications said about the time, after one was signed by a wrong "
+                 "clock; stop the daemon first",
+                 [](const Path& data_dir) { return ForgetTime(RealFileSystem(), data_dir); });
 }
 
 // Work on models is LibTorch's, and so the learner's.
@@ -62,6 +74,7 @@ int main(int argc, char** argv) {
   }
   if (IsEnrol(argc, argv)) return RunEnrol(DeviceEnrolment(), argc, argv);
   if (argc > 1 && std::string_view(argv[1]) == "status") return RunStatus(argc, argv);
+  if (argc > 1 && std::string_view(argv[1]) == "forget-time") return RunForgetTime(argc, argv);
   return RunDaemon<Device, DeviceOptions>(argc, argv, "tributary-device",
                                           "tributary-device: trains on its own examples and uploads sealed updates",
                                           DeviceManual());

@@ -69,6 +69,9 @@ Its certificate is renewed by itself while it runs.
 What waits, where every upload went, how far each task is; also while the daemon runs:
   tributary-device status --config device.toml
 
+To forget what publications said about the time, after a wrong clock signed one; stop the daemon first:
+  tributary-device forget-time --config device.toml
+
 The device's own examples, in collections that tasks name; also while the daemon runs (--help says more):
   tributary-device data import --config device.toml --collection NAME FILE...
   tributary-device data list|show|remove|clear --config device.toml

@@ -37,7 +37,7 @@ Gateway::~Gateway() {
 
 Result<std::unique_ptr<Gateway>> Gateway::Open(const GatewayOptions& options, const Clock& clock, Random& random,
                                                FileSystem& files) {
-  ASSIGN_OR_RETURN(auto time, TimeFloor::Open(clock, files, options.data_dir / "time-floor"));
+  ASSIGN_OR_RETURN(auto time, TimeFloor::Open(clock, files, options.data_dir / kTimeFloorFile));
   ASSIGN_OR_RETURN(FileLock lock, FileLock::Take(options.data_dir));
   RETURN_IF_ERROR(KeyRotation::FinishIfDue(files, options.identity_dir, time->Now()));
   ASSIGN_OR_RETURN(Identity identity, LoadIdentityAs(Role::kGateway, options.identity_dir, time->Now()));

@@ -1,7 +1,10 @@
+#include <iostream>
+
 #include <CLI/CLI.hpp>
 
 #include "gateway/gateway.h"
 #include "gateway/tools/commands.h"
+#include "protocol/base/time_floor.h"
 #include "protocol/base/process/daemon.h"
 #include "protocol/base/process/tools.h"
 #include "protocol/member/enrol.h"
@@ -37,6 +40,12 @@ Result<Order> OrderOf(Order::Verb verb, const ToolArguments& arguments) {
   }
   ASSIGN_OR_RETURN(const UploadId id, UploadOf(arguments.id));
   return Order{verb, id};
+}
+
+Status ForgetTimeHere(const GatewayOptions& options) {
+  ASSIGN_OR_RETURN(const std::string told, ForgetTime(RealFileSystem(), options.data_dir));
+  std::cout << told;
+  return {};
 }
 
 void AddBundle(CLI::App& app, ToolArguments& arguments, GatewayTool& chosen) {
@@ -98,6 +107,8 @@ int RunGatewayTool(const ToolProgram& program, int argc, char** argv) {
     AddSpool(app, arguments, chosen);
     app.add_subcommand("rotate-key", "Make a new connection key, which the daemon announces and changes to")
         ->callback([&] { chosen = RotateKey; });
+    app.add_subcommand("forget-time", "Forget what publications said about the time, after one was signed by a wrong clock; stop the daemon first")
+        ->callback([&] { chosen = ForgetTimeHere; });
     AddDeadLetter(app, arguments, chosen);
   });
 }
@@ -108,7 +119,7 @@ int RunGatewayTool(const ToolProgram& program, int argc, char** argv) {
 int main(int argc, char** argv) {
   using namespace tributary;
   const ToolProgram tools{
-      kProgram, "tools of a gateway, with or without its daemon", {"bundle", "spool", "dead-letter", "rotate-key"}};
+      kProgram, "tools of a gateway, with or without its daemon", {"bundle", "spool", "dead-letter", "rotate-key", "forget-time"}};
   if (IsEnrol(argc, argv)) return RunEnrol(GatewayEnrolment(), argc, argv);
   if (IsTool(tools, argc, argv)) return RunGatewayTool(tools, argc, argv);
   return RunDaemon<Gateway, GatewayOptions>(

@@ -102,6 +102,8 @@ Tools, also while the daemon runs (`tributary-gateway --config FILE bundle --hel
                               Restart=always sees to that)
   dead-letter list | show ID | requeue ID | purge ID | purge --all
                               uploads that were given up
+  forget-time                 forget what publications said about the time, after a wrong clock signed one; stop the
+                              daemon first
 
 Example:
   tributary-gateway --config gateway.toml --check-config

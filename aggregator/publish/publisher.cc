@@ -138,6 +138,7 @@ Status Publisher::CheckFits(std::vector<PublishedTask> tasks) const {
 }
 
 Status Publisher::Issue(std::vector<PublishedTask> tasks) {
+  RETURN_IF_ERROR(MaySign());
   PublicationExtras extras = parts_.extras();
   const WallTime expires = WholeSeconds(parts_.clock.Now() + parts_.lifetime);
   ASSIGN_OR_RETURN(Bytes bytes, Sign(std::move(tasks), extras));

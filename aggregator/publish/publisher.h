@@ -47,6 +47,8 @@ class Publisher {
     std::function<PublicationExtras()> extras;
     Millis lifetime;  // of timestamp, snapshot and rounds
     AccountTable& counters;
+    // The errors of whoever knows that nothing may be signed now, because the clock may be wrong.
+    std::function<Status()> may_sign = [] { return Status(); };
   };
   // Reads the file. One that is missing, damaged, expired, or says other than what is now to be said is owed anew.
   // kRollback: it was made with a newer root than the repository has, so members would refuse what is signed now.
@@ -63,6 +65,8 @@ class Publisher {
   // Looks at what changes without a task's doing: sealing keys, revocations, and now and then the repository. Owes a
   // publication when one did. Cheap.
   void Watch();
+  // Why nothing may be signed now.
+  Status MaySign() const { return parts_.may_sign(); }
   // Signs and stores the next one. On an error it stays owed.
   Status Issue(std::vector<PublishedTask> tasks);
   // kInvalidArgument: such a publication would be larger than a member accepts.

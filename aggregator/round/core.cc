@@ -17,6 +17,7 @@ Core::Parts Complete(Core::Parts parts) {
   if (!parts.opening_key) {
     parts.opening_key = [&key, own = HpkeKeyId(key.public_key)](const KeyId& id) { return id == own ? &key : nullptr; };
   }
+  if (!parts.may_sign) parts.may_sign = [] { return Status(); };
   return parts;
 }
 
@@ -33,10 +34,11 @@ Result<std::unique_ptr<Core>> Core::Open(const Parts& given, Listener& listener)
                                                     .repository = parts.repository,
                                                     .extras = parts.extras,
                                                     .lifetime = parts.publication_lifetime,
-                                                    .counters = store->accounts}));
+                                                    .counters = store->accounts,
+                                                    .may_sign = parts.may_sign}));
   std::unique_ptr<Core> core(new Core(parts, listener, std::move(store), std::move(blobs), std::move(publisher)));
   RETURN_IF_ERROR(core->OpenParts());
-  if (core->publisher_.owed()) {
+  if (core->publisher_.owed() && core->publisher_.MaySign()) {
     // A disk that is full now may have room later; Tick tries again.
     if (auto issued = core->publisher_.Issue(core->rounds_->Published()); !issued)
       core->health_.Failed("publication.not_issued", issued.error());
@@ -79,6 +81,8 @@ void Core::Announce() {
 }
 
 void Core::IssuePublication() {
+  // No trouble of the disk: uploads are taken meanwhile. /readyz says why.
+  if (!publisher_.MaySign()) return;
   if (auto issued = publisher_.Issue(rounds_->Published()); !issued) {
     return health_.Failed("publication.not_issued", issued.error());
   }
@@ -109,7 +113,7 @@ bool Core::WriteWhatIsDue() {
     last_saved_ = now;
     if (auto saved = SaveBooks(); !saved) failed("books.not_saved", saved.error());
   }
-  return all && !publisher_.owed();
+  return all && (!publisher_.owed() || !publisher_.MaySign());
 }
 
 Status Core::ProbeDisk() {

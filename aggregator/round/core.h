@@ -30,6 +30,8 @@ class Core final : private Announcer {
     std::function<PublicationExtras()> extras = nullptr;
     // The pair that it gives is used at once. Null: only `sealing_key`.
     FindOpeningKey opening_key = nullptr;
+    // Whether publications may be signed now. Null: always.
+    std::function<Status()> may_sign = nullptr;
     // For rounds that look ahead: who may contribute.
     FindEnrolled enrolled = nullptr;
     // How many uploads of a kind are here in part or unopened; null: none ever. Called on the core thread.

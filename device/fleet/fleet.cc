@@ -35,7 +35,7 @@ Fleet::~Fleet() { work_.reset(); }
 Result<std::unique_ptr<Fleet>> Fleet::Open(const FleetOptions& options, const Clock& clock, Random& random,
                                            FileSystem& files) {
   ASSIGN_OR_RETURN(FileLock lock, FileLock::Take(options.data_dir));
-  ASSIGN_OR_RETURN(auto time, TimeFloor::Open(clock, files, options.data_dir / "time-floor"));
+  ASSIGN_OR_RETURN(auto time, TimeFloor::Open(clock, files, options.data_dir / kTimeFloorFile));
   std::unique_ptr<Fleet> fleet(new Fleet(std::move(lock), std::move(time), static_cast<int>(options.fits_at_once)));
   RETURN_IF_ERROR(fleet->OpenMembers(options, random, files));
   return fleet;

@@ -135,6 +135,10 @@ constexpr auto kCodes = std::to_array<CodeEntry>({
      "max_steps."},
     {Code::kLearnerProtocol, kEnvironment, "learner-protocol", "The learner answered what the protocol does not have.",
      "The device goes on and kept nothing of that work. The message says which message was wrong."},
+    {Code::kClockJumped, kEnvironment, "clock-jumped", "The aggregator's clock may be wrong, so it signs nothing for members.",
+     "Nothing is lost: uploads are taken, rounds go on, and what is to be published waits. Set the clock right; if it is "
+     "right now, say so: tributary clock accept.",
+     kRetry},
 
     {Code::kConfigSyntax, kPerson, "config-syntax", "The configuration file is not valid TOML.",
      "Nothing was started. The message names the line."},

@@ -71,6 +71,7 @@ enum class Code : uint16_t {
   kLearnerMemory = 79,
   kLearnerTimeout = 80,
   kLearnerProtocol = 81,
+  kClockJumped = 82,
 
   // A person asked for something that cannot be done as asked.
   kConfigSyntax = 90,

@@ -10,6 +10,10 @@ namespace {
 
 constexpr std::string_view kHead = "tributary-time-floor 1\n";
 constexpr size_t kMostBytes = 64;
+constexpr Millis kStep = std::chrono::hours(24);
+// Two facts that lie so far apart by this process's count, and as far by their own dates, confirm one another.
+constexpr Millis kConfirming = std::chrono::hours(1);
+constexpr Millis kTolerance = std::chrono::minutes(5);
 
 }  // namespace
 
@@ -32,6 +36,7 @@ Result<std::unique_ptr<TimeFloor>> TimeFloor::Open(const Clock& clock, FileSyste
                 time->file_.string());
   }
   time->floor_ = {millis};
+  time->sure_ = Moment{time->floor_, clock.Monotonic()};
   return time;
 }
 
@@ -45,8 +50,30 @@ WallTime TimeFloor::floor() const {
   return floor_;
 }
 
+WallTime TimeFloor::Own() const {
+  const std::lock_guard lock(mutex_);
+  const WallTime own = clock_.Now();
+  return own < floor_ ? WallTime{} : own;
+}
+
+WallTime TimeFloor::Plausible(WallTime fact) {
+  const Millis now = clock_.Monotonic();
+  const auto confirms = [&](const Moment& other) {
+    const int64_t off = fact.unix_millis - other.At(now).unix_millis;
+    return now - other.monotonic >= kConfirming && std::abs(off) <= kTolerance.count();
+  };
+  if (!sure_ || fact <= clock_.Now() + kTolerance || (heard_ && confirms(*heard_))) {
+    sure_ = {fact, now};
+    heard_.reset();
+    return fact;
+  }
+  if (!heard_ || std::abs(fact.unix_millis - heard_->At(now).unix_millis) > kTolerance.count()) heard_ = {fact, now};
+  return std::min(fact, sure_->At(now) + kStep);
+}
+
 Status TimeFloor::Raise(WallTime fact) {
   const std::lock_guard lock(mutex_);
+  if (fact > floor_) fact = Plausible(fact);
   if (fact <= floor_ && kept_) return {};
   floor_ = std::max(floor_, fact);
   kept_ = false;
@@ -54,6 +81,17 @@ Status TimeFloor::Raise(WallTime fact) {
       WriteFileAtomically(files_, file_, AsBytes(std::string(kHead) + std::to_string(floor_.unix_millis) + "\n")));
   kept_ = true;
   return {};
+}
+
+Result<std::string> ForgetTime(FileSystem& files, const Path& data_dir) {
+  ASSIGN_OR_RETURN(const FileLock lock, FileLock::Take(data_dir));
+  const Path file = data_dir / kTimeFloorFile;
+  RETURN_IF_ERROR(files.Size(file));
+  RETURN_IF_ERROR(files.Remove(file));
+  RETURN_IF_ERROR(files.SyncFolder(data_dir));
+  return fmt::format(
+      "{} is gone. This machine's clock is believed again, until the next publication; set it right first\n",
+      file.string());
 }
 
 }  // namespace tributary

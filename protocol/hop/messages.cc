@@ -84,6 +84,7 @@ void Fields(Of<CheckIn>, auto& io, auto& m) {
   io.Number(HOP_FIELD(ConnectedClients), m.connected_clients);
   io.Structs(HOP_FIELD(Reports), m.reports, limits::kGatewayReports, "gateway states");
   io.Number(HOP_FIELD(RootVersion), m.root_version);
+  io.Number(HOP_FIELD(ClockUnixMillis), m.clock_unix_millis);
 }
 
 void Fields(Of<Assignment>, auto& io, auto& m) {

@@ -87,6 +87,7 @@ struct CheckIn {
   uint32_t connected_clients = 0;
   std::vector<GatewayState> reports = {};  // from a gateway: its own first, then those of gateways below it
   uint64_t root_version = 0;               // of the publication held
+  int64_t clock_unix_millis = 0;           // the member's own; 0: it knows that its clock is wrong
   bool operator==(const CheckIn&) const = default;
 };
 struct Assignment : Terms {

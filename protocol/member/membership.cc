@@ -9,9 +9,11 @@ namespace {
 
 // An adopted publication says that its making lies in the past. The floor is not raised beyond the end of the member's
 // own certificate: whoever stole a key that signs publications must not make a whole fleet believe that it has expired.
+// The first fact of a new member is the beginning of that certificate.
 void LearnTime(TimeFloor& time, const Identity& self, const Publication& adopted) {
   const auto own = self.anchor.Verify(self.chain, time.Now());
   if (!own || adopted.created >= own->not_after) return;
+  if (time.floor() == WallTime{}) (void)time.Raise(own->not_before);
   if (const Status raised = time.Raise(adopted.created); !raised)
     LogFailure(LogLevel::kWarning, "time_floor.not_kept", raised.error());
 }
@@ -105,6 +107,7 @@ hop::CheckIn Membership::DescribeSelf(const SpoolAccount& account) const {
   check_in.spooled_uploads = account.Spooled();
   check_in.spooled_bytes = account.bytes;
   check_in.delivered_uploads = account.Delivered();
+  check_in.clock_unix_millis = parts_.clock.Own().unix_millis;
   return check_in;
 }
 

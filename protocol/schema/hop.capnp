@@ -146,6 +146,7 @@ struct CheckIn {
   # From a gateway: its own report first, then the latest of each gateway below it; at most 256 in all.
   rootVersion @7 :UInt64;
   # Of the publication held. A publication is newer when its root version is higher, or the same and its number higher.
+  clockUnixMillis @8 :Int64;      # the member's own clock; 0: it knows that its clock is wrong
 }
 
 enum LinkPurpose {

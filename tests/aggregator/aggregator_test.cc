@@ -34,10 +34,11 @@ class AggregatorTest : public ::testing::Test {
     return device;
   }
 
+  HttpClient Http(const std::string& token = "") {
+    return Must(HttpClient::Create({.url = "http://127.0.0.1:" + std::to_string(options_.http.port), .token = token}));
+  }
   bool HasMetric(const std::string& line) {
-    HttpClient::Options options;
-    options.url = "http://127.0.0.1:" + std::to_string(options_.http.port);
-    const HttpReply reply = Must(Must(HttpClient::Create(options)).GetAnyStatus("/metrics"));
+    const HttpReply reply = Must(Http().GetAnyStatus("/metrics"));
     return ("\n" + reply.body).find("\n" + line + "\n") != std::string::npos;
   }
 
@@ -97,6 +98,39 @@ TEST_F(AggregatorTest, ItsMetricsHaveTheMeansThatATasksManifestNames) {
                                       Millis(20), 500));
   EXPECT_TRUE(has(R"(metric="loss",task="digits",view="personal")", "0.5"));
   EXPECT_FALSE(has(R"(metric="made-up",task="digits",view="personal")", "1")) << "a device may not make up labels";
+  aggregator->Stop();
+  running.join();
+}
+
+// The system's clock is 40 days ahead for 15 seconds while a round is started: members hear of it afterwards, by the right
+// date, and the round has its deadline.
+TEST_F(AggregatorTest, SignsNothingWhileItsClockHasJumped) {
+  RoundFixture rounds;
+  rounds.CreateTask({.report_goal = 3}, "digits");
+  rounds.Close();
+  options_.data_dir = rounds.folder.path();
+  options_.http.port = static_cast<uint16_t>(TestSite::FreePort());
+  const auto aggregator = Must(Aggregator::Open(options_, world_.clock, random_, RealFileSystem()));
+  std::thread running([&] { aggregator->Run(); });
+  const auto published = [&] {
+    const auto bytes = ReadFile(RealFileSystem(), options_.data_dir / "publication.bin", limits::kPublicationBytes);
+    const PublicationSet set = Must(DecodePublicationSet(Must(bytes)));
+    return Must(tuf::ParseMetadata<tuf::Timestamp>(set.timestamp)).body;
+  };
+  const auto settled = [&] {
+    const HttpReply reply = Must(Http().GetAnyStatus("/readyz"));
+    return reply.body.find("clock-jumped") == std::string::npos;
+  };
+  const auto before = published();
+  const WallTime now = world_.clock.Now();
+  world_.clock.SetWall(now + std::chrono::hours(24 * 40));
+  EXPECT_TRUE(world_.RunUntil([&] { return !settled(); }));
+  const std::string token = Must(ApiTokenStore(options_.data_dir / "tokens").Add({"boss", HttpAccess::kAdmin, {}, {}}, random_));
+  EXPECT_EQ(Must(Http(token).Post("/api/v1/tasks/digits/rounds", R"({"count": 1})")).status, 202);
+  EXPECT_EQ(published().version, before.version);
+  world_.clock.SetWall(now);
+  EXPECT_TRUE(world_.RunUntilWithTime([&] { return settled() && published().version > before.version; }, Millis(20), 500));
+  EXPECT_LE(published().expires, before.expires + std::chrono::hours(1));
   aggregator->Stop();
   running.join();
 }

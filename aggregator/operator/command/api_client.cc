@@ -100,6 +100,8 @@ Result<Json> ApiClient::EnrolmentTokens() { return Get("/enrolment-tokens"); }
 Result<Json> ApiClient::RemoveEnrolmentToken(const std::string& id) {
   return Parse(http_.Delete(kRoot + "/enrolment-tokens/" + EncodeUrlPart(id)));
 }
+Result<Json> ApiClient::Clock() { return Get("/clock"); }
+Result<Json> ApiClient::AcceptClock() { return Post(http_, "/clock", Json::object()); }
 Result<Json> ApiClient::SealingKeys() { return Get("/sealing-keys"); }
 Result<Json> ApiClient::RotateSealingKey(uint64_t overlap_days) {
   return Post(http_, "/sealing-keys", {{"overlap_days", overlap_days}});

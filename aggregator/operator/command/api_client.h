@@ -44,6 +44,8 @@ class ApiClient {
   Result<Json> CreateEnrolmentToken(const Json& request);
   Result<Json> EnrolmentTokens();
   Result<Json> RemoveEnrolmentToken(const std::string& id);
+  Result<Json> Clock();
+  Result<Json> AcceptClock();
   Result<Json> SealingKeys();
   Result<Json> RotateSealingKey(uint64_t overlap_days);
   // The audit log's entries after number `after`, and the number to go on from ("next").

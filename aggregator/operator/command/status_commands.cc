@@ -162,6 +162,16 @@ void AddAudit(CLI::App& app, Context& context) {
   verify->callback(context.Run([&context, file, known] { return VerifyAudit(context, *file, *known); }));
 }
 
+void AddClock(CLI::App& app, Context& context) {
+  CLI::App* clock = AddGroup(app, "clock", "The aggregator's clock: it signs nothing for members after a jump");
+  clock->add_subcommand("show", "The time that it believes, its system's time, and that of its members")
+      ->callback(context.Show(&ApiClient::Clock));
+  clock->add_subcommand("accept", "Its system's time is right: sign with it from now on. Needs the role admin")
+      ->callback(context.Tell(&ApiClient::AcceptClock, [](const Json& after) {
+        return fmt::format("the aggregator believes its clock again: {}", after.value("believed", ""));
+      }));
+}
+
 }  // namespace
 
 void AddStatusCommands(CLI::App& app, Context& context) {
@@ -174,6 +184,7 @@ void AddStatusCommands(CLI::App& app, Context& context) {
       ->callback(context.List(&ApiClient::Account, AccountColumns()));
 
   AddAudit(app, context);
+  AddClock(app, context);
 
   const auto name = std::make_shared<std::string>();
   CLI::App* command = app.add_subcommand("explain", "What an error code means and what to do; without one, all codes");

@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include "aggregator/api/api_routes.h"
+#include "aggregator/api/clock_routes.h"
 #include "aggregator/api/api_token_store.h"
 #include "aggregator/api/event_feed.h"
 #include "aggregator/operator/command/http_client.h"
@@ -43,6 +44,7 @@ class ApiFixture : public testing::Test {
   void AddAll(HttpServer& server) {
     AddApiRoutes(server, Parts());
     AddMemberRoutes(server, Parts(), Members());
+    AddClockRoutes(server, audit_, settled_);
   }
   MemberParts Members() {
     return {.enrolment = enrolment_,
@@ -85,6 +87,7 @@ class ApiFixture : public testing::Test {
   const CertificateAuthority fleet_ca_ = CertificateAuthority::Create("test", kTestStart, std::chrono::hours(24));
   ApiTokenStore tokens_;
   ManualClock clock_;
+  SettledClock settled_{clock_};
   AuditLog audit_{RealFileSystem(), folder_ / "audit.log", clock_};
   const std::string token_;
   std::unique_ptr<WorkerPool> core_;

@@ -60,6 +60,57 @@ TEST_F(TimeFloorTest, AClockThatRanAheadLeavesNothingBehind) {
   EXPECT_EQ(Open()->floor(), kTestStart);
 }
 
+// Who signs was 40 days ahead for 15 seconds.
+TEST_F(TimeFloorTest, RisesByPlausibleStepsOnly) {
+  const auto time = Open();
+  ASSERT_TRUE(time->Raise(kTestStart));
+  for (int i = 0; i < 5; ++i) {
+    ASSERT_TRUE(time->Raise(kTestStart + 40 * kDay + Millis(i)));
+    clock_.Advance(Millis(3'000));
+  }
+  EXPECT_EQ(time->floor(), kTestStart + kDay + Millis(12'000));
+  clock_.Advance(kDay + kDay);
+  EXPECT_EQ(time->Now(), kTestStart + 2 * kDay + Millis(15'000)) << "the clock has passed it";
+}
+
+TEST_F(TimeFloorTest, AMemberWithoutAClockCatchesUpInAnHour) {
+  ASSERT_TRUE(Open()->Raise(kTestStart));
+  clock_.SetWall({0});  // and it was away for 40 days
+  const auto time = Open();
+  ASSERT_TRUE(time->Raise(kTestStart + 40 * kDay));
+  EXPECT_EQ(time->Now(), kTestStart + kDay);
+  clock_.Advance(Millis(3'599'000));
+  ASSERT_TRUE(time->Raise(kTestStart + 40 * kDay + Millis(3'599'000)));
+  EXPECT_LT(time->Now(), kTestStart + 2 * kDay);
+  clock_.Advance(Millis(2'000));
+  ASSERT_TRUE(time->Raise(kTestStart + 40 * kDay + Millis(3'601'000)));
+  EXPECT_EQ(time->Now(), kTestStart + 40 * kDay + Millis(3'601'000));
+  EXPECT_EQ(time->Own(), WallTime{}) << "its clock is known to be wrong";
+}
+
+TEST_F(TimeFloorTest, FactsThatDoNotKeepPaceConfirmNothing) {
+  const auto time = Open();
+  ASSERT_TRUE(time->Raise(kTestStart));
+  clock_.SetWall({0});
+  for (int hours = 0; hours < 10; ++hours) {
+    ASSERT_TRUE(time->Raise(kTestStart + (40 + hours) * kDay));
+    clock_.Advance(std::chrono::hours(1));
+  }
+  EXPECT_EQ(time->floor(), kTestStart + kDay + std::chrono::hours(9));
+}
+
+TEST_F(TimeFloorTest, IsForgottenByHand) {
+  auto time = Open();
+  EXPECT_EQ(ForgetTime(RealFileSystem(), folder_.path()).error().code, Code::kNotFound);
+  ASSERT_TRUE(time->Raise(kTestStart + kDay));
+  {
+    const FileLock running = FileLock::Take(folder_.path()).value();
+    EXPECT_EQ(ForgetTime(RealFileSystem(), folder_.path()).error().code, Code::kLocked);
+  }
+  ASSERT_TRUE(ForgetTime(RealFileSystem(), folder_.path()));
+  EXPECT_EQ(Open()->Now(), kTestStart);
+}
+
 TEST_F(TimeFloorTest, HoldsInMemoryWhenTheDiskFailsAndIsKeptLater) {
   const Path missing = folder_ / "not" / "there";
   auto time = TimeFloor::Open(clock_, RealFileSystem(), missing);
