@@ -53,6 +53,13 @@ Result<std::unique_ptr<Device>> Device::Open(const DeviceOptions& options, const
   CollectionExamples::Options examples{.folder = options.data_dir,
                                        .evaluates_all = role == Role::kEvaluator,
                                        .fallback = [options, role] { return ConfiguredExamples(options, role); }};
+  if (!options.learner_command.empty() && !KeepsFilesSafe()) {
+    LogWarning(
+        "learner.may_change_files",
+        {{"reason",
+          "this kernel has no Landlock, so the program that learner.command names can empty, rename and remove what "
+          "this user may; run it with Linux 5.13 or newer, or the device as a user of its own"}});
+  }
   std::unique_ptr<Device> device(new Device(std::move(time), std::move(identity), std::move(lock), std::move(examples),
                                             ProcessLearner(options.learner_command, options.LearnerMayUse())));
   Agent::Options agent_options;

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
+#include <linux/landlock.h>
 #include <linux/seccomp.h>
 #include <poll.h>
 #include <signal.h>
@@ -57,12 +58,20 @@ std::vector<char*> Pointers(std::vector<std::string>& words) {
   return pointers;
 }
 
+// Out of the way of the descriptors that the child sets up. -1 stays -1.
+Descriptor Spare(int descriptor) {
+  if (descriptor < 0) return Descriptor(-1);
+  const Descriptor original(descriptor);
+  return Descriptor(fcntl(descriptor, F_DUPFD_CLOEXEC, kFirstSpare));
+}
+
 // Everything that the child needs between fork and exec, where only async-signal-safe calls are allowed.
 struct Preparation {
   char* const* argv;
   char* const* environment;
   LearnerLimits limits;
-  int socket, log, null;
+  int socket, log, null, rules;
+  sock_fprog calls;
   pid_t parent;
 };
 
@@ -71,7 +80,7 @@ void Limit(__rlimit_resource resource, rlim_t soft, rlim_t hard) {
   setrlimit(resource, &limit);
 }
 
-// The system calls of another architecture (32-bit ones through int 0x80, x32 above kOtherCalls) have other numbers.
+// The system calls of another architecture (32-bit ones through int 0x80) have other numbers.
 #if defined(__x86_64__)
 constexpr uint32_t kArchitecture = AUDIT_ARCH_X86_64;
 #elif defined(__aarch64__)
@@ -79,42 +88,134 @@ constexpr uint32_t kArchitecture = AUDIT_ARCH_AARCH64;
 #else
 #error "name this processor's AUDIT_ARCH_ here"
 #endif
-constexpr uint32_t kOtherCalls = 0x40000000;
+constexpr uint32_t kNewerCalls = 451;  // than Linux 6.1's; x32 has its own above them
 
-// Its process group is how all that it starts is found again, so nobody leaves it. Holds for its children too.
-bool StayInGroup() {
-  std::array filter = {
-      sock_filter BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, arch)),
-      sock_filter BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, kArchitecture, 1, 0),
-      sock_filter BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
-      sock_filter BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
-      sock_filter BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, kOtherCalls, 2, 0),
-      sock_filter BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_setsid, 1, 0),
-      sock_filter BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_setpgid, 0, 1),
-      sock_filter BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
-      sock_filter BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+// A process group is how all that a learner starts is found again, so nobody leaves it. Landlock takes care of files,
+// but not of their modes, owners, times and attributes, nor, before Linux 6.2, of their lengths.
+constexpr auto kRefused =
+    std::to_array<uint32_t>({SYS_setsid,       SYS_setpgid,   SYS_truncate,       SYS_fchmod,
+                             SYS_fchmodat,     SYS_fchown,    SYS_fchownat,       SYS_setxattr,
+                             SYS_lsetxattr,    SYS_fsetxattr, SYS_removexattr,    SYS_lremovexattr,
+                             SYS_fremovexattr, SYS_utimensat, SYS_io_uring_setup, SYS_open_by_handle_at,
+#ifdef SYS_open  // of x86-64
+                             SYS_chmod,        SYS_chown,     SYS_lchown,         SYS_utime,
+                             SYS_utimes,       SYS_futimesat
+#endif
+    });
+
+struct OpenCall {
+  uint32_t number, flags;  // flags: which argument they are
+};
+constexpr auto kOpens = std::to_array<OpenCall>({{SYS_openat, 2},
+#ifdef SYS_open
+                                                 {SYS_open, 1}
+#endif
+});
+
+// The filter holds for the children of the process too.
+std::vector<sock_filter> CallFilter() {
+  std::vector<sock_filter> filter;
+  const auto add = [&](int code, uint32_t value, uint8_t yes = 0, uint8_t no = 0) {
+    filter.push_back({static_cast<uint16_t>(code), yes, no, value});
   };
-  const sock_fprog program{filter.size(), filter.data()};
-  return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+  constexpr int kLoad = BPF_LD | BPF_W | BPF_ABS, kIs = BPF_JMP | BPF_JEQ | BPF_K, kEnd = BPF_RET | BPF_K;
+  add(kLoad, offsetof(seccomp_data, arch));
+  add(kIs, kArchitecture, 1, 0);
+  add(kEnd, SECCOMP_RET_KILL_PROCESS);
+  add(kLoad, offsetof(seccomp_data, nr));
+  // Its flags lie in memory, where a filter cannot look; who gets this answer uses openat.
+  add(kIs, SYS_openat2, 1, 0);
+  add(BPF_JMP | BPF_JGE | BPF_K, kNewerCalls, 0, 1);
+  add(kEnd, SECCOMP_RET_ERRNO | ENOSYS);
+  for (const uint32_t call : kRefused) {
+    add(kIs, call, 0, 1);
+    add(kEnd, SECCOMP_RET_ERRNO | EPERM);
+  }
+  // To open a file to read it may still make it empty.
+  for (const OpenCall& call : kOpens) {
+    add(kIs, call.number, 0, 7);
+    add(kLoad, static_cast<uint32_t>(offsetof(seccomp_data, args) + 8 * call.flags));
+    add(BPF_JMP | BPF_JSET | BPF_K, O_TRUNC, 0, 4);
+    add(BPF_ALU | BPF_AND | BPF_K, O_ACCMODE);
+    add(kIs, O_WRONLY, 2, 0);
+    add(kIs, O_RDWR, 1, 0);
+    add(kEnd, SECCOMP_RET_ERRNO | EPERM);
+    add(kEnd, SECCOMP_RET_ALLOW);
+  }
+  add(kEnd, SECCOMP_RET_ALLOW);
+  return filter;
 }
 
-[[noreturn]] void RunChild(const Preparation& with) {
-  setpgid(0, 0);
-  prctl(PR_SET_PDEATHSIG, SIGKILL);
-  if (getppid() != with.parent) _exit(kNotStarted);  // the parent died before the line above
+// Landlock's rules for a process that makes, removes and renames no file and writes to none but /dev/null, which many
+// programs open. Below zero: this kernel has no Landlock.
+Descriptor FileRules(int null) {
+  const landlock_ruleset_attr refused{LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_REMOVE_DIR |
+                                      LANDLOCK_ACCESS_FS_REMOVE_FILE | LANDLOCK_ACCESS_FS_MAKE_CHAR |
+                                      LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_MAKE_REG |
+                                      LANDLOCK_ACCESS_FS_MAKE_SOCK | LANDLOCK_ACCESS_FS_MAKE_FIFO |
+                                      LANDLOCK_ACCESS_FS_MAKE_BLOCK | LANDLOCK_ACCESS_FS_MAKE_SYM};
+  Descriptor rules = Spare(static_cast<int>(syscall(SYS_landlock_create_ruleset, &refused, sizeof(refused), 0)));
+  const landlock_path_beneath_attr may{LANDLOCK_ACCESS_FS_WRITE_FILE, null};
+  if (rules.get() >= 0) syscall(SYS_landlock_add_rule, rules.get(), LANDLOCK_RULE_PATH_BENEATH, &may, 0);
+  return rules;
+}
+
+bool GiveUpRights(const Preparation& with) {
+  return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+         (with.rules < 0 || syscall(SYS_landlock_restrict_self, with.rules, 0) == 0) &&
+         prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &with.calls) == 0;
+}
+
+// Ends as the learner did.
+[[noreturn]] void EndAs(int status) {
+  if (WIFEXITED(status)) _exit(WEXITSTATUS(status));
+  signal(WTERMSIG(status), SIG_DFL);
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);
+  kill(getpid(), WTERMSIG(status));
+  _exit(kNotStarted);
+}
+
+constexpr int kAgentDied = SIGTERM;
+
+// The learner's parent: it leads the process group, and ends it when the agent dies, however that dies. The kernel
+// would tell the learner alone (PR_SET_PDEATHSIG), and not those that it has started.
+[[noreturn]] void Keep(pid_t learner, const sigset_t& all) {
+  close_range(0, ~0U, 0);
+  while (true) {
+    int number = 0, status = 0;
+    if (sigwait(&all, &number) == 0 && number == kAgentDied) kill(0, SIGKILL);
+    if (waitpid(learner, &status, WNOHANG) == learner) EndAs(status);
+  }
+}
+
+[[noreturn]] void RunChild(const Preparation& with) {
+  sigset_t all, none;
+  sigfillset(&all);
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &all, nullptr);
+  signal(SIGCHLD, SIG_DFL);
+  setpgid(0, 0);
+  prctl(PR_SET_PDEATHSIG, kAgentDied);
+  if (getppid() != with.parent) _exit(kNotStarted);  // the parent died before the line above
+  Limit(RLIMIT_CORE, 0, 0);
+  const pid_t keeper = getpid();
+  const pid_t learner = _Fork();
+  if (learner < 0) _exit(kNotStarted);
+  if (learner > 0) Keep(learner, all);
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (getppid() != keeper) _exit(kNotStarted);
   for (const int signal_number : {SIGPIPE, SIGINT, SIGTERM}) signal(signal_number, SIG_DFL);
+  sigprocmask(SIG_SETMASK, &none, nullptr);
   const bool placed = dup2(with.null, STDIN_FILENO) >= 0 && dup2(with.log, STDOUT_FILENO) >= 0 &&
                       dup2(with.log, STDERR_FILENO) >= 0 && dup2(with.socket, kSocket) >= 0;
-  if (!placed || close_range(kSocket + 1, ~0U, 0) != 0 || !StayInGroup()) _exit(kNotStarted);
+  if (!placed || !GiveUpRights(with) || close_range(kSocket + 1, ~0U, 0) != 0) _exit(kNotStarted);
   (void)!nice(kNiceness);
   const auto seconds = static_cast<rlim_t>(with.limits.wall.count() / 1000 + 1) * with.limits.cores;
   Limit(RLIMIT_CPU, seconds, seconds + 5);
   Limit(RLIMIT_NOFILE, kOpenFiles, kOpenFiles);
   Limit(RLIMIT_FSIZE, 0, 0);
-  Limit(RLIMIT_CORE, 0, 0);
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // whose address space is terabytes
   Limit(RLIMIT_AS, with.limits.memory_bytes, with.limits.memory_bytes);
 #endif
@@ -141,14 +242,9 @@ Result<std::string> FindCommand(const std::string& name) {
   return Fail(Code::kChildFailed, "there is no program {} that can be run; learner.command names the learner", name);
 }
 
-// Out of the way of the descriptors that the child sets up. -1 stays -1.
-Descriptor Spare(int descriptor) {
-  if (descriptor < 0) return Descriptor(-1);
-  const Descriptor original(descriptor);
-  return Descriptor(fcntl(descriptor, F_DUPFD_CLOEXEC, kFirstSpare));
-}
-
 }  // namespace
+
+bool KeepsFilesSafe() { return syscall(SYS_landlock_create_ruleset, nullptr, 0, LANDLOCK_CREATE_RULESET_VERSION) > 0; }
 
 Path ProgramBeside(const std::string& name) {
   std::error_code error;
@@ -185,7 +281,12 @@ Result<LearnerChild> LearnerChild::Start(const std::vector<std::string>& command
     return Fail(Code::kChildFailed, "no sockets for a learner: {}", std::strerror(errno));
   fcntl(log_out.get(), F_SETFL, O_NONBLOCK);
 
-  const Preparation with{argv.data(), environment_pointers.data(), limits, theirs.get(), log_in.get(), null.get(),
+  const Descriptor rules = FileRules(null.get());
+  std::vector<sock_filter> calls = CallFilter();
+  const Preparation with{argv.data(),  environment_pointers.data(),
+                         limits,       theirs.get(),
+                         log_in.get(), null.get(),
+                         rules.get(),  {static_cast<uint16_t>(calls.size()), calls.data()},
                          getpid()};
   const pid_t pid = fork();
   if (pid == 0) RunChild(with);

@@ -18,9 +18,10 @@ struct LearnerLimits {
   Millis wall{3'600'000};  // for one piece of work
 };
 
-// The process of a learner: it has the socket pair's other end as descriptor 3, and the limits; it writes no file,
-// leaves its process group never, and ends with the thread that started it. Resource type, one thread; the destructor
-// ends it and everything it has started, and reaps it.
+// The process of a learner: it has the socket pair's other end as descriptor 3, and the limits; it changes no file (see
+// KeepsFilesSafe) and never leaves its process group. A process that waits beside it ends the whole group with the
+// thread that started it, also when this process is killed. Resource type, one thread; the destructor ends it and
+// everything it has started, and reaps it.
 class LearnerChild {
  public:
   // `command`: a path, or a name that is looked up in PATH, and its arguments. kChildFailed: it cannot be started.
@@ -53,6 +54,9 @@ class LearnerChild {
   bool forced_ = false;
   int status_ = 0;  // as waitpid gives it
 };
+
+// Whether this kernel has Landlock. Without it a learner's program may empty, rename and remove what this user may.
+bool KeepsFilesSafe();
 
 // The program of that name beside this one's executable.
 Path ProgramBeside(const std::string& name);

@@ -15,6 +15,13 @@ namespace tributary {
 // throws. kModelRefused: names the operator, the method ("sub.helper"), the file and the line, as Python had them where
 // the file says so. Also refused: a cast that LibTorch does not check, by which an object would be read as one of another
 // class.
+// Call LookAtCasts before the file is loaded.
 Status CheckGraphs(const torch::jit::Module& module);
+
+// LibTorch computes with constants while it loads a file. Its prim::unchecked_cast takes a tuple of three values for one
+// of two there and goes from the graph, and unpacking the two then writes outside of the graph's memory. This puts one in
+// its place that fails instead; then the cast stays in the graph, where CheckGraphs finds it. It holds for the whole
+// process: call it once, before anything is loaded.
+void LookAtCasts();
 
 }  // namespace tributary

@@ -55,6 +55,7 @@ void PrepareProcess() {
     // Debian's LibTorch takes its matrix products from whatever libblas.so.3 is; OpenBLAS has a thread pool of its own,
     // which only its own call turns off.
     if (auto* set = reinterpret_cast<void (*)(int)>(dlsym(RTLD_DEFAULT, "openblas_set_num_threads"))) set(1);
+    LookAtCasts();
   });
 }
 

@@ -2,8 +2,10 @@
 
 #include <seccomp.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <initializer_list>
@@ -12,6 +14,7 @@
 
 #include "device/torch/model.h"
 #include "device/torch/torch_learner.h"
+#include "protocol/base/limits.h"
 
 namespace tributary {
 namespace {
@@ -135,6 +138,12 @@ void WarmUpTorch() {
 }
 
 Status EnterSandbox() {
+  // LibTorch calls itself for each function that a function names, with up to 8 KiB of stack: a MiB of code may have a
+  // chain of 20,000. More of it is only used then.
+  rlimit stack{};
+  getrlimit(RLIMIT_STACK, &stack);
+  stack.rlim_cur = std::min(stack.rlim_max, rlim_t{256 * limits::kMiB});
+  setrlimit(RLIMIT_STACK, &stack);
   std::unique_ptr<void, void (*)(void*)> filter(seccomp_init(SCMP_ACT_KILL_PROCESS), seccomp_release);
   int result = filter ? 0 : -ENOMEM;
   const auto add = [&](uint32_t action, int call, std::initializer_list<scmp_arg_cmp> when) {

@@ -6,11 +6,15 @@
 #include <utility>
 #include <vector>
 
+#include "protocol/catalogue/module_code.h"
+
 namespace tributary {
 namespace {
 
 // A vocabulary of a hundred thousand words needs three for each: the word, the word again for later use, its number.
 constexpr size_t kValues = 1'000'000;
+// LibTorch calls itself for each value in a value when it drops them. A module in a module is two.
+constexpr size_t kDeepest = 500;
 
 enum class ValueKind : uint8_t {
   kOther,  // none, a bool, a float, an object, a tensor, a device: never looked into
@@ -32,6 +36,8 @@ struct PickleValue {
   int64_t number = 0;
   std::string_view text = {};
   size_t first = 0, count = 0;  // a tuple's values in parts_
+  size_t depth = 0;             // of values in values
+  bool kept = false;            // for later use; a list is filled before
 };
 
 struct KnownGlobal {
@@ -122,6 +128,7 @@ class PickleWalk {
   }
 
   Status Push(PickleValue value) {
+    if (value.depth > kDeepest) return Refuse("nests values too deeply");
     stack_.push_back(value);
     return {};
   }
@@ -149,6 +156,7 @@ class PickleWalk {
     // LibTorch would make room for every number up to this one.
     if (stack_.empty() || place > memo_.size()) return Refuse("keeps a value under an odd number");
     if (place == memo_.size()) memo_.emplace_back();
+    stack_.back().kept = true;
     memo_[place] = stack_.back();
     return {};
   }
@@ -159,9 +167,15 @@ class PickleWalk {
     return Push(memo_[place]);
   }
 
+  // Of what holds the last `count` values.
+  size_t DepthAbove(size_t count) const {
+    size_t depth = 0;
+    for (const PickleValue& value : std::span(stack_).last(count)) depth = std::max(depth, value.depth);
+    return depth + 1;
+  }
   Status MakeTuple(size_t count) {
     if (count > stack_.size() - (marks_.empty() ? 0 : marks_.back())) return Refuse("takes a value that is not there");
-    const PickleValue tuple{ValueKind::kTuple, 0, {}, parts_.size(), count};
+    const PickleValue tuple{ValueKind::kTuple, 0, {}, parts_.size(), count, DepthAbove(count)};
     parts_.insert(parts_.end(), stack_.end() - static_cast<ptrdiff_t>(count), stack_.end());
     stack_.resize(stack_.size() - count);
     return Push(tuple);
@@ -173,8 +187,13 @@ class PickleWalk {
         (kind == ValueKind::kDict && count % 2 != 0)) {
       return Refuse("fills what is no list or dictionary");
     }
+    const size_t depth = DepthAbove(count);
     stack_.resize(stack_.size() - count);
-    return {};
+    PickleValue filled = stack_.back();
+    if (filled.kept) return Refuse("fills a list or dictionary that it kept before");
+    stack_.pop_back();
+    filled.depth = std::max(filled.depth, depth);
+    return Push(filled);
   }
 
   Status Step(char opcode) {
@@ -241,10 +260,10 @@ class PickleWalk {
         return {};
       }
       case 'b': {
-        RETURN_IF_ERROR(Pop());
+        ASSIGN_OR_RETURN(const PickleValue state, Pop());
         ASSIGN_OR_RETURN(const PickleValue type, Pop());
         if (type.kind != ValueKind::kClass) return Refuse("builds an object of what is no class");
-        return Push({});
+        return Push({.depth = state.depth + 1});
       }
       case 'R':
         return Reduce();
@@ -288,7 +307,8 @@ class PickleWalk {
   Status Reduce() {
     ASSIGN_OR_RETURN(const PickleValue arguments, Pop());
     ASSIGN_OR_RETURN(const PickleValue maker, Pop());
-    if (maker.kind == ValueKind::kClass) return Push({});  // an enumeration's value, which is no tuple
+    // An enumeration's value, which is no tuple.
+    if (maker.kind == ValueKind::kClass) return Push({.depth = arguments.depth + 1});
     if (arguments.kind != ValueKind::kTuple) return Refuse("calls something without arguments");
     if (maker.kind != ValueKind::kMaker) return Refuse("calls what is no function");
     const auto given = std::span(parts_).subspan(arguments.first, arguments.count);
@@ -303,6 +323,8 @@ class PickleWalk {
         break;
       case PickleMaker::kTypeTag:
         if (given.size() < 2 || given[1].kind != ValueKind::kText) return Refuse("tags a type without its name");
+        // LibTorch's parser reads it.
+        RETURN_IF_ERROR(CheckModuleCode(file_, fmt::format("type : {}", given[1].text)));
     }
     if (given.empty() || (given[0].kind != ValueKind::kList && given[0].kind != ValueKind::kDict)) {
       return Refuse("tags what is no list or dictionary");

@@ -9,10 +9,13 @@
 #include <gmock/gmock.h>
 
 #include "device/learn/process_learner.h"
+#include "device/torch/model.h"
 #include "device/torch/model_tools.h"
 #include "device/torch/sandbox.h"
 #include "device/torch/torch_learner.h"
 #include "protocol/base/limits.h"
+#include "tests/device/torch/module_scripts.h"
+#include "tests/device/torch/run_python.h"
 #include "tests/support/image_set.h"
 #include "tests/support/in_child.h"
 #include "tests/support/must.h"
@@ -138,6 +141,27 @@ TEST(SandboxTest, AProcessInItOnlyComputes) {
   EXPECT_EQ(InSandbox([] { (void)kill(1, 0); }), SIGSYS);
   EXPECT_EQ(InSandbox([] { std::thread([] {}).join(); }), SIGSYS);
   EXPECT_EQ(InSandbox([] { abort(); }), SIGABRT);
+}
+
+// 2,000 fill a stack of 8 MiB.
+TEST(SandboxTest, ALongChainOfFunctionsFitsItsStack) {
+  if (kSanitized) GTEST_SKIP() << "a sanitizer's own calls are not on the list";
+  const TemporaryFolder folder;
+  RunPython(folder, std::string(kModulesHead) + R"py(
+class Plain(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(2, 2)
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(x)
+save("Plain", Plain())
+code = r"code/__torch__\.py"
+chain = "".join(f"def f{i}(x: Tensor) -> Tensor:\n  return __torch__.f{i + 1}(x)\n" for i in range(4000))
+bend("Plain", "Chain", [(code, rb"return \(layer\)\.forward\(x, \)", b"return __torch__.f0((layer).forward(x, ))"),
+                        (code, rb"\Z", (chain + "def f4000(x: Tensor) -> Tensor:\n  return x\n").encode())])
+)py");
+  const Bytes chain = Must(ReadFile(RealFileSystem(), folder / "Chain.pt", limits::kMiB));
+  EXPECT_EQ(InSandbox([&] { Must(Model::Load(chain)); }), 0);
 }
 
 }  // namespace

@@ -116,6 +116,9 @@ cast("CastOfUnion", b"__torch__.Big", b"annotate(Union[__torch__.torch.nn.module
 cast("CastOfTuple", b"Tuple[int, int, int]", b"(torch.dim(x), 2)", b"y[2]")
 cast("CastOfOptional", b"int", b"annotate(Optional[int], 3)", b"y")
 bend("Narrow", "Unpacks", [(code, returns, b"    a, b, c = unchecked_cast(Tuple[int, int, int], (1, 2))\n    return torch.add(x, c)\n")])
+many = b"(" + b"0, " * 3000 + b")"
+bend("Narrow", "UnpacksFewer", [(code, returns, b"    a, b = unchecked_cast(Tuple[int, int], " + many + b")\n    return torch.add(x, a)\n")])
+cast("OptionalTuple", b"Tuple[int, int]", b"annotate(Optional[Tuple[int, int]], (1, 2))", b"y[1]")
 helper = b"  def helper(self: __torch__.Narrow,\n    p: Tuple[int, int, int]) -> int:\n    a, b, c = p\n    return c\n"
 bend("Narrow", "Passes", [(code, returns, b"    return torch.add(x, (self).helper(unchecked_cast(Tuple[int, int, int], (1, 2)), ))\n" + helper)])
 helper = b"  def helper(self: __torch__.Narrow) -> Tuple[int, int, int]:\n    return unchecked_cast(Tuple[int, int, int], (1, 2))\n"

@@ -1,5 +1,6 @@
 #include "protocol/catalogue/module_archive.h"
 
+#include <functional>
 #include <map>
 
 #include <gmock/gmock.h>
@@ -280,6 +281,42 @@ TEST(ModuleArchive, RefusesOddCode) {
   EXPECT_THAT(Why(With(kCode, ") -> Tensor:\n", ") -> Tensor: return x\n")), HasSubstr("behind the head"));
 }
 
+std::string Repeated(size_t count, const std::function<std::string(size_t)>& part) {
+  std::string text;
+  for (size_t i = 0; i < count; ++i) text += part(i);
+  return text;
+}
+
+// LibTorch's parser calls itself for each part of a part, until its stack is full.
+TEST(ModuleArchive, RefusesCodeThatIsNestedDeeply) {
+  const std::string layer = "    layer = self.layer\n";
+  const auto all = [](size_t count, const std::string& text) { return Repeated(count, [&](size_t) { return text; }); };
+  const std::function<std::string(size_t)> kinds[] = {
+      [&](size_t n) { return "    y = " + all(n, "(") + "x" + all(n, ")") + "\n"; },
+      [&](size_t n) { return "    y = annotate(" + all(n, "List[") + "int" + all(n, "]") + ", [])\n"; },
+      [&](size_t n) { return "    y = " + all(n, "-") + "x\n"; },
+      [&](size_t n) { return "    y = " + all(n, "not ") + "x\n"; },
+      [&](size_t n) { return "    y = " + all(n, "x+") + "x\n"; },
+      [&](size_t n) { return "    y = x" + all(n, ".T") + "\n"; },
+      [&](size_t n) { return "    y = x" + all(n, "[0]") + "\n"; },
+      [&](size_t n) { return "    y = 1" + all(n, " if x else 1") + "\n"; },
+      [&](size_t n) {
+        return Repeated(n, [](size_t i) { return std::string(4 + i, ' ') + "if x:\n"; }) + std::string(4 + n, ' ') +
+               "pass\n";
+      },
+      [&](size_t n) { return "    if x:\n      pass\n" + all(n, "    elif x:\n      pass\n"); },
+  };
+  for (const auto& kind : kinds) {
+    EXPECT_EQ(Why(With(kCode, layer, layer + kind(20))), "fine") << kind(20);
+    for (const size_t count : {300, 1'000}) {
+      EXPECT_THAT(Why(With(kCode, layer, layer + kind(count))),
+                  AllOf(HasSubstr("model-refused: code/__torch__.py, line"), HasSubstr("nested too deeply")))
+          << kind(2);
+    }
+  }
+  EXPECT_EQ(Why(With(kCode, layer, layer + "    y = [" + all(10'000, "(x), ") + "]\n" + all(10'000, layer))), "fine");
+}
+
 // ---- pickles
 
 TEST(ModuleArchive, RefusesForeignGlobals) {
@@ -302,7 +339,7 @@ TEST(ModuleArchive, RefusesPicklesThatLibTorchWouldTrust) {
       {"a text for a class (STACK_GLOBAL)", Raw("X\2\0\0\0osX\6\0\0\0system\x93.")},
       {"a number for a function", "K\0)R."},
       {"a number for a storage's type", Raw("(X\7\0\0\0storageK\6X\1\0\0\0"
-                                                    "0X\3\0\0\0cpuK\1tQ.")},
+                                            "0X\3\0\0\0cpuK\1tQ.")},
       {"a memo far away", Raw("Nr\xff\xff\xff\x7f.")},
       {"a memo that is not there", "h\5."},
       {"a value that is not there", "R."},
@@ -318,6 +355,39 @@ TEST(ModuleArchive, RefusesPicklesThatLibTorchWouldTrust) {
     files[kData] = "\x80\x02" + program;
     EXPECT_THAT(Why(files), HasSubstr("model-refused: data.pkl")) << what;
   }
+}
+
+TEST(ModuleArchive, RefusesPicklesThatAreNestedDeeply) {
+  const auto all = [](size_t count, const std::string& text) { return Repeated(count, [&](size_t) { return text; }); };
+  const auto tagged = [](const std::string& type) {
+    Bytes size;
+    AppendU32(size, static_cast<uint32_t>(type.size()));
+    return "ctorch.jit._pickle\nrestore_type_tag\n]X" + std::string(AsText(size)) + type + "\x86R";
+  };
+  const std::function<std::string(size_t)> kinds[] = {
+      [&](size_t n) { return "N" + all(n, "\x85"); },
+      [&](size_t n) { return all(n, "](") + "N" + all(n, "e"); },
+      [&](size_t n) { return all(n, "}(N") + "N" + all(n, "u"); },
+      [&](size_t n) { return all(n, "c__torch__\nSmall\n)\x81") + "N" + all(n, "b"); },
+      [&](size_t n) { return all(n, "c__torch__\nSmall\n") + "N" + all(n, "R"); },
+      [&](size_t n) { return tagged(all(n, "List[") + "int" + all(n, "]")); },
+      [&](size_t n) { return tagged(all(n, "-") + "int"); },
+      [&](size_t n) { return tagged("a" + all(n, ".a")); },
+  };
+  const auto why = [](const std::string& program) {
+    Files files = SmallFiles();
+    files["constants.pkl"] = "\x80\x02" + program + ".";
+    return Why(files);
+  };
+  for (const auto& kind : kinds) {
+    EXPECT_EQ(why(kind(50)), "fine") << kind(2);
+    for (const size_t count : {600, 200'000}) {
+      EXPECT_THAT(why(kind(count)), AllOf(HasSubstr("model-refused: constants.pkl"), HasSubstr("too deeply")))
+          << kind(2);
+    }
+  }
+  // A list that goes on growing after it was put into others, and one in itself.
+  EXPECT_THAT(why(Raw("]q\0](h\0eq\1h\0(h\1e")), HasSubstr("fills a list or dictionary that it kept before"));
 }
 
 // LibTorch believes what the pickle says of a tensor's size: with a false one the model's weights are whatever lies

@@ -54,6 +54,7 @@ TEST(TaskManifest, AFaultNamesItsPlace) {
   const std::pair<std::string, const char*> kFaults[] = {
       {"{", "the text is not JSON"},
       {"[]", "must be an object"},
+      {std::string(60'000, '['), "it is nested too deeply"},
       {R"({"format": "tributary-task-9"})", "format must be \"tributary-task-1\", not \"tributary-task-9\""},
       {R"({"format": "tributary-task-1"})", "inputs must name at least one tensor"},
       {R"({"format": "tributary-task-1", "format": "tributary-task-1"})", "a name stands twice"},
