@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "protocol/base/log.h"
+#include "protocol/payload/bounds.h"
 #include "protocol/trust/seal/digest.h"
 
 namespace tributary {
@@ -102,7 +103,14 @@ Result<Workshop::Job::Work> Workshop::Job::DoOnce() const {
     ASSIGN_OR_RETURN(done.evaluations, learner.Evaluate(work, own, hooks));
   } else {
     ASSIGN_OR_RETURN(done.learned, learner.Learn(work, own, hooks));
+    RETURN_IF_ERROR(CheckDelta(done.learned->delta, task.value_bound, task.norm_bound));
     done.evaluations = done.learned->evaluations;
+  }
+  for (const EvaluationResult& result : done.evaluations) {
+    for (const auto& [name, metric] : result.metrics) {
+      if (const Status fine = CheckMetric(metric); !fine)
+        return Fail(fine.error().code, "the metric {}: {}", name, fine.error().message);
+    }
   }
   return done;
 }
