@@ -165,6 +165,16 @@ void Workshop::Begin(const WorkOrder& order, const SealingTarget& target, std::s
   });
 }
 
+void Workshop::Look(const WorkOrder& order, std::function<void(const Status&)> done) {
+  parts_.work.Post([manifest = order.task.manifest, &examples = parts_.examples, alive = alive_, &loop = parts_.loop,
+                    done = std::move(done)] {
+    const auto own = examples.Load(manifest);
+    loop.Post([alive, done, there = own ? Status() : Fail(own.error())] {
+      if (*alive) done(there);
+    });
+  });
+}
+
 Result<std::shared_ptr<const SealedUpload>> Workshop::SealState(const DeviceState& state,
                                                                 const Publication& publication) {
   const PublishedTask& task = publication.tasks.front();

@@ -404,4 +404,15 @@ Result<uint64_t> CollectionStore::Generation(std::string_view collection) {
   return database_->QueryNumber("SELECT generation FROM erasures WHERE name = ?", collection);
 }
 
+Result<std::string> CollectionStore::Stamp() {
+  ASSIGN_OR_RETURN(std::vector<Stored> all, All());
+  std::string stamp;
+  for (const Stored& stored : all) {
+    const auto& [settings, created, examples, bytes] = stored.info;
+    stamp += fmt::format("{} {} {} {} {} {} {};", settings.name, settings.retention.max_age_seconds,
+                         created.unix_millis, stored.place, stored.next, examples, bytes);
+  }
+  return stamp;
+}
+
 }  // namespace tributary

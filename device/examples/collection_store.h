@@ -76,6 +76,8 @@ class CollectionStore {
   Result<TaskExamples> Load(std::string_view collection, std::span<const std::string> fields, WallTime now);
   // 0: nothing was ever deleted from a collection of this name. It goes on counting when the collection is made again.
   Result<uint64_t> Generation(std::string_view collection);
+  // Changes with the examples of any collection and with its retention.
+  Result<std::string> Stamp();
 
  private:
   friend class ExampleWriter;

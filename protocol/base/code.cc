@@ -55,8 +55,7 @@ constexpr auto kCodes = std::to_array<CodeEntry>({
     {Code::kNormExceeded, kPeer, "norm-exceeded",
      "A value or the norm of an update, or a metric of an evaluation, is over its bound.",
      "Nothing was added to any sum; a device that finds it seals nothing and gives the version up. Raise the task's "
-     "bounds "
-     "if such results are expected, else lower the learning rate."},
+     "bounds if such results are expected, else lower the learning rate."},
     {Code::kBadWeight, kPeer, "bad-weight", "The update's weight is not within the task's bounds.",
      "The upload was refused and nothing was added."},
     {Code::kDuplicate, kPeer, "duplicate", "This device has already contributed for this base version.",
@@ -128,8 +127,7 @@ constexpr auto kCodes = std::to_array<CodeEntry>({
     {Code::kChildFailed, kEnvironment, "child-failed", "A program that was started ended with an error.",
      "What it had finished is safe. Its log says why it ended."},
     {Code::kLearnerCrashed, kEnvironment, "learner-crashed", "The learner's process ended in the middle of its work.",
-     "The device goes on and kept nothing of that work. The message says how it ended. After three times the version "
-     "is "
+     "The device goes on and kept nothing of that work. The message says how it ended. After three times the version is "
      "given up; try the task's module with `tributary-device pack`."},
     {Code::kLearnerMemory, kEnvironment, "learner-memory", "The learner needed more memory than it may have.",
      "The device goes on and kept nothing of that work. Raise learner.memory_mib, or make the model or its batches "
@@ -163,18 +161,16 @@ constexpr auto kCodes = std::to_array<CodeEntry>({
     {Code::kModelRefused, kPerson, "model-refused", "The model's file holds what no model may do on a device.",
      "It was not run. The message names the operator, the method and the line; save the model without it."},
     {Code::kMissingField, kPerson, "missing-field", "The device's examples do not have a field that the task needs.",
-     "Nothing was trained. The message names the field: import it, or name another in the task. The device looks again "
-     "by "
+     "Nothing was trained. The message names the field: import it, or name another in the task. The device looks again by "
      "itself within 15 seconds after an import, and when it is restarted.",
      kRetry},
     {Code::kFewExamples, kPerson, "few-examples", "The device has fewer examples than the task asks for.",
-     "Nothing was trained. Import more examples: the device looks again by itself within 15 seconds after an import, "
-     "and "
+     "Nothing was trained. Import more examples: the device looks again by itself within 15 seconds after an import, and "
      "when it is restarted.",
      kRetry},
     {Code::kBadExample, kPerson, "bad-example", "An example is not what its field or the model takes.",
      "Nothing was trained or imported of it. The message names the file and row, or the field and value: correct the "
-     "examples and import them again. The device tries again by itself within 5 minutes, and when it is "
+     "examples and import them again. The device tries again by itself within 5 minutes after that, and when it is "
      "restarted.",
      kRetry},
 });

@@ -51,11 +51,15 @@ class FakeLearner final : public Learner {
 class NoExamples final : public ExampleSource {
  public:
   std::optional<Error> failure;
+  std::string stamp;
+  int loads = 0;
   Result<TaskExamples> Load(const TaskManifest&) override {
+    ++loads;
     if (failure) return Fail(*failure);
     return TaskExamples{};
   }
   Result<uint64_t> Generation(const TaskManifest&) override { return 0; }
+  std::string Stamp() override { return stamp; }
 };
 
 // One device below one server, whose sink takes everything.
