@@ -25,8 +25,8 @@ Result<TaskExamples> ConfiguredExamples(const DeviceOptions& options, Role role)
 
 }  // namespace
 
-Device::Device(std::unique_ptr<TimeFloor> time, Identity identity, FileLock lock,
-               CollectionExamples::Options examples, ProcessLearner learner)
+Device::Device(std::unique_ptr<TimeFloor> time, Identity identity, FileLock lock, CollectionExamples::Options examples,
+               ProcessLearner learner)
     : time_(std::move(time)),
       identity_(std::move(identity)),
       lock_(std::move(lock)),
@@ -52,7 +52,8 @@ Result<std::unique_ptr<Device>> Device::Open(const DeviceOptions& options, const
   const Role role = identity.subject.role;
   CollectionExamples::Options examples{.folder = options.data_dir,
                                        .evaluates_all = role == Role::kEvaluator,
-                                       .fallback = [options, role] { return ConfiguredExamples(options, role); }};
+                                       .fallback = [options, role] { return ConfiguredExamples(options, role); },
+                                       .fallback_folder = options.examples_dir};
   if (!options.learner_command.empty() && !KeepsFilesSafe()) {
     LogWarning(
         "learner.may_change_files",

@@ -18,10 +18,7 @@ std::optional<double> MetricTotal::mean() const {
 }
 
 Result<MetricTotal> Quantised(const TaskMetric& metric) {
-  if (!(std::abs(metric.sum) <= kLargestMetric) || !(metric.weight >= 0 && metric.weight <= kLargestMetric)) {
-    return Fail(Code::kMalformed, "{} over a weight of {} is no metric: neither may be beyond {:.0f}", metric.sum,
-                metric.weight, kLargestMetric);
-  }
+  RETURN_IF_ERROR(CheckMetric(metric));
   return MetricTotal{Whole(metric.sum), Whole(metric.weight)};
 }
 

@@ -6,13 +6,9 @@
 #include <string>
 
 #include "protocol/base/result.h"
-#include "protocol/payload/evaluation.h"
+#include "protocol/payload/bounds.h"
 
 namespace tributary {
-
-// The largest magnitude of a sum, and the largest weight, that one evaluation may bring of a metric: 2^38 squared errors
-// are more than a device sums, and 32 evaluations of the largest fit into a total.
-inline constexpr double kLargestMetric = 274'877'906'944.0;
 
 // A metric of one evaluation or of many, in whole multiples of 2^-20. Totals are added as integers, so they have the same
 // bits in whatever order the evaluations come. Value type.
@@ -24,7 +20,7 @@ struct MetricTotal {
   bool operator==(const MetricTotal&) const = default;
 };
 
-// Rounds to nearest, ties to even. kMalformed: a sum or a weight is beyond kLargestMetric, or is not a number.
+// Rounds to nearest, ties to even. Errors: those of CheckMetric.
 Result<MetricTotal> Quantised(const TaskMetric& metric);
 // kMalformed: the total would not fit 64 bits; it stays as it was.
 Status AddTo(MetricTotal& total, const MetricTotal& one);

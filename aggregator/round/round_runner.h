@@ -13,12 +13,9 @@
 #include "aggregator/round/round_rule.h"
 #include "aggregator/watch/fleet_book.h"
 #include "protocol/base/random.h"
+#include "protocol/envelope/remembered_versions.h"
 
 namespace tributary {
-
-// How many base versions back a contribution is remembered, so that a re-offer of a counted upload whose custody was
-// lost on the way is answered kCounted and not kStaleVersion. Memory: report_goal rows of about 100 bytes per version.
-inline constexpr uint64_t kRememberedVersions = 8;
 
 // The surroundings of rounds.
 struct RoundParts {

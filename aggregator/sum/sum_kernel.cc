@@ -4,7 +4,6 @@
 
 #include <cmath>
 #include <cstdlib>
-#include <limits>
 #include <new>
 
 #include "aggregator/sum/sum_kernel_x86.h"
@@ -44,19 +43,6 @@ std::span<const SumKernel> SumKernels() {
     return found;
   }();
   return kernels;
-}
-
-double Norm(const SquareLanes& squares) {
-  double sum = 0;
-  for (double lane : squares) sum += lane;
-  return std::sqrt(sum);
-}
-
-float FloatBound(double bound) {
-  constexpr float kLargest = std::numeric_limits<float>::max();
-  if (bound >= static_cast<double>(kLargest)) return kLargest;
-  const auto nearest = static_cast<float>(bound);
-  return static_cast<double>(nearest) > bound ? std::nextafter(nearest, -kLargest) : nearest;
 }
 
 void* AllocateAligned(size_t bytes) {

@@ -1,21 +1,14 @@
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string_view>
 #include <vector>
 
-namespace tributary {
+#include "protocol/payload/bounds.h"
 
-// Sums of squares, kept apart by position: value i of an update goes to lane i mod 16. The square of a float is exact
-// in a double and the order within a lane is that of the positions, so every variant of a kernel, however wide its
-// registers, gives the same bits.
-inline constexpr size_t kSquareLanes = 16;
-using SquareLanes = std::array<double, kSquareLanes>;
-// Euclidean norm: the root of the lanes' sum, lane 0 first.
-double Norm(const SquareLanes& squares);
+namespace tributary {
 
 // The inner loops of the sum, one variant per instruction set. All give the same bits as the scalar one, which is
 // written with FixedPointScale::ToFixed. None allocates or fails; all may be called from any thread.
@@ -37,10 +30,6 @@ struct SumKernel {
 // Those that this processor can run; the first is the scalar one, the last the fastest.
 std::span<const SumKernel> SumKernels();
 inline const SumKernel& FastestSumKernel() { return SumKernels().back(); }
-
-// The largest float that is not over `bound`: comparing a float with it is comparing it with `bound`. At most the
-// largest finite float, so that infinity is always over it; NaN for NaN, which nothing is within.
-float FloatBound(double bound);
 
 // Memory at the start of a cache line: malloc places large blocks 16 bytes into a page, where every 64-byte load and
 // store of a kernel touches two lines, and the sum takes up to three times as long while it fits a cache. A block

@@ -43,22 +43,6 @@ bool NeverOverflows(FixedPointScale scale, double value_bound, uint64_t max_tota
 using ConstSums = Eigen::Map<const Eigen::Array<int64_t, Eigen::Dynamic, 1>>;
 using Sums = Eigen::Map<Eigen::Array<int64_t, Eigen::Dynamic, 1>>;
 
-// Why a kernel refused `block`, whose first value is the update's value `first`: kNotFinite or kNormExceeded, for the
-// first bad value, so that the reader of a log can find it. Dies when all are good.
-tl::unexpected<Error> RefuseValue(std::span<const float> block, uint64_t first, float bound) {
-  const auto bad = std::find_if(block.begin(), block.end(), [&](float value) { return !(std::abs(value) <= bound); });
-  TRIBUTARY_CHECK(bad != block.end()) << "a kernel refused good values, the first of them value " << first;
-  const auto position = first + static_cast<uint64_t>(bad - block.begin());
-  if (!std::isfinite(*bad)) return Fail(Code::kNotFinite, "value {} is {}", position, *bad);
-  return Fail(Code::kNormExceeded, "value {} is {}, the bound is {}", position, *bad, bound);
-}
-
-// `norm` itself when it is at most `norm_bound`. A bound that is no number refuses everything.
-Result<double> CheckNorm(double norm, double norm_bound) {
-  if (norm <= norm_bound) return norm;
-  return Fail(Code::kNormExceeded, "norm {}, the bound is {}", norm, norm_bound);
-}
-
 constexpr uint64_t kDigestBytes = Digest::kSize;
 // 8 bytes per parameter, and the head of the serialised sum.
 constexpr uint64_t kCheckpointBytes = 8 * limits::kParameters + limits::kKiB;
@@ -118,8 +102,10 @@ Status WeightedSum::Addition::Add(std::span<const float> values) {
   const bool head_good = kernel.add(head, terms, of_head, sum_->sum_.data() + first);
   for (size_t i = 0; i < head.size(); ++i) squares_[lane + i] += of_head[i];
   const bool rest_good = kernel.add(rest, terms, squares_, sum_->sum_.data() + first + head.size());
-  if (!head_good || !rest_good) return RefuseValue(values, first, terms.bound);
-  return {};
+  if (head_good && rest_good) return {};
+  const Status bad = CheckValues(values, first, terms.bound);
+  TRIBUTARY_CHECK(!bad) << "a kernel refused good values, the first of them value " << first;
+  return bad;
 }
 
 Result<double> WeightedSum::Addition::Commit() {

@@ -12,10 +12,7 @@ namespace {
 // After a failure that passes: the learner's, or of the disk that keeps the progress.
 constexpr Millis kRetry{5'000};
 constexpr Millis kHousekeeping{15'000};
-// To look whether the examples that a task needs have come only opens the store. Housekeeping looks, every 15 s, so this
-// is below it: an import is seen at the next one.
-constexpr Millis kLookForData{5'000};
-// Only a fit shows whether every example is good now.
+// Only a fit shows whether every example is good now. That the same data are still lacking is noted as seldom.
 constexpr Millis kTryDataAgain{300'000};
 
 // The device lacks what the task needs, and may have it later: an import helps.
@@ -161,9 +158,9 @@ void Agent::Decide() {
     return;
   }
   if (!NoteWhatIsInTheOutbox()) return;
-  if (const auto order =
-          planner_.Next(*publication(), state_, data_waits_.At(*publication(), parts_.clock.Monotonic())))
-    Begin(*order);
+  const std::string stamp = data_waits_.empty() ? "" : parts_.examples.Stamp();
+  const auto waiting = data_waits_.At(*publication(), parts_.clock.Monotonic(), stamp);
+  if (const auto order = planner_.Next(*publication(), state_, waiting)) Begin(*order);
 }
 
 void Agent::DecideAfter(Millis pause) {
@@ -179,18 +176,28 @@ bool Agent::HasHeardOfTheNetwork() const {
 }
 
 void Agent::Begin(const WorkOrder& order) {
+  stamp_ = parts_.examples.Stamp();
+  if (data_waits_.Contains(order.task.id, order.progress.version)) return LookForData(order);
   if (!Record(order.task.id, order.progress)) return;
   const SealingTarget target{publication()->aead, publication()->sealing_key};
   under_way_ = std::make_shared<UnderWay>(UnderWay{order, HpkeKeyId(target.public_key), {}});
-  // Who lacks the data looks often, and has said so.
-  if (!data_waits_.Contains(order.task.id, order.progress.version)) {
-    LogInfo("agent.working", {{"member", parts_.identity.subject.id.text()},
-                              {"task", order.task.id.text()},
-                              {"version", Number(order.progress.version)},
-                              {"round", order.progress.round}});
-  }
+  LogInfo("agent.working", {{"member", parts_.identity.subject.id.text()},
+                            {"task", order.task.id.text()},
+                            {"version", Number(order.progress.version)},
+                            {"round", order.progress.round}});
   workshop_.Begin(order, target, under_way_->stop.get_token(),
                   [this, work = under_way_](Result<Workshop::Made> made) { OnMade(work, std::move(made)); });
+}
+
+// Who lacks the data looks often: nothing is written for that.
+void Agent::LookForData(const WorkOrder& order) {
+  under_way_ = std::make_shared<UnderWay>(UnderWay{order, {}, {}});
+  workshop_.Look(order, [this, work = under_way_](const Status& there) {
+    under_way_.reset();
+    if (!there && !work->stop.stop_requested()) return OnFailed(work->order, there.error());
+    data_waits_.End(work->order.task.id);
+    Decide();
+  });
 }
 
 void Agent::OnMade(const std::shared_ptr<UnderWay>& work, Result<Workshop::Made> made) {
@@ -227,7 +234,8 @@ void Agent::OnFailed(const WorkOrder& order, const Error& why) {
   if (tried) ++counts_.fits_failed;
   if (LacksData(why.code)) {
     next = TaskPhase::kWaiting;
-    data_waits_.Add(task.id, progress.version, parts_.clock.Monotonic() + (tried ? kTryDataAgain : kLookForData));
+    const Millis now = parts_.clock.Monotonic();
+    data_waits_.Add(task.id, progress.version, tried ? now + kTryDataAgain : now, stamp_);
   } else {
     const bool used_up = state_.TriesAreUsedUp(task.id, progress.version);
     if (!used_up && (IsTransient(why.code) || IsLearnerFailure(why.code))) {
@@ -259,7 +267,9 @@ void Agent::NoteFailure(const TaskId& task, ModelVersion version, const Error& w
     LogFailure(LogLevel::kError, "agent.failed", why,
                {{"member", parts_.identity.subject.id.text()}, {"task", task.text()}, {"version", Number(version)}});
   }
-  const Status kept = state_.AddFailure(task, version, why, parts_.clock.Now());
+  const WallTime now = parts_.clock.Now();
+  if (said && now < known->second.last + kTryDataAgain) return;
+  const Status kept = state_.AddFailure(task, version, why, now);
   if (!kept)
     LogFailure(LogLevel::kError, "agent.state_not_kept", kept.error(), {{"member", parts_.identity.subject.id.text()}});
 }

@@ -101,6 +101,7 @@ class Agent {
   // After a start the network comes first: what is here may be old, and the work on it worth nothing or harmful.
   bool HasHeardOfTheNetwork() const;
   void Begin(const WorkOrder& order);
+  void LookForData(const WorkOrder& order);
   void OnMade(const std::shared_ptr<UnderWay>& work, Result<Workshop::Made> made);
   void OnHandedOver(const std::shared_ptr<UnderWay>& work, Outbox::HandedOver handed_over);
   void OnFailed(const WorkOrder& order, const Error& why);
@@ -133,6 +134,7 @@ class Agent {
   // The aggregator does not open what is sealed to the key of this publication: a newer one must come first.
   std::optional<uint64_t> waiting_for_key_after_;
   DataWaits data_waits_;
+  std::string stamp_;                   // of the examples, before they were last asked for
   std::optional<Millis> next_key_end_;  // when a former key's time is over
   bool stopped_ = false;
   uint64_t terms_heard_ = 0;  // by welcomes and answers to check-ins

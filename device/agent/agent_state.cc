@@ -122,6 +122,7 @@ Result<AgentState> AgentState::Load(FileSystem& files, const Path& file) {
   };
   std::string_view text = AsText(*bytes);
   if (!text.starts_with(kHead)) return corrupt("not an agent's state");
+  state.on_disk_ = text;
   std::istringstream lines{std::string(text.substr(kHead.size()))};
   for (std::string line; std::getline(lines, line);) {
     std::istringstream words(line);
@@ -206,7 +207,11 @@ Status AgentState::Write(Content next) {
   for (const auto& [id, one] : next.tasks) {
     text += fmt::format("{} {} {} {}\n", id.text(), TaskPhaseName(one.phase), Number(one.version), one.round);
   }
-  RETURN_IF_ERROR(WriteFileAtomically(*files_, file_, AsBytes(text)));
+  if (text != on_disk_) {
+    on_disk_.clear();
+    RETURN_IF_ERROR(WriteFileAtomically(*files_, file_, AsBytes(text)));
+    on_disk_ = std::move(text);
+  }
   content_ = std::move(next);
   return {};
 }

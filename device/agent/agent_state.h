@@ -81,12 +81,13 @@ class AgentState {
     std::map<TaskId, TaskFailure> failures;
     std::map<TaskId, uint64_t> generations;  // without those that are 0
   };
-  // Durable, then in force.
+  // Durable, then in force. What the file says already is not written again.
   Status Write(Content next);
 
   FileSystem* files_;
   Path file_;
   Content content_;
+  std::string on_disk_;  // the file, as far as that is known
 };
 
 // Describes a device's folder for people: what waits in the outbox and for how long, where every upload went, how far

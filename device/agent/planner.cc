@@ -6,12 +6,12 @@
 
 namespace tributary {
 
-std::set<TaskId> DataWaits::At(const Publication& publication, Millis now) const {
+std::set<TaskId> DataWaits::At(const Publication& publication, Millis now, const std::string& stamp) const {
   std::set<TaskId> waiting;
   for (const PublishedTask& task : publication.tasks) {
     const auto wait = waits_.find(task.id);
-    if (wait != waits_.end() && wait->second.version == task.latest && now < wait->second.until)
-      waiting.insert(task.id);
+    if (wait == waits_.end() || wait->second.version != task.latest) continue;
+    if (now < wait->second.until || stamp == wait->second.stamp) waiting.insert(task.id);
   }
   return waiting;
 }

@@ -4,6 +4,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 
 #include "device/agent/agent_state.h"
 #include "protocol/base/clock.h"
@@ -20,12 +21,16 @@ struct WorkOrder {
   UploadKind kind;        // kUpdate: fit and evaluate; kEvaluation: evaluate only
 };
 
-// The tasks for which the device lacks the data: it looks again after a while, or for the next version. Value type.
+// The tasks for which the device lacks the data: it looks again when the data have changed, or for the next version. Value
+// type.
 class DataWaits {
  public:
-  // `until` and `now` are monotonic.
-  void Add(const TaskId& task, ModelVersion version, Millis until) { waits_[task] = {version, until}; }
-  std::set<TaskId> At(const Publication& publication, Millis now) const;
+  // `until` and `now` are monotonic; until then it waits whatever changes. `stamp`: that of the examples (ExampleSource).
+  void Add(const TaskId& task, ModelVersion version, Millis until, std::string stamp) {
+    waits_[task] = {version, until, std::move(stamp)};
+  }
+  void End(const TaskId& task) { waits_.erase(task); }
+  std::set<TaskId> At(const Publication& publication, Millis now, const std::string& stamp) const;
   // Also when the wait is over.
   bool Contains(const TaskId& task, ModelVersion version) const;
   bool empty() const { return waits_.empty(); }
@@ -34,6 +39,7 @@ class DataWaits {
   struct Wait {
     ModelVersion version{};
     Millis until{0};
+    std::string stamp;
   };
   std::map<TaskId, Wait> waits_;
 };

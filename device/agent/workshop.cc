@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "protocol/base/log.h"
+#include "protocol/payload/bounds.h"
 #include "protocol/trust/seal/digest.h"
 
 namespace tributary {
@@ -102,7 +103,14 @@ Result<Workshop::Job::Work> Workshop::Job::DoOnce() const {
     ASSIGN_OR_RETURN(done.evaluations, learner.Evaluate(work, own, hooks));
   } else {
     ASSIGN_OR_RETURN(done.learned, learner.Learn(work, own, hooks));
+    RETURN_IF_ERROR(CheckDelta(done.learned->delta, task.value_bound, task.norm_bound));
     done.evaluations = done.learned->evaluations;
+  }
+  for (const EvaluationResult& result : done.evaluations) {
+    for (const auto& [name, metric] : result.metrics) {
+      if (const Status fine = CheckMetric(metric); !fine)
+        return Fail(fine.error().code, "the metric {}: {}", name, fine.error().message);
+    }
   }
   return done;
 }
@@ -153,6 +161,16 @@ void Workshop::Begin(const WorkOrder& order, const SealingTarget& target, std::s
   parts_.work.Post([job = std::move(job), alive = alive_, &loop = parts_.loop, done = std::move(done)] {
     loop.Post([alive, done, made = std::make_shared<Result<Made>>(job->Do())] {
       if (*alive) done(std::move(*made));
+    });
+  });
+}
+
+void Workshop::Look(const WorkOrder& order, std::function<void(const Status&)> done) {
+  parts_.work.Post([manifest = order.task.manifest, &examples = parts_.examples, alive = alive_, &loop = parts_.loop,
+                    done = std::move(done)] {
+    const auto own = examples.Load(manifest);
+    loop.Post([alive, done, there = own ? Status() : Fail(own.error())] {
+      if (*alive) done(there);
     });
   });
 }

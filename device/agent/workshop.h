@@ -50,6 +50,8 @@ class Workshop {
   // without them, before anything is sealed. Errors: kShuttingDown after `stop`; those of the learner and
   // of sealing.
   void Begin(const WorkOrder& order, const SealingTarget& target, std::stop_token stop, Done done);
+  // Whether the examples are there that the order needs. `done` is called once. Errors: those of ExampleSource::Load.
+  void Look(const WorkOrder& order, std::function<void(const Status&)> done);
   // At once, and to the publication's key. Errors: those of SealUpload.
   Result<std::shared_ptr<const SealedUpload>> SealState(const DeviceState& state, const Publication& publication);
 

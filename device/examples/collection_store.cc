@@ -9,6 +9,7 @@
 #include "device/examples/collection_summary.h"
 #include "device/examples/example_columns.h"
 #include "device/examples/example_content.h"
+#include "device/examples/example_writer.h"
 #include "device/examples/field_value.h"
 #include "protocol/base/ids.h"
 
@@ -23,7 +24,9 @@ constexpr std::string_view kSchema[] = {
     "  stale INTEGER NOT NULL);"
     "CREATE TABLE erasures (name TEXT PRIMARY KEY, generation INTEGER NOT NULL);"
     "CREATE TABLE categories (collection TEXT, field TEXT, code INTEGER, text TEXT NOT NULL,"
-    "  PRIMARY KEY (collection, field, code), UNIQUE (collection, field, text))"};
+    "  PRIMARY KEY (collection, field, code), UNIQUE (collection, field, text))",
+    // The numbers of examples that a Write has stored and not finished. At most one is under way.
+    "CREATE TABLE imports (collection TEXT PRIMARY KEY, first INTEGER NOT NULL, last INTEGER NOT NULL)"};
 
 constexpr std::string_view kColumns =
     "name, fields, purpose, max_age, max_count, max_bytes, held_out_share, created, place, next, examples, bytes, "
@@ -58,6 +61,15 @@ Status CheckSettings(const CollectionSettings& settings) {
   return {};
 }
 
+Status EndImport(Database& database, std::string_view collection) {
+  return database.Write("DELETE FROM imports WHERE collection = ?", collection);
+}
+
+Status NoteErasure(Database& database, std::string_view collection) {
+  return database.Write(
+      "INSERT INTO erasures VALUES (?, 1) ON CONFLICT (name) DO UPDATE SET generation = generation + 1", collection);
+}
+
 }  // namespace
 
 WallTime CollectionStore::Stored::Expired(WallTime now) const {
@@ -65,11 +77,19 @@ WallTime CollectionStore::Stored::Expired(WallTime now) const {
   return age == 0 ? WallTime{INT64_MIN} : WallTime{now.unix_millis - static_cast<int64_t>(age) * 1000};
 }
 
+std::string CollectionStore::Stored::Whole() const {
+  const auto bound = [this](std::string_view which) {
+    return fmt::format("(SELECT {} FROM imports WHERE collection = '{}')", which, info.settings.name);
+  };
+  return fmt::format("number NOT BETWEEN coalesce({}, 1) AND coalesce({}, 0)", bound("first"), bound("last"));
+}
+
 Result<std::unique_ptr<CollectionStore>> CollectionStore::Open(const Path& folder) {
   ASSIGN_OR_RETURN(auto database, Database::Open(FileIn(folder)));
   RETURN_IF_ERROR(database->Query("PRAGMA secure_delete=ON"));
   RETURN_IF_ERROR(database->Migrate(kSchema));
-  return std::unique_ptr<CollectionStore>(new CollectionStore(std::move(database)));
+  return std::unique_ptr<CollectionStore>(
+      new CollectionStore(std::move(database), folder == ":memory:" ? Path() : folder / "import"));
 }
 
 Result<std::unique_ptr<CollectionStore>> CollectionStore::OpenIfThere(const Path& folder) {
@@ -155,12 +175,31 @@ Status CollectionStore::Add(std::string_view collection, std::span<const NewExam
   return writer.Commit();
 }
 
-Result<ExampleWriter> CollectionStore::Write(std::string_view collection, WallTime now) {
+Result<ExampleWriter> CollectionStore::Write(std::string_view collection, WallTime now, uint64_t batch_bytes) {
   ASSIGN_OR_RETURN(Transaction transaction, Transaction::Begin(*database_));
+  RETURN_IF_ERROR(RemoveUnfinished());
   ASSIGN_OR_RETURN(Stored stored, Get(collection));
   // An expired example does not stand in the way of a new example with its id.
   RETURN_IF_ERROR(ApplyRetention(stored, now));
-  return ExampleWriter(*this, std::move(transaction), std::move(stored), now);
+  return ExampleWriter(*this, std::move(transaction), std::move(stored), now, batch_bytes);
+}
+
+Status CollectionStore::RemoveUnfinished() {
+  ASSIGN_OR_RETURN(const auto imports, database_->Query("SELECT collection, first, last FROM imports"));
+  if (imports.empty()) return {};
+  if (!lock_folder_.empty()) {
+    const auto lock = FileLock::Take(lock_folder_);
+    if (!lock) return lock.error().code == Code::kLocked ? Status() : Fail(lock.error());
+  }
+  for (const Row& row : imports) {
+    ASSIGN_OR_RETURN(Stored stored, Get(row.Text(0)));
+    const std::string sql = fmt::format("DELETE FROM {} WHERE number BETWEEN ? AND ?", stored.Table());
+    ASSIGN_OR_RETURN(const int64_t went, database_->Execute(sql, row.Int(1), row.Int(2)));
+    stored.stale += static_cast<uint64_t>(went);
+    RETURN_IF_ERROR(SaveCounts(stored));
+    RETURN_IF_ERROR(EndImport(*database_, row.Text(0)));
+  }
+  return {};
 }
 
 Status CollectionStore::SaveCounts(const Stored& stored) {
@@ -173,7 +212,9 @@ Result<uint64_t> CollectionStore::ApplyRetention(Stored& stored, WallTime now) {
   const Retention& retention = stored.info.settings.retention;
   const std::string table = stored.Table();
   const uint64_t before = stored.info.examples;
-  const auto take = [&](const std::string& condition, const Value& value) -> Status {
+  const std::string whole = stored.Whole();
+  const auto take = [&](const std::string& which, const Value& value) -> Status {
+    const std::string condition = fmt::format("{} AND {}", which, whole);
     ASSIGN_OR_RETURN(const auto sums,
                      database_->Query(fmt::format("SELECT count(*), coalesce(sum(length(content)), 0) FROM {} WHERE {}",
                                                   table, condition),
@@ -186,8 +227,9 @@ Result<uint64_t> CollectionStore::ApplyRetention(Stored& stored, WallTime now) {
   if (retention.max_age_seconds > 0) RETURN_IF_ERROR(take("added < ?", stored.Expired(now).unix_millis));
   if (retention.max_count > 0 && stored.info.examples > retention.max_count) {
     const uint64_t surplus = stored.info.examples - retention.max_count;
-    RETURN_IF_ERROR(take(fmt::format("number IN (SELECT number FROM {} ORDER BY number LIMIT ?)", table),
-                         static_cast<int64_t>(surplus)));
+    RETURN_IF_ERROR(
+        take(fmt::format("number IN (SELECT number FROM {} WHERE {} ORDER BY number LIMIT ?)", table, whole),
+             static_cast<int64_t>(surplus)));
   }
   if (retention.max_bytes > 0 && stored.info.bytes > retention.max_bytes) {
     uint64_t left = stored.info.bytes;
@@ -200,7 +242,7 @@ Result<uint64_t> CollectionStore::ApplyRetention(Stored& stored, WallTime now) {
           left -= static_cast<uint64_t>(row.Int(1));
           return {};
         },
-        fmt::format("SELECT number, length(content) FROM {} ORDER BY number", table));
+        fmt::format("SELECT number, length(content) FROM {} WHERE {} ORDER BY number", table, whole));
     if (!visited && visited.error().message != kEnough) return Fail(visited.error());
     RETURN_IF_ERROR(take("number <= ?", last));
   }
@@ -219,16 +261,12 @@ Status CollectionStore::Rewrite(Stored& stored, std::string_view keeps, const Va
                   table, old, keeps),
       value));
   ASSIGN_OR_RETURN(const auto sums,
-                   database_->Query(fmt::format("SELECT count(*), coalesce(sum(length(content)), 0) FROM {}", table)));
+                   database_->Query(fmt::format("SELECT count(*), coalesce(sum(length(content)), 0) FROM {} WHERE {}",
+                                                table, stored.Whole())));
   stored.info.examples = static_cast<uint64_t>(sums[0].Int(0));
   stored.info.bytes = static_cast<uint64_t>(sums[0].Int(1));
   stored.stale = 0;
   return database_->Write(fmt::format("DROP TABLE {}", old));
-}
-
-Status CollectionStore::NoteErasure(std::string_view collection) {
-  return database_->Write(
-      "INSERT INTO erasures VALUES (?, 1) ON CONFLICT (name) DO UPDATE SET generation = generation + 1", collection);
 }
 
 Result<uint64_t> CollectionStore::Erase(std::string_view collection, std::string_view gone, std::string_view keeps,
@@ -240,9 +278,11 @@ Result<uint64_t> CollectionStore::Erase(std::string_view collection, std::string
       const uint64_t count,
       database_->QueryNumber(fmt::format("SELECT count(*) FROM {} WHERE {}", stored.Table(), gone), value));
   if (count == 0) return 0;
-  RETURN_IF_ERROR(Rewrite(stored, keeps, std::string(value)));
+  // What is on its way into the collection may be what is deleted: all of that goes.
+  RETURN_IF_ERROR(Rewrite(stored, fmt::format("{} AND {}", keeps, stored.Whole()), std::string(value)));
+  RETURN_IF_ERROR(EndImport(*database_, collection));
   RETURN_IF_ERROR(SaveCounts(stored));
-  RETURN_IF_ERROR(NoteErasure(collection));
+  RETURN_IF_ERROR(NoteErasure(*database_, collection));
   RETURN_IF_ERROR(transaction.Commit());
   RETURN_IF_ERROR(EmptyLog());
   return before - stored.info.examples;
@@ -273,7 +313,8 @@ Result<uint64_t> CollectionStore::Empty(std::string_view collection, bool drop) 
   }
   RETURN_IF_ERROR(database_->Write(fmt::format("DROP TABLE {}", old)));
   RETURN_IF_ERROR(database_->Write("DELETE FROM categories WHERE collection = ?", collection));
-  RETURN_IF_ERROR(NoteErasure(collection));
+  RETURN_IF_ERROR(EndImport(*database_, collection));
+  RETURN_IF_ERROR(NoteErasure(*database_, collection));
   RETURN_IF_ERROR(transaction.Commit());
   RETURN_IF_ERROR(EmptyLog());
   return count;
@@ -282,6 +323,7 @@ Result<uint64_t> CollectionStore::Empty(std::string_view collection, bool drop) 
 Result<uint64_t> CollectionStore::Sweep(WallTime now) {
   uint64_t went = 0;
   ASSIGN_OR_RETURN(Transaction transaction, Transaction::Begin(*database_));
+  RETURN_IF_ERROR(RemoveUnfinished());
   ASSIGN_OR_RETURN(std::vector<Stored> all, All());
   for (Stored& stored : all) {
     ASSIGN_OR_RETURN(const uint64_t of_it, ApplyRetention(stored, now));
@@ -318,7 +360,7 @@ Result<CollectionSummary> CollectionStore::Summarise(std::string_view collection
   CollectionSummariser summary(stored.info);
   RETURN_IF_ERROR(database_->Visit(
       [&](const Row& row) { return summary.Add(row.Int(0) != 0, WallTime{row.Int(1)}, std::get<Bytes>(row[2])); },
-      fmt::format("SELECT held_out, added, content FROM {} ORDER BY number", stored.Table())));
+      fmt::format("SELECT held_out, added, content FROM {} WHERE {} ORDER BY number", stored.Table(), stored.Whole())));
   ASSIGN_OR_RETURN(const auto names, database_->Query("SELECT field, code, text FROM categories WHERE collection = ?"
                                                       " ORDER BY field, code LIMIT 10000",
                                                       collection));
@@ -343,7 +385,8 @@ Result<TaskExamples> CollectionStore::Load(std::string_view collection, std::spa
                 settings.name, stored.info.bytes, kLoadBytes);
   }
   ExampleColumns columns(settings.fields, fields);
-  const std::string from = fmt::format("FROM {} WHERE added >= ? ORDER BY number", stored.Table());
+  const std::string from =
+      fmt::format("FROM {} WHERE added >= ? AND {} ORDER BY number", stored.Table(), stored.Whole());
   const WallTime expired = stored.Expired(now);
   if (columns.varies()) {
     RETURN_IF_ERROR(database_->Visit([&](const Row& row) { return columns.Measure(std::get<Bytes>(row[0])); },
@@ -361,65 +404,15 @@ Result<uint64_t> CollectionStore::Generation(std::string_view collection) {
   return database_->QueryNumber("SELECT generation FROM erasures WHERE name = ?", collection);
 }
 
-ExampleWriter::ExampleWriter(CollectionStore& store, Transaction transaction, CollectionStore::Stored stored,
-                             WallTime now)
-    : store_(&store),
-      transaction_(std::move(transaction)),
-      stored_(std::move(stored)),
-      now_(now),
-      insert_(fmt::format("INSERT INTO {} VALUES (?, ?, ?, ?, ?, ?)", stored_.Table())) {}
-
-Status ExampleWriter::Put(const NewExample& example) {
-  RETURN_IF_ERROR(CheckNewExample(settings().fields, example));
-  const std::string id = example.id.empty() ? fmt::format("#{}", stored_.next) : example.id;
-  const bool held_out = IsHeldOut(settings().name, id, settings().held_out_share);
-  Bytes content = EncodeContent(example);
-  const size_t bytes = content.size();
-  std::vector<Value> values;
-  values.reserve(6);
-  values.emplace_back(stored_.next);
-  values.emplace_back(id);
-  values.emplace_back(example.group);
-  values.emplace_back(now_.unix_millis);
-  values.emplace_back(int64_t{held_out});
-  values.emplace_back(std::move(content));
-  const auto inserted = store_->database_->ExecuteValues(insert_, values);
-  if (!inserted && inserted.error().code == Code::kConflict) {
-    return Fail(Code::kAlreadyExists, "the collection {} has an example with the id '{}' already", settings().name, id);
+Result<std::string> CollectionStore::Stamp() {
+  ASSIGN_OR_RETURN(std::vector<Stored> all, All());
+  std::string stamp;
+  for (const Stored& stored : all) {
+    const auto& [settings, created, examples, bytes] = stored.info;
+    stamp += fmt::format("{} {} {} {} {} {} {};", settings.name, settings.retention.max_age_seconds,
+                         created.unix_millis, stored.place, stored.next, examples, bytes);
   }
-  if (!inserted) return Fail(inserted.error());
-  ++stored_.next;
-  ++stored_.info.examples;
-  stored_.info.bytes += bytes;
-  ++count_;
-  return {};
-}
-
-Result<int64_t> ExampleWriter::CodeOf(const std::string& field, const std::string& text) {
-  auto known = codes_.find(field);
-  if (known == codes_.end()) {
-    known = codes_.emplace(field, std::map<std::string, int64_t, std::less<>>()).first;
-    ASSIGN_OR_RETURN(const auto rows,
-                     store_->database_->Query("SELECT text, code FROM categories WHERE collection = ? AND field = ?",
-                                              settings().name, field));
-    for (const Row& row : rows) known->second[row.Text(0)] = row.Int(1);
-  }
-  auto& codes = known->second;
-  if (const auto found = codes.find(text); found != codes.end()) return found->second;
-  if (codes.size() >= kCategories || text.size() > kExampleNameBytes) {
-    return Fail(Code::kTooLarge, "the category {} has over {} different texts, or one over {} bytes", field,
-                kCategories, kExampleNameBytes);
-  }
-  const auto code = static_cast<int64_t>(codes.size());
-  RETURN_IF_ERROR(
-      store_->database_->Write("INSERT INTO categories VALUES (?, ?, ?, ?)", settings().name, field, code, text));
-  return codes[text] = code;
-}
-
-Status ExampleWriter::Commit() {
-  RETURN_IF_ERROR(store_->ApplyRetention(stored_, now_));
-  RETURN_IF_ERROR(store_->SaveCounts(stored_));
-  return transaction_.Commit();
+  return stamp;
 }
 
 }  // namespace tributary

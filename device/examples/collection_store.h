@@ -2,6 +2,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -16,8 +17,11 @@ class ExampleWriter;
 
 // The device's own examples: collections in one SQLite database, `folder`/examples.db. Several processes may have it
 // open: one waits up to five seconds for another one's write and then fails with kDatabase; readers wait for nobody.
-// Every change is one transaction, durable on return: after a kill or a power cut it is there whole or not at all.
-// Not thread safe.
+// Every change is durable on return: after a kill or a power cut it is there whole or not at all. Not thread safe.
+//
+// Writing. A long Write is stored in batches, so that it does not hold up other writers; its examples are there for others
+// from its Commit on. One such Write at a time: it holds `folder`/import/lock. What a killed one left behind is removed by
+// the next Write or Sweep. A deletion in its collection ends it.
 //
 // Deletion. Remove, RemoveGroup, Clear and Drop leave none of the deleted bytes in any file of the folder when they
 // return: the collection is copied to fresh pages without them, the old pages are overwritten, and the write-ahead log is
@@ -36,6 +40,10 @@ class ExampleWriter;
 // Errors of every call: those of Database; kNotFound: no such collection.
 class CollectionStore {
  public:
+  // A fraction of a second of work. An example counts as its bytes and kExampleOverhead.
+  static constexpr uint64_t kBatchBytes = uint64_t{4} << 20;
+  static constexpr uint64_t kExampleOverhead = 256;
+
   // Creates the database when absent; the folder must exist. ":memory:" is a private store without files.
   static Result<std::unique_ptr<CollectionStore>> Open(const Path& folder);
   // nullptr: nothing was ever stored there.
@@ -47,8 +55,8 @@ class CollectionStore {
   Status Create(const CollectionSettings& settings, WallTime now);
   // All or nothing. Errors: those of ExampleWriter.
   Status Add(std::string_view collection, std::span<const NewExample> examples, WallTime now);
-  // For more than fits in memory. One at a time; the store must outlive it.
-  Result<ExampleWriter> Write(std::string_view collection, WallTime now);
+  // For more than fits in memory, stored after every `batch_bytes`. One at a time; the store must outlive it.
+  Result<ExampleWriter> Write(std::string_view collection, WallTime now, uint64_t batch_bytes = kBatchBytes);
 
   // How many were deleted.
   Result<uint64_t> Remove(std::string_view collection, std::string_view id);
@@ -68,6 +76,8 @@ class CollectionStore {
   Result<TaskExamples> Load(std::string_view collection, std::span<const std::string> fields, WallTime now);
   // 0: nothing was ever deleted from a collection of this name. It goes on counting when the collection is made again.
   Result<uint64_t> Generation(std::string_view collection);
+  // Changes with the examples of any collection and with its retention.
+  Result<std::string> Stamp();
 
  private:
   friend class ExampleWriter;
@@ -79,11 +89,14 @@ class CollectionStore {
     uint64_t stale = 0;  // rows that retention has taken since the table was written
 
     std::string Table() const { return fmt::format("examples_{}", place); }
+    // The condition that an example is not of an unfinished Write. Its numbers are those that `imports` names.
+    std::string Whole() const;
     // Examples that were added before this time have expired.
     WallTime Expired(WallTime now) const;
   };
 
-  explicit CollectionStore(std::unique_ptr<Database> database) : database_(std::move(database)) {}
+  CollectionStore(std::unique_ptr<Database> database, Path lock_folder)
+      : database_(std::move(database)), lock_folder_(std::move(lock_folder)) {}
   static Result<Stored> ReadStored(const Row& row);
   Result<Stored> Get(std::string_view collection);
   Result<std::vector<Stored>> All();
@@ -93,47 +106,18 @@ class CollectionStore {
                          std::string_view value);
   Result<uint64_t> Empty(std::string_view collection, bool drop);
   Status Rewrite(Stored& stored, std::string_view keeps, const Value& value);
-  Status NoteErasure(std::string_view collection);
   // Inside a transaction; how many went.
   Result<uint64_t> ApplyRetention(Stored& stored, WallTime now);
   Status SaveCounts(const Stored& stored);
+  // Inside a transaction: removes what a Write left behind whose process has ended.
+  Status RemoveUnfinished();
   Status EmptyLog();
 
   std::unique_ptr<Database> database_;
+  Path lock_folder_;
 };
 
 // The most bytes of values that one Load holds in memory.
 inline constexpr uint64_t kLoadBytes = uint64_t{4} << 30;
-// Different texts of one category field.
-inline constexpr size_t kCategories = 65'536;
-
-// Examples on their way into a collection: Put any number of times, then Commit; without Commit nothing of it stays. A
-// Put that failed has put nothing, and the others may go on.
-class ExampleWriter {
- public:
-  ExampleWriter(ExampleWriter&&) = default;
-  // Errors: those of CheckNewExample; kAlreadyExists: the id is in the collection.
-  Status Put(const NewExample& example);
-  // The number that stands for a text in a field: the same text has the same number for as long as the collection is not
-  // cleared; they begin at 0. kTooLarge: over kCategories of them, or a text over kExampleNameBytes.
-  Result<int64_t> CodeOf(const std::string& field, const std::string& text);
-  // With retention.
-  Status Commit();
-
-  uint64_t count() const { return count_; }
-  const CollectionSettings& settings() const { return stored_.info.settings; }
-
- private:
-  friend class CollectionStore;
-  ExampleWriter(CollectionStore& store, Transaction transaction, CollectionStore::Stored stored, WallTime now);
-
-  CollectionStore* store_;
-  Transaction transaction_;
-  CollectionStore::Stored stored_;
-  WallTime now_;
-  std::string insert_;
-  uint64_t count_ = 0;
-  std::map<std::string, std::map<std::string, int64_t, std::less<>>, std::less<>> codes_;
-};
 
 }  // namespace tributary

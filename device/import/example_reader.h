@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-#include "device/examples/collection_store.h"
+#include "device/examples/example_writer.h"
 
 namespace tributary {
 

@@ -68,6 +68,16 @@ Result<uint64_t> CollectionExamples::Generation(const TaskManifest& manifest) {
   return store ? store->Generation(manifest.collection) : 0;
 }
 
+std::string CollectionExamples::Stamp() {
+  const std::lock_guard lock(generation_mutex_);
+  const auto store = OpenIn(generation_store_);
+  const Result<std::string> known = !store ? Fail(store.error()) : *store ? (*store)->Stamp() : std::string();
+  std::error_code absent;
+  const auto written = std::filesystem::last_write_time(options_.fallback_folder, absent);
+  return fmt::format("{} {}", known ? *known : known.error().ToString(),
+                     absent ? 0 : written.time_since_epoch().count());
+}
+
 Status CollectionExamples::Sweep() {
   ASSIGN_OR_RETURN(CollectionStore* const store, Store());
   if (store) RETURN_IF_ERROR(store->Sweep(clock_.Now()));

@@ -12,7 +12,7 @@ namespace tributary {
 
 // The examples of the collection that a task's manifest names, read from the device's store for each fit; with a fallback
 // for the collection "examples" when the store has none of that name. Clock must outlive it. For one thread, but for
-// Generation.
+// Generation and Stamp.
 class CollectionExamples final : public ExampleSource {
  public:
   // Makes the fallback, when it is needed for the first time.
@@ -21,13 +21,15 @@ class CollectionExamples final : public ExampleSource {
     Path folder;  // of the store
     // An evaluator evaluates all that it has.
     bool evaluates_all = false;
-    Fallback fallback;  // empty: there is none
+    Fallback fallback;          // empty: there is none
+    Path fallback_folder = {};  // what it reads
   };
 
   CollectionExamples(const Clock& clock, Options options) : clock_(clock), options_(std::move(options)) {}
   Result<TaskExamples> Load(const TaskManifest& manifest) override;
   // That of the store (collection_store.h).
   Result<uint64_t> Generation(const TaskManifest& manifest) override;
+  std::string Stamp() override;
   // Applies retention. No error when there is no store.
   Status Sweep();
 

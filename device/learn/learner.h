@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <span>
+#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -71,6 +72,8 @@ class ExampleSource {
   // Another number than before: examples of the collection that the manifest names were deleted meanwhile, and what was
   // made from them should go. Called on any thread, also during Load. Errors: those of the store.
   virtual Result<uint64_t> Generation(const TaskManifest& manifest) = 0;
+  // Another text than before: the examples, or what is known of them, may have changed. Cheap, and called on any thread.
+  virtual std::string Stamp() { return ""; }
 };
 
 // The same examples for every task, held in memory.

@@ -72,17 +72,17 @@ Status Acceptor::Admit(const UploadSubject& subject) const {
 void Acceptor::Offer(const SignedEnvelope& envelope, const VerifiedIdentity&, const DeviceId&,
                      std::function<void(Result<OfferAnswer>)> answer) {
   const UploadSubject& subject = envelope.header.subject;
-  if (const Status admitted = Admit(subject); !admitted) {
-    if (!IsTransient(admitted.error().code)) spool_.CountRefused(subject.kind, admitted.error().code);
-    return answer(Fail(admitted.error()));
-  }
+  const Status admitted = Admit(subject);
+  if (!admitted && IsTransient(admitted.error().code)) return answer(Fail(admitted.error()));
   ++in_process_;
-  spool_.Offer(envelope.header, envelope.bytes, [this, answer = std::move(answer)](const Result<OfferAnswer>& result) {
+  const auto reply = [this, answer = std::move(answer)](const Result<OfferAnswer>& result) {
     loop_.Post([this, answer, result] {
       answer(result);
       Ended();
     });
-  });
+  };
+  // The spool refuses it, unless it knows the upload: who did not hear that it was delivered must not give it up.
+  spool_.Offer(envelope.header, envelope.bytes, reply, admitted);
 }
 
 void Acceptor::Append(const UploadId& upload, uint32_t index, Bytes chunk, std::function<void(Status)> taken) {

@@ -52,8 +52,10 @@ constexpr auto kCodes = std::to_array<CodeEntry>({
      "The upload was refused and nothing was added. The device runs another model than the task's."},
     {Code::kNotFinite, kPeer, "not-finite", "The update holds NaN or infinity.",
      "The upload was refused and nothing was added. Training diverged on that device; lower the learning rate."},
-    {Code::kNormExceeded, kPeer, "norm-exceeded", "The update's norm or a value is over the task's bound.",
-     "The upload was refused and nothing was added. Raise the task's bound if such updates are expected."},
+    {Code::kNormExceeded, kPeer, "norm-exceeded",
+     "A value or the norm of an update, or a metric of an evaluation, is over its bound.",
+     "Nothing was added to any sum; a device that finds it seals nothing and gives the version up. Raise the task's "
+     "bounds if such results are expected, else lower the learning rate."},
     {Code::kBadWeight, kPeer, "bad-weight", "The update's weight is not within the task's bounds.",
      "The upload was refused and nothing was added."},
     {Code::kDuplicate, kPeer, "duplicate", "This device has already contributed for this base version.",
@@ -172,7 +174,8 @@ constexpr auto kCodes = std::to_array<CodeEntry>({
      kRetry},
     {Code::kBadExample, kPerson, "bad-example", "An example is not what its field or the model takes.",
      "Nothing was trained or imported of it. The message names the file and row, or the field and value: correct the "
-     "examples and import them again. The device tries again by itself within 5 minutes, and when it is restarted.",
+     "examples and import them again. The device tries again by itself within 5 minutes after that, and when it is "
+     "restarted.",
      kRetry},
 });
 

@@ -2,9 +2,9 @@
 
 namespace tributary {
 
-Result<OfferAnswer> Arrivals::Offer(SpooledUpload upload, ByteView envelope) {
+Result<OfferAnswer> Arrivals::Offer(SpooledUpload upload, ByteView envelope, const Status& admitted) {
   upload.in_index = upload.ciphertext_size <= state_.options.inline_limit;
-  auto answer = Judge(upload, envelope);
+  auto answer = Judge(upload, envelope, admitted);
   if (!answer && state_.index.status()) state_.CountRefused(upload.kind, answer.error().code);
   return answer;
 }
@@ -15,7 +15,7 @@ void Arrivals::CountAborted(const SpooledUpload& offered, Code reason) {
   state_.CountRefused(offered.kind, reason);
 }
 
-Result<OfferAnswer> Arrivals::Judge(const SpooledUpload& upload, ByteView envelope) {
+Result<OfferAnswer> Arrivals::Judge(const SpooledUpload& upload, ByteView envelope, const Status& admitted) {
   ASSIGN_OR_RETURN(const auto here, state_.index.uploads().Find(upload.id));
   if (here) {
     if (here->device != upload.device)
@@ -23,10 +23,10 @@ Result<OfferAnswer> Arrivals::Judge(const SpooledUpload& upload, ByteView envelo
     const bool same = here->ciphertext_digest == upload.ciphertext_digest &&
                       here->ciphertext_size == upload.ciphertext_size && here->chunk_size == upload.chunk_size &&
                       here->chunk_count == upload.chunk_count;
-    if (same || here->state == UploadState::kComplete) {
-      if (here->state == UploadState::kComplete && state_.options.TakesCustody()) return Already(upload.kind);
-      return OfferAnswer{.next_chunk = here->next_chunk};
-    }
+    const bool whole = here->state == UploadState::kComplete;
+    if (whole && state_.options.TakesCustody()) return Already(upload.kind);
+    RETURN_IF_ERROR(admitted);
+    if (same || whole) return OfferAnswer{.next_chunk = here->next_chunk};
     // Sealed anew under the old id: what lies here belongs to an envelope that its sender has given up.
     RETURN_IF_ERROR(departures_.DropOne(*here, Code::kDuplicate));
   }
@@ -41,8 +41,9 @@ Result<OfferAnswer> Arrivals::Judge(const SpooledUpload& upload, ByteView envelo
       if (state_.options.TakesCustody()) return Already(upload.kind);
       return Fail(Code::kBusy, "the contribution of {} is being taken in as {}", upload.device.text(), rival->id.hex());
     }
-    if (rival) RETURN_IF_ERROR(departures_.DropOne(*rival, Code::kDuplicate));
+    if (rival && admitted) RETURN_IF_ERROR(departures_.DropOne(*rival, Code::kDuplicate));
   }
+  RETURN_IF_ERROR(admitted);
   return Admit(upload, envelope);
 }
 

@@ -12,7 +12,7 @@ class Arrivals {
  public:
   Arrivals(SpoolState& state, Departures& departures) : state_(state), departures_(departures) {}
 
-  Result<OfferAnswer> Offer(SpooledUpload upload, ByteView envelope);
+  Result<OfferAnswer> Offer(SpooledUpload upload, ByteView envelope, const Status& admitted);
   // An offer whose batch was aborted for `reason` was still an offer. Counted with the next batch that succeeds.
   void CountAborted(const SpooledUpload& offered, Code reason);
   // True when this chunk is the upload's last, so that it belongs behind the barrier.
@@ -23,7 +23,7 @@ class Arrivals {
  private:
   using Partial = SpoolState::Partial;
 
-  Result<OfferAnswer> Judge(const SpooledUpload& upload, ByteView envelope);
+  Result<OfferAnswer> Judge(const SpooledUpload& upload, ByteView envelope, const Status& admitted);
   OfferAnswer Already(UploadKind kind);
   Result<OfferAnswer> Admit(const SpooledUpload& upload, ByteView envelope);
   // nullptr: the upload is complete.

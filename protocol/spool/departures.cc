@@ -1,8 +1,10 @@
 #include "protocol/spool/departures.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "protocol/base/log.h"
+#include "protocol/envelope/remembered_versions.h"
 #include "protocol/spool/payload_digest.h"
 
 namespace tributary {
@@ -59,13 +61,14 @@ Status Departures::DropAll(const std::vector<SpooledUpload>& uploads, Code reaso
 
 Result<Departures::Swept> Departures::DropStale(const TaskId& task, const std::vector<ModelVersion>& accepted) {
   Swept swept;
+  const auto newest = accepted.empty() ? std::nullopt : std::optional(*std::ranges::max_element(accepted));
   ASSIGN_OR_RETURN(const auto versions, state_.index.delivered().BaseVersions(task));
   for (const ModelVersion version : versions) {
-    const bool newer = !accepted.empty() && version > *std::ranges::max_element(accepted);
-    if (newer || std::ranges::find(accepted, version) != accepted.end()) continue;
+    if ((newest && version > *newest) || std::ranges::find(accepted, version) != accepted.end()) continue;
     ASSIGN_OR_RETURN(const auto uploads, state_.index.uploads().UpdatesOf(task, version, kLeaveAtOnce - swept.dropped));
     RETURN_IF_ERROR(DropAll(uploads, Code::kStaleVersion, swept));
     if (swept.more) break;
+    if (newest && Number(version) + kRememberedVersions >= Number(*newest)) continue;
     RETURN_IF_ERROR(state_.index.delivered().Forget(task, version));
   }
   return swept;

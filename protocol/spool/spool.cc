@@ -32,11 +32,13 @@ Spool::Spool(std::shared_ptr<GroupCommit> writing, std::unique_ptr<SpoolReader> 
 
 Spool::~Spool() { writing_->Drain(); }
 
-void Spool::Offer(const UploadHeader& header, Bytes envelope, Done<OfferAnswer> done) {
+void Spool::Offer(const UploadHeader& header, Bytes envelope, Done<OfferAnswer> done, const Status& admitted) {
   const SpooledUpload facts = FactsOf(header);
   writing_->Enqueue<OfferAnswer>(
       {.recount = [facts](SpoolWriter& writer, Code code) { writer.arrivals.CountAborted(facts, code); }},
-      [facts, envelope = std::move(envelope)](SpoolWriter& writer) { return writer.arrivals.Offer(facts, envelope); },
+      [facts, envelope = std::move(envelope), admitted](SpoolWriter& writer) {
+        return writer.arrivals.Offer(facts, envelope, admitted);
+      },
       std::move(done));
 }
 

@@ -61,8 +61,9 @@ class Spool final : public UploadSource {
   // contribution (task, base version, device) under another id gives way to this one. Errors: kQuotaExceeded, kDiskFull
   // (no room: spool_quota.h); kBusy (without custody: the same contribution is complete under another id);
   // kWrongIdentity (another device's upload has this id); the reason for which the same upload was dropped before, when
-  // that is a permanent one. Permanent refusals are in the account, passing ones are not.
-  void Offer(const UploadHeader& header, Bytes envelope, Done<OfferAnswer> done);
+  // that is a permanent one. Permanent refusals are in the account, passing ones are not. `admitted`: why the caller takes
+  // no such upload any more. What is in custody here, or was delivered, is answered first: its sender did not lose it.
+  void Offer(const UploadHeader& header, Bytes envelope, Done<OfferAnswer> done, const Status& admitted = {});
 
   // The next chunk of an offered upload. Errors: kUnknownUpload; kChunkOutOfOrder (the message says which is next);
   // kTooLarge, kMalformed (longer, shorter than the header says); kDigestMismatch (the payload is not what was
@@ -82,7 +83,8 @@ class Spool final : public UploadSource {
   void Drop(const UploadId& id, Code reason, Done<void> done) override;
   // After a new publication. Drops the updates of `task` whose base version can no longer count (dropped as
   // kStaleVersion): not in `accepted` and older than its newest; with an empty `accepted` (the task is gone) all.
-  // Forgets the delivered contributions of the same versions. A version newer than all of `accepted` stays: this
+  // Forgets the delivered contributions of the same versions when they are kRememberedVersions older than the newest: a
+  // sender that did not hear of its custody may offer late. A version newer than all of `accepted` stays: this
   // publication is the older one. Answers how many were dropped.
   void DropStale(const TaskId& task, std::vector<ModelVersion> accepted, Done<uint64_t> done);
   // Drops uploads of any kind that are sealed to one of these keys (kUnknownKey): nobody can open them any more.

@@ -1,8 +1,10 @@
 #include "protocol/base/sql/database.h"
 
 #include <cerrno>
+#include <chrono>
 #include <map>
 #include <string>
+#include <thread>
 
 #include <fmt/core.h>
 #include <sqlite3.h>
@@ -15,8 +17,14 @@ namespace {
 // SQL texts are constants of the program, so the cache stays far below this; a caller that builds texts only loses the
 // reuse.
 constexpr size_t kPreparedStatements = 256;
-// Only a second process (a person with a shell, a backup) can hold the file: wait for it this long.
+// Only a second process (an import, a person with a shell, a backup) can hold the file: wait for it this long.
 constexpr int kBusyMillis = 5000;
+// It looks every millisecond, since an import lets others in for a few only.
+int OnBusy(void*, int looks) {
+  if (looks >= kBusyMillis) return 0;
+  std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  return 1;
+}
 
 struct CloseConnection {
   void operator()(sqlite3* connection) const { sqlite3_close(connection); }
@@ -174,7 +182,8 @@ class SqliteDatabase final : public Database {
  private:
   Status ConfigureBoth() {
     // temp_store: sorting a long answer takes no room in the data folder.
-    return Script(fmt::format("PRAGMA temp_store=MEMORY; PRAGMA busy_timeout={}", kBusyMillis));
+    sqlite3_busy_handler(Handle(), OnBusy, nullptr);
+    return Script("PRAGMA temp_store=MEMORY");
   }
 
   // After a failed sync the kernel may have dropped the pages that it could not write. It says so once, and calls the

@@ -62,7 +62,7 @@ TEST(MetricTotal, RefusesWhatDoesNotFit) {
   EXPECT_TRUE(Quantised({-kLargestMetric, kLargestMetric}));
   const double above = std::nextafter(kLargestMetric, 1e30);
   for (const TaskMetric metric : {TaskMetric{above, 1}, {-above, 1}, {1, above}, {1, -1}, {kNan, 1}, {1, kNan}}) {
-    EXPECT_EQ(Quantised(metric).error().code, Code::kMalformed) << metric.sum << " " << metric.weight;
+    EXPECT_EQ(Quantised(metric).error().code, Code::kNormExceeded) << metric.sum << " " << metric.weight;
   }
 }
 
@@ -102,7 +102,7 @@ TEST_F(MetricTotalsTest, TheStoreKeepsTheSameTotalsInAnyOrder) {
 
 TEST_F(MetricTotalsTest, AnEvaluationThatDoesNotFitIsRefusedAndLeavesNothing) {
   const auto of_range = Insert("d1", {{"loss", {1, 1}}, {"mae", {1e12, 1}}});
-  EXPECT_EQ(of_range.error().code, Code::kMalformed);
+  EXPECT_EQ(of_range.error().code, Code::kNormExceeded);
   EXPECT_THAT(of_range.error().message, HasSubstr("metric mae"));
   EXPECT_EQ(Total().reports, 0u);
   for (int i = 0; i < 31; ++i) ASSERT_TRUE(Insert("large-" + std::to_string(i), {{"loss", {kLargestMetric, 1}}}));

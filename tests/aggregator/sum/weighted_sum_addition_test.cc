@@ -1,6 +1,7 @@
 #include <rapidcheck.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 #include <vector>
@@ -119,6 +120,27 @@ TEST(WeightedSumAddition, RefusesANormOverTheBoundAndAnyNormWithoutABound) {
     EXPECT_EQ(addition->Commit().error().code, Code::kNormExceeded) << bound;
   }
   EXPECT_EQ(sum.Serialize(), before);
+}
+
+// A device asks CheckDelta before it seals.
+TEST(WeightedSumAddition, ADeviceComesToTheSameVerdict) {
+  const auto told = [](const Status& status) { return status ? "fine" : status.error().ToString(); };
+  for (uint64_t seed = 0; seed < 50; ++seed) {
+    std::vector<float> values = SomeValues(seed, 16 + seed);
+    if (seed % 10 > 5) values[seed / 10] = std::array{1.0001F, -kInfinity, kNan, 1.0F}[seed % 10 - 6];
+    SquareLanes squares{};
+    for (size_t i = 0; i < values.size(); ++i) squares[i % kSquareLanes] += std::pow(double{values[i]}, 2);
+    for (const double bound : {Norm(squares), std::nextafter(Norm(squares), 0.0), kNoBound}) {
+      WeightedSum sum = SomeSum(values.size());
+      auto addition = sum.Begin(bound, 1);
+      Status added = addition->Add(values);
+      if (added) {
+        const auto norm = addition->Commit();
+        added = norm ? Status() : Fail(norm.error());
+      }
+      EXPECT_EQ(told(CheckDelta(values, 1.0, bound)), told(added)) << seed;
+    }
+  }
 }
 
 TEST(WeightedSumAddition, RefusesMoreOrFewerValuesThanTheTaskHas) {

@@ -96,7 +96,7 @@ TEST_F(EvaluationTest, RefusesWhatIsWrong) {
   EXPECT_EQ(CodeOf(Give(Evaluation("g1", ModelVersion{1}, good), Role::kGateway)), Code::kWrongRole);
   auto beyond = good;
   beyond[0].metrics["mae"] = {1e30, 1};
-  EXPECT_EQ(CodeOf(Give(Evaluation("d1", ModelVersion{1}, beyond))), Code::kMalformed);
+  EXPECT_EQ(CodeOf(Give(Evaluation("d1", ModelVersion{1}, beyond))), Code::kNormExceeded);
   EXPECT_TRUE(core().Health()) << "the disk is not to blame";
   EXPECT_EQ(LastRound().metrics, MetricViews{});
   EXPECT_EQ(core().fleet().Account(UploadKind::kEvaluation).offered, 6u);

@@ -17,6 +17,8 @@ class FakeLearner final : public Learner {
   std::vector<size_t> examples;         // of each fit, or evaluation
   std::map<uint64_t, int> evaluations;  // by version
   std::optional<Error> failure;
+  float scale = 1;  // of the last value of an update
+  double loss = 2;  // the sum, after a fit
   std::function<void()> during = [] {};
 
   Result<Learned> Learn(const LearnOrder& order, const TaskExamples& own, const LearnHooks& hooks) override {
@@ -29,10 +31,11 @@ class FakeLearner final : public Learner {
     learned.meta.weight = 10;
     learned.meta.parameter_count = order.weights.size();
     for (size_t i = 0; i < order.weights.size(); ++i) {
-      learned.delta.push_back(static_cast<float>(Number(order.task.latest)) + 0.001f * static_cast<float>(i));
+      learned.delta.push_back(1e-3f * static_cast<float>(Number(order.task.latest)) + 1e-7f * static_cast<float>(i));
     }
+    learned.delta.back() *= scale;
     learned.evaluations = {{EvaluatedModel::kGlobal, 5, 1, {{"loss", {2.5, 5}}, {"accuracy", {3, 5}}}},
-                           {EvaluatedModel::kPersonal, 5, 1, {{"loss", {2, 5}}, {"accuracy", {4, 5}}}}};
+                           {EvaluatedModel::kPersonal, 5, 1, {{"loss", {loss, 5}}, {"accuracy", {4, 5}}}}};
     return learned;
   }
   Result<std::vector<EvaluationResult>> Evaluate(const LearnOrder& order, const TaskExamples& own,
@@ -40,7 +43,7 @@ class FakeLearner final : public Learner {
     ++evaluations[Number(order.task.latest)];
     examples.push_back(own.training.size() + own.held_out.size());
     return std::vector<EvaluationResult>{
-        {EvaluatedModel::kGlobal, 100, 1, {{"loss", {50, 100}}, {"accuracy", {60, 100}}}}};
+        {EvaluatedModel::kGlobal, 100, 1, {{"loss", {25 * loss, 100}}, {"accuracy", {60, 100}}}}};
   }
 };
 
@@ -48,11 +51,15 @@ class FakeLearner final : public Learner {
 class NoExamples final : public ExampleSource {
  public:
   std::optional<Error> failure;
+  std::string stamp;
+  int loads = 0;
   Result<TaskExamples> Load(const TaskManifest&) override {
+    ++loads;
     if (failure) return Fail(*failure);
     return TaskExamples{};
   }
   Result<uint64_t> Generation(const TaskManifest&) override { return 0; }
+  std::string Stamp() override { return stamp; }
 };
 
 // One device below one server, whose sink takes everything.

@@ -1,3 +1,5 @@
+#include <cmath>
+#include <limits>
 #include <set>
 
 #include <gtest/gtest.h>
@@ -189,6 +191,46 @@ TEST(AgentTroubleTest, AfterAStartTheNetworkComesBeforeTheWork) {
   device.Start();
   ASSERT_TRUE(device.RunUntilWithTime([&] { return !device.work.idle(); }));
   EXPECT_GE(device.world.clock.Monotonic() - start, Millis(10'000));
+}
+
+// The aggregator would refuse it, and nobody here would hear of that for days.
+TEST(AgentTroubleTest, WhatIsBeyondTheBoundsIsNotSealedAndSaysSo) {
+  for (const Role role : {Role::kDevice, Role::kEvaluator}) {
+    AgentFixture device(role);
+    device.learner.loss = 1e20;
+    device.Publish(1, 1);
+    device.Start();
+    ASSERT_TRUE(device.RunUntilWithTime([&] { return !device.agent->failures().empty() && device.quiet(); }));
+    const TaskFailure& failure = device.agent->failures().at(TestTask("digits"));
+    EXPECT_EQ(failure.code, Code::kNormExceeded);
+    EXPECT_NE(failure.sentence.find("the metric loss"), std::string::npos) << failure.sentence;
+    EXPECT_NE(device.StateText().find("digits given_up 1"), std::string::npos) << device.StateText();
+    EXPECT_EQ(device.agent->account().of(UploadKind::kEvaluation).offered, 0u);
+  }
+}
+
+TEST(AgentTroubleTest, AnUpdateBeyondTheBoundsIsGivenUpAndTheNextVersionIsNot) {
+  AgentFixture device;
+  device.Start();
+  uint64_t number = 0;
+  for (const float scale : {1e4f, std::numeric_limits<float>::quiet_NaN()}) {
+    device.learner.scale = scale;
+    ++number;
+    device.Publish(number, number);
+    const auto failed = [&] {
+      const auto found = device.agent->failures().find(TestTask("digits"));
+      return found != device.agent->failures().end() && found->second.version == ModelVersion{number};
+    };
+    ASSERT_TRUE(device.RunUntilWithTime([&] { return failed() && device.quiet(); }));
+    EXPECT_EQ(device.agent->failures().at(TestTask("digits")).code,
+              std::isnan(scale) ? Code::kNotFinite : Code::kNormExceeded);
+  }
+  EXPECT_EQ(device.agent->account().of(UploadKind::kUpdate).offered, 0u);
+  EXPECT_EQ(device.learner.fits, 2) << "what fails so fails again";
+  device.learner.scale = 1;
+  device.Publish(3, 3);
+  ASSERT_TRUE(device.RunUntilWithTime([&] { return device.Delivered(UploadKind::kUpdate, 3) == 1 && device.quiet(); }));
+  EXPECT_TRUE(device.agent->failures().empty());
 }
 
 // Whatever a model does to the device's own process, it does three times at most.

@@ -102,8 +102,33 @@ TEST(AgentTrustTest, AFailureOfATaskIsSaidAndTakenBackWhenALaterFitSucceeds) {
   EXPECT_TRUE(device.agent->failures().empty());
 }
 
+// The real disk, which counts how often an agent's state is written.
+class StateCountingFiles final : public FileSystem {
+ public:
+  int states = 0;
+  Result<std::unique_ptr<WritableFile>> OpenForWrite(const Path& path) override { return real_.OpenForWrite(path); }
+  Result<Bytes> ReadAt(const Path& path, uint64_t offset, size_t size) override {
+    return real_.ReadAt(path, offset, size);
+  }
+  Result<uint64_t> Size(const Path& path) override { return real_.Size(path); }
+  Status Rename(const Path& from, const Path& to) override {
+    if (to.filename() == "state") ++states;
+    return real_.Rename(from, to);
+  }
+  Status Remove(const Path& path) override { return real_.Remove(path); }
+  Status SyncFolder(const Path& folder) override { return real_.SyncFolder(folder); }
+  Status CreateFolders(const Path& folder) override { return real_.CreateFolders(folder); }
+  Result<std::vector<std::string>> List(const Path& folder) override { return real_.List(folder); }
+  Result<DiskSpace> Space(const Path& folder) override { return real_.Space(folder); }
+
+ private:
+  FileSystem& real_ = RealFileSystem();
+};
+
 TEST(AgentTrustTest, WhoLacksTheDataSaysSoOnceAndTakesPartAsSoonAsTheyAreThere) {
+  StateCountingFiles files;
   AgentFixture device;
+  device.files = &files;
   device.reports = true;
   device.examples.failure = Error{Code::kFewExamples, "the device has 3 examples to train on, the task asks for 48"};
   device.Start();
@@ -114,13 +139,22 @@ TEST(AgentTrustTest, WhoLacksTheDataSaysSoOnceAndTakesPartAsSoonAsTheyAreThere) 
   EXPECT_TRUE(failure.lasting);
   EXPECT_EQ(device.learner.fits, 0);
   EXPECT_EQ(device.agent->counts().fits_failed, 0u) << "nothing was tried";
-  // It looks again every 15 seconds, without a word.
-  const auto looked = [&] { return device.agent->failures().at(TestTask("digits")).count; };
-  const uint64_t before = looked();
+  // It looks again within 15 seconds after the data have changed, without a word, and writes nothing.
+  const int looks = device.examples.loads, written = files.states;
+  for (int quarter = 0; quarter < 4; ++quarter) {
+    device.world.clock.Advance(Millis(15'000));
+    for (int steps = 0; steps < 200; ++steps) device.Step();
+  }
+  EXPECT_EQ(device.examples.loads, looks) << "nothing has changed";
+  device.examples.stamp = "an import";
   device.world.clock.Advance(Millis(15'000));
-  ASSERT_TRUE(RunFast(device, [&] { return looked() == before + 1; }));
+  ASSERT_TRUE(RunFast(device, [&] { return device.examples.loads == looks + 1; }));
+  for (int steps = 0; steps < 200; ++steps) device.Step();
+  EXPECT_EQ(device.examples.loads, looks + 1);
+  EXPECT_EQ(files.states, written);
   EXPECT_EQ(Came(device), 2u);
   device.examples.failure.reset();
+  device.examples.stamp = "another import";
   device.world.clock.Advance(Millis(15'000));
   for (int steps = 0; steps < 1'000 && device.learner.fits == 0; ++steps) device.Step();
   EXPECT_EQ(device.learner.fits, 1) << "it takes no longer than that";
@@ -144,6 +178,10 @@ TEST(AgentTrustTest, ABadExampleIsNotGivenUpAndTriedAgainSeldomOrAtARestart) {
   for (int steps = 0; steps < 1'000; ++steps) device.Step();
   EXPECT_EQ(device.learner.fits, 1) << "a fit costs";
   device.world.clock.Advance(Millis(115'000));
+  for (int steps = 0; steps < 1'000; ++steps) device.Step();
+  EXPECT_EQ(device.learner.fits, 1) << "the same examples give the same";
+  device.examples.stamp = "a correction";
+  device.world.clock.Advance(Millis(15'000));
   ASSERT_TRUE(RunFast(device, [&] { return device.learner.fits == 2; }));
   device.Kill();
   device.learner.failure.reset();

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "device/examples/collection_store.h"
+#include "device/examples/example_writer.h"
 #include "tests/support/must.h"
 
 namespace tributary {

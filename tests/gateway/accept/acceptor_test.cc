@@ -141,6 +141,21 @@ TEST_F(AcceptorTest, ANewerPublicationDropsWhatIsNotAcceptedAnyMore) {
   EXPECT_EQ(Outcome(upload), "stale-version");
 }
 
+// Its device did not hear of its custody, and offers it when the next version is out.
+TEST_F(AcceptorTest, WhatWasDeliveredIsAnsweredWithCustodyWhenItsVersionIsOver) {
+  Publish(1, ModelVersion{3}, {ModelVersion{3}});
+  const SealedUpload upload = Update(3);
+  ASSERT_EQ(Outcome(upload), "resume 0");
+  Send(upload);
+  std::optional<Status> delivered;
+  spool_->Delivered(upload.header.subject.id, [&](const Status& status) { delivered = status; });
+  ASSERT_TRUE(world_.RunUntil([&] { return delivered && delivered->has_value(); }));
+  Publish(2, ModelVersion{4}, {ModelVersion{4}});
+  EXPECT_EQ(Outcome(upload), "already");
+  EXPECT_TRUE(spool_->DeadLetters(10)->empty());
+  EXPECT_TRUE(spool_->Account().of(UploadKind::kUpdate).refused.empty());
+}
+
 TEST_F(AcceptorTest, ATaskThatIsGoneTakesItsUploadsAlong) {
   Publish(1, ModelVersion{3}, {ModelVersion{3}});
   const SealedUpload upload = Update(3);

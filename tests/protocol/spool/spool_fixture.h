@@ -8,8 +8,8 @@
 
 #include <gtest/gtest.h>
 
-#include "protocol/trust/seal/digest.h"
 #include "protocol/spool/spool.h"
+#include "protocol/trust/seal/digest.h"
 #include "tests/support/manual_clock.h"
 #include "tests/support/seeded_random.h"
 #include "tests/support/temporary_folder.h"
@@ -164,8 +164,8 @@ class SpoolFixture {
     spool = std::move(*opened);
   }
 
-  Result<OfferAnswer> Offer(const TestUpload& upload) {
-    return Answer<OfferAnswer>([&](auto done) { spool->Offer(upload.header, upload.envelope, done); });
+  Result<OfferAnswer> Offer(const TestUpload& upload, const Status& admitted = {}) {
+    return Answer<OfferAnswer>([&](auto done) { spool->Offer(upload.header, upload.envelope, done, admitted); });
   }
   Result<AppendAnswer> Append(const TestUpload& upload, uint32_t chunk) {
     return Append(upload.id(), chunk, upload.Chunk(chunk));

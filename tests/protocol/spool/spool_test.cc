@@ -310,9 +310,44 @@ TEST(Spool, StaleUpdatesGoAndAreForgotten) {
   EXPECT_EQ(f.DropStale({ModelVersion{3}, ModelVersion{4}}).value(), 1u);
   EXPECT_EQ(f.spool->Pending(10)->size(), 4u);
   EXPECT_EQ(f.Updates().dropped.at(Code::kStaleVersion), 1u);
-  EXPECT_FALSE(f.Offer(uploads[0])->already);
-  EXPECT_EQ(f.DropStale({}).value(), 4u);
+  EXPECT_EQ(f.DropStale({}).value(), 3u);
   EXPECT_EQ(f.spool->Pending(10)->at(0).id, evaluation.id());
+}
+
+// A sender that was away when its update was delivered offers it again when its version is over.
+TEST(Spool, WhatWasDeliveredIsKnownForEightVersionsMore) {
+  SpoolFixture f;
+  const TestUpload upload = MakeUpload(1, kSmall);  // of version 3
+  TestUpload again = MakeUpload(2, kSmall);         // the same work, sealed once more
+  again.header.subject.device = upload.header.subject.device;
+  const TestUpload late = MakeUpload(3, kSmall);
+  const Status stale = Fail(Code::kStaleVersion, "version 3 is not accepted any more");
+  ASSERT_TRUE(f.Put(upload));
+  EXPECT_TRUE(f.Offer(upload, stale)->already);  // in custody
+  EXPECT_TRUE(f.Offer(again, stale)->already);
+  ASSERT_TRUE(f.Delivered(upload.id()));
+  EXPECT_EQ(f.DropStale({ModelVersion{11}}).value(), 0u);
+  f.Open();
+  EXPECT_TRUE(f.Offer(upload, stale)->already);
+  EXPECT_TRUE(f.Offer(again, stale)->already);
+  EXPECT_EQ(CodeOf(f.Offer(late, stale)), Code::kStaleVersion);
+  EXPECT_EQ(f.Updates().refused.at(Code::kStaleVersion), 1u);
+  EXPECT_EQ(f.DropStale({ModelVersion{12}}).value(), 0u);
+  EXPECT_EQ(CodeOf(f.Offer(upload, stale)), Code::kStaleVersion);
+}
+
+// What is refused leaves what is here as it is.
+TEST(Spool, ARefusedOfferDropsNoRival) {
+  SpoolFixture f;
+  const TestUpload partial = MakeUpload(1, kLarge);
+  TestUpload again = MakeUpload(2, kLarge);
+  again.header.subject.device = partial.header.subject.device;
+  ASSERT_TRUE(f.Offer(partial));
+  const Status over = Fail(Code::kUnknownKey, "the key is over");
+  EXPECT_EQ(CodeOf(f.Offer(again, over)), Code::kUnknownKey);
+  EXPECT_EQ(CodeOf(f.Offer(partial, over)), Code::kUnknownKey);
+  EXPECT_EQ(f.Updates().in_flight, 1u);
+  EXPECT_TRUE(f.Append(partial, 0));
 }
 
 TEST(Spool, ExpiredAndAbandonedUploadsGo) {
