@@ -101,6 +101,8 @@ class Agent {
   // After a start the network comes first: what is here may be old, and the work on it worth nothing or harmful.
   bool HasHeardOfTheNetwork() const;
   void Begin(const WorkOrder& order);
+  // The examples that the task needs are there.
+  void OnLoaded(const TaskId& task);
   void OnMade(const std::shared_ptr<UnderWay>& work, Result<Workshop::Made> made);
   void OnHandedOver(const std::shared_ptr<UnderWay>& work, Outbox::HandedOver handed_over);
   void OnFailed(const WorkOrder& order, const Error& why);
