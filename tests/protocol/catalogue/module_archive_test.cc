@@ -122,6 +122,15 @@ TEST(ModuleArchive, TakesWhatTorchJitSaveWrites) {
   EXPECT_EQ(Why(without), "fine");
 }
 
+TEST(ModuleArchive, TellsTheModulesOwnMethodsFromThoseOfModulesWithinIt) {
+  EXPECT_TRUE(Must(HasMethod(SmallModule(), "loss")));
+  EXPECT_FALSE(Must(HasMethod(SmallModule(), "los")));
+  EXPECT_FALSE(
+      Must(HasMethod(Zip(With(kCode, "def loss(self: __torch__.Small,", "def loss(self: __torch__.Inner,")), "loss")));
+  EXPECT_FALSE(Must(HasMethod(Zip(With(kCode, "def loss(", "def cost(")), "loss")));
+  EXPECT_FALSE(HasMethod(ModuleVector("pickled.pt"), "loss"));
+}
+
 TEST(ModuleArchive, SaysWhatAFileIsThatIsNoModule) {
   EXPECT_THAT(Why(Bytes()), HasSubstr("invalid-argument: not a TorchScript file: it is not a zip archive"));
   EXPECT_THAT(Why(ToBytes(AsBytes(std::string(500, 'x')))), HasSubstr("not a TorchScript file"));
@@ -302,7 +311,7 @@ TEST(ModuleArchive, RefusesPicklesThatLibTorchWouldTrust) {
       {"a text for a class (STACK_GLOBAL)", Raw("X\2\0\0\0osX\6\0\0\0system\x93.")},
       {"a number for a function", "K\0)R."},
       {"a number for a storage's type", Raw("(X\7\0\0\0storageK\6X\1\0\0\0"
-                                                    "0X\3\0\0\0cpuK\1tQ.")},
+                                            "0X\3\0\0\0cpuK\1tQ.")},
       {"a memo far away", Raw("Nr\xff\xff\xff\x7f.")},
       {"a memo that is not there", "h\5."},
       {"a value that is not there", "R."},
