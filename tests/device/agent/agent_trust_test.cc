@@ -124,8 +124,7 @@ TEST(AgentTrustTest, WhoLacksTheDataSaysSoOnceAndTakesPartAsSoonAsTheyAreThere) 
   device.world.clock.Advance(Millis(15'000));
   bool over_before_the_fit = false;
   device.learner.during = [&] {
-    device.world.Turn();
-    over_before_the_fit = device.agent->failures().empty();
+    over_before_the_fit = device.world.RunUntil([&] { return device.agent->failures().empty(); });
   };
   for (int steps = 0; steps < 1'000 && device.learner.fits == 0; ++steps) device.Step();
   EXPECT_EQ(device.learner.fits, 1) << "it takes no longer than that";
