@@ -40,6 +40,8 @@ struct HttpClient::State {
       case httplib::Error::ConnectionTimeout:
         return {Code::kTimeout,
                 fmt::format("{}{} did not answer within {} ms", options.url, from, options.connect_timeout.count())};
+      case httplib::Error::Connection:
+        return {Code::kUnreachable, options.url + from + " does not answer; is it running?"};
       case httplib::Error::Read:
         return {Code::kTimeout,
                 fmt::format("{} broke off, or sent nothing for {} ms", options.url, options.progress_timeout.count())};
