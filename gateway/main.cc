@@ -49,12 +49,12 @@ Status ForgetTimeHere(const GatewayOptions& options) {
 }
 
 void AddBundle(CLI::App& app, ToolArguments& arguments, GatewayTool& chosen) {
-  auto* bundle = app.add_subcommand("bundle", "A disk that is carried by hand");
+  auto* bundle = app.add_subcommand("bundle", "Uploads and publications on a disk that is carried by hand");
   bundle->require_subcommand(1);
   auto* out = bundle->add_subcommand("export", "Put the uploads in custody and the publication on a disk");
   auto* in = bundle->add_subcommand("import", "Take in what is on a disk: receipts, a newer publication, uploads");
   for (auto* command : {out, in}) command->add_option("DIR", arguments.disk, "A folder on the disk")->required();
-  in->add_option("--patience", arguments.patience_seconds, "End when nothing moved for so many seconds")
+  in->add_option("--patience", arguments.patience_seconds, "Seconds without progress after which it ends")
       ->check(CLI::Range(1, 86'400))
       ->capture_default_str();
   out->callback([&] { chosen = [&](const GatewayOptions& options) { return ExportToDisk(options, arguments.disk); }; });
@@ -69,7 +69,8 @@ void AddSpool(CLI::App& app, ToolArguments& arguments, GatewayTool& chosen) {
   auto* spool = app.add_subcommand("spool", "Uploads in custody");
   spool->require_subcommand(1);
   auto* check = spool->add_subcommand("check", "Compare every payload with its digest; changes nothing");
-  check->add_option("--output", arguments.output, "table or json")->check(CLI::IsMember({"table", "json"}));
+  check->add_option("--output", arguments.output, "Print a table for people, or JSON for programs")
+      ->check(CLI::IsMember({"table", "json"}));
   check->callback(
       [&] { chosen = [&](const GatewayOptions& options) { return CheckSpoolHere(options, arguments.form()); }; });
 }
@@ -77,15 +78,16 @@ void AddSpool(CLI::App& app, ToolArguments& arguments, GatewayTool& chosen) {
 void AddDeadLetter(CLI::App& app, ToolArguments& arguments, GatewayTool& chosen) {
   auto* letters = app.add_subcommand("dead-letter", "Uploads that were given up");
   letters->require_subcommand(1);
-  auto* list = letters->add_subcommand("list", "The newest first");
-  auto* show = letters->add_subcommand("show", "One of them, why, and what can be done");
-  auto* requeue = letters->add_subcommand("requeue", "Put it back into custody: it is offered again");
+  auto* list = letters->add_subcommand("list", "List them, the newest first");
+  auto* show = letters->add_subcommand("show", "Show one: why it was given up, and what can be done");
+  auto* requeue = letters->add_subcommand("requeue", "Put one back into custody: it is offered again");
   auto* purge = letters->add_subcommand("purge", "Forget one, or all, and free their room");
   for (auto* command : {list, show}) {
-    command->add_option("--output", arguments.output, "table or json")->check(CLI::IsMember({"table", "json"}));
+    command->add_option("--output", arguments.output, "Print a table for people, or JSON for programs")
+        ->check(CLI::IsMember({"table", "json"}));
   }
-  for (auto* command : {show, requeue}) command->add_option("ID", arguments.id, "Upload id")->required();
-  purge->add_option("ID", arguments.id, "Upload id");
+  for (auto* command : {show, requeue}) command->add_option("ID", arguments.id, "The upload's id")->required();
+  purge->add_option("ID", arguments.id, "The upload's id");
   purge->add_flag("--all", arguments.all, "All of them");
   const auto order = [&](Order::Verb verb) {
     chosen = [&, verb](const GatewayOptions& options) -> Status {

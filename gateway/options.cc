@@ -13,20 +13,22 @@ std::vector<Field> SpoolFields(GatewayOptions& options) {
     return Field{key, &options.max_kind_mib[static_cast<size_t>(of) - 1], help, Between(0, kMostMib), "MiB"};
   };
   return {
-      {"spool.max_mib", &options.spool_max_mib, "uploads in custody and under way", Between(1, kMostMib), "MiB"},
+      {"spool.max_mib", &options.spool_max_mib, "most that uploads in custody and under way may take",
+       Between(1, kMostMib), "MiB"},
       {"spool.max_disk_percent", &options.max_disk_percent,
-       "nothing more is taken when the disk is that full, by whatever; 0: no limit", Between(0, 100), "%"},
-      {"spool.reserve_mib", &options.reserve_mib, "kept free for the index and small control uploads", Between(0, 1e6),
+       "no upload is taken while the disk is fuller than this, whatever fills it; 0: no limit", Between(0, 100), "%"},
+      {"spool.reserve_mib", &options.reserve_mib, "room kept for the index and small control uploads", Between(0, 1e6),
        "MiB"},
-      {"spool.max_device_mib", &options.max_device_mib, "uploads of one device; 0: its fair share",
+      {"spool.max_device_mib", &options.max_device_mib, "most that uploads of one device may take; 0: its fair share",
        Between(0, kMostMib), "MiB"},
-      of_kind("spool.max_update_mib", UploadKind::kUpdate, "updates; 0: no limit"),
-      of_kind("spool.max_evaluation_mib", UploadKind::kEvaluation, "evaluations; 0: no limit"),
-      of_kind("spool.max_device_state_mib", UploadKind::kDeviceState, "device states; 0: no limit"),
+      of_kind("spool.max_update_mib", UploadKind::kUpdate, "most that updates may take; 0: no limit"),
+      of_kind("spool.max_evaluation_mib", UploadKind::kEvaluation, "most that evaluations may take; 0: no limit"),
+      of_kind("spool.max_device_state_mib", UploadKind::kDeviceState, "most that device states may take; 0: no limit"),
       of_kind("spool.max_telemetry_mib", UploadKind::kDeviceState, ""),  // its name in 0.1.0
-      of_kind("spool.max_sample_mib", UploadKind::kSample, "samples; 0: no limit"),
+      of_kind("spool.max_sample_mib", UploadKind::kSample, "most that samples may take; 0: no limit"),
       {"spool.max_dead_letter_mib", &options.max_dead_letter_mib,
-       "payloads kept of uploads that were given up; -1: a quarter of max_mib", Between(-1, kMostMib), "MiB"},
+       "most that payloads of uploads that were given up may take; -1: a quarter of max_mib", Between(-1, kMostMib),
+       "MiB"},
   };
 }
 
@@ -38,16 +40,18 @@ std::vector<Field> GatewayOptions::Fields() {
       Required("gateway.identity_dir", &identity_dir,
                "made by `tributary-gateway enrol`, or `tributary ca issue --role gateway`"),
       {"listen.endpoint", &hop.endpoint, "where devices and further gateways connect"},
-      {"listen.credit_mib", &credit_mib, "chunk bytes under way over all connections: bounds memory",
+      {"listen.credit_mib", &credit_mib, "most chunk bytes under way over all connections; this bounds memory",
        Between(1, 65'536), "MiB"},
-      {"listen.max_sessions", &hop.max_sessions, "connections at once", Between(1, 1'000'000)},
+      {"listen.max_sessions", &hop.max_sessions, "most connections at once", Between(1, 1'000'000)},
       Required("upstream.endpoint", &upstream, "the aggregator, or the next gateway"),
-      Required("upstream.server_key", &upstream_key, "its key, as `tributary ca key DIR` prints it"),
+      Required("upstream.server_key", &upstream_key,
+               "the key of upstream.endpoint, as `tributary ca key DIR` prints it"),
       {"upstream.retry_cap_seconds", &retry_cap_seconds, "longest pause between connection attempts",
        Between(1, 86'400), "s"},
-      {"rotation.overlap_days", &overlap_days, "a new connection key is announced for so long before it is changed to",
+      {"rotation.overlap_days", &overlap_days, "how long a new connection key is announced before it is changed to",
        Between(1, 365), "days"},
-      {"shutdown.drain_seconds", &drain_seconds, "a stop ends by then, whatever is under way", Between(0, 3'600), "s"},
+      {"shutdown.drain_seconds", &drain_seconds, "longest time that a stop waits for what is under way",
+       Between(0, 3'600), "s"},
   };
   return Joined(Joined(std::move(own), link_settings.Fields()),
                 Joined(SpoolFields(*this), LogFields(log_level, log_file)));

@@ -54,12 +54,14 @@ void AddGlobalOptions(CLI::App& app, Context& context) {
       ->capture_default_str()
       ->take_last();
   app.add_option("--ca-file", context.ca_file,
-                 "With an https address: PEM file with the authorities to believe [the system's]")
+                 "PEM file with the authorities to believe of an https address [the system's]")
       ->envname("TRIBUTARY_CA_FILE")
       ->take_last();
-  app.add_option("--token", context.token, "Bearer token")->take_last();
-  app.add_option("--token-file", context.token_file, "File that holds the token")->take_last();
-  app.add_option("--output", context.output, "For people or for programs")
+  app.add_option("--token", context.token,
+                 "API token; other users of this machine can see it, unlike that of --token-file")
+      ->take_last();
+  app.add_option("--token-file", context.token_file, "File (mode 0600) that holds the API token")->take_last();
+  app.add_option("--output", context.output, "Print tables for people, or JSON for programs")
       ->check(CLI::IsMember({"table", "json"}))
       ->capture_default_str()
       ->take_last();
@@ -85,7 +87,8 @@ int Main(int argc, char** argv) {
   AddGlobalOptions(app, context);
   app.require_subcommand(1);
   app.fallthrough();  // global options may also follow the subcommand
-  app.footer(kFooter);
+  // Commands take over the footer that stands when they are made.
+  app.footer("Options of every command, such as --token-file and --output: tributary --help");
   AddCaCommands(app, context);
   AddRootCommands(app, context);
   AddTaskCommands(app, context);
@@ -94,6 +97,7 @@ int Main(int argc, char** argv) {
   AddGatewayCommands(app, context);
   AddStatusCommands(app, context);
   AddDemoCommand(app, context);
+  app.footer(kFooter);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& failure) {

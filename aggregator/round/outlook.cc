@@ -5,6 +5,9 @@
 namespace tributary {
 namespace {
 
+// An import helps. Of what is a person's to mend, only this passes (code.h).
+bool LacksData(Code code) { return KindOf(code) == CodeKind::kPerson && IsTransient(code); }
+
 // Each with whether it enrolled with a token.
 using Known = std::map<DeviceId, bool>;
 
@@ -50,7 +53,8 @@ Result<Outlook> LookAhead(const OutlookQuestion& question, FleetBook& fleet, con
     if (question.in_sum.contains(device) || !question.selected(device)) continue;
     const FailureBook::Entry* const entry = fleet.failures().Find(question.task, device);
     const bool lost = entry != nullptr && entry->failure.version == question.base &&
-                      entry->received >= question.since && entry->failure.lasting;
+                      entry->received >= question.since && entry->failure.lasting &&
+                      !(question.await_data && LacksData(entry->failure.code));
     if (lost) {
       ++outlook.lost[entry->failure.code];
     } else {

@@ -29,7 +29,8 @@ struct OutlookQuestion {
   ModelVersion base{};
   std::function<bool(const DeviceId&)> selected;  // by the round's coin
   std::set<DeviceId> in_sum;
-  WallTime since;  // failures that were heard of before say nothing
+  WallTime since;           // failures that were heard of before say nothing
+  bool await_data = false;  // who lacks examples may still import them, and so is possible
 };
 
 // Known are the devices that were heard of or are enrolled, without those that were revoked, refused or are not let in

@@ -1,5 +1,6 @@
 #include "aggregator/round/round_runner.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "aggregator/optimise/server_optimizer.h"
@@ -15,7 +16,10 @@ namespace {
 constexpr Millis kIdle{200};
 // To look who can train reads every member.
 constexpr Millis kLookEvery{2'000};
-constexpr int kChance = 10;  // the part of a round's time in which earlier failures do not count
+constexpr int kChance = 10;  // the part of a round's time in which earlier failures do not count, nor a lack of data
+// In a short round a lack of data does not count for longer: a device looks every 15 s whether an import came, and says
+// so within 10.
+constexpr Millis kImportIsHeardOf{30'000};
 constexpr uint64_t kMaxRoundsWanted = 1'000'000;
 
 }  // namespace
@@ -269,8 +273,10 @@ Result<std::optional<std::string>> RoundRunner::WhyOutOfReach() {
                                  .deadline = round.deadline};
     question.selected = [coin](const DeviceId& device) { return IsSelected(coin, device); };
     const Millis chance((round.deadline.unix_millis - round.opened.unix_millis) / kChance);
-    young = parts_.clock.Now() < round.opened + chance;
+    const WallTime wall_time = parts_.clock.Now();
+    young = wall_time < round.opened + chance;
     if (young) question.since = round.opened;
+    question.await_data = wall_time < round.opened + std::max(chance, kImportIsHeardOf);
   }
   ASSIGN_OR_RETURN(const Outlook outlook, LookAhead(question, parts_.fleet, parts_.enrolled));
   if (young && !outlook.settled) return "";
@@ -295,9 +301,9 @@ Status RoundRunner::TurnIfDue() {
   const RoundRule::Due due = rule_.DueNow(round, parts_.clock.Now());
   if (due == RoundRule::Due::kClose) return Close();
   if (due == RoundRule::Due::kFail)
-    return Abandon({RoundState::kFailed, fmt::format("the deadline passed with {} of {} contributions, minimum {}",
-                                                     round.contributions, task_.record.policy.report_goal,
-                                                     task_.record.policy.minimum)});
+    return Abandon({RoundState::kFailed,
+                    fmt::format("the deadline passed with {} of {} contributions, minimum {}", round.contributions,
+                                task_.record.policy.report_goal, task_.record.policy.minimum)});
   ASSIGN_OR_RETURN(auto why, WhyOutOfReach());
   if (why && !why->empty()) {
     if (task_.record.rounds_wanted > 0) *why += "; the next round waits until enough can, at most until the deadline";

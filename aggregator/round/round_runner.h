@@ -39,8 +39,9 @@ struct RoundParts {
 // after any failure or crash. Borrows the task and what the parts name; the core thread.
 //
 // A round that fell short because devices cannot train is followed by the next one when enough of them can, at the latest
-// at the deadline that it had: begun at once, it would end at once. A failure that was said before a round was opened
-// counts only after a tenth of its time: the device may have got what it lacked. So does any failure while there may be
+// at the deadline that it had: begun at once, it would end at once. Three things count only after a tenth of a round's
+// time: a failure that was said before the round was opened, since the device may have got what it lacked; a lack of
+// examples, since somebody may import them (it counts after 30 s at the earliest); and any failure while there may be
 // devices of which nobody has heard (outlook.h).
 class RoundRunner {
  public:

@@ -19,6 +19,7 @@ constexpr Millis kTryDataAgain{300'000};
 bool LacksData(Code code) {
   return code == Code::kMissingField || code == Code::kFewExamples || code == Code::kBadExample;
 }
+bool IsFoundWithoutAFit(Code code) { return code == Code::kMissingField || code == Code::kFewExamples; }
 
 // Of the tasks that are published: the others are over.
 void DescribeFailures(const AgentState& state, DeviceState& self) {
@@ -185,8 +186,19 @@ void Agent::Begin(const WorkOrder& order) {
                             {"task", order.task.id.text()},
                             {"version", Number(order.progress.version)},
                             {"round", order.progress.round}});
-  workshop_.Begin(order, target, under_way_->stop.get_token(),
-                  [this, work = under_way_](Result<Workshop::Made> made) { OnMade(work, std::move(made)); });
+  workshop_.Begin(
+      order, target, under_way_->stop.get_token(), [this, task = order.task.id] { OnLoaded(task); },
+      [this, work = under_way_](Result<Workshop::Made> made) { OnMade(work, std::move(made)); });
+}
+
+// Said before the fit, which may take long: the aggregator gives up rounds that too few can take part in.
+void Agent::OnLoaded(const TaskId& task) {
+  const auto known = state_.failures().find(task);
+  // Only a fit shows whether a bad example is gone. The tries of a learner are not forgotten.
+  if (known == state_.failures().end() || !IsFoundWithoutAFit(known->second.code) || known->second.tries > 0) return;
+  if (const Status kept = state_.ForgetFailure(task); !kept)
+    LogFailure(LogLevel::kError, "agent.state_not_kept", kept.error(), {{"member", parts_.identity.subject.id.text()}});
+  SendStateIfDue();
 }
 
 // Who lacks the data looks often: nothing is written for that.
@@ -230,7 +242,7 @@ void Agent::OnFailed(const WorkOrder& order, const Error& why) {
   const auto& [task, progress, kind] = order;
   NoteFailure(task.id, progress.version, why);
   TaskPhase next = TaskPhase::kGivenUp;
-  const bool tried = why.code != Code::kMissingField && why.code != Code::kFewExamples;
+  const bool tried = !IsFoundWithoutAFit(why.code);
   if (tried) ++counts_.fits_failed;
   if (LacksData(why.code)) {
     next = TaskPhase::kWaiting;

@@ -102,6 +102,8 @@ class Agent {
   bool HasHeardOfTheNetwork() const;
   void Begin(const WorkOrder& order);
   void LookForData(const WorkOrder& order);
+  // The examples that the task needs are there.
+  void OnLoaded(const TaskId& task);
   void OnMade(const std::shared_ptr<UnderWay>& work, Result<Workshop::Made> made);
   void OnHandedOver(const std::shared_ptr<UnderWay>& work, Outbox::HandedOver handed_over);
   void OnFailed(const WorkOrder& order, const Error& why);

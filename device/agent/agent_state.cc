@@ -174,6 +174,12 @@ Status AgentState::Set(const TaskId& task, const TaskProgress& progress) {
   return Write(std::move(next));
 }
 
+Status AgentState::ForgetFailure(const TaskId& task) {
+  Content next = content_;
+  next.failures.erase(task);
+  return Write(std::move(next));
+}
+
 Status AgentState::SetGeneration(const TaskId& task, uint64_t generation) {
   Content next = content_;
   next.generations[task] = generation;

@@ -71,6 +71,8 @@ class AgentState {
   // Counts a failure of the work on `version`. Durable on return.
   Status AddFailure(const TaskId& task, ModelVersion version, const Error& why, WallTime now);
   // Durable on return.
+  Status ForgetFailure(const TaskId& task);
+  // Durable on return.
   Status SetGeneration(const TaskId& task, uint64_t generation);
 
  private:

@@ -67,6 +67,7 @@ struct Workshop::Job {
   BlobStore blobs;
   Learner& learner;
   ExampleSource& examples;
+  std::function<void()> loaded;
 
   bool cancelled() const { return stop.stop_requested() || end.stop_requested(); }
   Result<std::shared_ptr<const SealedUpload>> Seal(UploadKind kind, Codec codec, Priority priority,
@@ -94,6 +95,7 @@ Result<Workshop::Job::Work> Workshop::Job::DoOnce() const {
   Work done;
   ASSIGN_OR_RETURN(done.generation, examples.Generation(task.manifest));
   ASSIGN_OR_RETURN(const TaskExamples own, examples.Load(task.manifest));
+  loaded();
   ASSIGN_OR_RETURN(const Bytes module, blobs.ReadAll(task.module.digest));
   ASSIGN_OR_RETURN(const Bytes weight_bytes, blobs.ReadAll(task.weights.digest));
   ASSIGN_OR_RETURN(const auto weights, ToFloats(weight_bytes, task.table.parameter_count()));
@@ -155,9 +157,15 @@ Workshop::~Workshop() {
   end_.request_stop();
 }
 
-void Workshop::Begin(const WorkOrder& order, const SealingTarget& target, std::stop_token stop, Done done) {
-  auto job = std::make_shared<const Job>(
-      Job{order, SealerFor(target), std::move(stop), end_.get_token(), parts_.blobs, parts_.learner, parts_.examples});
+void Workshop::Begin(const WorkOrder& order, const SealingTarget& target, std::stop_token stop,
+                     std::function<void()> loaded, Done done) {
+  auto say_loaded = [alive = alive_, &loop = parts_.loop, loaded = std::move(loaded)] {
+    loop.Post([alive, loaded] {
+      if (*alive) loaded();
+    });
+  };
+  auto job = std::make_shared<const Job>(Job{order, SealerFor(target), std::move(stop), end_.get_token(), parts_.blobs,
+                                             parts_.learner, parts_.examples, std::move(say_loaded)});
   parts_.work.Post([job = std::move(job), alive = alive_, &loop = parts_.loop, done = std::move(done)] {
     loop.Post([alive, done, made = std::make_shared<Result<Made>>(job->Do())] {
       if (*alive) done(std::move(*made));

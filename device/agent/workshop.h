@@ -47,9 +47,10 @@ class Workshop {
   ~Workshop();
 
   // The model's blobs must be here. `done` is called once. When examples are deleted meanwhile, the work is done again
-  // without them, before anything is sealed. Errors: kShuttingDown after `stop`; those of the learner and
-  // of sealing.
-  void Begin(const WorkOrder& order, const SealingTarget& target, std::stop_token stop, Done done);
+  // without them, before anything is sealed. `loaded` is called when the examples are there, before the learner begins.
+  // Errors: kShuttingDown after `stop`; those of the learner and of sealing.
+  void Begin(const WorkOrder& order, const SealingTarget& target, std::stop_token stop, std::function<void()> loaded,
+             Done done);
   // Whether the examples are there that the order needs. `done` is called once. Errors: those of ExampleSource::Load.
   void Look(const WorkOrder& order, std::function<void(const Status&)> done);
   // At once, and to the publication's key. Errors: those of SealUpload.

@@ -149,11 +149,13 @@ Status CollectionStore::Create(const CollectionSettings& settings, WallTime now)
   if (there) {
     const CollectionSettings& has = there->info.settings;
     if (has.fields != settings.fields || has.held_out_share != settings.held_out_share) {
-      return Fail(Code::kConflict,
-                  "the collection {} is there with the fields {} and the held-out share {}; asked for are {} and {}. "
-                  "Nothing was changed: choose another name, or delete it with `tributary-device data remove`",
-                  settings.name, OnOneLine(FieldsText(has.fields)), has.held_out_share, OnOneLine(fields),
-                  settings.held_out_share);
+      return Fail(
+          Code::kConflict,
+          "the collection {0} has the fields {1} and the held-out share {2}; the import has the fields {3} and the "
+          "held-out share {4}. Nothing was changed. `data clear` keeps both; choose another name, or delete the "
+          "collection first: tributary-device data remove --config FILE --collection {0} --all",
+          settings.name, OnOneLine(FieldsText(has.fields)), has.held_out_share, OnOneLine(fields),
+          settings.held_out_share);
     }
     RETURN_IF_ERROR(database_->Write(
         "UPDATE collections SET purpose = ?, max_age = ?, max_count = ?, max_bytes = ?"

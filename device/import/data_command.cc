@@ -208,28 +208,29 @@ void AddImport(CLI::App& app, DataArguments& to) {
   app.footer(std::string(kImportHelp));
   app.add_option("files", to.files, "What to import; each file comes in whole or not at all")->required();
   app.add_option("--purpose", to.purpose, "What the examples may be used for; for people");
-  app.add_option("--max-age", to.retention.max_age_seconds, "Seconds for which examples are kept; 0: for ever");
-  app.add_option("--max-count", to.retention.max_count, "How many are kept, the newest; 0: all");
-  app.add_option("--max-bytes", to.retention.max_bytes, "Bytes of values that are kept, the newest; 0: all");
+  app.add_option("--max-age", to.retention.max_age_seconds, "Seconds for which examples are kept; 0: for ever [0]");
+  app.add_option("--max-count", to.retention.max_count, "How many examples are kept, the newest; 0: all [0]");
+  app.add_option("--max-bytes", to.retention.max_bytes, "Bytes of values that are kept, the newest; 0: all [0]");
   app.add_option("--held-out-share", to.held_out_share,
-                 "Of the examples, kept back for evaluation; fixed at the first "
-                 "import")
+                 "Share of the examples that is kept back for evaluation, from 0 to 1; the first import fixes it")
       ->capture_default_str();
-  app.add_flag("--keep-good", to.keep_good, "Leave bad rows out, and count them");
+  app.add_flag("--keep-good", to.keep_good, "Leave bad rows out and count them, instead of refusing the file");
   static const std::map<std::string, FileFormat> formats = {
       {"csv", FileFormat::kCsv}, {"numpy", FileFormat::kNumpy}, {"images", FileFormat::kImages},
       {"sql", FileFormat::kSql}, {"idx", FileFormat::kIdx},     {"text", FileFormat::kText}};
-  app.add_option("--format", to.format, "When the name does not say it: csv, numpy, images, sql, idx, text")
+  app.add_option("--format", to.format,
+                 "The kind of the files: csv, numpy, images, sql, idx, text [as their names say]")
       ->transform(OneOf(formats))
       ->type_name("KIND");
   app.add_option("--field", to.fields,
-                 "NAME=COLUMN[,COLUMN...][:TYPE[SHAPE]], may be repeated; without, every column is "
-                 "a field. TYPE is FP32 if nothing is said; with a shape, as [3] or [-1], a value is numbers separated "
-                 "by spaces")
+                 "A field, as NAME=COLUMN[,COLUMN...][:TYPE[SHAPE]]; repeatable [each column is a field]. TYPE is FP32 "
+                 "if nothing "
+                 "is said; with a shape, as [3] or [-1], a value is numbers separated by spaces")
       ->take_all()
       ->expected(1)
       ->allow_extra_args(false);
-  app.add_option("--category", to.table.categories, "A column of texts; each becomes a number, always the same")
+  app.add_option("--category", to.table.categories,
+                 "A column of texts, each of which becomes a number, always the same; repeatable")
       ->expected(1)
       ->take_all()
       ->allow_extra_args(false);
@@ -239,27 +240,30 @@ void AddImport(CLI::App& app, DataArguments& to) {
   static const std::map<std::string, MissingValue> missing = {
       {"refuse", MissingValue::kRefuse}, {"skip", MissingValue::kSkip}, {"forward-fill", MissingValue::kForwardFill}};
   app.add_option("--missing", to.table.missing,
-                 "A value that is empty or NaN: refuse the file, skip the row, or "
-                 "forward-fill it from the row before")
+                 "How a value that is empty or NaN is taken: refuse (the file), skip (the row) or forward-fill (from "
+                 "the row before) "
+                 "[refuse]")
       ->transform(OneOf(missing))
       ->type_name("WAY");
-  app.add_option("--rows", to.table.rows, "Rows of a window of a time series");
-  app.add_option("--stride", to.table.stride, "From one window to the next; of a text, without it --length");
-  app.add_option("--horizon", to.table.horizon, "Rows behind the window that the targets have");
-  app.add_option("--target", to.targets, "As --field, of the rows behind the window")->take_all()->expected(1)->allow_extra_args(false);
-  app.add_option("--delimiter", to.delimiter, "Between the values of a CSV file")->capture_default_str();
-  app.add_flag("--no-header", to.no_header, "The first row is no header; the columns are called c1, c2, ...");
+  app.add_option("--rows", to.table.rows, "Rows of a window of a time series; 0: each row is an example [0]");
+  app.add_option("--stride", to.table.stride,
+                 "Rows, or bytes of a text, from one window to the next [1; of a text, --length]");
+  app.add_option("--horizon", to.table.horizon, "Rows behind the window that the targets have [0]");
+  app.add_option("--target", to.targets, "A field of the rows behind the window, as --field; repeatable")
+      ->take_all()
+      ->expected(1)
+      ->allow_extra_args(false);
+  app.add_option("--delimiter", to.delimiter, "The character between the values of a CSV file")->capture_default_str();
+  app.add_flag("--no-header", to.no_header, "The first row is no header: call the columns c1, c2, ...");
   app.add_option("--sql", to.sql, "The SELECT whose rows are imported; the file is a SQLite database");
   app.add_flag("--text", to.text, "The files are texts");
-  app.add_option("--length", to.length, "Of the windows of a text, in bytes")->capture_default_str();
-  app.add_option("--size", to.size, "HEIGHTxWIDTH of the images; without, that of the first");
+  app.add_option("--length", to.length, "Bytes of a window of a text")->capture_default_str();
+  app.add_option("--size", to.size, "HEIGHTxWIDTH of the images [those of the first image]");
   static const std::map<std::string, Resize> resize = {{"area", Resize::kArea}, {"nearest", Resize::kNearest}};
-  app.add_option("--resize", to.resize,
-                 "How images of another size are fitted: area or nearest; without, they are "
-                 "refused")
+  app.add_option("--resize", to.resize, "How images of another size are fitted: area or nearest [they are refused]")
       ->transform(OneOf(resize))
       ->type_name("WAY");
-  app.add_flag("--gray,--grey", to.grey, "One channel instead of three");
+  app.add_flag("--gray,--grey", to.grey, "Read images as one channel instead of three");
 }
 
 }  // namespace
@@ -268,22 +272,24 @@ bool IsDataCommand(int argc, char** argv) { return argc > 1 && std::string_view(
 
 int RunDataCommand(int argc, char** argv, const std::function<Result<Path>(const Path& config)>& data_folder) {
   DataArguments arguments;
-  CLI::App app("tributary-device data: the device's own examples, in collections; also while the daemon runs");
+  CLI::App app("tributary-device data: the device's own examples, in collections; also while the daemon runs",
+               "tributary-device data");
   app.require_subcommand(1);
   auto* import = app.add_subcommand("import", "Read files into a collection");
   AddImport(*import, arguments);
   auto* list = app.add_subcommand("list", "The collections and their fields");
   auto* show = app.add_subcommand("show", "What is in a collection: shares, labels, bounds");
-  auto* remove = app.add_subcommand("remove", "Delete examples, or a collection, to the last byte");
-  remove->add_option("--id", arguments.id, "The example with this id");
-  remove->add_option("--group", arguments.group, "All examples of this group");
-  remove->add_flag("--all", arguments.whole, "The collection itself");
-  auto* clear = app.add_subcommand("clear", "Delete all examples of a collection, to the last byte; it stays");
+  auto* remove = app.add_subcommand("remove", "Delete some examples, or the whole collection, to the last byte");
+  remove->add_option("--id", arguments.id, "Delete the example with this id");
+  remove->add_option("--group", arguments.group, "Delete all examples of this group");
+  remove->add_flag("--all", arguments.whole, "Delete the collection itself");
+  auto* clear = app.add_subcommand(
+      "clear", "Delete all examples of a collection, to the last byte; the collection and its fields stay");
   for (CLI::App* each : {remove, clear}) each->footer(std::string(kDeletionHelp));
   for (CLI::App* each : {import, list, show, remove, clear}) {
     each->add_option("--config", arguments.config, "The device's device.toml")->required();
     if (each == list) continue;
-    auto* collection = each->add_option("--collection", arguments.collection, "Its name");
+    auto* collection = each->add_option("--collection", arguments.collection, "The collection's name");
     if (each == import)
       collection->capture_default_str();
     else

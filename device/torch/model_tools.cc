@@ -203,11 +203,11 @@ bool IsModelTool(int argc, char** argv) {
 
 int RunModelTool(int argc, char** argv) {
   ToolArguments arguments;
-  CLI::App app("tributary-device: work on model files");
+  CLI::App app("tributary-device: work on model files", "tributary-device");
   app.require_subcommand(1);
   auto* new_model = app.add_subcommand(
       "new-model", "Make the demo's network (two 5x5 convolutions, 215,370 parameters) as a TorchScript file");
-  new_model->add_option("--seed", arguments.seed, "Of the initial weights: the same seed gives the same file")
+  new_model->add_option("--seed", arguments.seed, "Seed of the initial weights: the same seed gives the same file")
       ->capture_default_str();
   new_model->add_option("--out", arguments.out, "The TorchScript file to write")->required();
   auto* pack = app.add_subcommand(
@@ -218,23 +218,28 @@ int RunModelTool(int argc, char** argv) {
   pack->add_option("module", arguments.in, "The TorchScript file")->required();
   pack->add_option("--out", arguments.out, "The package to write")->required();
   pack->add_option("--loss", arguments.loss,
-                   "The built-in loss to try it with, for a module without a method loss; otherwise one that suits the target: "
-                   "cross_entropy, binary_cross_entropy, mean_squared_error, l1, huber")
-      ->transform(CLI::CheckedTransformer(std::map<std::string, Loss>{{"cross_entropy", Loss::kCrossEntropy},
-                                                                      {"mean_squared_error", Loss::kMeanSquaredError},
-                                                                      {"binary_cross_entropy", Loss::kBinaryCrossEntropy},
-                                                                      {"l1", Loss::kL1},
-                                                                      {"huber", Loss::kHuber}})
-                      .description(""))
+                   "The built-in loss to try, as the task's plan names it: cross_entropy, binary_cross_entropy, "
+                   "mean_squared_error, l1, "
+                   "huber [one that suits the target]")
+      ->transform(
+          CLI::CheckedTransformer(std::map<std::string, Loss>{{"cross_entropy", Loss::kCrossEntropy},
+                                                              {"mean_squared_error", Loss::kMeanSquaredError},
+                                                              {"binary_cross_entropy", Loss::kBinaryCrossEntropy},
+                                                              {"l1", Loss::kL1},
+                                                              {"huber", Loss::kHuber}})
+              .description(""))
       ->type_name("LOSS");
   auto* export_command = app.add_subcommand("export", "Put weights into a TorchScript file");
   export_command->add_option("--module", arguments.in, "The TorchScript file, or the package made of it")->required();
-  export_command->add_option("--weights", arguments.weights, "float32 values of the tensors that travel, in the model's order")->required();
+  export_command
+      ->add_option("--weights", arguments.weights,
+                   "File with the float32 values of the tensors that travel, in the model's order")
+      ->required();
   export_command->add_option("--out", arguments.out, "The TorchScript file to write")->required();
   auto* evaluate =
       app.add_subcommand("evaluate", "Accuracy of a TorchScript file on the test images of a folder of IDX files");
   evaluate->add_option("module", arguments.in, "The TorchScript file or package")->required();
-  evaluate->add_option("--examples", arguments.examples, "The folder")->capture_default_str();
+  evaluate->add_option("--examples", arguments.examples, "The folder with the test images")->capture_default_str();
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& failure) {

@@ -111,14 +111,26 @@ std::string Describe(const TaskInput& input) {
                      kRoles[static_cast<size_t>(input.role)], input.field);
 }
 
-std::string LossText(const Trial& trial) {
-  if (!trial.builtin) return fmt::format("loss {:.6g} (the module's own)", trial.loss);
-  constexpr std::string_view kNames[] = {"cross_entropy", "mean_squared_error", "binary_cross_entropy", "l1", "huber"};
-  return fmt::format("loss {:.6g} ({}; the task's plan names the one that is used)", trial.loss,
-                     kNames[static_cast<size_t>(*trial.builtin)]);
+constexpr std::string_view kLosses[] = {"cross_entropy", "mean_squared_error", "binary_cross_entropy", "l1", "huber"};
+
+// Which loss was tried, and who decides about the one that is used.
+std::string LossText(const Trial& trial, const PackOptions& options) {
+  if (!trial.builtin) {
+    return fmt::format("the module's own, whatever the plan says{}", options.loss ? "; --loss was not needed" : "");
+  }
+  const std::string_view tried = kLosses[static_cast<size_t>(*trial.builtin)];
+  const Loss planned = TrainingPlan().loss;
+  std::string text =
+      fmt::format("{} was tried{}; the task's plan decides", tried, options.loss ? "" : ", which suits the target");
+  if (*trial.builtin != planned) {
+    text += fmt::format(": write loss = \"{}\" below [training], or devices use {}", tried,
+                        kLosses[static_cast<size_t>(planned)]);
+  }
+  return text;
 }
 
-std::string Report(Model& model, const ModelPackage& package, const Trial& trial, const std::string& roles) {
+std::string Report(Model& model, const ModelPackage& package, const Trial& trial, const PackOptions& options,
+                   const std::string& roles) {
   std::string text;
   const auto row = [&](std::string_view name, std::string_view value) { text += fmt::format("  {:<11}{}\n", name, value); };
   for (const auto& [name, arguments] : trial.methods) row("method", fmt::format("{}({})", name, arguments));
@@ -136,8 +148,9 @@ std::string Report(Model& model, const ModelPackage& package, const Trial& trial
     row("trial", fmt::format("not run: the file has no {} that says the shape of forward's argument", kManifestFile));
     return text;
   }
-  row("trial", fmt::format("{}: {}; every trained tensor got a gradient; both runs gave the same bits", trial.batch,
-                           LossText(trial)));
+  row("loss", LossText(trial, options));
+  row("trial", fmt::format("{}: loss {:.6g}; every trained tensor got a gradient; both runs gave the same bits",
+                           trial.batch, trial.loss));
   std::vector<std::string> metrics;
   for (const auto& [name, metric] : trial.metrics) metrics.push_back(fmt::format("{} {:.6g}", name, metric.mean()));
   row("evaluation", fmt::format("{}", fmt::join(metrics, ", ")));
@@ -162,7 +175,7 @@ Result<PackedModel> PackModule(Bytes archive, const PackOptions& options) {
   RETURN_IF_ERROR(model->Select(table, TaskManifest(model->manifest())));
   ASSIGN_OR_RETURN(Bytes module, model->SaveWithoutWeights());
   ModelPackage package{table, std::move(module), model->Weights(), model->manifest()};
-  std::string report = Report(*model, package, trial, roles);
+  std::string report = Report(*model, package, trial, options, roles);
   return PackedModel{std::move(package), std::move(report)};
 }
 

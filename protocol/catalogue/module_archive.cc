@@ -127,6 +127,30 @@ Status CheckModuleArchive(ByteView archive) {
   return {};
 }
 
+Result<bool> HasMethod(ByteView archive, std::string_view method) {
+  ASSIGN_OR_RETURN(const Records records, ReadRecords(archive));
+  RETURN_IF_ERROR(CheckKind(records));
+  ASSIGN_OR_RETURN(const std::string program, Unpack(records.at("data.pkl"), kPickleBytes));
+  // The pickle begins with the module's class, as its methods' code names it: GLOBAL "__torch__" "Forecast".
+  const size_t end_of_file = program.find('\n'), end_of_name = program.find('\n', end_of_file + 1);
+  if (!program.starts_with("\x80\x02"
+                           "c") ||
+      end_of_name == std::string::npos)
+    return false;
+  std::string self = ": " + program.substr(3, end_of_name - 3);
+  self[self.find('\n')] = '.';
+  const std::string head = fmt::format("def {}(", method);
+  for (const auto& [name, record] : records) {
+    if (!name.starts_with("code/") || !name.ends_with(".py")) continue;
+    ASSIGN_OR_RETURN(const std::string text, Unpack(record, kCodeBytes));
+    for (size_t at = text.find(head); at != std::string::npos; at = text.find(head, at + 1)) {
+      const std::string_view first = std::string_view(text).substr(at, text.find_first_of(",)", at) - at);
+      if (first.ends_with(self)) return true;
+    }
+  }
+  return false;
+}
+
 Result<std::string> ManifestTextIn(ByteView archive) {
   ASSIGN_OR_RETURN(const Records records, ReadRecords(archive));
   const auto found = records.find("extra/" + std::string(kManifestFile));

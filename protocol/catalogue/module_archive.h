@@ -1,6 +1,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "protocol/base/bytes.h"
 #include "protocol/base/result.h"
@@ -25,5 +26,9 @@ Status CheckModuleArchive(ByteView archive);
 // The text of the archive's extra/tributary.json, "" when there is none. Errors as above (of a bad archive's outside
 // only), and kTooLarge: over kManifestBytes.
 Result<std::string> ManifestTextIn(ByteView archive);
+
+// Whether the module itself, not one within it, has the method: a `loss` of its own, for example. For people; a learner
+// asks LibTorch. Errors as of ManifestTextIn.
+Result<bool> HasMethod(ByteView archive, std::string_view method);
 
 }  // namespace tributary

@@ -103,13 +103,15 @@ int RunEnrol(const EnrolCommand& command, int argc, char** argv) {
   Path config;
   Application application;
   application.roles = command.roles;
-  CLI::App app(command.program + " enrol: become a member of a fleet");
-  app.add_option("--invitation", application.invitation, "The invitation's file")->required();
-  app.add_option("-c,--config", config, "Take what is not given from this configuration file");
+  CLI::App app(command.program + " enrol: become a member of a fleet", command.program + " enrol");
+  app.add_option("--invitation", application.invitation, "The file that `tributary tokens create` wrote")->required();
+  app.add_option("-c,--config", config,
+                 "Configuration file (TOML), from which --gateway, --server-key and --out are taken");
   app.add_option("--gateway", application.server.endpoint, "tcp://host:port of a gateway, or of the aggregator");
-  app.add_option("--server-key", application.server.server_key, "Its key, as `tributary ca key DIR` prints it");
+  app.add_option("--server-key", application.server.server_key,
+                 "The key of --gateway, as `tributary ca key DIR` prints it");
   app.add_option("--out", application.identity, "The identity folder to make");
-  app.add_option("--id", application.id, "The id it would like; the fleet chooses one otherwise");
+  app.add_option("--id", application.id, "The id that the member would like [the fleet chooses one]");
   app.footer(kManual);
   try {
     app.parse(argc - 1, argv + 1);

@@ -199,7 +199,7 @@ void AddInit(CLI::App& ca, Context& context) {
   init.options.days = 3650;
   init.command->add_option("--dir", init.options.ca, "Folder to write ca.pem and ca.key (mode 0600) to")->required();
   init.command->add_option("--name", init.options.name, "The fleet's name")->required();
-  AddValidity(init, "Validity in days");
+  AddValidity(init, "Days for which the certificate is valid");
 }
 
 void AddIssuerCommands(CLI::App& ca, Context& context) {
@@ -210,8 +210,8 @@ void AddIssuerCommands(CLI::App& ca, Context& context) {
   command
       ->add_option("--out", issuer.options.out, "Folder for issuer.pem, issuer.key (mode 0600), ca.pem and root.json")
       ->required();
-  command->add_option("--name", issuer.options.name, "Its name in certificates [FLEET issuer DATE]");
-  AddValidity(issuer, "Validity in days; its members' certificates end with it");
+  command->add_option("--name", issuer.options.name, "The issuer's name in certificates [FLEET issuer DATE]");
+  AddValidity(issuer, "Days for which the issuer is valid; its members' certificates end with it");
 
   const auto [revoke, options] = AddCommandWith<CaOptions>(
       ca, context, "revoke-issuer", "Sign the CA's own revocation list: issuers, and members that the CA itself issued",
@@ -228,15 +228,18 @@ void AddIdentityCommands(CLI::App& ca, Context& context) {
   const auto& [command, options] = issue;
   command->add_option("--ca", options.ca, "The CA's folder, or an issuer's; its root.json goes into the identities")
       ->required();
-  command->add_option("--role", options.role, "The part it may play")
+  command->add_option("--role", options.role, "What the member may do in the fleet")
       ->required()
       ->check(CLI::IsMember({"device", "evaluator", "gateway", "aggregator"}));
-  command->add_option("--id", options.id, "Its id, unique in the fleet; with --count, the beginning of the ids")
+  command
+      ->add_option("--id", options.id, "The member's id, unique in the fleet; with --count, the beginning of the ids")
       ->required();
   command->add_option("--class", options.device_class, "Device class of a device or evaluator [default]");
-  command->add_option("--out", options.out, "Its folder; with --count, the folder that holds theirs")->required();
-  command->add_option("--count", options.count, "Issue that many: ID-000, ID-001 …")->check(CLI::Range(1, 1'000'000));
-  AddValidity(issue, "Validity in days");
+  command->add_option("--out", options.out, "The identity folder to make; with --count, the folder that holds them all")
+      ->required();
+  command->add_option("--count", options.count, "How many identities to issue: ID-000, ID-001 … [one, ID]")
+      ->check(CLI::Range(1, 1'000'000));
+  AddValidity(issue, "Days for which the certificate is valid");
 
   const CaCommand renew = AddCommandWith<CaOptions>(
       ca, context, "renew", "Make another certificate for an identity's own keys, even when the present one is over",
@@ -244,7 +247,7 @@ void AddIdentityCommands(CLI::App& ca, Context& context) {
   renew.command->footer(
       "Members and an aggregator with an issuer renew by themselves; this is for those that could not.");
   renew.command->add_option("--ca", renew.options.ca, "The CA's folder, or an issuer's")->required();
-  AddValidity(renew, "Validity in days");
+  AddValidity(renew, "Days for which the certificate is valid");
   renew.command->add_option("dir", renew.options.identity, "The identity folder")->required();
 
   const CaCommand key = AddCommandWith<CaOptions>(

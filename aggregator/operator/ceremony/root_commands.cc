@@ -265,7 +265,7 @@ void AddCa(CLI::App* command, RootOptions& options) {
   command->add_option("--ca", options.ca, "The CA's folder: a root that is complete becomes its root.json");
 }
 void AddDays(CLI::App* command, RootOptions& options) {
-  command->add_option("--days", options.days, "Validity of what is signed")
+  command->add_option("--days", options.days, "Days for which the signed files are valid")
       ->check(CLI::Range(1, 3650))
       ->capture_default_str();
 }
@@ -285,8 +285,8 @@ void AddRootInit(CLI::App& root, Context& context) {
                           ", or 64 hexadecimal digits of the public key of somebody who signs later; repeatable");
   command->add_option("--threshold", options.threshold, "Root keys that must sign the next root [1]")
       ->check(CLI::Range(1, 16));
-  command->add_option("--targets-key", options.targets_key, std::string("Instead of a new one: ") + kKeyPlaces);
-  command->add_option("--releases-key", options.releases_key, std::string("Instead of a new one: ") + kKeyPlaces);
+  command->add_option("--targets-key", options.targets_key, std::string("Instead of a new key: ") + kKeyPlaces);
+  command->add_option("--releases-key", options.releases_key, std::string("Instead of a new key: ") + kKeyPlaces);
   command->add_flag("--protect", options.protect, "Ask for a passphrase for each new offline key");
   AddPassphrase(command, options);
   AddDays(command, options);
@@ -300,11 +300,14 @@ void AddRootRotate(CLI::App& root, Context& context) {
   command->add_option("--key", options.signing, std::string("Root keys that sign now: ") + kKeyPlaces + "; repeatable");
   command->add_option("--root-key", options.root_key_names,
                       "All root keys from now on, as in init; repeatable [as they are]");
-  command->add_option("--threshold", options.threshold, "From now on [as it is]")->check(CLI::Range(1, 16));
+  command->add_option("--threshold", options.threshold, "Root keys that must sign the next root from now on [as it is]")
+      ->check(CLI::Range(1, 16));
   command->add_flag("--online-keys", options.online_keys, "Replace the keys of snapshot, timestamp and rounds");
-  command->add_option("--targets-key", options.targets_key, "Signs the targets, where they change");
-  command->add_option("--new-targets-key", options.new_targets_key, "Replaces the targets key");
-  command->add_option("--new-releases-key", options.new_releases_key, "Replaces the releases key");
+  command->add_option("--targets-key", options.targets_key,
+                      std::string("The present targets key, where the targets change: ") + kKeyPlaces);
+  command->add_option("--new-targets-key", options.new_targets_key, std::string("The next targets key: ") + kKeyPlaces);
+  command->add_option("--new-releases-key", options.new_releases_key,
+                      std::string("The next releases key: ") + kKeyPlaces);
   AddPassphrase(command, options);
   AddDays(command, options);
 }
@@ -313,15 +316,16 @@ void AddSigningCommands(CLI::App& root, Context& context) {
   const auto [renew, renewal] = AddCommandWith<RootOptions>(
       root, context, "renew", "Sign the same targets or releases again, with a later end", &RenewRoles);
   AddFolder(renew, renewal);
-  renew->add_option("--targets-key", renewal.targets_key, kKeyPlaces);
-  renew->add_option("--releases-key", renewal.releases_key, kKeyPlaces);
+  renew->add_option("--targets-key", renewal.targets_key, std::string("Signs the targets again: ") + kKeyPlaces);
+  renew->add_option("--releases-key", renewal.releases_key, std::string("Signs the releases again: ") + kKeyPlaces);
   AddPassphrase(renew, renewal);
   AddDays(renew, renewal);
 
   const auto [sign, signing] = AddCommandWith<RootOptions>(
       root, context, "sign", "Add a signature to a root, targets or releases file", &SignFile);
-  sign->add_option("file", signing.file, "For instance aggregator/publication/2.root.json")->required();
-  sign->add_option("--key", signing.key, kKeyPlaces)->required();
+  sign->add_option("file", signing.file, "The file to sign, for instance aggregator/publication/2.root.json")
+      ->required();
+  sign->add_option("--key", signing.key, std::string("The key that signs: ") + kKeyPlaces)->required();
   AddCa(sign, signing);
   AddPassphrase(sign, signing);
 }
@@ -340,7 +344,7 @@ void AddRootCommands(CLI::App& app, Context& context) {
 
   const auto [key, made] = AddCommandWith<RootOptions>(
       *root, context, "key", "Make an offline key, for somebody else's root to name", &MakeOfflineKey);
-  key->add_option("--out", made.file, "Its file")->required();
+  key->add_option("--out", made.file, "File for the key (mode 0600)")->required();
   key->add_flag("--protect", made.protect, "Ask for a passphrase");
   AddPassphrase(key, made);
 }

@@ -38,20 +38,33 @@ ExitCode ExitCodeOf(Code code) {
   }
 }
 
+// Who chose the address, and how to choose another.
+std::string UrlFrom(const std::string& url) {
+  const char* given = std::getenv("TRIBUTARY_URL");
+  if (given && url == given) return "from TRIBUTARY_URL; --url overrides it";
+  return url == HttpClient::Options().url ? "the default; --url or TRIBUTARY_URL names another" : "from --url";
+}
+
 }  // namespace
 
 Result<ApiClient> Context::Client() const {
   HttpClient::Options options{.url = url, .token = token, .ca_file = ca_file};
+  options.url_from = UrlFrom(url);
+  options.token_from = "the token is from --token";
   if (options.token.empty() && !token_file.empty()) {
     ASSIGN_OR_RETURN(const SecretBytes secret, ReadSecretFile(token_file));
     options.token = AsText(secret.RevealForUse());
+    options.token_from = "the token is from " + token_file;
   } else if (const char* given = std::getenv("TRIBUTARY_TOKEN"); options.token.empty() && given) {
     options.token = given;
+    options.token_from = "the token is from TRIBUTARY_TOKEN";
   }
   options.token.erase(options.token.find_last_not_of(" \t\r\n") + 1);
   if (options.token.find_first_of("\r\n") != std::string::npos) {
     return Fail(Code::kInvalidArgument, "the token has a line break in it");
   }
+  if (options.token.empty())
+    options.token_from = "no token was given; use --token-file FILE, --token or TRIBUTARY_TOKEN";
   return ApiClient::Create(options);
 }
 

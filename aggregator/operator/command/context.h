@@ -21,7 +21,7 @@ enum class ExitCode { kOk = 0, kFailed = 1, kUsage = 2, kNotFound = 3, kUnauthor
 // Every subcommand shares this: the global options, and the ways to print answers and errors. A subcommand is registered
 // with its callback set to `Run(…)`; main then exits with `exit_code`. Not thread safe.
 struct Context {
-  std::string url = "http://127.0.0.1:8080";
+  std::string url = HttpClient::Options().url;
   std::string token;
   std::string token_file;
   std::string ca_file;           // PEM: the authorities to believe when the address is https

@@ -149,7 +149,8 @@ void AddGatewayCommands(CLI::App& app, Context& context) {
   auto id = RequiredName(*show, "gateway", "Its id");
   show->callback(context.Tell([id](ApiClient& client) { return client.Gateway(*id); }, &RenderGateway));
 
-  CLI::App* revoke = gateways->add_subcommand("revoke", "Exclude one for good: all its certificates stop counting");
+  CLI::App* revoke =
+      gateways->add_subcommand("revoke", "Exclude a gateway for good: all its certificates stop counting");
   id = RequiredName(*revoke, "gateway", "Its id");
   const auto reason = std::make_shared<std::string>();
   revoke->add_option("--reason", *reason, "For the record: 1 to 256 bytes")->required();

@@ -35,10 +35,13 @@ struct HttpClient::State {
 
   // The error of a request that got no answer.
   Error Unanswered(httplib::Error error) const {
+    const std::string from = options.url_from.empty() ? "" : " (" + options.url_from + ")";
     switch (error) {
       case httplib::Error::ConnectionTimeout:
         return {Code::kTimeout,
-                fmt::format("{} did not answer within {} ms", options.url, options.connect_timeout.count())};
+                fmt::format("{}{} did not answer within {} ms", options.url, from, options.connect_timeout.count())};
+      case httplib::Error::Connection:
+        return {Code::kUnreachable, options.url + from + " does not answer; is it running?"};
       case httplib::Error::Read:
         return {Code::kTimeout,
                 fmt::format("{} broke off, or sent nothing for {} ms", options.url, options.progress_timeout.count())};
@@ -48,8 +51,16 @@ struct HttpClient::State {
                     (options.ca_file.empty() ? std::string("an authority this system trusts; name it with --ca-file")
                                              : options.ca_file.string())};
       default:
-        return {Code::kUnreachable, options.url + ": " + httplib::to_string(error)};
+        return {Code::kUnreachable, options.url + from + ": " + httplib::to_string(error)};
     }
+  }
+
+  // The error that an answer of 400 or more carries.
+  Error Refusal(int status, std::string_view body) const {
+    Error error = ErrorOfProblem(status, body);
+    const bool of_the_token = error.code == Code::kUnauthorized || error.code == Code::kForbidden;
+    if (of_the_token && !options.token_from.empty()) error.message += " (" + options.token_from + ")";
+    return error;
   }
 
   Result<HttpReply> AnyReply(const httplib::Result& result) const {
@@ -59,7 +70,7 @@ struct HttpClient::State {
 
   Result<HttpReply> Reply(const httplib::Result& result) const {
     ASSIGN_OR_RETURN(HttpReply reply, AnyReply(result));
-    if (reply.status >= 400) return Fail(ErrorOfProblem(reply.status, reply.body));
+    if (reply.status >= 400) return Fail(Refusal(reply.status, reply.body));
     return reply;
   }
 
@@ -133,7 +144,7 @@ Status HttpClient::Stream(const std::string& path, const std::optional<std::stri
     return more;
   };
   const auto result = state_->client.Get(path, headers, on_response, on_piece);
-  if (http_status >= 400) return Fail(ErrorOfProblem(http_status, problem));
+  if (http_status >= 400) return Fail(state_->Refusal(http_status, problem));
   if (!status || !more) return status;
   if (!result) return Fail(state_->Unanswered(result.error()));
   if (last_event) return Fail(Code::kUnreachable, "{} ended the stream of events", state_->options.url);

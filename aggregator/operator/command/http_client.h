@@ -30,7 +30,9 @@ class HttpClient {
   struct Options {
     std::string url = "http://127.0.0.1:8080";  // scheme, host and port; https checks the certificate
     std::string token{};                        // sent as bearer token unless empty
-    Path ca_file{};                             // PEM: the authorities to believe; empty: the system's
+    // For the errors of who cannot be reached or is not let in: who chose them, and how to choose others.
+    std::string url_from{}, token_from{};
+    Path ca_file{};  // PEM: the authorities to believe; empty: the system's
     Millis connect_timeout{5'000};
     Millis progress_timeout{30'000};  // without a byte either way
   };

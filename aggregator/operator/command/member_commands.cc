@@ -14,7 +14,7 @@ namespace {
 
 void AddDecision(CLI::App& devices, Context& context, const std::string& decision, const std::string& help) {
   CLI::App* command = devices.add_subcommand(decision, help);
-  const auto id = RequiredName(*command, "device", "Its id");
+  const auto id = RequiredName(*command, "device", "The device's id");
   const auto reason = std::make_shared<std::string>();
   if (decision != "approve") command->add_option("--reason", *reason, "For the record: 1 to 256 bytes")->required();
   command->callback(context.Tell(
@@ -82,12 +82,12 @@ void AddDevices(CLI::App& app, Context& context) {
 
   CLI::App* show = devices->add_subcommand(
       "show", "One device: its enrolment, what it last said of itself, and why it cannot train, if so");
-  const auto id = RequiredName(*show, "device", "Its id");
+  const auto id = RequiredName(*show, "device", "The device's id");
   show->callback(context.Tell([id](ApiClient& client) { return client.Device(*id); }, &RenderDevice));
 
-  AddDecision(*devices, context, "approve", "Let a waiting one in: it gets its certificate");
-  AddDecision(*devices, context, "refuse", "Turn a waiting one away, for good");
-  AddDecision(*devices, context, "revoke", "Exclude one for good: all its certificates stop counting");
+  AddDecision(*devices, context, "approve", "Let a waiting device in: it gets its certificate");
+  AddDecision(*devices, context, "refuse", "Turn a waiting device away for good");
+  AddDecision(*devices, context, "revoke", "Exclude a device for good: all its certificates stop counting");
 }
 
 // ---- enrolment tokens
@@ -138,28 +138,27 @@ Status CreateToken(const Context& context, const TokenOptions& options) {
 void AddTokenCreate(CLI::App& tokens, Context& context) {
   const auto [create, options] = AddCommandWith<TokenOptions>(
       tokens, context, "create", "Make a token and the invitation that carries it", &CreateToken);
-  create->add_option("id", options.id, "Its name in lists")->required();
+  create->add_option("id", options.id, "The token's name, for you")->required();
   create->add_option("--role", options.role, "What its holders become")
       ->check(CLI::IsMember({"device", "evaluator", "gateway"}))
       ->capture_default_str();
-  create->add_option("--class", options.device_class, "Their device class; not for gateways");
-  create->add_option("--label", options.labels, "A name for the record; may be given several times");
-  create->add_option("--expires-days", options.expires_days, "For so many days members can enrol with it")
+  create->add_option("--class", options.device_class, "The device class of its holders; not for gateways");
+  create->add_option("--label", options.labels, "A name that is kept with each of its holders; repeatable");
+  create->add_option("--expires-days", options.expires_days, "Days until nobody can enrol with it any more")
       ->check(CLI::Range(1, 365))
       ->capture_default_str();
   create->add_option("--uses", options.uses, "How many members may enrol with it")
       ->check(CLI::Range(1, 1'000'000))
       ->capture_default_str();
-  create->add_flag("--wait-for-approval", options.wait_for_approval, "Each one waits for 'tributary devices approve'");
-  create->add_option("--out", options.out, "File for the invitation; made with mode 0600");
+  create->add_flag("--wait-for-approval", options.wait_for_approval,
+                   "Let nobody in before 'tributary devices approve'");
+  create->add_option("--out", options.out,
+                     "New file for the invitation (mode 0600); needed unless --output json prints it");
 }
 
 void AddTokens(CLI::App& app, Context& context) {
   CLI::App* tokens =
       AddGroup(app, "tokens", "Enrolment tokens, with which devices and gateways become members of the fleet");
-  tokens->footer(
-      "Not to be confused with API tokens, with which people and programs use the aggregator's API:\n"
-      "'tributary-aggregator token add' makes those.");
   AddTokenCreate(*tokens, context);
 
   tokens->add_subcommand("list", "All tokens, without their secrets")
@@ -169,12 +168,15 @@ void AddTokens(CLI::App& app, Context& context) {
 
   CLI::App* remove =
       tokens->add_subcommand("remove", "Remove a token: nobody enrols with it any more; its members stay");
-  const auto id = RequiredName(*remove, "id", "Its name, as 'list' shows it");
+  const auto id = RequiredName(*remove, "id", "The token's name, as 'list' shows it");
   remove->callback(context.Tell([id](ApiClient& client) { return client.RemoveEnrolmentToken(*id); },
                                 [id](const Json& removed) {
                                   return fmt::format("enrolment token {} is gone; {} members enrolled with it and stay",
                                                      *id, RenderValue(removed.value("used", Json())));
                                 }));
+  tokens->footer(
+      "API tokens, with which people and programs use the aggregator's API, are others:\n"
+      "'tributary-aggregator token add' makes those.");
 }
 
 // ---- sealing keys
@@ -182,15 +184,16 @@ void AddTokens(CLI::App& app, Context& context) {
 void AddSealingKeys(CLI::App& app, Context& context) {
   CLI::App* keys = AddGroup(app, "sealing-keys", "The aggregator's keys that devices seal their uploads to");
   const auto columns = Columns("KEY id, STATE state, OPENS UNTIL until");
-  keys->add_subcommand("list", "The current one, and former ones that still open")
+  keys->add_subcommand("list", "The current key, and former ones that still open uploads")
       ->callback(context.List(&ApiClient::SealingKeys, columns));
 
   const auto days = std::make_shared<uint64_t>(14);
   CLI::App* rotate =
-      keys->add_subcommand("rotate", "Make a new one; uploads sealed to the present one still open for a while");
+      keys->add_subcommand("rotate", "Make a new key; uploads sealed to the present one still open for a while");
   rotate
       ->add_option("--overlap-days", *days,
-                   "For so long: enough for uploads in spools and on devices that are away. 0 if the key was stolen")
+                   "Days for which uploads sealed to the former key still open: as long as uploads may wait on the "
+                   "way; 0 if it was stolen")
       ->check(CLI::Range(0, 365))
       ->capture_default_str();
   rotate->callback(context.List([days](ApiClient& client) { return client.RotateSealingKey(*days); }, columns));

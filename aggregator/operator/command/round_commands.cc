@@ -127,7 +127,10 @@ Status WatchRounds(const Context& context, const std::string& task, std::optiona
 
 // All that is known of it; at the end, for each reason that devices say they cannot train its base version, what to do.
 std::string RenderRound(const Json& round) {
-  std::string text = RenderObject(round);
+  Json shown = round;
+  // Deprecated; the metrics say it.
+  for (const char* key : {"global_accuracy", "personal_accuracy", "local_global_accuracy"}) shown.erase(key);
+  std::string text = RenderObject(shown);
   for (const auto& [code, count] : round.at("device_failures").items()) {
     const auto known = CodeByName(code);
     text += fmt::format("\n{} of the devices say {}\n", RenderValue(count), code);
@@ -143,7 +146,7 @@ std::string RenderRound(const Json& round) {
 
 struct RoundOptions {
   std::string task;
-  uint64_t count = 1;   // of rounds to start
+  uint64_t count = 1;  // of rounds to start
   bool watch = false;
 };
 
@@ -178,7 +181,9 @@ void AddRoundCommands(CLI::App& app, Context& context) {
   const auto [start, options] =
       AddCommandWith<RoundOptions>(*rounds, context, "start", "Run rounds, one after the other", &StartRounds);
   start->add_option("task", options.task, "The task's name")->required();
-  start->add_option("--count", options.count, "How many")->check(CLI::Range(1, 1'000'000))->capture_default_str();
+  start->add_option("--count", options.count, "How many rounds to run")
+      ->check(CLI::Range(1, 1'000'000))
+      ->capture_default_str();
   start->add_flag("--watch", options.watch, "Stay until they are done, with a line per round");
 
   CLI::App* list = rounds->add_subcommand("list", "All rounds of a task");
@@ -189,9 +194,14 @@ void AddRoundCommands(CLI::App& app, Context& context) {
               "REFUSED refused, GLOBAL metrics.global, PERSONAL metrics.personal, BYTES UP bytes_up, OPENED opened")));
 
   const auto number = std::make_shared<uint64_t>();
-  CLI::App* show = rounds->add_subcommand("show", "One round: all its metrics, how it ended, and why devices cannot train");
+  CLI::App* show =
+      rounds->add_subcommand("show", "One round: all its metrics, how it ended, and why devices cannot train");
   task = RequiredName(*show, "task", "The task's name");
-  show->add_option("round", *number, "Its number")->required()->check(CLI::PositiveNumber);
+  show->add_option("round", *number, "The round's number")->required()->check(CLI::PositiveNumber);
+  show->footer(
+      "metrics.global    the version that the round made, measured by evaluators on their own examples\n"
+      "metrics.personal  the models that devices fine-tuned in this round, each on its own held-out examples\n"
+      "metrics.local     the version that the round began with, on the same held-out examples");
   show->callback(
       context.Tell([task, number](ApiClient& client) { return client.Round(*task, *number); }, &RenderRound));
 

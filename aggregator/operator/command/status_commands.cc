@@ -146,7 +146,7 @@ void AddAudit(CLI::App& app, Context& context) {
 
   const auto after = std::make_shared<uint64_t>(0);
   CLI::App* list = audit->add_subcommand("list", "Every change, and every attempt that a role did not permit");
-  list->add_option("--after", *after, "Only entries after this number");
+  list->add_option("--after", *after, "List only entries after this number");
   list->callback(context.Run([&context, after] { return ListAudit(context, *after); }));
 
   const auto file = std::make_shared<Path>();

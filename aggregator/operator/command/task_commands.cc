@@ -13,7 +13,7 @@
 #include "aggregator/operator/command/child_process.h"
 #include "protocol/base/limits.h"
 #include "protocol/base/process/config.h"
-#include "protocol/catalogue/model_package.h"
+#include "protocol/catalogue/module_archive.h"
 
 namespace tributary {
 namespace {
@@ -32,10 +32,23 @@ Status CreateTask(const Context& context, const TaskOptions& options) {
   // The plan first: a mistake in it is found before anything is sent.
   if (!options.plan.empty()) RETURN_IF_ERROR(ReadTaskPlan(options.plan, task));
   ASSIGN_OR_RETURN(ApiClient client, context.Client());
-  ASSIGN_OR_RETURN(const Json made, CreateTaskOfPackage(client, std::move(task), options.package));
+  ASSIGN_OR_RETURN(const ModelPackage package, ReadModelPackage(options.package));
+  ASSIGN_OR_RETURN(Json made, CreateTaskOfPackage(client, std::move(task), package));
+  const auto own_loss = HasMethod(package.module, "loss");
+  if (own_loss && *own_loss && !context.json()) made["plan"]["loss"] = "the model's own";
   context.PrintObject(made);
   context.Say("\nStart training with: tributary rounds start " + options.name + " --count 10 --watch");
   return {};
+}
+
+// The API does not say which methods the module has.
+std::string RenderTask(const Json& task) {
+  Json shown = task;
+  Json& loss = shown["plan"]["loss"];
+  loss = RenderValue(loss) + " (unless the model has its own)";
+  std::string text = RenderObject(shown);
+  text.pop_back();
+  return text;
 }
 
 void AddTasks(CLI::App& app, Context& context) {
@@ -43,10 +56,11 @@ void AddTasks(CLI::App& app, Context& context) {
 
   const auto [create, options] =
       AddCommandWith<TaskOptions>(*tasks, context, "create", "Create a task from a model package", &CreateTask);
-  create->add_option("name", options.name, "1 to 64 of a-z 0-9 . _ -")->required();
+  create->add_option("name", options.name, "The task's name: 1 to 64 of a-z 0-9 . _ -")->required();
   create->add_option("--package", options.package, "The package that 'tributary-device pack model.pt' wrote")
       ->required();
-  create->add_option("--plan", options.plan, "TOML with [training], [round] and [bounds]; without it, the defaults");
+  create->add_option("--plan", options.plan,
+                     "TOML file with [training], [round] and [bounds]; the defaults are used without it");
   create->footer("Keys of a plan (the default and the bounds in brackets):\n" + TaskPlanManual() +
                  "\nFor example:\n"
                  "  [training]\n  learning_rate = 0.05\n  epochs = 2\n"
@@ -59,7 +73,7 @@ void AddTasks(CLI::App& app, Context& context) {
 
   CLI::App* show = tasks->add_subcommand("show", "One task with its manifest, plan, policy and bounds");
   const auto name = RequiredName(*show, "task", "The task's name");
-  show->callback(context.Show([name](ApiClient& client) { return client.Task(*name); }));
+  show->callback(context.Tell([name](ApiClient& client) { return client.Task(*name); }, &RenderTask));
 }
 
 // ---- models
@@ -146,15 +160,18 @@ void AddModels(CLI::App& app, Context& context) {
   const auto [save, options] = AddCommandWith<ExportOptions>(
       *models, context, "export", "Write a version as TorchScript that torch.jit.load opens", &SaveModel);
   save->add_option("task", options.task, "The task's name")->required();
-  save->add_option("--version", options.version, "Its number; without it, the latest")->check(CLI::PositiveNumber);
+  save->add_option("--version", options.version, "The version's number [the latest]")->check(CLI::PositiveNumber);
   save->add_option("--out", options.out, "The file to write")->required();
 }
 
 }  // namespace
 
-Result<Json> CreateTaskOfPackage(ApiClient& client, TaskRecord task, const Path& file) {
+Result<ModelPackage> ReadModelPackage(const Path& file) {
   ASSIGN_OR_RETURN(const Bytes bytes, ReadFile(RealFileSystem(), file, limits::kBlobBytes));
-  ASSIGN_OR_RETURN(const ModelPackage package, DecodeModelPackage(bytes));
+  return DecodeModelPackage(bytes);
+}
+
+Result<Json> CreateTaskOfPackage(ApiClient& client, TaskRecord task, const ModelPackage& package) {
   task.table = package.table;
   task.manifest = package.manifest;
   ASSIGN_OR_RETURN(task.module, client.PutBlob(package.module));

@@ -7,6 +7,7 @@
 #include "aggregator/records/records.h"
 #include "protocol/base/file.h"
 #include "protocol/base/ids.h"
+#include "protocol/catalogue/model_package.h"
 
 namespace tributary {
 
@@ -14,9 +15,10 @@ namespace tributary {
 // `context` must outlive parsing, here and for every Add…Commands of `tributary`.
 void AddTaskCommands(CLI::App& app, Context& context);
 
-// Creates `task`, which has its id, plan, policy and bounds, from the package in `file`. Returns it as the API shows it.
-// Errors: of ReadFile, DecodeModelPackage, ApiClient.
-Result<Json> CreateTaskOfPackage(ApiClient& client, TaskRecord task, const Path& file);
+// Errors: of ReadFile, DecodeModelPackage.
+Result<ModelPackage> ReadModelPackage(const Path& file);
+// Creates `task`, which has its id, plan, policy and bounds, from the package. Returns it as the API shows it.
+Result<Json> CreateTaskOfPackage(ApiClient& client, TaskRecord task, const ModelPackage& package);
 
 struct ExportOptions {
   std::string task;

@@ -264,8 +264,8 @@ void AddDemoOptions(CLI::App* demo, DemoOptions& options) {
   AddNumber(demo, "--gateways", options.gateways, "Gateways that devices connect to", CLI::Range(1, 100));
   AddNumber(demo, "--levels", options.levels, "Levels of gateways; 0: devices connect to the aggregator",
             CLI::Range(0, 8));
-  AddNumber(demo, "--rounds", options.rounds, "Rounds", CLI::Range(1, 10'000));
-  AddNumber(demo, "--epochs", options.epochs, "Local passes per round", CLI::Range(1, 100));
+  AddNumber(demo, "--rounds", options.rounds, "Rounds to run", CLI::Range(1, 10'000));
+  AddNumber(demo, "--epochs", options.epochs, "Passes of a device over its examples in each round", CLI::Range(1, 100));
   AddNumber(demo, "--examples", options.examples, "Training images over all devices", CLI::Range(20, 60'000));
   AddNumber(demo, "--alpha", options.alpha,
             "Alpha of the Dirichlet distribution over labels: a small one deals unequal shares", CLI::Range(0.01, 1e6));

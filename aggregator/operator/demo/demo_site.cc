@@ -156,7 +156,8 @@ Status DemoSite::CreateTask() {
   // All devices take part in every round, so that the same seed sums the same updates.
   task.policy = {
       .report_goal = options_.devices, .minimum = options_.devices, .deadline_seconds = 600, .inclusion = 1.0};
-  RETURN_IF_ERROR(CreateTaskOfPackage(*client_, std::move(task), package_file));
+  ASSIGN_OR_RETURN(const ModelPackage package, ReadModelPackage(package_file));
+  RETURN_IF_ERROR(CreateTaskOfPackage(*client_, std::move(task), package));
   return {};
 }
 

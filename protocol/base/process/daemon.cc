@@ -43,7 +43,7 @@ void Handle(void (*handler)(int)) {
 std::variant<DaemonArguments, int> ParseDaemonArguments(int argc, char** argv, const std::string& description,
                                                         const std::string& manual) {
   DaemonArguments arguments;
-  CLI::App app(description);
+  CLI::App app(description, description.substr(0, description.find(':')));
   app.add_option("-c,--config", arguments.config, "Configuration file (TOML)")->required();
   app.add_flag("--check-config", arguments.check_config,
                "Check the configuration, print what is wrong with it, and end");

@@ -24,7 +24,7 @@ bool IsTool(const ToolProgram& program, int argc, char** argv) {
 int RunParsedTool(const ToolProgram& program, int argc, char** argv, const std::function<void(CLI::App&)>& add,
                   const std::function<Status(const Path& config)>& run) {
   Path config;
-  CLI::App app(program.name + ": " + program.description);
+  CLI::App app(program.name + ": " + program.description, program.name);
   app.add_option("-c,--config", config, "The configuration file of the daemon (TOML)")->required();
   app.require_subcommand(1);
   app.fallthrough();

@@ -39,24 +39,26 @@ struct Limits {
 std::vector<Field> Limits::Fields() {
   return {
       {"connections_per_address", &connections,
-       "at once, those of members too. An address is an IPv4 one, or the first 64 bits of an IPv6 one. Give more "
-       "to a large site behind one address; the metric …_turned_away_total says how often a limit was met",
+       "most connections of one address at once, those of members too. An address is an IPv4 one, or the first 64 "
+       "bits of an IPv6 one. Give more to a large site behind one address; the metric …_turned_away_total says how "
+       "often a limit was met",
        Between(1, 1'000'000)},
-      {"new_connections_per_address_per_second", &connects_per_second, "on average; as many at once as it may have",
-       Between(1, 100'000)},
+      {"new_connections_per_address_per_second", &connects_per_second,
+       "most new connections of one address on average; all that it may have may come at once", Between(1, 100'000)},
       // With fewer than a handful, good members would push each other out.
-      {"unproven_connections", &unproven_connections, "over all addresses, 40 KB each; the oldest gives way",
+      {"unproven_connections", &unproven_connections,
+       "most connections over all addresses that have not proven who they are, 40 KB each; the oldest gives way",
        Between(16, 100'000)},
-      {"unproven_sessions", &unproven_sessions, "greeted and not proven yet; the oldest gives way",
-       Between(16, 100'000)},
-      {"handshake_seconds", &handshake_seconds, "from connecting to the proof; clients give up after 10 s",
+      {"unproven_sessions", &unproven_sessions,
+       "most sessions that have greeted and not proven yet who they are; the oldest gives way", Between(16, 100'000)},
+      {"handshake_seconds", &handshake_seconds, "longest time from connecting to the proof; clients give up after 10 s",
        Between(4, 60), "s"},
-      {"handshakes_per_key_per_minute", &handshakes, "reconnections of one member", Between(6, 60'000)},
+      {"handshakes_per_key_per_minute", &handshakes, "most reconnections of one member", Between(6, 60'000)},
       {"failed_proofs_per_address_per_minute", &failed_proofs,
-       "beyond it, only keys that have proven themselves get in", Between(6, 600'000)},
+       "most failed proofs; beyond them only keys that have proven themselves get in", Between(6, 600'000)},
       // At least one a second, so that nobody meets the limit alone.
-      {"enrolments_per_address_per_minute", &enrolments, "by applicants without a certificate; the others come later",
-       Between(60, 600'000)},
+      {"enrolments_per_address_per_minute", &enrolments,
+       "most requests of applicants without a certificate; the others come later", Between(60, 600'000)},
   };
 }
 

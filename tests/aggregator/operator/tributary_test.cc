@@ -29,6 +29,12 @@ TEST_F(TributaryTest, HelpAndVersionAreEnoughToBegin) {
   EXPECT_THAT(Tributary({"--version"}).output, HasSubstr("tributary "));
   EXPECT_THAT(Tributary({"task", "create", "--help"}).output,
               AllOf(HasSubstr("--package"), HasSubstr("[training]"), HasSubstr("huber")));
+  EXPECT_THAT(Tributary({"tokens", "--help"}).output, AllOf(HasSubstr("API tokens"), Not(HasSubstr("Exit codes:"))));
+  EXPECT_THAT(Tributary({"rounds", "list", "--help"}).output,
+              AllOf(HasSubstr("tributary --help"), Not(HasSubstr("Exit codes:"))));
+  EXPECT_THAT(Tributary({"tokens", "list", "--help"}).output, Not(HasSubstr("API tokens")));
+  EXPECT_THAT(Tributary({"rounds", "show", "--help"}).output,
+              AllOf(HasSubstr("global"), HasSubstr("personal"), HasSubstr("local")));
 }
 
 TEST_F(TributaryTest, WrongUsageIsTwo) {
@@ -49,6 +55,8 @@ TEST_F(TributaryTest, ATaskFromPackageAndPlan) {
   const Outcome made = Tributary({"task", "create", "digits", "--package", "m.tpkg", "--plan", "plan.toml"});
   ASSERT_EQ(made.code, 0) << made.output;
   EXPECT_THAT(made.output, HasSubstr("rounds start digits"));
+  EXPECT_THAT(made.output, HasSubstr("plan.loss                 the model's own"));
+  EXPECT_THAT(Tributary({"task", "show", "digits"}).output, HasSubstr("cross_entropy (unless the model has its own)"));
   OnCore([&] {
     const TaskRecord& task = fake_.tasks.at(TestTask("digits"));
     EXPECT_EQ(task.plan.learning_rate, 0.01);
@@ -79,14 +87,18 @@ TEST_F(TributaryTest, ATaskThatCannotBeMade) {
 
 TEST_F(TributaryTest, ExitCodesTellWhatKindOfFailure) {
   EXPECT_EQ(Tributary({"task", "show", "nobody"}).code, 3);
-  EXPECT_EQ(RunArgv({program_.string(), "--url", url(), "--token", "wrong", "task", "list"}).code, 4);
+  const Outcome wrong = RunArgv({program_.string(), "--url", url(), "--token", "wrong", "task", "list"});
+  EXPECT_EQ(wrong.code, 4);
+  EXPECT_THAT(wrong.output, HasSubstr("the token is from --token"));
   const Outcome none = RunArgv({"env", "-u", "TRIBUTARY_TOKEN", program_.string(), "--url", url(), "task", "list"});
   EXPECT_EQ(none.code, 4);
-  EXPECT_THAT(none.output, HasSubstr("unauthorized"));
+  EXPECT_THAT(none.output, AllOf(HasSubstr("unauthorized"), HasSubstr("no token was given; use --token-file FILE")));
   server_.Stop();
   const Outcome away = Tributary({"task", "list"});
   EXPECT_EQ(away.code, 5);
-  EXPECT_THAT(away.output, HasSubstr("what to do"));
+  EXPECT_THAT(away.output, AllOf(HasSubstr("what to do"), HasSubstr(url() + " (from --url)")));
+  const Outcome env = RunArgv({"env", "TRIBUTARY_URL=" + url(), program_.string(), "task", "list"});
+  EXPECT_THAT(env.output, HasSubstr(url() + " (from TRIBUTARY_URL; --url overrides it)"));
   EXPECT_EQ(Json::parse(Tributary({"task", "list", "--output", "json"}).output)["code"], "unreachable");
 }
 

@@ -37,7 +37,7 @@ class OutOfReach : public testing::Test, protected RoundFixture {
     const Status given = Give(State("d" + std::to_string(device), state));
     TRIBUTARY_CHECK(given) << given.error().ToString();
   }
-  void Fails(int device, Code code = Code::kMissingField, bool lasting = true, ModelVersion version = kV1) {
+  void Fails(int device, Code code = Code::kLearnerMemory, bool lasting = true, ModelVersion version = kV1) {
     Say(device, DeviceState::Failure{code, "a sentence", 1, version, clock.Now(), lasting});
   }
   void Enrol(int number, EnrolmentState state) {
@@ -63,18 +63,17 @@ class OutOfReach : public testing::Test, protected RoundFixture {
 
 TEST_F(OutOfReach, ARoundEndsEarlyAndSaysWhyWhenTooFewDevicesAreLeft) {
   Start(10, 20);
-  for (int i = 1; i <= 9; ++i) Fails(i, Code::kFewExamples);
-  Fails(10, Code::kLearnerMemory);
+  for (int i = 1; i <= 9; ++i) Fails(i, Code::kNotFinite);
+  Fails(10);
   ASSERT_TRUE(Give(Update(11, kV1)));
   ASSERT_EQ(StateNow(), RoundState::kCollecting) << "ten are left, ten are needed";
-  EXPECT_EQ(LastRound().device_failures,
-            (std::map<Code, uint64_t>{{Code::kLearnerMemory, 1}, {Code::kFewExamples, 9}}));
-  Fails(12, Code::kLearnerMemory);
-  Fails(13, Code::kLearnerMemory);
+  EXPECT_EQ(LastRound().device_failures, (std::map<Code, uint64_t>{{Code::kNotFinite, 9}, {Code::kLearnerMemory, 1}}));
+  Fails(12);
+  Fails(13);
   ASSERT_EQ(StateNow(), RoundState::kFailed);
   const RoundRecord round = LastRound();
   EXPECT_EQ(round.shortfall,
-            "12 of 20 devices cannot train version 1: 3 learner-memory, 9 few-examples; at most 8 updates can come, 10 "
+            "12 of 20 devices cannot train version 1: 9 not-finite, 3 learner-memory; at most 8 updates can come, 10 "
             "are needed");
   EXPECT_LT(round.closed, round.deadline);
   EXPECT_EQ(round.contributions, 1u);
@@ -91,11 +90,49 @@ TEST_F(OutOfReach, ARoundEndsEarlyAndSaysWhyWhenTooFewDevicesAreLeft) {
 TEST_F(OutOfReach, SilentAndOtherwiseFailingDevicesAreStillPossible) {
   Start(2, 3);
   Fails(1);
-  Fails(2, Code::kLearnerCrashed, /*lasting=*/false);    // it will try again
-  Fails(3, Code::kMissingField, true, ModelVersion{7});  // of another version
+  Fails(2, Code::kLearnerCrashed, /*lasting=*/false);     // it will try again
+  Fails(3, Code::kLearnerMemory, true, ModelVersion{7});  // of another version
   EXPECT_EQ(StateNow(), RoundState::kCollecting);
   Fails(2, Code::kLearnerCrashed, /*lasting=*/true);
   EXPECT_EQ(StateNow(), RoundState::kFailed);
+}
+
+TEST_F(OutOfReach, DevicesThatLackDataGetATenthOfTheTimeForAnImport) {
+  Start(2, 3);
+  Fails(1, Code::kMissingField);
+  Fails(2, Code::kFewExamples);
+  Fails(3, Code::kBadExample);
+  Pass(Millis(350'000));
+  ASSERT_EQ(LastRound().state, RoundState::kCollecting);
+  Say(1, std::nullopt);  // an import
+  Pass(Millis(15'000));
+  EXPECT_EQ(LastRound().state, RoundState::kFailed) << "one is left, two are needed";
+  EXPECT_EQ(LastRound().shortfall,
+            "2 of 3 devices cannot train version 1: 1 few-examples, 1 bad-example; at most 1 updates can come, 2 are "
+            "needed");
+}
+
+TEST_F(OutOfReach, AnImportIsHeardOfInAShortRoundToo) {
+  CreateTask({.report_goal = 20, .minimum = 1, .deadline_seconds = 60});
+  Enrol(1, EnrolmentState::kActive);
+  Must(core().rounds().Start(task_id, 1));
+  Fails(1, Code::kMissingField);
+  Pass(Millis(25'000));
+  EXPECT_EQ(LastRound().state, RoundState::kCollecting);
+  Pass(Millis(7'000));
+  EXPECT_EQ(LastRound().state, RoundState::kFailed);
+}
+
+TEST_F(OutOfReach, ARoundGoesOnWhenTheDataCameInTime) {
+  Start(2, 2);
+  for (const int i : {1, 2}) Fails(i, Code::kMissingField);
+  Pass(Millis(300'000));
+  for (const int i : {1, 2}) Say(i, std::nullopt);
+  Pass(Millis(120'000));
+  ASSERT_EQ(LastRound().state, RoundState::kCollecting);
+  for (const int i : {1, 2}) ASSERT_TRUE(Give(Update(i, kV1)));
+  Pass(Millis(3'600'000));
+  EXPECT_EQ(LastRound().state, RoundState::kCompleted);
 }
 
 TEST_F(OutOfReach, AMinimumBeyondAllWhoAreKnownWaitsForOthers) {
@@ -154,7 +191,7 @@ TEST_F(OutOfReach, ADeviceInTheSumIsNotLostWhateverItSaysAfterwards) {
   EXPECT_EQ(StateNow(), RoundState::kCollecting);
   Fails(3);
   EXPECT_EQ(StateNow(), RoundState::kFailed);
-  EXPECT_THAT(LastRound().shortfall, StartsWith("2 of 3 devices cannot train version 1: 2 missing-field"));
+  EXPECT_THAT(LastRound().shortfall, StartsWith("2 of 3 devices cannot train version 1: 2 learner-memory"));
 }
 
 TEST_F(OutOfReach, OnlyDevicesThatTheCoinSelectsCount) {

@@ -156,8 +156,13 @@ TEST(AgentTrustTest, WhoLacksTheDataSaysSoOnceAndTakesPartAsSoonAsTheyAreThere) 
   device.examples.failure.reset();
   device.examples.stamp = "another import";
   device.world.clock.Advance(Millis(15'000));
+  bool over_before_the_fit = false;
+  device.learner.during = [&] {
+    over_before_the_fit = device.world.RunUntil([&] { return device.agent->failures().empty(); });
+  };
   for (int steps = 0; steps < 1'000 && device.learner.fits == 0; ++steps) device.Step();
   EXPECT_EQ(device.learner.fits, 1) << "it takes no longer than that";
+  EXPECT_TRUE(over_before_the_fit) << "a fit may take long, and a round is given up meanwhile";
   ASSERT_TRUE(RunFast(device, [&] { return Came(device) == 3; }));
   EXPECT_TRUE(Reports(device).back().failures.empty());
   EXPECT_EQ(device.learner.fits, 1);

@@ -7,6 +7,7 @@
 namespace tributary::data_command_test {
 namespace {
 
+using testing::AllOf;
 using testing::HasSubstr;
 using testing::StartsWith;
 
@@ -59,6 +60,19 @@ TEST_F(DataCommandTest, AFirstFileThatIsRefusedLeavesNoCollectionBehind) {
   EXPECT_THAT(Run({"import", "--collection", "weather", file}), HasSubstr("'mon' is not a number"));
   EXPECT_THAT(Run({"show", "--collection", "weather"}), HasSubstr("not-found"));
   EXPECT_EQ(Run({"import", "--collection", "weather", "--field", "temp=temp", file}), "0: " + file + ": 2 examples\n");
+}
+
+TEST_F(DataCommandTest, OtherFieldsAreRefusedWithTheWayOutAndTheWayOutWorks) {
+  const std::string one = Write("one.csv", "temp\n1\n2\n").string(),
+                    two = Write("two.csv", "wind,rain\n1,2\n").string();
+  EXPECT_THAT(Run({"import", "--collection", "weather", one}), StartsWith("0: "));
+  EXPECT_THAT(Run({"clear", "--collection", "weather"}), StartsWith("0: "));
+  EXPECT_THAT(Run({"import", "--collection", "weather", two}),
+              AllOf(StartsWith("1: "), HasSubstr("has the fields temp:FP32 and"),
+                    HasSubstr("the fields wind:FP32 rain:FP32 and"),
+                    HasSubstr("data remove --config FILE --collection weather --all")));
+  EXPECT_THAT(Run({"remove", "--collection", "weather", "--all"}), StartsWith("0: "));
+  EXPECT_THAT(Run({"import", "--collection", "weather", two}), StartsWith("0: "));
 }
 
 TEST_F(DataCommandTest, AChoiceThatThereIsNotListsThoseThatThereAre) {

@@ -105,6 +105,20 @@ TEST(Pack, TheGoldenBatchIsTried) {
   EXPECT_THAT(packed->report, HasSubstr("output     out FP32 [1, 4]"));
 }
 
+TEST(Pack, SaysWhichLossItTriedAndWhoDecides) {
+  const auto report = [](const Bytes& file, PackOptions options = {}) {
+    return PackModule(file, options).value().report;
+  };
+  EXPECT_THAT(
+      report(FileOf("golden")),
+      HasSubstr("loss       mean_squared_error was tried, which suits the target; the task's plan decides: write "
+                "loss = \"mean_squared_error\" below [training], or devices use cross_entropy\n"));
+  EXPECT_THAT(report(FileOf("golden"), {.loss = Loss::kHuber}),
+              HasSubstr("loss       huber was tried; the task's plan decides: "));
+  EXPECT_THAT(report(BuildFashionCnn(1).value()->Save().value()),
+              HasSubstr("loss       cross_entropy was tried, which suits the target; the task's plan decides\n"));
+}
+
 std::vector<std::string> Names(const TensorTable& table) {
   std::vector<std::string> names;
   for (const TensorEntry& entry : table.tensors) names.push_back(entry.name);

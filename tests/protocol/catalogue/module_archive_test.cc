@@ -123,6 +123,15 @@ TEST(ModuleArchive, TakesWhatTorchJitSaveWrites) {
   EXPECT_EQ(Why(without), "fine");
 }
 
+TEST(ModuleArchive, TellsTheModulesOwnMethodsFromThoseOfModulesWithinIt) {
+  EXPECT_TRUE(Must(HasMethod(SmallModule(), "loss")));
+  EXPECT_FALSE(Must(HasMethod(SmallModule(), "los")));
+  EXPECT_FALSE(
+      Must(HasMethod(Zip(With(kCode, "def loss(self: __torch__.Small,", "def loss(self: __torch__.Inner,")), "loss")));
+  EXPECT_FALSE(Must(HasMethod(Zip(With(kCode, "def loss(", "def cost(")), "loss")));
+  EXPECT_FALSE(HasMethod(ModuleVector("pickled.pt"), "loss"));
+}
+
 TEST(ModuleArchive, SaysWhatAFileIsThatIsNoModule) {
   EXPECT_THAT(Why(Bytes()), HasSubstr("invalid-argument: not a TorchScript file: it is not a zip archive"));
   EXPECT_THAT(Why(ToBytes(AsBytes(std::string(500, 'x')))), HasSubstr("not a TorchScript file"));
