@@ -37,8 +37,12 @@ Result<TaskExamples> CollectionExamples::Load(const TaskManifest& manifest) {
   if (!there && there.error().code == Code::kNotFound) return LoadFallback(manifest, Missing(manifest));
   if (!there) return Fail(there.error());
   std::vector<std::string> fields;
-  for (const TaskInput& input : manifest.inputs) fields.push_back(input.field);
-  ASSIGN_OR_RETURN(TaskExamples examples, store->Load(manifest.collection, fields, clock_.Now()));
+  ClassNumbers classes{.fields = {}, .names = manifest.classes};
+  for (const TaskInput& input : manifest.inputs) {
+    fields.push_back(input.field);
+    if (input.role == TaskInput::Role::kTarget) classes.fields.push_back(input.field);
+  }
+  ASSIGN_OR_RETURN(TaskExamples examples, store->Load(manifest.collection, fields, clock_.Now(), classes));
   if (options_.evaluates_all) examples = AllHeldOut(std::move(examples));
   if (examples.training.size() + examples.held_out.size() == 0) {
     return Fail(Code::kFewExamples, "the collection {} is empty, the task asks for {} examples", manifest.collection,
