@@ -86,7 +86,7 @@ class OwnModelSite {
             const auto last = site_.api().Round(kind.name, kRounds);
             return last && last->at("state") == "completed";
           },
-          Millis(90'000));
+          Millis(240'000));
       EXPECT_TRUE(done) << kind.name << site_.Logs();
       const Json versions = Must(site_.api().Versions(kind.name));
       for (const Json& version : versions.at("items")) digests[kind.name].push_back(version.at("weights").at("digest"));
