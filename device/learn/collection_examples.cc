@@ -54,16 +54,13 @@ Result<TaskExamples> CollectionExamples::Load(const TaskManifest& manifest) {
 
 Result<TaskExamples> CollectionExamples::LoadFallback(const TaskManifest& manifest, const Error& missing) {
   if (manifest.collection != TaskManifest().collection || !options_.fallback) return Fail(missing);
-  if (!fallback_) {
-    auto examples = options_.fallback();
-    if (!examples) {
-      return Fail(missing.code, "{} (nor can the examples of the configuration be read: {})", missing.message,
-                  examples.error().message);
-    }
-    fallback_ = std::move(*examples);
+  auto examples = options_.fallback();
+  if (!examples) {
+    return Fail(missing.code, "{} (nor can the examples of the configuration be read: {})", missing.message,
+                examples.error().message);
   }
-  RETURN_IF_ERROR(CheckExamples(manifest, *fallback_));
-  return *fallback_;
+  RETURN_IF_ERROR(CheckExamples(manifest, *examples));
+  return examples;
 }
 
 Result<uint64_t> CollectionExamples::Generation(const TaskManifest& manifest) {
