@@ -9,8 +9,8 @@
 #include "tests/support/must.h"
 #include "tests/support/test_site.h"
 
-// Models that Python scripted learn from data that devices imported, through real processes: several tasks of as many kinds
-// at once, on the same three devices, each from a collection of its own.
+// Models that Python scripted learn from data that devices imported, through real processes: several tasks of as many
+// kinds at once, on the same three devices, each from a collection of its own.
 namespace tributary::own_model_test {
 namespace {
 
