@@ -95,7 +95,18 @@ class OwnModelSite {
     return digests;
   }
 
-  Json LastRoundOf(const std::string& task) { return Must(site_.api().Round(task, kRounds)); }
+  // The names of the metrics in the devices' evaluations of the last round, which come after their updates.
+  std::vector<std::string> MetricsOf(const std::string& task) {
+    Json metrics;
+    EXPECT_TRUE(site_.Eventually([&] {
+      metrics = Must(site_.api().Round(task, kRounds)).at("metrics").at("personal");
+      return !metrics.empty();
+    })) << task
+        << site_.Logs();
+    std::vector<std::string> names;
+    for (const auto& [name, value] : metrics.items()) names.push_back(name);
+    return names;
+  }
   void Export() {
     for (const Kind& kind : kinds_) Tributary({"models", "export", kind.name, "--out", kind.name + ".federated.pt"});
   }
@@ -142,12 +153,7 @@ TEST_P(LearningOwnModels, ReachesWhatAPlainLoopReachesWithTheSameBitsTwice) {
   OwnModelSite once(kinds);
   const auto digests = once.Finish();
   once.Export();
-  for (const Kind& kind : kinds) {
-    std::vector<std::string> metrics;
-    for (const auto& [name, value] : once.LastRoundOf(kind.name).at("metrics").at("personal").items())
-      metrics.push_back(name);
-    EXPECT_EQ(metrics, kind.metrics) << kind.name;
-  }
+  for (const Kind& kind : kinds) EXPECT_EQ(once.MetricsOf(kind.name), kind.metrics) << kind.name;
 
   std::istringstream compared(once.Python("compare"));
   std::string name;

@@ -107,8 +107,9 @@ def make(names):
 def shares(name, data):
     """The numbers of the examples of each device."""
     order = np.random.default_rng(0).permutation(len(next(iter(data.values()))))
-    if name == "colours":  # only the last device ever saw a zero, so the devices have other folders
-        order = order[np.argsort(data["label"][order] == 0, kind="stable")]
+    if name == "colours":  # the first device never saw a zero, so its folders are others
+        other = order[data["label"][order] != 0][:len(order) // DEVICES]
+        order = np.concatenate([other, order[~np.isin(order, other)]])
     return np.array_split(order, DEVICES)
 
 
