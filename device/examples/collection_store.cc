@@ -1,13 +1,14 @@
 #include "device/examples/collection_store.h"
 
 #include <algorithm>
+#include <charconv>
+#include <span>
 #include <sstream>
 #include <utility>
 
 #include <fmt/ranges.h>
 
 #include "device/examples/collection_summary.h"
-#include "device/examples/example_columns.h"
 #include "device/examples/example_content.h"
 #include "device/examples/example_writer.h"
 #include "device/examples/field_value.h"
@@ -68,6 +69,21 @@ Status EndImport(Database& database, std::string_view collection) {
 Status NoteErasure(Database& database, std::string_view collection) {
   return database.Write(
       "INSERT INTO erasures VALUES (?, 1) ON CONFLICT (name) DO UPDATE SET generation = generation + 1", collection);
+}
+
+// The number of the class that a label's text names.
+Result<int64_t> ClassNumber(const std::string& collection, const std::string& text,
+                            const std::vector<std::string>& classes) {
+  if (const auto named = std::ranges::find(classes, text); named != classes.end()) return named - classes.begin();
+  int64_t number = 0;
+  const auto read = std::from_chars(text.data(), text.data() + text.size(), number);
+  const bool whole = read.ec == std::errc() && read.ptr == text.data() + text.size();
+  if (whole && number >= 0 && number < static_cast<int64_t>(classes.size())) return number;
+  return Fail(Code::kBadExample,
+              "the collection {} has an example of the class '{}', the task's classes are {}{}. Import the examples "
+              "again under these names into another collection, and name it in the task",
+              collection, text, fmt::join(std::span(classes).first(std::min<size_t>(classes.size(), 10)), ", "),
+              classes.size() > 10 ? " and more" : "");
 }
 
 }  // namespace
@@ -370,8 +386,25 @@ Result<CollectionSummary> CollectionStore::Summarise(std::string_view collection
   return std::move(summary).Finish();
 }
 
+Status CollectionStore::NumberByClass(const Stored& stored, const ClassNumbers& classes, ExampleColumns& columns) {
+  if (classes.names.empty()) return {};
+  const CollectionSettings& settings = stored.info.settings;
+  for (const ExampleField& field : settings.fields) {
+    if (!field.shape.empty() || std::ranges::find(classes.fields, field.name) == classes.fields.end()) continue;
+    std::map<int64_t, std::string> texts;
+    ASSIGN_OR_RETURN(const auto rows,
+                     database_->Query("SELECT code, text FROM categories WHERE collection = ? AND field = ?",
+                                      settings.name, field.name));
+    for (const Row& row : rows) texts[row.Int(0)] = row.Text(1);
+    if (texts.empty()) continue;
+    const auto number = [&](int64_t code) { return ClassNumber(settings.name, texts[code], classes.names); };
+    RETURN_IF_ERROR(columns.Renumber(field.name, number));
+  }
+  return {};
+}
+
 Result<TaskExamples> CollectionStore::Load(std::string_view collection, std::span<const std::string> fields,
-                                           WallTime now) {
+                                           WallTime now, const ClassNumbers& classes) {
   ASSIGN_OR_RETURN(const Stored stored, Get(collection));
   const CollectionSettings& settings = stored.info.settings;
   for (const std::string& field : fields) {
@@ -399,6 +432,7 @@ Result<TaskExamples> CollectionStore::Load(std::string_view collection, std::spa
   RETURN_IF_ERROR(
       database_->Visit([&](const Row& row) { return columns.Add(row.Int(0) != 0, std::get<Bytes>(row[1])); },
                        fmt::format("SELECT held_out, content {}", from), expired));
+  RETURN_IF_ERROR(NumberByClass(stored, classes, columns));
   return std::move(columns).Finish();
 }
 

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "device/examples/field_value.h"
+
 namespace tributary {
 
 ExampleColumns::ExampleColumns(std::vector<ExampleField> fields, std::span<const std::string> wanted)
@@ -50,6 +52,21 @@ Status ExampleColumns::Add(bool held_out, ByteView content) {
     if (to.field.varies()) to.ends.push_back((to.ends.empty() ? 0 : to.ends.back()) + part.elements);
   }
   (held_out ? shares_.held_out : shares_.training).indices.push_back(static_cast<uint32_t>(set_.count++));
+  return {};
+}
+
+Status ExampleColumns::Renumber(const std::string& field, const std::function<Result<int64_t>(int64_t)>& number) {
+  for (ExampleColumn& column : set_.columns) {
+    if (column.field.name != field) continue;
+    const DType dtype = column.field.dtype;
+    Bytes values;
+    values.reserve(column.values.size());
+    for (size_t at = 0; at < column.values.size(); at += SizeOf(dtype)) {
+      ASSIGN_OR_RETURN(const int64_t other, number(static_cast<int64_t>(RealAt(dtype, &column.values[at]))));
+      RETURN_IF_ERROR(AppendWhole(dtype, other, values));
+    }
+    column.values = std::move(values);
+  }
   return {};
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <span>
 #include <string>
 #include <vector>
@@ -9,7 +10,7 @@
 namespace tributary {
 
 // Makes columns of examples that come one by one. Call order: Measure for each when a wanted field varies; Reserve; Add
-// for each; Finish. With it the values are in memory once, and are not moved as they grow.
+// for each; Renumber any number of times; Finish. With it the values are in memory once, and are not moved as they grow.
 class ExampleColumns {
  public:
   // `wanted`: the names of the fields that become columns; all of them are among `fields`.
@@ -22,6 +23,9 @@ class ExampleColumns {
   void Reserve(uint64_t examples);
   // kCorrupt: the content is not of these fields.
   Status Add(bool held_out, ByteView content);
+  // Gives each value of a field of whole numbers, which is among the wanted ones, another number. The first error of
+  // `number` ends it.
+  Status Renumber(const std::string& field, const std::function<Result<int64_t>(int64_t)>& number);
   TaskExamples Finish() &&;
 
  private:

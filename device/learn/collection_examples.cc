@@ -37,8 +37,12 @@ Result<TaskExamples> CollectionExamples::Load(const TaskManifest& manifest) {
   if (!there && there.error().code == Code::kNotFound) return LoadFallback(manifest, Missing(manifest));
   if (!there) return Fail(there.error());
   std::vector<std::string> fields;
-  for (const TaskInput& input : manifest.inputs) fields.push_back(input.field);
-  ASSIGN_OR_RETURN(TaskExamples examples, store->Load(manifest.collection, fields, clock_.Now()));
+  ClassNumbers classes{.fields = {}, .names = manifest.classes};
+  for (const TaskInput& input : manifest.inputs) {
+    fields.push_back(input.field);
+    if (input.role == TaskInput::Role::kTarget) classes.fields.push_back(input.field);
+  }
+  ASSIGN_OR_RETURN(TaskExamples examples, store->Load(manifest.collection, fields, clock_.Now(), classes));
   if (options_.evaluates_all) examples = AllHeldOut(std::move(examples));
   if (examples.training.size() + examples.held_out.size() == 0) {
     return Fail(Code::kFewExamples, "the collection {} is empty, the task asks for {} examples", manifest.collection,
@@ -50,16 +54,13 @@ Result<TaskExamples> CollectionExamples::Load(const TaskManifest& manifest) {
 
 Result<TaskExamples> CollectionExamples::LoadFallback(const TaskManifest& manifest, const Error& missing) {
   if (manifest.collection != TaskManifest().collection || !options_.fallback) return Fail(missing);
-  if (!fallback_) {
-    auto examples = options_.fallback();
-    if (!examples) {
-      return Fail(missing.code, "{} (nor can the examples of the configuration be read: {})", missing.message,
-                  examples.error().message);
-    }
-    fallback_ = std::move(*examples);
+  auto examples = options_.fallback();
+  if (!examples) {
+    return Fail(missing.code, "{} (nor can the examples of the configuration be read: {})", missing.message,
+                examples.error().message);
   }
-  RETURN_IF_ERROR(CheckExamples(manifest, *fallback_));
-  return *fallback_;
+  RETURN_IF_ERROR(CheckExamples(manifest, *examples));
+  return examples;
 }
 
 Result<uint64_t> CollectionExamples::Generation(const TaskManifest& manifest) {

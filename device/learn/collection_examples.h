@@ -2,7 +2,6 @@
 
 #include <memory>
 #include <mutex>
-#include <optional>
 
 #include "device/examples/collection_store.h"
 #include "device/learn/learner.h"
@@ -15,7 +14,7 @@ namespace tributary {
 // Generation and Stamp.
 class CollectionExamples final : public ExampleSource {
  public:
-  // Makes the fallback, when it is needed for the first time.
+  // Makes the fallback, whenever it is needed: a device that waits holds no examples.
   using Fallback = std::function<Result<TaskExamples>()>;
   struct Options {
     Path folder;  // of the store
@@ -45,7 +44,6 @@ class CollectionExamples final : public ExampleSource {
   // A connection of its own: a Load takes long, and a store is for one thread.
   std::mutex generation_mutex_;
   std::unique_ptr<CollectionStore> generation_store_;
-  std::optional<TaskExamples> fallback_;
 };
 
 }  // namespace tributary

@@ -64,7 +64,7 @@ struct TaskManifest {
   uint64_t min_examples = 1;            // of the training share; with fewer a device does not take part
   std::vector<TaskInput> inputs;
   std::vector<TaskOutput> outputs;
-  std::vector<std::string> classes;  // of a classifier, by the number of the label; empty: not said
+  std::vector<std::string> classes;  // of a classifier, by the number of the label, and its text; empty: not said
   // Tensors by name; '*' stands for any characters. Frozen ones are not trained and stay in the module: they do not travel
   // up. Personal and local ones are kept by the device.
   std::vector<std::string> frozen, personal, local;
