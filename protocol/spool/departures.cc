@@ -61,14 +61,15 @@ Status Departures::DropAll(const std::vector<SpooledUpload>& uploads, Code reaso
 
 Result<Departures::Swept> Departures::DropStale(const TaskId& task, const std::vector<ModelVersion>& accepted) {
   Swept swept;
-  const auto newest = accepted.empty() ? std::nullopt : std::optional(*std::ranges::max_element(accepted));
+  const bool goes_on = !accepted.empty();  // the task is published
+  const ModelVersion newest = goes_on ? *std::ranges::max_element(accepted) : ModelVersion{};
   ASSIGN_OR_RETURN(const auto versions, state_.index.delivered().BaseVersions(task));
   for (const ModelVersion version : versions) {
-    if ((newest && version > *newest) || std::ranges::find(accepted, version) != accepted.end()) continue;
+    if ((goes_on && version > newest) || std::ranges::find(accepted, version) != accepted.end()) continue;
     ASSIGN_OR_RETURN(const auto uploads, state_.index.uploads().UpdatesOf(task, version, kLeaveAtOnce - swept.dropped));
     RETURN_IF_ERROR(DropAll(uploads, Code::kStaleVersion, swept));
     if (swept.more) break;
-    if (newest && Number(version) + kRememberedVersions >= Number(*newest)) continue;
+    if (goes_on && Number(version) + kRememberedVersions >= Number(newest)) continue;
     RETURN_IF_ERROR(state_.index.delivered().Forget(task, version));
   }
   return swept;
