@@ -43,7 +43,7 @@ std::vector<Field> GatewayOptions::Fields() {
       {"listen.max_sessions", &hop.max_sessions, "connections at once", Between(1, 1'000'000)},
       Required("upstream.endpoint", &upstream, "the aggregator, or the next gateway"),
       Required("upstream.server_key", &upstream_key, "its key, as `tributary ca key DIR` prints it"),
-      {"upstream.retry_cap_seconds", &retry_cap_seconds, "longest pause between connection attempts",
+      {"upstream.retry_cap_seconds", &retry_cap_seconds, "longest pause between attempts, whatever a server asks for",
        Between(1, 86'400), "s"},
       {"rotation.overlap_days", &overlap_days, "a new connection key is announced for so long before it is changed to",
        Between(1, 365), "days"},
