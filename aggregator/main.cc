@@ -10,6 +10,7 @@
 #include "aggregator/api/audit_log.h"
 #include "aggregator/api/json_fields.h"
 #include "protocol/base/process/daemon.h"
+#include "protocol/base/process/plain_output.h"
 #include "protocol/base/process/tools.h"
 #include "protocol/bundle/bundle_folder.h"
 #include "protocol/bundle/import_bundle.h"
@@ -189,6 +190,7 @@ int RunAggregatorTool(const ToolProgram& program, int argc, char** argv) {
 
 int main(int argc, char** argv) {
   using namespace tributary;
+  const PlainOutput plain;
   const ToolProgram tools{kProgram, "tools, beside the running daemon", {"token", "bundle"}};
   if (IsTool(tools, argc, argv)) return RunAggregatorTool(tools, argc, argv);
   return RunDaemon<Aggregator, AggregatorOptions>(

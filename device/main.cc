@@ -12,6 +12,7 @@
 #include "device/import/data_command.h"
 #include "device/learn/learner_child.h"
 #include "protocol/base/process/daemon.h"
+#include "protocol/base/process/plain_output.h"
 #include "protocol/base/time_floor.h"
 #include "protocol/member/enrol.h"
 
@@ -64,6 +65,7 @@ EnrolCommand DeviceEnrolment() {
 
 int main(int argc, char** argv) {
   using namespace tributary;
+  const PlainOutput plain;
   if (argc > 1 && std::ranges::find(kModelTools, std::string_view(argv[1])) != kModelTools.end())
     return RunLearner(argv);
   if (IsDataCommand(argc, argv)) {

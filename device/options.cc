@@ -20,8 +20,8 @@ std::vector<Field> DeviceOptions::Fields() {
       Required("gateway.endpoint", &gateway.endpoint, "the gateway, or the aggregator itself"),
       Required("gateway.server_key", &gateway.server_key,
                "the key of gateway.endpoint, as `tributary ca key DIR` prints it"),
-      {"gateway.retry_cap_seconds", &retry_cap_seconds, "longest pause between connection attempts", Between(1, 86'400),
-       "s"},
+      {"gateway.retry_cap_seconds", &retry_cap_seconds,
+       "longest pause between connection attempts, whatever a server asks for", Between(1, 86'400), "s"},
       {"examples.dir", &examples_dir,
        "folder with four IDX files, named as those of MNIST; they stand in for the collection `examples` until one is "
        "imported"},

@@ -6,6 +6,7 @@
 #include "gateway/tools/commands.h"
 #include "protocol/base/time_floor.h"
 #include "protocol/base/process/daemon.h"
+#include "protocol/base/process/plain_output.h"
 #include "protocol/base/process/tools.h"
 #include "protocol/member/enrol.h"
 
@@ -120,6 +121,7 @@ int RunGatewayTool(const ToolProgram& program, int argc, char** argv) {
 
 int main(int argc, char** argv) {
   using namespace tributary;
+  const PlainOutput plain;
   const ToolProgram tools{
       kProgram, "tools of a gateway, with or without its daemon", {"bundle", "spool", "dead-letter", "rotate-key", "forget-time"}};
   if (IsEnrol(argc, argv)) return RunEnrol(GatewayEnrolment(), argc, argv);

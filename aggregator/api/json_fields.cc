@@ -1,16 +1,19 @@
 #include "aggregator/api/json_fields.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <ctime>
 
 #include <nlohmann/json.hpp>
 
 #include "aggregator/records/metric_total.h"
+#include "protocol/base/limits.h"
+#include "protocol/base/plain_text.h"
 #include "protocol/catalogue/publication.h"
 
 namespace tributary {
 
-std::string Dump(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
+std::string Dump(const Json& json) { return json.dump(-1, ' ', true, Json::error_handler_t::replace); }
 
 Result<Json> ParseBody(std::string_view body) {
   Json json = Json::parse(body, nullptr, false);
@@ -19,8 +22,10 @@ Result<Json> ParseBody(std::string_view body) {
 }
 
 std::string Rfc3339(WallTime time) {
-  const int64_t millis = ((time.unix_millis % 1000) + 1000) % 1000;
-  const time_t seconds = static_cast<time_t>((time.unix_millis - millis) / 1000);
+  constexpr int64_t kYearZero = -62'167'219'200'000;
+  const int64_t at = std::clamp<int64_t>(time.unix_millis, kYearZero, limits::kLatestUnixMillis);
+  const int64_t millis = ((at % 1000) + 1000) % 1000;
+  const time_t seconds = static_cast<time_t>((at - millis) / 1000);
   std::tm parts{};
   gmtime_r(&seconds, &parts);
   char date[32];
@@ -83,6 +88,8 @@ void Fields::Text(const std::string& key, std::string& out, bool required) {
   const Json* value = Find(key, required);
   if (!value) return;
   if (!value->is_string()) return Keep(Full(key), "must be a string");
+  if (!CheckPlainText(value->get_ref<const std::string&>(), key))
+    return Keep(Full(key), "must be text that prints, on one line");
   out = value->get<std::string>();
 }
 

@@ -23,7 +23,8 @@ struct MetricViews;
 
 using Json = nlohmann::ordered_json;
 
-// The text of an answer. Quoted texts came from outside and need not be UTF-8: bytes that are not are replaced.
+// The text of an answer. Quoted texts came from outside: bytes that are not UTF-8 are replaced, and what is not ASCII
+// is escaped, so that no terminal obeys an answer that is shown as it is.
 std::string Dump(const Json& json);
 // kInvalidArgument: not JSON.
 Result<Json> ParseBody(std::string_view body);

@@ -104,7 +104,10 @@ void Receiver::Count(const UploadId& upload, bool found) {
     return Refuse(upload, {bytes ? Code::kCorrupt : envelope.error().code, envelope.error().message});
   }
   const auto role = roles_.find(envelope->header.subject.device);
-  TRIBUTARY_CHECK(role != roles_.end()) << "an upload was counted without an offer";
+  if (role == roles_.end()) {
+    return Refuse(upload, {Code::kCorrupt, fmt::format("the envelope staged of upload {} names {}, who offered nothing",
+                                                       upload.hex(), envelope->header.subject.device.text())});
+  }
   if (const Status whole = found ? CheckDigest(staging_, envelope->header) : Status{}; !whole) {
     LogFailure(LogLevel::kWarning, "staging.damaged", whole.error(), {{"upload", upload.hex()}});
     return Refuse(upload, whole.error());

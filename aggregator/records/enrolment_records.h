@@ -35,11 +35,14 @@ enum class EnrolmentState : uint8_t {
   kActive = 3,   // has a certificate
   kRevoked = 4,  // it is in the revocation list (terminal)
 };
+constexpr bool IsOneOf(EnrolmentState state) {
+  return state >= EnrolmentState::kPending && state <= EnrolmentState::kRevoked;
+}
 inline constexpr EnrolmentState kEnrolmentStates[] = {EnrolmentState::kPending, EnrolmentState::kRefused,
                                                       EnrolmentState::kActive, EnrolmentState::kRevoked};
 inline std::string_view EnrolmentStateName(EnrolmentState state) {
   constexpr std::string_view kNames[] = {"pending", "refused", "active", "revoked"};
-  TRIBUTARY_CHECK(state >= EnrolmentState::kPending && state <= EnrolmentState::kRevoked) << static_cast<int>(state);
+  TRIBUTARY_CHECK(IsOneOf(state)) << static_cast<int>(state);
   return kNames[static_cast<size_t>(state) - 1];
 }
 

@@ -32,7 +32,8 @@ std::vector<Field> BoundsOf(TaskRecord& task) {
   return {
       {"value", &task.value_bound, "largest magnitude of one value of an update", AboveUpTo(0, 1e6)},
       {"norm", &task.norm_bound, "largest Euclidean norm of an update", AboveUpTo(0, 1e9)},
-      {"max_weight", &task.max_weight, "most examples that one update may claim", Between(1, 1e12)},
+      {"max_weight", &task.max_weight, "most examples that one update, or a device's evaluation, may claim",
+       Between(1, 1e12)},
   };
 }
 

@@ -71,6 +71,7 @@ enum class RoundState : uint8_t {
   kFailed = 4,      // it fell short of its minimum; no version was made (terminal)
   kCancelled = 5,   // stopped by an operator (terminal)
 };
+constexpr bool IsOneOf(RoundState state) { return state >= RoundState::kCollecting && state <= RoundState::kCancelled; }
 
 struct RoundStateEntry {
   RoundState state;

@@ -7,8 +7,12 @@
 namespace tributary {
 namespace {
 
-Status Agree(const StoredRound& stored, const WeightedSum& sum) {
+Status Agree(const TaskRecord& task, const StoredRound& stored, const WeightedSum& sum) {
   const RoundRecord& record = stored.record;
+  if (sum.parameter_count() != task.table.parameter_count()) {
+    return Fail(Code::kCorrupt, "checkpoint {} has {} parameters, task {} has {}", stored.checkpoint,
+                sum.parameter_count(), task.id.text(), task.table.parameter_count());
+  }
   if (sum.contributions() == record.contributions && sum.total_weight() == record.total_weight) return {};
   return Fail(Code::kCorrupt, "checkpoint {} holds {} contributions of weight {}, the database says {} of weight {}",
               stored.checkpoint, sum.contributions(), sum.total_weight(), record.contributions, record.total_weight);
@@ -18,6 +22,10 @@ Result<WeightedSum> ReadSum(const RoundKeeper::Surroundings& around, const TaskR
                             const StoredRound& stored) {
   if (stored.checkpoint.empty()) {
     ASSIGN_OR_RETURN(const uint64_t max_weight, around.rule.MaxWeight());
+    if (!WeightedSum::Holds(task.scale, task.value_bound, max_weight)) {
+      return Fail(Code::kCorrupt, "task {}: {} fraction bits, bound {}, total weight {} overflow a sum", task.id.text(),
+                  task.scale.fraction_bits, task.value_bound, max_weight);
+    }
     return WeightedSum(task.table.parameter_count(), task.scale, task.value_bound, max_weight);
   }
   auto sum = ReadCheckpoint(around.files, around.folder / stored.checkpoint);
@@ -40,7 +48,7 @@ RoundKeeper::RoundKeeper(const Surroundings& surroundings, StoredRound stored, W
 
 Result<RoundKeeper> RoundKeeper::Restore(const Surroundings& surroundings, const TaskRecord& task, StoredRound stored) {
   ASSIGN_OR_RETURN(WeightedSum sum, ReadSum(surroundings, task, stored));
-  RETURN_IF_ERROR(Agree(stored, sum));
+  RETURN_IF_ERROR(Agree(task, stored, sum));
   return RoundKeeper(surroundings, std::move(stored), std::move(sum));
 }
 
@@ -102,6 +110,12 @@ Status RoundKeeper::WritePending(const StoredRound& next) {
                                                         .upload = pending.upload,
                                                         .weight = pending.weight,
                                                         .round = record_.number}));
+    const Status counted = around_.store.evaluations.Count(record_.task, record_.base, device);
+    if (counted) continue;
+    // What was measured may be wrong or damaged; the round goes on without it.
+    const Code code = counted.error().code;
+    if (code != Code::kMalformed && code != Code::kCorrupt) return counted;
+    LogFailure(LogLevel::kWarning, "evaluation.not_counted", counted.error(), {{"device", device.text()}});
   }
   RETURN_IF_ERROR(around_.store.rounds.Save(next));
   if (!pending_.empty()) {

@@ -35,6 +35,12 @@ Status RoundRunner::Restore(std::optional<StoredRound> open) {
     const bool over = last.record.state == RoundState::kFailed || last.record.state == RoundState::kCancelled;
     if (over && !last.checkpoint.empty()) shelved_ = std::move(last);
   }
+  for (const StoredRound* round : {shelved_ ? &*shelved_ : nullptr, open ? &*open : nullptr}) {
+    if (round == nullptr || round->record.base == task_.record.latest) continue;
+    // Its sum holds acknowledged updates, so it is left for somebody to look at.
+    return Fail(Code::kCorrupt, "round {} of {} is on version {}, the task's latest is {}", round->record.number,
+                id.text(), Number(round->record.base), Number(task_.record.latest));
+  }
   if (!open) return {};
   ASSIGN_OR_RETURN(auto keeper, RoundKeeper::Restore(Around(), task_.record, std::move(*open)));
   LogInfo("round.restored", {{"task", id.text()},

@@ -48,14 +48,25 @@ void UpdateTaker::OnRefused(const UploadSubject& subject, Code code, uint64_t by
 
 namespace {
 
+// What a device measured has no more weight than its update may have. An evaluator's test set is the operator's own.
+Status CheckWeights(const EvaluationResult& result, uint64_t max_weight) {
+  for (const auto& [name, metric] : result.metrics) {
+    if (!(metric.weight <= static_cast<double>(max_weight)))
+      return Fail(Code::kBadWeight, "metric {} has a weight of {}, the most is {}", name, metric.weight, max_weight);
+  }
+  if (result.examples <= max_weight) return {};
+  return Fail(Code::kBadWeight, "an evaluation of {} examples, the most is {}", result.examples, max_weight);
+}
+
 // Opens an evaluation and checks its form.
 Result<std::vector<EvaluationResult>> OpenEvaluation(const UploadHeader& header, const HpkeKeyPair& key,
-                                                     const ChunkSource& chunk) {
+                                                     const ChunkSource& chunk, uint64_t max_weight) {
   ASSIGN_OR_RETURN(const Bytes plaintext, OpenSmallUpload(header, key, chunk));
   ASSIGN_OR_RETURN(auto results, DecodeEvaluation(plaintext));
   std::set<EvaluatedModel> models;
   for (const EvaluationResult& result : results) {
     if (!models.insert(result.model).second) return Fail(Code::kMalformed, "two results for the same model");
+    RETURN_IF_ERROR(CheckWeights(result, max_weight));
   }
   return results;
 }
@@ -96,7 +107,9 @@ Verdict EvaluationTaker::Take(const UploadHeader& header, Role role, const Chunk
   const UploadSubject& subject = header.subject;
   RETURN_IF_ERROR(CheckSender(subject.kind, role, true));
   ASSIGN_OR_RETURN(const HpkeKeyPair* const key, OpeningKey(parts_.opening_key, subject));
-  ASSIGN_OR_RETURN(const auto results, OpenEvaluation(header, *key, chunk));
+  ASSIGN_OR_RETURN(const RoundRunner* const runner, rounds_.Find(subject.task));
+  const uint64_t max_weight = role == Role::kDevice ? runner->task().record.max_weight : limits::kCounter;
+  ASSIGN_OR_RETURN(const auto results, OpenEvaluation(header, *key, chunk, max_weight));
   const auto kept = Keep(header, role, results);
   if (!kept) {
     if (IsOfTheEnvironment(kept.error().code)) parts_.health.Failed("evaluation.not_stored", kept.error());
@@ -106,7 +119,6 @@ Verdict EvaluationTaker::Take(const UploadHeader& header, Role role, const Chunk
   const uint64_t round = **kept;
   parts_.fleet.account().DeliverAtOnce(subject.kind);
   parts_.fleet.CountUpload(subject.device, role);
-  ASSIGN_OR_RETURN(const RoundRunner* const runner, rounds_.Find(subject.task));
   const bool open = runner->open() != nullptr && runner->last_round() == round;
   parts_.events.Say({.name = "evaluation.received",
                      .task = subject.task,
@@ -123,6 +135,10 @@ Result<std::optional<uint64_t>> EvaluationTaker::Keep(const UploadHeader& header
   const UploadSubject& subject = header.subject;
   Store& store = parts_.store;
   uint64_t stored = 0;
+  bool counts = role == Role::kEvaluator;
+  if (!counts) {
+    ASSIGN_OR_RETURN(counts, store.contributions.Has(subject.task, subject.base_version, subject.device));
+  }
   ASSIGN_OR_RETURN(Transaction transaction, store.Begin());
   for (const EvaluationResult& result : results) {
     const EvaluationRecord record{.task = subject.task,
@@ -131,7 +147,8 @@ Result<std::optional<uint64_t>> EvaluationTaker::Keep(const UploadHeader& header
                                   .role = std::string(RoleName(role)),
                                   .upload = subject.id,
                                   .result = result,
-                                  .received = parts_.clock.Now()};
+                                  .received = parts_.clock.Now(),
+                                  .counts = counts};
     ASSIGN_OR_RETURN(const bool known, store.evaluations.Has(record));
     if (known) continue;
     RETURN_IF_ERROR(store.evaluations.Insert(record));

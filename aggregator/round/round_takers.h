@@ -28,7 +28,10 @@ class UpdateTaker final : public Taker {
   UpdateReader reader_;
 };
 
-// Keeps what devices and evaluators measured of a version. Each result of a member counts once per version and model.
+// Keeps what devices and evaluators measured of a version. Each result of a member counts once per version and model. A
+// device's counts only once its own update is in a round's sum on that version, so nobody moves the metrics of a round
+// that he was not in; and it weighs no more than an update may. The evaluation comes before the update
+// (device/agent/workshop.h): it waits, and the checkpoint with the update counts it (EvaluationTable::Count).
 // Borrows all of its parts; the core thread.
 class EvaluationTaker final : public Taker {
  public:

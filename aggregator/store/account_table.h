@@ -11,6 +11,7 @@ namespace tributary {
 
 // How an upload ended, as far as this process is concerned. The numbers are in the database.
 enum class Outcome : uint8_t { kDelivered = 1, kDuplicate = 2, kRefused = 3, kDropped = 4 };
+constexpr bool IsOneOf(Outcome outcome) { return outcome >= Outcome::kDelivered && outcome <= Outcome::kDropped; }
 
 // The durable part of the accounts, and named counters.
 class AccountTable : Tables {

@@ -57,10 +57,7 @@ Result<StoredMember> ReadMember(const Row& row) {
                            member.public_key, stored.curve_public_key, member.serial, member.requested, member.issued,
                            member.not_after, member.renewals, member.reason));
   const auto role = RoleByName(role_name);
-  if (!role || std::ranges::find(kEnrolmentStates, member.state) == std::end(kEnrolmentStates)) {
-    return Fail(Code::kCorrupt, "the member {} has the role '{}' and state {}", member.id.text(), role_name,
-                row.Int(1));
-  }
+  if (!role) return Fail(Code::kCorrupt, "the member {} has the role '{}'", member.id.text(), role_name);
   member.role = *role;
   member.labels = SplitNames(labels);
   return stored;
@@ -132,7 +129,12 @@ Result<std::map<EnrolmentState, uint64_t>> EnrolmentTable::CountByState() {
   ASSIGN_OR_RETURN(const auto rows,
                    database_.Query("SELECT state, COUNT(*) FROM enrolled_members GROUP BY state ORDER BY state"));
   std::map<EnrolmentState, uint64_t> counts;
-  for (const Row& row : rows) counts[static_cast<EnrolmentState>(row.Int(0))] = static_cast<uint64_t>(row.Int(1));
+  for (const Row& row : rows) {
+    EnrolmentState state{};
+    uint64_t count = 0;
+    RETURN_IF_ERROR(row.Into(state, count));
+    counts[state] = count;
+  }
   return counts;
 }
 

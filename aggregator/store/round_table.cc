@@ -83,8 +83,12 @@ Result<std::vector<StoredRound>> RoundTable::WithRefusals(Result<std::vector<Sto
     ASSIGN_OR_RETURN(const auto refusals,
                      database_.Query("SELECT code, amount FROM round_refusals WHERE task = ? AND round = ?",
                                      round.record.task, round.record.number));
-    for (const Row& refusal : refusals)
-      round.record.refused[static_cast<Code>(refusal.Int(0))] = static_cast<uint64_t>(refusal.Int(1));
+    for (const Row& refusal : refusals) {
+      Code code{};
+      uint64_t amount = 0;
+      RETURN_IF_ERROR(refusal.Into(code, amount));
+      round.record.refused[code] = amount;
+    }
   }
   return rounds;
 }

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "aggregator/records/records.h"
+#include "protocol/base/limits.h"
 #include "protocol/base/sql/database.h"
 
 namespace tributary {
@@ -27,8 +28,8 @@ class RoundTable : Tables {
   Status SaveRefusals(const RoundRecord& round);
   // An upload that speaks of a round that is over already.
   Status AddBytes(const TaskId& task, uint64_t number, uint64_t bytes) {
-    return database_.Write("UPDATE rounds SET bytes_up = bytes_up + ? WHERE task = ? AND number = ?", bytes, task,
-                           number);
+    return database_.Write("UPDATE rounds SET bytes_up = bytes_up + ? WHERE task = ? AND number = ? AND bytes_up < ?",
+                           bytes, task, number, limits::kCounter);
   }
 
   // In order of their numbers.

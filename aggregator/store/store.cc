@@ -102,7 +102,37 @@ ALTER TABLE evaluations DROP COLUMN loss;
 ALTER TABLE evaluations DROP COLUMN accuracy;
 )sql";
 constexpr std::string_view kShortfalls = "ALTER TABLE rounds ADD COLUMN shortfall TEXT NOT NULL DEFAULT '';";
-constexpr std::string_view kSchema[] = {kFirst, kGateways, kReports, kPlans, kMetrics, kShortfalls};
+// What a device says it measured gets the bound that is now checked where it comes in (limits::kCounter). SQLite keeps
+// a sum that did not fit as a rounded REAL, and an unsigned number over 2^63 as a negative one. Of versions whose
+// contributions are still remembered the totals are added up again, without devices that are in none of their rounds.
+constexpr std::string_view kBounds = R"sql(
+CREATE TABLE IF NOT EXISTS contributions (
+  task TEXT NOT NULL, base_version BIGINT NOT NULL, device TEXT NOT NULL, upload BLOB NOT NULL,
+  weight BIGINT NOT NULL, round BIGINT NOT NULL,
+  PRIMARY KEY (task, base_version, device));
+UPDATE evaluations SET examples = 9007199254740992
+  WHERE NOT (typeof(examples) = 'integer' AND examples BETWEEN 0 AND 9007199254740992);
+UPDATE evaluations SET millis = 9007199254740992
+  WHERE NOT (typeof(millis) = 'integer' AND millis BETWEEN 0 AND 9007199254740992);
+ALTER TABLE evaluations ADD COLUMN counted BIGINT NOT NULL DEFAULT 1;
+UPDATE evaluations SET counted = 0 WHERE role = 'device'
+  AND EXISTS (SELECT 1 FROM contributions c WHERE c.task = evaluations.task AND c.base_version = evaluations.version)
+  AND NOT EXISTS (SELECT 1 FROM contributions c WHERE c.task = evaluations.task AND c.base_version =
+                  evaluations.version AND c.device = evaluations.device);
+DELETE FROM metric_totals
+  WHERE NOT (typeof(sum) = 'integer' AND typeof(weight) = 'integer' AND weight >= 0 AND typeof(reports) = 'integer')
+  OR (role = 'device' AND EXISTS (SELECT 1 FROM contributions c WHERE c.task = metric_totals.task AND c.base_version =
+                                  metric_totals.version));
+INSERT INTO metric_totals
+  SELECT e.task, e.role, e.model, e.version, m.name, count(*), CAST(sum(CAST(m.sum AS DOUBLE PRECISION)) AS BIGINT),
+         CAST(sum(CAST(m.weight AS DOUBLE PRECISION)) AS BIGINT)
+  FROM evaluations e JOIN evaluation_metrics m
+    ON m.task = e.task AND m.version = e.version AND m.device = e.device AND m.model = e.model
+  WHERE e.counted = 1 AND typeof(m.sum) = 'integer' AND typeof(m.weight) = 'integer' AND m.weight >= 0
+  GROUP BY e.task, e.role, e.model, e.version, m.name
+  ON CONFLICT (task, role, model, version, name) DO NOTHING;
+)sql";
+constexpr std::string_view kSchema[] = {kFirst, kGateways, kReports, kPlans, kMetrics, kShortfalls, kBounds};
 
 }  // namespace
 

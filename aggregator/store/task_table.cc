@@ -13,16 +13,18 @@ namespace {
 std::string ShapeText(const std::vector<int64_t>& shape) { return fmt::format("{}", fmt::join(shape, ",")); }
 
 Result<TensorEntry> ReadTensor(const Row& row, uint64_t offset) {
-  TensorEntry entry{.name = row.Text(0), .shape = {}, .offset = offset, .size = 1};
-  const std::string& text = row.Text(1);
+  TensorEntry entry{.name = {}, .shape = {}, .offset = offset, .size = 1};
+  std::string text;
+  RETURN_IF_ERROR(row.Into(entry.name, text));
   for (const char* at = text.data(); at < text.data() + text.size(); ++at) {
     int64_t extent = 0;
     const auto [end, error] = std::from_chars(at, text.data() + text.size(), extent);
     if (error != std::errc()) return Fail(Code::kCorrupt, "shape \"{}\" of tensor {}", text, entry.name);
     entry.shape.push_back(extent);
-    entry.size *= static_cast<uint64_t>(extent);
     at = end;
+    if (at == text.data() + text.size()) break;
   }
+  ASSIGN_OR_RETURN(entry.size, ElementsOf(entry));
   return entry;
 }
 
@@ -53,11 +55,13 @@ Result<TaskRecord> ReadFormerTask(const Row& row) {
   TaskRecord task;
   TrainingPlan& plan = task.plan;
   RoundPolicy& policy = task.policy;
+  int64_t seed = 0;  // any 64 bits
   RETURN_IF_ERROR(row.Into(task.id, task.module.digest, task.module.size, plan.loss, plan.optimizer, plan.learning_rate,
-                           plan.momentum, plan.weight_decay, plan.batch_size, plan.epochs, plan.max_steps, plan.seed,
+                           plan.momentum, plan.weight_decay, plan.batch_size, plan.epochs, plan.max_steps, seed,
                            policy.report_goal, policy.minimum, policy.deadline_seconds, policy.inclusion,
                            task.value_bound, task.norm_bound, task.max_weight, task.scale.fraction_bits, task.created,
                            task.rounds_wanted, task.latest));
+  plan.seed = static_cast<uint64_t>(seed);
   return task;
 }
 
@@ -113,9 +117,12 @@ Status TaskTable::ReadTensors(TaskRecord& task) {
   ASSIGN_OR_RETURN(const auto rows,
                    database_.Query("SELECT name, shape FROM tensors WHERE task = ? ORDER BY position", task.id));
   for (const Row& row : rows) {
-    ASSIGN_OR_RETURN(auto entry, ReadTensor(row, task.table.parameter_count()));
-    task.table.tensors.push_back(std::move(entry));
+    auto entry = ReadTensor(row, task.table.parameter_count());
+    if (!entry) return Fail(Code::kCorrupt, "task {}: {}", task.id.text(), entry.error().message);
+    task.table.tensors.push_back(std::move(*entry));
   }
+  const Status whole = CheckTensorTable(task.table);
+  if (!whole) return Fail(Code::kCorrupt, "task {}: {}", task.id.text(), whole.error().message);
   return {};
 }
 

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "protocol/base/limits.h"
+#include "protocol/base/log.h"
 #include "protocol/hop/messages.h"
 
 namespace tributary {
@@ -37,19 +39,29 @@ Result<DeviceStateRecord> ReadDeviceState(const Row& row) {
   "id, role, device_class, first_seen, last_seen, via, uploads, spooled_uploads, spooled_bytes, delivered_uploads, " \
   "connected_clients"
 
+// What members counted was once stored as it came; a number over 2^63 stands as a negative one.
+uint64_t Counted(int64_t stored) {
+  return stored < 0 ? limits::kCounter : std::min(static_cast<uint64_t>(stored), limits::kCounter);
+}
+
 Result<MemberRecord> ReadMemberRecord(const Row& row) {
   MemberRecord member;
+  int64_t uploads = 0, bytes = 0, delivered = 0;
   RETURN_IF_ERROR(row.Into(member.id, member.role, member.device_class, member.first_seen, member.last_seen, member.via,
-                           member.uploads, member.spooled_uploads, member.spooled_bytes, member.delivered_uploads,
-                           member.connected_clients));
+                           member.uploads, uploads, bytes, delivered, member.connected_clients));
+  member.spooled_uploads = Counted(uploads);
+  member.spooled_bytes = Counted(bytes);
+  member.delivered_uploads = Counted(delivered);
   return member;
 }
 
 Result<GatewayRecord> ReadGateway(const Row& row) {
   GatewayRecord gateway;
   DeviceId id;
+  int64_t made = 0;  // was once before 1970, by what a gateway said
   Bytes state;
-  RETURN_IF_ERROR(row.Into(id, gateway.via, gateway.made, gateway.first_seen, gateway.last_seen, state));
+  RETURN_IF_ERROR(row.Into(id, gateway.via, made, gateway.first_seen, gateway.last_seen, state));
+  gateway.made = {std::clamp<int64_t>(made, 0, limits::kLatestUnixMillis)};
   gateway.report = ReadState(id, state);
   return gateway;
 }
@@ -77,14 +89,25 @@ Result<TotalsByVersion> ReadTotals(const Result<std::vector<Row>>& rows) {
   return totals;
 }
 
-// Who measured what, as the rows say it.
-struct View {
-  std::string_view role;
-  EvaluatedModel model;
-};
+using View = EvaluationTable::View;
 constexpr View kGlobalView{"evaluator", EvaluatedModel::kGlobal};
 constexpr View kPersonalView{"device", EvaluatedModel::kPersonal};
 constexpr View kLocalView{"device", EvaluatedModel::kGlobal};
+
+// What people are shown of the fleet decides nothing: a row that cannot be read is told and left out.
+template <class Read>
+auto Readable(Database& database, Read read, std::string_view sql) -> decltype(database.QueryAs(read, sql)) {
+  ASSIGN_OR_RETURN(const auto rows, database.Query(sql));
+  typename decltype(database.QueryAs(read, sql))::value_type values;
+  for (const Row& row : rows) {
+    if (auto value = read(row)) {
+      values.push_back(std::move(*value));
+    } else {
+      LogFailure(LogLevel::kError, "fleet.row_not_read", value.error(), {{"statement", sql}});
+    }
+  }
+  return values;
+}
 
 }  // namespace
 
@@ -100,7 +123,7 @@ Status MemberTable::Save(const MemberRecord& member) {
 }
 
 Result<std::vector<MemberRecord>> MemberTable::All() {
-  return database_.QueryAs(ReadMemberRecord, "SELECT " TRIBUTARY_WATCHED_MEMBER_COLUMNS " FROM members ORDER BY id");
+  return Readable(database_, ReadMemberRecord, "SELECT " TRIBUTARY_WATCHED_MEMBER_COLUMNS " FROM members ORDER BY id");
 }
 
 Status GatewayTable::Save(const GatewayRecord& gateway) {
@@ -113,8 +136,8 @@ Status GatewayTable::Save(const GatewayRecord& gateway) {
 }
 
 Result<std::vector<GatewayRecord>> GatewayTable::All() {
-  return database_.QueryAs(ReadGateway,
-                           "SELECT id, via, made, first_seen, last_seen, report FROM gateways ORDER BY id");
+  return Readable(database_, ReadGateway,
+                  "SELECT id, via, made, first_seen, last_seen, report FROM gateways ORDER BY id");
 }
 
 Status DeviceStateTable::Save(const DeviceStateRecord& record) {
@@ -130,8 +153,8 @@ Result<std::optional<DeviceStateRecord>> DeviceStateTable::Find(const DeviceId& 
 }
 
 Result<std::vector<DeviceStateRecord>> DeviceStateTable::All() {
-  return database_.QueryAs(ReadDeviceState,
-                           "SELECT device, upload, received, report FROM device_reports ORDER BY device");
+  return Readable(database_, ReadDeviceState,
+                  "SELECT device, upload, received, report FROM device_reports ORDER BY device");
 }
 
 MetricMeans EvaluationTotal::means() const {
@@ -145,45 +168,73 @@ MetricMeans EvaluationTotal::means() const {
 Status EvaluationTable::Insert(const EvaluationRecord& evaluation) {
   const EvaluationResult& result = evaluation.result;
   RETURN_IF_ERROR(database_.Write(
-      "INSERT INTO evaluations (task, version, device, model, role, upload, examples, millis, received) VALUES (?, ?, "
-      "?, ?, ?, ?, ?, ?, ?)",
+      "INSERT INTO evaluations (task, version, device, model, role, upload, examples, millis, received, counted) "
+      "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
       evaluation.task, evaluation.version, evaluation.device, result.model, evaluation.role, evaluation.upload,
-      result.examples, result.millis, evaluation.received));
+      result.examples, result.millis, evaluation.received, evaluation.counts));
+  MetricTotals metrics;
   for (const auto& [name, metric] : result.metrics) {
     const auto one = Quantised(metric);
     if (!one) return Fail(one.error().code, "metric {}: {}", name, one.error().message);
     RETURN_IF_ERROR(database_.Write(
         "INSERT INTO evaluation_metrics (task, version, device, model, name, sum, weight) VALUES (?, ?, ?, ?, ?, ?, ?)",
         evaluation.task, evaluation.version, evaluation.device, result.model, name, one->sum, one->weight));
-    RETURN_IF_ERROR(AddToTotal(evaluation, name, *one));
+    metrics[name] = *one;
+  }
+  if (!evaluation.counts) return {};
+  return AddToTotals(evaluation.task, evaluation.version, {evaluation.role, result.model}, metrics);
+}
+
+Status EvaluationTable::Count(const TaskId& task, ModelVersion version, const DeviceId& device) {
+  for (const View& view : {kPersonalView, kLocalView}) {
+    ASSIGN_OR_RETURN(const auto rows,
+                     database_.Query("SELECT m.name, m.sum, m.weight FROM evaluations e JOIN evaluation_metrics m "
+                                     "ON m.task = e.task AND m.version = e.version AND m.device = e.device AND "
+                                     "m.model = e.model WHERE e.task = ? AND e.version = ? AND e.device = ? AND "
+                                     "e.model = ? AND e.role = ? AND e.counted = 0",
+                                     task, version, device, view.model, view.role));
+    MetricTotals metrics;
+    for (const Row& row : rows) {
+      std::string name;
+      MetricTotal one;
+      RETURN_IF_ERROR(row.Into(name, one.sum, one.weight));
+      metrics[name] = one;
+    }
+    if (metrics.empty()) continue;
+    RETURN_IF_ERROR(AddToTotals(task, version, view, metrics));
+    RETURN_IF_ERROR(database_.Write(
+        "UPDATE evaluations SET counted = 1 WHERE task = ? AND version = ? AND device = ? AND model = ?", task, version,
+        device, view.model));
   }
   return {};
 }
 
-Status EvaluationTable::AddToTotal(const EvaluationRecord& evaluation, const std::string& name,
-                                   const MetricTotal& one) {
-  const auto& [task, version, device, role, upload, result, received] = evaluation;
-  ASSIGN_OR_RETURN(const auto known, database_.QueryFirst(ReadMetric,
-                                                          "SELECT sum, weight FROM metric_totals WHERE task = ? AND "
-                                                          "role = ? AND model = ? AND version = ? AND name = ?",
-                                                          task, role, result.model, version, name));
-  if (!known) {
-    ASSIGN_OR_RETURN(const uint64_t names,
-                     database_.QueryNumber("SELECT count(*) FROM metric_totals WHERE task = ? AND "
-                                           "role = ? AND model = ? AND version = ?",
-                                           task, role, result.model, version));
-    if (names >= kMostNames)
-      return Fail(Code::kMalformed, "metric {}: version {} has {} metrics already", name, Number(version), names);
+Status EvaluationTable::AddToTotals(const TaskId& task, ModelVersion version, const View& view,
+                                    const MetricTotals& metrics) {
+  ASSIGN_OR_RETURN(uint64_t names, database_.QueryNumber("SELECT count(*) FROM metric_totals WHERE task = ? AND role = "
+                                                         "? AND model = ? AND version = ?",
+                                                         task, view.role, view.model, version));
+  MetricTotals totals;
+  for (const auto& [name, one] : metrics) {
+    ASSIGN_OR_RETURN(const auto known, database_.QueryFirst(ReadMetric,
+                                                            "SELECT sum, weight FROM metric_totals WHERE task = ? AND "
+                                                            "role = ? AND model = ? AND version = ? AND name = ?",
+                                                            task, view.role, view.model, version, name));
+    if (!known && ++names > kMostNames)
+      return Fail(Code::kMalformed, "metric {}: version {} has {} metrics already", name, Number(version), kMostNames);
+    totals[name] = known.value_or(MetricTotal{});
+    if (const Status added = AddTo(totals[name], one); !added)
+      return Fail(added.error().code, "metric {}: {}", name, added.error().message);
   }
-  MetricTotal total = known.value_or(MetricTotal{});
-  if (const Status added = AddTo(total, one); !added)
-    return Fail(added.error().code, "metric {}: {}", name, added.error().message);
   // The row is written from the sum made here, because SQL would turn a sum that does not fit into a rounded one.
-  return database_.Write(
-      "INSERT INTO metric_totals (task, role, model, version, name, reports, sum, weight) VALUES (?, ?, ?, ?, ?, 1, ?, "
-      "?) ON CONFLICT (task, role, model, version, name) DO UPDATE SET reports = metric_totals.reports + 1, sum = "
-      "excluded.sum, weight = excluded.weight",
-      task, role, result.model, version, name, total.sum, total.weight);
+  for (const auto& [name, total] : totals) {
+    RETURN_IF_ERROR(database_.Write(
+        "INSERT INTO metric_totals (task, role, model, version, name, reports, sum, weight) VALUES (?, ?, ?, ?, ?, 1, "
+        "?, ?) ON CONFLICT (task, role, model, version, name) DO UPDATE SET reports = metric_totals.reports + 1, sum = "
+        "excluded.sum, weight = excluded.weight",
+        task, view.role, view.model, version, name, total.sum, total.weight));
+  }
+  return {};
 }
 
 Result<EvaluationTotals> EvaluationTable::Totals(const TaskId& task, ModelVersion first, ModelVersion last) {

@@ -18,7 +18,7 @@ class MemberTable : Tables {
  public:
   using Tables::Tables;
   Status Save(const MemberRecord& member);
-  // In the order of their ids.
+  // In the order of their ids, without rows that cannot be read, which are logged.
   Result<std::vector<MemberRecord>> All();
 };
 
@@ -27,7 +27,8 @@ class GatewayTable : Tables {
  public:
   using Tables::Tables;
   Status Save(const GatewayRecord& gateway);
-  // In the order of their ids. A state that this version does not read any more comes back empty but for its gateway.
+  // In the order of their ids, without rows that cannot be read, which are logged. A state that this version does not
+  // read any more comes back empty but for its gateway.
   Result<std::vector<GatewayRecord>> All();
   // Those whose last state came before `since`.
   Status ForgetBefore(WallTime since) { return database_.Write("DELETE FROM gateways WHERE last_seen < ?", since); }
@@ -41,7 +42,7 @@ class DeviceStateTable : Tables {
   Status Save(const DeviceStateRecord& record);
   // kCorrupt: a state that this program does not read.
   Result<std::optional<DeviceStateRecord>> Find(const DeviceId& device);
-  // In the order of the devices' ids.
+  // In the order of the devices' ids, without rows that cannot be read, which are logged.
   Result<std::vector<DeviceStateRecord>> All();
 };
 
@@ -54,6 +55,8 @@ struct EvaluationRecord {
   UploadId upload;
   EvaluationResult result;
   WallTime received;
+  // A device's counts once the device's own update is in a round's sum on that version: it comes before that.
+  bool counts = true;
 };
 
 // Metrics over the evaluations of one version.
@@ -81,8 +84,18 @@ class EvaluationTable : Tables {
   // room for devices that do not agree.
   static constexpr uint64_t kMostNames = 64;
 
-  // kMalformed: a metric that has no total (metric_total.h), or a name over kMostNames.
+  // Who measured what, as the rows say it.
+  struct View {
+    std::string_view role;
+    EvaluatedModel model;
+  };
+
+  // kMalformed: a metric that has no total (metric_total.h), or, of one that counts, a total that does not fit or a
+  // name over kMostNames.
   Status Insert(const EvaluationRecord& evaluation);
+  // The device is in a round's sum on this version: adds to the totals what it measured of that and does not count yet.
+  // kMalformed as above, kCorrupt: nothing of the result in question was added.
+  Status Count(const TaskId& task, ModelVersion version, const DeviceId& device);
   Result<bool> Has(const EvaluationRecord& evaluation) {
     return database_.QueryHas("SELECT 1 FROM evaluations WHERE task = ? AND version = ? AND device = ? AND model = ?",
                               evaluation.task, evaluation.version, evaluation.device, evaluation.result.model);
@@ -97,7 +110,9 @@ class EvaluationTable : Tables {
   Result<MetricViews> Newest(const TaskId& task);
 
  private:
-  Status AddToTotal(const EvaluationRecord& evaluation, const std::string& name, const MetricTotal& one);
+  using MetricTotals = std::map<std::string, MetricTotal>;
+  // All of them or none.
+  Status AddToTotals(const TaskId& task, ModelVersion version, const View& view, const MetricTotals& metrics);
 };
 
 }  // namespace tributary

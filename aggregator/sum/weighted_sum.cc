@@ -35,11 +35,6 @@ double LargestSum(FixedPointScale scale, double value_bound, uint64_t weight) {
   return std::ldexp(value_bound, scale.fraction_bits) * static_cast<double>(weight);
 }
 
-bool NeverOverflows(FixedPointScale scale, double value_bound, uint64_t max_total_weight) {
-  return scale.fraction_bits >= 0 && scale.fraction_bits <= 62 && value_bound > 0 && max_total_weight > 0 &&
-         LargestSum(scale, value_bound, max_total_weight) <= 0x1p62;
-}
-
 using ConstSums = Eigen::Map<const Eigen::Array<int64_t, Eigen::Dynamic, 1>>;
 using Sums = Eigen::Map<Eigen::Array<int64_t, Eigen::Dynamic, 1>>;
 
@@ -60,9 +55,14 @@ Status WriteDurably(FileSystem& files, const Path& path, ByteView bytes, const D
 
 }  // namespace
 
+bool WeightedSum::Holds(FixedPointScale scale, double value_bound, uint64_t max_total_weight) {
+  return scale.fraction_bits >= 0 && scale.fraction_bits <= 62 && value_bound > 0 && max_total_weight > 0 &&
+         LargestSum(scale, value_bound, max_total_weight) <= 0x1p62;
+}
+
 WeightedSum::WeightedSum(uint64_t parameter_count, FixedPointScale scale, double value_bound, uint64_t max_total_weight)
     : sum_(parameter_count), scale_(scale), value_bound_(value_bound), max_total_weight_(max_total_weight) {
-  TRIBUTARY_CHECK(NeverOverflows(scale, value_bound, max_total_weight))
+  TRIBUTARY_CHECK(Holds(scale, value_bound, max_total_weight))
       << "fraction bits " << scale.fraction_bits << ", value bound " << value_bound << ", total weight "
       << max_total_weight;
 }
@@ -183,8 +183,7 @@ Result<WeightedSum> WeightedSum::Deserialize(ByteView bytes) {
     return Fail(Code::kMalformed, "{} bytes for {} sums", bytes.size(), count);
   const FixedPointScale scale{static_cast<int>(std::min<uint64_t>(fraction_bits, 63))};
   const auto value_bound = std::bit_cast<double>(bound);
-  if (!NeverOverflows(scale, value_bound, max_total_weight) || total_weight > max_total_weight ||
-      contributions > total_weight) {
+  if (!Holds(scale, value_bound, max_total_weight) || total_weight > max_total_weight || contributions > total_weight) {
     return Fail(Code::kMalformed, "a scale or weights that no sum has");
   }
   WeightedSum sum(count, scale, value_bound, max_total_weight);

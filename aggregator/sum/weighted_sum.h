@@ -52,6 +52,8 @@ class WeightedSum {
     std::vector<std::span<const float>> added_;
   };
 
+  // Whether a sum of these never overflows. For what was stored: the constructor dies of what it does not hold.
+  static bool Holds(FixedPointScale scale, double value_bound, uint64_t max_total_weight);
   // `value_bound` is positive and finite; max_total_weight * value_bound * 2^F is at most 2^62 (FixedPointScale::For
   // sees to that), so a sum of rounded values stays below 2^63.
   WeightedSum(uint64_t parameter_count, FixedPointScale scale, double value_bound, uint64_t max_total_weight);

@@ -105,9 +105,10 @@ void FleetBook::Saw(const MemberRecord& member) {
   if (!member.device_class.empty()) known.device_class = member.device_class;
   if (!member.via.empty()) known.via = member.via;
   known.last_seen = std::max(known.last_seen, now);
-  known.spooled_uploads = member.spooled_uploads;
-  known.spooled_bytes = member.spooled_bytes;
-  known.delivered_uploads = member.delivered_uploads;
+  const auto counted = [](uint64_t number) { return std::min(number, limits::kCounter); };
+  known.spooled_uploads = counted(member.spooled_uploads);
+  known.spooled_bytes = counted(member.spooled_bytes);
+  known.delivered_uploads = counted(member.delivered_uploads);
   known.connected_clients = member.connected_clients;
   unsaved_members_.insert(member.id);
   if (is_new) parts_.events.Say({.name = "member.joined"});
@@ -138,7 +139,7 @@ void FleetBook::CountUpload(const DeviceId& id, Role role) {
 void FleetBook::SawGateways(const std::vector<GatewayState>& states, const DeviceId& via) {
   const WallTime now = parts_.clock.Now();
   for (const GatewayState& report : states) {
-    const WallTime made = now + -Millis(static_cast<int64_t>(report.age_millis));
+    const WallTime made{std::max<int64_t>(0, now.unix_millis - static_cast<int64_t>(report.age_millis))};
     auto known = gateways_.find(report.gateway);
     if (known == gateways_.end()) {
       if (gateways_.size() >= kMostGateways) {

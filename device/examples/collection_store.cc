@@ -210,12 +210,15 @@ Status CollectionStore::RemoveUnfinished() {
     if (!lock) return lock.error().code == Code::kLocked ? Status() : Fail(lock.error());
   }
   for (const Row& row : imports) {
-    ASSIGN_OR_RETURN(Stored stored, Get(row.Text(0)));
+    std::string collection;
+    int64_t first = 0, last = 0;
+    RETURN_IF_ERROR(row.Into(collection, first, last));
+    ASSIGN_OR_RETURN(Stored stored, Get(collection));
     const std::string sql = fmt::format("DELETE FROM {} WHERE number BETWEEN ? AND ?", stored.Table());
-    ASSIGN_OR_RETURN(const int64_t went, database_->Execute(sql, row.Int(1), row.Int(2)));
+    ASSIGN_OR_RETURN(const int64_t went, database_->Execute(sql, first, last));
     stored.stale += static_cast<uint64_t>(went);
     RETURN_IF_ERROR(SaveCounts(stored));
-    RETURN_IF_ERROR(EndImport(*database_, row.Text(0)));
+    RETURN_IF_ERROR(EndImport(*database_, collection));
   }
   return {};
 }
@@ -237,9 +240,12 @@ Result<uint64_t> CollectionStore::ApplyRetention(Stored& stored, WallTime now) {
                      database_->Query(fmt::format("SELECT count(*), coalesce(sum(length(content)), 0) FROM {} WHERE {}",
                                                   table, condition),
                                       value));
-    if (sums[0].Int(0) == 0) return {};
-    stored.info.examples -= static_cast<uint64_t>(sums[0].Int(0));
-    stored.info.bytes -= static_cast<uint64_t>(sums[0].Int(1));
+    uint64_t examples = 0, bytes = 0;
+    RETURN_IF_ERROR(sums[0].Into(examples, bytes));
+    if (examples == 0) return {};
+    // The counts beside the collection's name may be damaged; its rows are what there is.
+    stored.info.examples -= std::min(examples, stored.info.examples);
+    stored.info.bytes -= std::min(bytes, stored.info.bytes);
     return database_->Write(fmt::format("DELETE FROM {} WHERE {}", table, condition), value);
   };
   if (retention.max_age_seconds > 0) RETURN_IF_ERROR(take("added < ?", stored.Expired(now).unix_millis));
@@ -256,8 +262,9 @@ Result<uint64_t> CollectionStore::ApplyRetention(Stored& stored, WallTime now) {
     const Status visited = database_->Visit(
         [&](const Row& row) -> Status {
           if (left <= retention.max_bytes) return Fail(Code::kShuttingDown, "{}", kEnough);
-          last = row.Int(0);
-          left -= static_cast<uint64_t>(row.Int(1));
+          uint64_t bytes = 0;
+          RETURN_IF_ERROR(row.Into(last, bytes));
+          left -= std::min(left, bytes);
           return {};
         },
         fmt::format("SELECT number, length(content) FROM {} WHERE {} ORDER BY number", table, whole));
@@ -281,8 +288,7 @@ Status CollectionStore::Rewrite(Stored& stored, std::string_view keeps, const Va
   ASSIGN_OR_RETURN(const auto sums,
                    database_->Query(fmt::format("SELECT count(*), coalesce(sum(length(content)), 0) FROM {} WHERE {}",
                                                 table, stored.Whole())));
-  stored.info.examples = static_cast<uint64_t>(sums[0].Int(0));
-  stored.info.bytes = static_cast<uint64_t>(sums[0].Int(1));
+  RETURN_IF_ERROR(sums[0].Into(stored.info.examples, stored.info.bytes));
   stored.stale = 0;
   return database_->Write(fmt::format("DROP TABLE {}", old));
 }
@@ -377,12 +383,23 @@ Result<CollectionSummary> CollectionStore::Summarise(std::string_view collection
   ASSIGN_OR_RETURN(const Stored stored, Get(collection));
   CollectionSummariser summary(stored.info);
   RETURN_IF_ERROR(database_->Visit(
-      [&](const Row& row) { return summary.Add(row.Int(0) != 0, WallTime{row.Int(1)}, std::get<Bytes>(row[2])); },
+      [&](const Row& row) -> Status {
+        bool held_out = false;
+        WallTime added;
+        ByteView content;
+        RETURN_IF_ERROR(row.Into(held_out, added, content));
+        return summary.Add(held_out, added, content);
+      },
       fmt::format("SELECT held_out, added, content FROM {} WHERE {} ORDER BY number", stored.Table(), stored.Whole())));
   ASSIGN_OR_RETURN(const auto names, database_->Query("SELECT field, code, text FROM categories WHERE collection = ?"
                                                       " ORDER BY field, code LIMIT 10000",
                                                       collection));
-  for (const Row& row : names) summary.Name(row.Text(0), row.Int(1), row.Text(2));
+  for (const Row& row : names) {
+    std::string field, text;
+    int64_t code = 0;
+    RETURN_IF_ERROR(row.Into(field, code, text));
+    summary.Name(field, code, text);
+  }
   return std::move(summary).Finish();
 }
 
@@ -395,7 +412,12 @@ Status CollectionStore::NumberByClass(const Stored& stored, const ClassNumbers& 
     ASSIGN_OR_RETURN(const auto rows,
                      database_->Query("SELECT code, text FROM categories WHERE collection = ? AND field = ?",
                                       settings.name, field.name));
-    for (const Row& row : rows) texts[row.Int(0)] = row.Text(1);
+    for (const Row& row : rows) {
+      int64_t code = 0;
+      std::string text;
+      RETURN_IF_ERROR(row.Into(code, text));
+      texts[code] = std::move(text);
+    }
     if (texts.empty()) continue;
     const auto number = [&](int64_t code) { return ClassNumber(settings.name, texts[code], classes.names); };
     RETURN_IF_ERROR(columns.Renumber(field.name, number));
@@ -424,14 +446,23 @@ Result<TaskExamples> CollectionStore::Load(std::string_view collection, std::spa
       fmt::format("FROM {} WHERE added >= ? AND {} ORDER BY number", stored.Table(), stored.Whole());
   const WallTime expired = stored.Expired(now);
   if (columns.varies()) {
-    RETURN_IF_ERROR(database_->Visit([&](const Row& row) { return columns.Measure(std::get<Bytes>(row[0])); },
-                                     fmt::format("SELECT substr(content, 1, {}) {}", columns.length_bytes(), from),
-                                     expired));
+    const auto measure = [&](const Row& row) -> Status {
+      ByteView content;
+      RETURN_IF_ERROR(row.Into(content));
+      return columns.Measure(content);
+    };
+    RETURN_IF_ERROR(database_->Visit(
+        measure, fmt::format("SELECT substr(content, 1, {}) {}", columns.length_bytes(), from), expired));
   }
-  columns.Reserve(stored.info.examples);
-  RETURN_IF_ERROR(
-      database_->Visit([&](const Row& row) { return columns.Add(row.Int(0) != 0, std::get<Bytes>(row[1])); },
-                       fmt::format("SELECT held_out, content {}", from), expired));
+  ASSIGN_OR_RETURN(const uint64_t examples, database_->QueryNumber(fmt::format("SELECT count(*) FROM {} WHERE {}", stored.Table(), stored.Whole())));
+  columns.Reserve(examples, stored.info.bytes);
+  const auto add = [&](const Row& row) -> Status {
+    bool held_out = false;
+    ByteView content;
+    RETURN_IF_ERROR(row.Into(held_out, content));
+    return columns.Add(held_out, content);
+  };
+  RETURN_IF_ERROR(database_->Visit(add, fmt::format("SELECT held_out, content {}", from), expired));
   RETURN_IF_ERROR(NumberByClass(stored, classes, columns));
   return std::move(columns).Finish();
 }

@@ -31,13 +31,13 @@ Status ExampleColumns::Measure(ByteView beginning) {
   return {};
 }
 
-void ExampleColumns::Reserve(uint64_t examples) {
+void ExampleColumns::Reserve(uint64_t examples, uint64_t most_bytes) {
   size_t varying = 0;
   for (size_t place = 0, column = 0; place < fields_.size() && column < wanted_.size(); ++place) {
     const ExampleField& field = fields_[place];
     const uint64_t elements = field.varies() ? elements_[varying++] : examples * field.elements();
     if (wanted_[column] != place) continue;
-    set_.columns[column].values.reserve(elements * SizeOf(field.dtype));
+    set_.columns[column].values.reserve(std::min(elements * SizeOf(field.dtype), most_bytes));
     if (field.varies()) set_.columns[column].ends.reserve(examples);
     ++column;
   }

@@ -20,7 +20,8 @@ class ExampleColumns {
   // Of an example, how many bytes at its beginning Measure needs.
   size_t length_bytes() const;
   Status Measure(ByteView beginning);
-  void Reserve(uint64_t examples);
+  // No more memory than `most_bytes` for the values of a field.
+  void Reserve(uint64_t examples, uint64_t most_bytes);
   // kCorrupt: the content is not of these fields.
   Status Add(bool held_out, ByteView content);
   // Gives each value of a field of whole numbers, which is among the wanted ones, another number. The first error of

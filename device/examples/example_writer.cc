@@ -109,7 +109,12 @@ Result<int64_t> ExampleWriter::CodeOf(const std::string& field, const std::strin
     ASSIGN_OR_RETURN(const auto rows,
                      store_->database_->Query("SELECT text, code FROM categories WHERE collection = ? AND field = ?",
                                               settings().name, field));
-    for (const Row& row : rows) known->second[row.Text(0)] = row.Int(1);
+    for (const Row& row : rows) {
+      std::string name;
+      int64_t code = 0;
+      RETURN_IF_ERROR(row.Into(name, code));
+      known->second[name] = code;
+    }
   }
   auto& codes = known->second;
   if (const auto found = codes.find(text); found != codes.end()) return found->second;

@@ -16,7 +16,7 @@ std::vector<Field> FleetOptions::Fields() {
       {"fleet.fits_at_once", &fits_at_once, "local fits that run at the same time, each on one core", Between(1, 1024)},
       Required("gateways.endpoints", &endpoints, "list; devices are dealt out over them in turn"),
       Required("gateways.server_keys", &server_keys, "list, one for each, as `tributary ca key DIR` prints it"),
-      {"gateways.retry_cap_seconds", &retry_cap_seconds, "longest pause between connection attempts",
+      {"gateways.retry_cap_seconds", &retry_cap_seconds, "longest pause between attempts, whatever a server asks for",
        Between(1, 86'400), "s"},
       {"examples.dir", &examples_dir, "folder with four IDX files, named as those of MNIST"},
       OneOf("examples.partition", ChoiceIn(partition.kind), "how the training images are dealt out", kPartitions),

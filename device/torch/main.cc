@@ -10,6 +10,7 @@
 #include "device/torch/sandbox.h"
 #include "device/torch/torch_learner.h"
 #include "protocol/base/process/daemon.h"
+#include "protocol/base/process/plain_output.h"
 
 namespace tributary {
 namespace {
@@ -48,6 +49,7 @@ Status Serve() {
 
 int main(int argc, char** argv) {
   using namespace tributary;
+  const PlainOutput plain;
   if (IsModelTool(argc, argv)) return RunModelTool(argc, argv);
   if (argc > 1 && std::string_view(argv[1]) == "--version") {
     std::cout << TRIBUTARY_VERSION << "\n";

@@ -44,6 +44,9 @@ inline constexpr size_t kGatewayReports = 256;
 inline constexpr size_t kTroubleBytes = 512;
 // What another process says it has counted. Up to here a number stands exactly in JSON and in a metric's double.
 inline constexpr uint64_t kCounter = uint64_t{1} << 53;
+// 9999-12-31T23:59:59.999Z, the last time that a certificate and RFC 3339 can say. No time lies before 1970.
+inline constexpr int64_t kLatestUnixMillis = 253'402'300'799'999;
+constexpr bool IsTime(int64_t unix_millis) { return unix_millis >= 0 && unix_millis <= kLatestUnixMillis; }
 
 // The plaintext of a chunk. 256 KiB keeps a chunk in a core's L2 cache and costs a bad link at most that much again.
 inline constexpr size_t kDefaultChunkBytes = 256 * kKiB;

@@ -9,6 +9,8 @@
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
+#include "protocol/base/plain_text.h"
+
 namespace tributary {
 namespace {
 
@@ -39,20 +41,16 @@ constexpr spdlog::level::level_enum kLevels[] = {spdlog::level::debug, spdlog::l
                                                  spdlog::level::err};
 spdlog::level::level_enum ToSpdlog(LogLevel level) { return kLevels[static_cast<size_t>(level)]; }
 
-bool IsControl(char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }
-
-// A value with a space, quote or control character is quoted and cleaned, so that a peer's text can never fake a line.
+// A value with a space, a quote or what does not print is quoted and cleaned, so that a peer's text can never fake a line.
 void AppendValue(std::string& line, std::string_view value) {
-  const bool plain = !value.empty() && value.find_first_of(" \"\\=") == std::string_view::npos &&
-                     std::ranges::none_of(value, IsControl);
-  if (plain) {
+  if (!value.empty() && value.find_first_of(" \"\\=") == std::string_view::npos && CheckPlainText(value, "")) {
     line += value;
     return;
   }
   line += '"';
-  for (const char c : value) {
+  for (const char c : PlainText(value)) {
     if (c == '"' || c == '\\') line += '\\';
-    line += IsControl(c) ? ' ' : c;
+    line += c;
   }
   line += '"';
 }

@@ -62,6 +62,8 @@ Result<TrainingPlan> Read(schema::TrainingPlan::Reader from) {
 Result<RoundAnnouncement> Read(schema::Round::Reader from) {
   RoundAnnouncement to;
   to.number = from.getNumber();
+  if (to.number > limits::kCounter || !limits::IsTime(from.getDeadlineUnixMillis()))
+    return Fail(Code::kMalformed, "there is no round {} until {} ms", to.number, from.getDeadlineUnixMillis());
   const ByteView nonce = wire::View(from.getNonce());
   if (nonce.size() != to.nonce.size()) return Fail(Code::kMalformed, "a round's nonce is not 16 bytes");
   std::memcpy(to.nonce.data(), nonce.data(), nonce.size());
@@ -89,6 +91,8 @@ Status CheckBounds(const PublishedTask& task) {
   const auto positive = [](double bound) { return bound > 0 && std::isfinite(bound); };
   if (!positive(task.value_bound) || !positive(task.norm_bound))
     return Fail(Code::kMalformed, "task {}: the bounds are not positive and finite", task.id.text());
+  if (Number(task.latest) > limits::kCounter)
+    return Fail(Code::kMalformed, "task {}: there is no version {}", task.id.text(), Number(task.latest));
   if (task.latest == ModelVersion{}) return Fail(Code::kMalformed, "task {} has no version", task.id.text());
   if (task.weights.size != task.table.parameter_count() * sizeof(float)) {
     return Fail(Code::kMalformed, "task {}: weights of {} bytes for {} parameters", task.id.text(), task.weights.size,
@@ -132,6 +136,8 @@ Result<std::vector<FormerSealingKey>> ReadFormerKeys(capnp::List<schema::FormerS
   std::vector<FormerSealingKey> keys;
   for (const auto key : from) {
     ASSIGN_OR_RETURN(const KeyId id, KeyId::FromBytes(wire::View(key.getId())));
+    if (!limits::IsTime(key.getUntilUnixMillis()))
+      return Fail(Code::kMalformed, "a former sealing key opens until {} ms", key.getUntilUnixMillis());
     keys.push_back({id, {key.getUntilUnixMillis()}});
   }
   return keys;
@@ -140,7 +146,8 @@ Result<std::vector<FormerSealingKey>> ReadFormerKeys(capnp::List<schema::FormerS
 Result<Publication> Read(schema::Publication::Reader from) {
   Publication to;
   to.created = {from.getCreatedUnixMillis()};
-  if (to.created.unix_millis < 0) return Fail(Code::kMalformed, "the publication was made before 1970");
+  if (!limits::IsTime(to.created.unix_millis))
+    return Fail(Code::kMalformed, "the publication was made at {} ms", to.created.unix_millis);
   RETURN_IF_ERROR(ReadSealingKey(from.getSealing(), to));
   ASSIGN_OR_RETURN(to.former_keys, ReadFormerKeys(from.getFormerKeys()));
   const auto tasks = from.getTasks();

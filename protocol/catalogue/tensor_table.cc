@@ -4,6 +4,7 @@
 #include <unordered_set>
 
 #include "protocol/base/limits.h"
+#include "protocol/base/plain_text.h"
 
 namespace tributary {
 
@@ -25,6 +26,7 @@ Status CheckEntry(const TensorEntry& tensor, uint64_t expected_offset) {
   if (tensor.name.empty()) return Fail(Code::kMalformed, "a tensor has no name");
   if (tensor.name.size() > limits::kTensorNameBytes)
     return Fail(Code::kTooLarge, "a tensor's name has {} bytes", tensor.name.size());
+  RETURN_IF_ERROR(CheckPlainText(tensor.name, "a tensor's name"));
   if (tensor.shape.size() > limits::kTensorRank)
     return Fail(Code::kTooLarge, "tensor {} has {} dimensions", tensor.name, tensor.shape.size());
   ASSIGN_OR_RETURN(const uint64_t size, ElementsOf(tensor));

@@ -209,6 +209,8 @@ Result<VerifiedIdentity> VerifyEnvelope(const SignedEnvelope& envelope, const Tr
                 subject.device.text(), signer.subject.id.text());
   }
   RETURN_IF_ERROR(CheckTimes(subject, now));
+  if (Number(subject.base_version) > limits::kCounter)
+    return Fail(Code::kMalformed, "there is no version {}", Number(subject.base_version));
   return signer;
 }
 

@@ -16,12 +16,14 @@
 namespace tributary {
 
 enum class UploadKind : uint8_t { kUpdate = 1, kEvaluation = 2, kDeviceState = 3, kSample = 4 };
+constexpr bool IsOneOf(UploadKind kind) { return kind >= UploadKind::kUpdate && kind <= UploadKind::kSample; }
 inline constexpr UploadKind kUploadKinds[] = {UploadKind::kUpdate, UploadKind::kEvaluation, UploadKind::kDeviceState,
                                               UploadKind::kSample};
 std::string_view KindName(UploadKind kind);  // "update", "evaluation", "device_state", "sample"
 
 // Smaller goes first.
 enum class Priority : uint8_t { kControl = 0, kUpdate = 1, kEvaluation = 2, kDeviceState = 3, kSample = 4 };
+constexpr bool IsOneOf(Priority priority) { return priority <= Priority::kSample; }
 
 enum class Codec : uint16_t { kFloat32Dense = 1, kRecord = 2 };
 

@@ -200,6 +200,17 @@ Result<Message> Decode(ByteView bytes) {
   return wire::DecodeFramed<schema::HopMessage>(bytes, "a hop message", Read);
 }
 
+void CapRetry(Message& message, Millis most) {
+  const auto cap = [most](Refusal& refusal) {
+    refusal.retry = {std::min(refusal.retry.min, most), std::min(refusal.retry.max, most)};
+  };
+  const auto look = [&cap](auto& one) {
+    if constexpr (requires { one.refusal; }) cap(one.refusal);
+    if constexpr (requires { one.answer; }) cap(one.answer.refusal);
+  };
+  std::visit(look, message);
+}
+
 LinkPurpose PurposeOf(const Message& message) {
   const auto is_one_of = [&]<class... Types>() { return (std::holds_alternative<Types>(message) || ...); };
   if (const auto* assignment = std::get_if<Assignment>(&message)) {

@@ -170,6 +170,9 @@ Bytes Encode(const Message& message);
 // kTooLarge: over limits::kHopMessageBytes, or a part over its own limit.
 Result<Message> Decode(ByteView bytes);
 
+// No server puts its client off for longer than `most`: shortens every RetryWindow of the message.
+void CapRetry(Message& message, Millis most);
+
 // The purpose that a message's bytes are counted under.
 LinkPurpose PurposeOf(const Message& message);
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "protocol/base/limits.h"
+#include "protocol/base/plain_text.h"
 #include "protocol/hop/messages.h"
 #include "protocol/schema/canonical.h"
 #include "protocol/schema/hop.capnp.h"
@@ -69,12 +70,13 @@ class FieldWriter {
   }
   void Exactly(auto field, const Bytes& value, size_t size, const char* what) { Data(field, value, size, what); }
   void ExactlyOrNone(auto field, const Bytes& value, size_t size, const char* what) { Data(field, value, size, what); }
+  // A text that does not print (protocol/base/plain_text.h) is cleaned when it is written and refused when it is read.
   void Text(auto field, const std::string& value, size_t /*limit*/, const char* /*what*/) {
-    field.set(to_, wire::ToText(value));
+    field.set(to_, wire::ToText(PlainText(value)));
   }
   // As Text, but too long a text is cut when it is written.
   void CutText(auto field, const std::string& value, size_t limit, const char* what) {
-    Text(field, value.substr(0, limit), limit, what);
+    Text(field, std::string(Beginning(value, limit)), limit, what);
   }
   // Of 16 or 32 bytes.
   void Id(auto field, const auto& id) { field.set(to_, wire::ToData(id.view())); }
@@ -155,6 +157,7 @@ class FieldReader {
   void Text(auto field, std::string& value, size_t limit, const char* what) {
     const std::string_view text = wire::View(field.get(from_));
     if (text.size() > limit) return Note(Fail(Code::kTooLarge, "{} over {} bytes", what, limit));
+    Note(CheckPlainText(text, what));
     value = text;
   }
   void CutText(auto field, std::string& value, size_t limit, const char* what) { Text(field, value, limit, what); }

@@ -1,6 +1,7 @@
 #include "protocol/payload/device_state.h"
 
 #include <algorithm>
+#include <iterator>
 #include <optional>
 #include <string_view>
 #include <tuple>
@@ -21,6 +22,10 @@ std::string Printable(std::string_view text) {
   return line;
 }
 
+void Cut(auto& list, size_t limit) {
+  while (list.size() > limit) list.erase(std::prev(list.end()));
+}
+
 void Write(const DeviceState& from, schema::DeviceState::Builder to) {
   to.setSequence(from.sequence);
   to.setBoots(from.boots);
@@ -39,13 +44,13 @@ void Write(const DeviceState& from, schema::DeviceState::Builder to) {
   for (unsigned i = 0; const auto& [name, value] : from.counters) {
     auto one = counters[i++];
     one.setName(wire::ToText(name));
-    one.setValue(value);
+    one.setValue(std::min(value, limits::kCounter));
   }
   auto rejections = to.initRejections(static_cast<unsigned>(from.rejections.size()));
   for (unsigned i = 0; const auto& [code, rejection] : from.rejections) {
     auto one = rejections[i++];
     one.setCode(static_cast<uint16_t>(code));
-    one.setCount(rejection.count);
+    one.setCount(std::min(rejection.count, limits::kCounter));
     one.setLastSentence(wire::ToText(Printable(rejection.last_sentence)));
     one.setLastUnixMillis(rejection.last.unix_millis);
   }
@@ -69,8 +74,13 @@ Result<uint64_t> Count(uint64_t number, std::string_view what) {
 }
 
 Result<WallTime> Time(int64_t unix_millis, std::string_view what) {
-  if (unix_millis >= 0) return WallTime{unix_millis};
-  return Fail(Code::kMalformed, "{} lies before 1970", what);
+  if (limits::IsTime(unix_millis)) return WallTime{unix_millis};
+  return Fail(Code::kMalformed, "{} does not lie in the years 1970 to 9999", what);
+}
+
+Status CheckVersion(const TaskId& task, uint64_t version) {
+  if (version >= 1 && version <= limits::kCounter) return {};
+  return Fail(Code::kMalformed, "version {} of {} is none", version, task.text());
 }
 
 Result<std::string> Sentence(std::string_view text) {
@@ -95,7 +105,7 @@ Status ReadInstalled(schema::DeviceState::Reader from, DeviceState& to) {
   for (const auto one : list) {
     ASSIGN_OR_RETURN(const TaskId task, TaskId::Parse(wire::View(one.getTask())));
     if (!to.installed.empty() && task <= to.installed.rbegin()->first) return FailOrder("tasks");
-    if (one.getVersion() == 0) return Fail(Code::kMalformed, "version 0 of {} is none", task.text());
+    RETURN_IF_ERROR(CheckVersion(task, one.getVersion()));
     ASSIGN_OR_RETURN(const Digest weights, Digest::FromBytes(wire::View(one.getWeights())));
     to.installed.emplace(task, DeviceState::Installed{ModelVersion{one.getVersion()}, weights});
   }
@@ -140,7 +150,7 @@ Status ReadFailures(schema::DeviceState::Reader from, DeviceState& to) {
     ASSIGN_OR_RETURN(TaskId task, TaskId::Parse(wire::View(one.getTask())));
     if (before && task <= *before) return FailOrder("failures");
     before = task;
-    if (one.getVersion() == 0) return Fail(Code::kMalformed, "version 0 of {} is none", task.text());
+    RETURN_IF_ERROR(CheckVersion(task, one.getVersion()));
     DeviceState::Failure failure;
     failure.version = ModelVersion{one.getVersion()};
     ASSIGN_OR_RETURN(failure.count, Count(one.getCount(), "failures"));
@@ -198,11 +208,13 @@ Status CheckFollows(const DeviceState& before, const DeviceState& next) {
 }  // namespace
 
 Bytes EncodeDeviceState(const DeviceState& state) {
-  TRIBUTARY_CHECK(state.installed.size() <= limits::kTasks) << state.installed.size();
-  TRIBUTARY_CHECK(state.counters.size() <= limits::kDeviceStateCounters) << state.counters.size();
-  TRIBUTARY_CHECK(state.rejections.size() <= limits::kDeviceStateRejections) << state.rejections.size();
-  TRIBUTARY_CHECK(state.failures.size() <= limits::kDeviceStateFailures) << state.failures.size();
-  return wire::EncodeCanonical<schema::DeviceState>([&](schema::DeviceState::Builder to) { Write(state, to); });
+  // The numbers of an earlier process come from a file, which may be damaged.
+  DeviceState cut = state;
+  Cut(cut.installed, limits::kTasks);
+  Cut(cut.counters, limits::kDeviceStateCounters);
+  Cut(cut.rejections, limits::kDeviceStateRejections);
+  Cut(cut.failures, limits::kDeviceStateFailures);
+  return wire::EncodeCanonical<schema::DeviceState>([&](schema::DeviceState::Builder to) { Write(cut, to); });
 }
 
 Result<DeviceState> DecodeDeviceState(ByteView bytes) {

@@ -63,6 +63,8 @@ Result<EvaluationResult> Read(schema::EvaluationResult::Reader from) {
   EvaluationResult to{static_cast<EvaluatedModel>(from.getSubject()), from.getExamples(), from.getMillis(), {}};
   if (to.model != EvaluatedModel::kGlobal && to.model != EvaluatedModel::kPersonal)
     return Fail(Code::kMalformed, "evaluated model {} is not known", from.getSubject());
+  if (to.examples > limits::kCounter || to.millis > limits::kCounter)
+    return Fail(Code::kMalformed, "an evaluation of {} examples in {} ms", to.examples, to.millis);
   ASSIGN_OR_RETURN(to.metrics, from.hasMetrics() ? ReadMetrics(from.getMetrics()) : ReadOldForm(from));
   RETURN_IF_ERROR(CheckMetrics(to.metrics));
   return to;

@@ -33,7 +33,7 @@ struct EvaluationResult {
 
 // The plaintext of an upload of kind evaluation, codec kRecord.
 Bytes EncodeEvaluation(const std::vector<EvaluationResult>& results);
-// kMalformed: form, no results or over 16 of them, no loss, over 18 metrics, a name that is none, a sum or weight that is
+// kMalformed: form, no results or over 16 of them, no loss, over 18 metrics, a name that is none, a count over limits::kCounter, a sum or weight that is
 // not finite, a weight below 0. kTooLarge: over limits::kRecordBytes. Evaluations of before there were metrics by name are
 // read as loss and accuracy.
 Result<std::vector<EvaluationResult>> DecodeEvaluation(ByteView bytes);

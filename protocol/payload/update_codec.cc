@@ -36,6 +36,9 @@ Result<UpdateMeta> DecodeMeta(ByteView bytes) {
       bytes, "update meta", [](schema::UpdateMeta::Reader from) -> Result<UpdateMeta> {
         if (from.getParameterCount() > limits::kParameters)
           return Fail(Code::kTooLarge, "{} parameters are over the limit", from.getParameterCount());
+        if (from.getTrainingMillis() > limits::kCounter || from.getPeakMemoryBytes() > limits::kCounter)
+          return Fail(Code::kMalformed, "an update took {} ms and {} bytes", from.getTrainingMillis(),
+                      from.getPeakMemoryBytes());
         return UpdateMeta{from.getWeight(), from.getParameterCount(), from.getTrainingLoss(), from.getTrainingMillis(),
                           from.getPeakMemoryBytes()};
       });

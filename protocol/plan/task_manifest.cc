@@ -13,6 +13,7 @@
 #include "protocol/base/ids.h"
 #include "protocol/base/json.h"
 #include "protocol/base/limits.h"
+#include "protocol/base/plain_text.h"
 
 namespace tributary {
 namespace {
@@ -52,8 +53,10 @@ class Reader {
     if (!value->is_string()) return Fault(key, "must be a string"), otherwise;
     const std::string& text = value->get_ref<const std::string&>();
     if (text.size() > most) return Fault(key, fmt::format("is over {} bytes", most)), otherwise;
-    const auto moves_the_cursor = [](unsigned char letter) { return (letter < 0x20 && letter != '\n') || letter == 0x7f; };
-    if (std::ranges::any_of(text, moves_the_cursor)) return Fault(key, "holds a control character"), otherwise;
+    std::string on_one_line = text;
+    std::ranges::replace(on_one_line, '\n', ' ');
+    if (const Status plain = CheckPlainText(on_one_line, "it"); !plain)
+      return Fault(key, "holds a control character, or another that does not print"), otherwise;
     return text;
   }
 

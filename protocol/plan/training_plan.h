@@ -16,7 +16,9 @@ enum class Loss : uint8_t {
   kL1 = 3,
   kHuber = 4,  // delta 1
 };
+constexpr bool IsOneOf(Loss loss) { return loss <= Loss::kHuber; }
 enum class Optimizer : uint8_t { kSgd = 0, kAdamW = 1 };
+constexpr bool IsOneOf(Optimizer optimizer) { return optimizer <= Optimizer::kAdamW; }
 
 // How a device fits the model to its own examples; part of the task, the same for every device. Value type. Its table
 // says what each field means and which values it may have; ARCHITECTURE.md says how a field is added.

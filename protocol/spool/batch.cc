@@ -62,7 +62,7 @@ Status Batch::SyncCompleted(std::map<UploadId, Error>& lost) {
     LogFailure(LogLevel::kError, "spool.sync_failed", error, {{"id", id.hex()}});
     state_.payload_trouble = error;
     ASSIGN_OR_RETURN(const auto upload, state_.index.uploads().Find(id));
-    TRIBUTARY_CHECK(upload.has_value()) << "completed upload " << id.hex() << " has no row";
+    if (!upload) return Fail(Code::kCorrupt, "the spool's index lost the completed upload {}", id.hex());
     (void)state_.files.Remove(id);
     state_.account.BecamePartial(upload->kind, upload->priority);
     RETURN_IF_ERROR(state_.StartAgain(*upload));

@@ -59,10 +59,10 @@ Result<std::vector<DeadLetter>> DeadLetterTable::Oldest(size_t limit) {
 }
 
 Result<Bytes> DeadLetterTable::Envelope(const UploadId& id) {
-  ASSIGN_OR_RETURN(const auto rows,
-                   database_.Query("SELECT envelope FROM dead_letters WHERE kept = 1 AND upload = ?", id));
-  if (rows.empty()) return UnknownUpload(id);
-  return rows[0].Blob(0);
+  ASSIGN_OR_RETURN(auto bytes, database_.First(FirstCell<Bytes>,
+                                               "SELECT envelope FROM dead_letters WHERE kept = 1 AND upload = ?", id));
+  if (!bytes) return UnknownUpload(id);
+  return std::move(*bytes);
 }
 
 }  // namespace tributary

@@ -7,11 +7,26 @@ namespace {
 enum Counter { kOffered = 1, kDelivered = 2, kDuplicate = 3, kRefused = 4, kDropped = 5 };
 constexpr Code kNoCode{0};
 
-uint64_t& CounterOf(KindAccount& kind, int64_t what, Code code) {
-  if (what == kOffered) return kind.offered;
-  if (what == kDelivered) return kind.delivered;
-  if (what == kDuplicate) return kind.duplicate;
-  return what == kRefused ? kind.refused[code] : kind.dropped[code];
+Status AddCounter(const Row& row, SpoolAccount& account) {
+  UploadKind kind{};
+  uint8_t what = 0;
+  uint16_t number = 0;
+  uint64_t count = 0;
+  RETURN_IF_ERROR(row.Into(kind, what, number, count));
+  KindAccount& of = account.of(kind);
+  const auto code = CodeByNumber(number);
+  if (what == kOffered) {
+    of.offered = count;
+  } else if (what == kDelivered) {
+    of.delivered = count;
+  } else if (what == kDuplicate) {
+    of.duplicate = count;
+  } else if ((what == kRefused || what == kDropped) && code) {
+    (what == kRefused ? of.refused : of.dropped)[*code] = count;
+  } else {
+    return Fail(Code::kCorrupt, "a counter of the spool is of kind {} and code {}", what, number);
+  }
+  return {};
 }
 
 uint64_t CountOf(const std::map<Code, uint64_t>& counts, Code code) {
@@ -24,10 +39,7 @@ uint64_t CountOf(const std::map<Code, uint64_t>& counts, Code code) {
 Result<SpoolAccount> SpoolAccountTable::Load() {
   SpoolAccount account;
   ASSIGN_OR_RETURN(const auto counters, database_.Query("SELECT kind, what, code, count FROM counters"));
-  for (const Row& row : counters) {
-    KindAccount& kind = account.of(static_cast<UploadKind>(row.Int(0)));
-    RETURN_IF_ERROR(row.Get(3, CounterOf(kind, row.Int(1), static_cast<Code>(row.Int(2)))));
-  }
+  for (const Row& row : counters) RETURN_IF_ERROR(AddCounter(row, account));
   RETURN_IF_ERROR(LoadPresent(account));
   return account;
 }
@@ -39,16 +51,19 @@ Status SpoolAccountTable::LoadPresent(SpoolAccount& account) {
       database_.Query(
           "SELECT kind, state, priority, count(*), sum(ciphertext_size) FROM uploads GROUP BY state, priority, kind"));
   for (const Row& row : here) {
-    const auto kind = static_cast<UploadKind>(row.Int(0));
-    const auto count = static_cast<uint64_t>(row.Int(3));
-    if (static_cast<UploadState>(row.Int(1)) == UploadState::kComplete) {
+    UploadKind kind{};
+    UploadState state{};
+    Priority priority{};
+    uint64_t count = 0, bytes = 0;
+    RETURN_IF_ERROR(row.Into(kind, state, priority, count, bytes));
+    if (state == UploadState::kComplete) {
       account.of(kind).spooled += count;
-      account.waiting_of(static_cast<Priority>(row.Int(2))) += count;
+      account.waiting_of(priority) += count;
     } else {
       account.of(kind).in_flight += count;
     }
-    account.bytes += static_cast<uint64_t>(row.Int(4));
-    account.bytes_of(kind) += static_cast<uint64_t>(row.Int(4));
+    account.bytes += bytes;
+    account.bytes_of(kind) += bytes;
   }
   ASSIGN_OR_RETURN(
       account.unwritten,

@@ -81,6 +81,14 @@ constexpr std::string_view kSchema[] = {
   CREATE INDEX uploads_sealed_to ON uploads (sealed_to);
 )sql"};
 
+// What an envelope says of its payload was checked when it was offered (protocol/envelope/envelope.cc).
+bool IsWhole(const SpooledUpload& upload) {
+  return upload.chunk_size >= limits::kMinChunkBytes && upload.chunk_size <= limits::kMaxChunkBytes &&
+         upload.chunk_count > 0 && upload.next_chunk <= upload.chunk_count &&
+         upload.ciphertext_size > upload.ChunkOffset(upload.chunk_count - 1) &&
+         upload.ciphertext_size <= upload.ChunkOffset(upload.chunk_count);
+}
+
 }  // namespace
 
 std::span<const std::string_view> SpoolSchema() { return kSchema; }
@@ -104,6 +112,8 @@ Result<SpooledUpload> ReadUpload(const Row& row) {
                                upload.expires, upload.chunk_size, upload.chunk_count, upload.ciphertext_size,
                                upload.ciphertext_digest, upload.state, upload.next_chunk, upload.in_index);
   if (!read) return Fail(Code::kCorrupt, "a row of the spool's index: {}", read.error().message);
+  if (!IsWhole(upload))
+    return Fail(Code::kCorrupt, "a row of the spool's index: upload {} has sizes that contradict", upload.id.hex());
   return upload;
 }
 

@@ -15,6 +15,7 @@ enum class UploadState : uint8_t {
   kPartial = 0,   // chunks are missing: the sender has custody, this side only keeps its progress
   kComplete = 1,  // every byte is here and its digest is right
 };
+constexpr bool IsOneOf(UploadState state) { return state <= UploadState::kComplete; }
 
 // An upload as the spool knows it, without opening its envelope. Value type.
 struct SpooledUpload {

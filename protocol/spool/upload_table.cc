@@ -50,9 +50,9 @@ Result<std::optional<WallTime>> UploadTable::OldestComplete() {
 }
 
 Result<Bytes> UploadTable::Envelope(const UploadId& id) {
-  ASSIGN_OR_RETURN(const auto rows, database_.Query("SELECT envelope FROM uploads WHERE upload = ?", id));
-  if (rows.empty()) return UnknownUpload(id);
-  return rows[0].Blob(0);
+  ASSIGN_OR_RETURN(auto bytes, database_.First(FirstCell<Bytes>, "SELECT envelope FROM uploads WHERE upload = ?", id));
+  if (!bytes) return UnknownUpload(id);
+  return std::move(*bytes);
 }
 
 Status UploadTable::Insert(const SpooledUpload& upload, ByteView envelope, WallTime now) {
@@ -71,10 +71,10 @@ Status UploadTable::Remove(const UploadId& id) {
 }
 
 Result<Bytes> UploadTable::GetChunk(const UploadId& id, uint32_t index) {
-  ASSIGN_OR_RETURN(const auto rows,
-                   database_.Query("SELECT bytes FROM chunks WHERE upload = ? AND chunk = ?", id, index));
-  if (rows.empty()) return UnknownUpload(id);
-  return rows[0].Blob(0);
+  ASSIGN_OR_RETURN(auto bytes, database_.First(FirstCell<Bytes>,
+                                               "SELECT bytes FROM chunks WHERE upload = ? AND chunk = ?", id, index));
+  if (!bytes) return UnknownUpload(id);
+  return std::move(*bytes);
 }
 
 // ---- Delivered
@@ -108,7 +108,7 @@ Result<std::vector<ModelVersion>> DeliveredTable::BaseVersions(const TaskId& tas
             ":last UNION ALL SELECT min(base) FROM delivered WHERE task IS NOT NULL AND task = :task AND base > :last)",
             task, last));
     if (rows.empty() || rows[0].IsNull(0)) return versions;
-    last = rows[0].Int(0);
+    RETURN_IF_ERROR(rows[0].Into(last));
     versions.push_back(static_cast<ModelVersion>(last));
   }
 }

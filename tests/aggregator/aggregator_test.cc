@@ -86,6 +86,9 @@ TEST_F(AggregatorTest, ItsMetricsHaveTheMeansThatATasksManifestNames) {
   Must(rounds.core().tasks().Create(task, rounds.PutInitialWeights()));
   const TaskMetrics metrics = {{"loss", {2, 4}}, {"mae", {1, 4}}, {"made-up", {1, 1}}};
   EXPECT_TRUE(rounds.Give(rounds.Evaluation("d1", ModelVersion{1}, {{EvaluatedModel::kPersonal, 4, 1, metrics}})));
+  Must(rounds.core().rounds().Start(task.id, 1));
+  EXPECT_TRUE(rounds.Give(rounds.Update(1, ModelVersion{1})));
+  Must(rounds.core().Flush());
   rounds.Close();
   options_.data_dir = rounds.folder.path();
   options_.http.port = static_cast<uint16_t>(TestSite::FreePort());

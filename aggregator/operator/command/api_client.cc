@@ -17,8 +17,26 @@ const std::string kRoot = "/api/v1";
 
 std::string TaskPath(const std::string& task) { return "/tasks/" + EncodeUrlPart(task); }
 
+constexpr size_t kMostNested = 64;
+constexpr size_t kMostPages = 10'000;
+
+// Whoever prints or compares a value goes as deep as it is nested.
+bool IsNestedTooDeeply(std::string_view json) {
+  size_t depth = 0;
+  bool text = false;
+  for (size_t i = 0; i < json.size() && depth <= kMostNested; ++i) {
+    const char c = json[i];
+    if (text && c == '\\') ++i;
+    if (c == '"') text = !text;
+    if (!text && (c == '[' || c == '{')) ++depth;
+    if (!text && (c == ']' || c == '}') && depth > 0) --depth;
+  }
+  return depth > kMostNested;
+}
+
 Result<Json> Parse(const Result<HttpReply>& reply) {
   if (!reply) return Fail(reply.error());
+  if (IsNestedTooDeeply(reply->body)) return Fail(Code::kMalformed, "the answer is nested too deeply");
   Json json = Json::parse(reply->body, nullptr, false);
   if (json.is_discarded()) return Fail(Code::kMalformed, "the answer is not JSON; is this an aggregator's address?");
   return json;
@@ -66,13 +84,14 @@ Result<Json> ApiClient::CancelRounds(const std::string& task) {
 Result<Json> ApiClient::AllPages(const std::string& path, const std::string& query) {
   Json all = Json::array();
   std::string cursor;  // with the name of its parameter
-  for (;;) {
+  for (size_t pages = 0; pages < kMostPages; ++pages) {
     ASSIGN_OR_RETURN(const Json page, Get(fmt::format("{}?limit=1000{}{}", path, query, cursor)));
     for (const auto& item : page.value("items", Json::array())) all.push_back(item);
     const auto next = page.find("next_cursor");
     if (next == page.end() || !next->is_string()) return Json({{"items", std::move(all)}});
     cursor = "&cursor=" + EncodeUrlPart(next->get<std::string>());
   }
+  return Fail(Code::kTooLarge, "{} has over {} pages", path, kMostPages);
 }
 
 Result<Json> ApiClient::Rounds(const std::string& task) { return AllPages(TaskPath(task) + "/rounds"); }
@@ -133,6 +152,7 @@ Status ApiClient::GetBlob(const Digest& digest, const Path& file) {
 Status ApiClient::Watch(const std::string& task, std::string& last_id,
                         const std::function<bool(const std::string&, const Json&)>& handler) {
   return http_.Watch(kRoot + "/events?task=" + EncodeUrlPart(task), last_id, [&](const ServerSentEvent& event) {
+    if (IsNestedTooDeeply(event.data)) return false;
     return handler(event.name, Json::parse(event.data, nullptr, false));
   });
 }

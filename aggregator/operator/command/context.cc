@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "aggregator/api/json_fields.h"
+#include "protocol/base/plain_text.h"
 #include "protocol/trust/seal/signing.h"
 
 namespace tributary {
@@ -70,8 +71,12 @@ Result<ApiClient> Context::Client() const {
 
 std::function<void()> Context::Run(std::function<Status()> action) {
   return [this, action = std::move(action)] {
-    const Status status = action();
-    if (!status) Report(status.error());
+    try {
+      const Status status = action();
+      if (!status) Report(status.error());
+    } catch (const Json::exception& wrong) {
+      Report({Code::kMalformed, fmt::format("the answer is not one of this version's API: {}", wrong.what())});
+    }
   };
 }
 
@@ -109,7 +114,7 @@ void Context::Report(const Error& error) {
     std::cerr << Dump(problem) << "\n";
     return;
   }
-  std::cerr << "error: " << error.message << "\n"
+  std::cerr << "error: " << PlainText(error.message, LineBreaks::kKept) << "\n"
             << "  what happened  " << entry.sentence << "\n"
             << "  what to do     " << entry.remedy << "\n"
             << "  more           tributary explain " << entry.name << "\n";
@@ -117,18 +122,18 @@ void Context::Report(const Error& error) {
 
 void Context::PrintList(const Json& answer, const std::vector<Column>& columns) const {
   if (json()) {
-    std::cout << answer.dump(2) << "\n";
+    std::cout << PrettyJson(answer) << "\n";
   } else {
     std::cout << RenderTable(answer.value("items", Json::array()), columns);
   }
 }
 
 void Context::PrintObject(const Json& object) const {
-  std::cout << (json() ? object.dump(2) + "\n" : RenderObject(object)) << std::flush;
+  std::cout << (json() ? PrettyJson(object) + "\n" : RenderObject(object)) << std::flush;
 }
 
 void Context::Say(const std::string& line) const {
-  if (!json()) std::cout << line << std::endl;
+  if (!json()) std::cout << PlainText(line, LineBreaks::kKept) << std::endl;
 }
 
 CLI::App* AddGroup(CLI::App& parent, const std::string& name, const std::string& help) {

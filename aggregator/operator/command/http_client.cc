@@ -12,6 +12,8 @@
 namespace tributary {
 namespace {
 
+constexpr size_t kMostAnswerBytes = 256 * limits::kMiB;
+
 HttpReply ReplyOf(const httplib::Response& response) {
   HttpReply reply{response.status, {}, response.body};
   for (const auto& [name, value] : response.headers) {
@@ -68,9 +70,28 @@ struct HttpClient::State {
     return ReplyOf(*result);
   }
 
+  Result<HttpReply> Good(HttpReply reply) const {
+    if (reply.status >= 400) return Fail(Refusal(reply.status, reply.body));
+    return reply;
+  }
+
   Result<HttpReply> Reply(const httplib::Result& result) const {
     ASSIGN_OR_RETURN(HttpReply reply, AnyReply(result));
-    if (reply.status >= 400) return Fail(Refusal(reply.status, reply.body));
+    return Good(std::move(reply));
+  }
+
+  // A list of the largest fleet fits; whoever answers without end is no aggregator.
+  Result<HttpReply> Get(const std::string& path) {
+    std::string body;
+    bool fits = true;
+    const auto result = client.Get(path, headers, [&](const char* data, size_t length) {
+      fits = body.size() + length <= kMostAnswerBytes;
+      if (fits) body.append(data, length);
+      return fits;
+    });
+    if (!fits) return Fail(Code::kTooLarge, "{} answers with over {} bytes", options.url, kMostAnswerBytes);
+    ASSIGN_OR_RETURN(HttpReply reply, AnyReply(result));
+    reply.body = std::move(body);
     return reply;
   }
 
@@ -100,7 +121,8 @@ Result<HttpClient> HttpClient::Create(const Options& options) {
 }
 
 Result<HttpReply> HttpClient::Get(const std::string& path) {
-  return state_->Reply(state_->client.Get(path, state_->headers));
+  ASSIGN_OR_RETURN(HttpReply reply, state_->Get(path));
+  return State::Good(std::move(reply));
 }
 Result<HttpReply> HttpClient::Head(const std::string& path) {
   return state_->Reply(state_->client.Head(path, state_->headers));
@@ -115,9 +137,7 @@ Result<HttpReply> HttpClient::Put(const std::string& path, ByteView body) {
 Result<HttpReply> HttpClient::Delete(const std::string& path) {
   return state_->Reply(state_->client.Delete(path, state_->headers));
 }
-Result<HttpReply> HttpClient::GetAnyStatus(const std::string& path) {
-  return state_->AnyReply(state_->client.Get(path, state_->headers));
-}
+Result<HttpReply> HttpClient::GetAnyStatus(const std::string& path) { return state_->Get(path); }
 
 Status HttpClient::Stream(const std::string& path, const std::optional<std::string>& last_event,
                           const PieceHandler& take) {

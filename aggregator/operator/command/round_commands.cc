@@ -13,6 +13,9 @@
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
+#include "aggregator/api/json_fields.h"
+#include "protocol/base/plain_text.h"
+
 namespace tributary {
 namespace {
 
@@ -78,7 +81,7 @@ class RoundWatch {
     std::string& printed = printed_[round.value("number", uint64_t{0})];
     if (printed == line) return;
     printed = line;
-    line_.Print(context_.json() ? round.dump() : line);
+    line_.Print(context_.json() ? Dump(round) : line);
   }
 
   const Context& context_;
@@ -169,11 +172,13 @@ void RoundLine::Show(uint64_t round, uint64_t contributions, uint64_t goal, cons
   if (!live_) return;
   const uint64_t filled = goal == 0 ? 0 : std::min(contributions * kBarWidth / goal, kBarWidth);
   const std::string bar = std::string(filled, '#') + std::string(kBarWidth - filled, '.');
-  std::cout << fmt::format("\r\033[Kround {}  [{}] {}/{} updates{}", round, bar, contributions, goal, note)
+  std::cout << fmt::format("\r\033[Kround {}  [{}] {}/{} updates{}", round, bar, contributions, goal, PlainText(note))
             << std::flush;
 }
 
-void RoundLine::Print(const std::string& line) const { std::cout << (live_ ? "\r\033[K" : "") << line << std::endl; }
+void RoundLine::Print(const std::string& line) const {
+  std::cout << (live_ ? "\r\033[K" : "") << PlainText(line, LineBreaks::kKept) << std::endl;
+}
 
 void AddRoundCommands(CLI::App& app, Context& context) {
   CLI::App* rounds = AddGroup(app, "rounds", "Training rounds of a task: start, list, show, watch, cancel");

@@ -85,6 +85,7 @@ Result<Json> ForEachPage(const Context& context, uint64_t after, const std::func
     }
     const Json next = page.value("next", Json());
     if (!next.is_number_unsigned()) return page.value("head", Json::object());
+    if (next.get<uint64_t>() <= after) return Fail(Code::kMalformed, "page {} of the audit log is not followed", after);
     after = next.get<uint64_t>();
   }
 }

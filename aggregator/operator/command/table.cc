@@ -5,6 +5,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "protocol/base/plain_text.h"
+
 namespace tributary {
 namespace {
 
@@ -35,8 +37,8 @@ void RenderInto(std::string& out, const Json& object, const std::string& prefix,
     if (value.is_object() && !value.empty() && !value.begin()->is_number_unsigned()) {
       RenderInto(out, value, prefix + key + ".", width);
     } else {
-      out += Pad(prefix + key, width, false) + "  " +
-             (value.is_string() ? value.get<std::string>() : RenderValue(value)) + "\n";
+      out += Pad(PlainText(prefix + key), width, false) + "  " +
+             (value.is_string() ? PlainText(value.get<std::string>()) : RenderValue(value)) + "\n";
     }
   }
 }
@@ -49,15 +51,18 @@ std::string RenderValue(const Json& value) {
   if (value.is_number_float()) return fmt::format("{:.4g}", value.get<double>());
   if (value.is_string()) {
     const auto& text = value.get_ref<const std::string&>();
-    return IsHexDigest(text) ? text.substr(0, kDigestShown) : text.empty() ? "-" : text;
+    return IsHexDigest(text) ? text.substr(0, kDigestShown) : text.empty() ? "-" : PlainText(text);
   }
   if (value.is_object()) {
     std::string text;
-    for (const auto& [key, inner] : value.items()) text += (text.empty() ? "" : ", ") + key + " " + RenderValue(inner);
+    for (const auto& [key, inner] : value.items())
+      text += (text.empty() ? "" : ", ") + PlainText(key) + " " + RenderValue(inner);
     return text.empty() ? "-" : text;
   }
   return value.is_array() ? std::to_string(value.size()) : value.dump();
 }
+
+std::string PrettyJson(const Json& value) { return value.dump(2, ' ', true, Json::error_handler_t::replace); }
 
 std::vector<Column> Columns(const std::string& text) {
   std::vector<Column> columns;

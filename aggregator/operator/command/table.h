@@ -25,5 +25,7 @@ std::vector<Column> AccountColumns();
 std::string RenderObject(const Json& object);
 // One value as people read it: null is "-", long digests are cut, counts by reason are "duplicate 2, not-finite 1".
 std::string RenderValue(const Json& value);
+// For programs; whatever is not ASCII is escaped, because it ends on a terminal as well.
+std::string PrettyJson(const Json& value);
 
 }  // namespace tributary

@@ -195,13 +195,18 @@ struct HttpServer::State {
       Send(ProblemOf({status == 413 ? Code::kTooLarge : Code::kMalformed, "not a request this server can read"}), to);
       to.status = status;
     });
-    server->set_exception_handler([](const httplib::Request& from, httplib::Response&, const std::exception_ptr& failure) {
-      try {
-        std::rethrow_exception(failure);
-      } catch (const std::exception& thrown) {
-        TRIBUTARY_CHECK(false) << "the handler of " << from.path << " threw " << thrown.what();
-      }
-    });
+    // Nothing that came in, or is stored, may end the process by what a library throws at it.
+    server->set_exception_handler(
+        [this](const httplib::Request& from, httplib::Response& to, const std::exception_ptr& failure) {
+          Error error{Code::kIo, "this request could not be answered"};
+          try {
+            std::rethrow_exception(failure);
+          } catch (const std::exception& thrown) {
+            error.message += fmt::format(": {}", thrown.what());
+          }
+          LogFailure(LogLevel::kError, "http.handler_threw", error, {{"path", from.path}});
+          Send(ProblemOf(error), to);
+        });
   }
 };
 

@@ -55,9 +55,9 @@ HttpResponse ProblemOf(const Error& error, int status) {
                                           {"code", entry.name},
                                           {"remedy", entry.remedy},
                                           {"transient", entry.transient}};
-  // The detail may quote what came in, which need not be UTF-8.
+  // The detail may quote what came in: what is not UTF-8 is replaced, what is not ASCII is escaped.
   HttpResponse response =
-      HttpResponse::Json(problem.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace), status);
+      HttpResponse::Json(problem.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace), status);
   response.content_type = "application/problem+json";
   if (status == 401) response.headers.emplace_back("WWW-Authenticate", "Bearer realm=\"tributary\"");
   if (status == 429 || status == 503) response.headers.emplace_back("Retry-After", "1");

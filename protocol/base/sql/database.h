@@ -71,8 +71,9 @@ class Database {
     std::vector<Made<Read>> values;
     values.reserve(rows.size());
     for (const Row& row : rows) {
-      ASSIGN_OR_RETURN(auto value, read(row));
-      values.push_back(std::move(value));
+      auto value = read(row);
+      if (!value) return Fail(value.error().code, "{} (in \"{}\")", value.error().message, sql);
+      values.push_back(std::move(*value));
     }
     return values;
   }

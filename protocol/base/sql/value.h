@@ -13,6 +13,7 @@
 #include "protocol/base/bytes.h"
 #include "protocol/base/clock.h"
 #include "protocol/base/ids.h"
+#include "protocol/base/limits.h"
 
 namespace tributary {
 
@@ -49,38 +50,56 @@ Value ToValue(const std::optional<T>& value) {
   return value ? ToValue(*value) : Value(nullptr);
 }
 
-// One line of an answer. Columns are numbered from 0 as the SELECT lists them. The kind of a column is fixed by our own
-// schema, so asking for another one is our bug and dies with the names of both kinds. Value type.
+// Whether a number that was read is one of the enum's. An enum with few values that is stored says so beside itself.
+constexpr bool IsOneOf(ModelVersion) { return true; }
+inline bool IsOneOf(Code code) { return CodeByNumber(static_cast<uint16_t>(code)).has_value(); }
+
+// One line of an answer. Columns are numbered from 0 as the SELECT lists them. A file may be damaged or written by
+// somebody else, so no cell is taken for what our schema says: kCorrupt names the column whose cell is of another kind,
+// and every other value that `to` cannot have. Value type.
 class Row {
  public:
   explicit Row(std::vector<Value> cells) : cells_(std::move(cells)) {}
   size_t size() const { return cells_.size(); }
   const Value& operator[](size_t column) const;
   bool IsNull(size_t column) const { return std::holds_alternative<std::nullptr_t>((*this)[column]); }
-  int64_t Int(size_t column) const;
-  double Real(size_t column) const;
-  const std::string& Text(size_t column) const;
-  const Bytes& Blob(size_t column) const;
 
-  // The other way of ToValue: a cell as the kind of value that `to` is. kMalformed: no such name or id.
+  // For tests: another kind dies. What is stored is read with Into and Get.
+  int64_t Int(size_t column) const { return Sure<int64_t>(column); }
+  double Real(size_t column) const { return Sure<double>(column); }
+  const std::string& Text(size_t column) const { return Sure<std::string>(column); }
+  const Bytes& Blob(size_t column) const { return Sure<Bytes>(column); }
+
+  // The other way of ToValue: a cell as the kind of value that `to` is. kCorrupt: a number, a time or an enumerator that
+  // there is not, a count of 2^63 or more, a text that is not UTF-8, no such name or id. A ByteView shows the row's own
+  // bytes.
   template <class T>
   Status Get(size_t column, T& to) const {
     if constexpr (std::is_same_v<T, bool>) {
-      to = Int(column) != 0;
-    } else if constexpr (std::integral<T> || std::is_enum_v<T>) {
-      to = static_cast<T>(Int(column));
-    } else if constexpr (std::is_same_v<T, double>) {
-      to = Real(column);
-    } else if constexpr (std::is_same_v<T, std::string>) {
-      to = Text(column);
-    } else if constexpr (std::is_same_v<T, Bytes>) {
-      to = Blob(column);
+      ASSIGN_OR_RETURN(const int64_t number, Held<int64_t>(column));
+      to = number != 0;
+    } else if constexpr (std::integral<T>) {
+      ASSIGN_OR_RETURN(const int64_t number, Held<int64_t>(column));
+      if (!std::in_range<T>(number)) return FailNumber(column, number);
+      to = static_cast<T>(number);
+    } else if constexpr (std::is_enum_v<T>) {
+      std::underlying_type_t<T> number{};
+      RETURN_IF_ERROR(Get(column, number));
+      if (!IsOneOf(static_cast<T>(number))) return FailNumber(column, static_cast<int64_t>(number));
+      to = static_cast<T>(number);
+    } else if constexpr (std::is_same_v<T, double> || std::is_same_v<T, std::string> || std::is_same_v<T, Bytes>) {
+      ASSIGN_OR_RETURN(to, Held<T>(column));
+    } else if constexpr (std::is_same_v<T, ByteView>) {
+      ASSIGN_OR_RETURN(to, BytesOf(column));
     } else if constexpr (std::is_same_v<T, WallTime>) {
-      to = WallTime{Int(column)};
+      ASSIGN_OR_RETURN(to.unix_millis, Held<int64_t>(column));
+      if (!limits::IsTime(to.unix_millis)) return FailNumber(column, to.unix_millis);
     } else if constexpr (requires { T::kSize; }) {
-      ASSIGN_OR_RETURN(to, T::FromBytes(Blob(column)));
+      ASSIGN_OR_RETURN(const Bytes bytes, Held<Bytes>(column));
+      return Take(column, T::FromBytes(bytes), to);
     } else {
-      ASSIGN_OR_RETURN(to, T::Parse(Text(column)));
+      ASSIGN_OR_RETURN(const std::string text, Held<std::string>(column));
+      return Take(column, T::Parse(text), to);
     }
     return {};
   }
@@ -99,6 +118,24 @@ class Row {
   }
 
  private:
+  template <class T>
+  const T& Sure(size_t column) const {
+    const T* found = std::get_if<T>(&(*this)[column]);
+    TRIBUTARY_CHECK(found != nullptr) << "column " << column << " is of another kind";
+    return *found;
+  }
+  Result<ByteView> BytesOf(size_t column) const;
+  // A copy of the cell, of this kind: int64_t, double, std::string or Bytes.
+  template <class T>
+  Result<T> Held(size_t column) const;
+  static tl::unexpected<Error> FailNumber(size_t column, int64_t number);
+  template <class T>
+  static Status Take(size_t column, Result<T> parsed, T& to) {
+    if (!parsed) return Fail(Code::kCorrupt, "column {}: {}", column, parsed.error().message);
+    to = std::move(*parsed);
+    return {};
+  }
+
   std::vector<Value> cells_;
 };
 

@@ -12,7 +12,10 @@ ApplicantClient::ApplicantClient(const Parts& parts, Options options, Bytes seal
       request_(std::move(sealed_request)),
       hooks_(std::move(hooks)),
       dialer_(parts_,
-              {.endpoint = options_.endpoint, .server_keys = {options_.server_key}, .transport = options_.transport},
+              {.endpoint = options_.endpoint,
+               .server_keys = {options_.server_key},
+               .transport = options_.transport,
+               .longest_wait = options_.retry_cap},
               *this),
       backoff_(options_.first_retry, options_.retry_cap) {}
 

@@ -32,10 +32,10 @@ HopClient::HopClient(const Parts& parts, Options options, Hooks hooks)
     : parts_(parts),
       options_(std::move(options)),
       hooks_(std::move(hooks)),
-      dialer_(
-          {parts_.loop, parts_.clock, parts_.random, parts_.identity.anchor},
-          {options_.endpoint, KeysOf(options_), &parts_.identity.curve_secret, options_.versions, options_.transport},
-          *this),
+      dialer_({parts_.loop, parts_.clock, parts_.random, parts_.identity.anchor},
+              {options_.endpoint, KeysOf(options_), &parts_.identity.curve_secret, options_.versions,
+               options_.transport, options_.retry_cap},
+              *this),
       backoff_(options_.first_retry, options_.retry_cap),
       check_in_interval_(options_.check_in_interval) {}
 
@@ -183,7 +183,7 @@ Millis HopClient::OnLost(const Error& why, RetryWindow window) {
   // the slowest pace: an operator may mend it.
   Millis delay = backoff_.Next(parts_.random);
   if (window.max > Millis(0)) delay = std::max(delay, Backoff::Within(window, parts_.random));
-  if (why.code == Code::kNoSession) delay = Backoff::Within(window, parts_.random);
+  if (why.code == Code::kNoSession && was_up) delay = Backoff::Within(window, parts_.random);
   if (!IsTransient(why.code)) delay = options_.retry_cap;
   LogFailure(
       IsTransient(why.code) ? LogLevel::kInfo : LogLevel::kError, "hop.down", why,

@@ -66,8 +66,9 @@ void Dialer::Send(const hop::Message& message, ByteView bulk) {
 
 void Dialer::OnMessage(ByteView bytes, ByteView bulk) {
   if (!at_work()) return;
-  const auto message = hop::Decode(bytes);
+  auto message = hop::Decode(bytes);
   if (!message) return Drop(message.error());
+  hop::CapRetry(*message, options_.longest_wait);
   link_[hop::PurposeOf(*message)].down += bytes.size() + bulk.size();
   if (const auto* refused = std::get_if<hop::Refused>(&*message)) {
     return Drop({refused->refusal.code, "the server refused: " + refused->refusal.sentence}, refused->refusal.retry);

@@ -25,6 +25,7 @@ class Dialer final : private ClientSocket::Handler {
     const SecretBytes* curve_secret = nullptr;  // its own, borrowed; null: a new one for each attempt
     hop::VersionRange versions = {};
     TransportOptions transport = {};
+    Millis longest_wait{30'000};  // that a server may ask for, in whatever message
   };
   struct Parts {
     Loop& loop;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <unordered_map>
@@ -7,6 +8,7 @@
 #include <vector>
 
 #include "protocol/base/clock.h"
+#include "protocol/base/limits.h"
 #include "protocol/spool/spooled_upload.h"
 
 namespace tributary {
@@ -51,7 +53,10 @@ class SendingWindow {
 
   // The server holds all chunks before this one.
   void Resume(const UploadId& id, uint32_t next_chunk);
-  void AddCredit(uint64_t bytes) { credit_ += bytes; }
+  // The credit that is kept is bounded, however much a server gives.
+  void AddCredit(uint64_t bytes) {
+    credit_ += std::min(bytes, limits::kPayloadBytes - std::min(credit_, limits::kPayloadBytes));
+  }
   // The server holds all chunks before `next_chunk` durably.
   void Landed(const UploadId& id, uint32_t next_chunk, Millis now);
 

@@ -70,6 +70,8 @@ TEST(JsonRecords, ABadFieldIsNamed) {
   const Case cases[] = {
       {"/id", "No Such", "id"},
       {"/id", 7, "id"},
+      {"/id", "x\x1b[2J", "id"},
+      {"/tensors/0/name", "w\u202e", "tensors[0].name"},
       {"/nonsense", 1, "nonsense"},
       {"/weights", "abc", "weights"},
       {"/module/size", -1, "module.size"},

@@ -26,6 +26,21 @@ TEST(Table, ValuesAsPeopleReadThem) {
   EXPECT_EQ(RenderValue(Json::object()), "-");
 }
 
+TEST(Table, NothingThatIsShownMovesTheCursor) {
+  const std::string sequence = "x\x1b[2J\xC2\x9B\xE2\x80\xAE\n\xff";
+  const std::string clean = "x?[2J????";
+  Json row;
+  row["id"] = sequence;
+  Json items = Json::array();
+  items.push_back(row);
+  EXPECT_EQ(RenderValue(sequence), clean);
+  EXPECT_EQ(RenderValue(row), "id " + clean);
+  EXPECT_EQ(RenderTable(items, {{"ID", "id"}}), "ID\n" + clean + "\n");
+  EXPECT_EQ(RenderObject(row), "id                        " + clean + "\n");
+  row["id"] = "x\x1b[2J\xC2\x9B!";
+  EXPECT_EQ(PrettyJson(row), "{\n  \"id\": \"x\\u001b[2J\\u009b!\"\n}");
+}
+
 TEST(Table, ObjectsHaveALinePerField) {
   EXPECT_EQ(RenderObject(Json::parse(R"({"id":"digits","plan":{"loss":"x"},"refused":{"duplicate":2}})")),
             "id                        digits\n"

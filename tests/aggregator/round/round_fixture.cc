@@ -110,11 +110,12 @@ Result<std::unique_ptr<Core>> RoundFixture::TryOpen() {
                     listener);
 }
 
-void RoundFixture::Reopen() {
+void RoundFixture::Reopen() { Must(TryReopen()); }
+
+Status RoundFixture::TryReopen() {
   core_.reset();
-  auto opened = TryOpen();
-  TRIBUTARY_CHECK(opened) << opened.error().ToString();
-  core_ = std::move(*opened);
+  ASSIGN_OR_RETURN(core_, TryOpen());
+  return {};
 }
 
 Digest RoundFixture::PutInitialWeights() {

@@ -70,6 +70,8 @@ class RoundFixture {
 
   // Opens the core (again): what was only in memory before is gone, as after a crash.
   void Reopen();
+  // The same, when it may not open.
+  Status TryReopen();
   Core& core() { return *core_; }
   Result<std::unique_ptr<Core>> TryOpen();
   void Close() { core_.reset(); }

@@ -230,6 +230,39 @@ TEST_F(StoreTest, EvaluationsOfTheFirstReleaseBecomeMetricsByName) {
   EXPECT_EQ(totals.personal[ModelVersion{2}].means(), (MetricMeans{{"accuracy", 14.0 / 16}, {"loss", -6.0 / 16}}));
 }
 
+TEST_F(StoreTest, NumbersThatOverflowedAreMendedAndStrangersToARoundAreLeftOut) {
+  const auto evaluation = [&](const char* device, ModelVersion version, const char* role, double loss) {
+    return EvaluationRecord{.task = task_,
+                            .version = version,
+                            .device = TestDevice(device),
+                            .role = role,
+                            .upload = random_.TakeUploadId(),
+                            .result = Classified(EvaluatedModel::kGlobal, 10, loss, 0.5, 3),
+                            .received = {9}};
+  };
+  ASSERT_TRUE(store_->contributions.Insert({task_, ModelVersion{2}, TestDevice("d1"), random_.TakeUploadId(), 10, 1}));
+  for (const char* device : {"d1", "stranger"}) {
+    ASSERT_TRUE(store_->evaluations.Insert(evaluation(device, ModelVersion{2}, "device", device[0] == 'd' ? 1 : 900)));
+    ASSERT_TRUE(store_->evaluations.Insert(evaluation(device, ModelVersion{1}, "device", 2)));
+  }
+  ASSERT_TRUE(store_->evaluations.Insert(evaluation("e1", ModelVersion{2}, "evaluator", 3)));
+  store_.reset();
+  {
+    auto database = Database::Open(folder_ / "a.db");
+    ASSERT_TRUE(database);
+    for (const char* before : {"UPDATE evaluations SET examples = -1, millis = 9.3e18 WHERE device = 'stranger'",
+                               "UPDATE metric_totals SET sum = 9.3e18 WHERE role = 'evaluator' AND name = 'loss'",
+                               "ALTER TABLE evaluations DROP COLUMN counted", "PRAGMA user_version=6"})
+      ASSERT_TRUE((*database)->Execute(before)) << before;
+  }
+  Reopen();
+  auto totals = *store_->evaluations.Totals(task_);
+  EXPECT_EQ(totals.local[ModelVersion{2}].means().at("loss"), 1) << "the round is remembered";
+  EXPECT_EQ(totals.local[ModelVersion{2}].reports, 1u);
+  EXPECT_EQ(totals.local[ModelVersion{1}].reports, 2u) << "who was in it is not";
+  EXPECT_EQ(totals.global[ModelVersion{2}].means().at("loss"), 3);
+}
+
 TEST_F(StoreTest, ADeviceContributesOncePerBaseVersionWhateverItsUploadIsCalled) {
   ContributionRecord first{.task = task_,
                            .base = ModelVersion{1},

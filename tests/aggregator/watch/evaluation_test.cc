@@ -1,7 +1,9 @@
 #include <gtest/gtest.h>
 
+#include "protocol/base/sql/database.h"
 #include "tests/aggregator/round/round_fixture.h"
 #include "tests/support/classified.h"
+#include "tests/support/must.h"
 
 namespace tributary::watch_evaluation_test {
 namespace {
@@ -13,9 +15,10 @@ EvaluationResult Result(EvaluatedModel model, uint64_t examples, double accuracy
 class EvaluationTest : public testing::Test, protected RoundFixture {
  protected:
   void RunOneRound() {
-    CreateTask({.report_goal = 1});
+    CreateTask({.report_goal = 2});
     ASSERT_TRUE(core().rounds().Start(task_id, 1));
     ASSERT_TRUE(Give(Update(1, ModelVersion{1})));
+    ASSERT_TRUE(Give(Update(2, ModelVersion{1})));
   }
 };
 
@@ -64,6 +67,70 @@ TEST_F(EvaluationTest, MetricsOfATaskAreThereByNameForRoundsVersionsAndWatchers)
   EXPECT_EQ(versions->front().metrics.local, round.metrics.local);
   EXPECT_EQ(versions->back().metrics, (MetricViews{.global = round.metrics.global, .personal = {}, .local = {}}));
   EXPECT_EQ(*core().rounds().NewestMeans(task_id), round.metrics);
+}
+
+TEST_F(EvaluationTest, ADeviceThatWasNotInTheRoundMovesNoMetricOfIt) {
+  RunOneRound();
+  ASSERT_TRUE(Give(Evaluation("d1", ModelVersion{1}, {Result(EvaluatedModel::kPersonal, 10, 0.9)})));
+  const RoundRecord before = LastRound();
+  EXPECT_TRUE(Give(Evaluation(
+      "d7", ModelVersion{1}, {Result(EvaluatedModel::kGlobal, 1000, 0.1), Result(EvaluatedModel::kPersonal, 1000, 0)})))
+      << "it may be a device whose update is still on its way";
+  Reopen();
+  EXPECT_EQ(LastRound().metrics, before.metrics);
+  EXPECT_EQ(LastRound().evaluations, before.evaluations);
+  CheckAccounts();
+}
+
+TEST_F(EvaluationTest, AnEvaluationThatComesBeforeItsUpdateCountsWithIt) {
+  CreateTask({.report_goal = 2});
+  ASSERT_TRUE(core().rounds().Start(task_id, 1));
+  ASSERT_TRUE(Give(Evaluation("d1", ModelVersion{1},
+                              {Result(EvaluatedModel::kGlobal, 10, 0.5), Result(EvaluatedModel::kPersonal, 10, 0.9)})));
+  EXPECT_EQ(LastRound().metrics, MetricViews{});
+  Reopen();
+  ASSERT_TRUE(Give(Update(1, ModelVersion{1})));
+  ASSERT_TRUE(core().Flush());
+  EXPECT_DOUBLE_EQ(LastRound().metrics.local.at("accuracy"), 0.5);
+  EXPECT_DOUBLE_EQ(LastRound().metrics.personal.at("accuracy"), 0.9);
+  Reopen();
+  ASSERT_TRUE(Give(Update(2, ModelVersion{1})));
+  EXPECT_EQ(LastRound().evaluations, 2u) << "each result once";
+}
+
+TEST_F(EvaluationTest, ADevicesEvaluationWeighsNoMoreThanItsUpdateMay) {
+  RunOneRound();  // max_weight is 1000
+  const auto weighing = [](double weight) {
+    return EvaluationResult{EvaluatedModel::kPersonal, 10, 1, {{"loss", {weight, weight}}}};
+  };
+  EXPECT_EQ(CodeOf(Give(Evaluation("d1", ModelVersion{1}, {weighing(1e11)}))), Code::kBadWeight);
+  EXPECT_EQ(CodeOf(Give(Evaluation("d1", ModelVersion{1}, {weighing(1001)}))), Code::kBadWeight);
+  EvaluationResult examples = Result(EvaluatedModel::kPersonal, 10, 0.5);
+  examples.examples = 1001;
+  EXPECT_EQ(CodeOf(Give(Evaluation("d1", ModelVersion{1}, {examples}))), Code::kBadWeight);
+  examples.examples = INT64_MAX;
+  EXPECT_EQ(CodeOf(Give(Evaluation("d1", ModelVersion{1}, {examples}))), Code::kMalformed);
+  EXPECT_EQ(LastRound().metrics, MetricViews{});
+  EXPECT_TRUE(Give(Evaluation("d1", ModelVersion{1}, {weighing(1000)})));
+  EXPECT_TRUE(Give(Evaluation("e1", ModelVersion{2}, {Result(EvaluatedModel::kGlobal, 50'000, 0.8)}), Role::kEvaluator))
+      << "a test set is the operator's own";
+  CheckAccounts();
+}
+
+TEST_F(EvaluationTest, TotalsThatAreFullStopNoRound) {
+  CreateTask({.report_goal = 1});
+  ASSERT_TRUE(core().rounds().Start(task_id, 1));
+  const auto full = [](double sum) { return EvaluationResult{EvaluatedModel::kPersonal, 10, 1, {{"loss", {sum, 1}}}}; };
+  ASSERT_TRUE(Give(Evaluation("d1", ModelVersion{1}, {full(kLargestMetric)})));
+  Close();
+  {
+    const auto database = Must(Database::Open(folder / "aggregator.db"));
+    Must(database->Write("INSERT INTO metric_totals VALUES ('digits', 'device', 2, 1, 'loss', 1, ?, 1)", INT64_MAX));
+  }
+  Reopen();
+  ASSERT_TRUE(Give(Update(1, ModelVersion{1})));
+  EXPECT_EQ(LastRound().state, RoundState::kCompleted);
+  EXPECT_TRUE(core().Health());
 }
 
 TEST_F(EvaluationTest, CountsOncePerMemberVersionAndModel) {

@@ -237,14 +237,15 @@ FakeServer::~FakeServer() { std::erase(world_.server_loops, &loop_); }
 
 void FakeServer::OnMessage(const ServerSocket::Peer& peer, ByteView message, ByteView) {
   const hop::Message said = Must(hop::Decode(message));
-  const auto answer = [&](const hop::Message& with) { Must(socket_->Send(peer.route, hop::Encode(with))); };
+  const auto send = [&](const hop::Message& with) { Must(socket_->Send(peer.route, hop::Encode(with))); };
+  if (const auto other = answer(said)) return send(*other);
   if (std::holds_alternative<hop::Hello>(said)) {
-    answer(hop::Challenge{hop::kProtocolVersion, world_.random.TakeBytes(32), identity_.chain});
+    send(hop::Challenge{hop::kProtocolVersion, world_.random.TakeBytes(32), identity_.chain});
   }
   if (std::holds_alternative<hop::Proof>(said)) {
-    answer(hop::Welcome{{0, 0, {}, next_chain_}, identity_.subject.id});
+    send(hop::Welcome{{0, 0, {}, next_chain_}, identity_.subject.id});
   }
-  if (std::holds_alternative<hop::CheckIn>(said)) answer(hop::Assignment{{0, 0, {}, next_chain_}, {}});
+  if (std::holds_alternative<hop::CheckIn>(said)) send(hop::Assignment{{0, 0, {}, next_chain_}, {}});
 }
 
 // ---- RawClient

@@ -1,0 +1,60 @@
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "protocol/payload/evaluation.h"
+#include "tests/support/raw_session.h"
+
+namespace tributary {
+
+// A member of the fleet whose keys are good and whose words are not: what it says is signed and sealed as it should be,
+// and passes none of the checks that our own programs make before they speak. Everything is called from the test's
+// thread; what is handed to the constructor must outlive it.
+class HostileMember {
+ public:
+  // `publication`: what it seals for; its first task is the one that it speaks of.
+  HostileMember(DeviceThread& thread, const Identity& identity, const Site::Address& server,
+                const Publication& publication);
+
+  // An upload with any plaintext, whose subject `change` may change before it is signed. The answer is one of
+  // RawSession::Upload.
+  std::string Send(UploadKind kind, ByteView plaintext, const std::function<void(UploadSubject&)>& change = {});
+  std::string Evaluate(ModelVersion version, const std::vector<EvaluationResult>& results);
+  std::string Evaluate(const EvaluationResult& result) { return Evaluate(ModelVersion{1}, {result}); }
+  // Its update of the present version.
+  std::string Update(uint64_t weight);
+  // Its update, whose header `change` changes after it was sealed and before it is signed.
+  std::string Offer(const std::function<void(UploadHeader&)>& change);
+  // A message as it is, then a good one: "answered", or the code with which the server ended the session.
+  std::string Say(ByteView message);
+  // A check-in that describes one gateway, with this text, byte for byte, as its trouble.
+  std::string SayTrouble(const std::string& trouble, uint64_t count = 0);
+  // A check-in with this device class.
+  std::string SayClass(const std::string& device_class);
+
+  const DeviceId& id() const { return identity_.subject.id; }
+  const Publication& publication() const { return publication_; }
+
+ private:
+  // A new session when the last one was ended.
+  RawSession& Session();
+
+  DeviceThread& thread_;
+  const Identity& identity_;
+  const Site::Address server_;
+  const Publication& publication_;
+  std::unique_ptr<RawSession> session_;
+};
+
+// One thing that a hostile member does, and the answers that are right. Add rows to hostile_member.cc: tests play all
+// of them against real processes and look whether the fleet is as it was.
+struct HostileRow {
+  const char* name;
+  std::function<std::string(HostileMember&)> act;
+  std::vector<std::string> answers;
+};
+std::vector<HostileRow> HostileRows();
+
+}  // namespace tributary
