@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "aggregator/records/metric_total.h"
+#include "protocol/base/json.h"
 #include "protocol/catalogue/publication.h"
 
 namespace tributary {
@@ -13,8 +14,8 @@ namespace tributary {
 std::string Dump(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
 
 Result<Json> ParseBody(std::string_view body) {
-  Json json = Json::parse(body, nullptr, false);
-  if (json.is_discarded()) return Fail(Code::kInvalidArgument, "the body is not JSON");
+  auto json = ParseOrderedJson(AsBytes(body));
+  if (!json) return Fail(Code::kInvalidArgument, "the body cannot be taken: {}", json.error().message);
   return json;
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdint>
 #include <set>
 #include <string_view>
 #include <utility>
@@ -23,7 +24,7 @@ bool IsPlain(std::string_view text) {
 // because nlohmann's own callback costs the square of what an array holds.
 class Examiner final : public nlohmann::json_sax<json> {
  public:
-  explicit Examiner(JsonForm form) : form_(form) {}
+  explicit Examiner(JsonForm form, size_t most_names = SIZE_MAX) : form_(form), most_names_(most_names) {}
   const std::string& fault() const { return fault_; }
 
   bool null() override { return true; }
@@ -39,7 +40,9 @@ class Examiner final : public nlohmann::json_sax<json> {
   bool binary(binary_t&) override { return Fault("the text is not JSON"); }
   bool key(string_t& name) override {
     if (!string(name)) return false;
-    return names_[depth_ - 1].insert(name).second || Fault("a name stands twice in one object");
+    auto& names = names_[depth_ - 1];
+    if (!names.insert(name).second) return Fault("a name stands twice in one object");
+    return names.size() <= most_names_ || Fault("an object has over " + std::to_string(most_names_) + " names");
   }
   bool start_object(size_t) override { return Open(); }
   bool start_array(size_t) override { return Open(); }
@@ -66,6 +69,7 @@ class Examiner final : public nlohmann::json_sax<json> {
   }
 
   JsonForm form_;
+  size_t most_names_;                                     // of one object
   std::array<std::set<std::string>, kMostNested> names_;  // of each open object, by depth
   size_t depth_ = 0;                                      // objects and arrays that are open
   std::string fault_;
@@ -77,6 +81,12 @@ Result<json> ParseJson(ByteView text, JsonForm form) {
   Examiner examiner(form);
   if (!json::sax_parse(text.begin(), text.end(), &examiner)) return Fail(Code::kMalformed, "{}", examiner.fault());
   return json::parse(text.begin(), text.end(), nullptr, /*allow_exceptions=*/false);
+}
+
+Result<nlohmann::ordered_json> ParseOrderedJson(ByteView text) {
+  Examiner examiner(JsonForm::kAny, kMostOrderedNames);
+  if (!json::sax_parse(text.begin(), text.end(), &examiner)) return Fail(Code::kMalformed, "{}", examiner.fault());
+  return nlohmann::ordered_json::parse(text.begin(), text.end(), nullptr, /*allow_exceptions=*/false);
 }
 
 }  // namespace tributary

@@ -7,9 +7,6 @@
 namespace tributary {
 namespace {
 
-// How often strangers are logged: an operator who mends something sees it, and a flood does not fill the disk.
-constexpr Rate kLogs{1, 20};
-
 constexpr Millis kSweepInterval{1'000};
 
 }  // namespace
@@ -24,7 +21,7 @@ RetryWindow WindowFor(Code code) {
 Refusal RefusalOf(const Error& error) { return {error.code, error.message, WindowFor(error.code)}; }
 
 Sessions::Sessions(Loop& loop, const Clock& clock, const Identity& identity, const HopServerOptions& options)
-    : loop_(loop), clock_(clock), identity_(identity), options_(options), stranger_log_(kLogs, clock.Monotonic()) {}
+    : loop_(loop), clock_(clock), identity_(identity), options_(options) {}
 
 Sessions::~Sessions() { loop_.Cancel(sweep_timer_); }
 
@@ -147,12 +144,7 @@ void Sessions::Close(Route route, const Error& error) {
 void Sessions::OnStranger(const Route& route, const Error& error) {
   // A stranger is not to blame for an error that passes.
   if (!IsTransient(error.code)) socket_->ProofFailed(route);
-  if (!stranger_log_.Take(kLogs, clock_.Monotonic())) {
-    ++unlogged_;
-    return;
-  }
-  LogFailure(LogLevel::kWarning, "hop.closed", error,
-             {{"member", "unproven"}, {"unlogged", std::exchange(unlogged_, 0)}});
+  LogFailure(LogLevel::kWarning, "hop.closed", error, {{"member", "unproven"}});
 }
 
 // NOLINTNEXTLINE(performance-unnecessary-value-param): as Close

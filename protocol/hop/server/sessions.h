@@ -138,9 +138,7 @@ class Sessions {
   std::unordered_map<Route, std::unique_ptr<Session>> sessions_;
   std::map<uint64_t, Route> unproven_;  // by serial: the oldest first
   std::unordered_map<DeviceId, Route, IdHash> by_member_;
-  TokenBucket stranger_log_;  // how often strangers are logged
-  uint64_t unlogged_ = 0;     // strangers refused since the last line
-  Millis next_standing_{0};   // when CloseFallen is due again
+  Millis next_standing_{0};  // when CloseFallen is due again
   uint64_t last_serial_ = 0;
   Loop::TimerId sweep_timer_ = 0;
   std::unique_ptr<ServerSocket> socket_;  // the last member: its end may still tell of connections
