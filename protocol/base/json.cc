@@ -24,7 +24,9 @@ bool IsPlain(std::string_view text) {
 // because nlohmann's own callback costs the square of what an array holds.
 class Examiner final : public nlohmann::json_sax<json> {
  public:
-  explicit Examiner(JsonForm form, size_t most_names = SIZE_MAX) : form_(form), most_names_(most_names) {}
+  explicit Examiner(JsonForm form) : form_(form) {}
+  // Of ParseOrderedJson.
+  explicit Examiner(size_t most_names) : most_names_(most_names), any_number_(true) {}
   const std::string& fault() const { return fault_; }
 
   bool null() override { return true; }
@@ -57,7 +59,7 @@ class Examiner final : public nlohmann::json_sax<json> {
     fault_ = std::move(fault);
     return false;
   }
-  bool Fits(bool fits) { return fits || Fault("a number is too large"); }
+  bool Fits(bool fits) { return fits || any_number_ || Fault("a number is too large"); }
   bool Open() {
     if (depth_ == kMostNested) return Fault("it is nested too deeply");
     names_[depth_++].clear();
@@ -68,8 +70,9 @@ class Examiner final : public nlohmann::json_sax<json> {
     return true;
   }
 
-  JsonForm form_;
-  size_t most_names_;                                     // of one object
+  JsonForm form_ = JsonForm::kAny;
+  size_t most_names_ = SIZE_MAX;  // of one object
+  bool any_number_ = false;
   std::array<std::set<std::string>, kMostNested> names_;  // of each open object, by depth
   size_t depth_ = 0;                                      // objects and arrays that are open
   std::string fault_;
@@ -84,7 +87,7 @@ Result<json> ParseJson(ByteView text, JsonForm form) {
 }
 
 Result<nlohmann::ordered_json> ParseOrderedJson(ByteView text) {
-  Examiner examiner(JsonForm::kAny, kMostOrderedNames);
+  Examiner examiner(kMostOrderedNames);
   if (!json::sax_parse(text.begin(), text.end(), &examiner)) return Fail(Code::kMalformed, "{}", examiner.fault());
   return nlohmann::ordered_json::parse(text.begin(), text.end(), nullptr, /*allow_exceptions=*/false);
 }

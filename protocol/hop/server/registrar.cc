@@ -7,7 +7,7 @@
 namespace tributary {
 namespace {
 
-constexpr size_t kMembers = 32'768;
+constexpr size_t kEnrolling = 32'768;
 
 EnrolmentAnswer Refused(Code code, std::string sentence, RetryWindow window = {}) {
   return {EnrolmentAnswer::Kind::kRefused, {}, {code, std::move(sentence), window}};
@@ -16,7 +16,7 @@ EnrolmentAnswer Refused(Code code, std::string sentence, RetryWindow window = {}
 }  // namespace
 
 Registrar::Registrar(Sessions& sessions, EnrolmentDesk* desk)
-    : sessions_(sessions), desk_(desk), pending_(sessions.options().remembered_applicants), members_(kMembers) {
+    : sessions_(sessions), desk_(desk), pending_(sessions.options().remembered_applicants), members_(kEnrolling) {
   sessions_.AddPart(*this);
 }
 

@@ -41,7 +41,7 @@ struct HopServerOptions {
   size_t max_session_enrolments = 64;
   // How often a member may ask for certificates, over all its connections: a device for its own, a gateway for those of
   // a site. The aggregator decides 50 new ones a second in all, so one member cannot starve the others.
-  Rate member_enrolments{0.2, 20};
+  Rate member_enrolments{0.2, 8};
   Rate gateway_enrolments{20, 256};
   Millis enrolment_timeout{30'000};  // from an applicant's request to its answer
   // When those who ask too often may ask again (also GateOptions::enrolments_per_address). Spread, so that
