@@ -41,6 +41,9 @@ class DeviceStateTable : Tables {
   Status Save(const DeviceStateRecord& record);
   // kCorrupt: a state that this program does not read.
   Result<std::optional<DeviceStateRecord>> Find(const DeviceId& device);
+  Status Remove(const DeviceId& device) {
+    return database_.Write("DELETE FROM device_reports WHERE device = ?", device);
+  }
   // In the order of the devices' ids.
   Result<std::vector<DeviceStateRecord>> All();
 };
