@@ -289,6 +289,12 @@ void Aggregator::OnCheckIn(const VerifiedIdentity& member, const hop::CheckIn& c
   });
 }
 
+void Aggregator::OnIdentityTwice(const DeviceId& member) {
+  core_thread_->Post([this, member] {
+    core_->fleet().IdentityTwice(member, "their connections to the aggregator throw each other out");
+  });
+}
+
 void Aggregator::OnRefusedUpload(const UploadSubject* subject, const Error& error) {
   if (!subject || IsTransient(error.code)) return;
   core_thread_->Post(

@@ -53,6 +53,7 @@ class Aggregator final : private HopServer::Observer, private Core::Listener {
   // HopServer::Observer, on the loop.
   void OnCheckIn(const VerifiedIdentity& member, const hop::CheckIn& check_in) override;
   void OnRefusedUpload(const UploadSubject* subject, const Error& error) override;
+  void OnIdentityTwice(const DeviceId& member) override;
   // Core::Listener, on the core.
   void OnPublication(const Bytes& publication, uint64_t number, uint64_t root_version) override;
   void OnCustody(const std::vector<UploadId>& uploads) override {

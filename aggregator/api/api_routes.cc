@@ -44,7 +44,7 @@ class ApiGuard {
     const std::string address = AddressKey(request.address);
     const Millis now = clock_.Monotonic();
     if (logins_.Allow(address, now)) return Fail(error);
-    if (limit_notices_.Allow(address, now)) LogWarning("api.logins_limited", {{"address", request.address}});
+    LogWarning("api.logins_limited", {{"address", request.address}});
     return Fail(Code::kTooFast, "too many requests without a valid token came from {}", request.address);
   }
 
@@ -68,7 +68,6 @@ class ApiGuard {
   AuditLog& audit_;
   const Clock& clock_;
   AttemptLimit logins_{10, Millis(6'000)};
-  AttemptLimit limit_notices_{1, Millis(60'000)};
   AttemptLimit refusals_{20, Millis(3'000)};
 };
 

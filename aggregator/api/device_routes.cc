@@ -95,6 +95,7 @@ Json MemberJson(const MemberView& view) {
   if (!view.seen) member["first_seen"] = member["last_seen"] = Json();
   member["enrolment"] = view.enrolment ? EnrolmentJson(*view.enrolment) : Json();
   member["report"] = view.report ? DeviceStateJson(*view.report) : Json();
+  member["attention"] = TextOrNull(view.attention);
   return member;
 }
 
@@ -115,6 +116,7 @@ Result<Views> ViewsOf(Watch& watch, Enrolment& enrolment) {
   }
   ASSIGN_OR_RETURN(const auto reports, watch.DeviceStates());
   for (const DeviceStateRecord& report : reports) views[report.device].report = report;
+  for (auto& [id, sentence] : watch.Attention()) views[id].attention = sentence;
   for (auto& [id, view] : views) view.id = id;
   return views;
 }
@@ -138,6 +140,15 @@ Result<std::string> PageOfDevices(const HttpRequest& request, const Views& views
 using MemberDecision = std::function<Result<EnrolledMember>(Enrolment& enrolment, const DeviceId& id,
                                                             const std::string& reason, const std::string& by)>;
 
+// The body of an approval; that of older clients is empty.
+Status ReadApproval(std::string_view body, bool& replaces_key) {
+  if (body.empty()) return {};
+  ASSIGN_OR_RETURN(const Json json, ParseBody(body));
+  Fields fields(json);
+  fields.Flag("replaces_key", replaces_key);
+  return fields.Finish();
+}
+
 // Adds /KINDs/{KIND}/VERB. An approval needs no reason.
 void AddDecision(HttpServer& server, const ApiParts& parts, const MemberParts& members, const std::string& kind,
                  const std::string& verb, const MemberDecision& decide) {
@@ -145,20 +156,43 @@ void AddDecision(HttpServer& server, const ApiParts& parts, const MemberParts& m
             kind + "." + verb, [=](const HttpRequest& request) -> Result<Change> {
               ASSIGN_OR_RETURN(const DeviceId id, MemberOfPath(request, kind));
               std::string reason;
-              if (verb != "approve") {
+              bool replaces_key = false;
+              if (verb == "approve") {
+                RETURN_IF_ERROR(ReadApproval(request.body, replaces_key));
+              } else {
                 ASSIGN_OR_RETURN(reason, ReasonFromJson(request.body));
               }
               auto make = [=, by = request.actor->name]() -> Result<ChangeMade> {
-                using BeforeAndAfter = std::pair<EnrolledMember, EnrolledMember>;
+                using BeforeAndAfter = std::pair<std::string, std::string>;
                 ASSIGN_OR_RETURN(const BeforeAndAfter changed, parts.core.Run([=]() -> Result<BeforeAndAfter> {
-                  ASSIGN_OR_RETURN(EnrolledMember before, members.enrolment.Find(id));
-                  ASSIGN_OR_RETURN(EnrolledMember after, decide(members.enrolment, id, reason, by));
-                  return BeforeAndAfter(std::move(before), std::move(after));
+                  const auto before = members.enrolment.Find(id);
+                  // Also a name that nobody has shown yet can be revoked.
+                  const bool unheard = !before && before.error().code == Code::kNotFound && verb == "revoke";
+                  if (!before && !unheard) return Fail(before.error());
+                  auto after =
+                      replaces_key ? members.enrolment.ReplaceKey(id, by) : decide(members.enrolment, id, reason, by);
+                  if (!after) return Fail(after.error());
+                  if (replaces_key || verb == "forget") RETURN_IF_ERROR(parts.watch.ForgetDeviceState(id));
+                  return BeforeAndAfter(before ? ToJson(*before) : "null", ToJson(*after));
                 }));
                 const auto& [before, after] = changed;
-                return ChangeMade{HttpResponse::Json(ToJson(after)), {ToJson(before), ToJson(after)}};
+                return ChangeMade{HttpResponse::Json(after), {before, after}};
               };
               return Change{kind + "s/" + id.text(), std::move(make)};
+            });
+}
+
+// A device that lost its data may begin its reports anew.
+void AddReportReset(HttpServer& server, const ApiParts& parts) {
+  AddChange(server, parts.audit, "POST", "/api/v1/devices/{device}/forget-report", HttpAccess::kOperator,
+            "device.forget-report", [parts](const HttpRequest& request) -> Result<Change> {
+              ASSIGN_OR_RETURN(const DeviceId id, MemberOfPath(request, "device"));
+              ASSIGN_OR_RETURN(const std::string reason, ReasonFromJson(request.body));
+              return Change{
+                  "devices/" + id.text(), [parts, id]() -> Result<ChangeMade> {
+                    RETURN_IF_ERROR(parts.core.Run([parts, id] { return parts.watch.ForgetDeviceState(id); }));
+                    return ChangeMade{HttpResponse::Json("{}"), {"null", "null"}};
+                  }};
             });
 }
 
@@ -204,6 +238,11 @@ void AddDeviceRoutes(HttpServer& server, const ApiParts& parts, const MemberPart
   AddDecision(server, parts, members, "device", "approve", approve);
   AddDecision(server, parts, members, "device", "refuse", &Enrolment::RefuseEnrolment);
   AddDecision(server, parts, members, "device", "revoke", &Enrolment::Revoke);
+  const auto forget = [](Enrolment& enrolment, const DeviceId& id, const std::string&, const std::string& by) {
+    return enrolment.Forget(id, by);
+  };
+  AddDecision(server, parts, members, "device", "forget", forget);
+  AddReportReset(server, parts);
   AddDecision(server, parts, members, "gateway", "revoke", &Enrolment::Revoke);
 }
 

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "aggregator/records/metric_total.h"
+#include "protocol/base/json.h"
 #include "protocol/base/limits.h"
 #include "protocol/base/plain_text.h"
 #include "protocol/catalogue/publication.h"
@@ -16,8 +17,8 @@ namespace tributary {
 std::string Dump(const Json& json) { return json.dump(-1, ' ', true, Json::error_handler_t::replace); }
 
 Result<Json> ParseBody(std::string_view body) {
-  Json json = Json::parse(body, nullptr, false);
-  if (json.is_discarded()) return Fail(Code::kInvalidArgument, "the body is not JSON");
+  auto json = ParseOrderedJson(AsBytes(body));
+  if (!json) return Fail(Code::kInvalidArgument, "the body cannot be taken: {}", json.error().message);
   return json;
 }
 

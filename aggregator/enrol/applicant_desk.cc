@@ -84,8 +84,24 @@ Result<EnrolmentAnswer> ApplicantDesk::Enrol(const Digest& id, const Certificate
     ASSIGN_OR_RETURN(facts.id, IdFor(wanted, token->record.role));
     ASSIGN_OR_RETURN(facts.namesake, registrar_.store().members.Find(*facts.id));
   }
-  ASSIGN_OR_RETURN(Decision decision, DecideEnrolment(facts));
-  return CarryOut(id, std::move(decision), token->record.id);
+  auto decision = DecideEnrolment(facts);
+  const bool taken = !decision && decision.error().code == Code::kAlreadyExists && facts.namesake;
+  if (taken) return Claim(*facts.id, wanted, token->record);
+  if (!decision) return Fail(decision.error());
+  return CarryOut(id, std::move(*decision), token->record.id);
+}
+
+Result<EnrolmentAnswer> ApplicantDesk::Claim(const DeviceId& id, const CertificateRequest& wanted,
+                                             const EnrolmentTokenRecord& terms) {
+  registrar_.NoteClaim(id, wanted.public_key);
+  LogWarning("enrolment.id_taken", {{"id", id.text()}, {"key", ToHex(wanted.public_key)}, {"token", terms.id}});
+  const std::string what = fmt::format(
+      "the id {0} belongs to another key; ask for another id, or, if this is {0} and its keys are lost, let an "
+      "operator "
+      "say 'tributary devices approve {0} --replaces-key'",
+      id.text());
+  if (terms.approved) return Fail(Code::kAlreadyExists, "{}", what);
+  return EnrolmentAnswer{EnrolmentAnswer::Kind::kPending, {}, {Code::kPending, what, kAskAgain}};
 }
 
 Result<EnrolmentAnswer> ApplicantDesk::Renew(const Digest& id, const OpenedEnrolment& opened, const Renewal& renewal) {

@@ -26,6 +26,9 @@ class ApplicantDesk {
   Result<EnrolmentAnswer> AnswerNew(const Digest& id, const Bytes& sealed_request);
   Result<OpenedEnrolment> Open(const Bytes& sealed_request) const;
   Result<EnrolmentAnswer> Enrol(const Digest& id, const CertificateRequest& wanted, const SecretBytes& secret);
+  // The id belongs to another key. An operator may give it to this one.
+  Result<EnrolmentAnswer> Claim(const DeviceId& id, const CertificateRequest& wanted,
+                                const EnrolmentTokenRecord& terms);
   Result<EnrolmentAnswer> Renew(const Digest& id, const OpenedEnrolment& opened, const Renewal& renewal);
   // `token` is the one that the decision uses, if it uses one.
   Result<EnrolmentAnswer> CarryOut(const Digest& id, Decision decision, const std::string& token);

@@ -133,7 +133,11 @@ Result<Decision> DecideEnrolment(const EnrolmentFacts& facts) {
     if (decided) return std::move(*decided);
   }
   RETURN_IF_ERROR(CheckUsable(terms, facts.now));
-  Decision decision{terms.approved ? Decision::Kind::kIssue : Decision::Kind::kWait, {}, {}};
+  // A key that an operator has put in the place of another waits for nobody any more.
+  const bool put_in =
+      facts.known && facts.known->member.state == EnrolmentState::kPending && facts.known->member.token.empty();
+  const bool approved = terms.approved || put_in;
+  Decision decision{approved ? Decision::Kind::kIssue : Decision::Kind::kWait, {}, {}};
   EnrolledMember& member = decision.member.member;
   if (facts.known) {
     decision.member = *facts.known;
@@ -154,7 +158,7 @@ Result<Decision> DecideEnrolment(const EnrolmentFacts& facts) {
   member.public_key = facts.wanted.public_key;
   member.requested = facts.now;
   decision.member.curve_public_key = facts.wanted.curve_public_key;
-  if (!terms.approved) member.state = EnrolmentState::kPending;
+  if (!approved) member.state = EnrolmentState::kPending;
   return decision;
 }
 

@@ -15,6 +15,7 @@ namespace tributary {
 // One thing that happened to a member, for people who watch; told once it is durable. Names:
 //   member.enrolled (with an approved token)  member.pending (waits for an operator)
 //   member.approved  member.refused (by an operator)  member.renewed  member.revoked
+//   member.key_replaced (its id waits for another key)  member.forgotten (its id is free)
 // A request that was turned away is no event: nobody knows who sent it. The metrics count those.
 struct EnrolmentEvent {
   std::string name;
@@ -52,9 +53,17 @@ class Enrolment {
   virtual Result<EnrolledMember> Approve(const DeviceId& id, const std::string& by) = 0;
   virtual Result<EnrolledMember> RefuseEnrolment(const DeviceId& id, const std::string& reason,
                                                  const std::string& by) = 0;
-  // Revokes all its certificates, also those that were issued by hand, as far as their serials are known. The
-  // revocation list goes out with the next publication, which this makes necessary. kNotFound.
+  // Gives this id to the key that asked for it last: the certificates of the member's own key are revoked, and the
+  // other key has one when it asks again. kNotFound; kConflict: no other key has asked since the start, the member was
+  // revoked, or this issuer's list cannot name a certificate of the old key.
+  virtual Result<EnrolledMember> ReplaceKey(const DeviceId& id, const std::string& by) = 0;
+  // Revokes all its certificates, also those that were issued by hand, as far as their serials are known; others follow
+  // as they are shown. Any name can be revoked, also one that nobody has shown yet. The revocation list goes out with
+  // the next publication, which this makes necessary. kConflict: it is this aggregator's own name.
   virtual Result<EnrolledMember> Revoke(const DeviceId& id, const std::string& reason, const std::string& by) = 0;
+  // Frees the id of a member that was revoked or refused, or waits. Its keys stay out. kNotFound; kConflict: it is
+  // active, or only its name keeps a certificate out.
+  virtual Result<EnrolledMember> Forget(const DeviceId& id, const std::string& by) = 0;
 };
 
 }  // namespace tributary

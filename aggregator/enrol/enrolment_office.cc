@@ -178,20 +178,63 @@ Result<EnrolledMember> EnrolmentOffice::RefuseEnrolment(const DeviceId& id, cons
   return stored.member;
 }
 
-Result<EnrolledMember> EnrolmentOffice::Revoke(const DeviceId& id, const std::string& reason, const std::string& by) {
+Result<size_t> EnrolmentOffice::OfOtherIssuers(const DeviceId& id) {
   ASSIGN_OR_RETURN(const MemberIssuer* issuer, registrar_->Issuer());
+  ASSIGN_OR_RETURN(const auto certificates, registrar_->store().certificates.OfMember(id));
+  return static_cast<size_t>(std::ranges::count_if(certificates, [&](const StoredCertificate& certificate) {
+    return certificate.issuer_public_key != issuer->public_key && certificate.not_after > parts_.clock.Now();
+  }));
+}
+
+Result<EnrolledMember> EnrolmentOffice::ReplaceKey(const DeviceId& id, const std::string& by) {
   ASSIGN_OR_RETURN(StoredMember stored, FindNewest(id));
   EnrolledMember& member = stored.member;
-  if (member.state == EnrolmentState::kRevoked) return member;
+  const auto key = registrar_->ClaimOf(id);
+  if (!key) {
+    return Fail(Code::kConflict,
+                "no other key has asked for the id {} since this aggregator started; let the device ask", id.text());
+  }
+  if (member.state == EnrolmentState::kRevoked || member.state == EnrolmentState::kRefused) {
+    return Fail(Code::kConflict, "{} is {}: forget it first (tributary devices forget), and its id is free", id.text(),
+                EnrolmentStateName(member.state));
+  }
+  ASSIGN_OR_RETURN(const size_t elsewhere, OfOtherIssuers(id));
+  if (elsewhere > 0) {
+    return Fail(Code::kConflict,
+                "{} of {}'s certificates are by the CA itself or a former issuer: they could not be told from the new "
+                "ones; revoke {} and give the device another id",
+                elsewhere, id.text(), id.text());
+  }
   const EnrolmentState before = member.state;
+  member.state = EnrolmentState::kPending;
+  member.public_key = *key;
+  member.token.clear();
+  member.serial.clear();
+  member.reason = Words("its key was replaced", by);
+  RETURN_IF_ERROR(registrar_->SaveRevoked(stored, before));
+  LogInfo("enrolment.key_replaced", {{"id", id.text()}, {"by", by}});
+  registrar_->Tell("member.key_replaced", member);
+  return member;
+}
+
+Result<EnrolledMember> EnrolmentOffice::Revoke(const DeviceId& id, const std::string& reason, const std::string& by) {
+  RETURN_IF_ERROR(registrar_->Issuer());
+  if (id == parts_.self) return Fail(Code::kConflict, "{} is this aggregator itself", id.text());
+  auto found = FindNewest(id);
+  if (!found && found.error().code != Code::kNotFound) return Fail(found.error());
+  StoredMember stored = found.value_or(StoredMember());
+  EnrolledMember& member = stored.member;
+  if (member.state == EnrolmentState::kRevoked) return member;
+  const auto before = found ? std::optional(member.state) : std::nullopt;
+  member.id = id;
   member.state = EnrolmentState::kRevoked;
   member.reason = Words(reason, by);
-  ASSIGN_OR_RETURN(const auto certificates, registrar_->store().certificates.OfMember(id));
-  const auto elsewhere = std::ranges::count_if(certificates, [&](const StoredCertificate& certificate) {
-    return certificate.issuer_public_key != issuer->public_key && certificate.not_after > parts_.clock.Now();
-  });
+  if (!found) {
+    member.requested = parts_.clock.Now();
+    member.reason += "; nobody has shown a certificate of this name yet: gateways refuse one once it has come by here";
+  }
+  ASSIGN_OR_RETURN(const size_t elsewhere, OfOtherIssuers(id));
   if (elsewhere > 0) {
-    // Only their own issuer's list can name them (RFC 5280 section 5).
     member.reason += fmt::format(
         "; {} of its certificates are by the CA itself or a former issuer: gateways believe them until a list by that "
         "issuer names them (aggregator.ca_revocations)",
@@ -200,6 +243,24 @@ Result<EnrolledMember> EnrolmentOffice::Revoke(const DeviceId& id, const std::st
   RETURN_IF_ERROR(registrar_->SaveRevoked(stored, before));
   LogInfo("enrolment.revoked", {{"id", id.text()}, {"by", by}});
   registrar_->Tell("member.revoked", member);
+  return member;
+}
+
+Result<EnrolledMember> EnrolmentOffice::Forget(const DeviceId& id, const std::string& by) {
+  ASSIGN_OR_RETURN(const StoredMember stored, FindNewest(id));
+  const EnrolledMember& member = stored.member;
+  if (member.state == EnrolmentState::kActive)
+    return Fail(Code::kConflict, "{} is active: revoke it first, and then its id can be free", id.text());
+  if (member.state == EnrolmentState::kRevoked) {
+    ASSIGN_OR_RETURN(const size_t elsewhere, OfOtherIssuers(id));
+    if (elsewhere > 0 || member.public_key.empty()) {
+      return Fail(Code::kConflict, "only the name {} keeps a certificate out that this issuer's list does not name",
+                  id.text());
+    }
+  }
+  RETURN_IF_ERROR(registrar_->Forget(member));
+  LogInfo("enrolment.forgotten", {{"id", id.text()}, {"by", by}});
+  registrar_->Tell("member.forgotten", member);
   return member;
 }
 

@@ -49,13 +49,17 @@ class EnrolmentOffice final : public Enrolment {
   Result<EnrolledMember> Find(const DeviceId& id) override;
   Result<EnrolledMember> Approve(const DeviceId& id, const std::string& by) override;
   Result<EnrolledMember> RefuseEnrolment(const DeviceId& id, const std::string& reason, const std::string& by) override;
+  Result<EnrolledMember> ReplaceKey(const DeviceId& id, const std::string& by) override;
   Result<EnrolledMember> Revoke(const DeviceId& id, const std::string& reason, const std::string& by) override;
+  Result<EnrolledMember> Forget(const DeviceId& id, const std::string& by) override;
 
  private:
   EnrolmentOffice(const Parts& parts, std::unique_ptr<MemberRegistrar> registrar);
   void WarnOfIssuersEnd();
   // Once all that were heard of are kept.
   Result<StoredMember> FindNewest(const DeviceId& id);
+  // Its certificates that only their own issuer's list can name (RFC 5280 section 5).
+  Result<size_t> OfOtherIssuers(const DeviceId& id);
 
   EnrolmentParts parts_;
   std::unique_ptr<MemberRegistrar> registrar_;

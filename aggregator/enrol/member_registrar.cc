@@ -71,7 +71,9 @@ Result<std::optional<StoredMember>> MemberRegistrar::FindByKey(ByteView public_k
   if (present) return present;
   ASSIGN_OR_RETURN(const auto owner, store_->certificates.OwnerOfKey(public_key));
   if (!owner) return std::nullopt;
-  return store_->members.Find(*owner);
+  ASSIGN_OR_RETURN(auto had, store_->members.Find(*owner));
+  if (!had) return Fail(Code::kRevokedCertificate, "this key was {}'s, who was revoked: make new ones", owner->text());
+  return had;
 }
 
 const StoredToken* MemberRegistrar::FindToken(const SecretBytes& secret) const {
@@ -153,16 +155,23 @@ Status MemberRegistrar::ReviseList(const std::function<Status()>& writes) {
   return {};
 }
 
-Status MemberRegistrar::SaveRevoked(const StoredMember& stored, EnrolmentState before) {
+Status MemberRegistrar::SaveRevoked(const StoredMember& stored, std::optional<EnrolmentState> before) {
   const DeviceId& id = stored.member.id;
   const auto writes = [&]() -> Status {
     RETURN_IF_ERROR(store_->certificates.RevokeAllOf(id));
     return store_->members.Save(stored);
   };
   RETURN_IF_ERROR(ReviseList(writes));
-  --counts_.members[before];
+  if (before) --counts_.members[*before];
   ++counts_.members[stored.member.state];
-  revoked_.insert(id);
+  if (stored.member.state == EnrolmentState::kRevoked) revoked_.insert(id);
+  return {};
+}
+
+Status MemberRegistrar::Forget(const EnrolledMember& member) {
+  RETURN_IF_ERROR(Write([&] { return store_->members.Remove(member.id); }));
+  --counts_.members[member.state];
+  revoked_.erase(member.id);
   return {};
 }
 
@@ -205,12 +214,13 @@ Status MemberRegistrar::WriteHeard(const VerifiedIdentity& heard) {
   // Somebody who was revoked may have another certificate, which nobody knew of then.
   certificate.revoked = revoked_.contains(heard.subject.id);
   RETURN_IF_ERROR(store_->certificates.Insert(certificate));
-  if (found && found->member.state != EnrolmentState::kActive) return {};
+  const bool named = found && !found->member.public_key.empty();  // else only its name was known, and revoked
+  if (named && found->member.state != EnrolmentState::kActive) return {};
   StoredMember stored = found.value_or(StoredMember());
   EnrolledMember& member = stored.member;
   if (!found) member.requested = member.issued = now;
   member.id = heard.subject.id;
-  member.state = EnrolmentState::kActive;
+  if (!found) member.state = EnrolmentState::kActive;
   if (!found || heard.not_after > member.not_after) {
     member.role = heard.subject.role;
     member.device_class = heard.subject.device_class;

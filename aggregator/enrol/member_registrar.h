@@ -15,6 +15,7 @@
 #include "aggregator/store/enrolment_store.h"
 #include "protocol/base/clock.h"
 #include "protocol/base/random.h"
+#include "protocol/base/recent.h"
 #include "protocol/base/token_bucket.h"
 #include "protocol/trust/identity/trust_anchor.h"
 
@@ -82,7 +83,7 @@ class MemberRegistrar {
   EnrolmentStore& store() { return *store_; }
   // kNotFound.
   Result<StoredMember> Find(const DeviceId& id);
-  // Who has this key, or had it once.
+  // Who has this key, or had it once. kRevokedCertificate: somebody who was forgotten.
   Result<std::optional<StoredMember>> FindByKey(ByteView public_key);
 
   const std::vector<StoredToken>& tokens() const { return tokens_; }
@@ -100,8 +101,17 @@ class MemberRegistrar {
     std::optional<EnrolmentState> before = {};  // the member's state; absent: it is new
   };
   Status Save(const Change& change);
-  // The member with all its certificates, and the list that names them. `before`: its state until now.
-  Status SaveRevoked(const StoredMember& member, EnrolmentState before);
+  // Revokes all its certificates, in the list too, and keeps the member as it is now. `before`: its state until now;
+  // absent: it is new.
+  Status SaveRevoked(const StoredMember& member, std::optional<EnrolmentState> before);
+  // Its certificates stay, so that its keys stay out.
+  Status Forget(const EnrolledMember& member);
+  // The key that asked last, since the start, for the id of a member with another one.
+  void NoteClaim(const DeviceId& id, const Bytes& public_key) { claims_.FindOrMake(id.text(), {}) = public_key; }
+  std::optional<Bytes> ClaimOf(const DeviceId& id) {
+    const Bytes* key = claims_.Find(id.text());
+    return key ? std::optional(*key) : std::nullopt;
+  }
   // A member with this certificate was heard of. Only remembered until SaveHeard: twenty thousand members that come at
   // once must not wait for as many syncs.
   void Saw(const VerifiedIdentity& member);
@@ -142,6 +152,7 @@ class MemberRegistrar {
   std::optional<RevocationBook> revocations_;
   std::vector<StoredToken> tokens_;
   std::set<DeviceId> revoked_;
+  Recent<Bytes> claims_{1'024};  // by id
   SteadyClock steady_;
   DiskHealth health_;
   EnrolmentCounts counts_;

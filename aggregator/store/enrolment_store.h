@@ -40,6 +40,12 @@ class EnrolmentTable : Tables {
   }
   Result<std::map<EnrolmentState, uint64_t>> CountByState();
 
+  // With its requests.
+  Status Remove(const DeviceId& id) {
+    RETURN_IF_ERROR(database_.Write("DELETE FROM enrolment_requests WHERE member = ?", id));
+    return database_.Write("DELETE FROM enrolled_members WHERE id = ?", id);
+  }
+
   Status InsertRequest(const StoredRequest& request) {
     return database_.Write("INSERT INTO enrolment_requests (digest, member, serial, received) VALUES (?, ?, ?, ?)",
                            request.id, request.member, request.serial, request.received);

@@ -42,6 +42,9 @@ class DeviceStateTable : Tables {
   Status Save(const DeviceStateRecord& record);
   // kCorrupt: a state that this program does not read.
   Result<std::optional<DeviceStateRecord>> Find(const DeviceId& device);
+  Status Remove(const DeviceId& device) {
+    return database_.Write("DELETE FROM device_reports WHERE device = ?", device);
+  }
   // In the order of the devices' ids, without rows that cannot be read, which are logged.
   Result<std::vector<DeviceStateRecord>> All();
 };

@@ -46,16 +46,17 @@ Verdict DeviceStateTaker::Take(const UploadHeader& header, Role role, const Chun
   ASSIGN_OR_RETURN(const auto kept, parts_.store.reports.Find(subject.device));
   const auto order = kept ? OrderOf(kept->report, record.report) : Result<DeviceStateOrder>(DeviceStateOrder::kNext);
   if (!order) {
-    // A copy of the device at work, or a device set back to an older state: somebody should look at it.
-    LogFailure(LogLevel::kWarning, "device.report_rolled_back", order.error(), {{"device", subject.device.text()}});
-    parts_.events.Say({.name = "device.report_rolled_back", .task = subject.task});
+    parts_.fleet.WentBack(subject.device, subject.task, order.error());
     return Fail(order.error());
   }
   if (auto stored = Keep(record, *order == DeviceStateOrder::kNext); !stored) {
     if (IsOfTheEnvironment(stored.error().code)) parts_.health.Failed("report.not_stored", stored.error());
     return Fail(stored.error());
   }
-  if (*order == DeviceStateOrder::kNext) SayChanges(record);
+  if (*order == DeviceStateOrder::kNext) {
+    parts_.fleet.WentOn(subject.device);
+    SayChanges(record);
+  }
   parts_.fleet.account().DeliverAtOnce(subject.kind);
   parts_.fleet.CountUpload(subject.device, role);
   parts_.custody({subject.id});

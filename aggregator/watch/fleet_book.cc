@@ -92,6 +92,42 @@ KindAccount FleetBook::Account(UploadKind kind) const {
   return account;
 }
 
+Status FleetBook::ForgetDeviceState(const DeviceId& device) {
+  RETURN_IF_ERROR(parts_.store.reports.Remove(device));
+  failures_.Put({device, {}, parts_.clock.Now(), {}});
+  went_back_.erase(device);
+  attention_.erase(device);
+  return {};
+}
+
+void FleetBook::WentBack(const DeviceId& device, const TaskId& task, const Error& why) {
+  const std::string sentence = fmt::format(
+      "What {0} says of itself went back ({1}): it lost its data folder and kept its identity, or an older copy of the "
+      "folder is at work. If you know of it, say 'tributary devices forget {0} --report-only'; if not, somebody else "
+      "has "
+      "its key: revoke it.",
+      device.text(), why.message);
+  LogFailure(LogLevel::kWarning, "device.report_rolled_back", why,
+             {{"device", device.text()}, {"what_to_do", sentence}});
+  parts_.events.Say({.name = "device.report_rolled_back", .task = task, .detail = sentence});
+  if (!attention_.contains(device)) attention_[device] = sentence;
+  went_back_.insert(device);
+}
+
+void FleetBook::WentOn(const DeviceId& device) {
+  if (went_back_.erase(device) > 0) IdentityTwice(device, "two of them report, each by its own count");
+}
+
+void FleetBook::IdentityTwice(const DeviceId& device, const std::string& why) {
+  const std::string sentence = fmt::format(
+      "Two devices seem to use the identity {0} ({1}). Stop one of them. If both are yours, enrol each by itself, as "
+      "'tributary-device enrol' does; if not, somebody else has its key: tributary devices revoke {0}.",
+      device.text(), why);
+  LogWarning("device.identity_twice", {{"device", device.text()}, {"what_to_do", sentence}});
+  parts_.events.Say({.name = "device.identity_twice", .detail = sentence});
+  attention_[device] = sentence;
+}
+
 void FleetBook::Saw(const MemberRecord& member) {
   const WallTime now = parts_.clock.Now();
   const auto [at, is_new] = members_.try_emplace(member.id, member);

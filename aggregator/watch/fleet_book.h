@@ -32,6 +32,8 @@ class FleetBook final : public Watch {
   Result<std::vector<MemberRecord>> Members(std::optional<Role> role) override;
   Result<std::vector<GatewayRecord>> Gateways() override;
   Result<std::vector<DeviceStateRecord>> DeviceStates() override { return parts_.store.reports.All(); }
+  Status ForgetDeviceState(const DeviceId& device) override;
+  std::map<DeviceId, std::string> Attention() const override { return attention_; }
   KindAccount Account(UploadKind kind) const override;
 
   // A member was heard of. Its empty texts say nothing; first_seen stays and `uploads` is this book's own count.
@@ -43,6 +45,12 @@ class FleetBook final : public Watch {
   void SawGateways(const std::vector<GatewayState>& states, const DeviceId& via);
   // An upload of this member was taken in, whichever way it came.
   void CountUpload(const DeviceId& id, Role role);
+  // What a device says of itself went back, behind what it said before.
+  void WentBack(const DeviceId& device, const TaskId& task, const Error& why);
+  // It went on from what it said before: if it went back since then, there are two of it.
+  void WentOn(const DeviceId& device);
+  // Two connections of one member throw each other out.
+  void IdentityTwice(const DeviceId& device, const std::string& why);
   AccountBook& account() { return account_; }
   FailureBook& failures() { return failures_; }
   const FailureBook& failures() const { return failures_; }
@@ -61,6 +69,8 @@ class FleetBook final : public Watch {
   FailureBook failures_;
   std::map<DeviceId, MemberRecord> members_;
   std::map<DeviceId, GatewayRecord> gateways_;
+  std::map<DeviceId, std::string> attention_;
+  std::set<DeviceId> went_back_;  // and did not go on since
   std::set<DeviceId> unsaved_members_;
   std::set<DeviceId> unsaved_gateways_;
 };

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <utility>
@@ -25,6 +26,10 @@ class Watch {
   virtual Result<std::vector<GatewayRecord>> Gateways() = 0;
   // The newest state of each device that described itself, by id.
   virtual Result<std::vector<DeviceStateRecord>> DeviceStates() = 0;
+  // Its next state may begin anew. For a device that lost its data.
+  virtual Status ForgetDeviceState(const DeviceId& device) = 0;
+  // A sentence about each device that a person should look at; since the start.
+  virtual std::map<DeviceId, std::string> Attention() const = 0;
   // Where the uploads of a kind went, over all runs of the aggregator.
   virtual KindAccount Account(UploadKind kind) const = 0;
 };
@@ -34,7 +39,8 @@ class Watch {
 //   round.opened  round.contribution  round.refusal  round.closing
 //   round.closed (a version was made)  round.failed (fell short of its minimum; the detail says why)  round.cancelled
 //   version.published  evaluation.received  member.joined
-//   device.report_rolled_back (a device's state and an earlier one cannot both be of that device)
+//   device.report_rolled_back (a device's state and an earlier one cannot both be of that device; the detail says what to do)
+//   device.identity_twice (two devices seem to use one identity; the detail says what to do)
 //   device.failing (a device cannot do its part of the task, or for another reason than it said before)
 //   device.recovered (that is over)
 struct CoreEvent {

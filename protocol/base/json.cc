@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdint>
 #include <set>
 #include <string_view>
 #include <utility>
@@ -24,6 +25,8 @@ bool IsPlain(std::string_view text) {
 class Examiner final : public nlohmann::json_sax<json> {
  public:
   explicit Examiner(JsonForm form) : form_(form) {}
+  // Of ParseOrderedJson.
+  explicit Examiner(size_t most_names) : most_names_(most_names), any_number_(true) {}
   const std::string& fault() const { return fault_; }
 
   bool null() override { return true; }
@@ -39,7 +42,9 @@ class Examiner final : public nlohmann::json_sax<json> {
   bool binary(binary_t&) override { return Fault("the text is not JSON"); }
   bool key(string_t& name) override {
     if (!string(name)) return false;
-    return names_[depth_ - 1].insert(name).second || Fault("a name stands twice in one object");
+    auto& names = names_[depth_ - 1];
+    if (!names.insert(name).second) return Fault("a name stands twice in one object");
+    return names.size() <= most_names_ || Fault("an object has over " + std::to_string(most_names_) + " names");
   }
   bool start_object(size_t) override { return Open(); }
   bool start_array(size_t) override { return Open(); }
@@ -54,7 +59,7 @@ class Examiner final : public nlohmann::json_sax<json> {
     fault_ = std::move(fault);
     return false;
   }
-  bool Fits(bool fits) { return fits || Fault("a number is too large"); }
+  bool Fits(bool fits) { return fits || any_number_ || Fault("a number is too large"); }
   bool Open() {
     if (depth_ == kMostNested) return Fault("it is nested too deeply");
     names_[depth_++].clear();
@@ -65,7 +70,9 @@ class Examiner final : public nlohmann::json_sax<json> {
     return true;
   }
 
-  JsonForm form_;
+  JsonForm form_ = JsonForm::kAny;
+  size_t most_names_ = SIZE_MAX;  // of one object
+  bool any_number_ = false;
   std::array<std::set<std::string>, kMostNested> names_;  // of each open object, by depth
   size_t depth_ = 0;                                      // objects and arrays that are open
   std::string fault_;
@@ -77,6 +84,12 @@ Result<json> ParseJson(ByteView text, JsonForm form) {
   Examiner examiner(form);
   if (!json::sax_parse(text.begin(), text.end(), &examiner)) return Fail(Code::kMalformed, "{}", examiner.fault());
   return json::parse(text.begin(), text.end(), nullptr, /*allow_exceptions=*/false);
+}
+
+Result<nlohmann::ordered_json> ParseOrderedJson(ByteView text) {
+  Examiner examiner(kMostOrderedNames);
+  if (!json::sax_parse(text.begin(), text.end(), &examiner)) return Fail(Code::kMalformed, "{}", examiner.fault());
+  return nlohmann::ordered_json::parse(text.begin(), text.end(), nullptr, /*allow_exceptions=*/false);
 }
 
 }  // namespace tributary

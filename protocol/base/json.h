@@ -22,4 +22,9 @@ enum class JsonForm : uint8_t {
 // the text.
 Result<nlohmann::json> ParseJson(ByteView text, JsonForm form);
 
+// The same of any form, with numbers of any size and names in the order of the text. Such an object is searched from its
+// beginning for each name, so it has at most kMostOrderedNames of them; kMalformed beyond.
+inline constexpr size_t kMostOrderedNames = 512;
+Result<nlohmann::ordered_json> ParseOrderedJson(ByteView text);
+
 }  // namespace tributary

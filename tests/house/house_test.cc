@@ -106,7 +106,10 @@ struct Library {
 };
 
 const std::vector<Library> kLibraries = {
-    {"LibTorch", {"torch/", "ATen/", "c10/"}, {"device/torch"}, {},
+    {"LibTorch",
+     {"torch/", "ATen/", "c10/"},
+     {"device/torch"},
+     {},
      {"device/torch/batch.h", "device/torch/builtin_loss.h", "device/torch/graph_walk.h", "device/torch/task_methods.h",
       "device/torch/torch_module.h", "device/torch/trial_batch.h"}},
     {"ZeroMQ", {"zmq.hpp", "zmq.h", "zmq_addon.hpp"}, {"protocol/transport"}, {}, {"protocol/transport/zmq_frames.h"}},
@@ -119,7 +122,7 @@ const std::vector<Library> kLibraries = {
     {"OpenSSL",
      {"openssl/"},
      {"protocol/trust/seal", "protocol/trust/identity"},
-     {},
+     {"protocol/base/http/http_connection.cc"},
      {"protocol/trust/identity/x509_parts.h"}},
     {"p11-kit", {"p11-kit/"}, {"aggregator/publish"}, {}, {"aggregator/publish/pkcs11_session.h"}},
     {"Eigen", {"Eigen/"}, {"aggregator/sum", "aggregator/optimise"}, {}, {}},
@@ -136,7 +139,8 @@ const std::vector<Library> kLibraries = {
     {"CLI11",
      {"CLI/"},
      {"aggregator/operator", "protocol/base/process"},
-     {"protocol/member/enrol.cc", "device/import/data_command.cc", "device/torch/model_tools.cc", "aggregator/main.cc", "gateway/main.cc"},
+     {"protocol/member/enrol.cc", "device/import/data_command.cc", "device/torch/model_tools.cc", "aggregator/main.cc",
+      "gateway/main.cc"},
      {}},
     {"nlohmann-json",
      {"nlohmann/"},

@@ -117,7 +117,7 @@ TEST_F(EnrolmentSystemTest, ADeviceEnrolsThroughAGatewayUploadsIsRenewedAndIsPut
   const Status enrolled = Enrol(invitation, "g0", "board-1", [&] {
     ASSERT_TRUE(site_.Eventually([&] { return StateOf("board-1") == "pending"; })) << site_.Logs();
     EXPECT_FALSE(std::filesystem::exists(site_.folder() / "board-1" / "cert.pem"));
-    Must(site_.api().DecideDevice("board-1", "approve", ""));
+    Must(site_.api().DecideDevice("board-1", "approve", Json::object()));
   });
   ASSERT_TRUE(enrolled) << enrolled.error().ToString() << progress_.str() << site_.Logs();
   EXPECT_THAT(progress_.str(), HasSubstr("waiting: pending"));
@@ -157,7 +157,7 @@ TEST_F(EnrolmentSystemTest, ADeviceEnrolsThroughAGatewayUploadsIsRenewedAndIsPut
   }
 
   // Put out: the gateway hears of it with the publication, and refuses it itself.
-  Must(site_.api().DecideDevice("board-1", "revoke", "stolen from the kitchen"));
+  Must(site_.api().DecideDevice("board-1", "revoke", {{"reason", "stolen from the kitchen"}}));
   EXPECT_THAT(ToldOf("board-1"), ElementsAre("member.pending", "member.approved", "member.renewed", "member.revoked"));
   Knocker knocker(identity, site_.AddressOf("g0"));
   EXPECT_TRUE(knocker.Until([&] { return knocker.client().last_problem().code == Code::kRevokedCertificate; }))

@@ -106,10 +106,8 @@ Result<Json> ApiClient::Devices(const std::string& state) {
   return AllPages("/devices", state.empty() ? "" : "&state=" + EncodeUrlPart(state));
 }
 Result<Json> ApiClient::Device(const std::string& device) { return Get("/devices/" + EncodeUrlPart(device)); }
-Result<Json> ApiClient::DecideDevice(const std::string& device, const std::string& decision,
-                                     const std::string& reason) {
-  return Post(http_, "/devices/" + EncodeUrlPart(device) + "/" + decision,
-              reason.empty() ? Json::object() : Json({{"reason", reason}}));
+Result<Json> ApiClient::DecideDevice(const std::string& device, const std::string& decision, const Json& words) {
+  return Post(http_, "/devices/" + EncodeUrlPart(device) + "/" + decision, words);
 }
 Result<Json> ApiClient::RevokeGateway(const std::string& gateway, const std::string& reason) {
   return Post(http_, "/gateways/" + EncodeUrlPart(gateway) + "/revoke", {{"reason", reason}});

@@ -37,8 +37,8 @@ class ApiClient {
   // All pages in one list. `state`: only devices in this state of enrolment; empty: all.
   Result<Json> Devices(const std::string& state = "");
   Result<Json> Device(const std::string& device);
-  // `decision`: approve, refuse or revoke; the last two have a reason. Answers the enrolment after it.
-  Result<Json> DecideDevice(const std::string& device, const std::string& decision, const std::string& reason);
+  // `decision`: approve, refuse, revoke, forget or forget-report; `words`: its request. Answers the enrolment after it.
+  Result<Json> DecideDevice(const std::string& device, const std::string& decision, const Json& words);
   Result<Json> RevokeGateway(const std::string& gateway, const std::string& reason);
   // Answers the record and the invitation that carries the secret.
   Result<Json> CreateEnrolmentToken(const Json& request);

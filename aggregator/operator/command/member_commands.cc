@@ -16,9 +16,11 @@ void AddDecision(CLI::App& devices, Context& context, const std::string& decisio
   CLI::App* command = devices.add_subcommand(decision, help);
   const auto id = RequiredName(*command, "device", "The device's id");
   const auto reason = std::make_shared<std::string>();
-  if (decision != "approve") command->add_option("--reason", *reason, "For the record: 1 to 256 bytes")->required();
+  command->add_option("--reason", *reason, "For the record: 1 to 256 bytes")->required();
   command->callback(context.Tell(
-      [decision, id, reason](ApiClient& client) { return client.DecideDevice(*id, decision, *reason); },
+      [decision, id, reason](ApiClient& client) {
+        return client.DecideDevice(*id, decision, {{"reason", *reason}});
+      },
       [decision, id](const Json& enrolment) {
         std::string text = fmt::format("device {} is {}", *id, RenderValue(enrolment.value("state", Json())));
         if (decision != "revoke") return text;
@@ -26,6 +28,47 @@ void AddDecision(CLI::App& devices, Context& context, const std::string& decisio
         return fmt::format(
             "{}\nThe aggregator refuses it from now on, gateways when the next publication reaches them.\nreason: {}",
             text, RenderValue(enrolment.value("reason", Json())));
+      }));
+}
+
+void AddApproval(CLI::App& devices, Context& context) {
+  CLI::App* command = devices.add_subcommand("approve", "Let a waiting one in: it gets its certificate");
+  const auto id = RequiredName(*command, "device", "Its id");
+  const auto replaces = std::make_shared<bool>(false);
+  command->add_flag("--replaces-key", *replaces,
+                    "Give the id to the key that asked for it last, for instance after the device was set up anew. The "
+                    "old key's certificates are revoked, and its uploads that are still on their way are refused");
+  command->callback(context.Tell(
+      [id, replaces](ApiClient& client) {
+        return client.DecideDevice(*id, "approve", {{"replaces_key", *replaces}});
+      },
+      [id, replaces](const Json& enrolment) {
+        const std::string state = RenderValue(enrolment.value("state", Json()));
+        if (!*replaces) return fmt::format("device {} is {}", *id, state);
+        return fmt::format(
+            "device {} has another key: {}\nThe old key is revoked. The device gets its "
+            "certificate when it asks again.",
+            *id, RenderValue(enrolment.value("public_key", Json())));
+      }));
+}
+
+void AddForget(CLI::App& devices, Context& context) {
+  CLI::App* command = devices.add_subcommand(
+      "forget", "Free the id of one that was revoked or refused: another can enrol with it, but none of its old keys");
+  const auto id = RequiredName(*command, "device", "Its id");
+  const auto reason = std::make_shared<std::string>();
+  const auto report_only = std::make_shared<bool>(false);
+  command->add_option("--reason", *reason, "For the record: 1 to 256 bytes")->required();
+  command->add_flag("--report-only", *report_only,
+                    "Forget only what it said of itself, so that it can begin anew: for a device that lost its data "
+                    "folder and kept its identity");
+  command->callback(context.Tell(
+      [=](ApiClient& client) {
+        return client.DecideDevice(*id, *report_only ? "forget-report" : "forget", {{"reason", *reason}});
+      },
+      [=](const Json&) {
+        return *report_only ? fmt::format("what device {} said of itself is forgotten", *id)
+                            : fmt::format("the id {} is free", *id);
       }));
 }
 
@@ -85,9 +128,11 @@ void AddDevices(CLI::App& app, Context& context) {
   const auto id = RequiredName(*show, "device", "The device's id");
   show->callback(context.Tell([id](ApiClient& client) { return client.Device(*id); }, &RenderDevice));
 
-  AddDecision(*devices, context, "approve", "Let a waiting device in: it gets its certificate");
+  AddApproval(*devices, context);
   AddDecision(*devices, context, "refuse", "Turn a waiting device away for good");
-  AddDecision(*devices, context, "revoke", "Exclude a device for good: all its certificates stop counting");
+  AddDecision(*devices, context, "revoke",
+              "Exclude a device for good: all its certificates stop counting. Any name can be revoked, heard of or not");
+  AddForget(*devices, context);
 }
 
 // ---- enrolment tokens

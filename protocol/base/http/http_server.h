@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "protocol/base/clock.h"
+#include "protocol/base/http/http_front.h"
 #include "protocol/base/http/http_message.h"
 #include "protocol/base/http/http_router.h"
 #include "protocol/base/limits.h"
@@ -17,8 +18,9 @@
 namespace tributary {
 
 // A small HTTP/1.1 server for operators and monitoring; the devices' traffic does not come this way.
-// Call order: Add…, SetGuard; Start once; Stop (or destroy). Handlers run on `threads` threads of its own and must
-// outlive Stop. One request per connection, so that neither an idle client nor an unread body holds a thread. With a
+// Call order: Add…, SetGuard; Start once; Stop (or destroy). Handlers run on threads of its own and must outlive Stop:
+// guarded routes on `threads` of them, open ones on four more, /livez, /readyz and /metrics on one or two that nobody
+// else takes. One request per connection, which gets a thread when its head is whole (http_front.h). With a
 // certificate it speaks TLS (1.2 at least) and nothing else; without one it listens on loopback only, unless it is
 // allowed to let tokens and answers travel in the clear.
 class HttpServer {
@@ -33,6 +35,7 @@ class HttpServer {
     bool allow_plain = false;  // plain HTTP on addresses other than loopback
     // Of the two files: a renewed pair is taken up by the first connection after it (tls.h).
     Millis certificate_look{2'000};
+    HttpBounds bounds{};
   };
   // Says who asks, or why he may not. Runs before the body of a request is read that is not open; `needed` is what its
   // route asks for. Its error becomes the answer.
@@ -58,7 +61,7 @@ class HttpServer {
   uint16_t port() const;
   // When the certificate that it shows ends; nullopt without TLS, and before Start. Thread safe.
   std::optional<WallTime> certificate_expires() const;
-  // Refuses new requests, lets those that run finish, ends streams, joins. Safe to call twice.
+  // Refuses new requests, lets those that run finish within `bounds.stop_time`, ends streams, joins. Safe twice.
   void Stop();
 
   const HttpRouter& router() const;

@@ -82,6 +82,7 @@ struct ServerCertificate::State {
 
   const Path certificate, key;
   const Millis interval;
+  const std::shared_ptr<SSL_CTX> context{SSL_CTX_new(TLS_server_method()), SSL_CTX_free};  // of all connections
   std::mutex mutex;
   // The members below are under the mutex.
   Pair pair;
@@ -113,6 +114,8 @@ struct ServerCertificate::State {
                    {{"file", certificate.string()}, {"hours_left", left.count()}});
   }
 
+  static int Give(SSL* connection, void* from);
+
   Pair Present() {
     const std::lock_guard lock(mutex);
     if (const auto now = Steady::now(); now >= next_look) {
@@ -123,6 +126,16 @@ struct ServerCertificate::State {
   }
 };
 
+// Gives a handshake that begins the present pair.
+int ServerCertificate::State::Give(SSL* connection, void* from) {
+  const Pair pair = static_cast<State*>(from)->Present();
+  STACK_OF(X509)* chain = nullptr;
+  SSL_CTX_get0_chain_certs(pair.holder.get(), &chain);
+  // Counts its own references to all three.
+  return SSL_use_cert_and_key(connection, SSL_CTX_get0_certificate(pair.holder.get()),
+                              SSL_CTX_get0_privatekey(pair.holder.get()), chain, 1) == 1;
+}
+
 ServerCertificate::ServerCertificate(std::unique_ptr<State> state) : state_(std::move(state)) {}
 ServerCertificate::~ServerCertificate() = default;
 
@@ -131,32 +144,21 @@ Result<std::unique_ptr<ServerCertificate>> ServerCertificate::Load(const Path& c
   auto state = std::make_unique<State>(certificate, key, look_interval);
   ASSIGN_OR_RETURN(state->pair, LoadPair(certificate, key));
   state->Log();
+  SSL_CTX& context = *state->context;
+  SSL_CTX_set_min_proto_version(&context, TLS1_2_VERSION);
+  SSL_CTX_set_options(&context, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE);
+  SSL_CTX_set_mode(&context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+  SSL_CTX_set_cert_cb(&context, State::Give, state.get());
   return std::unique_ptr<ServerCertificate>(new ServerCertificate(std::move(state)));
 }
 
-bool ServerCertificate::Present(ssl_st* connection) {
-  const Pair pair = state_->Present();
-  STACK_OF(X509)* chain = nullptr;
-  SSL_CTX_get0_chain_certs(pair.holder.get(), &chain);
-  // Counts its own references to all three.
-  return SSL_use_cert_and_key(connection, SSL_CTX_get0_certificate(pair.holder.get()),
-                              SSL_CTX_get0_privatekey(pair.holder.get()), chain, 1) == 1;
+ssl_st* ServerCertificate::Accept(int descriptor) {
+  SSL* connection = SSL_new(state_->context.get());
+  if (connection && SSL_set_fd(connection, descriptor) == 1) SSL_set_accept_state(connection);
+  return connection;
 }
 
 WallTime ServerCertificate::Expires() { return state_->Present().not_after; }
-
-std::unique_ptr<httplib::Server> MakeServer(ServerCertificate* certificate) {
-  if (!certificate) return std::make_unique<httplib::Server>();
-  return std::make_unique<httplib::SSLServer>([certificate](SSL_CTX& context) {
-    SSL_CTX_set_min_proto_version(&context, TLS1_2_VERSION);
-    SSL_CTX_set_options(&context, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE);
-    const auto present = [](SSL* connection, void* from) {
-      return static_cast<ServerCertificate*>(from)->Present(connection) ? 1 : 0;
-    };
-    SSL_CTX_set_cert_cb(&context, present, certificate);
-    return true;
-  });
-}
 
 Status SetUpTls(httplib::Client& client, const Path& ca_file) {
   SSL_CTX_set_min_proto_version(client.ssl_context(), TLS1_2_VERSION);

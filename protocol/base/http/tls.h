@@ -10,7 +10,6 @@ struct ssl_st;  // OpenSSL's SSL
 
 namespace httplib {
 class Client;
-class Server;
 }  // namespace httplib
 
 // TLS under the HTTP library, for http_server.cc and http_client.cc only. Version 1.2 at least, at both ends.
@@ -29,8 +28,8 @@ class ServerCertificate {
                                                          Millis look_interval);
   ~ServerCertificate();
 
-  // Gives a handshake that begins the present pair. false: OpenSSL does not take it.
-  bool Present(ssl_st* connection);
+  // TLS for an accepted connection, whose handshake has yet to come; the caller's to free. Null: no memory for it.
+  ssl_st* Accept(int descriptor);
   // When the present certificate ends. Looks at the files as a handshake does.
   WallTime Expires();
 
@@ -39,9 +38,6 @@ class ServerCertificate {
   explicit ServerCertificate(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;
 };
-
-// Speaks TLS with the certificate, which must outlive it, or plain HTTP when it is null.
-std::unique_ptr<httplib::Server> MakeServer(ServerCertificate* certificate);
 
 // Call it before the first request. `ca_file`: PEM with the only authorities to believe; empty: the system's.
 // kInvalidArgument: the file has none.

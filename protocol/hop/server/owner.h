@@ -44,6 +44,8 @@ class HopServerObserver {
   virtual void OnCheckIn(const VerifiedIdentity& member, const hop::CheckIn& check_in) = 0;
   // An upload was refused before the sink saw it. `subject` is null when nothing of it can be believed.
   virtual void OnRefusedUpload(const UploadSubject* subject, const Error& error) = 0;
+  // Connections of this member throw each other out again and again. At most once a minute.
+  virtual void OnIdentityTwice(const DeviceId& /*member*/) {}
 };
 
 }  // namespace tributary

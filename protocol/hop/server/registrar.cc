@@ -7,6 +7,8 @@
 namespace tributary {
 namespace {
 
+constexpr size_t kEnrolling = 32'768;
+
 EnrolmentAnswer Refused(Code code, std::string sentence, RetryWindow window = {}) {
   return {EnrolmentAnswer::Kind::kRefused, {}, {code, std::move(sentence), window}};
 }
@@ -14,7 +16,7 @@ EnrolmentAnswer Refused(Code code, std::string sentence, RetryWindow window = {}
 }  // namespace
 
 Registrar::Registrar(Sessions& sessions, EnrolmentDesk* desk)
-    : sessions_(sessions), desk_(desk), pending_(sessions.options().remembered_applicants) {
+    : sessions_(sessions), desk_(desk), pending_(sessions.options().remembered_applicants), members_(kEnrolling) {
   sessions_.AddPart(*this);
 }
 
@@ -42,8 +44,10 @@ Status Registrar::OnEnrol(Session& session, const hop::Enrol& enrol) {
   } else if (open > allowed) {
     answer(Refused(Code::kBusy, fmt::format("this connection has {} requests under way", allowed),
                    WindowFor(Code::kBusy)));
-  } else if (!session.proven && !MayEnrol(session, id)) {
-    answer(Refused(Code::kTooFast, "more certificates are asked for from this address than this server passes on",
+  } else if (!MayEnrol(session, id)) {
+    answer(Refused(Code::kTooFast,
+                   fmt::format("this {} asks for more certificates than this server passes on",
+                               session.proven ? "member" : "address"),
                    options.enrolment_later));
   } else {
     desk_->Request(id, enrol.request, session.proven ? session.member.subject.id : DeviceId(), answer);
@@ -52,6 +56,13 @@ Status Registrar::OnEnrol(Session& session, const hop::Enrol& enrol) {
 }
 
 bool Registrar::MayEnrol(const Session& session, const Digest& request) {
+  if (session.proven) {
+    const Subject& subject = session.member.subject;
+    const HopServerOptions& options = sessions_.options();
+    const Rate& rate = subject.role == Role::kGateway ? options.gateway_enrolments : options.member_enrolments;
+    const Millis now = sessions_.clock().Monotonic();
+    return members_.FindOrMake(subject.id.text(), TokenBucket(rate, now)).Take(rate, now);
+  }
   const std::string name(AsText(request.view()));
   const Millis* again = pending_.Find(name);
   if (!again || sessions_.clock().Monotonic() < *again) return sessions_.socket().MayEnrol(session.route);

@@ -23,7 +23,7 @@ class Registrar final : public Sessions::Part {
 
  private:
   void OnForgotten(const Session& session) override { open_.erase(session.serial); }
-  // Whether an applicant's request is brought to the desk.
+  // Whether a request is brought to the desk. Each member and each address has a rate of its own.
   bool MayEnrol(const Session& session, const Digest& request);
   void OnEnrolled(const Sessions::Route& route, uint64_t serial, const Digest& request, EnrolmentAnswer answer);
 
@@ -31,6 +31,7 @@ class Registrar final : public Sessions::Part {
   EnrolmentDesk* desk_;
   std::unordered_map<uint64_t, size_t> open_;  // by session: requests that wait for their answer
   Recent<Millis> pending_;                     // requests of applicants by digest: when they may come again
+  Recent<TokenBucket> members_;                // how often each asks, by its id
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 

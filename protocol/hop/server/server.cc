@@ -10,7 +10,9 @@ HopServer::HopServer(const Parts& parts, Options options)
       down_(sessions_, parts.blobs, parts.observer, parts.reader),
       uploads_(sessions_, parts.sink, parts.observer),
       registrar_(sessions_, parts.desk),
-      greeter_(sessions_, parts.random, down_) {}
+      greeter_(sessions_, parts.random, down_) {
+  sessions_.TellOfTwice([&observer = parts.observer](const DeviceId& member) { observer.OnIdentityTwice(member); });
+}
 
 void HopServer::SayGoodbye() {
   const Error stopping{Code::kShuttingDown, "this server is being stopped"};

@@ -39,8 +39,12 @@ struct HopServerOptions {
   // Requests for certificates that wait for their answer: of one member (a gateway brings those of a whole site), and
   // of applicants, who hold a session each meanwhile.
   size_t max_session_enrolments = 64;
+  // How often a member may ask for certificates, over all its connections: a device for its own, a gateway for those of
+  // a site. The aggregator decides 50 new ones a second in all, so one member cannot starve the others.
+  Rate member_enrolments{0.2, 8};
+  Rate gateway_enrolments{20, 256};
   Millis enrolment_timeout{30'000};  // from an applicant's request to its answer
-  // When applicants whose address asks too often may ask again (GateOptions::enrolments_per_address). Spread, so that
+  // When those who ask too often may ask again (also GateOptions::enrolments_per_address). Spread, so that
   // all of a site behind one address have the same chance until they are through.
   RetryWindow enrolment_later{Millis(5'000), Millis(30'000)};
   // Pending requests that are remembered, about 200 bytes each: an applicant that was told to ask again, and does so no

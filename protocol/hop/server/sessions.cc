@@ -7,10 +7,11 @@
 namespace tributary {
 namespace {
 
-// How often strangers are logged: an operator who mends something sees it, and a flood does not fill the disk.
-constexpr Rate kLogs{1, 20};
-
 constexpr Millis kSweepInterval{1'000};
+// A session that was heard so lately, and is ended by a newer one of its member, counts; so many of them are too many.
+constexpr Millis kLiving{20'000};
+constexpr Rate kThrownOut{0.05, 5};
+constexpr size_t kMembers = 4'096;
 
 }  // namespace
 
@@ -24,7 +25,7 @@ RetryWindow WindowFor(Code code) {
 Refusal RefusalOf(const Error& error) { return {error.code, error.message, WindowFor(error.code)}; }
 
 Sessions::Sessions(Loop& loop, const Clock& clock, const Identity& identity, const HopServerOptions& options)
-    : loop_(loop), clock_(clock), identity_(identity), options_(options), stranger_log_(kLogs, clock.Monotonic()) {}
+    : loop_(loop), clock_(clock), identity_(identity), options_(options), thrown_out_(kMembers) {}
 
 Sessions::~Sessions() { loop_.Cancel(sweep_timer_); }
 
@@ -65,7 +66,10 @@ void Sessions::Prove(Session& session, VerifiedIdentity member, bool carrier) {
     // A member has one session: a new one means that the old connection is dead, whatever TCP thinks of it.
     if (const auto older = by_member_.find(member.subject.id); older != by_member_.end()) {
       const Route old_route = older->second;
-      if (old_route != session.route) Forget(old_route);
+      if (old_route != session.route) {
+        NoteThrownOut(*Find(old_route));
+        Forget(old_route);
+      }
     }
     by_member_[member.subject.id] = session.route;
   }
@@ -77,6 +81,22 @@ void Sessions::Prove(Session& session, VerifiedIdentity member, bool carrier) {
   session.messages.emplace(options_.member_messages, clock_.Monotonic());
   ++counts_.handshakes;
   ++counts_.sessions;
+}
+
+// One program reconnects now and then. Two that use one identity end each other's sessions as fast as they can.
+void Sessions::NoteThrownOut(const Session& older) {
+  const Millis now = clock_.Monotonic();
+  if (now - older.last_heard > kLiving) return;
+  const DeviceId& id = older.member.subject.id;
+  TokenBucket& bucket = thrown_out_.FindOrMake(id.text(), TokenBucket(kThrownOut, now));
+  if (bucket.Take(kThrownOut, now)) return;
+  bucket = TokenBucket(kThrownOut, now);
+  LogWarning("hop.identity_twice",
+             {{"member", id.text()},
+              {"what_to_do",
+               "Two programs connect with the identity of this member and throw each other out, or its link "
+               "breaks every few seconds. Stop one of them; if both are wanted, enrol each by itself."}});
+  tell_of_twice_(id);
 }
 
 Session* Sessions::Find(const Route& route) {
@@ -147,12 +167,7 @@ void Sessions::Close(Route route, const Error& error) {
 void Sessions::OnStranger(const Route& route, const Error& error) {
   // A stranger is not to blame for an error that passes.
   if (!IsTransient(error.code)) socket_->ProofFailed(route);
-  if (!stranger_log_.Take(kLogs, clock_.Monotonic())) {
-    ++unlogged_;
-    return;
-  }
-  LogFailure(LogLevel::kWarning, "hop.closed", error,
-             {{"member", "unproven"}, {"unlogged", std::exchange(unlogged_, 0)}});
+  LogFailure(LogLevel::kWarning, "hop.closed", error, {{"member", "unproven"}});
 }
 
 // NOLINTNEXTLINE(performance-unnecessary-value-param): as Close

@@ -98,6 +98,8 @@ class Sessions {
 
   // A new one, not proven. When there are too many of those, the oldest gives way.
   Session& Add(const ServerSocket::Peer& peer);
+  // Hears of members whose sessions throw each other out. Before Listen.
+  void TellOfTwice(std::function<void(const DeviceId&)> tell) { tell_of_twice_ = std::move(tell); }
   // It is a member's from now on, or a carrier's. A member has one session: an older one of it ends.
   void Prove(Session& session, VerifiedIdentity member, bool carrier);
   // nullptr: it is over.
@@ -125,6 +127,7 @@ class Sessions {
  private:
   // Somebody who has proven nothing is refused.
   void OnStranger(const Route& route, const Error& error);
+  void NoteThrownOut(const Session& older);
   void Sweep();
   std::optional<Error> Overdue(Session& session, Millis now);
 
@@ -138,9 +141,9 @@ class Sessions {
   std::unordered_map<Route, std::unique_ptr<Session>> sessions_;
   std::map<uint64_t, Route> unproven_;  // by serial: the oldest first
   std::unordered_map<DeviceId, Route, IdHash> by_member_;
-  TokenBucket stranger_log_;  // how often strangers are logged
-  uint64_t unlogged_ = 0;     // strangers refused since the last line
-  Millis next_standing_{0};   // when CloseFallen is due again
+  std::function<void(const DeviceId&)> tell_of_twice_ = [](const DeviceId&) {};
+  Recent<TokenBucket> thrown_out_;  // by member: its living sessions that a newer one has ended
+  Millis next_standing_{0};         // when CloseFallen is due again
   uint64_t last_serial_ = 0;
   Loop::TimerId sweep_timer_ = 0;
   std::unique_ptr<ServerSocket> socket_;  // the last member: its end may still tell of connections

@@ -203,8 +203,9 @@ UploadPort::Use UploadPort::OnSweep(Session& session, Millis now) {
 
 void UploadPort::SendRefuse(const Flow& flow, const UploadId& upload, const Error& error) {
   ++sessions_.counts().refused[error.code];
+  const Session* session = sessions_.Find(flow.route, flow.serial);
   LogFailure(IsTransient(error.code) ? LogLevel::kDebug : LogLevel::kWarning, "upload.refused", error,
-             {{"upload", upload.hex()}});
+             {{"member", session ? session->member.subject.id.text() : "gone"}, {"upload", upload.hex()}});
   sessions_.Send(flow.route, hop::Refuse{upload, RefusalOf(error)});
 }
 

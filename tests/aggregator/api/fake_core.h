@@ -23,6 +23,7 @@ class FakeCore final : public Tasks, public Rounds, public Watch {
   std::vector<GatewayRecord> gateways;
   std::vector<DeviceStateRecord> reports;
   std::map<UploadKind, KindAccount> accounts;
+  std::map<DeviceId, std::string> attention;
 
   Result<TaskRecord> Create(TaskRecord task, const Digest& initial_weights) override;
   Result<std::vector<TaskRecord>> All() override;
@@ -39,6 +40,11 @@ class FakeCore final : public Tasks, public Rounds, public Watch {
   Result<std::vector<MemberRecord>> Members(std::optional<Role> role) override;
   Result<std::vector<GatewayRecord>> Gateways() override { return gateways; }
   Result<std::vector<DeviceStateRecord>> DeviceStates() override { return reports; }
+  Status ForgetDeviceState(const DeviceId& device) override {
+    std::erase_if(reports, [&](const DeviceStateRecord& report) { return report.device == device; });
+    return {};
+  }
+  std::map<DeviceId, std::string> Attention() const override { return attention; }
   KindAccount Account(UploadKind kind) const override;
 
  private:

@@ -63,7 +63,21 @@ Result<EnrolledMember> FakeEnrolment::RefuseEnrolment(const DeviceId& id, const 
                                                       const std::string& by) {
   return Move(id, EnrolmentState::kRefused, reason + " (" + by + ")");
 }
+Result<EnrolledMember> FakeEnrolment::ReplaceKey(const DeviceId& id, const std::string& by) {
+  ASSIGN_OR_RETURN(EnrolledMember member, Find(id));
+  if (member.state != EnrolmentState::kActive) return Fail(Code::kConflict, id.text() + " has no key");
+  member.state = EnrolmentState::kPending;
+  member.reason = "replaced (" + by + ")";
+  return members[id] = member;
+}
+Result<EnrolledMember> FakeEnrolment::Forget(const DeviceId& id, const std::string& /*by*/) {
+  ASSIGN_OR_RETURN(const EnrolledMember member, Find(id));
+  if (member.state == EnrolmentState::kActive) return Fail(Code::kConflict, id.text() + " is active");
+  members.erase(id);
+  return member;
+}
 Result<EnrolledMember> FakeEnrolment::Revoke(const DeviceId& id, const std::string& reason, const std::string& by) {
+  if (!members.contains(id)) Add(id.text(), EnrolmentState::kActive);
   return Move(id, EnrolmentState::kRevoked, reason + " (" + by + ")");
 }
 

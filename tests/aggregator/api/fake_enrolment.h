@@ -27,7 +27,9 @@ class FakeEnrolment final : public Enrolment {
   Result<EnrolledMember> Find(const DeviceId& id) override;
   Result<EnrolledMember> Approve(const DeviceId& id, const std::string& by) override;
   Result<EnrolledMember> RefuseEnrolment(const DeviceId& id, const std::string& reason, const std::string& by) override;
+  Result<EnrolledMember> ReplaceKey(const DeviceId& id, const std::string& by) override;
   Result<EnrolledMember> Revoke(const DeviceId& id, const std::string& reason, const std::string& by) override;
+  Result<EnrolledMember> Forget(const DeviceId& id, const std::string& by) override;
 
  private:
   Result<EnrolledMember> Move(const DeviceId& id, EnrolmentState to, const std::string& reason);

@@ -111,6 +111,19 @@ TEST(JsonRecords, ABadFieldIsNamed) {
   for (const char* body : {"", "{", "[]", "null", "7", "\"x\"", "{}"}) EXPECT_FALSE(TaskRequestFromJson(body)) << body;
 }
 
+TEST(JsonRecords, ABodyThatWouldTakeForEverIsRefused) {
+  std::string names = "{";
+  for (int i = 0; i < 400'000; ++i) names += fmt::format("\"{}\":0,", i);
+  const std::string bodies[] = {names + "\"x\":0}", std::string(1 << 20, '['), R"({"id": "a", "id": "b"})"};
+  const char* faults[] = {"over 512 names", "too deeply", "stands twice"};
+  for (size_t i = 0; i < std::size(bodies); ++i) {
+    const auto request = TaskRequestFromJson(bodies[i]);
+    ASSERT_FALSE(request);
+    EXPECT_EQ(request.error().code, Code::kInvalidArgument);
+    EXPECT_THAT(request.error().message, HasSubstr(faults[i]));
+  }
+}
+
 TEST(JsonRecords, ARepeatedTensorNameIsRefused) {
   json body = SomeJson();
   body["tensors"][1]["name"] = body["tensors"][0]["name"];

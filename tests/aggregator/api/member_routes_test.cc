@@ -156,7 +156,26 @@ TEST_F(MemberRoutesTest, AnOperatorApprovesRefusesAndRevokes) {
   EXPECT_EQ(entry["after"]["state"], "revoked");
   ASSERT_TRUE(Post("/api/v1/gateways/gateway-1/revoke", {{"reason", "lost"}}));
   EXPECT_EQ(LastAudit()["action"], "gateway.revoke");
-  EXPECT_EQ(Post("/api/v1/devices/nobody/revoke", {{"reason", "lost"}}).error().code, Code::kNotFound);
+  ASSERT_TRUE(Post("/api/v1/devices/nobody/revoke", {{"reason", "lost"}})) << "nobody has shown this name yet";
+  EXPECT_TRUE(LastAudit()["before"].is_null());
+  EXPECT_EQ(Post("/api/v1/devices/stranger/refuse", {{"reason", "lost"}}).error().code, Code::kNotFound);
+}
+
+TEST_F(MemberRoutesTest, AnIdChangesItsKeyOrBecomesFree) {
+  OnCore([&] {
+    enrolment_.Add("one", EnrolmentState::kActive);
+    fake_.reports.push_back({TestDevice("one"), {}, kTestStart, {}});
+    fake_.attention[TestDevice("one")] = "look at it";
+  });
+  EXPECT_EQ(Get("/api/v1/devices/one")["attention"], "look at it");
+  ASSERT_TRUE(Post("/api/v1/devices/one/forget-report", {{"reason", "new disk"}}));
+  EXPECT_TRUE(Get("/api/v1/devices/one")["report"].is_null());
+  EXPECT_EQ(Post("/api/v1/devices/one/forget", {{"reason", "gone"}}).error().code, Code::kConflict);
+  EXPECT_EQ(json::parse(Post("/api/v1/devices/one/approve", {{"replaces_key", true}})->body)["state"], "pending");
+  EXPECT_EQ(LastAudit()["before"]["state"], "active");
+  EXPECT_EQ(Post("/api/v1/devices/one/approve", {{"replaces", true}}).error().code, Code::kInvalidArgument);
+  ASSERT_TRUE(Post("/api/v1/devices/one/forget", {{"reason", "gone"}}));
+  EXPECT_EQ(LastAudit()["action"], "device.forget");
 }
 
 TEST_F(MemberRoutesTest, SealingKeysRotate) {

@@ -1,6 +1,6 @@
 #include "protocol/payload/device_state.h"
 
-#include <gtest/gtest.h>
+#include <gmock/gmock.h>
 
 #include "tests/aggregator/round/round_fixture.h"
 
@@ -61,6 +61,30 @@ TEST_F(Reports, ACounterThatWentBackIsRefusedAndToldOf) {
   EXPECT_EQ(listener.CountOf("device.report_rolled_back"), 1u);
   EXPECT_EQ(core().fleet().Account(UploadKind::kDeviceState).refused.at(Code::kRollback), 1u);
   EXPECT_EQ(Kept().at(0).report, Example(5));
+}
+
+TEST_F(Reports, ADeviceThatLostItsFolderIsNamedAndMayBeginAnew) {
+  ASSERT_TRUE(Give(Sealed(Example(5))));
+  DeviceState anew = Example(1);
+  anew.sequence = 5;
+  EXPECT_EQ(CodeOf(Give(Sealed(anew))), Code::kRollback);
+  EXPECT_THAT(listener.events.back().detail, testing::HasSubstr("devices forget d1 --report-only"));
+  EXPECT_EQ(core().fleet().Attention().at(TestDevice("d1")), listener.events.back().detail);
+  ASSERT_TRUE(core().fleet().ForgetDeviceState(TestDevice("d1")));
+  EXPECT_TRUE(core().fleet().Attention().empty());
+  ASSERT_TRUE(Give(Sealed(Example(2))));
+  EXPECT_EQ(Kept().at(0).report, Example(2));
+  EXPECT_EQ(listener.CountOf("device.identity_twice"), 0u);
+}
+
+TEST_F(Reports, TwoDevicesOfOneIdentityAreNamed) {
+  ASSERT_TRUE(Give(Sealed(Example(5))));
+  DeviceState copy = Example(6);
+  copy.counters["updates_made"] = 1;
+  EXPECT_EQ(CodeOf(Give(Sealed(copy))), Code::kRollback);
+  ASSERT_TRUE(Give(Sealed(Example(6))));
+  EXPECT_EQ(listener.CountOf("device.identity_twice"), 1u);
+  EXPECT_THAT(core().fleet().Attention().at(TestDevice("d1")), testing::HasSubstr("Stop one of them"));
 }
 
 TEST_F(Reports, WhatIsNoReportIsRefused) {

@@ -160,6 +160,26 @@ TEST_F(EnrolmentRateTest, MembersRenewAtAnyTime) {
   }
 }
 
+TEST_F(EnrolmentRateTest, AMemberThatFloodsIsPutOffAndTheOthersAreNot) {
+  Listen({0.001, 1});
+  Refuse();
+  int brought = 0;
+  RawClient member(world_, *server_, issued_);
+  ASSERT_EQ(member.Introduce(issued_), std::nullopt);
+  for (int i = 0; i < 200; ++i) {
+    member.Send(hop::Enrol{world_.random.TakeBytes(100)});
+    const auto answer = member.Await<hop::EnrolAnswer>();
+    ASSERT_TRUE(answer);
+    brought += answer->answer.refusal.code == Code::kBadToken ? 1 : 0;
+  }
+  EXPECT_LE(brought, 20) << "requests that all share the aggregator's time for";
+  const Identity other = world_.fleet.Issue(Role::kDevice, "device-2");
+  RawClient neighbour(world_, *server_, other);
+  ASSERT_EQ(neighbour.Introduce(other), std::nullopt);
+  neighbour.Send(hop::Enrol{world_.random.TakeBytes(100)});
+  EXPECT_EQ(neighbour.Await<hop::EnrolAnswer>()->answer.refusal.code, Code::kBadToken);
+}
+
 TEST_F(EnrolmentRateTest, WhatIsRememberedOfApplicantsIsBounded) {
   HopServer::Options options = Allowing({0.001, 3});
   options.remembered_applicants = 1;

@@ -167,6 +167,24 @@ TEST_F(HandshakeTest, AMemberHasOneSession) {
   EXPECT_TRUE(second.Await<hop::Assignment>());
 }
 
+TEST_F(HandshakeTest, TwoProgramsOfOneIdentityAreNamedAndOneThatReconnectsIsNot) {
+  std::vector<std::unique_ptr<RawClient>> programs;
+  const auto connect = [&] {
+    programs.push_back(std::make_unique<RawClient>(world_, server_, device_));
+    ASSERT_EQ(programs.back()->Introduce(device_), std::nullopt);
+  };
+  for (int i = 0; i < 20; ++i) {
+    connect();
+    world_.clock.Advance(Millis(60'000));
+  }
+  EXPECT_TRUE(server_.twice.empty());
+  for (int i = 0; i < 8; ++i) {
+    connect();
+    world_.clock.Advance(Millis(1'000));
+  }
+  EXPECT_EQ(server_.twice, std::vector<DeviceId>{device_.subject.id});
+}
+
 TEST_F(HandshakeTest, WhoeverDoesNotProveHimselfInTimeIsClosed) {
   RawClient client(world_, server_, device_);
   ASSERT_TRUE(client.Greet());

@@ -11,8 +11,8 @@
 #include "protocol/envelope/seal_upload.h"
 #include "protocol/hop/client/client.h"
 #include "protocol/hop/client/courier.h"
-#include "protocol/hop/server/server.h"
 #include "protocol/hop/client/subscriber.h"
+#include "protocol/hop/server/server.h"
 #include "protocol/spool/spool.h"
 #include "tests/support/manual_clock.h"
 #include "tests/support/seeded_random.h"
@@ -112,10 +112,12 @@ class TestServer final : private HopServer::Observer {
   EnrolmentDesk* desk = nullptr;  // from the next Start on
   std::vector<std::pair<DeviceId, hop::CheckIn>> check_ins;
   std::vector<Code> refused_uploads;
+  std::vector<DeviceId> twice;
   bool check_credit = true;  // that credit in use never exceeds the total, at every turn
 
  private:
   void OnCheckIn(const VerifiedIdentity& member, const hop::CheckIn& check_in) override;
+  void OnIdentityTwice(const DeviceId& member) override { twice.push_back(member); }
   void OnRefusedUpload(const UploadSubject* subject, const Error& error) override;
 
   HopWorld& world_;
