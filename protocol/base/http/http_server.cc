@@ -56,6 +56,12 @@ Status ReadBody(const httplib::ContentReader& reader, uint64_t limit, const std:
   return status;
 }
 
+// An IPv6 address may stand in brackets, as in a URL.
+std::string Bare(const std::string& host) {
+  const bool brackets = host.starts_with('[') && host.ends_with(']');
+  return brackets ? host.substr(1, host.size() - 2) : host;
+}
+
 // "localhost", 127.0.0.0/8 and ::1. A name of another kind may lead anywhere.
 bool IsLoopback(const std::string& host) {
   if (host == "localhost") return true;
@@ -224,7 +230,7 @@ void HttpServer::SetGuard(Guard guard) { state_->guard = std::move(guard); }
 
 Status HttpServer::Start() {
   State& state = *state_;
-  const std::string& host = state.options.host;
+  const std::string host = Bare(state.options.host);
   const uint16_t port = state.options.port;
   RETURN_IF_ERROR(CheckHttpExposure(state.options));
   if (!state.options.tls_key.empty()) {
@@ -239,7 +245,7 @@ Status HttpServer::Start() {
                                                              : -1;
   if (bound < 0) {
     const int error = errno;
-    const std::string address = host + ":" + std::to_string(port);
+    const std::string address = state.options.host + ":" + std::to_string(port);
     if (error == EADDRINUSE) return Fail(Code::kPortInUse, "{} is in use by another process", address);
     return Fail(Code::kUnreachable, "cannot listen on {}: {}", address,
                 error ? std::strerror(error) : "no such address");
@@ -270,7 +276,7 @@ Status CheckHttpExposure(const HttpServer::Options& options) {
   if (options.tls_certificate.empty() != options.tls_key.empty()) {
     return Fail(Code::kConfigInvalid, "http.tls_certificate and http.tls_key go together; one of them is missing");
   }
-  if (!options.tls_key.empty() || options.allow_plain || IsLoopback(options.host)) return {};
+  if (!options.tls_key.empty() || options.allow_plain || IsLoopback(Bare(options.host))) return {};
   return Fail(
       Code::kConfigInvalid,
       "plain HTTP on {} would let anybody on the way read tokens; set http.tls_certificate and http.tls_key, or "

@@ -9,7 +9,7 @@
 struct ssl_st;  // OpenSSL's SSL
 
 namespace httplib {
-class Client;
+class SSLClient;
 class Server;
 }  // namespace httplib
 
@@ -45,6 +45,6 @@ std::unique_ptr<httplib::Server> MakeServer(ServerCertificate* certificate);
 
 // Call it before the first request. `ca_file`: PEM with the only authorities to believe; empty: the system's.
 // kInvalidArgument: the file has none.
-Status SetUpTls(httplib::Client& client, const Path& ca_file);
+Status SetUpTls(httplib::SSLClient& client, const Path& ca_file);
 
 }  // namespace tributary
