@@ -29,7 +29,7 @@ Gateway::~Gateway() {
   if (http_) http_->Stop();
   for (const Loop::TimerId timer : {second_timer_, sweep_timer_, drain_timer_}) loop_.Cancel(timer);
   // They drain, and what they call back must still be there.
-  inbox_worker_.reset();
+  blob_worker_.reset();
   inbox_.reset();
   spool_.reset();
   spool_worker_.reset();
@@ -58,7 +58,7 @@ Status Gateway::OpenStores() {
   member.identity_folder = options_.identity_dir;
   ASSIGN_OR_RETURN(member.hop, HopOptionsFor({options_.upstream, options_.upstream_key}, options_.retry_cap_seconds));
   member.down_bytes_per_second = options_.link.down_bytes_per_second;
-  ASSIGN_OR_RETURN(membership_, Membership::Open({loop_, *time_, random_, files_, identity_}, std::move(member)));
+  ASSIGN_OR_RETURN(membership_, Membership::Open({loop_, *time_, random_, files_, identity_, *blob_worker_}, std::move(member)));
   return {};
 }
 
@@ -76,7 +76,7 @@ void Gateway::BuildLinks() {
                                                        [this] { return membership_->Target(); }, [this] { Drain(); }},
                                     options_.identity_dir, Millis(options_.overlap_days * 24 * 3'600'000));
   inbox_ = std::make_unique<Inbox>(
-      Inbox::Parts{files_, clock_, loop_, *inbox_worker_, *spool_, *membership_, identity_.anchor},
+      Inbox::Parts{files_, clock_, loop_, *blob_worker_, *spool_, *membership_, identity_.anchor},
       options_.data_dir / "inbox");
 }
 

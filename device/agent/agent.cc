@@ -59,7 +59,7 @@ Agent::~Agent() {
 
 Result<std::unique_ptr<Agent>> Agent::Open(const Parts& parts, const Options& options) {
   ASSIGN_OR_RETURN(auto membership,
-                   Membership::Open({parts.loop, parts.clock, parts.random, parts.files, parts.identity},
+                   Membership::Open({parts.loop, parts.clock, parts.random, parts.files, parts.identity, parts.disk},
                                     {.server_keys_file = options.folder / "server-keys",
                                      .publication_folder = options.folder,
                                      .identity_folder = options.identity_folder,

@@ -21,7 +21,7 @@ class InboxTest : public ::testing::Test {
     options.folder = world_.folder / "spool";
     spool_ = Must(Spool::Open(options, RealFileSystem(), world_.clock, world_.worker));
     time_ = Must(TimeFloor::Open(world_.clock, RealFileSystem(), world_.folder / "time-floor"));
-    membership_ = Must(Membership::Open({world_.loop, *time_, world_.random, RealFileSystem(), gateway_},
+    membership_ = Must(Membership::Open({world_.loop, *time_, world_.random, RealFileSystem(), gateway_, world_.worker},
                                         {.server_keys_file = world_.folder / "server-keys",
                                          .publication_folder = world_.folder / "relay",
                                          .identity_folder = {},
