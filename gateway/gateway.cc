@@ -134,6 +134,7 @@ void Gateway::End() {
 
 void Gateway::OnAdopted(const Publication& publication) {
   acceptor_->OnPublication(publication);
+  uplink_->OnPublication(publication);
   server_->Publish(membership_->publications().current_bytes(), publication.number, publication.root_version);
 }
 

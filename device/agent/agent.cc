@@ -145,7 +145,7 @@ bool Agent::NoteWhatIsInTheOutbox() {
 }
 
 void Agent::OnAdopted(const Publication& adopted) {
-  outbox_->DropStale(adopted);
+  outbox_->OnPublication(adopted);
   if (under_way_ && !Planner::StillWanted(under_way_->order, adopted)) under_way_->stop.request_stop();
   DropUnopenable();
   Decide();
