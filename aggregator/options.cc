@@ -21,6 +21,11 @@ std::vector<Field> AggregatorOptions::Fields() {
        Between(1, 65'536), "MiB"},
       {"listen.max_sessions", &hop.max_sessions, "connections at once", Between(1, 1'000'000)},
       {"intake.staging_max_mib", &staging_max_mib, "uploads that are not in a checkpoint yet", Between(1, 1e9), "MiB"},
+      {"intake.abandon_minutes", &abandon_minutes,
+       "a partial upload that gets no chunk for so long is given up; its sender has it. More, where gateways' links "
+       "are "
+       "closed for long in the middle of an upload",
+       Between(1, 20'160), "min"},
       {"publication.lifetime_days", &publication_days, "devices install nothing from an older publication",
        Between(1, 3'650), "days"},
       {"enrolment.certificate_days", &certificate_days,

@@ -58,7 +58,8 @@ Status Gateway::OpenStores() {
   member.identity_folder = options_.identity_dir;
   ASSIGN_OR_RETURN(member.hop, HopOptionsFor({options_.upstream, options_.upstream_key}, options_.retry_cap_seconds));
   member.down_bytes_per_second = options_.link.down_bytes_per_second;
-  ASSIGN_OR_RETURN(membership_, Membership::Open({loop_, *time_, random_, files_, identity_, *blob_worker_}, std::move(member)));
+  ASSIGN_OR_RETURN(membership_,
+                   Membership::Open({loop_, *time_, random_, files_, identity_, *blob_worker_}, std::move(member)));
   return {};
 }
 
@@ -135,7 +136,17 @@ void Gateway::End() {
 void Gateway::OnAdopted(const Publication& publication) {
   acceptor_->OnPublication(publication);
   uplink_->OnPublication(publication);
+  DropRevoked(publication);
   server_->Publish(membership_->publications().current_bytes(), publication.number, publication.root_version);
+}
+
+void Gateway::DropRevoked(const Publication& publication) {
+  if (publication.revocations == revocations_) return;
+  revocations_ = publication.revocations;
+  spool_->DropRevoked(identity_.anchor, [](const Result<uint64_t>& dropped) {
+    if (!dropped) return LogFailure(LogLevel::kError, "spool.not_cleaned", dropped.error());
+    if (*dropped > 0) LogInfo("spool.revoked_dropped", {{"uploads", *dropped}});
+  });
 }
 
 hop::CheckIn Gateway::DescribeSelf() {

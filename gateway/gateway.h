@@ -48,6 +48,8 @@ class Gateway final : private HopServer::Observer {
   Status Connect();
   Status OpenHttp();
   void OnAdopted(const Publication& publication);
+  // What revoked members have here is dropped when a publication brings another list of them.
+  void DropRevoked(const Publication& publication);
   void OnCheckIn(const VerifiedIdentity& member, const hop::CheckIn& check_in) override {
     if (member.subject.role == Role::kGateway) below_.Take(check_in.reports);
   }
@@ -89,6 +91,7 @@ class Gateway final : private HopServer::Observer {
   GatewayStateBook below_;  // what the gateways below say of themselves
   GatewayMetrics metrics_;
   std::unique_ptr<HttpServer> http_;
+  std::string revocations_;  // the list by which it was dropped last
   bool draining_ = false;
   Loop::TimerId second_timer_ = 0;
   Loop::TimerId sweep_timer_ = 0;

@@ -32,29 +32,33 @@ Result<SpoolAccount> SpoolAccountTable::Load() {
   return account;
 }
 
+// The room that a partial upload takes, as SpooledUpload::HeldBytes has it; the parameter is what a seal adds.
+#define TRIBUTARY_HELD "min(ciphertext_size, (next_chunk + 1) * (chunk_size + :seal))"
+
 // Counts the uploads and dead letters that are here. One index covers the first query; partial uploads are few.
 Status SpoolAccountTable::LoadPresent(SpoolAccount& account) {
-  ASSIGN_OR_RETURN(
-      const auto here,
-      database_.Query(
-          "SELECT kind, state, priority, count(*), sum(ciphertext_size) FROM uploads GROUP BY state, priority, kind"));
+  ASSIGN_OR_RETURN(const auto here, database_.Query("SELECT kind, priority, count(*), sum(ciphertext_size) FROM "
+                                                    "uploads WHERE state = 1 GROUP BY priority, kind"));
   for (const Row& row : here) {
     const auto kind = static_cast<UploadKind>(row.Int(0));
-    const auto count = static_cast<uint64_t>(row.Int(3));
-    if (static_cast<UploadState>(row.Int(1)) == UploadState::kComplete) {
-      account.of(kind).spooled += count;
-      account.waiting_of(static_cast<Priority>(row.Int(2))) += count;
-    } else {
-      account.of(kind).in_flight += count;
-    }
-    account.bytes += static_cast<uint64_t>(row.Int(4));
-    account.bytes_of(kind) += static_cast<uint64_t>(row.Int(4));
+    const auto count = static_cast<uint64_t>(row.Int(2));
+    account.of(kind).spooled += count;
+    account.waiting_of(static_cast<Priority>(row.Int(1))) += count;
+    account.bytes += static_cast<uint64_t>(row.Int(3));
+    account.bytes_of(kind) += static_cast<uint64_t>(row.Int(3));
   }
-  ASSIGN_OR_RETURN(
-      account.unwritten,
-      database_.QueryNumber("SELECT coalesce(sum(max(0, ciphertext_size - next_chunk * (chunk_size + ?))), "
-                            "0) FROM uploads WHERE state = 0",
-                            limits::kSealTagBytes));
+  ASSIGN_OR_RETURN(const auto partial,
+                   database_.Query("SELECT kind, count(*), sum(" TRIBUTARY_HELD "), sum(" TRIBUTARY_HELD
+                                   " - min(ciphertext_size, next_chunk * (chunk_size + :seal))) FROM uploads "
+                                   "WHERE state = 0 GROUP BY kind",
+                                   limits::kSealTagBytes));
+  for (const Row& row : partial) {
+    const auto kind = static_cast<UploadKind>(row.Int(0));
+    account.of(kind).in_flight += static_cast<uint64_t>(row.Int(1));
+    account.bytes += static_cast<uint64_t>(row.Int(2));
+    account.bytes_of(kind) += static_cast<uint64_t>(row.Int(2));
+    account.unwritten += static_cast<uint64_t>(row.Int(3));
+  }
   ASSIGN_OR_RETURN(account.devices, database_.QueryNumber("SELECT count(*) FROM holders"));
   ASSIGN_OR_RETURN(account.dead_letters, database_.QueryNumber("SELECT count(*) FROM dead_letters"));
   ASSIGN_OR_RETURN(account.dead_bytes, database_.QueryNumber("SELECT CAST(total(bytes) AS INTEGER) FROM dead_letters "

@@ -91,6 +91,29 @@ TEST_F(InboxTest, AReceiptFreesWhatIsInCustodyAndNothingElse) {
   EXPECT_EQ(Spooled(), 1u);
 }
 
+TEST_F(InboxTest, AnOrderDropsPartialUploadsOfOneDeviceOrOfAll) {
+  Put(0);
+  for (int device = 1; device < 4; ++device) {
+    const SealedUpload upload =
+        MakeSealed(world_, devices_.front(), 9'000, ModelVersion(static_cast<uint64_t>(device)));
+    UploadHeader header = upload.header;
+    header.subject.device = *DeviceId::Parse("device-" + std::to_string(device));
+    spool_->Offer(header, upload.envelope, [](const Result<OfferAnswer>& answer) { Must(answer); });
+  }
+  world_.worker.RunAll();
+  const auto drop = [&](const std::optional<DeviceId>& device) {
+    return Outcome(Must(post_.PutOrder({.verb = Order::Verb::kDropPartial, .device = device}, world_.random)));
+  };
+  const auto in_flight = [&] { return spool_->Account().of(UploadKind::kUpdate).in_flight; };
+  ASSERT_EQ(in_flight(), 3u);
+  EXPECT_NE(drop(*DeviceId::Parse("device-2")).find("dropped 1 partial upload:"), std::string::npos);
+  EXPECT_EQ(in_flight(), 2u);
+  EXPECT_NE(drop(std::nullopt).find("dropped 2 partial uploads"), std::string::npos);
+  EXPECT_EQ(in_flight(), 0u);
+  EXPECT_EQ(Spooled(), 1u);
+  EXPECT_TRUE(spool_->Account().Balances());
+}
+
 TEST_F(InboxTest, OnlyTheAggregatorsReceiptsAreHonoured) {
   const UploadId mine = Put(0).header.subject.id;
   EXPECT_EQ(Outcome(Must(post_.PutReceipt(MakeReceipt(gateway_, world_.clock.Now(), {mine})))), "wrong-role");

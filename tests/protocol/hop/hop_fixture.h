@@ -11,8 +11,8 @@
 #include "protocol/envelope/seal_upload.h"
 #include "protocol/hop/client/client.h"
 #include "protocol/hop/client/courier.h"
-#include "protocol/hop/server/server.h"
 #include "protocol/hop/client/subscriber.h"
+#include "protocol/hop/server/server.h"
 #include "protocol/spool/spool.h"
 #include "tests/support/manual_clock.h"
 #include "tests/support/seeded_random.h"
@@ -132,7 +132,7 @@ SealedUpload MakeSealed(HopWorld& world, const Identity& by, size_t plaintext_si
 
 // A publication of one task whose blobs are in `blobs`; `from` is their only content.
 Bytes MakePublication(HopWorld& world, BlobStore& blobs, uint64_t number, ModelVersion latest,
-                      size_t weight_bytes = 36);
+                      size_t weight_bytes = 200'000);
 Publication PublicationOf(const HopWorld& world, const Bytes& signed_publication);
 
 // A device with its outbox, or anything else that brings uploads up a hop. Restart: destroy and make again on the same
