@@ -87,7 +87,8 @@ Status Aggregator::OpenCore(FileSystem& files) {
 
   ASSIGN_OR_RETURN(staging_, Spool::Open({.folder = options_.data_dir / "staging",
                                           .mode = SpoolMode::kStaging,
-                                          .max_bytes = static_cast<uint64_t>(options_.staging_max_mib) * limits::kMiB},
+                                          .max_bytes = static_cast<uint64_t>(options_.staging_max_mib) * limits::kMiB,
+                                          .abandon_after = std::chrono::minutes(options_.abandon_minutes)},
                                          files, clock_, *staging_worker_));
 
   return OnCore(*core_thread_, [&]() -> Status {
@@ -304,6 +305,7 @@ void Aggregator::OnRefusedUpload(const UploadSubject* subject, const Error& erro
 void Aggregator::OnPublication(const Bytes& publication, uint64_t number, uint64_t root_version) {
   if (receiver_) {
     for (const PublishedTask& task : core_->rounds().Published()) receiver_->KeepOnly(task.id, task.accepted);
+    receiver_->DropRevoked(identity_.anchor, enrolment_->Revocations());
   }
   if (publication.empty()) return;  // none could be written yet
   if (auto shown = tuf_.Put(publication); !shown) LogFailure(LogLevel::kError, "publication.not_shown", shown.error());

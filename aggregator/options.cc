@@ -22,6 +22,10 @@ std::vector<Field> AggregatorOptions::Fields() {
       {"listen.max_sessions", &hop.max_sessions, "most connections at once", Between(1, 1'000'000)},
       {"intake.staging_max_mib", &staging_max_mib, "most that uploads which are not in a checkpoint yet may take",
        Between(1, 1e9), "MiB"},
+      {"intake.abandon_minutes", &abandon_minutes,
+       "time without a chunk after which a partial upload is given up (its sender has it); set it above the longest time "
+       "that a link is closed in the middle of an upload",
+       Between(1, 20'160), "min"},
       {"publication.lifetime_days", &publication_days,
        "age of a publication from which on devices install nothing of it", Between(1, 3'650), "days"},
       {"enrolment.certificate_days", &certificate_days,

@@ -22,6 +22,7 @@ struct AggregatorOptions {
   int64_t credit_mib = 64;
   HopServer::Options hop{.endpoint = "tcp://0.0.0.0:7000"};  // of [listen] and [limits] (server_options.h)
   int64_t staging_max_mib = 16'384;
+  int64_t abandon_minutes = 60;
   HttpServer::Options http{.port = 8080};
   int64_t publication_days = 30;
   int64_t certificate_days = 365;

@@ -29,7 +29,7 @@ Gateway::~Gateway() {
   if (http_) http_->Stop();
   for (const Loop::TimerId timer : {second_timer_, sweep_timer_, drain_timer_}) loop_.Cancel(timer);
   // They drain, and what they call back must still be there.
-  inbox_worker_.reset();
+  blob_worker_.reset();
   inbox_.reset();
   spool_.reset();
   spool_worker_.reset();
@@ -58,7 +58,8 @@ Status Gateway::OpenStores() {
   member.identity_folder = options_.identity_dir;
   ASSIGN_OR_RETURN(member.hop, HopOptionsFor({options_.upstream, options_.upstream_key}, options_.retry_cap_seconds));
   member.down_bytes_per_second = options_.link.down_bytes_per_second;
-  ASSIGN_OR_RETURN(membership_, Membership::Open({loop_, *time_, random_, files_, identity_}, std::move(member)));
+  ASSIGN_OR_RETURN(membership_,
+                   Membership::Open({loop_, *time_, random_, files_, identity_, *blob_worker_}, std::move(member)));
   return {};
 }
 
@@ -76,7 +77,7 @@ void Gateway::BuildLinks() {
                                                        [this] { return membership_->Target(); }, [this] { Drain(); }},
                                     options_.identity_dir, Millis(options_.overlap_days * 24 * 3'600'000));
   inbox_ = std::make_unique<Inbox>(
-      Inbox::Parts{files_, clock_, loop_, *inbox_worker_, *spool_, *membership_, identity_.anchor},
+      Inbox::Parts{files_, clock_, loop_, *blob_worker_, *spool_, *membership_, identity_.anchor},
       options_.data_dir / "inbox");
 }
 
@@ -134,7 +135,18 @@ void Gateway::End() {
 
 void Gateway::OnAdopted(const Publication& publication) {
   acceptor_->OnPublication(publication);
+  uplink_->OnPublication(publication);
+  DropRevoked(publication);
   server_->Publish(membership_->publications().current_bytes(), publication.number, publication.root_version);
+}
+
+void Gateway::DropRevoked(const Publication& publication) {
+  if (publication.revocations == revocations_) return;
+  revocations_ = publication.revocations;
+  spool_->DropRevoked(identity_.anchor, [](const Result<uint64_t>& dropped) {
+    if (!dropped) return LogFailure(LogLevel::kError, "spool.not_cleaned", dropped.error());
+    if (*dropped > 0) LogInfo("spool.revoked_dropped", {{"uploads", *dropped}});
+  });
 }
 
 hop::CheckIn Gateway::DescribeSelf() {

@@ -48,6 +48,8 @@ class Gateway final : private HopServer::Observer {
   Status Connect();
   Status OpenHttp();
   void OnAdopted(const Publication& publication);
+  // What revoked members have here is dropped when a publication brings another list of them.
+  void DropRevoked(const Publication& publication);
   void OnCheckIn(const VerifiedIdentity& member, const hop::CheckIn& check_in) override {
     if (member.subject.role == Role::kGateway) below_.Take(check_in.reports);
   }
@@ -77,6 +79,8 @@ class Gateway final : private HopServer::Observer {
   Loop loop_;
   std::unique_ptr<WorkerPool> spool_worker_ = std::make_unique<WorkerPool>("spool", 1);
   std::unique_ptr<Spool> spool_;
+  // Not the spool's: to sync a model may take a slow card minutes, in which custody is still given.
+  std::unique_ptr<WorkerPool> blob_worker_ = std::make_unique<WorkerPool>("blobs", 1);
   std::unique_ptr<Membership> membership_;
   std::unique_ptr<Acceptor> acceptor_;
   std::unique_ptr<Uplink> uplink_;
@@ -84,10 +88,10 @@ class Gateway final : private HopServer::Observer {
   std::unique_ptr<HopServer> server_;
   std::unique_ptr<KeyRotation> rotation_;
   std::unique_ptr<Inbox> inbox_;
-  std::unique_ptr<WorkerPool> inbox_worker_ = std::make_unique<WorkerPool>("inbox", 1);
   GatewayStateBook below_;  // what the gateways below say of themselves
   GatewayMetrics metrics_;
   std::unique_ptr<HttpServer> http_;
+  std::string revocations_;  // the list by which it was dropped last
   bool draining_ = false;
   Loop::TimerId second_timer_ = 0;
   Loop::TimerId sweep_timer_ = 0;

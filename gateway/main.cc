@@ -35,9 +35,13 @@ struct ToolArguments {
 using GatewayTool = Tool<GatewayOptions>;
 
 Result<Order> OrderOf(Order::Verb verb, const ToolArguments& arguments) {
-  if (arguments.all) return Order{verb, std::nullopt};
+  if (arguments.all) return Order{.verb = verb};
+  if (verb == Order::Verb::kDropPartial && !arguments.id.empty()) {
+    ASSIGN_OR_RETURN(const DeviceId device, DeviceId::Parse(arguments.id));
+    return Order{.verb = verb, .device = device};
+  }
   if (arguments.id.empty()) {
-    return Fail(Code::kInvalidArgument, "which one? Give an ID of `dead-letter list`, or --all");
+    return Fail(Code::kInvalidArgument, "which one? Give an ID of the list, or --all");
   }
   ASSIGN_OR_RETURN(const UploadId id, UploadOf(arguments.id));
   return Order{verb, id};
@@ -67,13 +71,28 @@ void AddBundle(CLI::App& app, ToolArguments& arguments, GatewayTool& chosen) {
 }
 
 void AddSpool(CLI::App& app, ToolArguments& arguments, GatewayTool& chosen) {
-  auto* spool = app.add_subcommand("spool", "Uploads in custody");
+  auto* spool = app.add_subcommand("spool", "Uploads in custody and under way");
   spool->require_subcommand(1);
   auto* check = spool->add_subcommand("check", "Compare every payload with its digest; changes nothing");
   check->add_option("--output", arguments.output, "Print a table for people, or JSON for programs")
       ->check(CLI::IsMember({"table", "json"}));
   check->callback(
       [&] { chosen = [&](const GatewayOptions& options) { return CheckSpoolHere(options, arguments.form()); }; });
+  auto* partial = spool->add_subcommand("partial", "Uploads that have begun and are not whole, and the room they hold");
+  partial->add_option("--output", arguments.output, "table or json")->check(CLI::IsMember({"table", "json"}));
+  auto* drop =
+      spool->add_subcommand("drop-partial", "Free their room; their senders have them, and may offer them again");
+  drop->add_flag("--all", arguments.all, "Those of all devices");
+  for (auto* command : {partial, drop}) command->add_option("DEVICE", arguments.id, "Those of one device");
+  partial->callback([&] {
+    chosen = [&](const GatewayOptions& options) { return ListPartial(options, arguments.id, arguments.form()); };
+  });
+  drop->callback([&] {
+    chosen = [&](const GatewayOptions& options) -> Status {
+      ASSIGN_OR_RETURN(const Order made, OrderOf(Order::Verb::kDropPartial, arguments));
+      return CarryOut(options, made);
+    };
+  });
 }
 
 void AddDeadLetter(CLI::App& app, ToolArguments& arguments, GatewayTool& chosen) {
@@ -93,7 +112,7 @@ void AddDeadLetter(CLI::App& app, ToolArguments& arguments, GatewayTool& chosen)
   const auto order = [&](Order::Verb verb) {
     chosen = [&, verb](const GatewayOptions& options) -> Status {
       ASSIGN_OR_RETURN(const Order made, OrderOf(verb, arguments));
-      return OrderDeadLetters(options, made);
+      return CarryOut(options, made);
     };
   };
   list->callback([&] { chosen = [&](const GatewayOptions& o) { return ListDeadLetters(o, arguments.form()); }; });

@@ -29,6 +29,10 @@ std::vector<Field> SpoolFields(GatewayOptions& options) {
       {"spool.max_dead_letter_mib", &options.max_dead_letter_mib,
        "most that payloads of uploads that were given up may take; -1: a quarter of max_mib", Between(-1, kMostMib),
        "MiB"},
+      {"spool.abandon_minutes", &options.abandon_minutes,
+       "time without a chunk after which a partial upload is given up (its sender has it); set it above the longest time "
+       "that a link is closed in the middle of an upload",
+       Between(1, 20'160), "min"},
   };
 }
 
@@ -82,6 +86,7 @@ SpoolOptions SpoolOptionsOf(const GatewayOptions& options) {
   spool.reserve_bytes = bytes(options.reserve_mib);
   spool.max_device_bytes = bytes(options.max_device_mib);
   for (size_t i = 0; i < std::size(kUploadKinds); ++i) spool.max_kind_bytes[i] = bytes(options.max_kind_mib[i]);
+  spool.abandon_after = std::chrono::minutes(options.abandon_minutes);
   if (options.max_dead_letter_mib >= 0) spool.max_dead_bytes = bytes(options.max_dead_letter_mib);
   return spool;
 }
@@ -102,6 +107,9 @@ Tools, also while the daemon runs (`tributary-gateway --config FILE bundle --hel
   bundle export DIR           put the uploads in custody and the publication on a disk that is carried by hand
   bundle import DIR           take in what is on a disk: uploads, receipts, a newer publication
   spool check                 compare every payload with its digest
+  spool partial [DEVICE]      uploads that have begun and are not whole, and the room they hold
+  spool drop-partial DEVICE | --all
+                              free that room; their senders have them, and may offer them again
   rotate-key                  make a new connection key: certified and announced by the daemon, which ends itself when
                               rotation.overlap_days are over, and changes to it at its next start (the unit file's
                               Restart=always sees to that)

@@ -32,6 +32,7 @@ struct GatewayOptions {
   int64_t max_device_mib = 0;
   std::array<int64_t, std::size(kUploadKinds)> max_kind_mib{};  // in kUploadKinds' order
   int64_t max_dead_letter_mib = -1;
+  int64_t abandon_minutes = 60;
   int64_t overlap_days = 14;
   int64_t drain_seconds = 10;
   HttpServer::Options http{.port = 0, .threads = 4, .streams = 1};

@@ -8,9 +8,6 @@
 namespace tributary {
 namespace {
 
-// An update's plaintext may have so much beside 4 bytes per value. Its head with the padding is under 100 bytes.
-constexpr uint64_t kHeadBytes = 4 * limits::kKiB;
-
 // Adds the values as they come out of a chunk. The addition needs them again if it is given up, so they must not go: as
 // long as each block lies right behind the last one in the plaintext they stay where they are, as those of the dense
 // codec do. From the first block that does not, blocks are copied to `moved`.
@@ -76,13 +73,6 @@ class AddingSink final : public UpdateDecoder::Sink {
 };
 
 }  // namespace
-
-Status CheckUpdateSize(const UploadSubject& subject, uint64_t parameter_count) {
-  const uint64_t limit = parameter_count * sizeof(float) + kHeadBytes;
-  if (subject.plaintext_size <= limit) return {};
-  return Fail(Code::kTooLarge, "an update of {} bytes, the limit for {} values is {}", subject.plaintext_size,
-              parameter_count, limit);
-}
 
 Result<UpdateMeta> UpdateReader::AddTo(WeightedSum& sum, const UploadHeader& header, const HpkeKeyPair& key,
                                        const UpdateBounds& bounds,

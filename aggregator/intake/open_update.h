@@ -16,9 +16,6 @@ struct UpdateBounds {
   uint64_t max_weight = 0;
 };
 
-// Whether an update of so many bytes can be one of `parameter_count` values. kTooLarge.
-Status CheckUpdateSize(const UploadSubject& subject, uint64_t parameter_count);
-
 // Opens updates chunk by chunk, and checks each chunk and adds it to the sum while it is in cache. An update that turns
 // out to be bad is taken out again from the plaintext, which is kept in a buffer until the update is in the sum.
 // Memory: 4 bytes per parameter and a chunk (twice that for a codec or a chunk size that does not leave the values in

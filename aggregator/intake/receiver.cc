@@ -34,6 +34,14 @@ void Receiver::KeepOnly(const TaskId& task, const std::vector<ModelVersion>& acc
   });
 }
 
+void Receiver::DropRevoked(const TrustAnchor& anchor, const std::string& list) {
+  if (list == revoked_) return;
+  revoked_ = list;
+  staging_.DropRevoked(anchor, [](const Result<uint64_t>& dropped) {
+    if (!dropped) LogFailure(LogLevel::kWarning, "staging.not_cleaned", dropped.error());
+  });
+}
+
 void Receiver::DropAbandoned() {
   staging_.DropExpired([](const Result<uint64_t>& dropped) {
     if (!dropped) LogFailure(LogLevel::kWarning, "staging.not_cleaned", dropped.error());

@@ -34,6 +34,9 @@ class Receiver final : public UploadSink {
 
   // From any thread, when a task's versions changed: frees what is staged for those that are no longer trained on.
   void KeepOnly(const TaskId& task, const std::vector<ModelVersion>& accepted);
+  // On the core's thread, with every publication: frees what revoked members have staged, when the list of them
+  // changed.
+  void DropRevoked(const TrustAnchor& anchor, const std::string& list);
   // From any thread, now and then: frees what its senders gave up.
   void DropAbandoned();
   // On the core's thread: from now on nothing is counted or staged. Staged uploads stay for the next start.
@@ -62,6 +65,7 @@ class Receiver final : public UploadSink {
   Hooks hooks_;
   // Roles by device, from the certificates that the hop verified. Core's thread only; as many as the fleet has devices.
   std::unordered_map<DeviceId, Role, IdHash> roles_;
+  std::string revoked_;   // the list by which it was freed last; core's thread only
   bool stopped_ = false;  // core's thread only
 };
 

@@ -57,7 +57,7 @@ Agent::~Agent() {
 
 Result<std::unique_ptr<Agent>> Agent::Open(const Parts& parts, const Options& options) {
   ASSIGN_OR_RETURN(auto membership,
-                   Membership::Open({parts.loop, parts.clock, parts.random, parts.files, parts.identity},
+                   Membership::Open({parts.loop, parts.clock, parts.random, parts.files, parts.identity, parts.disk},
                                     {.server_keys_file = options.folder / "server-keys",
                                      .publication_folder = options.folder,
                                      .identity_folder = options.identity_folder,
@@ -143,7 +143,7 @@ bool Agent::NoteWhatIsInTheOutbox() {
 }
 
 void Agent::OnAdopted(const Publication& adopted) {
-  outbox_->DropStale(adopted);
+  outbox_->OnPublication(adopted);
   if (under_way_ && !Planner::StillWanted(under_way_->order, adopted)) under_way_->stop.request_stop();
   DropUnopenable();
   Decide();

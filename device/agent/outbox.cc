@@ -114,8 +114,9 @@ bool Outbox::Contains(const TaskId& task, ModelVersion version, UploadKind kind)
          });
 }
 
-void Outbox::DropStale(const Publication& publication) {
+void Outbox::OnPublication(const Publication& publication) {
   for (const PublishedTask& task : publication.tasks) spool_->DropStale(task.id, task.accepted, LogDropped);
+  courier_->OnPublication(publication);
 }
 
 bool Outbox::DropUnopenable(const std::function<bool(const KeyId&)>& opens,

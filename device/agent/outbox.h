@@ -49,8 +49,8 @@ class Outbox {
   // restart never finds the upload gone and fits again. A disk that refuses for now is asked again every few seconds.
   void HandOver(Uploads uploads, HandOverHooks hooks);
   bool Contains(const TaskId& task, ModelVersion version, UploadKind kind) const;
-  // Drops updates of versions that are not accepted any more.
-  void DropStale(const Publication& publication);
+  // Drops updates of versions that are not accepted any more, and offers what waited for the rounds that it opens.
+  void OnPublication(const Publication& publication);
   // Drops what is sealed to keys for which `opens` is false. `losing` is asked for each of them before anything goes, so
   // that a kill in between finds them again; false stops it. Answers whether something is being dropped; then `done` is
   // called later, with whether it worked.

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "protocol/base/log.h"
+#include "protocol/payload/update_codec.h"
 
 namespace tributary {
 
@@ -24,7 +25,7 @@ void Acceptor::OnPublication(const Publication& publication) {
   informed_ = true;
   tasks_.clear();
   for (const PublishedTask& task : publication.tasks) {
-    tasks_.try_emplace(task.id, task.accepted, task.latest);
+    tasks_.insert_or_assign(task.id, Wanted{task.accepted, task.latest, task.table.parameter_count()});
     drop(task.id, task.accepted);
   }
 }
@@ -59,10 +60,11 @@ Status Acceptor::Admit(const UploadSubject& subject) const {
   const auto task = tasks_.find(subject.task);
   if (task == tasks_.end()) return Fail(Code::kUnknownTask, "no task " + subject.task.text());
   if (subject.kind != UploadKind::kUpdate) return {};
+  const Wanted& wanted = task->second;
+  RETURN_IF_ERROR(CheckUpdateSize(subject, wanted.parameter_count));
   // A version that is newer than this gateway's publication is none of its business: the aggregator knows.
-  const auto& [versions, latest] = task->second;
-  const bool accepted = std::ranges::find(versions, subject.base_version) != versions.end();
-  if (!accepted && subject.base_version <= latest) {
+  const bool accepted = std::ranges::find(wanted.accepted, subject.base_version) != wanted.accepted.end();
+  if (!accepted && subject.base_version <= wanted.latest) {
     return Fail(Code::kStaleVersion, "version {} of {} is not accepted any more", Number(subject.base_version),
                 subject.task.text());
   }

@@ -59,7 +59,12 @@ class Acceptor final : public UploadSink {
   bool draining_ = false;
   uint64_t in_process_ = 0;  // offers and chunks that the spool has not answered yet
   // The accepted versions of each task, and its latest.
-  std::unordered_map<TaskId, std::pair<std::vector<ModelVersion>, ModelVersion>, IdHash> tasks_;
+  struct Wanted {
+    std::vector<ModelVersion> accepted;
+    ModelVersion latest{};
+    uint64_t parameter_count = 0;
+  };
+  std::unordered_map<TaskId, Wanted, IdHash> tasks_;
 };
 
 }  // namespace tributary

@@ -10,23 +10,32 @@ namespace tributary {
 namespace {
 
 constexpr std::string_view kOk = "ok";
+constexpr std::string_view kDropPartial = "drop-partial";
 constexpr Millis kLookForAnswer{50};
 
 }  // namespace
 
 std::string FormatOrder(const Order& order) {
+  if (order.verb == Order::Verb::kDropPartial)
+    return fmt::format("{} {}\n", kDropPartial, order.device ? order.device->text() : "all");
   return fmt::format("{} {}\n", order.verb == Order::Verb::kRequeue ? "requeue" : "purge",
                      order.upload ? order.upload->hex() : "all");
 }
 
 Result<Order> ParseOrder(std::string_view text) {
-  if (text == "purge all\n") return Order{Order::Verb::kPurge, std::nullopt};
+  if (text == "purge all\n") return Order{.verb = Order::Verb::kPurge};
   const auto refuse = [&] { return Fail(Code::kMalformed, "not an order: '{}'", text.substr(0, 80)); };
   const size_t space = text.find(' ');
   if (text.size() > kOrderBytes || space == std::string_view::npos || !text.ends_with('\n')) return refuse();
   const std::string_view verb = text.substr(0, space);
+  const std::string_view target = text.substr(space + 1, text.size() - space - 2);
+  if (verb == kDropPartial) {
+    if (target == "all") return Order{.verb = Order::Verb::kDropPartial};
+    const auto device = DeviceId::Parse(target);
+    return device ? Result<Order>(Order{.verb = Order::Verb::kDropPartial, .device = *device}) : refuse();
+  }
   if (verb != "requeue" && verb != "purge") return refuse();
-  const auto id = UploadId::FromHex(text.substr(space + 1, text.size() - space - 2));
+  const auto id = UploadId::FromHex(target);
   if (!id) return refuse();
   return Order{verb == "purge" ? Order::Verb::kPurge : Order::Verb::kRequeue, *id};
 }

@@ -17,7 +17,9 @@
 //   <name>.receipt                      a receipt (protocol/bundle/receipt.h)
 //   publication.bin, blobs/<digest>     a publication whose blobs are all there or with this gateway already
 //   <name>.order                        order := verb ' ' target '\n'
-//                                       verb := "requeue" | "purge"; target := upload id, 32 hex digits | "all" (purge)
+//                                       verb := "requeue" | "purge" | "drop-partial"
+//                                       target := upload id, 32 hex digits; of drop-partial a device's id
+//                                               | "all" (purge, drop-partial)
 //   <file>.answer                       answer := code-name '\n' sentence '\n'; the code is "ok" when it was done
 //
 // For example dead-1f2e.order "requeue 00112233445566778899aabbccddeeff\n" is answered by dead-1f2e.order.answer
@@ -25,9 +27,10 @@
 namespace tributary {
 
 struct Order {
-  enum class Verb { kRequeue, kPurge };
+  enum class Verb { kRequeue, kPurge, kDropPartial };
   Verb verb = Verb::kRequeue;
-  std::optional<UploadId> upload;  // nullopt: all, for kPurge only
+  std::optional<UploadId> upload = std::nullopt;  // nullopt: all, for kPurge only
+  std::optional<DeviceId> device = std::nullopt;  // of kDropPartial; nullopt: all devices
   bool operator==(const Order&) const = default;
 };
 

@@ -135,6 +135,13 @@ void Inbox::TakeOrder(const std::string& name) {
                     : Fail(status.error()));
     });
   }
+  if (order->verb == Order::Verb::kDropPartial) {
+    return parts_.spool.DropPartial(order->device, [finish](const Result<uint64_t>& dropped) {
+      finish(dropped ? InboxAnswer("dropped " + Plural(*dropped, "partial upload") +
+                                   ": their senders have them, and may offer them again")
+                     : Fail(dropped.error()));
+    });
+  }
   parts_.spool.Purge(order->upload, [finish](const Result<uint64_t>& purged) {
     finish(purged ? InboxAnswer("purged " + Plural(*purged, "dead letter")) : Fail(purged.error()));
   });

@@ -25,6 +25,7 @@ class Uplink {
   void Stop();
   // Something new can be forwarded.
   void Nudge();
+  void OnPublication(const Publication& publication) { courier_.OnPublication(publication); }
 
   const Courier::Counts& counts() const { return courier_.counts(); }
   // Uploads may be sent now, as far as the schedule goes.

@@ -44,6 +44,13 @@ std::string JsonOf(const DeadLetter& letter) {
       TimeText(letter.when), Number(letter.base_version), letter.bytes, letter.bytes_lost, letter.CanRequeue());
 }
 
+std::string JsonOfPartial(const SpooledUpload& upload) {
+  return fmt::format(
+      R"({{"id": "{}", "kind": "{}", "task": "{}", "device": "{}", "announced": {}, "here": {}, "held": {}}})",
+      upload.id.hex(), KindName(upload.kind), upload.task.text(), upload.device.text(), upload.ciphertext_size,
+      upload.StoredBytes(), upload.HeldBytes());
+}
+
 Result<std::unique_ptr<SpoolReader>> OpenReader(const GatewayOptions& options) {
   return SpoolReader::Open(options.data_dir / "spool", RealFileSystem());
 }
@@ -205,6 +212,28 @@ Status CheckSpoolHere(const GatewayOptions& options, ListForm form) {
               check.damaged.size(), check.BytesLost());
 }
 
+Status ListPartial(const GatewayOptions& options, const std::string& device, ListForm form) {
+  std::optional<DeviceId> of;
+  if (!device.empty()) {
+    ASSIGN_OR_RETURN(of, DeviceId::Parse(device));
+  }
+  ASSIGN_OR_RETURN(const auto reader, OpenReader(options));
+  ASSIGN_OR_RETURN(const std::vector<SpooledUpload> uploads, reader->Partial(of, kListed));
+  if (form == ListForm::kJson) {
+    std::string text;
+    for (const SpooledUpload& upload : uploads) text += (text.empty() ? "\n  " : ",\n  ") + JsonOfPartial(upload);
+    std::cout << "[" << text << (text.empty() ? "]\n" : "\n]\n");
+    return {};
+  }
+  if (uploads.empty()) std::cout << "No partial uploads.\n";
+  for (const SpooledUpload& upload : uploads) {
+    std::cout << fmt::format("{}  {:<12} {:<20} {:<20} announced {} bytes, {} are here, {} are held\n", upload.id.hex(),
+                             KindName(upload.kind), upload.task.text(), upload.device.text(), upload.ciphertext_size,
+                             upload.StoredBytes(), upload.HeldBytes());
+  }
+  return {};
+}
+
 Status ListDeadLetters(const GatewayOptions& options, ListForm form) {
   ASSIGN_OR_RETURN(const auto reader, OpenReader(options));
   ASSIGN_OR_RETURN(const std::vector<DeadLetter> letters, reader->DeadLetters(kListed));
@@ -243,7 +272,7 @@ Status ShowDeadLetter(const GatewayOptions& options, const std::string& id, List
   return {};
 }
 
-Status OrderDeadLetters(const GatewayOptions& options, const Order& order) {
+Status CarryOut(const GatewayOptions& options, const Order& order) {
   const SystemClock clock;
   SystemRandom random;
   return WithGateway(options, clock, random, [&](const std::string&) -> Status {

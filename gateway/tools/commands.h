@@ -24,13 +24,17 @@ Status RotateKey(const GatewayOptions& options);
 // `spool check`: compares every payload with its digest. kCorrupt: something is damaged.
 Status CheckSpoolHere(const GatewayOptions& options, ListForm form);
 
+// `spool partial`: uploads that have begun and are not whole, those first that got a chunk longest ago; of one device,
+// or of all for an empty text. kInvalidArgument: no device's id.
+Status ListPartial(const GatewayOptions& options, const std::string& device, ListForm form);
+
 // An upload's id as a person gives it. kInvalidArgument says how one looks.
 Result<UploadId> UploadOf(const std::string& text);
 // `dead-letter list`, the newest first.
 Status ListDeadLetters(const GatewayOptions& options, ListForm form);
 // `dead-letter show ID`. kUnknownUpload.
 Status ShowDeadLetter(const GatewayOptions& options, const std::string& id, ListForm form);
-// `dead-letter requeue ID`, `dead-letter purge ID|--all`.
-Status OrderDeadLetters(const GatewayOptions& options, const Order& order);
+// `dead-letter requeue ID`, `dead-letter purge ID|--all`, `spool drop-partial DEVICE|--all`.
+Status CarryOut(const GatewayOptions& options, const Order& order);
 
 }  // namespace tributary

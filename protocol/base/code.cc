@@ -79,7 +79,7 @@ constexpr auto kCodes = std::to_array<CodeEntry>({
     {Code::kUnknownKind, kPeer, "unknown-kind", "The upload's kind is not one this version knows.",
      "Nothing was taken in. Upgrade the receiving side."},
     {Code::kRoundClosed, kPassing, "round-closed", "No round collects updates for this base version now.",
-     "The update stays with its sender, which offers it again while its base version is accepted.", kRetry},
+     "The update stays with its sender, which offers it again when a round opens that takes its base version.", kRetry},
     {Code::kUpstreamCycle, kPeer, "upstream-cycle", "This gateway is its own upstream, directly or through others.",
      "What is in custody is safe. Point upstream.endpoint of one of them nearer to the aggregator."},
     {Code::kMixedPublication, kPeer, "mixed-publication",

@@ -21,9 +21,10 @@ struct WayBack {
           BlobStore blob_store)
       : store(std::move(publication_store)),
         blobs(std::move(blob_store)),
-        fetcher(client, loop, parts.random, blobs),
+        fetcher(client, loop, parts.random, blobs, disk),
         subscriber(fetcher, store, blobs, parts.clock, [](const Publication&) {}) {}
 
+  WorkerPool disk{"blobs", 1};
   PublicationStore store;
   BlobStore blobs;
   Fetcher fetcher;

@@ -38,7 +38,7 @@ Membership::Membership(const Parts& parts, Options options, PublicationStore pub
       client_({parts.loop, parts.clock, parts.random, parts.identity}, ClientOptions(std::move(options.hop)),
               ClientHooks()),
       down_budget_(parts.clock, options.down_bytes_per_second),
-      fetcher_(client_, parts.loop, parts.random, blobs_, &down_budget_),
+      fetcher_(client_, parts.loop, parts.random, blobs_, parts.disk, &down_budget_),
       subscriber_(fetcher_, publications_, blobs_, parts.clock,
                   [this](const Publication& publication) { OnAdopted(publication); }) {
   client_.AddPart(*this);

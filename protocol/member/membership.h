@@ -31,6 +31,7 @@ class Membership final : private HopClient::Part {
     Random& random;
     FileSystem& files;
     Identity& identity;  // its certificate changes when it is renewed
+    Executor& disk;      // for what takes long: storing and checking models
   };
   struct Options {
     Path server_keys_file;

@@ -16,6 +16,8 @@ namespace {
 constexpr size_t kValueAlignment = 64;
 // The meta of this version has 48 bytes; a longer one than this cannot be a meta.
 constexpr size_t kMostMetaBytes = 1024;
+// An update's plaintext may have so much beside 4 bytes per value. Its head with the padding is under 100 bytes.
+constexpr uint64_t kHeadBytes = 4 * limits::kKiB;
 
 size_t HeadSize(size_t meta_size) {
   return (sizeof(uint32_t) + meta_size + kValueAlignment - 1) / kValueAlignment * kValueAlignment;
@@ -163,6 +165,13 @@ class Float32DenseDecoder final : public UpdateDecoder {
 };
 
 }  // namespace
+
+Status CheckUpdateSize(const UploadSubject& subject, uint64_t parameter_count) {
+  const uint64_t limit = parameter_count * sizeof(float) + kHeadBytes;
+  if (subject.plaintext_size <= limit) return {};
+  return Fail(Code::kTooLarge, "an update of {} bytes, the limit for {} values is {}", subject.plaintext_size,
+              parameter_count, limit);
+}
 
 Result<Bytes> EncodeUpdate(Codec codec, const UpdateMeta& meta, std::span<const float> delta) {
   if (codec != Codec::kFloat32Dense)

@@ -30,6 +30,9 @@ struct UpdateMeta {
 // all. Errors: kUnknownCodec; kInvalidArgument: meta.parameter_count is not the delta's length.
 Result<Bytes> EncodeUpdate(Codec codec, const UpdateMeta& meta, std::span<const float> delta);
 
+// Whether an update of so many bytes can be one of `parameter_count` values. kTooLarge.
+Status CheckUpdateSize(const UploadSubject& subject, uint64_t parameter_count);
+
 // Decodes the plaintext of an update as it comes, chunk by chunk, without holding it: call Feed with consecutive parts
 // of any length; each call hands the values that became complete to the sink, in order. Not thread safe.
 class UpdateDecoder {

@@ -54,9 +54,13 @@ OfferAnswer Arrivals::Already(UploadKind kind) {
 }
 
 Result<OfferAnswer> Arrivals::Admit(const SpooledUpload& upload, ByteView envelope) {
-  ASSIGN_OR_RETURN(const auto holding, state_.index.account().Held(upload.device));
-  ASSIGN_OR_RETURN(const auto room, state_.quota.RoomFor(upload, state_.account, holding));
-  RETURN_IF_ERROR(departures_.MakeRoom(room, upload.device));
+  ASSIGN_OR_RETURN(const uint64_t partial, state_.index.uploads().CountPartial(upload));
+  if (partial >= state_.options.max_partial) {
+    return Fail(Code::kQuotaExceeded,
+                "device {} has {} uploads of kind {} under way, and may have no more until some of them are whole",
+                upload.device.text(), partial, KindName(upload.kind));
+  }
+  RETURN_IF_ERROR(MakeRoom({upload, 0, upload.ciphertext_size}));
   // An upload that was given up for a passing reason may come again.
   ASSIGN_OR_RETURN(const auto dead, state_.index.dead_letters().Find(upload.id));
   if (dead) RETURN_IF_ERROR(departures_.ForgetLetter(*dead));
@@ -65,6 +69,23 @@ Result<OfferAnswer> Arrivals::Admit(const SpooledUpload& upload, ByteView envelo
   state_.partials.insert_or_assign(upload.id, Partial{upload, std::make_shared<Sha256Stream>(), true});
   ++state_.account.of(upload.kind).offered;
   return OfferAnswer{.next_chunk = 0};
+}
+
+Status Arrivals::MakeRoom(const SpoolQuota::Wish& wish) {
+  ASSIGN_OR_RETURN(const auto holding, state_.index.account().Held(wish.upload.device));
+  ASSIGN_OR_RETURN(const auto room, state_.quota.RoomFor(wish, state_.account, holding));
+  return departures_.MakeRoom(room, wish.upload.device);
+}
+
+Status Arrivals::Grow(const SpooledUpload& upload) {
+  SpooledUpload longer = upload;
+  ++longer.next_chunk;
+  const uint64_t more = longer.HeldBytes() - upload.HeldBytes();
+  if (more == 0) return {};
+  Status room = MakeRoom({upload, upload.HeldBytes(), more});
+  if (!room && room.error().code == Code::kQuotaExceeded)
+    RETURN_IF_ERROR(departures_.DropOne(upload, Code::kQuotaExceeded));
+  return room;
 }
 
 Result<SpoolState::Partial*> Arrivals::PartialOf(const UploadId& id) {
@@ -83,18 +104,21 @@ bool Arrivals::IsLast(const UploadId& id, uint32_t chunk) {
 }
 
 Result<AppendAnswer> Arrivals::Append(const UploadId& id, uint32_t chunk, ByteView ciphertext) {
-  ASSIGN_OR_RETURN(Partial* const partial, PartialOf(id));
+  ASSIGN_OR_RETURN(Partial * partial, PartialOf(id));
   if (partial == nullptr) return AppendAnswer{.next_chunk = chunk + 1, .complete = true};
-  SpooledUpload& facts = partial->facts;
-  if (chunk != facts.next_chunk) {
+  const SpooledUpload before = partial->facts;
+  if (chunk != before.next_chunk) {
     return Fail(Code::kChunkOutOfOrder, "upload {}: chunk {} came, chunk {} is next", id.hex(), chunk,
-                facts.next_chunk);
+                before.next_chunk);
   }
-  const size_t expected = facts.ChunkBytes(chunk);
+  const size_t expected = before.ChunkBytes(chunk);
   if (ciphertext.size() != expected) {
     return Fail(ciphertext.size() > expected ? Code::kTooLarge : Code::kMalformed,
                 "chunk {} of upload {} has {} bytes, its header says {}", chunk, id.hex(), ciphertext.size(), expected);
   }
+  RETURN_IF_ERROR(Grow(before));
+  ASSIGN_OR_RETURN(partial, PartialOf(id));  // it may have given way itself
+  SpooledUpload& facts = partial->facts;
   RETURN_IF_ERROR(CatchUpDigest(*partial));
   if (facts.in_index) {
     partial->digest->Update(ciphertext);
@@ -106,7 +130,7 @@ Result<AppendAnswer> Arrivals::Append(const UploadId& id, uint32_t chunk, ByteVi
     return Fail(std::move(stored).error());
   }
   ++facts.next_chunk;
-  state_.account.unwritten -= expected;
+  RETURN_IF_ERROR(state_.CountProgress(before, facts));
   if (facts.next_chunk == facts.chunk_count) return Finish(*partial);
   RETURN_IF_ERROR(state_.index.uploads().SetProgress(facts, state_.clock.Now()));
   return AppendAnswer{.next_chunk = facts.next_chunk};

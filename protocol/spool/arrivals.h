@@ -26,6 +26,11 @@ class Arrivals {
   Result<OfferAnswer> Judge(const SpooledUpload& upload, ByteView envelope, const Status& admitted);
   OfferAnswer Already(UploadKind kind);
   Result<OfferAnswer> Admit(const SpooledUpload& upload, ByteView envelope);
+  // Frees what has to give way for it.
+  Status MakeRoom(const SpoolQuota::Wish& wish);
+  // For the chunk after the next one. An upload for which there is no quota any more is dropped: it may have to make
+  // room for the others, and its sender has it.
+  Status Grow(const SpooledUpload& upload);
   // nullptr: the upload is complete.
   Result<Partial*> PartialOf(const UploadId& id);
   Status CatchUpDigest(Partial& partial);

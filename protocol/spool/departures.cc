@@ -38,6 +38,7 @@ Status Departures::Delivered(const UploadId& id) {
 Status Departures::Drop(const UploadId& id, Code reason) {
   ASSIGN_OR_RETURN(const auto upload, state_.index.uploads().Find(id));
   if (!upload) return UnknownUpload(id);
+  if (reason == Code::kStaleVersion) return DropOne(*upload, reason);
   uint64_t lost = 0;
   if (reason == Code::kCorrupt && upload->state == UploadState::kComplete) {
     ASSIGN_OR_RETURN(lost, LostBytesOf(*upload));
@@ -121,6 +122,30 @@ Result<Departures::Swept> Departures::DropExpired() {
   return swept;
 }
 
+Result<Departures::Swept> Departures::DropRevoked(const TrustAnchor& anchor, std::optional<UploadId>& last) {
+  Swept swept;
+  ASSIGN_OR_RETURN(const auto ids, state_.index.uploads().IdsAfter(last, kLeaveAtOnce));
+  for (const UploadId& id : ids) {
+    last = id;
+    ASSIGN_OR_RETURN(const Bytes bytes, state_.index.uploads().Envelope(id));
+    const auto envelope = ParseEnvelope(bytes);
+    if (!envelope) continue;  // whoever opens it says so
+    const auto author = anchor.Verify(envelope->chain, state_.clock.Now());
+    if (author || author.error().code != Code::kRevokedCertificate) continue;
+    ASSIGN_OR_RETURN(const auto upload, state_.index.uploads().Find(id));
+    if (upload) RETURN_IF_ERROR(DropAll({*upload}, Code::kRevokedCertificate, swept));
+  }
+  swept.more = ids.size() == kLeaveAtOnce;
+  return swept;
+}
+
+Result<Departures::Swept> Departures::DropPartial(const std::optional<DeviceId>& device) {
+  Swept swept;
+  ASSIGN_OR_RETURN(const auto uploads, state_.index.uploads().Partial(device, kLeaveAtOnce));
+  RETURN_IF_ERROR(DropAll(uploads, Code::kTimeout, swept));
+  return swept;
+}
+
 Status Departures::MakeRoom(const SpoolQuota::Room& room, const DeviceId& device) {
   for (uint64_t freed = 0; freed < room.dead_bytes;) {
     ASSIGN_OR_RETURN(const auto oldest, state_.index.dead_letters().OldestKept());
@@ -133,7 +158,7 @@ Status Departures::MakeRoom(const SpoolQuota::Room& room, const DeviceId& device
       ASSIGN_OR_RETURN(const auto oldest, state_.index.uploads().OldestTelemetry(of));
       if (!oldest) break;
       RETURN_IF_ERROR(DropOne(*oldest, Code::kGaveWay));
-      freed += oldest->ciphertext_size;
+      freed += oldest->HeldBytes();
     }
     return {};
   };

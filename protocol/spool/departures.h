@@ -24,6 +24,9 @@ class Departures {
   Result<Swept> DropSealedTo(const std::vector<KeyId>& keys);
   Result<Swept> DropErased(const TaskId& task);
   Result<Swept> DropExpired();
+  // `last`: where the page before this one ended.
+  Result<Swept> DropRevoked(const TrustAnchor& anchor, std::optional<UploadId>& last);
+  Result<Swept> DropPartial(const std::optional<DeviceId>& device);
 
   Status Requeue(const UploadId& id);
   Result<uint64_t> Purge(const UploadId& id);

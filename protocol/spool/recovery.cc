@@ -95,15 +95,16 @@ Status Recovery::RecoverDamaged(SpooledUpload upload, uint64_t size) {
     state_.account.BecamePartial(upload.kind, upload.priority);
     upload.state = UploadState::kPartial;
     upload.next_chunk = upload.chunk_count - 1;
-    state_.account.unwritten += upload.ciphertext_size - upload.StoredBytes();
+    state_.account.unwritten += upload.HeldBytes() - upload.StoredBytes();
   }
   if (const uint64_t needed = upload.StoredBytes(); size < needed) {
     const bool custody = upload.state == UploadState::kComplete;
     Log(custody ? LogLevel::kError : LogLevel::kWarning, custody ? "spool.payload_lost" : "spool.progress_lost",
         {{"id", upload.id.hex()}, {"device", upload.device.text()}, {"bytes", needed}, {"bytes_lost", needed - size}});
     if (custody) return departures_.Bury(upload, Code::kCorrupt, needed - size);
+    const SpooledUpload longer = upload;
     upload.next_chunk = static_cast<uint32_t>(size / upload.ChunkOffset(1));
-    state_.account.unwritten += needed - upload.StoredBytes();
+    RETURN_IF_ERROR(state_.CountProgress(longer, upload));
   }
   if (upload == before) return {};
   return state_.index.uploads().SetProgress(upload, state_.clock.Now());

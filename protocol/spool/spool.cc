@@ -84,6 +84,17 @@ void Spool::DropErased(const TaskId& task, Done<uint64_t> done) {
   writing_->Sweep([task](SpoolWriter& writer) { return writer.departures.DropErased(task); }, std::move(done));
 }
 
+void Spool::DropRevoked(const TrustAnchor& anchor, Done<uint64_t> done) {
+  // A page goes on where the one before it ended.
+  const auto last = std::make_shared<std::optional<UploadId>>();
+  writing_->Sweep([anchor, last](SpoolWriter& writer) { return writer.departures.DropRevoked(anchor, *last); },
+                  std::move(done));
+}
+
+void Spool::DropPartial(const std::optional<DeviceId>& device, Done<uint64_t> done) {
+  writing_->Sweep([device](SpoolWriter& writer) { return writer.departures.DropPartial(device); }, std::move(done));
+}
+
 void Spool::DropExpired(Done<uint64_t> done) {
   writing_->Sweep([](SpoolWriter& writer) { return writer.departures.DropExpired(); }, std::move(done));
   Probe(nullptr);

@@ -78,8 +78,9 @@ class Spool final : public UploadSource {
   // Custody was passed up: frees the payload, remembers the contribution (updates) or the id (the rest, the newest
   // 100,000). kUnknownUpload: not here, or not complete.
   void Delivered(const UploadId& id, Done<void> done) override;
-  // Gives up an upload and keeps a dead letter (the newest 10,000), with envelope and payload if it was complete, until
-  // their room is needed. A partial upload's payload is freed. kUnknownUpload.
+  // Gives up an upload. What was overtaken (kStaleVersion) goes like the stale ones of DropStale: nobody could use it,
+  // and nobody did anything wrong. Of all else a dead letter is kept (the newest 10,000), with envelope and payload if
+  // it was complete, until their room is needed. A partial upload's payload is freed. kUnknownUpload.
   void Drop(const UploadId& id, Code reason, Done<void> done) override;
   // After a new publication. Drops the updates of `task` whose base version can no longer count (dropped as
   // kStaleVersion): not in `accepted` and older than its newest; with an empty `accepted` (the task is gone) all.
@@ -90,6 +91,12 @@ class Spool final : public UploadSource {
   // Drops uploads of any kind that are sealed to one of these keys (kUnknownKey): nobody can open them any more.
   // Answers how many. Reads each envelope once in its life here.
   void DropSealedTo(std::vector<KeyId> keys, Done<uint64_t> done);
+  // Drops what has an author whose certificate `anchor` knows to be revoked (kRevokedCertificate), partial or whole:
+  // nobody above takes it. Reads all envelopes. Answers how many.
+  void DropRevoked(const TrustAnchor& anchor, Done<uint64_t> done);
+  // Drops partial uploads, of one device or of all (kTimeout): their senders have custody, and offer them again.
+  // Answers how many.
+  void DropPartial(const std::optional<DeviceId>& device, Done<uint64_t> done);
   // Drops all updates and evaluations of the task, partial ones too (kErased), and frees those that are kept with their
   // dead letters. Answers how many were dropped.
   void DropErased(const TaskId& task, Done<uint64_t> done);

@@ -38,7 +38,7 @@ struct SpoolAccount {
   std::array<uint64_t, std::size(kUploadKinds)> kind_bytes{};  // the same by kind
   std::array<uint64_t, kPriorities> waiting{};                 // spooled, by priority
   uint64_t devices = 0;                                        // that have something here
-  uint64_t unwritten = 0;                                      // bytes that partial uploads will still bring
+  uint64_t unwritten = 0;                                      // of the bytes held: those that may come next
   uint64_t dead_letters = 0;                                   // that can be listed
   uint64_t dead_bytes = 0;                                     // of quota, payloads that are kept of them
   uint64_t barriers = 0;  // since Open: how often the disk was asked to make custody durable

@@ -44,32 +44,37 @@ Result<SpoolAccount> SpoolAccountTable::Load() {
   return account;
 }
 
+// The room that a partial upload takes, as SpooledUpload::HeldBytes has it; the parameter is what a seal adds.
+#define TRIBUTARY_HELD "min(ciphertext_size, (next_chunk + 1) * (chunk_size + :seal))"
+
 // Counts the uploads and dead letters that are here. One index covers the first query; partial uploads are few.
 Status SpoolAccountTable::LoadPresent(SpoolAccount& account) {
-  ASSIGN_OR_RETURN(
-      const auto here,
-      database_.Query(
-          "SELECT kind, state, priority, count(*), sum(ciphertext_size) FROM uploads GROUP BY state, priority, kind"));
+  ASSIGN_OR_RETURN(const auto here, database_.Query("SELECT kind, priority, count(*), sum(ciphertext_size) FROM "
+                                                    "uploads WHERE state = 1 GROUP BY priority, kind"));
   for (const Row& row : here) {
     UploadKind kind{};
-    UploadState state{};
     Priority priority{};
     uint64_t count = 0, bytes = 0;
-    RETURN_IF_ERROR(row.Into(kind, state, priority, count, bytes));
-    if (state == UploadState::kComplete) {
-      account.of(kind).spooled += count;
-      account.waiting_of(priority) += count;
-    } else {
-      account.of(kind).in_flight += count;
-    }
+    RETURN_IF_ERROR(row.Into(kind, priority, count, bytes));
+    account.of(kind).spooled += count;
+    account.waiting_of(priority) += count;
     account.bytes += bytes;
     account.bytes_of(kind) += bytes;
   }
-  ASSIGN_OR_RETURN(
-      account.unwritten,
-      database_.QueryNumber("SELECT coalesce(sum(max(0, ciphertext_size - next_chunk * (chunk_size + ?))), "
-                            "0) FROM uploads WHERE state = 0",
-                            limits::kSealTagBytes));
+  ASSIGN_OR_RETURN(const auto partial,
+                   database_.Query("SELECT kind, count(*), sum(" TRIBUTARY_HELD "), sum(" TRIBUTARY_HELD
+                                   " - min(ciphertext_size, next_chunk * (chunk_size + :seal))) FROM uploads "
+                                   "WHERE state = 0 GROUP BY kind",
+                                   limits::kSealTagBytes));
+  for (const Row& row : partial) {
+    UploadKind kind{};
+    uint64_t count = 0, held = 0, unwritten = 0;
+    RETURN_IF_ERROR(row.Into(kind, count, held, unwritten));
+    account.of(kind).in_flight += count;
+    account.bytes += held;
+    account.bytes_of(kind) += held;
+    account.unwritten += unwritten;
+  }
   ASSIGN_OR_RETURN(account.devices, database_.QueryNumber("SELECT count(*) FROM holders"));
   ASSIGN_OR_RETURN(account.dead_letters, database_.QueryNumber("SELECT count(*) FROM dead_letters"));
   ASSIGN_OR_RETURN(account.dead_bytes, database_.QueryNumber("SELECT CAST(total(bytes) AS INTEGER) FROM dead_letters "

@@ -22,7 +22,8 @@ enum class SpoolMode {
   kStaging,
 };
 
-// Bytes are ciphertext bytes. spool_quota.h says what gives way when room is short.
+// Bytes are ciphertext bytes. A partial upload counts with what is here of it and its next chunk. spool_quota.h says
+// what gives way when room is short.
 struct SpoolOptions {
   Path folder = {};  // created when absent; one process at a time (FileLock is the process's to take)
   SpoolMode mode = SpoolMode::kDurable;
@@ -45,8 +46,11 @@ struct SpoolOptions {
   std::optional<uint64_t> ballast_bytes = std::nullopt;
   // Payloads of at most this many bytes live in the index: one sync for many, no file each.
   size_t inline_limit = 64 * limits::kKiB;
-  // A partial upload nobody touched for this long is dropped by DropExpired: its sender is gone, and still has custody.
-  Millis abandon_after = std::chrono::hours(24 * 14);
+  // A partial upload that got no chunk for this long is dropped by DropExpired: its sender is gone, and still has
+  // custody. Long enough for a restart, and for an outage that sending again costs less than the room does.
+  Millis abandon_after = std::chrono::hours(1);
+  // Partial uploads of one kind that one device may have here: as many as a courier has under way of one priority.
+  uint64_t max_partial = 32;
   // Open asks for the lengths of so many payload files, Probe for those of the rest, a page at a time: each costs 4 to
   // 8 µs, most of a long spool's start. That a file is there at all is known from the folder's list.
   size_t measured_at_open = 20'000;

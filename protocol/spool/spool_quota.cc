@@ -74,66 +74,65 @@ bool SpoolQuota::MakesGiveWay(const SpooledUpload& offered) const {
   return options_.TakesCustody() && offered.kind != UploadKind::kSample;
 }
 
-Result<SpoolQuota::Room> SpoolQuota::RoomFor(const SpooledUpload& offered, const SpoolAccount& account,
+Result<SpoolQuota::Room> SpoolQuota::RoomFor(const Wish& wish, const SpoolAccount& account,
                                              const SpoolAccountTable::Holding& device) const {
   Room room;
-  RETURN_IF_ERROR(CheckFairness(offered, account, device));
-  RETURN_IF_ERROR(CheckDevice(offered, device, room));
-  RETURN_IF_ERROR(CheckKind(offered, account, room));
-  RETURN_IF_ERROR(CheckSpool(offered, account, room));
+  RETURN_IF_ERROR(CheckFairness(wish, account, device));
+  RETURN_IF_ERROR(CheckDevice(wish, device, room));
+  RETURN_IF_ERROR(CheckKind(wish, account, room));
+  RETURN_IF_ERROR(CheckSpool(wish, account, room));
   return room;
 }
 
-Status SpoolQuota::CheckFairness(const SpooledUpload& offered, const SpoolAccount& account,
+Status SpoolQuota::CheckFairness(const Wish& wish, const SpoolAccount& account,
                                  const SpoolAccountTable::Holding& device) const {
   const uint64_t starts =
-      IsSmallControl(offered) ? options_.max_bytes - options_.Reserve() / 2 : options_.max_bytes / 2;
-  if (device.uploads == 0 || account.bytes <= starts) return {};
+      IsSmallControl(wish.upload) ? options_.max_bytes - options_.Reserve() / 2 : options_.max_bytes / 2;
+  // An upload that was let in is not held against itself.
+  if (device.bytes == wish.here || account.bytes <= starts) return {};
   const uint64_t share = options_.max_bytes / std::max<uint64_t>(account.devices, 1);
-  if (device.bytes <= share) return {};
+  if (device.bytes - wish.here <= share) return {};
   return Refuse(Code::kQuotaExceeded,
                 "device {} holds {} bytes, its fair share of the spool among {} devices is {} bytes",
-                offered.device.text(), device.bytes, account.devices, share);
+                wish.upload.device.text(), device.bytes, account.devices, share);
 }
 
-Status SpoolQuota::CheckDevice(const SpooledUpload& offered, const SpoolAccountTable::Holding& device,
-                               Room& room) const {
+Status SpoolQuota::CheckDevice(const Wish& wish, const SpoolAccountTable::Holding& device, Room& room) const {
   if (options_.max_device_bytes == 0) return {};
-  const uint64_t over = Over(device.bytes + offered.ciphertext_size, options_.max_device_bytes);
-  if (over > 0 && (!MakesGiveWay(offered) || over > device.telemetry)) {
+  const uint64_t over = Over(device.bytes + wish.more, options_.max_device_bytes);
+  if (over > 0 && (!MakesGiveWay(wish.upload) || over > device.telemetry)) {
     return Refuse(Code::kQuotaExceeded,
                   "device {} has {} of {} bytes in use (spool.max_device_mib), the upload has {} bytes",
-                  offered.device.text(), device.bytes, options_.max_device_bytes, offered.ciphertext_size);
+                  wish.upload.device.text(), device.bytes, options_.max_device_bytes, wish.upload.ciphertext_size);
   }
   room.own_telemetry = over;
   return {};
 }
 
-Status SpoolQuota::CheckKind(const SpooledUpload& offered, const SpoolAccount& account, Room& room) const {
-  const uint64_t limit = options_.max_kind_bytes[static_cast<size_t>(offered.kind) - 1];
+Status SpoolQuota::CheckKind(const Wish& wish, const SpoolAccount& account, Room& room) const {
+  const uint64_t limit = options_.max_kind_bytes[static_cast<size_t>(wish.upload.kind) - 1];
   if (limit == 0) return {};
-  const uint64_t used = account.bytes_of(offered.kind);
-  const uint64_t over = Over(used + offered.ciphertext_size, limit);
-  const bool gives_way = offered.kind == UploadKind::kDeviceState && MakesGiveWay(offered) && over <= used;
+  const uint64_t used = account.bytes_of(wish.upload.kind);
+  const uint64_t over = Over(used + wish.more, limit);
+  const bool gives_way = wish.upload.kind == UploadKind::kDeviceState && MakesGiveWay(wish.upload) && over <= used;
   if (over > 0 && !gives_way) {
     return Refuse(Code::kQuotaExceeded, "uploads of kind {} have {} of {} bytes in use, the upload has {} bytes",
-                  KindName(offered.kind), used, limit, offered.ciphertext_size);
+                  KindName(wish.upload.kind), used, limit, wish.upload.ciphertext_size);
   }
   room.telemetry = Over(over, room.own_telemetry);
   return {};
 }
 
-Status SpoolQuota::CheckSpool(const SpooledUpload& offered, const SpoolAccount& account, Room& room) const {
-  const uint64_t size = offered.ciphertext_size;
-  const bool small = IsSmallControl(offered);
+Status SpoolQuota::CheckSpool(const Wish& wish, const SpoolAccount& account, Room& room) const {
+  const bool small = IsSmallControl(wish.upload);
   const uint64_t limit = options_.max_bytes - (small ? 0 : options_.Reserve());
-  const uint64_t over_spool = Over(account.bytes + account.dead_bytes + size, limit);
+  const uint64_t over_spool = Over(account.bytes + account.dead_bytes + wish.more, limit);
   const uint64_t keep = small ? std::min(kIndexBytes, disk_.total_bytes / 100) : DiskReserve();
-  const uint64_t over_disk = disk_.total_bytes == 0 ? 0 : Over(keep + size, DiskFree(account.unwritten));
+  const uint64_t over_disk = disk_.total_bytes == 0 ? 0 : Over(keep + wish.more, DiskFree(account.unwritten));
   const uint64_t over = std::max(over_spool, over_disk);
   room.dead_bytes = std::min(over, account.dead_bytes);
   const uint64_t telemetry = std::max(over - room.dead_bytes, room.telemetry + room.own_telemetry);
-  const bool enough = telemetry <= account.bytes_of(UploadKind::kDeviceState) && MakesGiveWay(offered);
+  const bool enough = telemetry <= account.bytes_of(UploadKind::kDeviceState) && MakesGiveWay(wish.upload);
   if (telemetry == 0 || enough) {
     room.telemetry = Over(telemetry, room.own_telemetry);
     return {};
@@ -143,12 +142,13 @@ Status SpoolQuota::CheckSpool(const SpooledUpload& offered, const SpoolAccount& 
         Code::kDiskFull,
         "the disk of {} has {} of {} bytes free, {} bytes are kept free and {} bytes promised, the upload has "
         "{} bytes",
-        options_.folder.string(), disk_.free_bytes, disk_.total_bytes, keep, account.unwritten, size);
+        options_.folder.string(), disk_.free_bytes, disk_.total_bytes, keep, account.unwritten,
+        wish.upload.ciphertext_size);
   }
   return Refuse(Code::kQuotaExceeded,
                 "the spool has {} of {} bytes in use (spool.max_mib) and keeps {} bytes for the index and control "
                 "uploads, the upload has {} bytes",
-                account.bytes, options_.max_bytes, options_.max_bytes - limit, size);
+                account.bytes, options_.max_bytes, options_.max_bytes - limit, wish.upload.ciphertext_size);
 }
 
 // ---- Ballast

@@ -39,23 +39,27 @@ class SpoolQuota {
   // kDiskFull: the disk is over max_disk_percent, or into the reserve, so that only small control uploads are taken.
   Status DiskHasRoom() const;
 
-  // The bytes that must be freed so that the offer fits.
+  // The bytes that must be freed so that the upload fits.
   struct Room {
     uint64_t dead_bytes = 0;
     uint64_t telemetry = 0;      // of anybody
     uint64_t own_telemetry = 0;  // of the same device, before that
   };
-  // Errors: kQuotaExceeded, kDiskFull; both say whose quota it is, how much of it is used, and what is safe.
-  Result<Room> RoomFor(const SpooledUpload& offered, const SpoolAccount& account,
-                       const SpoolAccountTable::Holding& device) const;
+  // For `more` bytes of the upload, which has the room of `here` bytes so far: 0 and all of it at its offer, then chunk
+  // by chunk. Errors: kQuotaExceeded, kDiskFull; both say whose quota it is, how much of it is used, and what is safe.
+  struct Wish {
+    const SpooledUpload& upload;
+    uint64_t here = 0;
+    uint64_t more = 0;
+  };
+  Result<Room> RoomFor(const Wish& wish, const SpoolAccount& account, const SpoolAccountTable::Holding& device) const;
 
  private:
   bool IsSmallControl(const SpooledUpload& offered) const;
-  Status CheckFairness(const SpooledUpload& offered, const SpoolAccount& account,
-                       const SpoolAccountTable::Holding& device) const;
-  Status CheckDevice(const SpooledUpload& offered, const SpoolAccountTable::Holding& device, Room& room) const;
-  Status CheckKind(const SpooledUpload& offered, const SpoolAccount& account, Room& room) const;
-  Status CheckSpool(const SpooledUpload& offered, const SpoolAccount& account, Room& room) const;
+  Status CheckFairness(const Wish& wish, const SpoolAccount& account, const SpoolAccountTable::Holding& device) const;
+  Status CheckDevice(const Wish& wish, const SpoolAccountTable::Holding& device, Room& room) const;
+  Status CheckKind(const Wish& wish, const SpoolAccount& account, Room& room) const;
+  Status CheckSpool(const Wish& wish, const SpoolAccount& account, Room& room) const;
   bool MakesGiveWay(const SpooledUpload& offered) const;
   // Bytes that the disk must keep free beside ordinary uploads.
   uint64_t DiskReserve() const;

@@ -31,6 +31,11 @@ Result<std::vector<SpooledUpload>> SpoolReader::PendingAfter(const std::optional
   return index_->uploads().CompleteAfter(last, limit);
 }
 
+Result<std::vector<SpooledUpload>> SpoolReader::Partial(const std::optional<DeviceId>& device, size_t limit) {
+  const std::lock_guard lock(mutex_);
+  return index_->uploads().Partial(device, limit);
+}
+
 Result<std::optional<SpooledUpload>> SpoolReader::Find(const UploadId& id) {
   const std::lock_guard lock(mutex_);
   return index_->uploads().Find(id);

@@ -29,6 +29,8 @@ class SpoolReader {
   Result<std::vector<SpooledUpload>> Pending(size_t limit);
   // The same, from after `last`: a page at a time over all of them, by id.
   Result<std::vector<SpooledUpload>> PendingAfter(const std::optional<UploadId>& last, size_t limit);
+  // Partial ones, of one device or of all; those first that got a chunk longest ago.
+  Result<std::vector<SpooledUpload>> Partial(const std::optional<DeviceId>& device, size_t limit);
   // Complete, partial, or neither (nullopt: not here, or a dead letter).
   Result<std::optional<SpooledUpload>> Find(const UploadId& id);
   // The newest first.

@@ -79,6 +79,15 @@ constexpr std::string_view kSchema[] = {
     R"sql(
   ALTER TABLE uploads ADD COLUMN sealed_to BLOB;
   CREATE INDEX uploads_sealed_to ON uploads (sealed_to);
+)sql",
+    // A partial upload takes the room of what is here of it and of its next chunk; it took that of all it announced.
+    // 16 is what a seal adds to a chunk.
+    R"sql(
+  CREATE INDEX uploads_partial ON uploads (device, kind) WHERE state = 0;
+  DELETE FROM holders;
+  INSERT INTO holders SELECT device, count(*), sum(held), sum(iif(kind = 3, held, 0)) FROM (
+    SELECT device, kind, iif(state = 1, ciphertext_size, min(ciphertext_size, (next_chunk + 1) * (chunk_size + 16)))
+      AS held FROM uploads) GROUP BY device;
 )sql"};
 
 // What an envelope says of its payload was checked when it was offered (protocol/envelope/envelope.cc).

@@ -26,17 +26,27 @@ Status SpoolState::Count(const SpooledUpload& upload, uint64_t sign) {
     account.waiting_of(upload.priority) += sign;
   } else {
     account.of(upload.kind).in_flight += sign;
-    account.unwritten += sign * (upload.ciphertext_size - upload.StoredBytes());
+    account.unwritten += sign * (upload.HeldBytes() - upload.StoredBytes());
   }
-  account.bytes += sign * upload.ciphertext_size;
-  account.bytes_of(upload.kind) += sign * upload.ciphertext_size;
+  return CountHeld(upload, sign, sign * upload.HeldBytes());
+}
+
+Status SpoolState::CountHeld(const SpooledUpload& upload, uint64_t uploads, uint64_t bytes) {
+  account.bytes += bytes;
+  account.bytes_of(upload.kind) += bytes;
   ASSIGN_OR_RETURN(auto holding, index.account().Held(upload.device));
   account.devices -= uint64_t{holding.uploads > 0};
-  holding.uploads += sign;
+  holding.uploads += uploads;
   account.devices += uint64_t{holding.uploads > 0};
-  holding.bytes += sign * upload.ciphertext_size;
-  if (upload.kind == UploadKind::kDeviceState) holding.telemetry += sign * upload.ciphertext_size;
+  holding.bytes += bytes;
+  if (upload.kind == UploadKind::kDeviceState) holding.telemetry += bytes;
   return index.account().Hold(upload.device, holding);
+}
+
+Status SpoolState::CountProgress(const SpooledUpload& before, const SpooledUpload& now) {
+  account.unwritten += (now.HeldBytes() - now.StoredBytes()) - (before.HeldBytes() - before.StoredBytes());
+  if (now.HeldBytes() == before.HeldBytes()) return {};
+  return CountHeld(now, 0, now.HeldBytes() - before.HeldBytes());
 }
 
 void SpoolState::CountRefused(UploadKind kind, Code reason) {
@@ -46,9 +56,10 @@ void SpoolState::CountRefused(UploadKind kind, Code reason) {
 }
 
 Status SpoolState::StartAgain(SpooledUpload upload) {
-  account.unwritten += upload.StoredBytes();
+  SpooledUpload before = upload;
   upload.state = UploadState::kPartial;
   upload.next_chunk = 0;
+  RETURN_IF_ERROR(CountProgress(before, upload));
   partials.erase(upload.id);
   if (upload.in_index) {
     RETURN_IF_ERROR(index.uploads().RemoveChunks(upload.id));

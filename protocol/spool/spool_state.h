@@ -27,6 +27,8 @@ struct SpoolState {
   // caller's.
   Status CountIn(const SpooledUpload& upload);
   Status CountOut(const SpooledUpload& upload);
+  // The progress of a partial upload changed, and so does the room that it takes. The row is the caller's.
+  Status CountProgress(const SpooledUpload& before, const SpooledUpload& now);
   // An offer that was refused for good. A passing refusal is not counted: the sender keeps the upload and offers it
   // again, and it counts when it is taken or given up.
   void CountRefused(UploadKind kind, Code reason);
@@ -72,6 +74,7 @@ struct SpoolState {
 
  private:
   Status Count(const SpooledUpload& upload, uint64_t sign);
+  Status CountHeld(const SpooledUpload& upload, uint64_t uploads, uint64_t bytes);
 };
 
 }  // namespace tributary

@@ -41,6 +41,9 @@ struct SpooledUpload {
   }
   // Bytes of the payload that are here, by next_chunk.
   uint64_t StoredBytes() const { return std::min(ciphertext_size, ChunkOffset(next_chunk)); }
+  // The room that it takes: what is here, and the one chunk that its sender may send next. What is only announced
+  // takes none, so that nobody fills a spool with words.
+  uint64_t HeldBytes() const { return std::min(ciphertext_size, ChunkOffset(next_chunk + 1)); }
   bool operator==(const SpooledUpload&) const = default;
 };
 

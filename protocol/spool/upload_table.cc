@@ -36,6 +36,13 @@ Result<std::optional<SpooledUpload>> UploadTable::OldestTelemetry(const std::opt
                          *device);
 }
 
+Result<std::vector<SpooledUpload>> UploadTable::Partial(const std::optional<DeviceId>& device, size_t limit) {
+  if (!device)
+    return database_.All(ReadUpload, TRIBUTARY_UPLOAD_COLUMNS "WHERE state = 0 ORDER BY touched LIMIT ?", limit);
+  return database_.All(ReadUpload, TRIBUTARY_UPLOAD_COLUMNS "WHERE state = 0 AND device = ? ORDER BY touched LIMIT ?",
+                       *device, limit);
+}
+
 Result<std::optional<WallTime>> UploadTable::OldestComplete() {
   std::optional<WallTime> oldest;
   for (size_t priority = 0; priority < kPriorities; ++priority) {

@@ -22,6 +22,13 @@ class UploadTable : SpoolTables {
                            TRIBUTARY_UPLOAD_COLUMNS "WHERE kind = 1 AND task = ? AND base = ? AND device = ?",
                            upload.task, upload.base_version, upload.device);
   }
+  // Partial ones, of this device or of all, those first that got a chunk longest ago.
+  Result<std::vector<SpooledUpload>> Partial(const std::optional<DeviceId>& device, size_t limit);
+  // Partial ones of the device and kind.
+  Result<uint64_t> CountPartial(const SpooledUpload& like) {
+    return database_.QueryNumber("SELECT count(*) FROM uploads WHERE state = 0 AND device = ? AND kind = ?",
+                                 like.device, like.kind);
+  }
   // Complete ones, by priority, then in order of arrival.
   Result<std::vector<SpooledUpload>> Pending(size_t limit) {
     return database_.All(ReadUpload, TRIBUTARY_UPLOAD_COLUMNS "WHERE state = 1 ORDER BY priority, sequence LIMIT ?",
@@ -60,6 +67,11 @@ class UploadTable : SpoolTables {
     return database_.All(ReadUpload, TRIBUTARY_UPLOAD_COLUMNS "WHERE state = 0 AND touched < ? LIMIT ?", since, limit);
   }
 
+  // Ids from after `last`: a page at a time over all uploads.
+  Result<std::vector<UploadId>> IdsAfter(const std::optional<UploadId>& last, size_t limit) {
+    return database_.All(FirstCell<UploadId>, "SELECT upload FROM uploads WHERE upload > ? ORDER BY upload LIMIT ?",
+                         AfterId(last), limit);
+  }
   // Which key an upload is sealed to is noted when it is first asked for.
   Result<std::vector<UploadId>> WithoutKey(size_t limit) {
     return database_.All(FirstCell<UploadId>, "SELECT upload FROM uploads WHERE sealed_to IS NULL LIMIT ?", limit);

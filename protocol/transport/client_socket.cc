@@ -2,6 +2,7 @@
 
 #include <zmq.hpp>
 
+#include "protocol/transport/address_finder.h"
 #include "protocol/transport/tcp_connection.h"
 #include "protocol/transport/zmq_frames.h"
 #include "protocol/trust/identity/identity.h"
@@ -38,7 +39,13 @@ struct ClientSocket::Native final : Loop::Pollable {
       fd = descriptor;
       return;
     }
+    if (event == ZMQ_EVENT_CONNECT_RETRIED) {
+      // After a connection that broke as well; that was told.
+      if (std::exchange(trying, true)) handler.OnNotConnected();
+      return;
+    }
     fd = -1;
+    trying = false;
     OnReadable();
     handler.OnDisconnected();
   }
@@ -46,7 +53,8 @@ struct ClientSocket::Native final : Loop::Pollable {
   Loop& loop;
   Handler& handler;
   zmq::socket_t socket;
-  int fd = -1;  // of the connection; libzmq's, only asked about
+  int fd = -1;         // of the connection; libzmq's, only asked about
+  bool trying = true;  // since the start, or since the pause after a connection that broke
   std::unique_ptr<ConnectionMonitor> monitor;
 };
 
@@ -59,7 +67,8 @@ Result<std::unique_ptr<ClientSocket>> ClientSocket::Connect(Loop& loop, const st
                                                             const TransportOptions& options, Handler& handler) {
   if (server_curve_key.size() != 32) return Fail(Code::kInvalidArgument, "the server's CURVE key has not 32 bytes");
   ASSIGN_OR_RETURN(const Bytes public_key, CurvePublicKeyOf(own_curve_secret));
-  RETURN_IF_ERROR(CheckPort(endpoint));
+  ASSIGN_OR_RETURN(const TcpEndpoint parts, ParseTcpEndpoint(endpoint));
+  if (!parts.IsAddress()) return Fail(Code::kInvalidArgument, "{} is a name; its address is wanted here", endpoint);
   try {
     auto native = std::make_unique<Native>(loop, handler);
     native->socket = zmq::socket_t(ContextOf(loop), zmq::socket_type::dealer);
@@ -69,9 +78,9 @@ Result<std::unique_ptr<ClientSocket>> ClientSocket::Connect(Loop& loop, const st
     native->socket.set(zmq::sockopt::curve_serverkey, BufferOf(server_curve_key));
     native->socket.set(zmq::sockopt::curve_publickey, BufferOf(public_key));
     native->socket.set(zmq::sockopt::curve_secretkey, BufferOf(own_curve_secret.RevealForUse()));
-    native->monitor =
-        std::make_unique<ConnectionMonitor>(loop, native->socket, ZMQ_EVENT_CONNECTED | ZMQ_EVENT_DISCONNECTED,
-                                            [raw = native.get()](int event, int fd) { raw->OnConnection(event, fd); });
+    native->monitor = std::make_unique<ConnectionMonitor>(
+        loop, native->socket, ZMQ_EVENT_CONNECTED | ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_CONNECT_RETRIED,
+        [raw = native.get()](int event, int fd) { raw->OnConnection(event, fd); });
     native->socket.connect(endpoint);
     loop.Add(*native);
     return std::unique_ptr<ClientSocket>(new ClientSocket(std::move(native)));
@@ -86,6 +95,8 @@ Status ClientSocket::Send(ByteView message, ByteView bulk) {
   if (!sent) return Fail(Code::kUnreachable, "the queue towards the server is full");
   return {};
 }
+
+bool ClientSocket::IsConnected() const { return native_->fd >= 0; }
 
 uint64_t ClientSocket::BytesMoved() const {
   const TcpProgress progress = TcpProgressOf(native_->fd);

@@ -23,9 +23,12 @@ class ClientSocket {
     // The connection broke: reset, closed by the server, or given up by TCP after the heartbeat time. All messages that
     // had come on it were handed over before. libzmq goes on trying to connect.
     virtual void OnDisconnected() {}
+    // Nobody takes connections at that address. libzmq goes on trying.
+    virtual void OnNotConnected() {}
   };
 
-  // kInvalidArgument: endpoint or a key of other than 32 bytes. Whether the server is there shows later, by its answer.
+  // `endpoint`: of an address; a name is AddressFinder's to find first. kInvalidArgument: the endpoint, or a key of
+  // other than 32 bytes. Whether the server is there shows later, by its answer.
   static Result<std::unique_ptr<ClientSocket>> Connect(Loop& loop, const std::string& endpoint,
                                                        ByteView server_curve_key, const SecretBytes& own_curve_secret,
                                                        const TransportOptions& options, Handler& handler);
@@ -33,6 +36,8 @@ class ClientSocket {
 
   // kUnreachable: the queue towards the server is full.
   Status Send(ByteView message, ByteView bulk = {});
+  // There is a TCP connection; whether its other end has the key is not known by that.
+  bool IsConnected() const;
   // Bytes that moved on the connection there is now, in either direction (tcp_connection.h).
   uint64_t BytesMoved() const;
 

@@ -7,6 +7,7 @@
 
 #include <zmq.hpp>
 
+#include "protocol/transport/address_finder.h"
 #include "protocol/transport/tcp_connection.h"
 #include "protocol/transport/zmq_frames.h"
 
@@ -311,7 +312,7 @@ Result<std::unique_ptr<ServerSocket>> ServerSocket::Bind(Loop& loop, const std::
                                                          const SecretBytes& curve_secret,
                                                          const TransportOptions& options, Handler& handler) {
   if (curve_secret.size() != 32) return Fail(Code::kInvalidArgument, "the CURVE key has not 32 bytes");
-  RETURN_IF_ERROR(CheckPort(endpoint));
+  RETURN_IF_ERROR(ParseTcpEndpoint(endpoint));
   try {
     auto native = std::make_unique<Native>(loop, options, handler);
     // The handler for connections must be there before the first can come.

@@ -2,9 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
-#include <charconv>
 #include <cstring>
-#include <string_view>
 
 namespace tributary {
 
@@ -38,19 +36,11 @@ bool SendFrames(zmq::socket_t& socket, std::initializer_list<ByteView> frames) {
   }
 }
 
-Status CheckPort(const std::string& endpoint) {
-  const size_t colon = endpoint.rfind(':');
-  if (colon == std::string::npos) return {};
-  const std::string_view text = std::string_view(endpoint).substr(colon + 1);
-  uint16_t port = 0;
-  const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), port);
-  if (problem != std::errc::result_out_of_range) return {};
-  return Fail(Code::kInvalidArgument, endpoint + ": the port is over 65535");
-}
-
 void Configure(zmq::socket_t& socket, const TransportOptions& options) {
   constexpr int kProbes = 4;
   const auto seconds = [](Millis time) { return static_cast<int>(std::max<int64_t>(1, time.count() / 1000)); };
+  // Both families; an endpoint of the older one is not changed by it.
+  socket.set(zmq::sockopt::ipv6, true);
   socket.set(zmq::sockopt::tcp_keepalive, 1);
   socket.set(zmq::sockopt::tcp_keepalive_idle, seconds(options.heartbeat_interval));
   socket.set(zmq::sockopt::tcp_keepalive_intvl, seconds(options.heartbeat_timeout / kProbes));

@@ -23,8 +23,6 @@ inline zmq::context_t& ContextOf(Loop& loop) { return *static_cast<zmq::context_
 std::optional<std::vector<zmq::message_t>> Receive(zmq::socket_t& socket);
 // Sends all frames or none. false: the queue is full or the peer is gone.
 bool SendFrames(zmq::socket_t& socket, std::initializer_list<ByteView> frames);
-// libzmq takes a port over 65535 and uses what 16 bits of it say. kInvalidArgument: such a port.
-Status CheckPort(const std::string& endpoint);
 // Sets the options that client and server have alike.
 void Configure(zmq::socket_t& socket, const TransportOptions& options);
 

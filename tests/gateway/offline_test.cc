@@ -24,7 +24,7 @@ TEST_F(OfflineTest, ServesAndTakesCustodyWithoutAnUplinkAndCatchesUpAfter) {
     const Running gateway(Open());
     BlobStore blobs = *BlobStore::Open(RealFileSystem(), world_.folder / "device-blobs");
     TestSender sender(world_, device, world_.folder / "outbox", Address(*gateway));
-    Fetcher fetcher(sender.client(), world_.loop, world_.random, blobs);
+    Fetcher fetcher(sender.client(), world_.loop, world_.random, blobs, world_.worker);
     sender.client().Start();
     sender.Put(MakeSealed(world_, device, 50'000));
     std::optional<Status> fetched;
@@ -68,7 +68,7 @@ TEST_F(OfflineTest, AfterThePublicationsEndItInstallsNothingAndKeepsTakingCustod
   world_.clock.Advance(Millis(2 * 3'600'000));
   const Identity late = world_.fleet.Issue(Role::kDevice, "device-2");
   TestSender second(world_, late, world_.folder / "outbox-2", Address(*gateway));
-  Fetcher fetcher(second.client(), world_.loop, world_.random, blobs);
+  Fetcher fetcher(second.client(), world_.loop, world_.random, blobs, world_.worker);
   PublicationStore store =
       Must(PublicationStore::Open(RealFileSystem(), world_.folder / "device.bin", world_.fleet.anchor()));
   int adopted = 0;

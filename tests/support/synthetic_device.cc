@@ -59,7 +59,7 @@ struct SyntheticDevice::Stack final : HopClient::Part {
     courier =
         std::make_unique<Courier>(*client, thread.loop(), thread.clock(), thread.random(), *outbox, courier_options,
                                   [this](const UploadId& upload, const Error* why) { OnGone(upload, why); });
-    fetcher = std::make_unique<Fetcher>(*client, thread.loop(), thread.random(), *blobs);
+    fetcher = std::make_unique<Fetcher>(*client, thread.loop(), thread.random(), *blobs, thread.disk());
     subscriber = std::make_unique<Subscriber>(*fetcher, *publications, *blobs, thread.clock(),
                                               [this](const Publication& publication) { OnAdopted(publication); });
     client->AddPart(*this);

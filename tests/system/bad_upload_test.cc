@@ -93,6 +93,10 @@ std::vector<Case> RefusedAtAnyHop() {
          upload.chunks.at(1) = shop.Seal(shop.Good()).chunks.at(1);
          return upload;
        }},
+      {"far too long", Code::kTooLarge,
+       [](const Workshop& shop) {
+         return shop.With([](SyntheticUpdate& update) { update.delta.resize(2 * kParameters); });
+       }},
       {"a chunk of another size", Code::kMalformed,
        [](const Workshop& shop) {
          SealedUpload upload = shop.Seal(shop.Good());
@@ -132,7 +136,6 @@ std::vector<Case> RefusedAfterOpening() {
       {"one value too many", Code::kWrongTensorCount, count(kParameters + 1)},
       {"weight zero", Code::kBadWeight, weight(0)},
       {"weight over the bound", Code::kBadWeight, weight(1'001)},
-      {"far too long", Code::kTooLarge, count(2 * kParameters)},
       {"sealed to another key", Code::kUnknownKey,
        [](const Workshop& shop) {
          return SealSynthetic(shop.Good(), SubjectFor(shop.publication, shop.rogue),

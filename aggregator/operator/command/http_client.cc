@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <cctype>
+#include <optional>
+#include <regex>
 
 #include "protocol/base/http/problem.h"
 #include "protocol/base/http/tls.h"
@@ -24,14 +26,40 @@ HttpReply ReplyOf(const httplib::Response& response) {
   return reply;
 }
 
+// The part of a URL that says who is asked, and how.
+struct Authority {
+  bool tls = false;
+  std::string host;  // an IPv6 address without its brackets
+  int port = 0;
+};
+
+std::optional<Authority> AuthorityOf(const std::string& url) {
+  static const std::regex form(R"((https?)://(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+))(?::([0-9]{1,5}))?)");
+  std::smatch parts;
+  if (!std::regex_match(url, parts, form)) return std::nullopt;
+  Authority server{parts[1] == "https", parts[2].matched ? parts[2] : parts[3]};
+  server.port = parts[4].matched ? std::stoi(parts[4]) : server.tls ? 443 : 80;
+  return server.port <= 65'535 ? std::optional(server) : std::nullopt;
+}
+
 }  // namespace
 
 struct HttpClient::State {
-  State(Options given) : options(std::move(given)), client(options.url) {
-    client.set_connection_timeout(options.connect_timeout);
-    client.set_read_timeout(options.progress_timeout);
-    client.set_write_timeout(options.progress_timeout);
-    client.set_url_encode(false);
+  // The library's reader of URLs knows no IPv6 address with letters in it, so it is given host and port.
+  State(Options given, const Authority& server) : options(std::move(given)) {
+    if (server.tls) {
+      auto secure = std::make_unique<httplib::SSLClient>(server.host, server.port);
+      tls = secure.get();
+      client = std::move(secure);
+    } else {
+      client = std::make_unique<httplib::ClientImpl>(server.host, server.port);
+    }
+    client->set_connection_timeout(options.connect_timeout);
+    client->set_read_timeout(options.progress_timeout);
+    client->set_write_timeout(options.progress_timeout);
+    client->set_url_encode(false);
+    if (server.host.find(':') != std::string::npos)
+      headers.emplace("Host", fmt::format("[{}]:{}", server.host, server.port));
     if (!options.token.empty()) headers.emplace("Authorization", "Bearer " + options.token);
   }
 
@@ -84,7 +112,7 @@ struct HttpClient::State {
   Result<HttpReply> Get(const std::string& path) {
     std::string body;
     bool fits = true;
-    const auto result = client.Get(path, headers, [&](const char* data, size_t length) {
+    const auto result = client->Get(path, headers, [&](const char* data, size_t length) {
       fits = body.size() + length <= kMostAnswerBytes;
       if (fits) body.append(data, length);
       return fits;
@@ -96,7 +124,8 @@ struct HttpClient::State {
   }
 
   Options options;
-  httplib::Client client;
+  std::unique_ptr<httplib::ClientImpl> client;
+  httplib::SSLClient* tls = nullptr;  // the same; null: plain HTTP
   httplib::Headers headers;
 };
 
@@ -108,34 +137,33 @@ HttpClient::~HttpClient() = default;
 Result<HttpClient> HttpClient::Create(const Options& options) {
   Options checked = options;
   if (checked.url.ends_with('/')) checked.url.pop_back();
-  const size_t scheme = checked.url.starts_with("http://") ? 7 : checked.url.starts_with("https://") ? 8 : 0;
-  const std::string_view authority = std::string_view(checked.url).substr(scheme);
-  constexpr auto kAllowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-:[]_";
-  if (scheme == 0 || authority.empty() || authority.find_first_not_of(kAllowed) != std::string_view::npos) {
-    return Fail(Code::kInvalidArgument, "'{}' is not of the form http://host:port", options.url);
+  const auto server = AuthorityOf(checked.url);
+  if (!server) {
+    return Fail(Code::kInvalidArgument, "'{}' is not of the form http://host:port, with an IPv6 address in brackets",
+                options.url);
   }
-  auto state = std::make_unique<State>(checked);
-  if (!state->client.is_valid()) return Fail(Code::kInvalidArgument, "'{}' is not a URL", options.url);
-  if (checked.url.starts_with("https:")) RETURN_IF_ERROR(SetUpTls(state->client, checked.ca_file));
+  auto state = std::make_unique<State>(checked, *server);
+  if (!state->client->is_valid()) return Fail(Code::kInvalidArgument, "'{}' is not a URL", options.url);
+  if (state->tls != nullptr) RETURN_IF_ERROR(SetUpTls(*state->tls, checked.ca_file));
   return HttpClient(std::move(state));
 }
 
 Result<HttpReply> HttpClient::Get(const std::string& path) {
   ASSIGN_OR_RETURN(HttpReply reply, state_->Get(path));
-  return State::Good(std::move(reply));
+  return state_->Good(std::move(reply));
 }
 Result<HttpReply> HttpClient::Head(const std::string& path) {
-  return state_->Reply(state_->client.Head(path, state_->headers));
+  return state_->Reply(state_->client->Head(path, state_->headers));
 }
 Result<HttpReply> HttpClient::Post(const std::string& path, const std::string& json) {
-  return state_->Reply(state_->client.Post(path, state_->headers, json, "application/json"));
+  return state_->Reply(state_->client->Post(path, state_->headers, json, "application/json"));
 }
 Result<HttpReply> HttpClient::Put(const std::string& path, ByteView body) {
-  return state_->Reply(state_->client.Put(path, state_->headers, reinterpret_cast<const char*>(body.data()),
-                                          body.size(), "application/octet-stream"));
+  return state_->Reply(state_->client->Put(path, state_->headers, reinterpret_cast<const char*>(body.data()),
+                                           body.size(), "application/octet-stream"));
 }
 Result<HttpReply> HttpClient::Delete(const std::string& path) {
-  return state_->Reply(state_->client.Delete(path, state_->headers));
+  return state_->Reply(state_->client->Delete(path, state_->headers));
 }
 Result<HttpReply> HttpClient::GetAnyStatus(const std::string& path) { return state_->Get(path); }
 
@@ -163,7 +191,7 @@ Status HttpClient::Stream(const std::string& path, const std::optional<std::stri
     more = taken && *taken;
     return more;
   };
-  const auto result = state_->client.Get(path, headers, on_response, on_piece);
+  const auto result = state_->client->Get(path, headers, on_response, on_piece);
   if (http_status >= 400) return Fail(state_->Refusal(http_status, problem));
   if (!status || !more) return status;
   if (!result) return Fail(state_->Unanswered(result.error()));

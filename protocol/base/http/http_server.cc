@@ -20,6 +20,12 @@ enum Lane : size_t { kLive, kReady, kStrangers, kCallers };
 constexpr size_t kThreads[] = {1, 1, 4};  // of kCallers: Options::threads
 constexpr int kMostStrangers = 32;        // requests of theirs that run or wait for a thread
 
+// An IPv6 address may stand in brackets, as in a URL.
+std::string Bare(const std::string& host) {
+  const bool brackets = host.starts_with('[') && host.ends_with(']');
+  return brackets ? host.substr(1, host.size() - 2) : host;
+}
+
 // "localhost", 127.0.0.0/8 and ::1. A name of another kind may lead anywhere.
 bool IsLoopback(const std::string& host) {
   if (host == "localhost") return true;
@@ -107,7 +113,7 @@ Status HttpServer::Start() {
   };
   state.front =
       std::make_unique<HttpFront>(state.options.bounds, secure, [&state](auto call) { state.Take(std::move(call)); });
-  RETURN_IF_ERROR(state.front->Listen(state.options.host, state.options.port));
+  RETURN_IF_ERROR(state.front->Listen(Bare(state.options.host), state.options.port));
   for (const size_t threads : kThreads) state.lanes.push_back(std::make_unique<httplib::ThreadPool>(threads));
   state.lanes.push_back(std::make_unique<httplib::ThreadPool>(static_cast<size_t>(state.options.threads)));
   state.front->Start();
@@ -135,7 +141,7 @@ Status CheckHttpExposure(const HttpServer::Options& options) {
   if (options.tls_certificate.empty() != options.tls_key.empty()) {
     return Fail(Code::kConfigInvalid, "http.tls_certificate and http.tls_key go together; one of them is missing");
   }
-  if (!options.tls_key.empty() || options.allow_plain || IsLoopback(options.host)) return {};
+  if (!options.tls_key.empty() || options.allow_plain || IsLoopback(Bare(options.host))) return {};
   return Fail(
       Code::kConfigInvalid,
       "plain HTTP on {} would let anybody on the way read tokens; set http.tls_certificate and http.tls_key, or "

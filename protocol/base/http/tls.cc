@@ -160,7 +160,7 @@ ssl_st* ServerCertificate::Accept(int descriptor) {
 
 WallTime ServerCertificate::Expires() { return state_->Present().not_after; }
 
-Status SetUpTls(httplib::Client& client, const Path& ca_file) {
+Status SetUpTls(httplib::SSLClient& client, const Path& ca_file) {
   SSL_CTX_set_min_proto_version(client.ssl_context(), TLS1_2_VERSION);
   client.enable_server_certificate_verification(true);
   if (ca_file.empty()) return {};

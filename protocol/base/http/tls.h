@@ -9,7 +9,7 @@
 struct ssl_st;  // OpenSSL's SSL
 
 namespace httplib {
-class Client;
+class SSLClient;
 }  // namespace httplib
 
 // TLS under the HTTP library, for http_server.cc and http_client.cc only. Version 1.2 at least, at both ends.
@@ -41,6 +41,6 @@ class ServerCertificate {
 
 // Call it before the first request. `ca_file`: PEM with the only authorities to believe; empty: the system's.
 // kInvalidArgument: the file has none.
-Status SetUpTls(httplib::Client& client, const Path& ca_file);
+Status SetUpTls(httplib::SSLClient& client, const Path& ca_file);
 
 }  // namespace tributary

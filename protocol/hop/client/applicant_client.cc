@@ -27,10 +27,8 @@ void ApplicantClient::Stop() {
 }
 
 void ApplicantClient::OnDialled() {
-  patience_ = parts_.loop.After(options_.answer_timeout, [this] {
-    dialer_.Drop({Code::kUnreachable,
-                  fmt::format("no answer from {} for {} ms", options_.endpoint, options_.answer_timeout.count())});
-  });
+  patience_ =
+      parts_.loop.After(options_.answer_timeout, [this] { dialer_.Drop(dialer_.Silence(options_.answer_timeout)); });
 }
 
 Status ApplicantClient::OnGreeted(const VerifiedIdentity&, const Bytes&) {

@@ -202,8 +202,9 @@ void HopClient::Watch() {
     moved_ = moved;
   }
   if (asked_ && now - asked_since_ > patience) {
-    dialer_.Drop({up_ ? Code::kTimeout : Code::kUnreachable,
-                  fmt::format("no answer from {} for {} ms", options_.endpoint, patience.count())});
+    Error silence = dialer_.Silence(patience);
+    if (up_) silence.code = Code::kTimeout;
+    dialer_.Drop(silence);
   } else if (up_ && !asked_ && now >= next_check_in_) {
     // Not on top of an open question: bytes that a kernel or proxy takes from here would pass for progress.
     CheckInNow();

@@ -1,6 +1,7 @@
 #include "protocol/hop/client/courier.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "protocol/base/log.h"
 
@@ -13,6 +14,8 @@ constexpr size_t kMostTrouble = 10'000;
 constexpr size_t kMuchTrouble = 256;
 // With that much to read past, uploads that end are not replaced one by one.
 constexpr Millis kTroublePause{100};
+// A round that is opened is announced. This is for an announcement that never comes, and costs a few kilobytes a day.
+constexpr RetryWindow kAskForRound{std::chrono::hours(2), std::chrono::hours(4)};
 
 }  // namespace
 
@@ -198,9 +201,12 @@ void Courier::SendChunk(const UploadId& id, uint32_t index, const Bytes& chunk) 
 void Courier::OnRefuse(const hop::Refuse& refuse) {
   if (!window_.Contains(refuse.upload)) return;
   const Error error{refuse.refusal.code, refuse.refusal.sentence};
+  const std::optional<TaskId> task = window_.TaskOf(refuse.upload);
   ++counts_.refused[error.code];
   if (!IsTransient(error.code)) return GiveUp(refuse.upload, error);
-  Trouble& trouble = Postpone(refuse.upload, refuse.refusal.retry);
+  const bool no_round = error.code == Code::kRoundClosed;
+  Trouble& trouble = Postpone(refuse.upload, no_round ? kAskForRound : refuse.refusal.retry);
+  trouble.awaits_round = no_round ? task : std::nullopt;
   const bool bytes_are_bad =
       error.code == Code::kDigestMismatch && ++trouble.digest_mismatches >= options_.max_digest_mismatches;
   if (bytes_are_bad) return GiveUp(refuse.upload, error);
@@ -208,6 +214,17 @@ void Courier::OnRefuse(const hop::Refuse& refuse) {
   if (trouble_.size() < kMuchTrouble) return OfferMore();
   loop_.Cancel(retry_timer_);
   retry_timer_ = loop_.After(kTroublePause, [this] { OfferMore(); });
+}
+
+void Courier::OnPublication(const Publication& publication) {
+  std::unordered_set<TaskId, IdHash> opened;
+  for (const PublishedTask& task : publication.tasks) {
+    if (task.round && std::exchange(rounds_[task.id], task.round->number) != task.round->number) opened.insert(task.id);
+  }
+  for (auto& [upload, trouble] : trouble_) {
+    if (trouble.awaits_round && opened.contains(*trouble.awaits_round)) trouble.not_before = Millis(0);
+  }
+  if (!opened.empty()) OfferMore();
 }
 
 Courier::Trouble& Courier::Postpone(const UploadId& upload, RetryWindow window) {
@@ -248,7 +265,10 @@ void Courier::GiveUp(const UploadId& upload, const Error& error) {
   window_.Remove(upload);
   trouble_.erase(upload);
   sent_.erase(upload);
-  LogFailure(LogLevel::kError, "upload.dead_letter", error, {{"upload", upload.hex()}});
+  // A version that was overtaken while its update was on the way is normal life, and leaves no dead letter.
+  const bool overtaken = error.code == Code::kStaleVersion;
+  LogFailure(overtaken ? LogLevel::kInfo : LogLevel::kError, overtaken ? "upload.overtaken" : "upload.dead_letter",
+             error, {{"upload", upload.hex()}});
   leaving_.insert(upload);
   source_.Drop(upload, error.code, WhenGone(upload, error));
 }

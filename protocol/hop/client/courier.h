@@ -8,6 +8,7 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include "protocol/catalogue/publication.h"
 #include "protocol/hop/client/client.h"
 #include "protocol/hop/client/sending_window.h"
 #include "protocol/spool/upload_source.h"
@@ -20,7 +21,9 @@ namespace tributary {
 // at a time, read when it is sent.
 //
 // Order: an upload of a higher priority is offered and sent before all lower ones, however many of those are under way;
-// the interrupted ones go on later (sending_window.h). Uploads that the source drops meanwhile are forgotten here.
+// the interrupted ones go on later (sending_window.h). Uploads that the source drops meanwhile are forgotten here. One
+// that is refused because no round is open waits for the publication that opens one; it asks by itself only after
+// hours.
 class Courier final : public HopClient::Part {
  public:
   struct Options {
@@ -49,6 +52,8 @@ class Courier final : public HopClient::Part {
 
   // Something new is complete in the spool.
   void Nudge() { OfferMore(); }
+  // A publication is in force: what waited for the rounds that it opens is offered again.
+  void OnPublication(const Publication& publication);
   const Counts& counts() const { return counts_; }
   size_t under_way() const { return window_.size(); }
   // Bytes of chunks sent and not known to be safe above.
@@ -63,6 +68,7 @@ class Courier final : public HopClient::Part {
     Millis not_before{0};
     Backoff backoff;
     int digest_mismatches = 0;
+    std::optional<TaskId> awaits_round = std::nullopt;  // of this task
   };
 
   void OfferMore();
@@ -96,7 +102,8 @@ class Courier final : public HopClient::Part {
   GoneHook on_gone_;
   SendingWindow window_;
   std::unordered_map<UploadId, Trouble, IdHash> trouble_;
-  std::unordered_set<UploadId, IdHash> leaving_;  // the spool is told, and may still list them
+  std::unordered_map<TaskId, uint64_t, IdHash> rounds_;  // the newest that was announced
+  std::unordered_set<UploadId, IdHash> leaving_;         // the spool is told, and may still list them
   // How many chunks of an upload that is still here were sent at least once.
   std::unordered_map<UploadId, uint32_t, IdHash> sent_;
   std::optional<Priority> no_room_for_;  // when it was last looked for

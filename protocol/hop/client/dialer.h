@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "protocol/hop/handshake.h"
+#include "protocol/transport/address_finder.h"
 #include "protocol/transport/client_socket.h"
 #include "protocol/trust/identity/identity.h"
 
@@ -61,6 +62,8 @@ class Dialer final : private ClientSocket::Handler {
   bool AddServerKey(const Bytes& key);
 
   const std::string& endpoint() const { return options_.endpoint; }
+  // Why nothing came in `waited`: nobody is there, or whoever is there has another key.
+  Error Silence(Millis waited) const;
   // Bytes since the start, by purpose.
   const std::map<LinkPurpose, LinkBytes>& link() const { return link_; }
   void CountResent(LinkPurpose purpose, uint64_t bytes) { link_[purpose].resent += bytes; }
@@ -71,15 +74,19 @@ class Dialer final : private ClientSocket::Handler {
   enum class State {
     kStopped,   // Start was not called, or Stop was
     kWaiting,   // for the time of the next attempt
+    kFinding,   // the server's address is looked up
     kGreeting,  // hello sent, waiting for the challenge
     kOpen,      // the server has been checked
   };
 
   void OnMessage(ByteView message, ByteView bulk) override;
   void OnDisconnected() override;
+  void OnNotConnected() override;
   bool at_work() const { return state_ == State::kGreeting || state_ == State::kOpen; }
   void Connect();
-  Result<std::unique_ptr<ClientSocket>> OpenSocket();
+  void Dial(const std::string& address);
+  Result<std::unique_ptr<ClientSocket>> OpenSocket(const std::string& address);
+  Error WrongKey() const;
   Status OnChallenge(const hop::Message& message, ByteView bytes);
   // The socket may be the one whose message is being handled: it goes when that is over.
   void DropSocket();
@@ -89,6 +96,7 @@ class Dialer final : private ClientSocket::Handler {
   Options options_;
   Owner& owner_;
   State state_ = State::kStopped;
+  AddressFinder addresses_;
   std::unique_ptr<ClientSocket> socket_;
   Bytes own_key_;  // CURVE public key of this attempt
   Bytes hello_;    // of this attempt, as it was sent

@@ -11,48 +11,77 @@ constexpr int kAttempts = 2;
 
 }  // namespace
 
-Fetcher::Fetcher(HopClient& client, Loop& loop, Random& random, BlobStore& blobs, LinkBudget* budget)
-    : client_(client), loop_(loop), random_(random), blobs_(blobs), budget_(budget) {
+Fetcher::Fetcher(HopClient& client, Loop& loop, Random& random, BlobStore& blobs, Executor& disk, LinkBudget* budget)
+    : client_(client), loop_(loop), random_(random), blobs_(blobs), disk_(disk), budget_(budget) {
   client_.AddPart(*this);
 }
 
-Fetcher::~Fetcher() { loop_.Cancel(retry_timer_); }
+Fetcher::~Fetcher() {
+  *wanted_at_disk_ = false;
+  loop_.Cancel(retry_timer_);
+}
 
 void Fetcher::Fetch(const BlobRef& blob, Done done) {
   if (blobs_.Has(blob.digest)) return done(Status{});
   if (blob.size > limits::kBlobBytes) return done(Fail(Code::kTooLarge, "a blob of {} bytes", blob.size));
   wanted_.push_back({blob, std::move(done)});
-  if (wanted_.size() == 1) OnUp();
+  if (wanted_.size() == 1) Begin();
 }
 
 void Fetcher::Cancel() {
   wanted_.clear();
+  *wanted_at_disk_ = false;
+  wanted_at_disk_ = std::make_shared<bool>(true);
+  at_disk_ = false;
   loop_.Cancel(retry_timer_);
 }
 
+template <class T>
+void Fetcher::OnDisk(std::function<T(BlobStore&)> work, std::function<void(const T&)> then) {
+  at_disk_ = true;
+  disk_.Post([this, &loop = loop_, blobs = blobs_, wanted = wanted_at_disk_, work = std::move(work),
+              then = std::move(then)]() mutable {
+    const T result = work(blobs);
+    loop.Post([this, wanted, result, then = std::move(then)] {
+      if (!*wanted) return;
+      at_disk_ = false;
+      then(result);
+    });
+  });
+}
+
+void Fetcher::Begin() {
+  OnDisk<uint64_t>([digest = wanted_.front().blob.digest](BlobStore& blobs) { return blobs.PartSize(digest); },
+                   [this](const uint64_t& here) {
+                     have_ = asked_to_ = here;
+                     Ask();
+                   });
+}
+
 void Fetcher::OnUp() {
-  if (wanted_.empty()) return;
-  asked_to_ = blobs_.PartSize(wanted_.front().blob.digest);
+  asked_to_ = have_;
   Ask();
 }
 
 void Fetcher::OnDown() { loop_.Cancel(retry_timer_); }
 
 void Fetcher::Ask() {
-  if (!client_.up() || wanted_.empty()) return;
+  if (!client_.up() || wanted_.empty() || at_disk_) return;
   const BlobRef& blob = wanted_.front().blob;
-  const uint64_t have = blobs_.PartSize(blob.digest);
-  if (have >= blob.size) return Finish(blobs_.Complete(blob));
-  if (asked_to_ > have) return;  // that piece is on its way
+  if (have_ >= blob.size) {
+    return OnDisk<Status>([blob](BlobStore& blobs) { return blobs.Complete(blob); },
+                          [this](const Status& complete) { Finish(complete); });
+  }
+  if (asked_to_ > have_) return;  // that piece is on its way
   if (const Millis wait = budget_ ? budget_->Wait() : Millis(0); wait > Millis(0)) {
     loop_.Cancel(retry_timer_);
     retry_timer_ = loop_.After(wait, [this] { Ask(); });
     return;
   }
-  const auto size = static_cast<uint32_t>(std::min<uint64_t>(limits::kPieceBytes, blob.size - have));
+  const auto size = static_cast<uint32_t>(std::min<uint64_t>(limits::kPieceBytes, blob.size - have_));
   if (budget_) budget_->Take(size);
-  asked_to_ = have + size;
-  client_.Send(hop::Fetch{blob.digest, have, size});
+  asked_to_ = have_ + size;
+  client_.Send(hop::Fetch{blob.digest, have_, size});
 }
 
 void Fetcher::OnMessage(const hop::Message& message, ByteView bulk) {
@@ -66,14 +95,18 @@ void Fetcher::OnMessage(const hop::Message& message, ByteView bulk) {
 }
 
 void Fetcher::OnPiece(const hop::Piece& piece, ByteView bulk) {
-  if (wanted_.empty()) return;
+  if (wanted_.empty() || at_disk_) return;
   const BlobRef& blob = wanted_.front().blob;
-  const uint64_t have = blobs_.PartSize(blob.digest);
   // A piece that is not the next one was asked for before a restart of this fetch.
-  if (piece.digest != blob.digest || piece.offset != have || have + bulk.size() > blob.size) return;
+  if (piece.digest != blob.digest || piece.offset != have_ || have_ + bulk.size() > blob.size) return;
   bytes_received_ += bulk.size();
-  if (const Status stored = blobs_.AppendPart(blob.digest, piece.offset, bulk); !stored) return Finish(stored);
-  Ask();
+  OnDisk<Status>([digest = blob.digest, offset = have_,
+                  bytes = ToBytes(bulk)](BlobStore& blobs) { return blobs.AppendPart(digest, offset, bytes); },
+                 [this, size = bulk.size()](const Status& stored) {
+                   if (!stored) return Finish(stored);
+                   have_ += size;
+                   Ask();
+                 });
 }
 
 void Fetcher::Finish(const Status& status) {
@@ -83,13 +116,13 @@ void Fetcher::Finish(const Status& status) {
     LogFailure(LogLevel::kWarning, "fetch.failed", status.error(), {{"blob", wanted.blob.digest.hex()}});
     if (status.error().code == Code::kDigestMismatch && ++wanted.attempts < kAttempts) {
       wanted_.push_front(std::move(wanted));
-      return OnUp();
+      return Begin();
     }
   }
   // The caller may ask for more in here; the next blob is begun only once.
   const bool idle = wanted_.empty();
   wanted.done(status);
-  if (!idle) OnUp();
+  if (!idle) Begin();
 }
 
 }  // namespace tributary

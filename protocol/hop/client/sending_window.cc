@@ -45,6 +45,11 @@ bool SendingWindow::HasRoom(Priority priority) const {
   return before.uploads < max_uploads_ && before.unsent < 2 * window_;
 }
 
+std::optional<TaskId> SendingWindow::TaskOf(const UploadId& id) const {
+  const auto found = uploads_.find(id);
+  return found == uploads_.end() ? std::nullopt : std::optional(found->second.facts.task);
+}
+
 std::vector<UploadId> SendingWindow::Ids() const {
   std::vector<UploadId> ids;
   for (const auto& [id, upload] : uploads_) ids.push_back(id);

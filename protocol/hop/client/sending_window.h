@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -45,6 +46,8 @@ class SendingWindow {
   // credit that the server could give to others.
   bool HasRoom(Priority priority) const;
   bool Contains(const UploadId& id) const { return uploads_.contains(id); }
+  // nullopt: it is not under way.
+  std::optional<TaskId> TaskOf(const UploadId& id) const;
   std::vector<UploadId> Ids() const;
   // It was offered now.
   void Add(const SpooledUpload& upload);

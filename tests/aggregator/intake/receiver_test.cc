@@ -5,7 +5,9 @@
 
 #include <gtest/gtest.h>
 
+#include "protocol/trust/identity/revocation_list.h"
 #include "tests/protocol/hop/hop_fixture.h"
+#include "tests/support/must.h"
 
 namespace tributary::receiver_test {
 namespace {
@@ -124,6 +126,25 @@ TEST_F(ReceiverTest, WholeUploadsAreCountedOnceAndCustodyFreesThem) {
   EXPECT_EQ(staging_->Account().bytes, 0u);
 }
 
+TEST_F(ReceiverTest, WhatARevokedMemberHasStagedIsFreedWithTheList) {
+  ASSERT_TRUE(Offer(Sealed(10'000)));
+  const Identity bad = world_.fleet.Issue(Role::kDevice, "device-bad");
+  ASSERT_TRUE(Offer(MakeSealed(world_, bad, 10'000)));
+  const auto revoke = [&](uint64_t number, const std::set<std::string>& serials) {
+    const std::string list = RevocationsToPem(
+        {}, Must(SignRevocations(world_.fleet.authority(), number, serials, world_.clock.Now(), Millis(86'400'000))));
+    TrustAnchor anchor = world_.fleet.anchor();
+    anchor.Revoke(Must(ReadRevocations(list, anchor)));
+    core_.Post([this, anchor, list] { receiver_->DropRevoked(anchor, list); });
+    Settle();
+  };
+  revoke(1, {});
+  EXPECT_EQ(staging_->Account().devices, 2u);
+  revoke(2, {Must(world_.fleet.anchor().Verify(bad.chain, world_.clock.Now())).serial});
+  EXPECT_EQ(staging_->Account().devices, 1u);
+  EXPECT_EQ(staging_->Account().of(UploadKind::kUpdate).in_flight, 1u);
+}
+
 // Small ones live in the index, large ones in files: both ways.
 class AfterAKill : public ReceiverTest, public testing::WithParamInterface<size_t> {};
 
@@ -154,7 +175,7 @@ TEST_F(ReceiverTest, WhatIsStagedForAVersionThatIsOverIsFreed) {
   for (const SealedUpload* upload : {&old, &present}) Offer(*upload);
   receiver_->KeepOnly(old.header.subject.task, {ModelVersion{4}});
   Settle();
-  EXPECT_EQ(staging_->Account().bytes, present.header.ciphertext_size);
+  EXPECT_EQ(staging_->Account().bytes, present.chunks[0].size());
 }
 
 TEST_F(ReceiverTest, AnUploadThatIsRefusedForGoodLeavesNothingStaged) {

@@ -42,6 +42,25 @@ TEST_F(HttpClientTest, DownloadsIntoAFileThatAppearsWhole) {
   EXPECT_EQ(AsText(*ReadFile(RealFileSystem(), folder_ / "copy", text.size())), text);
 }
 
+TEST(HttpClient, ReachesAnIpv6AddressInBrackets) {
+  for (const char* host : {"[::1]", "::1"}) {
+    HttpServer server({.host = host});
+    std::string asked;
+    server.Add("GET", "/who", HttpAccess::kOpen, [&](const HttpRequest& request) -> Result<HttpResponse> {
+      asked = request.header("host").value_or("");
+      return HttpResponse::Json("1");
+    });
+    ASSERT_TRUE(server.Start());
+    const std::string authority = fmt::format("[::1]:{}", server.port());
+    HttpClient client = *HttpClient::Create({.url = "http://" + authority});
+    EXPECT_TRUE(client.Get("/who"));
+    EXPECT_EQ(asked, authority);
+  }
+  EXPECT_TRUE(HttpClient::Create({.url = "https://[fd00:0:0::ab]:8443/"}));
+  for (const char* wrong : {"http://::1:80", "http://[::1", "http://[x]:80", "http://a:65536", "ftp://a", "http://a/b"})
+    EXPECT_EQ(HttpClient::Create({.url = wrong}).error().code, Code::kInvalidArgument) << wrong;
+}
+
 TEST_F(HttpClientTest, AFailedDownloadLeavesNothingBehind) {
   ASSERT_TRUE(WriteFileAtomically(RealFileSystem(), folder_ / "source", AsBytes("12345")));
   EXPECT_EQ(Client().Download("/missing", folder_ / "copy", 100).error().code, Code::kUnknownBlob);

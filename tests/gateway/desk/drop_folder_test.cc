@@ -12,8 +12,9 @@ const UploadId kId = Must(UploadId::FromHex("00112233445566778899aabbccddeeff"))
 TEST(Order, IsOneLine) {
   EXPECT_EQ(FormatOrder({Order::Verb::kRequeue, kId}), "requeue 00112233445566778899aabbccddeeff\n");
   EXPECT_EQ(FormatOrder({Order::Verb::kPurge, std::nullopt}), "purge all\n");
-  for (const Order& order :
-       {Order{Order::Verb::kRequeue, kId}, Order{Order::Verb::kPurge, kId}, Order{Order::Verb::kPurge, std::nullopt}}) {
+  for (const Order& order : {Order{Order::Verb::kRequeue, kId}, Order{Order::Verb::kPurge, kId},
+                             Order{Order::Verb::kPurge, std::nullopt}, Order{.verb = Order::Verb::kDropPartial},
+                             Order{.verb = Order::Verb::kDropPartial, .device = *DeviceId::Parse("device-1")}}) {
     EXPECT_EQ(Must(ParseOrder(FormatOrder(order))), order);
   }
 }

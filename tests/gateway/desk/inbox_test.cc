@@ -21,7 +21,7 @@ class InboxTest : public ::testing::Test {
     options.folder = world_.folder / "spool";
     spool_ = Must(Spool::Open(options, RealFileSystem(), world_.clock, world_.worker));
     time_ = Must(TimeFloor::Open(world_.clock, RealFileSystem(), world_.folder / "time-floor"));
-    membership_ = Must(Membership::Open({world_.loop, *time_, world_.random, RealFileSystem(), gateway_},
+    membership_ = Must(Membership::Open({world_.loop, *time_, world_.random, RealFileSystem(), gateway_, world_.worker},
                                         {.server_keys_file = world_.folder / "server-keys",
                                          .publication_folder = world_.folder / "relay",
                                          .identity_folder = {},
@@ -89,6 +89,29 @@ TEST_F(InboxTest, AReceiptFreesWhatIsInCustodyAndNothingElse) {
   // The same disk again.
   EXPECT_NE(Outcome(Must(post_.PutReceipt(receipt))).find("0 uploads left"), std::string::npos);
   EXPECT_EQ(Spooled(), 1u);
+}
+
+TEST_F(InboxTest, AnOrderDropsPartialUploadsOfOneDeviceOrOfAll) {
+  Put(0);
+  for (int device = 1; device < 4; ++device) {
+    const SealedUpload upload =
+        MakeSealed(world_, devices_.front(), 9'000, ModelVersion(static_cast<uint64_t>(device)));
+    UploadHeader header = upload.header;
+    header.subject.device = *DeviceId::Parse("device-" + std::to_string(device));
+    spool_->Offer(header, upload.envelope, [](const Result<OfferAnswer>& answer) { Must(answer); });
+  }
+  world_.worker.RunAll();
+  const auto drop = [&](const std::optional<DeviceId>& device) {
+    return Outcome(Must(post_.PutOrder({.verb = Order::Verb::kDropPartial, .device = device}, world_.random)));
+  };
+  const auto in_flight = [&] { return spool_->Account().of(UploadKind::kUpdate).in_flight; };
+  ASSERT_EQ(in_flight(), 3u);
+  EXPECT_NE(drop(*DeviceId::Parse("device-2")).find("dropped 1 partial upload:"), std::string::npos);
+  EXPECT_EQ(in_flight(), 2u);
+  EXPECT_NE(drop(std::nullopt).find("dropped 2 partial uploads"), std::string::npos);
+  EXPECT_EQ(in_flight(), 0u);
+  EXPECT_EQ(Spooled(), 1u);
+  EXPECT_TRUE(spool_->Account().Balances());
 }
 
 TEST_F(InboxTest, OnlyTheAggregatorsReceiptsAreHonoured) {

@@ -64,6 +64,37 @@ TEST_F(CourierTest, NoInterruptionCostsMoreThanOneChunkOfAnUpload) {
   EXPECT_EQ(sender_->client().link().at(LinkPurpose::kUploads).resent, sender_->courier().counts().resent_bytes);
 }
 
+TEST_F(CourierTest, WhatWaitsForARoundIsOfferedWhenOneOpens) {
+  int offers = 0;
+  bool open = false;
+  server_->sink.judge = [&](const SignedEnvelope&) -> std::optional<Result<OfferAnswer>> {
+    ++offers;
+    if (open) return std::nullopt;
+    return Fail(Code::kRoundClosed, "no round is open");
+  };
+  Start();
+  for (int i = 0; i < 11; ++i) sender_->Put(Sealed(5'000));
+  sender_->client().Start();
+  ASSERT_TRUE(world_.RunUntilWithTime([&] { return offers == 11; }));
+  const auto waits = [&](Millis step, int turns) {
+    return !world_.RunUntilWithTime([&, before = offers] { return offers > before; }, step, turns);
+  };
+  EXPECT_TRUE(waits(Millis(5'000), 720)) << "an hour";
+  BlobStore blobs = *BlobStore::Open(RealFileSystem(), world_.folder / "blobs");
+  Publication publication = PublicationOf(world_, MakePublication(world_, blobs, 1, ModelVersion{3}));
+  const std::optional<RoundAnnouncement> round = std::exchange(publication.tasks[0].round, std::nullopt);
+  sender_->courier().OnPublication(publication);
+  EXPECT_TRUE(waits(Millis(100), 100)) << "a publication without a round";
+  publication.tasks[0].round = round;
+  sender_->courier().OnPublication(publication);
+  ASSERT_TRUE(world_.RunUntilWithTime([&] { return offers == 22; }));
+  sender_->courier().OnPublication(publication);
+  EXPECT_TRUE(waits(Millis(100), 100)) << "the same round again";
+  // Without any announcement it asks again after hours.
+  open = true;
+  EXPECT_TRUE(world_.RunUntilWithTime([&] { return sender_->gone.size() == 11; }, Millis(30'000), 1'000));
+}
+
 TEST_F(CourierTest, TheMoreUrgentOvertakesHoweverManyAreUnderWay) {
   StartServer(1);
   Start();

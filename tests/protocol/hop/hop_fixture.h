@@ -134,7 +134,7 @@ SealedUpload MakeSealed(HopWorld& world, const Identity& by, size_t plaintext_si
 
 // A publication of one task whose blobs are in `blobs`; `from` is their only content.
 Bytes MakePublication(HopWorld& world, BlobStore& blobs, uint64_t number, ModelVersion latest,
-                      size_t weight_bytes = 36);
+                      size_t weight_bytes = 200'000);
 Publication PublicationOf(const HopWorld& world, const Bytes& signed_publication);
 
 // A device with its outbox, or anything else that brings uploads up a hop. Restart: destroy and make again on the same

@@ -23,7 +23,7 @@ struct Follower {
                   return check_in;
                 },
                 [this](ByteView bytes) { subscriber.Consider(bytes); }}),
-        fetcher(client, world.loop, world.random, blobs),
+        fetcher(client, world.loop, world.random, blobs, world.worker),
         subscriber(fetcher, store, blobs, world.clock,
                    [this](const Publication& publication) { adopted.push_back(publication.number); }) {}
   void Start() {

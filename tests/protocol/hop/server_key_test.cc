@@ -101,5 +101,25 @@ TEST_F(ServerKeyTest, AClientLearnsNoKeyButThatOfTheSameServer) {
   }
 }
 
+TEST_F(ServerKeyTest, AWrongKeyIsNamedAndNotMetWithSilence) {
+  HopClient::Options wrong = server_.Address();
+  wrong.server_key = next_.subject.curve_public_key;
+  const auto client = Client(wrong);
+  client->Start();
+  ASSERT_TRUE(world_.RunUntilWithTime(
+      [&] { return client->last_problem().message.find("does not answer to the key") != std::string::npos; },
+      Millis(1)))
+      << client->last_problem().message;
+  EXPECT_NE(client->last_problem().message.find(ToHex(wrong.server_key)), std::string::npos);
+  EXPECT_EQ(client->last_problem().code, Code::kUnreachable);
+  // Nobody at all is another matter.
+  client->Stop();
+  HopClient::Options nobody = server_.Address();
+  server_.Stop();
+  const auto alone = Client(nobody);
+  alone->Start();
+  ASSERT_TRUE(world_.RunUntilWithTime([&] { return alone->last_problem().message.starts_with("no answer from"); }));
+}
+
 }  // namespace
 }  // namespace tributary::server_key_test

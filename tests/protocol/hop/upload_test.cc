@@ -337,19 +337,32 @@ TEST_F(UploadTest, ARefusalThatPassesIsTriedAgainAfterItsWindowAndNotBefore) {
 }
 
 TEST_F(UploadTest, ARefusalForGoodMakesADeadLetterWithItsCode) {
-  server_->sink.judge = [](const SignedEnvelope&) { return Fail(Code::kStaleVersion, "too old"); };
+  server_->sink.judge = [](const SignedEnvelope&) { return Fail(Code::kNormExceeded, "too large"); };
   const auto sender = Sender(device_);
   const SealedUpload upload = MakeSealed(world_, device_, 10'000);
   sender->Put(upload);
   ASSERT_TRUE(world_.RunUntil([&] { return !sender->gone.empty(); }));
-  EXPECT_EQ(sender->gone[0].second, Code::kStaleVersion);
+  EXPECT_EQ(sender->gone[0].second, Code::kNormExceeded);
   EXPECT_EQ(sender->Spooled(), 0u);
   const auto letters = sender->spool().DeadLetters(10);
   ASSERT_TRUE(letters);
   ASSERT_EQ(letters->size(), 1u);
   EXPECT_EQ((*letters)[0].id, upload.header.subject.id);
-  EXPECT_EQ((*letters)[0].reason, Code::kStaleVersion);
-  EXPECT_EQ(server_->Refused(Code::kStaleVersion), 1u);
+  EXPECT_EQ((*letters)[0].reason, Code::kNormExceeded);
+  EXPECT_EQ(server_->Refused(Code::kNormExceeded), 1u);
+}
+
+TEST_F(UploadTest, AnUpdateThatWasOvertakenLeavesNoDeadLetter) {
+  server_->sink.judge = [](const SignedEnvelope&) { return Fail(Code::kStaleVersion, "the round is over"); };
+  const auto sender = Sender(device_);
+  sender->Put(MakeSealed(world_, device_, 10'000));
+  ASSERT_TRUE(world_.RunUntil([&] { return !sender->gone.empty(); }));
+  EXPECT_EQ(sender->gone[0].second, Code::kStaleVersion);
+  const SpoolAccount account = sender->spool().Account();
+  EXPECT_EQ(account.dead_letters, 0u);
+  EXPECT_EQ(account.bytes + account.dead_bytes, 0u);
+  EXPECT_EQ(account.of(UploadKind::kUpdate).dropped.at(Code::kStaleVersion), 1u);
+  EXPECT_TRUE(account.Balances());
 }
 
 TEST_F(UploadTest, BytesThatAreBadInTheOutboxAreGivenUpAfterAFewTries) {

@@ -14,7 +14,7 @@ class MembershipTest : public ::testing::Test {
   void Open() {
     member_.reset();
     time_ = Must(TimeFloor::Open(world_.clock, RealFileSystem(), world_.folder / "time-floor"));
-    member_ = Must(Membership::Open({world_.loop, *time_, world_.random, RealFileSystem(), identity_},
+    member_ = Must(Membership::Open({world_.loop, *time_, world_.random, RealFileSystem(), identity_, world_.worker},
                                     {.server_keys_file = world_.folder / "server-keys",
                                      .publication_folder = world_.folder / "member",
                                      .identity_folder = {},

@@ -163,7 +163,7 @@ TEST_F(SpoolQuotaTest, WhatIsPromisedCountsAsUsed) {
   EXPECT_TRUE(f.Offer(MakeUpload(2, kPlain)));
   EXPECT_EQ(CodeOf(f.Offer(MakeUpload(3, kPlain))), Code::kDiskFull);
   f.Open();
-  EXPECT_EQ(f.spool->Account().unwritten, 2 * kEach - MakeUpload(1, kPlain).Chunk(0).size());
+  EXPECT_EQ(f.spool->Account().unwritten, 2 * MakeUpload(1, kPlain).Chunk(0).size());
 }
 
 TEST_F(SpoolQuotaTest, TotalsAreRightAfterARestart) {

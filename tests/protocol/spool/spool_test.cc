@@ -242,13 +242,12 @@ TEST(Spool, SealedAnewUnderTheSameIdStartsAgain) {
   EXPECT_EQ(f.ReadAll(anew), anew.payload);
 }
 
-TEST(Spool, QuotaCountsPartialUploadsInFull) {
+TEST(Spool, QuotaCountsAnUploadInFullWhenItIsOffered) {
   SpoolFixture f({.max_bytes = 2 * MakeUpload(1, kLarge).payload.size(), .reserve_bytes = 0});
   const TestUpload uploads[] = {MakeUpload(1, kLarge), MakeUpload(2, kLarge), MakeUpload(3, kLarge)};
-  ASSERT_TRUE(f.Offer(uploads[0]));
+  ASSERT_TRUE(f.Put(uploads[0]));
   ASSERT_TRUE(f.Offer(uploads[1]));
   EXPECT_EQ(CodeOf(f.Offer(uploads[2])), Code::kQuotaExceeded);
-  ASSERT_TRUE(f.Put(uploads[0]));
   ASSERT_TRUE(f.Delivered(uploads[0].id()));
   EXPECT_TRUE(f.Put(uploads[2]));
   EXPECT_EQ(f.Updates().offered, 3u);
@@ -353,7 +352,7 @@ TEST(Spool, ARefusedOfferDropsNoRival) {
 TEST(Spool, ExpiredAndAbandonedUploadsGo) {
   SpoolFixture f;
   TestUpload expiring = MakeUpload(1, kSmall, UploadKind::kDeviceState);
-  expiring.header.subject.expires = f.clock.Now() + std::chrono::hours(1);
+  expiring.header.subject.expires = f.clock.Now() + std::chrono::minutes(30);
   const TestUpload lasting = MakeUpload(2, kSmall);
   const TestUpload abandoned = MakeUpload(3, kLarge);
   ASSERT_TRUE(f.Put(expiring));
@@ -366,7 +365,7 @@ TEST(Spool, ExpiredAndAbandonedUploadsGo) {
     return dropped;
   };
   EXPECT_EQ(drop(), 0u);
-  f.clock.Advance(std::chrono::hours(2));
+  f.clock.Advance(std::chrono::minutes(31));
   EXPECT_EQ(drop(), 1u);
   f.clock.Advance(f.options.abandon_after);
   EXPECT_EQ(drop(), 1u);
