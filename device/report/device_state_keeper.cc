@@ -68,13 +68,15 @@ bool DeviceStateKeeper::IsDue(const DeviceState& now, Millis monotonic) const {
 }
 
 void DeviceStateKeeper::AddEarlier(DeviceState& state) const {
-  for (const auto& [name, value] : earlier_.counters) state.counters[name] += value;
+  // What an earlier process counted comes from a file, which may say anything.
+  const auto add = [](uint64_t& to, uint64_t more) { to = std::min(to + more, limits::kCounter); };
+  for (const auto& [name, value] : earlier_.counters) add(state.counters[name], value);
   for (const auto& [code, rejections] : last_.rejections) {
     const auto known = earlier_.rejections.find(code);
     const uint64_t before = known == earlier_.rejections.end() ? 0 : known->second.count;
     auto [now, fresh] = state.rejections.try_emplace(code, rejections);
     if (fresh) continue;  // of earlier processes, or none since
-    now->second.count += before;
+    add(now->second.count, before);
     if (now->second.last_sentence.empty()) {
       now->second.last_sentence = rejections.last_sentence;
       now->second.last = rejections.last;

@@ -44,13 +44,13 @@ void Write(const DeviceState& from, schema::DeviceState::Builder to) {
   for (unsigned i = 0; const auto& [name, value] : from.counters) {
     auto one = counters[i++];
     one.setName(wire::ToText(name));
-    one.setValue(std::min(value, limits::kCounter));
+    one.setValue(value);
   }
   auto rejections = to.initRejections(static_cast<unsigned>(from.rejections.size()));
   for (unsigned i = 0; const auto& [code, rejection] : from.rejections) {
     auto one = rejections[i++];
     one.setCode(static_cast<uint16_t>(code));
-    one.setCount(std::min(rejection.count, limits::kCounter));
+    one.setCount(rejection.count);
     one.setLastSentence(wire::ToText(Printable(rejection.last_sentence)));
     one.setLastUnixMillis(rejection.last.unix_millis);
   }

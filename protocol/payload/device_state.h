@@ -50,8 +50,7 @@ struct DeviceState {
 };
 
 // The plaintext of an upload of kind device state, codec kRecord. Sentences are cut to limits::kSentenceBytes, and a
-// character in them that is not printable ASCII becomes '?'. A list over its limit is cut at its end, and a count over
-// limits::kCounter is written as that.
+// character in them that is not printable ASCII becomes '?'. A list over its limit is cut at its end.
 Bytes EncodeDeviceState(const DeviceState& state);
 
 // kMalformed: form, order, names, numbers that mean nothing, sentences that are not printable ASCII. kTooLarge: over
