@@ -209,7 +209,9 @@ void HttpFront::Serve(Place place) {
   if (place->state == State::kHead && !ReadHead(place)) return;
   if (place->state == State::kAnswer && !SendAnswer(place)) return;
   char thrown_away[16 * limits::kKiB];
-  if (place->call->connection.Read(thrown_away, sizeof(thrown_away)) < 0) Drop(place);
+  const ssize_t got = place->call->connection.Read(thrown_away, sizeof(thrown_away));
+  place->thrown_away += got > 0 ? static_cast<size_t>(got) : 0;
+  if (got < 0 || place->thrown_away > limits::kHttpBodyBytes) Drop(place);
 }
 
 bool HttpFront::ReadHead(Place place) {

@@ -91,6 +91,7 @@ class HttpFront {
     std::unique_ptr<HttpCall> call;
     State state;
     Steady::time_point deadline;
+    size_t thrown_away = 0;  // bytes, while it parts
   };
   using Place = std::list<Waiting>::iterator;
 
