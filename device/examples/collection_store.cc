@@ -382,15 +382,15 @@ Result<CollectionInfo> CollectionStore::Find(std::string_view collection) {
 Result<CollectionSummary> CollectionStore::Summarise(std::string_view collection) {
   ASSIGN_OR_RETURN(const Stored stored, Get(collection));
   CollectionSummariser summary(stored.info);
+  const auto add = [&](const Row& row) -> Status {
+    bool held_out = false;
+    WallTime added;
+    ByteView content;
+    RETURN_IF_ERROR(row.Into(held_out, added, content));
+    return summary.Add(held_out, added, content);
+  };
   RETURN_IF_ERROR(database_->Visit(
-      [&](const Row& row) -> Status {
-        bool held_out = false;
-        WallTime added;
-        ByteView content;
-        RETURN_IF_ERROR(row.Into(held_out, added, content));
-        return summary.Add(held_out, added, content);
-      },
-      fmt::format("SELECT held_out, added, content FROM {} WHERE {} ORDER BY number", stored.Table(), stored.Whole())));
+      add, fmt::format("SELECT held_out, added, content FROM {} WHERE {} ORDER BY number", stored.Table(), stored.Whole())));
   ASSIGN_OR_RETURN(const auto names, database_->Query("SELECT field, code, text FROM categories WHERE collection = ?"
                                                       " ORDER BY field, code LIMIT 10000",
                                                       collection));
