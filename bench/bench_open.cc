@@ -53,7 +53,10 @@ void Measure(uint64_t parameters) {
   TRIBUTARY_CHECK(EVP_DecryptInit_ex(cipher, EVP_aes_256_gcm(), nullptr, kKey, kNonce) == 1);
   Bytes buffer(limits::kDefaultChunkBytes);
 
-  const UpdateBounds bounds{static_cast<double>(parameters), kMaxWeight};
+  TaskRecord task;
+  task.norm_bound = static_cast<double>(parameters);
+  const UpdateLayout layout;
+  const UpdateBounds bounds{task, layout, {}};
   WeightedSum sum(parameters, Must(FixedPointScale::For(1, kMaxWeight)), 1, kMaxWeight);
   UpdateReader reader;
   // The reader is given its chunks, as what reads them from the spool gives them.

@@ -11,7 +11,6 @@
 namespace tributary {
 namespace {
 
-constexpr size_t kReasonBytes = 256;
 
 Json SeenJson(const MemberRecord& member) {
   return {{"id", member.id.text()},
@@ -202,10 +201,7 @@ Result<std::string> ReasonFromJson(std::string_view body) {
   ASSIGN_OR_RETURN(const Json json, ParseBody(body));
   std::string reason;
   Fields fields(json);
-  fields.Text("reason", reason, true);
-  if (reason.empty() || reason.size() > kReasonBytes) {
-    fields.Keep("reason", fmt::format("must be of 1 to {} bytes", kReasonBytes));
-  }
+  fields.Reason(reason);
   RETURN_IF_ERROR(fields.Finish());
   return reason;
 }

@@ -94,6 +94,12 @@ void Fields::Text(const std::string& key, std::string& out, bool required) {
   out = value->get<std::string>();
 }
 
+void Fields::Reason(std::string& out) {
+  constexpr size_t kReasonBytes = 256;
+  Text("reason", out, true);
+  if (out.empty() || out.size() > kReasonBytes) Keep("reason", fmt::format("must be of 1 to {} bytes", kReasonBytes));
+}
+
 void Fields::Flag(const std::string& key, bool& out) {
   const Json* value = Find(key);
   if (!value) return;

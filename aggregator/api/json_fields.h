@@ -72,6 +72,8 @@ class Fields {
   // nullptr when the key is not there.
   const Json* Find(const std::string& key, bool required = false);
   void Text(const std::string& key, std::string& out, bool required = false);
+  // The required "reason" of a change, for the record: 1 to 256 bytes.
+  void Reason(std::string& out);
   void Flag(const std::string& key, bool& out);
   // Bounds are inclusive.
   template <class Integer>

@@ -7,6 +7,7 @@
 
 #include "aggregator/api/json_fields.h"
 #include "aggregator/api/json_tasks.h"
+#include "aggregator/api/task_routes.h"
 #include "aggregator/release/tasks.h"
 #include "aggregator/round/rounds.h"
 
@@ -19,6 +20,12 @@ Json AccuracyOrNull(const MetricMeans& means) {
   return found == means.end() ? Json() : Json(found->second);
 }
 
+Json BoundsToJson(const UpdateSize& bounds) {
+  const auto or_null = [](auto bound) { return bound == 0 ? Json() : Json(bound); };
+  return {
+      {"norm", or_null(bounds.norm)}, {"statistics", or_null(bounds.statistics)}, {"weight", or_null(bounds.weight)}};
+}
+
 Json RoundJson(const RoundRecord& round) {
   return {{"task", round.task.text()},
           {"number", round.number},
@@ -29,8 +36,11 @@ Json RoundJson(const RoundRecord& round) {
           {"deadline", Rfc3339(round.deadline)},
           {"closed", TimeOrNull(round.closed)},
           {"shortfall", TextOrNull(round.shortfall)},
+          {"bounds", BoundsToJson(round.bounds)},
           {"contributions", round.contributions},
           {"total_weight", round.total_weight},
+          {"scaled", round.scaled},
+          {"capped", round.capped},
           {"refused", ByReason(round.refused)},
           {"device_failures", ByReason(round.device_failures)},
           {"bytes_up", round.bytes_up},
@@ -87,7 +97,30 @@ Result<ChangeMade> CancelRounds(const ApiParts& parts, const TaskId& task) {
   return ChangeMade{HttpResponse::Json(ToJson(after)), {RoundsWantedToJson(before, {}), RoundsWantedToJson(after, {})}};
 }
 
+Result<ChangeMade> RollBack(const ApiParts& parts, const TaskId& task, const RollbackRequest& wanted) {
+  using BeforeAndAfter = std::pair<TaskRecord, VersionRecord>;
+  ASSIGN_OR_RETURN(const BeforeAndAfter changed, parts.core.Run([parts, task, wanted]() -> Result<BeforeAndAfter> {
+    ASSIGN_OR_RETURN(TaskRecord before, parts.tasks.Get(task));
+    ASSIGN_OR_RETURN(VersionRecord after, parts.rounds.RollBack(task, wanted.to, wanted.reason));
+    return BeforeAndAfter(std::move(before), std::move(after));
+  }));
+  const auto& [before, after] = changed;
+  return ChangeMade{HttpResponse::Json(ToJson(after), 201), {RoundsWantedToJson(before, {}), ToJson(after)}};
+}
+
 }  // namespace
+
+Result<RollbackRequest> RollbackRequestFromJson(std::string_view body) {
+  ASSIGN_OR_RETURN(const Json json, ParseBody(body));
+  RollbackRequest request;
+  Fields fields(json);
+  uint64_t to = 0;
+  fields.Whole("to", to, 1, INT64_MAX, true);
+  request.to = ModelVersion{to};
+  fields.Reason(request.reason);
+  RETURN_IF_ERROR(fields.Finish());
+  return request;
+}
 
 Result<uint64_t> RoundsRequestFromJson(std::string_view body) {
   ASSIGN_OR_RETURN(const Json json, ParseBody(body));
@@ -112,6 +145,13 @@ void AddRoundRoutes(HttpServer& server, const ApiParts& parts) {
             [parts](const HttpRequest& request) -> Result<Change> {
               ASSIGN_OR_RETURN(const TaskId task, TaskOfPath(request));
               return Change{TargetOf(task), [=] { return CancelRounds(parts, task); }};
+            });
+
+  AddChange(server, parts.audit, "POST", "/api/v1/tasks/{task}/rollback", HttpAccess::kOperator, "models.rollback",
+            [parts](const HttpRequest& request) -> Result<Change> {
+              ASSIGN_OR_RETURN(const TaskId task, TaskOfPath(request));
+              ASSIGN_OR_RETURN(const RollbackRequest wanted, RollbackRequestFromJson(request.body));
+              return Change{TargetOf(task), [=] { return RollBack(parts, task, wanted); }};
             });
 
   AddView(server, "/api/v1/tasks/{task}/rounds", [parts](const HttpRequest& request) -> Result<std::string> {

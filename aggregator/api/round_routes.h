@@ -10,11 +10,18 @@
 // The rounds of a task, as openapi.yaml describes them.
 namespace tributary {
 
-// Adds /tasks/{task}/rounds: start, cancel, list, one round.
+// Adds /tasks/{task}/rounds (start, cancel, list, one round) and /tasks/{task}/rollback.
 void AddRoundRoutes(HttpServer& server, const ApiParts& parts);
 
 // {"count": 3}: the rounds to run, [1, 1'000'000]. kInvalidArgument.
 Result<uint64_t> RoundsRequestFromJson(std::string_view body);
+
+// {"to": 3, "reason": "why"}: the version to go back to. kInvalidArgument.
+struct RollbackRequest {
+  ModelVersion to{};
+  std::string reason;
+};
+Result<RollbackRequest> RollbackRequestFromJson(std::string_view body);
 
 std::string ToJson(const RoundRecord& round);
 

@@ -24,6 +24,8 @@ Json VersionJson(const VersionRecord& version) {
           {"parent", VersionOrNull(version.parent)},
           {"round", version.round == 0 ? Json() : Json(version.round)},
           {"created", Rfc3339(version.created)},
+          {"restores", VersionOrNull(version.restores)},
+          {"reason", TextOrNull(version.reason)},
           {"metrics", MetricsToJson(version.metrics)}};
 }
 

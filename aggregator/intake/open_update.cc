@@ -1,8 +1,10 @@
 #include "aggregator/intake/open_update.h"
 
 #include <algorithm>
+#include <cmath>
 #include <optional>
 
+#include "aggregator/records/tensor_values.h"
 #include "protocol/base/limits.h"
 
 namespace tributary {
@@ -21,12 +23,23 @@ class AddingSink final : public UpdateDecoder::Sink {
       return Fail(Code::kWrongTensorCount, "{} values announced, the task has {}", meta.parameter_count,
                   sum_.parameter_count());
     }
-    if (!(meta.weight > 0 && meta.weight <= bounds_.max_weight)) {
-      return Fail(Code::kBadWeight, "weight {}, the most is {}", meta.weight, bounds_.max_weight);
+    const UpdateSize& round = bounds_.round;
+    const uint64_t most = bounds_.task.max_weight;
+    if (meta.weight == 0 || (round.weight == 0 && meta.weight > most))
+      return Fail(Code::kBadWeight, "weight {}, the most is {}", meta.weight, most);
+    taken_.size.weight = std::min(meta.weight, most);
+    const uint64_t weight = round.weight == 0 ? taken_.size.weight : std::min(taken_.size.weight, round.weight);
+    taken_.capped = weight < meta.weight;
+    UpdateLimits limits{.norm_bound = bounds_.task.norm_bound,
+                        .place = [this](uint64_t position) { return PlaceOf(bounds_.task.table, position); }};
+    // Without a bound of the round, an update is one vector, as before there were such bounds.
+    if (round.norm > 0) {
+      limits.norm_clip = round.norm;
+      limits.statistics_clip = round.statistics;
+      limits.statistics = bounds_.layout.statistics();
     }
-    ASSIGN_OR_RETURN(auto addition, sum_.Begin(bounds_.norm_bound, meta.weight));
+    ASSIGN_OR_RETURN(auto addition, sum_.Begin(std::move(limits), weight));
     addition_.emplace(std::move(addition));
-    meta_ = meta;
     return {};
   }
 
@@ -34,12 +47,17 @@ class AddingSink final : public UpdateDecoder::Sink {
     if (first > sum_.parameter_count() || values.size() > sum_.parameter_count() - first) {
       return Fail(Code::kWrongTensorCount, "more values than the task's {}", sum_.parameter_count());
     }
-    return addition_->Add(Kept(first, values));
+    RETURN_IF_ERROR(addition_->Add(Kept(first, values)));
+    return bounds_.layout.CheckVariances(first, values, bounds_.task.table);
   }
 
-  Result<UpdateMeta> Finish() {
-    RETURN_IF_ERROR(addition_->Commit());
-    return meta_;
+  Result<TakenUpdate> Finish() {
+    ASSIGN_OR_RETURN(const UpdateNorms norms, addition_->Commit());
+    taken_.size.norm = norms.values;
+    taken_.size.statistics = norms.statistics;
+    const UpdateSize& round = bounds_.round;
+    taken_.scaled = round.norm > 0 && (norms.values > round.norm || norms.statistics > round.statistics);
+    return taken_;
   }
 
  private:
@@ -69,14 +87,43 @@ class AddingSink final : public UpdateDecoder::Sink {
   std::optional<WeightedSum::Addition> addition_;
   const float* end_ = nullptr;  // of the blocks in place; null: none yet
   bool copying_ = false;
-  UpdateMeta meta_;
+  TakenUpdate taken_;
 };
+
+// The part of a variance by which its sum with a device's difference may be off: float32 rounds by 2^-24.
+constexpr double kRounding = 0x1p-20;
 
 }  // namespace
 
-Result<UpdateMeta> UpdateReader::AddTo(WeightedSum& sum, const UploadHeader& header, const HpkeKeyPair& key,
-                                       const UpdateBounds& bounds,
-                                       const std::function<Result<Bytes>(uint32_t index)>& chunk) {
+UpdateLayout::UpdateLayout(const TensorTable& table, std::span<const float> weights) {
+  for (const TensorEntry& tensor : table.tensors) {
+    const Statistic statistic = StatisticOf(tensor);
+    if (statistic == Statistic::kNone) continue;
+    statistics_.push_back({tensor.offset, tensor.size});
+    if (statistic != Statistic::kVariance) continue;
+    const auto present = weights.subspan(tensor.offset, tensor.size);
+    variances_.push_back({tensor.offset, {present.begin(), present.end()}});
+  }
+}
+
+Status UpdateLayout::CheckVariances(uint64_t first, std::span<const float> values, const TensorTable& table) const {
+  for (const Variances& variances : variances_) {
+    const uint64_t end = std::min(first + values.size(), variances.first + variances.present.size());
+    for (uint64_t position = std::max(first, variances.first); position < end; ++position) {
+      const double present = variances.present[position - variances.first];
+      const double next = present + values[position - first];
+      // One that is negative already may come back.
+      if (next < std::min(present, 0.0) - kRounding * std::abs(present))
+        return Fail(Code::kNormExceeded, "{} would become {}; a variance is never negative", PlaceOf(table, position),
+                    next);
+    }
+  }
+  return {};
+}
+
+Result<TakenUpdate> UpdateReader::AddTo(WeightedSum& sum, const UploadHeader& header, const HpkeKeyPair& key,
+                                        const UpdateBounds& bounds,
+                                        const std::function<Result<Bytes>(uint32_t index)>& chunk) {
   const UploadSubject& subject = header.subject;
   RETURN_IF_ERROR(CheckUpdateSize(subject, sum.parameter_count()));
   // Room for whole chunks, since OpenChunk asks for it.

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 
+#include "aggregator/records/records.h"
 #include "aggregator/sum/sum_kernel.h"
 #include "aggregator/sum/weighted_sum.h"
 #include "protocol/envelope/open_upload.h"
@@ -10,10 +11,39 @@
 
 namespace tributary {
 
-// A task's bounds for one update. The sum knows two more: the parameter count and the value bound.
+// The statistics among a task's values, and the values that its running variances have in one version.
+class UpdateLayout {
+ public:
+  UpdateLayout() = default;
+  // `weights`: of the version that the updates begin at; of use when the table has a variance.
+  UpdateLayout(const TensorTable& table, std::span<const float> weights);
+
+  std::span<const ValueRange> statistics() const { return statistics_; }
+  // Whether no running variance falls below 0 (but for rounding) by these consecutive values of an update, of which the
+  // first is value `first`. kNormExceeded names the first that would.
+  Status CheckVariances(uint64_t first, std::span<const float> values, const TensorTable& table) const;
+
+ private:
+  struct Variances {
+    uint64_t first = 0;
+    std::vector<float> present;
+  };
+  std::vector<ValueRange> statistics_;
+  std::vector<Variances> variances_;
+};
+
+// The bounds for one update. The sum knows two more: the parameter count and the value bound. Borrows what it names.
 struct UpdateBounds {
-  double norm_bound = 0;
-  uint64_t max_weight = 0;
+  const TaskRecord& task;
+  const UpdateLayout& layout;
+  UpdateSize round;  // the round's own
+};
+
+// An update that is in the sum.
+struct TakenUpdate {
+  UpdateSize size;      // as it came; the weight is at most the task's bound
+  bool scaled = false;  // it was scaled down to the round's bounds
+  bool capped = false;  // it had claimed more examples than it counts as
 };
 
 // Opens updates chunk by chunk, and checks each chunk and adds it to the sum while it is in cache. An update that turns
@@ -23,10 +53,10 @@ struct UpdateBounds {
 class UpdateReader {
  public:
   // `chunk(i)` gives ciphertext chunk i. On an error every bit of the sum is as it was. Errors: those of UploadOpener,
-  // UpdateDecoder and WeightedSum::Addition, kBadWeight (0, over the bound, or the sum's total would pass its own),
-  // kTooLarge (more bytes than the task's values take), and what `chunk` gives.
-  Result<UpdateMeta> AddTo(WeightedSum& sum, const UploadHeader& header, const HpkeKeyPair& key,
-                           const UpdateBounds& bounds, const std::function<Result<Bytes>(uint32_t index)>& chunk);
+  // UpdateDecoder, UpdateLayout and WeightedSum::Addition, kBadWeight (0; over the task's bound when the round has none;
+  // or the sum's total would pass its own), kTooLarge (more bytes than the task's values take), and what `chunk` gives.
+  Result<TakenUpdate> AddTo(WeightedSum& sum, const UploadHeader& header, const HpkeKeyPair& key,
+                            const UpdateBounds& bounds, const std::function<Result<Bytes>(uint32_t index)>& chunk);
 
  private:
   CacheAligned<uint8_t> plaintext_;

@@ -1,8 +1,11 @@
 #include "aggregator/optimise/server_optimizer.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include <Eigen/Core>
+
+#include "aggregator/records/tensor_values.h"
 
 namespace tributary {
 
@@ -16,11 +19,6 @@ Result<std::vector<float>> FedAvg::Step(std::span<const float> present, std::spa
   std::vector<float> next(present.size());
   Eigen::Map<Eigen::ArrayXf> result(next.data(), count);
   result = (weights.cast<double>() + update).cast<float>();
-  if (!result.isFinite().all()) {
-    Eigen::Index bad = 0;
-    while (std::isfinite(result[bad])) ++bad;
-    return Fail(Code::kNotFinite, "weight {} would be {}", bad, result[bad]);
-  }
   return next;
 }
 
@@ -37,10 +35,18 @@ Result<std::vector<float>> ReadWeights(const BlobStore& blobs, const BlobRef& we
 }
 
 Result<BlobRef> MakeNextWeights(BlobStore& blobs, const BlobRef& present, const WeightedSum& sum,
-                                const ServerOptimizer& optimizer) {
+                                const TaskRecord& task) {
   ASSIGN_OR_RETURN(const auto mean, sum.Report());
   ASSIGN_OR_RETURN(const auto weights, ReadWeights(blobs, present, sum.parameter_count()));
-  ASSIGN_OR_RETURN(const auto next, optimizer.Step(weights, mean));
+  ASSIGN_OR_RETURN(auto next, OptimizerOf(task).Step(weights, mean));
+  for (const TensorEntry& tensor : task.table.tensors) {
+    if (StatisticOf(tensor) != Statistic::kVariance) continue;
+    for (float& variance : std::span(next).subspan(tensor.offset, tensor.size)) variance = std::max(variance, 0.0F);
+  }
+  const auto bad = std::ranges::find_if(next, [](float weight) { return !std::isfinite(weight); });
+  if (bad != next.end())
+    return Fail(Code::kNotFinite, "{} would be {}", PlaceOf(task.table, static_cast<uint64_t>(bad - next.begin())),
+                *bad);
   const ByteView bytes = AsBytes(std::span<const float>(next));
   ASSIGN_OR_RETURN(const Digest digest, blobs.Put(bytes));
   return BlobRef{.digest = digest, .size = bytes.size()};

@@ -16,7 +16,7 @@ namespace tributary {
 class ServerOptimizer {
  public:
   virtual ~ServerOptimizer() = default;
-  // kWrongTensorCount: sizes differ. kNotFinite: a weight would overflow float32.
+  // kWrongTensorCount: sizes differ. A weight that overflows float32 becomes infinite.
   virtual Result<std::vector<float>> Step(std::span<const float> present,
                                           std::span<const double> mean_update) const = 0;
 };
@@ -34,9 +34,10 @@ const ServerOptimizer& OptimizerOf(const TaskRecord& task);
 // The float32 values of a weights blob. kUnknownBlob; kCorrupt: not `parameter_count` values.
 Result<std::vector<float>> ReadWeights(const BlobStore& blobs, const BlobRef& weights, uint64_t parameter_count);
 
-// Makes the weights that follow `present` from a round's sum and puts them into the blob store, durable on return. It
-// may be repeated after a crash. kConflict: an empty sum; kNotFinite.
+// Makes the weights of `task` that follow `present` from a round's sum and puts them into the blob store, durable on
+// return. A running variance that rounding made negative becomes 0. It may be repeated after a crash. kConflict: an
+// empty sum; kNotFinite names the weight that would overflow float32.
 Result<BlobRef> MakeNextWeights(BlobStore& blobs, const BlobRef& present, const WeightedSum& sum,
-                                const ServerOptimizer& optimizer);
+                                const TaskRecord& task);
 
 }  // namespace tributary

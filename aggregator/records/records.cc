@@ -32,9 +32,26 @@ std::vector<Field> BoundsOf(TaskRecord& task) {
   return {
       {"value", &task.value_bound, "largest magnitude of one value of an update", AboveUpTo(0, 1e6)},
       {"norm", &task.norm_bound, "largest Euclidean norm of an update", AboveUpTo(0, 1e9)},
-      {"max_weight", &task.max_weight, "most examples that one update, or a device's evaluation, may claim",
+      {"max_weight", &task.max_weight, "most examples that one update counts as, and that a device's evaluation may claim",
        Between(1, 1e12)},
+      {"first_norm", &task.first_norm,
+       "norm to which a larger update is scaled down in the first round; 0: no update is ever scaled", Between(0, 1e9)},
+      {"norm_medians", &task.norm_medians,
+       "the same in later rounds: so many times the median norm of the round before; 0: first_norm in every round",
+       Between(0, 1000)},
+      {"first_weight", &task.first_weight,
+       "examples that an update counts as at most in the first round; 0: one that claims more than max_weight is "
+       "refused",
+       Between(0, 1e12)},
+      {"weight_medians", &task.weight_medians,
+       "the same in later rounds: so many times the median of the round before; 0: first_weight in every round",
+       Between(0, 10)},
   };
+}
+
+void SetFormerBounds(TaskRecord& task) {
+  task.first_norm = task.norm_medians = task.weight_medians = 0;
+  task.first_weight = 0;
 }
 
 }  // namespace tributary

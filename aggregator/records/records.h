@@ -33,6 +33,14 @@ struct RoundPolicy {
 };
 std::vector<Field> FieldsOf(RoundPolicy& policy);
 
+// How large an update is, or the largest that counts whole. As a bound, 0 is none.
+struct UpdateSize {
+  double norm = 0;        // Euclidean, of all values but the statistics
+  double statistics = 0;  // Euclidean, of what batch and instance normalisation measured (tensor_values.h)
+  uint64_t weight = 0;    // examples
+  bool operator==(const UpdateSize&) const = default;
+};
+
 struct TaskRecord {
   TaskId id;
   TensorTable table;
@@ -40,26 +48,37 @@ struct TaskRecord {
   TaskManifest manifest = ManifestOfImages();
   TrainingPlan plan;
   RoundPolicy policy;
-  // Bounds on an update: one beyond them is refused. BoundsOf has their table.
+  // Bounds on an update. One beyond the first two is refused; one beyond the others is scaled down, or counts as fewer
+  // examples. A round's own bounds are made of the last four (RoundRule). BoundsOf has their table.
   double value_bound = 16;
   double norm_bound = 1000;
   uint64_t max_weight = 1'000'000;
+  double first_norm = 1;
+  double norm_medians = 1;
+  uint64_t first_weight = 1'000;
+  double weight_medians = 1;
   FixedPointScale scale;  // chosen at creation from value_bound and max_weight * report_goal
   WallTime created;
   uint64_t rounds_wanted = 0;  // rounds still to be run after the present one
   ModelVersion latest{};
 };
 
-// The table of a task's bounds on updates: value, norm, max_weight.
+// The table of a task's bounds on updates.
 std::vector<Field> BoundsOf(TaskRecord& task);
+// Sets the bounds that there were not before this field was: no update is scaled down, and one that claims more than
+// max_weight is refused. Tasks of then keep this meaning.
+void SetFormerBounds(TaskRecord& task);
 
 struct VersionRecord {
   TaskId task;
   ModelVersion version{};
   BlobRef weights;        // digest = the version's name
   ModelVersion parent{};  // 0 for the initial version
-  uint64_t round = 0;     // the round that made it; 0 for the initial version
+  uint64_t round = 0;     // the round that made it; 0 for the initial version, and for one that was rolled back to
   WallTime created;
+  UpdateSize bounds = {};      // of rounds that start from it
+  ModelVersion restores = {};  // the version whose weights it has again; 0: they are its own
+  std::string reason = {};     // why it was rolled back to them, in the operator's words
   MetricViews metrics = {};  // filled in when versions are listed
 };
 
@@ -112,14 +131,17 @@ struct RoundRecord {
   WallTime opened;
   WallTime deadline;
   WallTime closed;             // 0 while it collects
+  UpdateSize bounds;           // of its updates, fixed when it opened
   uint64_t contributions = 0;  // updates in the sum
   uint64_t total_weight = 0;
+  uint64_t scaled = 0;                     // those that were larger than the bounds, and were scaled down
+  uint64_t capped = 0;                     // those that claimed more examples, and count as so many
   std::map<Code, uint64_t> refused;        // by reason; duplicates included under kDuplicate
   uint64_t bytes_up = 0;                   // ciphertext bytes of all uploads of the round that were taken in completely
   std::optional<Digest> aggregate_digest;  // of the fixed-point sum's serialised form
   MetricViews metrics;                     // global: of `result`; personal and local: of `base`
   uint64_t evaluations = 0;
-  std::string shortfall;  // why it failed, in one sentence; empty: it did not
+  std::string shortfall;  // why it failed, or was cancelled by a rollback, in one sentence; empty: it did not
   // Devices that say now that they cannot train `base`, by why. Filled in when it is shown.
   std::map<Code, uint64_t> device_failures = {};
 };

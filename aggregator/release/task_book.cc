@@ -1,8 +1,10 @@
 #include "aggregator/release/task_book.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "aggregator/optimise/server_optimizer.h"
+#include "aggregator/records/tensor_values.h"
 #include "protocol/base/limits.h"
 
 namespace tributary {
@@ -63,7 +65,8 @@ Result<TaskRecord> TaskBook::Create(TaskRecord task, const Digest& initial_weigh
                                .weights = {initial_weights, task.table.parameter_count() * sizeof(float)},
                                .parent = {},
                                .round = 0,
-                               .created = task.created};
+                               .created = task.created,
+                               .bounds = FirstBounds(task)};
   // It must be in the book for the announcer to see whether it fits.
   const TaskId id = task.id;
   const auto [at, inserted] = tasks_.emplace(id, LiveTask{std::move(task), first});
@@ -138,6 +141,29 @@ Result<uint64_t> MaxRoundWeight(const TaskRecord& task) {
                 task.max_weight, task.policy.report_goal);
   }
   return product;
+}
+
+UpdateSize FirstBounds(const TaskRecord& task) {
+  const bool statistics = std::ranges::any_of(
+      task.table.tensors, [](const TensorEntry& tensor) { return StatisticOf(tensor) != Statistic::kNone; });
+  return {.norm = task.first_norm,
+          .statistics = statistics ? task.first_norm : 0,
+          .weight = std::min(task.first_weight, task.max_weight)};
+}
+
+UpdateSize NextBounds(const TaskRecord& task, const UpdateSize& bounds, const UpdateSize& medians) {
+  const auto next = [](double bound, double times, double median, double least, double most) {
+    constexpr double kMostChange = 10;
+    if (bound == 0 || times == 0) return bound;
+    return std::clamp(std::clamp(times * median, bound / kMostChange, bound * kMostChange), least, most);
+  };
+  // Where updates stand still, the bound stays a number from which it can grow again.
+  const double least_norm = std::min(1e-6, task.norm_bound);
+  const double weight = next(static_cast<double>(bounds.weight), task.weight_medians,
+                             static_cast<double>(medians.weight), 1, static_cast<double>(task.max_weight));
+  return {.norm = next(bounds.norm, task.norm_medians, medians.norm, least_norm, task.norm_bound),
+          .statistics = next(bounds.statistics, task.norm_medians, medians.statistics, least_norm, task.norm_bound),
+          .weight = static_cast<uint64_t>(weight)};
 }
 
 Result<FixedPointScale> ChooseScale(const TaskRecord& task) {

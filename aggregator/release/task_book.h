@@ -60,6 +60,12 @@ Status CheckNewTask(TaskRecord task);
 // bits.
 Result<uint64_t> MaxRoundWeight(const TaskRecord& task);
 
+// The bounds of rounds on a task's first version, and of those on a version that a round with `bounds` made of updates
+// with these medians. So they are known before a round opens, and depend on no update of it. From one round to the next
+// a bound changes tenfold at most: one round of strange updates can neither lift nor close it.
+UpdateSize FirstBounds(const TaskRecord& task);
+UpdateSize NextBounds(const TaskRecord& task, const UpdateSize& bounds, const UpdateSize& medians);
+
 // The scale whose 64-bit sums cannot overflow in a round of this task. kInvalidArgument: fewer than kMinFractionBits
 // would be left; the message says which fields to lower.
 Result<FixedPointScale> ChooseScale(const TaskRecord& task);

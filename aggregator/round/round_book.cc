@@ -71,6 +71,11 @@ Status RoundBook::Cancel(const TaskId& task) {
   return runner->Cancel();
 }
 
+Result<VersionRecord> RoundBook::RollBack(const TaskId& task, ModelVersion to, const std::string& reason) {
+  ASSIGN_OR_RETURN(RoundRunner* const runner, Find(task));
+  return runner->RollBack(to, reason);
+}
+
 Result<RoundRecord> RoundBook::WithMeans(RoundRecord round) {
   round.device_failures = parts_.fleet.failures().Counts(round.task, round.base);
   ASSIGN_OR_RETURN(const auto totals,

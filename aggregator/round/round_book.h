@@ -21,6 +21,7 @@ class RoundBook final : public Rounds {
 
   Result<RoundRecord> Start(const TaskId& task, uint64_t count) override;
   Status Cancel(const TaskId& task) override;
+  Result<VersionRecord> RollBack(const TaskId& task, ModelVersion to, const std::string& reason) override;
   Result<std::vector<RoundRecord>> All(const TaskId& task) override;
   Result<RoundRecord> Get(const TaskId& task, uint64_t number) override;
 

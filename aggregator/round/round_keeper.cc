@@ -63,8 +63,10 @@ WeightedSum& RoundKeeper::SumFor(const DeviceId& device) {
   return sum_;
 }
 
-void RoundKeeper::Added(const UploadHeader& header, uint64_t weight) {
-  pending_[header.subject.device] = {header.subject.id, weight};
+void RoundKeeper::Added(const UploadHeader& header, const TakenUpdate& update) {
+  pending_[header.subject.device] = {header.subject.id, update.size};
+  record_.scaled += update.scaled ? 1 : 0;
+  record_.capped += update.capped ? 1 : 0;
   bytes_since_ += header.ciphertext_size;
   record_.bytes_up += header.ciphertext_size;
   record_.contributions = sum_.contributions();
@@ -108,7 +110,7 @@ Status RoundKeeper::WritePending(const StoredRound& next) {
                                                         .base = record_.base,
                                                         .device = device,
                                                         .upload = pending.upload,
-                                                        .weight = pending.weight,
+                                                        .size = pending.size,
                                                         .round = record_.number}));
     const Status counted = around_.store.evaluations.Count(record_.task, record_.base, device);
     if (counted) continue;

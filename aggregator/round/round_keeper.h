@@ -4,6 +4,7 @@
 #include <set>
 #include <vector>
 
+#include "aggregator/intake/open_update.h"
 #include "aggregator/round/round_rule.h"
 #include "aggregator/store/store.h"
 #include "aggregator/sum/weighted_sum.h"
@@ -51,7 +52,7 @@ class RoundKeeper {
   // The sum, to add an update of this device to it. Added must follow when it was added. Dies when the device is in the
   // sum already, or the round takes nothing any more.
   WeightedSum& SumFor(const DeviceId& device);
-  void Added(const UploadHeader& header, uint64_t weight);
+  void Added(const UploadHeader& header, const TakenUpdate& update);
   void AddBytes(uint64_t bytes) { record_.bytes_up += bytes; }
   void CountRefusal(Code code);
   bool refusals_unsaved() const { return refusals_unsaved_; }
@@ -71,7 +72,7 @@ class RoundKeeper {
  private:
   struct Pending {
     UploadId upload;
-    uint64_t weight = 0;
+    UpdateSize size;
   };
   RoundKeeper(const Surroundings& surroundings, StoredRound stored, WeightedSum sum);
   Status WritePending(const StoredRound& next);

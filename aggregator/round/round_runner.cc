@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "aggregator/optimise/server_optimizer.h"
+#include "aggregator/records/tensor_values.h"
 #include "aggregator/store/disk_health.h"
 #include "protocol/base/fault_point.h"
 #include "protocol/base/log.h"
@@ -93,8 +94,21 @@ Status RoundRunner::CheckCollecting() const {
   return Fail(Code::kRoundClosed, "round {} is being closed", round.number);
 }
 
-void RoundRunner::Contributed(const UploadHeader& header, uint64_t weight) {
-  keeper_->Added(header, weight);
+Result<const UpdateLayout*> RoundRunner::Layout() {
+  const VersionRecord& latest = task_.latest;
+  if (!layout_ || layout_->of != latest.version) {
+    const TensorTable& table = task_.record.table;
+    std::vector<float> weights;
+    if (std::ranges::find(table.tensors, Statistic::kVariance, &StatisticOf) != table.tensors.end()) {
+      ASSIGN_OR_RETURN(weights, ReadWeights(parts_.blobs, latest.weights, table.parameter_count()));
+    }
+    layout_ = {latest.version, UpdateLayout(table, weights)};
+  }
+  return &layout_->layout;
+}
+
+void RoundRunner::Contributed(const UploadHeader& header, const TakenUpdate& update) {
+  keeper_->Added(header, update);
   last_taken_ = parts_.clock.Monotonic();
   Say("round.contribution");
 }
@@ -106,6 +120,7 @@ void RoundRunner::PlanNext(Turn& turn) {
   round.record.task = turn.task.id;
   round.record.number = last_round_ + 1;
   round.record.base = turn.task.latest;
+  round.record.bounds = turn.version ? turn.version->bounds : task_.latest.bounds;
   parts_.random.Fill(round.record.nonce);
   round.record.opened = parts_.clock.Now();
   round.record.deadline = round.record.opened + std::chrono::seconds(turn.task.policy.deadline_seconds);
@@ -114,6 +129,8 @@ void RoundRunner::PlanNext(Turn& turn) {
     round.checkpoint = std::exchange(turn.shelved->checkpoint, {});
     round.record.contributions = turn.shelved->record.contributions;
     round.record.total_weight = turn.shelved->record.total_weight;
+    round.record.scaled = turn.shelved->record.scaled;
+    round.record.capped = turn.shelved->record.capped;
     turn.unshelved = std::exchange(turn.shelved, std::nullopt);
     if (turn.ended) turn.ended->checkpoint.clear();
   }
@@ -142,19 +159,53 @@ Status RoundRunner::PlanVersion(Turn& turn) {
   RoundRecord& round = turn.ended->record;
   const VersionRecord& latest = task_.latest;
   RETURN_IF_ERROR(CheckRoom(parts_.files, parts_.checkpoints, latest.weights.size, "the next version"));
-  ASSIGN_OR_RETURN(const BlobRef weights,
-                   MakeNextWeights(parts_.blobs, latest.weights, keeper_->sum(), OptimizerOf(task_.record)));
+  ASSIGN_OR_RETURN(const UpdateSize medians, parts_.store.contributions.Median(task_.record.id, latest.version));
+  ASSIGN_OR_RETURN(const BlobRef weights, MakeNextWeights(parts_.blobs, latest.weights, keeper_->sum(), task_.record));
   TRIBUTARY_FAULT_POINT("aggregator.version.blob_written");
   turn.version = VersionRecord{.task = task_.record.id,
                                .version = Next(latest.version),
                                .weights = weights,
                                .parent = latest.version,
                                .round = round.number,
-                               .created = round.closed};
+                               .created = round.closed,
+                               .bounds = NextBounds(task_.record, round.bounds, medians)};
   turn.task.latest = round.result = turn.version->version;
   round.aggregate_digest = Sha256(keeper_->sum().Serialize());
   turn.ended->checkpoint.clear();
   return {};
+}
+
+Result<VersionRecord> RoundRunner::RollBack(ModelVersion to, const std::string& reason) {
+  RETURN_IF_ERROR(CheckVersion(to));
+  // A round that is being closed makes its version first, which is rolled back too.
+  if (keeper_ && keeper_->record().state == RoundState::kClosing) RETURN_IF_ERROR(Close());
+  const ModelVersion latest = task_.latest.version;
+  if (to == latest) return Fail(Code::kInvalidArgument, "version {} is the latest already", Number(to));
+  if (keeper_) RETURN_IF_ERROR(Checkpoint(RoundState::kCollecting));
+  ASSIGN_OR_RETURN(VersionRecord version, parts_.store.tasks.Version(task_.record.id, to));
+  version.restores = to;
+  version.reason = reason;
+  version.version = Next(latest);
+  version.parent = latest;
+  version.round = 0;
+  version.created = parts_.clock.Now();
+  Turn turn{.task = task_.record, .version = version};
+  turn.task.latest = version.version;
+  // What is summed for a version that nobody goes on from is thrown away.
+  if (keeper_) {
+    turn.ended = keeper_->stored();
+    turn.ended->checkpoint.clear();
+    RoundRecord& round = turn.ended->record;
+    MoveRound(round, RoundState::kCancelled);
+    round.closed = version.created;
+    round.shortfall = fmt::format("version {} was rolled back to version {}", Number(latest), Number(to));
+  } else if (shelved_) {
+    turn.unshelved = shelved_;
+    turn.unshelved->checkpoint.clear();
+  }
+  if (turn.task.rounds_wanted > 0) PlanNext(turn);
+  RETURN_IF_ERROR(Commit(std::move(turn)));
+  return version;
 }
 
 Status RoundRunner::WriteTurn(const Turn& turn, bool visible) {
@@ -183,13 +234,15 @@ Status RoundRunner::Commit(Turn turn) {
     ASSIGN_OR_RETURN(RoundKeeper keeper, RoundKeeper::Restore(Around(), turn.task, *turn.next));
     next.emplace(std::move(keeper));
   }
-  const bool visible = turn.ended || turn.next;  // to devices
+  const bool visible = turn.ended || turn.version || turn.next;  // to devices
   RETURN_IF_ERROR(WriteTurn(turn, visible));
   if (turn.ended) {
     // The file of a round without a version stays: it is on the shelf, or the next round's.
     if (turn.version) keeper_->RemoveCheckpointFile();
     keeper_.reset();
   }
+  // Nobody goes on from its base. The next start removes a file that stays.
+  if (turn.version && shelved_) (void)parts_.files.Remove(parts_.checkpoints / shelved_->checkpoint);
   task_.record = turn.task;
   shelved_ = turn.shelved;
   if (turn.version) task_.latest = *turn.version;
@@ -197,6 +250,7 @@ Status RoundRunner::Commit(Turn turn) {
     next_at_ = turn.ended->record.deadline;
     SayEnd(turn);
   }
+  if (turn.version) Say("version.published", turn.version->reason);
   if (turn.next) {
     last_round_ = turn.next->record.number;
     keeper_.emplace(std::move(*next));
@@ -222,15 +276,15 @@ void RoundRunner::SayEnd(const Turn& turn) {
                      .contributions = round.contributions,
                      .version = task_.latest.version,
                      .detail = round.shortfall});
-  if (turn.version) Say("version.published");
 }
 
-void RoundRunner::Say(std::string_view event) {
+void RoundRunner::Say(std::string_view event, const std::string& detail) {
   parts_.events.Say({.name = std::string(event),
                      .task = task_.record.id,
                      .round = last_round_,
                      .contributions = keeper_ ? keeper_->record().contributions : 0,
-                     .version = task_.latest.version});
+                     .version = task_.latest.version,
+                     .detail = detail});
 }
 
 Status RoundRunner::Checkpoint(RoundState state) {

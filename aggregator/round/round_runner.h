@@ -61,6 +61,10 @@ class RoundRunner {
   // `count` more rounds: opens one now if none is open.
   Status Start(uint64_t count);
   Status Cancel();
+  // Makes a new version with the weights of `to`. The open round is cancelled, and what it summed is thrown away, since
+  // nobody goes on from its base; rounds that are still wanted start from the new version. kUnknownVersion;
+  // kInvalidArgument: `to` is the latest.
+  Result<VersionRecord> RollBack(ModelVersion to, const std::string& reason);
 
   // kUnknownVersion: the task has no such version.
   Status CheckVersion(ModelVersion version) const;
@@ -68,13 +72,15 @@ class RoundRunner {
   Verdict FindContribution(const UploadSubject& subject) const;
   // kRoundClosed: no round collects updates now.
   Status CheckCollecting() const;
+  // Of updates from the latest version; it is valid until there is another. Errors: those of ReadWeights.
+  Result<const UpdateLayout*> Layout();
   // An update is in the sum of the open round.
-  void Contributed(const UploadHeader& header, uint64_t weight);
+  void Contributed(const UploadHeader& header, const TakenUpdate& update);
   // Closes or fails the round when it is due, checkpoints it when that is due.
   Status TurnIfDue();
   // Checkpoints what is in the sum.
   Status Flush();
-  void Say(std::string_view event);
+  void Say(std::string_view event, const std::string& detail = "");
 
  private:
   // The changes to a task when its round ends, or when it gets its first one.
@@ -119,6 +125,12 @@ class RoundRunner {
   Millis last_taken_{0};             // monotonic: when an update last came in
   std::optional<Millis> last_look_;  // monotonic: when the devices were last looked at
   WallTime next_at_;                 // the next round waits for devices until then
+  // Made when the first update of a version comes.
+  struct VersionLayout {
+    ModelVersion of;
+    UpdateLayout layout;
+  };
+  std::optional<VersionLayout> layout_;
 };
 
 }  // namespace tributary

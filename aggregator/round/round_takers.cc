@@ -27,12 +27,13 @@ Verdict UpdateTaker::Take(const UploadHeader& header, Role role, const ChunkSour
   ASSIGN_OR_RETURN(RoundRunner* const runner, rounds_.Find(subject.task));
   ASSIGN_OR_RETURN(const HpkeKeyPair* const key, OpeningKey(parts_.opening_key, subject));
   const TaskRecord& task = runner->task().record;
-  const UpdateBounds bounds{.norm_bound = task.norm_bound, .max_weight = task.max_weight};
-  ASSIGN_OR_RETURN(const UpdateMeta update,
+  ASSIGN_OR_RETURN(const UpdateLayout* const layout, runner->Layout());
+  const UpdateBounds bounds{.task = task, .layout = *layout, .round = runner->open()->record().bounds};
+  ASSIGN_OR_RETURN(const TakenUpdate update,
                    reader_.AddTo(runner->open()->SumFor(subject.device), header, *key, bounds, chunk));
   parts_.fleet.account().Spool(subject.kind);
   parts_.fleet.CountUpload(subject.device, role);
-  runner->Contributed(header, update.weight);
+  runner->Contributed(header, update);
   // The update is in the sum: a disk that fails now delays its custody, it does not refuse it.
   if (auto turned = runner->TurnIfDue(); !turned) parts_.health.Failed("round.not_turned", turned.error());
   return Verdict::Take();

@@ -18,6 +18,9 @@ class Rounds {
   virtual Result<RoundRecord> Start(const TaskId& task, uint64_t count) = 0;
   // Cancels the open round, if any, and those still wanted. kUnknownTask.
   virtual Status Cancel(const TaskId& task) = 0;
+  // Makes a new version with the weights of `to`, and says why. The open round is cancelled; the next one that is
+  // wanted starts from the new version. kUnknownTask, kUnknownVersion, kInvalidArgument: `to` is the latest.
+  virtual Result<VersionRecord> RollBack(const TaskId& task, ModelVersion to, const std::string& reason) = 0;
   // In the order of their numbers. kUnknownTask.
   virtual Result<std::vector<RoundRecord>> All(const TaskId& task) = 0;
   // kUnknownTask, kNotFound.

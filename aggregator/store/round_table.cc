@@ -5,9 +5,10 @@
 namespace tributary {
 namespace {
 
-#define TRIBUTARY_ROUND_COLUMNS                                                                           \
-  "task, number, state, base, result, nonce, opened, deadline, closed, reports, total_weight, bytes_up, " \
-  "aggregate_digest, checkpoint, generation, bytes_in, bytes_written, shortfall"
+#define TRIBUTARY_ROUND_COLUMNS                                                                                  \
+  "task, number, state, base, result, nonce, opened, deadline, closed, reports, total_weight, bytes_up, "        \
+  "aggregate_digest, checkpoint, generation, bytes_in, bytes_written, shortfall, norm_bound, statistics_bound, " \
+  "weight_bound, scaled, capped"
 
 Result<StoredRound> ReadRound(const Row& row) {
   StoredRound round;
@@ -16,7 +17,8 @@ Result<StoredRound> ReadRound(const Row& row) {
   RETURN_IF_ERROR(row.Into(record.task, record.number, record.state, record.base, record.result, nonce, record.opened,
                            record.deadline, record.closed, record.contributions, record.total_weight, record.bytes_up,
                            record.aggregate_digest, round.checkpoint, round.generation, round.bytes_in,
-                           round.bytes_written, record.shortfall));
+                           round.bytes_written, record.shortfall, record.bounds.norm, record.bounds.statistics,
+                           record.bounds.weight, record.scaled, record.capped));
   if (nonce.size() != record.nonce.size()) return Fail(Code::kCorrupt, "a round's nonce has another size");
   std::ranges::copy(nonce, record.nonce.begin());
   return round;
@@ -26,12 +28,14 @@ Result<StoredRound> ReadRound(const Row& row) {
 
 Status RoundTable::Insert(const StoredRound& round) {
   const RoundRecord& record = round.record;
-  RETURN_IF_ERROR(database_.Write(
-      "INSERT INTO rounds (" TRIBUTARY_ROUND_COLUMNS ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-      record.task, record.number, record.state, record.base, record.result, ByteView(record.nonce), record.opened,
-      record.deadline, record.closed, record.contributions, record.total_weight, record.bytes_up,
-      record.aggregate_digest, round.checkpoint, round.generation, round.bytes_in, round.bytes_written,
-      record.shortfall));
+  RETURN_IF_ERROR(database_.Write("INSERT INTO rounds (" TRIBUTARY_ROUND_COLUMNS
+                                  ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                                  record.task, record.number, record.state, record.base, record.result,
+                                  ByteView(record.nonce), record.opened, record.deadline, record.closed,
+                                  record.contributions, record.total_weight, record.bytes_up, record.aggregate_digest,
+                                  round.checkpoint, round.generation, round.bytes_in, round.bytes_written,
+                                  record.shortfall, record.bounds.norm, record.bounds.statistics, record.bounds.weight,
+                                  record.scaled, record.capped));
   return SaveRefusals(record);
 }
 
@@ -39,11 +43,12 @@ Status RoundTable::Save(const StoredRound& round) {
   const RoundRecord& record = round.record;
   RETURN_IF_ERROR(database_.Write(
       "UPDATE rounds SET state = ?, result = ?, closed = ?, reports = ?, total_weight = ?, bytes_up = ?, "
-      "aggregate_digest = ?, checkpoint = ?, generation = ?, bytes_in = ?, bytes_written = ?, shortfall = ? "
+      "aggregate_digest = ?, checkpoint = ?, generation = ?, bytes_in = ?, bytes_written = ?, shortfall = ?, "
+      "scaled = ?, capped = ? "
       "WHERE task = ? AND number = ?",
       record.state, record.result, record.closed, record.contributions, record.total_weight, record.bytes_up,
       record.aggregate_digest, round.checkpoint, round.generation, round.bytes_in, round.bytes_written,
-      record.shortfall, record.task, record.number));
+      record.shortfall, record.scaled, record.capped, record.task, record.number));
   return SaveRefusals(record);
 }
 
@@ -75,6 +80,26 @@ Result<std::vector<StoredRound>> RoundTable::Open() {
   return WithRefusals(database_.QueryAs(
       ReadRound, "SELECT " TRIBUTARY_ROUND_COLUMNS " FROM rounds WHERE state = ? OR state = ? ORDER BY task, number",
       RoundState::kCollecting, RoundState::kClosing));
+}
+
+Result<UpdateSize> ContributionTable::Median(const TaskId& task, ModelVersion base) {
+  UpdateSize median;
+  const auto read = [&](std::string_view column, auto& into) -> Status {
+    const std::string of = fmt::format("{} FROM contributions WHERE task = ? AND base_version = ?", column);
+    const auto cell = FirstCell<std::remove_reference_t<decltype(into)>>;
+    ASSIGN_OR_RETURN(const auto found,
+                     database_.QueryFirst(cell,
+                                          fmt::format("SELECT {0} ORDER BY {1} LIMIT 1 OFFSET (SELECT (count(*) - 1) / "
+                                                      "2 FROM (SELECT {0}))",
+                                                      of, column),
+                                          task, base, task, base));
+    if (found) into = *found;
+    return {};
+  };
+  RETURN_IF_ERROR(read("norm", median.norm));
+  RETURN_IF_ERROR(read("statistics", median.statistics));
+  RETURN_IF_ERROR(read("weight", median.weight));
+  return median;
 }
 
 Result<std::vector<StoredRound>> RoundTable::WithRefusals(Result<std::vector<StoredRound>> rounds) {

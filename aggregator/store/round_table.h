@@ -59,7 +59,7 @@ struct ContributionRecord {
   ModelVersion base{};
   DeviceId device;
   UploadId upload;
-  uint64_t weight = 0;
+  UpdateSize size;
   uint64_t round = 0;
 };
 
@@ -71,9 +71,10 @@ class ContributionTable : Tables {
   // kConflict: the device has contributed to this base version.
   Status Insert(const ContributionRecord& contribution) {
     return database_.Write(
-        "INSERT INTO contributions (task, base_version, device, upload, weight, round) VALUES (?, ?, ?, ?, ?, ?)",
-        contribution.task, contribution.base, contribution.device, contribution.upload, contribution.weight,
-        contribution.round);
+        "INSERT INTO contributions (task, base_version, device, upload, weight, round, norm, statistics) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        contribution.task, contribution.base, contribution.device, contribution.upload, contribution.size.weight,
+        contribution.round, contribution.size.norm, contribution.size.statistics);
   }
   Result<bool> Has(const TaskId& task, ModelVersion base, const DeviceId& device) {
     return database_.QueryHas("SELECT 1 FROM contributions WHERE task = ? AND base_version = ? AND device = ?", task,
@@ -84,6 +85,9 @@ class ContributionTable : Tables {
     return database_.QueryAs(FirstCell<DeviceId>,
                              "SELECT device FROM contributions WHERE task = ? AND base_version = ?", task, base);
   }
+  // The median of each size: at least half of the contributions on this base version are at most as large. All 0 when
+  // there are none.
+  Result<UpdateSize> Median(const TaskId& task, ModelVersion base);
   // Those on base versions before `oldest`, which nothing refers to any more.
   Status ForgetBefore(const TaskId& task, ModelVersion oldest) {
     return database_.Write("DELETE FROM contributions WHERE task = ? AND base_version < ?", task, oldest);

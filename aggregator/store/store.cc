@@ -132,7 +132,22 @@ INSERT INTO metric_totals
   GROUP BY e.task, e.role, e.model, e.version, m.name
   ON CONFLICT (task, role, model, version, name) DO NOTHING;
 )sql";
-constexpr std::string_view kSchema[] = {kFirst, kGateways, kReports, kPlans, kMetrics, kShortfalls, kBounds};
+// A version, a round and a contribution get what they have of an UpdateSize (records.h); 0: no bound, or not known.
+constexpr std::string_view kRoundBounds = R"sql(
+ALTER TABLE versions ADD COLUMN norm_bound DOUBLE PRECISION NOT NULL DEFAULT 0;
+ALTER TABLE versions ADD COLUMN statistics_bound DOUBLE PRECISION NOT NULL DEFAULT 0;
+ALTER TABLE versions ADD COLUMN weight_bound BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE versions ADD COLUMN restores BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE versions ADD COLUMN reason TEXT NOT NULL DEFAULT '';
+ALTER TABLE rounds ADD COLUMN norm_bound DOUBLE PRECISION NOT NULL DEFAULT 0;
+ALTER TABLE rounds ADD COLUMN statistics_bound DOUBLE PRECISION NOT NULL DEFAULT 0;
+ALTER TABLE rounds ADD COLUMN weight_bound BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE rounds ADD COLUMN scaled BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE rounds ADD COLUMN capped BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE contributions ADD COLUMN norm DOUBLE PRECISION NOT NULL DEFAULT 0;
+ALTER TABLE contributions ADD COLUMN statistics DOUBLE PRECISION NOT NULL DEFAULT 0;
+)sql";
+constexpr std::string_view kSchema[] = {kFirst, kGateways, kReports, kPlans, kMetrics, kShortfalls, kBounds, kRoundBounds};
 
 }  // namespace
 

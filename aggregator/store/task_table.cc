@@ -33,6 +33,7 @@ Result<TensorEntry> ReadTensor(const Row& row, uint64_t offset) {
 
 Result<TaskRecord> ReadTask(const Row& row) {
   TaskRecord task;
+  SetFormerBounds(task);  // a row of then does not have these fields
   std::string plan, policy, bounds, manifest;
   RETURN_IF_ERROR(row.Into(task.id, task.module.digest, task.module.size, plan, policy, bounds,
                            task.scale.fraction_bits, task.created, task.rounds_wanted, task.latest, manifest));
@@ -53,6 +54,7 @@ Result<TaskRecord> ReadTask(const Row& row) {
 // A row of 0.1.0. It has the fields that there were then; never add one here.
 Result<TaskRecord> ReadFormerTask(const Row& row) {
   TaskRecord task;
+  SetFormerBounds(task);
   TrainingPlan& plan = task.plan;
   RoundPolicy& policy = task.policy;
   int64_t seed = 0;  // any 64 bits
@@ -65,12 +67,15 @@ Result<TaskRecord> ReadFormerTask(const Row& row) {
   return task;
 }
 
-#define TRIBUTARY_VERSION_COLUMNS "task, version, weights_digest, weights_size, parent, round, created"
+#define TRIBUTARY_VERSION_COLUMNS                                                                                     \
+  "task, version, weights_digest, weights_size, parent, round, created, norm_bound, statistics_bound, weight_bound, " \
+  "restores, reason"
 
 Result<VersionRecord> ReadVersion(const Row& row) {
   VersionRecord version;
   RETURN_IF_ERROR(row.Into(version.task, version.version, version.weights.digest, version.weights.size, version.parent,
-                           version.round, version.created));
+                           version.round, version.created, version.bounds.norm, version.bounds.statistics,
+                           version.bounds.weight, version.restores, version.reason));
   return version;
 }
 
@@ -127,9 +132,10 @@ Status TaskTable::ReadTensors(TaskRecord& task) {
 }
 
 Status TaskTable::InsertVersion(const VersionRecord& version) {
-  return database_.Write("INSERT INTO versions (" TRIBUTARY_VERSION_COLUMNS ") VALUES (?, ?, ?, ?, ?, ?, ?)",
-                         version.task, version.version, version.weights.digest, version.weights.size, version.parent,
-                         version.round, version.created);
+  return database_.Write(
+      "INSERT INTO versions (" TRIBUTARY_VERSION_COLUMNS ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", version.task,
+      version.version, version.weights.digest, version.weights.size, version.parent, version.round, version.created,
+      version.bounds.norm, version.bounds.statistics, version.bounds.weight, version.restores, version.reason);
 }
 
 Result<std::vector<VersionRecord>> TaskTable::Versions(const TaskId& task) {

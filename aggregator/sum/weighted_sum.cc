@@ -1,6 +1,7 @@
 #include "aggregator/sum/weighted_sum.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cmath>
 #include <cstring>
@@ -69,30 +70,46 @@ WeightedSum::WeightedSum(uint64_t parameter_count, FixedPointScale scale, double
 
 WeightedSum::Addition::Addition(Addition&& other) noexcept
     : sum_(std::exchange(other.sum_, nullptr)),
-      norm_bound_(other.norm_bound_),
+      limits_(std::move(other.limits_)),
       weight_(other.weight_),
       position_(other.position_),
-      squares_(other.squares_),
+      squares_{other.squares_[0], other.squares_[1]},
       added_(std::move(other.added_)) {}
 
 WeightedSum::Addition::~Addition() {
   if (sum_ == nullptr) return;
   const SumKernel::Terms terms = sum_->TermsFor(-static_cast<int64_t>(weight_));
   int64_t* to = sum_->sum_.data();
-  for (const auto part : added_) {
+  for (const Part& part : added_) {
     SquareLanes unused{};
-    FastestSumKernel().add(part, terms, unused, to);
-    to += part.size();
+    FastestSumKernel().add(part.values, terms, unused, to);
+    to += part.values.size();
   }
 }
 
 Status WeightedSum::Addition::Add(std::span<const float> values) {
   if (values.size() > sum_->sum_.size() - position_)
     return Fail(Code::kWrongTensorCount, "more values than the task's {}", sum_->sum_.size());
+  while (!values.empty()) {
+    const auto range = std::ranges::upper_bound(limits_.statistics, position_, {},
+                                                [](const ValueRange& one) { return one.first + one.size; });
+    const bool statistics = range != limits_.statistics.end() && range->first <= position_;
+    uint64_t end = sum_->sum_.size();
+    if (range != limits_.statistics.end()) end = statistics ? range->first + range->size : range->first;
+    const auto part = values.first(std::min<uint64_t>(values.size(), end - position_));
+    RETURN_IF_ERROR(AddPart({part, statistics}));
+    values = values.subspan(part.size());
+  }
+  return {};
+}
+
+Status WeightedSum::Addition::AddPart(const Part& part) {
   const uint64_t first = position_;
+  const auto values = part.values;
+  SquareLanes& squares = squares_[part.statistics ? 1 : 0];
   const SumKernel& kernel = FastestSumKernel();
   const SumKernel::Terms terms = sum_->TermsFor(static_cast<int64_t>(weight_));
-  added_.push_back(values);  // bad values too: they add nothing and take nothing out
+  added_.push_back(part);  // bad values too: they add nothing and take nothing out
   position_ += values.size();
   // Up to the next lane 0 on its own, so that the kernel begins there with the rest.
   const size_t lane = first % kSquareLanes;
@@ -100,27 +117,51 @@ Status WeightedSum::Addition::Add(std::span<const float> values) {
   const auto rest = values.subspan(head.size());
   SquareLanes of_head{};
   const bool head_good = kernel.add(head, terms, of_head, sum_->sum_.data() + first);
-  for (size_t i = 0; i < head.size(); ++i) squares_[lane + i] += of_head[i];
-  const bool rest_good = kernel.add(rest, terms, squares_, sum_->sum_.data() + first + head.size());
+  for (size_t i = 0; i < head.size(); ++i) squares[lane + i] += of_head[i];
+  const bool rest_good = kernel.add(rest, terms, squares, sum_->sum_.data() + first + head.size());
   if (head_good && rest_good) return {};
-  const Status bad = CheckValues(values, first, terms.bound);
+  const Status bad = CheckValues(values, first, terms.bound, limits_.place);
   TRIBUTARY_CHECK(!bad) << "a kernel refused good values, the first of them value " << first;
   return bad;
 }
 
-Result<double> WeightedSum::Addition::Commit() {
+void WeightedSum::Addition::ScaleDown(bool statistics, double factor) {
+  const SumKernel& kernel = FastestSumKernel();
+  const auto weight = static_cast<int64_t>(weight_);
+  std::array<float, 1024> scaled;  // 4 KiB: stays in the first-level cache
+  int64_t* to = sum_->sum_.data();
+  for (const Part& part : added_) {
+    const auto values = part.values;
+    for (size_t at = 0; part.statistics == statistics && at < values.size(); at += scaled.size()) {
+      const auto block = values.subspan(at, std::min(scaled.size(), values.size() - at));
+      std::ranges::transform(block, scaled.begin(),
+                             [factor](float value) { return static_cast<float>(double{value} * factor); });
+      SquareLanes unused{};
+      kernel.add(block, sum_->TermsFor(-weight), unused, to + at);
+      kernel.add(std::span(scaled).first(block.size()), sum_->TermsFor(weight), unused, to + at);
+    }
+    to += values.size();
+  }
+}
+
+Result<UpdateNorms> WeightedSum::Addition::Commit() {
   if (position_ != sum_->sum_.size())
     return Fail(Code::kWrongTensorCount, "{} values, the task has {}", position_, sum_->sum_.size());
-  ASSIGN_OR_RETURN(const double norm, CheckNorm(Norm(squares_), norm_bound_));
+  const UpdateNorms norms{Norm(squares_[0]), Norm(squares_[1])};
+  // A bound that is no number refuses everything.
+  if (!(norms.values <= limits_.norm_bound))
+    return Fail(Code::kNormExceeded, "norm {}, the bound is {}", norms.values, limits_.norm_bound);
+  if (norms.values > limits_.norm_clip) ScaleDown(false, limits_.norm_clip / norms.values);
+  if (norms.statistics > limits_.statistics_clip) ScaleDown(true, limits_.statistics_clip / norms.statistics);
   sum_->total_weight_ += weight_;
   ++sum_->contributions_;
   sum_ = nullptr;
-  return norm;
+  return norms;
 }
 
-Result<WeightedSum::Addition> WeightedSum::Begin(double norm_bound, uint64_t weight) {
+Result<WeightedSum::Addition> WeightedSum::Begin(UpdateLimits limits, uint64_t weight) {
   RETURN_IF_ERROR(CheckWeight(weight));
-  return Addition(*this, norm_bound, weight);
+  return Addition(*this, std::move(limits), weight);
 }
 
 SumKernel::Terms WeightedSum::TermsFor(int64_t weight) const {

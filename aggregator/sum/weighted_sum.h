@@ -1,7 +1,10 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <limits>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "aggregator/sum/sum_kernel.h"
@@ -12,13 +15,35 @@
 
 namespace tributary {
 
+// Consecutive values of an update.
+struct ValueRange {
+  uint64_t first = 0;
+  uint64_t size = 0;
+};
+
+// How a sum takes an update. Its statistics are measured apart: how large they are follows the data, not the training.
+struct UpdateLimits {
+  double norm_bound = std::numeric_limits<double>::infinity();       // an update with a larger norm is refused
+  double norm_clip = std::numeric_limits<double>::infinity();        // one with a larger norm is scaled down to it
+  double statistics_clip = std::numeric_limits<double>::infinity();  // the same for the norm of its statistics
+  std::span<const ValueRange> statistics = {};                       // ascending; it must outlive the addition
+  PlaceOfValue place = {};                                           // the name of a value in errors
+};
+
+// Euclidean norms of an update: of its statistics, and of its other values.
+struct UpdateNorms {
+  double values = 0;
+  double statistics = 0;
+};
+
 // The weighted sum of updates in 64-bit fixed point: exact, so it does not depend on order, grouping, threads or
 // replays.
 //   sum[i] = Σ_d  q(x_d[i]) * w_d,   q(x) = round_to_nearest_even(x * 2^F)   (protocol/payload/fixed_point.h)
 // Memory: 8 bytes per parameter. Value type that only moves (it may be large); not thread safe. An update is checked in
 // the same pass that adds it, since what costs is the traffic to memory: one pass takes 20 bytes per parameter, a pass
 // that only checks 4 more. When a bad value or the norm turns up after something was added, the same integers are
-// subtracted again, which is exact; a refused update leaves every bit of the sum as it was.
+// subtracted again, which is exact; a refused update leaves every bit of the sum as it was. An update that is to be
+// scaled down is taken out and added again in the same way: it costs two passes more, and others none.
 class WeightedSum {
  public:
   // One update on its way into the sum, part by part, each added while it is in cache. It counts with Commit; an
@@ -32,24 +57,31 @@ class WeightedSum {
 
     // The update's next values, which must stay as they are until the addition ends: taking them out needs them.
     // kWrongTensorCount (more than the task has), kNotFinite, kNormExceeded (a value over the value bound; both name
-    // its position). After an error nothing but the end may follow.
+    // the value). After an error nothing but the end may follow.
     Status Add(std::span<const float> values);
-    // All values came. Gives the update's Euclidean norm, which is summed in double in an order that depends on the
-    // positions only: the verdict does not depend on the parts or on the processor. kWrongTensorCount (fewer),
-    // kNormExceeded. Nothing but the end may follow.
-    Result<double> Commit();
+    // All values came. Gives the update's norms as it came, which are summed in double in an order that depends on the
+    // positions only: neither the verdict nor the bits of an update that is scaled down depend on the parts or on the
+    // processor. kWrongTensorCount (fewer), kNormExceeded. Nothing but the end may follow.
+    Result<UpdateNorms> Commit();
 
    private:
     friend class WeightedSum;
-    Addition(WeightedSum& sum, double norm_bound, uint64_t weight)
-        : sum_(&sum), norm_bound_(norm_bound), weight_(weight) {}
+    struct Part {
+      std::span<const float> values;
+      bool statistics;
+    };
+    Addition(WeightedSum& sum, UpdateLimits limits, uint64_t weight)
+        : sum_(&sum), limits_(std::move(limits)), weight_(weight) {}
+    Status AddPart(const Part& part);
+    // Replaces what was added of values, or of statistics, by float(value * factor).
+    void ScaleDown(bool statistics, double factor);
 
     WeightedSum* sum_;  // null: nothing to take out
-    double norm_bound_;
+    UpdateLimits limits_;
     uint64_t weight_;
     uint64_t position_ = 0;
-    SquareLanes squares_{};
-    std::vector<std::span<const float>> added_;
+    SquareLanes squares_[2]{};  // of the values; of the statistics
+    std::vector<Part> added_;
   };
 
   // Whether a sum of these never overflows. For what was stored: the constructor dies of what it does not hold.
@@ -61,7 +93,7 @@ class WeightedSum {
   WeightedSum& operator=(WeightedSum&&) noexcept = default;
 
   // kBadWeight: 0, or the total would pass max_total_weight.
-  Result<Addition> Begin(double norm_bound, uint64_t weight);
+  Result<Addition> Begin(UpdateLimits limits, uint64_t weight);
   // kConflict: another shape, scale or bound. kBadWeight: the totals together pass max_total_weight.
   Status Merge(WeightedSum&& other);
 

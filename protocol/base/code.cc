@@ -53,11 +53,14 @@ constexpr auto kCodes = std::to_array<CodeEntry>({
     {Code::kNotFinite, kPeer, "not-finite", "The update holds NaN or infinity.",
      "The upload was refused and nothing was added. Training diverged on that device; lower the learning rate."},
     {Code::kNormExceeded, kPeer, "norm-exceeded",
-     "A value or the norm of an update, or a metric of an evaluation, is over its bound.",
-     "Nothing was added to any sum; a device that finds it seals nothing and gives the version up. Raise the task's "
-     "bounds if such results are expected, else lower the learning rate."},
-    {Code::kBadWeight, kPeer, "bad-weight", "The update's weight is not within the task's bounds.",
-     "The upload was refused and nothing was added."},
+     "A value or the norm of an update, or a metric of an evaluation, is over its bound, or a variance would become negative.",
+     "Nothing was added to any sum; a device that finds it seals nothing and gives the version up. A norm within the "
+     "task's bound is only scaled down to the round's. If such results are expected, make the task again with a larger "
+     "bounds.norm or bounds.value, else lower the learning rate."},
+    {Code::kBadWeight, kPeer, "bad-weight",
+     "The update's weight is 0, or over the bound of a task that refuses such weights.",
+     "The upload was refused and nothing was added. A task with bounds.first_weight counts a large weight as less "
+     "instead."},
     {Code::kDuplicate, kPeer, "duplicate", "This device has already contributed for this base version.",
      "The earlier contribution counts; this copy was thrown away. Nothing to do."},
     {Code::kUnknownTask, kPeer, "unknown-task", "There is no such task.",
@@ -127,7 +130,8 @@ constexpr auto kCodes = std::to_array<CodeEntry>({
     {Code::kChildFailed, kEnvironment, "child-failed", "A program that was started ended with an error.",
      "What it had finished is safe. Its log says why it ended."},
     {Code::kLearnerCrashed, kEnvironment, "learner-crashed", "The learner's process ended in the middle of its work.",
-     "The device goes on and kept nothing of that work. The message says how it ended. After three times the version is "
+     "The device goes on and kept nothing of that work. The message says how it ended. After three times the version "
+     "is "
      "given up; try the task's module with `tributary-device pack`."},
     {Code::kLearnerMemory, kEnvironment, "learner-memory", "The learner needed more memory than it may have.",
      "The device goes on and kept nothing of that work. Raise learner.memory_mib, or make the model or its batches "
@@ -165,11 +169,13 @@ constexpr auto kCodes = std::to_array<CodeEntry>({
     {Code::kModelRefused, kPerson, "model-refused", "The model's file holds what no model may do on a device.",
      "It was not run. The message names the operator, the method and the line; save the model without it."},
     {Code::kMissingField, kPerson, "missing-field", "The device's examples do not have a field that the task needs.",
-     "Nothing was trained. The message names the field: import it, or name another in the task. The device looks again by "
+     "Nothing was trained. The message names the field: import it, or name another in the task. The device looks again "
+     "by "
      "itself within 15 seconds after an import, and when it is restarted.",
      kRetry},
     {Code::kFewExamples, kPerson, "few-examples", "The device has fewer examples than the task asks for.",
-     "Nothing was trained. Import more examples: the device looks again by itself within 15 seconds after an import, and "
+     "Nothing was trained. Import more examples: the device looks again by itself within 15 seconds after an import, "
+     "and "
      "when it is restarted.",
      kRetry},
     {Code::kBadExample, kPerson, "bad-example", "An example is not what its field or the model takes.",

@@ -30,12 +30,13 @@ float FloatBound(double bound) {
   return static_cast<double>(nearest) > bound ? std::nextafter(nearest, -kLargest) : nearest;
 }
 
-Status CheckValues(std::span<const float> values, uint64_t first, float bound) {
+Status CheckValues(std::span<const float> values, uint64_t first, float bound, const PlaceOfValue& place) {
   const auto bad = std::ranges::find_if_not(values, [&](float value) { return std::abs(value) <= bound; });
   if (bad == values.end()) return {};
   const auto position = first + static_cast<uint64_t>(bad - values.begin());
-  if (!std::isfinite(*bad)) return Fail(Code::kNotFinite, "value {} is {}", position, *bad);
-  return Fail(Code::kNormExceeded, "value {} is {}, the bound is {}", position, *bad, bound);
+  const std::string name = place ? place(position) : fmt::format("value {}", position);
+  if (!std::isfinite(*bad)) return Fail(Code::kNotFinite, "{} is {}", name, *bad);
+  return Fail(Code::kNormExceeded, "{} is {}, the bound is {}", name, *bad, bound);
 }
 
 Status CheckDelta(std::span<const float> delta, double value_bound, double norm_bound) {

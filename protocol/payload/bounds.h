@@ -3,7 +3,9 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <span>
+#include <string>
 
 #include "protocol/base/result.h"
 #include "protocol/payload/evaluation.h"
@@ -30,8 +32,10 @@ Result<double> CheckNorm(double norm, double norm_bound);
 // The largest float that is not over `bound`: comparing a float with it is comparing it with `bound`. At most the
 // largest finite float, so that infinity is always over it; NaN for NaN, which nothing is within.
 float FloatBound(double bound);
+// The name of a value in errors, by its position in the update; empty: "value 7".
+using PlaceOfValue = std::function<std::string(uint64_t position)>;
 // `first` is the position of the first value in the update. kNotFinite or kNormExceeded for the first bad value.
-Status CheckValues(std::span<const float> values, uint64_t first, float bound);
+Status CheckValues(std::span<const float> values, uint64_t first, float bound, const PlaceOfValue& place = {});
 
 // A whole update, to the same verdict as the sum's. Errors: those of CheckValues and CheckNorm.
 Status CheckDelta(std::span<const float> delta, double value_bound, double norm_bound);

@@ -64,6 +64,7 @@ SyntheticTask CreateSyntheticTask(TestSite& site, uint64_t parameters, uint32_t 
   request.task.value_bound = 1;
   request.task.norm_bound = 20;
   request.task.max_weight = 1000;
+  SetFormerBounds(request.task);  // what is expected is a plain mean
   request.task.module = Must(site.api().PutBlob(SmallModule()));
   request.weights = Must(site.api().PutBlob(AsBytes(std::span<const float>(task.weights)))).digest;
   Must(site.api().CreateTask(request));

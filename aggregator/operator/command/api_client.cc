@@ -46,6 +46,8 @@ Result<Json> Post(HttpClient& http, const std::string& path, const Json& body) {
   return Parse(http.Post(kRoot + path, Dump(body)));
 }
 
+Result<Json> Get(HttpClient& http, const std::string& path) { return Parse(http.Get(kRoot + path)); }
+
 // Digest of a file of any size.
 Result<Digest> DigestOfFile(const Path& file) {
   FileSystem& files = RealFileSystem();
@@ -66,13 +68,11 @@ Result<ApiClient> ApiClient::Create(const HttpClient::Options& options) {
   return ApiClient(std::move(http));
 }
 
-Result<Json> ApiClient::Get(const std::string& path) { return Parse(http_.Get(kRoot + path)); }
-
 Result<Json> ApiClient::CreateTask(const TaskRequest& request) {
   return Parse(http_.Post(kRoot + "/tasks", TaskRequestToJson(request)));
 }
-Result<Json> ApiClient::Tasks() { return Get("/tasks"); }
-Result<Json> ApiClient::Task(const std::string& task) { return Get(TaskPath(task)); }
+Result<Json> ApiClient::Tasks() { return Get(http_, "/tasks"); }
+Result<Json> ApiClient::Task(const std::string& task) { return Get(http_, TaskPath(task)); }
 
 Result<Json> ApiClient::StartRounds(const std::string& task, uint64_t count) {
   return Post(http_, TaskPath(task) + "/rounds", {{"count", count}});
@@ -80,12 +80,15 @@ Result<Json> ApiClient::StartRounds(const std::string& task, uint64_t count) {
 Result<Json> ApiClient::CancelRounds(const std::string& task) {
   return Post(http_, TaskPath(task) + "/rounds/cancel", Json::object());
 }
+Result<Json> ApiClient::RollBack(const std::string& task, uint64_t to, const std::string& reason) {
+  return Post(http_, TaskPath(task) + "/rollback", {{"to", to}, {"reason", reason}});
+}
 
 Result<Json> ApiClient::AllPages(const std::string& path, const std::string& query) {
   Json all = Json::array();
   std::string cursor;  // with the name of its parameter
   for (size_t pages = 0; pages < kMostPages; ++pages) {
-    ASSIGN_OR_RETURN(const Json page, Get(fmt::format("{}?limit=1000{}{}", path, query, cursor)));
+    ASSIGN_OR_RETURN(const Json page, Get(http_, fmt::format("{}?limit=1000{}{}", path, query, cursor)));
     for (const auto& item : page.value("items", Json::array())) all.push_back(item);
     const auto next = page.find("next_cursor");
     if (next == page.end() || !next->is_string()) return Json({{"items", std::move(all)}});
@@ -96,16 +99,16 @@ Result<Json> ApiClient::AllPages(const std::string& path, const std::string& que
 
 Result<Json> ApiClient::Rounds(const std::string& task) { return AllPages(TaskPath(task) + "/rounds"); }
 Result<Json> ApiClient::Round(const std::string& task, uint64_t number) {
-  return Get(TaskPath(task) + "/rounds/" + std::to_string(number));
+  return Get(http_, TaskPath(task) + "/rounds/" + std::to_string(number));
 }
-Result<Json> ApiClient::Versions(const std::string& task) { return Get(TaskPath(task) + "/versions"); }
+Result<Json> ApiClient::Versions(const std::string& task) { return Get(http_, TaskPath(task) + "/versions"); }
 Result<Json> ApiClient::Version(const std::string& task, uint64_t version) {
-  return Get(TaskPath(task) + "/versions/" + std::to_string(version));
+  return Get(http_, TaskPath(task) + "/versions/" + std::to_string(version));
 }
 Result<Json> ApiClient::Devices(const std::string& state) {
   return AllPages("/devices", state.empty() ? "" : "&state=" + EncodeUrlPart(state));
 }
-Result<Json> ApiClient::Device(const std::string& device) { return Get("/devices/" + EncodeUrlPart(device)); }
+Result<Json> ApiClient::Device(const std::string& device) { return Get(http_, "/devices/" + EncodeUrlPart(device)); }
 Result<Json> ApiClient::DecideDevice(const std::string& device, const std::string& decision, const Json& words) {
   return Post(http_, "/devices/" + EncodeUrlPart(device) + "/" + decision, words);
 }
@@ -113,22 +116,24 @@ Result<Json> ApiClient::RevokeGateway(const std::string& gateway, const std::str
   return Post(http_, "/gateways/" + EncodeUrlPart(gateway) + "/revoke", {{"reason", reason}});
 }
 Result<Json> ApiClient::CreateEnrolmentToken(const Json& request) { return Post(http_, "/enrolment-tokens", request); }
-Result<Json> ApiClient::EnrolmentTokens() { return Get("/enrolment-tokens"); }
+Result<Json> ApiClient::EnrolmentTokens() { return Get(http_, "/enrolment-tokens"); }
 Result<Json> ApiClient::RemoveEnrolmentToken(const std::string& id) {
   return Parse(http_.Delete(kRoot + "/enrolment-tokens/" + EncodeUrlPart(id)));
 }
-Result<Json> ApiClient::Clock() { return Get("/clock"); }
+Result<Json> ApiClient::Clock() { return Get(http_, "/clock"); }
 Result<Json> ApiClient::AcceptClock() { return Post(http_, "/clock", Json::object()); }
-Result<Json> ApiClient::SealingKeys() { return Get("/sealing-keys"); }
+Result<Json> ApiClient::SealingKeys() { return Get(http_, "/sealing-keys"); }
 Result<Json> ApiClient::RotateSealingKey(uint64_t overlap_days) {
   return Post(http_, "/sealing-keys", {{"overlap_days", overlap_days}});
 }
 Result<Json> ApiClient::Audit(uint64_t after, uint64_t limit) {
-  return Get(fmt::format("/audit?after={}&limit={}", after, limit));
+  return Get(http_, fmt::format("/audit?after={}&limit={}", after, limit));
 }
 Result<Json> ApiClient::Gateways() { return AllPages("/gateways"); }
-Result<Json> ApiClient::Gateway(const std::string& gateway) { return Get("/gateways/" + EncodeUrlPart(gateway)); }
-Result<Json> ApiClient::Account() { return Get("/account"); }
+Result<Json> ApiClient::Gateway(const std::string& gateway) {
+  return Get(http_, "/gateways/" + EncodeUrlPart(gateway));
+}
+Result<Json> ApiClient::Account() { return Get(http_, "/account"); }
 Result<Json> ApiClient::Readiness() { return Parse(http_.GetAnyStatus("/readyz")); }
 
 Result<BlobRef> ApiClient::PutBlob(ByteView bytes) {

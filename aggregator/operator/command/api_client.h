@@ -29,6 +29,7 @@ class ApiClient {
   Result<Json> Task(const std::string& task);
   Result<Json> StartRounds(const std::string& task, uint64_t count);
   Result<Json> CancelRounds(const std::string& task);
+  Result<Json> RollBack(const std::string& task, uint64_t to, const std::string& reason);
   // All pages in one list.
   Result<Json> Rounds(const std::string& task);
   Result<Json> Round(const std::string& task, uint64_t number);
@@ -65,8 +66,7 @@ class ApiClient {
                const std::function<bool(const std::string& name, const Json& event)>& handler);
 
  private:
-  // Paths are relative to /api/v1.
-  Result<Json> Get(const std::string& path);
+  // The path is relative to /api/v1.
   Result<Json> AllPages(const std::string& path, const std::string& query = "");
   HttpClient http_;
 };

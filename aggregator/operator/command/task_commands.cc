@@ -141,7 +141,8 @@ Status ListModels(const Context& context, const std::string& task) {
   ASSIGN_OR_RETURN(const Json versions, client.Versions(task));
   context.PrintList(versions,
                     Columns("VERSION version, WEIGHTS weights.digest, BYTES weights.size, PARENT parent, ROUND "
-                            "round, GLOBAL metrics.global, PERSONAL metrics.personal, CREATED created"));
+                            "round, GLOBAL metrics.global, PERSONAL metrics.personal, CREATED created, RESTORES "
+                            "restores, REASON reason"));
   const BestVersion best(shown, versions["items"]);
   if (!best.version.is_null()) {
     context.Say(fmt::format("\nEvaluators measured the best {} ({} is better) of version {}", best.metric,
@@ -150,8 +151,23 @@ Status ListModels(const Context& context, const std::string& task) {
   return {};
 }
 
+struct RollbackOptions {
+  std::string task;
+  uint64_t to = 0;
+  std::string reason;
+};
+
+Status RollBackModel(const Context& context, const RollbackOptions& options) {
+  ASSIGN_OR_RETURN(ApiClient client, context.Client());
+  ASSIGN_OR_RETURN(const Json made, client.RollBack(options.task, options.to, options.reason));
+  context.PrintObject(made);
+  context.Say("\nDevices train from version {} on, which has the weights of version {}",
+              RenderValue(made.value("version", Json())), options.to);
+  return {};
+}
+
 void AddModels(CLI::App& app, Context& context) {
-  CLI::App* models = AddGroup(app, "models", "Model versions of a task: list and export");
+  CLI::App* models = AddGroup(app, "models", "Model versions of a task: list, export and roll back");
 
   CLI::App* list = models->add_subcommand("list", "All versions of a task");
   const auto task = RequiredName(*list, "task", "The task's name");
@@ -162,6 +178,16 @@ void AddModels(CLI::App& app, Context& context) {
   save->add_option("task", options.task, "The task's name")->required();
   save->add_option("--version", options.version, "The version's number [the latest]")->check(CLI::PositiveNumber);
   save->add_option("--out", options.out, "The file to write")->required();
+
+  const auto [back, rollback] =
+      AddCommandWith<RollbackOptions>(*models, context, "rollback",
+                                      "Publish a new version with the weights of an old one. The open round is "
+                                      "cancelled and its updates are lost; rounds "
+                                      "still wanted start from the new version",
+                                      &RollBackModel);
+  back->add_option("task", rollback.task, "The task's name")->required();
+  back->add_option("--to", rollback.to, "The old version's number")->required()->check(CLI::PositiveNumber);
+  back->add_option("--reason", rollback.reason, "For the record: 1 to 256 bytes")->required();
 }
 
 }  // namespace

@@ -47,6 +47,19 @@ Status FakeCore::Cancel(const TaskId& task) {
   return {};
 }
 
+Result<VersionRecord> FakeCore::RollBack(const TaskId& task, ModelVersion to, const std::string& reason) {
+  const auto found = tasks.find(task);
+  if (found == tasks.end()) return NoTask(task);
+  std::vector<VersionRecord>& all = versions[task];
+  if (Number(to) > all.size()) return Fail(Code::kUnknownVersion, "version {}", Number(to));
+  VersionRecord made = all[Number(to) - 1];
+  made.version = found->second.latest = Next(all.back().version);
+  made.restores = to;
+  made.reason = reason;
+  all.push_back(made);
+  return made;
+}
+
 Result<std::vector<TaskRecord>> FakeCore::All() {
   std::vector<TaskRecord> all;
   for (const auto& [id, task] : tasks) all.push_back(task);

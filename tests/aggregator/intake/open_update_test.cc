@@ -1,6 +1,7 @@
 #include "aggregator/intake/open_update.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <utility>
 
@@ -15,9 +16,21 @@
 namespace tributary::open_update_test {
 namespace {
 
-constexpr UpdateBounds kBounds{.norm_bound = 50, .max_weight = 1000};
 constexpr uint64_t kParameters = 5000;
+constexpr uint64_t kStatistics = 10;  // of each kind, at the end
 constexpr uint64_t kMostWeight = 3000;
+
+// A layer and its normalisation, with bounds but for those of a round.
+TaskRecord Task() {
+  TaskRecord task;
+  const uint64_t means = kParameters - 2 * kStatistics;
+  task.table.tensors = {{"a.weight", {static_cast<int64_t>(means / 2), 2}, 0, means},
+                        {"b.running_mean", {kStatistics}, means, kStatistics},
+                        {"b.running_var", {kStatistics}, means + kStatistics, kStatistics}};
+  task.norm_bound = 50;
+  task.max_weight = 1000;
+  return task;
+}
 
 WeightedSum EmptySum() { return WeightedSum(kParameters, FixedPointScale{40}, 1, kMostWeight); }
 
@@ -44,9 +57,9 @@ class UpdateReaderTest : public ::testing::Test {
   }
   UpdateMeta Meta() const { return {.weight = weight_, .parameter_count = values_.size()}; }
 
-  Result<UpdateMeta> Read(const SealedUpload& upload) { return Read(upload, fleet_.sealing_key()); }
-  Result<UpdateMeta> Read(const SealedUpload& upload, const HpkeKeyPair& key) {
-    return reader_.AddTo(sum_, upload.header, key, kBounds,
+  Result<TakenUpdate> Read(const SealedUpload& upload) { return Read(upload, fleet_.sealing_key()); }
+  Result<TakenUpdate> Read(const SealedUpload& upload, const HpkeKeyPair& key) {
+    return reader_.AddTo(sum_, upload.header, key, {task_, layout_, round_},
                          [&](uint32_t index) -> Result<Bytes> { return upload.chunks.at(index); });
   }
   // Of an update that leaves every bit of the sum as it was.
@@ -56,6 +69,7 @@ class UpdateReaderTest : public ::testing::Test {
     const auto opened = Read(upload, key);
     EXPECT_FALSE(opened);
     EXPECT_EQ(sum_.Serialize(), before);
+    if (!opened) refusal_ = opened.error().message;
     return opened ? Code::kConflict : opened.error().code;
   }
   // Whether the sum is `count` times the values.
@@ -71,14 +85,19 @@ class UpdateReaderTest : public ::testing::Test {
   std::vector<float> values_;
   uint64_t weight_ = 600;
   uint32_t chunk_bytes_ = limits::kMinChunkBytes;
+  const TaskRecord task_ = Task();
+  const UpdateLayout layout_{task_.table, std::vector<float>(kParameters, 2)};
+  UpdateSize round_;
   WeightedSum sum_ = EmptySum();
   UpdateReader reader_;
+  std::string refusal_;
 };
 
 TEST_F(UpdateReaderTest, OpensWhatADeviceSealed) {
   const auto opened = Read(Seal());
   ASSERT_TRUE(opened) << opened.error().ToString();
-  EXPECT_EQ(*opened, Meta());
+  EXPECT_EQ(opened->size.weight, weight_);
+  EXPECT_FALSE(opened->scaled || opened->capped);
   EXPECT_TRUE(Holds(1));
 }
 
@@ -165,9 +184,9 @@ TEST_F(UpdateReaderTest, RefusesGarbageInsideAGoodSeal) {
 TEST_F(UpdateReaderTest, RefusesWeightsOutOfBounds) {
   weight_ = 0;
   EXPECT_EQ(Refusal(Seal()), Code::kBadWeight);
-  weight_ = kBounds.max_weight + 1;
+  weight_ = task_.max_weight + 1;
   EXPECT_EQ(Refusal(Seal()), Code::kBadWeight);
-  weight_ = kBounds.max_weight;
+  weight_ = task_.max_weight;
   for (uint64_t total = weight_; total <= kMostWeight; total += weight_) EXPECT_TRUE(Read(Seal()));
   EXPECT_EQ(Refusal(Seal()), Code::kBadWeight);  // the sum's total
 }
@@ -221,14 +240,82 @@ TEST_F(UpdateReaderTest, RefusesACodecThatCarriesNoUpdates) {
 
 TEST_F(UpdateReaderTest, HandsOnWhatReadingAChunkGives) {
   const SealedUpload upload = Seal();
-  const auto opened =
-      reader_.AddTo(sum_, upload.header, fleet_.sealing_key(), kBounds, [&](uint32_t index) -> Result<Bytes> {
-        if (index == 3) return Fail(Code::kIo, "bad sector");
-        return upload.chunks.at(index);
-      });
+  const auto opened = reader_.AddTo(sum_, upload.header, fleet_.sealing_key(), {task_, layout_, round_},
+                                    [&](uint32_t index) -> Result<Bytes> {
+                                      if (index == 3) return Fail(Code::kIo, "bad sector");
+                                      return upload.chunks.at(index);
+                                    });
   ASSERT_FALSE(opened);
   EXPECT_EQ(opened.error().code, Code::kIo);
   EXPECT_TRUE(Holds(0));
+}
+
+TEST_F(UpdateReaderTest, WithBoundsOfTheRoundAWeightCountsLessAndIsNotRefused) {
+  round_.weight = 70;
+  for (const uint64_t claimed : {uint64_t{71}, uint64_t{1'000'001}, ~uint64_t{0}}) {
+    weight_ = claimed;
+    const auto taken = Read(Seal());
+    ASSERT_TRUE(taken) << taken.error().ToString();
+    EXPECT_EQ(taken->size.weight, std::min<uint64_t>(claimed, 1000)) << "the median is of what devices say";
+    EXPECT_TRUE(taken->capped);
+  }
+  weight_ = 70;
+  EXPECT_TRUE(Holds(3));
+  EXPECT_FALSE(Read(Seal())->capped);
+  weight_ = 0;
+  EXPECT_EQ(Refusal(Seal()), Code::kBadWeight);
+}
+
+TEST_F(UpdateReaderTest, AnUpdateOverTheRoundsNormIsScaledDownAndItsStatisticsAreNotPartOfIt) {
+  std::ranges::fill(values_, 0);
+  values_[0] = 0.6F;
+  values_[4000] = 0.8F;
+  values_[kParameters - 2 * kStatistics] = 0.75F;  // a mean
+  values_[kParameters - 1] = 1;                    // a variance
+  round_ = {.norm = 0.5, .statistics = 0.25, .weight = 1000};
+  for (uint32_t chunk_bytes : {4096u, 4099u}) {
+    chunk_bytes_ = chunk_bytes;
+    sum_ = EmptySum();
+    const auto taken = Read(Seal());
+    ASSERT_TRUE(taken) << taken.error().ToString();
+    EXPECT_FLOAT_EQ(static_cast<float>(taken->size.norm), 1);
+    EXPECT_EQ(taken->size.statistics, 1.25);
+    EXPECT_TRUE(taken->scaled);
+    const auto mean = *sum_.Report();
+    EXPECT_FLOAT_EQ(static_cast<float>(mean[0]), 0.3F);
+    EXPECT_FLOAT_EQ(static_cast<float>(mean[4000]), 0.4F);
+    EXPECT_FLOAT_EQ(static_cast<float>(mean[kParameters - 2 * kStatistics]), 0.15F);
+    EXPECT_FLOAT_EQ(static_cast<float>(mean[kParameters - 1]), 0.2F);
+  }
+  // The task's own bound is for what is trained.
+  std::fill(values_.end() - 2 * kStatistics, values_.end(), 1);
+  round_.norm = task_.norm_bound;
+  EXPECT_TRUE(Read(Seal()));
+}
+
+TEST_F(UpdateReaderTest, ARefusalNamesTheTensorAndTheValue) {
+  values_[5] = 1.5F;
+  EXPECT_EQ(Refusal(Seal()), Code::kNormExceeded);
+  EXPECT_EQ(refusal_, "a.weight[2,1] is 1.5, the bound is 1");
+  values_[5] = 0;
+  values_[kParameters - 2 * kStatistics + 3] = std::numeric_limits<float>::quiet_NaN();
+  EXPECT_EQ(Refusal(Seal()), Code::kNotFinite);
+  EXPECT_EQ(refusal_, "b.running_mean[3] is nan");
+}
+
+TEST_F(UpdateReaderTest, AVarianceNeverBecomesNegative) {
+  sum_ = WeightedSum(kParameters, FixedPointScale{20}, 4, kMostWeight);
+  std::ranges::fill(values_, 0);
+  values_.back() = -2.5F;
+  for (uint32_t chunk_bytes : {4096u, 4097u}) {
+    chunk_bytes_ = chunk_bytes;
+    EXPECT_EQ(Refusal(Seal()), Code::kNormExceeded);
+    EXPECT_EQ(refusal_, "b.running_var[9] would become -0.5; a variance is never negative");
+  }
+  // Rounding may take it a little below; a mean may become what it wants.
+  values_.back() = std::nextafter(-2.0F, -3.0F);
+  values_[kParameters - 2 * kStatistics] = -3;
+  EXPECT_TRUE(Read(Seal()));
 }
 
 }  // namespace

@@ -4,6 +4,10 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/aggregator/sum/accumulate.h"
+#include "tests/support/must.h"
+#include "tests/support/temporary_folder.h"
+
 namespace tributary::server_optimizer_test {
 namespace {
 
@@ -20,18 +24,31 @@ TEST(FedAvgStep, RefusesAnotherCount) {
   EXPECT_EQ(FedAvg().Step(std::vector<float>{1}, std::vector<double>{1, 2}).error().code, Code::kWrongTensorCount);
 }
 
-TEST(FedAvgStep, RefusesWhatWouldOverflow) {
-  constexpr float kLargest = std::numeric_limits<float>::max();
-  const auto refused = FedAvg().Step(std::vector<float>{0, kLargest}, std::vector<double>{0, 1e38});
-  ASSERT_FALSE(refused);
-  EXPECT_EQ(refused.error().code, Code::kNotFinite);
-  EXPECT_NE(refused.error().message.find("weight 1 "), std::string::npos);
-  EXPECT_EQ(
-      FedAvg().Step(std::vector<float>{0}, std::vector<double>{std::numeric_limits<double>::quiet_NaN()}).error().code,
-      Code::kNotFinite);
+TEST(FedAvgStep, OfNothingIsNothing) { EXPECT_TRUE(FedAvg().Step({}, {})->empty()); }
+
+// The weights after an update of these values, which is the only one.
+Result<std::vector<float>> NextWeights(const std::vector<float>& present, const std::vector<float>& update) {
+  const TemporaryFolder folder;
+  BlobStore blobs = Must(BlobStore::Open(RealFileSystem(), folder.path()));
+  TaskRecord task;
+  task.table.tensors = {{"a", {1}, 0, 1}, {"b.running_mean", {2}, 1, 2}, {"b.running_var", {2}, 3, 2}};
+  WeightedSum sum(present.size(), FixedPointScale{40}, 4, 1);
+  Must(Accumulate(sum, update, 1));
+  const ByteView bytes = AsBytes(std::span<const float>(present));
+  ASSIGN_OR_RETURN(const BlobRef next, MakeNextWeights(blobs, {Must(blobs.Put(bytes)), bytes.size()}, sum, task));
+  return ReadWeights(blobs, next, present.size());
 }
 
-TEST(FedAvgStep, OfNothingIsNothing) { EXPECT_TRUE(FedAvg().Step({}, {})->empty()); }
+TEST(NextWeights, NoVarianceFallsBelowZeroByRounding) {
+  EXPECT_EQ(*NextWeights({1, 2, 3, 4, 0.5F}, {-2, -4, 0, -3, -0.50001F}), (std::vector<float>{-1, -2, 3, 1, 0}));
+}
+
+TEST(NextWeights, AWeightThatIsNotFiniteIsNamed) {
+  const auto next = NextWeights({0, 1, std::numeric_limits<float>::infinity(), 1, 1}, {0, 0, 0, 0, 0});
+  ASSERT_FALSE(next);
+  EXPECT_EQ(next.error().code, Code::kNotFinite);
+  EXPECT_EQ(next.error().message, "b.running_mean[1] would be inf");
+}
 
 }  // namespace
 }  // namespace tributary::server_optimizer_test

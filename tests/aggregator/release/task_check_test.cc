@@ -93,5 +93,37 @@ TEST(MaxRoundWeight, DoesNotWrap) {
   EXPECT_EQ(weight.error().code, Code::kInvalidArgument);
 }
 
+TEST(BoundsOfRounds, FollowTheMediansOfTheRoundBefore) {
+  TaskRecord task;
+  task.table.tensors = {{"w", {1}, 0, 1}, {"b.running_mean", {1}, 1, 1}};
+  task.first_norm = 10;
+  task.norm_medians = 2;
+  task.first_weight = 500;
+  task.weight_medians = 3;
+  const UpdateSize first = FirstBounds(task);
+  EXPECT_EQ(first, (UpdateSize{10, 10, 500}));
+  EXPECT_EQ(NextBounds(task, first, {3, 0.75, 40}), (UpdateSize{6, 1.5, 120}));
+  // One strange round moves a bound tenfold at most, and never to 0.
+  EXPECT_EQ(NextBounds(task, first, {400, 0, 0}), (UpdateSize{100, 1, 50}));
+  EXPECT_EQ(NextBounds(task, first, {0, 400, 900'000}), (UpdateSize{1, 100, 5000}));
+  EXPECT_EQ(NextBounds(task, {1e-6, 1e-6, 1}, {0, 0, 1}), (UpdateSize{1e-6, 1e-6, 3}));
+  // The task's own bounds hold as before.
+  task.max_weight = 100;
+  task.norm_bound = 20;
+  EXPECT_EQ(NextBounds(task, first, {400, 0.75, 400}), (UpdateSize{20, 1.5, 100}));
+  EXPECT_EQ(FirstBounds(task).weight, 100u);
+  task.table.tensors.pop_back();
+  EXPECT_EQ(FirstBounds(task).statistics, 0) << "it has none";
+}
+
+TEST(BoundsOfRounds, OfThePlanStayAsTheyAre) {
+  TaskRecord task;
+  task.norm_medians = task.weight_medians = 0;
+  EXPECT_EQ(NextBounds(task, FirstBounds(task), {1000, 1000, 1000}), FirstBounds(task));
+  SetFormerBounds(task);
+  EXPECT_EQ(FirstBounds(task), UpdateSize()) << "none, as before there were bounds of a round";
+  EXPECT_EQ(NextBounds(task, {}, {1, 1, 1}), UpdateSize());
+}
+
 }  // namespace
 }  // namespace tributary::task_check_test

@@ -142,7 +142,9 @@ constexpr std::string_view kFormerSchema[] = {
     "CREATE TABLE evaluation_totals (task TEXT NOT NULL, version BIGINT NOT NULL, role TEXT NOT NULL, "
     "model BIGINT NOT NULL, reports BIGINT NOT NULL, examples BIGINT NOT NULL, correct DOUBLE PRECISION NOT NULL, "
     "PRIMARY KEY (task, version, role, model));",
-    "CREATE TABLE gateways (id TEXT);", "CREATE TABLE device_reports (device TEXT); CREATE TABLE rounds (task TEXT);"};
+    "CREATE TABLE gateways (id TEXT);",
+    "CREATE TABLE device_reports (device TEXT); CREATE TABLE rounds (task TEXT); CREATE TABLE versions (task TEXT);"
+    "CREATE TABLE contributions (task TEXT);"};
 
 TEST_F(StoreTest, TasksOfTheFirstReleaseAreTakenOver) {
   const Path file = folder_ / "former.db";
@@ -178,6 +180,8 @@ TEST_F(StoreTest, TasksOfTheFirstReleaseAreTakenOver) {
     EXPECT_EQ(task.value_bound, 2);
     EXPECT_EQ(task.norm_bound, 3);
     EXPECT_EQ(task.max_weight, 400u);
+    EXPECT_EQ(task.first_norm, 0) << "no update is scaled down";
+    EXPECT_EQ(task.first_weight, 0u) << "an update of a larger weight is refused";
     EXPECT_EQ(task.scale.fraction_bits, 33);
     EXPECT_EQ(task.created, WallTime{1234567});
     EXPECT_EQ(task.rounds_wanted, 4u);
@@ -268,7 +272,7 @@ TEST_F(StoreTest, ADeviceContributesOncePerBaseVersionWhateverItsUploadIsCalled)
                            .base = ModelVersion{1},
                            .device = TestDevice("d1"),
                            .upload = random_.TakeUploadId(),
-                           .weight = 5,
+                           .size = {.weight = 5},
                            .round = 1};
   ASSERT_TRUE(store_->contributions.Insert(first));
   ContributionRecord again = first;
@@ -282,6 +286,21 @@ TEST_F(StoreTest, ADeviceContributesOncePerBaseVersionWhateverItsUploadIsCalled)
   ASSERT_TRUE(store_->contributions.ForgetBefore(task_, ModelVersion{2}));
   EXPECT_FALSE(*store_->contributions.Has(task_, ModelVersion{1}, first.device));
   EXPECT_TRUE(*store_->contributions.Has(task_, ModelVersion{2}, later.device));
+}
+
+TEST_F(StoreTest, HalfOfTheContributionsAreAtMostAsLargeAsTheMedian) {
+  EXPECT_EQ(*store_->contributions.Median(task_, ModelVersion{1}), UpdateSize());
+  const UpdateSize sizes[] = {{3, 30, 9}, {1, 10, 700}, {2, 20, 5}, {1e300, 0, 6}};
+  for (int i = 0; i < 4; ++i) {
+    ASSERT_TRUE(store_->contributions.Insert({.task = task_,
+                                              .base = ModelVersion{1},
+                                              .device = TestDevice(fmt::format("d{}", i)),
+                                              .upload = random_.TakeUploadId(),
+                                              .size = sizes[i],
+                                              .round = 1}));
+    const UpdateSize medians[] = {{3, 30, 9}, {1, 10, 9}, {2, 20, 9}, {2, 10, 6}};
+    EXPECT_EQ(*store_->contributions.Median(task_, ModelVersion{1}), medians[i]) << i;
+  }
 }
 
 TEST_F(StoreTest, EvaluationsAddUpByExamples) {

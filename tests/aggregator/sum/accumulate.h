@@ -9,9 +9,10 @@ namespace tributary {
 // Adds one whole update and gives its norm. All or nothing.
 inline Result<double> Accumulate(WeightedSum& sum, std::span<const float> delta, uint64_t weight,
                                  double norm_bound = std::numeric_limits<double>::infinity()) {
-  ASSIGN_OR_RETURN(WeightedSum::Addition addition, sum.Begin(norm_bound, weight));
+  ASSIGN_OR_RETURN(WeightedSum::Addition addition, sum.Begin({.norm_bound = norm_bound}, weight));
   RETURN_IF_ERROR(addition.Add(delta));
-  return addition.Commit();
+  ASSIGN_OR_RETURN(const UpdateNorms norms, addition.Commit());
+  return norms.values;
 }
 
 }  // namespace tributary
