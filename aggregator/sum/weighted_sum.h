@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <limits>
 #include <span>
 #include <string>
@@ -11,6 +10,7 @@
 #include "protocol/base/bytes.h"
 #include "protocol/base/file.h"
 #include "protocol/base/result.h"
+#include "protocol/payload/bounds.h"
 #include "protocol/payload/fixed_point.h"
 
 namespace tributary {
