@@ -132,7 +132,7 @@ TEST(WeightedSumAddition, ADeviceComesToTheSameVerdict) {
     for (size_t i = 0; i < values.size(); ++i) squares[i % kSquareLanes] += std::pow(double{values[i]}, 2);
     for (const double bound : {Norm(squares), std::nextafter(Norm(squares), 0.0), kNoBound}) {
       WeightedSum sum = SomeSum(values.size());
-      auto addition = sum.Begin(bound, 1);
+      auto addition = sum.Begin({.norm_bound = bound}, 1);
       Status added = addition->Add(values);
       if (added) {
         const auto norm = addition->Commit();
