@@ -106,10 +106,6 @@ constexpr std::string_view kShortfalls = "ALTER TABLE rounds ADD COLUMN shortfal
 // a sum that did not fit as a rounded REAL, and an unsigned number over 2^63 as a negative one. Of versions whose
 // contributions are still remembered the totals are added up again, without devices that are in none of their rounds.
 constexpr std::string_view kBounds = R"sql(
-CREATE TABLE IF NOT EXISTS contributions (
-  task TEXT NOT NULL, base_version BIGINT NOT NULL, device TEXT NOT NULL, upload BLOB NOT NULL,
-  weight BIGINT NOT NULL, round BIGINT NOT NULL,
-  PRIMARY KEY (task, base_version, device));
 UPDATE evaluations SET examples = 9007199254740992
   WHERE NOT (typeof(examples) = 'integer' AND examples BETWEEN 0 AND 9007199254740992);
 UPDATE evaluations SET millis = 9007199254740992
@@ -147,7 +143,7 @@ ALTER TABLE rounds ADD COLUMN capped BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE contributions ADD COLUMN norm DOUBLE PRECISION NOT NULL DEFAULT 0;
 ALTER TABLE contributions ADD COLUMN statistics DOUBLE PRECISION NOT NULL DEFAULT 0;
 )sql";
-constexpr std::string_view kSchema[] = {kFirst, kGateways, kReports, kPlans, kMetrics, kShortfalls, kBounds, kRoundBounds};
+constexpr std::string_view kSchema[] = {kFirst, kGateways, kReports, kPlans, kMetrics, kShortfalls, kRoundBounds, kBounds};
 
 }  // namespace
 

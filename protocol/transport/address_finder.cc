@@ -52,7 +52,7 @@ bool TcpEndpoint::IsAddress() const {
 
 std::string TcpEndpoint::text() const {
   const bool brackets = host.find(':') != std::string::npos;
-  return fmt::format("{}{}{}{}:{}", kScheme, brackets ? "[" : "", host, brackets ? "]" : "", port);
+  return fmt::format("{}{}{}{}{}:{}", kScheme, source, brackets ? "[" : "", host, brackets ? "]" : "", port);
 }
 
 Result<TcpEndpoint> ParseTcpEndpoint(const std::string& endpoint) {
@@ -64,7 +64,8 @@ Result<TcpEndpoint> ParseTcpEndpoint(const std::string& endpoint) {
   const std::string rest = endpoint.substr(kScheme.size());
   const size_t colon = rest.rfind(':');
   if (colon == std::string::npos || colon + 1 == rest.size()) return wrong("there is no port");
-  TcpEndpoint parts{rest.substr(0, colon), rest.substr(colon + 1)};
+  const size_t begin = rest.find(';') + 1;  // 0: there is no source
+  TcpEndpoint parts{rest.substr(0, begin), rest.substr(begin, colon - begin), rest.substr(colon + 1)};
   if (parts.host.starts_with('[') != parts.host.ends_with(']')) return wrong("half a pair of brackets");
   if (parts.host.starts_with('[')) {
     parts.host = parts.host.substr(1, parts.host.size() - 2);
@@ -149,7 +150,7 @@ void AddressFinder::Give() {
     return found(Fail(Code::kUnreachable, "the address of {} is not known: {}", parts_.host, problem_.message));
   }
   if (!std::exchange(worked_, false)) ++next_;
-  found(TcpEndpoint{addresses_[(next_ - 1) % addresses_.size()], parts_.port}.text());
+  found(TcpEndpoint{parts_.source, addresses_[(next_ - 1) % addresses_.size()], parts_.port}.text());
 }
 
 }  // namespace tributary

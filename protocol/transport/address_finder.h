@@ -14,6 +14,7 @@ namespace tributary {
 // An endpoint tcp://host:port in its parts. A host that is an IPv6 address stands in brackets there, and without them
 // here. Value type.
 struct TcpEndpoint {
+  std::string source;  // "127.0.0.2:0;", from where to connect, as libzmq takes it; empty: from anywhere
   std::string host;
   std::string port;
   // Whether the host is an address, so that no name server has to be asked.

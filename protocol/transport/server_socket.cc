@@ -191,6 +191,16 @@ class ZapHandler final : public Loop::Pollable {
   zmq::socket_t socket_;
 };
 
+// An IPv4 address as people write it: libzmq listens on it as "[::ffff:127.0.0.1]".
+std::string WithoutMapping(std::string endpoint) {
+  constexpr std::string_view kMapped = "[::ffff:";
+  const size_t begin = endpoint.find(kMapped);
+  const size_t end = endpoint.find(']');
+  if (begin == std::string::npos || end == std::string::npos) return endpoint;
+  const std::string address = endpoint.substr(begin + kMapped.size(), end - begin - kMapped.size());
+  return address.find('.') == std::string::npos ? endpoint : endpoint.replace(begin, end + 1 - begin, address);
+}
+
 }  // namespace
 
 struct ServerSocket::Native final : Loop::Pollable {
@@ -334,7 +344,7 @@ Result<std::unique_ptr<ServerSocket>> ServerSocket::Bind(Loop& loop, const std::
         std::make_unique<ConnectionMonitor>(loop, native->socket, ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_DISCONNECTED,
                                             [raw = native.get()](int event, int fd) { raw->OnEvent(event, fd); });
     native->socket.bind(endpoint);
-    native->endpoint = native->socket.get(zmq::sockopt::last_endpoint);
+    native->endpoint = WithoutMapping(native->socket.get(zmq::sockopt::last_endpoint));
     loop.Add(*native);
     return std::unique_ptr<ServerSocket>(new ServerSocket(std::move(native)));
   } catch (const zmq::error_t& failure) {

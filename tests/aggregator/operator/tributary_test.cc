@@ -392,7 +392,7 @@ TEST_F(TributaryTest, DevicesAreApprovedRefusedAndRevoked) {
   EXPECT_THAT(revoked.output, AllOf(HasSubstr("revoked"), HasSubstr("next publication")));
   EXPECT_THAT(Tributary({"devices", "show", "one"}).output, HasSubstr("lost on a train (test)"));
   EXPECT_EQ(Tributary({"gateways", "revoke", "gateway-1", "--reason", "stolen"}).code, 0);
-  EXPECT_EQ(Tributary({"devices", "revoke", "nobody", "--reason", "lost"}).code, 3);
+  EXPECT_EQ(Tributary({"devices", "refuse", "nobody", "--reason", "lost"}).code, 3);
   EXPECT_THAT(Tributary({"sealing-keys", "rotate", "--overlap-days", "3"}).output, HasSubstr("former"));
 }
 

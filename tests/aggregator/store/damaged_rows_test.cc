@@ -37,7 +37,7 @@ class DamagedRowsTest : public testing::Test, protected RoundFixture {
     const auto result = [](EvaluatedModel model) { return Classified(model, 10, 1, 0.5, 5); };
     Must(Give(Evaluation("d1", ModelVersion{1}, {result(EvaluatedModel::kGlobal), result(EvaluatedModel::kPersonal)})));
     Must(Give(Update(1, ModelVersion{1})));
-    (void)Give(Update(3, ModelVersion{1}, {.weight = 100'000}));
+    EXPECT_FALSE(Give(Update(3, ModelVersion{1}, {.weight = 0})));
     Must(Give(Update(2, ModelVersion{1})));
     Must(Give(Evaluation("e1", ModelVersion{2}, {result(EvaluatedModel::kGlobal)}), Role::kEvaluator));
     Must(Give(Update(1, ModelVersion{2})));

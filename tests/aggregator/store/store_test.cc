@@ -144,7 +144,7 @@ constexpr std::string_view kFormerSchema[] = {
     "PRIMARY KEY (task, version, role, model));",
     "CREATE TABLE gateways (id TEXT);",
     "CREATE TABLE device_reports (device TEXT); CREATE TABLE rounds (task TEXT); CREATE TABLE versions (task TEXT);"
-    "CREATE TABLE contributions (task TEXT);"};
+    "CREATE TABLE contributions (task TEXT NOT NULL, base_version BIGINT NOT NULL, device TEXT NOT NULL);"};
 
 TEST_F(StoreTest, TasksOfTheFirstReleaseAreTakenOver) {
   const Path file = folder_ / "former.db";
@@ -256,7 +256,7 @@ TEST_F(StoreTest, NumbersThatOverflowedAreMendedAndStrangersToARoundAreLeftOut) 
     ASSERT_TRUE(database);
     for (const char* before : {"UPDATE evaluations SET examples = -1, millis = 9.3e18 WHERE device = 'stranger'",
                                "UPDATE metric_totals SET sum = 9.3e18 WHERE role = 'evaluator' AND name = 'loss'",
-                               "ALTER TABLE evaluations DROP COLUMN counted", "PRAGMA user_version=6"})
+                               "ALTER TABLE evaluations DROP COLUMN counted", "PRAGMA user_version=7"})
       ASSERT_TRUE((*database)->Execute(before)) << before;
   }
   Reopen();

@@ -3,6 +3,7 @@ file m.pt, and the fields of its examples. fields.txt has a line for each: name,
 name.ends the ends of a field that varies. With the arguments `loop FOLDER` it trains each kind by a loop of its own instead,
 over the batches of the file order, and writes the weights."""
 import json, os, sys
+os.environ["OPENBLAS_NUM_THREADS"] = "1"  # it has a pool beside LibTorch's, which sums in another order
 import numpy as np
 import torch
 from torch import Tensor, nn
