@@ -126,7 +126,7 @@ std::vector<HostileRow> HostileRows() {
        {"bad-weight"}},
       {"a metric without end",
        [](HostileMember& member) { return member.Evaluate(Weighing(1e300, 1)); },
-       {"malformed"}},
+       {"norm-exceeded"}},
       {"a metric of nothing", [](HostileMember& member) { return member.Evaluate(Weighing(1, -1)); }, {"malformed"}},
       {"an evaluation of a round that it was not in",
        [](HostileMember& member) { return member.Evaluate(Weighing(1e9, 1000)); },

@@ -61,6 +61,19 @@ Result<Digest> DigestOfFile(const Path& file) {
   return std::move(stream).Finish();
 }
 
+Result<Json> AllPages(HttpClient& http, const std::string& path, const std::string& query = "") {
+  Json all = Json::array();
+  std::string cursor;  // with the name of its parameter
+  for (size_t pages = 0; pages < kMostPages; ++pages) {
+    ASSIGN_OR_RETURN(const Json page, Get(http, fmt::format("{}?limit=1000{}{}", path, query, cursor)));
+    for (const auto& item : page.value("items", Json::array())) all.push_back(item);
+    const auto next = page.find("next_cursor");
+    if (next == page.end() || !next->is_string()) return Json({{"items", std::move(all)}});
+    cursor = "&cursor=" + EncodeUrlPart(next->get<std::string>());
+  }
+  return Fail(Code::kTooLarge, "{} has over {} pages", path, kMostPages);
+}
+
 }  // namespace
 
 Result<ApiClient> ApiClient::Create(const HttpClient::Options& options) {
@@ -84,20 +97,7 @@ Result<Json> ApiClient::RollBack(const std::string& task, uint64_t to, const std
   return Post(http_, TaskPath(task) + "/rollback", {{"to", to}, {"reason", reason}});
 }
 
-Result<Json> ApiClient::AllPages(const std::string& path, const std::string& query) {
-  Json all = Json::array();
-  std::string cursor;  // with the name of its parameter
-  for (size_t pages = 0; pages < kMostPages; ++pages) {
-    ASSIGN_OR_RETURN(const Json page, Get(http_, fmt::format("{}?limit=1000{}{}", path, query, cursor)));
-    for (const auto& item : page.value("items", Json::array())) all.push_back(item);
-    const auto next = page.find("next_cursor");
-    if (next == page.end() || !next->is_string()) return Json({{"items", std::move(all)}});
-    cursor = "&cursor=" + EncodeUrlPart(next->get<std::string>());
-  }
-  return Fail(Code::kTooLarge, "{} has over {} pages", path, kMostPages);
-}
-
-Result<Json> ApiClient::Rounds(const std::string& task) { return AllPages(TaskPath(task) + "/rounds"); }
+Result<Json> ApiClient::Rounds(const std::string& task) { return AllPages(http_, TaskPath(task) + "/rounds"); }
 Result<Json> ApiClient::Round(const std::string& task, uint64_t number) {
   return Get(http_, TaskPath(task) + "/rounds/" + std::to_string(number));
 }
@@ -106,7 +106,7 @@ Result<Json> ApiClient::Version(const std::string& task, uint64_t version) {
   return Get(http_, TaskPath(task) + "/versions/" + std::to_string(version));
 }
 Result<Json> ApiClient::Devices(const std::string& state) {
-  return AllPages("/devices", state.empty() ? "" : "&state=" + EncodeUrlPart(state));
+  return AllPages(http_, "/devices", state.empty() ? "" : "&state=" + EncodeUrlPart(state));
 }
 Result<Json> ApiClient::Device(const std::string& device) { return Get(http_, "/devices/" + EncodeUrlPart(device)); }
 Result<Json> ApiClient::DecideDevice(const std::string& device, const std::string& decision, const Json& words) {
@@ -120,8 +120,9 @@ Result<Json> ApiClient::EnrolmentTokens() { return Get(http_, "/enrolment-tokens
 Result<Json> ApiClient::RemoveEnrolmentToken(const std::string& id) {
   return Parse(http_.Delete(kRoot + "/enrolment-tokens/" + EncodeUrlPart(id)));
 }
-Result<Json> ApiClient::Clock() { return Get(http_, "/clock"); }
-Result<Json> ApiClient::AcceptClock() { return Post(http_, "/clock", Json::object()); }
+Result<Json> ApiClient::Clock(bool accept) {
+  return accept ? Post(http_, "/clock", Json::object()) : Get(http_, "/clock");
+}
 Result<Json> ApiClient::SealingKeys() { return Get(http_, "/sealing-keys"); }
 Result<Json> ApiClient::RotateSealingKey(uint64_t overlap_days) {
   return Post(http_, "/sealing-keys", {{"overlap_days", overlap_days}});
@@ -129,7 +130,7 @@ Result<Json> ApiClient::RotateSealingKey(uint64_t overlap_days) {
 Result<Json> ApiClient::Audit(uint64_t after, uint64_t limit) {
   return Get(http_, fmt::format("/audit?after={}&limit={}", after, limit));
 }
-Result<Json> ApiClient::Gateways() { return AllPages("/gateways"); }
+Result<Json> ApiClient::Gateways() { return AllPages(http_, "/gateways"); }
 Result<Json> ApiClient::Gateway(const std::string& gateway) {
   return Get(http_, "/gateways/" + EncodeUrlPart(gateway));
 }

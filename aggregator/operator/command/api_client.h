@@ -45,8 +45,8 @@ class ApiClient {
   Result<Json> CreateEnrolmentToken(const Json& request);
   Result<Json> EnrolmentTokens();
   Result<Json> RemoveEnrolmentToken(const std::string& id);
-  Result<Json> Clock();
-  Result<Json> AcceptClock();
+  // How it stands, after it was accepted if `accept` says so.
+  Result<Json> Clock(bool accept);
   Result<Json> SealingKeys();
   Result<Json> RotateSealingKey(uint64_t overlap_days);
   // The audit log's entries after number `after`, and the number to go on from ("next").
@@ -66,8 +66,6 @@ class ApiClient {
                const std::function<bool(const std::string& name, const Json& event)>& handler);
 
  private:
-  // The path is relative to /api/v1.
-  Result<Json> AllPages(const std::string& path, const std::string& query = "");
   HttpClient http_;
 };
 

@@ -166,9 +166,9 @@ void AddAudit(CLI::App& app, Context& context) {
 void AddClock(CLI::App& app, Context& context) {
   CLI::App* clock = AddGroup(app, "clock", "The aggregator's clock: it signs nothing for members after a jump");
   clock->add_subcommand("show", "The time that it believes, its system's time, and that of its members")
-      ->callback(context.Show(&ApiClient::Clock));
+      ->callback(context.Show([](ApiClient& client) { return client.Clock(false); }));
   clock->add_subcommand("accept", "Its system's time is right: sign with it from now on. Needs the role admin")
-      ->callback(context.Tell(&ApiClient::AcceptClock, [](const Json& after) {
+      ->callback(context.Tell([](ApiClient& client) { return client.Clock(true); }, [](const Json& after) {
         return fmt::format("the aggregator believes its clock again: {}", after.value("believed", ""));
       }));
 }
