@@ -23,7 +23,7 @@ namespace {
 constexpr size_t kUsually = 1'000;
 constexpr size_t kPerHolder = 2'500;  // sessions of one process: two descriptors each
 constexpr double kMostBytesEach = 50'000;
-constexpr double kMostOfACore = 0.02;
+constexpr double kMostOfACore = 0.05;
 
 // One device's connection, without a loop: says what is needed and waits for the answer.
 class IdleDevice {
