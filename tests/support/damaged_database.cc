@@ -2,10 +2,12 @@
 
 #include <cstdint>
 #include <limits>
+#include <span>
 #include <vector>
 
 #include "protocol/base/sql/database.h"
 #include "tests/support/must.h"
+#include "tests/support/sanitized.h"
 #include "tests/support/temporary_folder.h"
 
 namespace tributary {
@@ -65,8 +67,12 @@ void ForEachDamage(const Path& folder, const Path& database, const std::function
         columns.emplace_back(table, column);
     }
   }
+  size_t turn = 0;
   for (const auto& [table, column] : columns) {
-    for (const auto& [name, value] : WrongValues()) {
+    const std::vector<Wrong> all = WrongValues();
+    // A sanitizer is slow, and sees the same code in each column: one value for each, in turn.
+    const auto values = kSanitized ? std::span(all).subspan(turn++ % all.size(), 1) : std::span(all);
+    for (const auto& [name, value] : values) {
       Put(loose.path(), folder);
       if (Damage(database, table, column, value)) look(fmt::format("{}.{} = {}", table, column, name));
     }
