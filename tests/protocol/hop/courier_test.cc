@@ -93,9 +93,10 @@ TEST_F(CourierTest, WhatWaitsForARoundIsOfferedWhenOneOpens) {
   // Without any announcement it asks again after hours.
   open = true;
   while (sender_->gone.size() < 11) {
+    const size_t gone = sender_->gone.size();
     ASSERT_TRUE(world_.RunUntilWithTime([&, before = offers] { return offers > before; }, Millis(30'000), 1'000));
-    // What is under way goes on in time that a slow disk can follow.
-    ASSERT_TRUE(world_.RunUntilWithTime([&] { return sender_->gone.size() == static_cast<size_t>(offers - 22); }));
+    // An upload that is under way goes on in time that a slow disk can follow.
+    ASSERT_TRUE(world_.RunUntilWithTime([&] { return sender_->gone.size() > gone; }));
   }
 }
 
