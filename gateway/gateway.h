@@ -48,7 +48,7 @@ class Gateway final : private HopServer::Observer {
   Status Connect();
   Status OpenHttp();
   void OnAdopted(const Publication& publication);
-  // What revoked members have here is dropped when a publication brings another list of them.
+  // The uploads of revoked members are dropped when a publication brings another list of them.
   void DropRevoked(const Publication& publication);
   void OnCheckIn(const VerifiedIdentity& member, const hop::CheckIn& check_in) override {
     if (member.subject.role == Role::kGateway) below_.Take(check_in.reports);

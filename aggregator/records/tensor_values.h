@@ -5,10 +5,10 @@
 
 #include "protocol/catalogue/tensor_table.h"
 
-// What an aggregator knows of a value by its tensor's name.
+// The knowledge of an aggregator about a value by its tensor's name.
 namespace tributary {
 
-// What PyTorch's batch and instance normalisation keep of their inputs, told by the names that they give these buffers.
+// The statistics that PyTorch's batch and instance normalisation keep of their inputs, told by the names that they give these buffers.
 // They are measured, not trained: their size follows the data's scale.
 enum class Statistic : uint8_t { kNone, kMean, kVariance };
 Statistic StatisticOf(const TensorEntry& tensor);

@@ -114,7 +114,7 @@ Status RoundKeeper::WritePending(const StoredRound& next) {
                                                         .round = record_.number}));
     const Status counted = around_.store.evaluations.Count(record_.task, record_.base, device);
     if (counted) continue;
-    // What was measured may be wrong or damaged; the round goes on without it.
+    // A measurement may be wrong or damaged; the round goes on without it.
     const Code code = counted.error().code;
     if (code != Code::kMalformed && code != Code::kCorrupt) return counted;
     LogFailure(LogLevel::kWarning, "evaluation.not_counted", counted.error(), {{"device", device.text()}});

@@ -191,7 +191,7 @@ Result<VersionRecord> RoundRunner::RollBack(ModelVersion to, const std::string& 
   version.created = parts_.clock.Now();
   Turn turn{.task = task_.record, .version = version};
   turn.task.latest = version.version;
-  // What is summed for a version that nobody goes on from is thrown away.
+  // A sum for a version that nobody goes on from is thrown away.
   if (keeper_) {
     turn.ended = keeper_->stored();
     turn.ended->checkpoint.clear();

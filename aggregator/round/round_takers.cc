@@ -49,7 +49,7 @@ void UpdateTaker::OnRefused(const UploadSubject& subject, Code code, uint64_t by
 
 namespace {
 
-// What a device measured has no more weight than its update may have. An evaluator's test set is the operator's own.
+// A device's evaluation has no more weight than its update may have. An evaluator's test set is the operator's own.
 Status CheckWeights(const EvaluationResult& result, uint64_t max_weight) {
   for (const auto& [name, metric] : result.metrics) {
     if (!(metric.weight <= static_cast<double>(max_weight)))

@@ -102,7 +102,7 @@ ALTER TABLE evaluations DROP COLUMN loss;
 ALTER TABLE evaluations DROP COLUMN accuracy;
 )sql";
 constexpr std::string_view kShortfalls = "ALTER TABLE rounds ADD COLUMN shortfall TEXT NOT NULL DEFAULT '';";
-// What a device says it measured gets the bound that is now checked where it comes in (limits::kCounter). SQLite keeps
+// The count that a device says it measured gets the bound that is now checked where it comes in (limits::kCounter). SQLite keeps
 // a sum that did not fit as a rounded REAL, and an unsigned number over 2^63 as a negative one. Of versions whose
 // contributions are still remembered the totals are added up again, without devices that are in none of their rounds.
 constexpr std::string_view kBounds = R"sql(

@@ -39,7 +39,7 @@ Result<DeviceStateRecord> ReadDeviceState(const Row& row) {
   "id, role, device_class, first_seen, last_seen, via, uploads, spooled_uploads, spooled_bytes, delivered_uploads, " \
   "connected_clients"
 
-// What members counted was once stored as it came; a number over 2^63 stands as a negative one.
+// The counts of members were once stored as they came; a number over 2^63 stands as a negative one.
 uint64_t Counted(int64_t stored) {
   return stored < 0 ? limits::kCounter : std::min(static_cast<uint64_t>(stored), limits::kCounter);
 }
@@ -94,7 +94,7 @@ constexpr View kGlobalView{"evaluator", EvaluatedModel::kGlobal};
 constexpr View kPersonalView{"device", EvaluatedModel::kPersonal};
 constexpr View kLocalView{"device", EvaluatedModel::kGlobal};
 
-// What people are shown of the fleet decides nothing: a row that cannot be read is told and left out.
+// The view of the fleet that people get decides nothing: a row that cannot be read is told and left out.
 template <class Read>
 auto Readable(Database& database, Read read, std::string_view sql) -> decltype(database.QueryAs(read, sql)) {
   ASSIGN_OR_RETURN(const auto rows, database.Query(sql));

@@ -45,7 +45,7 @@ class FleetBook final : public Watch {
   void SawGateways(const std::vector<GatewayState>& states, const DeviceId& via);
   // An upload of this member was taken in, whichever way it came.
   void CountUpload(const DeviceId& id, Role role);
-  // What a device says of itself went back, behind what it said before.
+  // The state that a device sent went back, behind one that it sent before.
   void WentBack(const DeviceId& device, const TaskId& task, const Error& why);
   // It went on from what it said before: if it went back since then, there are two of it.
   void WentOn(const DeviceId& device);

@@ -38,7 +38,7 @@ class SettledClock final : public Clock {
   WallTime Now() const override;
   Millis Monotonic() const override { return clock_.Monotonic(); }
 
-  // What time it is for a member now; its clock may say anything. {0}: it does not know.
+  // Takes the time that a member has now; its clock may say anything. {0}: it does not know.
   void Hear(const DeviceId& member, WallTime time);
   // kClockJumped says by how much, and away from whom.
   Status MaySign() const;

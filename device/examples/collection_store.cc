@@ -302,7 +302,7 @@ Result<uint64_t> CollectionStore::Erase(std::string_view collection, std::string
       const uint64_t count,
       database_->QueryNumber(fmt::format("SELECT count(*) FROM {} WHERE {}", stored.Table(), gone), value));
   if (count == 0) return 0;
-  // What is on its way into the collection may be what is deleted: all of that goes.
+  // An import that is under way may hold what is deleted: all of it goes.
   RETURN_IF_ERROR(Rewrite(stored, fmt::format("{} AND {}", keeps, stored.Whole()), std::string(value)));
   RETURN_IF_ERROR(EndImport(*database_, collection));
   RETURN_IF_ERROR(SaveCounts(stored));

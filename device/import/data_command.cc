@@ -166,7 +166,7 @@ Status ImportFile(CollectionStore& store, const DataArguments& arguments, const 
   Status filled = Fill(store, arguments, file, *reader, now);
   // The fields of a file that was refused must not stand in the way of the next try.
   if (!filled && is_new) RETURN_IF_ERROR(store.Drop(arguments.collection));
-  // What was stored of it goes now, or with the daemon's next sweep.
+  // The stored part of it goes now, or with the daemon's next sweep.
   if (!filled && !is_new) (void)store.Sweep(now);
   return filled;
 }

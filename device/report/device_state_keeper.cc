@@ -68,7 +68,7 @@ bool DeviceStateKeeper::IsDue(const DeviceState& now, Millis monotonic) const {
 }
 
 void DeviceStateKeeper::AddEarlier(DeviceState& state) const {
-  // What an earlier process counted comes from a file, which may say anything.
+  // The counts of an earlier process come from a file, which may say anything.
   const auto add = [](uint64_t& to, uint64_t more) { to = std::min(to + more, limits::kCounter); };
   for (const auto& [name, value] : earlier_.counters) add(state.counters[name], value);
   for (const auto& [code, rejections] : last_.rejections) {

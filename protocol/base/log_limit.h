@@ -25,7 +25,7 @@ class LogLimit {
     std::string event;
     uint64_t lines = 0;
   };
-  // What was held back since the last time, once a minute has passed since the first of it.
+  // The lines that were held back since the last time, once a minute has passed since the first of it.
   std::vector<HeldBack> Due(Millis now);
 
  private:

@@ -10,7 +10,7 @@
 #include "protocol/base/result.h"
 #include "protocol/payload/evaluation.h"
 
-// What one update and one evaluation may bring. A device asks before it seals, the aggregator before it counts: what is
+// The bounds of one update and of one evaluation. A device asks before it seals, the aggregator before it counts: what is
 // refused there would be lost far away.
 namespace tributary {
 

@@ -90,7 +90,7 @@ constexpr std::string_view kSchema[] = {
       AS held FROM uploads) GROUP BY device;
 )sql"};
 
-// What an envelope says of its payload was checked when it was offered (protocol/envelope/envelope.cc).
+// The numbers that an envelope gives of its payload were checked when it was offered (protocol/envelope/envelope.cc).
 bool IsWhole(const SpooledUpload& upload) {
   return upload.chunk_size >= limits::kMinChunkBytes && upload.chunk_size <= limits::kMaxChunkBytes &&
          upload.chunk_count > 0 && upload.next_chunk <= upload.chunk_count &&

@@ -3,7 +3,7 @@
 #include "tests/gateway/gateway_fixture.h"
 #include "tests/support/must.h"
 
-// What a gateway holds for members that only announce.
+// The room that a gateway holds for members that only announce.
 namespace tributary::gateway_announcement_test {
 namespace {
 

@@ -24,7 +24,7 @@ class HostileMemberTest : public ::testing::TestWithParam<const char*> {
     ASSERT_TRUE(site_.site().Eventually([&] { return site_.VersionDigests().size() == base; })) << site_.Logs();
   }
   Json Round() { return Must(site_.api().Round("synthetic", 1)); }
-  // What `tributary` shows, line by line.
+  // The output of `tributary`, line by line.
   std::string Shown(const std::vector<std::string>& words) {
     std::vector<std::string> arguments = {"--url",
                                           "http://127.0.0.1:" + std::to_string(site_.site().HttpPortOf("aggregator")),

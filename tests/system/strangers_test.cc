@@ -1,4 +1,4 @@
-// What somebody without a token can do to the real processes.
+// The harm that somebody without a token can do to the real processes.
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>

@@ -9,7 +9,7 @@
 
 namespace tributary {
 
-// What the exchanges of a server share. Thread safe while nothing is added.
+// The state that the exchanges of a server share. Thread safe while nothing is added.
 struct HttpService {
   HttpRouter router;
   std::function<Result<HttpActor>(const HttpRequest&, HttpAccess needed)> guard;

@@ -24,7 +24,7 @@ namespace tributary {
 
 using Steady = std::chrono::steady_clock;
 
-// What a stranger may take of an HTTP server before it is known who he is.
+// The share of an HTTP server that a stranger may take before it is known who he is.
 struct HttpBounds {
   size_t head_bytes = 16 * limits::kKiB;
   size_t line_bytes =

@@ -81,7 +81,7 @@ TEST(CollectionPowerTest, EveryStepIsWholeOrNotThere) {
       const auto info = store->Find("readings");
       if (info) {
         EXPECT_EQ(info->examples, labels.size()) << "the counts are of the same moment";
-        // What a cut import left is not in the way of the next one, nor does that bring it to light.
+        // The rest of a cut import is not in the way of the next one, nor does that bring it to light.
         Must(store->Add("readings", {{Reading(0, 0, 60)}}, kCollectionStart));
         EXPECT_LE(LabelsIn(*store).size(), labels.size() + 1) << "point " << point << ", seed " << seed;
         EXPECT_EQ(LabelsIn(*store).back(), 60);

@@ -50,7 +50,7 @@ TEST_F(LongImportTest, OthersWriteMeanwhileAndSeeItWholeOrNotAtAll) {
   EXPECT_EQ(Must(other->Summarise("readings")).info.bytes, info.bytes);
 }
 
-// What is added while it is under way is seen at once, and stands behind it.
+// An example that is added while it is under way is seen at once, and stands behind it.
 TEST_F(LongImportTest, OthersAddToItsCollection) {
   auto writer = Write();
   Must(writer.Put(Reading(0, 0, 2)));

@@ -15,7 +15,7 @@
 #include "tests/aggregator/round/round_fixture.h"
 #include "tests/support/must.h"
 
-// What hostile devices can do to the demo's model: real fits, sealed updates, and the aggregator's rounds with the
+// The harm that hostile devices can do to the demo's model: real fits, sealed updates, and the aggregator's rounds with the
 // bounds that a task has by default.
 namespace tributary::hostile_devices_test {
 namespace {

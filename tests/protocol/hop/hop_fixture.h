@@ -198,7 +198,7 @@ class FakeServer final : private ServerSocket::Handler {
   FakeServer(HopWorld& world, const Identity& identity, std::vector<Bytes> next_chain);
   ~FakeServer() override;
   const std::string& endpoint() const { return socket_->endpoint(); }
-  // What it says to a message instead; nullopt: as above.
+  // Its answer to a message instead; nullopt: as above.
   std::function<std::optional<hop::Message>(const hop::Message& said)> answer = [](const auto&) { return std::nullopt; };
 
  private:

@@ -1,7 +1,7 @@
 #include "protocol/spool/spool.h"
 #include "tests/protocol/spool/spool_fixture.h"
 
-// What is only announced takes no room, and does not stay.
+// An upload that is only announced takes no room, and does not stay.
 namespace tributary::announcement_test {
 namespace {
 

@@ -335,7 +335,7 @@ TEST(Spool, WhatWasDeliveredIsKnownForEightVersionsMore) {
   EXPECT_EQ(CodeOf(f.Offer(upload, stale)), Code::kStaleVersion);
 }
 
-// What is refused leaves what is here as it is.
+// A refused upload leaves what is here as it is.
 TEST(Spool, ARefusedOfferDropsNoRival) {
   SpoolFixture f;
   const TestUpload partial = MakeUpload(1, kLarge);

@@ -76,7 +76,7 @@ class AddressFinderTest : public ::testing::Test {
     names_.Say({});
     EXPECT_TRUE(world_.RunUntil([&] { return names_.asked() == names_.answered(); }));
   }
-  // What the next attempt is told.
+  // The answer to the next attempt.
   std::string Next() {
     std::optional<std::string> given;
     finder_.Find([&](const Result<std::string>& found) { given = found ? *found : found.error().message; });
