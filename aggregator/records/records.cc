@@ -40,8 +40,8 @@ std::vector<Field> BoundsOf(TaskRecord& task) {
        "the same in later rounds: so many times the median norm of the round before; 0: first_norm in every round",
        Between(0, 1000)},
       {"first_weight", &task.first_weight,
-       "examples that an update counts as at most in the first round; 0: one that claims more than max_weight is "
-       "refused",
+       "examples that an update counts as at most in the first round (1: all count the same); 0: one that claims more "
+       "than max_weight is refused",
        Between(0, 1e12)},
       {"weight_medians", &task.weight_medians,
        "the same in later rounds: so many times the median of the round before; 0: first_weight in every round",

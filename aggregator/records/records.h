@@ -53,9 +53,9 @@ struct TaskRecord {
   double value_bound = 16;
   double norm_bound = 1000;
   uint64_t max_weight = 1'000'000;
-  double first_norm = 1;
+  double first_norm = 10;
   double norm_medians = 1;
-  uint64_t first_weight = 1'000;
+  uint64_t first_weight = 1;
   double weight_medians = 1;
   FixedPointScale scale;  // chosen at creation from value_bound and max_weight * report_goal
   WallTime created;
