@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <set>
 #include <span>
 #include <sstream>
 #include <utility>
@@ -71,19 +72,25 @@ Status NoteErasure(Database& database, std::string_view collection) {
       "INSERT INTO erasures VALUES (?, 1) ON CONFLICT (name) DO UPDATE SET generation = generation + 1", collection);
 }
 
-// The number of the class that a label's text names.
-Result<int64_t> ClassNumber(const std::string& collection, const std::string& text,
-                            const std::vector<std::string>& classes) {
-  if (const auto named = std::ranges::find(classes, text); named != classes.end()) return named - classes.begin();
+// The number that a task gives to a text of this field.
+Result<int64_t> NumberOfText(const std::string& collection, const std::string& field, const std::string& text,
+                             const std::vector<std::string>& list) {
+  if (const auto named = std::ranges::find(list, text); named != list.end()) return named - list.begin();
   int64_t number = 0;
   const auto read = std::from_chars(text.data(), text.data() + text.size(), number);
-  const bool whole = read.ec == std::errc() && read.ptr == text.data() + text.size();
-  if (whole && number >= 0 && number < static_cast<int64_t>(classes.size())) return number;
+  const bool whole = read.ec == std::errc() && read.ptr == text.data() + text.size() && number >= 0;
+  if (whole && (list.empty() || number < static_cast<int64_t>(list.size()))) return number;
+  if (list.empty()) {
+    return Fail(Code::kBadExample,
+                "the collection {} has the text '{}' in the field {}, and the task does not say which number it is. List the "
+                "texts in tributary.json: as classes for a target, as categories of the input for another field",
+                collection, text, field);
+  }
   return Fail(Code::kBadExample,
-              "the collection {} has an example of the class '{}', the task's classes are {}{}. Import the examples "
+              "the collection {} has the text '{}' in the field {}, the task takes {}{}. Import the examples "
               "again under these names into another collection, and name it in the task",
-              collection, text, fmt::join(std::span(classes).first(std::min<size_t>(classes.size(), 10)), ", "),
-              classes.size() > 10 ? " and more" : "");
+              collection, text, field, fmt::join(std::span(list).first(std::min<size_t>(list.size(), 10)), ", "),
+              list.size() > 10 ? " and more" : "");
 }
 
 }  // namespace
@@ -403,15 +410,14 @@ Result<CollectionSummary> CollectionStore::Summarise(std::string_view collection
   return std::move(summary).Finish();
 }
 
-Status CollectionStore::NumberByClass(const Stored& stored, const ClassNumbers& classes, ExampleColumns& columns) {
-  if (classes.names.empty()) return {};
-  const CollectionSettings& settings = stored.info.settings;
-  for (const ExampleField& field : settings.fields) {
-    if (!field.shape.empty() || std::ranges::find(classes.fields, field.name) == classes.fields.end()) continue;
+Status CollectionStore::NumberTexts(const Stored& stored, std::span<const std::string> fields,
+                                    const TextNumbers& numbers, ExampleColumns& columns) {
+  const std::string& collection = stored.info.settings.name;
+  for (const std::string& field : std::set(fields.begin(), fields.end())) {
     std::map<int64_t, std::string> texts;
     ASSIGN_OR_RETURN(const auto rows,
                      database_->Query("SELECT code, text FROM categories WHERE collection = ? AND field = ?",
-                                      settings.name, field.name));
+                                      collection, field));
     for (const Row& row : rows) {
       int64_t code = 0;
       std::string text;
@@ -419,14 +425,22 @@ Status CollectionStore::NumberByClass(const Stored& stored, const ClassNumbers& 
       texts[code] = std::move(text);
     }
     if (texts.empty()) continue;
-    const auto number = [&](int64_t code) { return ClassNumber(settings.name, texts[code], classes.names); };
-    RETURN_IF_ERROR(columns.Renumber(field.name, number));
+    const auto list = numbers.find(field);
+    std::map<int64_t, int64_t> known;
+    RETURN_IF_ERROR(columns.Renumber(field, [&](int64_t code) -> Result<int64_t> {
+      const auto [number, fresh] = known.try_emplace(code);
+      if (fresh) {
+        ASSIGN_OR_RETURN(number->second, NumberOfText(collection, field, texts[code],
+                                                      list == numbers.end() ? std::vector<std::string>() : list->second));
+      }
+      return number->second;
+    }));
   }
   return {};
 }
 
 Result<TaskExamples> CollectionStore::Load(std::string_view collection, std::span<const std::string> fields,
-                                           WallTime now, const ClassNumbers& classes) {
+                                           WallTime now, const TextNumbers& numbers) {
   ASSIGN_OR_RETURN(const Stored stored, Get(collection));
   const CollectionSettings& settings = stored.info.settings;
   for (const std::string& field : fields) {
@@ -463,7 +477,7 @@ Result<TaskExamples> CollectionStore::Load(std::string_view collection, std::spa
     return columns.Add(held_out, content);
   };
   RETURN_IF_ERROR(database_->Visit(add, fmt::format("SELECT held_out, content {}", from), expired));
-  RETURN_IF_ERROR(NumberByClass(stored, classes, columns));
+  RETURN_IF_ERROR(NumberTexts(stored, fields, numbers, columns));
   return std::move(columns).Finish();
 }
 

@@ -16,12 +16,10 @@ namespace tributary {
 
 class ExampleWriter;
 
-// The classes of a task. A label of one of these fields that was imported as text gets the place of its text in the list,
-// so that it is the same number on every device. A text that is no name of a class may be its number.
-struct ClassNumbers {
-  std::vector<std::string> fields;
-  std::vector<std::string> names;  // empty: labels keep the numbers that this store gave them
-};
+// The texts of a field by their number, as a task lists them. Each device numbers the texts that it imports in its own
+// order, so a value of such a field becomes the place of its text in the list; a text that is not in it may be the
+// number itself. A field without a list takes only texts that are numbers.
+using TextNumbers = std::map<std::string, std::vector<std::string>, std::less<>>;
 
 // The device's own examples: collections in one SQLite database, `folder`/examples.db. Several processes may have it
 // open: one waits up to five seconds for another one's write and then fails with kDatabase; readers wait for nobody.
@@ -80,9 +78,9 @@ class CollectionStore {
   // Reads every example once.
   Result<CollectionSummary> Summarise(std::string_view collection);
   // Both shares, in the order of insertion, with these fields only. kMissingField lists those that there are; kTooLarge:
-  // over kLoadBytes; kBadExample: a label is none of the classes.
+  // over kLoadBytes; kBadExample: a text has no number in this task.
   Result<TaskExamples> Load(std::string_view collection, std::span<const std::string> fields, WallTime now,
-                            const ClassNumbers& classes = {});
+                            const TextNumbers& numbers = {});
   // 0: nothing was ever deleted from a collection of this name. It goes on counting when the collection is made again.
   Result<uint64_t> Generation(std::string_view collection);
   // Changes with the examples of any collection and with its retention.
@@ -109,7 +107,8 @@ class CollectionStore {
   static Result<Stored> ReadStored(const Row& row);
   Result<Stored> Get(std::string_view collection);
   Result<std::vector<Stored>> All();
-  Status NumberByClass(const Stored& stored, const ClassNumbers& classes, ExampleColumns& columns);
+  Status NumberTexts(const Stored& stored, std::span<const std::string> fields, const TextNumbers& numbers,
+                     ExampleColumns& columns);
   Result<int64_t> CreateTable();
   // Deletes those for which the condition, of one value, is not false; `keeps` is its contrary.
   Result<uint64_t> Erase(std::string_view collection, std::string_view gone, std::string_view keeps,

@@ -118,6 +118,11 @@ Status TableRows::PlanField(const FieldRequest& request, bool is_target) {
     part.is_category.push_back(std::ranges::find(options_.categories, source) != options_.categories.end());
   }
   const bool all_categories = std::ranges::find(part.is_category, false) == part.is_category.end();
+  if (!all_categories && std::ranges::find(part.is_category, true) != part.is_category.end()) {
+    return Fail(Code::kInvalidArgument,
+                "{}: the field {} mixes a --category with columns of numbers; give each of the two a --field of its own", file_,
+                request.name);
+  }
   if (!request.typed && all_categories) part.of_row.dtype = DType::kInt64;
   if (part.columns.size() > 1) {
     if (!request.shape.empty())

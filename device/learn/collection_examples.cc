@@ -37,12 +37,14 @@ Result<TaskExamples> CollectionExamples::Load(const TaskManifest& manifest) {
   if (!there && there.error().code == Code::kNotFound) return LoadFallback(manifest, Missing(manifest));
   if (!there) return Fail(there.error());
   std::vector<std::string> fields;
-  ClassNumbers classes{.fields = {}, .names = manifest.classes};
+  TextNumbers numbers;
   for (const TaskInput& input : manifest.inputs) {
     fields.push_back(input.field);
-    if (input.role == TaskInput::Role::kTarget) classes.fields.push_back(input.field);
+    const bool by_class = input.role == TaskInput::Role::kTarget && input.categories.empty();
+    const std::vector<std::string>& texts = by_class ? manifest.classes : input.categories;
+    if (!texts.empty()) numbers[input.field] = texts;
   }
-  ASSIGN_OR_RETURN(TaskExamples examples, store->Load(manifest.collection, fields, clock_.Now(), classes));
+  ASSIGN_OR_RETURN(TaskExamples examples, store->Load(manifest.collection, fields, clock_.Now(), numbers));
   if (options_.evaluates_all) examples = AllHeldOut(std::move(examples));
   if (examples.training.size() + examples.held_out.size() == 0) {
     return Fail(Code::kFewExamples, "the collection {} is empty, the task asks for {} examples", manifest.collection,

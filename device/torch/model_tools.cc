@@ -62,9 +62,9 @@ constexpr const char* kManifestKeys = R"(The keys of tributary.json, a JSON obje
     scale       {"kind": "none"}, {"kind": "constant", "mean": 10, "std": 8}, which gives (value - mean) / std, or
                 {"kind": "device-standard"}, by the mean and deviation of each device's own examples
     pad         the value that fills shorter examples up, where a length varies; 0 by default
+    categories  the texts that the field may have, by their number: ["cat", "dog"]
   outputs       a list of {"name", "dtype", "shape"}: the tensors that forward returns
-  classes       the names of the classes of a classifier, by the number of the label; labels that a device imports as
-                texts (folders of images, --category) get their numbers from it, else each device has its own
+  classes       the names of the classes of a classifier, by the number of the label: the categories of a target
   tensors       {"frozen": [], "personal": [], "local": []}: names of tensors that do not travel; * stands for any characters
   metrics       {"mae": "smaller"}: whether smaller or larger is better; the first by name ranks the versions
   golden        one batch for the trial: {"inputs": {}, "outputs": {}, "tolerance": 1e-5}

@@ -185,6 +185,9 @@ TaskInput ReadInput(Reader& from, const std::string& where) {
   to.field = ReadName(from, "field", to.name);
   to.scaling = ReadScaling(from, where);
   to.pad = from.Number("pad", 0);
+  to.categories = from.Texts("categories", kMostClasses);
+  if (std::set(to.categories.begin(), to.categories.end()).size() != to.categories.size())
+    from.Fault("categories", "holds a text twice");
   const bool real = to.dtype == DType::kFp32 || to.dtype == DType::kFp64;
   if (!real && to.scaling.kind != Scaling::Kind::kNone) from.Fault("scale", "needs an input of dtype FP32 or FP64");
   if (!FitsFloat(to.pad)) from.Fault("pad", "must be a number of 32 bits");
@@ -272,6 +275,7 @@ nlohmann::ordered_json JsonOf(const TaskInput& input) {
       to.object["scale"].update({{"mean", input.scaling.mean}, {"std", input.scaling.std}});
   }
   to.Put("pad", input.pad);
+  to.Put("categories", input.categories);
   return to.object;
 }
 
@@ -313,6 +317,11 @@ Result<TaskManifest> ParseTaskManifest(std::string_view text) {
     to.min_examples = static_cast<uint64_t>(min_examples);
   to.inputs = ReadList<TaskInput>(reader, "inputs", ReadInput);
   if (to.inputs.empty()) reader.Fault("inputs", "must name at least one tensor");
+  for (TaskInput& input : to.inputs) {
+    const auto first = std::ranges::find(to.inputs, input.field, &TaskInput::field);
+    if (first->categories != input.categories)
+      reader.Fault("inputs", fmt::format("must give the field {} the same categories at every input", input.field));
+  }
   to.outputs = ReadList<TaskOutput>(reader, "outputs", ReadOutput);
   to.classes = reader.Texts("classes", kMostClasses);
   ReadTensors(reader, to);

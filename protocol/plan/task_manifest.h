@@ -36,6 +36,9 @@ struct TaskInput {
   std::string field;  // of the device's examples
   Scaling scaling;
   double pad = 0;
+  // The texts that the field may have, by their number: a device that imported texts numbers them by this list. For a target
+  // the manifest's classes are the list. Inputs of one field have the same.
+  std::vector<std::string> categories;
   bool operator==(const TaskInput&) const = default;
 };
 

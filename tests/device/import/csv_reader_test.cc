@@ -123,6 +123,9 @@ TEST_F(CsvReaderTest, ACategoryThatNoFieldUsesIsRefused) {
       "a,kind\n1,sun\n", {.fields = Requests({"a=a"}), .targets = {}, .categories = {"kind"}, .id = {}, .group = {}});
   ASSERT_EQ(Outcome(dropped), "invalid-argument");
   EXPECT_THAT(dropped.error().message, HasSubstr("the column kind is a --category but in no --field; add --field kind=kind"));
+  const auto mixed = ImportCsv("a,kind\n1,sun\n", {.fields = Requests({"x=a,kind"}), .targets = {}, .categories = {"kind"}, .id = {}, .group = {}});
+  ASSERT_EQ(Outcome(mixed), "invalid-argument");
+  EXPECT_THAT(mixed.error().message, HasSubstr("the field x mixes a --category with columns of numbers"));
   Must(ImportCsv("a,kind\n1,sun\n", {.fields = {}, .targets = {}, .categories = {"kind"}, .id = {}, .group = {}}));
 }
 

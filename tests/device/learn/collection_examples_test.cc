@@ -69,7 +69,7 @@ TEST_F(CollectionExamplesTest, LoadsTheFieldsThatATaskNames) {
 }
 
 // Two devices whose first label is another one number the texts otherwise.
-TEST_F(CollectionExamplesTest, ALabelThatWasImportedAsTextHasTheNumberOfItsClassOnEveryDevice) {
+TEST_F(CollectionExamplesTest, AnImportedTextHasTheNumberThatTheTaskGivesItOnEveryDevice) {
   const auto store = Must(CollectionStore::Open(folder.path()));
   const auto fill = [&](const std::string& name, const std::vector<std::string>& labels) {
     Must(store->Create(Readings(name, {}, 0), clock.Now()));
@@ -80,20 +80,31 @@ TEST_F(CollectionExamplesTest, ALabelThatWasImportedAsTextHasTheNumberOfItsClass
   fill("here", {"dog", "cat", "dog", "2"});
   fill("there", {"cat", "bird"});
   fill("elsewhere", {"cat", "fish"});
-  const auto labels = [&](const std::string& name, std::vector<std::string> classes) {
+  fill("digits", {"7", "0"});
+  const auto labels = [&](const std::string& name, std::vector<std::string> classes,
+                          std::vector<std::string> categories = {}) {
     TaskManifest manifest = ManifestFor(name);
     manifest.inputs.push_back(
-        {.name = "label", .shape = {-1}, .role = TaskInput::Role::kTarget, .field = "y", .scaling = {}});
+        {.name = "label",
+         .shape = {-1},
+         .role = categories.empty() ? TaskInput::Role::kTarget : TaskInput::Role::kFeature,
+         .field = "y",
+         .scaling = {},
+         .categories = std::move(categories)});
     manifest.classes = std::move(classes);
     return Source().Load(manifest);
   };
   const std::vector<std::string> classes = {"bird", "cat", "dog"};
   EXPECT_THAT(ValuesOf<int64_t>(Must(labels("here", classes)), "y"), ElementsAre(2, 1, 2, 2));
   EXPECT_THAT(ValuesOf<int64_t>(Must(labels("there", classes)), "y"), ElementsAre(1, 0));
-  EXPECT_THAT(ValuesOf<int64_t>(Must(labels("there", {})), "y"), ElementsAre(0, 1)) << "the device's own numbers";
+  EXPECT_THAT(ValuesOf<int64_t>(Must(labels("there", {}, classes)), "y"), ElementsAre(1, 0)) << "a feature";
+  EXPECT_THAT(ValuesOf<int64_t>(Must(labels("digits", {})), "y"), ElementsAre(7, 0)) << "a text that is a number";
   const auto refused = labels("elsewhere", classes);
   ASSERT_EQ(Outcome(refused), "bad-example");
-  EXPECT_THAT(refused.error().message, HasSubstr("the class 'fish', the task's classes are bird, cat, dog."));
+  EXPECT_THAT(refused.error().message, HasSubstr("the text 'fish' in the field y, the task takes bird, cat, dog."));
+  const auto unlisted = labels("there", {});
+  ASSERT_EQ(Outcome(unlisted), "bad-example");
+  EXPECT_THAT(unlisted.error().message, HasSubstr("the task does not say which number it is"));
 }
 
 TEST_F(CollectionExamplesTest, TheConfiguredFolderIsTheCollectionExamplesUntilThereIsOne) {

@@ -11,7 +11,8 @@ using testing::HasSubstr;
 
 constexpr std::string_view kForecast = R"({"format": "tributary-task-1", "collection": "weather", "min_examples": 48,
   "inputs": [{"name": "window", "dtype": "FP32", "shape": [-1, 24], "scale": {"kind": "constant", "mean": 10, "std": 8}},
-             {"name": "future", "shape": [-1, 4], "role": "target", "field": "next", "pad": -1}],
+             {"name": "future", "shape": [-1, 4], "role": "target", "field": "next", "pad": -1},
+             {"name": "sky", "dtype": "INT64", "categories": ["rain", "sun"]}],
   "outputs": [{"name": "output", "shape": [-1, 4]}], "classes": ["cold", "warm"],
   "tensors": {"frozen": ["base.*"], "personal": ["head.*"]}, "metrics": {"mae": "smaller", "inside": "larger"},
   "golden": {"inputs": {"window": [[1, 2]]}, "tolerance": 0.5}, "description": "two\nlines", "license": "MIT"})";
@@ -29,13 +30,14 @@ TEST(TaskManifest, EveryKeyIsRead) {
   const TaskManifest manifest = ParseTaskManifest(kForecast).value();
   EXPECT_EQ(manifest.collection, "weather");
   EXPECT_EQ(manifest.min_examples, 48u);
-  ASSERT_EQ(manifest.inputs.size(), 2u);
+  ASSERT_EQ(manifest.inputs.size(), 3u);
   EXPECT_THAT(manifest.inputs[0].shape, ElementsAre(-1, 24));
   EXPECT_EQ(manifest.inputs[0].field, "window");
   EXPECT_EQ(manifest.inputs[0].scaling, (Scaling{Scaling::Kind::kConstant, 10, 8}));
   EXPECT_EQ(manifest.Find("future")->role, TaskInput::Role::kTarget);
   EXPECT_EQ(manifest.Find("future")->field, "next");
   EXPECT_EQ(manifest.Find("future")->pad, -1);
+  EXPECT_THAT(manifest.Find("sky")->categories, ElementsAre("rain", "sun"));
   EXPECT_EQ(manifest.outputs[0].name, "output");
   EXPECT_THAT(manifest.frozen, ElementsAre("base.*"));
   EXPECT_EQ(manifest.metrics.at("inside"), MetricDirection::kLarger);
@@ -58,7 +60,7 @@ TEST(TaskManifest, AFaultNamesItsPlace) {
       {R"({"format": "tributary-task-9"})", "format must be \"tributary-task-1\", not \"tributary-task-9\""},
       {R"({"format": "tributary-task-1"})", "inputs must name at least one tensor"},
       {R"({"format": "tributary-task-1", "format": "tributary-task-1"})", "a name stands twice"},
-      {OneInput(R"("shap": [-1])"), "inputs[0].shap is not a key that is known here; there are dtype, field"},
+      {OneInput(R"("shap": [-1])"), "inputs[0].shap is not a key that is known here; there are categories, dtype, field"},
       {OneInput(R"("dtype": "FP16")"), "inputs[0].dtype 'FP16' is no element type"},
       {OneInput(R"("shape": [3])"), "inputs[0].shape must begin with -1"},
       {OneInput(R"("shape": [-1, -1, -1])"), "one length that varies"},
@@ -71,6 +73,9 @@ TEST(TaskManifest, AFaultNamesItsPlace) {
       {OneInput(R"("dtype": "INT64", "pad": 1e300)"), "pad must be"},
       {OneInput(R"("dtype": "INT64", "pad": 0.5)"), "whole number"},
       {R"({"format": "tributary-task-1", "inputs": [{"name": "x"}, {"name": "x"}]})", "inputs[1].name stands twice"},
+      {OneInput(R"("categories": ["a", "b", "a"])"), "inputs[0].categories holds a text twice"},
+      {R"({"format": "tributary-task-1", "inputs": [{"name": "x", "field": "k", "categories": ["a"]}, {"name": "k"}]})",
+       "must give the field k the same categories at every input"},
       {R"({"format": "tributary-task-1", "inputs": [{"name": "x"}], "metrics": {"m": "best"}})", "smaller, larger"},
       {R"({"format": "tributary-task-1", "inputs": [{"name": "x"}], "min_examples": 0.5})", "min_examples must be"},
   };
