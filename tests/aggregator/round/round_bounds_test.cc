@@ -22,6 +22,7 @@ class RoundBounds : public testing::Test, protected RoundFixture {
     task.norm_bound = 1000;
     task.first_norm = 10;
     task.norm_medians = 2;
+    task.first_weight = 1'000;
     task.weight_medians = 3;
     return task;
   }

@@ -137,7 +137,7 @@ TaskRecord RoundFixture::NewTask(RoundPolicy policy, std::string_view name) {
   task.module = {*put, module.size()};
   task.policy = policy;
   task.norm_bound = 10;
-  task.max_weight = 1000;
+  task.max_weight = task.first_weight = 1000;
   return task;
 }
 
