@@ -22,7 +22,8 @@ TaskManifest ManifestFor(const std::string& collection, const std::string& field
                              .shape = {-1, 2},
                              .role = TaskInput::Role::kFeature,
                              .field = field,
-                             .scaling = {}});
+                             .scaling = {},
+                             .categories = {}});
   return manifest;
 }
 
