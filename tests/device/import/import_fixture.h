@@ -39,9 +39,9 @@ class ImportFixture : public testing::Test {
     return writer.Commit();
   }
   template <class T>
-  std::vector<T> Values(const std::string& field) {
+  std::vector<T> Values(const std::string& field, const std::vector<std::string>& texts = {}) {
     const std::vector<std::string> fields = {field};
-    return ValuesOf<T>(Must(store->Load("c", fields, kCollectionStart)), field);
+    return ValuesOf<T>(Must(store->Load("c", fields, kCollectionStart, {{field, texts}})), field);
   }
   uint64_t Count() {
     const auto info = store->Find("c");
