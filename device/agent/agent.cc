@@ -72,20 +72,16 @@ Result<std::unique_ptr<Agent>> Agent::Open(const Parts& parts, const Options& op
                     .max_bytes = options.outbox_max_bytes,
                     .inline_limit = 0},  // a file leaves nothing behind when it goes, a row of the index does
                    [agent = agent.get()](const UploadId& upload, const Error* why) { agent->OnGone(upload, why); }));
+  Agent& self = *agent;
   agent->erasures_ = std::make_unique<ErasureWatch>(
-      ErasureWatch::Parts{parts.loop, parts.examples, parts.disk, agent->state_, *agent->outbox_},
-      ErasureWatch::Hooks{
-          .publication = [agent = agent.get()]() -> const auto& { return agent->publication();
-}
-,
-    .losing =
-        [agent = agent.get()](const SpooledUpload& upload) {
-          return agent->MakeAgain(upload.task, upload.base_version, upload.kind);
-        },
-    .dropped = [agent = agent.get()] { agent->Decide(); }
-}  // namespace tributary
-);
-return agent;
+      ErasureWatch::Parts{parts.loop, parts.examples, parts.disk, self.state_, *self.outbox_},
+      ErasureWatch::Hooks{.publication = [&self]() -> decltype(auto) { return self.publication(); },
+                          .losing =
+                              [&self](const SpooledUpload& upload) {
+                                return self.MakeAgain(upload.task, upload.base_version, upload.kind);
+                              },
+                          .dropped = [&self] { self.Decide(); }});
+  return agent;
 }
 
 void Agent::Start() {
