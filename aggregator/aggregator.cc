@@ -251,13 +251,10 @@ AggregatorMetrics::Core Aggregator::Sample(WallTime own_end) {
   snapshot.open_rounds = core_->rounds().open();
   for (const auto& [id, task] : core_->tasks().tasks())
     snapshot.device_failures[id] = core_->fleet().failures().Counts(id);
-  if (const auto gateways = core_->fleet().Gateways()) {
-    snapshot.gateways = gateways->size();
-    for (const GatewayRecord& gateway : *gateways) {
-      snapshot.gateways_late += gateway.late() ? 1 : 0;
-      snapshot.gateways_in_trouble += gateway.report.trouble.empty() ? 0 : 1;
-    }
-  }
+  const FleetBook::GatewayCounts gateways = core_->fleet().CountGateways();
+  snapshot.gateways = gateways.all;
+  snapshot.gateways_late = gateways.late;
+  snapshot.gateways_in_trouble = gateways.in_trouble;
   snapshot.disk_in_trouble = !core_->Health() || !enrolment_->Health();
   snapshot.enrolment = enrolment_->counts();
   snapshot.former_sealing_keys = sealing_keys_.Former(clock_.Now()).size();

@@ -1,5 +1,6 @@
 #include "aggregator/api/device_routes.h"
 
+#include <algorithm>
 #include <map>
 
 #include <nlohmann/json.hpp>
@@ -98,40 +99,72 @@ Json MemberJson(const MemberView& view) {
   return member;
 }
 
-using Views = std::map<DeviceId, MemberView>;
+using Views = std::vector<MemberView>;
 
 bool IsDevice(Role role) { return role == Role::kDevice || role == Role::kEvaluator; }
 
-// Everybody who was seen, is enrolled or sent a device state. On the core thread.
-Result<Views> ViewsOf(Watch& watch, Enrolment& enrolment) {
-  Views views;
-  for (const Role role : {Role::kDevice, Role::kEvaluator}) {
-    ASSIGN_OR_RETURN(const auto seen, watch.Members(role));
-    for (const MemberRecord& member : seen) views[member.id].seen = member;
-  }
-  ASSIGN_OR_RETURN(const auto enrolled, enrolment.EnrolledMembers());
-  for (const EnrolledMember& member : enrolled) {
-    if (IsDevice(member.role)) views[member.id].enrolment = member;
-  }
-  ASSIGN_OR_RETURN(const auto reports, watch.DeviceStates());
+// Those who were seen, are enrolled or sent a device state. On the core thread.
+Result<Views> ViewsOf(Watch& watch, Enrolment& enrolment, const Slice<DeviceId>& slice) {
+  std::map<DeviceId, MemberView> views;
+  ASSIGN_OR_RETURN(const auto seen, watch.Devices(slice));
+  for (const MemberRecord& member : seen) views[member.id].seen = member;
+  ASSIGN_OR_RETURN(const auto enrolled, enrolment.EnrolledDevices(std::nullopt, slice));
+  for (const EnrolledMember& member : enrolled) views[member.id].enrolment = member;
+  ASSIGN_OR_RETURN(const auto reports, watch.DeviceStates(slice));
   for (const DeviceStateRecord& report : reports) views[report.device].report = report;
-  for (auto& [id, sentence] : watch.Attention()) views[id].attention = sentence;
-  for (auto& [id, view] : views) view.id = id;
+  for (auto& [id, sentence] : watch.Attention(slice)) views[id].attention = sentence;
+  Views list;
+  // Each of the four gave its first ones, so what is known of the first ones of all is whole.
+  for (auto& [id, view] : views) {
+    if (list.size() == slice.most) break;
+    list.push_back(std::move(view));
+    list.back().id = id;
+  }
+  return list;
+}
+
+// kNotFound. On the core thread.
+Result<MemberView> ViewOf(Watch& watch, Enrolment& enrolment, const DeviceId& id) {
+  MemberView view{.id = id, .seen = watch.FindDevice(id), .enrolment = {}, .report = {}};
+  const auto enrolled = enrolment.Find(id);
+  if (!enrolled && enrolled.error().code != Code::kNotFound) return Fail(enrolled.error());
+  if (enrolled && IsDevice(enrolled->role)) view.enrolment = *enrolled;
+  ASSIGN_OR_RETURN(view.report, watch.FindDeviceState(id));
+  view.attention = watch.AttentionTo(id);
+  if (view.seen || view.enrolment || view.report || !view.attention.empty()) return view;
+  return Fail(Code::kNotFound, "no device '{}' was heard of", id.text());
+}
+
+// Those whose enrolment is in `state`. On the core thread.
+Result<Views> ViewsInState(Watch& watch, Enrolment& enrolment, EnrolmentState state, const Slice<DeviceId>& slice) {
+  Views views;
+  ASSIGN_OR_RETURN(const auto enrolled, enrolment.EnrolledDevices(state, slice));
+  for (const EnrolledMember& member : enrolled) {
+    MemberView& view = views.emplace_back();
+    ASSIGN_OR_RETURN(view, ViewOf(watch, enrolment, member.id));
+  }
   return views;
 }
 
-// A cursor is the id of the last device of the page before.
-Result<std::string> PageOfDevices(const HttpRequest& request, const Views& views) {
+// The state that the query asks for, if any. kInvalidArgument.
+Result<std::optional<EnrolmentState>> StateOfQuery(const HttpRequest& request) {
+  const auto name = request.query_value("state");
+  if (!name) return std::nullopt;
+  const auto* const state = std::ranges::find(kEnrolmentStates, *name, &EnrolmentStateName);
+  if (state == std::end(kEnrolmentStates))
+    return Fail(Code::kInvalidArgument, "state must be pending, refused, active or revoked, not '{}'", *name);
+  return *state;
+}
+
+Result<std::string> PageOfDevices(const ApiParts& parts, const MemberParts& members, const HttpRequest& request) {
   ASSIGN_OR_RETURN(const uint64_t limit, PageLimit(request));
-  ASSIGN_OR_RETURN(const auto after, MemberCursor(request));
-  auto from = after ? views.upper_bound(*after) : views.begin();
-  const auto state = request.query_value("state");
-  std::vector<MemberView> page;
-  for (; from != views.end() && page.size() <= limit; ++from) {
-    const auto& enrolment = from->second.enrolment;
-    if (state && (!enrolment || EnrolmentStateName(enrolment->state) != *state)) continue;
-    page.push_back(from->second);
-  }
+  ASSIGN_OR_RETURN(const DeviceId after, MemberCursor(request));
+  ASSIGN_OR_RETURN(const auto state, StateOfQuery(request));
+  const auto read = [parts, members, state](const Slice<DeviceId>& slice) {
+    return state ? ViewsInState(parts.watch, members.enrolment, *state, slice)
+                 : ViewsOf(parts.watch, members.enrolment, slice);
+  };
+  ASSIGN_OR_RETURN(auto page, ReadPage(parts.core, after, limit, read, [](const MemberView& view) { return view.id; }));
   return Dump(PageToJson(std::move(page), limit, &MemberJson, [](const MemberView& last) { return last.id.text(); }));
 }
 
@@ -211,21 +244,14 @@ std::string ToJson(const MemberView& member) { return Dump(MemberJson(member)); 
 std::string ToJson(const EnrolledMember& member) { return Dump(EnrolmentJson(member)); }
 
 void AddDeviceRoutes(HttpServer& server, const ApiParts& parts, const MemberParts& members) {
-  const auto views = [parts, members] {
-    return parts.core.Run([parts, members] { return ViewsOf(parts.watch, members.enrolment); });
-  };
+  AddView(server, "/api/v1/devices",
+          [parts, members](const HttpRequest& request) { return PageOfDevices(parts, members, request); });
 
-  AddView(server, "/api/v1/devices", [views](const HttpRequest& request) -> Result<std::string> {
-    ASSIGN_OR_RETURN(const Views all, views());
-    return PageOfDevices(request, all);
-  });
-
-  AddView(server, "/api/v1/devices/{device}", [views](const HttpRequest& request) -> Result<std::string> {
+  AddView(server, "/api/v1/devices/{device}", [parts, members](const HttpRequest& request) -> Result<std::string> {
     ASSIGN_OR_RETURN(const DeviceId id, MemberOfPath(request, "device"));
-    ASSIGN_OR_RETURN(const Views all, views());
-    const auto found = all.find(id);
-    if (found == all.end()) return Fail(Code::kNotFound, "no device '{}' was heard of", id.text());
-    return ToJson(found->second);
+    ASSIGN_OR_RETURN(const MemberView view,
+                     parts.core.Run([parts, members, id] { return ViewOf(parts.watch, members.enrolment, id); }));
+    return ToJson(view);
   });
 
   const auto approve = [](Enrolment& enrolment, const DeviceId& id, const std::string&, const std::string& by) {

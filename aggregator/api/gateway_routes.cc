@@ -85,15 +85,14 @@ Json GatewayJson(const GatewayRecord& gateway) {
           {"trouble", TroubleJson(report.trouble)}};
 }
 
-// A cursor is the id of the last gateway of the page before.
-Result<std::string> PageOfGateways(const HttpRequest& request, std::vector<GatewayRecord> gateways) {
+Result<std::string> PageOfGateways(const ApiParts& parts, const HttpRequest& request) {
   ASSIGN_OR_RETURN(const uint64_t limit, PageLimit(request));
-  ASSIGN_OR_RETURN(const auto after, MemberCursor(request));
-  if (after) {
-    std::erase_if(gateways, [&](const GatewayRecord& gateway) { return gateway.report.gateway <= *after; });
-  }
+  ASSIGN_OR_RETURN(const DeviceId after, MemberCursor(request));
+  const auto id_of = [](const GatewayRecord& gateway) { return gateway.report.gateway; };
+  const auto read = [parts](const Slice<DeviceId>& slice) { return parts.watch.Gateways(slice); };
+  ASSIGN_OR_RETURN(auto gateways, ReadPage(parts.core, after, limit, read, id_of));
   return Dump(PageToJson(std::move(gateways), limit, &GatewayJson,
-                         [](const GatewayRecord& last) { return last.report.gateway.text(); }));
+                         [&](const GatewayRecord& last) { return id_of(last).text(); }));
 }
 
 }  // namespace
@@ -103,18 +102,12 @@ std::string ToJson(const GatewayRecord& gateway) { return Dump(GatewayJson(gatew
 std::string ToJson(std::span<const KindAndAccount> accounts) { return Dump(ListToJson(accounts, &AccountJson)); }
 
 void AddGatewayRoutes(HttpServer& server, const ApiParts& parts) {
-  AddView(server, "/api/v1/gateways", [parts](const HttpRequest& request) -> Result<std::string> {
-    ASSIGN_OR_RETURN(auto gateways, parts.core.Run([parts] { return parts.watch.Gateways(); }));
-    return PageOfGateways(request, std::move(gateways));
-  });
+  AddView(server, "/api/v1/gateways", [parts](const HttpRequest& request) { return PageOfGateways(parts, request); });
 
   AddView(server, "/api/v1/gateways/{gateway}", [parts](const HttpRequest& request) -> Result<std::string> {
-    const std::string& id = request.parameter("gateway");
-    ASSIGN_OR_RETURN(const auto gateways, parts.core.Run([parts] { return parts.watch.Gateways(); }));
-    const auto found = std::ranges::find_if(
-        gateways, [&](const GatewayRecord& gateway) { return gateway.report.gateway.text() == id; });
-    if (found == gateways.end()) return Fail(Code::kNotFound, "no gateway '{}' was heard of", id);
-    return ToJson(*found);
+    ASSIGN_OR_RETURN(const DeviceId id, MemberOfPath(request, "gateway"));
+    ASSIGN_OR_RETURN(const GatewayRecord gateway, parts.core.Run([parts, id] { return parts.watch.FindGateway(id); }));
+    return ToJson(gateway);
   });
 
   AddView(server, "/api/v1/account", [parts](const HttpRequest&) -> Result<std::string> {

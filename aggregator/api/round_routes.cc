@@ -1,6 +1,5 @@
 #include "aggregator/api/round_routes.h"
 
-#include <algorithm>
 #include <tuple>
 
 #include <nlohmann/json.hpp>
@@ -52,12 +51,13 @@ Json RoundJson(const RoundRecord& round) {
           {"evaluations", round.evaluations}};
 }
 
-// A cursor is the number of the last round of the page before.
-Result<std::string> PageOfRounds(const HttpRequest& request, std::vector<RoundRecord> rounds) {
-  ASSIGN_OR_RETURN(const uint64_t after, QueryNumber(request, "cursor", 0, UINT64_MAX));
+Result<std::string> PageOfRounds(const ApiParts& parts, const HttpRequest& request) {
+  ASSIGN_OR_RETURN(const TaskId task, TaskOfPath(request));
+  ASSIGN_OR_RETURN(const uint64_t after, NumberCursor(request));
   ASSIGN_OR_RETURN(const uint64_t limit, PageLimit(request));
-  std::ranges::sort(rounds, {}, &RoundRecord::number);
-  std::erase_if(rounds, [after](const RoundRecord& round) { return round.number <= after; });
+  const auto read = [parts, task](const Slice<uint64_t>& slice) { return parts.rounds.List(task, slice); };
+  ASSIGN_OR_RETURN(auto rounds,
+                   ReadPage(parts.core, after, limit, read, [](const RoundRecord& round) { return round.number; }));
   return Dump(PageToJson(std::move(rounds), limit, &RoundJson,
                          [](const RoundRecord& last) { return std::to_string(last.number); }));
 }
@@ -154,11 +154,8 @@ void AddRoundRoutes(HttpServer& server, const ApiParts& parts) {
               return Change{TargetOf(task), [=] { return RollBack(parts, task, wanted); }};
             });
 
-  AddView(server, "/api/v1/tasks/{task}/rounds", [parts](const HttpRequest& request) -> Result<std::string> {
-    ASSIGN_OR_RETURN(const TaskId task, TaskOfPath(request));
-    ASSIGN_OR_RETURN(auto all, parts.core.Run([parts, task] { return parts.rounds.All(task); }));
-    return PageOfRounds(request, std::move(all));
-  });
+  AddView(server, "/api/v1/tasks/{task}/rounds",
+          [parts](const HttpRequest& request) { return PageOfRounds(parts, request); });
 
   AddView(server, "/api/v1/tasks/{task}/rounds/{round}", [parts](const HttpRequest& request) -> Result<std::string> {
     ASSIGN_OR_RETURN(const TaskId task, TaskOfPath(request));

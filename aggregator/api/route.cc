@@ -42,13 +42,15 @@ Result<uint64_t> PageLimit(const HttpRequest& request) {
   return limit;
 }
 
-Result<std::optional<DeviceId>> MemberCursor(const HttpRequest& request) {
+Result<DeviceId> MemberCursor(const HttpRequest& request) {
   const auto cursor = request.query_value("cursor");
-  if (!cursor) return std::nullopt;
+  if (!cursor) return DeviceId();
   const auto after = DeviceId::Parse(*cursor);
   if (!after) return Fail(Code::kInvalidArgument, "cursor must be a next_cursor of this list, not '{}'", *cursor);
   return *after;
 }
+
+Result<uint64_t> NumberCursor(const HttpRequest& request) { return QueryNumber(request, "cursor", 0, INT64_MAX); }
 
 void AddView(HttpServer& server, const std::string& pattern,
              std::function<Result<std::string>(const HttpRequest&)> view) {

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <algorithm>
 #include <functional>
+#include <iterator>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -8,6 +10,7 @@
 
 #include "aggregator/api/audit_log.h"
 #include "aggregator/api/core_call.h"
+#include "aggregator/records/slice.h"
 #include "protocol/base/http/http_server.h"
 #include "protocol/base/ids.h"
 #include "protocol/catalogue/publication.h"
@@ -66,8 +69,31 @@ Result<uint64_t> NumberOfPath(const HttpRequest& request, const std::string& nam
 Result<uint64_t> QueryNumber(const HttpRequest& request, const std::string& name, uint64_t absent, uint64_t max);
 // How many items the answer to a list may have: "limit", 1 to 1000, 100 when the query does not say.
 Result<uint64_t> PageLimit(const HttpRequest& request);
-// The id in "cursor", the last one of the page before; nullopt on the first page. kInvalidArgument.
-Result<std::optional<DeviceId>> MemberCursor(const HttpRequest& request);
+// The id in "cursor", the last one of the page before; empty on the first page. kInvalidArgument.
+Result<DeviceId> MemberCursor(const HttpRequest& request);
+
+// The number in "cursor", that of the last item of the page before; 0 on the first page. kInvalidArgument.
+Result<uint64_t> NumberCursor(const HttpRequest& request);
+
+// ---- lists
+
+// Reads a page of `limit` items, and one more if there is one, which says that the list goes on. `read`, a
+// Result<std::vector<Item>>(Slice<Key>), runs on the core thread once for each kItemsOfTurn items. Other work takes its
+// turns between, so the page may show an earlier item as it was before a later one changed; none is missing or twice.
+template <class Key, class Read, class KeyOf>
+auto ReadPage(const CoreCall& core, Key after, uint64_t limit, Read read, KeyOf key_of)
+    -> decltype(read(Slice<Key>{})) {
+  auto items = typename decltype(read(Slice<Key>{}))::value_type();
+  for (const uint64_t wanted = limit + 1; items.size() < wanted;) {
+    const Slice<Key> slice{after, std::min<uint64_t>(kItemsOfTurn, wanted - items.size())};
+    ASSIGN_OR_RETURN(auto some, core.Run([read, slice] { return read(slice); }));
+    const bool is_last = some.size() < slice.most;
+    std::ranges::move(some, std::back_inserter(items));
+    if (is_last) break;
+    after = key_of(items.back());
+  }
+  return items;
+}
 
 // ---- views
 

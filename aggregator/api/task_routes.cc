@@ -1,7 +1,5 @@
 #include "aggregator/api/task_routes.h"
 
-#include <algorithm>
-
 #include <nlohmann/json.hpp>
 
 #include "aggregator/api/json_fields.h"
@@ -27,6 +25,17 @@ Json VersionJson(const VersionRecord& version) {
           {"restores", VersionOrNull(version.restores)},
           {"reason", TextOrNull(version.reason)},
           {"metrics", MetricsToJson(version.metrics)}};
+}
+
+Result<std::string> PageOfVersions(const ApiParts& parts, const HttpRequest& request) {
+  ASSIGN_OR_RETURN(const TaskId task, TaskOfPath(request));
+  ASSIGN_OR_RETURN(const uint64_t after, NumberCursor(request));
+  ASSIGN_OR_RETURN(const uint64_t limit, PageLimit(request));
+  const auto read = [parts, task](const Slice<ModelVersion>& slice) { return parts.tasks.Versions(task, slice); };
+  ASSIGN_OR_RETURN(auto versions, ReadPage(parts.core, ModelVersion{after}, limit, read,
+                                           [](const VersionRecord& version) { return version.version; }));
+  return Dump(PageToJson(std::move(versions), limit, &VersionJson,
+                         [](const VersionRecord& last) { return std::to_string(Number(last.version)); }));
 }
 
 // On the HTTP server's thread: the core is not kept from its work while a large file is read.
@@ -162,22 +171,17 @@ void AddTaskRoutes(HttpServer& server, const ApiParts& parts) {
     return ToJson(record);
   });
 
-  AddView(server, "/api/v1/tasks/{task}/versions", [parts](const HttpRequest& request) -> Result<std::string> {
-    ASSIGN_OR_RETURN(const TaskId task, TaskOfPath(request));
-    ASSIGN_OR_RETURN(const auto versions, parts.core.Run([parts, task] { return parts.tasks.Versions(task); }));
-    return Dump(ListToJson(versions, &VersionJson));
-  });
+  AddView(server, "/api/v1/tasks/{task}/versions",
+          [parts](const HttpRequest& request) { return PageOfVersions(parts, request); });
 
   AddView(server, "/api/v1/tasks/{task}/versions/{version}",
           [parts](const HttpRequest& request) -> Result<std::string> {
             ASSIGN_OR_RETURN(const TaskId task, TaskOfPath(request));
             ASSIGN_OR_RETURN(const uint64_t number, NumberOfPath(request, "version", Code::kUnknownVersion));
-            ASSIGN_OR_RETURN(const auto versions, parts.core.Run([parts, task] { return parts.tasks.Versions(task); }));
-            const auto found = std::ranges::find(versions, ModelVersion{number}, &VersionRecord::version);
-            if (found == versions.end()) {
-              return Fail(Code::kUnknownVersion, "task '{}' has no version {}", task.text(), number);
-            }
-            return ToJson(*found);
+            const ModelVersion version{number};
+            ASSIGN_OR_RETURN(const VersionRecord record,
+                             parts.core.Run([parts, task, version] { return parts.tasks.Version(task, version); }));
+            return ToJson(record);
           });
 }
 

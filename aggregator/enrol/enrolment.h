@@ -2,10 +2,12 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "aggregator/records/enrolment_records.h"
+#include "aggregator/records/slice.h"
 #include "protocol/base/clock.h"
 #include "protocol/base/ids.h"
 #include "protocol/base/result.h"
@@ -48,6 +50,9 @@ class Enrolment {
   virtual Result<std::vector<EnrolmentTokenRecord>> Tokens() = 0;
   virtual Status RemoveToken(const std::string& id) = 0;
   virtual Result<std::vector<EnrolledMember>> EnrolledMembers() = 0;
+  // Devices and evaluators in the order of their ids; with `state`, only those in it.
+  virtual Result<std::vector<EnrolledMember>> EnrolledDevices(std::optional<EnrolmentState> state,
+                                                              const Slice<DeviceId>& slice) = 0;
   // kNotFound. Members whose certificates were issued by hand are known once they were heard of.
   virtual Result<EnrolledMember> Find(const DeviceId& id) = 0;
   virtual Result<EnrolledMember> Approve(const DeviceId& id, const std::string& by) = 0;

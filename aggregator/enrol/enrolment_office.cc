@@ -137,6 +137,19 @@ Result<std::vector<EnrolledMember>> EnrolmentOffice::EnrolledMembers() {
   return members;
 }
 
+Result<std::vector<EnrolledMember>> EnrolmentOffice::EnrolledDevices(std::optional<EnrolmentState> state,
+                                                                     const Slice<DeviceId>& slice) {
+  (void)registrar_->SaveHeard();
+  std::vector<EnrolledMember> members;
+  for (const Role role : {Role::kDevice, Role::kEvaluator}) {
+    ASSIGN_OR_RETURN(auto stored, registrar_->store().members.List(role, state, slice));
+    for (StoredMember& one : stored) members.push_back(std::move(one.member));
+  }
+  std::ranges::sort(members, {}, &EnrolledMember::id);
+  if (members.size() > slice.most) members.resize(slice.most);
+  return members;
+}
+
 Result<EnrolledMember> EnrolmentOffice::Find(const DeviceId& id) {
   (void)registrar_->SaveHeard();
   ASSIGN_OR_RETURN(StoredMember found, registrar_->Find(id));

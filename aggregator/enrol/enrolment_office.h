@@ -44,8 +44,10 @@ class EnrolmentOffice final : public Enrolment {
   Result<NewToken> CreateToken(EnrolmentTokenRecord token) override;
   Result<std::vector<EnrolmentTokenRecord>> Tokens() override;
   Status RemoveToken(const std::string& id) override { return registrar_->RemoveToken(id); }
-  // Both show what is there, whatever the disk says to what was heard since.
+  // These show what is there, whatever the disk says to what was heard since.
   Result<std::vector<EnrolledMember>> EnrolledMembers() override;
+  Result<std::vector<EnrolledMember>> EnrolledDevices(std::optional<EnrolmentState> state,
+                                                      const Slice<DeviceId>& slice) override;
   Result<EnrolledMember> Find(const DeviceId& id) override;
   Result<EnrolledMember> Approve(const DeviceId& id, const std::string& by) override;
   Result<EnrolledMember> RefuseEnrolment(const DeviceId& id, const std::string& reason, const std::string& by) override;

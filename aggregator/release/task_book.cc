@@ -106,16 +106,32 @@ Result<TaskRecord> TaskBook::Get(const TaskId& task) {
   return found->record;
 }
 
-Result<std::vector<VersionRecord>> TaskBook::Versions(const TaskId& task) {
-  RETURN_IF_ERROR(Find(task));
-  ASSIGN_OR_RETURN(auto versions, parts_.store.tasks.Versions(task));
-  ASSIGN_OR_RETURN(const auto totals, parts_.store.evaluations.Totals(task));
+Status TaskBook::AddMeans(std::span<VersionRecord> versions) {
+  if (versions.empty()) return {};
+  ASSIGN_OR_RETURN(const auto totals, parts_.store.evaluations.Totals(versions.front().task, versions.front().version,
+                                                                      versions.back().version));
   for (VersionRecord& version : versions) {
     version.metrics = {.global = MeansAt(totals.global, version.version),
                        .personal = MeansAt(totals.personal, version.version),
                        .local = MeansAt(totals.local, version.version)};
   }
+  return {};
+}
+
+Result<std::vector<VersionRecord>> TaskBook::Versions(const TaskId& task, const Slice<ModelVersion>& slice) {
+  RETURN_IF_ERROR(Find(task));
+  ASSIGN_OR_RETURN(auto versions, parts_.store.tasks.Versions(task, slice));
+  RETURN_IF_ERROR(AddMeans(versions));
   return versions;
+}
+
+Result<VersionRecord> TaskBook::Version(const TaskId& task, ModelVersion version) {
+  ASSIGN_OR_RETURN(const LiveTask* const live, Find(task));
+  if (Number(version) < 1 || version > live->latest.version)
+    return Fail(Code::kUnknownVersion, "task '{}' has no version {}", task.text(), Number(version));
+  ASSIGN_OR_RETURN(VersionRecord found, parts_.store.tasks.Version(task, version));
+  RETURN_IF_ERROR(AddMeans({&found, 1}));
+  return found;
 }
 
 Status CheckNewTask(TaskRecord task) {

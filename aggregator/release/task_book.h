@@ -1,6 +1,7 @@
 #pragma once
 
 #include <map>
+#include <span>
 #include <vector>
 
 #include "aggregator/publish/publisher.h"
@@ -35,7 +36,8 @@ class TaskBook final : public Tasks {
   Result<TaskRecord> Create(TaskRecord task, const Digest& initial_weights) override;
   Result<std::vector<TaskRecord>> All() override;
   Result<TaskRecord> Get(const TaskId& task) override;
-  Result<std::vector<VersionRecord>> Versions(const TaskId& task) override;
+  Result<std::vector<VersionRecord>> Versions(const TaskId& task, const Slice<ModelVersion>& slice = {}) override;
+  Result<VersionRecord> Version(const TaskId& task, ModelVersion version) override;
   const BlobStore& blobs() const override { return parts_.blobs; }
   BlobStore& mutable_blobs() override { return parts_.blobs; }
 
@@ -45,6 +47,8 @@ class TaskBook final : public Tasks {
 
  private:
   Status StoreNew(const LiveTask& task);
+  // `versions` are of one task, in order.
+  Status AddMeans(std::span<VersionRecord> versions);
   Parts parts_;
   std::map<TaskId, LiveTask> tasks_;
 };

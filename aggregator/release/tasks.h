@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "aggregator/records/records.h"
+#include "aggregator/records/slice.h"
 #include "protocol/base/result.h"
 #include "protocol/catalogue/blob_store.h"
 
@@ -19,7 +20,9 @@ class Tasks {
   // kUnknownTask.
   virtual Result<TaskRecord> Get(const TaskId& task) = 0;
   // In the order of their numbers. kUnknownTask.
-  virtual Result<std::vector<VersionRecord>> Versions(const TaskId& task) = 0;
+  virtual Result<std::vector<VersionRecord>> Versions(const TaskId& task, const Slice<ModelVersion>& slice = {}) = 0;
+  // kUnknownTask, kUnknownVersion.
+  virtual Result<VersionRecord> Version(const TaskId& task, ModelVersion version) = 0;
   // Files are immutable once there, so reading one needs no turn on the core thread.
   virtual const BlobStore& blobs() const = 0;
   virtual BlobStore& mutable_blobs() = 0;

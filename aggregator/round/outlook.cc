@@ -15,10 +15,8 @@ Result<Known> KnownDevices(const TaskId& task, FleetBook& fleet, const FindEnrol
   Known known;
   // A crash may forget members of whom was heard in the last second, never what a device said of itself.
   for (const DeviceId& device : fleet.failures().Devices(task)) known[device] = false;
-  ASSIGN_OR_RETURN(const auto heard, fleet.Members(Role::kDevice));
-  for (const MemberRecord& member : heard) known[member.id] = false;
-  ASSIGN_OR_RETURN(const auto evaluators, fleet.Members(Role::kEvaluator));
-  for (const MemberRecord& member : evaluators) known.erase(member.id);
+  for (const MemberRecord& member : fleet.Members(Role::kDevice)) known[member.id] = false;
+  for (const MemberRecord& member : fleet.Members(Role::kEvaluator)) known.erase(member.id);
   if (!enrolled) return known;
   ASSIGN_OR_RETURN(const auto members, enrolled());
   for (const EnrolledMember& member : members) {
@@ -33,7 +31,7 @@ Result<Known> KnownDevices(const TaskId& task, FleetBook& fleet, const FindEnrol
 
 // Clients of gateways beyond `known`: at least so many were never heard of.
 Result<uint64_t> UnheardClients(FleetBook& fleet, uint64_t known) {
-  ASSIGN_OR_RETURN(const auto gateways, fleet.Gateways());
+  ASSIGN_OR_RETURN(const auto gateways, fleet.Gateways({.after = {}, .most = UINT64_MAX}));
   uint64_t clients = 0, others = known;
   for (const GatewayRecord& gateway : gateways) {
     clients += gateway.report.connected_clients;

@@ -63,7 +63,7 @@ Result<RoundRunner*> RoundBook::Find(const TaskId& task) {
 Result<RoundRecord> RoundBook::Start(const TaskId& task, uint64_t count) {
   ASSIGN_OR_RETURN(RoundRunner* const runner, Find(task));
   RETURN_IF_ERROR(runner->Start(count));
-  return WithMeans(runner->open()->record());
+  return WithWhatWasHeard(runner->open()->record());
 }
 
 Status RoundBook::Cancel(const TaskId& task) {
@@ -76,35 +76,45 @@ Result<VersionRecord> RoundBook::RollBack(const TaskId& task, ModelVersion to, c
   return runner->RollBack(to, reason);
 }
 
-Result<RoundRecord> RoundBook::WithMeans(RoundRecord round) {
-  round.device_failures = parts_.fleet.failures().Counts(round.task, round.base);
-  ASSIGN_OR_RETURN(const auto totals,
-                   parts_.store.evaluations.Totals(round.task, round.base, std::max(round.base, round.result)));
-  AddMeans(round, totals);
+Status RoundBook::AddWhatWasHeard(std::span<RoundRecord> rounds) {
+  if (rounds.empty()) return {};
+  ModelVersion first = rounds.front().base, last = first;
+  for (const RoundRecord& round : rounds) {
+    first = std::min(first, round.base);
+    last = std::max({last, round.base, round.result});
+  }
+  ASSIGN_OR_RETURN(const auto totals, parts_.store.evaluations.Totals(rounds.front().task, first, last));
+  for (RoundRecord& round : rounds) {
+    AddMeans(round, totals);
+    round.device_failures = parts_.fleet.failures().Counts(round.task, round.base);
+  }
+  return {};
+}
+
+Result<RoundRecord> RoundBook::WithWhatWasHeard(RoundRecord round) {
+  RETURN_IF_ERROR(AddWhatWasHeard({&round, 1}));
   return round;
 }
 
-Result<std::vector<RoundRecord>> RoundBook::All(const TaskId& task) {
+Result<std::vector<RoundRecord>> RoundBook::List(const TaskId& task, const Slice<uint64_t>& slice) {
   ASSIGN_OR_RETURN(const RoundRunner* const runner, Find(task));
-  ASSIGN_OR_RETURN(auto stored, parts_.store.rounds.All(task));
-  ASSIGN_OR_RETURN(const auto totals, parts_.store.evaluations.Totals(task));
+  ASSIGN_OR_RETURN(auto stored, parts_.store.rounds.List(task, slice));
+  const RoundKeeper* const open = runner->open();
   std::vector<RoundRecord> rounds;
   for (StoredRound& round : stored) {
-    const RoundKeeper* const open = runner->open();
-    if (open != nullptr && open->record().number == round.record.number) round.record = open->record();
-    rounds.push_back(std::move(round.record));
-    AddMeans(rounds.back(), totals);
-    rounds.back().device_failures = parts_.fleet.failures().Counts(task, rounds.back().base);
+    const bool is_open = open != nullptr && open->record().number == round.record.number;
+    rounds.push_back(is_open ? open->record() : std::move(round.record));
   }
+  RETURN_IF_ERROR(AddWhatWasHeard(rounds));
   return rounds;
 }
 
 Result<RoundRecord> RoundBook::Get(const TaskId& task, uint64_t number) {
   ASSIGN_OR_RETURN(const RoundRunner* const runner, Find(task));
   const RoundKeeper* const open = runner->open();
-  if (open != nullptr && open->record().number == number) return WithMeans(open->record());
+  if (open != nullptr && open->record().number == number) return WithWhatWasHeard(open->record());
   ASSIGN_OR_RETURN(auto stored, parts_.store.rounds.Get(task, number));
-  return WithMeans(std::move(stored.record));
+  return WithWhatWasHeard(std::move(stored.record));
 }
 
 std::vector<PublishedTask> RoundBook::Published() const {

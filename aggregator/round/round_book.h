@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <map>
+#include <span>
 #include <vector>
 
 #include "aggregator/round/round_runner.h"
@@ -22,7 +23,7 @@ class RoundBook final : public Rounds {
   Result<RoundRecord> Start(const TaskId& task, uint64_t count) override;
   Status Cancel(const TaskId& task) override;
   Result<VersionRecord> RollBack(const TaskId& task, ModelVersion to, const std::string& reason) override;
-  Result<std::vector<RoundRecord>> All(const TaskId& task) override;
+  Result<std::vector<RoundRecord>> List(const TaskId& task, const Slice<uint64_t>& slice = {}) override;
   Result<RoundRecord> Get(const TaskId& task, uint64_t number) override;
 
   // kUnknownTask.
@@ -45,8 +46,9 @@ class RoundBook final : public Rounds {
 
  private:
   Status RemoveStrayCheckpoints();
-  // With the means over its evaluations.
-  Result<RoundRecord> WithMeans(RoundRecord round);
+  // The means over their evaluations, and the devices that fail. `rounds` are of one task.
+  Status AddWhatWasHeard(std::span<RoundRecord> rounds);
+  Result<RoundRecord> WithWhatWasHeard(RoundRecord round);
 
   RoundParts parts_;
   TaskBook& tasks_;

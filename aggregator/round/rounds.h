@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "aggregator/records/records.h"
+#include "aggregator/records/slice.h"
 #include "protocol/base/result.h"
 
 namespace tributary {
@@ -22,7 +23,7 @@ class Rounds {
   // wanted starts from the new version. kUnknownTask, kUnknownVersion, kInvalidArgument: `to` is the latest.
   virtual Result<VersionRecord> RollBack(const TaskId& task, ModelVersion to, const std::string& reason) = 0;
   // In the order of their numbers. kUnknownTask.
-  virtual Result<std::vector<RoundRecord>> All(const TaskId& task) = 0;
+  virtual Result<std::vector<RoundRecord>> List(const TaskId& task, const Slice<uint64_t>& slice = {}) = 0;
   // kUnknownTask, kNotFound.
   virtual Result<RoundRecord> Get(const TaskId& task, uint64_t number) = 0;
 };

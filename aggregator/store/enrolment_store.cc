@@ -33,7 +33,12 @@ CREATE TABLE revocation_lists (
 )sql";
 constexpr std::string_view kProbe = "CREATE TABLE disk_probe (id BIGINT PRIMARY KEY, written BIGINT NOT NULL);";
 constexpr std::string_view kKeys = "CREATE INDEX certificates_by_key ON certificates (public_key);";
-constexpr std::string_view kEnrolmentSchema[] = {kEnrolment, kProbe, kKeys};
+// Both are read as lists (EnrolmentTable::List).
+constexpr std::string_view kLists = R"sql(
+CREATE INDEX enrolled_members_by_role ON enrolled_members (role, id);
+CREATE INDEX enrolled_members_by_state ON enrolled_members (role, state, id);
+)sql";
+constexpr std::string_view kEnrolmentSchema[] = {kEnrolment, kProbe, kKeys, kLists};
 
 // A list of names (ids.h) stands in one column, with blanks between, which no name has.
 std::string JoinNames(const std::vector<std::string>& names) { return fmt::format("{}", fmt::join(names, " ")); }
@@ -119,6 +124,20 @@ Result<std::optional<StoredMember>> EnrolmentTable::FindByKey(ByteView public_ke
                               "SELECT " TRIBUTARY_MEMBER_COLUMNS
                               " FROM enrolled_members WHERE public_key = ? ORDER BY requested LIMIT 1",
                               public_key);
+}
+
+Result<std::vector<StoredMember>> EnrolmentTable::List(Role role, std::optional<EnrolmentState> state,
+                                                       const Slice<DeviceId>& slice) {
+  if (state) {
+    return database_.QueryAs(ReadMember,
+                             "SELECT " TRIBUTARY_MEMBER_COLUMNS
+                             " FROM enrolled_members WHERE role = ? AND state = ? AND id > ? ORDER BY id LIMIT ?",
+                             RoleName(role), *state, slice.after, slice.most);
+  }
+  return database_.QueryAs(ReadMember,
+                           "SELECT " TRIBUTARY_MEMBER_COLUMNS
+                           " FROM enrolled_members WHERE role = ? AND id > ? ORDER BY id LIMIT ?",
+                           RoleName(role), slice.after, slice.most);
 }
 
 Result<std::vector<StoredMember>> EnrolmentTable::All() {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "aggregator/records/enrolment_records.h"
+#include "aggregator/records/slice.h"
 #include "aggregator/store/certificate_table.h"
 #include "protocol/base/sql/database.h"
 
@@ -35,6 +36,8 @@ class EnrolmentTable : Tables {
   Result<std::optional<StoredMember>> FindByKey(ByteView public_key);
   // In the order of their ids.
   Result<std::vector<StoredMember>> All();
+  // Members of this role in the order of their ids; with `state`, only those in it.
+  Result<std::vector<StoredMember>> List(Role role, std::optional<EnrolmentState> state, const Slice<DeviceId>& slice);
   Result<std::vector<DeviceId>> InState(EnrolmentState state) {
     return database_.QueryAs(FirstCell<DeviceId>, "SELECT id FROM enrolled_members WHERE state = ?", state);
   }

@@ -62,24 +62,32 @@ Status RoundTable::SaveRefusals(const RoundRecord& round) {
   return {};
 }
 
-Result<std::vector<StoredRound>> RoundTable::All(const TaskId& task) {
-  return WithRefusals(database_.QueryAs(
-      ReadRound, "SELECT " TRIBUTARY_ROUND_COLUMNS " FROM rounds WHERE task = ? ORDER BY number", task));
+Result<std::vector<StoredRound>> RoundTable::List(const TaskId& task, const Slice<uint64_t>& slice) {
+  ASSIGN_OR_RETURN(auto rounds, database_.QueryAs(ReadRound,
+                                                  "SELECT " TRIBUTARY_ROUND_COLUMNS
+                                                  " FROM rounds WHERE task = ? AND number > ? ORDER BY number LIMIT ?",
+                                                  task, slice.after, slice.most));
+  RETURN_IF_ERROR(ReadRefusals(rounds));
+  return rounds;
 }
 
 Result<StoredRound> RoundTable::Get(const TaskId& task, uint64_t number) {
   ASSIGN_OR_RETURN(
-      auto rounds,
-      WithRefusals(database_.QueryAs(
-          ReadRound, "SELECT " TRIBUTARY_ROUND_COLUMNS " FROM rounds WHERE task = ? AND number = ?", task, number)));
-  if (rounds.empty()) return Fail(Code::kNotFound, "task {} has no round {}", task.text(), number);
-  return std::move(rounds.front());
+      auto found,
+      database_.QueryFirst(ReadRound, "SELECT " TRIBUTARY_ROUND_COLUMNS " FROM rounds WHERE task = ? AND number = ?",
+                           task, number));
+  if (!found) return Fail(Code::kNotFound, "task {} has no round {}", task.text(), number);
+  RETURN_IF_ERROR(ReadRefusals({&*found, 1}));
+  return std::move(*found);
 }
 
 Result<std::vector<StoredRound>> RoundTable::Open() {
-  return WithRefusals(database_.QueryAs(
-      ReadRound, "SELECT " TRIBUTARY_ROUND_COLUMNS " FROM rounds WHERE state = ? OR state = ? ORDER BY task, number",
-      RoundState::kCollecting, RoundState::kClosing));
+  ASSIGN_OR_RETURN(auto rounds, database_.QueryAs(ReadRound,
+                                                  "SELECT " TRIBUTARY_ROUND_COLUMNS
+                                                  " FROM rounds WHERE state = ? OR state = ? ORDER BY task, number",
+                                                  RoundState::kCollecting, RoundState::kClosing));
+  for (StoredRound& round : rounds) RETURN_IF_ERROR(ReadRefusals({&round, 1}));
+  return rounds;
 }
 
 Result<UpdateSize> ContributionTable::Median(const TaskId& task, ModelVersion base) {
@@ -102,20 +110,24 @@ Result<UpdateSize> ContributionTable::Median(const TaskId& task, ModelVersion ba
   return median;
 }
 
-Result<std::vector<StoredRound>> RoundTable::WithRefusals(Result<std::vector<StoredRound>> rounds) {
-  if (!rounds) return rounds;
-  for (StoredRound& round : *rounds) {
-    ASSIGN_OR_RETURN(const auto refusals,
-                     database_.Query("SELECT code, amount FROM round_refusals WHERE task = ? AND round = ?",
-                                     round.record.task, round.record.number));
-    for (const Row& refusal : refusals) {
-      Code code{};
-      uint64_t amount = 0;
-      RETURN_IF_ERROR(refusal.Into(code, amount));
-      round.record.refused[code] = amount;
-    }
+Status RoundTable::ReadRefusals(std::span<StoredRound> rounds) {
+  if (rounds.empty()) return {};
+  ASSIGN_OR_RETURN(
+      const auto refusals,
+      database_.Query("SELECT round, code, amount FROM round_refusals WHERE task = ? AND round BETWEEN ? "
+                      "AND ? ORDER BY round",
+                      rounds.front().record.task, rounds.front().record.number, rounds.back().record.number));
+  auto round = rounds.begin();
+  for (const Row& refusal : refusals) {
+    uint64_t number = 0;
+    Code code{};
+    uint64_t amount = 0;
+    RETURN_IF_ERROR(refusal.Into(number, code, amount));
+    while (round != rounds.end() && round->record.number < number) ++round;
+    if (round == rounds.end()) break;
+    if (round->record.number == number) round->record.refused[code] = amount;
   }
-  return rounds;
+  return {};
 }
 
 }  // namespace tributary

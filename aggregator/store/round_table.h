@@ -1,9 +1,11 @@
 #pragma once
 
+#include <span>
 #include <string>
 #include <vector>
 
 #include "aggregator/records/records.h"
+#include "aggregator/records/slice.h"
 #include "protocol/base/limits.h"
 #include "protocol/base/sql/database.h"
 
@@ -33,7 +35,7 @@ class RoundTable : Tables {
   }
 
   // In order of their numbers.
-  Result<std::vector<StoredRound>> All(const TaskId& task);
+  Result<std::vector<StoredRound>> List(const TaskId& task, const Slice<uint64_t>& slice);
   // kNotFound.
   Result<StoredRound> Get(const TaskId& task, uint64_t number);
   // Those that are collecting or closing: at most one per task.
@@ -49,7 +51,8 @@ class RoundTable : Tables {
   }
 
  private:
-  Result<std::vector<StoredRound>> WithRefusals(Result<std::vector<StoredRound>> rounds);
+  // `rounds` are of one task, in order of their numbers.
+  Status ReadRefusals(std::span<StoredRound> rounds);
 };
 
 // One device's part in a sum that is checkpointed. (task, base, device) is its identity: a device counts at most once

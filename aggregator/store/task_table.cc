@@ -138,9 +138,11 @@ Status TaskTable::InsertVersion(const VersionRecord& version) {
       version.bounds.norm, version.bounds.statistics, version.bounds.weight, version.restores, version.reason);
 }
 
-Result<std::vector<VersionRecord>> TaskTable::Versions(const TaskId& task) {
+Result<std::vector<VersionRecord>> TaskTable::Versions(const TaskId& task, const Slice<ModelVersion>& slice) {
   return database_.QueryAs(ReadVersion,
-                           "SELECT " TRIBUTARY_VERSION_COLUMNS " FROM versions WHERE task = ? ORDER BY version", task);
+                           "SELECT " TRIBUTARY_VERSION_COLUMNS
+                           " FROM versions WHERE task = ? AND version > ? ORDER BY version LIMIT ?",
+                           task, slice.after, slice.most);
 }
 
 Result<VersionRecord> TaskTable::Version(const TaskId& task, ModelVersion version) {

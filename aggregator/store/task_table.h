@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "aggregator/records/records.h"
+#include "aggregator/records/slice.h"
 #include "protocol/base/sql/database.h"
 
 namespace tributary {
@@ -29,7 +30,7 @@ class TaskTable : Tables {
 
   Status InsertVersion(const VersionRecord& version);
   // In order.
-  Result<std::vector<VersionRecord>> Versions(const TaskId& task);
+  Result<std::vector<VersionRecord>> Versions(const TaskId& task, const Slice<ModelVersion>& slice);
   // kNotFound.
   Result<VersionRecord> Version(const TaskId& task, ModelVersion version);
 

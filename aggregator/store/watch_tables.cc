@@ -95,10 +95,8 @@ constexpr View kPersonalView{"device", EvaluatedModel::kPersonal};
 constexpr View kLocalView{"device", EvaluatedModel::kGlobal};
 
 // The view of the fleet that people get decides nothing: a row that cannot be read is told and left out.
-template <class Read>
-auto Readable(Database& database, Read read, std::string_view sql) -> decltype(database.QueryAs(read, sql)) {
-  ASSIGN_OR_RETURN(const auto rows, database.Query(sql));
-  typename decltype(database.QueryAs(read, sql))::value_type values;
+template <class Values, class Read>
+void AddReadable(Values& values, const std::vector<Row>& rows, Read read, std::string_view sql) {
   for (const Row& row : rows) {
     if (auto value = read(row)) {
       values.push_back(std::move(*value));
@@ -106,6 +104,13 @@ auto Readable(Database& database, Read read, std::string_view sql) -> decltype(d
       LogFailure(LogLevel::kError, "fleet.row_not_read", value.error(), {{"statement", sql}});
     }
   }
+}
+
+template <class Read>
+auto Readable(Database& database, Read read, std::string_view sql) -> decltype(database.QueryAs(read, sql)) {
+  ASSIGN_OR_RETURN(const auto rows, database.Query(sql));
+  typename decltype(database.QueryAs(read, sql))::value_type values;
+  AddReadable(values, rows, read, sql);
   return values;
 }
 
@@ -152,9 +157,19 @@ Result<std::optional<DeviceStateRecord>> DeviceStateTable::Find(const DeviceId& 
                               "SELECT device, upload, received, report FROM device_reports WHERE device = ?", device);
 }
 
-Result<std::vector<DeviceStateRecord>> DeviceStateTable::All() {
-  return Readable(database_, ReadDeviceState,
-                  "SELECT device, upload, received, report FROM device_reports ORDER BY device");
+Result<std::vector<DeviceStateRecord>> DeviceStateTable::List(const Slice<DeviceId>& slice) {
+  constexpr std::string_view kSelect =
+      "SELECT device, upload, received, report FROM device_reports WHERE device > ? ORDER BY device LIMIT ?";
+  std::vector<DeviceStateRecord> states;
+  // Rows that cannot be read do not make the slice shorter: a short one is the list's end.
+  for (Value after = slice.after.text(); states.size() < slice.most;) {
+    const uint64_t wanted = slice.most - states.size();
+    ASSIGN_OR_RETURN(const auto rows, database_.Query(kSelect, after, wanted));
+    AddReadable(states, rows, ReadDeviceState, kSelect);
+    if (rows.size() < wanted) break;
+    after = rows.back()[0];
+  }
+  return states;
 }
 
 MetricMeans EvaluationTotal::means() const {

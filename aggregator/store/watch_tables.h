@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "aggregator/records/records.h"
+#include "aggregator/records/slice.h"
 #include "aggregator/records/watch_records.h"
 #include "protocol/base/sql/database.h"
 #include "protocol/payload/evaluation.h"
@@ -46,7 +47,7 @@ class DeviceStateTable : Tables {
     return database_.Write("DELETE FROM device_reports WHERE device = ?", device);
   }
   // In the order of the devices' ids, without rows that cannot be read, which are logged.
-  Result<std::vector<DeviceStateRecord>> All();
+  Result<std::vector<DeviceStateRecord>> List(const Slice<DeviceId>& slice);
 };
 
 // One result of one member's evaluation upload. (task, version, device, model) is its identity.
@@ -108,7 +109,6 @@ class EvaluationTable : Tables {
   }
   // Of the versions from `first` to `last`.
   Result<EvaluationTotals> Totals(const TaskId& task, ModelVersion first, ModelVersion last);
-  Result<EvaluationTotals> Totals(const TaskId& task) { return Totals(task, ModelVersion{}, ModelVersion{INT64_MAX}); }
   // Of the newest version that has been evaluated, for each view by itself.
   Result<MetricViews> Newest(const TaskId& task);
 

@@ -37,7 +37,13 @@ class FailureBook {
   std::map<Code, uint64_t> Counts(const TaskId& task, std::optional<ModelVersion> version = std::nullopt) const;
 
  private:
+  using CountsByCode = std::map<Code, uint64_t>;
+  // Keeps counts_ as entries_ is.
+  void Count(const TaskId& task, const DeviceState::Failure& failure);
+  void Uncount(const TaskId& task, const DeviceState::Failure& failure);
+
   std::map<TaskId, std::map<DeviceId, Entry>> entries_;
+  std::map<TaskId, std::map<ModelVersion, CountsByCode>> counts_;  // none is 0
 };
 
 }  // namespace tributary

@@ -13,6 +13,27 @@ constexpr Millis kForgetAfter = std::chrono::hours(24 * 30);
 
 Millis Since(WallTime then, WallTime now) { return Millis(std::max<int64_t>(0, now.unix_millis - then.unix_millis)); }
 
+bool IsDevice(const MemberRecord& member) {
+  return member.role == RoleName(Role::kDevice) || member.role == RoleName(Role::kEvaluator);
+}
+
+void NoteRole(const MemberRecord& member, std::set<DeviceId>& gateways) {
+  if (member.role == RoleName(Role::kGateway)) {
+    gateways.insert(member.id);
+  } else {
+    gateways.erase(member.id);
+  }
+}
+
+Status ReadFailures(DeviceStateTable& table, FailureBook& failures) {
+  for (Slice<DeviceId> slice;;) {
+    ASSIGN_OR_RETURN(const auto states, table.List(slice));
+    for (const DeviceStateRecord& state : states) (void)failures.Put(state);
+    if (states.size() < slice.most) return {};
+    slice.after = states.back().device;
+  }
+}
+
 }  // namespace
 
 Result<FleetBook> FleetBook::Open(const Parts& parts) {
@@ -20,25 +41,25 @@ Result<FleetBook> FleetBook::Open(const Parts& parts) {
   ASSIGN_OR_RETURN(auto account, AccountBook::Open(parts.store.accounts));
   FleetBook book(parts, std::move(account));
   ASSIGN_OR_RETURN(auto members, parts.store.members.All());
-  for (MemberRecord& member : members) book.members_.emplace(member.id, std::move(member));
+  for (MemberRecord& member : members) {
+    NoteRole(member, book.gateway_members_);
+    book.members_.emplace(member.id, std::move(member));
+  }
   ASSIGN_OR_RETURN(auto gateways, parts.store.gateways.All());
   for (GatewayRecord& gateway : gateways) {
     if (gateway.last_seen + kForgetAfter < now) continue;
     const DeviceId id = gateway.report.gateway;
     book.gateways_.emplace(id, std::move(gateway));
   }
-  if (const auto states = parts.store.reports.All(); states) {
-    for (const DeviceStateRecord& state : *states) (void)book.failures_.Put(state);
-  } else {
-    // Rounds do without: they wait for devices that cannot train until the next states come.
-    LogFailure(LogLevel::kWarning, "fleet.failures_not_read", states.error());
-  }
+  // Rounds do without: they wait for devices that cannot train until the next states come.
+  if (const auto read = ReadFailures(parts.store.reports, book.failures_); !read)
+    LogFailure(LogLevel::kWarning, "fleet.failures_not_read", read.error());
   // Tidying may wait for a disk that takes it.
   if (book.gateways_.size() < gateways.size()) (void)parts.store.gateways.ForgetBefore(now + -kForgetAfter);
   return book;
 }
 
-Result<std::vector<MemberRecord>> FleetBook::Members(std::optional<Role> role) {
+std::vector<MemberRecord> FleetBook::Members(std::optional<Role> role) const {
   std::vector<MemberRecord> members;
   for (const auto& [id, member] : members_) {
     if (!role || member.role == RoleName(*role)) members.push_back(member);
@@ -46,28 +67,84 @@ Result<std::vector<MemberRecord>> FleetBook::Members(std::optional<Role> role) {
   return members;
 }
 
-Result<std::vector<GatewayRecord>> FleetBook::Gateways() {
-  const WallTime now = parts_.clock.Now();
-  std::vector<GatewayRecord> gateways;
-  for (const auto& [id, gateway] : gateways_) {
-    GatewayRecord& listed = gateways.emplace_back(gateway);
-    listed.path = PathOf(gateway);
-    listed.quiet = Since(gateway.made, now);
+Result<std::vector<MemberRecord>> FleetBook::Devices(const Slice<DeviceId>& slice) {
+  std::vector<MemberRecord> devices;
+  for (auto at = members_.upper_bound(slice.after); at != members_.end() && devices.size() < slice.most; ++at) {
+    if (IsDevice(at->second)) devices.push_back(at->second);
   }
-  // A gateway that checked in and did not describe itself is listed with what its check-in said.
-  for (const auto& [id, member] : members_) {
-    if (member.role != RoleName(Role::kGateway) || gateways_.contains(id)) continue;
-    GatewayRecord& gateway = gateways.emplace_back();
+  return devices;
+}
+
+std::optional<MemberRecord> FleetBook::FindDevice(const DeviceId& id) const {
+  const auto found = members_.find(id);
+  if (found == members_.end() || !IsDevice(found->second)) return std::nullopt;
+  return found->second;
+}
+
+Result<std::vector<GatewayRecord>> FleetBook::Gateways(const Slice<DeviceId>& slice) {
+  std::vector<GatewayRecord> gateways;
+  auto described = gateways_.upper_bound(slice.after);
+  auto member = gateway_members_.upper_bound(slice.after);
+  while (gateways.size() < slice.most && (described != gateways_.end() || member != gateway_members_.end())) {
+    const bool is_member =
+        described == gateways_.end() || (member != gateway_members_.end() && *member <= described->first);
+    const DeviceId& id = is_member ? *member : described->first;
+    gateways.push_back(Listed(id));
+    if (described != gateways_.end() && described->first == id) ++described;
+    if (is_member) ++member;
+  }
+  return gateways;
+}
+
+Result<GatewayRecord> FleetBook::FindGateway(const DeviceId& id) {
+  if (gateways_.contains(id) || gateway_members_.contains(id)) return Listed(id);
+  return Fail(Code::kNotFound, "no gateway '{}' was heard of", id.text());
+}
+
+GatewayRecord FleetBook::Listed(const DeviceId& id) const {
+  const WallTime now = parts_.clock.Now();
+  GatewayRecord gateway;
+  if (const auto described = gateways_.find(id); described != gateways_.end()) {
+    gateway = described->second;
+    gateway.path = PathOf(gateway);
+  } else {
+    const MemberRecord& member = members_.at(id);
     gateway.report.gateway = gateway.via = id;
     gateway.report.spool_bytes = member.spooled_bytes;
     gateway.report.connected_clients = static_cast<uint32_t>(member.connected_clients);
     gateway.first_seen = member.first_seen;
     gateway.made = gateway.last_seen = member.last_seen;
     gateway.path = {id};
-    gateway.quiet = Since(member.last_seen, now);
   }
-  std::ranges::sort(gateways, {}, [](const GatewayRecord& gateway) { return gateway.report.gateway; });
-  return gateways;
+  gateway.quiet = Since(gateway.made, now);
+  return gateway;
+}
+
+FleetBook::GatewayCounts FleetBook::CountGateways() const {
+  const WallTime now = parts_.clock.Now();
+  GatewayCounts counts;
+  const auto count = [&](WallTime made, bool in_trouble) {
+    ++counts.all;
+    counts.late += Since(made, now) > kGatewayLateAfter ? 1 : 0;
+    counts.in_trouble += in_trouble ? 1 : 0;
+  };
+  for (const auto& [id, gateway] : gateways_) count(gateway.made, !gateway.report.trouble.empty());
+  for (const DeviceId& id : gateway_members_) {
+    if (!gateways_.contains(id)) count(members_.at(id).last_seen, false);
+  }
+  return counts;
+}
+
+std::map<DeviceId, std::string> FleetBook::Attention(const Slice<DeviceId>& slice) const {
+  std::map<DeviceId, std::string> attention;
+  for (auto at = attention_.upper_bound(slice.after); at != attention_.end() && attention.size() < slice.most; ++at)
+    attention.insert(*at);
+  return attention;
+}
+
+std::string FleetBook::AttentionTo(const DeviceId& device) const {
+  const auto found = attention_.find(device);
+  return found == attention_.end() ? "" : found->second;
 }
 
 std::vector<DeviceId> FleetBook::PathOf(const GatewayRecord& gateway) const {
@@ -138,6 +215,7 @@ void FleetBook::Saw(const MemberRecord& member) {
     if (known.via.empty()) known.via = known.id;
   }
   if (!member.role.empty()) known.role = member.role;
+  NoteRole(known, gateway_members_);
   if (!member.device_class.empty()) known.device_class = member.device_class;
   if (!member.via.empty()) known.via = member.via;
   known.last_seen = std::max(known.last_seen, now);

@@ -29,12 +29,30 @@ class FleetBook final : public Watch {
   // Forgets gateways of which nothing was heard for 30 days.
   static Result<FleetBook> Open(const Parts& parts);
 
-  Result<std::vector<MemberRecord>> Members(std::optional<Role> role) override;
-  Result<std::vector<GatewayRecord>> Gateways() override;
-  Result<std::vector<DeviceStateRecord>> DeviceStates() override { return parts_.store.reports.All(); }
+  Result<std::vector<MemberRecord>> Devices(const Slice<DeviceId>& slice = {}) override;
+  std::optional<MemberRecord> FindDevice(const DeviceId& id) const override;
+  Result<std::vector<GatewayRecord>> Gateways(const Slice<DeviceId>& slice = {}) override;
+  Result<GatewayRecord> FindGateway(const DeviceId& id) override;
+  Result<std::vector<DeviceStateRecord>> DeviceStates(const Slice<DeviceId>& slice = {}) override {
+    return parts_.store.reports.List(slice);
+  }
+  Result<std::optional<DeviceStateRecord>> FindDeviceState(const DeviceId& device) override {
+    return parts_.store.reports.Find(device);
+  }
   Status ForgetDeviceState(const DeviceId& device) override;
-  std::map<DeviceId, std::string> Attention() const override { return attention_; }
+  std::map<DeviceId, std::string> Attention(const Slice<DeviceId>& slice = {}) const override;
+  std::string AttentionTo(const DeviceId& device) const override;
   KindAccount Account(UploadKind kind) const override;
+
+  // Everybody of this role who was heard of; all roles without `role`.
+  std::vector<MemberRecord> Members(std::optional<Role> role) const;
+  // Gateways of the tree: all, those that are late, and those that say what keeps them from working.
+  struct GatewayCounts {
+    uint64_t all = 0;
+    uint64_t late = 0;
+    uint64_t in_trouble = 0;
+  };
+  GatewayCounts CountGateways() const;
 
   // A member was heard of. Its empty texts say nothing; first_seen stays and `uploads` is this book's own count.
   void Saw(const MemberRecord& member);
@@ -62,12 +80,15 @@ class FleetBook final : public Watch {
 
  private:
   FleetBook(const Parts& parts, AccountBook account) : parts_(parts), account_(std::move(account)) {}
+  // As it is shown; of one that checked in and did not describe itself, what its check-in said.
+  GatewayRecord Listed(const DeviceId& id) const;
   std::vector<DeviceId> PathOf(const GatewayRecord& gateway) const;
 
   Parts parts_;
   AccountBook account_;
   FailureBook failures_;
   std::map<DeviceId, MemberRecord> members_;
+  std::set<DeviceId> gateway_members_;  // those of the role
   std::map<DeviceId, GatewayRecord> gateways_;
   std::map<DeviceId, std::string> attention_;
   std::set<DeviceId> went_back_;  // and did not go on since

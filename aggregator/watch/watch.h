@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "aggregator/records/metric_total.h"
+#include "aggregator/records/slice.h"
 #include "aggregator/records/watch_records.h"
 #include "protocol/base/clock.h"
 #include "protocol/base/result.h"
@@ -20,16 +21,22 @@ namespace tributary {
 class Watch {
  public:
   virtual ~Watch() = default;
-  // Who was heard of; all roles without `role`.
-  virtual Result<std::vector<MemberRecord>> Members(std::optional<Role> role) = 0;
-  // Every gateway of the tree, by id, as it last described itself.
-  virtual Result<std::vector<GatewayRecord>> Gateways() = 0;
+  // Devices and evaluators that were heard of, by id.
+  virtual Result<std::vector<MemberRecord>> Devices(const Slice<DeviceId>& slice = {}) = 0;
+  virtual std::optional<MemberRecord> FindDevice(const DeviceId& id) const = 0;
+  // The gateways of the tree, by id, as they last described themselves.
+  virtual Result<std::vector<GatewayRecord>> Gateways(const Slice<DeviceId>& slice = {}) = 0;
+  // kNotFound.
+  virtual Result<GatewayRecord> FindGateway(const DeviceId& id) = 0;
   // The newest state of each device that described itself, by id.
-  virtual Result<std::vector<DeviceStateRecord>> DeviceStates() = 0;
+  virtual Result<std::vector<DeviceStateRecord>> DeviceStates(const Slice<DeviceId>& slice = {}) = 0;
+  virtual Result<std::optional<DeviceStateRecord>> FindDeviceState(const DeviceId& device) = 0;
   // Its next state may begin anew. For a device that lost its data.
   virtual Status ForgetDeviceState(const DeviceId& device) = 0;
   // A sentence about each device that a person should look at; since the start.
-  virtual std::map<DeviceId, std::string> Attention() const = 0;
+  virtual std::map<DeviceId, std::string> Attention(const Slice<DeviceId>& slice = {}) const = 0;
+  // Empty: nothing is to be looked at.
+  virtual std::string AttentionTo(const DeviceId& device) const = 0;
   // Where the uploads of a kind went, over all runs of the aggregator.
   virtual KindAccount Account(UploadKind kind) const = 0;
 };

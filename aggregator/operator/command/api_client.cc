@@ -101,7 +101,7 @@ Result<Json> ApiClient::Rounds(const std::string& task) { return AllPages(http_,
 Result<Json> ApiClient::Round(const std::string& task, uint64_t number) {
   return Get(http_, TaskPath(task) + "/rounds/" + std::to_string(number));
 }
-Result<Json> ApiClient::Versions(const std::string& task) { return Get(http_, TaskPath(task) + "/versions"); }
+Result<Json> ApiClient::Versions(const std::string& task) { return AllPages(http_, TaskPath(task) + "/versions"); }
 Result<Json> ApiClient::Version(const std::string& task, uint64_t version) {
   return Get(http_, TaskPath(task) + "/versions/" + std::to_string(version));
 }

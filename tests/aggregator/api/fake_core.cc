@@ -72,9 +72,9 @@ Result<TaskRecord> FakeCore::Get(const TaskId& task) {
   return found->second;
 }
 
-Result<std::vector<RoundRecord>> FakeCore::All(const TaskId& task) {
+Result<std::vector<RoundRecord>> FakeCore::List(const TaskId& task, const Slice<uint64_t>& slice) {
   if (!tasks.contains(task)) return NoTask(task);
-  return rounds[task];
+  return Part(rounds[task], slice, [](const RoundRecord& round) { return round.number; });
 }
 
 Result<RoundRecord> FakeCore::Get(const TaskId& task, uint64_t number) {
@@ -85,17 +85,63 @@ Result<RoundRecord> FakeCore::Get(const TaskId& task, uint64_t number) {
   return Fail(Code::kNotFound, "task '" + task.text() + "' has no round " + std::to_string(number));
 }
 
-Result<std::vector<VersionRecord>> FakeCore::Versions(const TaskId& task) {
+Result<std::vector<VersionRecord>> FakeCore::Versions(const TaskId& task, const Slice<ModelVersion>& slice) {
   if (!tasks.contains(task)) return NoTask(task);
-  return versions[task];
+  return Part(versions[task], slice, [](const VersionRecord& version) { return version.version; });
 }
 
-Result<std::vector<MemberRecord>> FakeCore::Members(std::optional<Role> role) {
+Result<VersionRecord> FakeCore::Version(const TaskId& task, ModelVersion version) {
+  if (!tasks.contains(task)) return NoTask(task);
+  for (const VersionRecord& one : versions[task]) {
+    if (one.version == version) return one;
+  }
+  return Fail(Code::kUnknownVersion, "task '{}' has no version {}", task.text(), Number(version));
+}
+
+Result<std::vector<MemberRecord>> FakeCore::Devices(const Slice<DeviceId>& slice) {
   std::vector<MemberRecord> some;
   for (const auto& member : members) {
-    if (!role || member.role == RoleName(*role)) some.push_back(member);
+    if (member.role != "gateway") some.push_back(member);
   }
+  return Part(some, slice, [](const MemberRecord& member) { return member.id; });
+}
+
+std::optional<MemberRecord> FakeCore::FindDevice(const DeviceId& id) const {
+  const auto found = std::ranges::find(members, id, &MemberRecord::id);
+  if (found == members.end() || found->role == "gateway") return std::nullopt;
+  return *found;
+}
+
+Result<std::vector<GatewayRecord>> FakeCore::Gateways(const Slice<DeviceId>& slice) {
+  return Part(gateways, slice, [](const GatewayRecord& gateway) { return gateway.report.gateway; });
+}
+
+Result<GatewayRecord> FakeCore::FindGateway(const DeviceId& id) {
+  for (const GatewayRecord& gateway : gateways) {
+    if (gateway.report.gateway == id) return gateway;
+  }
+  return Fail(Code::kNotFound, "no gateway '{}'", id.text());
+}
+
+Result<std::vector<DeviceStateRecord>> FakeCore::DeviceStates(const Slice<DeviceId>& slice) {
+  return Part(reports, slice, [](const DeviceStateRecord& report) { return report.device; });
+}
+
+Result<std::optional<DeviceStateRecord>> FakeCore::FindDeviceState(const DeviceId& device) {
+  const auto found = std::ranges::find(reports, device, &DeviceStateRecord::device);
+  if (found == reports.end()) return std::nullopt;
+  return *found;
+}
+
+std::map<DeviceId, std::string> FakeCore::Attention(const Slice<DeviceId>& slice) const {
+  std::map<DeviceId, std::string> some(attention.upper_bound(slice.after), attention.end());
+  while (some.size() > slice.most) some.erase(std::prev(some.end()));
   return some;
+}
+
+std::string FakeCore::AttentionTo(const DeviceId& device) const {
+  const auto found = attention.find(device);
+  return found == attention.end() ? "" : found->second;
 }
 
 KindAccount FakeCore::Account(UploadKind kind) const {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <map>
 #include <string>
 #include <vector>
@@ -24,31 +25,47 @@ class FakeCore final : public Tasks, public Rounds, public Watch {
   std::vector<DeviceStateRecord> reports;
   std::map<UploadKind, KindAccount> accounts;
   std::map<DeviceId, std::string> attention;
+  uint64_t largest_slice = 0;  // the most items that one call was asked for
 
   Result<TaskRecord> Create(TaskRecord task, const Digest& initial_weights) override;
   Result<std::vector<TaskRecord>> All() override;
   Result<TaskRecord> Get(const TaskId& task) override;
-  Result<std::vector<VersionRecord>> Versions(const TaskId& task) override;
+  Result<std::vector<VersionRecord>> Versions(const TaskId& task, const Slice<ModelVersion>& slice) override;
+  Result<VersionRecord> Version(const TaskId& task, ModelVersion version) override;
   const BlobStore& blobs() const override { return blobs_; }
   BlobStore& mutable_blobs() override { return blobs_; }
 
   Result<RoundRecord> Start(const TaskId& task, uint64_t count) override;
   Status Cancel(const TaskId& task) override;
   Result<VersionRecord> RollBack(const TaskId& task, ModelVersion to, const std::string& reason) override;
-  Result<std::vector<RoundRecord>> All(const TaskId& task) override;
+  Result<std::vector<RoundRecord>> List(const TaskId& task, const Slice<uint64_t>& slice) override;
   Result<RoundRecord> Get(const TaskId& task, uint64_t number) override;
 
-  Result<std::vector<MemberRecord>> Members(std::optional<Role> role) override;
-  Result<std::vector<GatewayRecord>> Gateways() override { return gateways; }
-  Result<std::vector<DeviceStateRecord>> DeviceStates() override { return reports; }
+  Result<std::vector<MemberRecord>> Devices(const Slice<DeviceId>& slice) override;
+  std::optional<MemberRecord> FindDevice(const DeviceId& id) const override;
+  Result<std::vector<GatewayRecord>> Gateways(const Slice<DeviceId>& slice) override;
+  Result<GatewayRecord> FindGateway(const DeviceId& id) override;
+  Result<std::vector<DeviceStateRecord>> DeviceStates(const Slice<DeviceId>& slice) override;
+  Result<std::optional<DeviceStateRecord>> FindDeviceState(const DeviceId& device) override;
   Status ForgetDeviceState(const DeviceId& device) override {
     std::erase_if(reports, [&](const DeviceStateRecord& report) { return report.device == device; });
     return {};
   }
-  std::map<DeviceId, std::string> Attention() const override { return attention; }
+  std::map<DeviceId, std::string> Attention(const Slice<DeviceId>& slice) const override;
+  std::string AttentionTo(const DeviceId& device) const override;
   KindAccount Account(UploadKind kind) const override;
 
  private:
+  // Those of `all` that are in the slice, in order.
+  template <class Record, class Key, class KeyOf>
+  std::vector<Record> Part(std::vector<Record> all, const Slice<Key>& slice, KeyOf key_of) {
+    largest_slice = std::max(largest_slice, slice.most);
+    std::erase_if(all, [&](const Record& record) { return key_of(record) <= slice.after; });
+    std::ranges::sort(all, {}, key_of);
+    if (all.size() > slice.most) all.resize(slice.most);
+    return all;
+  }
+
   BlobStore blobs_;
 };
 

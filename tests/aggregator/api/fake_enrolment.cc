@@ -40,6 +40,16 @@ Result<std::vector<EnrolledMember>> FakeEnrolment::EnrolledMembers() {
   return all;
 }
 
+Result<std::vector<EnrolledMember>> FakeEnrolment::EnrolledDevices(std::optional<EnrolmentState> state,
+                                                                   const Slice<DeviceId>& slice) {
+  std::vector<EnrolledMember> some;
+  for (const auto& [id, member] : members) {
+    if (member.role == Role::kGateway || (state && member.state != *state) || id <= slice.after) continue;
+    if (some.size() < slice.most) some.push_back(member);
+  }
+  return some;
+}
+
 Result<EnrolledMember> FakeEnrolment::Find(const DeviceId& id) {
   const auto found = members.find(id);
   if (found == members.end()) return Fail(Code::kNotFound, "no member '" + id.text() + "'");

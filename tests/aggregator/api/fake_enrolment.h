@@ -24,6 +24,8 @@ class FakeEnrolment final : public Enrolment {
   Result<std::vector<EnrolmentTokenRecord>> Tokens() override;
   Status RemoveToken(const std::string& id) override;
   Result<std::vector<EnrolledMember>> EnrolledMembers() override;
+  Result<std::vector<EnrolledMember>> EnrolledDevices(std::optional<EnrolmentState> state,
+                                                      const Slice<DeviceId>& slice) override;
   Result<EnrolledMember> Find(const DeviceId& id) override;
   Result<EnrolledMember> Approve(const DeviceId& id, const std::string& by) override;
   Result<EnrolledMember> RefuseEnrolment(const DeviceId& id, const std::string& reason, const std::string& by) override;

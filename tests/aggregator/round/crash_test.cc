@@ -67,7 +67,7 @@ TEST(Crash, AKillAtEveryFileOperationEndsInTheSameBits) {
     for (size_t i = 0; i < versions.size(); ++i) {
       ASSERT_EQ(versions[i].weights.digest, expected[i].weights.digest) << "version " << i + 1 << ", killed at " << at;
     }
-    const auto rounds = *fixture.core().rounds().All(fixture.task_id);
+    const auto rounds = *fixture.core().rounds().List(fixture.task_id);
     ASSERT_EQ(rounds.size(), kRounds);
     for (const RoundRecord& round : rounds) {
       ASSERT_EQ(round.state, RoundState::kCompleted);

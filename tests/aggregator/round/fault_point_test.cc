@@ -32,7 +32,7 @@ const std::vector<std::string> kPoints = {
 // What senders do: offer everything until it is counted for good.
 void OfferAll(RoundFixture& fixture) {
   if (fixture.core().tasks().All()->empty()) fixture.CreateTask({.report_goal = kDevices});
-  const auto begun = *fixture.core().rounds().All(fixture.task_id);
+  const auto begun = *fixture.core().rounds().List(fixture.task_id);
   if (begun.empty()) {
     TRIBUTARY_CHECK(fixture.core().rounds().Start(fixture.task_id, kRounds));
   }
@@ -55,7 +55,7 @@ void OfferAll(RoundFixture& fixture) {
 void CheckTheEnd(RoundFixture& fixture) {
   const auto versions = *fixture.core().tasks().Versions(fixture.task_id);
   TRIBUTARY_CHECK(versions.size() == kRounds + 1) << versions.size() << " versions";
-  const auto rounds = *fixture.core().rounds().All(fixture.task_id);
+  const auto rounds = *fixture.core().rounds().List(fixture.task_id);
   for (const RoundRecord& round : rounds) {
     TRIBUTARY_CHECK(round.state == RoundState::kCompleted) << RoundStateName(round.state);
     TRIBUTARY_CHECK(round.contributions == kDevices) << round.contributions;

@@ -55,7 +55,7 @@ TEST_F(RollbackTest, TheOpenRoundIsCancelledAndTheNextOneStartsFromTheNewVersion
   ASSERT_TRUE(Give(Update(1, kV3)));
   Must(RollBack(kV1));
   EXPECT_EQ(listener.custody.size(), 5u) << "its update is not asked for again";
-  const auto rounds = Must(core().rounds().All(task_id));
+  const auto rounds = Must(core().rounds().List(task_id));
   ASSERT_EQ(rounds.size(), 4u);
   EXPECT_EQ(rounds[2].state, RoundState::kCancelled);
   EXPECT_EQ(rounds[2].shortfall, "version 3 was rolled back to version 1");

@@ -220,13 +220,15 @@ void RoundFixture::Pass(Millis by) {
 }
 
 Digest RoundFixture::LatestDigest() {
-  auto versions = core_->tasks().Versions(task_id);
-  TRIBUTARY_CHECK(versions && !versions->empty());
-  return versions->back().weights.digest;
+  const auto task = core_->tasks().Get(task_id);
+  TRIBUTARY_CHECK(task.has_value());
+  const auto latest = core_->tasks().Version(task_id, task->latest);
+  TRIBUTARY_CHECK(latest.has_value());
+  return latest->weights.digest;
 }
 
 RoundRecord RoundFixture::LastRound() {
-  auto rounds = core_->rounds().All(task_id);
+  auto rounds = core_->rounds().List(task_id, {.after = 0, .most = 100'000});
   TRIBUTARY_CHECK(rounds && !rounds->empty());
   return rounds->back();
 }

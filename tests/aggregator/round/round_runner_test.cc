@@ -26,7 +26,7 @@ class RoundRunnerTest : public testing::Test, protected RoundFixture {
 TEST_F(RoundRunnerTest, RoundsFollowOneAnotherAndEachMakesAVersion) {
   Start({.report_goal = 3, .minimum = 2}, 2);
   for (int device = 1; device <= 3; ++device) ASSERT_TRUE(Give(Update(device, kV1)));
-  auto rounds = *core().rounds().All(task_id);
+  auto rounds = *core().rounds().List(task_id);
   ASSERT_EQ(rounds.size(), 2u);
   EXPECT_EQ(rounds[0].state, RoundState::kCompleted);
   EXPECT_EQ(rounds[0].contributions, 3u);
@@ -39,7 +39,7 @@ TEST_F(RoundRunnerTest, RoundsFollowOneAnotherAndEachMakesAVersion) {
   EXPECT_NE(rounds[1].nonce, rounds[0].nonce);
   EXPECT_EQ(core().tasks().Get(task_id)->rounds_wanted, 0u);
   for (int device = 1; device <= 3; ++device) ASSERT_TRUE(Give(Update(device, kV2)));
-  rounds = *core().rounds().All(task_id);
+  rounds = *core().rounds().List(task_id);
   EXPECT_EQ(rounds.size(), 2u);
   EXPECT_EQ(core().tasks().Versions(task_id)->size(), 3u);
   EXPECT_EQ(listener.custody.size(), 6u);
@@ -181,7 +181,7 @@ TEST_F(RoundRunnerTest, BelowTheMinimumTheRoundFailsAndTheNextBeginsOnTheSameBas
   Start({.report_goal = 5, .minimum = 2, .deadline_seconds = 60}, 2);
   ASSERT_TRUE(Give(Update(1, kV1)));
   Pass(Millis(60'000));
-  const auto rounds = *core().rounds().All(task_id);
+  const auto rounds = *core().rounds().List(task_id);
   ASSERT_EQ(rounds.size(), 2u);
   EXPECT_EQ(rounds[0].state, RoundState::kFailed);
   EXPECT_EQ(rounds[1].state, RoundState::kCollecting);
@@ -231,7 +231,7 @@ TEST_F(RoundRunnerTest, CancellingStopsTheRoundAndThoseStillWanted) {
   EXPECT_EQ(LastRound().state, RoundState::kCancelled);
   EXPECT_EQ(core().tasks().Get(task_id)->rounds_wanted, 0u);
   Pass(Millis(3'600'000));
-  EXPECT_EQ(core().rounds().All(task_id)->size(), 1u);
+  EXPECT_EQ(core().rounds().List(task_id)->size(), 1u);
   ASSERT_TRUE(core().rounds().Cancel(task_id)) << "nothing to cancel is no error";
   const auto again = core().rounds().Start(task_id, 1);
   ASSERT_TRUE(again);
@@ -366,13 +366,13 @@ TEST_F(RoundRunnerTest, MembersAreRememberedOverRestarts) {
                       .via = TestDevice("g1")});
   Pass(Millis(1000));
   Reopen();
-  const auto devices = *core().fleet().Members(Role::kDevice);
+  const auto devices = core().fleet().Members(Role::kDevice);
   ASSERT_EQ(devices.size(), 1u);
   EXPECT_EQ(devices[0].uploads, 1u);
   EXPECT_EQ(devices[0].device_class, "phone");
   EXPECT_EQ(devices[0].via, TestDevice("g1"));
   EXPECT_EQ(devices[0].first_seen, kTestStart);
-  EXPECT_EQ(core().fleet().Members(std::nullopt)->size(), 2u);
+  EXPECT_EQ(core().fleet().Members(std::nullopt).size(), 2u);
 }
 
 TEST_F(RoundRunnerTest, ContributionsAreForgottenWhenTheirBaseIsLongPast) {

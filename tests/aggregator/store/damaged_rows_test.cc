@@ -54,10 +54,10 @@ class DamagedRowsTest : public testing::Test, protected RoundFixture {
 
   void AskEverything(const std::string& what) {
     Expect(core().tasks().Versions(task_id), what, told_);
-    Expect(core().rounds().All(task_id), what, told_);
+    Expect(core().rounds().List(task_id), what, told_);
     Expect(core().rounds().Get(task_id, 1), what, told_);
     Expect(core().rounds().NewestMeans(task_id), what, told_);
-    Expect(core().fleet().Members(std::nullopt), what, told_);
+    Expect(core().fleet().Devices(), what, told_);
     Expect(core().fleet().Gateways(), what, told_);
     Expect(core().fleet().DeviceStates(), what, told_);
     for (const UploadKind kind : kUploadKinds) (void)core().fleet().Account(kind);
@@ -128,6 +128,7 @@ TEST(DamagedEnrolment, NoValueInAnyColumnEndsTheAggregator) {
     Expect(store.tokens.All(), what, told);
     Expect(store.tokens.CountUse("spring"), what, told);
     Expect(store.members.All(), what, told);
+    Expect(store.members.List(Role::kDevice, std::nullopt, {}), what, told);
     Expect(store.members.Find(device), what, told);
     Expect(store.members.CountByState(), what, told);
     Expect(store.members.FindRequest(request), what, told);

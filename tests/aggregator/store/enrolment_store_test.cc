@@ -52,7 +52,9 @@ TEST_F(EnrolmentStoreTest, AnOlderDatabaseIsBroughtUpToDate) {
   store_.reset();
   {
     const auto database = Must(Database::Open(folder_ / "enrolment.db"));
-    for (const char* undo : {"DROP TABLE disk_probe", "DROP INDEX certificates_by_key", "PRAGMA user_version=1"}) {
+    for (const char* undo :
+         {"DROP TABLE disk_probe", "DROP INDEX certificates_by_key", "DROP INDEX enrolled_members_by_role",
+          "DROP INDEX enrolled_members_by_state", "PRAGMA user_version=1"}) {
       Must(database->Execute(undo));
     }
   }

@@ -213,7 +213,7 @@ TEST_F(StoreTest, EvaluationsOfTheFirstReleaseBecomeMetricsByName) {
   auto store = Store::Open(file);
   ASSERT_TRUE(store) << store.error().ToString();
   EvaluationTable& evaluations = (*store)->evaluations;
-  auto totals = *evaluations.Totals(task_);
+  auto totals = *evaluations.Totals(task_, ModelVersion{}, ModelVersion{INT64_MAX});
   const MetricTotal loss{Quantised({35, 0})->sum + Quantised({0.1 * 9, 0})->sum, 23 << 20};
   const MetricTotal accuracy{(5 << 20) + (1 << 19), 24 << 20};
   EXPECT_EQ(totals.local[ModelVersion{2}].metrics,
@@ -230,7 +230,7 @@ TEST_F(StoreTest, EvaluationsOfTheFirstReleaseBecomeMetricsByName) {
                                   .upload = upload,
                                   .result = Classified(EvaluatedModel::kPersonal, 2, 0.5, 0, 3),
                                   .received = {9}}));
-  totals = *evaluations.Totals(task_);
+  totals = *evaluations.Totals(task_, ModelVersion{}, ModelVersion{INT64_MAX});
   EXPECT_EQ(totals.personal[ModelVersion{2}].means(), (MetricMeans{{"accuracy", 14.0 / 16}, {"loss", -6.0 / 16}}));
 }
 
@@ -260,7 +260,7 @@ TEST_F(StoreTest, NumbersThatOverflowedAreMendedAndStrangersToARoundAreLeftOut) 
       ASSERT_TRUE((*database)->Execute(before)) << before;
   }
   Reopen();
-  auto totals = *store_->evaluations.Totals(task_);
+  auto totals = *store_->evaluations.Totals(task_, ModelVersion{}, ModelVersion{INT64_MAX});
   EXPECT_EQ(totals.local[ModelVersion{2}].means().at("loss"), 1) << "the round is remembered";
   EXPECT_EQ(totals.local[ModelVersion{2}].reports, 1u);
   EXPECT_EQ(totals.local[ModelVersion{1}].reports, 2u) << "who was in it is not";

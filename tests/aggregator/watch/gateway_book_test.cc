@@ -93,7 +93,7 @@ TEST_F(GatewayBookTest, MadeUpGatewaysAreBounded) {
   std::vector<GatewayState> reports;
   for (int i = 0; i < 10'100; ++i) reports.push_back(Report("made-up-" + std::to_string(i), "liar"));
   Saw(reports, "liar");
-  EXPECT_EQ(core().fleet().Gateways()->size(), 10'000u);
+  EXPECT_EQ(core().fleet().CountGateways().all, 10'000u);
 }
 
 TEST_F(GatewayBookTest, AGatewayWithoutAReportIsListedToo) {
