@@ -129,7 +129,9 @@ Result<TakenUpdate> UpdateReader::AddTo(WeightedSum& sum, const UploadHeader& he
   // Room for whole chunks, since OpenChunk asks for it.
   plaintext_.resize(uint64_t{subject.chunk_count} * subject.chunk_size);
   AddingSink sink(sum, bounds, plaintext_, moved_);
-  ASSIGN_OR_RETURN(const auto decoder, MakeUpdateDecoder(subject.codec, sink));
+  const auto exact = bounds.layout.statistics();
+  const UpdateFormat format(subject.codec, {exact.begin(), exact.end()});
+  ASSIGN_OR_RETURN(const auto decoder, MakeUpdateDecoder(format, sink));
   ASSIGN_OR_RETURN(auto opener, UploadOpener::Begin(header, key));
   for (uint32_t index = 0; index < subject.chunk_count; ++index) {
     ASSIGN_OR_RETURN(const Bytes ciphertext, chunk(index));

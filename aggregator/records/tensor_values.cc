@@ -1,19 +1,11 @@
 #include "aggregator/records/tensor_values.h"
 
 #include <algorithm>
-#include <string_view>
 #include <vector>
 
 #include <fmt/ranges.h>
 
 namespace tributary {
-
-Statistic StatisticOf(const TensorEntry& tensor) {
-  const std::string_view own = std::string_view(tensor.name).substr(tensor.name.rfind('.') + 1);
-  if (own == "running_mean") return Statistic::kMean;
-  if (own == "running_var") return Statistic::kVariance;
-  return Statistic::kNone;
-}
 
 std::string PlaceOf(const TensorTable& table, uint64_t position) {
   const auto behind = std::ranges::upper_bound(table.tensors, position, {},

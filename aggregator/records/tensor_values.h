@@ -8,11 +8,6 @@
 // The knowledge of an aggregator about a value by its tensor's name.
 namespace tributary {
 
-// The statistics that PyTorch's batch and instance normalisation keep of their inputs, told by the names that they give these buffers.
-// They are measured, not trained: their size follows the data's scale.
-enum class Statistic : uint8_t { kNone, kMean, kVariance };
-Statistic StatisticOf(const TensorEntry& tensor);
-
 // The value at a position of the flat vector, as PyTorch counts: "conv1.weight[3,0,2,2]", "scale" for a scalar. It is
 // "value 7" when the table ends before it.
 std::string PlaceOf(const TensorTable& table, uint64_t position);

@@ -6,6 +6,7 @@
 #include "aggregator/optimise/server_optimizer.h"
 #include "aggregator/records/tensor_values.h"
 #include "protocol/base/limits.h"
+#include "protocol/payload/codec/codec_list.h"
 
 namespace tributary {
 namespace {
@@ -145,6 +146,7 @@ Status CheckNewTask(TaskRecord task) {
   // A device must be able to read what the publication will carry.
   RETURN_IF_ERROR(FromCarriedText(CarriedText(task.manifest)));
   RETURN_IF_ERROR(CheckFields(FieldsOf(task.plan), "plan"));
+  RETURN_IF_ERROR(CheckCodecs(task.plan.update_codec));
   RETURN_IF_ERROR(CheckFields(FieldsOf(task.policy), "policy"));
   return CheckFields(BoundsOf(task), "bounds");
 }

@@ -4,6 +4,7 @@
 
 #include "protocol/base/fault_point.h"
 #include "protocol/base/limits.h"
+#include "protocol/payload/codec/codec_list.h"
 
 namespace tributary {
 
@@ -17,7 +18,9 @@ Verdict UpdateTaker::Admit(const UploadHeader& header) {
   RETURN_IF_ERROR(parts_.health.status());
   RETURN_IF_ERROR(runner->CheckCollecting());
   RETURN_IF_ERROR(OpeningKey(parts_.opening_key, subject));
-  RETURN_IF_ERROR(CheckUpdateSize(subject, runner->task().record.table.parameter_count()));
+  const TaskRecord& task = runner->task().record;
+  RETURN_IF_ERROR(CheckListed(subject.codec, task.plan.update_codec));
+  RETURN_IF_ERROR(CheckUpdateSize(subject, task.table.parameter_count()));
   return Verdict::Take();
 }
 

@@ -15,12 +15,6 @@
 
 namespace tributary {
 
-// Consecutive values of an update.
-struct ValueRange {
-  uint64_t first = 0;
-  uint64_t size = 0;
-};
-
 // How a sum takes an update. Its statistics are measured apart: how large they are follows the data, not the training.
 struct UpdateLimits {
   double norm_bound = std::numeric_limits<double>::infinity();       // an update with a larger norm is refused

@@ -6,13 +6,23 @@
 
 #include "protocol/base/log.h"
 #include "protocol/payload/bounds.h"
+#include "protocol/payload/codec/codec_list.h"
+#include "protocol/payload/update_codec.h"
 #include "protocol/trust/seal/digest.h"
 
 namespace tributary {
 namespace {
 
-// The one place where an update's codec is chosen.
-Codec CodecFor(const PublishedTask&) { return Codec::kFloat32Dense; }
+// How the task's updates travel: in the first codec of its plan that this build knows. What a module measured of the
+// data travels as float32, since a variance must not be rounded below 0. kUnknownCodec: the plan has none for it.
+Result<UpdateFormat> FormatFor(const PublishedTask& task) {
+  ASSIGN_OR_RETURN(const Codec codec, FirstKnown(task.plan.update_codec));
+  UpdateFormat format(codec);
+  for (const TensorEntry& tensor : task.table.tensors) {
+    if (StatisticOf(tensor) != Statistic::kNone) format.exact.push_back({tensor.offset, tensor.size});
+  }
+  return format;
+}
 
 // An evaluation that is made again after a kill has the same id, so that the outbox and everybody above know it. With
 // another sealing key it is another upload: one that was refused for its key must not stand in its way.
@@ -86,6 +96,7 @@ struct Workshop::Job {
   };
   Result<Work> DoOnce() const;
   Result<Work> DoWork() const;
+  Result<Bytes> Encode(const UpdateFormat& format, const Learned& learned) const;
   Result<Made> Do() const;
 };
 
@@ -104,6 +115,7 @@ Result<Workshop::Job::Work> Workshop::Job::DoOnce() const {
   if (order.kind == UploadKind::kEvaluation) {
     ASSIGN_OR_RETURN(done.evaluations, learner.Evaluate(work, own, hooks));
   } else {
+    RETURN_IF_ERROR(FormatFor(task));  // before the work, which would be for nothing
     ASSIGN_OR_RETURN(done.learned, learner.Learn(work, own, hooks));
     RETURN_IF_ERROR(CheckDelta(done.learned->delta, task.value_bound, task.norm_bound));
     done.evaluations = done.learned->evaluations;
@@ -126,6 +138,15 @@ Result<Workshop::Job::Work> Workshop::Job::DoWork() const {
   }
 }
 
+Result<Bytes> Workshop::Job::Encode(const UpdateFormat& format, const Learned& learned) const {
+  ASSIGN_OR_RETURN(Bytes plaintext, EncodeUpdate(format, learned.meta, learned.delta, &sealer.random));
+  if (format.codec == Codec::kFloat32Dense) return plaintext;
+  // Rounding may have lifted an update that was just within the bounds.
+  ASSIGN_OR_RETURN(const auto decoded, DecodeUpdate(format, plaintext));
+  RETURN_IF_ERROR(CheckDelta(decoded, order.task.value_bound, order.task.norm_bound));
+  return plaintext;
+}
+
 Result<Workshop::Made> Workshop::Job::Do() const {
   ASSIGN_OR_RETURN(const Work work, DoWork());
   const auto& [generation, evaluations, learned] = work;
@@ -141,9 +162,9 @@ Result<Workshop::Made> Workshop::Job::Do() const {
     made.loss = evaluations.front().metrics.at("loss").mean();
   }
   if (learned) {
-    const Codec codec = CodecFor(order.task);
-    ASSIGN_OR_RETURN(const Bytes plaintext, EncodeUpdate(codec, learned->meta, learned->delta));
-    ASSIGN_OR_RETURN(auto upload, Seal(UploadKind::kUpdate, codec, Priority::kUpdate, plaintext));
+    ASSIGN_OR_RETURN(const UpdateFormat format, FormatFor(order.task));
+    ASSIGN_OR_RETURN(const Bytes plaintext, Encode(format, *learned));
+    ASSIGN_OR_RETURN(auto upload, Seal(UploadKind::kUpdate, format.codec, Priority::kUpdate, plaintext));
     made.uploads.push_back(std::move(upload));
     made.examples = learned->meta.weight;
     made.millis = learned->meta.training_millis;

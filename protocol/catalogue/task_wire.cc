@@ -74,9 +74,20 @@ void WriteEntry(const Field& field, schema::PlanField::Builder to) {
     void operator()(double real) { to.setReal(real); }
     void operator()(const std::string& text) { to.setText(wire::ToText(text)); }
     void operator()(std::monostate) { TRIBUTARY_CHECK(false) << "no value"; }
-    void operator()(const std::vector<std::string>&) { TRIBUTARY_CHECK(false) << "a list has no form on the wire"; }
+    void operator()(const std::vector<std::string>& list) {
+      auto texts = to.initList(static_cast<unsigned>(list.size()));
+      for (unsigned i = 0; i < list.size(); ++i) texts.set(i, wire::ToText(list[i]));
+    }
   } write{to.getValue()};
   std::visit(write, field.Value());
+}
+
+// A longer list is of no field.
+FieldValue ListOf(capnp::List<capnp::Text>::Reader from) {
+  if (from.size() > kMostEntries) return std::monostate();
+  std::vector<std::string> list;
+  for (const auto text : from) list.emplace_back(wire::View(text));
+  return list;
 }
 
 FieldValue EntryValue(schema::PlanField::Value::Reader from) {
@@ -91,6 +102,8 @@ FieldValue EntryValue(schema::PlanField::Value::Reader from) {
       return from.getReal();
     case schema::PlanField::Value::TEXT:
       return std::string(wire::View(from.getText()));
+    case schema::PlanField::Value::LIST:
+      return ListOf(from.getList());
   }
   return std::monostate();
 }

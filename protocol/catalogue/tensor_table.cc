@@ -8,6 +8,13 @@
 
 namespace tributary {
 
+Statistic StatisticOf(const TensorEntry& tensor) {
+  const std::string_view own = std::string_view(tensor.name).substr(tensor.name.rfind('.') + 1);
+  if (own == "running_mean") return Statistic::kMean;
+  if (own == "running_var") return Statistic::kVariance;
+  return Statistic::kNone;
+}
+
 Result<uint64_t> ElementsOf(const TensorEntry& tensor) {
   uint64_t size = 1;
   for (const int64_t dimension : tensor.shape) {

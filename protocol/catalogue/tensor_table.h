@@ -17,6 +17,11 @@ struct TensorEntry {
   bool operator==(const TensorEntry&) const = default;
 };
 
+// The statistics that PyTorch's batch and instance normalisation keep of their inputs, told by the names that they give these buffers.
+// They are measured, not trained: their size follows the data's scale.
+enum class Statistic : uint8_t { kNone, kMean, kVariance };
+Statistic StatisticOf(const TensorEntry& tensor);
+
 // To everything but a device a model is a flat float32 vector and this table. The entries lie one behind the other
 // without gaps, in the order in which the module lists them. Value type.
 struct TensorTable {

@@ -86,7 +86,7 @@ Result<UploadHeader> Read(schema::Header::Reader from) {
 Status CheckKind(const UploadSubject& subject) {
   if (std::ranges::find(kUploadKinds, subject.kind) == std::end(kUploadKinds))
     return Fail(Code::kUnknownKind, "kind {} is not known", static_cast<unsigned>(subject.kind));
-  if (subject.codec != Codec::kFloat32Dense && subject.codec != Codec::kRecord)
+  if (!CarriesUpdates(subject.codec) && subject.codec != Codec::kRecord)
     return Fail(Code::kUnknownCodec, "codec {} is not known", static_cast<unsigned>(subject.codec));
   if ((subject.kind == UploadKind::kUpdate) == (subject.codec == Codec::kRecord))
     return Fail(Code::kMalformed, "codec {} does not fit the upload's kind", static_cast<unsigned>(subject.codec));

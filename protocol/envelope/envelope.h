@@ -25,7 +25,18 @@ std::string_view KindName(UploadKind kind);  // "update", "evaluation", "device_
 enum class Priority : uint8_t { kControl = 0, kUpdate = 1, kEvaluation = 2, kDeviceState = 3, kSample = 4 };
 constexpr bool IsOneOf(Priority priority) { return priority <= Priority::kSample; }
 
-enum class Codec : uint16_t { kFloat32Dense = 1, kRecord = 2 };
+// How a payload is encoded. An update's codecs are described in protocol/payload/codec.
+enum class Codec : uint16_t {
+  kFloat32Dense = 1,
+  kRecord = 2,  // a Cap'n Proto message: everything but an update
+  kFloat16 = 3,
+  kBfloat16 = 4,
+  kBlock8 = 5,
+  kBlock4 = 6,
+};
+constexpr bool CarriesUpdates(Codec codec) {
+  return codec == Codec::kFloat32Dense || (codec >= Codec::kFloat16 && codec <= Codec::kBlock4);
+}
 
 // What is known of an upload before its payload is sealed (schema/envelope.capnp, Subject). Value type.
 struct UploadSubject {

@@ -14,6 +14,13 @@
 // refused there would be lost far away.
 namespace tributary {
 
+// Consecutive values of an update.
+struct ValueRange {
+  uint64_t first = 0;
+  uint64_t size = 0;
+  bool operator==(const ValueRange&) const = default;
+};
+
 // The largest magnitude of a sum, and the largest weight, that one evaluation may bring of a metric: 2^38 squared errors
 // are more than a device sums, and 32 evaluations of the largest fit into a total.
 inline constexpr double kLargestMetric = 274'877'906'944.0;

@@ -6,74 +6,15 @@
 #include <optional>
 
 #include "protocol/base/limits.h"
-#include "protocol/schema/canonical.h"
-#include "protocol/schema/envelope.capnp.h"
+#include "protocol/payload/codec/codec_list.h"
+#include "protocol/payload/coded_values.h"
+#include "protocol/payload/update_head.h"
 
 namespace tributary {
 namespace {
 
-// Values begin at a multiple of a cache line, so that kernels may load them aligned.
-constexpr size_t kValueAlignment = 64;
-// The meta of this version has 48 bytes; a longer one than this cannot be a meta.
-constexpr size_t kMostMetaBytes = 1024;
 // An update's plaintext may have so much beside 4 bytes per value. Its head with the padding is under 100 bytes.
 constexpr uint64_t kHeadBytes = 4 * limits::kKiB;
-
-size_t HeadSize(size_t meta_size) {
-  return (sizeof(uint32_t) + meta_size + kValueAlignment - 1) / kValueAlignment * kValueAlignment;
-}
-
-Bytes EncodeMeta(const UpdateMeta& meta) {
-  return wire::EncodeCanonical<schema::UpdateMeta>([&](schema::UpdateMeta::Builder to) {
-    to.setWeight(meta.weight);
-    to.setParameterCount(meta.parameter_count);
-    to.setTrainingLoss(meta.training_loss);
-    to.setTrainingMillis(meta.training_millis);
-    to.setPeakMemoryBytes(meta.peak_memory_bytes);
-  });
-}
-
-Result<UpdateMeta> DecodeMeta(ByteView bytes) {
-  return wire::DecodeCanonical<schema::UpdateMeta>(
-      bytes, "update meta", [](schema::UpdateMeta::Reader from) -> Result<UpdateMeta> {
-        if (from.getParameterCount() > limits::kParameters)
-          return Fail(Code::kTooLarge, "{} parameters are over the limit", from.getParameterCount());
-        if (from.getTrainingMillis() > limits::kCounter || from.getPeakMemoryBytes() > limits::kCounter)
-          return Fail(Code::kMalformed, "an update took {} ms and {} bytes", from.getTrainingMillis(),
-                      from.getPeakMemoryBytes());
-        return UpdateMeta{from.getWeight(), from.getParameterCount(), from.getTrainingLoss(), from.getTrainingMillis(),
-                          from.getPeakMemoryBytes()};
-      });
-}
-
-// Gathers the head, which may come in pieces of any size.
-class HeadReader {
- public:
-  // Takes from the front of `part` what belongs to the head.
-  Result<std::optional<UpdateMeta>> Feed(ByteView& part) {
-    if (!TakeUntil(part, sizeof(uint32_t))) return std::nullopt;
-    uint32_t meta_size = 0;
-    std::memcpy(&meta_size, head_.data(), sizeof(meta_size));
-    if (meta_size > kMostMetaBytes)
-      return Fail(Code::kMalformed, "update meta of {} bytes is over the limit", meta_size);
-    if (!TakeUntil(part, HeadSize(meta_size))) return std::nullopt;
-    const ByteView rest = ByteView(head_).subspan(sizeof(uint32_t));
-    if (std::ranges::any_of(rest.subspan(meta_size), [](uint8_t byte) { return byte != 0; }))
-      return Fail(Code::kMalformed, "the padding behind the update's meta is not zero");
-    return DecodeMeta(rest.first(meta_size));
-  }
-
- private:
-  bool TakeUntil(ByteView& part, size_t size) {
-    if (head_.size() < size) {
-      const size_t count = std::min(part.size(), size - head_.size());
-      Append(head_, part.first(count));
-      part = part.subspan(count);
-    }
-    return head_.size() >= size;
-  }
-  Bytes head_;
-};
 
 // Values in the middle of a part are handed on where they lie; one that is split between parts is put together in
 // `split_`, and parts that lie at an odd address are copied block by block.
@@ -156,13 +97,18 @@ class Float32DenseDecoder final : public UpdateDecoder {
   }
 
   Sink* sink_;
-  HeadReader head_;
+  UpdateHeadReader head_;
   std::optional<UpdateMeta> meta_;
   uint64_t next_ = 0;  // index of the next value to be handed on
   std::array<uint8_t, sizeof(float)> split_{};
   size_t split_size_ = 0;
   Status status_;
 };
+
+Status CheckCarries(Codec codec) {
+  if (CarriesUpdates(codec)) return {};
+  return Fail(Code::kUnknownCodec, "codec {} does not carry updates", static_cast<uint16_t>(codec));
+}
 
 }  // namespace
 
@@ -173,27 +119,44 @@ Status CheckUpdateSize(const UploadSubject& subject, uint64_t parameter_count) {
               parameter_count, limit);
 }
 
-Result<Bytes> EncodeUpdate(Codec codec, const UpdateMeta& meta, std::span<const float> delta) {
-  if (codec != Codec::kFloat32Dense)
-    return Fail(Code::kUnknownCodec, "codec {} does not carry updates", static_cast<uint16_t>(codec));
+Result<Bytes> EncodeUpdate(const UpdateFormat& format, const UpdateMeta& meta, std::span<const float> delta,
+                           Random* random) {
+  RETURN_IF_ERROR(CheckCarries(format.codec));
   if (meta.parameter_count != delta.size()) {
     return Fail(Code::kInvalidArgument, "meta says {} parameters, the delta has {}", meta.parameter_count,
                 delta.size());
   }
-  const Bytes encoded_meta = EncodeMeta(meta);
-  Bytes update;
-  update.reserve(HeadSize(encoded_meta.size()) + delta.size_bytes());
-  AppendU32(update, static_cast<uint32_t>(encoded_meta.size()));
-  Append(update, encoded_meta);
-  update.resize(HeadSize(encoded_meta.size()));
-  Append(update, AsBytes(delta));
+  Bytes update = EncodeUpdateHead(meta);
+  if (format.codec == Codec::kFloat32Dense) {
+    update.reserve(update.size() + delta.size_bytes());
+    Append(update, AsBytes(delta));
+    return update;
+  }
+  if (random == nullptr) return Fail(Code::kInvalidArgument, "{} rounds by chance", CodecName(format.codec));
+  RETURN_IF_ERROR(AppendCoded(*MakeBlockEncoder(format.codec, *random), format.exact, delta, update));
   return update;
 }
 
-Result<std::unique_ptr<UpdateDecoder>> MakeUpdateDecoder(Codec codec, UpdateDecoder::Sink& sink) {
-  if (codec != Codec::kFloat32Dense)
-    return Fail(Code::kUnknownCodec, "codec {} does not carry updates", static_cast<uint16_t>(codec));
-  return std::make_unique<Float32DenseDecoder>(sink);
+Result<std::unique_ptr<UpdateDecoder>> MakeUpdateDecoder(const UpdateFormat& format, UpdateDecoder::Sink& sink) {
+  RETURN_IF_ERROR(CheckCarries(format.codec));
+  if (format.codec == Codec::kFloat32Dense) return std::make_unique<Float32DenseDecoder>(sink);
+  return std::make_unique<CodedDecoder>(MakeBlockDecoder(format.codec), format.exact, sink);
+}
+
+Result<std::vector<float>> DecodeUpdate(const UpdateFormat& format, ByteView plaintext) {
+  class Keeper final : public UpdateDecoder::Sink {
+   public:
+    Status OnMeta(const UpdateMeta&) override { return {}; }
+    Status OnValues(uint64_t, std::span<const float> values) override {
+      kept.insert(kept.end(), values.begin(), values.end());
+      return {};
+    }
+    std::vector<float> kept;
+  } keeper;
+  ASSIGN_OR_RETURN(const auto decoder, MakeUpdateDecoder(format, keeper));
+  RETURN_IF_ERROR(decoder->Feed(plaintext));
+  RETURN_IF_ERROR(decoder->Finish());
+  return std::move(keeper.kept);
 }
 
 }  // namespace tributary

@@ -24,6 +24,9 @@ std::vector<Field> FieldsOf(TrainingPlan& plan) {
        Between(1, 1'000)},
       {"max_steps", &plan.max_steps, "steps of the optimiser; 0: no limit"},
       {"seed", &plan.seed, "decides the order of the examples, together with the device and the base version"},
+      {"update_codec", &plan.update_codec,
+       "how an update travels, most wanted first: a device takes the first that it knows, and no other is accepted; of "
+       "float32, float16, bfloat16, block8 and block4"},
   };
 }
 

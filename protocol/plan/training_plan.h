@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "protocol/base/field.h"
@@ -32,6 +33,7 @@ struct TrainingPlan {
   uint32_t epochs = 1;
   uint32_t max_steps = 0;
   uint64_t seed = 1;
+  std::vector<std::string> update_codec = {"float32"};
   bool operator==(const TrainingPlan&) const = default;
 };
 

@@ -114,6 +114,7 @@ struct PlanField {
     natural @4 :UInt64;
     real @5 :Float64;
     text @6 :Text;           # also the name of one of several values
+    list @7 :List(Text);
   }
 }
 

@@ -9,6 +9,7 @@
 #include "protocol/catalogue/zip_records.h"
 #include "protocol/envelope/seal_upload.h"
 #include "protocol/hop/messages.h"
+#include "protocol/payload/codec/codec_list.h"
 #include "protocol/payload/device_state.h"
 #include "protocol/payload/evaluation.h"
 #include "protocol/payload/update_codec.h"
@@ -163,13 +164,18 @@ void PutModules(Seeds& seeds) {
 }
 
 void PutUpdates(Seeds& seeds) {
-  for (const size_t count : {1u, 3u, 300u}) {
-    const std::vector<float> delta(count, 0.25f);
-    // The first byte says in which steps the target feeds the rest.
-    Bytes seed{static_cast<uint8_t>(count)};
-    Append(seed, Must(EncodeUpdate(Codec::kFloat32Dense, {.weight = 9, .parameter_count = count, .training_loss = 0.5},
-                                   delta)));
-    seeds.Put("update_codec", std::to_string(count), seed);
+  SeededRandom random(3);
+  constexpr Codec kCodecs[] = {Codec::kFloat32Dense, Codec::kFloat16, Codec::kBfloat16, Codec::kBlock8, Codec::kBlock4};
+  for (size_t codec = 0; codec < std::size(kCodecs); ++codec) {
+    for (const size_t count : {1u, 3u, 300u}) {
+      const std::vector<float> delta(count, 0.25f);
+      const UpdateFormat format(kCodecs[codec], {{1, 1}, {70, 5}});
+      // The first byte says in which steps the target feeds the rest, the second which codec it is.
+      Bytes seed{static_cast<uint8_t>(count), static_cast<uint8_t>(codec)};
+      Append(seed, Must(EncodeUpdate(format, {.weight = 9, .parameter_count = count, .training_loss = 0.5}, delta,
+                                     &random)));
+      seeds.Put("update_codec", fmt::format("{}_{}", CodecName(kCodecs[codec]), count), seed);
+    }
   }
 }
 

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <iterator>
 
 #include "protocol/payload/update_codec.h"
 #include "tests/fuzz/fuzz_target.h"
@@ -28,9 +29,9 @@ class CountingSink final : public UpdateDecoder::Sink {
 };
 
 // The verdict and the values do not depend on how the plaintext was cut.
-std::pair<bool, uint64_t> Decode(ByteView input, size_t step) {
+std::pair<bool, uint64_t> Decode(const UpdateFormat& format, ByteView input, size_t step) {
   CountingSink sink;
-  const auto decoder = MakeUpdateDecoder(Codec::kFloat32Dense, sink);
+  const auto decoder = MakeUpdateDecoder(format, sink);
   TRIBUTARY_CHECK(decoder) << "no decoder";
   bool good = true;
   for (size_t at = 0; good && at < input.size(); at += step) {
@@ -45,10 +46,12 @@ std::pair<bool, uint64_t> Decode(ByteView input, size_t step) {
 }  // namespace
 
 TRIBUTARY_FUZZ_TARGET(update_codec) {
-  if (size == 0) return 0;
-  const ByteView plaintext(data + 1, size - 1);
-  const auto whole = Decode(plaintext, std::max<size_t>(plaintext.size(), 1));
-  const auto cut = Decode(plaintext, size_t{data[0]} + 1);
+  if (size < 2) return 0;
+  const ByteView plaintext(data + 2, size - 2);
+  constexpr Codec kCodecs[] = {Codec::kFloat32Dense, Codec::kFloat16, Codec::kBfloat16, Codec::kBlock8, Codec::kBlock4};
+  const UpdateFormat format(kCodecs[data[1] % std::size(kCodecs)], {{1, 1}, {70, 5}});
+  const auto whole = Decode(format, plaintext, std::max<size_t>(plaintext.size(), 1));
+  const auto cut = Decode(format, plaintext, size_t{data[0]} + 1);
   TRIBUTARY_CHECK(whole == cut) << "in steps of " << data[0] + 1;
   return 0;
 }

@@ -222,7 +222,9 @@ class Demo {
       return {};
     }
     SayResults(totals, seconds);
-    context_.Say("Model digest {}: the same seed gives the same digest.\n", model.weights.hex());
+    const bool rounded = options().update_codec.front() != "float32";
+    context_.Say("Model digest {}: {}.\n", model.weights.hex(),
+                 rounded ? "devices round by chance, so another run has another one" : "the same seed gives the same digest");
     context_.Say("The model      " + model_file.string() + "   (torch.jit.load opens it)");
     context_.Say("Try it         tributary-device evaluate " + model_file.string());
     context_.Say("Figures        " + file.string());
@@ -269,10 +271,13 @@ void AddDemoOptions(CLI::App* demo, DemoOptions& options) {
   AddNumber(demo, "--examples", options.examples, "Training images over all devices", CLI::Range(20, 60'000));
   AddNumber(demo, "--alpha", options.alpha,
             "Alpha of the Dirichlet distribution over labels: a small one deals unequal shares", CLI::Range(0.01, 1e6));
-  AddNumber(demo, "--seed", options.seed, "The same seed gives the same model, bit for bit, on one kind of processor",
+  AddNumber(demo, "--seed", options.seed, "The same seed gives the same model, bit for bit, on one kind of processor, with float32 updates",
             CLI::Range(0, 1'000'000'000));
   AddNumber(demo, "--min-accuracy", options.min_accuracy, "The accuracy that the global model must reach, 0 to 1",
             CLI::Range(0.0, 1.0));
+  demo->add_option("--update-codec", options.update_codec, "How updates travel, most wanted first (plan.update_codec)")
+      ->delimiter(',')
+      ->capture_default_str();
   demo->add_option("--dir", options.dir, "A new folder for everything it makes [demo/<time>]");
   demo->add_flag("--keep-running", options.keep_running, "Leave the processes running at the end, until Ctrl-C");
 }

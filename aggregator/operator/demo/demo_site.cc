@@ -153,6 +153,7 @@ Status DemoSite::CreateTask() {
   ASSIGN_OR_RETURN(task.id, TaskId::Parse(kTask));
   task.plan.epochs = options_.epochs;
   task.plan.seed = options_.seed;
+  task.plan.update_codec = options_.update_codec;
   // All devices take part in every round, so that the same seed sums the same updates.
   task.policy = {
       .report_goal = options_.devices, .minimum = options_.devices, .deadline_seconds = 600, .inclusion = 1.0};

@@ -20,6 +20,7 @@ struct DemoOptions {
   double alpha = 0.5;
   uint64_t seed = 1;
   double min_accuracy = 0.75;
+  std::vector<std::string> update_codec = {"float32"};
   Path dir;  // empty: demo/<time>
   bool keep_running = false;
 };

@@ -219,6 +219,10 @@ std::map<std::string, std::string> SchemaOf(const Field& field) {
     expected["default"] = text(*real);
   } else if (const auto* name = std::get_if<std::string>(&value)) {
     expected["default"] = *name;
+  } else if (const auto* list = std::get_if<std::vector<std::string>>(&value)) {
+    expected["type"] = "array";
+    expected["items"] = "{type: string}";
+    expected["default"] = fmt::format("[{}]", fmt::join(*list, ", "));
   } else {
     expected["type"] = "integer";
     expected["default"] = nlohmann::json::parse(FieldsToText({&field, 1})).front().dump();

@@ -154,7 +154,7 @@ SealedUpload RoundFixture::Update(int device, ModelVersion base, const UpdateOpt
   for (float& value : delta) value = options.scale * static_cast<float>(UniformUnit(values) * 2 - 1);
   if (options.poison != 0) delta.at(7) = options.poison;
   auto plaintext =
-      EncodeUpdate(Codec::kFloat32Dense, {.weight = options.weight, .parameter_count = options.parameters}, delta);
+      EncodeUpdate(options.codec, {.weight = options.weight, .parameter_count = options.parameters}, delta, &values);
   TRIBUTARY_CHECK(plaintext) << plaintext.error().ToString();
   UploadSubject subject;
   subject.id = IdFrom(options.upload != 0 ? options.upload : 7'000'000 + 1000 * number + Number(base));

@@ -120,6 +120,7 @@ struct AgentFixture {
     Publication publication =
         PublicationOf(world, MakePublication(world, server.blobs, number, ModelVersion{version}, weight_bytes));
     if (!with_round) publication.tasks[0].round.reset();
+    publication.tasks[0].plan = plan;
     server->Publish(world.fleet.Publish(publication), number, /*root_version=*/1);
   }
   // From within a fit: until the publication is adopted.
@@ -154,6 +155,7 @@ struct AgentFixture {
   StepExecutor work;
   FileSystem* files = &RealFileSystem();
   TestServer* gateway = &server;  // where the device connects to when it is opened
+  TrainingPlan plan;              // of what is published
   Path metrics_file;
   Path folder;
   Path identity_folder;  // empty: nothing is renewed

@@ -84,6 +84,28 @@ TEST(AgentTest, AFitThatDivergesIsGivenUpAndTheNextVersionIsFitted) {
   EXPECT_EQ(device.Delivered(UploadKind::kUpdate, 1), 0u);
 }
 
+TEST(AgentTest, AnUpdateTravelsInThePlansFirstCodecThatTheDeviceKnows) {
+  AgentFixture device;
+  device.plan.update_codec = {"of-tomorrow", "block8", "float32"};
+  device.Start();
+  device.Publish(1, 1);
+  ASSERT_TRUE(device.RunUntil([&] { return device.Delivered(UploadKind::kUpdate, 1) == 1; }));
+  for (const auto& [id, stored] : device.server.sink.complete) {
+    const UploadSubject& subject = stored.header.subject;
+    EXPECT_EQ(subject.codec, subject.kind == UploadKind::kUpdate ? Codec::kBlock8 : Codec::kRecord);
+  }
+}
+
+TEST(AgentTest, APlanWithoutACodecThatTheDeviceKnowsIsNotFitted) {
+  AgentFixture device;
+  device.plan.update_codec = {"of-tomorrow"};
+  device.Start();
+  device.Publish(1, 1);
+  ASSERT_TRUE(device.RunUntil([&] { return device.agent->counts().fits_failed == 1; }));
+  EXPECT_EQ(device.learner.fits, 0);
+  EXPECT_EQ(device.agent->failures().at(TestTask("digits")).code, Code::kUnknownCodec);
+}
+
 TEST(AgentTest, AFitThatFailsForNowIsTriedAgain) {
   AgentFixture device;
   device.learner.failure = Error{Code::kIo, "the disk of the examples is away"};

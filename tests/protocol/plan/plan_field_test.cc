@@ -122,6 +122,9 @@ TEST(PlanFieldTest, TheWireTakesIt) {
   EXPECT_EQ(back->epochs, 3u);
   EXPECT_EQ(back->patience, 7.25);
   EXPECT_EQ(back->schedule, WiderPlan::Schedule::kCosine);
+  WiderPlan listed;
+  listed.update_codec = {"of-tomorrow", "block8"};
+  EXPECT_EQ(Decoded<WiderPlan>(Encoded(listed))->update_codec, listed.update_codec);
   WiderPlan bad;
   bad.patience = 200;
   EXPECT_EQ(Decoded<WiderPlan>(Encoded(bad)).error().code, Code::kMalformed);

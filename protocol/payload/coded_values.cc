@@ -1,0 +1,130 @@
+#include "protocol/payload/coded_values.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+namespace tributary {
+
+std::vector<ValueRun> RunsOf(uint64_t count, std::span<const ValueRange> exact) {
+  std::vector<ValueRun> runs;
+  const auto add = [&](uint64_t size, bool is_exact) {
+    if (size > 0) runs.push_back({size, is_exact});
+  };
+  uint64_t at = 0;
+  for (const ValueRange& range : exact) {
+    const uint64_t first = std::min(range.first, count);
+    const uint64_t end = std::min(range.first + range.size, count);
+    add(first - at, false);
+    add(end - first, true);
+    at = end;
+  }
+  add(count - at, false);
+  return runs;
+}
+
+Status AppendCoded(BlockCodec& codec, std::span<const ValueRange> exact, std::span<const float> values, Bytes& update) {
+  for (const ValueRun& run : RunsOf(values.size(), exact)) {
+    auto left = values.first(run.size);
+    values = values.subspan(run.size);
+    if (run.exact) {
+      Append(update, AsBytes(left));
+      continue;
+    }
+    while (!left.empty()) {
+      const auto block = left.first(std::min(codec.block(), left.size()));
+      const size_t before = update.size();
+      update.resize(before + codec.BytesFor(block.size()));
+      RETURN_IF_ERROR(codec.Encode(block, MutableByteView(update).subspan(before)));
+      left = left.subspan(block.size());
+    }
+  }
+  return {};
+}
+
+CodedDecoder::CodedDecoder(std::unique_ptr<BlockCodec> codec, std::vector<ValueRange> exact, Sink& sink)
+    : codec_(std::move(codec)), exact_(std::move(exact)), sink_(&sink) {
+  TRIBUTARY_CHECK(codec_->block() <= values_.size()) << codec_->block();
+}
+
+Status CodedDecoder::Feed(ByteView part) {
+  if (status_) status_ = Take(part);
+  return status_;
+}
+
+Status CodedDecoder::Finish() {
+  if (status_) status_ = CheckComplete();
+  return status_;
+}
+
+Status CodedDecoder::Take(ByteView part) {
+  if (!meta_) {
+    ASSIGN_OR_RETURN(meta_, head_.Feed(part));
+    if (!meta_) return {};
+    RETURN_IF_ERROR(sink_->OnMeta(*meta_));
+    runs_ = RunsOf(meta_->parameter_count, exact_);
+  }
+  while (!part.empty()) {
+    const size_t count = NextBlock();
+    if (count == 0)
+      return Fail(Code::kWrongTensorCount, "more than the announced {} values came", meta_->parameter_count);
+    const size_t size = BytesFor(count);
+    if (decoded_ + count > values_.size()) RETURN_IF_ERROR(Flush());
+    if (split_.empty() && part.size() >= size) {
+      RETURN_IF_ERROR(DecodeBlock(part.first(size), count));
+      part = part.subspan(size);
+      continue;
+    }
+    const size_t more = std::min(part.size(), size - split_.size());
+    Append(split_, part.first(more));
+    part = part.subspan(more);
+    if (split_.size() < size) break;
+    RETURN_IF_ERROR(DecodeBlock(split_, count));
+    split_.clear();
+  }
+  return Flush();
+}
+
+size_t CodedDecoder::NextBlock() {
+  if (run_ < runs_.size() && of_run_ == runs_[run_].size) {
+    ++run_;
+    of_run_ = 0;
+  }
+  if (run_ == runs_.size()) return 0;
+  const uint64_t left = runs_[run_].size - of_run_;
+  return static_cast<size_t>(std::min<uint64_t>(codec_->block(), left));
+}
+
+size_t CodedDecoder::BytesFor(size_t count) const {
+  return runs_[run_].exact ? count * sizeof(float) : codec_->BytesFor(count);
+}
+
+Status CodedDecoder::DecodeBlock(ByteView bytes, size_t count) {
+  const auto to = std::span(values_).subspan(decoded_, count);
+  if (runs_[run_].exact) {
+    std::memcpy(to.data(), bytes.data(), bytes.size());
+  } else {
+    RETURN_IF_ERROR(codec_->Decode(bytes, to));
+  }
+  decoded_ += count;
+  of_run_ += count;
+  return {};
+}
+
+Status CodedDecoder::Flush() {
+  if (decoded_ == 0) return {};
+  const uint64_t first = next_;
+  const size_t count = std::exchange(decoded_, 0);
+  next_ += count;
+  return sink_->OnValues(first, std::span<const float>(values_).first(count));
+}
+
+Status CodedDecoder::CheckComplete() const {
+  if (!meta_) return Fail(Code::kMalformed, "the update ended in its head");
+  if (!split_.empty()) return Fail(Code::kMalformed, "the update ended within a block");
+  if (next_ != meta_->parameter_count)
+    return Fail(Code::kWrongTensorCount, "{} values came instead of the announced {}", next_, meta_->parameter_count);
+  return {};
+}
+
+}  // namespace tributary
