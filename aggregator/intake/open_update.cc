@@ -4,6 +4,7 @@
 #include <cmath>
 #include <optional>
 
+#include "aggregator/records/sum_form.h"
 #include "aggregator/records/tensor_values.h"
 #include "protocol/base/limits.h"
 
@@ -19,10 +20,9 @@ class AddingSink final : public UpdateDecoder::Sink {
       : sum_(sum), bounds_(bounds), plaintext_(plaintext), moved_(moved) {}
 
   Status OnMeta(const UpdateMeta& meta) override {
-    if (meta.parameter_count != sum_.parameter_count()) {
-      return Fail(Code::kWrongTensorCount, "{} values announced, the task has {}", meta.parameter_count,
-                  sum_.parameter_count());
-    }
+    const uint64_t parameters = bounds_.task.table.parameter_count();
+    if (meta.parameter_count != parameters)
+      return Fail(Code::kWrongTensorCount, "{} values announced, the task has {}", meta.parameter_count, parameters);
     const UpdateSize& round = bounds_.round;
     const uint64_t most = bounds_.task.max_weight;
     if (meta.weight == 0 || (round.weight == 0 && meta.weight > most))
@@ -31,7 +31,7 @@ class AddingSink final : public UpdateDecoder::Sink {
     const uint64_t weight = round.weight == 0 ? taken_.size.weight : std::min(taken_.size.weight, round.weight);
     taken_.capped = weight < meta.weight;
     UpdateLimits limits{.norm_bound = bounds_.task.norm_bound,
-                        .place = [this](uint64_t position) { return PlaceOf(bounds_.task.table, position); }};
+                        .place = [this](uint64_t position) { return bounds_.layout.Place(position, bounds_.task.table); }};
     // Without a bound of the round, an update is one vector, as before there were such bounds.
     if (round.norm > 0) {
       limits.norm_clip = round.norm;
@@ -95,15 +95,28 @@ constexpr double kRounding = 0x1p-20;
 
 }  // namespace
 
-UpdateLayout::UpdateLayout(const TensorTable& table, std::span<const float> weights) {
+UpdateLayout::UpdateLayout(const TensorTable& table, std::span<const float> weights, bool rotated) : rotated_(rotated) {
+  uint64_t next = 0;
   for (const TensorEntry& tensor : table.tensors) {
     const Statistic statistic = StatisticOf(tensor);
     if (statistic == Statistic::kNone) continue;
-    statistics_.push_back({tensor.offset, tensor.size});
+    const uint64_t first = rotated ? next : tensor.offset;
+    next += tensor.size;
+    statistics_.push_back({first, tensor.size});
+    offsets_.push_back(tensor.offset);
     if (statistic != Statistic::kVariance) continue;
     const auto present = weights.subspan(tensor.offset, tensor.size);
-    variances_.push_back({tensor.offset, {present.begin(), present.end()}});
+    variances_.push_back({first, {present.begin(), present.end()}});
   }
+}
+
+std::string UpdateLayout::Place(uint64_t position, const TensorTable& table) const {
+  if (!rotated_) return PlaceOf(table, position);
+  for (size_t i = 0; i < statistics_.size(); ++i) {
+    const uint64_t within = position - statistics_[i].first;
+    if (position >= statistics_[i].first && within < statistics_[i].size) return PlaceOf(table, offsets_[i] + within);
+  }
+  return fmt::format("coordinate {}", position);
 }
 
 Status UpdateLayout::CheckVariances(uint64_t first, std::span<const float> values, const TensorTable& table) const {
@@ -114,7 +127,7 @@ Status UpdateLayout::CheckVariances(uint64_t first, std::span<const float> value
       const double next = present + values[position - first];
       // One that is negative already may come back.
       if (next < std::min(present, 0.0) - kRounding * std::abs(present))
-        return Fail(Code::kNormExceeded, "{} would become {}; a variance is never negative", PlaceOf(table, position),
+        return Fail(Code::kNormExceeded, "{} would become {}; a variance is never negative", Place(position, table),
                     next);
     }
   }
@@ -125,12 +138,11 @@ Result<TakenUpdate> UpdateReader::AddTo(WeightedSum& sum, const UploadHeader& he
                                         const UpdateBounds& bounds,
                                         const std::function<Result<Bytes>(uint32_t index)>& chunk) {
   const UploadSubject& subject = header.subject;
-  RETURN_IF_ERROR(CheckUpdateSize(subject, sum.parameter_count()));
+  RETURN_IF_ERROR(CheckUpdateSize(subject, bounds.task.table.parameter_count()));
   // Room for whole chunks, since OpenChunk asks for it.
   plaintext_.resize(uint64_t{subject.chunk_count} * subject.chunk_size);
   AddingSink sink(sum, bounds, plaintext_, moved_);
-  const auto exact = bounds.layout.statistics();
-  const UpdateFormat format(subject.codec, {exact.begin(), exact.end()});
+  const UpdateFormat format = FormatOf(bounds.task, subject.codec, subject.base_version, bounds.round);
   ASSIGN_OR_RETURN(const auto decoder, MakeUpdateDecoder(format, sink));
   ASSIGN_OR_RETURN(auto opener, UploadOpener::Begin(header, key));
   for (uint32_t index = 0; index < subject.chunk_count; ++index) {

@@ -15,19 +15,25 @@ namespace tributary {
 class UpdateLayout {
  public:
   UpdateLayout() = default;
-  // `weights`: of the version that the updates begin at; of use when the table has a variance.
-  UpdateLayout(const TensorTable& table, std::span<const float> weights);
+  // `weights`: of the version that the updates begin at; of use when the table has a variance. `rotated`: updates come
+  // as the vectors of a linear codec, which begin with the statistics (protocol/payload/codec/linear.h).
+  UpdateLayout(const TensorTable& table, std::span<const float> weights, bool rotated = false);
 
+  // Of the vector that comes.
   std::span<const ValueRange> statistics() const { return statistics_; }
+  // The name of a value of the vector.
+  std::string Place(uint64_t position, const TensorTable& table) const;
   // Whether no running variance falls below 0 (but for rounding) by these consecutive values of an update, of which the
   // first is value `first`. kNormExceeded names the first that would.
   Status CheckVariances(uint64_t first, std::span<const float> values, const TensorTable& table) const;
 
  private:
   struct Variances {
-    uint64_t first = 0;
+    uint64_t first = 0;  // in the vector that comes
     std::vector<float> present;
   };
+  bool rotated_ = false;
+  std::vector<uint64_t> offsets_;  // in the table, of each of statistics_
   std::vector<ValueRange> statistics_;
   std::vector<Variances> variances_;
 };

@@ -5,6 +5,7 @@
 
 #include <Eigen/Core>
 
+#include "aggregator/records/sum_form.h"
 #include "aggregator/records/tensor_values.h"
 
 namespace tributary {
@@ -36,8 +37,10 @@ Result<std::vector<float>> ReadWeights(const BlobStore& blobs, const BlobRef& we
 
 Result<BlobRef> MakeNextWeights(BlobStore& blobs, const BlobRef& present, const WeightedSum& sum,
                                 const TaskRecord& task) {
-  ASSIGN_OR_RETURN(const auto mean, sum.Report());
-  ASSIGN_OR_RETURN(const auto weights, ReadWeights(blobs, present, sum.parameter_count()));
+  ASSIGN_OR_RETURN(auto mean, sum.Report());
+  // The sum is of updates on the latest version.
+  if (const auto form = LinearFormOf(task)) mean = form->RotateBack(mean, LinearSeed(task.id, task.latest));
+  ASSIGN_OR_RETURN(const auto weights, ReadWeights(blobs, present, task.table.parameter_count()));
   ASSIGN_OR_RETURN(auto next, OptimizerOf(task).Step(weights, mean));
   for (const TensorEntry& tensor : task.table.tensors) {
     if (StatisticOf(tensor) != Statistic::kVariance) continue;

@@ -34,7 +34,7 @@ const ServerOptimizer& OptimizerOf(const TaskRecord& task);
 // The float32 values of a weights blob. kUnknownBlob; kCorrupt: not `parameter_count` values.
 Result<std::vector<float>> ReadWeights(const BlobStore& blobs, const BlobRef& weights, uint64_t parameter_count);
 
-// Makes the weights of `task` that follow `present` from a round's sum and puts them into the blob store, durable on
+// Makes the weights of `task` that follow `present`, those of its latest version, from a round's sum and puts them into the blob store, durable on
 // return. A running variance that rounding made negative becomes 0. It may be repeated after a crash. kConflict: an
 // empty sum; kNotFinite names the weight that would overflow float32.
 Result<BlobRef> MakeNextWeights(BlobStore& blobs, const BlobRef& present, const WeightedSum& sum,

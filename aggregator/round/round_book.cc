@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 
+#include "aggregator/records/sum_form.h"
 #include "protocol/base/log.h"
 
 namespace tributary {
@@ -138,7 +139,8 @@ std::vector<PublishedTask> RoundBook::Published() const {
       entry.round = RoundAnnouncement{.number = round.number,
                                       .nonce = round.nonce,
                                       .inclusion = task.record.policy.inclusion,
-                                      .deadline = round.deadline};
+                                      .deadline = round.deadline,
+                                      .linear_step = LinearStepOf(task.record, round.bounds)};
     }
     published.push_back(std::move(entry));
   }

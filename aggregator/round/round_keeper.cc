@@ -1,5 +1,6 @@
 #include "aggregator/round/round_keeper.h"
 
+#include "aggregator/records/sum_form.h"
 #include "aggregator/store/disk_health.h"
 #include "protocol/base/fault_point.h"
 #include "protocol/base/log.h"
@@ -9,9 +10,9 @@ namespace {
 
 Status Agree(const TaskRecord& task, const StoredRound& stored, const WeightedSum& sum) {
   const RoundRecord& record = stored.record;
-  if (sum.parameter_count() != task.table.parameter_count()) {
+  if (sum.parameter_count() != SumSizeOf(task)) {
     return Fail(Code::kCorrupt, "checkpoint {} has {} parameters, task {} has {}", stored.checkpoint,
-                sum.parameter_count(), task.id.text(), task.table.parameter_count());
+                sum.parameter_count(), task.id.text(), SumSizeOf(task));
   }
   if (sum.contributions() == record.contributions && sum.total_weight() == record.total_weight) return {};
   return Fail(Code::kCorrupt, "checkpoint {} holds {} contributions of weight {}, the database says {} of weight {}",
@@ -26,7 +27,7 @@ Result<WeightedSum> ReadSum(const RoundKeeper::Surroundings& around, const TaskR
       return Fail(Code::kCorrupt, "task {}: {} fraction bits, bound {}, total weight {} overflow a sum", task.id.text(),
                   task.scale.fraction_bits, task.value_bound, max_weight);
     }
-    return WeightedSum(task.table.parameter_count(), task.scale, task.value_bound, max_weight);
+    return WeightedSum(SumSizeOf(task), task.scale, task.value_bound, max_weight);
   }
   auto sum = ReadCheckpoint(around.files, around.folder / stored.checkpoint);
   if (!sum && sum.error().code == Code::kNotFound) {

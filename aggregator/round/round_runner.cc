@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "aggregator/optimise/server_optimizer.h"
+#include "aggregator/records/sum_form.h"
 #include "aggregator/records/tensor_values.h"
 #include "aggregator/store/disk_health.h"
 #include "protocol/base/fault_point.h"
@@ -102,7 +103,7 @@ Result<const UpdateLayout*> RoundRunner::Layout() {
     if (std::ranges::find(table.tensors, Statistic::kVariance, &StatisticOf) != table.tensors.end()) {
       ASSIGN_OR_RETURN(weights, ReadWeights(parts_.blobs, latest.weights, table.parameter_count()));
     }
-    layout_ = {latest.version, UpdateLayout(table, weights)};
+    layout_ = {latest.version, UpdateLayout(table, weights, LinearFormOf(task_.record).has_value())};
   }
   return &layout_->layout;
 }

@@ -21,6 +21,10 @@ Result<UpdateFormat> FormatFor(const PublishedTask& task) {
   for (const TensorEntry& tensor : task.table.tensors) {
     if (StatisticOf(tensor) != Statistic::kNone) format.exact.push_back({tensor.offset, tensor.size});
   }
+  if (!IsLinear(codec)) return format;
+  if (!task.round) return Fail(Code::kRoundClosed, "{} needs an open round", CodecName(codec));
+  format.linear = {LinearSeed(task.id, task.latest), task.round->linear_step, task.value_bound,
+                   task.norm_bound};
   return format;
 }
 

@@ -28,6 +28,7 @@ void Write(const RoundAnnouncement& from, schema::Round::Builder to) {
   to.setNonce(wire::ToData(from.nonce));
   to.setInclusion(from.inclusion);
   to.setDeadlineUnixMillis(from.deadline.unix_millis);
+  to.setLinearStep(from.linear_step);
 }
 
 void Write(const PublishedTask& from, schema::Task::Builder to) {
@@ -71,6 +72,10 @@ Result<RoundAnnouncement> Read(schema::Round::Reader from) {
   if (!(to.inclusion > 0 && to.inclusion <= 1))
     return Fail(Code::kMalformed, "inclusion {} is not in (0, 1]", to.inclusion);
   to.deadline = {from.getDeadlineUnixMillis()};
+  to.linear_step = from.getLinearStep();
+  int exponent = 0;
+  if (to.linear_step != 0 && !(std::isfinite(to.linear_step) && std::frexp(to.linear_step, &exponent) == 0.5))
+    return Fail(Code::kMalformed, "the linear codec's step {} is not a power of two", to.linear_step);
   return to;
 }
 

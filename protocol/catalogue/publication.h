@@ -31,6 +31,7 @@ struct RoundAnnouncement {
   std::array<uint8_t, 16> nonce{};
   double inclusion = 1.0;  // probability, (0, 1]
   WallTime deadline;
+  double linear_step = 0;  // of the plan's linear codec, a power of two; 0: it has another
   bool operator==(const RoundAnnouncement&) const = default;
 };
 

@@ -33,9 +33,20 @@ enum class Codec : uint16_t {
   kBfloat16 = 4,
   kBlock8 = 5,
   kBlock4 = 6,
+  kEden1 = 7,
+  kEden2 = 8,
+  kEden4 = 9,
+  kLinear = 256,  // + bits
 };
+// The linear codec of so many bits.
+inline constexpr int kLeastLinearBits = 4, kMostLinearBits = 24;
+constexpr Codec LinearCodec(int bits) { return static_cast<Codec>(static_cast<int>(Codec::kLinear) + bits); }
+constexpr int LinearBits(Codec codec) { return static_cast<int>(codec) - static_cast<int>(Codec::kLinear); }
+constexpr bool IsLinear(Codec codec) {
+  return LinearBits(codec) >= kLeastLinearBits && LinearBits(codec) <= kMostLinearBits;
+}
 constexpr bool CarriesUpdates(Codec codec) {
-  return codec == Codec::kFloat32Dense || (codec >= Codec::kFloat16 && codec <= Codec::kBlock4);
+  return codec == Codec::kFloat32Dense || (codec >= Codec::kFloat16 && codec <= Codec::kEden4) || IsLinear(codec);
 }
 
 // What is known of an upload before its payload is sealed (schema/envelope.capnp, Subject). Value type.

@@ -24,6 +24,9 @@ std::vector<ValueRun> RunsOf(uint64_t count, std::span<const ValueRange> exact) 
 }
 
 Status AppendCoded(BlockCodec& codec, std::span<const ValueRange> exact, std::span<const float> values, Bytes& update) {
+  const size_t head = update.size();
+  update.resize(head + codec.head_bytes());
+  codec.WriteHead(MutableByteView(update).subspan(head));
   for (const ValueRun& run : RunsOf(values.size(), exact)) {
     auto left = values.first(run.size);
     values = values.subspan(run.size);
@@ -42,8 +45,9 @@ Status AppendCoded(BlockCodec& codec, std::span<const ValueRange> exact, std::sp
   return {};
 }
 
-CodedDecoder::CodedDecoder(std::unique_ptr<BlockCodec> codec, std::vector<ValueRange> exact, Sink& sink)
-    : codec_(std::move(codec)), exact_(std::move(exact)), sink_(&sink) {
+CodedDecoder::CodedDecoder(std::unique_ptr<BlockCodec> codec, std::vector<ValueRange> exact, CountOf count_of,
+                           Sink& sink)
+    : codec_(std::move(codec)), exact_(std::move(exact)), count_of_(std::move(count_of)), sink_(&sink) {
   TRIBUTARY_CHECK(codec_->block() <= values_.size()) << codec_->block();
 }
 
@@ -62,24 +66,32 @@ Status CodedDecoder::Take(ByteView part) {
     ASSIGN_OR_RETURN(meta_, head_.Feed(part));
     if (!meta_) return {};
     RETURN_IF_ERROR(sink_->OnMeta(*meta_));
-    runs_ = RunsOf(meta_->parameter_count, exact_);
+    count_ = count_of_(meta_->parameter_count);
+    runs_ = RunsOf(count_, exact_);
+    head_read_ = codec_->head_bytes() == 0;
   }
   while (!part.empty()) {
     const size_t count = NextBlock();
-    if (count == 0)
+    if (count == 0 && head_read_)
       return Fail(Code::kWrongTensorCount, "more than the announced {} values came", meta_->parameter_count);
-    const size_t size = BytesFor(count);
+    const size_t size = head_read_ ? BytesFor(count) : codec_->head_bytes();
     if (decoded_ + count > values_.size()) RETURN_IF_ERROR(Flush());
-    if (split_.empty() && part.size() >= size) {
-      RETURN_IF_ERROR(DecodeBlock(part.first(size), count));
+    ByteView whole = part;
+    if (!split_.empty() || part.size() < size) {
+      const size_t more = std::min(part.size(), size - split_.size());
+      Append(split_, part.first(more));
+      part = part.subspan(more);
+      if (split_.size() < size) break;
+      whole = split_;
+    } else {
       part = part.subspan(size);
-      continue;
     }
-    const size_t more = std::min(part.size(), size - split_.size());
-    Append(split_, part.first(more));
-    part = part.subspan(more);
-    if (split_.size() < size) break;
-    RETURN_IF_ERROR(DecodeBlock(split_, count));
+    if (head_read_) {
+      RETURN_IF_ERROR(DecodeBlock(whole.first(size), count));
+    } else {
+      codec_->ReadHead(whole.first(size));
+      head_read_ = true;
+    }
     split_.clear();
   }
   return Flush();
@@ -121,9 +133,8 @@ Status CodedDecoder::Flush() {
 
 Status CodedDecoder::CheckComplete() const {
   if (!meta_) return Fail(Code::kMalformed, "the update ended in its head");
-  if (!split_.empty()) return Fail(Code::kMalformed, "the update ended within a block");
-  if (next_ != meta_->parameter_count)
-    return Fail(Code::kWrongTensorCount, "{} values came instead of the announced {}", next_, meta_->parameter_count);
+  if (!split_.empty() || !head_read_) return Fail(Code::kMalformed, "the update ended within a block");
+  if (next_ != count_) return Fail(Code::kWrongTensorCount, "{} values came instead of the announced {}", next_, count_);
   return {};
 }
 

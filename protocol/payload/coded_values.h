@@ -1,6 +1,7 @@
 #pragma once
 
 #include <array>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -25,7 +26,10 @@ Status AppendCoded(BlockCodec& codec, std::span<const ValueRange> exact, std::sp
 // Decodes every codec but float32. Memory: one block's bytes, and 4096 values.
 class CodedDecoder final : public UpdateDecoder {
  public:
-  CodedDecoder(std::unique_ptr<BlockCodec> codec, std::vector<ValueRange> exact, Sink& sink);
+  // How many values an update of so many parameters brings: as many, or those of a rotated vector, of which `exact`
+  // speaks then.
+  using CountOf = std::function<uint64_t(uint64_t parameter_count)>;
+  CodedDecoder(std::unique_ptr<BlockCodec> codec, std::vector<ValueRange> exact, CountOf count_of, Sink& sink);
   Status Feed(ByteView part) override;
   Status Finish() override;
 
@@ -41,9 +45,12 @@ class CodedDecoder final : public UpdateDecoder {
 
   std::unique_ptr<BlockCodec> codec_;
   std::vector<ValueRange> exact_;
+  CountOf count_of_;
   Sink* sink_;
   UpdateHeadReader head_;
   std::optional<UpdateMeta> meta_;
+  uint64_t count_ = 0;  // of values that are to come
+  bool head_read_ = false;
   std::vector<ValueRun> runs_;
   size_t run_ = 0;       // of runs_, the present one
   uint64_t of_run_ = 0;  // its values that are decoded

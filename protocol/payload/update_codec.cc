@@ -7,6 +7,7 @@
 
 #include "protocol/base/limits.h"
 #include "protocol/payload/codec/codec_list.h"
+#include "protocol/payload/codec/rotation.h"
 #include "protocol/payload/coded_values.h"
 #include "protocol/payload/update_head.h"
 
@@ -105,15 +106,24 @@ class Float32DenseDecoder final : public UpdateDecoder {
   Status status_;
 };
 
-Status CheckCarries(Codec codec) {
-  if (CarriesUpdates(codec)) return {};
-  return Fail(Code::kUnknownCodec, "codec {} does not carry updates", static_cast<uint16_t>(codec));
+Status CheckFormat(const UpdateFormat& format) {
+  if (!CarriesUpdates(format.codec))
+    return Fail(Code::kUnknownCodec, "codec {} does not carry updates", static_cast<uint16_t>(format.codec));
+  if (!IsLinear(format.codec) || (format.linear && format.linear->step > 0)) return {};
+  return Fail(Code::kInvalidArgument, "{} needs the step of a round", CodecName(format.codec));
 }
+
+// In the rotated vector.
+std::vector<ValueRange> ExactOf(const LinearForm& form) { return {{0, form.exact_count()}}; }
+
+const LinearRound* RoundOf(const UpdateFormat& format) { return format.linear ? &*format.linear : nullptr; }
 
 }  // namespace
 
 Status CheckUpdateSize(const UploadSubject& subject, uint64_t parameter_count) {
-  const uint64_t limit = parameter_count * sizeof(float) + kHeadBytes;
+  // A rotated vector is filled up to whole blocks.
+  const uint64_t values = parameter_count + (IsLinear(subject.codec) ? kRotationBlock : 0);
+  const uint64_t limit = values * sizeof(float) + kHeadBytes;
   if (subject.plaintext_size <= limit) return {};
   return Fail(Code::kTooLarge, "an update of {} bytes, the limit for {} values is {}", subject.plaintext_size,
               parameter_count, limit);
@@ -121,7 +131,7 @@ Status CheckUpdateSize(const UploadSubject& subject, uint64_t parameter_count) {
 
 Result<Bytes> EncodeUpdate(const UpdateFormat& format, const UpdateMeta& meta, std::span<const float> delta,
                            Random* random) {
-  RETURN_IF_ERROR(CheckCarries(format.codec));
+  RETURN_IF_ERROR(CheckFormat(format));
   if (meta.parameter_count != delta.size()) {
     return Fail(Code::kInvalidArgument, "meta says {} parameters, the delta has {}", meta.parameter_count,
                 delta.size());
@@ -133,14 +143,32 @@ Result<Bytes> EncodeUpdate(const UpdateFormat& format, const UpdateMeta& meta, s
     return update;
   }
   if (random == nullptr) return Fail(Code::kInvalidArgument, "{} rounds by chance", CodecName(format.codec));
-  RETURN_IF_ERROR(AppendCoded(*MakeBlockEncoder(format.codec, *random), format.exact, delta, update));
+  const auto encoder = MakeBlockEncoder(format.codec, *random, RoundOf(format));
+  if (!IsLinear(format.codec)) {
+    RETURN_IF_ERROR(AppendCoded(*encoder, format.exact, delta, update));
+    return update;
+  }
+  const LinearForm form(delta.size(), format.exact);
+  // Rounding to 4 bits makes the norm 4 % larger, to more bits less.
+  constexpr double kBelowBound = 0.95;
+  const double reach = std::min(LinearReach(format.linear->step, form.coordinates(), LinearBits(format.codec)),
+                                kBelowBound * format.linear->norm_bound);
+  RETURN_IF_ERROR(AppendCoded(*encoder, ExactOf(form), form.Rotate(delta, format.linear->seed, reach), update));
   return update;
 }
 
 Result<std::unique_ptr<UpdateDecoder>> MakeUpdateDecoder(const UpdateFormat& format, UpdateDecoder::Sink& sink) {
-  RETURN_IF_ERROR(CheckCarries(format.codec));
+  RETURN_IF_ERROR(CheckFormat(format));
   if (format.codec == Codec::kFloat32Dense) return std::make_unique<Float32DenseDecoder>(sink);
-  return std::make_unique<CodedDecoder>(MakeBlockDecoder(format.codec), format.exact, sink);
+  auto codec = MakeBlockDecoder(format.codec, RoundOf(format));
+  if (!IsLinear(format.codec))
+    return std::make_unique<CodedDecoder>(std::move(codec), format.exact, [](uint64_t count) { return count; }, sink);
+  // How many exact values there are follows from the task's table, which the sink compares with the count that came.
+  const auto form = [exact = format.exact](uint64_t count) { return LinearForm(count, exact); };
+  uint64_t exact = 0;
+  for (const ValueRange& range : format.exact) exact += range.size;
+  return std::make_unique<CodedDecoder>(
+      std::move(codec), std::vector<ValueRange>{{0, exact}}, [form](uint64_t count) { return form(count).size(); }, sink);
 }
 
 Result<std::vector<float>> DecodeUpdate(const UpdateFormat& format, ByteView plaintext) {

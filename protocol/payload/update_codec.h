@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <utility>
 #include <vector>
@@ -11,6 +12,7 @@
 #include "protocol/base/result.h"
 #include "protocol/envelope/envelope.h"
 #include "protocol/payload/bounds.h"
+#include "protocol/payload/codec/linear.h"
 
 namespace tributary {
 
@@ -31,6 +33,7 @@ struct UpdateFormat {
 
   Codec codec;
   std::vector<ValueRange> exact;  // ascending, apart from each other
+  std::optional<LinearRound> linear = {};  // a linear codec needs it
 };
 
 // The plaintext of an update (little endian):
@@ -39,7 +42,8 @@ struct UpdateFormat {
 //   meta      = UpdateMeta of schema/envelope.capnp, canonical bytes     meta_size
 //   padding   = zeros up to the next multiple of 64 bytes
 //   values    = kFloat32Dense: IEEE 754                                  4 * parameter_count
-//             = another codec: run run …
+//             = another codec: its head, run run …
+//             = a linear codec: the exact values and the coordinates of a rotated vector (codec/linear.h)
 //   run       = consecutive values up to where an exact range begins or ends: float32 in an exact range, else the codec's
 //               blocks (protocol/payload/codec), of which the last may be shorter
 // For example, the update of a model of 3 weights: 30 00 00 00, 48 bytes of meta, 12 zeros, 12 bytes of values; 76 in
@@ -55,7 +59,8 @@ Status CheckUpdateSize(const UploadSubject& subject, uint64_t parameter_count);
 // of any length; each call hands the values that became complete to the sink, in order. Not thread safe.
 class UpdateDecoder {
  public:
-  // `values` are consecutive parameters beginning at index `first`; the span is valid during the call only.
+  // `values` are consecutive parameters beginning at index `first`, or values of a rotated vector; the span is valid
+  // during the call only.
   class Sink {
    public:
     virtual ~Sink() = default;
@@ -74,7 +79,7 @@ class UpdateDecoder {
 // kUnknownCodec. `sink` is borrowed and must outlive the decoder.
 Result<std::unique_ptr<UpdateDecoder>> MakeUpdateDecoder(const UpdateFormat& format, UpdateDecoder::Sink& sink);
 
-// The values of a whole plaintext. Errors: those of the decoder.
+// The values of a whole plaintext; of a linear codec those of the rotated vector. Errors: those of the decoder.
 Result<std::vector<float>> DecodeUpdate(const UpdateFormat& format, ByteView plaintext);
 
 }  // namespace tributary

@@ -88,6 +88,8 @@ struct Round {
   inclusion @2 :Float64;     # in the round when first8(SHA-256(nonce || device id)) / 2^64 < inclusion;
                              # first8 is read little endian
   deadlineUnixMillis @3 :Int64;
+  linearStep @4 :Float64;
+  # The step of the plan's linear codec (protocol/payload/codec/linear.h), a power of two; 0: the plan has another codec.
 }
 
 struct TrainingPlan {

@@ -165,11 +165,14 @@ void PutModules(Seeds& seeds) {
 
 void PutUpdates(Seeds& seeds) {
   SeededRandom random(3);
-  constexpr Codec kCodecs[] = {Codec::kFloat32Dense, Codec::kFloat16, Codec::kBfloat16, Codec::kBlock8, Codec::kBlock4};
+  constexpr Codec kCodecs[] = {Codec::kFloat32Dense, Codec::kFloat16, Codec::kBfloat16, Codec::kBlock8,
+                               Codec::kBlock4,       Codec::kEden1,   Codec::kEden2,    Codec::kEden4,
+                               LinearCodec(6)};
   for (size_t codec = 0; codec < std::size(kCodecs); ++codec) {
     for (const size_t count : {1u, 3u, 300u}) {
       const std::vector<float> delta(count, 0.25f);
-      const UpdateFormat format(kCodecs[codec], {{1, 1}, {70, 5}});
+      UpdateFormat format(kCodecs[codec], {{1, 1}, {70, 5}});
+      format.linear = {{}, 0x1p-10, 1, 1};
       // The first byte says in which steps the target feeds the rest, the second which codec it is.
       Bytes seed{static_cast<uint8_t>(count), static_cast<uint8_t>(codec)};
       Append(seed, Must(EncodeUpdate(format, {.weight = 9, .parameter_count = count, .training_loss = 0.5}, delta,

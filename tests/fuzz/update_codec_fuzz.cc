@@ -20,7 +20,8 @@ class CountingSink final : public UpdateDecoder::Sink {
   Status OnValues(uint64_t first, std::span<const float> values) override {
     TRIBUTARY_CHECK(meta_seen && first == count && !values.empty()) << first << " after " << count;
     count += values.size();
-    TRIBUTARY_CHECK(count <= announced) << count << " of " << announced;
+    // A rotated vector is filled up to a whole block.
+    TRIBUTARY_CHECK(count <= announced + 4096) << count << " of " << announced;
     return {};
   }
   bool meta_seen = false;
@@ -39,7 +40,7 @@ std::pair<bool, uint64_t> Decode(const UpdateFormat& format, ByteView input, siz
   }
   const bool finished = (*decoder)->Finish().has_value();
   TRIBUTARY_CHECK(good || !finished) << "an error was forgotten";
-  TRIBUTARY_CHECK(!finished || sink.count == sink.announced) << sink.count << " of " << sink.announced;
+  TRIBUTARY_CHECK(!finished || sink.count >= sink.announced) << sink.count << " of " << sink.announced;
   return {finished, finished ? sink.count : 0};
 }
 
@@ -48,8 +49,11 @@ std::pair<bool, uint64_t> Decode(const UpdateFormat& format, ByteView input, siz
 TRIBUTARY_FUZZ_TARGET(update_codec) {
   if (size < 2) return 0;
   const ByteView plaintext(data + 2, size - 2);
-  constexpr Codec kCodecs[] = {Codec::kFloat32Dense, Codec::kFloat16, Codec::kBfloat16, Codec::kBlock8, Codec::kBlock4};
-  const UpdateFormat format(kCodecs[data[1] % std::size(kCodecs)], {{1, 1}, {70, 5}});
+  constexpr Codec kCodecs[] = {Codec::kFloat32Dense, Codec::kFloat16, Codec::kBfloat16, Codec::kBlock8,
+                               Codec::kBlock4,       Codec::kEden1,   Codec::kEden2,    Codec::kEden4,
+                               LinearCodec(6)};
+  UpdateFormat format(kCodecs[data[1] % std::size(kCodecs)], {{1, 1}, {70, 5}});
+  format.linear = {{}, 0x1p-10, 1, 1};
   const auto whole = Decode(format, plaintext, std::max<size_t>(plaintext.size(), 1));
   const auto cut = Decode(format, plaintext, size_t{data[0]} + 1);
   TRIBUTARY_CHECK(whole == cut) << "in steps of " << data[0] + 1;

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "aggregator/optimise/server_optimizer.h"
+#include "aggregator/records/sum_form.h"
 #include "tests/aggregator/round/round_fixture.h"
 #include "tests/support/must.h"
 
@@ -13,8 +14,10 @@ namespace {
 constexpr ModelVersion kV1{1}, kV2{2};
 
 struct CodecRound : RoundFixture {
-  void Start(std::vector<std::string> codecs) {
+  void Start(std::vector<std::string> codecs, double first_norm = 10, double norm_bound = 10) {
     TaskRecord task = NewTask({.report_goal = 3, .minimum = 3});
+    task.first_norm = first_norm;
+    task.norm_bound = norm_bound;
     task.plan.update_codec = std::move(codecs);
     Must(core().tasks().Create(task, PutInitialWeights()));
     Must(core().rounds().Start(task_id, 2));
@@ -30,7 +33,9 @@ TEST(CodecRoundTest, ARoundOfEachCodecMakesNearlyTheVersionOfFloat32) {
   for (const auto& [codec, name, most] :
        {std::tuple(Codec::kFloat32Dense, "float32", 0.0), std::tuple(Codec::kFloat16, "float16", 1e-5),
         std::tuple(Codec::kBfloat16, "bfloat16", 1e-4), std::tuple(Codec::kBlock8, "block8", 1e-4),
-        std::tuple(Codec::kBlock4, "block4", 2e-3)}) {
+        std::tuple(Codec::kBlock4, "block4", 2e-3), std::tuple(Codec::kEden4, "eden4", 2e-3),
+        std::tuple(Codec::kEden2, "eden2", 5e-3), std::tuple(Codec::kEden1, "eden1", 0.02),
+        std::tuple(LinearCodec(24), "linear24", 1e-5), std::tuple(LinearCodec(12), "linear12", 5e-3)}) {
     CodecRound round;
     round.Start({name});
     for (int device = 1; device <= 3; ++device) {
@@ -57,6 +62,51 @@ TEST(CodecRoundTest, WhatThePlanDoesNotListIsRefusedForGood) {
   EXPECT_TRUE(round.Give(round.Update(1, kV1, {.codec = Codec::kFloat16})));
   EXPECT_TRUE(round.Give(round.Update(2, kV1, {.codec = Codec::kBlock8})));
   round.CheckAccounts();
+}
+
+// The version is that of the whole numbers, added here one by one: with all devices in, nothing but the rounding of
+// each device's own levels is lost, and no checkpoint changes a bit.
+TEST(CodecRoundTest, ALinearRoundIsTheExactSumOfWholeNumbers) {
+  CodecRound round;
+  round.Start({"linear24"});
+  const TaskRecord task = Must(round.core().tasks().Get(round.task_id));
+  const UpdateFormat format = FormatOf(task, LinearCodec(24), kV1, round.LastRound().bounds);
+  const LinearForm form = *LinearFormOf(task);
+  EXPECT_EQ(form.size(), 512u);
+  std::vector<int64_t> sum(form.size());
+  for (const uint64_t device : {1u, 2u, 3u}) {
+    const RoundFixture::UpdateOptions options{.weight = 10 * device, .codec = LinearCodec(24)};
+    const auto levels = Must(DecodeUpdate(format, round.Plaintext(static_cast<int>(device), kV1, options)));
+    for (size_t i = 0; i < sum.size(); ++i)
+      sum[i] += static_cast<int64_t>(10 * device) * std::llrint(double{levels[i]} / format.linear->step);
+    const Status given = round.Give(round.Update(static_cast<int>(device), kV1, options));
+    ASSERT_TRUE(given) << given.error().ToString();
+    Must(round.core().Flush());
+    round.Reopen();
+  }
+  std::vector<double> mean(sum.size());
+  for (size_t i = 0; i < sum.size(); ++i) mean[i] = static_cast<double>(sum[i]) * format.linear->step / 60;
+  const auto move = form.RotateBack(mean, format.linear->seed);
+  auto expected = round.Weights(kV1);
+  for (size_t i = 0; i < expected.size(); ++i) expected[i] = static_cast<float>(double{expected[i]} + move[i]);
+  EXPECT_EQ(round.Weights(kV2), expected);
+}
+
+// A rotated update has the norm of the update, so the round's bound holds for it.
+TEST(CodecRoundTest, AnUpdateOverTheRoundsNormIsScaledDownInALinearRoundToo) {
+  CodecRound round;
+  round.Start({"linear16"}, /*first_norm=*/1, /*norm_bound=*/1000);
+  ASSERT_TRUE(round.Give(round.Update(1, kV1, {.codec = LinearCodec(16)})));
+  EXPECT_EQ(round.LastRound().scaled, 0u);
+  // The device shrinks it to the levels' reach, which is up to twice the bound.
+  ASSERT_TRUE(round.Give(round.Update(2, kV1, {.codec = LinearCodec(16), .scale = 3})));
+  EXPECT_EQ(round.LastRound().scaled, 1u);
+  EXPECT_EQ(round.CodeOf(round.Give(round.Update(3, kV1, {.codec = LinearCodec(12)}))), Code::kUnknownCodec);
+  ASSERT_TRUE(round.Give(round.Update(3, kV1, {.codec = LinearCodec(16)})));
+  const auto before = round.Weights(kV1), after = round.Weights(kV2);
+  double squares = 0;
+  for (size_t i = 0; i < before.size(); ++i) squares += std::pow(double{after[i]} - double{before[i]}, 2);
+  EXPECT_LT(std::sqrt(squares), 0.45) << "a third of the bound, and two small ones";
 }
 
 TEST(CodecRoundTest, TheBoundsHoldForWhatWasDecoded) {

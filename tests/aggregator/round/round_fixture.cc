@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "aggregator/records/sum_form.h"
 #include "protocol/payload/update_codec.h"
 #include "tests/support/must.h"
 #include "tests/support/repository_folder.h"
@@ -147,15 +148,27 @@ TaskRecord RoundFixture::CreateTask(RoundPolicy policy, std::string_view name) {
   return *created;
 }
 
-SealedUpload RoundFixture::Update(int device, ModelVersion base, const UpdateOptions& options) {
+Bytes RoundFixture::Plaintext(int device, ModelVersion base, const UpdateOptions& options) {
   const auto number = static_cast<uint64_t>(device);
   SeededRandom values(options.seed != 0 ? options.seed : number + 1000 * Number(base));
   std::vector<float> delta(options.parameters);
   for (float& value : delta) value = options.scale * static_cast<float>(UniformUnit(values) * 2 - 1);
   if (options.poison != 0) delta.at(7) = options.poison;
+  UpdateFormat format(options.codec);
+  if (IsLinear(options.codec)) {
+    const auto task = core_->tasks().Get(task_id);
+    TRIBUTARY_CHECK(task) << task.error().ToString();
+    format = FormatOf(*task, options.codec, base, LastRound().bounds);
+  }
   auto plaintext =
-      EncodeUpdate(options.codec, {.weight = options.weight, .parameter_count = options.parameters}, delta, &values);
+      EncodeUpdate(format, {.weight = options.weight, .parameter_count = options.parameters}, delta, &values);
   TRIBUTARY_CHECK(plaintext) << plaintext.error().ToString();
+  return std::move(*plaintext);
+}
+
+SealedUpload RoundFixture::Update(int device, ModelVersion base, const UpdateOptions& options) {
+  const auto number = static_cast<uint64_t>(device);
+  const Bytes plaintext = Plaintext(device, base, options);
   UploadSubject subject;
   subject.id = IdFrom(options.upload != 0 ? options.upload : 7'000'000 + 1000 * number + Number(base));
   subject.task = task_id;
@@ -163,7 +176,7 @@ SealedUpload RoundFixture::Update(int device, ModelVersion base, const UpdateOpt
   subject.device = TestDevice("d" + std::to_string(device));
   subject.created = clock.Now();
   subject.codec = options.codec;
-  auto sealed = SealUpload(subject, *plaintext, limits::kMinChunkBytes, {kDefaultAead, fleet.sealing_key().public_key},
+  auto sealed = SealUpload(subject, plaintext, limits::kMinChunkBytes, {kDefaultAead, fleet.sealing_key().public_key},
                            device_key, {});
   TRIBUTARY_CHECK(sealed) << sealed.error().ToString();
   return std::move(*sealed);

@@ -90,6 +90,8 @@ class RoundFixture {
     float scale = 0.01F;
   };
   SealedUpload Update(int device, ModelVersion base, const UpdateOptions& options);
+  // What Update seals.
+  Bytes Plaintext(int device, ModelVersion base, const UpdateOptions& options);
   SealedUpload Update(int device, ModelVersion base) { return Update(device, base, UpdateOptions{}); }
   SealedUpload Evaluation(const std::string& member, ModelVersion version,
                           const std::vector<EvaluationResult>& results);

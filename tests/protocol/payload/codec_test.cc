@@ -16,7 +16,9 @@
 namespace tributary::codec_test {
 namespace {
 
-constexpr Codec kLossy[] = {Codec::kFloat16, Codec::kBfloat16, Codec::kBlock8, Codec::kBlock4};
+constexpr Codec kRounded[] = {Codec::kFloat16, Codec::kBfloat16, Codec::kBlock8, Codec::kBlock4};
+constexpr Codec kLossy[] = {Codec::kFloat16, Codec::kBfloat16, Codec::kBlock8, Codec::kBlock4,
+                            Codec::kEden1,   Codec::kEden2,    Codec::kEden4};
 
 std::vector<float> Normal(size_t count, float deviation, uint64_t seed = 1) {
   SeededRandom random(seed);
@@ -66,7 +68,7 @@ TEST(CodecTest, EveryFloat16ComesBack) {
 TEST(CodecTest, RoundingIsUnbiased) {
   const std::vector<float> values = {1, 0.3F, -0.7001F, 1e-3F, -3e-5F, 2e-8F, 0.99999F, 0};
   constexpr int kTimes = 20'000;
-  for (const Codec codec : kLossy) {
+  for (const Codec codec : kRounded) {
     std::vector<double> sum(values.size());
     std::vector<double> squares(values.size());
     SeededRandom random(5);
@@ -130,6 +132,9 @@ TEST(CodecTest, SizesWithAllOverhead) {
   EXPECT_LE(size(Codec::kBfloat16) / whole, 0.501);
   EXPECT_LE(size(Codec::kBlock8) / whole, 0.26);
   EXPECT_LE(size(Codec::kBlock4) / whole, 0.142);
+  EXPECT_LE(size(Codec::kEden4) / whole, 0.129);
+  EXPECT_LE(size(Codec::kEden2) / whole, 0.066);
+  EXPECT_LE(size(Codec::kEden1) / whole, 0.035);
 }
 
 TEST(CodecTest, ExactValuesComeBackWhateverTheCodecAndTheParts) {
@@ -217,7 +222,8 @@ TEST(CodecTest, ThePlansFirstKnownCodecIsTaken) {
   EXPECT_TRUE(CheckListed(Codec::kFloat32Dense, plan));
   EXPECT_EQ(CheckListed(Codec::kBlock4, plan).error().code, Code::kUnknownCodec);
   EXPECT_EQ(CheckCodecs(plan).error().message,
-            "plan.update_codec must be of float32, float16, bfloat16, block8, block4, not 'of-tomorrow'");
+            "plan.update_codec must be of float32, float16, bfloat16, block8, block4, eden1, eden2, eden4 and linear4 to "
+            "linear24, not 'of-tomorrow'");
   EXPECT_FALSE(CheckCodecs({}));
   const std::vector<std::string> twice = {"block8", "block8"};
   EXPECT_EQ(CheckCodecs(twice).error().message, "plan.update_codec names block8 twice");
