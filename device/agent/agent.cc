@@ -47,8 +47,9 @@ Agent::Agent(const Parts& parts, const Options& options, AgentState state, std::
       state_keeper_(DeviceStateKeeper::Load(parts.files, options.folder / "report")),
       planner_(parts.identity.subject),
       membership_(std::move(membership)),
+      residuals_(parts.files, options.folder / "residuals"),
       workshop_({parts.loop, parts.clock, parts.random, parts.identity, parts.learner, parts.examples, parts.work,
-                 membership_->blobs()},
+                 membership_->blobs(), residuals_},
                 options.chunk_bytes) {}
 
 Agent::~Agent() {
@@ -74,7 +75,7 @@ Result<std::unique_ptr<Agent>> Agent::Open(const Parts& parts, const Options& op
                    [agent = agent.get()](const UploadId& upload, const Error* why) { agent->OnGone(upload, why); }));
   Agent& self = *agent;
   agent->erasures_ = std::make_unique<ErasureWatch>(
-      ErasureWatch::Parts{parts.loop, parts.examples, parts.disk, self.state_, *self.outbox_},
+      ErasureWatch::Parts{parts.loop, parts.examples, parts.disk, self.state_, *self.outbox_, self.residuals_},
       ErasureWatch::Hooks{.publication = [&self]() -> decltype(auto) { return self.publication(); },
                           .losing =
                               [&self](const SpooledUpload& upload) {

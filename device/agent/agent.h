@@ -9,6 +9,7 @@
 #include "device/agent/erasure_watch.h"
 #include "device/agent/outbox.h"
 #include "device/agent/planner.h"
+#include "device/agent/residual_store.h"
 #include "device/agent/workshop.h"
 #include "device/learn/learner.h"
 #include "device/report/device_state_keeper.h"
@@ -40,7 +41,7 @@ namespace tributary {
 class Agent {
  public:
   struct Options {
-    Path folder;             // publication, blobs, progress of the tasks, outbox, device state
+    Path folder;             // publication, blobs, progress of the tasks, outbox, residuals, device state
     Path identity_folder;    // where a renewed certificate is kept; empty: it is never renewed
     bool reports = true;     // uploads its device state when something changed, and once a day
     HopClient::Options hop;  // to the gateway
@@ -130,6 +131,7 @@ class Agent {
   std::unique_ptr<Membership> membership_;
   std::unique_ptr<Outbox> outbox_;
   std::unique_ptr<ErasureWatch> erasures_;
+  ResidualStore residuals_;
   Workshop workshop_;
   std::shared_ptr<UnderWay> under_way_;
   bool dropping_ = false;  // uploads that nobody can open are leaving the outbox

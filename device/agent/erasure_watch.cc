@@ -18,7 +18,7 @@ void ErasureWatch::Start() { LookNowAndThen(); }
 
 void ErasureWatch::LookNowAndThen() {
   const SpoolAccount account = parts_.outbox.account();
-  if (!settled_ || account.bytes + account.dead_bytes > 0) Look([](bool) {});
+  if (!settled_ || account.bytes + account.dead_bytes > 0 || !parts_.residuals.empty()) Look([](bool) {});
   timer_ = parts_.loop.After(kLook, [this] { LookNowAndThen(); });
 }
 
@@ -34,7 +34,8 @@ void ErasureWatch::Ask() {
   if (!publication) return End(false);
   std::vector<std::pair<TaskId, TaskManifest>> tasks;
   for (const PublishedTask& task : publication->tasks) tasks.emplace_back(task.id, task.manifest);
-  parts_.disk.Post([this, alive = alive_, &loop = parts_.loop, &examples = parts_.examples, tasks = std::move(tasks)] {
+  parts_.disk.Post([this, alive = alive_, &loop = parts_.loop, &examples = parts_.examples, residuals = parts_.residuals,
+                     tasks = std::move(tasks)] {
     Result<Generations> answer = Generations();
     for (const auto& [task, manifest] : tasks) {
       const auto generation = examples.Generation(manifest);
@@ -44,6 +45,8 @@ void ErasureWatch::Ask() {
       }
       answer->emplace_back(task, *generation);
     }
+    if (const Status swept = answer ? residuals.Sweep(*answer) : Status(); !swept)
+      LogFailure(LogLevel::kError, "agent.residual_not_erased", swept.error());
     loop.Post([this, alive, answer = std::move(answer)] {
       if (*alive) OnAnswer(answer);
     });

@@ -8,6 +8,7 @@
 
 #include "device/agent/agent_state.h"
 #include "device/agent/outbox.h"
+#include "device/agent/residual_store.h"
 #include "device/learn/learner.h"
 #include "protocol/base/executor.h"
 #include "protocol/catalogue/publication.h"
@@ -20,8 +21,9 @@ namespace tributary {
 // its bytes, and then notes the new generation: after a kill in between, the next look drops again. Nothing is dropped
 // for retention, which raises no generation.
 //
-// It looks at the start, and no work leaves the outbox before; then every few seconds while work waits, because other
-// processes delete too; and before new work goes in. From the finding to the end of the dropping no work leaves. What a
+// It looks at the start, and no work leaves the outbox before; then every few seconds while work waits or a residual
+// is kept, because other processes delete too. Each look erases the residuals that were made from another generation, or
+// are of no task any more; and before new work goes in. From the finding to the end of the dropping no work leaves. What a
 // gateway has custody of is out of reach.
 //
 // All on the loop's thread. Everything in Parts must outlive it; looks into the store on `disk`.
@@ -33,6 +35,7 @@ class ErasureWatch {
     Executor& disk;
     AgentState& state;
     Outbox& outbox;
+    const ResidualStore& residuals;
   };
   struct Hooks {
     std::function<const std::optional<Publication>&()> publication;

@@ -1,6 +1,7 @@
 #include "device/agent/workshop.h"
 
 #include <algorithm>
+#include <functional>
 #include <optional>
 #include <utility>
 
@@ -81,6 +82,7 @@ struct Workshop::Job {
   BlobStore blobs;
   Learner& learner;
   ExampleSource& examples;
+  ResidualStore residuals;
   std::function<void()> loaded;
 
   bool cancelled() const { return stop.stop_requested() || end.stop_requested(); }
@@ -100,7 +102,8 @@ struct Workshop::Job {
   };
   Result<Work> DoOnce() const;
   Result<Work> DoWork() const;
-  Result<Bytes> Encode(const UpdateFormat& format, const Learned& learned) const;
+  // Of examples of this generation.
+  Result<Bytes> Encode(const UpdateFormat& format, const Learned& learned, uint64_t generation) const;
   Result<Made> Do() const;
 };
 
@@ -142,12 +145,22 @@ Result<Workshop::Job::Work> Workshop::Job::DoWork() const {
   }
 }
 
-Result<Bytes> Workshop::Job::Encode(const UpdateFormat& format, const Learned& learned) const {
-  ASSIGN_OR_RETURN(Bytes plaintext, EncodeUpdate(format, learned.meta, learned.delta, &sealer.random));
+Result<Bytes> Workshop::Job::Encode(const UpdateFormat& format, const Learned& learned, uint64_t generation) const {
+  const ModelVersion base = order.progress.version;
+  const TaskId& task = order.task.id;
+  std::vector<float> values = learned.delta;
+  if (KeepsResidual(format.codec)) {
+    ASSIGN_OR_RETURN(const auto residual, residuals.Before(task, base, generation, values.size()));
+    std::ranges::transform(values, residual, values.begin(), std::plus());
+  }
+  ASSIGN_OR_RETURN(Bytes plaintext, EncodeUpdate(format, learned.meta, values, &sealer.random));
   if (format.codec == Codec::kFloat32Dense) return plaintext;
   // Rounding may have lifted an update that was just within the bounds.
   ASSIGN_OR_RETURN(const auto decoded, DecodeUpdate(format, plaintext));
   RETURN_IF_ERROR(CheckDelta(decoded, order.task.value_bound, order.task.norm_bound));
+  if (!KeepsResidual(format.codec)) return plaintext;
+  std::ranges::transform(values, decoded, values.begin(), std::minus());
+  RETURN_IF_ERROR(residuals.Keep(task, base, generation, values));
   return plaintext;
 }
 
@@ -167,7 +180,7 @@ Result<Workshop::Made> Workshop::Job::Do() const {
   }
   if (learned) {
     ASSIGN_OR_RETURN(const UpdateFormat format, FormatFor(order.task));
-    ASSIGN_OR_RETURN(const Bytes plaintext, Encode(format, *learned));
+    ASSIGN_OR_RETURN(const Bytes plaintext, Encode(format, *learned, generation));
     ASSIGN_OR_RETURN(auto upload, Seal(UploadKind::kUpdate, format.codec, Priority::kUpdate, plaintext));
     made.uploads.push_back(std::move(upload));
     made.examples = learned->meta.weight;
@@ -190,7 +203,8 @@ void Workshop::Begin(const WorkOrder& order, const SealingTarget& target, std::s
     });
   };
   auto job = std::make_shared<const Job>(Job{order, SealerFor(target), std::move(stop), end_.get_token(), parts_.blobs,
-                                             parts_.learner, parts_.examples, std::move(say_loaded)});
+                                             parts_.learner, parts_.examples, parts_.residuals,
+                                             std::move(say_loaded)});
   parts_.work.Post([job = std::move(job), alive = alive_, &loop = parts_.loop, done = std::move(done)] {
     loop.Post([alive, done, made = std::make_shared<Result<Made>>(job->Do())] {
       if (*alive) done(std::move(*made));

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "device/agent/planner.h"
+#include "device/agent/residual_store.h"
 #include "device/learn/learner.h"
 #include "protocol/base/executor.h"
 #include "protocol/base/random.h"
@@ -32,6 +33,7 @@ class Workshop {
     ExampleSource& examples;
     Executor& work;
     const BlobStore& blobs;
+    const ResidualStore& residuals;
   };
   // Sealed uploads in the order in which they should leave, and what the log says of them.
   struct Made {

@@ -36,6 +36,8 @@ enum class Codec : uint16_t {
   kEden1 = 7,
   kEden2 = 8,
   kEden4 = 9,
+  kTop1 = 10,
+  kTop5 = 11,
   kLinear = 256,  // + bits
 };
 // The linear codec of so many bits.
@@ -46,7 +48,7 @@ constexpr bool IsLinear(Codec codec) {
   return LinearBits(codec) >= kLeastLinearBits && LinearBits(codec) <= kMostLinearBits;
 }
 constexpr bool CarriesUpdates(Codec codec) {
-  return codec == Codec::kFloat32Dense || (codec >= Codec::kFloat16 && codec <= Codec::kEden4) || IsLinear(codec);
+  return codec == Codec::kFloat32Dense || (codec >= Codec::kFloat16 && codec <= Codec::kTop5) || IsLinear(codec);
 }
 
 // What is known of an upload before its payload is sealed (schema/envelope.capnp, Subject). Value type.

@@ -26,7 +26,7 @@ std::vector<Field> FieldsOf(TrainingPlan& plan) {
       {"seed", &plan.seed, "decides the order of the examples, together with the device and the base version"},
       {"update_codec", &plan.update_codec,
        "how an update travels, most wanted first: a device takes the first that it knows, and no other is accepted; of "
-       "float32, float16, bfloat16, block8, block4, eden1, eden2 and eden4, or one of linear4 to linear24 alone"},
+       "float32, float16, bfloat16, block8, block4, eden1, eden2, eden4, top1 and top5, or one of linear4 to linear24 alone"},
   };
 }
 

@@ -37,8 +37,8 @@ struct Subject {
   expiresUnixMillis @6 :Int64;  # 0: never by wall clock (updates expire by staleness)
   priority @7 :UInt8;           # 0 control, 1 update, 2 evaluation, 3 device state, 4 sample: smaller goes first
   codec @8 :UInt16;             # how the payload is encoded: 2 a Cap'n Proto record; of an update 1 float32 dense, 3 float16,
-                                # 4 bfloat16, 5 blocks of 8 bits, 6 blocks of 4 bits, 7, 8 and 9 EDEN of 1, 2 and 4 bits, 256 + n
-                                # linear of n bits (protocol/payload/codec)
+                                # 4 bfloat16, 5 blocks of 8 bits, 6 blocks of 4 bits, 7, 8 and 9 EDEN of 1, 2 and 4 bits, 10 and 11
+                                # the largest of 1 and 5 percent, 256 + n linear of n bits (protocol/payload/codec)
   aead @9 :UInt16;
   keyId @10 :Data;              # first 8 bytes of the SHA-256 of the aggregator's public key
   plaintextSize @11 :UInt64;

@@ -167,7 +167,7 @@ void PutUpdates(Seeds& seeds) {
   SeededRandom random(3);
   constexpr Codec kCodecs[] = {Codec::kFloat32Dense, Codec::kFloat16, Codec::kBfloat16, Codec::kBlock8,
                                Codec::kBlock4,       Codec::kEden1,   Codec::kEden2,    Codec::kEden4,
-                               LinearCodec(6)};
+                               Codec::kTop1,         Codec::kTop5,    LinearCodec(6)};
   for (size_t codec = 0; codec < std::size(kCodecs); ++codec) {
     for (const size_t count : {1u, 3u, 300u}) {
       const std::vector<float> delta(count, 0.25f);

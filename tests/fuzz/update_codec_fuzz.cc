@@ -51,7 +51,7 @@ TRIBUTARY_FUZZ_TARGET(update_codec) {
   const ByteView plaintext(data + 2, size - 2);
   constexpr Codec kCodecs[] = {Codec::kFloat32Dense, Codec::kFloat16, Codec::kBfloat16, Codec::kBlock8,
                                Codec::kBlock4,       Codec::kEden1,   Codec::kEden2,    Codec::kEden4,
-                               LinearCodec(6)};
+                               Codec::kTop1,         Codec::kTop5,    LinearCodec(6)};
   UpdateFormat format(kCodecs[data[1] % std::size(kCodecs)], {{1, 1}, {70, 5}});
   format.linear = {{}, 0x1p-10, 1, 1};
   const auto whole = Decode(format, plaintext, std::max<size_t>(plaintext.size(), 1));

@@ -7,6 +7,7 @@
 #include "protocol/payload/codec/eden.h"
 #include "protocol/payload/codec/half.h"
 #include "protocol/payload/codec/scaled_block.h"
+#include "protocol/payload/codec/top_k.h"
 
 namespace tributary {
 namespace {
@@ -31,6 +32,8 @@ constexpr CodecLine kCodecs[] = {
     {Codec::kEden1, "eden1", [](Random* random) { return MakeEden(1, random); }},
     {Codec::kEden2, "eden2", [](Random* random) { return MakeEden(2, random); }},
     {Codec::kEden4, "eden4", [](Random* random) { return MakeEden(4, random); }},
+    {Codec::kTop1, "top1", [](Random*) { return MakeTopK(1); }},
+    {Codec::kTop5, "top5", [](Random*) { return MakeTopK(5); }},
 };
 constexpr std::string_view kLinearName = "linear";  // and the bits
 

@@ -26,6 +26,8 @@ Status CheckListed(Codec codec, std::span<const std::string> names);
 // Whether a new task may list these: some, each known here and named once; a linear one alone, since its sums are of
 // another vector. kInvalidArgument.
 Status CheckCodecs(std::span<const std::string> names);
+// Whether the codec leaves out what its device must add to the next update; the others are unbiased.
+constexpr bool KeepsResidual(Codec codec) { return codec == Codec::kTop1 || codec == Codec::kTop5; }
 // The bits of the linear codec that is the plan's only one; nullopt: it has others.
 std::optional<int> LinearBitsOf(std::span<const std::string> names);
 
