@@ -8,10 +8,11 @@
 
 namespace tributary {
 
-// EDEN (Vargaftik et al., ICML 2022): each block of 4096 values is rotated by random signs and the Hadamard transform, so
-// that its coordinates are nearly normal, and each coordinate becomes the nearest of the 2^bits levels that are best for
-// a normal variable (Lloyd-Max). The block's scale makes the estimate unbiased over the rotation. 1.008 bits a value with
-// one bit.
+// EDEN (Vargaftik et al., ICML 2022): each block of 4096 values is rotated by random signs and the Hadamard transform,
+// so that its coordinates are nearly normal, and each coordinate becomes the nearest of the 2^bits levels that are
+// best for a normal variable (Lloyd-Max). The block's scale makes the estimate unbiased over random rotations, to
+// which the transform comes near: with a third of the squared norm in one value, 0.9 % of it is biased with one bit,
+// less with more. 1.008 bits a value with one bit.
 //   head  = 32 bytes, the seed of the signs (key_stream.h): each update has one of its own
 //   block = scale level level …
 //   scale = f32, |x|^2 / <q, z>: of the block's values x, its rotated coordinates z, and the levels q that stand for them
