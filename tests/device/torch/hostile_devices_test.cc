@@ -68,7 +68,7 @@ class Federation : RoundFixture {
     }
     return accuracies;
   }
-  std::vector<RoundRecord> Rounds() { return Must(core().rounds().All(task_id)); }
+  std::vector<RoundRecord> Rounds() { return Must(core().rounds().List(task_id)); }
 
  private:
   double Accuracy() {
