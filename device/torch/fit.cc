@@ -93,7 +93,7 @@ class Fitting {
     ++steps_;
     const double mean = loss.mean.item<double>();
     if (!std::isfinite(mean)) {
-      return Fail(Code::kNotFinite, "the loss after {} steps; the learning rate may be too high", steps_);
+      return Fail(Code::kNotFinite, "the loss is {} in step {}", mean, steps_);
     }
     loss_sum_ += mean * loss.weight;
     loss_count_ += loss.weight;

@@ -229,8 +229,13 @@ TrainingMode::~TrainingMode() {
 Error FromTorch(Code code, std::string_view what, const std::exception& caught) {
   const auto* error = dynamic_cast<const c10::Error*>(&caught);
   std::string text = error ? error->what_without_backtrace() : caught.what();
-  // The interpreter puts its traceback first and the reason last.
-  if (const size_t reason = text.rfind("RuntimeError: "); reason != std::string::npos) text.erase(0, reason + 14);
+  // The interpreter puts its traceback first and the reason last: RuntimeError, or what the module raised.
+  while (!text.empty() && text.back() == '\n') text.pop_back();
+  if (const size_t reason = text.rfind("RuntimeError: "); reason != std::string::npos) {
+    text.erase(0, reason + 14);
+  } else if (text.find("Traceback of TorchScript") != std::string::npos) {
+    text.erase(0, text.rfind('\n') + 1);
+  }
   constexpr size_t kLongest = 500;
   if (text.size() > kLongest) text = text.substr(0, kLongest) + " …";
   std::replace(text.begin(), text.end(), '\n', ' ');

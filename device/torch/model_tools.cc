@@ -5,7 +5,6 @@
 #include <chrono>
 #include <condition_variable>
 #include <iostream>
-#include <map>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -186,6 +185,14 @@ Status EvaluateFile(const ToolArguments& arguments, WritableFile* /*out*/) {
   return {};
 }
 
+// For CLI11: takes the number of a loss for its name.
+std::string TakeLoss(std::string& text) {
+  const auto* const name = std::ranges::find(kLossNames, text);
+  if (name == std::end(kLossNames)) return fmt::format("'{}' is none of {}", text, fmt::join(kLossNames, ", "));
+  text = std::to_string(name - std::begin(kLossNames));
+  return "";
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Model>> BuildFashionCnn(uint64_t seed) {
@@ -222,13 +229,7 @@ int RunModelTool(int argc, char** argv) {
                    "The built-in loss to try, as the task's plan names it: cross_entropy, binary_cross_entropy, "
                    "mean_squared_error, l1, "
                    "huber [one that suits the target]")
-      ->transform(
-          CLI::CheckedTransformer(std::map<std::string, Loss>{{"cross_entropy", Loss::kCrossEntropy},
-                                                              {"mean_squared_error", Loss::kMeanSquaredError},
-                                                              {"binary_cross_entropy", Loss::kBinaryCrossEntropy},
-                                                              {"l1", Loss::kL1},
-                                                              {"huber", Loss::kHuber}})
-              .description(""))
+      ->transform(CLI::Validator(TakeLoss, ""))
       ->type_name("LOSS");
   auto* export_command = app.add_subcommand("export", "Put weights into a TorchScript file");
   export_command->add_option("--module", arguments.in, "The TorchScript file, or the package made of it")->required();

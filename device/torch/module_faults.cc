@@ -86,34 +86,41 @@ std::string LineOf(const torch::jit::Node& node) {
   return fmt::format(" ({}, line {})", std::get<0>(*place), std::get<1>(*place));
 }
 
-// The operator's argument that says in which mode it works, if it is a constant.
-std::optional<bool> FixedMode(const torch::jit::Node& node) {
+// The value of an operator's argument, where it is fixed in the code.
+std::optional<c10::IValue> FixedArgument(const torch::jit::Node& node, std::initializer_list<std::string_view> names) {
   const c10::FunctionSchema* schema = node.maybeSchema();
   if (!schema) return std::nullopt;
   for (size_t i = 0; i < std::min(schema->arguments().size(), node.inputs().size()); ++i) {
-    const std::string& name = schema->arguments()[i].name();
-    if (name != "training" && name != "train") continue;
-    const auto value = torch::jit::toIValue(node.input(i));
-    if (value && value->isBool()) return value->toBool();
+    if (std::ranges::find(names, schema->arguments()[i].name()) == names.end()) continue;
+    if (auto value = torch::jit::toIValue(node.input(i))) return value;
   }
   return std::nullopt;
 }
 
-// An LSTM without dropout has the argument too, but no mode.
-bool HasModes(const torch::jit::Node& node) {
+// The mode that an operator works in whatever the module is told, where the mode matters: a dropout of a fixed share, or
+// a batch normalisation. (Attention drops in whatever mode, a share that is 0 in evaluation.)
+std::optional<bool> FixedMode(const torch::jit::Node& node) {
+  const auto mode = FixedArgument(node, {"training", "train"});
+  if (!mode || !mode->isBool()) return std::nullopt;
   const std::string_view name = node.kind().toUnqualString();
-  return name.find("dropout") != name.npos || name.find("norm") != name.npos || name.find("rrelu") != name.npos;
+  const auto is = [&](std::string_view part) { return name.find(part) != name.npos; };
+  if (is("norm")) return mode->toBool();
+  if (is("rrelu")) return mode->toBool();
+  const bool recurrent = is("lstm") || is("gru") || is("rnn_");
+  if (!recurrent && !is("dropout")) return std::nullopt;
+  const auto share = FixedArgument(node, {"p", "dropout"});
+  const bool drops = share && share->isDouble() && share->toDouble() != 0;
+  return drops ? std::optional(mode->toBool()) : std::nullopt;
 }
 
 Status CheckGraphs(const Model::Module& module) {
-  bool reads_mode = false;
   Status fixed, device;
   WalkTaskMethods(module.script, [&](std::string_view method, const torch::jit::Node& node) {
-    if (node.kind() == c10::prim::GetAttr && node.s(c10::attr::name) == "training") reads_mode = true;
-    if (const auto mode = FixedMode(node); fixed && mode && HasModes(node)) {
+    if (const auto mode = FixedMode(node); fixed && mode) {
       fixed = Fail(Code::kNotSupported,
-                   "{} in {}{} is fixed in {} mode, and the module does not look whether it is trained: it was traced. Save "
-                   "it with torch.jit.script instead of torch.jit.trace, and pass training=self.training to functions",
+                   "{} in {}{} is fixed in {} mode, whether the module is trained or not: it was traced, or a function was "
+                   "called without the mode. Save it with torch.jit.script instead of torch.jit.trace, and pass "
+                   "training=self.training to functions: F.dropout alone always drops",
                    node.kind().toQualString(), method, LineOf(node), *mode ? "training" : "evaluation");
     }
     const bool constant = node.kind() == c10::prim::Constant && node.output()->type()->kind() == c10::TypeKind::DeviceObjType;
@@ -127,7 +134,7 @@ Status CheckGraphs(const Model::Module& module) {
     return device.has_value();
   });
   RETURN_IF_ERROR(device);
-  return reads_mode ? Status() : fixed;
+  return fixed;
 }
 
 }  // namespace

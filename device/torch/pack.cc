@@ -64,6 +64,22 @@ Status CheckWithoutManifest(Model& model) {
               kManifestFile, kManifestFile, Skeleton(script));
 }
 
+// A pattern with a slip in it would let a tensor travel that was meant to stay.
+Status CheckPatterns(Model& model) {
+  const TaskManifest& manifest = model.manifest();
+  const std::vector<NamedTensor>& all = model.module().all;
+  for (const auto& [role, patterns] : {std::pair("frozen", &manifest.frozen), {"personal", &manifest.personal}, {"local", &manifest.local}}) {
+    for (const std::string& pattern : *patterns) {
+      if (std::ranges::any_of(all, [&](const NamedTensor& named) { return MatchesPattern(pattern, named.name); })) continue;
+      std::vector<std::string_view> names;
+      for (const NamedTensor& named : std::span(all).first(std::min<size_t>(all.size(), 20))) names.push_back(named.name);
+      return Fail(Code::kInvalidArgument, "the pattern '{}' of \"{}\" in {} is of no tensor; the module has {}{}", pattern, role,
+                  kManifestFile, fmt::join(names, ", "), all.size() > names.size() ? " and more" : "");
+    }
+  }
+  return {};
+}
+
 struct Share {
   uint64_t tensors = 0;
   uint64_t elements = 0;
@@ -111,20 +127,18 @@ std::string Describe(const TaskInput& input) {
                      kRoles[static_cast<size_t>(input.role)], input.field);
 }
 
-constexpr std::string_view kLosses[] = {"cross_entropy", "mean_squared_error", "binary_cross_entropy", "l1", "huber"};
-
 // Which loss was tried, and who decides about the one that is used.
 std::string LossText(const Trial& trial, const PackOptions& options) {
   if (!trial.builtin) {
     return fmt::format("the module's own, whatever the plan says{}", options.loss ? "; --loss was not needed" : "");
   }
-  const std::string_view tried = kLosses[static_cast<size_t>(*trial.builtin)];
+  const std::string_view tried = kLossNames[static_cast<size_t>(*trial.builtin)];
   const Loss planned = TrainingPlan().loss;
   std::string text =
       fmt::format("{} was tried{}; the task's plan decides", tried, options.loss ? "" : ", which suits the target");
   if (*trial.builtin != planned) {
     text += fmt::format(": write loss = \"{}\" below [training], or devices use {}", tried,
-                        kLosses[static_cast<size_t>(planned)]);
+                        kLossNames[static_cast<size_t>(planned)]);
   }
   return text;
 }
@@ -164,6 +178,7 @@ Result<PackedModel> PackModule(Bytes archive, const PackOptions& options) {
   ASSIGN_OR_RETURN(const auto model, Model::Load(archive));
   Bytes().swap(archive);
   if (!model->has_manifest()) RETURN_IF_ERROR(CheckWithoutManifest(*model));
+  RETURN_IF_ERROR(CheckPatterns(*model));
   RETURN_IF_ERROR(CheckTrainable(*model));
   options.begins("try");
   ASSIGN_OR_RETURN(const Trial trial, TryModel(*model, options.loss));

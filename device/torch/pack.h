@@ -12,6 +12,9 @@
 
 namespace tributary {
 
+// The built-in losses as a plan names them, in the order of Loss.
+inline constexpr std::string_view kLossNames[] = {"cross_entropy", "mean_squared_error", "binary_cross_entropy", "l1", "huber"};
+
 struct PackOptions {
   std::optional<Loss> loss;  // to try; nullopt: one that suits the target. The task's plan names the one that is used
   // Called when a part of the work begins, with its name.

@@ -1,9 +1,11 @@
 #include "device/torch/tool_process.h"
 
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <csignal>
 #include <cstring>
 #include <iostream>
 #include <memory>
@@ -37,9 +39,13 @@ Result<int> RunAndKeep(const Path& out, const std::function<Status(WritableFile*
     ASSIGN_OR_RETURN(file, files.OpenForWrite(beside));
   }
   std::cout.flush();
+  const pid_t parent = getpid();
   const pid_t child = fork();
   if (child < 0) return Fail(Code::kIo, "start a process: {}", std::strerror(errno));
   if (child == 0) {
+    // Whoever ends the command ends the module's code with it.
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent) _exit(kExitFailure);
     const Status done = work(file.get());
     const int code = done ? kExitOk : ExitWith(kProgram, done.error());
     std::cout.flush();

@@ -87,7 +87,7 @@ Result<Run> RunOnce(Model::Module& module, TaskMethods& methods, const Batch& ba
     const TrainingMode training(module);
     ASSIGN_OR_RETURN(const BatchLoss loss, methods.LossOf(batch));
     run.loss = loss.mean.item<double>();
-    if (!std::isfinite(run.loss)) return Fail(Code::kNotFinite, "the loss is {} in the trial", run.loss);
+    if (!std::isfinite(run.loss)) return Fail(Code::kNotFinite, "the loss is {} in the trial, which draws its values at random", run.loss);
     if (!loss.mean.requires_grad()) {
       return Fail(Code::kNotSupported,
                   "the loss depends on no parameter: it was computed without gradients (no_grad, detach, argmax, rounding)");

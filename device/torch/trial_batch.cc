@@ -54,13 +54,14 @@ std::vector<int64_t> ConcreteShape(const TaskInput& input) {
   return shape;
 }
 
-// Whole values are below `most`.
+// Whole values are below `most`, and the first is the highest of them: it must have its place in the module too.
 at::Tensor Values(DType dtype, const std::vector<int64_t>& shape, int64_t most, RepeatableRandom& random) {
   const bool real = dtype == DType::kFp32 || dtype == DType::kFp64;
   const at::Tensor values = at::empty(shape, at::kDouble);
   double* value = values.data_ptr<double>();
   for (int64_t i = 0; i < values.numel(); ++i)
     value[i] = real ? random.Normal() : static_cast<double>(random.Below(static_cast<uint64_t>(most)));
+  if (!real && values.numel() > 0) value[0] = static_cast<double>(most - 1);
   return values.to(ScalarTypeOf(dtype));
 }
 
@@ -123,7 +124,8 @@ Result<Batch> MakeTrialBatch(const TaskManifest& manifest, TaskMethods& methods,
       return Fail(Code::kInvalidArgument,
                   "the trial needs the shape of the input '{}'; write it in {}, or a golden batch", input.name, kManifestFile);
     }
-    batch[i] = weight ? at::ones(shape, ScalarTypeOf(input.dtype)) : Values(input.dtype, shape, 2, random);
+    const auto most = std::max<int64_t>(2, static_cast<int64_t>(input.categories.size()));
+    batch[i] = weight ? at::ones(shape, ScalarTypeOf(input.dtype)) : Values(input.dtype, shape, most, random);
   }
   ASSIGN_OR_RETURN(const auto outputs, methods.Outputs(batch));
   const at::Tensor& output = outputs[0].second;

@@ -129,7 +129,8 @@ const Names& AllowedHelpers() {
 
 // Public names that do more than compute.
 const Names& RefusedAten() {
-  static const Names kNames = {"data",
+  static const Names kNames = {"hash",  // of a tensor: its address, another one each time
+                               "data",
                                "variable_data",  // change a tensor unseen by the operators that kept it for their gradient
                                "rrelu_with_noise",
                                "rrelu_with_noise_",

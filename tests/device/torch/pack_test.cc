@@ -36,8 +36,18 @@ struct Refused {
 
 TEST(Pack, EveryModuleThatCannotTrainHasItsSentence) {
   const Refused all[] = {
-      {"traced", Code::kNotSupported, "is fixed in evaluation mode, and the module does not look whether it is trained: it was traced"},
+      {"traced", Code::kNotSupported, "is fixed in evaluation mode, whether the module is trained or not: it was traced"},
       {"traced_training", Code::kNotSupported, "is fixed in training mode"},
+      {"traced_lstm", Code::kNotSupported, "aten::lstm in forward"},
+      {"traced_gru", Code::kNotSupported, "is fixed in training mode"},
+      {"around_traced", Code::kNotSupported, "is fixed in evaluation mode"},
+      {"always_drops", Code::kNotSupported, "F.dropout alone always drops"},
+      {"fixed_norm", Code::kNotSupported, "aten::batch_norm in forward"},
+      {"hashes", Code::kModelRefused, "hash"},
+      {"raises", Code::kInvalidArgument, "ValueError: the module's own words"},
+      {"wrong_pattern", Code::kInvalidArgument,
+       "the pattern 'lats.*' of \"personal\" in tributary.json is of no tensor; the module has last.weight, last.bias"},
+      {"categories", Code::kInvalidArgument, "index out of range"},
       {"frozen", Code::kNotSupported, "torch.jit.freeze"},
       {"all_frozen", Code::kNotSupported, "all 2 parameters are frozen"},
       {"all_frozen_by_name", Code::kNotSupported, "all 2 parameters are frozen"},
@@ -85,6 +95,7 @@ TEST(Pack, EveryModuleThatCannotTrainHasItsSentence) {
     EXPECT_THAT(packed.error().message, HasSubstr(refused.sentence)) << refused.file;
   }
   EXPECT_TRUE(PackModule(FileOf("good"), {}));
+  EXPECT_TRUE(PackModule(FileOf("recurrent"), {}));
 }
 
 // Whoever opens an exported model learns from it what it takes, whether it was packed or not.

@@ -50,6 +50,43 @@ class Modes(nn.Module):
         return self.drop(self.norm(self.last(x)))
 
 
+class Recurrent(nn.Module):
+    def __init__(self, kind):
+        super().__init__()
+        self.cells = kind(4, 4, 2, dropout=0.5, batch_first=True)
+
+    def forward(self, x):
+        return self.cells(x.unsqueeze(1))[0][:, 0]
+
+
+class AroundTraced(nn.Module):
+    """A scripted module that looks at its mode, with a part in it that does not."""
+
+    def __init__(self):
+        super().__init__()
+        self.part = torch.jit.trace(Modes().eval(), torch.randn(3, 4))
+        self.norm = nn.BatchNorm1d(4)
+
+    def forward(self, x):
+        return self.norm(self.part(x))
+
+
+class AlwaysDrops(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.last = nn.Linear(4, 4)
+        self.norm = nn.BatchNorm1d(4)
+
+    def forward(self, x):
+        return F.dropout(self.norm(self.last(x)), 0.5)
+
+
+class FixedNorm(Modes):
+    def forward(self, x):
+        norm = self.norm
+        return self.drop(F.batch_norm(self.last(x), norm.running_mean, norm.running_var, norm.weight, norm.bias, False))
+
+
 class Single(nn.Module):
     def __init__(self, weight):
         super().__init__()
@@ -141,6 +178,28 @@ class Nan(Good):
         return {"mae": (self.forward(x) - y).abs().mean(1) * float("nan")}
 
 
+class Hashes(Good):
+    @torch.jit.export
+    def loss(self, x, y):
+        return (self.forward(x) - y).pow(2).mean() * (1 + hash(x) % 7)
+
+
+class Embeds(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.places = nn.Embedding(4, 4)
+
+    def forward(self, x):
+        return self.places(x)
+
+
+class Raises(Good):
+    def forward(self, x):
+        if bool(x.sum() < 1e30):
+            raise ValueError("the module's own words")
+        return self.last(x)
+
+
 class Many(Good):
     @torch.jit.export
     def metrics(self, x, y) -> Dict[str, Tensor]:
@@ -155,6 +214,17 @@ whole = torch.randn(40)
 save("good", Good())
 save("traced", torch.jit.trace(Modes().eval(), torch.randn(3, 4)), script=False)
 save("traced_training", torch.jit.trace(Modes().train(), torch.randn(3, 4), check_trace=False), script=False)
+save("traced_lstm", torch.jit.trace(Recurrent(nn.LSTM).eval(), torch.randn(3, 4)), script=False)
+save("traced_gru", torch.jit.trace(Recurrent(nn.GRU).train(), torch.randn(3, 4), check_trace=False), script=False)
+save("recurrent", Recurrent(nn.LSTM))
+save("around_traced", AroundTraced())
+save("always_drops", AlwaysDrops())
+save("fixed_norm", FixedNorm())
+save("hashes", Hashes())
+save("raises", Raises())
+save("wrong_pattern", Good(), manifest(tensors={"personal": ["lats.*"]}))
+save("categories", Embeds(), {"format": "tributary-task-1", "inputs": [
+    {"name": "x", "dtype": "INT64", "shape": [-1], "categories": list("abcde")}, {"name": "y", "shape": [-1, 4], "role": "target"}]})
 save("frozen", torch.jit.freeze(torch.jit.script(Good().eval())), script=False)
 still = Good()
 for parameter in still.parameters():
