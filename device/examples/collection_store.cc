@@ -72,9 +72,10 @@ Status NoteErasure(Database& database, std::string_view collection) {
       "INSERT INTO erasures VALUES (?, 1) ON CONFLICT (name) DO UPDATE SET generation = generation + 1", collection);
 }
 
-// The number that a task gives to a text of this field.
-Result<int64_t> NumberOfText(const std::string& collection, const std::string& field, const std::string& text,
-                             const std::vector<std::string>& list) {
+// The number that a task gives to a text of this field. The message of an error travels to the operator, and the text is
+// of somebody's example: it says the number that the device gave the text.
+Result<int64_t> NumberOfText(const std::string& collection, const std::string& field, int64_t code,
+                             const std::string& text, const std::vector<std::string>& list) {
   if (const auto named = std::ranges::find(list, text); named != list.end()) return named - list.begin();
   int64_t number = 0;
   const auto read = std::from_chars(text.data(), text.data() + text.size(), number);
@@ -82,14 +83,14 @@ Result<int64_t> NumberOfText(const std::string& collection, const std::string& f
   if (whole && (list.empty() || number < static_cast<int64_t>(list.size()))) return number;
   if (list.empty()) {
     return Fail(Code::kBadExample,
-                "the collection {} has the text '{}' in the field {}, and the task does not say which number it is. List the "
-                "texts in tributary.json: as classes for a target, as categories of the input for another field",
-                collection, text, field);
+                "the collection {} has texts in the field {}, and the task does not say which numbers they are. List the texts "
+                "in tributary.json: as classes for a target, as categories of another field's input", collection, field);
   }
   return Fail(Code::kBadExample,
-              "the collection {} has the text '{}' in the field {}, the task takes {}{}. Import the examples "
+              "the collection {} has a text in the field {} that the task does not list, the device's number {} "
+              "(`tributary-device data show` names it); the task takes {}{}. Import the examples "
               "again under these names into another collection, and name it in the task",
-              collection, text, field, fmt::join(std::span(list).first(std::min<size_t>(list.size(), 10)), ", "),
+              collection, field, code, fmt::join(std::span(list).first(std::min<size_t>(list.size(), 10)), ", "),
               list.size() > 10 ? " and more" : "");
 }
 
@@ -430,7 +431,7 @@ Status CollectionStore::NumberTexts(const Stored& stored, std::span<const std::s
     RETURN_IF_ERROR(columns.Renumber(field, [&](int64_t code) -> Result<int64_t> {
       const auto [number, fresh] = known.try_emplace(code);
       if (fresh) {
-        ASSIGN_OR_RETURN(number->second, NumberOfText(collection, field, texts[code],
+        ASSIGN_OR_RETURN(number->second, NumberOfText(collection, field, code, texts[code],
                                                       list == numbers.end() ? std::vector<std::string>() : list->second));
       }
       return number->second;

@@ -1,11 +1,33 @@
 #include "device/examples/example_content.h"
 
 #include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <string_view>
 
 #include "device/examples/field_value.h"
 #include "protocol/trust/seal/digest.h"
 
 namespace tributary {
+namespace {
+
+template <class T>
+bool AllFinite(ByteView values) {
+  for (size_t at = 0; at < values.size(); at += sizeof(T)) {
+    T value;
+    std::memcpy(&value, &values[at], sizeof(value));
+    if (!std::isfinite(value)) return false;
+  }
+  return true;
+}
+
+bool AreValues(DType dtype, ByteView values) {
+  if (dtype == DType::kBool) return std::ranges::all_of(values, [](uint8_t value) { return value <= 1; });
+  if (dtype == DType::kFp32) return AllFinite<float>(values);
+  return dtype != DType::kFp64 || AllFinite<double>(values);
+}
+
+}  // namespace
 
 Bytes EncodeContent(const NewExample& example) {
   Bytes content;
@@ -27,6 +49,7 @@ Status CheckNewExample(std::span<const ExampleField> fields, const NewExample& e
   }
   uint64_t bytes = 0;
   size_t varying = 0;
+  std::string_view unreal;  // the first field with a value that is no number
   for (const ExampleField& field : fields) {
     uint64_t elements = field.elements();
     if (field.varies()) {
@@ -36,13 +59,19 @@ Status CheckNewExample(std::span<const ExampleField> fields, const NewExample& e
       if (elements % unit != 0)
         return Fail(Code::kBadExample, "{} has {} values, which are no whole rows", FieldText(field), elements);
     }
-    bytes += elements * SizeOf(field.dtype);
+    const uint64_t size = elements * SizeOf(field.dtype);
+    if (unreal.empty() && size <= example.values.size() && bytes <= example.values.size() - size &&
+        !AreValues(field.dtype, ByteView(example.values).subspan(bytes, size))) {
+      unreal = field.name;
+    }
+    bytes += size;
   }
   if (bytes != example.values.size() || varying != example.lengths.size()) {
     return Fail(Code::kBadExample, "an example has {} bytes of values, its fields take {}", example.values.size(),
                 bytes);
   }
-  return {};
+  if (unreal.empty()) return {};
+  return Fail(Code::kBadExample, "the field {} has a value that is no finite number", unreal);
 }
 
 Status SplitContent(std::span<const ExampleField> fields, ByteView content, std::vector<ContentPart>& parts) {
@@ -66,6 +95,8 @@ Status SplitContent(std::span<const ExampleField> fields, ByteView content, std:
   }
   return content.empty() ? Status() : corrupt();
 }
+
+std::string MadeId(ByteView content) { return "#" + Sha256(content).hex().substr(0, 16); }
 
 bool IsHeldOut(const std::string& collection, const std::string& id, double share) {
   const Digest digest = Sha256(AsBytes(fmt::format("tributary held-out/{}/{}", collection, id)));

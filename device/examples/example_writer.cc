@@ -74,12 +74,26 @@ Status ExampleWriter::EndBatch() {
   return ended;
 }
 
+Status ExampleWriter::TellApart(std::string& id) {
+  ASSIGN_OR_RETURN(const auto same, store_->database_->Query(
+                                        fmt::format("SELECT number FROM {} WHERE id = ?", stored_.Table()), id));
+  for (const Row& row : same) {
+    int64_t number = 0;
+    RETURN_IF_ERROR(row.Into(number));
+    if (number < first_) ++known_;
+    id += fmt::format("-{}", next_);
+  }
+  return {};
+}
+
 Status ExampleWriter::Put(const NewExample& example) {
   RETURN_IF_ERROR(CheckNewExample(settings().fields, example));
   RETURN_IF_ERROR(Resume());
-  const std::string id = example.id.empty() ? fmt::format("#{}", next_) : example.id;
-  const bool held_out = IsHeldOut(settings().name, id, settings().held_out_share);
   Bytes content = EncodeContent(example);
+  std::string id = example.id.empty() ? MadeId(content) : example.id;
+  // Before the id is made another one: what has the same content is on the same side.
+  const bool held_out = IsHeldOut(settings().name, id, settings().held_out_share);
+  if (example.id.empty()) RETURN_IF_ERROR(TellApart(id));
   const size_t bytes = content.size();
   std::vector<Value> values;
   values.reserve(6);
@@ -115,6 +129,13 @@ Result<int64_t> ExampleWriter::CodeOf(const std::string& field, const std::strin
       RETURN_IF_ERROR(row.Into(name, code));
       known->second[name] = code;
     }
+    for (const auto& [name, code] : fresh_[field]) {
+      const auto next = static_cast<int64_t>(known->second.size());
+      if (code != next || !known->second.emplace(name, code).second) {
+        return Fail(Code::kConflict,
+                    "other texts of the category {} came meanwhile, so nothing was imported: import again", field);
+      }
+    }
   }
   auto& codes = known->second;
   if (const auto found = codes.find(text); found != codes.end()) return found->second;
@@ -123,13 +144,19 @@ Result<int64_t> ExampleWriter::CodeOf(const std::string& field, const std::strin
                 kCategories, kExampleNameBytes);
   }
   const auto code = static_cast<int64_t>(codes.size());
-  RETURN_IF_ERROR(
-      store_->database_->Write("INSERT INTO categories VALUES (?, ?, ?, ?)", settings().name, field, code, text));
+  fresh_[field].emplace_back(text, code);
   return codes[text] = code;
 }
 
 Status ExampleWriter::Commit() {
   RETURN_IF_ERROR(Resume());
+  for (const auto& [field, texts] : fresh_) {
+    if (!texts.empty()) RETURN_IF_ERROR(CodeOf(field, texts.front().first));  // they are still free
+    for (const auto& [text, code] : texts) {
+      RETURN_IF_ERROR(
+          store_->database_->Write("INSERT INTO categories VALUES (?, ?, ?, ?)", settings().name, field, code, text));
+    }
+  }
   if (announced_) {
     RETURN_IF_ERROR(store_->database_->Write("DELETE FROM imports WHERE collection = ?", settings().name));
   }

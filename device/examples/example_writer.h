@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "device/examples/collection_store.h"
 
@@ -27,6 +28,8 @@ class ExampleWriter {
   Status Commit();
 
   uint64_t count() const { return count_; }
+  // Those of them without an id whose values, all of them, an example had that was there before.
+  uint64_t known() const { return known_; }
   const CollectionSettings& settings() const { return stored_.info.settings; }
 
  private:
@@ -36,6 +39,8 @@ class ExampleWriter {
   // Begins the next batch, when the last one has ended.
   Status Resume();
   Status EndBatch();
+  // Makes the made `id` another one when an example of the same content has it.
+  Status TellApart(std::string& id);
   // The first of several batches: from now on the examples are those of an unfinished Write.
   Status Announce();
 
@@ -48,8 +53,10 @@ class ExampleWriter {
   std::optional<FileLock> alive_;  // held by a Write of several batches
   bool announced_ = false;
   int64_t first_, next_;  // the numbers of the first example and of the next
-  uint64_t count_ = 0, bytes_ = 0, in_batch_ = 0;
+  uint64_t count_ = 0, known_ = 0, bytes_ = 0, in_batch_ = 0;
+  // The codes of each field's texts; the fresh ones are stored by Commit, so that a file that is refused leaves none.
   std::map<std::string, std::map<std::string, int64_t, std::less<>>, std::less<>> codes_;
+  std::map<std::string, std::vector<std::pair<std::string, int64_t>>> fresh_;
 };
 
 }  // namespace tributary

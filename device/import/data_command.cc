@@ -36,7 +36,7 @@ struct DataArguments {
   std::string purpose;
   Retention retention;
   double held_out_share = 0.1;
-  bool settings_given = false, share_given = false;
+  std::vector<std::string> given;  // the options of an import, each as --name
   // Of tables.
   std::vector<std::string> fields, targets;
   TableOptions table;
@@ -61,7 +61,8 @@ constexpr std::string_view kImportHelp = R"(
 What becomes an example, by the kind of file:
   CSV (.csv, .tsv, also .gz)  each row; or, with --rows, each window of rows
   NumPy (.npz, .npy)          each element of the first dimension; each array is a field
-  a folder                    each PNG or JPEG in its folders, which are the classes
+  a folder                    each PNG or JPEG in its folders, which are the classes, as the fields image [3, height,
+                              width] and label
   SQLite, with --sql          each row of the SELECT
   IDX (two files)             each image of the first file, with its label of the second
   text, with --text           each window of --length bytes, as numbers, and the same shifted by one
@@ -101,7 +102,42 @@ Result<ImageOptions> ImageOptionsOf(const DataArguments& arguments) {
   return Fail(Code::kInvalidArgument, "--size is HEIGHTxWIDTH, as 32x32, not '{}'", arguments.size);
 }
 
+// An option that the file's kind does not take was meant for something.
+Status CheckOptionsSuit(const DataArguments& arguments, FileFormat format) {
+  using enum FileFormat;
+  struct Suits {
+    std::string_view option;
+    std::initializer_list<FileFormat> formats;
+    std::string_view kinds;
+  };
+  static const Suits kSuits[] = {
+      {"--field", {kCsv, kSql, kNumpy}, "CSV, SQLite and NumPy"},
+      {"--category", {kCsv, kSql}, "CSV and SQLite"},
+      {"--id", {kCsv, kSql}, "CSV and SQLite"},
+      {"--group", {kCsv, kSql}, "CSV and SQLite"},
+      {"--missing", {kCsv, kSql}, "CSV and SQLite"},
+      {"--rows", {kCsv, kSql}, "CSV and SQLite"},
+      {"--horizon", {kCsv, kSql}, "CSV and SQLite"},
+      {"--target", {kCsv, kSql}, "CSV and SQLite"},
+      {"--stride", {kCsv, kSql, kText}, "CSV, SQLite and text"},
+      {"--delimiter", {kCsv}, "CSV"},
+      {"--no-header", {kCsv}, "CSV"},
+      {"--length", {kText}, "text"},
+      {"--size", {kImages}, "folders of images"},
+      {"--resize", {kImages}, "folders of images"},
+      {"--grey", {kImages}, "folders of images"},
+  };
+  for (const Suits& suits : kSuits) {
+    const bool given = std::ranges::find(arguments.given, suits.option) != arguments.given.end();
+    if (!given || std::ranges::find(suits.formats, format) != suits.formats.end()) continue;
+    return Fail(Code::kInvalidArgument, "{} is for {}; leave it out, or say with --format what the file is", suits.option,
+                suits.kinds);
+  }
+  return {};
+}
+
 Result<std::unique_ptr<ExampleReader>> OpenFile(const DataArguments& arguments, const Path& file) {
+  RETURN_IF_ERROR(CheckOptionsSuit(arguments, FormatOf(arguments, file)));
   TableOptions table = arguments.table;
   ASSIGN_OR_RETURN(table.fields, ParseRequests(arguments.fields));
   ASSIGN_OR_RETURN(table.targets, ParseRequests(arguments.targets));
@@ -138,11 +174,17 @@ Status CreateFor(CollectionStore& store, const DataArguments& arguments, const E
   settings.retention = arguments.retention;
   settings.held_out_share = arguments.held_out_share;
   const auto there = store.Find(arguments.collection);
-  if (there && !arguments.settings_given) {
-    settings.purpose = there->settings.purpose;
-    settings.retention = there->settings.retention;
-  }
-  if (there && !arguments.share_given) settings.held_out_share = there->settings.held_out_share;
+  if (!there) return store.Create(settings, now);
+  // What is not given stays as it was.
+  const auto given = [&](std::string_view option) {
+    return std::ranges::find(arguments.given, option) != arguments.given.end();
+  };
+  const CollectionSettings& before = there->settings;
+  if (!given("--purpose")) settings.purpose = before.purpose;
+  if (!given("--max-age")) settings.retention.max_age_seconds = before.retention.max_age_seconds;
+  if (!given("--max-count")) settings.retention.max_count = before.retention.max_count;
+  if (!given("--max-bytes")) settings.retention.max_bytes = before.retention.max_bytes;
+  if (!given("--held-out-share")) settings.held_out_share = before.held_out_share;
   return store.Create(settings, now);
 }
 
@@ -153,6 +195,9 @@ Status Fill(CollectionStore& store, const DataArguments& arguments, const Path& 
   RETURN_IF_ERROR(reader.Read(sink));
   RETURN_IF_ERROR(writer.Commit());
   std::cout << file.string() << ": " << writer.count() << " examples";
+  if (writer.known() > 0) std::cout << ", " << writer.known() << " of which were there before, value for value";
+  if (writer.known() == writer.count() && writer.known() > 1) std::cout << " (the same file again? They count twice now)";
+  if (sink.skipped() > 0) std::cout << ", " << sink.skipped() << " rows without a value skipped";
   if (sink.left_out() > 0) std::cout << ", " << sink.left_out() << " bad rows left out; the first: " << sink.first();
   std::cout << "\n";
   return {};
@@ -212,7 +257,7 @@ void AddImport(CLI::App& app, DataArguments& to) {
   app.add_option("--max-count", to.retention.max_count, "How many examples are kept, the newest; 0: all [0]");
   app.add_option("--max-bytes", to.retention.max_bytes, "Bytes of values that are kept, the newest; 0: all [0]");
   app.add_option("--held-out-share", to.held_out_share,
-                 "Share of the examples that is kept back for evaluation, from 0 to 1; the first import fixes it")
+                 "Share of the examples that is kept back for evaluation, from 0 to 0.9; the first import fixes it")
       ->capture_default_str();
   app.add_flag("--keep-good", to.keep_good, "Leave bad rows out and count them, instead of refusing the file");
   static const std::map<std::string, FileFormat> formats = {
@@ -240,7 +285,7 @@ void AddImport(CLI::App& app, DataArguments& to) {
   static const std::map<std::string, MissingValue> missing = {
       {"refuse", MissingValue::kRefuse}, {"skip", MissingValue::kSkip}, {"forward-fill", MissingValue::kForwardFill}};
   app.add_option("--missing", to.table.missing,
-                 "How a value that is empty or NaN is taken: refuse (the file), skip (the row) or forward-fill (from "
+                 "How a value that is empty, NaN, NA, N/A or null is taken: refuse (the file), skip (the row) or forward-fill (from "
                  "the row before) "
                  "[refuse]")
       ->transform(OneOf(missing))
@@ -263,7 +308,7 @@ void AddImport(CLI::App& app, DataArguments& to) {
   app.add_option("--resize", to.resize, "How images of another size are fitted: area or nearest [they are refused]")
       ->transform(OneOf(resize))
       ->type_name("WAY");
-  app.add_flag("--gray,--grey", to.grey, "Read images as one channel instead of three");
+  app.add_flag("--grey,--gray", to.grey, "Read images as one channel instead of three");
 }
 
 }  // namespace
@@ -300,9 +345,9 @@ int RunDataCommand(int argc, char** argv, const std::function<Result<Path>(const
   } catch (const CLI::ParseError& failure) {
     return app.exit(failure) == 0 ? kExitOk : kExitUsage;
   }
-  for (const char* name : {"--purpose", "--max-age", "--max-count", "--max-bytes"})
-    arguments.settings_given = arguments.settings_given || import->count(name) > 0;
-  arguments.share_given = import->count("--held-out-share") > 0;
+  for (const CLI::Option* option : import->get_options()) {
+    if (option->count() > 0) arguments.given.push_back(option->get_name());
+  }
   arguments.stride_given = import->count("--stride") > 0;
 
   const auto work = [&]() -> Status {

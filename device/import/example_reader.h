@@ -20,16 +20,19 @@ class ExampleSink {
   Status Put(const NewExample& example, const std::string& where);
   // A row that cannot be taken. Ok: it was left out, go on.
   Status Bad(const Error& error, const std::string& where);
+  // A row that is left out as it was asked for.
+  void Skip() { ++skipped_; }
   Result<int64_t> CodeOf(const std::string& field, const std::string& text) { return writer_.CodeOf(field, text); }
 
   uint64_t left_out() const { return left_out_; }
+  uint64_t skipped() const { return skipped_; }
   // Why the first row was left out.
   const std::string& first() const { return first_; }
 
  private:
   ExampleWriter& writer_;
   const bool keep_good_;
-  uint64_t left_out_ = 0;
+  uint64_t left_out_ = 0, skipped_ = 0;
   std::string first_;
 };
 

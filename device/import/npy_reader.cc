@@ -76,15 +76,12 @@ class NumpyReader final : public ExampleReader {
     for (uint64_t number = 0; number < count_; ++number) {
       NewExample example;
       const std::string where = fmt::format("{}: example {}", file_, number);
-      std::string bad;
       for (size_t i = 0; i < arrays_.size(); ++i) {
         const size_t at = example.values.size();
         example.values.resize(at + arrays_[i].example_bytes);
         RETURN_IF_ERROR(arrays_[i].source->ReadExactly(MutableByteView(example.values).subspan(at), where));
-        if (!IsFinite(fields_[i].dtype, ByteView(example.values).subspan(at)))
-          bad = fmt::format("array {} has a value that is no finite number", fields_[i].name);
       }
-      RETURN_IF_ERROR(bad.empty() ? sink.Put(example, where) : sink.Bad({Code::kBadExample, bad}, where));
+      RETURN_IF_ERROR(sink.Put(example, where));
     }
     for (const Array& array : arrays_) {
       std::array<uint8_t, 1> more;
@@ -95,17 +92,6 @@ class NumpyReader final : public ExampleReader {
   }
 
  private:
-  static bool IsFinite(DType dtype, ByteView values) {
-    if (dtype == DType::kBool) return std::ranges::all_of(values, [](uint8_t value) { return value <= 1; });
-    if (dtype != DType::kFp32 && dtype != DType::kFp64) return true;
-    const size_t size = SizeOf(dtype);
-    for (size_t at = 0; at < values.size(); at += size) {
-      const double value = RealAt(dtype, values.data() + at);
-      if (!(value - value == 0)) return false;
-    }
-    return true;
-  }
-
   const std::string file_;
   const uint64_t count_;
   const std::vector<ExampleField> fields_;

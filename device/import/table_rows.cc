@@ -58,6 +58,8 @@ Result<TableRows> TableRows::Make(std::string file, std::vector<std::string> col
 
 Result<size_t> TableRows::ColumnNamed(std::string_view name) const {
   const auto found = std::ranges::find(columns_, name);
+  if (found != columns_.end() && std::find(found + 1, columns_.end(), name) != columns_.end())
+    return Fail(Code::kInvalidArgument, "{} has several columns '{}', so that it is not clear which is meant", file_, name);
   if (found != columns_.end()) return static_cast<size_t>(found - columns_.begin());
   return Fail(Code::kInvalidArgument, "{} has no column '{}'; it has: {}", file_, name, fmt::join(columns_, ", "));
 }
@@ -144,9 +146,18 @@ std::string TableRows::Where(uint64_t number) const { return fmt::format("{}: ro
 
 Result<bool> TableRows::FillMissing(std::span<const TableCell> cells) {
   cells_.assign(cells.begin(), cells.end());
+  if (group_ != SIZE_MAX && options_.missing == MissingValue::kForwardFill && !IsMissing(cells_[group_])) {
+    // What is of one group must not stand in an example of another, which is erased without it.
+    ASSIGN_OR_RETURN(std::string group, NameIn(group_));
+    if (group != filled_group_) last_.assign(columns_.size(), {});
+    filled_group_ = std::move(group);
+  }
   for (const size_t column : used_) {
     TableCell& cell = cells_[column];
     const bool missing = IsMissing(cell);
+    const bool is_name = column == id_ || column == group_;
+    if (missing && is_name && options_.missing == MissingValue::kForwardFill)
+      return Fail(Code::kBadExample, "column {} has no value; an id or a group is not filled in", columns_[column]);
     if (missing && options_.missing == MissingValue::kRefuse) {
       return Fail(Code::kBadExample,
                   "column {} has no value; say with --missing skip or --missing forward-fill what it "
@@ -222,6 +233,7 @@ Status TableRows::Put(std::span<const TableCell> cells, uint64_t number, Example
   const auto filled = FillMissing(cells);
   if (!filled) return bad(filled.error());
   if (!*filled) {
+    sink.Skip();
     window_.clear();
     return {};
   }

@@ -83,6 +83,7 @@ class TableRows {
   // For kForwardFill: the last value of each column, and its text or bytes.
   std::vector<TableCell> last_;
   std::vector<std::string> kept_;
+  std::string filled_group_;           // of the values in last_
   std::deque<RowValues> window_;
   std::string window_group_;
   uint64_t skip_ = 0;  // rows between two windows that are in neither

@@ -99,6 +99,40 @@ TEST_F(LongImportTest, WhatAnEndedProcessLeftBehindGoesWithTheNextSweepOrWrite) 
   }
 }
 
+TEST_F(LongImportTest, ATextThatOnlyARefusedFileHadIsForgotten) {
+  {
+    auto refused = Write();
+    EXPECT_EQ(Must(refused.CodeOf("y", "sun")), 0);
+    Must(refused.Put(Reading(0, 0, 0)));  // ends a batch
+    EXPECT_EQ(Must(refused.CodeOf("y", "rain")), 1);
+    EXPECT_EQ(Must(refused.CodeOf("y", "sun")), 0);
+    Must(refused.Put(Reading(0, 0, 1)));
+  }
+  auto writer = Write();
+  EXPECT_EQ(Must(writer.CodeOf("y", "fog")), 0);
+  Must(writer.Put(Reading(0, 0, 0)));
+  EXPECT_EQ(Must(writer.CodeOf("y", "hail")), 1);
+  Must(writer.Commit());
+  EXPECT_THAT(FilesWith(folder.path(), "rain"), IsEmpty());
+  EXPECT_EQ(Must(Write().CodeOf("y", "hail")), 1);
+}
+
+TEST_F(LongImportTest, TwoThatNumberTextsAtOnceDoNotMixThem) {
+  auto writer = Write();
+  EXPECT_EQ(Must(writer.CodeOf("y", "sun")), 0);
+  Must(writer.Put(Reading(0, 0, 0)));
+  {
+    auto quick = Must(other->Write("readings", kCollectionStart));
+    EXPECT_EQ(Must(quick.CodeOf("y", "rain")), 0);
+    Must(quick.Put(Reading(0, 0, 0)));
+    Must(quick.Commit());
+  }
+  const Status committed = writer.Commit();
+  ASSERT_FALSE(committed);
+  EXPECT_EQ(committed.error().code, Code::kConflict);
+  EXPECT_THAT(committed.error().message, HasSubstr("import again"));
+}
+
 TEST_F(LongImportTest, OneAtATime) {
   auto writer = Write();
   Must(writer.Put(Reading(0, 0, 2)));

@@ -196,5 +196,27 @@ TEST_F(CsvReaderTest, AHundredThousandRows) {
   EXPECT_EQ(Count(), 100'000u);
 }
 
+TEST_F(CsvReaderTest, WhatIsOfOneGroupIsNeverFilledIntoAnother) {
+  TableOptions table;
+  table.fields = Requests({"x=x"});
+  table.group = "user";
+  table.missing = MissingValue::kForwardFill;
+  Must(ImportCsv("user,x\nalice,777\nalice,\nbob,\nbob,5\nbob,\n", table));
+  EXPECT_THAT(Values<float>("x"), ElementsAre(777, 777, 5, 5)) << "bob's first row has nothing to be filled with";
+  Must(store->RemoveGroup("c", "alice"));
+  EXPECT_THAT(Values<float>("x"), ElementsAre(5, 5));
+  const auto nameless = ImportCsv("user,x\nalice,1\n,2\n", table);
+  EXPECT_EQ(Outcome(nameless), "bad-example");
+  EXPECT_THAT(nameless.error().message, HasSubstr("an id or a group is not filled in"));
+}
+
+TEST_F(CsvReaderTest, AColumnThatIsThereTwiceIsNotGuessed) {
+  TableOptions table;
+  table.fields = Requests({"x=a"});
+  const auto twice = ImportCsv("a,b,a\n1,2,3\n", table);
+  EXPECT_EQ(Outcome(twice), "invalid-argument");
+  EXPECT_THAT(twice.error().message, HasSubstr("several columns 'a'"));
+}
+
 }  // namespace
 }  // namespace tributary::csv_reader_test

@@ -1,5 +1,7 @@
 #include "device/import/data_command.h"
 
+#include <set>
+
 #include <gmock/gmock.h>
 
 #include "tests/device/import/import_fixture.h"
@@ -41,7 +43,7 @@ TEST_F(DataCommandTest, ImportsShowsAndRemoves) {
   };
   EXPECT_EQ(with({file}), "0: " + file + ": 3 examples\n");
   EXPECT_THAT(with({bad}), HasSubstr("bad.csv: row 2: column temp: 'x' is not a number; if it is a column of texts, name it with --category. Nothing of this file"));
-  EXPECT_THAT(with({bad, "--keep-good"}), HasSubstr("1 examples, 1 bad rows left out; the first: "));
+  EXPECT_THAT(with({bad, "--keep-good"}), HasSubstr("1 examples, 1 of which were there before, value for value, 1 bad rows left out; the first: "));
   EXPECT_THAT(Run({"list"}), HasSubstr("weather                       4"));
   const std::string shown = Run({"show", "--collection", "weather"});
   EXPECT_THAT(shown, HasSubstr("4 to train on, 0 held out"));
@@ -53,6 +55,58 @@ TEST_F(DataCommandTest, ImportsShowsAndRemoves) {
   EXPECT_EQ(Run({"clear", "--collection", "weather"}), "0: removed 2 examples\n");
   EXPECT_EQ(Run({"remove", "--collection", "weather", "--all"}), "0: removed 0 examples\n");
   EXPECT_THAT(Run({"show", "--collection", "weather"}), HasSubstr("not-found"));
+}
+
+TEST_F(DataCommandTest, AFileThatIsThereAlreadyIsSeen) {
+  const std::string file = Write("w.csv", "temp\n1\n2\n2\n").string();
+  const std::string more = Write("more.csv", "temp\n2\n3\n").string();
+  EXPECT_EQ(Run({"import", "--collection", "w", file}), "0: " + file + ": 3 examples\n") << "two of its own are alike";
+  EXPECT_THAT(Run({"import", "--collection", "w", more}), HasSubstr("2 examples, 1 of which were there before"));
+  EXPECT_THAT(Run({"import", "--collection", "w", file}),
+              AllOf(StartsWith("0: "), HasSubstr("3 of which were there before, value for value (the same file again?")));
+  EXPECT_EQ(Must(store->Find("w")).examples, 8u);
+}
+
+TEST_F(DataCommandTest, EqualExamplesAreOnOneSide) {
+  std::string text = "temp\n";
+  for (int i = 0; i < 60; ++i) text += fmt::format("{}\n", i);
+  const std::string file = Write("w.csv", text).string();
+  EXPECT_THAT(Run({"import", "--collection", "w", "--held-out-share", "0.5", file}), StartsWith("0: "));
+  EXPECT_THAT(Run({"import", "--collection", "w", file}), StartsWith("0: "));
+  const std::vector<std::string> fields = {"temp"};
+  const TaskExamples examples = Must(store->Load("w", fields, kCollectionStart));
+  std::set<float> training, held_out;
+  const auto values = ValuesOf<float>(examples, "temp");
+  for (const uint32_t index : examples.training.indices) training.insert(values[index]);
+  for (const uint32_t index : examples.held_out.indices) held_out.insert(values[index]);
+  EXPECT_EQ(training.size() + held_out.size(), 60u);
+  EXPECT_GT(held_out.size(), 10u);
+  EXPECT_EQ(examples.held_out.indices.size(), 2 * held_out.size());
+}
+
+TEST_F(DataCommandTest, ASettingThatIsNotGivenStays) {
+  const std::string one = Write("1.csv", "temp\n1\n").string(), two = Write("2.csv", "temp\n2\n").string();
+  EXPECT_THAT(Run({"import", "--collection", "w", "--max-count", "3", "--max-age", "99", one}), StartsWith("0: "));
+  EXPECT_THAT(Run({"import", "--collection", "w", "--purpose", "tests", two}), StartsWith("0: "));
+  const CollectionSettings settings = Must(store->Find("w")).settings;
+  EXPECT_EQ(settings.retention.max_count, 3u);
+  EXPECT_EQ(settings.retention.max_age_seconds, 99u);
+  EXPECT_EQ(settings.purpose, "tests");
+}
+
+TEST_F(DataCommandTest, AnOptionOfAnotherKindOfFileIsRefused) {
+  const std::string file = WriteWithPython("a.npz", "np.savez(out, x=np.ones(3, dtype=np.float32))").string();
+  EXPECT_THAT(Run({"import", "--collection", "w", "--missing", "skip", file}),
+              HasSubstr("--missing is for CSV and SQLite"));
+  EXPECT_THAT(Run({"import", "--collection", "w", "--field", "x=x", folder.path().string()}),
+              HasSubstr("--field is for CSV, SQLite and NumPy"));
+  EXPECT_THAT(Run({"import", "--collection", "w", "--field", "y=x", file}), HasSubstr("3 examples"));
+}
+
+TEST_F(DataCommandTest, RowsThatAreSkippedAreCounted) {
+  const std::string file = Write("w.csv", "temp,wind\n1,1\n,2\nNA,3\n4,4\n").string();
+  EXPECT_THAT(Run({"import", "--collection", "w", "--missing", "skip", file}),
+              HasSubstr("2 examples, 2 rows without a value skipped"));
 }
 
 TEST_F(DataCommandTest, AFirstFileThatIsRefusedLeavesNoCollectionBehind) {

@@ -102,10 +102,12 @@ TEST_F(CollectionExamplesTest, AnImportedTextHasTheNumberThatTheTaskGivesItOnEve
   EXPECT_THAT(ValuesOf<int64_t>(Must(labels("digits", {})), "y"), ElementsAre(7, 0)) << "a text that is a number";
   const auto refused = labels("elsewhere", classes);
   ASSERT_EQ(Outcome(refused), "bad-example");
-  EXPECT_THAT(refused.error().message, HasSubstr("the text 'fish' in the field y, the task takes bird, cat, dog."));
+  EXPECT_THAT(refused.error().message, HasSubstr("a text in the field y that the task does not list, the device's number 1"));
+  EXPECT_THAT(refused.error().message, HasSubstr("the task takes bird, cat, dog."));
+  EXPECT_EQ(refused.error().message.find("fish"), std::string::npos) << "it travels to the operator";
   const auto unlisted = labels("there", {});
   ASSERT_EQ(Outcome(unlisted), "bad-example");
-  EXPECT_THAT(unlisted.error().message, HasSubstr("the task does not say which number it is"));
+  EXPECT_THAT(unlisted.error().message, HasSubstr("the task does not say which numbers they are"));
 }
 
 TEST_F(CollectionExamplesTest, TheConfiguredFolderIsTheCollectionExamplesUntilThereIsOne) {
