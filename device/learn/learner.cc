@@ -49,7 +49,8 @@ bool IsLearnerFailure(Code code) {
 
 bool SpeaksOfMemory(std::string_view words) {
   static constexpr auto kSigns = std::to_array<std::string_view>(
-      {"MemoryError", "bad_alloc", "can't allocate memory", "Cannot allocate memory", "not enough memory"});
+      {"MemoryError", "bad_alloc", "can't allocate memory", "Cannot allocate memory", "not enough memory",
+       "failed to map segment"});  // the dynamic linker, at the start
   return std::ranges::any_of(kSigns, [&](std::string_view sign) { return words.find(sign) != std::string_view::npos; });
 }
 

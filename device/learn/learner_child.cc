@@ -131,6 +131,12 @@ std::vector<sock_filter> CallFilter() {
     add(kIs, call, 0, 1);
     add(kEnd, SECCOMP_RET_ERRNO | EPERM);
   }
+  // Its own limits, which are process 0, and no other process's.
+  add(kIs, SYS_prlimit64, 0, 4);
+  add(kLoad, static_cast<uint32_t>(offsetof(seccomp_data, args)));
+  add(kIs, 0, 1, 0);
+  add(kEnd, SECCOMP_RET_ERRNO | EPERM);
+  add(kEnd, SECCOMP_RET_ALLOW);
   // To open a file to read it may still make it empty.
   for (const OpenCall& call : kOpens) {
     add(kIs, call.number, 0, 7);

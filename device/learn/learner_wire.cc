@@ -132,8 +132,8 @@ Error TakeError(Taker& from) {
   text.resize(std::min(text.size(), limits::kTroubleBytes));
   const auto code = CodeByName(name);
   if (!code) return {Code::kLearnerProtocol, "the learner answered an error with no code of ours: " + text};
-  // Or the device would ask it again for ever.
-  if (IsTransient(*code))
+  // A passing code would have the device ask it again for ever. What the data lack is passing too, and passes with them.
+  if (IsTransient(*code) && KindOf(*code) != CodeKind::kPerson)
     return {Code::kLearnerProtocol, "the learner answered " + name + ", which is no learner's to say: " + text};
   return {*code, std::move(text)};
 }

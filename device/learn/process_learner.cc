@@ -169,6 +169,8 @@ Result<Learned> Conversation::Listen(bool evaluates, const LearnOrder& order, co
     } else if (auto* evaluated = std::get_if<EvaluationResult>(&head.message)) {
       if (evaluated->examples > examples.held_out.size() || learned.evaluations.size() == kEvaluations)
         return Fail(Code::kLearnerProtocol, "the learner evaluated more than it was given");
+      if (std::ranges::find(learned.evaluations, evaluated->model, &EvaluationResult::model) != learned.evaluations.end())
+        return Fail(Code::kLearnerProtocol, "the learner evaluated one model twice");
       learned.evaluations.push_back(std::move(*evaluated));
       if (evaluates) return learned;
     } else {

@@ -116,6 +116,8 @@ TEST_F(HostileLearnerTest, OneThatAnswersNonsenseBreaksTheProtocol) {
         "say('evaluated', model='global', examples=5, millis=1, metrics={})",
         "say('evaluated', model='global', examples=5, millis=1, metrics={'loss': {'sum': 1, 'weight': -1}})",
         "say('evaluated', model='global', examples=500, millis=1, metrics={'loss': {'sum': 1, 'weight': 1}})",
+        "say('evaluated', model='global', examples=1, millis=1, metrics={})\n"
+        "say('evaluated', model='global', examples=1, millis=1, metrics={})",
         "say('error', code='no-such-code', message='?')",
         "say('error', code='busy', message='later')",
         "while True: agent.sendall(b'x' * 1000000)",
@@ -140,6 +142,9 @@ TEST_F(HostileLearnerTest, NumbersAreCountedAndLookedAt) {
 TEST_F(HostileLearnerTest, WhatItSaysOfTheWorkIsPassedOn) {
   Expect(Code::kModelRefused, "aten::save in forward",
          "say('error', code='model-refused', message='aten::save in forward')");
+  Expect(Code::kBadExample, "the class 3", "say('error', code='bad-example', message='the class 3')");
+  Expect(Code::kLearnerMemory, "failed to map segment",
+         "os.write(2, b'libdnnl.so.2: failed to map segment from shared object')\nos._exit(127)");
 }
 
 TEST_F(HostileLearnerTest, OneThatClosesItsEndIsEnded) {
@@ -259,7 +264,7 @@ deeds = dict(
     modes=lambda: os.chmod(at + "file", 0), modes_newly=lambda: call(452, -100, name, 0, 0),
     owns=lambda: os.chown(at + "file", 1, 1),
     dates=lambda: os.utime(at + "file", (0, 0)), tags=lambda: os.setxattr(at + "file", "user.x", b"x"),
-    goes_around=lambda: call(425, 1, bytes(200)))
+    goes_around=lambda: call(425, 1, bytes(200)), limits_others=lambda: call(302, 1, 7, bytes(16), None))
 done = []
 for deed, do in deeds.items():
     try:
@@ -271,7 +276,7 @@ print("tried", len(deeds), "and did", done, open(at + "file").read(), file=sys.s
 sys.exit(1)
 )";
   std::filesystem::create_directory(folder_ / "folder");
-  Expect(Code::kLearnerCrashed, "tried 23 and did [] of the user", deeds);
+  Expect(Code::kLearnerCrashed, "tried 24 and did [] of the user", deeds);
   EXPECT_EQ(std::filesystem::last_write_time(file), before);
   EXPECT_TRUE(std::filesystem::exists(folder_ / "folder"));
   EXPECT_FALSE(std::filesystem::exists(folder_ / "new"));
