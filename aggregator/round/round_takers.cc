@@ -52,14 +52,16 @@ void UpdateTaker::OnRefused(const UploadSubject& subject, Code code, uint64_t by
 
 namespace {
 
-// A device's evaluation has no more weight than its update may have. An evaluator's test set is the operator's own.
-Status CheckWeights(const EvaluationResult& result, uint64_t max_weight) {
-  for (const auto& [name, metric] : result.metrics) {
-    if (!(metric.weight <= static_cast<double>(max_weight)))
-      return Fail(Code::kBadWeight, "metric {} has a weight of {}, the most is {}", name, metric.weight, max_weight);
+// A device's evaluation has no more weight than its update may have. An evaluator's test set is the operator's own. A
+// metric may weigh more than examples do (by their tokens, say): a larger weight counts as the most.
+Status CapWeights(EvaluationResult& result, uint64_t max_weight) {
+  if (result.examples > max_weight)
+    return Fail(Code::kBadWeight, "an evaluation of {} examples, the most is {}", result.examples, max_weight);
+  const auto most = static_cast<double>(max_weight);
+  for (auto& [name, metric] : result.metrics) {
+    if (metric.weight > most) metric = {metric.sum * (most / metric.weight), most};
   }
-  if (result.examples <= max_weight) return {};
-  return Fail(Code::kBadWeight, "an evaluation of {} examples, the most is {}", result.examples, max_weight);
+  return {};
 }
 
 // Opens an evaluation and checks its form.
@@ -68,9 +70,9 @@ Result<std::vector<EvaluationResult>> OpenEvaluation(const UploadHeader& header,
   ASSIGN_OR_RETURN(const Bytes plaintext, OpenSmallUpload(header, key, chunk));
   ASSIGN_OR_RETURN(auto results, DecodeEvaluation(plaintext));
   std::set<EvaluatedModel> models;
-  for (const EvaluationResult& result : results) {
+  for (EvaluationResult& result : results) {
     if (!models.insert(result.model).second) return Fail(Code::kMalformed, "two results for the same model");
-    RETURN_IF_ERROR(CheckWeights(result, max_weight));
+    RETURN_IF_ERROR(CapWeights(result, max_weight));
   }
   return results;
 }

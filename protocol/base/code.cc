@@ -50,8 +50,9 @@ constexpr auto kCodes = std::to_array<CodeEntry>({
     {Code::kWrongTensorCount, kPeer, "wrong-tensor-count",
      "The update's length is not the model's number of shared weights.",
      "The upload was refused and nothing was added. The device runs another model than the task's."},
-    {Code::kNotFinite, kPeer, "not-finite", "The update holds NaN or infinity.",
-     "The upload was refused and nothing was added. Training diverged on that device; lower the learning rate."},
+    {Code::kNotFinite, kPeer, "not-finite", "A loss, a gradient, a metric or an update is NaN or infinity.",
+     "It was not used: nothing was sealed or added. Lower the learning rate, scale the inputs, or look into the module's own "
+     "loss for a logarithm, a root or a division that has no value."},
     {Code::kNormExceeded, kPeer, "norm-exceeded",
      "A value or the norm of an update, or a metric of an evaluation, is over its bound, or a variance would become negative.",
      "Nothing was added to any sum; a device that finds it seals nothing and gives the version up. A norm within the "
@@ -115,7 +116,8 @@ constexpr auto kCodes = std::to_array<CodeEntry>({
     {Code::kIo, kEnvironment, "io", "A file operation failed.",
      "What was acknowledged before is safe. Check the disk and its mount.", kRetry},
     {Code::kCorrupt, kEnvironment, "corrupt", "Stored bytes are damaged.",
-     "The damaged entry was set aside, the rest is served. The message says how much was lost."},
+     "Nothing of it was used. A damaged entry of our own was set aside, and the rest is served; a file that was given must be "
+     "made or copied again. The message says which, and how much was lost."},
     {Code::kLocked, kEnvironment, "locked", "Another process holds this data folder.",
      "Nothing was changed. Stop the other process or give this one a folder of its own."},
     {Code::kPortInUse, kEnvironment, "port-in-use", "Another process listens on this address.",
@@ -180,7 +182,7 @@ constexpr auto kCodes = std::to_array<CodeEntry>({
      kRetry},
     {Code::kBadExample, kPerson, "bad-example", "An example is not what its field or the model takes.",
      "Nothing was trained or imported of it. The message names the file and row, or the field and value: correct the "
-     "examples and import them again. The device tries again by itself within 5 minutes after that, and when it is "
+     "examples and import them again. A running device tries again by itself within 5 minutes after that, and when it is "
      "restarted.",
      kRetry},
 });

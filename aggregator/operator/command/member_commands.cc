@@ -1,5 +1,6 @@
 #include "aggregator/operator/command/member_commands.h"
 
+#include <algorithm>
 #include <memory>
 
 #include <CLI/CLI.hpp>
@@ -78,13 +79,16 @@ const Json& FailuresOf(const Json& device) {
   return report.is_null() ? kNone : report.at("failures");
 }
 
-// "digits few-examples, faces learner-memory"; "-": none.
+// "digits few-examples, faces learner-memory, 3 more"; "-": none.
 std::string FailingText(const Json& device) {
+  constexpr size_t kShown = 2;
+  const Json& failures = FailuresOf(device);
   std::string text;
-  for (const Json& failure : FailuresOf(device)) {
-    text += (text.empty() ? "" : ", ") + failure.at("task").get<std::string>() + " " +
-            failure.at("code").get<std::string>();
+  for (size_t i = 0; i < std::min(kShown, failures.size()); ++i) {
+    text += (text.empty() ? "" : ", ") + failures[i].at("task").get<std::string>() + " " +
+            failures[i].at("code").get<std::string>();
   }
+  if (failures.size() > kShown) text += fmt::format(", {} more", failures.size() - kShown);
   return text.empty() ? "-" : text;
 }
 
@@ -106,7 +110,7 @@ std::string RenderDevice(const Json& device) {
   for (const Json& failure : FailuresOf(device)) {
     const auto field = [&failure](const char* key) { return RenderValue(failure.at(key)); };
     text +=
-        fmt::format("\ntask {} fails on version {}: {}, {} times, last {}\n  what happened  {}\n  what to do     {}\n",
+        fmt::format("\ntask {} fails on version {}: {}, counted {}, last {}\n  what happened  {}\n  what to do     {}\n",
                     field("task"), field("version"), field("code"), field("count"), field("last"), field("sentence"),
                     field("remedy"));
   }

@@ -50,11 +50,11 @@ class RoundWatch {
 
   // Takes note of the rounds that must not be printed, because they ended before.
   Status Prime(std::optional<uint64_t> first) {
+    first_ = first.value_or(0);
+    if (first) return {};
     ASSIGN_OR_RETURN(const Json rounds, client_.Rounds(task_));
     for (const auto& round : rounds["items"]) {
-      const uint64_t number = round.value("number", uint64_t{0});
-      const bool before = first ? number < *first : IsTerminal(round.value("state", ""));
-      if (before) printed_[number] = RenderLine(round);
+      if (IsTerminal(round.value("state", ""))) printed_[round.value("number", uint64_t{0})] = RenderLine(round);
     }
     return {};
   }
@@ -62,6 +62,12 @@ class RoundWatch {
   void Progress(const Json& event) const {
     if (!event.is_object() || !event.value("round", Json()).is_number_unsigned()) return;
     line_.Show(event["round"], event.value("contributions", uint64_t{0}), goal_);
+  }
+
+  // A device that cannot train, or can again: long before the round ends for it.
+  void TellOfDevice(const Json& event) const {
+    if (context_.json() || !event.is_object() || !event.value("detail", Json()).is_string()) return;
+    line_.Print("  device " + event["detail"].get<std::string>());
   }
 
   const std::string& last_state() const { return last_state_; }
@@ -77,8 +83,10 @@ class RoundWatch {
   }
 
   void PrintRound(const Json& round) {
+    const uint64_t number = round.value("number", uint64_t{0});
+    if (number < first_) return;
     const std::string line = RenderLine(round);
-    std::string& printed = printed_[round.value("number", uint64_t{0})];
+    std::string& printed = printed_[number];
     if (printed == line) return;
     printed = line;
     line_.Print(context_.json() ? Dump(round) : line);
@@ -89,10 +97,36 @@ class RoundWatch {
   const std::string task_;
   const RoundLine line_;
   uint64_t goal_ = 0;
+  uint64_t first_ = 0;  // rounds before it are not shown
   std::map<uint64_t, std::string> printed_;
   std::string last_state_;
   uint64_t last_round_ = 0;
 };
+
+// For each reason that devices say they cannot train the round's base version, what to do.
+std::string RenderFailures(const Json& round) {
+  std::string text;
+  for (const auto& [code, count] : round.at("device_failures").items()) {
+    const auto known = CodeByName(code);
+    text += fmt::format("{} of the devices say {}\n", RenderValue(count), code);
+    if (!known) continue;  // of a newer aggregator
+    text +=
+        fmt::format("  what happened  {}\n  what to do     {}\n", Describe(*known).sentence, Describe(*known).remedy);
+  }
+  if (!text.empty()) text += "'tributary devices list' says which devices, 'devices show' more of one.\n";
+  return text;
+}
+
+// All that is known of it, and at the end of the devices that cannot train.
+std::string RenderRound(const Json& round) {
+  Json shown = round;
+  // Deprecated; the metrics say it.
+  for (const char* key : {"global_accuracy", "personal_accuracy", "local_global_accuracy"}) shown.erase(key);
+  std::string text = RenderObject(shown);
+  if (const std::string failures = RenderFailures(round); !failures.empty()) text += "\n" + failures;
+  text.pop_back();
+  return text;
+}
 
 // Follows a task's rounds: a line per round that ends (with --output json, its record) and per result that comes in
 // afterwards, until no round is open or wanted. Rounds from `first` on are shown even if they have ended by now; without
@@ -112,6 +146,10 @@ Status WatchRounds(const Context& context, const std::string& task, std::optiona
         watch.Progress(event);
         return true;
       }
+      if (name == "device.failing" || name == "device.recovered") {
+        watch.TellOfDevice(event);
+        return true;
+      }
       const auto more = watch.Look();
       if (!more) looked = Fail(more.error());
       return more && *more;
@@ -124,27 +162,10 @@ Status WatchRounds(const Context& context, const std::string& task, std::optiona
     std::this_thread::sleep_for(kPause);
   }
   if (watch.last_state() == "completed" || watch.last_state().empty()) return {};
-  return Fail(Code::kConflict, "the last round {}; 'tributary rounds show {} {}' says why", watch.last_state(), task,
+  ASSIGN_OR_RETURN(const Json last, state.Round(task, watch.last_round()));
+  if (!context.json()) context.Say("{}", RenderFailures(last));
+  return Fail(Code::kConflict, "the last round {}; 'tributary rounds show {} {}' has more of it", watch.last_state(), task,
               watch.last_round());
-}
-
-// All that is known of it; at the end, for each reason that devices say they cannot train its base version, what to do.
-std::string RenderRound(const Json& round) {
-  Json shown = round;
-  // Deprecated; the metrics say it.
-  for (const char* key : {"global_accuracy", "personal_accuracy", "local_global_accuracy"}) shown.erase(key);
-  std::string text = RenderObject(shown);
-  for (const auto& [code, count] : round.at("device_failures").items()) {
-    const auto known = CodeByName(code);
-    text += fmt::format("\n{} of the devices say {}\n", RenderValue(count), code);
-    if (!known) continue;  // of a newer aggregator
-    text +=
-        fmt::format("  what happened  {}\n  what to do     {}\n", Describe(*known).sentence, Describe(*known).remedy);
-  }
-  if (!round.at("device_failures").empty())
-    text += "\n'tributary devices list' says which devices, 'devices show' more of one.\n";
-  text.pop_back();
-  return text;
 }
 
 struct RoundOptions {

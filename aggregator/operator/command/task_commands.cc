@@ -194,7 +194,10 @@ void AddModels(CLI::App& app, Context& context) {
 
 Result<ModelPackage> ReadModelPackage(const Path& file) {
   ASSIGN_OR_RETURN(const Bytes bytes, ReadFile(RealFileSystem(), file, limits::kBlobBytes));
-  return DecodeModelPackage(bytes);
+  auto package = DecodeModelPackage(bytes);
+  if (package) return package;
+  return Fail(Code::kInvalidArgument, "{} is no model package: {}. Make one with tributary-device pack", file.string(),
+              package.error().message);
 }
 
 Result<Json> CreateTaskOfPackage(ApiClient& client, TaskRecord task, const ModelPackage& package) {

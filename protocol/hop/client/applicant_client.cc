@@ -15,7 +15,8 @@ ApplicantClient::ApplicantClient(const Parts& parts, Options options, Bytes seal
               {.endpoint = options_.endpoint,
                .server_keys = {options_.server_key},
                .transport = options_.transport,
-               .longest_wait = options_.retry_cap},
+               .longest_wait = options_.retry_cap,
+               .tell_refusal = true},
               *this),
       backoff_(options_.first_retry, options_.retry_cap) {}
 

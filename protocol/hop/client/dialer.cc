@@ -105,8 +105,11 @@ void Dialer::OnDisconnected() {
 void Dialer::OnNotConnected() {
   // The next attempt is at another of its addresses; where there is only one, libzmq tries again sooner than this
   // would.
-  if (state_ == State::kGreeting && addresses_.HasOthers())
-    Drop({Code::kUnreachable, "nobody takes connections at one of the addresses of " + options_.endpoint});
+  if (state_ != State::kGreeting) return;
+  if (addresses_.HasOthers())
+    return Drop({Code::kUnreachable, "nobody takes connections at one of the addresses of " + options_.endpoint});
+  if (options_.tell_refusal)
+    Drop({Code::kUnreachable, "nobody takes connections at " + options_.endpoint + ": check address and port, or start it"});
 }
 
 // A server closes a connection whose first words it cannot open, without one of its own.

@@ -27,6 +27,8 @@ class Dialer final : private ClientSocket::Handler {
     hop::VersionRange versions = {};
     TransportOptions transport = {};
     Millis longest_wait{30'000};  // that a server may ask for, in whatever message
+    // The owner hears at once when nobody takes connections there; else libzmq tries on, and the owner hears of silence.
+    bool tell_refusal = false;
   };
   struct Parts {
     Loop& loop;

@@ -15,6 +15,18 @@ TEST_F(HopEnrolmentTest, AnApplicantHasItsCertificateWhenTheDeskIssuesIt) {
   EXPECT_EQ(server_->counts().handshakes, 0u);
 }
 
+TEST_F(HopEnrolmentTest, AnApplicantHearsAtOnceThatNobodyTakesConnections) {
+  const auto applicant = Applicant(server_, world_.fleet.anchor());
+  server_.Stop();
+  applicant->Start();
+  // The clock stands still: this is not its patience.
+  ASSERT_TRUE(world_.RunUntil([&] { return !waits_.empty(); }));
+  EXPECT_EQ(waits_[0], Code::kUnreachable);
+  server_.Start();
+  desk_.says = Issued(issued_);
+  EXPECT_TRUE(world_.RunUntilWithTime([&] { return !ended_.empty(); }));
+}
+
 TEST_F(HopEnrolmentTest, AnApplicantAsksAgainWithTheSameBytesUntilItIsDecided) {
   const auto applicant = Applicant(server_, world_.fleet.anchor());
   applicant->Start();
