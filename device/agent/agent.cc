@@ -48,8 +48,11 @@ Agent::Agent(const Parts& parts, const Options& options, AgentState state, std::
       planner_(parts.identity.subject),
       membership_(std::move(membership)),
       residuals_(parts.files, options.folder / "residuals"),
+      personal_store_(parts.files, options.folder / "personal"),
+      personal_({parts.loop, personal_store_, parts.learner, parts.examples, parts.work, membership_->blobs(),
+                 parts.identity.subject.id}),
       workshop_({parts.loop, parts.clock, parts.random, parts.identity, parts.learner, parts.examples, parts.work,
-                 membership_->blobs(), residuals_},
+                 membership_->blobs(), residuals_, personal_store_},
                 options.chunk_bytes) {}
 
 Agent::~Agent() {
@@ -81,13 +84,19 @@ Result<std::unique_ptr<Agent>> Agent::Open(const Parts& parts, const Options& op
                               [&self](const SpooledUpload& upload) {
                                 return self.MakeAgain(upload.task, upload.base_version, upload.kind);
                               },
+                          .erase = [&self](const TaskId& task) { return self.personal_.Erase(task); },
+                          .keeps = [&self] { return self.personal_.keeps_any(); },
                           .dropped = [&self] { self.Decide(); }});
   return agent;
 }
 
 void Agent::Start() {
   started_ = parts_.clock.Monotonic();
-  if (NoteWhatIsInTheOutbox()) NoteWhatWasCutOff();
+  if (NoteWhatIsInTheOutbox()) {
+    NoteWhatWasCutOff();
+    for (const auto& [task, progress] : state_.tasks())
+      personal_.Settle(task, progress.phase == TaskPhase::kHandedOver ? std::optional(progress.version) : std::nullopt);
+  }
   erasures_->Start();
   membership_->Follow({.describe_self =
                            [this] {
@@ -148,7 +157,8 @@ void Agent::OnAdopted(const Publication& adopted) {
 }
 
 void Agent::Decide() {
-  if (under_way_ || stopped_ || dropping_ || erasures_->dropping() || !publication() || !HasHeardOfTheNetwork()) return;
+  if (under_way_ || personal_.busy() || stopped_ || dropping_ || erasures_->dropping()) return;
+  if (!publication() || !HasHeardOfTheNetwork()) return;
   if (waiting_for_key_after_ && publication()->number <= *waiting_for_key_after_) return;
   if (membership_->publications().expired(parts_.clock.Now())) {
     LogWarning("agent.publication_expired",
@@ -158,7 +168,8 @@ void Agent::Decide() {
   if (!NoteWhatIsInTheOutbox()) return;
   const std::string stamp = data_waits_.empty() ? "" : parts_.examples.Stamp();
   const auto waiting = data_waits_.At(*publication(), parts_.clock.Monotonic(), stamp);
-  if (const auto order = planner_.Next(*publication(), state_, waiting)) Begin(*order);
+  if (const auto order = planner_.Next(*publication(), state_, waiting)) return Begin(*order);
+  personal_.RebaseNext(*publication(), [this] { Decide(); });
 }
 
 void Agent::DecideAfter(Millis pause) {
@@ -217,6 +228,7 @@ void Agent::OnMade(const std::shared_ptr<UnderWay>& work, Result<Workshop::Made>
   }
   work->made = true;
   ++counts_.fits;
+  if (made->uses_own) ++(*made->uses_own ? counts_.own_model_better : counts_.own_model_given_up);
   LogInfo("agent.worked", {{"member", parts_.identity.subject.id.text()},
                            {"task", order.task.id.text()},
                            {"version", Number(order.progress.version)},
@@ -286,6 +298,7 @@ void Agent::NoteFailure(const TaskId& task, ModelVersion version, const Error& w
 void Agent::OnHandedOver(const std::shared_ptr<UnderWay>& work, Outbox::HandedOver handed_over) {
   under_way_.reset();
   erasures_->HandOverEnded();
+  if (handed_over != Outbox::HandedOver::kWhole) personal_.Settle(work->order.task.id, std::nullopt);
   if (handed_over == Outbox::HandedOver::kFailed) return DecideAfter(kRetry);
   if (handed_over == Outbox::HandedOver::kUnwanted) return Decide();
   const WorkOrder& order = work->order;
@@ -297,6 +310,7 @@ void Agent::OnHandedOver(const std::shared_ptr<UnderWay>& work, Outbox::HandedOv
 
 bool Agent::Record(const TaskId& task, const TaskProgress& progress) {
   const Status kept = state_.Set(task, progress);
+  if (kept && progress.phase == TaskPhase::kHandedOver) personal_.OnHandedOver(task, progress.version);
   if (kept) return true;
   LogFailure(LogLevel::kError, "agent.state_not_kept", kept.error(), {{"member", parts_.identity.subject.id.text()}});
   DecideAfter(kRetry);
@@ -383,6 +397,8 @@ DeviceState Agent::DescribeSelf() const {
   self.withheld = Withheld();
   self.counters = {{"fits", counts_.fits},
                    {"fits_failed", counts_.fits_failed},
+                   {"own_model_better", counts_.own_model_better},
+                   {"own_model_given_up", counts_.own_model_given_up},
                    {"sessions", membership_->sessions()},
                    {"uploads_delivered", counts_.delivered},
                    {"uploads_given_up", counts_.given_up},

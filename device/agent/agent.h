@@ -8,6 +8,7 @@
 #include "device/agent/agent_state.h"
 #include "device/agent/erasure_watch.h"
 #include "device/agent/outbox.h"
+#include "device/agent/personal_keeper.h"
 #include "device/agent/planner.h"
 #include "device/agent/residual_store.h"
 #include "device/agent/workshop.h"
@@ -28,10 +29,11 @@ namespace tributary {
 //   working                  written before the fit; a restart fits again, from the same seed, to the same bits
 //   in the outbox            sealed once; complete there is custody              Outbox
 //   handed over              written when the outbox has it; never fitted again
+//   the personal model       prepared before the uploads go into the outbox, in force when "handed over" is written
 //   delivered                the outbox deletes when the gateway took custody    Outbox
 // A kill between "in the outbox" and "handed over" is recognised by looking into the outbox first, before anything
 // leaves it. Uploads that are sealed to a key of the aggregator's that is over are dropped and made again for the
-// present key; so are uploads that were made from examples that were deleted since (ErasureWatch). An evaluation's id follows from its model, so one that is made again is known as the same.
+// present key; so are uploads and personal models that were made from examples that were deleted since (ErasureWatch). An evaluation's id follows from its model, so one that is made again is known as the same.
 //
 // An expired publication installs nothing and begins nothing new; the model that is here stays. The log and the device
 // state that is uploaded say what is held back, and why.
@@ -66,6 +68,8 @@ class Agent {
     uint64_t delivered = 0;
     uint64_t given_up = 0;
     uint64_t sessions = 0;
+    uint64_t own_model_better = 0;   // fits after which the device uses a model of its own
+    uint64_t own_model_given_up = 0;  // fits after which the version itself was no worse, and is used
     uint64_t made_again = 0;  // updates whose sealing key was over, or whose examples were deleted
   };
 
@@ -132,6 +136,8 @@ class Agent {
   std::unique_ptr<Outbox> outbox_;
   std::unique_ptr<ErasureWatch> erasures_;
   ResidualStore residuals_;
+  PersonalStore personal_store_;
+  PersonalKeeper personal_;
   Workshop workshop_;
   std::shared_ptr<UnderWay> under_way_;
   bool dropping_ = false;  // uploads that nobody can open are leaving the outbox

@@ -8,6 +8,7 @@
 
 #include <fmt/format.h>
 
+#include "device/agent/personal_store.h"
 #include "device/learn/learner.h"
 #include "device/report/device_state_keeper.h"
 #include "protocol/base/limits.h"
@@ -76,6 +77,24 @@ std::string DeadLetterLines(const std::vector<DeadLetter>& letters) {
     const CodeEntry& reason = Describe(letter.reason);
     text += fmt::format("given up   {} {}: {} {}\n", letter.id.hex(), KindName(letter.kind), reason.sentence,
                         reason.remedy);
+  }
+  return text;
+}
+
+// Of each task the model that the device uses for itself, and how it does beside the version.
+Result<std::string> PersonalLines(FileSystem& files, const Path& folder) {
+  const PersonalStore store(files, folder);
+  ASSIGN_OR_RETURN(const auto bases, store.Bases());
+  std::string text;
+  for (const auto& [task, version] : bases) {
+    const auto model = store.Read(task, version);
+    if (!model) {
+      text += fmt::format("personal   {}: {}; the device begins afresh\n", task.text(), model.error().message);
+      continue;
+    }
+    text += fmt::format("personal   {}: on version {}, uses {}: {}; the version itself: {}; {} examples held back, {} bytes kept\n",
+                        task.text(), Number(model->base), model->uses_global() ? "the version itself" : "'" + model->choice + "'",
+                        ScoreText(model->personal), ScoreText(model->global), model->examples, model->value_bytes());
   }
   return text;
 }
@@ -247,7 +266,8 @@ Result<std::string> DescribeDevice(FileSystem& files, const Path& data_dir, Wall
                         Number(failure.version), failure.count, Name(failure.code), failure.sentence,
                         Describe(failure.code).remedy);
   }
-  return text + StateLines(files, data_dir) + DeadLetterLines(letters) + "\n" + AccountLines(account);
+  ASSIGN_OR_RETURN(const std::string personal, PersonalLines(files, data_dir / "personal"));
+  return text + personal + StateLines(files, data_dir) + DeadLetterLines(letters) + "\n" + AccountLines(account);
 }
 
 }  // namespace tributary

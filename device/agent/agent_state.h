@@ -93,7 +93,7 @@ class AgentState {
 };
 
 // Describes a device's folder for people: what waits in the outbox and for how long, where every upload went, how far
-// each task is, and the last device state that was sent. Reads only; the daemon may run meanwhile.
+// each task is, which model the device uses for itself and how good it is beside the version, and the last device state that was sent. Reads only; the daemon may run meanwhile.
 // Errors: kNotFound: nothing was ever in this folder; those of SpoolReader and AgentState.
 Result<std::string> DescribeDevice(FileSystem& files, const Path& data_dir, WallTime now);
 

@@ -18,7 +18,8 @@ void ErasureWatch::Start() { LookNowAndThen(); }
 
 void ErasureWatch::LookNowAndThen() {
   const SpoolAccount account = parts_.outbox.account();
-  if (!settled_ || account.bytes + account.dead_bytes > 0 || !parts_.residuals.empty()) Look([](bool) {});
+  const bool others = !parts_.residuals.empty() || (hooks_.keeps() && parts_.examples.Stamp() != stamp_);
+  if (!settled_ || others || account.bytes + account.dead_bytes > 0) Look([](bool) {});
   timer_ = parts_.loop.After(kLook, [this] { LookNowAndThen(); });
 }
 
@@ -29,6 +30,7 @@ void ErasureWatch::Look(Then then) {
 
 void ErasureWatch::Ask() {
   looking_ = true;
+  stamp_ = parts_.examples.Stamp();
   asking_ = std::exchange(waiting_, {});
   const auto& publication = hooks_.publication();
   if (!publication) return End(false);
@@ -80,6 +82,10 @@ void ErasureWatch::DropNext(Generations changed) {
   changed.pop_back();
   parts_.outbox.DropErased(task, hooks_.losing, [this, task, generation, changed](bool dropped) {
     if (!dropped) return End(false);
+    if (const Status erased = hooks_.erase(task); !erased) {
+      LogFailure(LogLevel::kError, "personal.not_erased", erased.error(), {{"task", task.text()}});
+      return End(false);
+    }
     if (const Status noted = parts_.state.SetGeneration(task, generation); !noted) {
       LogFailure(LogLevel::kError, "agent.state_not_kept", noted.error(), {{"task", task.text()}});
       return End(false);

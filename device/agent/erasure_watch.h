@@ -16,15 +16,15 @@
 
 namespace tributary {
 
-// Carries the deletion of examples into the outbox. It holds all work of a task there to be made from one generation of
-// the task's examples, which the agent's state names. When it finds another one in the store, it drops that work, with
-// its bytes, and then notes the new generation: after a kill in between, the next look drops again. Nothing is dropped
-// for retention, which raises no generation.
+// Carries the deletion of examples into the outbox and to the personal models. It holds all work of a task there to be
+// made from one generation of the task's examples, which the agent's state names. When it finds another one in the store,
+// it drops that work, with its bytes, and the personal model, and then notes the new generation: after a kill in between,
+// the next look drops again. Nothing is dropped for retention, which raises no generation.
 //
 // It looks at the start, and no work leaves the outbox before; then every few seconds while work waits or a residual
-// is kept, because other processes delete too. Each look erases the residuals that were made from another generation, or
-// are of no task any more; and before new work goes in. From the finding to the end of the dropping no work leaves. What a
-// gateway has custody of is out of reach.
+// is kept, or the examples' stamp has changed while there is a personal model, because other processes delete too. Each look
+// erases the residuals that were made from another generation, or are of no task any more; and before new work goes in.
+// From the finding to the end of the dropping no work leaves. What a gateway has custody of is out of reach.
 //
 // All on the loop's thread. Everything in Parts must outlive it; looks into the store on `disk`.
 class ErasureWatch {
@@ -41,6 +41,10 @@ class ErasureWatch {
     std::function<const std::optional<Publication>&()> publication;
     // Asked for each complete upload before anything is dropped: notes that it is lost. False: it could not.
     std::function<bool(const SpooledUpload&)> losing;
+    // The outbox holds nothing of the task any more: the rest that was made from its examples goes too. An error: asked again.
+    std::function<Status(const TaskId&)> erase = [](const TaskId&) { return Status(); };
+    // Whether there is something beside the outbox that `erase` would remove.
+    std::function<bool()> keeps = [] { return false; };
     // Dropping is over, for now.
     std::function<void()> dropped;
   };
@@ -79,6 +83,7 @@ class ErasureWatch {
   bool settled_ = false;  // the last look found that outbox and store agree
   std::optional<TaskId> handing_over_;
   bool overtaken_ = false;
+  std::string stamp_;  // of the examples, before the last look
   Loop::TimerId timer_ = 0;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };

@@ -5,6 +5,7 @@
 #include <optional>
 #include <utility>
 
+#include "device/learn/tensor_roles.h"
 #include "protocol/base/log.h"
 #include "protocol/payload/bounds.h"
 #include "protocol/payload/codec/codec_list.h"
@@ -73,7 +74,7 @@ Workshop::Sealer Workshop::SealerFor(const SealingTarget& target) const {
   return {target, identity.subject.id, identity.chain, identity.key, parts_.clock, parts_.random, chunk_bytes_};
 }
 
-// It may outlive the workshop: the blobs are its own.
+// It may outlive the workshop: blobs and stores are its own.
 struct Workshop::Job {
   WorkOrder order;
   Sealer sealer;
@@ -83,6 +84,7 @@ struct Workshop::Job {
   Learner& learner;
   ExampleSource& examples;
   ResidualStore residuals;
+  PersonalStore personal;
   std::function<void()> loaded;
 
   bool cancelled() const { return stop.stop_requested() || end.stop_requested(); }
@@ -100,12 +102,24 @@ struct Workshop::Job {
     std::vector<EvaluationResult> evaluations;
     std::optional<Learned> learned;
   };
+  // The one that a fit on examples of this generation begins with.
+  Result<std::optional<PersonalModel>> Personal(uint64_t generation) const;
   Result<Work> DoOnce() const;
   Result<Work> DoWork() const;
   // Of examples of this generation.
   Result<Bytes> Encode(const UpdateFormat& format, const Learned& learned, uint64_t generation) const;
   Result<Made> Do() const;
 };
+
+Result<std::optional<PersonalModel>> Workshop::Job::Personal(uint64_t generation) const {
+  ASSIGN_OR_RETURN(auto own, personal.Load(order.task.id));
+  if (!own || own->generation != generation) return std::nullopt;
+  if (const Status fits = CheckPersonalModel(*own, order.task.table); !fits) {
+    LogFailure(LogLevel::kError, "personal.not_used", fits.error(), {{"task", order.task.id.text()}});
+    return std::nullopt;
+  }
+  return own;
+}
 
 Result<Workshop::Job::Work> Workshop::Job::DoOnce() const {
   if (cancelled()) return Fail(Code::kShuttingDown, "not wanted any more");
@@ -117,14 +131,18 @@ Result<Workshop::Job::Work> Workshop::Job::DoOnce() const {
   ASSIGN_OR_RETURN(const Bytes module, blobs.ReadAll(task.module.digest));
   ASSIGN_OR_RETURN(const Bytes weight_bytes, blobs.ReadAll(task.weights.digest));
   ASSIGN_OR_RETURN(const auto weights, ToFloats(weight_bytes, task.table.parameter_count()));
-  const LearnOrder work{task, sealer.device, module, weights};
+  LearnOrder work{task, sealer.device, module, weights};
   const LearnHooks hooks{.cancelled = [this] { return cancelled(); }};
   if (order.kind == UploadKind::kEvaluation) {
     ASSIGN_OR_RETURN(done.evaluations, learner.Evaluate(work, own, hooks));
   } else {
     RETURN_IF_ERROR(FormatFor(task));  // before the work, which would be for nothing
+    ASSIGN_OR_RETURN(const auto before, Personal(done.generation));
+    if (before) work.personal = &*before;
     ASSIGN_OR_RETURN(done.learned, learner.Learn(work, own, hooks));
     RETURN_IF_ERROR(CheckDelta(done.learned->delta, task.value_bound, task.norm_bound));
+    RETURN_IF_ERROR(CheckNothingPersonal(task, done.learned->delta));
+    if (done.learned->personal) done.learned->personal->generation = done.generation;
     done.evaluations = done.learned->evaluations;
   }
   for (const EvaluationResult& result : done.evaluations) {
@@ -186,6 +204,10 @@ Result<Workshop::Made> Workshop::Job::Do() const {
     made.examples = learned->meta.weight;
     made.millis = learned->meta.training_millis;
     made.loss = learned->meta.training_loss;
+    if (learned->personal) {
+      RETURN_IF_ERROR(personal.Prepare(*learned->personal));
+      made.uses_own = !learned->personal->uses_global();
+    }
   }
   return made;
 }
@@ -203,7 +225,7 @@ void Workshop::Begin(const WorkOrder& order, const SealingTarget& target, std::s
     });
   };
   auto job = std::make_shared<const Job>(Job{order, SealerFor(target), std::move(stop), end_.get_token(), parts_.blobs,
-                                             parts_.learner, parts_.examples, parts_.residuals,
+                                             parts_.learner, parts_.examples, parts_.residuals, parts_.personal,
                                              std::move(say_loaded)});
   parts_.work.Post([job = std::move(job), alive = alive_, &loop = parts_.loop, done = std::move(done)] {
     loop.Post([alive, done, made = std::make_shared<Result<Made>>(job->Do())] {

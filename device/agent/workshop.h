@@ -2,9 +2,11 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <stop_token>
 #include <vector>
 
+#include "device/agent/personal_store.h"
 #include "device/agent/planner.h"
 #include "device/agent/residual_store.h"
 #include "device/learn/learner.h"
@@ -20,7 +22,7 @@ namespace tributary {
 
 // Makes sealed uploads: fits or evaluates the model of a work order, encodes what came of it, seals and signs it. The
 // work is done on `work`, which may serve many workshops; the answer comes on the loop's thread, where everything else
-// is called. Everything in Parts but the blob store must outlive the work; the workshop itself need not: after its end
+// is called. Everything in Parts but the stores must outlive the work; the workshop itself need not: after its end
 // no answer is given.
 class Workshop {
  public:
@@ -34,6 +36,7 @@ class Workshop {
     Executor& work;
     const BlobStore& blobs;
     const ResidualStore& residuals;
+    const PersonalStore& personal;
   };
   // Sealed uploads in the order in which they should leave, and what the log says of them.
   struct Made {
@@ -42,13 +45,15 @@ class Workshop {
     uint64_t examples = 0;
     double loss = 0;
     uint64_t millis = 0;
+    // Of an update: whether the device's own model is better than the version, and so in use.
+    std::optional<bool> uses_own = {};
   };
   using Done = std::function<void(Result<Made>)>;
 
   Workshop(const Parts& parts, uint32_t chunk_bytes) : parts_(parts), chunk_bytes_(chunk_bytes) {}
   ~Workshop();
 
-  // The model's blobs must be here. `done` is called once. When examples are deleted meanwhile, the work is done again
+  // The model's blobs must be here. A fit begins with the device's personal model, and prepares the one that it made. `done` is called once. When examples are deleted meanwhile, the work is done again
   // without them, before anything is sealed. `loaded` is called when the examples are there, before the learner begins.
   // Errors: kShuttingDown after `stop`; those of the learner and of sealing.
   void Begin(const WorkOrder& order, const SealingTarget& target, std::stop_token stop, std::function<void()> loaded,

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -8,6 +9,7 @@
 #include <vector>
 
 #include "device/examples/example_set.h"
+#include "device/learn/personal_model.h"
 #include "protocol/base/bytes.h"
 #include "protocol/base/ids.h"
 #include "protocol/base/result.h"
@@ -22,8 +24,10 @@ namespace tributary {
 struct Learned {
   UpdateMeta meta;
   std::vector<float> delta;  // fine-tuned minus base, parameter_count values
-  // Base and fine-tuned on the held-out share; empty when nothing is held out.
+  // The version, and the model that the device now uses for itself, on the held-out share; empty when nothing is held out.
   std::vector<EvaluationResult> evaluations;
+  // For the device itself; nullopt: this learner keeps none.
+  std::optional<PersonalModel> personal = {};
 };
 
 // The work of a learner: one version of one task. Borrows everything.
@@ -32,6 +36,7 @@ struct LearnOrder {
   const DeviceId& device;
   ByteView module;                 // task.module
   std::span<const float> weights;  // of task.latest, parameter_count values
+  const PersonalModel* personal = nullptr;  // that the device has kept; nullptr: none
 };
 
 struct LearnHooks {
@@ -47,11 +52,13 @@ struct LearnHooks {
 class Learner {
  public:
   virtual ~Learner() = default;
-  // Fits the weights to examples.training and evaluates before and after on examples.held_out, if there are any.
+  // Fits the weights to examples.training by the plan's strategy and evaluates the version and the device's own model on
+  // examples.held_out, if there are any.
   // Errors: kMissingField, kBadExample, kModelRefused, kWrongTensorCount (the module is not the task's), kNotFinite (it
   // diverged), kShuttingDown, kLearnerCrashed, kLearnerMemory, kLearnerTimeout, kLearnerProtocol; those of the module.
   virtual Result<Learned> Learn(const LearnOrder& order, const TaskExamples& examples, const LearnHooks& hooks) = 0;
-  // The quality of the weights on examples.held_out. Errors as Learn.
+  // The quality of the weights on examples.held_out; with order.personal also that of the device's own model, which stands
+  // on these weights then. Errors as Learn.
   virtual Result<std::vector<EvaluationResult>> Evaluate(const LearnOrder& order, const TaskExamples& examples,
                                                          const LearnHooks& hooks) = 0;
 };

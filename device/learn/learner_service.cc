@@ -59,6 +59,12 @@ class Session {
     ASSIGN_OR_RETURN(table_, learner::ReadTensors(text));
     return {};
   }
+  Status On(const learner::Personal&, uint64_t bytes) {
+    Bytes raw;
+    RETURN_IF_ERROR(Take(bytes, kPersonalModelBytes, raw));
+    ASSIGN_OR_RETURN(personal_, DecodePersonalModel(raw));
+    return {};
+  }
   Status On(const learner::ExampleSchema& schema, uint64_t) {
     auto set = std::make_shared<ExampleSet>();
     set->count = schema.count;
@@ -95,6 +101,7 @@ class Session {
   const std::string program_;
   Bytes module_;
   std::vector<float> weights_;
+  std::optional<PersonalModel> personal_;
   TensorTable table_;
   std::shared_ptr<ExampleSet> training_, held_out_;
   uint64_t steps_ = 0;
@@ -146,7 +153,7 @@ Status Session::On(const learner::Order& order, uint64_t) {
   const auto held_out = Complete(held_out_);
   if (!training || !held_out) return channel_.Send(training ? held_out.error() : training.error());
   const TaskExamples examples{*training, *held_out};
-  const LearnOrder work{task, order.device, module_, weights_};
+  const LearnOrder work{task, order.device, module_, weights_, personal_ ? &*personal_ : nullptr};
   steps_ = 0;
   if (!order.evaluates) return Answer(WithinMemory([&] { return learner_.Learn(work, examples, Hooks()); }));
   const auto evaluations = WithinMemory([&] { return learner_.Evaluate(work, examples, Hooks()); });
@@ -158,6 +165,10 @@ Status Session::On(const learner::Order& order, uint64_t) {
 Status Session::Answer(const Result<Learned>& learned) {
   if (!learned) return channel_.Send(learned.error());
   for (const EvaluationResult& evaluation : learned->evaluations) RETURN_IF_ERROR(channel_.Send(evaluation));
+  if (learned->personal) {
+    const Bytes personal = EncodePersonalModel(*learned->personal);
+    RETURN_IF_ERROR(channel_.Send(learner::Personal(), personal));
+  }
   const UpdateMeta& meta = learned->meta;
   return channel_.Send(
       learner::Done{meta.weight, meta.training_loss, steps_, meta.training_millis, meta.peak_memory_bytes},

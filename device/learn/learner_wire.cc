@@ -152,6 +152,7 @@ Message TakeMessage(Taker& from, const std::string& type) {
   if (type == "values" || type == "ends")
     return ColumnPart{static_cast<Share>(from.Word("share", kShares)), from.Text("field"), type == "ends"};
   if (type == "learn" || type == "evaluate") return TakeOrder(from, type == "evaluate");
+  if (type == "personal") return Personal();
   if (type == "cancel") return Cancel();
   if (type == "bye") return Bye();
   if (type == "progress") return Progress{from.Number("steps"), from.Real("loss")};
@@ -195,6 +196,7 @@ struct ToJson {
             {"manifest", Json::parse(TaskManifestText(order.manifest))},
             {"parameters", order.parameters}};
   }
+  Json operator()(const Personal&) const { return {{"type", "personal"}}; }
   Json operator()(const Cancel&) const { return {{"type", "cancel"}}; }
   Json operator()(const Bye&) const { return {{"type", "bye"}}; }
   Json operator()(const Progress& progress) const {

@@ -55,6 +55,8 @@ struct Order {
   TaskManifest manifest;
   uint64_t parameters = 0;
 };
+// The device's personal model, as its file (personal_model.h): to the learner before the order, and back before "learned".
+struct Personal {};
 struct Cancel {};
 struct Bye {};
 struct Progress {
@@ -69,7 +71,7 @@ struct Done {
   uint64_t peak_memory_bytes = 0;
 };
 using Message = std::variant<Hello, Module, Weights, Tensors, ExampleSchema, ColumnPart, Order, Cancel, Bye, Progress,
-                             EvaluationResult, Done, Error>;
+                             EvaluationResult, Done, Error, Personal>;
 
 // A message's first line, and how many bytes follow it.
 struct Head {

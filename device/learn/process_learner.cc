@@ -80,6 +80,7 @@ class Conversation {
   Status SendColumn(learner::Share share, const ExampleColumn& column, const Examples& examples);
   Result<Learned> Listen(bool evaluates, const LearnOrder& order, const TaskExamples& examples);
   Result<Learned> Take(const learner::Done& done, uint64_t bytes, const LearnOrder& order, uint64_t examples);
+  Result<PersonalModel> TakePersonal(uint64_t bytes, const LearnOrder& order);
 
   LearnerChild& child_;
   const LearnHooks& hooks_;
@@ -109,6 +110,10 @@ Status Conversation::SendWork(bool evaluates, const LearnOrder& order, const Tas
   RETURN_IF_ERROR(channel_.Send(learner::Weights(), AsBytes(order.weights)));
   const std::string tensors = learner::TensorsText(order.task.table);
   RETURN_IF_ERROR(channel_.Send(learner::Tensors(), AsBytes(tensors)));
+  if (order.personal) {
+    const Bytes personal = EncodePersonalModel(*order.personal);
+    RETURN_IF_ERROR(channel_.Send(learner::Personal(), personal));
+  }
   if (!evaluates) RETURN_IF_ERROR(SendShare(learner::Share::kTraining, examples.training));
   if (examples.held_out.size() > 0) RETURN_IF_ERROR(SendShare(learner::Share::kHeldOut, examples.held_out));
   const PublishedTask& task = order.task;
@@ -160,7 +165,12 @@ Result<Learned> Conversation::Listen(bool evaluates, const LearnOrder& order, co
     if (done && !evaluates) {
       ASSIGN_OR_RETURN(Learned taken, Take(*done, head.bytes, order, examples.training.size()));
       taken.evaluations = std::move(learned.evaluations);
+      taken.personal = std::move(learned.personal);
       return taken;
+    }
+    if (std::holds_alternative<learner::Personal>(head.message) && !evaluates) {
+      ASSIGN_OR_RETURN(learned.personal, TakePersonal(head.bytes, order));
+      continue;
     }
     if (head.bytes != 0) return Fail(Code::kLearnerProtocol, "the learner sends {} bytes unasked", head.bytes);
     if (const auto* error = std::get_if<Error>(&head.message)) return Fail(*error);
@@ -172,11 +182,26 @@ Result<Learned> Conversation::Listen(bool evaluates, const LearnOrder& order, co
       if (std::ranges::find(learned.evaluations, evaluated->model, &EvaluationResult::model) != learned.evaluations.end())
         return Fail(Code::kLearnerProtocol, "the learner evaluated one model twice");
       learned.evaluations.push_back(std::move(*evaluated));
-      if (evaluates) return learned;
+      if (evaluates && learned.evaluations.size() == (order.personal ? 2u : 1u)) return learned;
     } else {
       return Fail(Code::kLearnerProtocol, "the learner sends a message that is not a learner's");
     }
   }
+}
+
+Result<PersonalModel> Conversation::TakePersonal(uint64_t bytes, const LearnOrder& order) {
+  // Two whole models, with what does not travel, which lies in the module.
+  const uint64_t most = limits::kMiB + 4 * (order.weights.size_bytes() + order.module.size());
+  if (bytes > std::min(most, kPersonalModelBytes))
+    return Fail(Code::kLearnerProtocol, "the learner answered a personal model of {} bytes", bytes);
+  Bytes raw(bytes);
+  RETURN_IF_ERROR(channel_.ReceiveBytes(raw));
+  auto personal = DecodePersonalModel(raw);
+  if (personal && personal->task == order.task.id && personal->base == order.task.latest) {
+    if (CheckPersonalModel(*personal, order.task.table)) return personal;
+  }
+  return Fail(Code::kLearnerProtocol, "the learner answered a personal model that is not of this version: {}",
+              personal ? "its task, version or shapes are others" : personal.error().message);
 }
 
 Result<Learned> Conversation::Take(const learner::Done& done, uint64_t bytes, const LearnOrder& order,

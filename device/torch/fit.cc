@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cmath>
 #include <memory>
+#include <optional>
 #include <span>
 #include <utility>
 #include <vector>
@@ -15,6 +16,7 @@
 
 #include "device/examples/repeatable_random.h"
 #include "device/learn/learner.h"
+#include "device/torch/last_layer.h"
 #include "device/torch/task_methods.h"
 #include "device/torch/torch_module.h"
 
@@ -48,15 +50,67 @@ size_t BatchEnd(size_t begin, size_t batch_size, size_t size) {
   return left <= batch_size || (left == batch_size + 1 && batch_size > 1) ? size : begin + batch_size;
 }
 
+// A tensor that a fit pulls towards values.
+struct Pulled {
+  at::Tensor tensor;
+  at::Tensor towards;
+};
+
+// The tensors that a fit of a part trains and pulls. The others get no gradient while it lives, which also saves the way
+// back through layers below; at its end those that a forward pass changes by itself, running statistics, are as they were.
+class PartOfModel {
+ public:
+  PartOfModel(Model::Module& module, const FitPart& part) {
+    for (size_t i = 0; i < module.all.size(); ++i) {
+      const NamedTensor& named = module.all[i];
+      const bool trains = part.trains.empty() || part.trains[i];
+      if (!named.is_parameter && !trains) kept_.push_back({named.tensor, named.tensor.clone()});
+      if (!named.is_parameter || !named.tensor.requires_grad()) continue;
+      if (!trains) {
+        still_.push_back(named.tensor);
+        named.tensor.set_requires_grad(false);
+        continue;
+      }
+      trained.push_back(named.tensor);
+      if (part.pull == 0 || part.towards.empty()) continue;
+      float* values = const_cast<float*>(part.towards[i].data());  // from_blob has no const form; only read
+      pulled.push_back({named.tensor, at::from_blob(values, named.tensor.sizes(), at::kFloat)});
+    }
+  }
+  PartOfModel(const PartOfModel&) = delete;
+  PartOfModel& operator=(const PartOfModel&) = delete;
+  ~PartOfModel() {
+    const at::NoGradGuard no_grad;
+    for (const at::Tensor& tensor : still_) tensor.set_requires_grad(true);
+    for (const Pulled& kept : kept_) kept.tensor.copy_(kept.towards);
+  }
+
+  std::vector<at::Tensor> trained;
+  std::vector<Pulled> pulled;
+
+ private:
+  std::vector<at::Tensor> still_;
+  std::vector<Pulled> kept_;
+};
+
 // One fit while it runs.
 class Fitting {
  public:
-  Fitting(TaskMethods methods, Batcher batches, std::vector<NamedTensor> trained, const Examples& examples,
+  Fitting(TaskMethods methods, Batcher batches, const PartOfModel& part, double pull, const Examples& examples,
           const TrainingPlan& plan, uint64_t seed)
-      : methods_(std::move(methods)), batches_(std::move(batches)), plan_(plan), order_(examples.indices), random_(seed) {
-    std::vector<at::Tensor> tensors;
-    for (NamedTensor& named : trained) tensors.push_back(std::move(named.tensor));
-    optimizer_ = MakeOptimizer(plan, std::move(tensors));
+      : methods_(std::move(methods)),
+        batches_(std::move(batches)),
+        plan_(plan),
+        pull_(pull),
+        pulled_(part.pulled),
+        order_(examples.indices),
+        random_(seed),
+        optimizer_(MakeOptimizer(plan, part.trained)) {}
+
+  // For a fit of the last layer alone.
+  Status ComputeWhatLiesBelow(const torch::jit::Module& script, const PartOfModel& part) {
+    ASSIGN_OR_RETURN(last_layer_, LastLayer::Of(script, methods_, batches_, part.trained, order_));
+    return {};
   }
 
   Status Run(const FitHooks& hooks) {
@@ -87,8 +141,10 @@ class Fitting {
   Result<double> Step(std::span<const uint32_t> indices) {
     ASSIGN_OR_RETURN(const Batch batch, batches_.Make(indices));
     optimizer_->zero_grad();
-    ASSIGN_OR_RETURN(const BatchLoss loss, methods_.LossOf(batch));
+    ASSIGN_OR_RETURN(const BatchLoss loss, last_layer_ ? methods_.LossOf(batch, last_layer_->Output(indices))
+                                                       : methods_.LossOf(batch));
     loss.mean.backward();
+    Pull();
     optimizer_->step();
     ++steps_;
     const double mean = loss.mean.item<double>();
@@ -100,11 +156,21 @@ class Fitting {
     return mean;
   }
 
+  void Pull() {
+    const at::NoGradGuard no_grad;
+    for (const Pulled& one : pulled_) {
+      if (one.tensor.grad().defined()) one.tensor.mutable_grad().add_(one.tensor - one.towards, pull_);
+    }
+  }
+
   TaskMethods methods_;
   Batcher batches_;
   const TrainingPlan& plan_;
+  double pull_;
+  std::vector<Pulled> pulled_;
   std::vector<uint32_t> order_;
   RepeatableRandom random_;
+  std::optional<LastLayer> last_layer_;
   std::unique_ptr<torch::optim::Optimizer> optimizer_;
   uint64_t steps_ = 0;
   double loss_sum_ = 0;
@@ -114,7 +180,7 @@ class Fitting {
 }  // namespace
 
 Result<Fitted> Fit(Model& model, const Examples& examples, const TrainingPlan& plan, const FitIdentity& identity,
-                   const FitHooks& hooks) {
+                   const FitHooks& hooks, const FitPart& part) {
   RETURN_IF_ERROR(CheckTrainingPlan(plan));
   if (examples.size() == 0) return Fail(Code::kInvalidArgument, "there are no examples to train on");
   RETURN_IF_ERROR(CheckExamples(model.manifest(), {examples, {}}));
@@ -122,14 +188,17 @@ Result<Fitted> Fit(Model& model, const Examples& examples, const TrainingPlan& p
   return CatchTorch(Code::kInvalidArgument, "the model cannot be trained on these examples", [&]() -> Result<Fitted> {
     Model::Module& module = model.module();
     ASSIGN_OR_RETURN(TaskMethods methods, TaskMethods::Bind(module.script, model.manifest(), plan.loss));
-    std::vector<NamedTensor> trained = module.Trained();
-    if (trained.empty()) return Fail(Code::kNotSupported, "the model has no parameter that is trained: all are frozen");
-    const uint64_t seed = DeriveSeed(plan.seed, identity.device.text(), Number(identity.base));
+    const PartOfModel fitted(module, part);
+    if (fitted.trained.empty())
+      return Fail(Code::kNotSupported, "the model has no parameter that is trained: all are frozen");
+    const uint64_t plain = DeriveSeed(plan.seed, identity.device.text(), Number(identity.base));
+    const uint64_t seed = part.order == 0 ? plain : DeriveSeed(plain, "order", part.order);
     const auto start = std::chrono::steady_clock::now();
     Batcher batches(model.manifest(), methods.used(), *examples.set, MeasureScales(model.manifest(), examples));
     const auto lock = HoldRandom(module, seed);
-    const TrainingMode training(module);
-    Fitting fitting(std::move(methods), std::move(batches), std::move(trained), examples, plan, seed);
+    const TrainingMode training(module, part.steady);
+    Fitting fitting(std::move(methods), std::move(batches), fitted, part.pull, examples, plan, seed);
+    if (part.steady && !module.draws_random) RETURN_IF_ERROR(fitting.ComputeWhatLiesBelow(module.script, fitted));
     RETURN_IF_ERROR(fitting.Run(hooks));
     return Fitted{examples.size(), fitting.steps(), fitting.loss(), MillisSince(start), PeakMemoryBytes()};
   });

@@ -2,6 +2,8 @@
 
 #include <cstdint>
 #include <functional>
+#include <span>
+#include <vector>
 
 #include "device/examples/example_set.h"
 #include "device/torch/model.h"
@@ -33,6 +35,16 @@ struct FitHooks {
   std::function<void(uint64_t steps, double loss)> progress;
 };
 
+// A fit of a part of the model, or towards something. The default is a whole fit by the plan. Vectors go by
+// Model::Module::all, and are empty or have an element for each of its tensors.
+struct FitPart {
+  std::vector<bool> trains = {};  // the others end as they began, running statistics too
+  double pull = 0;                // adds pull / 2 times the squared distance from `towards` to the loss
+  std::vector<std::span<const float>> towards = {};
+  uint64_t order = 0;   // of the examples; 0: that of a plain fit
+  bool steady = false;  // the module stays in evaluation mode
+};
+
 // Fits `model` in place to `examples` by `plan` and the model's manifest: the module's own loss, or the plan's built-in one
 // (task_methods.h says how they are called). Tensors that are not in the model's table are trained with the rest. The same model, examples, plan and identity give the same weights bit
 // for bit on the same kind of processor, whatever other fits run beside it. Uses one core; call it from several
@@ -44,6 +56,6 @@ struct FitHooks {
 // not take such examples. kNotSupported: all parameters are frozen. kNotFinite: it diverged. kShuttingDown: cancelled.
 // kBadExample: a value that the input or the model's head does not have; errors of CheckExamples.
 Result<Fitted> Fit(Model& model, const Examples& examples, const TrainingPlan& plan, const FitIdentity& identity,
-                   const FitHooks& hooks = {});
+                   const FitHooks& hooks = {}, const FitPart& part = {});
 
 }  // namespace tributary

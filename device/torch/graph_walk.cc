@@ -58,12 +58,17 @@ bool Draws(const torch::jit::Node& node) {
 
 }  // namespace
 
+std::shared_ptr<torch::jit::Graph> InlinedCopy(const torch::jit::Graph& graph) {
+  const auto copy = const_cast<torch::jit::Graph&>(graph).copy();  // it changes nothing
+  InlineAll(*copy);
+  return copy;
+}
+
 void WalkTaskMethods(const torch::jit::Module& script, const NodeVisitor& visit) {
   for (const std::string_view name : kTaskMethods) {
     const auto method = script.find_method(std::string(name));
     if (!method) continue;
-    const auto graph = method->graph()->copy();
-    InlineAll(*graph);
+    const auto graph = InlinedCopy(*method->graph());
     const torch::jit::Block* root = graph->block();
     if (!Walk(name, root, visit)) return;
   }

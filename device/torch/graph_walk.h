@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <string_view>
 
 #include <torch/script.h>
@@ -10,6 +11,9 @@ namespace tributary {
 
 // The methods that a task calls; those that a module does not have are left out.
 inline constexpr std::string_view kTaskMethods[] = {"forward", "loss", "metrics"};
+
+// With everything that it calls inlined.
+std::shared_ptr<torch::jit::Graph> InlinedCopy(const torch::jit::Graph& graph);
 
 // Shows every operator of the module's task methods with everything that they call inlined. `visit` returns false to end.
 using NodeVisitor = std::function<bool(std::string_view method, const torch::jit::Node& node)>;

@@ -216,9 +216,9 @@ void DropGradients(Model::Module& module) {
 
 }  // namespace
 
-TrainingMode::TrainingMode(Model::Module& module) : module_(module) {
+TrainingMode::TrainingMode(Model::Module& module, bool steady) : module_(module) {
   DropGradients(module_);
-  module_.script.train();
+  if (!steady) module_.script.train();
 }
 
 TrainingMode::~TrainingMode() {

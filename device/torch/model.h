@@ -34,8 +34,7 @@ struct ModelOutput {
 // float32 vector in the order of a table. After Load the table lists all parameters in the module's order, then all float
 // buffers (running means, for example); a tensor with two names is there once, under the first. Select() chooses those of a
 // task. The other tensors, also integer buffers, stay in the module with the values they have there: frozen ones are never
-// trained; personal and local ones are trained with the rest and, until devices keep personal models, begin each fit with
-// the module's values.
+// trained; personal and local ones are trained with the rest, and the device keeps them (learn/personal_model.h).
 //
 // Each Model owns its module and all of its tensors. Different Models may be used by different threads at the same
 // time, one Model by one thread at a time. The process's LibTorch and OpenBLAS are set to one thread per caller on the

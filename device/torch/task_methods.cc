@@ -70,13 +70,15 @@ Result<at::Tensor> MetricTensor(const std::string& name, const c10::IValue& valu
 
 }  // namespace
 
-c10::IValue BoundMethod::Call(const Batch& batch) {
+std::vector<c10::IValue> BoundMethod::Values(const Batch& batch) const {
   std::vector<c10::IValue> values;
   values.reserve(arguments.size() + 1);
   for (const Argument& argument : arguments)
     values.push_back(argument.input ? c10::IValue(batch[*argument.input]) : argument.otherwise);
-  return method(std::move(values));
+  return values;
 }
+
+c10::IValue BoundMethod::Call(const Batch& batch) { return method(Values(batch)); }
 
 bool BoundMethod::Takes(size_t input) const {
   return std::ranges::any_of(arguments, [&](const Argument& argument) { return argument.input == input; });
@@ -162,8 +164,13 @@ Result<BatchLoss> TaskMethods::OwnLoss(const Batch& batch) {
 
 Result<BatchLoss> TaskMethods::BuiltInLoss(const Batch& batch, std::optional<TaskMetric>* accuracy) {
   ASSIGN_OR_RETURN(const auto outputs, Outputs(batch));
+  return LossOf(batch, outputs[0].second, accuracy);
+}
+
+Result<BatchLoss> TaskMethods::LossOf(const Batch& batch, const at::Tensor& output,
+                                      std::optional<TaskMetric>* accuracy) {
   ASSIGN_OR_RETURN(at::Tensor weights, WeightsOf(batch));
-  Comparison comparison{builtin_, outputs[0].second, batch[*target_], std::move(weights), std::nullopt};
+  Comparison comparison{builtin_, output, batch[*target_], std::move(weights), std::nullopt};
   if (const double pad = manifest_.inputs[*target_].pad; pad < 0) comparison.uncounted = static_cast<int64_t>(pad);
   return Compare(comparison, accuracy);
 }

@@ -25,6 +25,8 @@ struct BoundMethod {
   torch::jit::Method method;
   std::vector<Argument> arguments;
 
+  // The arguments, in the method's order.
+  std::vector<c10::IValue> Values(const Batch& batch) const;
   c10::IValue Call(const Batch& batch);
   bool Takes(size_t input) const;
 };
@@ -54,6 +56,8 @@ class TaskMethods {
   // kBadExample: a target that the head does not have, a weight below 0; kInvalidArgument: shapes that do not go together,
   // or a loss that returns something else. LibTorch's exceptions pass through.
   Result<BatchLoss> LossOf(const Batch& batch);
+  // The built-in loss of an output of forward that is there already.
+  Result<BatchLoss> LossOf(const Batch& batch, const at::Tensor& output, std::optional<TaskMetric>* accuracy = nullptr);
   // Adds the batch's loss and metrics to the sums. Errors as LossOf; kInvalidArgument also for over 16 metrics or a name
   // that is none, kNotFinite for a value that is not finite.
   Status AddMetrics(const Batch& batch, TaskMetrics& sums);

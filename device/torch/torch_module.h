@@ -32,11 +32,11 @@ struct Model::Module {
   std::vector<NamedTensor> Trained() const;
 };
 
-// The module is in training mode for as long as this lives. Gradients are dropped at both ends: at the beginning those of
+// The module is in training mode for as long as this lives, unless it is `steady`. Gradients are dropped at both ends: at the beginning those of
 // somebody else, at the end because they are as large as the model.
 class TrainingMode {
  public:
-  explicit TrainingMode(Model::Module& module);
+  explicit TrainingMode(Model::Module& module, bool steady = false);
   TrainingMode(const TrainingMode&) = delete;
   TrainingMode& operator=(const TrainingMode&) = delete;
   ~TrainingMode();

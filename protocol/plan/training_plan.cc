@@ -5,6 +5,9 @@ namespace {
 
 constexpr std::string_view kLosses[] = {"cross_entropy", "mean_squared_error", "binary_cross_entropy", "l1", "huber"};
 constexpr std::string_view kOptimizers[] = {"sgd", "adamw"};
+constexpr std::string_view kStrategies[] = {"fedavg", "fedprox", "fedper", "fedrep", "fedbn", "ditto", "apfl"};
+constexpr std::string_view kStatistics[] = {"averaged", "local"};
+constexpr std::string_view kFineTunings[] = {"head", "none", "all", "both"};
 
 }  // namespace
 
@@ -27,6 +30,23 @@ std::vector<Field> FieldsOf(TrainingPlan& plan) {
       {"update_codec", &plan.update_codec,
        "how an update travels, most wanted first: a device takes the first that it knows, and no other is accepted; of "
        "float32, float16, bfloat16, block8, block4, eden1, eden2, eden4, top1 and top5, or one of linear4 to linear24 alone"},
+      OneOf("strategy", ChoiceIn(plan.strategy), "which tensors are shared, and what a device keeps for itself", kStrategies),
+      OneOf("statistics", ChoiceIn(plan.statistics), "the running means and variances of batch normalisation: averaged over devices, or local to each",
+            kStatistics),
+      {"head", &plan.head, "the tensors of the head, as patterns with '*' and with commas between them; empty: those of the module's last layer"},
+      {"head_epochs", &plan.head_epochs, "fedrep only: passes over the examples in which the head is trained, before the rest", Between(1, 1'000)},
+      {"proximal_mu", &plan.proximal_mu, "fedprox only: pull of the weights to those of the version", Between(0, 1e6)},
+      {"ditto_lambda", &plan.ditto_lambda, "ditto only: pull of the device's own model to the version", Between(0, 1e6)},
+      {"apfl_alpha", &plan.apfl_alpha, "apfl only: share of the device's own model in the mixture that it uses, at first", Between(0, 1)},
+      {"apfl_adapts", &plan.apfl_adapts, "apfl only: each device adapts its share with each fit"},
+      OneOf("finetune", ChoiceIn(plan.finetune),
+            "fedavg, fedprox and fedbn: the part of the version's model that a device trains further for itself; it uses whichever model "
+            "is best on what it held back",
+            kFineTunings),
+      {"finetune_head_epochs", &plan.finetune_head_epochs, "passes over the examples to fine-tune the head", Between(1, 1'000)},
+      {"finetune_head_rate", &plan.finetune_head_rate, "factor on the learning rate when the head is fine-tuned", AboveUpTo(0, 10)},
+      {"finetune_all_epochs", &plan.finetune_all_epochs, "passes over the examples to fine-tune all layers", Between(1, 1'000)},
+      {"finetune_all_rate", &plan.finetune_all_rate, "factor on the learning rate when all layers are fine-tuned", AboveUpTo(0, 10)},
   };
 }
 

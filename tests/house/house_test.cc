@@ -110,8 +110,8 @@ const std::vector<Library> kLibraries = {
      {"torch/", "ATen/", "c10/"},
      {"device/torch"},
      {},
-     {"device/torch/batch.h", "device/torch/builtin_loss.h", "device/torch/graph_walk.h", "device/torch/task_methods.h",
-      "device/torch/torch_module.h", "device/torch/trial_batch.h"}},
+     {"device/torch/batch.h", "device/torch/builtin_loss.h", "device/torch/graph_walk.h", "device/torch/last_layer.h",
+      "device/torch/task_methods.h", "device/torch/torch_module.h", "device/torch/trial_batch.h"}},
     {"ZeroMQ", {"zmq.hpp", "zmq.h", "zmq_addon.hpp"}, {"protocol/transport"}, {}, {"protocol/transport/zmq_frames.h"}},
     {"Cap'n Proto",
      {"capnp/", "kj/"},
@@ -146,7 +146,7 @@ const std::vector<Library> kLibraries = {
      {"nlohmann/"},
      {"aggregator/api", "aggregator/operator", "aggregator/enrol", "protocol/trust/identity", "protocol/trust/tuf",
       "protocol/base", "protocol/base/http", "protocol/plan"},
-     {"device/learn/learner_wire.cc", "device/torch/trial_batch.cc"},
+     {"device/learn/learner_wire.cc", "device/learn/personal_model.cc", "device/torch/trial_batch.cc"},
      {"protocol/base/json.h", "protocol/trust/tuf/canonical_json.h", "protocol/plan/field_json.h"}},
 };
 

@@ -19,6 +19,9 @@ class FakeLearner final : public Learner {
   std::optional<Error> failure;
   float scale = 1;  // of the last value of an update
   double loss = 2;  // the sum, after a fit
+  // It keeps a model: one value, to which each fit adds the version.
+  bool keeps = false;
+  double own_accuracy = 4;  // of 5, of the model that it keeps
   std::function<void()> during = [] {};
 
   Result<Learned> Learn(const LearnOrder& order, const TaskExamples& own, const LearnHooks& hooks) override {
@@ -35,28 +38,52 @@ class FakeLearner final : public Learner {
     }
     learned.delta.back() *= scale;
     learned.evaluations = {{EvaluatedModel::kGlobal, 5, 1, {{"loss", {2.5, 5}}, {"accuracy", {3, 5}}}},
-                           {EvaluatedModel::kPersonal, 5, 1, {{"loss", {loss, 5}}, {"accuracy", {4, 5}}}}};
+                           {EvaluatedModel::kPersonal, 5, 1, {{"loss", {loss, 5}}, {"accuracy", {own_accuracy, 5}}}}};
+    if (keeps) learned.personal = Kept(order, learned.evaluations);
     return learned;
   }
   Result<std::vector<EvaluationResult>> Evaluate(const LearnOrder& order, const TaskExamples& own,
                                                  const LearnHooks&) override {
     ++evaluations[Number(order.task.latest)];
     examples.push_back(own.training.size() + own.held_out.size());
-    return std::vector<EvaluationResult>{
+    std::vector<EvaluationResult> results = {
         {EvaluatedModel::kGlobal, 100, 1, {{"loss", {25 * loss, 100}}, {"accuracy", {60, 100}}}}};
+    if (order.personal) {
+      results.push_back(
+          {EvaluatedModel::kPersonal, 100, 1, {{"loss", {loss, 100}}, {"accuracy", {20 * own_accuracy, 100}}}});
+    }
+    return results;
+  }
+
+ private:
+  static PersonalModel Kept(const LearnOrder& order, const std::vector<EvaluationResult>& evaluations) {
+    PersonalModel model;
+    model.task = order.task.id;
+    model.base = order.task.latest;
+    model.strategy = "fedper";
+    model.choice = "kept";
+    model.global = evaluations[0].metrics;
+    model.personal = evaluations[1].metrics;
+    model.examples = evaluations[0].examples;
+    if (order.personal) model.lineage = order.personal->lineage;
+    if (order.personal) model.lineage.push_back({order.personal->base, order.personal->choice, 0, 0});
+    const float before = order.personal ? order.personal->tensors[0].values[0] : 0;
+    model.tensors = {{"head", {1}, true, true, {before + static_cast<float>(Number(order.task.latest))}}};
+    return model;
   }
 };
 
-// Has no examples, and says nothing against any task, since FakeLearner needs none.
+// Has no examples unless a test gives it some, and says nothing against any task, since FakeLearner needs none.
 class NoExamples final : public ExampleSource {
  public:
   std::optional<Error> failure;
   std::string stamp;
+  TaskExamples own;
   int loads = 0;
   Result<TaskExamples> Load(const TaskManifest&) override {
     ++loads;
     if (failure) return Fail(*failure);
-    return TaskExamples{};
+    return own;
   }
   Result<uint64_t> Generation(const TaskManifest&) override { return 0; }
   std::string Stamp() override { return stamp; }
@@ -81,7 +108,7 @@ struct AgentFixture {
     options.chunk_bytes = limits::kMinChunkBytes;
     options.metrics_file = metrics_file;
     auto opened = Agent::Open(
-        {world.loop, *floor, world.random, *files, identity, learner, *source, work, world.worker}, options);
+        {world.loop, *floor, world.random, *files, identity, *learns, *source, work, world.worker}, options);
     if (!opened) return Fail(opened.error());
     agent = std::move(*opened);
     return {};
@@ -121,6 +148,7 @@ struct AgentFixture {
         PublicationOf(world, MakePublication(world, server.blobs, number, ModelVersion{version}, weight_bytes));
     if (!with_round) publication.tasks[0].round.reset();
     publication.tasks[0].plan = plan;
+    publication.tasks[0].manifest.personal = personal_tensors;
     server->Publish(world.fleet.Publish(publication), number, /*root_version=*/1);
   }
   // From within a fit: until the publication is adopted.
@@ -129,6 +157,13 @@ struct AgentFixture {
       const auto kept = ReadFile(RealFileSystem(), folder / "publication.bin", limits::kPublicationBytes);
       return kept && PublicationOf(world, *kept).number == number;
     });
+  }
+  // The model that the device keeps of the task; nullopt: none.
+  std::optional<PersonalModel> Personal() const {
+    const PersonalStore store(RealFileSystem(), folder / "personal");
+    auto model = store.Load(TestTask("digits"));
+    TRIBUTARY_CHECK(model.has_value()) << model.error().ToString();
+    return std::move(*model);
   }
   size_t Delivered(UploadKind kind, uint64_t version) const {
     size_t count = 0;
@@ -150,12 +185,14 @@ struct AgentFixture {
   TestServer server{world, Role::kGateway, "gateway-1"};
   Identity identity;
   FakeLearner learner;
+  Learner* learns = &learner;
   NoExamples examples;
   ExampleSource* source = &examples;
   StepExecutor work;
   FileSystem* files = &RealFileSystem();
   TestServer* gateway = &server;  // where the device connects to when it is opened
   TrainingPlan plan;              // of what is published
+  std::vector<std::string> personal_tensors;  // of the task, as patterns
   Path metrics_file;
   Path folder;
   Path identity_folder;  // empty: nothing is renewed

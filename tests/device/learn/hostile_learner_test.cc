@@ -118,6 +118,10 @@ TEST_F(HostileLearnerTest, OneThatAnswersNonsenseBreaksTheProtocol) {
         "say('evaluated', model='global', examples=500, millis=1, metrics={'loss': {'sum': 1, 'weight': 1}})",
         "say('evaluated', model='global', examples=1, millis=1, metrics={})\n"
         "say('evaluated', model='global', examples=1, millis=1, metrics={})",
+        "say('personal', b'nonsense')\nsay('learned', bytes(12), **learned)",
+        "agent.sendall(b'{\"type\": \"personal\", \"bytes\": 1000000000}\\n')",
+        "say('personal', b'{\"format\":\"tributary-personal-1\",\"task\":\"line\",\"base\":6,\"strategy\":\"x\",\"choice\":\"x\","
+        "\"examples\":0,\"global\":{},\"personal\":{},\"alpha\":0.5,\"generation\":0,\"lineage\":[],\"tensors\":[]}\\n')",
         "say('error', code='no-such-code', message='?')",
         "say('error', code='busy', message='later')",
         "while True: agent.sendall(b'x' * 1000000)",

@@ -69,6 +69,34 @@ TEST(LearnerProgramTest, LearnsTheSameBitsAsInThisProcess) {
   EXPECT_EQ(evaluated[0].metrics, here.evaluations[0].metrics);
 }
 
+TEST(LearnerProgramTest, APersonalModelGoesThereAndComesBack) {
+  ImageTask work;
+  work.task.plan.strategy = StrategyName::kDitto;
+  ProcessLearner program(kProgram);
+  std::optional<PersonalModel> here, there;
+  for (uint64_t version = 3; version <= 4; ++version) {
+    work.task.latest = ModelVersion{version};
+    LearnOrder order = work.Order();
+    order.personal = here ? &*here : nullptr;
+    Learned in_process = Must(TorchLearner().Learn(order, work.examples, {}));
+    order.personal = there ? &*there : nullptr;
+    Learned by_program = Must(program.Learn(order, work.examples, {}));
+    here = std::move(in_process.personal);
+    there = std::move(by_program.personal);
+    ASSERT_TRUE(here && there);
+    EXPECT_EQ(*there, *here);
+  }
+  EXPECT_EQ(there->lineage.size(), 1u);
+  LearnOrder order = work.Order();
+  order.personal = &*there;
+  const auto evaluated = Must(program.Evaluate(order, work.examples, {}));
+  ASSERT_EQ(evaluated.size(), 2u);
+  EXPECT_EQ(evaluated[0].model, EvaluatedModel::kGlobal);
+  EXPECT_EQ(evaluated[0].metrics, there->global);
+  EXPECT_EQ(evaluated[1].model, EvaluatedModel::kPersonal);
+  EXPECT_EQ(evaluated[1].metrics, there->personal);
+}
+
 TEST(LearnerProgramTest, SaysWhatIsWrongWithTheWork) {
   ImageTask work;
   work.module.resize(100);
