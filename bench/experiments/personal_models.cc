@@ -83,6 +83,7 @@ class ScoringTrainer final : public Trainer {
  public:
   ScoringTrainer(Trainer& inner, Trainer& scorer) : inner_(inner), scorer_(scorer) {}
   const TensorTable& tensors() const override { return inner_.tensors(); }
+  std::vector<bool> trained() const override { return inner_.trained(); }
   const Values& base() const override { return inner_.base(); }
   Result<UpdateMeta> Train(Values& values, const TrainingPass& pass) override { return inner_.Train(values, pass); }
   Result<double> Slope(const Values& values, const Values& direction) override { return inner_.Slope(values, direction); }

@@ -141,7 +141,7 @@ Result<Workshop::Job::Work> Workshop::Job::DoOnce() const {
     if (before) work.personal = &*before;
     ASSIGN_OR_RETURN(done.learned, learner.Learn(work, own, hooks));
     RETURN_IF_ERROR(CheckDelta(done.learned->delta, task.value_bound, task.norm_bound));
-    RETURN_IF_ERROR(CheckNothingPersonal(task, done.learned->delta));
+    RETURN_IF_ERROR(CheckNothingPersonal(task, done.learned->delta, done.learned->personal ? &*done.learned->personal : nullptr));
     if (done.learned->personal) done.learned->personal->generation = done.generation;
     done.evaluations = done.learned->evaluations;
   }

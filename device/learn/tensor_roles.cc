@@ -34,12 +34,11 @@ bool MatchesList(std::string_view list, std::string_view name) {
   }
 }
 
-std::vector<bool> HeadOf(const TensorTable& table, const TaskManifest& manifest, const TrainingPlan& plan) {
+std::vector<bool> HeadOf(const TensorTable& table, const TrainingPlan& plan, const std::vector<bool>& trained) {
   std::vector<bool> head(table.tensors.size(), false);
   const TensorEntry* last = nullptr;
-  for (const TensorEntry& tensor : table.tensors) {
-    // Local buffers stand behind the layers, and are in a learner's table only.
-    if (!IsStatistic(tensor.name) && !MatchesOneOf(manifest.local, tensor.name)) last = &tensor;
+  for (size_t i = 0; i < trained.size(); ++i) {
+    if (trained[i]) last = &table.tensors[i];
   }
   for (size_t i = 0; i < head.size(); ++i) {
     const std::string& name = table.tensors[i].name;
@@ -54,17 +53,21 @@ std::vector<bool> HeadOf(const TensorTable& table, const TaskManifest& manifest,
   return head;
 }
 
+bool KeepsHead(const TrainingPlan& plan) {
+  return plan.strategy == StrategyName::kFedPer || plan.strategy == StrategyName::kFedRep;
+}
+
 }  // namespace
 
-TensorRoles RolesOf(const TensorTable& table, const TaskManifest& manifest, const TrainingPlan& plan) {
+TensorRoles RolesOf(const TensorTable& table, const TaskManifest& manifest, const TrainingPlan& plan,
+                    const std::vector<bool>& trained) {
   TensorRoles roles;
-  if (table.tensors.empty()) return roles;
-  roles.head = HeadOf(table, manifest, plan);
+  roles.head = HeadOf(table, plan, trained);
   std::set<std::string_view> normalised;
   for (const TensorEntry& tensor : table.tensors) {
     if (IsStatistic(tensor.name)) normalised.insert(LayerOf(tensor.name));
   }
-  const bool keeps_head = plan.strategy == StrategyName::kFedPer || plan.strategy == StrategyName::kFedRep;
+  const bool keeps_head = KeepsHead(plan);
   for (size_t i = 0; i < table.tensors.size(); ++i) {
     const std::string& name = table.tensors[i].name;
     roles.personal.push_back(
@@ -76,12 +79,14 @@ TensorRoles RolesOf(const TensorTable& table, const TaskManifest& manifest, cons
   return roles;
 }
 
-Status CheckNothingPersonal(const PublishedTask& task, std::span<const float> delta) {
-  const TensorRoles roles = RolesOf(task.table, task.manifest, task.plan);
+Status CheckNothingPersonal(const PublishedTask& task, std::span<const float> delta, const PersonalModel* kept) {
+  const TensorRoles roles = RolesOf(task.table, task.manifest, task.plan, {});
   for (size_t i = 0; i < roles.personal.size(); ++i) {
     const TensorEntry& tensor = task.table.tensors[i];
     const auto part = delta.subspan(tensor.offset, tensor.size);
-    if (!roles.personal[i] || std::ranges::all_of(part, [](float value) { return value == 0; })) continue;
+    const auto is_kept = [&](const PersonalTensor& one) { return one.in_state && one.name == tensor.name; };
+    const bool of_head = kept && KeepsHead(task.plan) && std::ranges::any_of(kept->tensors, is_kept);
+    if ((!roles.personal[i] && !of_head) || std::ranges::all_of(part, [](float value) { return value == 0; })) continue;
     return Fail(Code::kLearnerProtocol,
                 "the learner put changes of the tensor {} into the update, which stays on the device; nothing was sent",
                 tensor.name);

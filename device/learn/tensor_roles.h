@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "device/learn/personal_model.h"
 #include "protocol/base/result.h"
 #include "protocol/catalogue/publication.h"
 #include "protocol/catalogue/tensor_table.h"
@@ -22,10 +23,14 @@ struct TensorRoles {
 // - personal is what the manifest calls personal or local; with `statistics = local` every running mean and variance;
 //   with fedbn every tensor of a layer that has a running mean;
 // - with fedper and fedrep the head, if the manifest calls nothing personal.
-// A last layer is the tensors whose names are the last tensor's up to the last dot; running statistics are no layer.
-TensorRoles RolesOf(const TensorTable& table, const TaskManifest& manifest, const TrainingPlan& plan);
+// The last layer is all tensors whose names are those of the last trained tensor up to the last dot. `trained` says which
+// are trained (buffers are not); nobody but a learner knows that.
+TensorRoles RolesOf(const TensorTable& table, const TaskManifest& manifest, const TrainingPlan& plan,
+                    const std::vector<bool>& trained);
 
-// Whether an update changes only what is shared. `delta` has the table's values. kLearnerProtocol names the tensor.
-Status CheckNothingPersonal(const PublishedTask& task, std::span<const float> delta);
+// Whether an update changes only what is shared: `delta` has the table's values, and `kept` is what the learner keeps of this
+// fit (nullptr: nothing), which says where the head is a last layer. It is there for mistakes: a learner that means harm can
+// hide anything in the tensors that are shared. kLearnerProtocol names the tensor.
+Status CheckNothingPersonal(const PublishedTask& task, std::span<const float> delta, const PersonalModel* kept);
 
 }  // namespace tributary

@@ -45,6 +45,15 @@ TorchTrainer::TorchTrainer(Model& model, const LearnOrder& order, const TaskExam
   (void)Take(base_);
 }
 
+std::vector<bool> TorchTrainer::trained() const {
+  std::vector<bool> trained;
+  for (const size_t place : places_) {
+    const NamedTensor& named = model_.module().all[place];
+    trained.push_back(named.is_parameter && named.tensor.requires_grad());
+  }
+  return trained;
+}
+
 Status TorchTrainer::Take(Values& values) const {
   for (size_t i = 0; i < places_.size(); ++i) {
     const auto& [name, shape, offset, size] = table_.tensors[i];

@@ -18,6 +18,7 @@ class TorchTrainer final : public Trainer {
   TorchTrainer(Model& model, const LearnOrder& order, const TaskExamples& examples, const LearnHooks& hooks);
 
   const TensorTable& tensors() const override { return table_; }
+  std::vector<bool> trained() const override;
   const Values& base() const override { return base_; }
   Result<UpdateMeta> Train(Values& values, const TrainingPass& pass) override;
   Result<std::optional<EvaluationResult>> Measure(const Values& values) override;

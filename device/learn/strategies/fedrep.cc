@@ -8,7 +8,7 @@ Result<StrategyOutcome> LearnFedRep(LocalWork& work) {
   StrategyOutcome outcome;
   outcome.trained = work.start;
   TrainingPass body;
-  if (work.keeps_something()) {
+  if (work.trains_something_personal()) {
     const TrainingPass head{.trains = work.roles.personal, .epochs = work.plan.head_epochs, .order = kHeadOrder};
     ASSIGN_OR_RETURN(const UpdateMeta first, work.trainer.Train(outcome.trained, head));
     (void)first;

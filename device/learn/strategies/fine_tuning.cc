@@ -22,7 +22,9 @@ Status OfferFineTuned(LocalWork& work, std::vector<PersonalCandidate>& candidate
   const TrainingPlan& plan = work.plan;
   const bool head = plan.finetune == FineTuning::kHead || plan.finetune == FineTuning::kBoth;
   const bool all = plan.finetune == FineTuning::kAll || plan.finetune == FineTuning::kBoth;
-  const bool has_head = std::ranges::find(work.roles.head, true) != work.roles.head.end();
+  const std::vector<bool> trained = work.trainer.trained();
+  bool has_head = false;
+  for (size_t i = 0; i < trained.size(); ++i) has_head = has_head || (trained[i] && work.roles.head[i]);
   if (head && has_head) {
     RETURN_IF_ERROR(Offer(work, "head",
                           {.trains = work.roles.head,

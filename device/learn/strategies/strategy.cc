@@ -46,7 +46,7 @@ Values WithTensors(Values values, const TensorTable& table, const PersonalModel*
 
 LocalWork WorkFor(Trainer& trainer, const LearnOrder& order) {
   const TrainingPlan& plan = order.task.plan;
-  LocalWork work{trainer, plan, RolesOf(trainer.tensors(), order.task.manifest, plan), {}, {}, plan.apfl_alpha, false};
+  LocalWork work{trainer, plan, RolesOf(trainer.tensors(), order.task.manifest, plan, trainer.trained()), {}, {}, plan.apfl_alpha, false};
   // Another strategy's state means nothing to this one.
   const PersonalModel* before = order.personal;
   if (before && before->strategy != NameOf(plan.strategy)) before = nullptr;
@@ -133,6 +133,14 @@ PersonalModel MakePersonal(const LocalWork& work, const LearnOrder& order, const
 }  // namespace
 
 bool LocalWork::keeps_something() const { return std::ranges::find(roles.personal, true) != roles.personal.end(); }
+
+bool LocalWork::trains_something_personal() const {
+  const std::vector<bool> trained = trainer.trained();
+  for (size_t i = 0; i < trained.size(); ++i) {
+    if (trained[i] && roles.personal[i]) return true;
+  }
+  return false;
+}
 
 Strategy StrategyOf(StrategyName name) {
   switch (name) {

@@ -26,6 +26,7 @@ struct LocalWork {
 
   const Values& base() const { return trainer.base(); }
   bool keeps_something() const;
+  bool trains_something_personal() const;
 };
 
 // A model that a device could use, by a name that people read.

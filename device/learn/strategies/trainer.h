@@ -36,6 +36,8 @@ class Trainer {
   virtual ~Trainer() = default;
   // The tensors that are trained or kept. Frozen ones are not among them.
   virtual const TensorTable& tensors() const = 0;
+  // Which of them have a gradient: buffers, such as running means, change only along with the others.
+  virtual std::vector<bool> trained() const = 0;
   // The values that the version has, and for what does not travel those of the module.
   virtual const Values& base() const = 0;
   // Trains from `values` on, in place; the summary is of this pass. Errors: those of Learner::Learn.

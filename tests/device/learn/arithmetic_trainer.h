@@ -18,6 +18,11 @@ class ArithmeticTrainer final : public Trainer {
       : table_(std::move(table)), base_(std::move(base)), optimum_(std::move(optimum)), plan_(plan) {}
 
   const TensorTable& tensors() const override { return table_; }
+  std::vector<bool> trained() const override {
+    std::vector<bool> trained;
+    for (const TensorEntry& tensor : table_.tensors) trained.push_back(!tensor.name.starts_with("bn.running"));
+    return trained;
+  }
   const Values& base() const override { return base_; }
   Result<UpdateMeta> Train(Values& values, const TrainingPass& pass) override {
     passes.push_back(pass);

@@ -265,9 +265,9 @@ TEST(StrategiesTest, AnotherStrategysStateIsNotUsed) {
 TEST(StrategiesTest, AnUpdateThatHoldsAPersonalTensorIsRefused) {
   StrategyFixture device;
   Learned learned = device.LearnWith(StrategyName::kFedPer);
-  EXPECT_TRUE(CheckNothingPersonal(device.task, learned.delta));
+  EXPECT_TRUE(CheckNothingPersonal(device.task, learned.delta, &*learned.personal));
   learned.delta[7] = 1e-30f;
-  const Status refused = CheckNothingPersonal(device.task, learned.delta);
+  const Status refused = CheckNothingPersonal(device.task, learned.delta, &*learned.personal);
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, Code::kLearnerProtocol);
   EXPECT_THAT(refused.error().message, testing::HasSubstr("head.bias"));
