@@ -218,7 +218,11 @@ std::map<std::string, std::string> SchemaOf(const Field& field) {
     expected["type"] = "number";
     expected["default"] = text(*real);
   } else if (const auto* name = std::get_if<std::string>(&value)) {
-    expected["default"] = *name;
+    if (field.names.empty()) expected["type"] = "string";
+    expected["default"] = field.names.empty() ? fmt::format("\"{}\"", *name) : *name;
+  } else if (const auto* flag = std::get_if<bool>(&value)) {
+    expected["type"] = "boolean";
+    expected["default"] = *flag ? "true" : "false";
   } else if (const auto* list = std::get_if<std::vector<std::string>>(&value)) {
     expected["type"] = "array";
     expected["items"] = "{type: string}";
