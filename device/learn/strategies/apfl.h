@@ -5,7 +5,7 @@
 namespace tributary {
 
 // APFL (Deng et al. 2020): the device uses the mixture alpha v + (1 - alpha) w of a model v of its own and of the w that it
-// has itself trained in this fit (the averaged w in its place costs eight points, bench/experiments).
+// has itself trained in this fit, not of the average that comes of it.
 //
 // The paper's step for v, at the mixture m and with w held: v <- v - rate alpha grad(m). So m itself goes by
 // m <- m - rate alpha^2 grad(m), which is an ordinary pass over m with a factor of alpha^2 on the rate; v follows from m.

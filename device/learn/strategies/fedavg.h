@@ -5,8 +5,8 @@
 namespace tributary {
 
 // FedAvg (McMahan et al. 2017): all shared tensors are trained together and averaged. For its own use a device is offered
-// the fit itself, and the version with its head or all of its layers trained further (`finetune` of the plan), which is
-// what measured best of the cheap methods (bench/experiments). It keeps the personal tensors that the task file names.
+// the fit itself, and the version with its head or all of its layers trained further (`finetune` of the plan). It keeps
+// the personal tensors that the task file names.
 Result<StrategyOutcome> LearnFedAvg(LocalWork& work);
 
 }  // namespace tributary
