@@ -7,6 +7,7 @@
 #include "aggregator/api/task_routes.h"
 #include "protocol/base/http/ops_routes.h"
 #include "protocol/base/log.h"
+#include "protocol/spool/spool_reader.h"
 
 namespace tributary {
 namespace {

@@ -47,6 +47,8 @@ class Aggregator final : private HopServer::Observer, private Core::Listener {
   MemberParts MembersForApi();
   void Tick();
   void LookAtClock();
+  // kDamagedBlob. On any thread.
+  Status HasItsBlobs() const;
   // `own_end`: of this aggregator's certificate.
   AggregatorMetrics::Core Sample(WallTime own_end);
 

@@ -5,6 +5,7 @@
 
 #include "aggregator/enrol/enrolment.h"
 #include "aggregator/records/metric_total.h"
+#include "aggregator/records/records.h"
 #include "protocol/base/process/metrics.h"
 #include "protocol/hop/hop_metrics.h"
 #include "protocol/hop/server/server.h"

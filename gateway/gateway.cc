@@ -171,7 +171,9 @@ GatewayState Gateway::OwnState() const {
   state.connected_clients = static_cast<uint32_t>(server_->counts().sessions);
   state.uplink = membership_->client().link();
   state.accounts = account.kinds;
-  if (const Status health = spool_->Health(); !health) state.trouble = health.error().ToString();
+  for (const Status& trouble : {spool_->Health(), membership_->Mending()}) {
+    if (!trouble && state.trouble.empty()) state.trouble = trouble.error().ToString();
+  }
   return state;
 }
 
@@ -189,6 +191,8 @@ GatewayMetrics::Snapshot Gateway::Snapshot() const {
   if (!parent.up() && !IsTransient(parent.last_problem().code)) now.refused = parent.last_problem();
   now.uplink = parent.link();
   now.publication_number = membership_->publications().number();
+  now.mending = membership_->Mending();
+  now.damaged_blobs = membership_->blobs().damaged_count();
   now.piece_bytes_received = membership_->bytes_fetched();
   now.draining = draining_;
   now.certificate_end = membership_->CertificateEnd();

@@ -57,6 +57,8 @@ class Gateway final : private HopServer::Observer {
     if (subject) spool_->CountRefused(subject->kind, error.code);
   }
 
+  void OnMissingBlob(const Digest& blob, const Error&) override { membership_->Mend(blob); }
+
   // This gateway describes itself: to its parent in each check-in, its own state first, then those of the gateways
   // below; to monitoring in each snapshot.
   hop::CheckIn DescribeSelf();

@@ -80,7 +80,7 @@ std::vector<ReadinessCheck> GatewayMetrics::ReadinessChecks() {
   // A gateway without an uplink is ready: keeping what it is given safe is its work. Without a publication it cannot
   // tell what to accept, and one that its parent refuses for good needs a person.
   const auto publication = [this]() -> Status {
-    if (Get().publication_number > 0) return {};
+    if (Get().publication_number > 0) return Get().mending;
     return Fail(Code::kBusy,
                 "no publication has come from above yet; check upstream.endpoint and server_key, or bring one on a "
                 "disk (bundle import)");

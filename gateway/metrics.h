@@ -28,6 +28,8 @@ class GatewayMetrics {
     std::optional<Error> refused;  // why the parent does not take this gateway, when waiting does not help
     std::map<LinkPurpose, LinkBytes> uplink;
     uint64_t publication_number = 0;
+    Status mending;  // Membership::Mending
+    uint64_t damaged_blobs = 0;
     uint64_t piece_bytes_received = 0;
     bool draining = false;
     WallTime certificate_end;  // of this gateway's own

@@ -140,6 +140,7 @@ Result<HttpResponse> ServeTarget(const TufShelf& shelf, const BlobStore& blobs, 
   if (target.bytes) {
     response.body = std::string(AsText(*target.bytes));
   } else if (blobs.Has(target.blob.digest)) {
+    RETURN_IF_ERROR(blobs.Check(target.blob.digest));
     response = HttpResponse::File(blobs.PathOf(target.blob.digest));
   } else {
     return Fail(Code::kNotFound, "no target " + path);

@@ -40,7 +40,6 @@ Result<bool> RevocationBook::ReadCaFile() {
 
 Result<RevocationBook::Revision> RevocationBook::Next(WallTime now, bool forgets) {
   TRIBUTARY_CHECK(parts_.issuer != nullptr) << "a revocation list without an issuer";
-  const StoredRevocations* const own = Own();
   StoredRevocations list;
   list.issuer_public_key = parts_.issuer->public_key;
   list.number = own != nullptr ? own->number + 1 : 1;

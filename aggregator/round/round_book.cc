@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <set>
+#include <utility>
 
 #include "aggregator/records/sum_form.h"
 #include "protocol/base/log.h"

@@ -61,7 +61,7 @@ Status RoundRunner::Start(uint64_t count) {
   }
   Turn turn{.task = task_.record, .shelved = shelved_};
   turn.task.rounds_wanted += count;
-  if (!keeper_) PlanNext(turn);
+  if (!keeper_) RETURN_IF_ERROR(PlanNext(turn));
   return Commit(std::move(turn));
 }
 
@@ -136,6 +136,7 @@ void RoundRunner::PlanNext(Turn& turn) {
     if (turn.ended) turn.ended->checkpoint.clear();
   }
   turn.next = std::move(round);
+  return {};
 }
 
 // The end of the open round, whatever its state, and the next one if one is wanted.
@@ -164,7 +165,7 @@ Status RoundRunner::PlanVersion(Turn& turn) {
   ASSIGN_OR_RETURN(const BlobRef weights, MakeNextWeights(parts_.blobs, latest.weights, keeper_->sum(), task_.record));
   TRIBUTARY_FAULT_POINT("aggregator.version.blob_written");
   turn.version = VersionRecord{.task = task_.record.id,
-                               .version = Next(latest.version),
+                               .version = next,
                                .weights = weights,
                                .parent = latest.version,
                                .round = round.number,
@@ -182,7 +183,6 @@ Result<VersionRecord> RoundRunner::RollBack(ModelVersion to, const std::string& 
   if (keeper_ && keeper_->record().state == RoundState::kClosing) RETURN_IF_ERROR(Close());
   const ModelVersion latest = task_.latest.version;
   if (to == latest) return Fail(Code::kInvalidArgument, "version {} is the latest already", Number(to));
-  if (keeper_) RETURN_IF_ERROR(Checkpoint(RoundState::kCollecting));
   ASSIGN_OR_RETURN(VersionRecord version, parts_.store.tasks.Version(task_.record.id, to));
   version.restores = to;
   version.reason = reason;
@@ -199,7 +199,7 @@ Result<VersionRecord> RoundRunner::RollBack(ModelVersion to, const std::string& 
     RoundRecord& round = turn.ended->record;
     MoveRound(round, RoundState::kCancelled);
     round.closed = version.created;
-    round.shortfall = fmt::format("version {} was rolled back to version {}", Number(latest), Number(to));
+    round.shortfall = why;
   } else if (shelved_) {
     turn.unshelved = shelved_;
     turn.unshelved->checkpoint.clear();
@@ -351,7 +351,7 @@ Status RoundRunner::OpenWhenWithinReach() {
     if (!why || !why->empty()) return {};
   }
   Turn turn{.task = task_.record, .shelved = shelved_};
-  PlanNext(turn);
+  RETURN_IF_ERROR(PlanNext(turn));
   return Commit(std::move(turn));
 }
 

@@ -52,6 +52,10 @@ class CertificateTable : Tables {
   Status RevokeAllOf(const DeviceId& member) {
     return database_.Write("UPDATE certificates SET revoked = 1 WHERE member = ?", member);
   }
+  Status Revoke(ByteView issuer_public_key, const std::string& serial) {
+    return database_.Write("UPDATE certificates SET revoked = 1 WHERE issuer = ? AND serial = ?", issuer_public_key,
+                           serial);
+  }
   // Serials of this issuer that are revoked and end after `since`.
   Result<std::set<std::string>> Revoked(ByteView issuer_public_key, WallTime since);
   // Those that ended before `since`.

@@ -25,6 +25,7 @@ void DiskHealth::Recovered() {
 
 Status DiskHealth::status() const {
   if (!trouble_) return {};
+  if (trouble_->code == Code::kDamagedBlob) return Fail(*trouble_);
   const Code code = IsTransient(trouble_->code) ? trouble_->code : Code::kIo;
   return Fail(code,
               "the aggregator cannot write to its data folder now ({}); nothing that was acknowledged is lost, senders "

@@ -29,7 +29,7 @@ Result<StoredRound> ReadRound(const Row& row) {
 Status RoundTable::Insert(const StoredRound& round) {
   const RoundRecord& record = round.record;
   RETURN_IF_ERROR(database_.Write("INSERT INTO rounds (" TRIBUTARY_ROUND_COLUMNS
-                                  ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                                  ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                                   record.task, record.number, record.state, record.base, record.result,
                                   ByteView(record.nonce), record.opened, record.deadline, record.closed,
                                   record.contributions, record.total_weight, record.bytes_up, record.aggregate_digest,

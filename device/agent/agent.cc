@@ -105,6 +105,7 @@ void Agent::Start() {
                              return check_in;
                            },
                        .on_adopted = [this](const Publication& publication) { OnAdopted(publication); },
+                       .on_mended = [this](const Digest&) { Decide(); },
                        .on_path =
                            [this](const std::vector<DeviceId>&) {
                              if (++terms_heard_ == 2) DecideAfter(Millis(0));
@@ -370,6 +371,8 @@ void Agent::WriteMetrics() {
               ReasonSamples(membership_->publication_counts().rejected_by));
   out.Gauge("withheld", "1 while nothing is installed: no publication, an expired one, or one not believed",
             Withheld().empty() ? 0 : 1);
+  out.Counter("damaged_blobs_total", "Files of models whose bytes the disk had changed, since the start",
+              membership_->blobs().damaged_count());
   out.Counter("made_again_total",
               "Updates made again since the start: their sealing key was over, or examples were deleted",
               counts_.made_again);

@@ -5,12 +5,14 @@
 #include <unordered_set>
 
 #include "protocol/base/limits.h"
+#include "protocol/base/log.h"
 #include "protocol/trust/seal/digest.h"
 
 namespace tributary {
 namespace {
 
 constexpr std::string_view kPartSuffix = ".part";
+constexpr std::string_view kDamagedSuffix = ".damaged";
 // Large enough that the disk reads ahead, small enough for a single-board computer.
 constexpr size_t kDigestReadBytes = limits::kMiB;
 
@@ -58,7 +60,9 @@ Result<Digest> BlobStore::Put(ByteView bytes) {
   if (bytes.size() > limits::kBlobBytes)
     return Fail(Code::kTooLarge, "blob of {} bytes is over the limit", bytes.size());
   const Digest digest = Sha256(bytes);
-  if (!Has(digest)) RETURN_IF_ERROR(WriteFileAtomically(*files_, PathOf(digest), bytes));
+  if (const Status held = Check(digest); held) return digest;
+  RETURN_IF_ERROR(WriteFileAtomically(*files_, PathOf(digest), bytes));
+  NoteSound(digest);
   return digest;
 }
 
@@ -93,6 +97,7 @@ Status BlobStore::Complete(const BlobRef& blob) {
                 blob.digest.hex(), have, found.hex());
   }
   RETURN_IF_ERROR(files_->Rename(part, PathOf(blob.digest)));
+  NoteSound(blob.digest);
   return files_->SyncFolder(folder_);
 }
 

@@ -121,6 +121,7 @@ void Fields(Of<Fetch>, auto& io, auto& m) {
   io.Id(HOP_FIELD(Digest), m.digest);
   io.Number(HOP_FIELD(Offset), m.offset);
   io.Number(HOP_FIELD(Size), m.size);
+  io.Number(HOP_FIELD(Doubted), m.doubted);
 }
 
 void Fields(Of<Piece>, auto& io, auto& m) {

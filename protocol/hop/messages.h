@@ -131,6 +131,7 @@ struct Fetch {
   Digest digest;
   uint64_t offset = 0;
   uint32_t size = 0;
+  bool doubted = false;
   bool operator==(const Fetch&) const = default;
 };
 struct Piece {

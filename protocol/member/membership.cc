@@ -40,7 +40,8 @@ Membership::Membership(const Parts& parts, Options options, PublicationStore pub
       down_budget_(parts.clock, options.down_bytes_per_second),
       fetcher_(client_, parts.loop, parts.random, blobs_, parts.disk, &down_budget_),
       subscriber_(fetcher_, publications_, blobs_, parts.clock,
-                  [this](const Publication& publication) { OnAdopted(publication); }) {
+                  {.on_adopted = [this](const Publication& publication) { OnAdopted(publication); },
+                   .on_mended = [this](const Digest& blob) { hooks_.on_mended(blob); }}) {
   client_.AddPart(*this);
   if (options.identity_folder.empty()) return;
   certificate_ = std::make_unique<CertificateKeeper>(
@@ -54,7 +55,11 @@ HopClient::Options Membership::ClientOptions(HopClient::Options options) const {
 }
 
 HopClient::Hooks Membership::ClientHooks() {
-  return {.describe_self = [this] { return hooks_.describe_self(); },
+  return {.describe_self =
+              [this] {
+                subscriber_.MendMissing();
+                return hooks_.describe_self();
+              },
           .on_publication = [this](ByteView bytes) { subscriber_.Consider(bytes); },
           .on_path = [this](const std::vector<DeviceId>& path) { hooks_.on_path(path); },
           .on_server_key = [this](const Bytes& key, const VerifiedIdentity& server) { OnServerKey(key, server); }};

@@ -72,7 +72,7 @@ TEST_F(OfflineTest, AfterThePublicationsEndItInstallsNothingAndKeepsTakingCustod
   PublicationStore store =
       Must(PublicationStore::Open(RealFileSystem(), world_.folder / "device.bin", world_.fleet.anchor()));
   int adopted = 0;
-  Subscriber subscriber(fetcher, store, blobs, world_.clock, [&](const Publication&) { ++adopted; });
+  Subscriber subscriber(fetcher, store, blobs, world_.clock, {.on_adopted = [&](const Publication&) { ++adopted; }});
   second.client().Start();
   second.Put(MakeSealed(world_, late, 20'000));
   ASSERT_TRUE(world_.RunUntilWithTime([&] { return !second.gone.empty() && !second.publications.empty(); }));

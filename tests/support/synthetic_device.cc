@@ -61,7 +61,9 @@ struct SyntheticDevice::Stack final : HopClient::Part {
                                   [this](const UploadId& upload, const Error* why) { OnGone(upload, why); });
     fetcher = std::make_unique<Fetcher>(*client, thread.loop(), thread.random(), *blobs, thread.disk());
     subscriber = std::make_unique<Subscriber>(*fetcher, *publications, *blobs, thread.clock(),
-                                              [this](const Publication& publication) { OnAdopted(publication); });
+                                              Subscriber::Hooks{.on_adopted = [this](const Publication& publication) {
+                                                OnAdopted(publication);
+                                              }});
     client->AddPart(*this);
     subscriber->Start();
     client->Start();

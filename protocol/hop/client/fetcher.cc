@@ -8,6 +8,10 @@ namespace tributary {
 namespace {
 
 constexpr int kAttempts = 2;
+constexpr Millis kFirstPause{30'000};
+constexpr Millis kLongestPause{3'600'000};
+// Publications name the blobs, so there are few; the pauses of former ones are forgotten.
+constexpr size_t kMostPauses = 64;
 
 }  // namespace
 
@@ -73,7 +77,7 @@ void Fetcher::Ask() {
                           [this](const Status& complete) { Finish(complete); });
   }
   if (asked_to_ > have_) return;  // that piece is on its way
-  if (const Millis wait = budget_ ? budget_->Wait() : Millis(0); wait > Millis(0)) {
+  if (const Millis wait = Wait(); wait > Millis(0)) {
     loop_.Cancel(retry_timer_);
     retry_timer_ = loop_.After(wait, [this] { Ask(); });
     return;
@@ -81,7 +85,21 @@ void Fetcher::Ask() {
   const auto size = static_cast<uint32_t>(std::min<uint64_t>(limits::kPieceBytes, blob.size - have_));
   if (budget_) budget_->Take(size);
   asked_to_ = have_ + size;
-  client_.Send(hop::Fetch{blob.digest, have_, size});
+  const bool doubted = have_ == 0 && (wanted_.front().attempts > 0 || pauses_.contains(blob.digest));
+  client_.Send(hop::Fetch{blob.digest, have_, size, doubted});
+}
+
+Millis Fetcher::Wait() {
+  const auto pause = pauses_.find(wanted_.front().blob.digest);
+  const Millis left = pause == pauses_.end() ? Millis(0) : pause->second.end - loop_.clock().Monotonic();
+  return std::max(left, budget_ ? budget_->Wait() : Millis(0));
+}
+
+void Fetcher::MakePause(const Digest& blob) {
+  if (pauses_.size() >= kMostPauses) pauses_.clear();
+  Pause& pause = pauses_[blob];
+  pause.length = std::clamp(2 * pause.length, kFirstPause, kLongestPause);
+  pause.end = loop_.clock().Monotonic() + pause.length;
 }
 
 void Fetcher::OnMessage(const hop::Message& message, ByteView bulk) {
@@ -118,6 +136,9 @@ void Fetcher::Finish(const Status& status) {
       wanted_.push_front(std::move(wanted));
       return Begin();
     }
+    if (status.error().code == Code::kDigestMismatch) MakePause(wanted.blob.digest);
+  } else {
+    pauses_.erase(wanted.blob.digest);
   }
   // The caller may ask for more in here; the next blob is begun only once.
   const bool idle = wanted_.empty();

@@ -2,6 +2,7 @@
 
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 
 #include "protocol/base/executor.h"
@@ -40,6 +41,11 @@ class Fetcher final : public HopClient::Part {
     Done done;
     int attempts = 0;
   };
+  // Of a blob that came with wrong bytes twice.
+  struct Pause {
+    Millis length{0};
+    Millis end{0};  // monotonic
+  };
 
   // Runs `work` on the disk, and then `then` here, unless the blob is not wanted any more by then.
   template <class T>
@@ -57,6 +63,7 @@ class Fetcher final : public HopClient::Part {
   Executor& disk_;
   LinkBudget* budget_;
   std::deque<Wanted> wanted_;
+  std::map<Digest, Pause> pauses_;
   uint64_t have_ = 0;     // bytes of the first wanted blob
   bool at_disk_ = false;  // which has not answered yet; `have_` is not known until then
   // False when what is at the disk is not wanted any more.

@@ -1,12 +1,14 @@
 #include "protocol/hop/client/subscriber.h"
 
+#include <algorithm>
+#include <utility>
+
 #include "protocol/base/log.h"
 
 namespace tributary {
 
-Subscriber::Subscriber(Fetcher& fetcher, PublicationStore& store, BlobStore& blobs, const Clock& clock,
-                       OnAdopted on_adopted)
-    : fetcher_(fetcher), store_(store), blobs_(blobs), clock_(clock), on_adopted_(std::move(on_adopted)) {}
+Subscriber::Subscriber(Fetcher& fetcher, PublicationStore& store, BlobStore& blobs, const Clock& clock, Hooks hooks)
+    : fetcher_(fetcher), store_(store), blobs_(blobs), clock_(clock), hooks_(std::move(hooks)) {}
 
 void Subscriber::Start() {
   if (store_.current()) on_adopted_(*store_.current());
@@ -59,7 +61,11 @@ void Subscriber::Adopt() {
   if (!*newer) return;
   ++counts_.adopted;
   LogInfo("publication.adopted", {{"number", store_.number()}});
-  on_adopted_(*store_.current());
+  const std::vector<BlobRef> were_mending = std::exchange(mending_, {});
+  hooks_.on_adopted(*store_.current());
+  for (const BlobRef& blob : were_mending) {
+    if (blobs_.Has(blob.digest)) Mended(blob);
+  }
 }
 
 }  // namespace tributary

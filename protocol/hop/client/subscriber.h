@@ -3,6 +3,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <vector>
 
 #include "protocol/catalogue/publication_store.h"
 #include "protocol/hop/client/fetcher.h"
@@ -29,8 +30,8 @@ class Subscriber {
   // After the publication became the current one (and durable). Also once from Start, for the one kept from before.
   using OnAdopted = std::function<void(const Publication&)>;
 
-  Subscriber(Fetcher& fetcher, PublicationStore& store, BlobStore& blobs, const Clock& clock, OnAdopted on_adopted);
-  // Serves what was kept. Incomplete blobs of a kept publication cannot be: they came first.
+  Subscriber(Fetcher& fetcher, PublicationStore& store, BlobStore& blobs, const Clock& clock, Hooks hooks);
+  // Serves what was kept, and fetches what of it is not here any more.
   void Start();
   // An assignment brought this publication.
   void Consider(ByteView publication);
@@ -48,13 +49,14 @@ class Subscriber {
   PublicationStore& store_;
   BlobStore& blobs_;
   const Clock& clock_;
-  OnAdopted on_adopted_;
+  Hooks hooks_;
   struct Candidate {
     Publication publication;
     Bytes bytes;
     std::vector<BlobRef> missing;
   };
   std::optional<Candidate> candidate_;
+  std::vector<BlobRef> mending_;
   Counts counts_;
 };
 

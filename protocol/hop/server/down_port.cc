@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "protocol/trust/seal/digest.h"
+
 namespace tributary {
 namespace {
 
@@ -152,7 +154,12 @@ void DownPort::OnRead(const Sessions::Route& route, uint64_t serial, const hop::
   if (!session) return;
   session->promised -= PromiseOf(fetch);
   if (!piece && piece.error().code == Code::kMalformed) return sessions_.Close(route, piece.error());
-  if (!piece) return RefuseFetch(*session, fetch, piece.error());
+  if (!piece) {
+    const Code code = piece.error().code;
+    RefuseFetch(*session, fetch, piece.error());
+    if (code == Code::kUnknownBlob || code == Code::kDamagedBlob) observer_.OnMissingBlob(fetch.digest, piece.error());
+    return;
+  }
   sessions_.counts().piece_bytes += piece->bytes.size();
   sessions_.Send(route, hop::Piece{fetch.digest, fetch.offset, piece->blob_size}, piece->bytes);
 }

@@ -79,6 +79,7 @@ class ApiFixture : public testing::Test {
 
   TemporaryFolder folder_;
   SeededRandom random_{7};
+  std::vector<SpooledUpload> staged_;
   FakeCore fake_;
   EventFeed events_{"life", 8};
   FakeEnrolment enrolment_;

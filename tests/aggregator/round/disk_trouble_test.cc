@@ -6,6 +6,8 @@
 
 #include "tests/aggregator/round/round_fixture.h"
 #include "tests/support/classified.h"
+#include "tests/support/flipped_byte.h"
+#include "tests/support/must.h"
 
 namespace tributary::disk_trouble_test {
 namespace {

@@ -46,7 +46,8 @@ TEST_F(AgentStateTest, ACorruptFileSaysWhereItIsAndWhatToDo) {
         "tributary-agent 1\nfailure: fashion no-such-code 3 1 1 17 why\n",
         "tributary-agent 1\nfailure: fashion learner-crashed 3 1\n", "tributary-agent 1\nFashion! handed_over 3 3\n",
         "tributary-agent 1\nerasures: fashion many\n", "tributary-agent 1\nerasures: fashion 3 3\n",
-        "tributary-agent 1\nfashion handed_over 3 3 3\n"}) {
+        "tributary-agent 1\nfashion handed_over 3 3 3x\n", "tributary-agent 1\nfashion handed_over 3 3 -1\n",
+        "tributary-agent 1\nfashion handed_over 3 3 3 3\n"}) {
     const auto state = Load(text);
     ASSERT_FALSE(state) << text;
     EXPECT_EQ(state.error().code, Code::kCorrupt) << text;

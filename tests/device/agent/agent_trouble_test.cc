@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/device/agent/agent_fixture.h"
+#include "tests/support/flipped_byte.h"
 
 namespace tributary::agent_trouble_test {
 namespace {

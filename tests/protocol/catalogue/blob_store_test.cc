@@ -5,6 +5,7 @@
 #include "protocol/base/limits.h"
 #include "protocol/trust/seal/digest.h"
 #include "tests/protocol/catalogue/small_publication.h"
+#include "tests/support/flipped_byte.h"
 #include "tests/support/seeded_random.h"
 #include "tests/support/temporary_folder.h"
 

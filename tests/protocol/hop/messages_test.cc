@@ -109,10 +109,12 @@ hop::Message RandomMessage(size_t type, SeededRandom& random) {
       return hop::Refused{RandomRefusal(random)};
     case 5:
       return hop::CheckIn{random.Next(), RandomText(random, 64), random.Next(), random.Next(), random.Next(),
-                          u32(),         RandomReports(random),  random.Next()};
+                          u32(),         RandomReports(random),  random.Next(), static_cast<int64_t>(random.Next()),
+                          random.TakeBytes(random.Below(3'000)),
+                          random.Below(2) == 0 ? std::optional<Digest>() : RandomDigest(random)};
     case 6:
       return hop::Assignment{{random.Next(), u32(), RandomPath(random), RandomChain(random)},
-                             random.TakeBytes(random.Below(3'000))};
+                             random.TakeBytes(random.Below(3'000)), random.Below(2) == 0};
     case 7:
       return hop::Offer{random.TakeBytes(random.Below(3'000))};
     case 8:
@@ -129,7 +131,7 @@ hop::Message RandomMessage(size_t type, SeededRandom& random) {
     case 13:
       return hop::Custody{random.TakeUploadId()};
     case 14:
-      return hop::Fetch{RandomDigest(random), random.Next(), u32()};
+      return hop::Fetch{RandomDigest(random), random.Next(), u32(), random.Below(2) == 0};
     case 15:
       return hop::Piece{RandomDigest(random), random.Next(), random.Next()};
     case 16:

@@ -4,45 +4,17 @@
 #include <gtest/gtest.h>
 
 #include "protocol/trust/seal/digest.h"
-#include "tests/protocol/hop/hop_fixture.h"
+#include "tests/protocol/hop/follower.h"
 
 namespace tributary::hop_publication_test {
 namespace {
 
 constexpr size_t kWeights = 10 * limits::kPieceBytes + 100;  // eleven pieces
 
-// Follows the publication as a device does.
-struct Follower {
-  Follower(HopWorld& world, const TestServer& server, const Identity& identity, const Path& folder)
-      : blobs(*BlobStore::Open(RealFileSystem(), folder / "blobs")),
-        store(*PublicationStore::Open(RealFileSystem(), folder / "publication.bin", identity.anchor)),
-        client({world.loop, world.clock, world.random, identity}, server.Address(),
-               {[this] {
-                  hop::CheckIn check_in;
-                  check_in.publication_number = store.number();
-                  return check_in;
-                },
-                [this](ByteView bytes) { subscriber.Consider(bytes); }}),
-        fetcher(client, world.loop, world.random, blobs, world.worker),
-        subscriber(fetcher, store, blobs, world.clock,
-                   [this](const Publication& publication) { adopted.push_back(publication.number); }) {}
-  void Start() {
-    subscriber.Start();
-    client.Start();
-  }
-
-  std::vector<uint64_t> adopted;
-  BlobStore blobs;
-  PublicationStore store;
-  HopClient client;
-  Fetcher fetcher;
-  Subscriber subscriber;
-};
-
 class PublicationHopTest : public ::testing::Test {
  protected:
   std::unique_ptr<Follower> Follow() {
-    return std::make_unique<Follower>(world_, server_, device_, world_.folder / "device");
+    return std::make_unique<Follower>(world_, server_.Address(), device_, world_.folder / "device");
   }
   void SetUp() override { ASSERT_TRUE(RealFileSystem().CreateFolders(world_.folder / "device")); }
 
