@@ -13,6 +13,8 @@ namespace tributary {
 namespace {
 
 constexpr Millis kCleaningInterval{5'000};
+// Members are asked for the publications they hold so seldom, however many say that they have a newer one.
+constexpr Millis kAskForPublication{1'000};
 
 // Runs on the core's thread and waits.
 Status OnCore(Executor& core, const std::function<Status()>& work) {
@@ -124,6 +126,11 @@ Status Aggregator::OpenCore(FileSystem& files) {
                            .opening_key = [this](const KeyId& id) { return sealing_keys_.Find(id, clock_.Now()); },
                            .may_sign = [this] { return clock_.MaySign(); },
                            .enrolled = [this] { return enrolment_->EnrolledMembers(); },
+                           .restored =
+                               [this](const Publication& held) {
+                                 if (const auto taken = enrolment_->TakeOver(held.revocations); !taken)
+                                   LogFailure(LogLevel::kError, "enrolment.list_not_taken_over", taken.error());
+                               },
                            .staged =
                                [this](UploadKind kind) {
                                  const KindAccount staged = staging_->Account().of(kind);
@@ -168,6 +175,8 @@ Status Aggregator::OpenHttp() {
                 {"enrolment", [this, ask] { return ask.Run([this] { return enrolment_->Health(); }); }},
                 {"staging", [this] { return staging_->Health(); }},
                 {"audit", [this] { return audit_->Health(); }},
+                {"blobs", [this] { return HasItsBlobs(); }},
+                {"history", [this, ask] { return ask.Run([this] { return core_->History(); }); }},
                 {"clock", [this] { return clock_.MaySign(); }}});
   AddCertificateExpiry(*http_, metrics_.metrics(), "tributary_aggregator_http_certificate_end_timestamp_seconds");
   const ApiParts api{{*core_thread_, Millis(5'000)},
@@ -183,6 +192,15 @@ Status Aggregator::OpenHttp() {
   AddClockRoutes(*http_, *audit_, clock_);
   AddTufRoutes(*http_, tuf_, core_->tasks().blobs());
   return http_->Start();
+}
+
+Status Aggregator::HasItsBlobs() const {
+  const std::vector<Digest> damaged = core_->tasks().blobs().Damaged();
+  if (damaged.empty()) return {};
+  return Fail(Code::kDamagedBlob,
+              "{} files of models, the first {}, were damaged and set aside; put them back into blobs/, from a backup or "
+              "from relay/blobs/ of a gateway",
+              damaged.size(), damaged.front().hex());
 }
 
 MemberParts Aggregator::MembersForApi() {
@@ -256,6 +274,8 @@ AggregatorMetrics::Core Aggregator::Sample(WallTime own_end) {
   snapshot.gateways = gateways.all;
   snapshot.gateways_late = gateways.late;
   snapshot.gateways_in_trouble = gateways.in_trouble;
+  snapshot.times_behind = core_->times_behind();
+  snapshot.damaged_blobs = core_->tasks().blobs().damaged_count();
   snapshot.disk_in_trouble = !core_->Health() || !enrolment_->Health();
   snapshot.enrolment = enrolment_->counts();
   snapshot.former_sealing_keys = sealing_keys_.Former(clock_.Now()).size();
@@ -281,6 +301,11 @@ void Aggregator::OnCheckIn(const VerifiedIdentity& member, const hop::CheckIn& c
   for (GatewayState& report : reports) {
     if (report.parent.empty()) report.parent = identity_.subject.id;
   }
+  if (!check_in.publication.empty()) {
+    core_thread_->Post([this, from = member.subject.id, publication = check_in.publication] {
+      core_->HearOfPublication(publication, from);
+    });
+  }
   core_thread_->Post([this, member, record, reports = std::move(reports)] {
     enrolment_->Saw(member);
     core_->fleet().Saw(record);
@@ -291,6 +316,23 @@ void Aggregator::OnCheckIn(const VerifiedIdentity& member, const hop::CheckIn& c
 void Aggregator::OnIdentityTwice(const DeviceId& member) {
   core_thread_->Post([this, member] {
     core_->fleet().IdentityTwice(member, "their connections to the aggregator throw each other out");
+  });
+}
+
+// A member may say any number: what it brings is believed by its signature only, and asked for seldom.
+bool Aggregator::WantsPublication(const VerifiedIdentity& member, const hop::CheckIn& check_in) {
+  const Millis now = clock_.Monotonic();
+  if (last_ask_ && now - *last_ask_ < kAskForPublication) return false;
+  last_ask_ = now;
+  LogWarning("publication.asked_for",
+             {{"member", member.subject.id.text()}, {"number_it_says", check_in.publication_number}});
+  return true;
+}
+
+void Aggregator::OnMissingBlob(const Digest&, const Error& why) {
+  if (why.code != Code::kDamagedBlob) return;
+  core_thread_->Post([this, detail = why.message] {
+    events_->Publish(CoreEvent{.name = "blob.damaged", .at = clock_.Now(), .detail = detail});
   });
 }
 

@@ -56,6 +56,8 @@ class Aggregator final : private HopServer::Observer, private Core::Listener {
   void OnCheckIn(const VerifiedIdentity& member, const hop::CheckIn& check_in) override;
   void OnRefusedUpload(const UploadSubject* subject, const Error& error) override;
   void OnIdentityTwice(const DeviceId& member) override;
+  bool WantsPublication(const VerifiedIdentity& member, const hop::CheckIn& check_in) override;
+  void OnMissingBlob(const Digest& blob, const Error& why) override;
   // Core::Listener, on the core.
   void OnPublication(const Bytes& publication, uint64_t number, uint64_t root_version) override;
   void OnCustody(const std::vector<UploadId>& uploads) override {
@@ -89,6 +91,7 @@ class Aggregator final : private HopServer::Observer, private Core::Listener {
   Loop::TimerId tick_timer_ = 0;
   Millis last_metrics_{-1'000};
   Millis last_cleaning_{0};
+  std::optional<Millis> last_ask_;  // when a member was last asked for its publication
   bool clock_settled_ = true;  // as the log says
 };
 

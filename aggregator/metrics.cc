@@ -27,6 +27,11 @@ AggregatorMetrics::AggregatorMetrics() {
   core_.Gauge("gateways", "Gateways of the tree", &Core::gateways);
   core_.Gauge("gateways_late", "Gateways whose last report is older than 90 s", &Core::gateways_late);
   core_.Gauge("gateways_in_trouble", "Gateways that say what keeps them from working", &Core::gateways_in_trouble);
+  core_.Counter("damaged_blobs_total", "Files of models whose bytes the disk had changed, since the start",
+                &Core::damaged_blobs);
+  core_.Counter("behind_members_total",
+                "How often members held a newer publication than this aggregator, which was restored from a backup",
+                &Core::times_behind);
   core_.Gauge("disk_in_trouble", "1 while the data folder cannot be written to", &Core::disk_in_trouble);
   core_.Gauge("former_sealing_keys", "Sealing keys that were replaced and still open uploads",
               &Core::former_sealing_keys);

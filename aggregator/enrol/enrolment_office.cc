@@ -80,6 +80,21 @@ void EnrolmentOffice::Tick() {
   }
 }
 
+Status EnrolmentOffice::TakeOver(const std::string& revocations) {
+  const auto issuer = registrar_->Issuer();
+  if (!issuer || revocations.empty()) return {};
+  ASSIGN_OR_RETURN(const RevocationList list, ReadRevocations(revocations, parts_.anchor));
+  const auto own = std::ranges::find(list.issuers, (*issuer)->public_key, &RevocationList::Issuer::public_key);
+  if (own == list.issuers.end()) return {};
+  RETURN_IF_ERROR(registrar_->TakeOver(*own));
+  ASSIGN_OR_RETURN(const auto members, EnrolledMembers());
+  for (const EnrolledMember& member : members) {
+    if (member.state == EnrolmentState::kRevoked || !own->serials.contains(member.serial)) continue;
+    RETURN_IF_ERROR(Revoke(member.id, "this was decided after the backup that the aggregator was restored from", ""));
+  }
+  return {};
+}
+
 Result<std::vector<Bytes>> EnrolmentOffice::RenewOwn(const Subject& own, ByteView public_key) const {
   ASSIGN_OR_RETURN(const MemberIssuer* issuer, registrar_->Issuer());
   TRIBUTARY_CHECK(own.id == parts_.self) << "a certificate for " << own.id.text() << " without a request";

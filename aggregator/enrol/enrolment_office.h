@@ -29,6 +29,9 @@ class EnrolmentOffice final : public Enrolment {
   Status Standing(const DeviceId& id) const { return registrar_->Standing(id); }
   // The newest list as PEM (protocol/trust/identity/revocation_list.h); empty when this aggregator has no issuer.
   const std::string& Revocations() const { return registrar_->revocations(); }
+  // The list of a publication that this aggregator signed and does not know any more, since it was restored from a backup.
+  // Whom it names stays revoked, and the next list has a higher number: members believe no lower one.
+  Status TakeOver(const std::string& revocations);
   const EnrolmentCounts& counts() const { return registrar_->counts(); }
   // Empty: what must be durable becomes so. Else why the disk refuses to be written to; Tick tries again.
   Status Health() const { return registrar_->Health(); }

@@ -168,6 +168,29 @@ Status MemberRegistrar::SaveRevoked(const StoredMember& stored, std::optional<En
   return {};
 }
 
+Status MemberRegistrar::TakeOver(const RevocationList::Issuer& newer) {
+  ASSIGN_OR_RETURN(const auto listed, store_->certificates.Revoked(newer.public_key, WallTime{}));
+  if (newer.number <= revocations_->number() && std::ranges::includes(listed, newer.serials)) return {};
+  revocations_->GoAbove(newer.number);
+  const WallTime now = parts_.clock.Now();
+  return ReviseList([&]() -> Status {
+    for (const std::string& serial : newer.serials) {
+      // One that was issued after the backup is known by its serial alone.
+      const StoredCertificate certificate{.issuer_public_key = newer.public_key,
+                                          .serial = serial,
+                                          .member = *DeviceId::Parse("issued-after-the-backup"),
+                                          .chain = {},
+                                          .public_key = {},
+                                          .curve_public_key = {},
+                                          .issued = now,
+                                          .not_after = now + parts_.options.certificate_lifetime};
+      RETURN_IF_ERROR(store_->certificates.Insert(certificate));
+      RETURN_IF_ERROR(store_->certificates.Revoke(newer.public_key, serial));
+    }
+    return {};
+  });
+}
+
 Status MemberRegistrar::Forget(const EnrolledMember& member) {
   RETURN_IF_ERROR(Write([&] { return store_->members.Remove(member.id); }));
   --counts_.members[member.state];

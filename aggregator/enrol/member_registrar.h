@@ -104,6 +104,9 @@ class MemberRegistrar {
   // Revokes all its certificates, in the list too, and keeps the member as it is now. `before`: its state until now;
   // absent: it is new.
   Status SaveRevoked(const StoredMember& member, std::optional<EnrolmentState> before);
+  // A newer list of this issuer, from before a backup was put back: what it names is revoked from now on, and the next list
+  // has a higher number. Nothing happens when all of that is so.
+  Status TakeOver(const RevocationList::Issuer& newer);
   // Its certificates stay, so that its keys stay out.
   Status Forget(const EnrolledMember& member);
   // The key that asked last, since the start, for the id of a member with another one.

@@ -42,7 +42,7 @@ Result<RevocationBook::Revision> RevocationBook::Next(WallTime now, bool forgets
   TRIBUTARY_CHECK(parts_.issuer != nullptr) << "a revocation list without an issuer";
   StoredRevocations list;
   list.issuer_public_key = parts_.issuer->public_key;
-  list.number = own != nullptr ? own->number + 1 : 1;
+  list.number = std::max(number(), floor_) + 1;
   for (const Certificate& above : parts_.issuer->authority.chain()) list.chain.push_back(above.der);
   list.ends = now + kLifetime;
   const WallTime ended_after = forgets ? now + -kListedAfterEnd : WallTime{};
@@ -58,6 +58,11 @@ Result<RevocationBook::Revision> RevocationBook::Next(WallTime now, bool forgets
   ASSIGN_OR_RETURN(RevocationList read, ReadRevocations(text, parts_.anchor));
   RETURN_IF_ERROR(parts_.table.SaveList(list));
   return Revision{std::move(list), std::move(text), std::move(read)};
+}
+
+uint64_t RevocationBook::number() const {
+  const StoredRevocations* const own = Own();
+  return own != nullptr ? own->number : 0;
 }
 
 void RevocationBook::Adopt(Revision revision) {

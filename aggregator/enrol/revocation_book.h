@@ -51,6 +51,7 @@ class RevocationBook {
 
   Parts parts_;
   std::vector<StoredRevocations> lists_;
+  uint64_t floor_ = 0;
   std::string ca_text_;
   std::string text_;
 };

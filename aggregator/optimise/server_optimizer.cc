@@ -29,8 +29,15 @@ const ServerOptimizer& OptimizerOf(const TaskRecord&) {
 }
 
 Result<std::vector<float>> ReadWeights(const BlobStore& blobs, const BlobRef& weights, uint64_t parameter_count) {
-  ASSIGN_OR_RETURN(const Bytes bytes, blobs.ReadAll(weights.digest));
-  auto values = ToFloats(bytes, parameter_count);
+  const auto bytes = blobs.ReadAll(weights.digest);
+  if (!bytes && (bytes.error().code == Code::kUnknownBlob || bytes.error().code == Code::kDamagedBlob)) {
+    return Fail(Code::kDamagedBlob,
+                "{}. The round waits for these weights: put the file {} back into blobs/, from a backup or from "
+                "relay/blobs/ of a gateway, or upload it (PUT /api/v1/blobs/...)",
+                bytes.error().message, weights.digest.hex());
+  }
+  if (!bytes) return Fail(bytes.error());
+  auto values = ToFloats(*bytes, parameter_count);
   if (!values) return Fail(Code::kCorrupt, "weights {}: {}", weights.digest.hex(), values.error().message);
   return values;
 }

@@ -58,6 +58,8 @@ Result<KeptPublication> ReadKept(ByteView bytes, const PublicationFolder& reposi
 Result<Publisher> Publisher::Open(const Parts& parts) {
   Publisher publisher(parts);
   ASSIGN_OR_RETURN(publisher.number_, parts.counters.Counter(kCounter));
+  ASSIGN_OR_RETURN(const uint64_t floor, parts.counters.Counter(kFloorCounter));
+  publisher.number_ = std::max(publisher.number_, floor);
   publisher.reserved_ = publisher.number_;
   publisher.looked_ = parts.clock.Monotonic();
   auto bytes = ReadFile(parts.files, parts.file, limits::kPublicationBytes);
@@ -78,12 +80,32 @@ Result<Publisher> Publisher::Open(const Parts& parts) {
   }
   publisher.owed_ = kept->number < publisher.number_ || !kept->current || kept->expires <= parts.clock.Now() ||
                     kept->extras != parts.extras();
-  publisher.number_ = kept->number;
+  publisher.number_ = std::max(kept->number, floor);
   publisher.root_version_ = kept->root_version;
   publisher.expires_ = kept->expires;
   publisher.extras_ = std::move(kept->extras);
   publisher.bytes_ = std::move(*bytes);
   return publisher;
+}
+
+Result<Publication> Publisher::ReadOwn(ByteView bytes) const {
+  ASSIGN_OR_RETURN(const PublicationSet set, DecodePublicationSet(bytes));
+  ASSIGN_OR_RETURN(auto trusted,
+                   tuf::TrustedMetadata::Begin(
+                       {.root = parts_.repository.offline().roots.back(), .timestamp = {}, .snapshot = {}}, tuf::kAnyTime));
+  return VerifySet(set, trusted);
+}
+
+bool Publisher::IsBehind(const Publication& held, ByteView bytes) const {
+  const auto held_version = std::pair(held.root_version, held.number);
+  const auto own = std::pair(root_version_, number_);
+  return held_version > own || (held_version == own && !bytes_.empty() && !std::ranges::equal(bytes, bytes_));
+}
+
+void Publisher::GoAbove(uint64_t number) {
+  number_ = std::max(number_, number);
+  reserved_ = std::max(reserved_, number_);
+  owed_ = true;
 }
 
 Status Publisher::SaveNextNumber() { return parts_.counters.SaveCounter(kCounter, number_ + 1); }

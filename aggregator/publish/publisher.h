@@ -34,7 +34,8 @@ class Announcer {
 
 // Signs publications and keeps the newest in a file. Numbers grow by one, over restarts and crashes too: the number is
 // stored in the transaction that makes a publication necessary, and nothing is handed out before its file is durable;
-// so a number whose file is missing was never seen by anybody, and is used. The number is the version of the timestamp,
+// so a number whose file is missing was never seen by anybody, and is used; unless a member was seen to hold it, because this
+// aggregator was restored from a backup. The number is the version of the timestamp,
 // snapshot and rounds that are signed for it. Call order: Open; then for each change SaveNextNumber in its transaction,
 // Owe after its commit, and Issue until it succeeds. Borrows what Parts names; one thread.
 class Publisher {
@@ -78,6 +79,7 @@ class Publisher {
 
  private:
   explicit Publisher(const Parts& parts) : parts_(parts) {}
+  static constexpr std::string_view kFloorCounter = "publication_floor";
   Result<Bytes> Sign(std::vector<PublishedTask> tasks, const PublicationExtras& extras) const;
   Parts parts_;
   Bytes bytes_;

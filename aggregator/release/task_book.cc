@@ -40,6 +40,9 @@ Status CheckBlobs(const BlobStore& blobs, const TaskRecord& task, const Digest& 
 
 }  // namespace
 
+std::string VersionFloor(const TaskId& task) { return "version_floor/" + task.text(); }
+std::string RoundFloor(const TaskId& task) { return "round_floor/" + task.text(); }
+
 Status TaskBook::Restore() {
   ASSIGN_OR_RETURN(auto tasks, parts_.store.tasks.All());
   for (TaskRecord& record : tasks) {
@@ -60,7 +63,9 @@ Result<TaskRecord> TaskBook::Create(TaskRecord task, const Digest& initial_weigh
   ASSIGN_OR_RETURN(task.scale, ChooseScale(task));
   task.created = parts_.clock.Now();
   task.rounds_wanted = 0;
-  task.latest = ModelVersion{1};
+  // 1, unless members know the task from before a backup.
+  ASSIGN_OR_RETURN(const uint64_t floor, parts_.store.accounts.Counter(VersionFloor(task.id)));
+  task.latest = ModelVersion{floor + 1};
   const VersionRecord first = {.task = task.id,
                                .version = task.latest,
                                .weights = {initial_weights, task.table.parameter_count() * sizeof(float)},

@@ -14,6 +14,11 @@
 
 namespace tributary {
 
+// Names of counters: the highest numbers that members know of versions and rounds of a task, which were made before this
+// aggregator was restored from a backup.
+std::string VersionFloor(const TaskId& task);
+std::string RoundFloor(const TaskId& task);
+
 // A task and its latest version, as the database has them. The task's rounds move both on.
 struct LiveTask {
   TaskRecord record;

@@ -17,6 +17,7 @@ Core::Parts Complete(Core::Parts parts) {
   if (!parts.opening_key) {
     parts.opening_key = [&key, own = HpkeKeyId(key.public_key)](const KeyId& id) { return id == own ? &key : nullptr; };
   }
+  if (!parts.restored) parts.restored = [](const Publication&) {};
   if (!parts.may_sign) parts.may_sign = [] { return Status(); };
   return parts;
 }
@@ -86,6 +87,7 @@ void Core::IssuePublication() {
   if (auto issued = publisher_.Issue(rounds_->Published()); !issued) {
     return health_.Failed("publication.not_issued", issued.error());
   }
+  behind_.reset();
   LogInfo("publication.issued",
           {{"number", publisher_.number()}, {"root", publisher_.root_version()}, {"bytes", publisher_.bytes().size()}});
   listener_.OnPublication(publisher_.bytes(), publisher_.number(), publisher_.root_version());

@@ -34,6 +34,9 @@ class Core final : private Announcer {
     std::function<Status()> may_sign = nullptr;
     // For rounds that look ahead: who may contribute.
     FindEnrolled enrolled = nullptr;
+    // A member has shown this publication of this aggregator's, which it does not know any more: it was restored from a
+    // backup. Called before the next one is signed. Null: nobody needs to know.
+    std::function<void(const Publication&)> restored = nullptr;
     // How many uploads of a kind are here in part or unopened; null: none ever. Called on the core thread.
     std::function<uint64_t(UploadKind)> staged = nullptr;
   };
@@ -57,6 +60,14 @@ class Core final : private Announcer {
   // Custody of what it takes follows by OnCustody.
   UploadJudge& judge() { return *takers_; }
   const Publisher& publication() const { return publisher_; }
+  // A member shows a publication that it holds. When it is this aggregator's and newer than its own, the aggregator was
+  // restored from a backup: it says so, and its numbers of publications, rounds and versions go on above those that members
+  // know. Each task begins anew with its latest weights, as a new version: what was taken in after the backup is lost, and
+  // gateways take nothing twice for an old version.
+  void HearOfPublication(const Bytes& bytes, const DeviceId& from);
+  // kBehindMembers: that was found, and the next publication could not be signed yet.
+  Status History() const { return behind_ ? Fail(*behind_) : Status(); }
+  uint64_t times_behind() const { return times_behind_; }
   // Ok, or why the disk refuses to be written to (kDiskFull, kReadOnly, kIo,
   // kDatabase); Tick tries again, and until it succeeds nothing new is taken in.
   Status Health() const { return health_.status(); }
@@ -75,6 +86,7 @@ class Core final : private Announcer {
   void Announce() override;
   Status CheckFits() const override { return publisher_.CheckFits(rounds_->Published()); }
   void IssuePublication();
+  Status GoAbove(const Publication& held);
 
   // Whether everything that is due could be written.
   bool WriteWhatIsDue();
@@ -96,6 +108,8 @@ class Core final : private Announcer {
   std::optional<EvaluationTaker> evaluations_;
   std::optional<DeviceStateTaker> device_states_;
   std::optional<Takers> takers_;
+  std::optional<Error> behind_;
+  uint64_t times_behind_ = 0;  // since the start
   Millis last_saved_{0};  // monotonic: when the books were last saved
 };
 

@@ -62,6 +62,20 @@ Result<RoundRunner*> RoundBook::Find(const TaskId& task) {
   return &runners_.try_emplace(task, parts_, *live).first->second;
 }
 
+Status RoundBook::SaveFloors(const std::vector<PublishedTask>& known) {
+  AccountTable& counters = parts_.store.accounts;
+  const auto raise = [&counters](const std::string& name, uint64_t floor) -> Status {
+    ASSIGN_OR_RETURN(const uint64_t before, counters.Counter(name));
+    return before >= floor ? Status() : counters.SaveCounter(name, floor);
+  };
+  floors_changed_ = true;
+  for (const PublishedTask& task : known) {
+    RETURN_IF_ERROR(raise(VersionFloor(task.id), Number(task.latest)));
+    RETURN_IF_ERROR(raise(RoundFloor(task.id), task.round ? task.round->number : 0));
+  }
+  return {};
+}
+
 Result<RoundRecord> RoundBook::Start(const TaskId& task, uint64_t count) {
   ASSIGN_OR_RETURN(RoundRunner* const runner, Find(task));
   RETURN_IF_ERROR(runner->Start(count));
@@ -154,6 +168,14 @@ uint64_t RoundBook::open() const {
 }
 
 void RoundBook::Turn(const std::function<void(const Error&)>& failed) {
+  if (std::exchange(floors_changed_, false)) {
+    for (auto& [id, runner] : runners_) {
+      if (auto risen = runner.GoAbove(); !risen) {
+        floors_changed_ = true;
+        failed(risen.error());
+      }
+    }
+  }
   for (auto& [id, runner] : runners_) {
     if (auto turned = runner.TurnIfDue(); !turned) failed(turned.error());
   }

@@ -52,6 +52,7 @@ class RoundBook final : public Rounds {
 
   RoundParts parts_;
   TaskBook& tasks_;
+  bool floors_changed_ = true;  // or may have been changed by an earlier life
   std::map<TaskId, RoundRunner> runners_;  // a task gets its runner when it is first asked for
 };
 

@@ -115,11 +115,12 @@ void RoundRunner::Contributed(const UploadHeader& header, const TakenUpdate& upd
 }
 
 // Opens the next round on the task's latest version, and gives it what is on the shelf for that version.
-void RoundRunner::PlanNext(Turn& turn) {
+Status RoundRunner::PlanNext(Turn& turn) {
+  ASSIGN_OR_RETURN(const uint64_t floor, parts_.store.accounts.Counter(RoundFloor(turn.task.id)));
   --turn.task.rounds_wanted;
   StoredRound round;
   round.record.task = turn.task.id;
-  round.record.number = last_round_ + 1;
+  round.record.number = std::max(last_round_, floor) + 1;
   round.record.base = turn.task.latest;
   round.record.bounds = turn.version ? turn.version->bounds : task_.latest.bounds;
   parts_.random.Fill(round.record.nonce);
@@ -162,6 +163,7 @@ Status RoundRunner::PlanVersion(Turn& turn) {
   const VersionRecord& latest = task_.latest;
   RETURN_IF_ERROR(CheckRoom(parts_.files, parts_.checkpoints, latest.weights.size, "the next version"));
   ASSIGN_OR_RETURN(const UpdateSize medians, parts_.store.contributions.Median(task_.record.id, latest.version));
+  ASSIGN_OR_RETURN(const ModelVersion next, NextVersion(parts_.store, latest));
   ASSIGN_OR_RETURN(const BlobRef weights, MakeNextWeights(parts_.blobs, latest.weights, keeper_->sum(), task_.record));
   TRIBUTARY_FAULT_POINT("aggregator.version.blob_written");
   turn.version = VersionRecord{.task = task_.record.id,
@@ -184,10 +186,28 @@ Result<VersionRecord> RoundRunner::RollBack(ModelVersion to, const std::string& 
   const ModelVersion latest = task_.latest.version;
   if (to == latest) return Fail(Code::kInvalidArgument, "version {} is the latest already", Number(to));
   ASSIGN_OR_RETURN(VersionRecord version, parts_.store.tasks.Version(task_.record.id, to));
-  version.restores = to;
+  return Republish(std::move(version), reason,
+                   fmt::format("version {} was rolled back to version {}", Number(latest), Number(to)));
+}
+
+Status RoundRunner::GoAbove() {
+  ASSIGN_OR_RETURN(const uint64_t floor, parts_.store.accounts.Counter(VersionFloor(task_.record.id)));
+  const ModelVersion latest = task_.latest.version;
+  if (Number(latest) > floor) return {};
+  if (keeper_ && keeper_->record().state == RoundState::kClosing) return Close();
+  const std::string why = fmt::format(
+      "this aggregator was restored from a backup: members know versions up to {}, it knew versions up to {}", floor,
+      Number(latest));
+  RETURN_IF_ERROR(Republish(task_.latest, why, why));
+  return {};
+}
+
+Result<VersionRecord> RoundRunner::Republish(VersionRecord version, const std::string& reason, const std::string& why) {
+  if (keeper_) RETURN_IF_ERROR(Checkpoint(RoundState::kCollecting));
+  version.restores = version.version;
   version.reason = reason;
-  version.version = Next(latest);
-  version.parent = latest;
+  ASSIGN_OR_RETURN(version.version, NextVersion(parts_.store, task_.latest));
+  version.parent = task_.latest.version;
   version.round = 0;
   version.created = parts_.clock.Now();
   Turn turn{.task = task_.record, .version = version};

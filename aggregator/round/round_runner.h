@@ -66,8 +66,10 @@ class RoundRunner {
   // kInvalidArgument: `to` is the latest.
   Result<VersionRecord> RollBack(ModelVersion to, const std::string& reason);
 
-  // kUnknownVersion: the task has no such version.
-  Status CheckVersion(ModelVersion version) const;
+  // When members know the task's latest version, or a later one, that is not of this database (VersionFloor): the weights
+  // of the latest are published again under a number that nobody knows.
+  Status GoAbove();
+
   // Whether this device has contributed to that version: kTake when it has not.
   Verdict FindContribution(const UploadSubject& subject) const;
   // kRoundClosed: no round collects updates now.
@@ -94,8 +96,9 @@ class RoundRunner {
         {};  // the round whose sum `next` goes on with; its row names no file any more
   };
 
-  RoundKeeper::Surroundings Around() const { return {parts_.store, parts_.files, parts_.checkpoints, rule_}; }
-  void PlanNext(Turn& turn);
+  Status PlanNext(Turn& turn);
+  // A new version with the weights of `again`, which is a version of the task. The open round is cancelled, as `why` says.
+  Result<VersionRecord> Republish(VersionRecord again, const std::string& reason, const std::string& why);
   // How a round ends. `next`: another one may begin at once.
   struct End {
     RoundState state;

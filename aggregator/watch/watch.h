@@ -48,6 +48,8 @@ class Watch {
 //   version.published  evaluation.received  member.joined
 //   device.report_rolled_back (a device's state and an earlier one cannot both be of that device; the detail says what to do)
 //   device.identity_twice (two devices seem to use one identity; the detail says what to do)
+//   aggregator.behind_members (it was restored from a backup; the detail says by how much)
+//   blob.damaged (the disk changed the file of a model; the detail says which)
 //   device.failing (a device cannot do its part of the task, or for another reason than it said before)
 //   device.recovered (that is over)
 struct CoreEvent {

@@ -147,6 +147,16 @@ constexpr auto kCodes = std::to_array<CodeEntry>({
      "Nothing is lost: uploads are taken, rounds go on, and what is to be published waits. Set the clock right; if it is "
      "right now, say so: tributary clock accept.",
      kRetry},
+    {Code::kDamagedBlob, kEnvironment, "damaged-blob", "The disk has changed the bytes of a model's file.",
+     "The file was set aside as .damaged, and nothing uses it. A device or gateway fetches it again from its server by "
+     "itself. At the aggregator put the file of that name back into blobs/, from a backup or from relay/blobs/ of a "
+     "gateway. Then look after the disk.",
+     kRetry},
+    {Code::kBehindMembers, kEnvironment, "behind-members",
+     "Members hold newer publications of this aggregator than it knows of itself.",
+     "It was restored from a backup, or its folder is a copy. It goes on above their numbers by itself. What it did "
+     "after the backup is lost: look at rounds and versions, and see \"Backup and restore\" in the README.",
+     kRetry},
 
     {Code::kConfigSyntax, kPerson, "config-syntax", "The configuration file is not valid TOML.",
      "Nothing was started. The message names the line."},

@@ -72,6 +72,8 @@ enum class Code : uint16_t {
   kLearnerTimeout = 80,
   kLearnerProtocol = 81,
   kClockJumped = 82,
+  kDamagedBlob = 83,
+  kBehindMembers = 84,
 
   // A person asked for something that cannot be done as asked.
   kConfigSyntax = 90,

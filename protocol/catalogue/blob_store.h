@@ -19,7 +19,8 @@ class BlobStore {
 
   bool Has(const Digest& digest) const;
   Result<uint64_t> Size(const Digest& digest) const;
-  // At most `size` bytes from `offset`, fewer at the end. kUnknownBlob; kInvalidArgument: an offset behind the end.
+  // At most `size` bytes from `offset`, fewer at the end, and not compared with the digest. kUnknownBlob;
+  // kInvalidArgument: an offset behind the end.
   Result<Bytes> Read(const Digest& digest, uint64_t offset, size_t size) const;
   // kUnknownBlob; kDamagedBlob.
   Result<Bytes> ReadAll(const Digest& digest) const;

@@ -250,6 +250,7 @@ Result<bool> PublicationStore::TakeAndRetain(ByteView bytes, WallTime now, BlobS
 void PublicationStore::Adopt(Publication publication, Bytes bytes) {
   current_ = std::move(publication);
   bytes_ = std::move(bytes);
+  digest_ = Sha256(bytes_);
   if (const auto list = ReadRevocations(current_->revocations, anchor_)) anchor_.Revoke(*list);
 }
 

@@ -46,6 +46,8 @@ class PublicationStore {
   // kCorrupt and what was lost, when what was kept did not verify.
   const std::optional<Error>& damage() const { return damage_; }
   const Bytes& current_bytes() const { return bytes_; }
+  // Of current_bytes.
+  const Digest& current_digest() const { return digest_; }
   uint64_t number() const { return current_ ? current_->number : 0; }
   uint64_t root_version() const { return current_ ? current_->root_version : 0; }
   bool expired(WallTime now) const { return current_ && current_->expires <= now; }
@@ -68,6 +70,7 @@ class PublicationStore {
   bool carried_ = false;
   std::optional<Publication> current_;
   Bytes bytes_;
+  Digest digest_;
   std::optional<Error> damage_;
 };
 

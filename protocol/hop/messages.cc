@@ -85,11 +85,14 @@ void Fields(Of<CheckIn>, auto& io, auto& m) {
   io.Structs(HOP_FIELD(Reports), m.reports, limits::kGatewayReports, "gateway states");
   io.Number(HOP_FIELD(RootVersion), m.root_version);
   io.Number(HOP_FIELD(ClockUnixMillis), m.clock_unix_millis);
+  io.Data(HOP_FIELD(Publication), m.publication, limits::kPublicationBytes, "a publication");
+  io.IdOrNone(HOP_FIELD(PublicationDigest), m.publication_digest);
 }
 
 void Fields(Of<Assignment>, auto& io, auto& m) {
   Fields(Of<Terms>{}, io, m);
   io.Data(HOP_FIELD(Publication), m.publication, limits::kPublicationBytes, "a publication");
+  io.Number(HOP_FIELD(WantsPublication), m.wants_publication);
 }
 
 void Fields(Of<Offer>, auto& io, auto& m) {

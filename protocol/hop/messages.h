@@ -88,10 +88,13 @@ struct CheckIn {
   std::vector<GatewayState> reports = {};  // from a gateway: its own first, then those of gateways below it
   uint64_t root_version = 0;               // of the publication held
   int64_t clock_unix_millis = 0;           // the member's own; 0: it knows that its clock is wrong
+  Bytes publication = {};                  // the one held, when the server asked for it
+  std::optional<Digest> publication_digest = {};
   bool operator==(const CheckIn&) const = default;
 };
 struct Assignment : Terms {
   Bytes publication = {};  // signed; empty when the client's is the newest
+  bool wants_publication = false;
   bool operator==(const Assignment&) const = default;
 };
 struct Offer {

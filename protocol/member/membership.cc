@@ -62,7 +62,8 @@ HopClient::Hooks Membership::ClientHooks() {
               },
           .on_publication = [this](ByteView bytes) { subscriber_.Consider(bytes); },
           .on_path = [this](const std::vector<DeviceId>& path) { hooks_.on_path(path); },
-          .on_server_key = [this](const Bytes& key, const VerifiedIdentity& server) { OnServerKey(key, server); }};
+          .on_server_key = [this](const Bytes& key, const VerifiedIdentity& server) { OnServerKey(key, server); },
+          .held_publication = [this] { return publications_.current_bytes(); }};
 }
 
 void Membership::Follow(Hooks hooks) {
@@ -109,6 +110,7 @@ hop::CheckIn Membership::DescribeSelf(const SpoolAccount& account) const {
   hop::CheckIn check_in;
   check_in.publication_number = publications_.number();
   check_in.root_version = publications_.root_version();
+  if (publications_.current()) check_in.publication_digest = publications_.current_digest();
   check_in.spooled_uploads = account.Spooled();
   check_in.spooled_bytes = account.bytes;
   check_in.delivered_uploads = account.Delivered();

@@ -147,6 +147,9 @@ struct CheckIn {
   rootVersion @7 :UInt64;
   # Of the publication held. A publication is newer when its root version is higher, or the same and its number higher.
   clockUnixMillis @8 :Int64;      # the member's own clock; 0: it knows that its clock is wrong
+  publication @9 :Data;
+  # The publication that it holds, byte for byte (PublicationSet), once for each assignment that wants it; else empty.
+  publicationDigest @10 :Data;    # SHA-256 of the one held; empty: it does not say, or holds none
 }
 
 enum LinkPurpose {
@@ -207,6 +210,11 @@ struct Assignment {
   path @2 :List(Text);            # as in Welcome
   checkInMillis @3 :UInt32;       # as in Welcome
   nextChain @4 :List(Data);       # as in Welcome
+  wantsPublication @5 :Bool;
+  # The client says that it holds a newer publication than the aggregator has made, or another one of the same number: the
+  # aggregator was restored from a backup. The client is to bring its publication
+  # with its next check-in, which follows at once. The aggregator believes its own signature, no number. A client brings it
+  # once a minute at most.
 }
 
 struct Offer {

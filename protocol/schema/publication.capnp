@@ -90,6 +90,13 @@ struct Round {
   deadlineUnixMillis @3 :Int64;
   linearStep @4 :Float64;
   # The step of the plan's linear codec (protocol/payload/codec/linear.h), a power of two; 0: the plan has another codec.
+  ask @5 :UInt32;
+  # How often the version was asked for again. A device that is asked, and that worked on the version when this number was
+  # lower, works on it again: what it gave then may be lost. The same seed gives the same bits, and each device counts once.
+  asked @6 :Data;
+  # Who is asked: first8(SHA-256("tributary ask/" || device id)), little endian, one behind the other. Empty: everybody.
+  counted @7 :Data;
+  # In the same form, who is not, since its contribution counts already. Devices that are not named here may have one too.
 }
 
 struct TrainingPlan {

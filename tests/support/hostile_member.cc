@@ -106,6 +106,14 @@ std::string HostileMember::SayTrouble(const std::string& trouble, uint64_t count
   }));
 }
 
+std::string HostileMember::SayHolding(uint64_t number, const Bytes& publication) {
+  return Say(CheckInWith([&](schema::CheckIn::Builder to) {
+    to.setRootVersion(number);
+    to.setPublicationNumber(number);
+    to.setPublication(wire::ToData(publication));
+  }));
+}
+
 std::string HostileMember::SayClass(const std::string& device_class) {
   return Say(CheckInWith([&](schema::CheckIn::Builder to) { to.setDeviceClass(wire::ToText(device_class)); }));
 }
@@ -147,6 +155,15 @@ std::vector<HostileRow> HostileRows() {
       {"counts of 2^64 - 1 in a check-in",
        [](HostileMember& member) { return member.SayTrouble("", std::numeric_limits<uint64_t>::max()); },
        {"answered", "malformed"}},
+      {"a publication number of 2^64 - 1 in a check-in",
+       [](HostileMember& member) { return member.SayHolding(std::numeric_limits<uint64_t>::max(), {}); },
+       {"answered"}},
+      {"a publication that nobody signed, when it is asked for one",
+       [](HostileMember& member) {
+         (void)member.SayHolding(std::numeric_limits<uint64_t>::max(), {});
+         return member.SayHolding(std::numeric_limits<uint64_t>::max(), Bytes(100'000, 7));
+       },
+       {"answered"}},
   };
   for (const char* sequence : kSequences) {
     rows.push_back({"a trouble that moves the cursor",

@@ -31,6 +31,8 @@ class HostileMember {
   std::string Say(ByteView message);
   // A check-in that describes one gateway, with this text, byte for byte, as its trouble.
   std::string SayTrouble(const std::string& trouble, uint64_t count = 0);
+  // A check-in that claims to hold the publication of this number, and shows these bytes.
+  std::string SayHolding(uint64_t number, const Bytes& publication);
   // A check-in with this device class.
   std::string SayClass(const std::string& device_class);
 

@@ -19,6 +19,8 @@ constexpr Millis kLongestCheckIn{600'000};
 constexpr size_t kEnrolments = 64;
 // When to ask again for a certificate after a session that ended: it takes about so long to have the next one.
 constexpr RetryWindow kAskAgain{Millis(2'000), Millis(10'000)};
+// A server that is behind gets the publication this often.
+constexpr Millis kShowAgain{60'000};
 
 std::vector<Bytes> KeysOf(const HopClient::Options& options) {
   std::vector<Bytes> keys{options.server_key};
@@ -82,7 +84,18 @@ void HopClient::CheckInNow() {
   // Spread, so that clients which came together do not go on asking together.
   next_check_in_ = parts_.clock.Monotonic() +
                    Backoff::Within({check_in_interval_ - check_in_interval_ / 4, check_in_interval_}, parts_.random);
-  Send(hooks_.describe_self());
+  hop::CheckIn check_in = hooks_.describe_self();
+  if (std::exchange(shows_publication_, false)) check_in.publication = hooks_.held_publication();
+  Send(check_in);
+}
+
+// However often a server asks: a publication may have megabytes, and the link may be slow.
+void HopClient::ShowPublication() {
+  const Millis now = parts_.clock.Monotonic();
+  if (!hooks_.held_publication || (showed_publication_ && now - *showed_publication_ < kShowAgain)) return;
+  showed_publication_ = now;
+  shows_publication_ = true;
+  CheckInNow();
 }
 
 Status HopClient::OnGreeted(const VerifiedIdentity& server, const Bytes& transcript) {
@@ -144,6 +157,7 @@ void HopClient::OnAssignment(const hop::Assignment& assignment) {
   if (!TakeTerms(assignment)) return;
   OnNextChain(assignment.next_chain);
   if (!assignment.publication.empty()) hooks_.on_publication(assignment.publication);
+  if (assignment.wants_publication) ShowPublication();
 }
 
 void HopClient::OnNextChain(const std::vector<Bytes>& chain) {

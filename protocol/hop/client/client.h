@@ -61,6 +61,8 @@ class HopClient final : private Dialer::Owner {
     // The server, which `verified` names, will have this connection key from some day on; the client tries it too from
     // now on. For whoever keeps it over a restart (Options::server_keys). May be empty.
     std::function<void(const Bytes& key, const VerifiedIdentity& verified)> on_server_key = {};
+    // The publication that this member holds, as it was signed: a server that is behind it asks. May be empty.
+    std::function<Bytes()> held_publication = {};
   };
 
   HopClient(const Parts& parts, Options options, Hooks hooks);
@@ -98,6 +100,8 @@ class HopClient final : private Dialer::Owner {
 
   void OnWelcome(const hop::Welcome& welcome);
   void OnAssignment(const hop::Assignment& assignment);
+  // The server asks for the publication that this client holds.
+  void ShowPublication();
   // false: the path leads back here, and the session is over.
   bool TakeTerms(const hop::Terms& terms);
   // The server will show these certificates one day; a chain that is not for the same server is ignored, and logged.
@@ -122,6 +126,8 @@ class HopClient final : private Dialer::Owner {
   uint64_t moved_ = 0;     // bytes that had moved on the connection when it was last looked at
   Millis check_in_interval_;
   Millis next_check_in_{0};
+  bool shows_publication_ = false;  // with the next check-in
+  std::optional<Millis> showed_publication_;
   std::multimap<Digest, OnEnrolled> enrolments_;  // asked for in this session and not answered
   Loop::TimerId watch_timer_ = 0;
   Error last_problem_{Code::kUnreachable, "not connected yet"};

@@ -38,6 +38,7 @@ DownPort::~DownPort() {
 void DownPort::Publish(Bytes signed_publication, uint64_t number, uint64_t root_version) {
   publication_ = std::move(signed_publication);
   version_ = {root_version, number};
+  digest_ = Sha256(publication_);
   // It may have brought revocations.
   sessions_.CloseFallen();
   sessions_.ForEachProven([this](const Session& session) { Notify(session); });
@@ -85,6 +86,7 @@ hop::Terms DownPort::TermsFor(Session& session) const {
 }
 
 Status DownPort::OnCheckIn(Session& session, hop::CheckIn check_in) {
+  if (asked_.erase(session.serial) == 0) check_in.publication.clear();
   // A carrier is no member below: it has nothing to tell.
   if (!session.carrier) {
     const Subject& member = session.member.subject;
@@ -99,8 +101,17 @@ Status DownPort::OnCheckIn(Session& session, hop::CheckIn check_in) {
   }
   const bool gives = Gives(session, {check_in.root_version, check_in.publication_number});
   hop::Terms terms = TermsFor(session);
-  sessions_.Send(session.route, hop::Assignment{std::move(terms), gives ? publication_ : Bytes{}});
+  const bool wants =
+      !session.carrier && IsAhead(check_in) && observer_.WantsPublication(session.member, check_in);
+  if (wants) asked_.insert(session.serial);
+  sessions_.Send(session.route, hop::Assignment{std::move(terms), gives ? publication_ : Bytes{}, wants});
   return {};
+}
+
+bool DownPort::IsAhead(const hop::CheckIn& check_in) const {
+  const Version held{check_in.root_version, check_in.publication_number};
+  const bool is_other = held == version_ && check_in.publication_digest && *check_in.publication_digest != digest_;
+  return !publication_.empty() && (held > version_ || is_other);
 }
 
 bool DownPort::Gives(const Session& session, Version held) {

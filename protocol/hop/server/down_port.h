@@ -45,7 +45,12 @@ class DownPort final : public Sessions::Part {
     Millis at{0};
   };
 
-  void OnForgotten(const Session& session) override { given_.erase(session.serial); }
+  void OnForgotten(const Session& session) override {
+    given_.erase(session.serial);
+    asked_.erase(session.serial);
+  }
+  // Whether the member holds a publication that this server's own ones do not account for.
+  bool IsAhead(const hop::CheckIn& check_in) const;
   // Whether a publication goes along with the answer to somebody who holds this one.
   bool Gives(const Session& session, Version held);
   void RefuseFetch(const Session& session, const hop::Fetch& fetch, const Error& error);
@@ -65,9 +70,12 @@ class DownPort final : public Sessions::Part {
   Executor& reader_;
   Bytes publication_;
   Version version_{0, 0};
+  Digest digest_;  // of publication_
   std::vector<DeviceId> path_;
   std::vector<Bytes> next_chain_;
   std::unordered_map<uint64_t, Given> given_;  // by session: the publication it was given last
+  std::map<Digest, Millis> checked_again_;
+  std::set<uint64_t> asked_;  // the sessions that may bring a publication with the next check-in
   // For reads that are finished after its end.
   std::shared_ptr<std::atomic<bool>> alive_ = std::make_shared<std::atomic<bool>>(true);
 };

@@ -42,6 +42,9 @@ class HopServerObserver {
   virtual ~HopServerObserver() = default;
   // The first of a gateway's states is its own, and names this server as its parent.
   virtual void OnCheckIn(const VerifiedIdentity& member, const hop::CheckIn& check_in) = 0;
+  // The member holds a newer publication than this server, or another one of the same number. True: it is asked for it,
+  // and may bring it with its next check-in.
+  virtual bool WantsPublication(const VerifiedIdentity& /*member*/, const hop::CheckIn& /*check_in*/) { return false; }
   // An upload was refused before the sink saw it. `subject` is null when nothing of it can be believed.
   virtual void OnRefusedUpload(const UploadSubject* subject, const Error& error) = 0;
   // Connections of this member throw each other out again and again. At most once a minute.

@@ -31,6 +31,8 @@ class EnrolFixture {
   SealingKeys& keys() { return *keys_; }
   // As after a restart of the aggregator. Sealing keys too.
   void Reopen();
+  // Until Reopen; its files may be changed meanwhile.
+  void Close() { enrolment_.reset(); }
   EnrolmentOffice::Parts PartsOfIt();
 
   // A token's secret.

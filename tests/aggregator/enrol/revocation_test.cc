@@ -160,5 +160,45 @@ TEST_F(Revocation, MembersAreKnownByBeingHeardOf) {
   EXPECT_EQ(enrolment().counts().members.at(EnrolmentState::kActive), 1u);
 }
 
+// The aggregator of before, whose data folder is lost.
+TEST_F(Revocation, WhatWasDecidedAfterABackupIsTakenOverFromAPublication) {
+  const auto known = Enrolled(Applicant(), "d1", MakeToken("spring"));
+  Enrolled(Applicant(), "d2", MakeToken("summer"));
+  const TemporaryFolder backup;
+  Close();
+  std::filesystem::copy(folder.path() / "enrolment.db", backup.path() / "enrolment.db");
+  Reopen();
+  const auto unknown = Enrolled(Applicant(), "d3", MakeToken("autumn"));
+  for (const char* id : {"d1", "d3"}) Must(enrolment().operators().Revoke(TestDevice(id), "stolen", "anna"));
+  const std::string held = enrolment().Revocations();
+  TrustAnchor gateway = fleet.anchor();
+  gateway.Revoke(List());
+  const uint64_t number = List().issuers.at(0).number;
+
+  Close();
+  for (const char* name : {"enrolment.db", "enrolment.db-wal", "enrolment.db-shm"})
+    std::filesystem::remove(folder.path() / name);
+  std::filesystem::copy(backup.path() / "enrolment.db", folder.path() / "enrolment.db");
+  anchor = fleet.anchor();
+  Reopen();
+  ASSERT_TRUE(Verify(known)) << "as the backup has it";
+  Must(enrolment().TakeOver(held));
+  EXPECT_EQ(List().issuers.at(0).number, number + 2) << "one for the list, one for the member";
+  for (const auto& chain : {known, unknown}) EXPECT_EQ(Verify(chain).error().code, Code::kRevokedCertificate);
+  EXPECT_EQ(Must(enrolment().operators().Find(TestDevice("d1"))).state, EnrolmentState::kRevoked);
+  EXPECT_EQ(Must(enrolment().operators().Find(TestDevice("d2"))).state, EnrolmentState::kActive);
+  const std::string after = enrolment().Revocations();
+  Must(enrolment().TakeOver(held));
+  EXPECT_EQ(enrolment().Revocations(), after) << "once is enough";
+
+  // What is revoked from now on is believed by members that hold the list of before.
+  Must(enrolment().operators().Revoke(TestDevice("d2"), "stolen too", "anna"));
+  gateway.Revoke(List());
+  EXPECT_EQ(List().issuers.at(0).serials.size(), 3u);
+  Reopen();
+  EXPECT_EQ(List().issuers.at(0).serials.size(), 3u);
+  EXPECT_TRUE(gateway.Verify(Enrolled(Applicant(), "d4", MakeToken("winter")), clock.Now()));
+}
+
 }  // namespace
 }  // namespace tributary::enrol_revocation_test

@@ -113,11 +113,15 @@ class TestServer final : private HopServer::Observer {
   std::vector<std::pair<DeviceId, hop::CheckIn>> check_ins;
   std::vector<Code> refused_uploads;
   std::vector<DeviceId> twice;
+  std::vector<std::pair<Digest, Code>> missing_blobs;
+  bool wants_publication = false;  // of clients that are ahead
   bool check_credit = true;  // that credit in use never exceeds the total, at every turn
 
  private:
   void OnCheckIn(const VerifiedIdentity& member, const hop::CheckIn& check_in) override;
   void OnIdentityTwice(const DeviceId& member) override { twice.push_back(member); }
+  bool WantsPublication(const VerifiedIdentity&, const hop::CheckIn&) override { return wants_publication; }
+  void OnMissingBlob(const Digest& blob, const Error& why) override { missing_blobs.emplace_back(blob, why.code); }
   void OnRefusedUpload(const UploadSubject* subject, const Error& error) override;
 
   HopWorld& world_;
