@@ -69,6 +69,10 @@ void GatewayMetrics::AddUplink() {
   snapshot_.Sampled(MetricKind::kCounter, "uplink_bytes_total",
                     "Bytes of messages with the parent; resent is a part of up",
                     [](const Snapshot& s) { return LinkSamples(s.uplink, /*resent=*/true); });
+  snapshot_.Counter("damaged_blobs_total", "Files of models whose bytes the disk had changed, since the start",
+                    &Snapshot::damaged_blobs);
+  snapshot_.Gauge("mending", "1 while a file of the publication is missing or damaged, and fetched again",
+                  [](const Snapshot& s) { return s.mending ? 0.0 : 1.0; });
   snapshot_.Counter("fetched_piece_bytes_total", "Blob bytes from above", &Snapshot::piece_bytes_received);
   snapshot_.Counter("forwarded_chunk_bytes_total", "Ciphertext sent up",
                     [](const Snapshot& s) { return static_cast<double>(s.courier.chunk_bytes); });

@@ -40,6 +40,7 @@ Json RoundJson(const RoundRecord& round) {
           {"total_weight", round.total_weight},
           {"scaled", round.scaled},
           {"capped", round.capped},
+          {"asked_again", round.again.times},
           {"refused", ByReason(round.refused)},
           {"device_failures", ByReason(round.device_failures)},
           {"bytes_up", round.bytes_up},
@@ -97,6 +98,15 @@ Result<ChangeMade> CancelRounds(const ApiParts& parts, const TaskId& task) {
   return ChangeMade{HttpResponse::Json(ToJson(after)), {RoundsWantedToJson(before, {}), RoundsWantedToJson(after, {})}};
 }
 
+Result<ChangeMade> AskDevicesAgain(const ApiParts& parts, const TaskId& task, const std::optional<DeviceId>& device) {
+  ASSIGN_OR_RETURN(const RoundRecord after,
+                   parts.core.Run([parts, task, device] { return parts.rounds.AskAgain(task, device); }));
+  const Json what = {{"round", after.number},
+                     {"asked_again", after.again.times},
+                     {"device", device ? Json(device->text()) : Json()}};
+  return ChangeMade{HttpResponse::Json(ToJson(after)), {"null", Dump(what)}};
+}
+
 Result<ChangeMade> RollBack(const ApiParts& parts, const TaskId& task, const RollbackRequest& wanted) {
   using BeforeAndAfter = std::pair<TaskRecord, VersionRecord>;
   ASSIGN_OR_RETURN(const BeforeAndAfter changed, parts.core.Run([parts, task, wanted]() -> Result<BeforeAndAfter> {
@@ -122,6 +132,17 @@ Result<RollbackRequest> RollbackRequestFromJson(std::string_view body) {
   return request;
 }
 
+Result<std::optional<DeviceId>> AskAgainRequestFromJson(std::string_view body) {
+  ASSIGN_OR_RETURN(const Json json, ParseBody(body));
+  std::string device;
+  Fields fields(json);
+  fields.Text("device", device);
+  RETURN_IF_ERROR(fields.Finish());
+  if (device.empty()) return std::nullopt;
+  ASSIGN_OR_RETURN(DeviceId id, DeviceId::Parse(device));
+  return id;
+}
+
 Result<uint64_t> RoundsRequestFromJson(std::string_view body) {
   ASSIGN_OR_RETURN(const Json json, ParseBody(body));
   uint64_t count = 0;
@@ -145,6 +166,13 @@ void AddRoundRoutes(HttpServer& server, const ApiParts& parts) {
             [parts](const HttpRequest& request) -> Result<Change> {
               ASSIGN_OR_RETURN(const TaskId task, TaskOfPath(request));
               return Change{TargetOf(task), [=] { return CancelRounds(parts, task); }};
+            });
+
+  AddChange(server, parts.audit, "POST", "/api/v1/tasks/{task}/rounds/ask-again", HttpAccess::kOperator,
+            "rounds.ask_again", [parts](const HttpRequest& request) -> Result<Change> {
+              ASSIGN_OR_RETURN(const TaskId task, TaskOfPath(request));
+              ASSIGN_OR_RETURN(const auto device, AskAgainRequestFromJson(request.body));
+              return Change{TargetOf(task), [=] { return AskDevicesAgain(parts, task, device); }};
             });
 
   AddChange(server, parts.audit, "POST", "/api/v1/tasks/{task}/rollback", HttpAccess::kOperator, "models.rollback",

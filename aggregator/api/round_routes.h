@@ -11,7 +11,7 @@
 // The rounds of a task, as openapi.yaml describes them.
 namespace tributary {
 
-// Adds /tasks/{task}/rounds (start, cancel, list, one round) and /tasks/{task}/rollback.
+// Adds /tasks/{task}/rounds (start, cancel, ask-again, list, one round) and /tasks/{task}/rollback.
 void AddRoundRoutes(HttpServer& server, const ApiParts& parts);
 
 // {"count": 3}: the rounds to run, [1, 1'000'000]. kInvalidArgument.
@@ -23,6 +23,9 @@ struct RollbackRequest {
   std::string reason;
 };
 Result<RollbackRequest> RollbackRequestFromJson(std::string_view body);
+
+// {"device": "d1"} or {}: who is asked again; nullopt: everybody whose contribution does not count yet. kInvalidArgument.
+Result<std::optional<DeviceId>> AskAgainRequestFromJson(std::string_view body);
 
 std::string ToJson(const RoundRecord& round);
 

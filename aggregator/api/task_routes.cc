@@ -200,6 +200,7 @@ void AddBlobRoutes(HttpServer& server, const ApiParts& parts) {
              [&tasks = parts.tasks](const HttpRequest& request) -> Result<HttpResponse> {
                ASSIGN_OR_RETURN(const Digest digest, DigestOfPath(request));
                if (!tasks.blobs().Has(digest)) return Fail(Code::kUnknownBlob, "no blob {}", digest.hex());
+               RETURN_IF_ERROR(tasks.blobs().Check(digest));
                HttpResponse response = HttpResponse::File(tasks.blobs().PathOf(digest));
                response.headers.emplace_back("ETag", "\"" + digest.hex() + "\"");
                response.headers.emplace_back("Cache-Control", "private, immutable");

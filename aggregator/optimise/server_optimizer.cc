@@ -29,6 +29,9 @@ const ServerOptimizer& OptimizerOf(const TaskRecord&) {
 }
 
 Result<std::vector<float>> ReadWeights(const BlobStore& blobs, const BlobRef& weights, uint64_t parameter_count) {
+  // One that a person is just putting back is not taken for damaged.
+  if (const auto size = blobs.Size(weights.digest); size && *size < weights.size)
+    return Fail(Code::kDamagedBlob, "the file of weights {} has {} of {} bytes", weights.digest.hex(), *size, weights.size);
   const auto bytes = blobs.ReadAll(weights.digest);
   if (!bytes && (bytes.error().code == Code::kUnknownBlob || bytes.error().code == Code::kDamagedBlob)) {
     return Fail(Code::kDamagedBlob,

@@ -141,6 +141,7 @@ struct RoundRecord {
   std::optional<Digest> aggregate_digest;  // of the fixed-point sum's serialised form
   MetricViews metrics;                     // global: of `result`; personal and local: of `base`
   uint64_t evaluations = 0;
+  AskAgain again = {};    // devices are asked again for `base`
   std::string shortfall;  // why it failed, or was cancelled by a rollback, in one sentence; empty: it did not
   // Devices that say now that they cannot train `base`, by why. Filled in when it is shown.
   std::map<Code, uint64_t> device_failures = {};

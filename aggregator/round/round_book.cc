@@ -87,6 +87,12 @@ Status RoundBook::Cancel(const TaskId& task) {
   return runner->Cancel();
 }
 
+Result<RoundRecord> RoundBook::AskAgain(const TaskId& task, const std::optional<DeviceId>& device) {
+  ASSIGN_OR_RETURN(RoundRunner* const runner, Find(task));
+  RETURN_IF_ERROR(runner->AskAgain(device));
+  return WithWhatWasHeard(runner->open()->record());
+}
+
 Result<VersionRecord> RoundBook::RollBack(const TaskId& task, ModelVersion to, const std::string& reason) {
   ASSIGN_OR_RETURN(RoundRunner* const runner, Find(task));
   return runner->RollBack(to, reason);
@@ -155,7 +161,8 @@ std::vector<PublishedTask> RoundBook::Published() const {
                                       .nonce = round.nonce,
                                       .inclusion = task.record.policy.inclusion,
                                       .deadline = round.deadline,
-                                      .linear_step = LinearStepOf(task.record, round.bounds)};
+                                      .linear_step = LinearStepOf(task.record, round.bounds),
+                                      .again = round.again};
     }
     published.push_back(std::move(entry));
   }

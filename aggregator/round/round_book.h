@@ -21,6 +21,7 @@ class RoundBook final : public Rounds {
   Status Restore();
 
   Result<RoundRecord> Start(const TaskId& task, uint64_t count) override;
+  Result<RoundRecord> AskAgain(const TaskId& task, const std::optional<DeviceId>& device) override;
   Status Cancel(const TaskId& task) override;
   Result<VersionRecord> RollBack(const TaskId& task, ModelVersion to, const std::string& reason) override;
   Result<std::vector<RoundRecord>> List(const TaskId& task, const Slice<uint64_t>& slice = {}) override;

@@ -55,6 +55,8 @@ class RoundKeeper {
   void Added(const UploadHeader& header, const TakenUpdate& update);
   void AddBytes(uint64_t bytes) { record_.bytes_up += bytes; }
   void CountRefusal(Code code);
+  // As the database has it now.
+  void SetAgain(const AskAgain& again) { record_.again = stored_.record.again = again; }
   bool refusals_unsaved() const { return refusals_unsaved_; }
   void RefusalsSaved() { refusals_unsaved_ = false; }
 

@@ -6,6 +6,7 @@
 #include "aggregator/optimise/server_optimizer.h"
 #include "aggregator/records/sum_form.h"
 #include "aggregator/records/tensor_values.h"
+#include "aggregator/round/ask_again.h"
 #include "aggregator/store/disk_health.h"
 #include "protocol/base/fault_point.h"
 #include "protocol/base/log.h"
@@ -26,7 +27,14 @@ constexpr uint64_t kMaxRoundsWanted = 1'000'000;
 
 }  // namespace
 
-RoundRunner::RoundRunner(const RoundParts& parts, LiveTask& task) : parts_(parts), task_(task), rule_(task.record) {}
+Status CheckVersion(const LiveTask& task, ModelVersion version) {
+  const ModelVersion latest = task.latest.version;
+  if (Number(version) >= 1 && version <= latest) return {};
+  return Fail(Code::kUnknownVersion, "version {}; the latest is {}", Number(version), Number(latest));
+}
+
+RoundRunner::RoundRunner(const RoundParts& parts, LiveTask& task) : parts_(parts), task_(task), rule_(task.record),
+      around_{parts.store, parts.files, parts.checkpoints, rule_} {}
 
 Status RoundRunner::Restore(std::optional<StoredRound> open) {
   const TaskId& id = task_.record.id;
@@ -44,7 +52,7 @@ Status RoundRunner::Restore(std::optional<StoredRound> open) {
                 id.text(), Number(round->record.base), Number(task_.record.latest));
   }
   if (!open) return {};
-  ASSIGN_OR_RETURN(auto keeper, RoundKeeper::Restore(Around(), task_.record, std::move(*open)));
+  ASSIGN_OR_RETURN(auto keeper, RoundKeeper::Restore(around_, task_.record, std::move(*open)));
   LogInfo("round.restored", {{"task", id.text()},
                              {"round", keeper.record().number},
                              {"state", RoundStateName(keeper.record().state)},
@@ -73,10 +81,18 @@ Status RoundRunner::Cancel() {
   return Commit(std::move(turn));
 }
 
-Status RoundRunner::CheckVersion(ModelVersion version) const {
-  const ModelVersion latest = task_.latest.version;
-  if (Number(version) >= 1 && version <= latest) return {};
-  return Fail(Code::kUnknownVersion, "version {}; the latest is {}", Number(version), Number(latest));
+Status RoundRunner::AskAgain(const std::optional<DeviceId>& device) {
+  RETURN_IF_ERROR(CheckCollecting());
+  StoredRound next = keeper_->stored();
+  ASSIGN_OR_RETURN(next.record.again, AskOnceMore(parts_.store, task_.record, *keeper_, device));
+  ASSIGN_OR_RETURN(Transaction transaction, parts_.store.Begin());
+  RETURN_IF_ERROR(parts_.store.rounds.Save(next));
+  RETURN_IF_ERROR(parts_.announcer.Reserve());
+  RETURN_IF_ERROR(transaction.Commit());
+  keeper_->SetAgain(next.record.again);
+  Say("round.asked_again", device ? device->text() : "");
+  parts_.announcer.Announce();
+  return {};
 }
 
 Verdict RoundRunner::FindContribution(const UploadSubject& subject) const {
@@ -122,6 +138,10 @@ Status RoundRunner::PlanNext(Turn& turn) {
   round.record.task = turn.task.id;
   round.record.number = std::max(last_round_, floor) + 1;
   round.record.base = turn.task.latest;
+  ASSIGN_OR_RETURN(const std::optional<RoundRecord> last, LastRound(turn.ended, parts_.store, turn.task.id, last_round_));
+  if (last && last->base == round.record.base) {
+    ASSIGN_OR_RETURN(round.record.again, AskAfter(parts_.store, *last, keeper_ ? &*keeper_ : nullptr));
+  }
   round.record.bounds = turn.version ? turn.version->bounds : task_.latest.bounds;
   parts_.random.Fill(round.record.nonce);
   round.record.opened = parts_.clock.Now();
@@ -154,7 +174,7 @@ Result<RoundRunner::Turn> RoundRunner::PlanEnd(End end) {
     turn.shelved = turn.ended;
   }
   if (end.state == RoundState::kCancelled) turn.task.rounds_wanted = 0;
-  if (turn.task.rounds_wanted > 0 && end.next) PlanNext(turn);
+  if (turn.task.rounds_wanted > 0 && end.next) RETURN_IF_ERROR(PlanNext(turn));
   return turn;
 }
 
@@ -180,7 +200,7 @@ Status RoundRunner::PlanVersion(Turn& turn) {
 }
 
 Result<VersionRecord> RoundRunner::RollBack(ModelVersion to, const std::string& reason) {
-  RETURN_IF_ERROR(CheckVersion(to));
+  RETURN_IF_ERROR(CheckVersion(task_, to));
   // A round that is being closed makes its version first, which is rolled back too.
   if (keeper_ && keeper_->record().state == RoundState::kClosing) RETURN_IF_ERROR(Close());
   const ModelVersion latest = task_.latest.version;
@@ -224,7 +244,7 @@ Result<VersionRecord> RoundRunner::Republish(VersionRecord version, const std::s
     turn.unshelved = shelved_;
     turn.unshelved->checkpoint.clear();
   }
-  if (turn.task.rounds_wanted > 0) PlanNext(turn);
+  if (turn.task.rounds_wanted > 0) RETURN_IF_ERROR(PlanNext(turn));
   RETURN_IF_ERROR(Commit(std::move(turn)));
   return version;
 }
@@ -252,7 +272,7 @@ Status RoundRunner::WriteTurn(const Turn& turn, bool visible) {
 Status RoundRunner::Commit(Turn turn) {
   std::optional<RoundKeeper> next;
   if (turn.next) {
-    ASSIGN_OR_RETURN(RoundKeeper keeper, RoundKeeper::Restore(Around(), turn.task, *turn.next));
+    ASSIGN_OR_RETURN(RoundKeeper keeper, RoundKeeper::Restore(around_, turn.task, *turn.next));
     next.emplace(std::move(keeper));
   }
   const bool visible = turn.ended || turn.version || turn.next;  // to devices
@@ -269,7 +289,7 @@ Status RoundRunner::Commit(Turn turn) {
   if (turn.version) task_.latest = *turn.version;
   if (turn.ended) {
     next_at_ = turn.ended->record.deadline;
-    SayEnd(turn);
+    SayEnd(parts_.events, turn.ended->record, task_.latest.version);
   }
   if (turn.version) Say("version.published", turn.version->reason);
   if (turn.next) {
@@ -281,22 +301,6 @@ Status RoundRunner::Commit(Turn turn) {
   parts_.announcer.Announce();
   TRIBUTARY_FAULT_POINT("aggregator.turn.published");
   return {};
-}
-
-void RoundRunner::SayEnd(const Turn& turn) {
-  const RoundRecord& round = turn.ended->record;
-  LogInfo("round.ended", {{"task", round.task.text()},
-                          {"round", round.number},
-                          {"state", RoundStateName(round.state)},
-                          {"contributions", round.contributions},
-                          {"shortfall", round.shortfall}});
-  const std::string_view end = round.state == RoundState::kCompleted ? "closed" : RoundStateName(round.state);
-  parts_.events.Say({.name = fmt::format("round.{}", end),
-                     .task = round.task,
-                     .round = round.number,
-                     .contributions = round.contributions,
-                     .version = task_.latest.version,
-                     .detail = round.shortfall});
 }
 
 void RoundRunner::Say(std::string_view event, const std::string& detail) {
@@ -348,11 +352,7 @@ Result<std::optional<std::string>> RoundRunner::WhyOutOfReach() {
   question.in_sum.insert(counted.begin(), counted.end());
   if (keeper_) {
     keeper_->AddPendingDevices(question.in_sum);
-    const RoundAnnouncement coin{.number = round.number,
-                                 .nonce = round.nonce,
-                                 .inclusion = task_.record.policy.inclusion,
-                                 .deadline = round.deadline};
-    question.selected = [coin](const DeviceId& device) { return IsSelected(coin, device); };
+    question.selected = [coin = CoinOf(round, task_.record.policy)](const DeviceId& device) { return IsSelected(coin, device); };
     const Millis chance((round.deadline.unix_millis - round.opened.unix_millis) / kChance);
     const WallTime wall_time = parts_.clock.Now();
     young = wall_time < round.opened + chance;

@@ -33,6 +33,9 @@ struct RoundParts {
   std::function<void(const std::vector<UploadId>&)> custody;
 };
 
+// kUnknownVersion: the task has no such version.
+Status CheckVersion(const LiveTask& task, ModelVersion version);
+
 // One task's rounds, one after the other: opens them, takes updates in, closes them when its rule says so, makes the
 // next version, and shelves the sum of a round that ended without one. Call order: Restore (for a task from the
 // database), then anything; TurnIfDue about ten times a second. Each step is one transaction and may be called again
@@ -43,6 +46,9 @@ struct RoundParts {
 // time: a failure that was said before the round was opened, since the device may have got what it lacked; a lack of
 // examples, since somebody may import them (it counts after 30 s at the earliest); and any failure while there may be
 // devices of which nobody has heard (outlook.h).
+//
+// A round that follows a failed one on the same base asks again: what a device gave for it may have been lost on the way,
+// with a gateway's disk, and the device believes that it is done. Whose contribution counts is named and not asked.
 class RoundRunner {
  public:
   RoundRunner(const RoundParts& parts, LiveTask& task);
@@ -61,6 +67,8 @@ class RoundRunner {
   // `count` more rounds: opens one now if none is open.
   Status Start(uint64_t count);
   Status Cancel();
+  // See Rounds.
+  Status AskAgain(const std::optional<DeviceId>& device);
   // Makes a new version with the weights of `to`. The open round is cancelled, and what it summed is thrown away, since
   // nobody goes on from its base; rounds that are still wanted start from the new version. kUnknownVersion;
   // kInvalidArgument: `to` is the latest.
@@ -109,7 +117,6 @@ class RoundRunner {
   Status PlanVersion(Turn& turn);
   Status Commit(Turn turn);
   Status WriteTurn(const Turn& turn, bool visible);
-  void SayEnd(const Turn& turn);
   Status Checkpoint(RoundState state);
   // To the end of the round: from collecting to closing to completed.
   Status Close();
@@ -122,6 +129,7 @@ class RoundRunner {
   RoundParts parts_;
   LiveTask& task_;
   RoundRule rule_;
+  RoundKeeper::Surroundings around_;
   std::optional<RoundKeeper> keeper_;
   std::optional<StoredRound> shelved_;
   uint64_t last_round_ = 0;

@@ -11,7 +11,7 @@ namespace tributary {
 Verdict UpdateTaker::Admit(const UploadHeader& header) {
   const UploadSubject& subject = header.subject;
   ASSIGN_OR_RETURN(RoundRunner* const runner, rounds_.Find(subject.task));
-  RETURN_IF_ERROR(runner->CheckVersion(subject.base_version));
+  RETURN_IF_ERROR(CheckVersion(runner->task(), subject.base_version));
   // Before staleness: an upload that was counted is done with, whatever came after.
   if (Verdict found = runner->FindContribution(subject); !found.is_take()) return found;
   RETURN_IF_ERROR(runner->rule().CheckStaleness(subject.base_version, runner->task().latest.version));
@@ -98,7 +98,7 @@ ModelVersion JudgedBase(ModelVersion evaluated, Role role) {
 Verdict EvaluationTaker::Admit(const UploadHeader& header) {
   const UploadSubject& subject = header.subject;
   ASSIGN_OR_RETURN(RoundRunner* const runner, rounds_.Find(subject.task));
-  RETURN_IF_ERROR(runner->CheckVersion(subject.base_version));
+  RETURN_IF_ERROR(CheckVersion(runner->task(), subject.base_version));
   ASSIGN_OR_RETURN(const bool known, parts_.store.evaluations.HasUpload(subject.device, subject.id));
   if (known) return Verdict::Counted();
   RETURN_IF_ERROR(OpeningKey(parts_.opening_key, subject));

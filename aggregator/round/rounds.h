@@ -20,6 +20,10 @@ class Rounds {
   virtual Result<RoundRecord> Start(const TaskId& task, uint64_t count) = 0;
   // Cancels the open round, if any, and those still wanted. kUnknownTask.
   virtual Status Cancel(const TaskId& task) = 0;
+  // Devices work again on the version of the open round, for what they gave may be lost: this one, or all that do not count
+  // yet. None counts twice. kUnknownTask; kRoundClosed: no round collects updates; kConflict: the device counts already, or
+  // is not in this round.
+  virtual Result<RoundRecord> AskAgain(const TaskId& task, const std::optional<DeviceId>& device) = 0;
   // Makes a new version with the weights of `to`, and says why. The open round is cancelled; the next one that is
   // wanted starts from the new version. kUnknownTask, kUnknownVersion, kInvalidArgument: `to` is the latest.
   virtual Result<VersionRecord> RollBack(const TaskId& task, ModelVersion to, const std::string& reason) = 0;

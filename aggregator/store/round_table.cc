@@ -8,17 +8,25 @@ namespace {
 #define TRIBUTARY_ROUND_COLUMNS                                                                                  \
   "task, number, state, base, result, nonce, opened, deadline, closed, reports, total_weight, bytes_up, "        \
   "aggregate_digest, checkpoint, generation, bytes_in, bytes_written, shortfall, norm_bound, statistics_bound, " \
-  "weight_bound, scaled, capped"
+  "weight_bound, scaled, capped, asks, asked, counted"
+
+Result<std::vector<uint64_t>> ReadNames(ByteView bytes) {
+  auto names = NamesFromBytes(bytes);
+  if (!names) return Fail(Code::kCorrupt, "a round's list of devices: {}", names.error().message);
+  return names;
+}
 
 Result<StoredRound> ReadRound(const Row& row) {
   StoredRound round;
   RoundRecord& record = round.record;
-  Bytes nonce;
+  Bytes nonce, asked, counted;
   RETURN_IF_ERROR(row.Into(record.task, record.number, record.state, record.base, record.result, nonce, record.opened,
                            record.deadline, record.closed, record.contributions, record.total_weight, record.bytes_up,
                            record.aggregate_digest, round.checkpoint, round.generation, round.bytes_in,
                            round.bytes_written, record.shortfall, record.bounds.norm, record.bounds.statistics,
-                           record.bounds.weight, record.scaled, record.capped));
+                           record.bounds.weight, record.scaled, record.capped, record.again.times, asked, counted));
+  ASSIGN_OR_RETURN(record.again.asked, ReadNames(asked));
+  ASSIGN_OR_RETURN(record.again.counted, ReadNames(counted));
   if (nonce.size() != record.nonce.size()) return Fail(Code::kCorrupt, "a round's nonce has another size");
   std::ranges::copy(nonce, record.nonce.begin());
   return round;
@@ -35,7 +43,8 @@ Status RoundTable::Insert(const StoredRound& round) {
                                   record.contributions, record.total_weight, record.bytes_up, record.aggregate_digest,
                                   round.checkpoint, round.generation, round.bytes_in, round.bytes_written,
                                   record.shortfall, record.bounds.norm, record.bounds.statistics, record.bounds.weight,
-                                  record.scaled, record.capped));
+                                  record.scaled, record.capped, record.again.times, NamesToBytes(record.again.asked),
+                                  NamesToBytes(record.again.counted)));
   return SaveRefusals(record);
 }
 
@@ -44,11 +53,12 @@ Status RoundTable::Save(const StoredRound& round) {
   RETURN_IF_ERROR(database_.Write(
       "UPDATE rounds SET state = ?, result = ?, closed = ?, reports = ?, total_weight = ?, bytes_up = ?, "
       "aggregate_digest = ?, checkpoint = ?, generation = ?, bytes_in = ?, bytes_written = ?, shortfall = ?, "
-      "scaled = ?, capped = ? "
+      "scaled = ?, capped = ?, asks = ?, asked = ?, counted = ? "
       "WHERE task = ? AND number = ?",
       record.state, record.result, record.closed, record.contributions, record.total_weight, record.bytes_up,
       record.aggregate_digest, round.checkpoint, round.generation, round.bytes_in, round.bytes_written,
-      record.shortfall, record.scaled, record.capped, record.task, record.number));
+      record.shortfall, record.scaled, record.capped, record.again.times, NamesToBytes(record.again.asked),
+      NamesToBytes(record.again.counted), record.task, record.number));
   return SaveRefusals(record);
 }
 

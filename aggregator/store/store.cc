@@ -143,7 +143,14 @@ ALTER TABLE rounds ADD COLUMN capped BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE contributions ADD COLUMN norm DOUBLE PRECISION NOT NULL DEFAULT 0;
 ALTER TABLE contributions ADD COLUMN statistics DOUBLE PRECISION NOT NULL DEFAULT 0;
 )sql";
-constexpr std::string_view kSchema[] = {kFirst, kGateways, kReports, kPlans, kMetrics, kShortfalls, kRoundBounds, kBounds};
+// How often devices were asked again for a round's base version, and who (NamesToBytes).
+constexpr std::string_view kAsks = R"sql(
+ALTER TABLE rounds ADD COLUMN asks BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE rounds ADD COLUMN asked BLOB NOT NULL DEFAULT x'';
+ALTER TABLE rounds ADD COLUMN counted BLOB NOT NULL DEFAULT x'';
+)sql";
+constexpr std::string_view kSchema[] = {kFirst,      kGateways,    kReports, kPlans, kMetrics,
+                                        kShortfalls, kRoundBounds, kBounds,  kAsks};
 
 }  // namespace
 

@@ -19,7 +19,8 @@ constexpr Millis kTryDataAgain{300'000};
 bool LacksData(Code code) {
   return code == Code::kMissingField || code == Code::kFewExamples || code == Code::kBadExample;
 }
-bool IsFoundWithoutAFit(Code code) { return code == Code::kMissingField || code == Code::kFewExamples; }
+// A file of the model is not here, or not what it was.
+bool LacksBlob(Code code) { return code == Code::kDamagedBlob || code == Code::kUnknownBlob; }
 
 // Of the tasks that are published: the others are over.
 void DescribeFailures(const AgentState& state, DeviceState& self) {
@@ -35,6 +36,15 @@ void DescribeFailures(const AgentState& state, DeviceState& self) {
                            .lasting = given_up || LacksData(failure.code)};
   }
 }
+// The tasks of which a file is missing; each is being fetched again.
+void AddThoseInMending(Membership& membership, std::set<TaskId>& waiting) {
+  if (membership.Mending()) return;
+  const BlobStore& blobs = membership.blobs();
+  for (const PublishedTask& task : membership.publications().current()->tasks) {
+    if (!blobs.Has(task.module.digest) || !blobs.Has(task.weights.digest)) waiting.insert(task.id);
+  }
+}
+
 // So long a device that has just started waits for the network before it works on what it has.
 constexpr Millis kNetworkFirst{10'000};
 
@@ -122,7 +132,7 @@ void Agent::Stop() {
   // A stop in good order is no failure of the learner.
   if (under_way_ && !under_way_->made) {
     const auto& [task, progress, kind] = under_way_->order;
-    (void)Record(task.id, {TaskPhase::kWaiting, progress.version, progress.round});
+    (void)Record(task.id, progress.In(TaskPhase::kWaiting));
   }
   for (const Loop::TimerId timer : {retry_timer_, housekeeping_timer_}) parts_.loop.Cancel(timer);
   erasures_->Stop();
@@ -144,7 +154,7 @@ bool Agent::NoteWhatIsInTheOutbox() {
     if (progress.phase != TaskPhase::kWorking || !outbox_->Contains(task, progress.version, planner_.work_kind())) {
       continue;
     }
-    if (!Record(task, {TaskPhase::kHandedOver, progress.version, progress.round})) return false;
+    if (!Record(task, progress.In(TaskPhase::kHandedOver))) return false;
   }
   return true;
 }
@@ -168,9 +178,14 @@ void Agent::Decide() {
   }
   if (!NoteWhatIsInTheOutbox()) return;
   const std::string stamp = data_waits_.empty() ? "" : parts_.examples.Stamp();
-  const auto waiting = data_waits_.At(*publication(), parts_.clock.Monotonic(), stamp);
+  auto waiting = data_waits_.At(*publication(), parts_.clock.Monotonic(), stamp);
+  AddThoseInMending(*membership_, waiting);
   if (const auto order = planner_.Next(*publication(), state_, waiting)) return Begin(*order);
-  personal_.RebaseNext(*publication(), [this] { Decide(); });
+  if (const auto look = planner_.NextLook(*publication(), state_, waiting)) {
+    stamp_ = parts_.examples.Stamp();
+    return LookForData(*look);
+  }
+  if (membership_->Mending()) personal_.RebaseNext(*publication(), [this] { Decide(); });
 }
 
 void Agent::DecideAfter(Millis pause) {
@@ -189,6 +204,8 @@ void Agent::Begin(const WorkOrder& order) {
   stamp_ = parts_.examples.Stamp();
   if (data_waits_.Contains(order.task.id, order.progress.version)) return LookForData(order);
   if (!Record(order.task.id, order.progress)) return;
+  // Asked again for what has not left yet: it is on its way.
+  if (order.progress.ask > 0 && outbox_->Contains(order.task.id, order.progress.version, order.kind)) return Decide();
   const SealingTarget target{publication()->aead, publication()->sealing_key};
   under_way_ = std::make_shared<UnderWay>(UnderWay{order, HpkeKeyId(target.public_key), {}});
   LogInfo("agent.working", {{"member", parts_.identity.subject.id.text()},
@@ -217,6 +234,7 @@ void Agent::LookForData(const WorkOrder& order) {
     under_way_.reset();
     if (!there && !work->stop.stop_requested()) return OnFailed(work->order, there.error());
     data_waits_.End(work->order.task.id);
+    if (there) OnLoaded(work->order.task.id);
     Decide();
   });
 }
@@ -252,9 +270,13 @@ void Agent::OnFailed(const WorkOrder& order, const Error& why) {
   const auto& [task, progress, kind] = order;
   NoteFailure(task.id, progress.version, why);
   TaskPhase next = TaskPhase::kGivenUp;
-  const bool tried = !IsFoundWithoutAFit(why.code);
+  const bool tried = !IsFoundWithoutAFit(why.code) && !LacksBlob(why.code);
   if (tried) ++counts_.fits_failed;
-  if (LacksData(why.code)) {
+  if (LacksBlob(why.code)) {
+    next = TaskPhase::kWaiting;
+    membership_->Mend(task.module.digest);
+    membership_->Mend(task.weights.digest);
+  } else if (LacksData(why.code)) {
     next = TaskPhase::kWaiting;
     const Millis now = parts_.clock.Monotonic();
     data_waits_.Add(task.id, progress.version, tried ? now + kTryDataAgain : now, stamp_);
@@ -265,8 +287,10 @@ void Agent::OnFailed(const WorkOrder& order, const Error& why) {
       return DecideAfter(kRetry);
     }
   }
-  if (!Record(task.id, {next, progress.version, progress.round})) return;
+  if (!Record(task.id, progress.In(next))) return;
   SendStateIfDue();
+  // A file that could not be set aside would be found damaged again at once.
+  if (LacksBlob(why.code)) return DecideAfter(kRetry);
   Decide();
 }
 
@@ -277,7 +301,7 @@ void Agent::NoteWhatWasCutOff() {
     NoteFailure(task, progress.version,
                 {Code::kLearnerCrashed, "the device's own process ended while it worked on this version"});
     if (state_.TriesAreUsedUp(task, progress.version))
-      (void)Record(task, {TaskPhase::kGivenUp, progress.version, progress.round});
+      (void)Record(task, progress.In(TaskPhase::kGivenUp));
   }
 }
 
@@ -303,7 +327,7 @@ void Agent::OnHandedOver(const std::shared_ptr<UnderWay>& work, Outbox::HandedOv
   if (handed_over == Outbox::HandedOver::kFailed) return DecideAfter(kRetry);
   if (handed_over == Outbox::HandedOver::kUnwanted) return Decide();
   const WorkOrder& order = work->order;
-  if (Record(order.task.id, {TaskPhase::kHandedOver, order.progress.version, order.progress.round})) {
+  if (Record(order.task.id, order.progress.In(TaskPhase::kHandedOver))) {
     SendStateIfDue();
     Decide();
   }

@@ -35,6 +35,9 @@ namespace tributary {
 // leaves it. Uploads that are sealed to a key of the aggregator's that is over are dropped and made again for the
 // present key; so are uploads and personal models that were made from examples that were deleted since (ErasureWatch). An evaluation's id follows from its model, so one that is made again is known as the same.
 //
+// A file of a model that the disk has damaged is never trained on: it is compared with its digest at each use, set aside
+// and fetched again, and then the work goes on.
+//
 // An expired publication installs nothing and begins nothing new; the model that is here stays. The log and the device
 // state that is uploaded say what is held back, and why.
 //

@@ -55,6 +55,11 @@ std::string FailureLine(const TaskId& task, const TaskFailure& failure) {
                      Number(failure.version), failure.count, failure.tries, failure.last.unix_millis, failure.sentence);
 }
 
+bool ReadAsk(std::string_view word, uint32_t& ask) {
+  const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), ask);
+  return error == std::errc() && end == word.data() + word.size();
+}
+
 std::string Reasons(const std::map<Code, uint64_t>& counts) {
   std::string text;
   for (const auto& [code, count] : counts) text += fmt::format("{}{} {}", text.empty() ? "" : ", ", Name(code), count);
@@ -155,6 +160,7 @@ Result<AgentState> AgentState::Load(FileSystem& files, const Path& file) {
     }
     std::string task_name, phase_name, more;
     uint64_t version = 0, round = 0;
+    uint32_t ask = 0;
     if (line.starts_with(kErasuresWord)) {
       words.ignore(kErasuresWord.size());
       uint64_t generation = 0;
@@ -164,12 +170,14 @@ Result<AgentState> AgentState::Load(FileSystem& files, const Path& file) {
       state.content_.generations[*task] = generation;
       continue;
     }
-    if (!(words >> task_name >> phase_name >> version >> round) || words >> more) return corrupt("line '" + line + "'");
+    if (!(words >> task_name >> phase_name >> version >> round)) return corrupt("line '" + line + "'");
+    if (words >> more && (!ReadAsk(more, ask) || words >> more)) return corrupt("line '" + line + "'");
     const auto task = TaskId::Parse(task_name);
     if (!task) return corrupt(task.error().message);
     const auto phase = std::ranges::find(kPhases, std::string_view(phase_name));
     if (phase == kPhases.end()) return corrupt("phase '" + phase_name + "'");
-    state.content_.tasks[*task] = {static_cast<TaskPhase>(phase - kPhases.begin()), ModelVersion{version}, round};
+    state.content_.tasks[*task] = {static_cast<TaskPhase>(phase - kPhases.begin()), ModelVersion{version}, round,
+                                   ask};
   }
   return state;
 }
@@ -186,7 +194,8 @@ uint64_t AgentState::GenerationOf(const TaskId& task) const {
 
 Status AgentState::Set(const TaskId& task, const TaskProgress& progress) {
   const TaskProgress before = Of(task);
-  const TaskPhase from = before.version == progress.version ? before.phase : TaskPhase::kWaiting;
+  const bool same = before.version == progress.version && before.ask == progress.ask;
+  const TaskPhase from = same ? before.phase : TaskPhase::kWaiting;
   TRIBUTARY_CHECK(MayFollow(from, progress.phase)) << TaskPhaseName(from) << " -> " << TaskPhaseName(progress.phase);
   Content next = content_;
   next.tasks[task] = progress;
@@ -231,7 +240,8 @@ Status AgentState::Write(Content next) {
   for (const auto& [id, generation] : next.generations)
     text += fmt::format("{} {} {}\n", kErasuresWord, id.text(), generation);
   for (const auto& [id, one] : next.tasks) {
-    text += fmt::format("{} {} {} {}\n", id.text(), TaskPhaseName(one.phase), Number(one.version), one.round);
+    text += fmt::format("{} {} {} {}{}\n", id.text(), TaskPhaseName(one.phase), Number(one.version), one.round,
+                        one.ask == 0 ? "" : fmt::format(" {}", one.ask));
   }
   if (text != on_disk_) {
     on_disk_.clear();

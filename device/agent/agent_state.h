@@ -22,13 +22,16 @@ enum class TaskPhase : uint8_t {
   kGivenUp = 3,  // the fit failed for good, for example it diverged (terminal for the version)
 };
 std::string_view TaskPhaseName(TaskPhase phase);
-// The one transition table. A new version starts at kWaiting from anywhere.
+// The one transition table. A new version, and the next time that a version is asked for, starts at kWaiting from anywhere.
 bool MayFollow(TaskPhase from, TaskPhase to);
 
 struct TaskProgress {
   TaskPhase phase = TaskPhase::kWaiting;
   ModelVersion version{};
   uint64_t round = 0;
+  uint32_t ask = 0;  // which time of asking for the version it answers
+  // The same work, a step further.
+  TaskProgress In(TaskPhase next) const { return {next, version, round, ask}; }
   bool operator==(const TaskProgress&) const = default;
 };
 
@@ -49,7 +52,7 @@ inline constexpr uint64_t kLearnerTries = 3;
 //   file    = "tributary-agent 1\n" *failure *erasure *line
 //   failure = "failure: " task " " code " " version " " count " " tries " " unix_millis " " sentence "\n"
 //   erasure = "erasures: " task " " generation "\n"
-//   line    = task " " phase " " version " " round "\n"
+//   line    = task " " phase " " version " " round [" " ask] "\n"     (ask: only when it is not 0)
 // for example "fashion handed_over 3 3", and
 // "failure: fashion learner-crashed 3 1 1 1700000000000 the learner was ended by SIGSEGV". Files of before there were
 // failures and erasures are read.

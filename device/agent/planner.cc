@@ -30,15 +30,32 @@ std::optional<WorkOrder> Planner::Next(const Publication& publication, const Age
   return std::nullopt;
 }
 
+bool IsFoundWithoutAFit(Code code) { return code == Code::kMissingField || code == Code::kFewExamples; }
+
+std::optional<WorkOrder> Planner::NextLook(const Publication& publication, const AgentState& state,
+                                           const std::set<TaskId>& waiting) const {
+  for (const PublishedTask& task : publication.tasks) {
+    const auto known = state.failures().find(task.id);
+    if (waiting.contains(task.id) || known == state.failures().end()) continue;
+    const TaskFailure& failure = known->second;
+    const bool lacks = failure.version == task.latest && failure.tries == 0 && IsFoundWithoutAFit(failure.code);
+    const TaskProgress now = state.Of(task.id);
+    if (!lacks || now.phase != TaskPhase::kWaiting || WorkFor(task, now)) continue;
+    return WorkOrder{task, {TaskPhase::kWaiting, task.latest, now.round, now.ask}, work_kind()};
+  }
+  return std::nullopt;
+}
+
 std::optional<TaskProgress> Planner::WorkFor(const PublishedTask& task, const TaskProgress& now) const {
   const bool evaluates = work_kind() == UploadKind::kEvaluation;
   if (!evaluates && (!task.round || !IsSelected(*task.round, self_.id))) return std::nullopt;
   // A device counts once per base version: when the first round fell short, a second one on the same version already
-  // has its update.
-  const bool done =
-      now.version == task.latest && (now.phase == TaskPhase::kHandedOver || now.phase == TaskPhase::kGivenUp);
-  if (done) return std::nullopt;
-  return TaskProgress{TaskPhase::kWorking, task.latest, evaluates ? 0 : task.round->number};
+  // has its update; unless it was lost on the way, and the device is asked again.
+  const uint32_t ask = evaluates ? 0 : AskFor(task.round->again, self_.id);
+  const bool same = now.version == task.latest;
+  if (same && now.phase == TaskPhase::kGivenUp) return std::nullopt;
+  if (same && now.phase == TaskPhase::kHandedOver && now.ask >= ask) return std::nullopt;
+  return TaskProgress{TaskPhase::kWorking, task.latest, evaluates ? 0 : task.round->number, ask};
 }
 
 bool Planner::StillWanted(const WorkOrder& order, const Publication& publication) {
@@ -49,7 +66,7 @@ bool Planner::StillWanted(const WorkOrder& order, const Publication& publication
 
 std::optional<TaskProgress> Planner::AfterLoss(const TaskProgress& now, ModelVersion version, UploadKind lost) const {
   if (lost != work_kind() || now.version != version || now.phase != TaskPhase::kHandedOver) return std::nullopt;
-  return TaskProgress{TaskPhase::kWaiting, version, now.round};
+  return now.In(TaskPhase::kWaiting);
 }
 
 bool Opens(const Publication& publication, const KeyId& key, WallTime now) {

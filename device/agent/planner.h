@@ -58,6 +58,10 @@ class Planner {
   // The first task of the publication that needs work, but for those that wait; nullopt: nothing is to be done now.
   std::optional<WorkOrder> Next(const Publication& publication, const AgentState& state,
                                 const std::set<TaskId>& waiting) const;
+  // Where the device lacked the data and no round is open for it: it looks whether they have come, so that the aggregator,
+  // which may wait for that, hears of it. nullopt: there is nothing to look for.
+  std::optional<WorkOrder> NextLook(const Publication& publication, const AgentState& state,
+                                    const std::set<TaskId>& waiting) const;
   // False: the publication has a newer version, so a fit could only give a stale update. An evaluation stays of use.
   static bool StillWanted(const WorkOrder& order, const Publication& publication);
   // The progress of a task when uploads of `version` that were handed over are lost; nullopt: it stays as it is.
@@ -68,6 +72,9 @@ class Planner {
 
   const Subject& self_;
 };
+
+// A lack that shows without a fit.
+bool IsFoundWithoutAFit(Code code);
 
 // Whether what is sealed to the key will be opened, as far as the publication tells at `now`.
 bool Opens(const Publication& publication, const KeyId& key, WallTime now);

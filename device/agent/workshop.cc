@@ -31,11 +31,12 @@ Result<UpdateFormat> FormatFor(const PublishedTask& task) {
 }
 
 // An evaluation that is made again after a kill has the same id, so that the outbox and everybody above know it. With
-// another sealing key it is another upload: one that was refused for its key must not stand in its way.
+// another sealing key it is another upload: one that was refused for its key must not stand in its way. So it is when the
+// device was asked again: the first may be lost.
 UploadId EvaluationId(const UploadSubject& subject, ByteView sealing_key) {
-  const Digest digest =
-      Sha256(AsBytes(fmt::format("tributary evaluation/{}/{}/{}/{}", subject.device.text(), subject.task.text(),
-                                 Number(subject.base_version), ToHex(sealing_key))));
+  const Digest digest = Sha256(AsBytes(fmt::format("tributary evaluation/{}/{}/{}/{}{}", subject.device.text(),
+                                                   subject.task.text(), Number(subject.base_version), ToHex(sealing_key),
+                                                   subject.ask == 0 ? "" : fmt::format("/{}", subject.ask))));
   UploadId id;
   std::ranges::copy(digest.view().first(UploadId::kSize), id.mutable_view().begin());
   return id;
@@ -94,7 +95,8 @@ struct Workshop::Job {
                         .task = order.task.id,
                         .base_version = order.progress.version,
                         .priority = priority,
-                        .codec = codec},
+                        .codec = codec,
+                        .ask = order.progress.ask},
                        plaintext);
   }
   struct Work {

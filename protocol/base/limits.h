@@ -37,6 +37,8 @@ inline constexpr size_t kInvitationBytes = 256 * kKiB;
 inline constexpr size_t kFormerKeys = 16;
 inline constexpr size_t kTasks = 256;
 inline constexpr size_t kAcceptedVersions = 64;
+// Named one by one in a round that asks again: 32 KiB. For more of them everybody is asked.
+inline constexpr size_t kAskedDevices = 4096;
 
 // The gateways between a client and the aggregator, and the gateways below one of which a check-in tells.
 inline constexpr size_t kPathHops = 64;

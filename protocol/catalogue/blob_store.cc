@@ -54,7 +54,61 @@ Result<Bytes> BlobStore::Read(const Digest& digest, uint64_t offset, size_t size
   return files_->ReadAt(PathOf(digest), offset, static_cast<size_t>(std::min<uint64_t>(size, whole - offset)));
 }
 
-Result<Bytes> BlobStore::ReadAll(const Digest& digest) const { return Read(digest, 0, SIZE_MAX); }
+Result<Bytes> BlobStore::ReadAll(const Digest& digest) const {
+  ASSIGN_OR_RETURN(Bytes bytes, Read(digest, 0, SIZE_MAX));
+  if (const Digest found = Sha256(bytes); found != digest) return Fail(NoteDamage(digest, found));
+  NoteSound(digest);
+  return bytes;
+}
+
+Status BlobStore::Check(const Digest& digest) const {
+  {
+    const std::lock_guard lock(seen_->mutex);
+    if (seen_->sound.contains(digest) && Has(digest)) return {};
+  }
+  return CheckAgain(digest);
+}
+
+Status BlobStore::CheckAgain(const Digest& digest) const {
+  ASSIGN_OR_RETURN(const uint64_t size, Size(digest));
+  ASSIGN_OR_RETURN(const Digest found, DigestOfFile(*files_, PathOf(digest), size));
+  if (found != digest) return Fail(NoteDamage(digest, found));
+  NoteSound(digest);
+  return {};
+}
+
+uint64_t BlobStore::damaged_count() const {
+  const std::lock_guard lock(seen_->mutex);
+  return seen_->damaged_count;
+}
+
+std::vector<Digest> BlobStore::Damaged() const {
+  const std::lock_guard lock(seen_->mutex);
+  std::vector<Digest> damaged(seen_->damaged.begin(), seen_->damaged.end());
+  std::erase_if(damaged, [this](const Digest& digest) { return Has(digest); });
+  return damaged;
+}
+
+void BlobStore::NoteSound(const Digest& digest) const {
+  const std::lock_guard lock(seen_->mutex);
+  seen_->sound.insert(digest);
+  seen_->damaged.erase(digest);
+}
+
+Error BlobStore::NoteDamage(const Digest& digest, const Digest& found) const {
+  const Path aside = PathOf(digest).string() + std::string(kDamagedSuffix);
+  const std::lock_guard lock(seen_->mutex);
+  seen_->sound.erase(digest);
+  // Where two threads read it at once, the first sets it aside.
+  if (seen_->damaged.insert(digest).second) ++seen_->damaged_count;
+  std::string what = "it was set aside as " + aside.filename().string();
+  if (const Status moved = files_->Rename(PathOf(digest), aside); !moved && moved.error().code != Code::kNotFound)
+    what = "and could not be set aside: " + moved.error().ToString();
+  Error error{Code::kDamagedBlob,
+              fmt::format("the file of blob {} has the digest {}; {}", digest.hex(), found.hex(), what)};
+  LogFailure(LogLevel::kError, "blob.damaged", error, {{"folder", folder_.string()}});
+  return error;
+}
 
 Result<Digest> BlobStore::Put(ByteView bytes) {
   if (bytes.size() > limits::kBlobBytes)

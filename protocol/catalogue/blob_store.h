@@ -10,9 +10,12 @@
 
 namespace tributary {
 
-// Content-addressed files below one folder: <folder>/<hex digest>, and <hex digest>.part while one is being fetched.
-// Whatever has its final name has been checked against its digest. Used by devices, gateways (cache) and the aggregator
-// (source). Not thread safe; reading a complete blob is.
+// Content-addressed files below one folder: <folder>/<hex digest>, <hex digest>.part while one is being fetched, and
+// <hex digest>.damaged for one whose bytes were found to have changed. Whatever has its final name had its digest when it
+// was stored. A disk may change it later, so ReadAll compares every time, and Check once in a process. A file that does
+// not match is set aside, and from then on the blob is not held: whoever needs it fetches it again. Used by devices,
+// gateways (cache) and the aggregator (source). Copies share what was checked. Not thread safe; reading and checking a
+// complete blob are.
 class BlobStore {
  public:
   static Result<BlobStore> Open(FileSystem& files, const Path& folder);
@@ -24,7 +27,14 @@ class BlobStore {
   Result<Bytes> Read(const Digest& digest, uint64_t offset, size_t size) const;
   // kUnknownBlob; kDamagedBlob.
   Result<Bytes> ReadAll(const Digest& digest) const;
-  // Durable on return.
+  // Reads the whole file, unless it was stored, read or checked in this process before. kUnknownBlob; kDamagedBlob.
+  Status Check(const Digest& digest) const;
+  // The same, whatever was seen before: somebody says that the bytes do not match.
+  Status CheckAgain(const Digest& digest) const;
+  // Blobs that were found damaged in this process, and those of them that are not held again.
+  uint64_t damaged_count() const;
+  std::vector<Digest> Damaged() const;
+  // Durable on return. One that is held but damaged is replaced.
   Result<Digest> Put(ByteView bytes);
 
   // Fetching in parts, resumable over restarts: where to go on, then pieces in order, then Complete, which checks the

@@ -29,6 +29,9 @@ void Write(const RoundAnnouncement& from, schema::Round::Builder to) {
   to.setInclusion(from.inclusion);
   to.setDeadlineUnixMillis(from.deadline.unix_millis);
   to.setLinearStep(from.linear_step);
+  to.setAsk(from.again.times);
+  if (!from.again.asked.empty()) to.setAsked(wire::ToData(NamesToBytes(from.again.asked)));
+  if (!from.again.counted.empty()) to.setCounted(wire::ToData(NamesToBytes(from.again.counted)));
 }
 
 void Write(const PublishedTask& from, schema::Task::Builder to) {
@@ -76,6 +79,9 @@ Result<RoundAnnouncement> Read(schema::Round::Reader from) {
   int exponent = 0;
   if (to.linear_step != 0 && !(std::isfinite(to.linear_step) && std::frexp(to.linear_step, &exponent) == 0.5))
     return Fail(Code::kMalformed, "the linear codec's step {} is not a power of two", to.linear_step);
+  to.again.times = from.getAsk();
+  ASSIGN_OR_RETURN(to.again.asked, NamesFromBytes(wire::View(from.getAsked())));
+  ASSIGN_OR_RETURN(to.again.counted, NamesFromBytes(wire::View(from.getCounted())));
   return to;
 }
 
@@ -176,6 +182,35 @@ bool IsSelected(const RoundAnnouncement& round, const DeviceId& device) {
   const uint64_t first8 = TakeU64(front).value();
   // 53 bits are what a double holds exactly; with all 64 the largest would round up to 1 and never be in.
   return static_cast<double>(first8 >> 11) * 0x1.0p-53 < round.inclusion;
+}
+
+uint64_t AskedName(const DeviceId& device) {
+  const Digest digest = Sha256(AsBytes("tributary ask/" + device.text()));
+  ByteView front = digest.view();
+  return TakeU64(front).value();
+}
+
+uint32_t AskFor(const AskAgain& again, const DeviceId& device) {
+  if (again.times == 0) return 0;
+  const uint64_t name = AskedName(device);
+  const auto has = [name](const std::vector<uint64_t>& names) { return std::ranges::find(names, name) != names.end(); };
+  return (again.asked.empty() || has(again.asked)) && !has(again.counted) ? again.times : 0;
+}
+
+Bytes NamesToBytes(std::span<const uint64_t> names) {
+  Bytes bytes;
+  for (const uint64_t name : names) AppendU64(bytes, name);
+  return bytes;
+}
+
+Result<std::vector<uint64_t>> NamesFromBytes(ByteView bytes) {
+  if (bytes.size() % sizeof(uint64_t) != 0) return Fail(Code::kMalformed, "names of devices are 8 bytes each");
+  if (bytes.size() > limits::kAskedDevices * sizeof(uint64_t))
+    return Fail(Code::kTooLarge, "{} names of devices, the most is {}", bytes.size() / sizeof(uint64_t),
+                limits::kAskedDevices);
+  std::vector<uint64_t> names;
+  while (!bytes.empty()) names.push_back(TakeU64(bytes).value());
+  return names;
 }
 
 std::vector<BlobRef> BlobsOf(const Publication& publication) {

@@ -26,6 +26,14 @@ struct BlobRef {
   bool operator==(const BlobRef&) const = default;
 };
 
+// Devices are asked again for a version: what they gave for it may be lost. By AskedName.
+struct AskAgain {
+  uint32_t times = 0;                  // how often so far
+  std::vector<uint64_t> asked = {};    // empty: everybody
+  std::vector<uint64_t> counted = {};  // not these, whose contributions count
+  bool operator==(const AskAgain&) const = default;
+};
+
 // The round that collects updates on a task's latest version. A device is in when H(nonce, device) < inclusion.
 struct RoundAnnouncement {
   uint64_t number = 0;
@@ -33,6 +41,7 @@ struct RoundAnnouncement {
   double inclusion = 1.0;  // probability, (0, 1]
   WallTime deadline;
   double linear_step = 0;  // of the plan's linear codec, a power of two; 0: it has another
+  AskAgain again = {};
   bool operator==(const RoundAnnouncement&) const = default;
 };
 
@@ -90,6 +99,14 @@ Result<Publication> OpenPublication(ByteView bytes, const TrustAnchor& anchor, W
 // Whether the device is in the round: the first 8 bytes of SHA-256(nonce || device id), little endian, as a fraction of
 // 2^64, < inclusion.
 bool IsSelected(const RoundAnnouncement& round, const DeviceId& device);
+
+// Names a device in an AskAgain.
+uint64_t AskedName(const DeviceId& device);
+// Which time of asking the device has to answer; 0: the first.
+uint32_t AskFor(const AskAgain& again, const DeviceId& device);
+// As publications and databases carry them. kMalformed; kTooLarge: over limits::kAskedDevices.
+Bytes NamesToBytes(std::span<const uint64_t> names);
+Result<std::vector<uint64_t>> NamesFromBytes(ByteView bytes);
 
 // The blobs that it names, each once.
 std::vector<BlobRef> BlobsOf(const Publication& publication);

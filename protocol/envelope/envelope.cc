@@ -43,6 +43,7 @@ void Write(const UploadSubject& from, schema::Subject::Builder to) {
   to.setPlaintextSize(from.plaintext_size);
   to.setChunkSize(from.chunk_size);
   to.setChunkCount(from.chunk_count);
+  to.setAsk(from.ask);
 }
 
 void Write(const UploadHeader& from, schema::Header::Builder to) {
@@ -68,6 +69,7 @@ Result<UploadSubject> Read(schema::Subject::Reader from) {
   to.plaintext_size = from.getPlaintextSize();
   to.chunk_size = from.getChunkSize();
   to.chunk_count = from.getChunkCount();
+  to.ask = from.getAsk();
   return to;
 }
 

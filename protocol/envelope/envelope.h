@@ -67,6 +67,7 @@ struct UploadSubject {
   uint64_t plaintext_size = 0;
   uint32_t chunk_size = 0;
   uint32_t chunk_count = 0;
+  uint32_t ask = 0;  // which time of asking it answers
   bool operator==(const UploadSubject&) const = default;
 };
 

@@ -80,6 +80,14 @@ void Membership::Stop() {
   client_.Stop();
 }
 
+Status Membership::Mending() const {
+  const std::vector<BlobRef>& mending = subscriber_.mending();
+  if (mending.empty()) return {};
+  return Fail(Code::kDamagedBlob, "{} of the publication, the first {}, is missing or damaged and being fetched again",
+              mending.size() == 1 ? "one file" : fmt::format("{} files", mending.size()),
+              mending.front().digest.hex());
+}
+
 void Membership::Adopted() { OnAdopted(*publications_.current()); }
 
 void Membership::OnAdopted(const Publication& publication) {

@@ -44,6 +44,8 @@ class Membership final : private HopClient::Part {
     std::function<hop::CheckIn()> describe_self = [] { return hop::CheckIn(); };
     // A publication is in force and its time is learned; also once from Follow, for the one kept from before.
     std::function<void(const Publication&)> on_adopted = [](const Publication&) {};
+    // A blob of the publication in force that was missing or damaged is here again.
+    std::function<void(const Digest&)> on_mended = [](const Digest&) {};
     // The ids from the server up to the aggregator (HopClient::Hooks).
     std::function<void(const std::vector<DeviceId>&)> on_path = [](const std::vector<DeviceId>&) {};
   };
@@ -65,6 +67,11 @@ class Membership final : private HopClient::Part {
   const Subscriber::Counts& publication_counts() const { return subscriber_.counts(); }
   // Why the newest publication that was offered is not believed; nullptr: nothing was rejected since the last adoption.
   const Error* RejectedSince() const;
+  // See Subscriber. The publication stays in force meanwhile.
+  void Mend(const Digest& blob) { subscriber_.Mend(blob); }
+  // Why the publication in force cannot be served or used in full; Ok: every blob of it that was asked for is here.
+  // kDamagedBlob.
+  Status Mending() const;
   // A newer publication is on its way.
   bool fetching() const { return subscriber_.fetching(); }
   uint64_t bytes_fetched() const { return fetcher_.bytes_received(); }

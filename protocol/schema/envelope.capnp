@@ -44,6 +44,9 @@ struct Subject {
   plaintextSize @11 :UInt64;
   chunkSize @12 :UInt32;        # plaintext bytes in every chunk but the last
   chunkCount @13 :UInt32;       # ceil(plaintextSize / chunkSize), at least 1
+  ask @14 :UInt32;
+  # Which time of asking it answers (Round.ask); 0: the first. A gateway that delivered the device's update for an earlier one
+  # lets this one through.
 }
 
 struct UpdateMeta {

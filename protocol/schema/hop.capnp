@@ -251,6 +251,9 @@ struct Fetch {
   digest @0 :Data;
   offset @1 :UInt64;
   size @2 :UInt32;                # at most limits::kPieceBytes
+  doubted @3 :Bool;
+  # The client has fetched the whole blob and its bytes did not match the digest. The server reads its own file again before
+  # it answers, at most once a minute for each blob; one that is damaged it sets aside, and fetches again itself.
 }
 
 struct Piece {

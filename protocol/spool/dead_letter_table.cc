@@ -18,9 +18,9 @@ Result<DeadLetter> ReadLetter(const Row& row) {
 Status DeadLetterTable::Bury(const DeadLetter& letter) {
   RETURN_IF_ERROR(database_.Write(
       "INSERT OR REPLACE INTO dead_letters (upload, kind, task, device, bytes, reason, buried, kept, lost, base, "
-      "priority, expires, chunk_size, chunk_count, ciphertext_digest, in_index, envelope) SELECT upload, kind, task, "
+      "priority, expires, chunk_size, chunk_count, ciphertext_digest, in_index, ask, envelope) SELECT upload, kind, task, "
       "device, ciphertext_size, :reason, :buried, :kept, :lost, base, priority, expires, chunk_size, chunk_count, "
-      "ciphertext_digest, in_index, iif(:kept, envelope, NULL) FROM uploads WHERE upload = :id",
+      "ciphertext_digest, in_index, ask, iif(:kept, envelope, NULL) FROM uploads WHERE upload = :id",
       letter.reason, letter.when, letter.kept, letter.bytes_lost, letter.id));
   return database_.Write("DELETE FROM uploads WHERE upload = ?", letter.id);
 }
@@ -28,8 +28,8 @@ Status DeadLetterTable::Bury(const DeadLetter& letter) {
 Status DeadLetterTable::Unbury(const SpooledUpload& upload, WallTime now) {
   RETURN_IF_ERROR(database_.Write(
       "INSERT INTO uploads (upload, kind, priority, task, base, device, expires, chunk_size, chunk_count, "
-      "ciphertext_size, ciphertext_digest, in_index, state, next_chunk, touched, envelope) SELECT upload, kind, "
-      "priority, task, base, device, expires, chunk_size, chunk_count, bytes, ciphertext_digest, in_index, ?, "
+      "ciphertext_size, ciphertext_digest, in_index, ask, state, next_chunk, touched, envelope) SELECT upload, kind, "
+      "priority, task, base, device, expires, chunk_size, chunk_count, bytes, ciphertext_digest, in_index, ask, ?, "
       "chunk_count, ?, envelope FROM dead_letters WHERE upload = ?",
       UploadState::kComplete, now, upload.id));
   return Remove(upload.id);

@@ -88,6 +88,12 @@ constexpr std::string_view kSchema[] = {
   INSERT INTO holders SELECT device, count(*), sum(held), sum(iif(kind = 3, held, 0)) FROM (
     SELECT device, kind, iif(state = 1, ciphertext_size, min(ciphertext_size, (next_chunk + 1) * (chunk_size + 16)))
       AS held FROM uploads) GROUP BY device;
+)sql",
+    // A device may be asked again for a base version.
+    R"sql(
+  ALTER TABLE uploads ADD COLUMN ask INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE delivered ADD COLUMN ask INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE dead_letters ADD COLUMN ask INTEGER NOT NULL DEFAULT 0;
 )sql"};
 
 // The numbers that an envelope gives of its payload were checked when it was offered (protocol/envelope/envelope.cc).
@@ -119,7 +125,8 @@ Result<SpooledUpload> ReadUpload(const Row& row) {
   SpooledUpload upload;
   const Status read = row.Into(upload.id, upload.kind, upload.priority, upload.task, upload.base_version, upload.device,
                                upload.expires, upload.chunk_size, upload.chunk_count, upload.ciphertext_size,
-                               upload.ciphertext_digest, upload.state, upload.next_chunk, upload.in_index);
+                               upload.ciphertext_digest, upload.state, upload.next_chunk, upload.in_index,
+                               upload.ask);
   if (!read) return Fail(Code::kCorrupt, "a row of the spool's index: {}", read.error().message);
   if (!IsWhole(upload))
     return Fail(Code::kCorrupt, "a row of the spool's index: upload {} has sizes that contradict", upload.id.hex());

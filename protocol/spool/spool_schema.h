@@ -19,10 +19,10 @@ std::span<const std::string_view> SpoolSchema();
 // The columns that an upload is read from, of `uploads` and of a kept dead letter.
 #define TRIBUTARY_UPLOAD_COLUMNS                                                                           \
   "SELECT upload, kind, priority, task, base, device, expires, chunk_size, chunk_count, ciphertext_size, " \
-  "ciphertext_digest, state, next_chunk, in_index FROM uploads "
+  "ciphertext_digest, state, next_chunk, in_index, ask FROM uploads "
 #define TRIBUTARY_DEAD_UPLOAD_COLUMNS                                                            \
   "SELECT upload, kind, priority, task, base, device, expires, chunk_size, chunk_count, bytes, " \
-  "ciphertext_digest, 1, chunk_count, in_index FROM dead_letters WHERE kept = 1 "
+  "ciphertext_digest, 1, chunk_count, in_index, ask FROM dead_letters WHERE kept = 1 "
 
 // Of these columns. kCorrupt: damage.
 Result<SpooledUpload> ReadUpload(const Row& row);

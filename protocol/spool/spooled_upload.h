@@ -33,6 +33,7 @@ struct SpooledUpload {
   UploadState state = UploadState::kPartial;
   uint32_t next_chunk = 0;  // how many chunks are here
   bool in_index = false;    // the payload lives in the index, not in a file
+  uint32_t ask = 0;         // which time of asking it answers
 
   // Where ciphertext chunk `index` stands in the payload, and how many bytes it has.
   uint64_t ChunkOffset(uint32_t index) const { return uint64_t{index} * (chunk_size + limits::kSealTagBytes); }
@@ -59,7 +60,8 @@ inline SpooledUpload FactsOf(const UploadHeader& header) {
           .chunk_size = subject.chunk_size,
           .chunk_count = subject.chunk_count,
           .ciphertext_size = header.ciphertext_size,
-          .ciphertext_digest = header.ciphertext_digest};
+          .ciphertext_digest = header.ciphertext_digest,
+          .ask = subject.ask};
 }
 
 // The answer to an offer that is not refused. Value type.

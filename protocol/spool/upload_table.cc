@@ -65,11 +65,11 @@ Result<Bytes> UploadTable::Envelope(const UploadId& id) {
 Status UploadTable::Insert(const SpooledUpload& upload, ByteView envelope, WallTime now) {
   return database_.Write(
       "INSERT INTO uploads (upload, kind, priority, task, base, device, expires, chunk_size, chunk_count, "
-      "ciphertext_size, ciphertext_digest, state, next_chunk, in_index, touched, envelope) VALUES (?, ?, ?, ?, ?, ?, "
-      "?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+      "ciphertext_size, ciphertext_digest, state, next_chunk, in_index, ask, touched, envelope) VALUES (?, ?, ?, ?, ?, "
+      "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
       upload.id, upload.kind, upload.priority, upload.task, upload.base_version, upload.device, upload.expires,
       upload.chunk_size, upload.chunk_count, upload.ciphertext_size, upload.ciphertext_digest, upload.state,
-      upload.next_chunk, upload.in_index, now, envelope);
+      upload.next_chunk, upload.in_index, upload.ask, now, envelope);
 }
 
 Status UploadTable::Remove(const UploadId& id) {
@@ -89,14 +89,14 @@ Result<Bytes> UploadTable::GetChunk(const UploadId& id, uint32_t index) {
 Result<bool> DeliveredTable::Contains(const SpooledUpload& upload) {
   ASSIGN_OR_RETURN(const bool by_id, database_.QueryHas("SELECT 1 FROM delivered WHERE upload = ?", upload.id));
   if (by_id || upload.kind != UploadKind::kUpdate) return by_id;
-  return database_.QueryHas("SELECT 1 FROM delivered WHERE task = ? AND base = ? AND device = ?", upload.task,
-                            upload.base_version, upload.device);
+  return database_.QueryHas("SELECT 1 FROM delivered WHERE task = ? AND base = ? AND device = ? AND ask >= ?",
+                            upload.task, upload.base_version, upload.device, upload.ask);
 }
 
 Status DeliveredTable::Remember(const SpooledUpload& upload) {
   if (upload.kind == UploadKind::kUpdate) {
-    return database_.Write("INSERT OR REPLACE INTO delivered (upload, task, base, device) VALUES (?, ?, ?, ?)",
-                           upload.id, upload.task, upload.base_version, upload.device);
+    return database_.Write("INSERT OR REPLACE INTO delivered (upload, task, base, device, ask) VALUES (?, ?, ?, ?, ?)",
+                           upload.id, upload.task, upload.base_version, upload.device, upload.ask);
   }
   RETURN_IF_ERROR(database_.Write("INSERT OR REPLACE INTO delivered (upload) VALUES (?)", upload.id));
   return database_.Write(

@@ -101,7 +101,7 @@ class UploadTable : SpoolTables {
   Status RemoveChunks(const UploadId& id) { return database_.Write("DELETE FROM chunks WHERE upload = ?", id); }
 };
 
-// The SQL of what was delivered: updates by their contribution, the rest by id.
+// The SQL of what was delivered: updates by their contribution and the time of asking that they answered, the rest by id.
 class DeliveredTable : SpoolTables {
  public:
   using SpoolTables::SpoolTables;

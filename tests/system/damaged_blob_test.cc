@@ -21,7 +21,11 @@ class DamagedBlob : public testing::Test {
     weights_ = site_.device(0).publication().tasks.at(0).weights.digest;
   }
   Path DataOf(const std::string& id) { return site_.site().folder() / id / "data"; }
-  std::string Ready(const std::string& id) { return site_.site().PageOf(id, "/readyz"); }
+  std::string Ready(const std::string& id) {
+    HttpClient::Options options;
+    options.url = "http://127.0.0.1:" + std::to_string(site_.site().HttpPortOf(id));
+    return Must(Must(HttpClient::Create(options)).GetAnyStatus("/readyz")).body;
+  }
   // The round goes on to the version that it would have made anyway.
   void ExpectTheRoundEnds() {
     for (size_t i = 0; i < 2; ++i) site_.device(i).GiveUpdate();
@@ -65,7 +69,8 @@ TEST_F(DamagedBlob, AnAggregatorSaysWhichFileToPutBackAndGoesOnWithIt) {
     return ready.find("damaged-blob") != std::string::npos && ready.find(weights_.hex()) != std::string::npos;
   })) << site_.Logs();
   // From the gateway's cache, as the sentence says.
-  std::filesystem::copy_file(DataOf("gateway-1") / "relay/blobs" / weights_.hex(), file);
+  std::filesystem::copy_file(DataOf("gateway-1") / "relay/blobs" / weights_.hex(), file.string() + ".copy");
+  std::filesystem::rename(file.string() + ".copy", file);
   ASSERT_TRUE(site_.device(0).AwaitVersion(2, false)) << site_.Logs();
   ExpectedVersions expected(site_.task());
   EXPECT_EQ(site_.VersionDigests(),

@@ -164,6 +164,34 @@ TEST(Learning, ThatEveryProcessIsKilledInMakesTheSameBitsAsWhenNoneIs) {
   }
 }
 
+TEST(Learning, WhatAGatewaysDiskLostIsAskedForAgainAndMakesTheSameBits) {
+  LearningSite calm;
+  const auto expected = calm.Finish();
+
+  LearningSite unlucky;
+  TestSite& site = unlucky.site();
+  ASSERT_TRUE(unlucky.AwaitLine("fleet", "agent.working")) << site.Logs();
+  site.Kill("aggregator");
+  const std::string spooled = "tributary_gateway_uploads{kind=\"update\",state=\"spooled\"}";
+  const std::string delivered = "tributary_gateway_uploads{kind=\"update\",state=\"delivered\"}";
+  ASSERT_TRUE(site.Eventually(
+      [&] { return site.MetricOf("gateway-1", spooled) + site.MetricOf("gateway-1", delivered) == kDevices; },
+      Millis(60'000)))
+      << site.Logs();
+  ASSERT_GE(site.MetricOf("gateway-1", spooled), 1);
+  // Every device is told that it has done its part; then the disk dies.
+  site.Kill("gateway-1");
+  std::filesystem::remove_all(site.folder() / "gateway-1/data/spool");
+  site.Start("aggregator");
+  site.Start("gateway-1");
+  const Ended asked = site.Run("tributary", {"--url", "http://127.0.0.1:" + std::to_string(site.HttpPortOf("aggregator")),
+                                             "--token", site.token(), "rounds", "ask-again", "digits"});
+  EXPECT_EQ(asked.code, 0) << asked.output;
+  EXPECT_NE(asked.output.find("asked again for version 1"), std::string::npos) << asked.output;
+  EXPECT_EQ(unlucky.Finish(), expected) << site.Logs();
+  EXPECT_EQ(Must(site.api().Round("digits", 1)).at("asked_again"), 1);
+}
+
 TEST(Learning, ADataSetThatIsNotThereIsNamed) {
   TestSite site(TRIBUTARY_BIN_DIR);
   site.AddAggregator();

@@ -90,11 +90,8 @@ Result<Json> ApiClient::Task(const std::string& task) { return Get(http_, TaskPa
 Result<Json> ApiClient::StartRounds(const std::string& task, uint64_t count) {
   return Post(http_, TaskPath(task) + "/rounds", {{"count", count}});
 }
-Result<Json> ApiClient::CancelRounds(const std::string& task) {
-  return Post(http_, TaskPath(task) + "/rounds/cancel", Json::object());
-}
-Result<Json> ApiClient::RollBack(const std::string& task, uint64_t to, const std::string& reason) {
-  return Post(http_, TaskPath(task) + "/rollback", {{"to", to}, {"reason", reason}});
+Result<Json> ApiClient::DecideTask(const std::string& task, const std::string& decision, const Json& words) {
+  return Post(http_, TaskPath(task) + "/" + decision, words);
 }
 
 Result<Json> ApiClient::Rounds(const std::string& task) { return AllPages(http_, TaskPath(task) + "/rounds"); }

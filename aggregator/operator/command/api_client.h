@@ -28,8 +28,8 @@ class ApiClient {
   Result<Json> Tasks();
   Result<Json> Task(const std::string& task);
   Result<Json> StartRounds(const std::string& task, uint64_t count);
-  Result<Json> CancelRounds(const std::string& task);
-  Result<Json> RollBack(const std::string& task, uint64_t to, const std::string& reason);
+  // `decision`: rounds/cancel, rounds/ask-again or rollback; `words`: its request.
+  Result<Json> DecideTask(const std::string& task, const std::string& decision, const Json& words);
   // All pages in one list.
   Result<Json> Rounds(const std::string& task);
   Result<Json> Round(const std::string& task, uint64_t number);

@@ -202,7 +202,7 @@ void RoundLine::Print(const std::string& line) const {
 }
 
 void AddRoundCommands(CLI::App& app, Context& context) {
-  CLI::App* rounds = AddGroup(app, "rounds", "Training rounds of a task: start, list, show, watch, cancel");
+  CLI::App* rounds = AddGroup(app, "rounds", "Training rounds of a task: start, list, show, watch, ask-again, cancel");
 
   const auto [start, options] =
       AddCommandWith<RoundOptions>(*rounds, context, "start", "Run rounds, one after the other", &StartRounds);
@@ -235,10 +235,26 @@ void AddRoundCommands(CLI::App& app, Context& context) {
   task = RequiredName(*watch, "task", "The task's name");
   watch->callback(context.Run([&context, task] { return WatchRounds(context, *task); }));
 
+  CLI::App* again = rounds->add_subcommand(
+      "ask-again", "Have devices work again on the open round's version: what they gave may be lost on the way");
+  task = RequiredName(*again, "task", "The task's name");
+  const auto device = std::make_shared<std::string>();
+  again->add_option("--device", *device, "Only this one; without it all that do not count yet");
+  again->footer("Nobody counts twice. A round that follows a failed one on the same version asks again by itself.");
+  again->callback(context.Tell([task, device](ApiClient& client) {
+                                 const Json words = device->empty() ? Json::object() : Json{{"device", *device}};
+                                 return client.DecideTask(*task, "rounds/ask-again", words);
+                               },
+                               [task, device](const Json& round) {
+                                 return fmt::format("{} asked again for version {} of {}: they hear it at their next check-in",
+                                                    device->empty() ? "devices that do not count yet are" : *device + " is",
+                                                    round.value("base_version", uint64_t{0}), *task);
+                               }));
+
   CLI::App* cancel =
       rounds->add_subcommand("cancel", "Cancel the open round and those still wanted; versions made so far stay");
   task = RequiredName(*cancel, "task", "The task's name");
-  cancel->callback(context.Tell([task](ApiClient& client) { return client.CancelRounds(*task); },
+  cancel->callback(context.Tell([task](ApiClient& client) { return client.DecideTask(*task, "rounds/cancel", Json::object()); },
                                 [task](const Json& after) {
                                   return fmt::format("task {} has no open round now; its version is {}", *task,
                                                      RenderValue(after.value("latest_version", Json())));

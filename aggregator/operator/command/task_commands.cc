@@ -159,7 +159,8 @@ struct RollbackOptions {
 
 Status RollBackModel(const Context& context, const RollbackOptions& options) {
   ASSIGN_OR_RETURN(ApiClient client, context.Client());
-  ASSIGN_OR_RETURN(const Json made, client.RollBack(options.task, options.to, options.reason));
+  const Json wanted = {{"to", options.to}, {"reason", options.reason}};
+  ASSIGN_OR_RETURN(const Json made, client.DecideTask(options.task, "rollback", wanted));
   context.PrintObject(made);
   context.Say("\nDevices train from version {} on, which has the weights of version {}",
               RenderValue(made.value("version", Json())), options.to);

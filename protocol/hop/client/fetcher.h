@@ -12,8 +12,10 @@
 namespace tributary {
 
 // Fetches blobs by digest into a BlobStore, one after the other and piece by piece, so that at most one piece comes
-// twice; goes on where it was after a lost session or a restart. A part of a HopClient; all on the loop's thread, but
-// for the work on the disk: to sync a large model and to read it again for its digest takes a slow card minutes.
+// twice; goes on where it was after a lost session or a restart. A blob that came with wrong bytes is fetched once more,
+// and the server told that its own are doubted; after that the next fetch of it waits, for half a minute at first and for
+// twice as long each time, up to an hour. A part of a HopClient; all on the loop's thread, but for the work on the disk:
+// to sync a large model and to read it again for its digest takes a slow card minutes.
 // Client, store, disk and loop must outlive it, and the loop the work that was posted to the disk.
 class Fetcher final : public HopClient::Part {
  public:
@@ -54,6 +56,9 @@ class Fetcher final : public HopClient::Part {
   void Begin();
   void Ask();
   void OnPiece(const hop::Piece& piece, ByteView bulk);
+  // Zero: the first wanted blob may be asked for now; else ask again after so long.
+  Millis Wait();
+  void MakePause(const Digest& blob);
   void Finish(const Status& status);
 
   HopClient& client_;

@@ -11,7 +11,43 @@ Subscriber::Subscriber(Fetcher& fetcher, PublicationStore& store, BlobStore& blo
     : fetcher_(fetcher), store_(store), blobs_(blobs), clock_(clock), hooks_(std::move(hooks)) {}
 
 void Subscriber::Start() {
-  if (store_.current()) on_adopted_(*store_.current());
+  if (!store_.current()) return;
+  MendMissing();  // a damaged one may have been set aside in the last life of the process
+  hooks_.on_adopted(*store_.current());
+}
+
+void Subscriber::Mend(const Digest& blob) {
+  if (!store_.current() || blobs_.Has(blob)) return;
+  if (std::ranges::find(mending_, blob, &BlobRef::digest) != mending_.end()) return;
+  const std::vector<BlobRef> named = BlobsOf(*store_.current());
+  const auto found = std::ranges::find(named, blob, &BlobRef::digest);
+  if (found == named.end()) return;
+  LogWarning("blob.mending", {{"blob", blob.hex()}, {"bytes", found->size}});
+  mending_.push_back(*found);
+  if (!candidate_) FetchAgain({*found});
+}
+
+void Subscriber::MendMissing() {
+  if (!store_.current()) return;
+  for (const BlobRef& blob : BlobsOf(*store_.current())) Mend(blob.digest);
+}
+
+void Subscriber::FetchAgain(const std::vector<BlobRef>& blobs) {
+  for (const BlobRef& blob : blobs) {
+    fetcher_.Fetch(blob, [this, blob](const Status& status) {
+      // Wrong bytes again: the fetcher waits. A disk that takes nothing is asked again by MendMissing.
+      if (!status && status.error().code == Code::kDigestMismatch) return FetchAgain({blob});
+      std::erase(mending_, blob);
+      if (!status)
+        return LogFailure(LogLevel::kError, "blob.not_mended", status.error(), {{"blob", blob.digest.hex()}});
+      Mended(blob);
+    });
+  }
+}
+
+void Subscriber::Mended(const BlobRef& blob) {
+  LogInfo("blob.mended", {{"blob", blob.digest.hex()}});
+  hooks_.on_mended(blob.digest);
 }
 
 void Subscriber::Refuse(const Error& why) {
@@ -47,7 +83,7 @@ void Subscriber::FetchNext() {
     if (!status) {
       LogFailure(LogLevel::kError, "publication.incomplete", status.error());
       candidate_.reset();
-      return;
+      return FetchAgain(mending_);
     }
     FetchNext();
   });
@@ -57,8 +93,8 @@ void Subscriber::Adopt() {
   const Candidate candidate = std::move(*candidate_);
   candidate_.reset();
   const auto newer = store_.TakeAndRetain(candidate.bytes, clock_.Now(), blobs_);
-  if (!newer) return Refuse(newer.error());
-  if (!*newer) return;
+  if (!newer) Refuse(newer.error());
+  if (!newer || !*newer) return FetchAgain(mending_);
   ++counts_.adopted;
   LogInfo("publication.adopted", {{"number", store_.number()}});
   const std::vector<BlobRef> were_mending = std::exchange(mending_, {});

@@ -12,8 +12,8 @@ namespace tributary {
 
 // Follows the publication down one hop: verifies what the server hands out, fetches the blobs it names, and adopts it
 // only when all of them are here; so whoever holds a publication can serve and use everything in it with no link at
-// all. The same at a device and at a gateway. All on the loop's thread; everything given to the constructor must
-// outlive it.
+// all. A blob of the publication in force that is missing or damaged is fetched again, unless a newer publication
+// comes first: the server need not have the blobs of an older one. The same at a device and at a gateway. All on the loop's thread; everything given to the constructor must outlive it.
 class Subscriber {
  public:
   // Why a publication was rejected, and when: somebody on the way is stale, broken or an attacker.
@@ -27,14 +27,25 @@ class Subscriber {
     std::map<Code, uint64_t> rejected_by = {};  // their sum is `rejected`
     std::optional<Rejection> last_rejection = {};
   };
-  // After the publication became the current one (and durable). Also once from Start, for the one kept from before.
-  using OnAdopted = std::function<void(const Publication&)>;
+  struct Hooks {
+    // After the publication became the current one (and durable). Also once from Start, for the one kept from before.
+    std::function<void(const Publication&)> on_adopted;
+    // A blob of the current publication is here again.
+    std::function<void(const Digest&)> on_mended = [](const Digest&) {};
+  };
 
   Subscriber(Fetcher& fetcher, PublicationStore& store, BlobStore& blobs, const Clock& clock, Hooks hooks);
   // Serves what was kept, and fetches what of it is not here any more.
   void Start();
   // An assignment brought this publication.
   void Consider(ByteView publication);
+  // The blob was found missing, or damaged and set aside. One that the current publication does not name is nobody's
+  // loss. However often it is said, it is fetched once.
+  void Mend(const Digest& blob);
+  // The same for whatever the current publication names: now and then, since a fetch for which the disk had no room ends.
+  void MendMissing();
+  // What is being fetched again.
+  const std::vector<BlobRef>& mending() const { return mending_; }
   const Counts& counts() const { return counts_; }
   // A newer publication is verified, and its blobs are on their way.
   bool fetching() const { return candidate_.has_value(); }
@@ -42,6 +53,8 @@ class Subscriber {
  private:
   // A disk that does not take it is nobody's attack, and not counted.
   void Refuse(const Error& why);
+  void FetchAgain(const std::vector<BlobRef>& blobs);
+  void Mended(const BlobRef& blob);
   void FetchNext();
   void Adopt();
 

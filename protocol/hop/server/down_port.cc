@@ -12,6 +12,9 @@ constexpr Millis kRarestCheckIn{300'000};
 // The least that a piece under way counts for against max_unread_bytes, so that many small ones do not pile up.
 constexpr uint64_t kLeastPromise = 16 * limits::kKiB;
 
+// So seldom is one blob read again because a client doubts it.
+constexpr Millis kCheckAgain{60'000};
+
 uint64_t PromiseOf(const hop::Fetch& fetch) { return std::max<uint64_t>(fetch.size, kLeastPromise); }
 
 bool IsGatewayBelow(const Session& session) {
@@ -133,19 +136,27 @@ Status DownPort::OnFetch(Session& session, const hop::Fetch& fetch) {
   }
   session.promised += PromiseOf(fetch);
   reader_.Post([this, alive = alive_, &blobs = blobs_, &loop = sessions_.loop(), route = session.route,
-                serial = session.serial, fetch] {
+                serial = session.serial, fetch, again = ChecksAgain(fetch)] {
     if (!*alive) return;
-    loop.Post([this, alive, route, serial, fetch, piece = Read(blobs, fetch)] {
+    loop.Post([this, alive, route, serial, fetch, piece = Read(blobs, fetch, again)] {
       if (*alive) OnRead(route, serial, fetch, piece);
     });
   });
   return {};
 }
 
-Result<DownPort::PieceOfBlob> DownPort::Read(const BlobStore& blobs, const hop::Fetch& fetch) {
+bool DownPort::ChecksAgain(const hop::Fetch& fetch) {
+  if (!fetch.doubted || !blobs_.Has(fetch.digest)) return false;
+  const Millis now = sessions_.clock().Monotonic();
+  std::erase_if(checked_again_, [now](const auto& checked) { return now - checked.second >= kCheckAgain; });
+  return checked_again_.emplace(fetch.digest, now).second;
+}
+
+Result<DownPort::PieceOfBlob> DownPort::Read(const BlobStore& blobs, const hop::Fetch& fetch, bool again) {
   PieceOfBlob piece;
   const auto size = blobs.Size(fetch.digest);
   if (!size) return Fail(Code::kUnknownBlob, "blob {} is not held here", fetch.digest.hex());
+  RETURN_IF_ERROR(again ? blobs.CheckAgain(fetch.digest) : blobs.Check(fetch.digest));
   piece.blob_size = *size;
   if (fetch.offset >= *size) return Fail(Code::kMalformed, "a fetch behind the blob's end");
   const auto length = static_cast<size_t>(std::min<uint64_t>(fetch.size, *size - fetch.offset));

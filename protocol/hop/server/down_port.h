@@ -17,7 +17,9 @@ namespace tributary {
 
 // Serves what travels down from a hop server: the publication, pieces of blobs, and the terms of a session (how often
 // to check in, the path up, the next certificates). The counterpart of the client's Subscriber and Fetcher. All on the
-// loop's thread, but for the disk: pieces are read by `reader`, in the order in which they were asked for. Everything
+// loop's thread, but for the disk: pieces are read by `reader`, in the order in which they were asked for. Before the first
+// piece of a blob its file is compared with the digest, once in the life of the process, and again when a client says that
+// it fetched other bytes. Everything
 // given to the constructor must outlive it. Memory: for one session never more than HopServerOptions::max_unread_bytes
 // is being read or waits to be sent.
 class DownPort final : public Sessions::Part {
@@ -59,7 +61,9 @@ class DownPort final : public Sessions::Part {
     Bytes bytes;
   };
   // Reads from the disk; on any thread.
-  static Result<PieceOfBlob> Read(const BlobStore& blobs, const hop::Fetch& fetch);
+  static Result<PieceOfBlob> Read(const BlobStore& blobs, const hop::Fetch& fetch, bool again);
+  // Whether the file is to be read for its digest whatever is known of it. Seldom: to read a model takes long.
+  bool ChecksAgain(const hop::Fetch& fetch);
   void OnRead(const Sessions::Route& route, uint64_t serial, const hop::Fetch& fetch, const Result<PieceOfBlob>& piece);
   void Notify(const Session& session) { sessions_.Send(session.route, hop::Notice{version_.second}); }
 

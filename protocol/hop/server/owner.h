@@ -47,6 +47,8 @@ class HopServerObserver {
   virtual bool WantsPublication(const VerifiedIdentity& /*member*/, const hop::CheckIn& /*check_in*/) { return false; }
   // An upload was refused before the sink saw it. `subject` is null when nothing of it can be believed.
   virtual void OnRefusedUpload(const UploadSubject* subject, const Error& error) = 0;
+  // A blob that was asked for is not held (kUnknownBlob), or its file was damaged and set aside (kDamagedBlob).
+  virtual void OnMissingBlob(const Digest& /*blob*/, const Error& /*why*/) {}
   // Connections of this member throw each other out again and again. At most once a minute.
   virtual void OnIdentityTwice(const DeviceId& /*member*/) {}
 };

@@ -47,6 +47,15 @@ Status FakeCore::Cancel(const TaskId& task) {
   return {};
 }
 
+Result<RoundRecord> FakeCore::AskAgain(const TaskId& task, const std::optional<DeviceId>& device) {
+  if (!tasks.contains(task)) return NoTask(task);
+  if (rounds[task].empty()) return Fail(Code::kRoundClosed, "no round of {} is open", task.text());
+  RoundRecord& round = rounds[task].back();
+  ++round.again.times;
+  if (device) round.again.asked.push_back(AskedName(*device));
+  return round;
+}
+
 Result<VersionRecord> FakeCore::RollBack(const TaskId& task, ModelVersion to, const std::string& reason) {
   const auto found = tasks.find(task);
   if (found == tasks.end()) return NoTask(task);

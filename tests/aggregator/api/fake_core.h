@@ -37,6 +37,7 @@ class FakeCore final : public Tasks, public Rounds, public Watch {
 
   Result<RoundRecord> Start(const TaskId& task, uint64_t count) override;
   Status Cancel(const TaskId& task) override;
+  Result<RoundRecord> AskAgain(const TaskId& task, const std::optional<DeviceId>& device) override;
   Result<VersionRecord> RollBack(const TaskId& task, ModelVersion to, const std::string& reason) override;
   Result<std::vector<RoundRecord>> List(const TaskId& task, const Slice<uint64_t>& slice) override;
   Result<RoundRecord> Get(const TaskId& task, uint64_t number) override;

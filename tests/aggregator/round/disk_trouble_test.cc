@@ -173,5 +173,29 @@ TEST_F(DiskTroubleTest, AStartWithoutRoomForAPublicationGoesOn) {
   EXPECT_EQ(core().publication().number(), number + 1);
 }
 
+TEST_F(DiskTroubleTest, NothingIsAddedToWeightsThatTheDiskHasChanged) {
+  Start({.report_goal = 3});
+  const Path weights = core().tasks().blobs().PathOf(LatestDigest());
+  const Bytes before = Must(ReadFile(RealFileSystem(), weights, limits::kMiB));
+  Reopen();
+  for (int device = 1; device <= 2; ++device) ASSERT_TRUE(Give(Update(device, kV1)));
+  FlipAByte(weights);
+  ASSERT_TRUE(Give(Update(3, kV1))) << "it is in the sum";
+  EXPECT_EQ(HealthCode(), Code::kDamagedBlob);
+  EXPECT_EQ(CodeOf(Give(Update(4, kV1))), Code::kDamagedBlob) << "and its sender comes again";
+  Pass(Millis(2'000));
+  Reopen();
+  Pass(Millis(2'000));
+  EXPECT_EQ(HealthCode(), Code::kDamagedBlob) << "also after a restart";
+  EXPECT_EQ(LastRound().state, RoundState::kClosing);
+  EXPECT_TRUE(RealFileSystem().Size(weights.string() + ".damaged"));
+  // A person puts it back.
+  ASSERT_TRUE(WriteFileAtomically(RealFileSystem(), weights, before));
+  Pass(Millis(2'000));
+  EXPECT_TRUE(core().Health());
+  EXPECT_EQ(LastRound().state, RoundState::kCompleted);
+  EXPECT_EQ(LatestDigest(), Undisturbed());
+}
+
 }  // namespace
 }  // namespace tributary::disk_trouble_test

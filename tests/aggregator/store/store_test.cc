@@ -256,7 +256,9 @@ TEST_F(StoreTest, NumbersThatOverflowedAreMendedAndStrangersToARoundAreLeftOut) 
     ASSERT_TRUE(database);
     for (const char* before : {"UPDATE evaluations SET examples = -1, millis = 9.3e18 WHERE device = 'stranger'",
                                "UPDATE metric_totals SET sum = 9.3e18 WHERE role = 'evaluator' AND name = 'loss'",
-                               "ALTER TABLE evaluations DROP COLUMN counted", "PRAGMA user_version=7"})
+                               "ALTER TABLE evaluations DROP COLUMN counted", "ALTER TABLE rounds DROP COLUMN asks",
+                               "ALTER TABLE rounds DROP COLUMN asked", "ALTER TABLE rounds DROP COLUMN counted",
+                               "PRAGMA user_version=7"})
       ASSERT_TRUE((*database)->Execute(before)) << before;
   }
   Reopen();

@@ -143,9 +143,11 @@ struct AgentFixture {
     return condition();
   }
   // Publishes `version`, with a round or without one.
-  void Publish(uint64_t number, uint64_t version, bool with_round = true, size_t weight_bytes = 36) {
+  void Publish(uint64_t number, uint64_t version, bool with_round = true, size_t weight_bytes = 36,
+               const AskAgain& again = {}) {
     Publication publication =
         PublicationOf(world, MakePublication(world, server.blobs, number, ModelVersion{version}, weight_bytes));
+    publication.tasks[0].round->again = again;
     if (!with_round) publication.tasks[0].round.reset();
     publication.tasks[0].plan = plan;
     publication.tasks[0].manifest.personal = personal_tensors;

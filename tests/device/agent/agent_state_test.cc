@@ -39,6 +39,16 @@ TEST_F(AgentStateTest, TheExampleOfItsHeaderIsRead) {
   EXPECT_EQ(state->Of(TestTask("fashion")), (TaskProgress{TaskPhase::kHandedOver, ModelVersion{3}, 3}));
 }
 
+TEST_F(AgentStateTest, ATimeOfAskingIsKeptAndBeginsAnew) {
+  const TaskId task = TestTask("fashion");
+  auto state = Must(Load("tributary-agent 1\nfashion handed_over 3 3\n"));
+  const TaskProgress again{TaskPhase::kWorking, ModelVersion{3}, 4, 1};
+  ASSERT_TRUE(state.Set(task, again));
+  ASSERT_TRUE(state.Set(task, again.In(TaskPhase::kHandedOver)));
+  EXPECT_EQ(Must(AgentState::Load(RealFileSystem(), file_)).Of(task),
+            (TaskProgress{TaskPhase::kHandedOver, ModelVersion{3}, 4, 1}));
+}
+
 TEST_F(AgentStateTest, ACorruptFileSaysWhereItIsAndWhatToDo) {
   for (const char* text :
        {"", "\n", "tributary-agent 2\n", "tributary-agent 1\nfashion handed_over 3",

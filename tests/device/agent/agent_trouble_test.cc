@@ -285,5 +285,30 @@ TEST(AgentTroubleTest, MetricsAreWrittenEveryFifteenSecondsAndAtTheEnd) {
   EXPECT_NE(text().find(delivered), std::string::npos);
 }
 
+TEST(AgentTroubleTest, AModelThatTheDiskHasChangedIsFetchedAgainBeforeItIsTrainedOn) {
+  AgentFixture device;
+  device.reports = true;
+  device.Publish(1, 1, /*with_round=*/false, kWeightBytes);
+  device.Start();
+  const Digest weights =
+      PublicationOf(device.world, MakePublication(device.world, device.server.blobs, 9, ModelVersion{1}, kWeightBytes))
+          .tasks[0]
+          .weights.digest;
+  const Path file = device.folder / "blobs" / weights.hex();
+  ASSERT_TRUE(device.RunUntilWithTime([&] { return device.agent->client().up() && RealFileSystem().Size(file); }));
+  ASSERT_TRUE(device.Adopted(1));
+  FlipAByte(file);
+  device.learner.during = [&] { EXPECT_TRUE(RealFileSystem().Size(file)) << "it is back before anybody learns"; };
+  device.Publish(2, 1, true, kWeightBytes);
+  ASSERT_TRUE(device.RunUntilWithTime([&] { return !device.agent->failures().empty(); }));
+  EXPECT_EQ(device.agent->failures().begin()->second.code, Code::kDamagedBlob);
+  EXPECT_EQ(device.learner.fits, 0);
+  ASSERT_TRUE(DeliveredBoth(device));
+  EXPECT_EQ(device.learner.fits, 1);
+  EXPECT_TRUE(device.agent->failures().empty());
+  EXPECT_TRUE(RealFileSystem().Size(device.folder / "blobs" / (weights.hex() + ".damaged")));
+  ASSERT_TRUE(device.RunUntilWithTime([&] { return device.Delivered(UploadKind::kDeviceState, 1) >= 1; }));
+}
+
 }  // namespace
 }  // namespace tributary::agent_trouble_test

@@ -105,5 +105,46 @@ TEST_F(BlobStoreTest, RetainsOnlyWhatIsNamed) {
   EXPECT_EQ(Names().size(), 2u);
 }
 
+TEST_F(BlobStoreTest, DamageIsFoundWhereTheBlobIsReadAndSetAside) {
+  BlobStore store = Open();
+  ASSERT_TRUE(store.Put(bytes_));
+  FlipAByte(store.PathOf(blob_.digest));
+  EXPECT_EQ(Outcome(store.ReadAll(blob_.digest)), "damaged-blob");
+  EXPECT_FALSE(store.Has(blob_.digest));
+  EXPECT_EQ(Names(), std::vector<std::string>{blob_.digest.hex() + ".damaged"});
+  EXPECT_EQ(store.Damaged(), std::vector<Digest>{blob_.digest});
+  EXPECT_EQ(store.damaged_count(), 1u);
+  // It is fetched or put again, and the damaged file goes with the next publication.
+  ASSERT_TRUE(store.AppendPart(blob_.digest, 0, bytes_));
+  ASSERT_TRUE(store.Complete(blob_));
+  EXPECT_TRUE(store.Damaged().empty());
+  EXPECT_EQ(store.ReadAll(blob_.digest).value(), bytes_);
+  ASSERT_TRUE(store.RetainOnly(std::vector{blob_.digest}));
+  EXPECT_EQ(Names(), std::vector<std::string>{blob_.digest.hex()});
+}
+
+TEST_F(BlobStoreTest, AProcessChecksABlobOnceUnlessItIsDoubted) {
+  ASSERT_TRUE(Open().Put(bytes_));
+  BlobStore store = Open();
+  const BlobStore copy = store;
+  ASSERT_TRUE(store.Check(blob_.digest));
+  FlipAByte(store.PathOf(blob_.digest));
+  EXPECT_TRUE(copy.Check(blob_.digest)) << "what one copy has checked the others believe";
+  EXPECT_EQ(Outcome(copy.CheckAgain(blob_.digest)), "damaged-blob");
+  EXPECT_EQ(Outcome(store.Check(blob_.digest)), "unknown-blob");
+  EXPECT_EQ(Outcome(store.CheckAgain(blob_.digest)), "unknown-blob");
+  EXPECT_EQ(store.damaged_count(), 1u);
+  EXPECT_EQ(Outcome(Open().Check(blob_.digest)), "unknown-blob");
+}
+
+TEST_F(BlobStoreTest, PutReplacesWhatIsDamaged) {
+  ASSERT_TRUE(Open().Put(bytes_));
+  BlobStore store = Open();
+  FlipAByte(store.PathOf(blob_.digest));
+  EXPECT_EQ(store.Put(bytes_).value(), blob_.digest);
+  EXPECT_EQ(store.ReadAll(blob_.digest).value(), bytes_);
+  EXPECT_EQ(store.damaged_count(), 1u);
+}
+
 }  // namespace
 }  // namespace tributary::blob_store_test

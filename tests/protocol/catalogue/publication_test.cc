@@ -220,5 +220,30 @@ TEST(IsSelectedTest, TheShareIsTheProbabilityAndRoundsAreIndependent) {
   }
 }
 
+TEST_F(PublicationTest, SaysWhoIsAskedAgain) {
+  const DeviceId one = TestDevice("d1"), other = TestDevice("d2");
+  AskAgain again;
+  EXPECT_EQ(AskFor(again, one), 0u);
+  again.times = 3;
+  EXPECT_EQ(AskFor(again, one), 3u);
+  again.counted = {AskedName(one)};
+  EXPECT_EQ(AskFor(again, one), 0u) << "it counts";
+  EXPECT_EQ(AskFor(again, other), 3u);
+  again.asked = {AskedName(one)};
+  EXPECT_EQ(AskFor(again, other), 0u) << "only those that are named";
+
+  Publication publication = SmallPublication();
+  publication.tasks[0].round->again = again;
+  const auto opened = OpenPublication(fleet_.Publish(publication), fleet_.anchor(), kTestStart);
+  ASSERT_TRUE(opened) << opened.error().ToString();
+  EXPECT_EQ(*opened, publication);
+  const auto with = [this](size_t names) {
+    return OpenedAfterTask([names](PublishedTask& task) { task.round->again.counted.resize(names, 7); });
+  };
+  EXPECT_EQ(with(limits::kAskedDevices), "ok");
+  EXPECT_EQ(with(limits::kAskedDevices + 1), "too-large");
+  EXPECT_EQ(Outcome(NamesFromBytes(Bytes(9))), "malformed");
+}
+
 }  // namespace
 }  // namespace tributary::catalogue_publication_test

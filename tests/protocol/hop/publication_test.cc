@@ -116,26 +116,6 @@ TEST_F(PublicationHopTest, AFetchGoesOnAfterTheServerRestarts) {
   EXPECT_EQ(follower->fetcher.bytes_received(), kWeights + 6);
 }
 
-TEST_F(PublicationHopTest, WrongBytesAreNotTakenAndTheFetchIsTriedOnceMore) {
-  const Bytes signed_bytes = MakePublication(world_, server_.blobs, 1, ModelVersion{1}, 5'000);
-  const BlobRef weights = PublicationOf(world_, signed_bytes).tasks[0].weights;
-  {
-    auto file = RealFileSystem().OpenForWrite(server_.blobs.PathOf(weights.digest));
-    ASSERT_TRUE(file);
-    ASSERT_TRUE((*file)->WriteAt(100, AsBytes("rotten")));
-  }
-  const auto follower = Follow();
-  follower->Start();
-  std::optional<Status> done;
-  follower->fetcher.Fetch(weights, [&](const Status& status) { done = status; });
-  ASSERT_TRUE(world_.RunUntil([&] { return done.has_value(); }));
-  ASSERT_FALSE(*done);
-  EXPECT_EQ(done->error().code, Code::kDigestMismatch);
-  EXPECT_FALSE(follower->blobs.Has(weights.digest));
-  EXPECT_EQ(follower->blobs.PartSize(weights.digest), 0u);
-  EXPECT_EQ(follower->fetcher.bytes_received(), 10'000u);
-}
-
 TEST_F(PublicationHopTest, ABlobThatTheServerHasNotGotYetIsWaitedFor) {
   HopWorld elsewhere;
   BlobStore source = *BlobStore::Open(RealFileSystem(), elsewhere.folder / "blobs");

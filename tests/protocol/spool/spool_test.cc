@@ -387,5 +387,27 @@ TEST(Spool, TheDestructorDrains) {
   EXPECT_EQ(f.ReadAll(upload), upload.payload);
 }
 
+// The device's update for a version was lost above, and it is asked again.
+TEST(Spool, AContributionThatWasDeliveredIsTakenAgainWhenItsDeviceWasAskedAgain) {
+  const auto asked = [](uint64_t name, uint32_t ask) {
+    TestUpload upload = MakeUpload(7, kSmall);
+    upload.header.subject.id = SeededRandom(name).TakeUploadId();
+    upload.header.subject.ask = ask;
+    return upload;
+  };
+  SpoolFixture f;
+  const TestUpload first = asked(1, 0), second = asked(2, 1);
+  ASSERT_TRUE(f.Put(first));
+  EXPECT_TRUE(f.Offer(second)->already) << "the first one is here, and goes up";
+  ASSERT_TRUE(f.Delivered(first.id()));
+  EXPECT_TRUE(f.Offer(asked(3, 0))->already);
+  ASSERT_TRUE(f.Put(second));
+  EXPECT_EQ(f.spool->Pending(10)->front().ask, 1u);
+  ASSERT_TRUE(f.Delivered(second.id()));
+  f.Open();
+  for (const uint32_t ask : {0u, 1u}) EXPECT_TRUE(f.Offer(asked(4, ask))->already) << ask;
+  EXPECT_FALSE(f.Offer(asked(5, 2))->already);
+}
+
 }  // namespace
 }  // namespace tributary::spool_test
