@@ -61,6 +61,7 @@ Aggregator::~Aggregator() {
     });
     if (!flushed) LogFailure(LogLevel::kError, "aggregator.not_flushed", flushed.error());
   }
+  staging_reader_.reset();
   staging_.reset();
   staging_worker_.reset();
   core_thread_.reset();
@@ -93,6 +94,7 @@ Status Aggregator::OpenCore(FileSystem& files) {
                                           .max_bytes = static_cast<uint64_t>(options_.staging_max_mib) * limits::kMiB,
                                           .abandon_after = std::chrono::minutes(options_.abandon_minutes)},
                                          files, clock_, *staging_worker_));
+  ASSIGN_OR_RETURN(staging_reader_, SpoolReader::Open(options_.data_dir / "staging", files));
 
   return OnCore(*core_thread_, [&]() -> Status {
     // Before the core, whose publications carry the revocation list.
@@ -190,6 +192,7 @@ Status Aggregator::OpenHttp() {
   AddApiRoutes(*http_, api);
   AddMemberRoutes(*http_, api, MembersForApi());
   AddClockRoutes(*http_, *audit_, clock_);
+  AddStagingRoutes(*http_, *audit_, StagingForApi());
   AddTufRoutes(*http_, tuf_, core_->tasks().blobs());
   return http_->Start();
 }
@@ -216,6 +219,20 @@ MemberParts Aggregator::MembersForApi() {
                 return SealingKeyList{HpkeKeyId(current.public_key), sealing_keys_.Former(clock_.Now())};
               },
           .rotate_sealing_key = [this](Millis overlap) { return sealing_keys_.Rotate(clock_.Now(), overlap); }};
+}
+
+StagingParts Aggregator::StagingForApi() {
+  constexpr size_t kListed = 1'000;
+  return {.partial =
+              [this](const std::optional<DeviceId>& device) { return staging_reader_->Partial(device, kListed); },
+          .drop =
+              [this](const std::optional<DeviceId>& device) -> Result<uint64_t> {
+                const auto dropped = std::make_shared<std::promise<Result<uint64_t>>>();
+                auto answer = dropped->get_future();
+                staging_->DropPartial(device, [dropped](Result<uint64_t> count) { dropped->set_value(std::move(count)); });
+                if (answer.wait_for(std::chrono::seconds(10)) == std::future_status::ready) return answer.get();
+                return Fail(Code::kTimeout, "they are still being dropped: list them again in a while");
+              }};
 }
 
 void Aggregator::Run() {
@@ -267,6 +284,7 @@ AggregatorMetrics::Core Aggregator::Sample(WallTime own_end) {
   for (size_t i = 0; i < std::size(kUploadKinds); ++i) snapshot.accounts[i] = core_->fleet().Account(kUploadKinds[i]);
   snapshot.publication_number = core_->publication().number();
   snapshot.tasks = core_->tasks().tasks().size();
+  if (auto newest = core_->rounds().Newest()) snapshot.newest_rounds = std::move(*newest);
   snapshot.open_rounds = core_->rounds().open();
   for (const auto& [id, task] : core_->tasks().tasks())
     snapshot.device_failures[id] = core_->fleet().failures().Counts(id);

@@ -5,6 +5,7 @@
 #include "aggregator/api/api_routes.h"
 #include "aggregator/api/api_token_store.h"
 #include "aggregator/api/event_feed.h"
+#include "aggregator/api/staging_routes.h"
 #include "aggregator/enrol/enrolment_office.h"
 #include "aggregator/enrol/own_certificate.h"
 #include "aggregator/intake/receiver.h"
@@ -45,6 +46,7 @@ class Aggregator final : private HopServer::Observer, private Core::Listener {
   Status OpenHop(FileSystem& files);
   Status OpenHttp();
   MemberParts MembersForApi();
+  StagingParts StagingForApi();
   void Tick();
   void LookAtClock();
   // kDamagedBlob. On any thread.
@@ -84,6 +86,7 @@ class Aggregator final : private HopServer::Observer, private Core::Listener {
   std::unique_ptr<OwnCertificate> own_certificate_;
   std::unique_ptr<WorkerPool> staging_worker_ = std::make_unique<WorkerPool>("staging", 1);
   std::unique_ptr<Spool> staging_;
+  std::unique_ptr<SpoolReader> staging_reader_;  // for HTTP's threads
   std::unique_ptr<Receiver> receiver_;
   std::unique_ptr<HopServer> server_;
   std::unique_ptr<HttpServer> http_;

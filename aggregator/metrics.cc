@@ -80,6 +80,21 @@ void AggregatorMetrics::AddAccount() {
 }
 
 void AggregatorMetrics::AddTasks() {
+  core_.Sampled(MetricKind::kGauge, "round_updates",
+                "Updates of a task's newest round by what became of them: counted, and of these scaled (down to the round's "
+                "bounds) and capped (in weight); refused",
+                [](const Core& c) {
+                  MetricSamples samples;
+                  for (const auto& [task, round] : c.newest_rounds) {
+                    uint64_t refused = 0;
+                    for (const auto& [code, count] : round.refused) refused += count;
+                    for (const auto& [fate, count] :
+                         {std::pair("counted", round.contributions), std::pair("scaled", round.scaled),
+                          std::pair("capped", round.capped), std::pair("refused", refused)})
+                      samples.push_back({{{"task", task.text()}, {"fate", fate}}, static_cast<double>(count)});
+                  }
+                  return samples;
+                });
   core_.Sampled(
       MetricKind::kGauge, "task_metric",
       "Mean of a metric over the evaluations of a task's newest evaluated version: loss, accuracy and what the "

@@ -26,6 +26,9 @@ class AggregatorMetrics {
     uint64_t gateways_late = 0;
     uint64_t gateways_in_trouble = 0;
     std::map<TaskId, std::map<Code, uint64_t>> device_failures;
+    std::map<TaskId, RoundRecord> newest_rounds;
+    uint64_t damaged_blobs = 0;
+    uint64_t times_behind = 0;
     bool disk_in_trouble = false;
     EnrolmentCounts enrolment;
     uint64_t former_sealing_keys = 0;

@@ -27,6 +27,10 @@ class RevocationBook {
 
   // As protocol/trust/identity/revocation_list.h; empty while nobody was revoked.
   const std::string& text() const { return text_; }
+  // Of this issuer's newest list; 0: there is none.
+  uint64_t number() const;
+  // The next list gets a higher number than this.
+  void GoAbove(uint64_t number) { floor_ = std::max(floor_, number); }
   // A list that was signed and read again, but is not believed yet.
   struct Revision {
     StoredRevocations own;

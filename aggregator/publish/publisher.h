@@ -56,6 +56,15 @@ class Publisher {
   static Result<Publisher> Open(const Parts& parts);
 
   Status SaveNextNumber();
+  // A publication of this aggregator's that a member holds: checked from the repository's newest root on, but for the
+  // dates. Errors: those of VerifySet and DecodePublicationSet: it is not this aggregator's.
+  Result<Publication> ReadOwn(ByteView bytes) const;
+  // Whether one that was signed for this aggregator could not be followed by the next one: its number was given out by
+  // another life of this aggregator.
+  bool IsBehind(const Publication& held, ByteView bytes) const;
+  // In a transaction: from now on no number up to this one is given out, over restarts too. After its commit GoAbove.
+  Status SaveFloor(uint64_t number) { return parts_.counters.SaveCounter(kFloorCounter, number); }
+  void GoAbove(uint64_t number);
   void Owe() {
     owed_ = true;
     reserved_ = number_ + 1;

@@ -93,6 +93,38 @@ void Core::IssuePublication() {
   listener_.OnPublication(publisher_.bytes(), publisher_.number(), publisher_.root_version());
 }
 
+void Core::HearOfPublication(const Bytes& bytes, const DeviceId& from) {
+  const auto held = publisher_.ReadOwn(bytes);
+  if (!held)
+    return LogFailure(LogLevel::kWarning, "publication.not_ours", held.error(), {{"shown_by", from.text()}});
+  if (!publisher_.IsBehind(*held, bytes)) return;
+  behind_ = Error{Code::kBehindMembers,
+                  fmt::format("{} holds publication {}, which this aggregator has signed and does not know; its own newest "
+                              "is {}. It was restored from a backup, and goes on above that number",
+                              from.text(), held->number, publisher_.number())};
+  ++times_behind_;
+  LogFailure(LogLevel::kError, "aggregator.behind_members", *behind_);
+  events_.Say({.name = "aggregator.behind_members", .detail = behind_->message});
+  if (held->root_version > parts_.repository.root_version()) {
+    behind_->message += fmt::format("; but it was signed under root {}, and the publication folder has only root {}: put "
+                                    "the newer root back, before that members refuse what is signed",
+                                    held->root_version, parts_.repository.root_version());
+  }
+  parts_.restored(*held);
+  if (const Status risen = GoAbove(*held); !risen) health_.Failed("aggregator.not_above_members", risen.error());
+}
+
+Status Core::GoAbove(const Publication& held) {
+  ASSIGN_OR_RETURN(Transaction transaction, store_->Begin());
+  RETURN_IF_ERROR(publisher_.SaveFloor(held.number));
+  RETURN_IF_ERROR(rounds_->SaveFloors(held.tasks));
+  RETURN_IF_ERROR(transaction.Commit());
+  publisher_.GoAbove(held.number);
+  rounds_->Turn([&](const Error& error) { health_.Failed("round.not_turned", error); });
+  if (publisher_.owed()) IssuePublication();
+  return {};
+}
+
 void Core::Tick() {
   if (!health_.MayTry()) return;
   const bool was_in_trouble = health_.in_trouble();

@@ -169,6 +169,19 @@ std::vector<PublishedTask> RoundBook::Published() const {
   return published;
 }
 
+Result<std::map<TaskId, RoundRecord>> RoundBook::Newest() {
+  std::map<TaskId, RoundRecord> newest;
+  for (const auto& [id, runner] : runners_) {
+    if (runner.open() != nullptr) {
+      newest[id] = runner.open()->record();
+    } else if (runner.last_round() > 0) {
+      ASSIGN_OR_RETURN(StoredRound last, parts_.store.rounds.Get(id, runner.last_round()));
+      newest[id] = std::move(last.record);
+    }
+  }
+  return newest;
+}
+
 uint64_t RoundBook::open() const {
   return static_cast<uint64_t>(
       std::ranges::count_if(runners_, [](const auto& runner) { return runner.second.open() != nullptr; }));

@@ -40,6 +40,11 @@ class RoundBook final : public Rounds {
   void Turn(const std::function<void(const Error&)>& failed);
   // Checkpoints what is in the sums.
   Status Flush();
+  // In a transaction: what members know of these tasks. No version or round is numbered so again. The Turn after its commit
+  // goes above.
+  Status SaveFloors(const std::vector<PublishedTask>& known);
+  // Of each task's newest round.
+  Result<std::map<TaskId, RoundRecord>> Newest();
   bool dirty() const;
   // The counts of refusals, in the caller's transaction; after its Commit, call Saved.
   Status Save();

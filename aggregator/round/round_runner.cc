@@ -25,6 +25,38 @@ constexpr int kChance = 10;  // the part of a round's time in which earlier fail
 constexpr Millis kImportIsHeardOf{30'000};
 constexpr uint64_t kMaxRoundsWanted = 1'000'000;
 
+void SayEnd(EventLine& events, const RoundRecord& round, ModelVersion latest) {
+  LogInfo("round.ended", {{"task", round.task.text()},
+                          {"round", round.number},
+                          {"state", RoundStateName(round.state)},
+                          {"contributions", round.contributions},
+                          {"shortfall", round.shortfall}});
+  const std::string_view end = round.state == RoundState::kCompleted ? "closed" : RoundStateName(round.state);
+  events.Say({.name = fmt::format("round.{}", end),
+              .task = round.task,
+              .round = round.number,
+              .contributions = round.contributions,
+              .version = latest,
+              .detail = round.shortfall});
+}
+
+// The round before the next one: the one that ends now, or the newest that is stored; nullopt: there is none.
+Result<std::optional<RoundRecord>> LastRound(const std::optional<StoredRound>& ended, Store& store, const TaskId& task,
+                                             uint64_t number) {
+  if (ended) return ended->record;
+  if (number == 0) return std::nullopt;
+  auto stored = store.rounds.Get(task, number);
+  if (stored) return std::move(stored->record);
+  if (stored.error().code == Code::kNotFound) return std::nullopt;
+  return Fail(stored.error());
+}
+
+// Above every number that members may know.
+Result<ModelVersion> NextVersion(Store& store, const VersionRecord& latest) {
+  ASSIGN_OR_RETURN(const uint64_t floor, store.accounts.Counter(VersionFloor(latest.task)));
+  return Next(std::max(latest.version, ModelVersion{floor}));
+}
+
 }  // namespace
 
 Status CheckVersion(const LiveTask& task, ModelVersion version) {

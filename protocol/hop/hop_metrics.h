@@ -40,6 +40,8 @@ void AddServerMetrics(SnapshotMetrics<Snapshot>& metrics, const ServerMetricText
   metrics.Gauge("credit_in_use_bytes", texts.credit, number(&Counts::credit_in_use));
   metrics.Gauge("unproven_connections", "Connections that have proven nothing yet", number(&Counts::unproven));
   metrics.Counter("handshakes_total", "Sessions welcomed", number(&Counts::handshakes));
+  metrics.Counter("identity_twice_total", "Times that two connections of one member were seen to throw each other out",
+                  number(&Counts::identity_twice));
   metrics.Counter("received_chunk_bytes_total", "Ciphertext from below", number(&Counts::chunk_bytes));
   metrics.Counter("served_piece_bytes_total", "Blob bytes sent down", number(&Counts::piece_bytes));
   metrics.Sampled(MetricKind::kCounter, texts.link_name, texts.link,

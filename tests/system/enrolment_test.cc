@@ -203,6 +203,55 @@ TEST_F(EnrolmentSystemTest, AGatewayEnrolsWithItsOwnProgramAndATokenWorksOnlyOnc
   EXPECT_THAT(whole.output, HasSubstr("already-exists"));
 }
 
+TEST_F(EnrolmentSystemTest, ADeviceThatWasFlashedAnewGetsItsNameBackAndAScrappedOneGivesItFree) {
+  const auto nobody = [] {};
+  const auto enrol = [&](const Path& invitation) { return Enrol(invitation, "aggregator", "board-1", nobody); };
+  const auto tributary = [&](std::vector<std::string> words) {
+    std::vector<std::string> all = {"--url", "http://127.0.0.1:" + std::to_string(site_.HttpPortOf("aggregator")),
+                                    "--token", site_.token(), "devices"};
+    all.insert(all.end(), words.begin(), words.end());
+    return site_.Run("tributary", all);
+  };
+  const auto refused_as = [&](const Identity& identity) {
+    Knocker knocker(identity, site_.AddressOf("aggregator"));
+    knocker.Until([&] { return knocker.client().up() || !IsTransient(knocker.client().last_problem().code); });
+    return knocker.client().up() ? "welcome" : std::string(Name(knocker.client().last_problem().code));
+  };
+  const Path folder = site_.folder() / "board-1";
+  const Status first = enrol(Invite("lab-1", "device", /*approved=*/true));
+  ASSERT_TRUE(first) << first.error().ToString() << site_.Logs();
+  const Identity before = Must(LoadIdentity(folder, SystemClock().Now()));
+  EXPECT_EQ(refused_as(before), "welcome");
+
+  // Its card is written anew: other keys ask for the same name.
+  std::filesystem::remove_all(folder);
+  const Path second = Invite("lab-2", "device", /*approved=*/true);
+  const Status taken = enrol(second);
+  ASSERT_FALSE(taken);
+  EXPECT_EQ(taken.error().code, Code::kAlreadyExists);
+  EXPECT_THAT(taken.error().message, HasSubstr("devices approve board-1 --replaces-key"));
+  const Ended approved = tributary({"approve", "board-1", "--replaces-key"});
+  ASSERT_EQ(approved.code, 0) << approved.output;
+  const Status again = enrol(second);
+  ASSERT_TRUE(again) << again.error().ToString() << site_.Logs();
+  const Identity after = Must(LoadIdentity(folder, SystemClock().Now()));
+  EXPECT_EQ(refused_as(after), "welcome");
+  EXPECT_EQ(refused_as(before), "revoked-certificate");
+
+  // It is scrapped, and another one gets its name.
+  const Ended revoked = tributary({"revoke", "board-1", "--reason", "scrapped"});
+  ASSERT_EQ(revoked.code, 0) << revoked.output;
+  EXPECT_EQ(refused_as(after), "revoked-certificate");
+  const Ended forgotten = tributary({"forget", "board-1", "--reason", "scrapped"});
+  ASSERT_EQ(forgotten.code, 0) << forgotten.output;
+  EXPECT_EQ(StateOf("board-1"), "");
+  std::filesystem::remove_all(folder);
+  const Status third = enrol(Invite("lab-3", "device", /*approved=*/true));
+  ASSERT_TRUE(third) << third.error().ToString() << site_.Logs();
+  EXPECT_EQ(refused_as(Must(LoadIdentity(folder, SystemClock().Now()))), "welcome");
+  for (const Identity* gone : {&before, &after}) EXPECT_EQ(refused_as(*gone), "revoked-certificate");
+}
+
 TEST_F(EnrolmentSystemTest, NoDaemonLeavesItsKeysInACoreDumpOrTakesThemFromAnOpenFile) {
   synthetic_.AddAndStartGateway("g0");
   for (const std::string id : {"aggregator", "g0"}) {

@@ -117,6 +117,10 @@ Result<Json> ApiClient::EnrolmentTokens() { return Get(http_, "/enrolment-tokens
 Result<Json> ApiClient::RemoveEnrolmentToken(const std::string& id) {
   return Parse(http_.Delete(kRoot + "/enrolment-tokens/" + EncodeUrlPart(id)));
 }
+Result<Json> ApiClient::Staging(bool drop, const std::string& device) {
+  if (drop) return Post(http_, "/staging/drop", device.empty() ? Json::object() : Json{{"device", device}});
+  return Get(http_, device.empty() ? "/staging" : "/staging?device=" + EncodeUrlPart(device));
+}
 Result<Json> ApiClient::Clock(bool accept) {
   return accept ? Post(http_, "/clock", Json::object()) : Get(http_, "/clock");
 }

@@ -45,6 +45,8 @@ class ApiClient {
   Result<Json> CreateEnrolmentToken(const Json& request);
   Result<Json> EnrolmentTokens();
   Result<Json> RemoveEnrolmentToken(const std::string& id);
+  // Partial uploads; `drop`: drops them, and answers how many. `device`: only its own; empty: all.
+  Result<Json> Staging(bool drop, const std::string& device);
   // How it stands, after it was accepted if `accept` says so.
   Result<Json> Clock(bool accept);
   Result<Json> SealingKeys();

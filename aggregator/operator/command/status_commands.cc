@@ -173,6 +173,22 @@ void AddClock(CLI::App& app, Context& context) {
       }));
 }
 
+void AddStaging(CLI::App& app, Context& context) {
+  CLI::App* staging = AddGroup(app, "staging", "Uploads that have begun to come in and are not whole: list, drop");
+  const auto device = std::make_shared<std::string>();
+  CLI::App* list = staging->add_subcommand("list", "Those first that got a chunk longest ago");
+  CLI::App* drop = staging->add_subcommand("drop", "Make room: their senders have them, and offer them again");
+  for (CLI::App* command : {list, drop}) command->add_option("--device", *device, "Only those of this device");
+  list->callback(context.List([device](ApiClient& client) { return client.Staging(false, *device); },
+                              Columns("UPLOAD upload, KIND kind, TASK task, DEVICE device, ANNOUNCED announced_bytes, "
+                                      "HERE stored_bytes, HELD held_bytes")));
+  drop->callback(context.Tell([device](ApiClient& client) { return client.Staging(true, *device); },
+                              [](const Json& after) {
+                                return fmt::format("{} partial uploads were dropped; nothing is lost",
+                                                   after.value("dropped", uint64_t{0}));
+                              }));
+}
+
 }  // namespace
 
 void AddStatusCommands(CLI::App& app, Context& context) {
@@ -186,6 +202,7 @@ void AddStatusCommands(CLI::App& app, Context& context) {
 
   AddAudit(app, context);
   AddClock(app, context);
+  AddStaging(app, context);
 
   const auto name = std::make_shared<std::string>();
   CLI::App* command = app.add_subcommand("explain", "What an error code means and what to do; without one, all codes");

@@ -91,6 +91,7 @@ void Sessions::NoteThrownOut(const Session& older) {
   TokenBucket& bucket = thrown_out_.FindOrMake(id.text(), TokenBucket(kThrownOut, now));
   if (bucket.Take(kThrownOut, now)) return;
   bucket = TokenBucket(kThrownOut, now);
+  ++counts_.identity_twice;
   LogWarning("hop.identity_twice",
              {{"member", id.text()},
               {"what_to_do",

@@ -20,6 +20,7 @@ struct HopServerCounts {
   uint64_t sessions = 0;                       // now, proven
   uint64_t unproven = 0;                       // connections, now
   uint64_t handshakes = 0;                     // welcomed since the start
+  uint64_t identity_twice = 0;                 // times that a member's connections were seen to throw each other out
   uint64_t chunk_bytes = 0;                    // received
   uint64_t piece_bytes = 0;                    // sent
   uint64_t credit_in_use = 0;                  // bytes

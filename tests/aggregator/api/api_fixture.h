@@ -8,6 +8,7 @@
 
 #include "aggregator/api/api_routes.h"
 #include "aggregator/api/clock_routes.h"
+#include "aggregator/api/staging_routes.h"
 #include "aggregator/api/api_token_store.h"
 #include "aggregator/api/event_feed.h"
 #include "aggregator/operator/command/http_client.h"
@@ -45,6 +46,17 @@ class ApiFixture : public testing::Test {
     AddApiRoutes(server, Parts());
     AddMemberRoutes(server, Parts(), Members());
     AddClockRoutes(server, audit_, settled_);
+    AddStagingRoutes(server, audit_,
+                     {.partial = [this](const auto& device) -> Result<std::vector<SpooledUpload>> {
+                        std::vector<SpooledUpload> some = staged_;
+                        std::erase_if(some, [&](const auto& one) { return device && one.device != *device; });
+                        return some;
+                      },
+                      .drop =
+                          [this](const auto& device) -> Result<uint64_t> {
+                        return std::erase_if(staged_,
+                                             [&](const auto& one) { return !device || one.device == *device; });
+                      }});
   }
   MemberParts Members() {
     return {.enrolment = enrolment_,

@@ -162,6 +162,49 @@ TEST_F(ApiRoutesTest, RoundsStartAndAreCancelled) {
   EXPECT_EQ(Get("/api/v1/tasks/digits/rounds/1")["state"], "cancelled");
 }
 
+TEST_F(ApiRoutesTest, DevicesAreAskedAgain) {
+  CreateTask("digits");
+  HttpClient client = Client();
+  const std::string path = "/api/v1/tasks/digits/rounds/ask-again";
+  EXPECT_EQ(CodeOf(client.Post(path, "{}")), Code::kRoundClosed);
+  ASSERT_TRUE(client.Post("/api/v1/tasks/digits/rounds", "{\"count\":1}"));
+  EXPECT_EQ(json::parse(client.Post(path, "{}")->body)["asked_again"], 1);
+  EXPECT_EQ(json::parse(client.Post(path, "{\"device\":\"d1\"}")->body)["asked_again"], 2);
+  OnCore([&] {
+    EXPECT_EQ(fake_.rounds[TestTask("digits")].back().again.asked,
+              std::vector<uint64_t>{AskedName(TestDevice("d1"))});
+  });
+  for (const char* wrong : {"{\"device\":\"no name\"}", "{\"devices\":[]}", "[]"})
+    EXPECT_FALSE(client.Post(path, wrong)) << wrong;
+  EXPECT_EQ(CodeOf(client.Post("/api/v1/tasks/nobody/rounds/ask-again", "{}")), Code::kUnknownTask);
+  EXPECT_EQ(Get("/api/v1/tasks/digits/rounds/1")["asked_again"], 2);
+}
+
+TEST_F(ApiRoutesTest, PartialUploadsAreListedAndDropped) {
+  for (const char* device : {"d1", "d2", "d2"}) {
+    SpooledUpload upload;
+    upload.task = TestTask("digits");
+    upload.device = TestDevice(device);
+    upload.base_version = ModelVersion{3};
+    upload.chunk_size = 4096;
+    upload.chunk_count = 2;
+    upload.ciphertext_size = 8'000;
+    upload.next_chunk = 1;
+    staged_.push_back(upload);
+  }
+  EXPECT_EQ(Get("/api/v1/staging")["items"].size(), 3u);
+  const json one = Get("/api/v1/staging?device=d1")["items"];
+  ASSERT_EQ(one.size(), 1u);
+  EXPECT_EQ(one[0]["device"], "d1");
+  EXPECT_EQ(one[0]["stored_bytes"], 4'112);
+  EXPECT_EQ(one[0]["held_bytes"], 8'000);
+  HttpClient client = Client();
+  EXPECT_EQ(json::parse(client.Post("/api/v1/staging/drop", "{\"device\":\"d2\"}")->body)["dropped"], 2);
+  EXPECT_EQ(json::parse(client.Post("/api/v1/staging/drop", "{}")->body)["dropped"], 1);
+  EXPECT_FALSE(client.Post("/api/v1/staging/drop", "{\"device\":\"no name\"}"));
+  EXPECT_TRUE(staged_.empty());
+}
+
 TEST_F(ApiRoutesTest, RoundsComeInPages) {
   CreateTask("digits");
   OnCore([&] {

@@ -183,6 +183,7 @@ TEST_F(HandshakeTest, TwoProgramsOfOneIdentityAreNamedAndOneThatReconnectsIsNot)
     world_.clock.Advance(Millis(1'000));
   }
   EXPECT_EQ(server_.twice, std::vector<DeviceId>{device_.subject.id});
+  EXPECT_EQ(server_->counts().identity_twice, 1u);
 }
 
 TEST_F(HandshakeTest, WhoeverDoesNotProveHimselfInTimeIsClosed) {
