@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstring>
 #include <optional>
+#include <ranges>
 
 #include "protocol/payload/codec/rotation.h"
 
@@ -37,8 +38,11 @@ class Eden final : public BlockCodec {
   Status Encode(std::span<const float> values, MutableByteView out) override {
     const auto rotated = std::span(rotated_).first(std::bit_ceil(values.size()));
     std::ranges::fill(std::ranges::copy(values, rotated.begin()).out, rotated.end(), 0.0F);
-    FlipSigns(rotated, *stream_);
-    Hadamard(rotated);
+    DrawSigns(rotated.size());
+    for (const auto& signs : signs_) {
+      Change(rotated, signs);
+      Hadamard(rotated);
+    }
     double squares = 0;
     for (const float value : rotated) squares += double{value} * double{value};
     if (squares == 0) return {};
@@ -69,13 +73,28 @@ class Eden final : public BlockCodec {
     }
     const size_t used = rotated.size() * static_cast<size_t>(bits_);
     if (used < 8 && packed[0] >> used != 0) return Fail(Code::kMalformed, "there are bits behind the last of a block");
-    Hadamard(rotated);
-    FlipSigns(rotated, *stream_);
+    DrawSigns(rotated.size());
+    for (const auto& signs : std::views::reverse(signs_)) {
+      Hadamard(rotated);
+      Change(rotated, signs);
+    }
     std::ranges::copy(rotated.first(values.size()), values.begin());
     return {};
   }
 
  private:
+  using Signs = std::array<float, kRotationBlock>;  // 1 and -1
+
+  void DrawSigns(size_t count) {
+    for (Signs& signs : signs_) {
+      const auto drawn = std::span(signs).first(count);
+      std::ranges::fill(drawn, 1.0F);
+      FlipSigns(drawn, *stream_);
+    }
+  }
+  static void Change(std::span<float> values, const Signs& signs) {
+    for (size_t i = 0; i < values.size(); ++i) values[i] *= signs[i];
+  }
   uint32_t IndexOf(float magnitude) const {
     uint32_t index = 0;
     for (size_t i = 0; i + 1 < levels_.size(); ++i) index += magnitude > borders_[i] ? 1 : 0;
@@ -95,6 +114,7 @@ class Eden final : public BlockCodec {
   std::array<float, 7> borders_{};  // between the levels
   std::array<uint8_t, KeyStream::kSeedBytes> seed_{};
   std::optional<KeyStream> stream_;
+  std::array<Signs, 2> signs_;
   std::array<float, kRotationBlock> rotated_;
   std::array<float, kRotationBlock> level_of_;
 };
