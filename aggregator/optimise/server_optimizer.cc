@@ -7,6 +7,8 @@
 
 #include "aggregator/records/sum_form.h"
 #include "aggregator/records/tensor_values.h"
+#include "protocol/payload/version_codec.h"
+#include "protocol/trust/seal/digest.h"
 
 namespace tributary {
 
@@ -45,7 +47,29 @@ Result<std::vector<float>> ReadWeights(const BlobStore& blobs, const BlobRef& we
   return values;
 }
 
-Result<BlobRef> MakeNextWeights(BlobStore& blobs, const BlobRef& present, const WeightedSum& sum,
+namespace {
+
+// Rounds `next` to its compact weights, which are put into the store.
+Result<std::optional<CompactWeights>> MakeCompact(BlobStore& blobs, const BlobRef& present,
+                                                  std::span<const float> weights, const TaskRecord& task,
+                                                  std::vector<float>& next) {
+  const VersionCodec codec = task.policy.version_codec;
+  if (codec == VersionCodec::kFloat32) return std::nullopt;
+  const Digest seed =
+      Sha256(AsBytes(fmt::format("tributary version codec v1/{}/{}", task.id.text(), Number(Next(task.latest)))));
+  auto made = RoundVersion(codec, task.table, weights, next, seed);
+  if (!made && made.error().code == Code::kNormExceeded) return std::nullopt;
+  if (!made) return Fail(made.error());
+  next = std::move(made->weights);
+  CompactWeights compact{.codec = codec, .base = {}, .blob = {.digest = {}, .size = made->bytes.size()}};
+  if (codec == VersionCodec::kBlock8) compact.base = present.digest;
+  ASSIGN_OR_RETURN(compact.blob.digest, blobs.Put(made->bytes));
+  return compact;
+}
+
+}  // namespace
+
+Result<MadeVersion> MakeNextWeights(BlobStore& blobs, const BlobRef& present, const WeightedSum& sum,
                                 const TaskRecord& task) {
   ASSIGN_OR_RETURN(auto mean, sum.Report());
   // The sum is of updates on the latest version.
@@ -60,9 +84,10 @@ Result<BlobRef> MakeNextWeights(BlobStore& blobs, const BlobRef& present, const 
   if (bad != next.end())
     return Fail(Code::kNotFinite, "{} would be {}", PlaceOf(task.table, static_cast<uint64_t>(bad - next.begin())),
                 *bad);
+  ASSIGN_OR_RETURN(auto compact, MakeCompact(blobs, present, weights, task, next));
   const ByteView bytes = AsBytes(std::span<const float>(next));
   ASSIGN_OR_RETURN(const Digest digest, blobs.Put(bytes));
-  return BlobRef{.digest = digest, .size = bytes.size()};
+  return MadeVersion{.weights = {.digest = digest, .size = bytes.size()}, .compact = std::move(compact)};
 }
 
 }  // namespace tributary

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -34,10 +35,17 @@ const ServerOptimizer& OptimizerOf(const TaskRecord& task);
 // The float32 values of a weights blob. kUnknownBlob; kCorrupt: not `parameter_count` values.
 Result<std::vector<float>> ReadWeights(const BlobStore& blobs, const BlobRef& weights, uint64_t parameter_count);
 
+// A version in the blob store.
+struct MadeVersion {
+  BlobRef weights;
+  std::optional<CompactWeights> compact = {};  // when the task's policy asks for it
+};
+
 // Makes the weights of `task` that follow `present`, those of its latest version, from a round's sum and puts them into the blob store, durable on
-// return. A running variance that rounding made negative becomes 0. It may be repeated after a crash. kConflict: an
+// return. A running variance that rounding made negative becomes 0. With a
+// version_codec they are rounded to what the compact weights say; a version that float16 cannot say is left as it is. It may be repeated after a crash. kConflict: an
 // empty sum; kNotFinite names the weight that would overflow float32.
-Result<BlobRef> MakeNextWeights(BlobStore& blobs, const BlobRef& present, const WeightedSum& sum,
+Result<MadeVersion> MakeNextWeights(BlobStore& blobs, const BlobRef& present, const WeightedSum& sum,
                                 const TaskRecord& task);
 
 }  // namespace tributary

@@ -14,6 +14,8 @@ void MoveRound(RoundRecord& round, RoundState to) {
   round.state = to;
 }
 
+constexpr std::string_view kVersionCodecs[] = {"float32", "float16", "block8"};
+
 std::vector<Field> FieldsOf(RoundPolicy& policy) {
   return {
       {"report_goal", &policy.report_goal, "updates that close a round", Between(1, 1'000'000)},
@@ -25,6 +27,10 @@ std::vector<Field> FieldsOf(RoundPolicy& policy) {
       {"deadline_seconds", &policy.deadline_seconds, "how long a round collects updates", Between(1, 30 * 24 * 3600),
        "s"},
       {"inclusion", &policy.inclusion, "probability that a device is in a round", AboveUpTo(0, 1)},
+      OneOf("version_codec", ChoiceIn(policy.version_codec),
+            "what a round's version is rounded to, so that it travels down in fewer bytes: float16; block8, an 8-bit "
+            "difference from the version before, for members that have that one",
+            kVersionCodecs),
   };
 }
 

@@ -29,6 +29,7 @@ struct RoundPolicy {
   uint32_t minimum = 1;
   int64_t deadline_seconds = 3600;
   double inclusion = 1.0;
+  VersionCodec version_codec = VersionCodec::kFloat32;
   bool operator==(const RoundPolicy&) const = default;
 };
 std::vector<Field> FieldsOf(RoundPolicy& policy);
@@ -73,6 +74,7 @@ struct VersionRecord {
   TaskId task;
   ModelVersion version{};
   BlobRef weights;        // digest = the version's name
+  std::optional<CompactWeights> compact = {};
   ModelVersion parent{};  // 0 for the initial version
   uint64_t round = 0;     // the round that made it; 0 for the initial version, and for one that was rolled back to
   WallTime created;

@@ -3,16 +3,9 @@
 #include <algorithm>
 
 #include "protocol/payload/codec/codec_list.h"
+#include "protocol/payload/version_codec.h"
 
 namespace tributary {
-
-std::vector<ValueRange> StatisticsOf(const TensorTable& table) {
-  std::vector<ValueRange> ranges;
-  for (const TensorEntry& tensor : table.tensors) {
-    if (StatisticOf(tensor) != Statistic::kNone) ranges.push_back({tensor.offset, tensor.size});
-  }
-  return ranges;
-}
 
 std::optional<LinearForm> LinearFormOf(const TaskRecord& task) {
   if (!LinearBitsOf(task.plan.update_codec)) return std::nullopt;

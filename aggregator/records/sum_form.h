@@ -11,9 +11,6 @@
 // rotated back once when the round closes.
 namespace tributary {
 
-// The values that batch and instance normalisation measured, ascending: they travel as float32 in every codec.
-std::vector<ValueRange> StatisticsOf(const TensorTable& table);
-
 // nullopt: the task's updates are summed as they are.
 std::optional<LinearForm> LinearFormOf(const TaskRecord& task);
 // Values of the vector.

@@ -152,7 +152,8 @@ std::vector<PublishedTask> RoundBook::Published() const {
                         .round = std::nullopt,
                         .value_bound = task.record.value_bound,
                         .norm_bound = task.record.norm_bound,
-                        .manifest = task.record.manifest};
+                        .manifest = task.record.manifest,
+                        .compact = task.latest.compact};
     const auto runner = runners_.find(id);
     const RoundKeeper* const open = runner == runners_.end() ? nullptr : runner->second.open();
     if (open != nullptr && open->record().state == RoundState::kCollecting) {

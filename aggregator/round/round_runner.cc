@@ -215,12 +215,14 @@ Status RoundRunner::PlanVersion(Turn& turn) {
   const VersionRecord& latest = task_.latest;
   RETURN_IF_ERROR(CheckRoom(parts_.files, parts_.checkpoints, latest.weights.size, "the next version"));
   ASSIGN_OR_RETURN(const UpdateSize medians, parts_.store.contributions.Median(task_.record.id, latest.version));
-  ASSIGN_OR_RETURN(const ModelVersion next, NextVersion(parts_.store, latest));
-  ASSIGN_OR_RETURN(const BlobRef weights, MakeNextWeights(parts_.blobs, latest.weights, keeper_->sum(), task_.record));
+  ASSIGN_OR_RETURN(const ModelVersion number, NextVersion(parts_.store, latest));
+  ASSIGN_OR_RETURN(const MadeVersion next,
+                   MakeNextWeights(parts_.blobs, latest.weights, keeper_->sum(), task_.record));
   TRIBUTARY_FAULT_POINT("aggregator.version.blob_written");
   turn.version = VersionRecord{.task = task_.record.id,
-                               .version = next,
-                               .weights = weights,
+                               .version = number,
+                               .weights = next.weights,
+                               .compact = next.compact,
                                .parent = latest.version,
                                .round = round.number,
                                .created = round.closed,
@@ -257,6 +259,7 @@ Status RoundRunner::GoAbove() {
 Result<VersionRecord> RoundRunner::Republish(VersionRecord version, const std::string& reason, const std::string& why) {
   if (keeper_) RETURN_IF_ERROR(Checkpoint(RoundState::kCollecting));
   version.restores = version.version;
+  version.compact.reset();  // it is a difference from another version
   version.reason = reason;
   ASSIGN_OR_RETURN(version.version, NextVersion(parts_.store, task_.latest));
   version.parent = task_.latest.version;

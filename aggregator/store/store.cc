@@ -149,8 +149,15 @@ ALTER TABLE rounds ADD COLUMN asks BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE rounds ADD COLUMN asked BLOB NOT NULL DEFAULT x'';
 ALTER TABLE rounds ADD COLUMN counted BLOB NOT NULL DEFAULT x'';
 )sql";
+// The fewer bytes in which a version travels; no digest: there are none.
+constexpr std::string_view kCompact = R"sql(
+ALTER TABLE versions ADD COLUMN compact_codec BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE versions ADD COLUMN compact_base BLOB;
+ALTER TABLE versions ADD COLUMN compact_digest BLOB;
+ALTER TABLE versions ADD COLUMN compact_size BIGINT NOT NULL DEFAULT 0;
+)sql";
 constexpr std::string_view kSchema[] = {kFirst,      kGateways,    kReports, kPlans, kMetrics,
-                                        kShortfalls, kRoundBounds, kBounds,  kAsks};
+                                        kShortfalls, kRoundBounds, kBounds,  kAsks,  kCompact};
 
 }  // namespace
 

@@ -10,6 +10,7 @@
 #include "protocol/payload/bounds.h"
 #include "protocol/payload/codec/codec_list.h"
 #include "protocol/payload/update_codec.h"
+#include "protocol/payload/version_codec.h"
 #include "protocol/trust/seal/digest.h"
 
 namespace tributary {
@@ -19,10 +20,7 @@ namespace {
 // data travels as float32, since a variance must not be rounded below 0. kUnknownCodec: the plan has none for it.
 Result<UpdateFormat> FormatFor(const PublishedTask& task) {
   ASSIGN_OR_RETURN(const Codec codec, FirstKnown(task.plan.update_codec));
-  UpdateFormat format(codec);
-  for (const TensorEntry& tensor : task.table.tensors) {
-    if (StatisticOf(tensor) != Statistic::kNone) format.exact.push_back({tensor.offset, tensor.size});
-  }
+  UpdateFormat format(codec, StatisticsOf(task.table));
   if (!IsLinear(codec)) return format;
   if (!task.round) return Fail(Code::kRoundClosed, "{} needs an open round", CodecName(codec));
   format.linear = {LinearSeed(task.id, task.latest), task.round->linear_step, task.value_bound,

@@ -22,7 +22,7 @@ struct WayBack {
       : store(std::move(publication_store)),
         blobs(std::move(blob_store)),
         fetcher(client, loop, parts.random, blobs, disk),
-        subscriber(fetcher, store, blobs, parts.clock, {.on_adopted = [](const Publication&) {}}) {}
+        subscriber(fetcher, store, blobs, parts.clock, {.on_adopted = [](const Publication&) {}}, /*relays=*/true) {}
 
   WorkerPool disk{"blobs", 1};
   PublicationStore store;

@@ -47,6 +47,11 @@ void Write(const PublishedTask& from, schema::Task::Builder to) {
   to.setValueBound(from.value_bound);
   to.setNormBound(from.norm_bound);
   if (const std::string manifest = CarriedText(from.manifest); !manifest.empty()) to.setManifest(wire::ToText(manifest));
+  if (!from.compact) return;
+  auto compact = to.initCompact();
+  compact.setCodec(static_cast<uint8_t>(from.compact->codec));
+  compact.setBase(wire::ToData(from.compact->base.view()));
+  Write(from.compact->blob, compact.initBlob());
 }
 
 Result<BlobRef> Read(schema::BlobRef::Reader from) {
@@ -112,6 +117,16 @@ Status CheckBounds(const PublishedTask& task) {
   return {};
 }
 
+Result<CompactWeights> Read(schema::CompactWeights::Reader from) {
+  CompactWeights to;
+  to.codec = static_cast<VersionCodec>(from.getCodec());
+  if (!IsOneOf(to.codec) || to.codec == VersionCodec::kFloat32)
+    return Fail(Code::kMalformed, "compact weights in the codec {}", from.getCodec());
+  ASSIGN_OR_RETURN(to.base, Digest::FromBytes(wire::View(from.getBase())));
+  ASSIGN_OR_RETURN(to.blob, Read(from.getBlob()));
+  return to;
+}
+
 Result<PublishedTask> Read(schema::Task::Reader from) {
   PublishedTask to;
   ASSIGN_OR_RETURN(to.id, TaskId::Parse(wire::View(from.getId())));
@@ -127,6 +142,9 @@ Result<PublishedTask> Read(schema::Task::Reader from) {
   to.value_bound = from.getValueBound();
   to.norm_bound = from.getNormBound();
   ASSIGN_OR_RETURN(to.manifest, ReadManifest(wire::View(from.getManifest())));
+  if (from.hasCompact()) {
+    ASSIGN_OR_RETURN(to.compact, Read(from.getCompact()));
+  }
   RETURN_IF_ERROR(CheckBounds(to));
   return to;
 }
@@ -221,6 +239,7 @@ std::vector<BlobRef> BlobsOf(const Publication& publication) {
   for (const PublishedTask& task : publication.tasks) {
     add(task.module);
     add(task.weights);
+    if (task.compact) add(task.compact->blob);
   }
   return blobs;
 }

@@ -34,6 +34,19 @@ struct AskAgain {
   bool operator==(const AskAgain&) const = default;
 };
 
+// How a version travels down: as it is; or rounded to float16; or to an 8-bit difference from the version before
+// (protocol/payload/version_codec.h).
+enum class VersionCodec : uint8_t { kFloat32 = 0, kFloat16 = 1, kBlock8 = 2 };
+constexpr bool IsOneOf(VersionCodec codec) { return codec <= VersionCodec::kBlock8; }
+
+// A version's weights in fewer bytes.
+struct CompactWeights {
+  VersionCodec codec = VersionCodec::kFloat16;  // not kFloat32
+  Digest base;                                  // kBlock8: of the float32 weights that it is a difference from
+  BlobRef blob;
+  bool operator==(const CompactWeights&) const = default;
+};
+
 // The round that collects updates on a task's latest version. A device is in when H(nonce, device) < inclusion.
 struct RoundAnnouncement {
   uint64_t number = 0;
@@ -58,6 +71,7 @@ struct PublishedTask {
   double value_bound = 0;                  // largest magnitude of a single value of an update
   double norm_bound = 0;                   // largest Euclidean norm of an update
   TaskManifest manifest = ManifestOfImages();  // what the module takes and gives
+  std::optional<CompactWeights> compact = {};  // of `latest`
   bool operator==(const PublishedTask&) const = default;
 };
 
@@ -108,7 +122,7 @@ uint32_t AskFor(const AskAgain& again, const DeviceId& device);
 Bytes NamesToBytes(std::span<const uint64_t> names);
 Result<std::vector<uint64_t>> NamesFromBytes(ByteView bytes);
 
-// The blobs that it names, each once.
+// The blobs that it names, each once. A version's weights come of its compact ones too, where their base is.
 std::vector<BlobRef> BlobsOf(const Publication& publication);
 
 // The catalogue's bytes. Number, root version, expiry and revocations are not among them: the metadata says those.

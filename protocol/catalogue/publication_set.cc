@@ -50,6 +50,7 @@ tuf::Targets RoundsOf(const Publication& publication, const PublicationSet& set)
   for (const PublishedTask& task : publication.tasks) {
     rounds.files.emplace(ModulePath(task.id), TargetOf(task.module));
     rounds.files.emplace(WeightsPath(task.id, task.latest), TargetOf(task.weights));
+    if (task.compact) rounds.files.emplace(CompactPath(task.id, task.latest), TargetOf(task.compact->blob));
   }
   return rounds;
 }
@@ -118,6 +119,10 @@ std::string ModulePath(const TaskId& task) { return "models/" + task.text() + "/
 
 std::string WeightsPath(const TaskId& task, ModelVersion version) {
   return "models/" + task.text() + "/" + std::to_string(Number(version)) + ".weights";
+}
+
+std::string CompactPath(const TaskId& task, ModelVersion version) {
+  return "models/" + task.text() + "/" + std::to_string(Number(version)) + ".compact";
 }
 
 tuf::Targets DelegatingTargets(uint64_t version, WallTime expires, const DelegatedKeys& keys) {

@@ -41,6 +41,7 @@ inline constexpr std::string_view kCataloguePath = "rounds/catalogue";
 inline constexpr std::string_view kRevocationsPath = "rounds/revocations.pem";
 std::string ModulePath(const TaskId& task);                         // models/<task>/module.pt
 std::string WeightsPath(const TaskId& task, ModelVersion version);  // models/<task>/<version>.weights
+std::string CompactPath(const TaskId& task, ModelVersion version);  // models/<task>/<version>.compact
 
 // Public keys of the delegated roles, Ed25519.
 struct DelegatedKeys {

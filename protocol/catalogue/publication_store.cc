@@ -84,6 +84,7 @@ class Update {
     for (const PublishedTask& task : publication.tasks) {
       RETURN_IF_ERROR(CheckBlob(ModulePath(task.id), task.module));
       RETURN_IF_ERROR(CheckBlob(WeightsPath(task.id, task.latest), task.weights));
+      if (task.compact) RETURN_IF_ERROR(CheckBlob(CompactPath(task.id, task.latest), task.compact->blob));
     }
     return {};
   }

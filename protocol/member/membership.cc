@@ -41,7 +41,8 @@ Membership::Membership(const Parts& parts, Options options, PublicationStore pub
       fetcher_(client_, parts.loop, parts.random, blobs_, parts.disk, &down_budget_),
       subscriber_(fetcher_, publications_, blobs_, parts.clock,
                   {.on_adopted = [this](const Publication& publication) { OnAdopted(publication); },
-                   .on_mended = [this](const Digest& blob) { hooks_.on_mended(blob); }}) {
+                   .on_mended = [this](const Digest& blob) { hooks_.on_mended(blob); }},
+                  parts.identity.subject.role == Role::kGateway) {
   client_.AddPart(*this);
   if (options.identity_folder.empty()) return;
   certificate_ = std::make_unique<CertificateKeeper>(

@@ -80,6 +80,14 @@ struct Task {
   manifest @11 :Text;
   # The module's tributary.json (plan/task_manifest.h), so that a device knows whether it has the data before it fetches the
   # model. Absent: the module takes images, as before there were manifests.
+  compact @12 :CompactWeights;
+  # `weights` in fewer bytes. Absent: there are none. A reader that does not know it fetches `weights`.
+}
+
+struct CompactWeights {
+  codec @0 :UInt8;  # 1 float16, 2 an 8-bit difference (protocol/payload/version_codec.h)
+  base @1 :Data;    # SHA-256 of the float32 weights that it is a difference from; of float16, zeros
+  blob @2 :BlobRef;
 }
 
 struct Round {

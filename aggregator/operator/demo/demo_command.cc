@@ -278,6 +278,9 @@ void AddDemoOptions(CLI::App* demo, DemoOptions& options) {
   demo->add_option("--update-codec", options.update_codec, "How updates travel, most wanted first (plan.update_codec)")
       ->delimiter(',')
       ->capture_default_str();
+  demo->add_option("--version-codec", options.version_codec, "What versions are rounded to (policy.version_codec)")
+      ->check(CLI::IsMember({"float32", "float16", "block8"}))
+      ->capture_default_str();
   demo->add_option("--dir", options.dir, "A new folder for everything it makes [demo/<time>]");
   demo->add_flag("--keep-running", options.keep_running, "Leave the processes running at the end, until Ctrl-C");
 }

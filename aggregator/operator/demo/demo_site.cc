@@ -157,6 +157,9 @@ Status DemoSite::CreateTask() {
   // All devices take part in every round, so that the same seed sums the same updates.
   task.policy = {
       .report_goal = options_.devices, .minimum = options_.devices, .deadline_seconds = 600, .inclusion = 1.0};
+  for (const Field& field : FieldsOf(task.policy)) {
+    if (field.name == "version_codec") RETURN_IF_ERROR(field.Set(options_.version_codec));
+  }
   ASSIGN_OR_RETURN(const ModelPackage package, ReadModelPackage(package_file));
   RETURN_IF_ERROR(CreateTaskOfPackage(*client_, std::move(task), package));
   return {};

@@ -21,6 +21,7 @@ struct DemoOptions {
   uint64_t seed = 1;
   double min_accuracy = 0.75;
   std::vector<std::string> update_codec = {"float32"};
+  std::string version_codec = "float32";
   Path dir;  // empty: demo/<time>
   bool keep_running = false;
 };

@@ -32,6 +32,12 @@ void Fetcher::Fetch(const BlobRef& blob, Done done) {
   if (wanted_.size() == 1) Begin();
 }
 
+void Fetcher::Make(const BlobRef& blob, std::function<Status(BlobStore&)> make, Done done) {
+  if (blobs_.Has(blob.digest)) return done(Status{});
+  wanted_.push_back({blob, std::move(done), std::move(make)});
+  if (wanted_.size() == 1) Begin();
+}
+
 void Fetcher::Cancel() {
   wanted_.clear();
   *wanted_at_disk_ = false;
@@ -55,6 +61,8 @@ void Fetcher::OnDisk(std::function<T(BlobStore&)> work, std::function<void(const
 }
 
 void Fetcher::Begin() {
+  if (const auto& make = wanted_.front().make)
+    return OnDisk<Status>(make, [this](const Status& made) { Finish(made); });
   OnDisk<uint64_t>([digest = wanted_.front().blob.digest](BlobStore& blobs) { return blobs.PartSize(digest); },
                    [this](const uint64_t& here) {
                      have_ = asked_to_ = here;
@@ -132,7 +140,7 @@ void Fetcher::Finish(const Status& status) {
   wanted_.pop_front();
   if (!status) {
     LogFailure(LogLevel::kWarning, "fetch.failed", status.error(), {{"blob", wanted.blob.digest.hex()}});
-    if (status.error().code == Code::kDigestMismatch && ++wanted.attempts < kAttempts) {
+    if (status.error().code == Code::kDigestMismatch && !wanted.make && ++wanted.attempts < kAttempts) {
       wanted_.push_front(std::move(wanted));
       return Begin();
     }

@@ -29,6 +29,9 @@ class Fetcher final : public HopClient::Part {
   // `done` is called once, on success or when the bytes turned out wrong twice (kDigestMismatch) or cannot be stored;
   // links and servers that fail are waited for. At once when the blob is here already.
   void Fetch(const BlobRef& blob, Done done);
+  // Puts the blob by `make`, which is called on the disk's thread, instead of asking for it. `done` as above, with the
+  // error of `make`.
+  void Make(const BlobRef& blob, std::function<Status(BlobStore&)> make, Done done);
   // Forgets every blob that is wanted; no `done` is called.
   void Cancel();
   uint64_t bytes_received() const { return bytes_received_; }
@@ -41,6 +44,7 @@ class Fetcher final : public HopClient::Part {
   struct Wanted {
     BlobRef blob;
     Done done;
+    std::function<Status(BlobStore&)> make = {};  // empty: it is fetched
     int attempts = 0;
   };
   // Of a blob that came with wrong bytes twice.

@@ -4,11 +4,13 @@
 #include <utility>
 
 #include "protocol/base/log.h"
+#include "protocol/payload/version_codec.h"
 
 namespace tributary {
 
-Subscriber::Subscriber(Fetcher& fetcher, PublicationStore& store, BlobStore& blobs, const Clock& clock, Hooks hooks)
-    : fetcher_(fetcher), store_(store), blobs_(blobs), clock_(clock), hooks_(std::move(hooks)) {}
+Subscriber::Subscriber(Fetcher& fetcher, PublicationStore& store, BlobStore& blobs, const Clock& clock, Hooks hooks,
+                       bool relays)
+    : fetcher_(fetcher), store_(store), blobs_(blobs), clock_(clock), hooks_(std::move(hooks)), relays_(relays) {}
 
 void Subscriber::Start() {
   if (!store_.current()) return;
@@ -29,7 +31,12 @@ void Subscriber::Mend(const Digest& blob) {
 
 void Subscriber::MendMissing() {
   if (!store_.current()) return;
-  for (const BlobRef& blob : BlobsOf(*store_.current())) Mend(blob.digest);
+  for (const PublishedTask& task : store_.current()->tasks) {
+    Mend(task.module.digest);
+    Mend(task.weights.digest);
+    // Who is no relay may have had no use for it.
+    if (task.compact && relays_) Mend(task.compact->blob.digest);
+  }
 }
 
 void Subscriber::FetchAgain(const std::vector<BlobRef>& blobs) {
@@ -67,15 +74,41 @@ void Subscriber::Consider(ByteView publication) {
   if (!store_.IsNewer(*verified)) return;
   if (candidate_ && !IsNewer(*verified, candidate_->publication)) return;
   fetcher_.Cancel();
-  candidate_ = Candidate{std::move(*verified), ToBytes(publication), {}};
-  for (const BlobRef& blob : BlobsOf(candidate_->publication)) {
-    if (!blobs_.Has(blob.digest)) candidate_->missing.push_back(blob);
-  }
+  candidate_ = Candidate{std::move(*verified), ToBytes(publication), {}, {}};
+  for (const PublishedTask& task : candidate_->publication.tasks) Want(task);
   FetchNext();
 }
 
+void Subscriber::Want(const PublishedTask& task) {
+  const auto fetch = [this](const BlobRef& blob) {
+    std::vector<BlobRef>& missing = candidate_->missing;
+    if (!blobs_.Has(blob.digest) && std::ranges::find(missing, blob) == missing.end()) missing.push_back(blob);
+  };
+  fetch(task.module);
+  const bool here = blobs_.Has(task.weights.digest);
+  const bool unpacks = !here && task.compact &&
+                       (task.compact->codec == VersionCodec::kFloat16 || blobs_.Has(task.compact->base));
+  if (task.compact && (unpacks || relays_)) fetch(task.compact->blob);
+  if (unpacks)
+    candidate_->unpacked.push_back(task);
+  else
+    fetch(task.weights);
+}
+
+void Subscriber::UnpackNext() {
+  if (candidate_->unpacked.empty()) return Adopt();
+  const PublishedTask task = std::move(candidate_->unpacked.back());
+  candidate_->unpacked.pop_back();
+  fetcher_.Make(
+      task.weights, [task](BlobStore& blobs) { return UnpackVersion(task, blobs); },
+      [this, task](const Status& made) {
+        if (!made) candidate_->missing.push_back(task.weights);
+        FetchNext();
+      });
+}
+
 void Subscriber::FetchNext() {
-  if (candidate_->missing.empty()) return Adopt();
+  if (candidate_->missing.empty()) return UnpackNext();
   const BlobRef blob = candidate_->missing.back();
   candidate_->missing.pop_back();
   fetcher_.Fetch(blob, [this](const Status& status) {

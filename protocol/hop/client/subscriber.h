@@ -34,7 +34,10 @@ class Subscriber {
     std::function<void(const Digest&)> on_mended = [](const Digest&) {};
   };
 
-  Subscriber(Fetcher& fetcher, PublicationStore& store, BlobStore& blobs, const Clock& clock, Hooks hooks);
+  // A version that travels in fewer bytes, too, is made of those when the version that they are a difference from is
+  // here. `relays`: others fetch from here, so what a publication names is fetched whether or not it is of use here.
+  Subscriber(Fetcher& fetcher, PublicationStore& store, BlobStore& blobs, const Clock& clock, Hooks hooks,
+             bool relays = false);
   // Serves what was kept, and fetches what of it is not here any more.
   void Start();
   // An assignment brought this publication.
@@ -55,7 +58,10 @@ class Subscriber {
   void Refuse(const Error& why);
   void FetchAgain(const std::vector<BlobRef>& blobs);
   void Mended(const BlobRef& blob);
+  void Want(const PublishedTask& task);
   void FetchNext();
+  // Of compact weights that are here; where they do not give the version, it is fetched.
+  void UnpackNext();
   void Adopt();
 
   Fetcher& fetcher_;
@@ -63,10 +69,12 @@ class Subscriber {
   BlobStore& blobs_;
   const Clock& clock_;
   Hooks hooks_;
+  bool relays_;
   struct Candidate {
     Publication publication;
     Bytes bytes;
-    std::vector<BlobRef> missing;
+    std::vector<BlobRef> missing;         // that are fetched
+    std::vector<PublishedTask> unpacked;  // whose weights are made of their compact ones then
   };
   std::optional<Candidate> candidate_;
   std::vector<BlobRef> mending_;

@@ -4,6 +4,7 @@
 
 #include "aggregator/optimise/server_optimizer.h"
 #include "aggregator/records/sum_form.h"
+#include "protocol/payload/version_codec.h"
 #include "tests/aggregator/round/round_fixture.h"
 #include "tests/support/must.h"
 
@@ -115,6 +116,44 @@ TEST(CodecRoundTest, TheBoundsHoldForWhatWasDecoded) {
   EXPECT_EQ(round.CodeOf(round.Give(round.Update(1, kV1, {.codec = Codec::kBlock8, .poison = 17}))), Code::kNormExceeded);
   EXPECT_EQ(round.CodeOf(round.Give(round.Update(1, kV1, {.codec = Codec::kBlock8, .scale = 4}))), Code::kNormExceeded);
   EXPECT_TRUE(round.Give(round.Update(1, kV1, {.codec = Codec::kBlock8})));
+}
+
+// What the aggregator averages on is what devices have.
+TEST(CodecRoundTest, AVersionIsWhatItsCompactWeightsSayAndComesOutTheSameAfterACrash) {
+  for (const VersionCodec codec : {VersionCodec::kFloat16, VersionCodec::kBlock8}) {
+    std::vector<Digest> digests;
+    for (const bool crashed : {false, true}) {
+      CodecRound round;
+      TaskRecord task = round.NewTask({.report_goal = 2, .minimum = 2, .version_codec = codec});
+      Must(round.core().tasks().Create(task, round.PutInitialWeights()));
+      Must(round.core().rounds().Start(round.task_id, 3));
+      for (const ModelVersion base : {kV1, kV2}) {
+        for (int device = 1; device <= 2; ++device) ASSERT_TRUE(round.Give(round.Update(device, base)));
+        if (crashed) round.Reopen();
+      }
+      const VersionRecord last = Must(round.core().tasks().Versions(round.task_id)).back();
+      ASSERT_EQ(Number(last.version), 3u);
+      ASSERT_TRUE(last.compact);
+      EXPECT_EQ(last.compact->codec, codec);
+      PublishedTask published;
+      published.id = task.id;
+      published.table = task.table;
+      published.weights = last.weights;
+      published.compact = last.compact;
+      published.latest = last.version;
+      const TemporaryFolder elsewhere;
+      BlobStore blobs = Must(BlobStore::Open(RealFileSystem(), elsewhere.path()));
+      Must(blobs.Put(Must(round.core().tasks().blobs().ReadAll(last.compact->blob.digest))));
+      Must(blobs.Put(AsBytes(std::span<const float>(round.Weights(kV2)))));
+      Must(UnpackVersion(published, blobs));
+      EXPECT_EQ(Must(blobs.ReadAll(last.weights.digest)),
+                Must(round.core().tasks().blobs().ReadAll(last.weights.digest)));
+      digests.push_back(last.weights.digest);
+      const VersionRecord back = Must(round.core().rounds().RollBack(round.task_id, kV2, "as it was"));
+      EXPECT_FALSE(back.compact) << "a difference from another version";
+    }
+    EXPECT_EQ(digests[0], digests[1]);
+  }
 }
 
 TEST(CodecRoundTest, ATaskThatListsACodecOfNobodyIsNotMade) {

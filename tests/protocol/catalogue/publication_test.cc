@@ -38,6 +38,9 @@ class PublicationTest : public testing::Test {
 TEST_F(PublicationTest, ComesBackAsItWasPublished) {
   Publication publication = SmallPublication();
   publication.former_keys = {{KeyId({1, 2, 3}), kTestStart}, {KeyId({4}), kTestStart + Millis(5)}};
+  publication.tasks[0].round->linear_step = 0x1p-20;
+  publication.tasks[0].compact =
+      CompactWeights{VersionCodec::kBlock8, Sha256(AsBytes(std::string_view("base"))), {Sha256({}), 12}};
   const auto opened = OpenPublication(fleet_.Publish(publication), fleet_.anchor(), kTestStart);
   ASSERT_TRUE(opened) << opened.error().ToString();
   EXPECT_EQ(*opened, publication);
@@ -178,6 +181,12 @@ TEST_F(PublicationTest, TaskFieldsOutsideTheirBoundsAreRefused) {
   EXPECT_EQ(OpenedAfterTask([](PublishedTask& task) { task.norm_bound = 0; }), "malformed");
   EXPECT_EQ(OpenedAfterTask([&](PublishedTask& task) { task.round->inclusion = nan; }), "malformed");
   EXPECT_EQ(OpenedAfterTask([](PublishedTask& task) { task.round->inclusion = 1.5; }), "malformed");
+  for (const double step : {nan, 0.3, -0.5, std::numeric_limits<double>::infinity()})
+    EXPECT_EQ(OpenedAfterTask([&](PublishedTask& task) { task.round->linear_step = step; }), "malformed") << step;
+  EXPECT_EQ(OpenedAfterTask([](PublishedTask& task) { task.compact = CompactWeights{VersionCodec{0}, {}, {}}; }),
+            "malformed");
+  EXPECT_EQ(OpenedAfterTask([](PublishedTask& task) { task.compact = CompactWeights{VersionCodec{3}, {}, {}}; }),
+            "malformed");
   EXPECT_EQ(OpenedAfterTask(
                 [](PublishedTask& task) { task.accepted.assign(limits::kAcceptedVersions + 1, ModelVersion{1}); }),
             "too-large");
