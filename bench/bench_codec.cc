@@ -1,6 +1,7 @@
-// Claim: each codec encodes and decodes an update of the demo's CNN at a rate, in bytes of float32, that is the stated part
-// of memcpy's over the same values. An encoder draws 4 random bytes for each value that it rounds. And the bytes that travel
-// up for it, with header, signature, a chain of 600 bytes and tags, are the stated part of float32's; so are those that travel down for a version.
+// Claim: each codec encodes and decodes an update of the demo's CNN at a rate, in bytes of float32, that is the stated
+// part of memcpy's over the same values. An encoder draws 4 random bytes for each value that it rounds. And the bytes
+// that travel up for it, with header, signature, a chain of 600 bytes and tags, are the stated part of float32's; so
+// are those that travel down for a version.
 
 #include <cmath>
 #include <cstring>
@@ -24,11 +25,10 @@ struct Line {
   double size;  // of float32's bytes
 };
 constexpr Line kLines[] = {
-    {Codec::kFloat16, 0.005, 0.03, 0.501},     {Codec::kBfloat16, 0.005, 0.03, 0.501},
-    {Codec::kBlock8, 0.004, 0.02, 0.26},       {Codec::kBlock4, 0.004, 0.01, 0.142},
-    {Codec::kEden1, 0.003, 0.005, 0.035},      {Codec::kEden2, 0.003, 0.005, 0.066},
-    {Codec::kEden4, 0.002, 0.005, 0.129},      {Codec::kTop5, 0.002, 0.03, 0.047},
-    {LinearCodec(8), 0.003, 0.005, 0.26},      {LinearCodec(4), 0.003, 0.005, 0.135},
+    {Codec::kFloat16, 0.005, 0.03, 0.501}, {Codec::kBfloat16, 0.005, 0.03, 0.501}, {Codec::kBlock8, 0.004, 0.02, 0.26},
+    {Codec::kBlock4, 0.004, 0.01, 0.142},  {Codec::kEden1, 0.003, 0.005, 0.035},   {Codec::kEden2, 0.003, 0.005, 0.066},
+    {Codec::kEden4, 0.002, 0.005, 0.129},  {Codec::kTop5, 0.002, 0.03, 0.047},     {LinearCodec(8), 0.003, 0.005, 0.26},
+    {LinearCodec(4), 0.003, 0.005, 0.135},
 };
 
 UpdateFormat FormatOf(Codec codec, double norm) {
@@ -64,13 +64,19 @@ void Measure() {
     const UpdateFormat format = FormatOf(codec, norm);
     const std::string name = CodecName(codec);
     Bytes plaintext;
-    const Rates encoding = Compare(Measured::kThreadTime, 7, amount, [&] {
-      for (int i = 0; i < kRepeats; ++i) plaintext = Must(EncodeUpdate(format, meta, values, &random));
-    }, copies);
+    const Rates encoding = Compare(
+        Measured::kThreadTime, 7, amount,
+        [&] {
+          for (int i = 0; i < kRepeats; ++i) plaintext = Must(EncodeUpdate(format, meta, values, &random));
+        },
+        copies);
     Print({"encode " + name + ", of memcpy", encoding.ours, "GB/s", encoding.limit, encode});
-    const Rates decoding = Compare(Measured::kThreadTime, 7, amount, [&] {
-      for (int i = 0; i < kRepeats; ++i) Must(DecodeUpdate(format, plaintext));
-    }, copies);
+    const Rates decoding = Compare(
+        Measured::kThreadTime, 7, amount,
+        [&] {
+          for (int i = 0; i < kRepeats; ++i) Must(DecodeUpdate(format, plaintext));
+        },
+        copies);
     Print({"decode " + name + ", of memcpy", decoding.ours, "GB/s", decoding.limit, decode});
     Print({"bytes up, " + name, BytesUp(plaintext), "bytes", whole, size, Wanted::kAtMost});
   }
@@ -81,8 +87,8 @@ void MeasureDown() {
   table.tensors = {{"w", {static_cast<int64_t>(kParameters)}, 0, kParameters}};
   const std::vector<float> base = SomeUpdate(kParameters, 1), next = SomeUpdate(kParameters, 2);
   const double whole = static_cast<double>(base.size() * sizeof(float));
-  for (const auto& [codec, name, most] : {std::tuple(VersionCodec::kFloat16, "float16", 0.501),
-                                          std::tuple(VersionCodec::kBlock8, "block8", 0.26)}) {
+  for (const auto& [codec, name, most] :
+       {std::tuple(VersionCodec::kFloat16, "float16", 0.501), std::tuple(VersionCodec::kBlock8, "block8", 0.26)}) {
     const CompactVersion made = Must(RoundVersion(codec, table, base, next, Digest{}));
     Print({std::string("bytes down, ") + name, static_cast<double>(made.bytes.size()), "bytes", whole, most,
            Wanted::kAtMost});

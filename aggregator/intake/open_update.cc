@@ -30,8 +30,9 @@ class AddingSink final : public UpdateDecoder::Sink {
     taken_.size.weight = std::min(meta.weight, most);
     const uint64_t weight = round.weight == 0 ? taken_.size.weight : std::min(taken_.size.weight, round.weight);
     taken_.capped = weight < meta.weight;
-    UpdateLimits limits{.norm_bound = bounds_.task.norm_bound,
-                        .place = [this](uint64_t position) { return bounds_.layout.Place(position, bounds_.task.table); }};
+    UpdateLimits limits{.norm_bound = bounds_.task.norm_bound, .place = [this](uint64_t position) {
+                          return bounds_.layout.Place(position, bounds_.task.table);
+                        }};
     // Without a bound of the round, an update is one vector, as before there were such bounds.
     if (round.norm > 0) {
       limits.norm_clip = round.norm;

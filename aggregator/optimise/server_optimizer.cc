@@ -70,7 +70,7 @@ Result<std::optional<CompactWeights>> MakeCompact(BlobStore& blobs, const BlobRe
 }  // namespace
 
 Result<MadeVersion> MakeNextWeights(BlobStore& blobs, const BlobRef& present, const WeightedSum& sum,
-                                const TaskRecord& task) {
+                                    const TaskRecord& task) {
   ASSIGN_OR_RETURN(auto mean, sum.Report());
   // The sum is of updates on the latest version.
   if (const auto form = LinearFormOf(task)) mean = form->RotateBack(mean, LinearSeed(task.id, task.latest));

@@ -41,11 +41,11 @@ struct MadeVersion {
   std::optional<CompactWeights> compact = {};  // when the task's policy asks for it
 };
 
-// Makes the weights of `task` that follow `present`, those of its latest version, from a round's sum and puts them into the blob store, durable on
-// return. A running variance that rounding made negative becomes 0. With a
-// version_codec they are rounded to what the compact weights say; a version that float16 cannot say is left as it is. It may be repeated after a crash. kConflict: an
-// empty sum; kNotFinite names the weight that would overflow float32.
+// Makes the weights of `task` that follow `present`, those of its latest version, from a round's sum and puts them into
+// the blob store, durable on return. A running variance that rounding made negative becomes 0. With a version_codec
+// they are rounded to what the compact weights say; a version that float16 cannot say is left as it is. It may be
+// repeated after a crash. kConflict: an empty sum; kNotFinite names the weight that would overflow float32.
 Result<MadeVersion> MakeNextWeights(BlobStore& blobs, const BlobRef& present, const WeightedSum& sum,
-                                const TaskRecord& task);
+                                    const TaskRecord& task);
 
 }  // namespace tributary

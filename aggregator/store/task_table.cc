@@ -142,9 +142,9 @@ Status TaskTable::ReadTensors(TaskRecord& task) {
 Status TaskTable::InsertVersion(const VersionRecord& version) {
   return database_.Write(
       "INSERT INTO versions (" TRIBUTARY_VERSION_COLUMNS ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-      version.task, version.version, version.weights.digest, version.weights.size, version.parent, version.round, version.created,
-      version.bounds.norm, version.bounds.statistics, version.bounds.weight, version.restores, version.reason,
-      version.compact ? version.compact->codec : VersionCodec::kFloat32,
+      version.task, version.version, version.weights.digest, version.weights.size, version.parent, version.round,
+      version.created, version.bounds.norm, version.bounds.statistics, version.bounds.weight, version.restores,
+      version.reason, version.compact ? version.compact->codec : VersionCodec::kFloat32,
       version.compact ? std::optional(version.compact->base) : std::nullopt,
       version.compact ? std::optional(version.compact->blob.digest) : std::nullopt,
       version.compact ? version.compact->blob.size : 0);

@@ -36,8 +36,8 @@ void ErasureWatch::Ask() {
   if (!publication) return End(false);
   std::vector<std::pair<TaskId, TaskManifest>> tasks;
   for (const PublishedTask& task : publication->tasks) tasks.emplace_back(task.id, task.manifest);
-  parts_.disk.Post([this, alive = alive_, &loop = parts_.loop, &examples = parts_.examples, residuals = parts_.residuals,
-                     tasks = std::move(tasks)] {
+  parts_.disk.Post([this, alive = alive_, &loop = parts_.loop, &examples = parts_.examples,
+                    residuals = parts_.residuals, tasks = std::move(tasks)] {
     Result<Generations> answer = Generations();
     for (const auto& [task, manifest] : tasks) {
       const auto generation = examples.Generation(manifest);

@@ -17,8 +17,8 @@ struct TensorEntry {
   bool operator==(const TensorEntry&) const = default;
 };
 
-// The statistics that PyTorch's batch and instance normalisation keep of their inputs, told by the names that they give these buffers.
-// They are measured, not trained: their size follows the data's scale.
+// The statistics that PyTorch's batch and instance normalisation keep of their inputs, told by the names that they give
+// these buffers. They are measured, not trained: their size follows the data's scale.
 enum class Statistic : uint8_t { kNone, kMean, kVariance };
 Statistic StatisticOf(const TensorEntry& tensor);
 

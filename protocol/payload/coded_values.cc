@@ -134,7 +134,8 @@ Status CodedDecoder::Flush() {
 Status CodedDecoder::CheckComplete() const {
   if (!meta_) return Fail(Code::kMalformed, "the update ended in its head");
   if (!split_.empty() || !head_read_) return Fail(Code::kMalformed, "the update ended within a block");
-  if (next_ != count_) return Fail(Code::kWrongTensorCount, "{} values came instead of the announced {}", next_, count_);
+  if (next_ != count_)
+    return Fail(Code::kWrongTensorCount, "{} values came instead of the announced {}", next_, count_);
   return {};
 }
 

@@ -162,13 +162,15 @@ Result<std::unique_ptr<UpdateDecoder>> MakeUpdateDecoder(const UpdateFormat& for
   if (format.codec == Codec::kFloat32Dense) return std::make_unique<Float32DenseDecoder>(sink);
   auto codec = MakeBlockDecoder(format.codec, RoundOf(format));
   if (!IsLinear(format.codec))
-    return std::make_unique<CodedDecoder>(std::move(codec), format.exact, [](uint64_t count) { return count; }, sink);
+    return std::make_unique<CodedDecoder>(
+        std::move(codec), format.exact, [](uint64_t count) { return count; }, sink);
   // How many exact values there are follows from the task's table, which the sink compares with the count that came.
   const auto form = [exact = format.exact](uint64_t count) { return LinearForm(count, exact); };
   uint64_t exact = 0;
   for (const ValueRange& range : format.exact) exact += range.size;
   return std::make_unique<CodedDecoder>(
-      std::move(codec), std::vector<ValueRange>{{0, exact}}, [form](uint64_t count) { return form(count).size(); }, sink);
+      std::move(codec), std::vector<ValueRange>{{0, exact}}, [form](uint64_t count) { return form(count).size(); },
+      sink);
 }
 
 Result<std::vector<float>> DecodeUpdate(const UpdateFormat& format, ByteView plaintext) {

@@ -26,13 +26,13 @@ struct UpdateMeta {
   bool operator==(const UpdateMeta&) const = default;
 };
 
-// How an update is written, as both ends know it: the codec of the upload's header, and the values that travel as float32
-// whatever the codec, which follow from the task's table. Value type.
+// How an update is written, as both ends know it: the codec of the upload's header, and the values that travel as
+// float32 whatever the codec, which follow from the task's table. Value type.
 struct UpdateFormat {
   UpdateFormat(Codec of, std::vector<ValueRange> exact_ranges = {}) : codec(of), exact(std::move(exact_ranges)) {}
 
   Codec codec;
-  std::vector<ValueRange> exact;  // ascending, apart from each other
+  std::vector<ValueRange> exact;           // ascending, apart from each other
   std::optional<LinearRound> linear = {};  // a linear codec needs it
 };
 
@@ -47,8 +47,9 @@ struct UpdateFormat {
 //   run       = consecutive values up to where an exact range begins or ends: float32 in an exact range, else the codec's
 //               blocks (protocol/payload/codec), of which the last may be shorter
 // For example, the update of a model of 3 weights: 30 00 00 00, 48 bytes of meta, 12 zeros, 12 bytes of values; 76 in
-// all. Every codec but float32 rounds by chance, by bits of `random`, so that a value's mean is the value. Errors: kUnknownCodec;
-// kInvalidArgument: meta.parameter_count is not the delta's length, no `random`; those of BlockCodec::Encode.
+// all. Every codec but float32 and top-k rounds by chance, by bits of `random`, so that a value's mean is the value. Errors:
+// kUnknownCodec; kInvalidArgument: meta.parameter_count is not the delta's length, no `random`; those of
+// BlockCodec::Encode.
 Result<Bytes> EncodeUpdate(const UpdateFormat& format, const UpdateMeta& meta, std::span<const float> delta,
                            Random* random = nullptr);
 
@@ -69,8 +70,8 @@ class UpdateDecoder {
     virtual Status OnValues(uint64_t first, std::span<const float> values) = 0;
   };
   virtual ~UpdateDecoder() = default;
-  // kMalformed, kNotFinite (a scale), kWrongTensorCount: more than meta.parameter_count values; or the sink's error. After an error every
-  // call returns that error again.
+  // kMalformed, kNotFinite (a scale), kWrongTensorCount: more than meta.parameter_count values; or the sink's error.
+  // After an error every call returns that error again.
   virtual Status Feed(ByteView part) = 0;
   // kMalformed: ended in the head or within a value; kWrongTensorCount: fewer than meta.parameter_count values came.
   virtual Status Finish() = 0;

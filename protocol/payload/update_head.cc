@@ -57,8 +57,7 @@ Result<std::optional<UpdateMeta>> UpdateHeadReader::Feed(ByteView& part) {
   if (!TakeUntil(part, sizeof(uint32_t))) return std::nullopt;
   uint32_t meta_size = 0;
   std::memcpy(&meta_size, head_.data(), sizeof(meta_size));
-  if (meta_size > kMostMetaBytes)
-    return Fail(Code::kMalformed, "update meta of {} bytes is over the limit", meta_size);
+  if (meta_size > kMostMetaBytes) return Fail(Code::kMalformed, "update meta of {} bytes is over the limit", meta_size);
   if (!TakeUntil(part, HeadSize(meta_size))) return std::nullopt;
   const ByteView rest = ByteView(head_).subspan(sizeof(uint32_t));
   if (std::ranges::any_of(rest.subspan(meta_size), [](uint8_t byte) { return byte != 0; }))

@@ -48,7 +48,8 @@ Result<CompactVersion> RoundVersion(VersionCodec codec, const TensorTable& table
   const UpdateFormat format = FormatOf(codec, table);
   std::vector<float> values(next.begin(), next.end());
   if (codec == VersionCodec::kBlock8) {
-    ForEach(format, values.size(), [](uint64_t) {}, [&](uint64_t i) { values[i] -= base[i]; });
+    ForEach(
+        format, values.size(), [](uint64_t) {}, [&](uint64_t i) { values[i] -= base[i]; });
   }
   StreamRandom random(seed);
   CompactVersion made;
@@ -66,7 +67,8 @@ Result<std::vector<float>> ReadCompact(VersionCodec codec, const TensorTable& ta
   if (codec == VersionCodec::kFloat16) return values;
   if (base.size() != values.size())
     return Fail(Code::kWrongTensorCount, "{} differences from {} weights", values.size(), base.size());
-  ForEach(format, values.size(), [](uint64_t) {}, [&](uint64_t i) { values[i] += base[i]; });
+  ForEach(
+      format, values.size(), [](uint64_t) {}, [&](uint64_t i) { values[i] += base[i]; });
   return values;
 }
 

@@ -7,11 +7,12 @@
 #include "protocol/catalogue/publication.h"
 #include "protocol/payload/update_codec.h"
 
-// How a model version travels down in fewer bytes. The aggregator rounds a version to what the fewer bytes say, so whoever
-// reads them has the version's weights bit for bit, and their digest is that of the version.
+// How a model version travels down in fewer bytes. The aggregator rounds a version to what the fewer bytes say, so
+// whoever reads them has the version's weights bit for bit, and their digest is that of the version.
 namespace tributary {
 
-// The values of a table that batch and instance normalisation measured, ascending: in every codec they travel as float32.
+// The values of a table that batch and instance normalisation measured, ascending: in every codec they travel as
+// float32.
 std::vector<ValueRange> StatisticsOf(const TensorTable& table);
 
 // What a version is published as.
@@ -28,12 +29,14 @@ Result<CompactVersion> RoundVersion(VersionCodec codec, const TensorTable& table
                                     std::span<const float> next, const Digest& seed);
 
 // The weights that the bytes stand for; `base` has the weights of the version that they are a difference from, and is
-// not looked at for kFloat16. Errors: those of DecodeUpdate; kWrongTensorCount: another number of values than the table's.
+// not looked at for kFloat16. Errors: those of DecodeUpdate; kWrongTensorCount: another number of values than the
+// table's.
 Result<std::vector<float>> ReadCompact(VersionCodec codec, const TensorTable& table, std::span<const float> base,
                                        ByteView bytes);
 
 // Makes the float32 weights of the task's version out of its compact ones, and puts them into the store. Both, and what
-// they are a difference from, are there. kDigestMismatch: something else came of it; nothing is put. Errors of the above.
+// they are a difference from, are there. kDigestMismatch: something else came of it; nothing is put. Errors of the
+// above.
 Status UnpackVersion(const PublishedTask& task, BlobStore& blobs);
 
 }  // namespace tributary

@@ -19,11 +19,11 @@
 #include "protocol/trust/seal/digest.h"
 #include "protocol/trust/seal/opener.h"
 #include "tests/protocol/catalogue/small_publication.h"
+#include "tests/support/classified.h"
 #include "tests/support/must.h"
 #include "tests/support/seeded_random.h"
 #include "tests/support/small_module.h"
 #include "tests/support/test_fleet.h"
-#include "tests/support/classified.h"
 
 // Writes tests/fuzz/seeds/<target>/, one well-formed input for each shape that a decoder takes. Run by hand when a form
 // changes:
@@ -175,8 +175,8 @@ void PutUpdates(Seeds& seeds) {
       format.linear = {{}, 0x1p-10, 1, 1};
       // The first byte says in which steps the target feeds the rest, the second which codec it is.
       Bytes seed{static_cast<uint8_t>(count), static_cast<uint8_t>(codec)};
-      Append(seed, Must(EncodeUpdate(format, {.weight = 9, .parameter_count = count, .training_loss = 0.5}, delta,
-                                     &random)));
+      Append(seed,
+             Must(EncodeUpdate(format, {.weight = 9, .parameter_count = count, .training_loss = 0.5}, delta, &random)));
       seeds.Put("update_codec", fmt::format("{}_{}", CodecName(kCodecs[codec]), count), seed);
     }
   }

@@ -223,8 +223,9 @@ class Demo {
     }
     SayResults(totals, seconds);
     const bool rounded = options().update_codec.front() != "float32";
-    context_.Say("Model digest {}: {}.\n", model.weights.hex(),
-                 rounded ? "devices round by chance, so another run has another one" : "the same seed gives the same digest");
+    context_.Say(
+        "Model digest {}: {}.\n", model.weights.hex(),
+        rounded ? "devices round by chance, so another run has another one" : "the same seed gives the same digest");
     context_.Say("The model      " + model_file.string() + "   (torch.jit.load opens it)");
     context_.Say("Try it         tributary-device evaluate " + model_file.string());
     context_.Say("Figures        " + file.string());
@@ -271,7 +272,8 @@ void AddDemoOptions(CLI::App* demo, DemoOptions& options) {
   AddNumber(demo, "--examples", options.examples, "Training images over all devices", CLI::Range(20, 60'000));
   AddNumber(demo, "--alpha", options.alpha,
             "Alpha of the Dirichlet distribution over labels: a small one deals unequal shares", CLI::Range(0.01, 1e6));
-  AddNumber(demo, "--seed", options.seed, "The same seed gives the same model, bit for bit, on one kind of processor, with float32 updates",
+  AddNumber(demo, "--seed", options.seed,
+            "The same seed gives the same model, bit for bit, on one kind of processor, with float32 updates",
             CLI::Range(0, 1'000'000'000));
   AddNumber(demo, "--min-accuracy", options.min_accuracy, "The accuracy that the global model must reach, 0 to 1",
             CLI::Range(0.0, 1.0));

@@ -86,8 +86,8 @@ void Subscriber::Want(const PublishedTask& task) {
   };
   fetch(task.module);
   const bool here = blobs_.Has(task.weights.digest);
-  const bool unpacks = !here && task.compact &&
-                       (task.compact->codec == VersionCodec::kFloat16 || blobs_.Has(task.compact->base));
+  const bool unpacks =
+      !here && task.compact && (task.compact->codec == VersionCodec::kFloat16 || blobs_.Has(task.compact->base));
   if (task.compact && (unpacks || relays_)) fetch(task.compact->blob);
   if (unpacks)
     candidate_->unpacked.push_back(task);

@@ -9,8 +9,8 @@
 namespace tributary {
 
 // How the values of an update travel, block by block: each block is encoded alone, and its bytes follow from how many
-// values it has. The last block of a run of values may be shorter. The head comes first, then the blocks in order, since the codec
-// may draw from a stream of random bits as it goes. Resource type, not thread safe.
+// values it has. The last block of a run of values may be shorter. The head comes first, then the blocks in order,
+// since the codec may draw from a stream of random bits as it goes. Resource type, not thread safe.
 class BlockCodec {
  public:
   virtual ~BlockCodec() = default;

@@ -90,7 +90,8 @@ Status CheckCodecs(std::span<const std::string> names) {
       return Fail(Code::kInvalidArgument, "plan.update_codec must be of {}, not '{}'", AllNames(),
                   names[i].substr(0, 80));
     if (IsLinear(*codec) && names.size() > 1)
-      return Fail(Code::kInvalidArgument, "plan.update_codec has {} beside others; a linear codec stands alone", names[i]);
+      return Fail(Code::kInvalidArgument, "plan.update_codec has {} beside others; a linear codec stands alone",
+                  names[i]);
     if (std::ranges::find(names.first(i), names[i]) != names.first(i).end())
       return Fail(Code::kInvalidArgument, "plan.update_codec names {} twice", names[i]);
   }

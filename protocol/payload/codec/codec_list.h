@@ -14,8 +14,8 @@
 
 namespace tributary {
 
-// The codecs of updates by their names in a plan. Another one is a file beside this, a number in envelope.h, and its line
-// in codec_list.cc.
+// The codecs of updates by their names in a plan. Another one is a file beside this, a number in envelope.h, and its
+// line in codec_list.cc.
 std::string CodecName(Codec codec);                      // empty: it carries no updates
 std::optional<Codec> CodecNamed(std::string_view name);  // nullopt: this build does not know it
 

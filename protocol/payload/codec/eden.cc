@@ -63,7 +63,8 @@ class Eden final : public BlockCodec {
   Status Decode(ByteView bytes, std::span<float> values) override {
     float scale = 0;
     std::memcpy(&scale, bytes.data(), sizeof(scale));
-    if (!std::isfinite(scale) || std::signbit(scale)) return Fail(Code::kNotFinite, "the scale of a block is {}", scale);
+    if (!std::isfinite(scale) || std::signbit(scale))
+      return Fail(Code::kNotFinite, "the scale of a block is {}", scale);
     const auto rotated = std::span(rotated_).first(std::bit_ceil(values.size()));
     const ByteView packed = bytes.subspan(sizeof(scale));
     for (size_t i = 0; i < rotated.size(); ++i) {

@@ -20,8 +20,8 @@ namespace tributary {
 //           highest bit, 1 when q is negative
 // A block of fewer values is filled up with zeros to a power of two, all of whose coordinates travel. Bits behind the
 // last level are 0. The signs of the first rotation come before those of the second in the stream. The decoder takes
-// scale * q, transforms and changes the signs of the second, transforms and changes those of the first, and drops the zeros.
-// `bits` is 1, 2 or 4. An encoder needs `random`; a decoder null.
+// scale * q, transforms and changes the signs of the second, transforms and changes those of the first, and drops the
+// zeros. `bits` is 1, 2 or 4. An encoder needs `random`; a decoder null.
 std::unique_ptr<BlockCodec> MakeEden(int bits, Random* random);
 
 // The positive levels, ascending: 2^(bits - 1) of them.

@@ -91,7 +91,8 @@ double LinearReach(double step, uint64_t coordinates, int bits) {
   return step * Levels(bits) * std::sqrt(static_cast<double>(coordinates)) / kDeviations;
 }
 
-LinearForm::LinearForm(uint64_t parameter_count, std::span<const ValueRange> exact) : parameter_count_(parameter_count) {
+LinearForm::LinearForm(uint64_t parameter_count, std::span<const ValueRange> exact)
+    : parameter_count_(parameter_count) {
   for (const ValueRange& range : exact) {
     const uint64_t first = std::min(range.first, parameter_count);
     const uint64_t end = std::min(range.first + range.size, parameter_count);

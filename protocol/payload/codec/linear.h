@@ -9,9 +9,9 @@
 #include "protocol/payload/codec/block_codec.h"
 #include "protocol/payload/codec/rounding.h"
 
-// The linear codec: all devices of a round rotate alike and write whole multiples of one step, so a sum of their updates
-// is a sum of whole numbers, exact, and is rotated back once. An aggregator adds what it decodes without knowing the
-// values of any one device's update.
+// The linear codec: all devices of a round rotate alike and write whole multiples of one step, so a sum of their
+// updates is a sum of whole numbers, exact, and is rotated back once. An aggregator adds what it decodes and
+// rotates no single update back.
 namespace tributary {
 
 // What all devices on one base version of a task share.
@@ -24,17 +24,17 @@ struct LinearRound {
 // SHA-256 of "tributary linear codec v1/TASK/VERSION".
 Digest LinearSeed(const TaskId& task, ModelVersion base);
 
-// The smallest power of two, at least 2^-fraction_bits, with which the levels of `bits` bits reach 4.5 deviations of the
-// coordinates of an update of norm `norm_bound` in `coordinates` coordinates.
+// The smallest power of two, at least 2^-fraction_bits, with which the levels of `bits` bits reach 4.5 deviations of
+// the coordinates of an update of norm `norm_bound` in `coordinates` coordinates.
 double LinearStep(double norm_bound, uint64_t coordinates, int bits, int fraction_bits);
 
 // The vector of an update that is rotated:
 //   vector      = exact value … coordinate coordinate …
-// First the values of the exact ranges, in order, as they are. The other n values are dealt out: value p of them goes to
-// block p mod b as its value p / b, where b = ceil(n / 4096) blocks have 4096 places each (one block of the next power of
-// two when n is smaller), and places that stay empty are 0. So every block has a share of every tensor, and the blocks'
-// norms are alike. Then each block has its signs changed by the key stream of the seed, one stream over all blocks in order, and is
-// transformed (rotation.h). Value type.
+// First the values of the exact ranges, in order, as they are. The other n values are dealt out: value p of them goes
+// to block p mod b as its value p / b, where b = ceil(n / 4096) blocks have 4096 places each (one block of the next
+// power of two when n is smaller), and places that stay empty are 0. So every block has a share of every tensor, and
+// the blocks' norms are alike. Then each block has its signs changed by the key stream of the seed, one stream over all
+// blocks in order, and is transformed (rotation.h). Value type.
 class LinearForm {
  public:
   // Ranges beyond `parameter_count` are cut off.
@@ -60,8 +60,8 @@ class LinearForm {
 double LinearReach(double step, uint64_t coordinates, int bits);
 
 // The coordinates: each a level of `bits` bits in two's complement, the least bit of the first byte first, -L to L with
-// L = 2^(bits - 1) - 1; its value is level * step. Rounded by chance, so unbiased as far as the levels reach. Bits behind
-// the last level are 0. `bits` is 4 to 24. An encoder needs `rounding`; a decoder null.
+// L = 2^(bits - 1) - 1; its value is level * step. Rounded by chance, so unbiased as far as the levels reach. Bits
+// behind the last level are 0. `bits` is 4 to 24. An encoder needs `rounding`; a decoder null.
 std::unique_ptr<BlockCodec> MakeLinear(int bits, const LinearRound& round, std::unique_ptr<RoundingBits> rounding);
 
 }  // namespace tributary

@@ -27,9 +27,7 @@ class ScaledBlock final : public BlockCodec {
       : bits_(bits), most_(bits == 8 ? 127 : 7), rounding_(std::move(rounding)) {}
 
   size_t block() const override { return kBlock; }
-  size_t BytesFor(size_t count) const override {
-    return sizeof(uint16_t) + (bits_ == 8 ? count : (count + 1) / 2);
-  }
+  size_t BytesFor(size_t count) const override { return sizeof(uint16_t) + (bits_ == 8 ? count : (count + 1) / 2); }
 
   Status Encode(std::span<const float> values, MutableByteView out) override {
     float largest = 0;

@@ -29,9 +29,9 @@ void KeyStream::Fill(MutableByteView out) {
   while (!out.empty()) {
     const size_t count = std::min(out.size(), kZeros.size());
     int written = 0;
-    TRIBUTARY_CHECK(EVP_EncryptUpdate(state_->cipher.get(), out.data(), &written, kZeros.data(),
-                                      static_cast<int>(count)) == 1 &&
-                    static_cast<size_t>(written) == count);
+    TRIBUTARY_CHECK(
+        EVP_EncryptUpdate(state_->cipher.get(), out.data(), &written, kZeros.data(), static_cast<int>(count)) == 1 &&
+        static_cast<size_t>(written) == count);
     out = out.subspan(count);
   }
 }

@@ -35,8 +35,7 @@ Result<std::vector<float>> NextWeights(const std::vector<float>& present, const 
   WeightedSum sum(present.size(), FixedPointScale{40}, 4, 1);
   Must(Accumulate(sum, update, 1));
   const ByteView bytes = AsBytes(std::span<const float>(present));
-  ASSIGN_OR_RETURN(const MadeVersion next,
-                   MakeNextWeights(blobs, {Must(blobs.Put(bytes)), bytes.size()}, sum, task));
+  ASSIGN_OR_RETURN(const MadeVersion next, MakeNextWeights(blobs, {Must(blobs.Put(bytes)), bytes.size()}, sum, task));
   return ReadWeights(blobs, next.weights, present.size());
 }
 

@@ -24,8 +24,8 @@ struct CodecRound : RoundFixture {
     Must(core().rounds().Start(task_id, 2));
   }
   std::vector<float> Weights(ModelVersion version) {
-    return Must(ReadWeights(core().tasks().blobs(), Must(core().tasks().Versions(task_id)).at(Number(version) - 1).weights,
-                            kTestParameters));
+    return Must(ReadWeights(core().tasks().blobs(),
+                            Must(core().tasks().Versions(task_id)).at(Number(version) - 1).weights, kTestParameters));
   }
 };
 
@@ -113,7 +113,8 @@ TEST(CodecRoundTest, AnUpdateOverTheRoundsNormIsScaledDownInALinearRoundToo) {
 TEST(CodecRoundTest, TheBoundsHoldForWhatWasDecoded) {
   CodecRound round;
   round.Start({"block8"});
-  EXPECT_EQ(round.CodeOf(round.Give(round.Update(1, kV1, {.codec = Codec::kBlock8, .poison = 17}))), Code::kNormExceeded);
+  EXPECT_EQ(round.CodeOf(round.Give(round.Update(1, kV1, {.codec = Codec::kBlock8, .poison = 17}))),
+            Code::kNormExceeded);
   EXPECT_EQ(round.CodeOf(round.Give(round.Update(1, kV1, {.codec = Codec::kBlock8, .scale = 4}))), Code::kNormExceeded);
   EXPECT_TRUE(round.Give(round.Update(1, kV1, {.codec = Codec::kBlock8})));
 }

@@ -115,7 +115,8 @@ TEST(ResidualTest, GoesWithTheExamplesThatItWasMadeFromAndWithItsTask) {
   // As from nothing: the sum of two versions would be three times as large.
   for (const float value : Sent(device, 2)) EXPECT_LT(value, 2.2e-3F);
   // The residual of a task that is published no more is erased too.
-  Publication other = PublicationOf(device.world, MakePublication(device.world, device.server.blobs, 3, ModelVersion{1}, 36));
+  Publication other =
+      PublicationOf(device.world, MakePublication(device.world, device.server.blobs, 3, ModelVersion{1}, 36));
   other.tasks[0].id = TestTask("another");
   device.server->Publish(device.world.fleet.Publish(other), 3, /*root_version=*/1);
   EXPECT_TRUE(device.RunUntilWithTime([&] { return !Exists(device, 2); }));

@@ -183,9 +183,13 @@ TEST_F(PublicationTest, TaskFieldsOutsideTheirBoundsAreRefused) {
   EXPECT_EQ(OpenedAfterTask([](PublishedTask& task) { task.round->inclusion = 1.5; }), "malformed");
   for (const double step : {nan, 0.3, -0.5, std::numeric_limits<double>::infinity()})
     EXPECT_EQ(OpenedAfterTask([&](PublishedTask& task) { task.round->linear_step = step; }), "malformed") << step;
-  EXPECT_EQ(OpenedAfterTask([](PublishedTask& task) { task.compact = CompactWeights{VersionCodec{0}, {}, {}}; }),
+  EXPECT_EQ(OpenedAfterTask([](PublishedTask& task) {
+              task.compact = CompactWeights{VersionCodec{0}, {}, {}};
+            }),
             "malformed");
-  EXPECT_EQ(OpenedAfterTask([](PublishedTask& task) { task.compact = CompactWeights{VersionCodec{3}, {}, {}}; }),
+  EXPECT_EQ(OpenedAfterTask([](PublishedTask& task) {
+              task.compact = CompactWeights{VersionCodec{3}, {}, {}};
+            }),
             "malformed");
   EXPECT_EQ(OpenedAfterTask(
                 [](PublishedTask& task) { task.accepted.assign(limits::kAcceptedVersions + 1, ModelVersion{1}); }),

@@ -34,7 +34,8 @@ class CompactVersionTest : public ::testing::Test {
                   },
                   [this](ByteView bytes) { subscriber.Consider(bytes); }}),
           fetcher(client, world.loop, world.random, blobs, world.worker),
-          subscriber(fetcher, store, blobs, world.clock, [this](const Publication&) { ++adopted; }, relays) {}
+          subscriber(
+              fetcher, store, blobs, world.clock, [this](const Publication&) { ++adopted; }, relays) {}
 
     int adopted = 0;
     BlobStore blobs;
@@ -63,7 +64,8 @@ class CompactVersionTest : public ::testing::Test {
       CompactVersion made = Must(RoundVersion(VersionCodec::kBlock8, task.table, base_, weights_, Sha256({})));
       weights_ = made.weights;
       if (bent_) made.bytes.back() ^= 1;
-      task.compact = CompactWeights{VersionCodec::kBlock8, Sha256(AsBytes(std::span<const float>(base_))),
+      task.compact = CompactWeights{VersionCodec::kBlock8,
+                                    Sha256(AsBytes(std::span<const float>(base_))),
                                     {Must(server_.blobs.Put(made.bytes)), made.bytes.size()}};
     }
     task.weights.digest = Must(server_.blobs.Put(AsBytes(std::span<const float>(weights_))));

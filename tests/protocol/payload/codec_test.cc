@@ -17,9 +17,8 @@ namespace tributary::codec_test {
 namespace {
 
 constexpr Codec kRounded[] = {Codec::kFloat16, Codec::kBfloat16, Codec::kBlock8, Codec::kBlock4};
-constexpr Codec kLossy[] = {Codec::kFloat16, Codec::kBfloat16, Codec::kBlock8, Codec::kBlock4,
-                            Codec::kEden1,   Codec::kEden2,    Codec::kEden4,  Codec::kTop1,
-                            Codec::kTop5};
+constexpr Codec kLossy[] = {Codec::kFloat16, Codec::kBfloat16, Codec::kBlock8, Codec::kBlock4, Codec::kEden1,
+                            Codec::kEden2,   Codec::kEden4,    Codec::kTop1,   Codec::kTop5};
 
 std::vector<float> Normal(size_t count, float deviation, uint64_t seed = 1) {
   SeededRandom random(seed);
@@ -66,7 +65,8 @@ TEST(CodecTest, EveryFloat16ComesBack) {
   EXPECT_TRUE(std::isinf(FromFloat16(0x7c00)) && std::isnan(FromFloat16(0x7e00)));
 }
 
-// The mean over many encodings is the value: within five deviations of a mean of so many, whose steps are at most `step`.
+// The mean over many encodings is the value: within five deviations of a mean of so many, whose steps are at most
+// `step`.
 TEST(CodecTest, RoundingIsUnbiased) {
   const std::vector<float> values = {1, 0.3F, -0.7001F, 1e-3F, -3e-5F, 1e-4F, 0.99999F, 0};
   constexpr int kTimes = 20'000;

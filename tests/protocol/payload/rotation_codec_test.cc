@@ -219,13 +219,16 @@ TEST(LinearTest, ABlocksBytesAreCheckedAndTheCodecStandsAlone) {
   const LinearRound round{{}, 0.5, 100, 100};
   std::vector<float> values(2);
   EXPECT_EQ(MakeBlockDecoder(LinearCodec(6), &round)->Decode(Must(FromHex("e00f")), values).error().code,
-            Code::kMalformed) << "-32";
+            Code::kMalformed)
+      << "-32";
   ASSERT_TRUE(MakeBlockDecoder(LinearCodec(6), &round)->Decode(Must(FromHex("c10f")), values));
   EXPECT_EQ(values, (std::vector<float>{0.5, -0.5}));
   EXPECT_EQ(MakeBlockDecoder(LinearCodec(6), &round)->Decode(Must(FromHex("c11f")), values).error().code,
-            Code::kMalformed) << "behind the last";
+            Code::kMalformed)
+      << "behind the last";
   EXPECT_EQ(EncodeUpdate(LinearCodec(8), {.weight = 1, .parameter_count = 1}, std::vector<float>(1)).error().code,
-            Code::kInvalidArgument) << "no step";
+            Code::kInvalidArgument)
+      << "no step";
   EXPECT_EQ(CheckCodecs(std::vector<std::string>{"linear8", "float32"}).error().message,
             "plan.update_codec has linear8 beside others; a linear codec stands alone");
   EXPECT_TRUE(CheckCodecs(std::vector<std::string>{"linear24"}));

@@ -14,7 +14,9 @@ namespace tributary::version_codec_test {
 namespace {
 
 TensorTable Table() {
-  return {{{"a.weight", {50, 100}, 0, 5000}, {"b.running_mean", {10}, 5000, 10}, {"b.running_var", {10}, 5010, 10},
+  return {{{"a.weight", {50, 100}, 0, 5000},
+           {"b.running_mean", {10}, 5000, 10},
+           {"b.running_var", {10}, 5010, 10},
            {"c.weight", {30}, 5020, 30}}};
 }
 
@@ -43,7 +45,8 @@ TEST(VersionCodecTest, WhoReadsTheBytesHasTheVersionBitForBit) {
       const bool measured = i >= 5000 && i < 5020;
       ASSERT_LE(std::abs(double{made.weights[i]} - double{next[i]}), measured ? 0 : most) << i;
     }
-    EXPECT_EQ(Must(RoundVersion(codec, Table(), base, next, Sha256({}))).bytes, made.bytes) << "made again after a crash";
+    EXPECT_EQ(Must(RoundVersion(codec, Table(), base, next, Sha256({}))).bytes, made.bytes)
+        << "made again after a crash";
     EXPECT_NE(Must(RoundVersion(codec, Table(), base, next, Sha256(Bytes(1)))).bytes, made.bytes);
   }
 }
@@ -76,7 +79,8 @@ TEST(VersionCodecTest, NothingElseIsPutIntoTheStore) {
   task.id = TestTask("digits");
   task.table = Table();
   task.weights.digest = Sha256(AsBytes(std::span<const float>(made.weights)));
-  task.compact = CompactWeights{VersionCodec::kBlock8, Must(blobs.Put(AsBytes(std::span<const float>(base)))),
+  task.compact = CompactWeights{VersionCodec::kBlock8,
+                                Must(blobs.Put(AsBytes(std::span<const float>(base)))),
                                 {Must(blobs.Put(made.bytes)), made.bytes.size()}};
   PublishedTask wrong = task;
   wrong.compact->base = Must(blobs.Put(AsBytes(std::span<const float>(next))));

@@ -7,8 +7,8 @@
 namespace tributary::key_stream_test {
 namespace {
 
-// Test case 13 of the GCM specification (McGrew and Viega 2005): with the zero key its H is the encryption of counter 0,
-// and its tag that of counter 1.
+// Test case 13 of the GCM specification (McGrew and Viega 2005): with the zero key its H is the encryption of counter
+// 0, and its tag that of counter 1.
 TEST(KeyStreamTest, IsTheEncryptionOfTheCounters) {
   KeyStream stream(Bytes(KeyStream::kSeedBytes));
   Bytes bytes(32);
