@@ -7,6 +7,8 @@
 
 #include "aggregator/records/sum_form.h"
 #include "aggregator/records/tensor_values.h"
+#include "protocol/base/limits.h"
+#include "protocol/trust/seal/digest.h"
 
 namespace tributary {
 
@@ -28,31 +30,84 @@ const ServerOptimizer& OptimizerOf(const TaskRecord&) {
   return fed_avg;
 }
 
+namespace {
+
+// So many values are in memory at once: 4 bytes of present and next weights and 8 of the mean for each.
+constexpr uint64_t kValuesOfPiece = limits::kMiB / sizeof(float);
+
+// No variance among these consecutive values, of which the first is value `first`, stays negative.
+void ClampVariances(const TensorTable& table, uint64_t first, std::span<float> values) {
+  for (const TensorEntry& tensor : table.tensors) {
+    if (StatisticOf(tensor) != Statistic::kVariance) continue;
+    const uint64_t end = std::min(first + values.size(), tensor.offset + tensor.size);
+    for (uint64_t position = std::max(first, tensor.offset); position < end; ++position) {
+      float& variance = values[position - first];
+      variance = std::max(variance, 0.0F);
+    }
+  }
+}
+
+}  // namespace
+
+Status VisitWeights(const BlobStore& blobs, const BlobRef& weights, uint64_t parameter_count,
+                    const std::function<Status(uint64_t first, std::span<const float> values)>& visit) {
+  const auto corrupt = [&](const std::string& why) {
+    return Fail(Code::kCorrupt, "weights {}: {}", weights.digest.hex(), why);
+  };
+  ASSIGN_OR_RETURN(const uint64_t size, blobs.Size(weights.digest));
+  if (size != parameter_count * sizeof(float))
+    return corrupt(fmt::format("{} bytes, {} values are expected", size, parameter_count));
+  Sha256Stream digest;
+  for (uint64_t first = 0; first < parameter_count; first += kValuesOfPiece) {
+    const uint64_t count = std::min(kValuesOfPiece, parameter_count - first);
+    ASSIGN_OR_RETURN(const Bytes bytes, blobs.Read(weights.digest, first * sizeof(float), count * sizeof(float)));
+    digest.Update(bytes);
+    ASSIGN_OR_RETURN(const auto values, ToFloats(bytes, count));
+    RETURN_IF_ERROR(visit(first, values));
+  }
+  if (std::move(digest).Finish() != weights.digest) return corrupt("the bytes have another digest");
+  return {};
+}
+
 Result<std::vector<float>> ReadWeights(const BlobStore& blobs, const BlobRef& weights, uint64_t parameter_count) {
-  ASSIGN_OR_RETURN(const Bytes bytes, blobs.ReadAll(weights.digest));
-  auto values = ToFloats(bytes, parameter_count);
-  if (!values) return Fail(Code::kCorrupt, "weights {}: {}", weights.digest.hex(), values.error().message);
-  return values;
+  std::vector<float> all;
+  const auto append = [&all](uint64_t, std::span<const float> values) -> Status {
+    all.insert(all.end(), values.begin(), values.end());
+    return {};
+  };
+  RETURN_IF_ERROR(VisitWeights(blobs, weights, parameter_count, append));
+  return all;
 }
 
 Result<BlobRef> MakeNextWeights(BlobStore& blobs, const BlobRef& present, const WeightedSum& sum,
                                 const TaskRecord& task) {
-  ASSIGN_OR_RETURN(auto mean, sum.Report());
-  // The sum is of updates on the latest version.
-  if (const auto form = LinearFormOf(task)) mean = form->RotateBack(mean, LinearSeed(task.id, task.latest));
-  ASSIGN_OR_RETURN(const auto weights, ReadWeights(blobs, present, task.table.parameter_count()));
-  ASSIGN_OR_RETURN(auto next, OptimizerOf(task).Step(weights, mean));
-  for (const TensorEntry& tensor : task.table.tensors) {
-    if (StatisticOf(tensor) != Statistic::kVariance) continue;
-    for (float& variance : std::span(next).subspan(tensor.offset, tensor.size)) variance = std::max(variance, 0.0F);
+  // The mean of a linear codec's vectors is turned back as a whole.
+  std::vector<double> whole;
+  if (const auto form = LinearFormOf(task)) {
+    ASSIGN_OR_RETURN(whole, sum.Report());
+    // The sum is of updates on the latest version.
+    whole = form->RotateBack(whole, LinearSeed(task.id, task.latest));
   }
-  const auto bad = std::ranges::find_if(next, [](float weight) { return !std::isfinite(weight); });
-  if (bad != next.end())
-    return Fail(Code::kNotFinite, "{} would be {}", PlaceOf(task.table, static_cast<uint64_t>(bad - next.begin())),
-                *bad);
-  const ByteView bytes = AsBytes(std::span<const float>(next));
-  ASSIGN_OR_RETURN(const Digest digest, blobs.Put(bytes));
-  return BlobRef{.digest = digest, .size = bytes.size()};
+  ASSIGN_OR_RETURN(BlobWriter writer, blobs.Write());
+  std::vector<double> part;
+  const auto step = [&](uint64_t first, std::span<const float> weights) -> Status {
+    std::span<const double> mean;
+    if (!whole.empty()) {
+      mean = std::span(whole).subspan(first, weights.size());
+    } else {
+      part.resize(weights.size());
+      RETURN_IF_ERROR(sum.ReportPart(first, part));
+      mean = part;
+    }
+    ASSIGN_OR_RETURN(auto next, OptimizerOf(task).Step(weights, mean));
+    ClampVariances(task.table, first, next);
+    const auto bad = std::ranges::find_if(next, [](float weight) { return !std::isfinite(weight); });
+    if (bad == next.end()) return writer.Append(AsBytes(std::span<const float>(next)));
+    const uint64_t position = first + static_cast<uint64_t>(bad - next.begin());
+    return Fail(Code::kNotFinite, "{} would be {}", PlaceOf(task.table, position), *bad);
+  };
+  RETURN_IF_ERROR(VisitWeights(blobs, present, task.table.parameter_count(), step));
+  return writer.Finish();
 }
 
 }  // namespace tributary

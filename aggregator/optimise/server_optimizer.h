@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -16,7 +17,7 @@ namespace tributary {
 class ServerOptimizer {
  public:
   virtual ~ServerOptimizer() = default;
-  // kWrongTensorCount: sizes differ. A weight that overflows float32 becomes infinite.
+  // Of any consecutive values. kWrongTensorCount: sizes differ. A weight that overflows float32 becomes infinite.
   virtual Result<std::vector<float>> Step(std::span<const float> present,
                                           std::span<const double> mean_update) const = 0;
 };
@@ -31,12 +32,18 @@ class FedAvg final : public ServerOptimizer {
 // The optimiser that the task asks for; it lives as long as the process.
 const ServerOptimizer& OptimizerOf(const TaskRecord& task);
 
-// The float32 values of a weights blob. kUnknownBlob; kCorrupt: not `parameter_count` values.
+// Hands over the float32 values of a weights blob piece by piece, in order. `visit` must do nothing final: that the bytes
+// are those of the digest is known at the end. Its first error ends it. kUnknownBlob; kCorrupt: not `parameter_count`
+// values, or other bytes.
+Status VisitWeights(const BlobStore& blobs, const BlobRef& weights, uint64_t parameter_count,
+                    const std::function<Status(uint64_t first, std::span<const float> values)>& visit);
+// All of them at once. The errors of VisitWeights.
 Result<std::vector<float>> ReadWeights(const BlobStore& blobs, const BlobRef& weights, uint64_t parameter_count);
 
-// Makes the weights of `task` that follow `present`, those of its latest version, from a round's sum and puts them into the blob store, durable on
-// return. A running variance that rounding made negative becomes 0. It may be repeated after a crash. kConflict: an
-// empty sum; kNotFinite names the weight that would overflow float32.
+// Makes the weights of `task` that follow `present`, those of its latest version, from a round's sum and puts them into
+// the blob store, durable on return. It holds no more than a piece of them, but for a linear codec, whose mean it holds.
+// A running variance that rounding made negative becomes 0. It may be repeated after a crash. kConflict: an empty sum;
+// kNotFinite names the weight that would overflow float32; kCorrupt: the present weights are not those of their digest.
 Result<BlobRef> MakeNextWeights(BlobStore& blobs, const BlobRef& present, const WeightedSum& sum,
                                 const TaskRecord& task);
 

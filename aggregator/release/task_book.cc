@@ -31,11 +31,12 @@ Status CheckBlobs(const BlobStore& blobs, const TaskRecord& task, const Digest& 
                 "initial_weights must be {} bytes, 4 for each of {} parameters; the blob has {}", wanted, parameters,
                 size);
   }
-  ASSIGN_OR_RETURN(const auto weights, ReadWeights(blobs, {initial_weights, size}, parameters));
-  for (const float weight : weights) {
-    if (!std::isfinite(weight)) return Fail(Code::kInvalidArgument, "initial_weights must be finite");
-  }
-  return {};
+  return VisitWeights(
+      blobs, {initial_weights, size}, parameters, [](uint64_t, std::span<const float> weights) -> Status {
+        const bool finite = std::ranges::all_of(weights, [](float weight) { return std::isfinite(weight); });
+        if (finite) return {};
+        return Fail(Code::kInvalidArgument, "initial_weights must be finite");
+      });
 }
 
 }  // namespace

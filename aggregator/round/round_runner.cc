@@ -5,7 +5,6 @@
 
 #include "aggregator/optimise/server_optimizer.h"
 #include "aggregator/records/sum_form.h"
-#include "aggregator/records/tensor_values.h"
 #include "aggregator/store/disk_health.h"
 #include "protocol/base/fault_point.h"
 #include "protocol/base/log.h"
@@ -99,11 +98,14 @@ Result<const UpdateLayout*> RoundRunner::Layout() {
   const VersionRecord& latest = task_.latest;
   if (!layout_ || layout_->of != latest.version) {
     const TensorTable& table = task_.record.table;
-    std::vector<float> weights;
-    if (std::ranges::find(table.tensors, Statistic::kVariance, &StatisticOf) != table.tensors.end()) {
-      ASSIGN_OR_RETURN(weights, ReadWeights(parts_.blobs, latest.weights, table.parameter_count()));
-    }
-    layout_ = {latest.version, UpdateLayout(table, weights, LinearFormOf(task_.record).has_value())};
+    UpdateLayout layout(table, LinearFormOf(task_.record).has_value());
+    const auto take = [&layout](uint64_t first, std::span<const float> weights) -> Status {
+      layout.SetPresent(first, weights);
+      return {};
+    };
+    if (layout.has_variances())
+      RETURN_IF_ERROR(VisitWeights(parts_.blobs, latest.weights, table.parameter_count(), take));
+    layout_ = {latest.version, std::move(layout)};
   }
   return &layout_->layout;
 }
@@ -171,7 +173,7 @@ Status RoundRunner::PlanVersion(Turn& turn) {
                                .created = round.closed,
                                .bounds = NextBounds(task_.record, round.bounds, medians)};
   turn.task.latest = round.result = turn.version->version;
-  round.aggregate_digest = Sha256(keeper_->sum().Serialize());
+  round.aggregate_digest = keeper_->sum().SerializedDigest();
   turn.ended->checkpoint.clear();
   return {};
 }
@@ -231,7 +233,7 @@ Status RoundRunner::WriteTurn(const Turn& turn, bool visible) {
 
 Status RoundRunner::Commit(Turn turn) {
   std::optional<RoundKeeper> next;
-  if (turn.next) {
+  if (turn.next && !keeper_) {
     ASSIGN_OR_RETURN(RoundKeeper keeper, RoundKeeper::Restore(Around(), turn.task, *turn.next));
     next.emplace(std::move(keeper));
   }
@@ -240,6 +242,7 @@ Status RoundRunner::Commit(Turn turn) {
   if (turn.ended) {
     // The file of a round without a version stays: it is on the shelf, or the next round's.
     if (turn.version) keeper_->RemoveCheckpointFile();
+    if (turn.next) next.emplace(std::move(*keeper_).FollowedBy(*turn.next));
     keeper_.reset();
   }
   // Nobody goes on from its base. The next start removes a file that stays.

@@ -11,6 +11,7 @@ namespace tributary {
 namespace {
 
 constexpr std::string_view kPartSuffix = ".part";
+constexpr std::string_view kMade = "made.new";
 // Large enough that the disk reads ahead, small enough for a single-board computer.
 constexpr size_t kDigestReadBytes = limits::kMiB;
 
@@ -60,6 +61,36 @@ Result<Digest> BlobStore::Put(ByteView bytes) {
   const Digest digest = Sha256(bytes);
   if (!Has(digest)) RETURN_IF_ERROR(WriteFileAtomically(*files_, PathOf(digest), bytes));
   return digest;
+}
+
+Result<BlobWriter> BlobStore::Write() {
+  const Path beside = folder_ / kMade;
+  RETURN_IF_ERROR(files_->Remove(beside));
+  ASSIGN_OR_RETURN(auto file, files_->OpenForWrite(beside));
+  return BlobWriter(*files_, folder_, std::move(file));
+}
+
+BlobWriter::~BlobWriter() {
+  if (!file_) return;
+  file_.reset();
+  (void)files_->Remove(folder_ / kMade);  // a disk that is full needs the room
+}
+
+Status BlobWriter::Append(ByteView piece) {
+  if (piece.size() > limits::kBlobBytes - size_) return Fail(Code::kTooLarge, "a blob grows over the limit");
+  RETURN_IF_ERROR(file_->WriteAt(size_, piece));
+  digest_.Update(piece);
+  size_ += piece.size();
+  return {};
+}
+
+Result<BlobRef> BlobWriter::Finish() {
+  RETURN_IF_ERROR(file_->Sync());
+  const BlobRef blob{.digest = std::move(digest_).Finish(), .size = size_};
+  RETURN_IF_ERROR(files_->Rename(folder_ / kMade, folder_ / blob.digest.hex()));
+  file_.reset();
+  RETURN_IF_ERROR(files_->SyncFolder(folder_));
+  return blob;
 }
 
 uint64_t BlobStore::PartSize(const Digest& digest) const { return files_->Size(PartPath(folder_, digest)).value_or(0); }

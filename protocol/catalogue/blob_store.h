@@ -1,10 +1,38 @@
 #pragma once
 
+#include <memory>
+#include <string>
+
 #include "protocol/base/file.h"
 #include "protocol/base/ids.h"
 #include "protocol/catalogue/publication.h"
+#include "protocol/trust/seal/digest.h"
 
 namespace tributary {
+
+// A blob that is made piece by piece, because it is too large to be held twice in memory. Until Finish it has no name, and
+// it is removed when Finish is not called. One at a time in a store. Resource type; borrows the store's files.
+class BlobWriter {
+ public:
+  BlobWriter(BlobWriter&&) noexcept = default;
+  BlobWriter& operator=(BlobWriter&&) = delete;
+  ~BlobWriter();
+
+  Status Append(ByteView piece);
+  // Durable on return.
+  Result<BlobRef> Finish();
+
+ private:
+  friend class BlobStore;
+  BlobWriter(FileSystem& files, Path folder, std::unique_ptr<WritableFile> file)
+      : files_(&files), folder_(std::move(folder)), file_(std::move(file)) {}
+
+  FileSystem* files_;
+  Path folder_;
+  std::unique_ptr<WritableFile> file_;  // null: finished
+  uint64_t size_ = 0;
+  Sha256Stream digest_;
+};
 
 // Content-addressed files below one folder: <folder>/<hex digest>, and <hex digest>.part while one is being fetched.
 // Whatever has its final name has been checked against its digest. Used by devices, gateways (cache) and the aggregator
@@ -20,6 +48,9 @@ class BlobStore {
   Result<Bytes> ReadAll(const Digest& digest) const;
   // Durable on return.
   Result<Digest> Put(ByteView bytes);
+
+  // Ends another one that was begun before.
+  Result<BlobWriter> Write();
 
   // Fetching in parts, resumable over restarts: where to go on, then pieces in order, then Complete, which checks the
   // digest and makes the blob durable. AppendPart: kChunkOutOfOrder, kTooLarge. Complete: kConflict, not all of it is
