@@ -185,7 +185,12 @@ Result<VersionRecord> RoundRunner::RollBack(ModelVersion to, const std::string& 
   const ModelVersion latest = task_.latest.version;
   if (to == latest) return Fail(Code::kInvalidArgument, "version {} is the latest already", Number(to));
   if (keeper_) RETURN_IF_ERROR(Checkpoint(RoundState::kCollecting));
-  ASSIGN_OR_RETURN(VersionRecord version, parts_.store.tasks.Version(task_.record.id, to));
+  auto found = parts_.store.tasks.Version(task_.record.id, to);
+  const bool is_gone = found ? found->pruned != WallTime{} : found.error().code == Code::kNotFound;
+  if (is_gone) return Fail(Code::kPruned, "the weights of version {} were removed", Number(to));
+  if (!found) return found;
+  VersionRecord version = std::move(*found);
+  version.pinned.clear();
   version.restores = to;
   version.reason = reason;
   version.version = Next(latest);

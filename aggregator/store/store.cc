@@ -143,7 +143,19 @@ ALTER TABLE rounds ADD COLUMN capped BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE contributions ADD COLUMN norm DOUBLE PRECISION NOT NULL DEFAULT 0;
 ALTER TABLE contributions ADD COLUMN statistics DOUBLE PRECISION NOT NULL DEFAULT 0;
 )sql";
-constexpr std::string_view kSchema[] = {kFirst, kGateways, kReports, kPlans, kMetrics, kShortfalls, kRoundBounds, kBounds};
+// What is pruned (RetentionTable): of versions, whether and when; of tasks, up to which version evaluations are folded; and
+// blobs that are to be removed.
+constexpr std::string_view kRetention = R"sql(
+ALTER TABLE versions ADD COLUMN pinned TEXT NOT NULL DEFAULT '';
+ALTER TABLE versions ADD COLUMN pruned BIGINT NOT NULL DEFAULT 0;
+CREATE INDEX versions_by_pruned ON versions (task, pruned, version);
+CREATE INDEX versions_by_restored ON versions (task, restores);
+CREATE INDEX versions_by_weights ON versions (weights_digest);
+CREATE TABLE folded_evaluations (task TEXT PRIMARY KEY, version BIGINT NOT NULL);
+CREATE TABLE doomed_blobs (digest BLOB PRIMARY KEY);
+)sql";
+constexpr std::string_view kSchema[] = {kFirst,      kGateways,    kReports, kPlans,    kMetrics,
+                                        kShortfalls, kRoundBounds, kBounds,  kRetention};
 
 }  // namespace
 

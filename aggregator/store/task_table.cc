@@ -69,13 +69,13 @@ Result<TaskRecord> ReadFormerTask(const Row& row) {
 
 #define TRIBUTARY_VERSION_COLUMNS                                                                                     \
   "task, version, weights_digest, weights_size, parent, round, created, norm_bound, statistics_bound, weight_bound, " \
-  "restores, reason"
+  "restores, reason, pinned, pruned"
 
 Result<VersionRecord> ReadVersion(const Row& row) {
   VersionRecord version;
   RETURN_IF_ERROR(row.Into(version.task, version.version, version.weights.digest, version.weights.size, version.parent,
                            version.round, version.created, version.bounds.norm, version.bounds.statistics,
-                           version.bounds.weight, version.restores, version.reason));
+                           version.bounds.weight, version.restores, version.reason, version.pinned, version.pruned));
   return version;
 }
 
@@ -132,10 +132,11 @@ Status TaskTable::ReadTensors(TaskRecord& task) {
 }
 
 Status TaskTable::InsertVersion(const VersionRecord& version) {
-  return database_.Write(
-      "INSERT INTO versions (" TRIBUTARY_VERSION_COLUMNS ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", version.task,
-      version.version, version.weights.digest, version.weights.size, version.parent, version.round, version.created,
-      version.bounds.norm, version.bounds.statistics, version.bounds.weight, version.restores, version.reason);
+  return database_.Write("INSERT INTO versions (" TRIBUTARY_VERSION_COLUMNS
+                         ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                         version.task, version.version, version.weights.digest, version.weights.size, version.parent,
+                         version.round, version.created, version.bounds.norm, version.bounds.statistics,
+                         version.bounds.weight, version.restores, version.reason, version.pinned, version.pruned);
 }
 
 Result<std::vector<VersionRecord>> TaskTable::Versions(const TaskId& task, const Slice<ModelVersion>& slice) {

@@ -11,6 +11,7 @@ namespace tributary {
 namespace {
 
 constexpr std::string_view kPartSuffix = ".part";
+constexpr std::string_view kNewSuffix = ".new";  // of WriteFileAtomically, too
 constexpr std::string_view kMade = "made.new";
 // Large enough that the disk reads ahead, small enough for a single-board computer.
 constexpr size_t kDigestReadBytes = limits::kMiB;
@@ -125,6 +126,20 @@ Status BlobStore::Complete(const BlobRef& blob) {
   }
   RETURN_IF_ERROR(files_->Rename(part, PathOf(blob.digest)));
   return files_->SyncFolder(folder_);
+}
+
+Status BlobStore::Remove(std::span<const Digest> blobs) {
+  for (const Digest& digest : blobs) RETURN_IF_ERROR(files_->Remove(PathOf(digest)));
+  return files_->SyncFolder(folder_);
+}
+
+Result<std::map<std::string, uint64_t>> BlobStore::Parts() const {
+  ASSIGN_OR_RETURN(const std::vector<std::string> present, files_->List(folder_));
+  std::map<std::string, uint64_t> parts;
+  for (const std::string& name : present) {
+    if (name.ends_with(kPartSuffix) || name.ends_with(kNewSuffix)) parts[name] = files_->Size(folder_ / name).value_or(0);
+  }
+  return parts;
 }
 
 Status BlobStore::RetainOnly(std::span<const Digest> keep) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <map>
 #include <memory>
 #include <string>
 
@@ -59,6 +60,12 @@ class BlobStore {
   Status AppendPart(const Digest& digest, uint64_t offset, ByteView piece);
   Status Complete(const BlobRef& blob);
 
+  // They are gone for good on return; one that is not held is none the less gone.
+  Status Remove(std::span<const Digest> blobs);
+  // Every part that is here, and what a write that was cut off has left, each with its size in bytes.
+  Result<std::map<std::string, uint64_t>> Parts() const;
+  // `name` is of Parts.
+  Status RemovePart(const std::string& name) { return files_->Remove(folder_ / name); }
   // Removes every blob and part that `keep` does not name.
   Status RetainOnly(std::span<const Digest> keep);
   Path PathOf(const Digest& digest) const;

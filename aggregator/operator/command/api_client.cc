@@ -93,8 +93,8 @@ Result<Json> ApiClient::StartRounds(const std::string& task, uint64_t count) {
 Result<Json> ApiClient::CancelRounds(const std::string& task) {
   return Post(http_, TaskPath(task) + "/rounds/cancel", Json::object());
 }
-Result<Json> ApiClient::RollBack(const std::string& task, uint64_t to, const std::string& reason) {
-  return Post(http_, TaskPath(task) + "/rollback", {{"to", to}, {"reason", reason}});
+Result<Json> ApiClient::ChangeTask(const std::string& task, const std::string& what, const Json& words) {
+  return Post(http_, TaskPath(task) + "/" + what, words);
 }
 
 Result<Json> ApiClient::Rounds(const std::string& task) { return AllPages(http_, TaskPath(task) + "/rounds"); }

@@ -29,7 +29,8 @@ class ApiClient {
   Result<Json> Task(const std::string& task);
   Result<Json> StartRounds(const std::string& task, uint64_t count);
   Result<Json> CancelRounds(const std::string& task);
-  Result<Json> RollBack(const std::string& task, uint64_t to, const std::string& reason);
+  // POST /tasks/{task}/{what}: "rollback", "prune", "versions/3/pin".
+  Result<Json> ChangeTask(const std::string& task, const std::string& what, const Json& words);
   // All pages in one list.
   Result<Json> Rounds(const std::string& task);
   Result<Json> Round(const std::string& task, uint64_t number);
