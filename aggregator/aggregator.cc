@@ -137,7 +137,8 @@ Status Aggregator::OpenCore(FileSystem& files) {
                                [this](UploadKind kind) {
                                  const KindAccount staged = staging_->Account().of(kind);
                                  return staged.in_flight + staged.spooled;
-                               }},
+                               },
+                           .retention = options_.retention},
                           *this));
     return {};
   });

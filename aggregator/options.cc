@@ -39,6 +39,7 @@ Result<AggregatorOptions> AggregatorOptions::Load(const Path& file) {
   ASSIGN_OR_RETURN(ConfigReader reader, ConfigReader::Load(file));
   AggregatorOptions options;
   reader.Read(options.Fields());
+  reader.Read(FieldsOf(options.retention), "retention");
   ReadLimits(reader, options.hop);
   ReadHttpOptions(reader, 1, options.http);
   RETURN_IF_ERROR(reader.Finish());
@@ -47,7 +48,8 @@ Result<AggregatorOptions> AggregatorOptions::Load(const Path& file) {
 
 std::string AggregatorManual() {
   AggregatorOptions defaults;
-  return std::string(kKeysHeading) + FieldsManual(defaults.Fields()) + LimitsManual() +
+  return std::string(kKeysHeading) + FieldsManual(defaults.Fields()) +
+         FieldsManual(FieldsOf(defaults.retention), "retention") + LimitsManual() +
          FieldsManual(HttpFields(defaults.http, 1)) + R"(
 The API asks for a bearer token; make one (it is shown once, only its hash is kept):
   tributary-aggregator token add NAME --role ROLE [--expires-days N] --config aggregator.toml

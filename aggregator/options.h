@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "aggregator/release/pruner.h"
 #include "protocol/base/file.h"
 #include "protocol/base/http/http_server.h"
 #include "protocol/base/process/config.h"
@@ -26,12 +27,13 @@ struct AggregatorOptions {
   HttpServer::Options http{.port = 8080};
   int64_t publication_days = 30;
   int64_t certificate_days = 365;
+  RetentionPolicy retention;
   std::string log_level = "info";
   Path log_file;
 
   // kNotFound, kConfigSyntax, kConfigUnknownKey, kConfigInvalid: names the file, the line, the key and its bounds.
   static Result<AggregatorOptions> Load(const Path& file);
-  // All keys but those of [limits] and [http].
+  // All keys but those of [retention], [limits] and [http].
   std::vector<Field> Fields();
 };
 

@@ -47,13 +47,14 @@ void WriteRounds(Store& store, WallTime now) {
     for (const auto& [role, model] :
          {std::pair("evaluator", EvaluatedModel::kGlobal), std::pair("device", EvaluatedModel::kGlobal),
           std::pair("device", EvaluatedModel::kPersonal)}) {
-      Must(store.evaluations.Insert({.task = Task(),
-                                     .version = version,
-                                     .device = Device(number % kDevices),
-                                     .role = role,
-                                     .upload = Upload(number),
-                                     .result = {model, 10, 1, {{"accuracy", {5, 10}}, {"loss", {5, 10}}}},
-                                     .received = now}));
+      Must(store.evaluations.Insert(
+          {.task = Task(),
+           .version = version,
+           .device = role == std::string_view("evaluator") ? Must(DeviceId::Parse(role)) : Device(number % kDevices),
+           .role = role,
+           .upload = Upload(number),
+           .result = {model, 10, 1, {{"accuracy", {5, 10}}, {"loss", {5, 10}}}},
+           .received = now}));
     }
     if (number > kRounds) break;
     StoredRound round;

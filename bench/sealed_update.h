@@ -25,21 +25,23 @@ inline std::vector<float> SomeUpdate(uint64_t parameters, uint64_t seed = 1) {
 }
 
 // An upload of `plaintext` as a device makes it, but for the certificate, which nobody here looks at.
-inline Result<SealedUpload> SealForBench(ByteView plaintext, uint64_t number, const Bytes& recipient) {
+inline Result<SealedUpload> SealForBench(ByteView plaintext, uint64_t number, const Bytes& recipient,
+                                         ModelVersion base = ModelVersion{1}) {
   static const SigningKey key = SigningKey::Generate();
   static const std::vector<Bytes> chain{Bytes(600)};
   UploadSubject subject;
   SystemRandom().Fill(subject.id.mutable_view());
   ASSIGN_OR_RETURN(subject.task, TaskId::Parse("bench"));
   ASSIGN_OR_RETURN(subject.device, DeviceId::Parse("device-" + std::to_string(number)));
-  subject.base_version = ModelVersion{1};
+  subject.base_version = base;
   return SealUpload(subject, plaintext, limits::kDefaultChunkBytes, {kDefaultAead, recipient}, key, chain);
 }
 
-inline Result<SealedUpload> SealUpdateForBench(uint64_t parameters, uint64_t number, const Bytes& recipient) {
+inline Result<SealedUpload> SealUpdateForBench(uint64_t parameters, uint64_t number, const Bytes& recipient,
+                                               ModelVersion base = ModelVersion{1}) {
   const UpdateMeta meta{.weight = 600, .parameter_count = parameters};
   ASSIGN_OR_RETURN(const Bytes plaintext, EncodeUpdate(Codec::kFloat32Dense, meta, SomeUpdate(parameters, number)));
-  return SealForBench(plaintext, number, recipient);
+  return SealForBench(plaintext, number, recipient, base);
 }
 
 }  // namespace tributary::bench

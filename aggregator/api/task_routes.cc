@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "aggregator/api/device_routes.h"
 #include "aggregator/api/json_fields.h"
 #include "aggregator/api/json_tasks.h"
 #include "aggregator/publish/tuf_shelf.h"
@@ -9,6 +10,7 @@
 #include "protocol/base/limits.h"
 #include "protocol/catalogue/blob_store.h"
 #include "protocol/catalogue/module_archive.h"
+#include "protocol/envelope/remembered_versions.h"
 
 namespace tributary {
 namespace {
@@ -24,6 +26,8 @@ Json VersionJson(const VersionRecord& version) {
           {"created", Rfc3339(version.created)},
           {"restores", VersionOrNull(version.restores)},
           {"reason", TextOrNull(version.reason)},
+          {"pinned", TextOrNull(version.pinned)},
+          {"pruned", TimeOrNull(version.pruned)},
           {"metrics", MetricsToJson(version.metrics)}};
 }
 
@@ -57,6 +61,35 @@ Result<ChangeMade> CreateTask(const ApiParts& parts, const TaskRequest& wanted) 
   return ChangeMade{std::move(response), {"null", ToJson(made)}};
 }
 
+// Pins, or with an empty reason unpins.
+Result<ChangeMade> PinVersion(const ApiParts& parts, const TaskId& task, ModelVersion version,
+                              const std::string& reason) {
+  using BeforeAndAfter = std::pair<VersionRecord, VersionRecord>;
+  ASSIGN_OR_RETURN(const BeforeAndAfter changed, parts.core.Run([=]() -> Result<BeforeAndAfter> {
+    ASSIGN_OR_RETURN(VersionRecord before, parts.tasks.Version(task, version));
+    ASSIGN_OR_RETURN(VersionRecord after, parts.tasks.Pin(task, version, reason));
+    return BeforeAndAfter(std::move(before), std::move(after));
+  }));
+  const auto& [before, after] = changed;
+  return ChangeMade{HttpResponse::Json(ToJson(after)), {ToJson(before), ToJson(after)}};
+}
+
+// In turns on the core thread. One that fails leaves what the turns before it did, which is right as it is.
+Result<ChangeMade> PruneVersions(const ApiParts& parts, const TaskId& task, uint64_t keep) {
+  Pruned all;
+  for (std::optional<ModelVersion> after = ModelVersion{}; after;) {
+    ASSIGN_OR_RETURN(const Pruned some, parts.core.Run([parts, task, keep, from = *after] {
+      return parts.tasks.Prune(task, keep, from);
+    }));
+    all.versions += some.versions;
+    all.bytes += some.bytes;
+    after = some.last;
+  }
+  const std::string done =
+      Dump(Json{{"task", task.text()}, {"keep", keep}, {"versions", all.versions}, {"bytes", all.bytes}});
+  return ChangeMade{HttpResponse::Json(done), {"null", done}};
+}
+
 // ---- blobs
 
 // One turn on the core thread per this many bytes: few enough turns, and none of them long.
@@ -66,6 +99,11 @@ Result<Digest> DigestOfPath(const HttpRequest& request) {
   auto digest = Digest::FromHex(request.parameter("digest"));
   if (!digest) return Fail(Code::kUnknownBlob, "'{}' is not a SHA-256 in hexadecimal", request.parameter("digest"));
   return digest;
+}
+
+Error WhyAbsent(const CoreCall& core, Tasks& tasks, const Digest& digest) {
+  const Status why = core.Run([&tasks, digest] { return tasks.WhyAbsent(digest); });
+  return why ? Error{Code::kUnknownBlob, fmt::format("no blob {}", digest.hex())} : why.error();
 }
 
 // A blob on its way in. Two uploads of the same blob may run at once: each adds what the part does not have yet, and if
@@ -129,6 +167,27 @@ class IgnoredUpload final : public HttpUpload {
   const BlobRef blob_;
 };
 
+// Adds the routes of what is kept and what goes.
+void AddRetentionRoutes(HttpServer& server, const ApiParts& parts) {
+  for (const bool pin : {true, false}) {
+    const std::string verb = pin ? "pin" : "unpin";
+    AddChange(server, parts.audit, "POST", "/api/v1/tasks/{task}/versions/{version}/" + verb, HttpAccess::kOperator,
+              "models." + verb, [parts, pin](const HttpRequest& request) -> Result<Change> {
+                ASSIGN_OR_RETURN(const TaskId task, TaskOfPath(request));
+                ASSIGN_OR_RETURN(const uint64_t number, NumberOfPath(request, "version", Code::kUnknownVersion));
+                ASSIGN_OR_RETURN(const std::string reason, ReasonFromJson(request.body));
+                return Change{fmt::format("tasks/{}/versions/{}", task.text(), number),
+                              [=] { return PinVersion(parts, task, ModelVersion{number}, pin ? reason : ""); }};
+              });
+  }
+  AddChange(server, parts.audit, "POST", "/api/v1/tasks/{task}/prune", HttpAccess::kOperator, "models.prune",
+            [parts](const HttpRequest& request) -> Result<Change> {
+              ASSIGN_OR_RETURN(const TaskId task, TaskOfPath(request));
+              ASSIGN_OR_RETURN(const uint64_t keep, PruneRequestFromJson(request.body));
+              return Change{"tasks/" + task.text(), [=] { return PruneVersions(parts, task, keep); }};
+            });
+}
+
 // ---- the publication
 
 // A file whose name says which bytes it has never changes.
@@ -153,6 +212,15 @@ Result<HttpResponse> ServeTarget(const TufShelf& shelf, const BlobStore& blobs, 
 }  // namespace
 
 std::string ToJson(const VersionRecord& version) { return Dump(VersionJson(version)); }
+
+Result<uint64_t> PruneRequestFromJson(std::string_view body) {
+  ASSIGN_OR_RETURN(const Json json, ParseBody(body));
+  uint64_t keep = 0;
+  Fields fields(json);
+  fields.Whole("keep", keep, kRememberedVersions, 1'000'000'000, true);
+  RETURN_IF_ERROR(fields.Finish());
+  return keep;
+}
 
 void AddTaskRoutes(HttpServer& server, const ApiParts& parts) {
   AddChange(server, parts.audit, "POST", "/api/v1/tasks", HttpAccess::kPublisher, "task.create",
@@ -184,6 +252,7 @@ void AddTaskRoutes(HttpServer& server, const ApiParts& parts) {
                              parts.core.Run([parts, task, version] { return parts.tasks.Version(task, version); }));
             return ToJson(record);
           });
+  AddRetentionRoutes(server, parts);
 }
 
 void AddBlobRoutes(HttpServer& server, const ApiParts& parts) {
@@ -197,9 +266,9 @@ void AddBlobRoutes(HttpServer& server, const ApiParts& parts) {
                    });
 
   server.Add("GET", "/api/v1/blobs/{digest}", HttpAccess::kViewer,
-             [&tasks = parts.tasks](const HttpRequest& request) -> Result<HttpResponse> {
+             [core = parts.core, &tasks = parts.tasks](const HttpRequest& request) -> Result<HttpResponse> {
                ASSIGN_OR_RETURN(const Digest digest, DigestOfPath(request));
-               if (!tasks.blobs().Has(digest)) return Fail(Code::kUnknownBlob, "no blob {}", digest.hex());
+               if (!tasks.blobs().Has(digest)) return Fail(WhyAbsent(core, tasks, digest));
                RETURN_IF_ERROR(tasks.blobs().Check(digest));
                HttpResponse response = HttpResponse::File(tasks.blobs().PathOf(digest));
                response.headers.emplace_back("ETag", "\"" + digest.hex() + "\"");

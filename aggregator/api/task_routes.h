@@ -11,8 +11,11 @@ namespace tributary {
 class BlobStore;
 class TufShelf;
 
-// Adds /tasks and /tasks/{task}/versions. A task's own JSON is in json_tasks.h.
+// Adds /tasks, /tasks/{task}/versions with pin and unpin, and /tasks/{task}/prune. A task's own JSON is in json_tasks.h.
 void AddTaskRoutes(HttpServer& server, const ApiParts& parts);
+
+// {"keep": 20}: the newest versions whose weights stay, 8 or more. kInvalidArgument.
+Result<uint64_t> PruneRequestFromJson(std::string_view body);
 
 std::string ToJson(const VersionRecord& version);
 

@@ -96,7 +96,7 @@ constexpr double kRounding = 0x1p-20;
 
 }  // namespace
 
-UpdateLayout::UpdateLayout(const TensorTable& table, std::span<const float> weights, bool rotated) : rotated_(rotated) {
+UpdateLayout::UpdateLayout(const TensorTable& table, bool rotated) : rotated_(rotated) {
   uint64_t next = 0;
   for (const TensorEntry& tensor : table.tensors) {
     const Statistic statistic = StatisticOf(tensor);
@@ -105,9 +105,16 @@ UpdateLayout::UpdateLayout(const TensorTable& table, std::span<const float> weig
     next += tensor.size;
     statistics_.push_back({first, tensor.size});
     offsets_.push_back(tensor.offset);
-    if (statistic != Statistic::kVariance) continue;
-    const auto present = weights.subspan(tensor.offset, tensor.size);
-    variances_.push_back({first, {present.begin(), present.end()}});
+    if (statistic == Statistic::kVariance)
+      variances_.push_back({first, tensor.offset, std::vector<float>(tensor.size)});
+  }
+}
+
+void UpdateLayout::SetPresent(uint64_t first, std::span<const float> weights) {
+  for (Variances& variances : variances_) {
+    const uint64_t end = std::min(first + weights.size(), variances.offset + variances.present.size());
+    for (uint64_t position = std::max(first, variances.offset); position < end; ++position)
+      variances.present[position - variances.offset] = weights[position - first];
   }
 }
 

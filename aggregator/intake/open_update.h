@@ -15,9 +15,18 @@ namespace tributary {
 class UpdateLayout {
  public:
   UpdateLayout() = default;
-  // `weights`: of the version that the updates begin at; of use when the table has a variance. `rotated`: updates come
-  // as the vectors of a linear codec, which begin with the statistics (protocol/payload/codec/linear.h).
-  UpdateLayout(const TensorTable& table, std::span<const float> weights, bool rotated = false);
+  // Variances are 0 until SetPresent. `rotated`: updates come as the vectors of a linear codec, which begin with the
+  // statistics (protocol/payload/codec/linear.h).
+  explicit UpdateLayout(const TensorTable& table, bool rotated = false);
+  // `weights`: all of the version that the updates begin at; of use when the table has a variance.
+  UpdateLayout(const TensorTable& table, std::span<const float> weights, bool rotated = false)
+      : UpdateLayout(table, rotated) {
+    SetPresent(0, weights);
+  }
+
+  bool has_variances() const { return !variances_.empty(); }
+  // Consecutive weights of that version, of which the first is value `first`: takes the variances among them.
+  void SetPresent(uint64_t first, std::span<const float> weights);
 
   // Of the vector that comes.
   std::span<const ValueRange> statistics() const { return statistics_; }
@@ -29,7 +38,8 @@ class UpdateLayout {
 
  private:
   struct Variances {
-    uint64_t first = 0;  // in the vector that comes
+    uint64_t first = 0;   // in the vector that comes
+    uint64_t offset = 0;  // in the weights
     std::vector<float> present;
   };
   bool rotated_ = false;

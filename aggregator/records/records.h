@@ -81,6 +81,8 @@ struct VersionRecord {
   UpdateSize bounds = {};      // of rounds that start from it
   ModelVersion restores = {};  // the version whose weights it has again; 0: they are its own
   std::string reason = {};     // why it was rolled back to them, in the operator's words
+  std::string pinned = {};  // why its weights are kept whatever their age, in the operator's words; empty: they are not
+  WallTime pruned = {};     // when its weights were removed; 0: they are here
   MetricViews metrics = {};  // filled in when versions are listed
 };
 

@@ -31,11 +31,12 @@ Status CheckBlobs(const BlobStore& blobs, const TaskRecord& task, const Digest& 
                 "initial_weights must be {} bytes, 4 for each of {} parameters; the blob has {}", wanted, parameters,
                 size);
   }
-  ASSIGN_OR_RETURN(const auto weights, ReadWeights(blobs, {initial_weights, size}, parameters));
-  for (const float weight : weights) {
-    if (!std::isfinite(weight)) return Fail(Code::kInvalidArgument, "initial_weights must be finite");
-  }
-  return {};
+  return VisitWeights(
+      blobs, {initial_weights, size}, parameters, [](uint64_t, std::span<const float> weights) -> Status {
+        const bool finite = std::ranges::all_of(weights, [](float weight) { return std::isfinite(weight); });
+        if (finite) return {};
+        return Fail(Code::kInvalidArgument, "initial_weights must be finite");
+      });
 }
 
 }  // namespace
@@ -135,9 +136,53 @@ Result<VersionRecord> TaskBook::Version(const TaskId& task, ModelVersion version
   ASSIGN_OR_RETURN(const LiveTask* const live, Find(task));
   if (Number(version) < 1 || version > live->latest.version)
     return Fail(Code::kUnknownVersion, "task '{}' has no version {}", task.text(), Number(version));
-  ASSIGN_OR_RETURN(VersionRecord found, parts_.store.tasks.Version(task, version));
-  RETURN_IF_ERROR(AddMeans({&found, 1}));
+  auto found = parts_.store.tasks.Version(task, version);
+  if (!found && found.error().code == Code::kNotFound)
+    return Fail(Code::kPruned, "version {} of task '{}' is forgotten", Number(version), task.text());
+  if (!found) return found;
+  RETURN_IF_ERROR(AddMeans({&*found, 1}));
   return found;
+}
+
+Result<VersionRecord> TaskBook::Pin(const TaskId& task, ModelVersion version, const std::string& reason) {
+  ASSIGN_OR_RETURN(VersionRecord record, Version(task, version));
+  if (record.pruned != WallTime{})
+    return Fail(Code::kPruned, "the weights of version {} of task '{}' were removed", Number(version), task.text());
+  RETURN_IF_ERROR(parts_.store.retention.Pin(task, version, reason));
+  record.pinned = reason;
+  if (version == tasks_.at(task).latest.version) tasks_.at(task).latest.pinned = reason;
+  return record;
+}
+
+Result<Pruned> TaskBook::Prune(const TaskId& task, uint64_t keep, ModelVersion after) {
+  ASSIGN_OR_RETURN(const LiveTask* const live, Find(task));
+  ASSIGN_OR_RETURN(Pruned marked, pruner_.MarkVersions(SubjectOf(*live), keep, after));
+  RETURN_IF_ERROR(pruner_.RemoveBlobs());
+  return marked;
+}
+
+Status TaskBook::WhyAbsent(const Digest& blob) {
+  ASSIGN_OR_RETURN(const auto pruned, parts_.store.retention.PrunedWith(blob));
+  if (!pruned) return Fail(Code::kUnknownBlob, "no blob {}", blob.hex());
+  return Fail(Code::kPruned, "blob {} was the weights of version {} of task '{}', which were removed", blob.hex(),
+              Number(pruned->version), pruned->task.text());
+}
+
+Status TaskBook::CheckTakesEvaluations(const TaskId& task, ModelVersion version) {
+  ASSIGN_OR_RETURN(const ModelVersion folded, pruner_.Folded(task));
+  if (version > folded) return {};
+  return Fail(Code::kStaleVersion, "evaluations of version {} are folded into their totals", Number(version));
+}
+
+Status TaskBook::PruneTurn() {
+  std::vector<Pruner::Subject> subjects;
+  for (const auto& [id, task] : tasks_) subjects.push_back(SubjectOf(task));
+  return pruner_.Turn(subjects);
+}
+
+Pruner::Subject TaskBook::SubjectOf(const LiveTask& task) const {
+  const TaskId& id = task.record.id;
+  return {id, task.latest.version, parts_.in_use ? parts_.in_use(id) : std::set<ModelVersion>()};
 }
 
 Status CheckNewTask(TaskRecord task) {

@@ -1,12 +1,15 @@
 #pragma once
 
+#include <functional>
 #include <map>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "aggregator/publish/publisher.h"
 #include "aggregator/records/records.h"
+#include "aggregator/release/pruner.h"
 #include "aggregator/release/tasks.h"
 #include "aggregator/store/store.h"
 #include "aggregator/watch/watch.h"
@@ -35,8 +38,12 @@ class TaskBook final : public Tasks {
     const Clock& clock;
     EventLine& events;
     Announcer& announcer;
+    RetentionPolicy retention = {};
+    // The bases of a task's rounds, whose weights must stay.
+    std::function<std::set<ModelVersion>(const TaskId&)> in_use = nullptr;
   };
-  explicit TaskBook(const Parts& parts) : parts_(parts) {}
+  explicit TaskBook(const Parts& parts)
+      : parts_(parts), pruner_({parts.store, parts.blobs, parts.clock, parts.retention}) {}
   Status Restore();
 
   Result<TaskRecord> Create(TaskRecord task, const Digest& initial_weights) override;
@@ -44,8 +51,16 @@ class TaskBook final : public Tasks {
   Result<TaskRecord> Get(const TaskId& task) override;
   Result<std::vector<VersionRecord>> Versions(const TaskId& task, const Slice<ModelVersion>& slice = {}) override;
   Result<VersionRecord> Version(const TaskId& task, ModelVersion version) override;
+  Result<VersionRecord> Pin(const TaskId& task, ModelVersion version, const std::string& reason) override;
+  Result<Pruned> Prune(const TaskId& task, uint64_t keep, ModelVersion after) override;
+  Status WhyAbsent(const Digest& blob) override;
   const BlobStore& blobs() const override { return parts_.blobs; }
   BlobStore& mutable_blobs() override { return parts_.blobs; }
+
+  // kStaleVersion: the version's evaluations are folded into their totals.
+  Status CheckTakesEvaluations(const TaskId& task, ModelVersion version);
+  // One step of forgetting what is old, if one is due.
+  Status PruneTurn();
 
   // kUnknownTask.
   Result<LiveTask*> Find(const TaskId& task);
@@ -55,8 +70,10 @@ class TaskBook final : public Tasks {
   Status StoreNew(const LiveTask& task);
   // `versions` are of one task, in order.
   Status AddMeans(std::span<VersionRecord> versions);
+  Pruner::Subject SubjectOf(const LiveTask& task) const;
   Parts parts_;
   std::map<TaskId, LiveTask> tasks_;
+  Pruner pruner_;
 };
 
 // The resolution that a sum must keep: 2^-16 is 1.5e-5 of a weight's unit, well below what one step of training moves.

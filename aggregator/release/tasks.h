@@ -1,5 +1,7 @@
 #pragma once
 
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "aggregator/records/records.h"
@@ -8,6 +10,13 @@
 #include "protocol/catalogue/blob_store.h"
 
 namespace tributary {
+
+// One step of pruning. `last`: where to go on; absent at the end.
+struct Pruned {
+  uint64_t versions = 0;
+  uint64_t bytes = 0;  // of their weights
+  std::optional<ModelVersion> last = std::nullopt;
+};
 
 // Tasks and their model versions, for operators. The API calls it on the core thread.
 class Tasks {
@@ -23,6 +32,14 @@ class Tasks {
   virtual Result<std::vector<VersionRecord>> Versions(const TaskId& task, const Slice<ModelVersion>& slice = {}) = 0;
   // kUnknownTask, kUnknownVersion.
   virtual Result<VersionRecord> Version(const TaskId& task, ModelVersion version) = 0;
+  // Keeps the weights of a version whatever its age, and says why; an empty reason ends that. kUnknownTask,
+  // kUnknownVersion; kPruned: they are gone.
+  virtual Result<VersionRecord> Pin(const TaskId& task, ModelVersion version, const std::string& reason) = 0;
+  // One step of removing the weights of versions that are not of the newest `keep`, nor pinned or in use: those after
+  // `after` (pruner.h). kUnknownTask.
+  virtual Result<Pruned> Prune(const TaskId& task, uint64_t keep, ModelVersion after) = 0;
+  // Why a blob is not here: kPruned names the version whose weights it was; kUnknownBlob.
+  virtual Status WhyAbsent(const Digest& blob) = 0;
   // Files are immutable once there, so reading one needs no turn on the core thread.
   virtual const BlobStore& blobs() const = 0;
   virtual BlobStore& mutable_blobs() = 0;

@@ -55,7 +55,8 @@ Core::Core(const Parts& parts, Listener& listener, std::unique_ptr<Store> store,
       publisher_(std::move(publisher)),
       health_(parts.clock),
       events_(parts.clock, [this](const CoreEvent& event) { listener_.OnEvent(event); }),
-      tasks_({*store_, blobs_, parts_.clock, events_, *this}) {}
+      tasks_({*store_, blobs_, parts_.clock, events_, *this, parts_.retention,
+              [this](const TaskId& task) { return rounds_->Bases(task); }}) {}
 
 Status Core::OpenParts() {
   ASSIGN_OR_RETURN(FleetBook fleet, FleetBook::Open({*store_, parts_.clock, events_, parts_.staged}));
@@ -140,6 +141,9 @@ bool Core::WriteWhatIsDue() {
     health_.Failed(event, error);
   };
   rounds_->Turn([&](const Error& error) { failed("round.not_turned", error); });
+  // No trouble of the disk: uploads are taken meanwhile, and what is not forgotten now is forgotten later.
+  if (auto pruned = tasks_.PruneTurn(); !pruned)
+    LogFailure(LogLevel::kWarning, "retention.not_pruned", pruned.error());
   publisher_.Watch();
   if (publisher_.owed() || publisher_.RenewalDue()) IssuePublication();
   const Millis now = parts_.clock.Monotonic();

@@ -39,6 +39,7 @@ class Core final : private Announcer {
     std::function<void(const Publication&)> restored = nullptr;
     // How many uploads of a kind are here in part or unopened; null: none ever. Called on the core thread.
     std::function<uint64_t(UploadKind)> staged = nullptr;
+    RetentionPolicy retention = {};
   };
   // Called on the core thread.
   class Listener {

@@ -135,8 +135,11 @@ Result<RoundRecord> RoundBook::Get(const TaskId& task, uint64_t number) {
   ASSIGN_OR_RETURN(const RoundRunner* const runner, Find(task));
   const RoundKeeper* const open = runner->open();
   if (open != nullptr && open->record().number == number) return WithWhatWasHeard(open->record());
-  ASSIGN_OR_RETURN(auto stored, parts_.store.rounds.Get(task, number));
-  return WithWhatWasHeard(std::move(stored.record));
+  auto stored = parts_.store.rounds.Get(task, number);
+  if (!stored && stored.error().code == Code::kNotFound && number >= 1 && number <= runner->last_round())
+    return Fail(Code::kPruned, "round {} of task '{}' is forgotten", number, task.text());
+  if (!stored) return Fail(stored.error());
+  return WithWhatWasHeard(std::move(stored->record));
 }
 
 std::vector<PublishedTask> RoundBook::Published() const {
@@ -181,6 +184,15 @@ Result<std::map<TaskId, RoundRecord>> RoundBook::Newest() {
     }
   }
   return newest;
+}
+
+std::set<ModelVersion> RoundBook::Bases(const TaskId& task) const {
+  std::set<ModelVersion> bases;
+  const auto runner = runners_.find(task);
+  if (runner == runners_.end()) return bases;
+  if (const RoundKeeper* const open = runner->second.open()) bases.insert(open->record().base);
+  if (runner->second.shelved()) bases.insert(runner->second.shelved()->record.base);
+  return bases;
 }
 
 uint64_t RoundBook::open() const {

@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <map>
+#include <set>
 #include <span>
 #include <vector>
 
@@ -29,10 +30,16 @@ class RoundBook final : public Rounds {
 
   // kUnknownTask.
   Result<RoundRunner*> Find(const TaskId& task);
+  // kStaleVersion: the version's evaluations are folded into their totals.
+  Status CheckTakesEvaluations(const TaskId& task, ModelVersion version) {
+    return tasks_.CheckTakesEvaluations(task, version);
+  }
   // Every task as devices are to see it.
   std::vector<PublishedTask> Published() const;
   // Of a task's newest versions that were evaluated. kDatabase …: as the store says.
   Result<MetricViews> NewestMeans(const TaskId& task) const { return parts_.store.evaluations.Newest(task); }
+  // The versions whose weights the task's rounds need: of the open one, and of a sum that waits for the next.
+  std::set<ModelVersion> Bases(const TaskId& task) const;
   // How many rounds collect updates or are being closed.
   uint64_t open() const;
 

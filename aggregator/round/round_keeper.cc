@@ -45,12 +45,19 @@ RoundKeeper::RoundKeeper(const Surroundings& surroundings, StoredRound stored, W
       record_(stored_.record),
       sum_(std::move(sum)),
       tried_{stored_.generation, stored_.record.contributions},
-      checkpoint_size_(sum_.Serialize().size() + Digest::kSize) {}
+      checkpoint_size_(sum_.serialized_size() + Digest::kSize) {}
 
 Result<RoundKeeper> RoundKeeper::Restore(const Surroundings& surroundings, const TaskRecord& task, StoredRound stored) {
   ASSIGN_OR_RETURN(WeightedSum sum, ReadSum(surroundings, task, stored));
   RETURN_IF_ERROR(Agree(task, stored, sum));
   return RoundKeeper(surroundings, std::move(stored), std::move(sum));
+}
+
+RoundKeeper RoundKeeper::FollowedBy(StoredRound next) && {
+  TRIBUTARY_CHECK(pending_.empty() && (next.checkpoint.empty() || next.checkpoint == stored_.checkpoint))
+      << next.checkpoint << " after " << stored_.checkpoint;
+  if (next.checkpoint.empty()) sum_.Clear();
+  return RoundKeeper(around_, std::move(next), std::move(sum_));
 }
 
 const UploadId* RoundKeeper::PendingUpload(const DeviceId& device) const {

@@ -38,6 +38,11 @@ class RoundKeeper {
   // and the contributions that were acknowledged cannot be restored.
   static Result<RoundKeeper> Restore(const Surroundings& surroundings, const TaskRecord& task, StoredRound stored);
 
+  // The round after this one, whose row is stored, in the memory of this one's sum: two sums at once would be the most
+  // that the aggregator ever holds. This one has ended, with nothing pending. The next goes on with its checkpoint or
+  // has none; it dies of another.
+  RoundKeeper FollowedBy(StoredRound next) &&;
+
   // As it is now, with what is not on disk yet.
   const RoundRecord& record() const { return record_; }
   const StoredRound& stored() const { return stored_; }

@@ -5,7 +5,6 @@
 
 #include "aggregator/optimise/server_optimizer.h"
 #include "aggregator/records/sum_form.h"
-#include "aggregator/records/tensor_values.h"
 #include "aggregator/round/ask_again.h"
 #include "aggregator/store/disk_health.h"
 #include "protocol/base/fault_point.h"
@@ -147,11 +146,14 @@ Result<const UpdateLayout*> RoundRunner::Layout() {
   const VersionRecord& latest = task_.latest;
   if (!layout_ || layout_->of != latest.version) {
     const TensorTable& table = task_.record.table;
-    std::vector<float> weights;
-    if (std::ranges::find(table.tensors, Statistic::kVariance, &StatisticOf) != table.tensors.end()) {
-      ASSIGN_OR_RETURN(weights, ReadWeights(parts_.blobs, latest.weights, table.parameter_count()));
-    }
-    layout_ = {latest.version, UpdateLayout(table, weights, LinearFormOf(task_.record).has_value())};
+    UpdateLayout layout(table, LinearFormOf(task_.record).has_value());
+    const auto take = [&layout](uint64_t first, std::span<const float> weights) -> Status {
+      layout.SetPresent(first, weights);
+      return {};
+    };
+    if (layout.has_variances())
+      RETURN_IF_ERROR(VisitWeights(parts_.blobs, latest.weights, table.parameter_count(), take));
+    layout_ = {latest.version, std::move(layout)};
   }
   return &layout_->layout;
 }
@@ -228,7 +230,7 @@ Status RoundRunner::PlanVersion(Turn& turn) {
                                .created = round.closed,
                                .bounds = NextBounds(task_.record, round.bounds, medians)};
   turn.task.latest = round.result = turn.version->version;
-  round.aggregate_digest = Sha256(keeper_->sum().Serialize());
+  round.aggregate_digest = keeper_->sum().SerializedDigest();
   turn.ended->checkpoint.clear();
   return {};
 }
@@ -239,8 +241,11 @@ Result<VersionRecord> RoundRunner::RollBack(ModelVersion to, const std::string& 
   if (keeper_ && keeper_->record().state == RoundState::kClosing) RETURN_IF_ERROR(Close());
   const ModelVersion latest = task_.latest.version;
   if (to == latest) return Fail(Code::kInvalidArgument, "version {} is the latest already", Number(to));
-  ASSIGN_OR_RETURN(VersionRecord version, parts_.store.tasks.Version(task_.record.id, to));
-  return Republish(std::move(version), reason,
+  auto found = parts_.store.tasks.Version(task_.record.id, to);
+  const bool is_gone = found ? found->pruned != WallTime{} : found.error().code == Code::kNotFound;
+  if (is_gone) return Fail(Code::kPruned, "the weights of version {} were removed", Number(to));
+  if (!found) return found;
+  return Republish(std::move(*found), reason,
                    fmt::format("version {} was rolled back to version {}", Number(latest), Number(to)));
 }
 
@@ -258,6 +263,7 @@ Status RoundRunner::GoAbove() {
 
 Result<VersionRecord> RoundRunner::Republish(VersionRecord version, const std::string& reason, const std::string& why) {
   if (keeper_) RETURN_IF_ERROR(Checkpoint(RoundState::kCollecting));
+  version.pinned.clear();
   version.restores = version.version;
   version.compact.reset();  // it is a difference from another version
   version.reason = reason;
@@ -306,7 +312,7 @@ Status RoundRunner::WriteTurn(const Turn& turn, bool visible) {
 
 Status RoundRunner::Commit(Turn turn) {
   std::optional<RoundKeeper> next;
-  if (turn.next) {
+  if (turn.next && !keeper_) {
     ASSIGN_OR_RETURN(RoundKeeper keeper, RoundKeeper::Restore(around_, turn.task, *turn.next));
     next.emplace(std::move(keeper));
   }
@@ -315,6 +321,7 @@ Status RoundRunner::Commit(Turn turn) {
   if (turn.ended) {
     // The file of a round without a version stays: it is on the shelf, or the next round's.
     if (turn.version) keeper_->RemoveCheckpointFile();
+    if (turn.next) next.emplace(std::move(*keeper_).FollowedBy(*turn.next));
     keeper_.reset();
   }
   // Nobody goes on from its base. The next start removes a file that stays.

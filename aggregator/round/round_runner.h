@@ -82,7 +82,7 @@ class RoundRunner {
   Verdict FindContribution(const UploadSubject& subject) const;
   // kRoundClosed: no round collects updates now.
   Status CheckCollecting() const;
-  // Of updates from the latest version; it is valid until there is another. Errors: those of ReadWeights.
+  // Of updates from the latest version; it is valid until there is another. Errors: those of VisitWeights.
   Result<const UpdateLayout*> Layout();
   // An update is in the sum of the open round.
   void Contributed(const UploadHeader& header, const TakenUpdate& update);

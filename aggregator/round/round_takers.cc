@@ -101,6 +101,7 @@ Verdict EvaluationTaker::Admit(const UploadHeader& header) {
   RETURN_IF_ERROR(CheckVersion(runner->task(), subject.base_version));
   ASSIGN_OR_RETURN(const bool known, parts_.store.evaluations.HasUpload(subject.device, subject.id));
   if (known) return Verdict::Counted();
+  RETURN_IF_ERROR(rounds_.CheckTakesEvaluations(subject.task, subject.base_version));
   RETURN_IF_ERROR(OpeningKey(parts_.opening_key, subject));
   RETURN_IF_ERROR(parts_.health.status());
   if (subject.plaintext_size > limits::kRecordBytes) {
@@ -114,6 +115,7 @@ Verdict EvaluationTaker::Take(const UploadHeader& header, Role role, const Chunk
   RETURN_IF_ERROR(CheckSender(subject.kind, role, true));
   ASSIGN_OR_RETURN(const HpkeKeyPair* const key, OpeningKey(parts_.opening_key, subject));
   ASSIGN_OR_RETURN(const RoundRunner* const runner, rounds_.Find(subject.task));
+  RETURN_IF_ERROR(rounds_.CheckTakesEvaluations(subject.task, subject.base_version));
   const uint64_t max_weight = role == Role::kDevice ? runner->task().record.max_weight : limits::kCounter;
   ASSIGN_OR_RETURN(const auto results, OpenEvaluation(header, *key, chunk, max_weight));
   const auto kept = Keep(header, role, results);

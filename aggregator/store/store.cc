@@ -143,6 +143,17 @@ ALTER TABLE rounds ADD COLUMN capped BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE contributions ADD COLUMN norm DOUBLE PRECISION NOT NULL DEFAULT 0;
 ALTER TABLE contributions ADD COLUMN statistics DOUBLE PRECISION NOT NULL DEFAULT 0;
 )sql";
+// What is pruned (RetentionTable): of versions, whether and when; of tasks, up to which version evaluations are folded; and
+// blobs that are to be removed.
+constexpr std::string_view kRetention = R"sql(
+ALTER TABLE versions ADD COLUMN pinned TEXT NOT NULL DEFAULT '';
+ALTER TABLE versions ADD COLUMN pruned BIGINT NOT NULL DEFAULT 0;
+CREATE INDEX versions_by_pruned ON versions (task, pruned, version);
+CREATE INDEX versions_by_restored ON versions (task, restores);
+CREATE INDEX versions_by_weights ON versions (weights_digest);
+CREATE TABLE folded_evaluations (task TEXT PRIMARY KEY, version BIGINT NOT NULL);
+CREATE TABLE doomed_blobs (digest BLOB PRIMARY KEY);
+)sql";
 // How often devices were asked again for a round's base version, and who (NamesToBytes).
 constexpr std::string_view kAsks = R"sql(
 ALTER TABLE rounds ADD COLUMN asks BIGINT NOT NULL DEFAULT 0;
@@ -155,9 +166,10 @@ ALTER TABLE versions ADD COLUMN compact_codec BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE versions ADD COLUMN compact_base BLOB;
 ALTER TABLE versions ADD COLUMN compact_digest BLOB;
 ALTER TABLE versions ADD COLUMN compact_size BIGINT NOT NULL DEFAULT 0;
+CREATE INDEX versions_by_compact ON versions (compact_digest);
 )sql";
-constexpr std::string_view kSchema[] = {kFirst,      kGateways,    kReports, kPlans, kMetrics,
-                                        kShortfalls, kRoundBounds, kBounds,  kAsks,  kCompact};
+constexpr std::string_view kSchema[] = {kFirst,      kGateways,    kReports, kPlans,     kMetrics, kShortfalls,
+                                        kRoundBounds, kBounds,     kRetention, kAsks,    kCompact};
 
 }  // namespace
 

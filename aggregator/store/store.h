@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "aggregator/store/account_table.h"
+#include "aggregator/store/retention_table.h"
 #include "aggregator/store/round_table.h"
 #include "aggregator/store/task_table.h"
 #include "aggregator/store/watch_tables.h"
@@ -34,6 +35,7 @@ class Store {
   MemberTable members{*database_};
   DeviceStateTable reports{*database_};
   AccountTable accounts{*database_};
+  RetentionTable retention{*database_};
 };
 
 }  // namespace tributary

@@ -69,7 +69,7 @@ Result<TaskRecord> ReadFormerTask(const Row& row) {
 
 #define TRIBUTARY_VERSION_COLUMNS                                                                                     \
   "task, version, weights_digest, weights_size, parent, round, created, norm_bound, statistics_bound, weight_bound, " \
-  "restores, reason, compact_codec, compact_base, compact_digest, compact_size"
+  "restores, reason, pinned, pruned, compact_codec, compact_base, compact_digest, compact_size"
 
 Result<VersionRecord> ReadVersion(const Row& row) {
   VersionRecord version;
@@ -77,8 +77,8 @@ Result<VersionRecord> ReadVersion(const Row& row) {
   std::optional<Digest> base, digest;
   RETURN_IF_ERROR(row.Into(version.task, version.version, version.weights.digest, version.weights.size, version.parent,
                            version.round, version.created, version.bounds.norm, version.bounds.statistics,
-                           version.bounds.weight, version.restores, version.reason, compact.codec, base, digest,
-                           compact.blob.size));
+                           version.bounds.weight, version.restores, version.reason, version.pinned, version.pruned,
+                           compact.codec, base, digest, compact.blob.size));
   if (base && digest) {
     compact.base = *base;
     compact.blob.digest = *digest;
@@ -140,14 +140,15 @@ Status TaskTable::ReadTensors(TaskRecord& task) {
 }
 
 Status TaskTable::InsertVersion(const VersionRecord& version) {
-  return database_.Write(
-      "INSERT INTO versions (" TRIBUTARY_VERSION_COLUMNS ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-      version.task, version.version, version.weights.digest, version.weights.size, version.parent, version.round,
-      version.created, version.bounds.norm, version.bounds.statistics, version.bounds.weight, version.restores,
-      version.reason, version.compact ? version.compact->codec : VersionCodec::kFloat32,
-      version.compact ? std::optional(version.compact->base) : std::nullopt,
-      version.compact ? std::optional(version.compact->blob.digest) : std::nullopt,
-      version.compact ? version.compact->blob.size : 0);
+  return database_.Write("INSERT INTO versions (" TRIBUTARY_VERSION_COLUMNS
+                         ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                         version.task, version.version, version.weights.digest, version.weights.size, version.parent,
+                         version.round, version.created, version.bounds.norm, version.bounds.statistics,
+                         version.bounds.weight, version.restores, version.reason, version.pinned, version.pruned,
+                         version.compact ? version.compact->codec : VersionCodec::kFloat32,
+                         version.compact ? std::optional(version.compact->base) : std::nullopt,
+                         version.compact ? std::optional(version.compact->blob.digest) : std::nullopt,
+                         version.compact ? version.compact->blob.size : 0);
 }
 
 Result<std::vector<VersionRecord>> TaskTable::Versions(const TaskId& task, const Slice<ModelVersion>& slice) {

@@ -43,11 +43,18 @@ constexpr uint64_t kDigestBytes = Digest::kSize;
 // 8 bytes per parameter, and the head of the serialised sum.
 constexpr uint64_t kCheckpointBytes = 8 * limits::kParameters + limits::kKiB;
 
-// Written in two steps rather than appended to `bytes`, which could double the memory of a large sum.
-Status WriteDurably(FileSystem& files, const Path& path, ByteView bytes, const Digest& digest) {
+Status WriteDurably(FileSystem& files, const Path& path, const WeightedSum& sum) {
   ASSIGN_OR_RETURN(const auto file, files.OpenForWrite(path));
-  RETURN_IF_ERROR(file->WriteAt(0, bytes));
-  RETURN_IF_ERROR(file->WriteAt(bytes.size(), digest.view()));
+  uint64_t at = 0;
+  Sha256Stream digest;
+  const auto write = [&](ByteView piece) -> Status {
+    digest.Update(piece);
+    const uint64_t offset = at;
+    at += piece.size();
+    return file->WriteAt(offset, piece);
+  };
+  RETURN_IF_ERROR(sum.VisitSerialized(write));
+  RETURN_IF_ERROR(file->WriteAt(at, std::move(digest).Finish().view()));
   TRIBUTARY_FAULT_POINT("aggregator.checkpoint.written");
   RETURN_IF_ERROR(file->Sync());
   TRIBUTARY_FAULT_POINT("aggregator.checkpoint.synced");
@@ -174,6 +181,11 @@ Status WeightedSum::CheckWeight(uint64_t weight) const {
               max_total_weight_);
 }
 
+void WeightedSum::Clear() {
+  std::ranges::fill(sum_, 0);
+  total_weight_ = contributions_ = 0;
+}
+
 Status WeightedSum::Merge(WeightedSum&& other) {
   if (other.sum_.size() != sum_.size() || other.scale_ != scale_ || other.value_bound_ != value_bound_)
     return Fail(Code::kConflict, "sums of different shape, scale or bound");
@@ -186,65 +198,104 @@ Status WeightedSum::Merge(WeightedSum&& other) {
 }
 
 Result<std::vector<double>> WeightedSum::Report() const {
-  if (total_weight_ == 0) return Fail(Code::kConflict, "nothing was added");
   std::vector<double> mean(sum_.size());
-  const auto count = static_cast<Eigen::Index>(sum_.size());
+  RETURN_IF_ERROR(ReportPart(0, mean));
+  return mean;
+}
+
+Status WeightedSum::ReportPart(uint64_t first, std::span<double> mean) const {
+  if (total_weight_ == 0) return Fail(Code::kConflict, "nothing was added");
+  TRIBUTARY_CHECK(first <= sum_.size() && mean.size() <= sum_.size() - first) << first << " and " << mean.size();
+  const auto count = static_cast<Eigen::Index>(mean.size());
   // Two roundings per value, each IEEE's, so the mean is the same on every machine: to double, and the division. The
   // scale is a power of two.
-  Eigen::Map<Eigen::ArrayXd>(mean.data(), count) = ConstSums(sum_.data(), count).cast<double>() *
+  Eigen::Map<Eigen::ArrayXd>(mean.data(), count) = ConstSums(sum_.data() + first, count).cast<double>() *
                                                    std::ldexp(1.0, -scale_.fraction_bits) /
                                                    static_cast<double>(total_weight_);
-  return mean;
+  return {};
+}
+
+Status WeightedSum::VisitSerialized(const std::function<Status(ByteView piece)>& visit) const {
+  Bytes head;
+  Append(head, AsBytes(kMagic));
+  AppendU64(head, sum_.size());
+  AppendU64(head, static_cast<uint64_t>(scale_.fraction_bits));
+  AppendU64(head, std::bit_cast<uint64_t>(value_bound_));
+  AppendU64(head, max_total_weight_);
+  AppendU64(head, total_weight_);
+  AppendU64(head, contributions_);
+  RETURN_IF_ERROR(visit(head));
+  return visit({reinterpret_cast<const uint8_t*>(sum_.data()), sum_.size() * sizeof(int64_t)});
+}
+
+uint64_t WeightedSum::serialized_size() const { return kHeadBytes + sum_.size() * sizeof(int64_t); }
+
+Digest WeightedSum::SerializedDigest() const {
+  Sha256Stream digest;
+  const Status visited = VisitSerialized([&](ByteView piece) -> Status {
+    digest.Update(piece);
+    return {};
+  });
+  TRIBUTARY_CHECK(visited.has_value());
+  return std::move(digest).Finish();
 }
 
 Bytes WeightedSum::Serialize() const {
   Bytes bytes;
-  bytes.reserve(kHeadBytes + sum_.size() * sizeof(int64_t));
-  Append(bytes, AsBytes(kMagic));
-  AppendU64(bytes, sum_.size());
-  AppendU64(bytes, static_cast<uint64_t>(scale_.fraction_bits));
-  AppendU64(bytes, std::bit_cast<uint64_t>(value_bound_));
-  AppendU64(bytes, max_total_weight_);
-  AppendU64(bytes, total_weight_);
-  AppendU64(bytes, contributions_);
-  Append(bytes, {reinterpret_cast<const uint8_t*>(sum_.data()), sum_.size() * sizeof(int64_t)});
+  bytes.reserve(serialized_size());
+  const Status visited = VisitSerialized([&](ByteView piece) -> Status {
+    Append(bytes, piece);
+    return {};
+  });
+  TRIBUTARY_CHECK(visited.has_value());
   return bytes;
 }
 
-Result<WeightedSum> WeightedSum::Deserialize(ByteView bytes) {
-  ASSIGN_OR_RETURN(const ByteView magic, TakeBytes(bytes, kMagic.size()));
+Result<WeightedSum> WeightedSum::OfHead(ByteView head, uint64_t value_bytes) {
+  ASSIGN_OR_RETURN(const ByteView magic, TakeBytes(head, kMagic.size()));
   if (AsText(magic) != kMagic) return Fail(Code::kMalformed, "does not begin as a weighted sum");
-  ASSIGN_OR_RETURN(const uint64_t count, TakeU64(bytes));
-  ASSIGN_OR_RETURN(const uint64_t fraction_bits, TakeU64(bytes));
-  ASSIGN_OR_RETURN(const uint64_t bound, TakeU64(bytes));
-  ASSIGN_OR_RETURN(const uint64_t max_total_weight, TakeU64(bytes));
-  ASSIGN_OR_RETURN(const uint64_t total_weight, TakeU64(bytes));
-  ASSIGN_OR_RETURN(const uint64_t contributions, TakeU64(bytes));
-  if (bytes.size() % sizeof(int64_t) != 0 || bytes.size() / sizeof(int64_t) != count)
-    return Fail(Code::kMalformed, "{} bytes for {} sums", bytes.size(), count);
+  ASSIGN_OR_RETURN(const uint64_t count, TakeU64(head));
+  ASSIGN_OR_RETURN(const uint64_t fraction_bits, TakeU64(head));
+  ASSIGN_OR_RETURN(const uint64_t bound, TakeU64(head));
+  ASSIGN_OR_RETURN(const uint64_t max_total_weight, TakeU64(head));
+  ASSIGN_OR_RETURN(const uint64_t total_weight, TakeU64(head));
+  ASSIGN_OR_RETURN(const uint64_t contributions, TakeU64(head));
+  if (value_bytes % sizeof(int64_t) != 0 || value_bytes / sizeof(int64_t) != count)
+    return Fail(Code::kMalformed, "{} bytes for {} sums", value_bytes, count);
   const FixedPointScale scale{static_cast<int>(std::min<uint64_t>(fraction_bits, 63))};
   const auto value_bound = std::bit_cast<double>(bound);
   if (!Holds(scale, value_bound, max_total_weight) || total_weight > max_total_weight || contributions > total_weight) {
     return Fail(Code::kMalformed, "a scale or weights that no sum has");
   }
   WeightedSum sum(count, scale, value_bound, max_total_weight);
-  std::memcpy(sum.sum_.data(), bytes.data(), bytes.size());
   sum.total_weight_ = total_weight;
   sum.contributions_ = contributions;
+  return sum;
+}
+
+Status WeightedSum::CheckSums() const {
   // Rounding adds up to a half per example; the comparison is in double, which adds another sliver.
   const double largest =
-      LargestSum(scale, value_bound, total_weight) * (1 + 0x1p-50) + 0.5 * static_cast<double>(total_weight);
-  const ConstSums sums(sum.sum_.data(), static_cast<Eigen::Index>(count));
-  if (count > 0 && !(sums.cast<double>().abs().maxCoeff() <= largest))
+      LargestSum(scale_, value_bound_, total_weight_) * (1 + 0x1p-50) + 0.5 * static_cast<double>(total_weight_);
+  const ConstSums sums(sum_.data(), static_cast<Eigen::Index>(sum_.size()));
+  if (!sum_.empty() && !(sums.cast<double>().abs().maxCoeff() <= largest))
     return Fail(Code::kMalformed, "a sum that no updates of the total weight have");
+  return {};
+}
+
+Result<WeightedSum> WeightedSum::Deserialize(ByteView bytes) {
+  const ByteView head = bytes.first(std::min(bytes.size(), kHeadBytes));
+  const ByteView values = bytes.subspan(head.size());
+  ASSIGN_OR_RETURN(WeightedSum sum, OfHead(head, values.size()));
+  std::memcpy(sum.sum_.data(), values.data(), values.size());
+  RETURN_IF_ERROR(sum.CheckSums());
   return sum;
 }
 
 Status WriteCheckpoint(FileSystem& files, const Path& path, const WeightedSum& sum) {
-  const Bytes bytes = sum.Serialize();
   const Path beside = path.string() + ".new";
   RETURN_IF_ERROR(files.Remove(beside));
-  if (auto written = WriteDurably(files, beside, bytes, Sha256(bytes)); !written) {
+  if (auto written = WriteDurably(files, beside, sum); !written) {
     (void)files.Remove(beside);  // a disk that is full needs the room for its database
     return written;
   }
@@ -254,17 +305,28 @@ Status WriteCheckpoint(FileSystem& files, const Path& path, const WeightedSum& s
 }
 
 Result<WeightedSum> ReadCheckpoint(FileSystem& files, const Path& path) {
-  const auto corrupt = [&](uint64_t size, const std::string& why) {
+  ASSIGN_OR_RETURN(const uint64_t size, files.Size(path));
+  const auto corrupt = [&](const std::string& why) {
     return Fail(Code::kCorrupt, "{}, {} bytes: {}", path.string(), size, why);
   };
-  ASSIGN_OR_RETURN(const uint64_t size, files.Size(path));
-  if (size < kDigestBytes || size > kCheckpointBytes) return corrupt(size, "not the size of a checkpoint");
-  ASSIGN_OR_RETURN(const Bytes bytes, files.ReadAt(path, 0, size));
-  const auto content = ByteView(bytes).first(size - kDigestBytes);
-  if (!std::ranges::equal(Sha256(content).view(), ByteView(bytes).last(kDigestBytes)))
-    return corrupt(size, "its digest does not fit");
-  auto sum = WeightedSum::Deserialize(content);
-  if (!sum) return corrupt(size, sum.error().message);
+  if (size < kHeadBytes + kDigestBytes || size > kCheckpointBytes) return corrupt("not the size of a checkpoint");
+  Sha256Stream digest;
+  ASSIGN_OR_RETURN(const Bytes head, files.ReadAt(path, 0, kHeadBytes));
+  digest.Update(head);
+  const uint64_t value_bytes = size - kHeadBytes - kDigestBytes;
+  auto sum = WeightedSum::OfHead(head, value_bytes);
+  if (!sum) return corrupt(sum.error().message);
+  auto* const to = reinterpret_cast<uint8_t*>(sum->sum_.data());
+  for (uint64_t at = 0; at < value_bytes;) {
+    const auto count = static_cast<size_t>(std::min<uint64_t>(limits::kMiB, value_bytes - at));
+    ASSIGN_OR_RETURN(const Bytes piece, files.ReadAt(path, kHeadBytes + at, count));
+    digest.Update(piece);
+    std::memcpy(to + at, piece.data(), piece.size());
+    at += piece.size();
+  }
+  ASSIGN_OR_RETURN(const Bytes stored, files.ReadAt(path, size - kDigestBytes, kDigestBytes));
+  if (!std::ranges::equal(std::move(digest).Finish().view(), stored)) return corrupt("its digest does not fit");
+  if (const Status fine = sum->CheckSums(); !fine) return corrupt(fine.error().message);
   return sum;
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <span>
 #include <string>
@@ -12,6 +13,7 @@
 #include "protocol/base/result.h"
 #include "protocol/payload/bounds.h"
 #include "protocol/payload/fixed_point.h"
+#include "protocol/trust/seal/digest.h"
 
 namespace tributary {
 
@@ -88,6 +90,8 @@ class WeightedSum {
 
   // kBadWeight: 0, or the total would pass max_total_weight.
   Result<Addition> Begin(UpdateLimits limits, uint64_t weight);
+  // As it was made, in the same memory.
+  void Clear();
   // kConflict: another shape, scale or bound. kBadWeight: the totals together pass max_total_weight.
   Status Merge(WeightedSum&& other);
 
@@ -96,14 +100,23 @@ class WeightedSum {
   uint64_t contributions() const { return contributions_; }
   // The weighted mean, parameter_count values. kConflict when nothing was added.
   Result<std::vector<double>> Report() const;
+  // The same of the values from `first` on, as many as `mean` has: a mean of doubles is as large as the sum.
+  Status ReportPart(uint64_t first, std::span<double> mean) const;
 
   // The form that checkpoints and the aggregate digest are made of; the same sum gives the same bytes (grammar in the
-  // .cc).
+  // .cc). Handed over in two pieces, of which the large one is the sum's own memory. Its first error ends it.
+  Status VisitSerialized(const std::function<Status(ByteView piece)>& visit) const;
+  uint64_t serialized_size() const;
+  Digest SerializedDigest() const;
   Bytes Serialize() const;
   // kMalformed: the form, a scale that could overflow, or a sum that no updates of the total weight have.
   static Result<WeightedSum> Deserialize(ByteView bytes);
 
  private:
+  friend Result<WeightedSum> ReadCheckpoint(FileSystem& files, const Path& path);
+  // A sum with everything but its values, which follow and are checked then.
+  static Result<WeightedSum> OfHead(ByteView head, uint64_t value_bytes);
+  Status CheckSums() const;
   Status CheckWeight(uint64_t weight) const;
   SumKernel::Terms TermsFor(int64_t weight) const;
 
@@ -115,7 +128,8 @@ class WeightedSum {
   uint64_t contributions_ = 0;
 };
 
-// Writes a sum to `path`, durable on return (written beside, synced, renamed, folder synced), and reads it back. The
+// Writes a sum to `path`, durable on return (written beside, synced, renamed, folder synced), and reads it back, both
+// without a copy of the sum. The
 // file is the serialised sum followed by its SHA-256; the caller's database names the file that counts, so two
 // generations lie side by side until the transaction with the contribution keys commits.
 Status WriteCheckpoint(FileSystem& files, const Path& path, const WeightedSum& sum);

@@ -195,6 +195,9 @@ constexpr auto kCodes = std::to_array<CodeEntry>({
      "examples and import them again. A running device tries again by itself within 5 minutes after that, and when it is "
      "restarted.",
      kRetry},
+    {Code::kPruned, kPerson, "pruned", "What was asked for is so old that it was removed.",
+     "Versions in use are kept, and so are those that are pinned. Use a newer one; to keep more, raise [retention], or "
+     "pin what must stay: tributary models pin."},
 });
 
 std::optional<Code> CodeOf(const CodeEntry* found) {

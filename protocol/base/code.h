@@ -90,6 +90,7 @@ enum class Code : uint16_t {
   kMissingField = 101,
   kFewExamples = 102,
   kBadExample = 103,
+  kPruned = 104,
 };
 
 // Who or what is to blame, and so what the one who gets the code does.

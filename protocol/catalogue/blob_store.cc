@@ -13,6 +13,8 @@ namespace {
 
 constexpr std::string_view kPartSuffix = ".part";
 constexpr std::string_view kDamagedSuffix = ".damaged";
+constexpr std::string_view kNewSuffix = ".new";  // of WriteFileAtomically, too
+constexpr std::string_view kMade = "made.new";
 // Large enough that the disk reads ahead, small enough for a single-board computer.
 constexpr size_t kDigestReadBytes = limits::kMiB;
 
@@ -120,6 +122,36 @@ Result<Digest> BlobStore::Put(ByteView bytes) {
   return digest;
 }
 
+Result<BlobWriter> BlobStore::Write() {
+  const Path beside = folder_ / kMade;
+  RETURN_IF_ERROR(files_->Remove(beside));
+  ASSIGN_OR_RETURN(auto file, files_->OpenForWrite(beside));
+  return BlobWriter(*files_, folder_, std::move(file));
+}
+
+BlobWriter::~BlobWriter() {
+  if (!file_) return;
+  file_.reset();
+  (void)files_->Remove(folder_ / kMade);  // a disk that is full needs the room
+}
+
+Status BlobWriter::Append(ByteView piece) {
+  if (piece.size() > limits::kBlobBytes - size_) return Fail(Code::kTooLarge, "a blob grows over the limit");
+  RETURN_IF_ERROR(file_->WriteAt(size_, piece));
+  digest_.Update(piece);
+  size_ += piece.size();
+  return {};
+}
+
+Result<BlobRef> BlobWriter::Finish() {
+  RETURN_IF_ERROR(file_->Sync());
+  const BlobRef blob{.digest = std::move(digest_).Finish(), .size = size_};
+  RETURN_IF_ERROR(files_->Rename(folder_ / kMade, folder_ / blob.digest.hex()));
+  file_.reset();
+  RETURN_IF_ERROR(files_->SyncFolder(folder_));
+  return blob;
+}
+
 uint64_t BlobStore::PartSize(const Digest& digest) const { return files_->Size(PartPath(folder_, digest)).value_or(0); }
 
 Status BlobStore::AppendPart(const Digest& digest, uint64_t offset, ByteView piece) {
@@ -153,6 +185,21 @@ Status BlobStore::Complete(const BlobRef& blob) {
   RETURN_IF_ERROR(files_->Rename(part, PathOf(blob.digest)));
   NoteSound(blob.digest);
   return files_->SyncFolder(folder_);
+}
+
+Status BlobStore::Remove(std::span<const Digest> blobs) {
+  for (const Digest& digest : blobs) RETURN_IF_ERROR(files_->Remove(PathOf(digest)));
+  return files_->SyncFolder(folder_);
+}
+
+Result<std::map<std::string, uint64_t>> BlobStore::Parts() const {
+  ASSIGN_OR_RETURN(const std::vector<std::string> present, files_->List(folder_));
+  std::map<std::string, uint64_t> parts;
+  for (const std::string& name : present) {
+    const auto is = [&name](std::string_view suffix) { return name.ends_with(suffix); };
+    if (is(kPartSuffix) || is(kNewSuffix) || is(kDamagedSuffix)) parts[name] = files_->Size(folder_ / name).value_or(0);
+  }
+  return parts;
 }
 
 Status BlobStore::RetainOnly(std::span<const Digest> keep) {

@@ -1,14 +1,41 @@
 #pragma once
 
+#include <map>
 #include <memory>
 #include <mutex>
 #include <set>
+#include <string>
 
 #include "protocol/base/file.h"
 #include "protocol/base/ids.h"
 #include "protocol/catalogue/publication.h"
+#include "protocol/trust/seal/digest.h"
 
 namespace tributary {
+
+// A blob that is made piece by piece, because it is too large to be held twice in memory. Until Finish it has no name, and
+// it is removed when Finish is not called. One at a time in a store. Resource type; borrows the store's files.
+class BlobWriter {
+ public:
+  BlobWriter(BlobWriter&&) noexcept = default;
+  BlobWriter& operator=(BlobWriter&&) = delete;
+  ~BlobWriter();
+
+  Status Append(ByteView piece);
+  // Durable on return.
+  Result<BlobRef> Finish();
+
+ private:
+  friend class BlobStore;
+  BlobWriter(FileSystem& files, Path folder, std::unique_ptr<WritableFile> file)
+      : files_(&files), folder_(std::move(folder)), file_(std::move(file)) {}
+
+  FileSystem* files_;
+  Path folder_;
+  std::unique_ptr<WritableFile> file_;  // null: finished
+  uint64_t size_ = 0;
+  Sha256Stream digest_;
+};
 
 // Content-addressed files below one folder: <folder>/<hex digest>, <hex digest>.part while one is being fetched, and
 // <hex digest>.damaged for one whose bytes were found to have changed. Whatever has its final name had its digest when it
@@ -37,6 +64,9 @@ class BlobStore {
   // Durable on return. One that is held but damaged is replaced.
   Result<Digest> Put(ByteView bytes);
 
+  // Ends another one that was begun before.
+  Result<BlobWriter> Write();
+
   // Fetching in parts, resumable over restarts: where to go on, then pieces in order, then Complete, which checks the
   // digest and makes the blob durable. AppendPart: kChunkOutOfOrder, kTooLarge. Complete: kConflict, not all of it is
   // here yet; kDigestMismatch, and the part is removed.
@@ -44,6 +74,12 @@ class BlobStore {
   Status AppendPart(const Digest& digest, uint64_t offset, ByteView piece);
   Status Complete(const BlobRef& blob);
 
+  // They are gone for good on return; one that is not held is none the less gone.
+  Status Remove(std::span<const Digest> blobs);
+  // Every part that is here, damaged file, and what a write that was cut off has left, each with its size in bytes.
+  Result<std::map<std::string, uint64_t>> Parts() const;
+  // `name` is of Parts.
+  Status RemovePart(const std::string& name) { return files_->Remove(folder_ / name); }
   // Removes every blob and part that `keep` does not name, and every damaged file.
   Status RetainOnly(std::span<const Digest> keep);
   Path PathOf(const Digest& digest) const;

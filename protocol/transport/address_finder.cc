@@ -6,12 +6,12 @@
 
 #include <array>
 #include <charconv>
-#include <mutex>
 #include <string_view>
-#include <thread>
 #include <utility>
 
 #include <fmt/format.h>
+
+#include "protocol/transport/host_questions.h"
 
 namespace tributary {
 namespace {
@@ -83,13 +83,6 @@ Result<TcpEndpoint> ParseTcpEndpoint(const std::string& endpoint) {
   return parts;
 }
 
-// Outlives the finder when the answer comes after its end.
-struct AddressFinder::Question {
-  std::mutex mutex;
-  Loop* loop = nullptr;             // null: nobody waits any more
-  AddressFinder* finder = nullptr;  // touched on the loop's thread only
-};
-
 AddressFinder::AddressFinder(Loop& loop, std::string endpoint) : AddressFinder(loop, std::move(endpoint), AskSystem) {}
 
 AddressFinder::AddressFinder(Loop& loop, std::string endpoint, Ask ask)
@@ -97,10 +90,7 @@ AddressFinder::AddressFinder(Loop& loop, std::string endpoint, Ask ask)
 
 AddressFinder::~AddressFinder() {
   loop_.Cancel(patience_);
-  if (!question_) return;
-  question_->finder = nullptr;
-  const std::lock_guard lock(question_->mutex);
-  question_->loop = nullptr;
+  if (question_ != 0) loop_.host_questions().Forget(question_);
 }
 
 void AddressFinder::Cancel() {
@@ -116,24 +106,15 @@ void AddressFinder::Find(Found found) {
   found_ = std::move(found);
   loop_.Cancel(patience_);
   patience_ = loop_.After(kPatience, [this] { Give(); });
-  if (question_) return;  // the last one has not been answered yet
+  if (question_ != 0) return;  // the last one has not been answered yet
   problem_ = {Code::kUnreachable, fmt::format("no name server has answered for {} ms", kPatience.count())};
-  question_ = std::make_shared<Question>();
-  question_->loop = &loop_;
-  question_->finder = this;
-  // Detached: nothing can end a question, and nobody waits for it at the process's end.
-  std::thread([question = question_, ask = ask_, parts = parts_] {
-    const auto answer = ask(parts);
-    const std::lock_guard lock(question->mutex);
-    if (question->loop == nullptr) return;
-    question->loop->Post([question, answer] {
-      if (question->finder != nullptr) question->finder->OnAnswer(answer);
-    });
-  }).detach();
+  question_ = loop_.host_questions().Put(
+      parts_.host, [ask = ask_, parts = parts_] { return ask(parts); },
+      [this](const Result<std::vector<std::string>>& answer) { OnAnswer(answer); });
 }
 
 void AddressFinder::OnAnswer(const Result<std::vector<std::string>>& answer) {
-  question_.reset();
+  question_ = 0;
   if (answer) {
     addresses_ = *answer;
   } else {

@@ -26,9 +26,9 @@ struct TcpEndpoint {
 Result<TcpEndpoint> ParseTcpEndpoint(const std::string& endpoint);
 
 // Finds the addresses of the host that an endpoint names. libzmq would ask the name server on the one thread that
-// serves all connections of a process, and while a name server says nothing, none of them would move. This asks on a
-// thread of its own, one question at a time however long it takes, and waits so long for the answer at most; without
-// one, the addresses of the last answer hold. All on the loop's thread, which must outlive it.
+// serves all connections of a process, and while a name server says nothing, none of them would move. This asks on
+// another thread (host_questions.h), one question at a time however long it takes, and waits so long for the answer at
+// most; without one, the addresses of the last answer hold. All on the loop's thread, which must outlive it.
 class AddressFinder {
  public:
   // An answer takes its time on a bad link; whoever gets none asks again at the next attempt.
@@ -53,7 +53,6 @@ class AddressFinder {
   bool HasOthers() const { return addresses_.size() > 1; }
 
  private:
-  struct Question;  // shared with the thread that asks
   void OnAnswer(const Result<std::vector<std::string>>& answer);
   void Give();
 
@@ -64,9 +63,9 @@ class AddressFinder {
   std::vector<std::string> addresses_;  // of the last answer
   size_t next_ = 0;
   bool worked_ = false;
-  Error problem_;                       // why there is no answer
-  Found found_;                         // waits for one
-  std::shared_ptr<Question> question_;  // under way
+  Error problem_;          // why there is no answer
+  Found found_;            // waits for one
+  uint64_t question_ = 0;  // under way; 0: none
   Loop::TimerId patience_ = 0;
 };
 

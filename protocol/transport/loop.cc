@@ -9,6 +9,7 @@
 #include <zmq.hpp>
 
 #include "protocol/base/result.h"
+#include "protocol/transport/host_questions.h"
 
 namespace tributary {
 
@@ -18,7 +19,8 @@ struct Loop::Native {
   ~Native() { close(wake); }
 };
 
-Loop::Loop(const Clock& clock) : clock_(clock), native_(std::make_unique<Native>()) {
+Loop::Loop(const Clock& clock)
+    : clock_(clock), native_(std::make_unique<Native>()), host_questions_(std::make_unique<HostQuestions>(*this)) {
   TRIBUTARY_CHECK(native_->wake >= 0) << "eventfd";
   // The default of 1023 would stop a fleet process at a third of that many virtual devices; this is libzmq's most.
   native_->context.set(zmq::ctxopt::max_sockets, 65535);

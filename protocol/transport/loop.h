@@ -13,6 +13,8 @@
 
 namespace tributary {
 
+class HostQuestions;
+
 // The one loop thread of a process: owns all sockets and, with them, all protocol state. Everything that touches a
 // socket or a session runs here, one after the other; other threads hand it work with Post. Legal call order: build,
 // register sockets, Run (until Stop). The clock must outlive it; sockets must be destroyed before it. Post and Stop may
@@ -46,6 +48,8 @@ class Loop final : public Executor {
   void Remove(Pollable& socket);
   // The zmq::context_t, one per loop, for the sockets of this folder.
   void* native_context();
+  // Of all who look for the addresses of hosts on this loop.
+  HostQuestions& host_questions() { return *host_questions_; }
   const Clock& clock() const { return clock_; }
 
  private:
@@ -63,6 +67,7 @@ class Loop final : public Executor {
   std::map<TimerId, Millis> due_;
   TimerId last_timer_ = 0;
   std::vector<Pollable*> sockets_;
+  std::unique_ptr<HostQuestions> host_questions_;
 };
 
 }  // namespace tributary

@@ -28,7 +28,7 @@ class ApiClient {
   Result<Json> Tasks();
   Result<Json> Task(const std::string& task);
   Result<Json> StartRounds(const std::string& task, uint64_t count);
-  // `decision`: rounds/cancel, rounds/ask-again or rollback; `words`: its request.
+  // POST /tasks/{task}/{decision}: rounds/cancel, rounds/ask-again, rollback, prune, versions/3/pin; `words`: its request.
   Result<Json> DecideTask(const std::string& task, const std::string& decision, const Json& words);
   // All pages in one list.
   Result<Json> Rounds(const std::string& task);

@@ -142,7 +142,7 @@ Status ListModels(const Context& context, const std::string& task) {
   context.PrintList(versions,
                     Columns("VERSION version, WEIGHTS weights.digest, BYTES weights.size, PARENT parent, ROUND "
                             "round, GLOBAL metrics.global, PERSONAL metrics.personal, CREATED created, RESTORES "
-                            "restores, REASON reason"));
+                            "restores, REASON reason, PINNED pinned, PRUNED pruned"));
   const BestVersion best(shown, versions["items"]);
   if (!best.version.is_null()) {
     context.Say(fmt::format("\nEvaluators measured the best {} ({} is better) of version {}", best.metric,
@@ -167,8 +167,57 @@ Status RollBackModel(const Context& context, const RollbackOptions& options) {
   return {};
 }
 
+struct PinOptions {
+  std::string task;
+  uint64_t version = 0;
+  std::string reason;
+};
+
+template <bool kPin>
+Status PinModel(const Context& context, const PinOptions& options) {
+  ASSIGN_OR_RETURN(ApiClient client, context.Client());
+  ASSIGN_OR_RETURN(
+      const Json made,
+      client.DecideTask(options.task, fmt::format("versions/{}/{}", options.version, kPin ? "pin" : "unpin"),
+                        {{"reason", options.reason}}));
+  context.PrintObject(made);
+  return {};
+}
+
+struct PruneOptions {
+  std::string task;
+  uint64_t keep = 100;
+};
+
+Status PruneModels(const Context& context, const PruneOptions& options) {
+  ASSIGN_OR_RETURN(ApiClient client, context.Client());
+  ASSIGN_OR_RETURN(const Json made, client.DecideTask(options.task, "prune", {{"keep", options.keep}}));
+  context.PrintOutcome(made, "The weights of {} versions of {} were removed, {} bytes", made.value("versions", 0),
+                       options.task, made.value("bytes", uint64_t{0}));
+  return {};
+}
+
+void AddRetention(CLI::App& models, Context& context) {
+  const auto add_pin = [&](const std::string& name, const std::string& what, auto run) {
+    const auto [pin, options] = AddCommandWith<PinOptions>(models, context, name, what, run);
+    pin->add_option("task", options.task, "The task's name")->required();
+    pin->add_option("version", options.version, "The version's number")->required()->check(CLI::PositiveNumber);
+    pin->add_option("--reason", options.reason, "For the record: 1 to 256 bytes")->required();
+  };
+  add_pin("pin", "Keep a version's weights whatever its age", &PinModel<true>);
+  add_pin("unpin", "Let a version's weights go when they are old", &PinModel<false>);
+
+  const auto [prune, options] = AddCommandWith<PruneOptions>(
+      models, context, "prune",
+      "Remove the weights of old versions now; those that are pinned or in use stay, and so do all lines of the list",
+      &PruneModels);
+  prune->add_option("task", options.task, "The task's name")->required();
+  prune->add_option("--keep", options.keep, "How many of the newest versions stay, 8 or more [100]")
+      ->check(CLI::PositiveNumber);
+}
+
 void AddModels(CLI::App& app, Context& context) {
-  CLI::App* models = AddGroup(app, "models", "Model versions of a task: list, export and roll back");
+  CLI::App* models = AddGroup(app, "models", "Model versions of a task: list, export, roll back, pin and prune");
 
   CLI::App* list = models->add_subcommand("list", "All versions of a task");
   const auto task = RequiredName(*list, "task", "The task's name");
@@ -189,6 +238,7 @@ void AddModels(CLI::App& app, Context& context) {
   back->add_option("task", rollback.task, "The task's name")->required();
   back->add_option("--to", rollback.to, "The old version's number")->required()->check(CLI::PositiveNumber);
   back->add_option("--reason", rollback.reason, "For the record: 1 to 256 bytes")->required();
+  AddRetention(*models, context);
 }
 
 }  // namespace

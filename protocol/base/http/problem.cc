@@ -17,7 +17,7 @@ constexpr std::pair<Code, int> kStatuses[] = {
     {Code::kConflict, 409},     {Code::kRoundClosed, 409},    {Code::kStaleVersion, 409},  {Code::kDuplicate, 409},
     {Code::kTooLarge, 413},     {Code::kDigestMismatch, 422}, {Code::kQuotaExceeded, 429}, {Code::kTooFast, 429},
     {Code::kBusy, 503},         {Code::kShuttingDown, 503},   {Code::kTimeout, 503},       {Code::kUnreachable, 503},
-    {Code::kDiskFull, 507},     {Code::kReadOnly, 400},       {Code::kGaveWay, 400}};
+    {Code::kPruned, 410},       {Code::kDiskFull, 507},       {Code::kReadOnly, 400},      {Code::kGaveWay, 400}};
 
 // Of an answer without a code of ours.
 constexpr std::pair<int, Code> kCodesOfStatuses[] = {

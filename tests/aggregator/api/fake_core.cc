@@ -107,6 +107,40 @@ Result<VersionRecord> FakeCore::Version(const TaskId& task, ModelVersion version
   return Fail(Code::kUnknownVersion, "task '{}' has no version {}", task.text(), Number(version));
 }
 
+Result<VersionRecord> FakeCore::Pin(const TaskId& task, ModelVersion version, const std::string& reason) {
+  RETURN_IF_ERROR(Version(task, version));
+  VersionRecord& record = versions[task][Number(version) - 1];
+  if (record.pruned != WallTime{}) return Fail(Code::kPruned, "version {}", Number(version));
+  record.pinned = reason;
+  return record;
+}
+
+// One version a step, so that whoever asks has to go on.
+Result<Pruned> FakeCore::Prune(const TaskId& task, uint64_t keep, ModelVersion after) {
+  if (!tasks.contains(task)) return NoTask(task);
+  std::vector<VersionRecord>& all = versions[task];
+  Pruned pruned;
+  for (VersionRecord& version : all) {
+    if (version.version <= after || Number(version.version) + keep > all.size()) continue;
+    pruned.last = version.version;
+    if (!version.pinned.empty() || version.pruned != WallTime{}) continue;
+    version.pruned = kNow;
+    pruned.versions = 1;
+    pruned.bytes = version.weights.size;
+    break;
+  }
+  return pruned;
+}
+
+Status FakeCore::WhyAbsent(const Digest& blob) {
+  for (const auto& [task, all] : versions) {
+    for (const VersionRecord& version : all) {
+      if (version.weights.digest == blob) return Fail(Code::kPruned, "version {}", Number(version.version));
+    }
+  }
+  return Fail(Code::kUnknownBlob, "no blob {}", blob.hex());
+}
+
 Result<std::vector<MemberRecord>> FakeCore::Devices(const Slice<DeviceId>& slice) {
   std::vector<MemberRecord> some;
   for (const auto& member : members) {

@@ -32,6 +32,9 @@ class FakeCore final : public Tasks, public Rounds, public Watch {
   Result<TaskRecord> Get(const TaskId& task) override;
   Result<std::vector<VersionRecord>> Versions(const TaskId& task, const Slice<ModelVersion>& slice) override;
   Result<VersionRecord> Version(const TaskId& task, ModelVersion version) override;
+  Result<VersionRecord> Pin(const TaskId& task, ModelVersion version, const std::string& reason) override;
+  Result<Pruned> Prune(const TaskId& task, uint64_t keep, ModelVersion after) override;
+  Status WhyAbsent(const Digest& blob) override;
   const BlobStore& blobs() const override { return blobs_; }
   BlobStore& mutable_blobs() override { return blobs_; }
 

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include "protocol/trust/seal/digest.h"
 #include "tests/aggregator/sum/accumulate.h"
 #include "tests/support/must.h"
 #include "tests/support/temporary_folder.h"
@@ -48,6 +49,44 @@ TEST(NextWeights, AWeightThatIsNotFiniteIsNamed) {
   ASSERT_FALSE(next);
   EXPECT_EQ(next.error().code, Code::kNotFinite);
   EXPECT_EQ(next.error().message, "b.running_mean[1] would be inf");
+}
+
+// Larger than the pieces in which it is made, with a variance that lies in two of them.
+TEST(NextWeights, PiecesMakeWhatTheWholeMakes) {
+  constexpr uint64_t kCount = 600'000, kFirst = 262'000, kVariances = 500;
+  std::vector<float> present(kCount), update(kCount);
+  for (uint64_t i = 0; i < kCount; ++i) {
+    present[i] = static_cast<float>(i % 977) / 1000;
+    update[i] = static_cast<float>(i % 1009) / 1000 - 0.5F;
+  }
+  TaskRecord task;
+  task.table.tensors = {{"a", {kFirst}, 0, kFirst},
+                        {"b.running_var", {kVariances}, kFirst, kVariances},
+                        {"c", {kCount - kFirst - kVariances}, kFirst + kVariances, kCount - kFirst - kVariances}};
+  const TemporaryFolder folder;
+  BlobStore blobs = Must(BlobStore::Open(RealFileSystem(), folder.path()));
+  WeightedSum sum(kCount, FixedPointScale{40}, 4, 1);
+  Must(Accumulate(sum, update, 1));
+  const BlobRef before{Must(blobs.Put(AsBytes(std::span<const float>(present)))), kCount * sizeof(float)};
+  const BlobRef next = Must(MakeNextWeights(blobs, before, sum, task));
+  auto expected = Must(FedAvg().Step(present, Must(sum.Report())));
+  for (uint64_t i = kFirst; i < kFirst + kVariances; ++i) expected[i] = std::max(expected[i], 0.0F);
+  EXPECT_EQ(Must(ReadWeights(blobs, next, kCount)), expected);
+  EXPECT_EQ(next.digest, Sha256(AsBytes(std::span<const float>(expected))));
+}
+
+TEST(NextWeights, ADamagedByteOfThePresentOnesIsFoundAndLeavesNothing) {
+  const TemporaryFolder folder;
+  BlobStore blobs = Must(BlobStore::Open(RealFileSystem(), folder.path()));
+  TaskRecord task;
+  task.table.tensors = {{"a", {2}, 0, 2}};
+  WeightedSum sum(2, FixedPointScale{40}, 4, 1);
+  Must(Accumulate(sum, std::vector<float>{1, 2}, 1));
+  const std::vector<float> present{1, 2};
+  const BlobRef before{Must(blobs.Put(AsBytes(std::span<const float>(present)))), 8};
+  Must(Must(RealFileSystem().OpenForWrite(blobs.PathOf(before.digest)))->WriteAt(2, Bytes{0x77}));
+  EXPECT_EQ(MakeNextWeights(blobs, before, sum, task).error().code, Code::kCorrupt);
+  EXPECT_EQ(Must(RealFileSystem().List(folder.path())).size(), 1u);
 }
 
 }  // namespace

@@ -100,14 +100,16 @@ RoundFixture::RoundFixture(Closed)
       task_id(TestTask("digits")) {}
 
 Result<std::unique_ptr<Core>> RoundFixture::TryOpen() {
-  return Core::Open({.folder = folder.path(),
-                     .files = files,
+  FileSystem& used = disk != nullptr ? *disk : files;
+  return Core::Open({.folder = elsewhere.value_or(folder.path()),
+                     .files = used,
                      .clock = clock,
                      .random = random,
                      .repository = repository,
                      .sealing_key = fleet.sealing_key(),
                      .enrolled = [this] { return enrolled; },
-                     .staged = [this](UploadKind kind) { return kind == UploadKind::kUpdate ? staged_updates : 0; }},
+                     .staged = [this](UploadKind kind) { return kind == UploadKind::kUpdate ? staged_updates : 0; },
+                     .retention = retention},
                     listener);
 }
 

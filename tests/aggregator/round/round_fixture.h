@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -118,6 +119,9 @@ class RoundFixture {
   PublicationFolder repository;
   SigningKey device_key;
   FaultyFiles files;
+  FileSystem* disk = nullptr;     // instead of `files`
+  std::optional<Path> elsewhere;  // instead of `folder`
+  RetentionPolicy retention = {};
   uint64_t staged_updates = 0;  // what the staging spool would say
   std::vector<EnrolledMember> enrolled;
   RecordingListener listener;

@@ -143,7 +143,9 @@ constexpr std::string_view kFormerSchema[] = {
     "model BIGINT NOT NULL, reports BIGINT NOT NULL, examples BIGINT NOT NULL, correct DOUBLE PRECISION NOT NULL, "
     "PRIMARY KEY (task, version, role, model));",
     "CREATE TABLE gateways (id TEXT);",
-    "CREATE TABLE device_reports (device TEXT); CREATE TABLE rounds (task TEXT); CREATE TABLE versions (task TEXT);"
+    "CREATE TABLE device_reports (device TEXT); CREATE TABLE rounds (task TEXT); CREATE TABLE versions (task TEXT, "
+    "version BIGINT, "
+    "weights_digest BLOB);"
     "CREATE TABLE contributions (task TEXT NOT NULL, base_version BIGINT NOT NULL, device TEXT NOT NULL);"};
 
 TEST_F(StoreTest, TasksOfTheFirstReleaseAreTakenOver) {
@@ -258,7 +260,14 @@ TEST_F(StoreTest, NumbersThatOverflowedAreMendedAndStrangersToARoundAreLeftOut) 
                                "UPDATE metric_totals SET sum = 9.3e18 WHERE role = 'evaluator' AND name = 'loss'",
                                "ALTER TABLE evaluations DROP COLUMN counted", "ALTER TABLE rounds DROP COLUMN asks",
                                "ALTER TABLE rounds DROP COLUMN asked", "ALTER TABLE rounds DROP COLUMN counted",
-                               "PRAGMA user_version=7"})
+                               "DROP INDEX versions_by_pruned", "DROP INDEX versions_by_restored",
+                               "DROP INDEX versions_by_weights", "DROP INDEX versions_by_compact",
+                               "ALTER TABLE versions DROP COLUMN pinned", "ALTER TABLE versions DROP COLUMN pruned",
+                               "ALTER TABLE versions DROP COLUMN compact_codec",
+                               "ALTER TABLE versions DROP COLUMN compact_base",
+                               "ALTER TABLE versions DROP COLUMN compact_digest",
+                               "ALTER TABLE versions DROP COLUMN compact_size", "DROP TABLE folded_evaluations",
+                               "DROP TABLE doomed_blobs", "PRAGMA user_version=7"})
       ASSERT_TRUE((*database)->Execute(before)) << before;
   }
   Reopen();

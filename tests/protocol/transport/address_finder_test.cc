@@ -6,6 +6,7 @@
 
 #include <gtest/gtest.h>
 
+#include "protocol/transport/host_questions.h"
 #include "tests/protocol/hop/hop_fixture.h"
 
 namespace tributary::address_finder_test {
@@ -131,6 +132,42 @@ TEST_F(AddressFinderTest, AnAnswerThatComesAfterItsEndIsNobodys) {
   brief.reset();
   names_.Say({"10.0.0.1"});
   EXPECT_EQ(Next(), "tcp://10.0.0.1:7000");
+}
+
+TEST_F(AddressFinderTest, AHostIsAskedForOnceHoweverManyWait) {
+  names_.SayNothing();
+  std::vector<std::unique_ptr<AddressFinder>> finders;
+  std::vector<std::string> given;
+  for (int port = 1; port <= 100; ++port) {
+    finders.push_back(
+        std::make_unique<AddressFinder>(world_.loop, fmt::format("tcp://gateway.example:{}", port), names_.ask()));
+    finders.back()->Find([&](const Result<std::string>& found) { given.push_back(found ? *found : "nothing"); });
+  }
+  finders[2].reset();
+  ASSERT_TRUE(world_.RunUntil([&] { return names_.asked() == 1; }));
+  names_.Say({"10.0.0.1"});
+  ASSERT_TRUE(world_.RunUntil([&] { return given.size() == 99; }));
+  EXPECT_EQ(names_.asked(), 1);
+  EXPECT_EQ(given[0], "tcp://10.0.0.1:1");
+  EXPECT_EQ(given[2], "tcp://10.0.0.1:4");
+  EXPECT_EQ(given[98], "tcp://10.0.0.1:100");
+}
+
+TEST_F(AddressFinderTest, ASilentNameServerHoldsAFewQuestionsAndTheOthersWait) {
+  names_.SayNothing();
+  std::vector<std::unique_ptr<AddressFinder>> finders;
+  int given = 0;
+  for (int host = 0; host < 20; ++host) {
+    finders.push_back(
+        std::make_unique<AddressFinder>(world_.loop, fmt::format("tcp://gateway-{}.example:1", host), names_.ask()));
+    finders.back()->Find([&](const Result<std::string>& found) { given += found ? 1 : 0; });
+  }
+  constexpr int kMost = HostQuestions::kAtOnce;
+  ASSERT_TRUE(world_.RunUntil([&] { return names_.asked() == kMost; }));
+  finders[10].reset();
+  names_.Say({"10.0.0.1"});
+  ASSERT_TRUE(world_.RunUntil([&] { return given == 19; }));
+  EXPECT_EQ(names_.asked(), 19) << "nobody asks for him who went away";
 }
 
 }  // namespace

@@ -1,0 +1,101 @@
+// Claim: the memory of an aggregator does not grow with the rounds that it has run: after 5,000 of them it is at most 1.2
+// times what it was after 500. Each round is the whole way: a sealed update opened, checked, summed, checkpointed, its custody
+// taken, averaged, published as the next version, with old versions pruned. Takes minutes, most of them in syncs of the disk.
+
+#include <unistd.h>
+
+#include <fstream>
+
+#include "aggregator/publish/root_ceremony.h"
+#include "aggregator/round/core.h"
+#include "bench/claim.h"
+#include "bench/scratch_folder.h"
+#include "bench/sealed_update.h"
+#include "protocol/spool/spooled_upload.h"
+#include "tests/support/derived_key.h"
+
+namespace tributary::bench {
+namespace {
+
+constexpr uint64_t kParameters = 1'000;
+constexpr uint64_t kFirst = 500;
+constexpr uint64_t kLast = 5'000;
+
+// VmRSS of this process, in bytes.
+double Memory() {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with("VmRSS:")) return std::atof(line.c_str() + 6) * 1024;
+  }
+  return 0;
+}
+
+class NoListener final : public Core::Listener {
+ public:
+  void OnPublication(const Bytes&, uint64_t, uint64_t) override {}
+  void OnCustody(const std::vector<UploadId>&) override {}
+  void OnEvent(const CoreEvent&) override {}
+};
+
+PublicationFolder MakeRepository(const Path& folder, WallTime now) {
+  Must(RealFileSystem().CreateFolders(folder));
+  const auto key = Must(CreateSignerFile(folder / "offline.pem", SecretBytes()));
+  Must(CreateRepository(RealFileSystem(), folder,
+                        {.root_keys = {key->public_key()},
+                         .root_threshold = 1,
+                         .root_signers = {key.get()},
+                         .targets = key.get(),
+                         .releases = key.get(),
+                         .expires = now + std::chrono::hours(24)}));
+  return Must(PublicationFolder::Open(RealFileSystem(), folder));
+}
+
+TaskId CreateTask(Core& core) {
+  TaskRecord task;
+  task.id = Must(TaskId::Parse("bench"));
+  task.table.tensors = {{.name = "w", .shape = {kParameters}, .offset = 0, .size = kParameters}};
+  const Bytes module(100, 1);
+  task.module = {Must(core.tasks().mutable_blobs().Put(module)), module.size()};
+  task.value_bound = 1;
+  task.norm_bound = kParameters;
+  task.max_weight = 1000;
+  const Digest weights = Must(core.tasks().mutable_blobs().Put(AsBytes(std::vector<float>(kParameters, 0.5F))));
+  return Must(core.tasks().Create(task, weights)).id;
+}
+
+int Run() {
+  const ScratchFolder folder;
+  const SystemClock clock;
+  const HpkeKeyPair key = Must(DeriveHpkeKeyPair(Bytes(32, 7)));
+  PublicationFolder repository = MakeRepository(folder / "publication", clock.Now());
+  NoListener listener;
+  SystemRandom random;
+  const auto core = Must(Core::Open({.folder = folder / "aggregator",
+                                     .files = RealFileSystem(),
+                                     .clock = clock,
+                                     .random = random,
+                                     .repository = repository,
+                                     .sealing_key = key},
+                                    listener));
+  const TaskId task = CreateTask(*core);
+  Must(core->rounds().Start(task, kLast));
+  double after_first = 0;
+  for (uint64_t round = 1; round <= kLast; ++round) {
+    const SealedUpload upload =
+        Must(SealUpdateForBench(kParameters, round, key.public_key, ModelVersion{round}));
+    const Verdict verdict = core->judge().Contribute(upload.header, Role::kDevice,
+                                                     [&](uint32_t index) -> Result<Bytes> { return upload.chunks.at(index); });
+    TRIBUTARY_CHECK(verdict.is_take()) << "round " << round;
+    core->Tick();
+    if (round == kFirst) after_first = Memory();
+  }
+  TRIBUTARY_CHECK(Must(core->rounds().Get(task, kLast)).state == RoundState::kCompleted);
+  Print({"resident memory after 5,000 rounds, of that after 500", Memory() / 1e6, "MB", after_first / 1e6, 1.2,
+         Wanted::kAtMost});
+  return 0;
+}
+
+}  // namespace
+}  // namespace tributary::bench
+
+int main() { return tributary::bench::Run(); }

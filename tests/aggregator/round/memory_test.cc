@@ -1,0 +1,103 @@
+#include <malloc.h>
+
+#include <fstream>
+
+#include <gtest/gtest.h>
+
+#include "protocol/spool/spooled_upload.h"
+#include "tests/aggregator/round/round_fixture.h"
+#include "tests/support/in_child.h"
+#include "tests/support/must.h"
+#include "tests/support/sanitized.h"
+
+namespace tributary::memory_test {
+namespace {
+
+constexpr uint64_t kParameters = 4'000'000;
+constexpr double kModel = kParameters * sizeof(float);
+constexpr int kDevices = 3;
+
+// A line of /proc/self/status, in bytes.
+double Memory(const std::string& line_of) {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with(line_of)) return std::atof(line.c_str() + line_of.size()) * 1024;
+  }
+  return 0;
+}
+
+// The core runs in a child, so that the memory of whoever made the updates is not counted as its own.
+class RoundMemory : public testing::Test {
+ protected:
+  RoundMemory() {
+    for (int device = 1; device <= kDevices; ++device) {
+      const SealedUpload upload = fixture_.Update(device, ModelVersion{1}, {.parameters = kParameters});
+      const auto payload = Must(RealFileSystem().OpenForWrite(PayloadOf(device)));
+      for (uint32_t i = 0; i < upload.chunks.size(); ++i)
+        Must(payload->WriteAt(FactsOf(upload.header).ChunkOffset(i), upload.chunks[i]));
+      headers_.push_back(upload.header);
+    }
+    malloc_trim(0);  // what was freed here must not be what a child gets
+  }
+  Path PayloadOf(int device) { return fixture_.repository_folder / fmt::format("{}.payload", device); }
+  void CreateLargeTask() {
+    TaskRecord task = fixture_.NewTask({.report_goal = kDevices});
+    task.table.tensors = {{.name = "a", .shape = {kParameters}, .offset = 0, .size = kParameters}};
+    task.norm_bound = 1e6;
+    const Digest weights = Must(fixture_.core().tasks().mutable_blobs().Put(Bytes(kParameters * sizeof(float))));
+    Must(fixture_.core().tasks().Create(task, weights));
+  }
+  void TakeUpload(int device) {
+    const UploadHeader& header = headers_[static_cast<size_t>(device) - 1];
+    const auto chunk = [&](uint32_t index) {
+      return RealFileSystem().ReadAt(PayloadOf(device), FactsOf(header).ChunkOffset(index),
+                                     header.ciphertext_chunk_size(index));
+    };
+    TRIBUTARY_CHECK(fixture_.core().judge().Contribute(header, Role::kDevice, chunk).is_take());
+  }
+
+  RoundFixture fixture_{RoundFixture::kClosed};
+  std::vector<UploadHeader> headers_;
+};
+
+TEST_F(RoundMemory, ARoundItsEndAndTheNextOneHoldTheSumOnceAndTheModelInPieces) {
+  if (kSanitized) GTEST_SKIP() << "a sanitizer keeps what was freed";
+  ASSERT_EQ(InChild(nullptr, "",
+                    [&] {
+                      const double before = Memory("VmRSS:");
+                      fixture_.Reopen();
+                      CreateLargeTask();
+                      Must(fixture_.core().rounds().Start(fixture_.task_id, 2));
+                      for (int device = 1; device <= kDevices; ++device) TakeUpload(device);
+                      TRIBUTARY_CHECK(fixture_.LastRound().number == 2);
+                      const double most = (Memory("VmHWM:") - before) / kModel;
+                      // The sum is twice the model, and the update that is being added once.
+                      TRIBUTARY_CHECK(most < 3.5) << most << " times the model";
+                    }),
+            0);
+}
+
+TEST_F(RoundMemory, ARestartReadsACheckpointIntoTheSumItself) {
+  if (kSanitized) GTEST_SKIP() << "a sanitizer keeps what was freed";
+  ASSERT_EQ(InChild(nullptr, "",
+                    [&] {
+                      fixture_.Reopen();
+                      CreateLargeTask();
+                      Must(fixture_.core().rounds().Start(fixture_.task_id, 1));
+                      TakeUpload(1);
+                      Must(fixture_.core().Flush());
+                    }),
+            0);
+  ASSERT_EQ(InChild(nullptr, "",
+                    [&] {
+                      const double before = Memory("VmRSS:");
+                      fixture_.Reopen();
+                      TRIBUTARY_CHECK(fixture_.LastRound().contributions == 1);
+                      const double most = (Memory("VmHWM:") - before) / kModel;
+                      TRIBUTARY_CHECK(most < 2.5) << most << " times the model";
+                    }),
+            0);
+}
+
+}  // namespace
+}  // namespace tributary::memory_test
