@@ -86,6 +86,15 @@ TEST(StrategiesTest, FedPerKeepsTheHeadAndSendsNothingOfIt) {
   EXPECT_EQ(next.personal->lineage[0].base, ModelVersion{1});
 }
 
+TEST(StrategiesTest, ABufferBehindTheLastLayerIsNoHead) {
+  StrategyFixture device;
+  device.task.table.tensors[4].name = "bn.running_other";
+  EXPECT_THAT(Unsent(device, device.LearnWith(StrategyName::kFedPer)), ElementsAre("head.weight", "head.bias"));
+  (void)device.LearnWith(StrategyName::kFedAvg);
+  ASSERT_EQ(device.passes.size(), 2u);
+  EXPECT_THAT(device.passes[1].trains, ElementsAre(false, false, true, true, false));
+}
+
 TEST(StrategiesTest, TheManifestsRolesComeBeforeThePlansHead) {
   StrategyFixture device;
   device.task.manifest.personal = {"body.*"};
