@@ -11,7 +11,7 @@
 namespace tributary {
 namespace {
 
-constexpr size_t kBlock = 64;
+constexpr size_t kScaledValues = 64;
 
 // The smallest bfloat16 that is at least `scale`, which is not negative and far below the largest.
 uint16_t UpToBfloat16(double scale) {
@@ -26,7 +26,7 @@ class ScaledBlock final : public BlockCodec {
   ScaledBlock(int bits, std::unique_ptr<RoundingBits> rounding)
       : bits_(bits), most_(bits == 8 ? 127 : 7), rounding_(std::move(rounding)) {}
 
-  size_t block() const override { return kBlock; }
+  size_t block() const override { return kScaledValues; }
   size_t BytesFor(size_t count) const override { return sizeof(uint16_t) + (bits_ == 8 ? count : (count + 1) / 2); }
 
   Status Encode(std::span<const float> values, MutableByteView out) override {

@@ -12,7 +12,7 @@
 namespace tributary {
 namespace {
 
-constexpr size_t kBlock = 4096;
+constexpr size_t kTopKBlock = 4096;
 constexpr size_t kPositionBits = 12;
 
 uint16_t NearestBfloat16(float value) {
@@ -23,7 +23,7 @@ uint16_t NearestBfloat16(float value) {
 class TopK final : public BlockCodec {
  public:
   explicit TopK(int percent) : percent_(static_cast<size_t>(percent)) {}
-  size_t block() const override { return kBlock; }
+  size_t block() const override { return kTopKBlock; }
   size_t BytesFor(size_t count) const override { return PositionBytes(Kept(count)) + Kept(count) * sizeof(uint16_t); }
 
   Status Encode(std::span<const float> values, MutableByteView out) override {
@@ -80,7 +80,7 @@ class TopK final : public BlockCodec {
   }
 
   size_t percent_;
-  std::array<uint16_t, kBlock> order_;
+  std::array<uint16_t, kTopKBlock> order_;
 };
 
 }  // namespace
