@@ -188,7 +188,12 @@ Status BlobStore::Complete(const BlobRef& blob) {
 }
 
 Status BlobStore::Remove(std::span<const Digest> blobs) {
-  for (const Digest& digest : blobs) RETURN_IF_ERROR(files_->Remove(PathOf(digest)));
+  for (const Digest& digest : blobs) {
+    RETURN_IF_ERROR(files_->Remove(PathOf(digest)));
+    const std::lock_guard lock(seen_->mutex);
+    seen_->sound.erase(digest);
+    seen_->damaged.erase(digest);
+  }
   return files_->SyncFolder(folder_);
 }
 

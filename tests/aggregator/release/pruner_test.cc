@@ -189,7 +189,11 @@ TEST_F(PrunerTest, ADatabaseOfBeforeIsPrunedAsIfItHadAlwaysBeen) {
   {
     const auto database = Must(Database::Open(folder / "aggregator.db"));
     for (const char* undo :
-         {"DROP INDEX versions_by_pruned", "DROP INDEX versions_by_restored", "DROP INDEX versions_by_weights",
+         {"ALTER TABLE rounds DROP COLUMN asks", "ALTER TABLE rounds DROP COLUMN asked",
+          "ALTER TABLE rounds DROP COLUMN counted", "DROP INDEX versions_by_compact",
+          "ALTER TABLE versions DROP COLUMN compact_codec", "ALTER TABLE versions DROP COLUMN compact_base",
+          "ALTER TABLE versions DROP COLUMN compact_digest", "ALTER TABLE versions DROP COLUMN compact_size",
+          "DROP INDEX versions_by_pruned", "DROP INDEX versions_by_restored", "DROP INDEX versions_by_weights",
           "ALTER TABLE versions DROP COLUMN pinned", "ALTER TABLE versions DROP COLUMN pruned",
           "DROP TABLE folded_evaluations", "DROP TABLE doomed_blobs", "PRAGMA user_version=8"}) {
       ASSERT_TRUE(database->Execute(undo)) << undo;
