@@ -81,6 +81,7 @@ TEST_F(AskAgainTest, AnOperatorAsksOneOrAll) {
   EXPECT_EQ(Announced(), (tributary::AskAgain{3, {}, {AskedName(Device(1))}}));
   Must(core().rounds().AskAgain(task_id, Device(2)));
   EXPECT_TRUE(Announced().asked.empty()) << "all are asked by now";
+  Must(core().Flush());
   Reopen();
   EXPECT_EQ(Announced().times, 4u);
   EXPECT_EQ(LastRound().contributions, 1u);
