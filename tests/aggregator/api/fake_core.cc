@@ -18,7 +18,8 @@ Result<TaskRecord> FakeCore::Create(TaskRecord task, const Digest& initial_weigh
   task.created = kNow;
   task.scale = {20};
   ASSIGN_OR_RETURN(const uint64_t size, blobs_.Size(initial_weights));
-  versions[task.id].push_back({task.id, ModelVersion{1}, {initial_weights, size}, {}, 0, kNow});
+  versions[task.id].push_back(
+      {.task = task.id, .version = ModelVersion{1}, .weights = {initial_weights, size}, .created = kNow});
   tasks[task.id] = task;
   return task;
 }

@@ -18,7 +18,8 @@ class ListTurnsTest : public ApiFixture {
       fake_.tasks[task].id = task;
       for (uint64_t number = 1; number <= kMany; ++number) {
         fake_.rounds[task].push_back(CompletedRound(task, number));
-        fake_.versions[task].push_back({task, ModelVersion{number}, {}, {}, 0, kTestStart});
+        fake_.versions[task].push_back(
+            {.task = task, .version = ModelVersion{number}, .weights = {}, .created = kTestStart});
         const std::string name = std::to_string(1'000'000 + number);
         GatewayRecord& gateway = fake_.gateways.emplace_back();
         gateway.report.gateway = TestDevice("gw-" + name);

@@ -134,7 +134,7 @@ TEST_F(OpenApiTest, ItsSchemasAreWhatTheServerWrites) {
   record.id = task;
   record.table.tensors = {{"w", {1}, 0, 1}};
   record.manifest = WholeManifest();
-  const VersionRecord version{task, ModelVersion{1}, {}, {}, 0, kTestStart};
+  const VersionRecord version{.task = task, .version = ModelVersion{1}, .weights = {}, .created = kTestStart};
   const MemberView member{TestDevice("one"), MemberRecord{}, EnrolledMember{}, DeviceStateRecord{}};
   const json shown_member = json::parse(ToJson(member));
   const json sealing = json::parse(ToJson(SealingKeyList{}));

@@ -16,7 +16,8 @@ class RetentionRoutesTest : public ApiFixture {
       fake_.tasks[task].id = task;
       for (uint64_t number = 1; number <= 12; ++number) {
         const Digest weights{{static_cast<uint8_t>(number)}};
-        fake_.versions[task].push_back({task, ModelVersion{number}, {weights, 100}, {}, 0, kTestStart});
+        fake_.versions[task].push_back(
+            {.task = task, .version = ModelVersion{number}, .weights = {weights, 100}, .created = kTestStart});
       }
     });
   }

@@ -68,7 +68,7 @@ TEST(NextWeights, PiecesMakeWhatTheWholeMakes) {
   WeightedSum sum(kCount, FixedPointScale{40}, 4, 1);
   Must(Accumulate(sum, update, 1));
   const BlobRef before{Must(blobs.Put(AsBytes(std::span<const float>(present)))), kCount * sizeof(float)};
-  const BlobRef next = Must(MakeNextWeights(blobs, before, sum, task));
+  const BlobRef next = Must(MakeNextWeights(blobs, before, sum, task)).weights;
   auto expected = Must(FedAvg().Step(present, Must(sum.Report())));
   for (uint64_t i = kFirst; i < kFirst + kVariances; ++i) expected[i] = std::max(expected[i], 0.0F);
   EXPECT_EQ(Must(ReadWeights(blobs, next, kCount)), expected);
@@ -85,7 +85,7 @@ TEST(NextWeights, ADamagedByteOfThePresentOnesIsFoundAndLeavesNothing) {
   const std::vector<float> present{1, 2};
   const BlobRef before{Must(blobs.Put(AsBytes(std::span<const float>(present)))), 8};
   Must(Must(RealFileSystem().OpenForWrite(blobs.PathOf(before.digest)))->WriteAt(2, Bytes{0x77}));
-  EXPECT_EQ(MakeNextWeights(blobs, before, sum, task).error().code, Code::kCorrupt);
+  EXPECT_EQ(MakeNextWeights(blobs, before, sum, task).error().code, Code::kDamagedBlob);
   EXPECT_EQ(Must(RealFileSystem().List(folder.path())).size(), 1u);
 }
 

@@ -34,8 +34,7 @@ class CompactVersionTest : public ::testing::Test {
                   },
                   [this](ByteView bytes) { subscriber.Consider(bytes); }}),
           fetcher(client, world.loop, world.random, blobs, world.worker),
-          subscriber(
-              fetcher, store, blobs, world.clock, [this](const Publication&) { ++adopted; }, relays) {}
+          subscriber(fetcher, store, blobs, world.clock, {.on_adopted = [this](const Publication&) { ++adopted; }}, relays) {}
 
     int adopted = 0;
     BlobStore blobs;
