@@ -58,7 +58,8 @@ TEST_F(RestoredSite, TheFleetGoesOnAndLaterRoundsFinish) {
   EXPECT_EQ(versions.at(2).at("weights"), versions.at(1).at("weights"));
   EXPECT_GT(versions.at(3).at("round").get<uint64_t>(), held.tasks.at(0).round->number);
   EXPECT_NE(Logs().find("aggregator.behind_members"), std::string::npos);
-  EXPECT_EQ(site().MetricOf("aggregator", "tributary_aggregator_behind_members_total"), 1);
+  EXPECT_TRUE(site().Eventually(
+      [&] { return site().MetricOf("aggregator", "tributary_aggregator_behind_members_total") == 1; }, Millis(30'000)));
   EXPECT_EQ(Must(api().Account()).at("items").size(), 4u);
   ExpectAccountsHold();
 }

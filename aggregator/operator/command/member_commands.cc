@@ -110,7 +110,7 @@ std::string RenderDevice(const Json& device) {
   for (const Json& failure : FailuresOf(device)) {
     const auto field = [&failure](const char* key) { return RenderValue(failure.at(key)); };
     text +=
-        fmt::format("\ntask {} fails on version {}: {}, counted {}, last {}\n  what happened  {}\n  what to do     {}\n",
+        fmt::format("\ntask {} fails on version {}: {}, {} times, last {}\n  what happened  {}\n  what to do     {}\n",
                     field("task"), field("version"), field("code"), field("count"), field("last"), field("sentence"),
                     field("remedy"));
   }

@@ -144,7 +144,7 @@ void Fetcher::Finish(const Status& status) {
       wanted_.push_front(std::move(wanted));
       return Begin();
     }
-    if (status.error().code == Code::kDigestMismatch) MakePause(wanted.blob.digest);
+    if (status.error().code == Code::kDigestMismatch && !wanted.make) MakePause(wanted.blob.digest);
   } else {
     pauses_.erase(wanted.blob.digest);
   }

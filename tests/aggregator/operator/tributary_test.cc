@@ -80,7 +80,7 @@ TEST_F(TributaryTest, ATaskThatCannotBeMade) {
   const Outcome unknown_key = Tributary({"task", "create", "digits", "--package", "m.tpkg", "--plan", "plan.toml"});
   EXPECT_EQ(unknown_key.code, 2);
   EXPECT_THAT(unknown_key.output, AllOf(HasSubstr("plan.toml:2"), HasSubstr("what to do")));
-  EXPECT_EQ(Tributary({"task", "create", "digits", "--package", "bad.tpkg"}).code, 1);
+  EXPECT_EQ(Tributary({"task", "create", "digits", "--package", "bad.tpkg"}).code, 2);
   EXPECT_EQ(Tributary({"task", "create", "digits", "--package", "none.tpkg"}).code, 3);
   EXPECT_EQ(Tributary({"task", "create", "No Name", "--package", "m.tpkg"}).code, 1);
 }

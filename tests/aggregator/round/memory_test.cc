@@ -13,7 +13,7 @@
 namespace tributary::memory_test {
 namespace {
 
-constexpr uint64_t kParameters = 4'000'000;
+constexpr uint64_t kParameters = 10'000'000;  // large beside what a core takes for itself
 constexpr double kModel = kParameters * sizeof(float);
 constexpr int kDevices = 3;
 
@@ -30,6 +30,8 @@ double Memory(const std::string& line_of) {
 class RoundMemory : public testing::Test {
  protected:
   RoundMemory() {
+    // A freed block of this size would else raise the size from which on the allocator gives memory back.
+    mallopt(M_MMAP_THRESHOLD, 1 << 20);
     for (int device = 1; device <= kDevices; ++device) {
       const SealedUpload upload = fixture_.Update(device, ModelVersion{1}, {.parameters = kParameters});
       const auto payload = Must(RealFileSystem().OpenForWrite(PayloadOf(device)));
