@@ -27,7 +27,7 @@ struct Line {
 constexpr Line kLines[] = {
     {Codec::kFloat16, 0.005, 0.03, 0.501}, {Codec::kBfloat16, 0.005, 0.03, 0.501}, {Codec::kBlock8, 0.004, 0.02, 0.26},
     {Codec::kBlock4, 0.004, 0.01, 0.142},  {Codec::kEden1, 0.003, 0.005, 0.035},   {Codec::kEden2, 0.003, 0.005, 0.066},
-    {Codec::kEden4, 0.002, 0.005, 0.129},  {Codec::kTop5, 0.002, 0.03, 0.047},     {LinearCodec(8), 0.003, 0.005, 0.26},
+    {Codec::kEden4, 0.002, 0.005, 0.129},  {Codec::kTop5, 0.002, 0.01, 0.047},     {LinearCodec(8), 0.003, 0.005, 0.26},
     {LinearCodec(4), 0.003, 0.005, 0.135},
 };
 

@@ -1,3 +1,4 @@
+#include <malloc.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -65,6 +66,8 @@ EnrolCommand DeviceEnrolment() {
 
 int main(int argc, char** argv) {
   using namespace tributary;
+  // A model's weights that were freed go back to the system: by itself the allocator would keep blocks of their size.
+  mallopt(M_MMAP_THRESHOLD, 128 * 1024);
   const PlainOutput plain;
   if (argc > 1 && std::ranges::find(kModelTools, std::string_view(argv[1])) != kModelTools.end())
     return RunLearner(argv);
