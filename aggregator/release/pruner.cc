@@ -47,8 +47,24 @@ Status Pruner::Turn(const std::vector<Subject>& subjects) {
   const Status done = DoStep(subjects);
   if (done) return {};
   next_turn_ = std::max(next_turn_, parts_.clock.Monotonic() + kAfterFailure);
-  ++step_;
+  step_ = After(step_);
   return done;
+}
+
+Result<bool> Pruner::Take(Step step, const Subject& subject) {
+  switch (step) {
+    case Step::kMark:
+      return MarkNext(subject);
+    case Step::kFold:
+      return FoldEvaluations(subject);
+    case Step::kForgetRounds:
+      return ForgetRounds(subject);
+    case Step::kForgetVersions:
+      return ForgetVersions(subject);
+    case Step::kNone:
+      break;
+  }
+  return false;
 }
 
 Status Pruner::DoStep(const std::vector<Subject>& subjects) {
@@ -60,15 +76,13 @@ Status Pruner::DoStep(const std::vector<Subject>& subjects) {
     EndPass();
     return RemoveStaleParts();
   }
-  constexpr Step kSteps[] = {&Pruner::MarkNext, &Pruner::FoldEvaluations, &Pruner::ForgetRounds,
-                             &Pruner::ForgetVersions};
-  while (step_ < std::size(kSteps)) {
-    ASSIGN_OR_RETURN(const bool more, (this->*kSteps[step_])(*subject));
+  while (step_ != Step::kNone) {
+    ASSIGN_OR_RETURN(const bool more, Take(step_, *subject));
     if (more) return {};
-    ++step_;
+    step_ = After(step_);
   }
   at_ = subject->task;
-  step_ = 0;
+  step_ = Step::kMark;
   after_ = {};
   return {};
 }
@@ -76,7 +90,7 @@ Status Pruner::DoStep(const std::vector<Subject>& subjects) {
 void Pruner::EndPass() {
   next_turn_ = parts_.clock.Monotonic() + kPassEvery;
   at_ = {};
-  step_ = 0;
+  step_ = Step::kMark;
   after_ = {};
 }
 

@@ -69,7 +69,13 @@ class Pruner {
 
  private:
   Status DoStep(const std::vector<Subject>& subjects);
-  using Step = Result<bool> (Pruner::*)(const Subject& subject);
+  // The steps for a task, one after the other.
+  enum class Step : uint8_t { kMark, kFold, kForgetRounds, kForgetVersions, kNone };
+  static Step After(Step step) {
+    return step == Step::kNone ? step : static_cast<Step>(static_cast<uint8_t>(step) + 1);
+  }
+  // Whether there is more of it to do.
+  Result<bool> Take(Step step, const Subject& subject);
   Result<bool> MarkNext(const Subject& subject);
   Result<bool> FoldEvaluations(const Subject& subject);
   Result<bool> ForgetRounds(const Subject& subject);
@@ -83,7 +89,7 @@ class Pruner {
   // Of the present pass.
   Millis next_turn_{0};  // monotonic
   TaskId at_;            // the last task that is done with
-  size_t step_ = 0;
+  Step step_ = Step::kMark;
   ModelVersion after_{};  // of MarkNext
   // Parts that lay here when they were looked at last, and their sizes then.
   std::optional<Millis> parts_looked_at_;

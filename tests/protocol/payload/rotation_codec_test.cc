@@ -16,9 +16,12 @@
 namespace tributary::rotation_codec_test {
 namespace {
 
-nlohmann::json Vectors() {
-  std::ifstream file(std::string(TRIBUTARY_SOURCE_DIR) + "/tests/vectors/codecs.json");
-  return nlohmann::json::parse(file);
+const nlohmann::json& Vectors() {
+  static const nlohmann::json all = [] {
+    std::ifstream file(std::string(TRIBUTARY_SOURCE_DIR) + "/tests/vectors/codecs.json");
+    return nlohmann::json::parse(file);
+  }();
+  return all;
 }
 
 std::vector<float> Normal(size_t count, uint64_t seed) {
