@@ -6,12 +6,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <cstdlib>
-#include <fstream>
 
-#include "aggregator/publish/root_ceremony.h"
 #include "aggregator/round/core.h"
 #include "bench/claim.h"
+#include "bench/core_bench.h"
 #include "bench/scratch_folder.h"
 #include "bench/sealed_update.h"
 #include "protocol/spool/spooled_upload.h"
@@ -42,15 +40,6 @@ void WriteUploads(const ScratchFolder& folder) {
   }
 }
 
-// VmHWM of this process, in bytes.
-double PeakMemory() {
-  std::ifstream status("/proc/self/status");
-  for (std::string line; std::getline(status, line);) {
-    if (line.starts_with("VmHWM:")) return std::atof(line.c_str() + 6) * 1024;
-  }
-  return 0;
-}
-
 class CustodyCounter final : public Core::Listener {
  public:
   void OnPublication(const Bytes&, uint64_t, uint64_t) override {}
@@ -58,33 +47,6 @@ class CustodyCounter final : public Core::Listener {
   void OnEvent(const CoreEvent&) override {}
   uint64_t taken = 0;
 };
-
-PublicationFolder MakeRepository(const Path& folder, WallTime now) {
-  Must(RealFileSystem().CreateFolders(folder));
-  const auto key = Must(CreateSignerFile(folder / "offline.pem", SecretBytes()));
-  Must(CreateRepository(RealFileSystem(), folder,
-                        {.root_keys = {key->public_key()},
-                         .root_threshold = 1,
-                         .root_signers = {key.get()},
-                         .targets = key.get(),
-                         .releases = key.get(),
-                         .expires = now + std::chrono::hours(24)}));
-  return Must(PublicationFolder::Open(RealFileSystem(), folder));
-}
-
-TaskId CreateTask(Core& core) {
-  TaskRecord task;
-  task.id = Must(TaskId::Parse("bench"));
-  task.table.tensors = {{.name = "w", .shape = {kParameters}, .offset = 0, .size = kParameters}};
-  const Bytes module(100, 1);  // the aggregator does not look into it
-  task.module = {Must(core.tasks().mutable_blobs().Put(module)), module.size()};
-  task.policy = {.report_goal = kUpdates, .minimum = kUpdates};
-  task.value_bound = 1;
-  task.norm_bound = kParameters;
-  task.max_weight = 1000;
-  const Digest weights = Must(core.tasks().mutable_blobs().Put(AsBytes(std::vector<float>(kParameters, 0.5F))));
-  return Must(core.tasks().Create(task, weights)).id;
-}
 
 // The whole round, in the child.
 void TakeUpdates(const ScratchFolder& folder) {
@@ -100,7 +62,7 @@ void TakeUpdates(const ScratchFolder& folder) {
                                      .repository = repository,
                                      .sealing_key = key},
                                     custody));
-  const TaskId task = CreateTask(*core);
+  const TaskId task = CreateTask(*core, kParameters, {.report_goal = kUpdates, .minimum = kUpdates});
   Must(core->rounds().Start(task, 2));
   for (uint64_t number = 1; number <= kUpdates; ++number) {
     const Bytes envelope = Must(ReadFile(RealFileSystem(), EnvelopeOf(folder, number), limits::kEnvelopeBytes));
@@ -114,7 +76,7 @@ void TakeUpdates(const ScratchFolder& folder) {
   }
   TRIBUTARY_CHECK(Must(core->rounds().Get(task, 1)).state == RoundState::kCompleted);
   TRIBUTARY_CHECK(custody.taken == kUpdates) << custody.taken;
-  Print({"peak memory of 50 updates of 10,000,000 parameters, of the model's 40 MB", PeakMemory() / 1e6, "MB",
+  Print({"peak memory of 50 updates of 10,000,000 parameters, of the model's 40 MB", ProcessMemory("VmHWM:") / 1e6, "MB",
          kParameters * sizeof(float) / 1e6, 3.5, Wanted::kAtMost});
 }
 

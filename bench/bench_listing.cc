@@ -3,9 +3,9 @@
 
 #include "aggregator/enrol/enrolment_office.h"
 #include "aggregator/enrol/sealing_keys.h"
-#include "aggregator/publish/root_ceremony.h"
 #include "aggregator/round/core.h"
 #include "bench/claim.h"
+#include "bench/core_bench.h"
 #include "bench/scratch_folder.h"
 #include "protocol/trust/identity/certificate_authority.h"
 
@@ -104,26 +104,6 @@ void WriteDevices(Store& store, EnrolmentStore& enrolment, WallTime now) {
   }
   Must(enrolled.Commit());
   Must(transaction.Commit());
-}
-
-class NoListener final : public Core::Listener {
- public:
-  void OnPublication(const Bytes&, uint64_t, uint64_t) override {}
-  void OnCustody(const std::vector<UploadId>&) override {}
-  void OnEvent(const CoreEvent&) override {}
-};
-
-PublicationFolder MakeRepository(const Path& folder, WallTime now) {
-  Must(RealFileSystem().CreateFolders(folder));
-  const auto key = Must(CreateSignerFile(folder / "offline.pem", SecretBytes()));
-  Must(CreateRepository(RealFileSystem(), folder,
-                        {.root_keys = {key->public_key()},
-                         .root_threshold = 1,
-                         .root_signers = {key.get()},
-                         .targets = key.get(),
-                         .releases = key.get(),
-                         .expires = now + std::chrono::hours(24)}));
-  return Must(PublicationFolder::Open(RealFileSystem(), folder));
 }
 
 // The longest of many turns at positions all over the list, each in the thread's own time; of some that are measured

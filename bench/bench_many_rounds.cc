@@ -2,13 +2,9 @@
 // times what it was after 500. Each round is the whole way: a sealed update opened, checked, summed, checkpointed, its custody
 // taken, averaged, published as the next version, with old versions pruned. Takes minutes, most of them in syncs of the disk.
 
-#include <unistd.h>
-
-#include <fstream>
-
-#include "aggregator/publish/root_ceremony.h"
 #include "aggregator/round/core.h"
 #include "bench/claim.h"
+#include "bench/core_bench.h"
 #include "bench/scratch_folder.h"
 #include "bench/sealed_update.h"
 #include "protocol/spool/spooled_upload.h"
@@ -20,48 +16,6 @@ namespace {
 constexpr uint64_t kParameters = 1'000;
 constexpr uint64_t kFirst = 500;
 constexpr uint64_t kLast = 5'000;
-
-// VmRSS of this process, in bytes.
-double Memory() {
-  std::ifstream status("/proc/self/status");
-  for (std::string line; std::getline(status, line);) {
-    if (line.starts_with("VmRSS:")) return std::atof(line.c_str() + 6) * 1024;
-  }
-  return 0;
-}
-
-class NoListener final : public Core::Listener {
- public:
-  void OnPublication(const Bytes&, uint64_t, uint64_t) override {}
-  void OnCustody(const std::vector<UploadId>&) override {}
-  void OnEvent(const CoreEvent&) override {}
-};
-
-PublicationFolder MakeRepository(const Path& folder, WallTime now) {
-  Must(RealFileSystem().CreateFolders(folder));
-  const auto key = Must(CreateSignerFile(folder / "offline.pem", SecretBytes()));
-  Must(CreateRepository(RealFileSystem(), folder,
-                        {.root_keys = {key->public_key()},
-                         .root_threshold = 1,
-                         .root_signers = {key.get()},
-                         .targets = key.get(),
-                         .releases = key.get(),
-                         .expires = now + std::chrono::hours(24)}));
-  return Must(PublicationFolder::Open(RealFileSystem(), folder));
-}
-
-TaskId CreateTask(Core& core) {
-  TaskRecord task;
-  task.id = Must(TaskId::Parse("bench"));
-  task.table.tensors = {{.name = "w", .shape = {kParameters}, .offset = 0, .size = kParameters}};
-  const Bytes module(100, 1);
-  task.module = {Must(core.tasks().mutable_blobs().Put(module)), module.size()};
-  task.value_bound = 1;
-  task.norm_bound = kParameters;
-  task.max_weight = 1000;
-  const Digest weights = Must(core.tasks().mutable_blobs().Put(AsBytes(std::vector<float>(kParameters, 0.5F))));
-  return Must(core.tasks().Create(task, weights)).id;
-}
 
 int Run() {
   const ScratchFolder folder;
@@ -77,7 +31,7 @@ int Run() {
                                      .repository = repository,
                                      .sealing_key = key},
                                     listener));
-  const TaskId task = CreateTask(*core);
+  const TaskId task = CreateTask(*core, kParameters, {});
   Must(core->rounds().Start(task, kLast));
   double after_first = 0;
   for (uint64_t round = 1; round <= kLast; ++round) {
@@ -87,10 +41,10 @@ int Run() {
                                                      [&](uint32_t index) -> Result<Bytes> { return upload.chunks.at(index); });
     TRIBUTARY_CHECK(verdict.is_take()) << "round " << round;
     core->Tick();
-    if (round == kFirst) after_first = Memory();
+    if (round == kFirst) after_first = ProcessMemory("VmRSS:");
   }
   TRIBUTARY_CHECK(Must(core->rounds().Get(task, kLast)).state == RoundState::kCompleted);
-  Print({"resident memory after 5,000 rounds, of that after 500", Memory() / 1e6, "MB", after_first / 1e6, 1.2,
+  Print({"resident memory after 5,000 rounds, of that after 500", ProcessMemory("VmRSS:") / 1e6, "MB", after_first / 1e6, 1.2,
          Wanted::kAtMost});
   return 0;
 }

@@ -68,7 +68,7 @@ Result<bool> Pruner::Take(Step step, const Subject& subject) {
 }
 
 Status Pruner::DoStep(const std::vector<Subject>& subjects) {
-  // What a turn before, an operator or a crash left comes first.
+  // Marked blobs come first: a turn before, an operator or a crash left them.
   ASSIGN_OR_RETURN(const bool removed, RemoveBlobs());
   if (removed) return {};
   const auto subject = std::ranges::upper_bound(subjects, at_, {}, &Subject::task);

@@ -47,7 +47,7 @@ class Pruner {
     const Clock& clock;
     RetentionPolicy retention = {};
   };
-  // What it asks of a task's present. `in_use`: bases of rounds.
+  // A task as it is now. `in_use`: bases of rounds.
   struct Subject {
     TaskId task;
     ModelVersion latest{};

@@ -143,7 +143,7 @@ ALTER TABLE rounds ADD COLUMN capped BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE contributions ADD COLUMN norm DOUBLE PRECISION NOT NULL DEFAULT 0;
 ALTER TABLE contributions ADD COLUMN statistics DOUBLE PRECISION NOT NULL DEFAULT 0;
 )sql";
-// What is pruned (RetentionTable): of versions, whether and when; of tasks, up to which version evaluations are folded; and
+// Pruning (RetentionTable): of versions, whether and when; of tasks, up to which version evaluations are folded; and
 // blobs that are to be removed.
 constexpr std::string_view kRetention = R"sql(
 ALTER TABLE versions ADD COLUMN pinned TEXT NOT NULL DEFAULT '';

@@ -175,7 +175,7 @@ Status CreateFor(CollectionStore& store, const DataArguments& arguments, const E
   settings.held_out_share = arguments.held_out_share;
   const auto there = store.Find(arguments.collection);
   if (!there) return store.Create(settings, now);
-  // What is not given stays as it was.
+  // Settings that are not given stay as they were.
   const auto given = [&](std::string_view option) {
     return std::ranges::find(arguments.given, option) != arguments.given.end();
   };

@@ -147,7 +147,7 @@ std::string TableRows::Where(uint64_t number) const { return fmt::format("{}: ro
 Result<bool> TableRows::FillMissing(std::span<const TableCell> cells) {
   cells_.assign(cells.begin(), cells.end());
   if (group_ != SIZE_MAX && options_.missing == MissingValue::kForwardFill && !IsMissing(cells_[group_])) {
-    // What is of one group must not stand in an example of another, which is erased without it.
+    // Values of one group must not stand in an example of another, which is erased without them.
     ASSIGN_OR_RETURN(std::string group, NameIn(group_));
     if (group != filled_group_) last_.assign(columns_.size(), {});
     filled_group_ = std::move(group);

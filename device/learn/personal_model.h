@@ -29,8 +29,8 @@ bool IsBetter(const TaskMetrics& first, const TaskMetrics& second);
 // The number of the two that people read: "accuracy 0.912", else "loss 0.31"; "not measured" without metrics.
 std::string ScoreText(const TaskMetrics& metrics);
 
-// What a device has learned for itself and keeps: the model that it predicts with is the version `base` with the tensors
-// `in_model` in place of the version's. Without such tensors it is the version itself. Value type.
+// The model that a device has learned for itself and keeps. It predicts with the version `base` with the tensors `in_model`
+// in place of the version's. Without such tensors it is the version itself. Value type.
 //
 // The file is one line of JSON that ends with a newline, then the values of the tensors in its order, float32, little
 // endian. For example, without values:

@@ -13,7 +13,7 @@
 
 namespace tributary {
 
-// What each tensor of a table is to a task, in the table's order. Value type.
+// The role of each tensor of a table in a task, in the table's order. Value type.
 struct TensorRoles {
   std::vector<bool> personal;  // kept by the device; all others are shared
   std::vector<bool> head;      // of the plan, or the last layer

@@ -15,7 +15,7 @@ namespace tributary {
 // float32.
 std::vector<ValueRange> StatisticsOf(const TensorTable& table);
 
-// What a version is published as.
+// A version in the form in which it is published.
 struct CompactVersion {
   std::vector<float> weights;
   Bytes bytes;

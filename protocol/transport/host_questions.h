@@ -24,7 +24,7 @@ class HostQuestions {
   using Answered = std::function<void(const Answer& answer)>;
 
   explicit HostQuestions(Executor& loop);
-  // What is under way then is nobody's; nothing can end it.
+  // Nobody waits for a question that is under way then; nothing can end it.
   ~HostQuestions();
 
   // Calls back on the loop's thread, unless it is forgotten before. While the host is being asked for, the answer to

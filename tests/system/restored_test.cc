@@ -19,12 +19,6 @@ class RestoredSite : public testing::Test, protected SyntheticSite {
     CreateTask(kParameters, kDevices);
     for (int i = 0; i < kDevices; ++i) AddDevice(i, "gateway-1");
   }
-  void TrainOn(uint64_t version) {
-    for (size_t i = 0; i < kDevices; ++i) {
-      ASSERT_TRUE(device(i).AwaitVersion(version)) << Logs();
-      device(i).GiveUpdate();
-    }
-  }
   Path Data() { return site().folder() / "aggregator/data"; }
 };
 

@@ -20,12 +20,6 @@ class RollbackSite : public testing::Test, protected SyntheticSite {
     CreateTask(kParameters, kDevices);
     for (int i = 0; i < kDevices; ++i) AddDevice(i, "gateway-1");
   }
-  void TrainOn(uint64_t version) {
-    for (size_t i = 0; i < kDevices; ++i) {
-      ASSERT_TRUE(device(i).AwaitVersion(version)) << Logs();
-      device(i).GiveUpdate();
-    }
-  }
   Ended Tributary(std::vector<std::string> arguments) {
     std::vector<std::string> all = {"--url", "http://127.0.0.1:" + std::to_string(site().HttpPortOf("aggregator")),
                                     "--token", site().token()};

@@ -45,6 +45,14 @@ class SyntheticSite {
   size_t devices() const { return devices_.size(); }
   std::string Logs() const { return site_.Logs(); }
 
+  // Every device gives its update to that version.
+  void TrainOn(uint64_t version) {
+    for (const auto& device : devices_) {
+      ASSERT_TRUE(device->AwaitVersion(version)) << Logs();
+      device->GiveUpdate();
+    }
+  }
+
   // Of every version but the first.
   std::vector<std::string> VersionDigests() {
     const Json versions = Must(api().Versions("synthetic"));

@@ -47,7 +47,7 @@ class Subscriber {
   void Mend(const Digest& blob);
   // The same for whatever the current publication names: now and then, since a fetch for which the disk had no room ends.
   void MendMissing();
-  // What is being fetched again.
+  // Blobs that are being fetched again.
   const std::vector<BlobRef>& mending() const { return mending_; }
   const Counts& counts() const { return counts_; }
   // A newer publication is verified, and its blobs are on their way.

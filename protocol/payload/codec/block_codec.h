@@ -14,7 +14,7 @@ namespace tributary {
 class BlockCodec {
  public:
   virtual ~BlockCodec() = default;
-  // What stands before the first block of an update.
+  // The bytes before the first block of an update.
   virtual size_t head_bytes() const { return 0; }
   virtual void WriteHead(MutableByteView) {}
   virtual void ReadHead(ByteView) {}

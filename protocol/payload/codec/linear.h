@@ -14,7 +14,7 @@
 // rotates no single update back.
 namespace tributary {
 
-// What all devices on one base version of a task share.
+// The form that all devices on one base version of a task share.
 struct LinearRound {
   Digest seed;             // of the signs
   double step = 0;         // a power of two
