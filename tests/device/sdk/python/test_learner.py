@@ -1,0 +1,309 @@
+"""Learners in Python, against an agent that this test plays: what they are given, what they answer, and what becomes of mistakes."""
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+import numpy as np
+
+PACKAGE = Path(__file__).resolve().parents[4] / "device/sdk/python"
+sys.path.insert(0, str(PACKAGE))
+import tributary
+
+# A line y = w.x + b by least squares.
+LINE = """
+import numpy as np
+from tributary import learner
+
+def train(weights, examples, config):
+    print("hello from train")
+    x = np.column_stack([examples["x"], np.ones(len(examples["y"]))])
+    found = np.linalg.lstsq(x, examples["y"], rcond=None)[0]
+    config.progress(1, 0.25)
+    return {"w": found[:2], "b": found[2:]}, len(x), {"loss": 0.25}
+
+def evaluate(weights, examples, config):
+    off = examples["x"] @ weights["w"] + weights["b"] - examples["y"]
+    return {"loss": (off ** 2).mean(), "near": (float((abs(off) < 0.1).sum()), len(off))}
+
+def predict(weights, inputs, config):
+    return inputs["x"] @ weights["w"] + weights["b"]
+"""
+RUN = LINE + "learner.run(train, evaluate, predict)\n"
+X = np.float32([[i % 7, i % 5] for i in range(40)])
+Y = X @ np.float32([2, -1]) + np.float32(0.5)
+MANIFEST = {"format": "tributary-task-1", "module": "none",
+            "inputs": [{"name": "x", "dtype": "FP32", "shape": [-1, 2]}, {"name": "y", "dtype": "FP32", "shape": [-1], "role": "target"}],
+            "outputs": [{"name": "line", "dtype": "FP32", "shape": [-1]}]}
+TENSORS = [{"name": "w", "shape": [2]}, {"name": "b", "shape": [1]}]
+PLAN = {"epochs": 3, "learning_rate": 0.1, "seed": 5, "strategy": "fedavg"}
+
+
+class Talk:
+    """One learner's process, seen by its agent."""
+
+    def __init__(self, test, script, *, manifest=MANIFEST, weights=(0, 0, 0), tensors=TENSORS, personal=None):
+        self.test, self.manifest = test, manifest
+        folder = tempfile.TemporaryDirectory()
+        test.addCleanup(folder.cleanup)
+        file = Path(folder.name) / "own.py"
+        file.write_text(f"import sys; sys.path.insert(0, {str(PACKAGE)!r})\n" + script)
+        mine, theirs = socket.socketpair()
+        self.log = tempfile.TemporaryFile()
+        self.process = subprocess.Popen([sys.executable, "-B", str(file)], preexec_fn=lambda: os.dup2(theirs.fileno(), 3), close_fds=False,
+                                        stdout=self.log, stderr=self.log)
+        theirs.close()
+        mine.settimeout(60)
+        self.out, self.inbox = mine.makefile("wb", buffering=0), mine.makefile("rb")
+        mine.close()
+        test.addCleanup(self.end)
+        self.say("hello", protocol=1)
+        self.say("module")
+        self.say("weights", np.float32(weights).tobytes())
+        self.say("tensors", json.dumps(tensors).encode())
+        if personal is not None:
+            self.say("personal", personal)
+
+    def say(self, kind, body=b"", **members):
+        self.out.write(json.dumps({"type": kind, "bytes": len(body), **members}).encode() + b"\n" + body)
+
+    def share(self, name, columns, ends=None):
+        fields = [{"name": field, "dtype": dtype, "shape": shape} for field, (dtype, shape, _) in columns.items()]
+        count = len(ends) if ends is not None else len(next(iter(columns.values()))[2])
+        self.say("examples", share=name, count=count, fields=fields)
+        for field, (_, _, values) in columns.items():
+            raw = values.tobytes()
+            if ends is not None:
+                self.say("ends", np.uint64(ends).tobytes(), share=name, field=field)
+            half = len(raw) // 8 * 4
+            for part in (raw[:half], raw[half:]):
+                self.say("values", part, share=name, field=field)
+
+    def line(self, name, which):
+        self.share(name, {"x": ("FP32", [2], X[which]), "y": ("FP32", [], Y[which])})
+
+    def order(self, kind, **plan):
+        self.say(kind, task="line", version=7, device="device-1", plan={**PLAN, **plan}, manifest=self.manifest, parameters=3)
+
+    def hear(self, kind):
+        """The next message that is no progress, which must be of that kind."""
+        while True:
+            line = self.inbox.readline()
+            if not line:
+                self.test.fail(f"it ended: {self.words()}")
+            message = json.loads(line)
+            body = self.inbox.read(message["bytes"])
+            if message["type"] == "progress":
+                continue
+            self.test.assertEqual(message["type"], kind, message)
+            return message, body
+
+    def words(self):
+        self.process.wait(30)
+        self.log.seek(0)
+        return self.log.read().decode()
+
+    def end(self):
+        for end in (self.out, self.inbox):
+            end.close()
+        try:
+            self.process.wait(10)
+        finally:
+            self.process.kill()
+            self.process.wait()
+            self.log.close()
+
+
+class LearnerTest(unittest.TestCase):
+    def learn(self, script, **options):
+        talk = Talk(self, script, **options)
+        talk.hear("hello")
+        talk.line("training", slice(0, 30))
+        talk.line("held_out", slice(30, 40))
+        talk.order("learn")
+        return talk
+
+    def test_it_learns_and_measures(self):
+        talk = self.learn(RUN)
+        before, after = talk.hear("evaluated")[0], talk.hear("evaluated")[0]
+        self.assertEqual([before["model"], after["model"]], ["global", "personal"])
+        self.assertGreater(before["metrics"]["loss"]["sum"], 10)
+        self.assertLess(after["metrics"]["loss"]["sum"], 1e-6)
+        self.assertEqual(after["metrics"]["near"], {"sum": 10, "weight": 10})
+        learned, delta = talk.hear("learned")
+        self.assertEqual((learned["examples"], learned["loss"], learned["steps"]), (30, 0.25, 1))
+        np.testing.assert_allclose(np.frombuffer(delta, "<f4"), [2, -1, 0.5], atol=1e-5)
+        talk.say("bye")
+        self.assertIn("hello from train", talk.words())
+        self.assertEqual(talk.process.returncode, 0)
+
+    def test_the_update_is_what_changed(self):
+        talk = self.learn(RUN, weights=(2, -1, 0))
+        talk.hear("evaluated"), talk.hear("evaluated")
+        np.testing.assert_allclose(np.frombuffer(talk.hear("learned")[1], "<f4"), [0, 0, 0.5], atol=1e-5)
+
+    def test_it_evaluates_and_predicts_again_and_again(self):
+        talk = Talk(self, RUN, weights=(1, 1, 3))
+        talk.hear("hello")
+        talk.line("held_out", slice(0, 10))
+        talk.order("evaluate")
+        self.assertEqual(talk.hear("evaluated")[0]["examples"], 10)
+        for x in ([[1, 2]], [[0, 0], [4, 5]]):
+            talk.share("request", {"x": ("FP32", [2], np.float32(x))})
+            talk.order("predict")
+            predicted = talk.hear("predicted")[0]
+            self.assertEqual((predicted["model"], predicted["count"]), ("global", len(x)))
+            self.assertEqual(predicted["outputs"], [{"name": "line", "dtype": "FP32", "shape": [len(x)]}])
+            output, values = talk.hear("output")
+            self.assertEqual(output["name"], "line")
+            np.testing.assert_array_equal(np.frombuffer(values, "<f4"), np.sum(x, axis=1) + 3)
+
+    def test_personal_tensors_stay_and_come_back(self):
+        manifest = {**MANIFEST, "tensors": {"personal": ["b*"]}}
+        talk = self.learn(RUN, manifest=manifest)
+        talk.hear("evaluated"), talk.hear("evaluated")
+        _, personal = talk.hear("personal")
+        head, values = personal.split(b"\n", 1)
+        head = json.loads(head)
+        self.assertEqual((head["task"], head["base"], head["tensors"]),
+                         ("line", 7, [{"name": "b", "shape": [1], "model": True, "state": True}]))
+        np.testing.assert_allclose(np.frombuffer(values, "<f4"), [0.5], atol=1e-5)
+        self.assertEqual(talk.hear("learned")[1][8:], bytes(4))
+        again = self.learn(LINE + "learner.run(lambda weights, *_: (weights, 30, {}), evaluate)", manifest=manifest, personal=personal,
+                           weights=(2, -1, 9))
+        metrics = [again.hear("evaluated")[0]["metrics"]["loss"]["sum"] for _ in range(2)]
+        self.assertGreater(metrics[0], 100)
+        self.assertLess(metrics[1], 1e-6)
+        self.assertEqual(json.loads(again.hear("personal")[1].split(b"\n", 1)[0])["lineage"][0]["base"], 7)
+        self.assertEqual(again.hear("learned")[1], bytes(12))
+        self.assertEqual(again.process.poll(), None)
+
+    def test_inputs_are_typed_scaled_and_of_any_length(self):
+        manifest = {**MANIFEST, "inputs": [
+            {"name": "level", "dtype": "FP32", "shape": [-1, 2], "field": "raw", "scale": {"kind": "constant", "mean": 1, "std": 4}},
+            {"name": "own", "dtype": "FP32", "shape": [-1, 2], "field": "raw", "scale": {"kind": "device-standard"}}]}
+        show = "from tributary import learner\ndef train(w, e, c):\n    print({k: v.tolist() for k, v in e.items()})\n    return w, 2, {}\nlearner.run(train)"
+        talk = Talk(self, show, manifest=manifest)
+        talk.share("training", {"raw": ("UINT8", [2], np.uint8([[1, 3], [9, 3]]))})
+        talk.order("learn")
+        talk.hear("hello"), talk.hear("learned")
+        talk.say("bye")
+        self.assertIn("{'level': [[0.0, 0.5], [2.0, 0.5]], 'own': [[-1.0, 0.0], [1.0, 0.0]]}", talk.words())
+        show = "from tributary import learner\ndef train(w, e, c):\n    print([t.tolist() for t in e['t']], c.seed)\n    return w, 2, {}\nlearner.run(train)"
+        talk = Talk(self, show, manifest={**MANIFEST, "inputs": [{"name": "t", "dtype": "INT64", "shape": [-1, -1, 2]}]})
+        talk.share("training", {"t": ("INT64", [-1, 2], np.int64([1, 2, 3, 4, 5, 6]))}, ends=[4, 4, 6])
+        talk.order("learn")
+        talk.hear("hello"), talk.hear("learned")
+        talk.say("bye")
+        self.assertIn("[[[1, 2], [3, 4]], [], [[5, 6]]] ", talk.words())
+
+    def test_without_numpy_arrays_are_memoryviews(self):
+        script = """
+sys.modules["numpy"] = None
+from tributary import learner
+def train(weights, examples, config):
+    x = examples["x"]
+    assert x.shape == (30, 2) and x[1, 0] == 1.0 and examples["y"].tolist()[0] == 0.5
+    return {"w": [x[29, 0], weights["w"][1]], "b": weights["b"]}, 30, {}
+learner.run(train)"""
+        talk = self.learn(script)
+        self.assertEqual(np.frombuffer(talk.hear("learned")[1], "<f4").tolist(), [1, 0, 0])
+
+    def test_mistakes_have_codes_and_tell_no_value(self):
+        for code, words, body in (
+                ("learner-crashed", "train failed: ValueError: could not convert string to float: … (own.py, line ", "float('secret 36.6')"),
+                ("learner-crashed", "train failed: KeyError", "examples['z']"),
+                ("learner-crashed", "ValueError: matmul: Input operand … has a mismatch", "examples['x'] @ examples['x']"),
+                ("not-finite", "weights 'b' that are not finite", "weights['b'][0] = float('nan')"),
+                ("wrong-tensor-count", "the weights w; the task has w, b", "del weights['b']"),
+                ("wrong-tensor-count", "the weights 'w' in the shape [3]; the task has [2]", "weights['w'] = np.zeros(3)"),
+                ("wrong-tensor-count", "no array of numbers", "weights['w'] = ['36.6x', '2']"),
+                ("learner-protocol", "train must return", "return weights"),
+                ("not-finite", "metric 'loss' that is not finite", "return weights, 30, {'loss': float('inf')}"),
+                ("learner-memory", "memory", "raise MemoryError"),
+                ("not-supported", "no such codec", "raise learner.Mistake('not-supported', 'no such codec')")):
+            with self.subTest(body):
+                script = (f"import numpy as np\nfrom tributary import learner\ndef train(weights, examples, config):\n    {body}\n"
+                          "    return weights, 30, {}\nlearner.run(train)\n")
+                error = self.learn(script).hear("error")[0]
+                self.assertEqual(error["code"], code)
+                self.assertIn(words, error["message"])
+                self.assertNotIn("36.6", error["message"])
+
+    def test_work_that_is_not_wanted_ends_it(self):
+        endless = "def train(w, e, c):\n    while True: c.progress(1, 0.5)\n"
+        talk = self.learn("from tributary import learner\n" + endless + "learner.run(train)")
+        talk.say("cancel")
+        self.assertEqual(talk.process.wait(30), 0)
+
+    def test_examples_can_be_had_before_the_functions(self):
+        script = """
+from tributary import learner
+training, held_out = learner.examples()
+assert len(training["y"]) == 30 and len(held_out["y"]) == 10
+learner.run(lambda weights, *_: (weights, len(training["y"]), {}))"""
+        self.assertEqual(self.learn(script).hear("learned")[0]["examples"], 30)
+
+    def test_by_hand_it_says_who_starts_it(self):
+        with self.assertRaisesRegex(tributary.Error, "not-supported: a learner is started by a device"):
+            try:
+                os.fstat(3)
+                self.skipTest("descriptor 3 is in use")
+            except OSError:
+                tributary.learner.run(None)
+
+
+# A client as it is written for Flower: nothing in it knows of Tributary.
+FLOWER = """
+import numpy as np
+from tributary import flower
+from tributary.learner import examples
+
+class Line(flower.NumPyClient):
+    def __init__(self, training, held_out):
+        self.training, self.held_out, self.w, self.b = training, held_out, np.zeros(2, np.float32), np.zeros(1, np.float32)
+    def get_parameters(self, config):
+        return [self.w, self.b]
+    def fit(self, parameters, config):
+        self.w, self.b = parameters
+        for _ in range(200 * config["local_epochs"]):
+            off = self.training["x"] @ self.w + self.b - self.training["y"]
+            self.w -= config["lr"] * (off[:, None] * self.training["x"]).mean(0) / 3
+            self.b -= config["lr"] * off.mean()
+        return self.get_parameters({}), len(off), {"note": "text is left out", "rounds": config["server_round"]}
+    def evaluate(self, parameters, config):
+        off = self.held_out["x"] @ parameters[0] + parameters[1] - self.held_out["y"]
+        return float((off ** 2).mean()), len(off), {"near": float((abs(off) < 0.1).mean())}
+"""
+
+
+class FlowerTest(unittest.TestCase):
+    learn = LearnerTest.learn
+
+    def test_a_client_trains_however_it_gets_its_data(self):
+        for run in ("training, held_out = examples()\nflower.run(Line(training, held_out))", "flower.run(lambda data: Line(*data).to_client())"):
+            with self.subTest(run):
+                talk = self.learn(FLOWER + run)
+                metrics = [talk.hear("evaluated")[0]["metrics"] for _ in range(2)]
+                self.assertLess(metrics[1]["loss"]["sum"], metrics[0]["loss"]["sum"] / 100)
+                self.assertEqual(metrics[0]["near"]["weight"], 10)
+                learned, delta = talk.hear("learned")
+                self.assertEqual(learned["examples"], 30)
+                np.testing.assert_allclose(np.frombuffer(delta, "<f4"), [2, -1, 0.5], atol=0.1)
+
+    def test_a_wrong_number_of_arrays_has_its_code(self):
+        error = self.learn(FLOWER + "Line.get_parameters = lambda *_: [1]\nflower.run(lambda data: Line(*data))")
+        error.hear("evaluated")
+        self.assertEqual(error.hear("error")[0]["message"], "fit returned 1 arrays; the task has 2")
+
+    def test_what_is_no_client_is_refused(self):
+        with self.assertRaisesRegex(tributary.Error, "takes an object with the methods"):
+            tributary.flower.run(3)
+
+
+if __name__ == "__main__":
+    unittest.main()
