@@ -25,8 +25,8 @@ Result<TaskExamples> ConfiguredExamples(const DeviceOptions& options, Role role)
 
 }  // namespace
 
-Device::Device(std::unique_ptr<TimeFloor> time, Identity identity, FileLock lock, CollectionExamples::Options examples,
-               ProcessLearner learner)
+DeviceProcess::DeviceProcess(std::unique_ptr<TimeFloor> time, Identity identity, FileLock lock,
+                             CollectionExamples::Options examples, ProcessLearner learner)
     : time_(std::move(time)),
       identity_(std::move(identity)),
       lock_(std::move(lock)),
@@ -35,10 +35,10 @@ Device::Device(std::unique_ptr<TimeFloor> time, Identity identity, FileLock lock
       loop_(*time_),
       work_(std::make_unique<WorkerPool>("fit", 1)) {}
 
-Device::~Device() { work_.reset(); }
+DeviceProcess::~DeviceProcess() { work_.reset(); }
 
-Result<std::unique_ptr<Device>> Device::Open(const DeviceOptions& options, const Clock& clock, Random& random,
-                                             FileSystem& files) {
+Result<std::unique_ptr<DeviceProcess>> DeviceProcess::Open(const DeviceOptions& options, const Clock& clock,
+                                                           Random& random, FileSystem& files, DeviceHooks hooks) {
   ASSIGN_OR_RETURN(auto time, TimeFloor::Open(clock, files, options.data_dir / kTimeFloorFile));
   ASSIGN_OR_RETURN(Identity identity, LoadIdentity(options.identity_dir, time->Now()));
   if (identity.subject.role != Role::kDevice && identity.subject.role != Role::kEvaluator) {
@@ -61,23 +61,28 @@ Result<std::unique_ptr<Device>> Device::Open(const DeviceOptions& options, const
           "this kernel has no Landlock, so the program that learner.command names can empty, rename and remove what "
           "this user may; run it with Linux 5.13 or newer, or the device as a user of its own"}});
   }
-  std::unique_ptr<Device> device(new Device(std::move(time), std::move(identity), std::move(lock), std::move(examples),
-                                            ProcessLearner(options.learner_command, options.LearnerMayUse())));
+  std::unique_ptr<DeviceProcess> device(
+      new DeviceProcess(std::move(time), std::move(identity), std::move(lock), std::move(examples),
+                        ProcessLearner(options.learner_command, options.LearnerMayUse())));
   Agent::Options agent_options;
   agent_options.folder = options.data_dir;
   agent_options.identity_folder = options.identity_dir;
   agent_options.reports = options.reports;
   agent_options.outbox_max_bytes = static_cast<uint64_t>(options.outbox_max_mib) * limits::kMiB;
   agent_options.metrics_file = options.metrics_file;
+  agent_options.on_event = std::move(hooks.on_event);
+  agent_options.may_train = std::move(hooks.may_train);
+  if (hooks.examples) device->own_examples_ = hooks.examples(device->examples_);
+  ExampleSource& own = device->own_examples_ ? *device->own_examples_ : device->examples_;
   ASSIGN_OR_RETURN(agent_options.hop, HopOptionsFor(options.gateway, options.retry_cap_seconds));
   ASSIGN_OR_RETURN(device->agent_, Agent::Open({device->loop_, *device->time_, random, files, device->identity_,
-                                                device->learner_, device->examples_, *device->work_, device->disk_},
+                                                device->learner_, own, *device->work_, device->disk_},
                                                agent_options));
   return device;
 }
 
 // On the thread of the fits, as the store is for one thread.
-void Device::SweepNowAndThen() {
+void DeviceProcess::SweepNowAndThen() {
   work_->Post([this] {
     if (const Status swept = examples_.Sweep(); !swept)
       LogFailure(LogLevel::kWarning, "examples.not_swept", swept.error());
@@ -85,11 +90,19 @@ void Device::SweepNowAndThen() {
   sweep_timer_ = loop_.After(kSweep, [this] { SweepNowAndThen(); });
 }
 
-void Device::Run() {
+void DeviceProcess::Start() {
   LogInfo("device.started", {{"id", identity_.subject.id.text()}, {"role", RoleName(identity_.subject.role)}});
   agent_->Start();
   SweepNowAndThen();
+}
+
+void DeviceProcess::Run() {
+  Start();
   loop_.Run();
+  Finish();
+}
+
+void DeviceProcess::Finish() {
   loop_.Cancel(sweep_timer_);
   agent_->Stop();
   LogInfo("device.stopped", {{"id", identity_.subject.id.text()}, {"waiting", agent_->account().Spooled()}});

@@ -80,7 +80,7 @@ int main(int argc, char** argv) {
   if (IsEnrol(argc, argv)) return RunEnrol(DeviceEnrolment(), argc, argv);
   if (argc > 1 && std::string_view(argv[1]) == "status") return RunStatus(argc, argv);
   if (argc > 1 && std::string_view(argv[1]) == "forget-time") return RunForgetTime(argc, argv);
-  return RunDaemon<Device, DeviceOptions>(argc, argv, "tributary-device",
+  return RunDaemon<DeviceProcess, DeviceOptions>(argc, argv, "tributary-device",
                                           "tributary-device: trains on its own examples and uploads sealed updates",
                                           DeviceManual());
 }

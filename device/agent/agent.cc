@@ -45,6 +45,10 @@ void AddThoseInMending(Membership& membership, std::set<TaskId>& waiting) {
   }
 }
 
+// The application does not let the device train.
+constexpr Millis kAskApplication{1'000};
+constexpr const char* kNotNow = "the application does not let the device train now";
+
 // So long a device that has just started waits for the network before it works on what it has.
 constexpr Millis kNetworkFirst{10'000};
 
@@ -59,10 +63,11 @@ Agent::Agent(const Parts& parts, const Options& options, AgentState state, std::
       membership_(std::move(membership)),
       residuals_(parts.files, options.folder / "residuals"),
       personal_store_(parts.files, options.folder / "personal"),
+      events_({parts.loop, parts.disk, personal_store_}, options.on_event),
       personal_({parts.loop, personal_store_, parts.learner, parts.examples, parts.work, membership_->blobs(),
-                 parts.identity.subject.id}),
+                 parts.identity.subject.id, AskedNowAndThen(options.may_train, parts.clock)}),
       workshop_({parts.loop, parts.clock, parts.random, parts.identity, parts.learner, parts.examples, parts.work,
-                 membership_->blobs(), residuals_, personal_store_},
+                 membership_->blobs(), residuals_, personal_store_, AskedNowAndThen(options.may_train, parts.clock)},
                 options.chunk_bytes) {}
 
 Agent::~Agent() {
@@ -78,6 +83,7 @@ Result<std::unique_ptr<Agent>> Agent::Open(const Parts& parts, const Options& op
                                      .hop = options.hop}));
   ASSIGN_OR_RETURN(auto state, AgentState::Load(parts.files, options.folder / "state"));
   std::unique_ptr<Agent> agent(new Agent(parts, options, std::move(state), std::move(membership)));
+  agent->membership_->client().AddPart(agent->events_);
   ASSIGN_OR_RETURN(
       agent->outbox_,
       Outbox::Open({parts.loop, parts.clock, parts.random, parts.files, parts.disk, agent->membership_->client(),
@@ -94,7 +100,12 @@ Result<std::unique_ptr<Agent>> Agent::Open(const Parts& parts, const Options& op
                               [&self](const SpooledUpload& upload) {
                                 return self.MakeAgain(upload.task, upload.base_version, upload.kind);
                               },
-                          .erase = [&self](const TaskId& task) { return self.personal_.Erase(task); },
+                          .erase =
+                              [&self](const TaskId& task) {
+                                const Status erased = self.personal_.Erase(task);
+                                self.events_.LookAtModels();
+                                return erased;
+                              },
                           .keeps = [&self] { return self.personal_.keeps_any(); },
                           .dropped = [&self] { self.Decide(); }});
   return agent;
@@ -102,6 +113,9 @@ Result<std::unique_ptr<Agent>> Agent::Open(const Parts& parts, const Options& op
 
 void Agent::Start() {
   started_ = parts_.clock.Monotonic();
+  events_.Watch(membership_->client());
+  for (const SpooledUpload& upload : outbox_->Pending())
+    events_.Expect(upload.id, upload.kind, upload.task, upload.base_version);
   if (NoteWhatIsInTheOutbox()) {
     NoteWhatWasCutOff();
     for (const auto& [task, progress] : state_.tasks())
@@ -160,6 +174,7 @@ bool Agent::NoteWhatIsInTheOutbox() {
 }
 
 void Agent::OnAdopted(const Publication& adopted) {
+  events_.OnPublication(adopted, membership_->publication_counts().adopted > 0);
   outbox_->OnPublication(adopted);
   if (under_way_ && !Planner::StillWanted(under_way_->order, adopted)) under_way_->stop.request_stop();
   DropUnopenable();
@@ -169,23 +184,34 @@ void Agent::OnAdopted(const Publication& adopted) {
 
 void Agent::Decide() {
   if (under_way_ || personal_.busy() || stopped_ || dropping_ || erasures_->dropping()) return;
-  if (!publication() || !HasHeardOfTheNetwork()) return;
+  if (!publication()) return events_.TellWaiting({}, {}, std::nullopt, Withheld());
+  if (!HasHeardOfTheNetwork()) return;
   if (waiting_for_key_after_ && publication()->number <= *waiting_for_key_after_) return;
   if (membership_->publications().expired(parts_.clock.Now())) {
     LogWarning("agent.publication_expired",
                {{"member", parts_.identity.subject.id.text()}, {"number", publication()->number}});
-    return;
+    return events_.TellWaiting({}, {}, Code::kExpired, Withheld());
   }
   if (!NoteWhatIsInTheOutbox()) return;
   const std::string stamp = data_waits_.empty() ? "" : parts_.examples.Stamp();
   auto waiting = data_waits_.At(*publication(), parts_.clock.Monotonic(), stamp);
   AddThoseInMending(*membership_, waiting);
-  if (const auto order = planner_.Next(*publication(), state_, waiting)) return Begin(*order);
+  if (const auto order = planner_.Next(*publication(), state_, waiting)) {
+    if (!options_.may_train || options_.may_train()) return Begin(*order);
+    events_.TellWaiting({}, {}, std::nullopt, kNotNow);
+    return DecideAfter(kAskApplication);
+  }
+  events_.TellWaiting({}, {}, std::nullopt, "no open round asks the device for more");
   if (const auto look = planner_.NextLook(*publication(), state_, waiting)) {
     stamp_ = parts_.examples.Stamp();
     return LookForData(*look);
   }
-  if (membership_->Mending()) personal_.RebaseNext(*publication(), [this] { Decide(); });
+  if (membership_->Mending()) {
+    personal_.RebaseNext(*publication(), [this](bool may) {
+      events_.LookAtModels();
+      may ? Decide() : DecideAfter(kAskApplication);
+    });
+  }
 }
 
 void Agent::DecideAfter(Millis pause) {
@@ -212,6 +238,7 @@ void Agent::Begin(const WorkOrder& order) {
                             {"task", order.task.id.text()},
                             {"version", Number(order.progress.version)},
                             {"round", order.progress.round}});
+  events_.TellTraining(order.task.id, order.progress.version);
   workshop_.Begin(
       order, target, under_way_->stop.get_token(), [this, task = order.task.id] { OnLoaded(task); },
       [this, work = under_way_](Result<Workshop::Made> made) { OnMade(work, std::move(made)); });
@@ -243,9 +270,18 @@ void Agent::OnMade(const std::shared_ptr<UnderWay>& work, Result<Workshop::Made>
   const WorkOrder& order = work->order;
   if (!made) {
     under_way_.reset();
-    return work->stop.stop_requested() ? Decide() : OnFailed(order, made.error());
+    if (work->stop.stop_requested()) return Decide();
+    if (made.error().code != Code::kShuttingDown) return OnFailed(order, made.error());
+    events_.TellWaiting({}, {}, std::nullopt, kNotNow);
+    if (Record(order.task.id, order.progress.In(TaskPhase::kWaiting))) DecideAfter(kAskApplication);
+    return;
   }
   work->made = true;
+  for (const auto& upload : made->uploads) {
+    const UploadSubject& subject = upload->header.subject;
+    events_.Expect(subject.id, subject.kind, subject.task, subject.base_version);
+  }
+  events_.Tell({DeviceEventKind::kTrained, order.task.id, order.progress.version, std::nullopt, made->measured});
   ++counts_.fits;
   if (made->uses_own) ++(*made->uses_own ? counts_.own_model_better : counts_.own_model_given_up);
   LogInfo("agent.worked", {{"member", parts_.identity.subject.id.text()},
@@ -269,6 +305,11 @@ void Agent::OnMade(const std::shared_ptr<UnderWay>& work, Result<Workshop::Made>
 void Agent::OnFailed(const WorkOrder& order, const Error& why) {
   const auto& [task, progress, kind] = order;
   NoteFailure(task.id, progress.version, why);
+  if (LacksData(why.code)) {
+    events_.TellWaiting(task.id, progress.version, why.code, why.message);
+  } else {
+    events_.Tell({DeviceEventKind::kFailed, task.id, progress.version, why.code, why.message});
+  }
   TaskPhase next = TaskPhase::kGivenUp;
   const bool tried = !IsFoundWithoutAFit(why.code) && !LacksBlob(why.code);
   if (tried) ++counts_.fits_failed;
@@ -300,8 +341,7 @@ void Agent::NoteWhatWasCutOff() {
     if (progress.phase != TaskPhase::kWorking) continue;
     NoteFailure(task, progress.version,
                 {Code::kLearnerCrashed, "the device's own process ended while it worked on this version"});
-    if (state_.TriesAreUsedUp(task, progress.version))
-      (void)Record(task, progress.In(TaskPhase::kGivenUp));
+    if (state_.TriesAreUsedUp(task, progress.version)) (void)Record(task, progress.In(TaskPhase::kGivenUp));
   }
 }
 
@@ -335,7 +375,10 @@ void Agent::OnHandedOver(const std::shared_ptr<UnderWay>& work, Outbox::HandedOv
 
 bool Agent::Record(const TaskId& task, const TaskProgress& progress) {
   const Status kept = state_.Set(task, progress);
-  if (kept && progress.phase == TaskPhase::kHandedOver) personal_.OnHandedOver(task, progress.version);
+  if (kept && progress.phase == TaskPhase::kHandedOver) {
+    personal_.OnHandedOver(task, progress.version);
+    events_.LookAtModels();
+  }
   if (kept) return true;
   LogFailure(LogLevel::kError, "agent.state_not_kept", kept.error(), {{"member", parts_.identity.subject.id.text()}});
   DecideAfter(kRetry);
@@ -366,6 +409,7 @@ bool Agent::MakeAgain(const TaskId& task, ModelVersion version, UploadKind kind)
 
 void Agent::OnGone(const UploadId& upload, const Error* why) {
   ++(why ? counts_.given_up : counts_.delivered);
+  events_.OnGone(upload, why == nullptr);
   if (!why || why->code != Code::kUnknownKey) return;
   const auto letter = outbox_->FindDeadLetter(upload);
   if (!letter) return;
@@ -389,23 +433,15 @@ void Agent::WriteMetrics() {
   AgentMetrics out(parts_.identity.subject.id);
   out.AddOutbox(outbox_->account(), options_.outbox_max_bytes, outbox_->health());
   out.AddLink(client(), membership_->sessions(), outbox_->counts());
-  out.Gauge("publication_number", "The publication in force", membership_->publications().number());
-  out.Samples(MetricKind::kCounter, "publications_rejected_total",
-              "Publications that were not believed since the start",
-              ReasonSamples(membership_->publication_counts().rejected_by));
-  out.Gauge("withheld", "1 while nothing is installed: no publication, an expired one, or one not believed",
-            Withheld().empty() ? 0 : 1);
+  out.AddPublications(membership_->publications().number(), membership_->publication_counts().rejected_by,
+                      !Withheld().empty());
   out.Counter("damaged_blobs_total", "Files of models whose bytes the disk had changed, since the start",
               membership_->blobs().damaged_count());
-  out.Counter("made_again_total",
-              "Updates made again since the start: their sealing key was over, or examples were deleted",
-              counts_.made_again);
+  out.AddWork(counts_.fits, counts_.fits_failed, counts_.made_again);
   if (const int64_t end = membership_->CertificateEnd().unix_millis; end > 0) {
     out.Gauge("certificate_end_seconds", "Unix time at which this device's certificate ends",
               static_cast<uint64_t>(end / 1000));
   }
-  out.Counter("fits_total", "Fits and evaluations finished since the start", counts_.fits);
-  out.Counter("fits_failed_total", "Fits and evaluations that failed since the start", counts_.fits_failed);
   out.Gauge("written_seconds", "Unix time at which this was written",
             static_cast<uint64_t>(parts_.clock.Now().unix_seconds()));
   if (const Status written = WriteFileAtomically(parts_.files, options_.metrics_file, AsBytes(out.Render())); !written)

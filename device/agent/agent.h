@@ -1,11 +1,13 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <stop_token>
 #include <string>
 
 #include "device/agent/agent_state.h"
+#include "device/agent/device_event.h"
 #include "device/agent/erasure_watch.h"
 #include "device/agent/outbox.h"
 #include "device/agent/personal_keeper.h"
@@ -53,6 +55,11 @@ class Agent {
     uint64_t outbox_max_bytes = 1ull << 30;
     uint32_t chunk_bytes = limits::kDefaultChunkBytes;
     Path metrics_file;  // rewritten every 15 s; empty: none
+    // Hears what the device does, on the loop's thread; empty: nobody does.
+    DeviceEvents::Listener on_event = {};
+    // Asked on the loop's thread before a fit or an evaluation begins, and on the fit's thread four times a second during
+    // it; false ends it. It begins again, with the same result, when this is true; it is asked every second. Empty: always.
+    std::function<bool()> may_train = {};
   };
   struct Parts {
     Loop& loop;
@@ -140,6 +147,7 @@ class Agent {
   std::unique_ptr<ErasureWatch> erasures_;
   ResidualStore residuals_;
   PersonalStore personal_store_;
+  DeviceEvents events_;
   PersonalKeeper personal_;
   Workshop workshop_;
   std::shared_ptr<UnderWay> under_way_;

@@ -107,11 +107,14 @@ void Outbox::OnRefused(const std::shared_ptr<Delivery>& delivery, const Error& w
   });
 }
 
+std::vector<SpooledUpload> Outbox::Pending() const {
+  return spool_->Pending(kMostLookedAt).value_or(std::vector<SpooledUpload>());
+}
+
 bool Outbox::Contains(const TaskId& task, ModelVersion version, UploadKind kind) const {
-  const auto pending = spool_->Pending(kMostLookedAt);
-  return pending && std::ranges::any_of(*pending, [&](const SpooledUpload& upload) {
-           return upload.kind == kind && upload.task == task && upload.base_version == version;
-         });
+  return std::ranges::any_of(Pending(), [&](const SpooledUpload& upload) {
+    return upload.kind == kind && upload.task == task && upload.base_version == version;
+  });
 }
 
 void Outbox::OnPublication(const Publication& publication) {

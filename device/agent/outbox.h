@@ -48,6 +48,8 @@ class Outbox {
   // `done` hears of success before the courier hears of the last upload, so that the caller can note it first: then a
   // restart never finds the upload gone and fits again. A disk that refuses for now is asked again every few seconds.
   void HandOver(Uploads uploads, HandOverHooks hooks);
+  // Complete and not taken by the gateway, as far as the index can be read.
+  std::vector<SpooledUpload> Pending() const;
   bool Contains(const TaskId& task, ModelVersion version, UploadKind kind) const;
   // Drops updates of versions that are not accepted any more, and offers what waited for the rounds that it opens.
   void OnPublication(const Publication& publication);

@@ -41,6 +41,7 @@ struct PersonalKeeper::Job {
   Learner& learner;
   ExampleSource& examples;
   std::stop_token end;
+  std::function<bool()> may_train;
 
   // The model on the task's version; nullopt: the examples that it was made from are deleted, and it goes with them.
   Result<std::optional<PersonalModel>> Do() const {
@@ -54,7 +55,7 @@ struct PersonalKeeper::Job {
       ASSIGN_OR_RETURN(const Bytes module, blobs.ReadAll(task.module.digest));
       ASSIGN_OR_RETURN(const Bytes weight_bytes, blobs.ReadAll(task.weights.digest));
       ASSIGN_OR_RETURN(const auto weights, ToFloats(weight_bytes, task.table.parameter_count()));
-      const LearnHooks hooks{.cancelled = [this] { return end.stop_requested(); }};
+      const LearnHooks hooks{.cancelled = [this] { return end.stop_requested() || !may_train(); }};
       ASSIGN_OR_RETURN(measured, learner.Evaluate({task, device, module, weights, &*model}, own, hooks));
     }
     return std::optional(Rebased(std::move(*model), task.latest, measured));
@@ -98,7 +99,7 @@ Status PersonalKeeper::Erase(const TaskId& task) {
   return parts_.store.Erase(task);
 }
 
-bool PersonalKeeper::RebaseNext(const Publication& publication, std::function<void()> done) {
+bool PersonalKeeper::RebaseNext(const Publication& publication, std::function<void(bool may)> done) {
   const auto* known = Known();
   if (busy_ || !known) return false;
   for (const PublishedTask& task : publication.tasks) {
@@ -108,13 +109,14 @@ bool PersonalKeeper::RebaseNext(const Publication& publication, std::function<vo
     if (!behind || (failed != failed_.end() && failed->second == task.latest)) continue;
     busy_ = true;
     auto job = std::make_shared<const Job>(Job{task, parts_.device, parts_.blobs, parts_.store, parts_.learner,
-                                               parts_.examples, end_.get_token()});
+                                               parts_.examples, end_.get_token(), parts_.may_train});
     parts_.work.Post([this, job, alive = alive_, &loop = parts_.loop, erased = erased_, done = std::move(done)] {
       loop.Post([this, job, alive, done, erased, rebased = job->Do()] {
         if (!*alive) return;
         busy_ = false;
-        if (erased == erased_) OnRebased(job->task, rebased);
-        done();
+        const bool may = rebased || rebased.error().code != Code::kShuttingDown;
+        if (may && erased == erased_) OnRebased(job->task, rebased);
+        done(may);
       });
     });
     return true;

@@ -32,6 +32,8 @@ class PersonalKeeper {
     Executor& work;
     const BlobStore& blobs;
     const DeviceId& device;
+    // Asked on the thread of the work, a few times a second; false ends it.
+    std::function<bool()> may_train = [] { return true; };
   };
 
   explicit PersonalKeeper(const Parts& parts) : parts_(parts) {}
@@ -43,8 +45,9 @@ class PersonalKeeper {
   void Settle(const TaskId& task, std::optional<ModelVersion> handed_over);
   // The examples of the task were deleted: what was learned from them goes. Errors: those of the disk.
   Status Erase(const TaskId& task);
-  // Puts the first model that is on an older version on the published one, and calls `done`. False: there is none.
-  bool RebaseNext(const Publication& publication, std::function<void()> done);
+  // Puts the first model that is on an older version on the published one, and calls `done`; with false when it may not now.
+  // False: there is none.
+  bool RebaseNext(const Publication& publication, std::function<void(bool may)> done);
   bool busy() const { return busy_; }
   bool keeps_any();
 

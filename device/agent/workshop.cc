@@ -23,8 +23,7 @@ Result<UpdateFormat> FormatFor(const PublishedTask& task) {
   UpdateFormat format(codec, StatisticsOf(task.table));
   if (!IsLinear(codec)) return format;
   if (!task.round) return Fail(Code::kRoundClosed, "{} needs an open round", CodecName(codec));
-  format.linear = {LinearSeed(task.id, task.latest), task.round->linear_step, task.value_bound,
-                   task.norm_bound};
+  format.linear = {LinearSeed(task.id, task.latest), task.round->linear_step, task.value_bound, task.norm_bound};
   return format;
 }
 
@@ -32,12 +31,24 @@ Result<UpdateFormat> FormatFor(const PublishedTask& task) {
 // another sealing key it is another upload: one that was refused for its key must not stand in its way. So it is when the
 // device was asked again: the first may be lost.
 UploadId EvaluationId(const UploadSubject& subject, ByteView sealing_key) {
-  const Digest digest = Sha256(AsBytes(fmt::format("tributary evaluation/{}/{}/{}/{}{}", subject.device.text(),
-                                                   subject.task.text(), Number(subject.base_version), ToHex(sealing_key),
-                                                   subject.ask == 0 ? "" : fmt::format("/{}", subject.ask))));
+  const Digest digest = Sha256(AsBytes(fmt::format(
+      "tributary evaluation/{}/{}/{}/{}{}", subject.device.text(), subject.task.text(), Number(subject.base_version),
+      ToHex(sealing_key), subject.ask == 0 ? "" : fmt::format("/{}", subject.ask))));
   UploadId id;
   std::ranges::copy(digest.view().first(UploadId::kSize), id.mutable_view().begin());
   return id;
+}
+
+// "loss 0.31 over 1000 examples; global accuracy 0.61, loss 0.4; personal accuracy 0.7, loss 0.3"
+std::string Measured(const Workshop::Made& made, const std::vector<EvaluationResult>& evaluations) {
+  std::string text = fmt::format("loss {:.6g} over {} examples", made.loss, made.examples);
+  for (const EvaluationResult& result : evaluations) {
+    text += result.model == EvaluatedModel::kPersonal ? "; personal" : "; global";
+    for (const auto& [name, metric] : result.metrics) {
+      if (metric.weight > 0) text += fmt::format("{}{} {:.6g}", text.back() == 'l' ? " " : ", ", name, metric.mean());
+    }
+  }
+  return text;
 }
 
 }  // namespace
@@ -85,8 +96,9 @@ struct Workshop::Job {
   ResidualStore residuals;
   PersonalStore personal;
   std::function<void()> loaded;
+  std::function<bool()> may_train;
 
-  bool cancelled() const { return stop.stop_requested() || end.stop_requested(); }
+  bool cancelled() const { return stop.stop_requested() || end.stop_requested() || !may_train(); }
   Result<std::shared_ptr<const SealedUpload>> Seal(UploadKind kind, Codec codec, Priority priority,
                                                    ByteView plaintext) const {
     return sealer.Seal({.kind = kind,
@@ -141,7 +153,8 @@ Result<Workshop::Job::Work> Workshop::Job::DoOnce() const {
     if (before) work.personal = &*before;
     ASSIGN_OR_RETURN(done.learned, learner.Learn(work, own, hooks));
     RETURN_IF_ERROR(CheckDelta(done.learned->delta, task.value_bound, task.norm_bound));
-    RETURN_IF_ERROR(CheckNothingPersonal(task, done.learned->delta, done.learned->personal ? &*done.learned->personal : nullptr));
+    RETURN_IF_ERROR(
+        CheckNothingPersonal(task, done.learned->delta, done.learned->personal ? &*done.learned->personal : nullptr));
     if (done.learned->personal) done.learned->personal->generation = done.generation;
     done.evaluations = done.learned->evaluations;
   }
@@ -209,6 +222,7 @@ Result<Workshop::Made> Workshop::Job::Do() const {
       made.uses_own = !learned->personal->uses_global();
     }
   }
+  made.measured = Measured(made, evaluations);
   return made;
 }
 
@@ -226,7 +240,7 @@ void Workshop::Begin(const WorkOrder& order, const SealingTarget& target, std::s
   };
   auto job = std::make_shared<const Job>(Job{order, SealerFor(target), std::move(stop), end_.get_token(), parts_.blobs,
                                              parts_.learner, parts_.examples, parts_.residuals, parts_.personal,
-                                             std::move(say_loaded)});
+                                             std::move(say_loaded), parts_.may_train});
   parts_.work.Post([job = std::move(job), alive = alive_, &loop = parts_.loop, done = std::move(done)] {
     loop.Post([alive, done, made = std::make_shared<Result<Made>>(job->Do())] {
       if (*alive) done(std::move(*made));

@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 #include <stop_token>
+#include <string>
 #include <vector>
 
 #include "device/agent/personal_store.h"
@@ -37,6 +38,8 @@ class Workshop {
     const BlobStore& blobs;
     const ResidualStore& residuals;
     const PersonalStore& personal;
+    // Asked on the thread of the work, a few times a second; false ends it with kShuttingDown.
+    std::function<bool()> may_train = [] { return true; };
   };
   // Sealed uploads in the order in which they should leave, and what the log says of them.
   struct Made {
@@ -47,6 +50,7 @@ class Workshop {
     uint64_t millis = 0;
     // Of an update: whether the device's own model is better than the version, and so in use.
     std::optional<bool> uses_own = {};
+    std::string measured = {};  // the loss and all evaluations, for people
   };
   using Done = std::function<void(Result<Made>)>;
 
@@ -55,7 +59,7 @@ class Workshop {
 
   // The model's blobs must be here. A fit begins with the device's personal model, and prepares the one that it made. `done` is called once. When examples are deleted meanwhile, the work is done again
   // without them, before anything is sealed. `loaded` is called when the examples are there, before the learner begins.
-  // Errors: kShuttingDown after `stop`; those of the learner and of sealing.
+  // Errors: kShuttingDown after `stop`, or when it may not train now; those of the learner and of sealing.
   void Begin(const WorkOrder& order, const SealingTarget& target, std::stop_token stop, std::function<void()> loaded,
              Done done);
   // Whether the examples are there that the order needs. `done` is called once. Errors: those of ExampleSource::Load.

@@ -33,4 +33,19 @@ void AgentMetrics::AddLink(const HopClient& client, uint64_t sessions, const Cou
           ReasonSamples(sent.refused));
 }
 
+void AgentMetrics::AddPublications(uint64_t number, const std::map<Code, uint64_t>& rejected_by, bool withheld) {
+  Gauge("publication_number", "The publication in force", number);
+  Samples(MetricKind::kCounter, "publications_rejected_total", "Publications that were not believed since the start",
+          ReasonSamples(rejected_by));
+  Gauge("withheld", "1 while nothing is installed: no publication, an expired one, or one not believed",
+        withheld ? 1 : 0);
+}
+
+void AgentMetrics::AddWork(uint64_t fits, uint64_t fits_failed, uint64_t made_again) {
+  Counter("fits_total", "Fits and evaluations finished since the start", fits);
+  Counter("fits_failed_total", "Fits and evaluations that failed since the start", fits_failed);
+  Counter("made_again_total",
+          "Updates made again since the start: their sealing key was over, or examples were deleted", made_again);
+}
+
 }  // namespace tributary

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 
 #include "protocol/base/ids.h"
@@ -26,6 +27,8 @@ class AgentMetrics {
   }
   void AddOutbox(const SpoolAccount& outbox, uint64_t limit_bytes, const Status& health);
   void AddLink(const HopClient& client, uint64_t sessions, const Courier::Counts& sent);
+  void AddPublications(uint64_t number, const std::map<Code, uint64_t>& rejected_by, bool withheld);
+  void AddWork(uint64_t fits, uint64_t fits_failed, uint64_t made_again);
   std::string Render() const { return metrics_.Render(); }
 
  private:

@@ -12,6 +12,11 @@
 #include "protocol/transport/host_questions.h"
 
 namespace tributary {
+namespace {
+
+constexpr Millis kLongestWait{1'000};
+
+}  // namespace
 
 struct Loop::Native {
   zmq::context_t context{1};
@@ -51,9 +56,19 @@ void Loop::Cancel(TimerId timer) {
 }
 
 void Loop::Run() {
-  while (!stopping_) RunOnce(Millis(1000));
+  while (!stopping_) RunOnce(kLongestWait);
   // Work that was posted before Stop still runs, so that nobody waits for ever on an answer.
   RunPosted();
+}
+
+Millis Loop::RunFor(Millis budget) {
+  const Millis end = clock_.Monotonic() + budget;
+  Millis left = budget;
+  do {
+    RunOnce(left);
+    left = end - clock_.Monotonic();
+  } while (left > Millis(0) && !stopping_);
+  return UntilNextTurn(kLongestWait);
 }
 
 void Loop::Stop() {
@@ -64,12 +79,7 @@ void Loop::Stop() {
 void Loop::RunOnce(Millis max_wait) {
   RunPosted();
   RunTimers();
-  bool posted;
-  {
-    const std::lock_guard lock(posted_mutex_);
-    posted = !posted_.empty();
-  }
-  const Millis wait = posted || stopping_ ? Millis(0) : UntilNextTimer(max_wait);
+  const Millis wait = UntilNextTurn(max_wait);
 
   std::vector<zmq::pollitem_t> items;
   items.reserve(sockets_.size() + 1);
@@ -118,7 +128,11 @@ void Loop::RunTimers() {
   }
 }
 
-Millis Loop::UntilNextTimer(Millis at_most) const {
+Millis Loop::UntilNextTurn(Millis at_most) {
+  {
+    const std::lock_guard lock(posted_mutex_);
+    if (!posted_.empty() || stopping_) return Millis(0);
+  }
   if (timers_.empty()) return at_most;
   return std::clamp(timers_.begin()->first.first - clock_.Monotonic(), Millis(0), at_most);
 }

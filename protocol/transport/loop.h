@@ -41,6 +41,9 @@ class Loop final : public Executor {
   void Cancel(TimerId timer);
   void Run();
   void Stop();
+  // Turns until `budget` is over, one at least, for whoever has no thread to spare. Answers in how long the next turn is due
+  // at the latest: what the network brings waits for it. Stop ends it early.
+  Millis RunFor(Millis budget);
   // One turn: posted work, due timers, readable sockets; waits at most `max_wait` when there is nothing. For tests.
   void RunOnce(Millis max_wait);
 
@@ -56,7 +59,7 @@ class Loop final : public Executor {
   struct Native;
   void RunPosted();
   void RunTimers();
-  Millis UntilNextTimer(Millis at_most) const;
+  Millis UntilNextTurn(Millis at_most);
 
   const Clock& clock_;
   std::unique_ptr<Native> native_;
