@@ -1,4 +1,5 @@
-"""Builds the package `tributary` for pip (PEP 517, PEP 660): one wheel for every Python from 3.9 on, the same bytes from the same files.
+"""Builds the package `tributary` for pip (PEP 517, PEP 660): one wheel for every Python from 3.9 on, the same bytes
+from the same files.
 
 It needs the standard library only. The version stands in tributary/__init__.py.
 """
@@ -26,8 +27,10 @@ def version() -> str:
 
 
 def metadata() -> str:
-    return (f"Metadata-Version: 2.1\nName: {NAME}\nVersion: {version()}\nSummary: {SUMMARY}\nLicense: Apache-2.0\n"
-            f"License-File: LICENSE\nRequires-Python: >=3.9\nDescription-Content-Type: text/markdown\n\n{TEXT}")
+    return (
+        f"Metadata-Version: 2.1\nName: {NAME}\nVersion: {version()}\nSummary: {SUMMARY}\nLicense: Apache-2.0\n"
+        f"License-File: LICENSE\nRequires-Python: >=3.9\nDescription-Content-Type: text/markdown\n\n{TEXT}"
+    )
 
 
 def licence() -> bytes:
@@ -47,8 +50,11 @@ def dist_info() -> str:
 
 def about() -> Dict[str, bytes]:
     wheel = f"Wheel-Version: 1.0\nGenerator: {NAME}_build\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-    return {f"{dist_info()}/METADATA": metadata().encode(), f"{dist_info()}/WHEEL": wheel.encode(),
-            f"{dist_info()}/LICENSE": licence()}
+    return {
+        f"{dist_info()}/METADATA": metadata().encode(),
+        f"{dist_info()}/WHEEL": wheel.encode(),
+        f"{dist_info()}/LICENSE": licence(),
+    }
 
 
 def write_wheel(folder: str, files: Dict[str, bytes]) -> str:
@@ -69,11 +75,15 @@ def write_wheel(folder: str, files: Dict[str, bytes]) -> str:
     return name
 
 
-def build_wheel(wheel_directory: str, config_settings: Optional[dict] = None, metadata_directory: Optional[str] = None) -> str:
+def build_wheel(
+    wheel_directory: str, config_settings: Optional[dict] = None, metadata_directory: Optional[str] = None
+) -> str:
     return write_wheel(wheel_directory, sources(NAME))
 
 
-def build_editable(wheel_directory: str, config_settings: Optional[dict] = None, metadata_directory: Optional[str] = None) -> str:
+def build_editable(
+    wheel_directory: str, config_settings: Optional[dict] = None, metadata_directory: Optional[str] = None
+) -> str:
     return write_wheel(wheel_directory, {f"_{NAME}.pth": f"{HERE}\n".encode()})
 
 
@@ -90,8 +100,12 @@ prepare_metadata_for_build_editable = prepare_metadata_for_build_wheel
 
 def build_sdist(sdist_directory: str, config_settings: Optional[dict] = None) -> str:
     top = f"{NAME}-{version()}"
-    files = {**sources(NAME, "backend"), "pyproject.toml": (HERE / "pyproject.toml").read_bytes(),
-             "PKG-INFO": metadata().encode(), "LICENSE": licence()}
+    files = {
+        **sources(NAME, "backend"),
+        "pyproject.toml": (HERE / "pyproject.toml").read_bytes(),
+        "PKG-INFO": metadata().encode(),
+        "LICENSE": licence(),
+    }
     # tarfile writes the time into gzip's head, so the archive is compressed by hand.
     plain = io.BytesIO()
     with tarfile.open(fileobj=plain, mode="w", format=tarfile.PAX_FORMAT) as archive:

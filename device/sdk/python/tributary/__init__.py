@@ -18,8 +18,8 @@ from tributary.errors import Error
 
 __version__ = "0.1.0"
 
-# Loaded when they are first asked for, so that a learner starts without waiting for what it does not use. A function and
-# its file have two names: the name of a file that is imported is taken by the module.
+# Loaded when they are first asked for, so that a learner starts without waiting for what it does not use. A function
+# and its file have two names: the name of a file that is imported is taken by the module.
 _WHERE = {
     "Client": "client",
     "Device": "device",

@@ -52,7 +52,9 @@ def from_bytes(raw: bytes, dtype: str, shape: Sequence[int]) -> Any:
 def from_parts(parts: List[bytes], dtype: str, shape: Sequence[int]) -> List[Any]:
     """One array for each example of a field whose length varies: the -1 in `shape`."""
     size = elements([length for length in shape if length != -1]) * array.array(letter_of(dtype)).itemsize
-    return [from_bytes(part, dtype, [len(part) // size if length == -1 else length for length in shape]) for part in parts]
+    return [
+        from_bytes(part, dtype, [len(part) // size if length == -1 else length for length in shape]) for part in parts
+    ]
 
 
 def letter_of(dtype: str) -> str:
@@ -84,7 +86,8 @@ def _flatten(value: Any, depth: int, shape: List[int], flat: List[Any]) -> None:
 
 
 def dtype_of(value: Any) -> str:
-    """The dtype that a device keeps such values in. Real numbers are FP32, but for a tensor of PyTorch in double precision."""
+    """The dtype that a device keeps such values in. Real numbers are FP32, but for a tensor of PyTorch in double
+    precision."""
     double = "FP64" if hasattr(value, "detach") else "FP32"
     value = _plain(value)
     if hasattr(value, "dtype"):

@@ -21,7 +21,8 @@ __all__ = ["NumPyClient", "arrays_of", "run"]
 
 
 class NumPyClient:
-    """Stands in for flwr.client.NumPyClient, for a class that inherits from it. Any object with the same methods will do."""
+    """Stands in for flwr.client.NumPyClient, for a class that inherits from it. Any object with the same methods will
+    do."""
 
     def get_properties(self, config: Dict[str, Any]) -> Dict[str, Any]:
         """Not asked for by a device."""
@@ -52,23 +53,30 @@ def arrays_of(client: Any) -> Dict[str, Any]:
 def run(client: Union[Any, Callable[[Examples], Any]]) -> None:
     """Does what the device asks for with the client, until the device says that this is all.
 
-    `parameters` are the task's weights in the order of its tensors, which is that of `export_arrays`, as float32. `config` is the
-    task's plan as a dict ("epochs", "learning_rate", "batch_size", ...), with Flower's usual names beside it: "local_epochs",
-    "lr", "server_round". The loss and the metrics of `evaluate` count with its number of examples.
+    `parameters` are the task's weights in the order of its tensors, which is that of `export_arrays`, as float32.
+    `config` is the task's plan as a dict ("epochs", "learning_rate", "batch_size", ...), with Flower's usual names
+    beside it: "local_epochs", "lr", "server_round". The loss and the metrics of `evaluate` count with its number of
+    examples.
 
     Args:
-        client: an object with the methods get_parameters, fit and evaluate of Flower's NumPyClient, or a function that makes one
-            of `learner.Examples` (training, held_out).
+        client: an object with the methods get_parameters, fit and evaluate of Flower's NumPyClient, or a function that
+            makes one of `learner.Examples` (training, held_out).
     """
     if not hasattr(client, "fit"):
         if not callable(client):
-            raise Error("invalid-argument", "flower.run takes an object with the methods get_parameters, fit and evaluate, or a function "
-                        "that makes one of (training, held_out)")
+            raise Error(
+                "invalid-argument",
+                "flower.run takes an object with the methods get_parameters, fit and evaluate, or a function "
+                "that makes one of (training, held_out)",
+            )
         client = client(learner.examples())
+
     def train(weights: Arrays, examples: Arrays, config: Config) -> Tuple[Arrays, int, Mapping[str, Any]]:
         parameters, count, metrics = client.fit(list(weights.values()), _config(config))
         if len(parameters) != len(weights):
-            raise learner.Mistake("wrong-tensor-count", f"fit returned {len(parameters)} arrays; the task has {len(weights)}")
+            raise learner.Mistake(
+                "wrong-tensor-count", f"fit returned {len(parameters)} arrays; the task has {len(weights)}"
+            )
         return dict(zip(weights, parameters)), count, _numbers(metrics)
 
     def evaluate(weights: Arrays, examples: Arrays, config: Config) -> Mapping[str, Any]:
@@ -79,7 +87,12 @@ def run(client: Union[Any, Callable[[Examples], Any]]) -> None:
 
 
 def _config(config: Config) -> Dict[str, Any]:
-    return {**config, "local_epochs": config.get("epochs", 1), "lr": config.get("learning_rate", 0.01), "server_round": config.version}
+    return {
+        **config,
+        "local_epochs": config.get("epochs", 1),
+        "lr": config.get("learning_rate", 0.01),
+        "server_round": config.version,
+    }
 
 
 def _numbers(metrics: Mapping[str, Any]) -> Dict[str, float]:

@@ -19,14 +19,13 @@ import math
 import os
 import re
 import resource
-import select
 import sys
 import time
 import traceback
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 from . import arrays as _arrays
-from .errors import Error
+from .learner_link import Agent, Share
 
 Arrays = Dict[str, Any]
 Metrics = Mapping[str, Union[float, Tuple[float, float]]]
@@ -34,13 +33,10 @@ Train = Callable[[Arrays, Arrays, "Config"], Tuple[Mapping[str, Any], int, Metri
 Evaluate = Callable[[Arrays, Arrays, "Config"], Metrics]
 Predict = Callable[[Arrays, Arrays, "Config"], Any]
 
-_AGENT = 3
-_PART = 1 << 20
-_BETWEEN_PROGRESS = 0.2  # seconds
-
 
 class Config(Dict[str, Any]):
-    """The plan of the task as a dict ("epochs", "learning_rate", "batch_size", ...: `tributary task create --help`), and beside it:
+    """The plan of the task as a dict ("epochs", "learning_rate", "batch_size", ...: `tributary task create --help`),
+    and beside it:
 
     Attributes:
         task: its name.
@@ -50,7 +46,7 @@ class Config(Dict[str, Any]):
         seed: a number below 2^32 that differs by task, version and device, and is the same when the work is done again.
     """
 
-    def __init__(self, order: Mapping[str, Any], agent: "_Agent") -> None:
+    def __init__(self, order: Mapping[str, Any], agent: "Agent") -> None:
         super().__init__(order["plan"])
         self.task: str = order["task"]
         self.version: int = order["version"]
@@ -61,7 +57,8 @@ class Config(Dict[str, Any]):
         self._agent = agent
 
     def progress(self, steps: int, loss: float = 0.0) -> None:
-        """Tells the device how far the training is, as often as you like. Ends the program when the work is not wanted any more."""
+        """Tells the device how far the training is, as often as you like. Ends the program when the work is not wanted
+        any more."""
         self._agent.progress(steps, loss)
 
 
@@ -73,131 +70,13 @@ class Mistake(Exception):
         self.code = code
 
 
-class _Share:
-    """The examples of one share, as they come in."""
-
-    def __init__(self, schema: Mapping[str, Any]) -> None:
-        self.count: int = schema["count"]
-        self.fields: Dict[str, Mapping[str, Any]] = {field["name"]: field for field in schema["fields"]}
-        self.values: Dict[str, bytearray] = {name: bytearray() for name in self.fields}
-        self.ends: Dict[str, bytearray] = {name: bytearray() for name in self.fields}
-
-    def column(self, name: str) -> Any:
-        """[n, ...], or of a field whose length varies a list of n arrays."""
-        field, raw = self.fields[name], bytes(self.values[name])
-        shape = field["shape"]
-        if -1 not in shape:
-            return _arrays.from_bytes(raw, field["dtype"], [self.count, *shape])
-        size = len(raw) // max(1, self._total(name))
-        ends = [end * size for end in memoryview(bytes(self.ends[name])).cast("Q")]
-        parts = [raw[begin:end] for begin, end in zip([0, *ends], ends)]
-        return _arrays.from_parts(parts, field["dtype"], shape)
-
-    def _total(self, name: str) -> int:
-        ends = memoryview(bytes(self.ends[name])).cast("Q")
-        return ends[-1] if len(ends) else 0
+_agent: Optional[Agent] = None
 
 
-class _Agent:
-    """The agent's end of the conversation."""
-
-    def __init__(self) -> None:
-        try:
-            os.set_inheritable(_AGENT, False)
-            self._out = os.fdopen(_AGENT, "wb", buffering=0, closefd=False)
-        except OSError:
-            raise Error("not-supported", "a learner is started by a device, which talks to it over descriptor 3; name this program in "
-                        "learner.command of device.toml. tributary.simulate(..., learner=[...]) tries it out") from None
-        self._read = b""  # and not taken yet
-        # What is printed goes to the device's log of the learner, in order.
-        sys.stdout = sys.stderr
-        self.tensors: List[Mapping[str, Any]] = []
-        self.weights = b""
-        self.personal: Optional[bytes] = None
-        self.shares: Dict[str, _Share] = {}
-        self.order: Optional[Mapping[str, Any]] = None  # that is not done yet
-        self.steps = 0
-        self.loss = 0.0
-        self._said = -math.inf
-
-    def say(self, kind: str, body: Any = b"", **members: Any) -> None:
-        head = json.dumps({"type": kind, "bytes": len(body), **members}).encode() + b"\n"
-        for part in (head, memoryview(body)):
-            while len(part):
-                part = part[self._out.write(part):]
-
-    def _line(self) -> bytes:
-        """Empty: the agent has closed its end."""
-        while b"\n" not in self._read:
-            part = os.read(_AGENT, _PART)
-            if not part:
-                return b""
-            self._read += part
-        line, _, self._read = self._read.partition(b"\n")
-        return line
-
-    def _bytes(self, count: int) -> bytes:
-        body = bytearray(count)
-        at = min(count, len(self._read))
-        body[:at], self._read = self._read[:at], self._read[at:]
-        while at < count:
-            got = os.readv(_AGENT, [memoryview(body)[at:]])
-            if got == 0:
-                sys.exit(0)
-            at += got
-        return bytes(body)
-
-    def next_order(self) -> Optional[Mapping[str, Any]]:
-        """The one that is asked for: the work of the device is read up to it. None: there is none any more."""
-        while self.order is None:
-            line = self._line()
-            if not line:
-                return None
-            message = json.loads(line)
-            body = self._bytes(message["bytes"])
-            if not self._take(message["type"], message, body):
-                return None
-        return self.order
-
-    def _take(self, kind: str, message: Mapping[str, Any], body: bytes) -> bool:
-        if kind == "hello":
-            self.say("hello", protocol=1, formats=["none"], program=os.path.basename(sys.argv[0]) or "python")
-        elif kind == "weights":
-            self.weights = body
-        elif kind == "tensors":
-            self.tensors = json.loads(body)
-        elif kind == "personal":
-            self.personal = body
-        elif kind == "examples":
-            self.shares[message["share"]] = _Share(message)
-        elif kind == "values":
-            self.shares[message["share"]].values[message["field"]] += body
-        elif kind == "ends":
-            self.shares[message["share"]].ends[message["field"]] += body
-        elif kind in ("learn", "evaluate", "predict"):
-            self.order = message
-        elif kind in ("bye", "cancel"):
-            return False
-        return True
-
-    def progress(self, steps: int, loss: float) -> None:
-        self.steps, self.loss = int(steps), float(loss) if math.isfinite(loss) else 0.0
-        now = time.monotonic()
-        if now - self._said >= _BETWEEN_PROGRESS:
-            self._said = now
-            self.say("progress", steps=self.steps, loss=self.loss)
-        # While it works, only cancel or the end can come.
-        if self._read or select.select([_AGENT], [], [], 0)[0]:
-            os._exit(0)
-
-
-_agent: Optional[_Agent] = None
-
-
-def _the_agent() -> _Agent:
+def _the_agent() -> Agent:
     global _agent
     if _agent is None:
-        _agent = _Agent()
+        _agent = Agent()
     return _agent
 
 
@@ -221,19 +100,21 @@ def examples() -> Examples:
     return Examples(training or held_out, held_out or {name: values[:0] for name, values in training.items()})
 
 
-def _examples(agent: _Agent) -> Examples:
+def _examples(agent: Agent) -> Examples:
     manifest = agent.order["manifest"] if agent.order else {}
     return Examples(_inputs(agent, manifest, "training"), _inputs(agent, manifest, "held_out"))
 
 
-def _inputs(agent: _Agent, manifest: Mapping[str, Any], which: str) -> Arrays:
+def _inputs(agent: Agent, manifest: Mapping[str, Any], which: str) -> Arrays:
     """The manifest's inputs of a share: of their dtypes, and scaled."""
     share = agent.shares.get(which)
     found: Arrays = {}
     for one in manifest.get("inputs", []) if share else []:
         field = one.get("field", one["name"])
         if field in share.fields:
-            found[one["name"]] = _scaled(_typed(share.column(field), one.get("dtype", "FP32")), one, agent.shares.get("training"))
+            found[one["name"]] = _scaled(
+                _typed(share.column(field), one.get("dtype", "FP32")), one, agent.shares.get("training")
+            )
     return found
 
 
@@ -243,21 +124,31 @@ def _typed(values: Any, dtype: str) -> Any:
     numpy = _arrays.numpy_or_none()
     if numpy is not None:
         return values.astype(_arrays.DTYPES[dtype][1], copy=False)
-    return values if values.format == _arrays.DTYPES[dtype][0] else _arrays.from_bytes(_arrays.to_bytes(values, dtype)[0], dtype, values.shape)
+    return (
+        values
+        if values.format == _arrays.DTYPES[dtype][0]
+        else _arrays.from_bytes(_arrays.to_bytes(values, dtype)[0], dtype, values.shape)
+    )
 
 
-def _scaled(values: Any, one: Mapping[str, Any], training: Optional[_Share]) -> Any:
+def _scaled(values: Any, one: Mapping[str, Any], training: Optional[Share]) -> Any:
     scaling = one.get("scale", {"kind": "none"})
     if scaling["kind"] == "none":
         return values
     numpy = _arrays.numpy_or_none()
     if numpy is None or isinstance(values, list):
-        raise Mistake("not-supported", f"the input {one['name']} is to be scaled, which this learner can do with NumPy and for fields of one "
-                       "length only")
+        raise Mistake(
+            "not-supported",
+            f"the input {one['name']} is to be scaled, which this learner can do with NumPy and for fields of one "
+            "length only",
+        )
     if scaling["kind"] == "constant":
         mean, std = scaling.get("mean", 0), scaling.get("std", 1)
     elif training is None:
-        raise Mistake("not-supported", f"the input {one['name']} is scaled by the device's own examples, and none came with this work")
+        raise Mistake(
+            "not-supported",
+            f"the input {one['name']} is scaled by the device's own examples, and none came with this work",
+        )
     else:
         own = training.column(one.get("field", one["name"])).astype("float64")
         mean, std = own.mean(axis=0), own.std(axis=0)
@@ -270,32 +161,42 @@ def _scaled(values: Any, one: Mapping[str, Any], training: Optional[_Share]) -> 
 # ---- weights: by name, and one after the other
 
 
-def _split(agent: _Agent) -> Arrays:
+def _split(agent: Agent) -> Arrays:
     found: Arrays = {}
     at = 0
     for tensor in agent.tensors:
         size = 4 * _arrays.elements(tensor["shape"])
-        found[tensor["name"]] = _arrays.from_bytes(agent.weights[at:at + size], "FP32", tensor["shape"])
+        found[tensor["name"]] = _arrays.from_bytes(agent.weights[at : at + size], "FP32", tensor["shape"])
         at += size
     return found
 
 
-def _join(agent: _Agent, weights: Mapping[str, Any], who: str) -> Dict[str, bytes]:
+def _join(agent: Agent, weights: Mapping[str, Any], who: str) -> Dict[str, bytes]:
     """By name, as float32. Wrong names, shapes and numbers have codes of their own."""
     if not isinstance(weights, Mapping):
-        raise Mistake("wrong-tensor-count", f"{who} returned weights that are no dict of arrays but {type(weights).__name__}")
+        raise Mistake(
+            "wrong-tensor-count", f"{who} returned weights that are no dict of arrays but {type(weights).__name__}"
+        )
     wanted = [tensor["name"] for tensor in agent.tensors]
     if set(weights) != set(wanted):
-        raise Mistake("wrong-tensor-count", f"{who} returned the weights {', '.join(map(str, weights))}; the task has {', '.join(wanted)}")
+        raise Mistake(
+            "wrong-tensor-count",
+            f"{who} returned the weights {', '.join(map(str, weights))}; the task has {', '.join(wanted)}",
+        )
     joined = {}
     for tensor in agent.tensors:
         name = tensor["name"]
         try:
             raw, shape = _arrays.to_bytes(weights[name], "FP32")
         except (TypeError, ValueError, OverflowError):
-            raise Mistake("wrong-tensor-count", f"{who} returned weights '{name}' that are no array of numbers") from None
+            raise Mistake(
+                "wrong-tensor-count", f"{who} returned weights '{name}' that are no array of numbers"
+            ) from None
         if shape != list(tensor["shape"]):
-            raise Mistake("wrong-tensor-count", f"{who} returned the weights '{name}' in the shape {shape}; the task has {list(tensor['shape'])}")
+            raise Mistake(
+                "wrong-tensor-count",
+                f"{who} returned the weights '{name}' in the shape {shape}; the task has {list(tensor['shape'])}",
+            )
         if not all(map(math.isfinite, memoryview(raw).cast("f"))):
             raise Mistake("not-finite", f"{who} returned weights '{name}' that are not finite")
         joined[name] = raw
@@ -307,13 +208,16 @@ def _difference(after: bytes, before: bytes) -> bytes:
     if numpy is not None:
         return (numpy.frombuffer(after, "<f4") - numpy.frombuffer(before, "<f4")).tobytes()
     import array
-    return array.array("f", [a - b for a, b in zip(memoryview(after).cast("f"), memoryview(before).cast("f"))]).tobytes()
+
+    return array.array(
+        "f", [a - b for a, b in zip(memoryview(after).cast("f"), memoryview(before).cast("f"))]
+    ).tobytes()
 
 
 # ---- what the device keeps
 
 
-def _kept(agent: _Agent) -> Tuple[Dict[str, Any], Dict[str, bytes]]:
+def _kept(agent: Agent) -> Tuple[Dict[str, Any], Dict[str, bytes]]:
     """The head of the personal model that the agent sent, and its tensors; nothing, if there is none."""
     if agent.personal is None:
         return {}, {}
@@ -322,7 +226,7 @@ def _kept(agent: _Agent) -> Tuple[Dict[str, Any], Dict[str, bytes]]:
     tensors, at = {}, 0
     for tensor in head["tensors"]:
         size = 4 * _arrays.elements(tensor["shape"])
-        tensors[tensor["name"]] = values[at:at + size]
+        tensors[tensor["name"]] = values[at : at + size]
         at += size
     return head, tensors
 
@@ -340,7 +244,9 @@ def _is_personal(name: str, manifest: Mapping[str, Any]) -> bool:
 class _Work:
     """The user's functions, and what the protocol makes of them."""
 
-    def __init__(self, agent: _Agent, train: Optional[Train], evaluate: Optional[Evaluate], predict: Optional[Predict]) -> None:
+    def __init__(
+        self, agent: Agent, train: Optional[Train], evaluate: Optional[Evaluate], predict: Optional[Predict]
+    ) -> None:
         self.agent, self.train, self.evaluate, self.predict = agent, train, evaluate, predict
 
     def do(self, order: Mapping[str, Any]) -> None:
@@ -361,15 +267,25 @@ class _Work:
         kept = [tensor["name"] for tensor in self.agent.tensors if _is_personal(tensor["name"], config.manifest)]
         if kept:
             self.keep(config, kept, after, global_metrics, own_metrics, self.agent.shares.get("held_out"))
-        delta = b"".join(bytes(len(base[name])) if name in kept else _difference(after[name], base[name]) for name in after)
+        delta = b"".join(
+            bytes(len(base[name])) if name in kept else _difference(after[name], base[name]) for name in after
+        )
         loss = dict(metrics or {}).get("loss", self.agent.loss)
         if isinstance(loss, (tuple, list)):
             loss = loss[0] / loss[1]
-        self.agent.say("learned", delta, examples=int(count), loss=_finite("train", "loss", loss), steps=self.agent.steps or int(count),
-                       millis=_millis(begin), peak_memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+        self.agent.say(
+            "learned",
+            delta,
+            examples=int(count),
+            loss=_finite("train", "loss", loss),
+            steps=self.agent.steps or int(count),
+            millis=_millis(begin),
+            peak_memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        )
 
     def base(self, config: Config, kinds: set) -> Arrays:
-        """The version's weights; with "state" the device's own tensors as the next fit begins with them, with "model" as it predicts."""
+        """The version's weights; with "state" the device's own tensors as the next fit begins with them, with "model"
+        as it predicts."""
         head, kept = _kept(self.agent)
         weights = _split(self.agent)
         for tensor in head.get("tensors", []):
@@ -377,15 +293,35 @@ class _Work:
                 weights[tensor["name"]] = _arrays.from_bytes(kept[tensor["name"]], "FP32", tensor["shape"])
         return weights
 
-    def keep(self, config: Config, names: Sequence[str], weights: Mapping[str, bytes], before: Metrics, after: Metrics,
-             held_out: Optional[_Share]) -> None:
+    def keep(
+        self,
+        config: Config,
+        names: Sequence[str],
+        weights: Mapping[str, bytes],
+        before: Metrics,
+        after: Metrics,
+        held_out: Optional[Share],
+    ) -> None:
         shapes = {tensor["name"]: tensor["shape"] for tensor in self.agent.tensors}
         head, _ = _kept(self.agent)
-        lineage = [*head.get("lineage", []), *([{"base": head["base"], "choice": head["choice"], **_decisive(head)}] if head else [])]
-        model = {"format": "tributary-personal-1", "task": config.task, "base": config.version, "strategy": config.get("strategy", "fedavg"),
-                 "choice": "own", "examples": held_out.count if held_out else 0, "global": before, "personal": after, "alpha": 0.5,
-                 "generation": 0, "lineage": lineage[-32:],
-                 "tensors": [{"name": name, "shape": shapes[name], "model": True, "state": True} for name in names]}
+        lineage = [
+            *head.get("lineage", []),
+            *([{"base": head["base"], "choice": head["choice"], **_decisive(head)}] if head else []),
+        ]
+        model = {
+            "format": "tributary-personal-1",
+            "task": config.task,
+            "base": config.version,
+            "strategy": config.get("strategy", "fedavg"),
+            "choice": "own",
+            "examples": held_out.count if held_out else 0,
+            "global": before,
+            "personal": after,
+            "alpha": 0.5,
+            "generation": 0,
+            "lineage": lineage[-32:],
+            "tensors": [{"name": name, "shape": shapes[name], "model": True, "state": True} for name in names],
+        }
         self.agent.say("personal", json.dumps(model).encode() + b"\n" + b"".join(weights[name] for name in names))
 
     def measure_versions(self, config: Config) -> None:
@@ -404,7 +340,9 @@ class _Work:
         begin = time.monotonic()
         metrics = self.call("evaluate", self.evaluate, weights, held_out, config)
         if not isinstance(metrics, Mapping) or "loss" not in metrics:
-            raise Mistake("learner-protocol", "evaluate must return a dict with \"loss\", and may have other metrics beside it")
+            raise Mistake(
+                "learner-protocol", 'evaluate must return a dict with "loss", and may have other metrics beside it'
+            )
         sums = {}
         for name, value in metrics.items():
             total, weight = value if isinstance(value, (tuple, list)) else (float(value) * share.count, share.count)
@@ -459,7 +397,8 @@ def _decisive(head: Mapping[str, Any]) -> Dict[str, float]:
 
 
 def _where(bad: BaseException) -> str:
-    """The last line of a traceback and where it was, without numbers and quoted texts: they may be values of an example."""
+    """The last line of a traceback and where it was, without numbers and quoted texts: they may be values of an
+    example."""
     frames = traceback.extract_tb(bad.__traceback__)
     own = [frame for frame in frames if not frame.filename.startswith((sys.prefix, "/usr/lib"))] or frames
     place = f" ({os.path.basename(own[-1].filename)}, line {own[-1].lineno})" if own else ""
@@ -485,21 +424,24 @@ def _millis(begin: float) -> int:
 def run(train: Optional[Train], evaluate: Optional[Evaluate] = None, predict: Optional[Predict] = None) -> None:
     """Does what the device asks for, until it says that this is all. Does not return before.
 
-    The functions get weights (tensor -> float32 array in the tensor's shape, a copy), examples (input of the task -> array [n, ...]
-    of the input's dtype, scaled as the task says; a list of n arrays, where a length varies) and a `Config`. Arrays are NumPy's;
-    without NumPy they are memoryviews.
+    The functions get weights (tensor -> float32 array in the tensor's shape, a copy), examples (input of the task ->
+    array [n, ...] of the input's dtype, scaled as the task says; a list of n arrays, where a length varies) and a
+    `Config`. Arrays are NumPy's; without NumPy they are memoryviews.
 
     Args:
-        train: (weights, examples, config) -> (weights, n, metrics): the trained weights by the same names, in the same shapes; how
-            many distinct examples they were trained on, which is the update's weight; {"loss": of the last step} or {}.
+        train: (weights, examples, config) -> (weights, n, metrics): the trained weights by the same names, in the same
+            shapes; how many distinct examples they were trained on, which is the update's weight; {"loss": of the last
+            step} or {}.
         evaluate: (weights, examples, config) -> metrics: means over the examples, or (sum, weight) pairs: {"loss": 0.3,
-            "accuracy": 0.9}. "loss" must be among them. It is called with what the device held back, before and after training.
-            Without it nothing is measured.
-        predict: (weights, examples, config) -> the task's outputs: an array, a tuple of arrays, or a dict by name, each [n, ...].
+            "accuracy": 0.9}. "loss" must be among them. It is called with what the device held back, before and after
+            training. Without it nothing is measured.
+        predict: (weights, examples, config) -> the task's outputs: an array, a tuple of arrays, or a dict by name, each
+            [n, ...].
 
-    What is printed goes to standard error. An exception in a function becomes an error that the device reports by its type, its
-    place and its text without numbers and quoted parts, so that no value of an example leaves the device; the whole traceback goes
-    to standard error. Personal and local tensors of the task stay on the device and come back with the next version.
+    What is printed goes to standard error. An exception in a function becomes an error that the device reports by its
+    type, its place and its text without numbers and quoted parts, so that no value of an example leaves the device; the
+    whole traceback goes to standard error. Personal and local tensors of the task stay on the device and come back with
+    the next version.
     """
     agent = _the_agent()
     work = _Work(agent, train, evaluate, predict)

@@ -17,6 +17,7 @@ from tributary import arrays
 
 class Forecast(nn.Module):
     """The forecaster of README.md."""
+
     def __init__(self):
         super().__init__()
         self.net = nn.Sequential(nn.Linear(48, 64), nn.ReLU(), nn.Linear(64, 36))
@@ -103,8 +104,16 @@ class ExportTest(unittest.TestCase):
         before = {name: value.clone() for name, value in model.state_dict().items()}
         batch = {"window": 55 + 8 * np.random.default_rng(1).standard_normal((8, 48)), "future": np.full((8, 12), 60.0)}
         scale = {"window": (55, 8), "future": (55, 8)}
-        made = self.export(model, batch, targets=["future"], scale=scale, collection="weather", min_examples=100,
-                           metrics={"degrees_off": "smaller"}, description="Three quantiles")
+        made = self.export(
+            model,
+            batch,
+            targets=["future"],
+            scale=scale,
+            collection="weather",
+            min_examples=100,
+            metrics={"degrees_off": "smaller"},
+            description="Three quantiles",
+        )
         self.assertEqual((made.path, made.package), (str(self.path / "task.pt"), str(self.path / "task.tpkg")))
         self.assertEqual(made.note, "")
         self.assertIn("loss(window, future)", made.table)
@@ -115,8 +124,16 @@ class ExportTest(unittest.TestCase):
         loaded = torch.jit.load(made.path, _extra_files=inside)
         self.assertEqual(json.loads(inside["tributary.json"]), made.manifest)
         self.assertEqual(made.manifest["outputs"], [{"name": "output", "dtype": "FP32", "shape": [-1, 12, 3]}])
-        self.assertEqual(made.manifest["inputs"][1], {"name": "future", "dtype": "FP32", "shape": [-1, 12], "role": "target",
-                                                      "scale": {"kind": "constant", "mean": 55.0, "std": 8.0}})
+        self.assertEqual(
+            made.manifest["inputs"][1],
+            {
+                "name": "future",
+                "dtype": "FP32",
+                "shape": [-1, 12],
+                "role": "target",
+                "scale": {"kind": "constant", "mean": 55.0, "std": 8.0},
+            },
+        )
         golden = torch.tensor(made.manifest["golden"]["inputs"]["window"])
         torch.testing.assert_close(loaded(golden), torch.tensor(made.manifest["golden"]["outputs"]["output"]))
         self.assertTrue(model.training)
@@ -124,21 +141,39 @@ class ExportTest(unittest.TestCase):
 
     def test_outputs_by_name_and_personal_tensors(self):
         batch = {"x": torch.randn(5, 3), "label": torch.tensor([0, 1, 0, 1, 1]), "level": torch.randn(5, 1)}
-        made = self.export(torch.jit.script(TwoHeads()), batch, targets=["label", "level"], personal=["other.*"], classes=["low", "high"])
-        self.assertEqual({one["name"]: one["shape"] for one in made.manifest["outputs"]}, {"scores": [-1, 2], "level": [-1, 1]})
+        made = self.export(
+            torch.jit.script(TwoHeads()),
+            batch,
+            targets=["label", "level"],
+            personal=["other.*"],
+            classes=["low", "high"],
+        )
+        self.assertEqual(
+            {one["name"]: one["shape"] for one in made.manifest["outputs"]}, {"scores": [-1, 2], "level": [-1, 1]}
+        )
         self.assertIn("personal 5 in 2 tensors", made.table)
         self.assertEqual(made.manifest["inputs"][1]["dtype"], "INT64")
 
     def test_tokens_of_unequal_length(self):
         text = torch.randint(0, 16, (4, 7))
-        made = self.export(Tokens(), {"text": text, "next": text}, targets=["next"], varying={"text": 1, "next": 1}, fields={"text": "tokens"})
+        made = self.export(
+            Tokens(),
+            {"text": text, "next": text},
+            targets=["next"],
+            varying={"text": 1, "next": 1},
+            fields={"text": "tokens"},
+        )
         self.assertEqual(made.manifest["outputs"][0]["shape"], [-1, -1, 16])
-        self.assertEqual(made.manifest["inputs"][0], {"name": "text", "dtype": "INT64", "shape": [-1, -1], "field": "tokens"})
+        self.assertEqual(
+            made.manifest["inputs"][0], {"name": "text", "dtype": "INT64", "shape": [-1, -1], "field": "tokens"}
+        )
 
     def test_outputs_of_a_tuple_have_names(self):
         batch = {"x": torch.randn(4, 2), "y": torch.randn(4, 2)}
         made = self.export(Tuples(), batch, targets=["y"], outputs=["both", "sum"], golden=False)
-        self.assertEqual([(one["name"], one["shape"]) for one in made.manifest["outputs"]], [("both", [-1, 2]), ("sum", [-1])])
+        self.assertEqual(
+            [(one["name"], one["shape"]) for one in made.manifest["outputs"]], [("both", [-1, 2]), ("sum", [-1])]
+        )
         self.assertNotIn("golden", made.manifest)
         self.assertIn("a made batch", made.table)
 
@@ -151,18 +186,47 @@ class ExportTest(unittest.TestCase):
     def test_what_is_wrong_has_a_sentence(self):
         batch = {"x": torch.randn(4, 3), "y": torch.randn(4, 1)}
         linear = nn.Linear(3, 1)
-        self.refused("invalid-argument", "forward takes the argument 'input', which is not in the example; it has x, y", linear, batch)
+        self.refused(
+            "invalid-argument",
+            "forward takes the argument 'input', which is not in the example; it has x, y",
+            linear,
+            batch,
+        )
         batch = {"input": batch["x"], "y": batch["y"]}
         self.refused("invalid-argument", "targets names 'z', which is not in the example", linear, batch, targets=["z"])
         self.refused("invalid-argument", "targets must be a list: ['y']", linear, batch, targets="y")
         self.refused("invalid-argument", "no input of role target", linear, batch)
-        self.refused("invalid-argument", "the pattern 'haed.*' of \"personal\"", linear, batch, targets=["y"], personal=["haed.*"])
-        self.refused("invalid-argument", "forward failed on the example: mat1 and mat2", nn.Linear(4, 1), batch, targets=["y"])
-        self.refused("invalid-argument", "metrics.loss_rate must be one of smaller, larger", linear, batch, targets=["y"],
-                     metrics={"loss_rate": "less"})
+        self.refused(
+            "invalid-argument",
+            "the pattern 'haed.*' of \"personal\"",
+            linear,
+            batch,
+            targets=["y"],
+            personal=["haed.*"],
+        )
+        self.refused(
+            "invalid-argument", "forward failed on the example: mat1 and mat2", nn.Linear(4, 1), batch, targets=["y"]
+        )
+        self.refused(
+            "invalid-argument",
+            "metrics.loss_rate must be one of smaller, larger",
+            linear,
+            batch,
+            targets=["y"],
+            metrics={"loss_rate": "less"},
+        )
         self.refused("not-supported", "all 2 parameters are frozen", linear, batch, targets=["y"], frozen=["*"])
-        self.refused("invalid-argument", "varying: 'input' has the dimensions 1 to 1", linear, batch, targets=["y"], varying={"input": 2})
-        self.refused("invalid-argument", "'y' of the example is no array", linear, {**batch, "y": ["a", "b"]}, targets=["y"])
+        self.refused(
+            "invalid-argument",
+            "varying: 'input' has the dimensions 1 to 1",
+            linear,
+            batch,
+            targets=["y"],
+            varying={"input": 2},
+        )
+        self.refused(
+            "invalid-argument", "'y' of the example is no array", linear, {**batch, "y": ["a", "b"]}, targets=["y"]
+        )
         self.refused("invalid-argument", "the model has no method forward", object(), batch, targets=["y"])
 
     def test_arrays_are_written_with_and_without_numpy(self):

@@ -1,4 +1,5 @@
-"""Learners in Python, against an agent that this test plays: what they are given, what they answer, and what becomes of mistakes."""
+"""Learners in Python, against an agent that this test plays: what they are given, what they answer, and what becomes of
+mistakes."""
 import json
 import os
 import socket
@@ -34,11 +35,24 @@ def predict(weights, inputs, config):
     return inputs["x"] @ weights["w"] + weights["b"]
 """
 RUN = LINE + "learner.run(train, evaluate, predict)\n"
+SHOW = """
+from tributary import learner
+def train(w, e, c):
+    print({})
+    return w, 2, {{}}
+learner.run(train)
+"""
 X = np.float32([[i % 7, i % 5] for i in range(40)])
 Y = X @ np.float32([2, -1]) + np.float32(0.5)
-MANIFEST = {"format": "tributary-task-1", "module": "none",
-            "inputs": [{"name": "x", "dtype": "FP32", "shape": [-1, 2]}, {"name": "y", "dtype": "FP32", "shape": [-1], "role": "target"}],
-            "outputs": [{"name": "line", "dtype": "FP32", "shape": [-1]}]}
+MANIFEST = {
+    "format": "tributary-task-1",
+    "module": "none",
+    "inputs": [
+        {"name": "x", "dtype": "FP32", "shape": [-1, 2]},
+        {"name": "y", "dtype": "FP32", "shape": [-1], "role": "target"},
+    ],
+    "outputs": [{"name": "line", "dtype": "FP32", "shape": [-1]}],
+}
 TENSORS = [{"name": "w", "shape": [2]}, {"name": "b", "shape": [1]}]
 PLAN = {"epochs": 3, "learning_rate": 0.1, "seed": 5, "strategy": "fedavg"}
 
@@ -54,8 +68,13 @@ class Talk:
         file.write_text(f"import sys; sys.path.insert(0, {str(PACKAGE)!r})\n" + script)
         mine, theirs = socket.socketpair()
         self.log = tempfile.TemporaryFile()
-        self.process = subprocess.Popen([sys.executable, "-B", str(file)], preexec_fn=lambda: os.dup2(theirs.fileno(), 3), close_fds=False,
-                                        stdout=self.log, stderr=self.log)
+        self.process = subprocess.Popen(
+            [sys.executable, "-B", str(file)],
+            preexec_fn=lambda: os.dup2(theirs.fileno(), 3),
+            close_fds=False,
+            stdout=self.log,
+            stderr=self.log,
+        )
         theirs.close()
         mine.settimeout(60)
         self.out, self.inbox = mine.makefile("wb", buffering=0), mine.makefile("rb")
@@ -87,7 +106,9 @@ class Talk:
         self.share(name, {"x": ("FP32", [2], X[which]), "y": ("FP32", [], Y[which])})
 
     def order(self, kind, **plan):
-        self.say(kind, task="line", version=7, device="device-1", plan={**PLAN, **plan}, manifest=self.manifest, parameters=3)
+        self.say(
+            kind, task="line", version=7, device="device-1", plan={**PLAN, **plan}, manifest=self.manifest, parameters=3
+        )
 
     def hear(self, kind):
         """The next message that is no progress, which must be of that kind."""
@@ -169,12 +190,18 @@ class LearnerTest(unittest.TestCase):
         _, personal = talk.hear("personal")
         head, values = personal.split(b"\n", 1)
         head = json.loads(head)
-        self.assertEqual((head["task"], head["base"], head["tensors"]),
-                         ("line", 7, [{"name": "b", "shape": [1], "model": True, "state": True}]))
+        self.assertEqual(
+            (head["task"], head["base"], head["tensors"]),
+            ("line", 7, [{"name": "b", "shape": [1], "model": True, "state": True}]),
+        )
         np.testing.assert_allclose(np.frombuffer(values, "<f4"), [0.5], atol=1e-5)
         self.assertEqual(talk.hear("learned")[1][8:], bytes(4))
-        again = self.learn(LINE + "learner.run(lambda weights, *_: (weights, 30, {}), evaluate)", manifest=manifest, personal=personal,
-                           weights=(2, -1, 9))
+        again = self.learn(
+            LINE + "learner.run(lambda weights, *_: (weights, 30, {}), evaluate)",
+            manifest=manifest,
+            personal=personal,
+            weights=(2, -1, 9),
+        )
         metrics = [again.hear("evaluated")[0]["metrics"]["loss"]["sum"] for _ in range(2)]
         self.assertGreater(metrics[0], 100)
         self.assertLess(metrics[1], 1e-6)
@@ -183,18 +210,36 @@ class LearnerTest(unittest.TestCase):
         self.assertEqual(again.process.poll(), None)
 
     def test_inputs_are_typed_scaled_and_of_any_length(self):
-        manifest = {**MANIFEST, "inputs": [
-            {"name": "level", "dtype": "FP32", "shape": [-1, 2], "field": "raw", "scale": {"kind": "constant", "mean": 1, "std": 4}},
-            {"name": "own", "dtype": "FP32", "shape": [-1, 2], "field": "raw", "scale": {"kind": "device-standard"}}]}
-        show = "from tributary import learner\ndef train(w, e, c):\n    print({k: v.tolist() for k, v in e.items()})\n    return w, 2, {}\nlearner.run(train)"
+        manifest = {
+            **MANIFEST,
+            "inputs": [
+                {
+                    "name": "level",
+                    "dtype": "FP32",
+                    "shape": [-1, 2],
+                    "field": "raw",
+                    "scale": {"kind": "constant", "mean": 1, "std": 4},
+                },
+                {
+                    "name": "own",
+                    "dtype": "FP32",
+                    "shape": [-1, 2],
+                    "field": "raw",
+                    "scale": {"kind": "device-standard"},
+                },
+            ],
+        }
+        show = SHOW.format("{k: v.tolist() for k, v in e.items()}")
         talk = Talk(self, show, manifest=manifest)
         talk.share("training", {"raw": ("UINT8", [2], np.uint8([[1, 3], [9, 3]]))})
         talk.order("learn")
         talk.hear("hello"), talk.hear("learned")
         talk.say("bye")
         self.assertIn("{'level': [[0.0, 0.5], [2.0, 0.5]], 'own': [[-1.0, 0.0], [1.0, 0.0]]}", talk.words())
-        show = "from tributary import learner\ndef train(w, e, c):\n    print([t.tolist() for t in e['t']], c.seed)\n    return w, 2, {}\nlearner.run(train)"
-        talk = Talk(self, show, manifest={**MANIFEST, "inputs": [{"name": "t", "dtype": "INT64", "shape": [-1, -1, 2]}]})
+        show = SHOW.format("[t.tolist() for t in e['t']], c.seed")
+        talk = Talk(
+            self, show, manifest={**MANIFEST, "inputs": [{"name": "t", "dtype": "INT64", "shape": [-1, -1, 2]}]}
+        )
         talk.share("training", {"t": ("INT64", [-1, 2], np.int64([1, 2, 3, 4, 5, 6]))}, ends=[4, 4, 6])
         talk.order("learn")
         talk.hear("hello"), talk.hear("learned")
@@ -215,20 +260,27 @@ learner.run(train)"""
 
     def test_mistakes_have_codes_and_tell_no_value(self):
         for code, words, body in (
-                ("learner-crashed", "train failed: ValueError: could not convert string to float: … (own.py, line ", "float('secret 36.6')"),
-                ("learner-crashed", "train failed: KeyError", "examples['z']"),
-                ("learner-crashed", "ValueError: matmul: Input operand … has a mismatch", "examples['x'] @ examples['x']"),
-                ("not-finite", "weights 'b' that are not finite", "weights['b'][0] = float('nan')"),
-                ("wrong-tensor-count", "the weights w; the task has w, b", "del weights['b']"),
-                ("wrong-tensor-count", "the weights 'w' in the shape [3]; the task has [2]", "weights['w'] = np.zeros(3)"),
-                ("wrong-tensor-count", "no array of numbers", "weights['w'] = ['36.6x', '2']"),
-                ("learner-protocol", "train must return", "return weights"),
-                ("not-finite", "metric 'loss' that is not finite", "return weights, 30, {'loss': float('inf')}"),
-                ("learner-memory", "memory", "raise MemoryError"),
-                ("not-supported", "no such codec", "raise learner.Mistake('not-supported', 'no such codec')")):
+            (
+                "learner-crashed",
+                "train failed: ValueError: could not convert string to float: … (own.py, line ",
+                "float('secret 36.6')",
+            ),
+            ("learner-crashed", "train failed: KeyError", "examples['z']"),
+            ("learner-crashed", "ValueError: matmul: Input operand … has a mismatch", "examples['x'] @ examples['x']"),
+            ("not-finite", "weights 'b' that are not finite", "weights['b'][0] = float('nan')"),
+            ("wrong-tensor-count", "the weights w; the task has w, b", "del weights['b']"),
+            ("wrong-tensor-count", "the weights 'w' in the shape [3]; the task has [2]", "weights['w'] = np.zeros(3)"),
+            ("wrong-tensor-count", "no array of numbers", "weights['w'] = ['36.6x', '2']"),
+            ("learner-protocol", "train must return", "return weights"),
+            ("not-finite", "metric 'loss' that is not finite", "return weights, 30, {'loss': float('inf')}"),
+            ("learner-memory", "memory", "raise MemoryError"),
+            ("not-supported", "no such codec", "raise learner.Mistake('not-supported', 'no such codec')"),
+        ):
             with self.subTest(body):
-                script = (f"import numpy as np\nfrom tributary import learner\ndef train(weights, examples, config):\n    {body}\n"
-                          "    return weights, 30, {}\nlearner.run(train)\n")
+                script = (
+                    f"import numpy as np\nfrom tributary import learner\ndef train(weights, examples, config):\n    {body}\n"
+                    "    return weights, 30, {}\nlearner.run(train)\n"
+                )
                 error = self.learn(script).hear("error")[0]
                 self.assertEqual(error["code"], code)
                 self.assertIn(words, error["message"])
@@ -265,7 +317,8 @@ from tributary.learner import examples
 
 class Line(flower.NumPyClient):
     def __init__(self, training, held_out):
-        self.training, self.held_out, self.w, self.b = training, held_out, np.zeros(2, np.float32), np.zeros(1, np.float32)
+        self.training, self.held_out, self.w, self.b = training, held_out, np.zeros(2, np.float32), np.zeros(1,
+        np.float32)
     def get_parameters(self, config):
         return [self.w, self.b]
     def fit(self, parameters, config):
@@ -285,7 +338,10 @@ class FlowerTest(unittest.TestCase):
     learn = LearnerTest.learn
 
     def test_a_client_trains_however_it_gets_its_data(self):
-        for run in ("training, held_out = examples()\nflower.run(Line(training, held_out))", "flower.run(lambda data: Line(*data).to_client())"):
+        for run in (
+            "training, held_out = examples()\nflower.run(Line(training, held_out))",
+            "flower.run(lambda data: Line(*data).to_client())",
+        ):
             with self.subTest(run):
                 talk = self.learn(FLOWER + run)
                 metrics = [talk.hear("evaluated")[0]["metrics"] for _ in range(2)]

@@ -18,10 +18,21 @@ import tributary_build
 
 def run(*command, **options):
     # No index and no home: nothing is fetched, and nobody's settings count.
-    environment = {"PATH": os.environ["PATH"], "PIP_NO_INDEX": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1", "HOME": "/nonexistent",
-                   "PIP_ROOT_USER_ACTION": "ignore"}
-    done = subprocess.run([str(part) for part in command], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                          text=True, **options)
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PIP_NO_INDEX": "1",
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        "HOME": "/nonexistent",
+        "PIP_ROOT_USER_ACTION": "ignore",
+    }
+    done = subprocess.run(
+        [str(part) for part in command],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        **options,
+    )
     if done.returncode != 0:
         raise AssertionError(f"{command} ended with {done.returncode}: {done.stdout}")
     return done.stdout.strip()
@@ -43,7 +54,16 @@ class PackageTest(unittest.TestCase):
         where = """import importlib.metadata as about, tributary.errors
 print(tributary.__file__, tributary.__version__, about.metadata("tributary")["License"])"""
         for source, place in ((PACKAGE, self.folder), (self.sdist(), self.folder), ("-e", PACKAGE)):
-            run(python, "-m", "pip", "install", "--quiet", "--no-compile", "--force-reinstall", *(("-e", PACKAGE) if source == "-e" else (source,)))
+            run(
+                python,
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--no-compile",
+                "--force-reinstall",
+                *(("-e", PACKAGE) if source == "-e" else (source,)),
+            )
             file, *about = run(python, "-c", where, cwd="/").split()
             self.assertEqual(about, [tributary.__version__, "Apache-2.0"])
             self.assertTrue(file.startswith(str(place)), file)
