@@ -4,7 +4,7 @@
 #include "protocol/bundle/receipt.h"
 #include "tests/fuzz/fuzz_target.h"
 
-// What comes from a disk that was carried by hand, and from the drop folder: each parser meets every file.
+// Files of a disk that was carried by hand, and of the drop folder: each parser meets every file.
 TRIBUTARY_FUZZ_TARGET(bundle) {
   using namespace tributary;
   const ByteView bytes(data, size);

@@ -1,7 +1,7 @@
 #include "protocol/hop/messages.h"
 #include "tests/fuzz/fuzz_target.h"
 
-// What decodes says the same when it is encoded and decoded again.
+// A message that decodes says the same when it is encoded and decoded again.
 TRIBUTARY_FUZZ_TARGET(hop_message) {
   using namespace tributary;
   const auto message = hop::Decode({data, size});

@@ -45,7 +45,7 @@ void Rotation(std::string_view text) {
   TRIBUTARY_CHECK(!overlap || (*overlap >= Millis(0) && *overlap <= std::chrono::hours(24 * 365))) << overlap->count();
 }
 
-// Whatever a stranger's server says is an error with words.
+// Any answer of a stranger's server is an error with words.
 void Problem(std::string_view text) {
   for (const int status : {400, 404, 429, 503, 599}) (void)Describe(ErrorOfProblem(status, text).code).sentence;
 }

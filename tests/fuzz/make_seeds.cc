@@ -208,7 +208,7 @@ void PutPublications(Seeds& seeds, const TestFleet& fleet) {
     put(6, prefix + "trusted", EncodeTrusted(Digest(), {set.roots.front(), set.timestamp, set.snapshot}));
     put(7, prefix + "json", set.snapshot);
   }
-  // What this fleet's repository does not make, and members read all the same.
+  // This fleet's repository does not make these, and members read them all the same.
   tuf::Targets bins{1, publication.expires, {{"bin/x", {6, Sha256(AsBytes(std::string_view("module")))}}}, {}, {}};
   bins.delegations = {{"bin-0", {}, tuf::PathHashPrefixes{{"0", "1f", "c75cc50e"}}, true},
                       {"bin-1", {}, tuf::PathHashPrefixes{{"15d6"}}, false}};

@@ -13,7 +13,7 @@
 #include "tests/support/guarded_disk.h"
 #include "tests/support/must.h"
 
-// What /readyz and /metrics say when something is wrong, and that it passes by itself.
+// /readyz and /metrics say what is wrong, and that it is over.
 namespace tributary::gateway_health_test {
 namespace {
 

@@ -20,7 +20,7 @@ namespace {
 constexpr Millis kHour{3'600'000};
 constexpr size_t kUpdateBytes = 100'000;  // a file of its own
 constexpr size_t kReportBytes = 1'000;    // in the index
-// What an upload costs beside its ciphertext: its row with envelope and certificates, its entries in the indexes.
+// An upload's cost beside its ciphertext: its row with envelope and certificates, its entries in the indexes.
 constexpr double kIndexBytes = 2'500;
 
 // A device's outbox without a disk: 500 databases are not what is measured here.

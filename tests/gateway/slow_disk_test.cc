@@ -8,7 +8,7 @@
 namespace tributary::slow_disk_test {
 namespace {
 
-// Whatever changes below a folder of blobs waits there until it is let go.
+// Every change below a folder of blobs waits there until it is let go.
 class HeldDisk final : public GuardedDisk {
  public:
   ~HeldDisk() override { LetGo(); }

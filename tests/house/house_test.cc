@@ -27,7 +27,7 @@ const Arrows kArrows = {
 #include "tests/house/arrows.inc"
 };
 
-// What opens a payload. Only the aggregator has it; the envelope's opening file is the one door to it.
+// The code that opens a payload. Only the aggregator has it; the envelope's opening file is the one door to it.
 const std::set<std::string> kOpeningHalf = {"protocol/trust/seal/opener.h", "protocol/envelope/open_upload.h"};
 
 TEST(House, EveryFolderHasSources) {

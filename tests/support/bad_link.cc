@@ -46,7 +46,7 @@ Result<int> OpenTun(const std::string& name) {
 
 }  // namespace
 
-// What the thread owns.
+// The thread owns these.
 struct BadLink::Carrier {
   struct Packet {
     Steady::time_point due;

@@ -13,7 +13,7 @@
 
 namespace tributary {
 
-// What a link does to the packets of one direction.
+// A link's treatment of the packets of one direction.
 struct LinkWeather {
   double loss = 0;   // of packets, [0, 1]
   Millis delay{0};   // …

@@ -30,7 +30,7 @@ DeviceThread::~DeviceThread() {
   thread_.join();
 }
 
-// What runs on the loop's thread.
+// The parts that run on the loop's thread.
 struct SyntheticDevice::Stack final : HopClient::Part {
   explicit Stack(SyntheticDevice& owner) : device(owner) {
     DeviceThread& thread = device.thread_;

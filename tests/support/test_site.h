@@ -18,7 +18,7 @@ namespace tributary {
 // How long a test waits for something that must come.
 inline constexpr Millis kPatience{30'000};
 
-// What a program that ended by itself left behind.
+// The code and the words that a program left behind which ended by itself.
 struct Ended {
   int code = -1;  // 128 + the signal when one ended it
   std::string output;
@@ -70,7 +70,7 @@ class TestSite : private TestGround, public Site {
   // Of the running aggregator.
   ApiClient& api();
   const std::string& token();
-  // What it answers to anybody who asks its HTTP port for `path`; empty when it does not.
+  // Its answer to anybody who asks its HTTP port for `path`; empty when it does not.
   std::string PageOf(const std::string& id, const std::string& path);
   // The metric's value, 0 when it is not there. `line`: the name and labels, as the text format writes them.
   double MetricOf(const std::string& id, const std::string& line);

@@ -16,7 +16,7 @@ namespace {
 constexpr uint64_t kParameters = 3'001;
 constexpr uint32_t kChunk = limits::kMinChunkBytes;
 
-// What a case may need to make its upload.
+// All that a case may need to make its upload.
 struct Workshop {
   const Publication& publication;
   const Identity& rogue;

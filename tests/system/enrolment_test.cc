@@ -83,7 +83,7 @@ class EnrolmentSystemTest : public ::testing::Test {
     applicant.join();
     return status;
   }
-  // What people who watch were told of a member, up to its end.
+  // The events of a member that people who watch were told, up to its end.
   std::vector<std::string> ToldOf(const std::string& id) {
     HttpClient::Options options;
     options.url = "http://127.0.0.1:" + std::to_string(site_.HttpPortOf("aggregator"));
@@ -172,7 +172,7 @@ TEST_F(EnrolmentSystemTest, ADeviceEnrolsThroughAGatewayUploadsIsRenewedAndIsPut
   Knocker offline(identity, site_.AddressOf("g0"));
   EXPECT_TRUE(offline.Until([&] { return offline.client().last_problem().code == Code::kRevokedCertificate; }));
 
-  // What the gateway kept, said and shows holds neither the token nor what the operator calls the device.
+  // All that the gateway kept, said and shows holds neither the token nor what the operator calls the device.
   for (const std::string& needle : {secret_, std::string("kitchen-in-aarhus")}) {
     EXPECT_FALSE(FilesContain(site_.DataOf("g0"), needle)) << needle;
     EXPECT_THAT(site_.LogOf("g0"), Not(HasSubstr(needle)));

@@ -106,7 +106,7 @@ TEST_F(Kill, TheAggregatorInTheMiddleOfAnUpload) {
   ExpectTheSameBits();
 }
 
-// What is in the sum and in no checkpoint yet comes again, from the staging folder.
+// An update that is in the sum and in no checkpoint yet comes again, from the staging folder.
 TEST_F(Kill, TheAggregatorBeforeTheLastReport) {
   Build(kFew, 4, "aggregator");
   for (size_t i = 0; i < 3; ++i) site_.device(i).GiveUpdate();

@@ -69,7 +69,7 @@ class LearningSite {
     return digests;
   }
 
-  // What a member said of itself last, once it said so in its life number `boots`, or in any.
+  // The last state that a member sent, once it sent one in its life number `boots`, or in any.
   Json AwaitReport(const std::string& member, std::optional<uint64_t> boots = {}) {
     Json report;
     const bool came = site_.Eventually(

@@ -5,7 +5,7 @@
 
 #include "tests/system/synthetic_site.h"
 
-// What each program does with what an operator gets wrong, and how it ends.
+// Each program says what an operator got wrong, and how it ends.
 namespace tributary::process_test {
 namespace {
 

@@ -15,7 +15,7 @@
 #include "tests/system/files_contain.h"
 #include "tests/system/synthetic_site.h"
 
-// What a gateway can see of an update: its files and its memory are searched for planted bytes.
+// A gateway sees nothing of an update: its files and its memory are searched for planted bytes.
 namespace tributary::secrecy_test {
 namespace {
 

@@ -124,7 +124,7 @@ TEST_F(ApiAccessTest, ATokenThatIsRemovedOrExpiredCountsNoMore) {
   EXPECT_EQ(bob.Get("/api/v1/tasks").error().code, Code::kUnauthorized);
 }
 
-// Whatever goes wrong, and at the most talkative level.
+// In every case that goes wrong, and at the most talkative level.
 TEST_F(ApiAccessTest, NoTokenIsInLogsErrorsOrTheAudit) {
   const Path log = folder_ / "log";
   ASSERT_TRUE(StartLog("debug", log));

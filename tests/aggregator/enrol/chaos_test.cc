@@ -3,7 +3,7 @@
 #include "protocol/trust/identity/revocation_list.h"
 #include "tests/aggregator/enrol/enrol_fixture.h"
 
-// Whatever people and applicants do in whatever order: tokens are never used more often than they say, answers stay
+// Anything that people and applicants do, in any order: tokens are never used more often than they say, answers stay
 // the same, who was revoked stays so, and the list's numbers grow.
 namespace tributary::chaos_test {
 namespace {

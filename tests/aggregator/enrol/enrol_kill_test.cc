@@ -21,7 +21,7 @@ const std::vector<std::string> kPoints = {
     "aggregator.sealing.index_written",
 };
 
-// What people and applicants do, each repeating what it has no answer to. Applicants' keys and requests are the
+// The steps of people and applicants, each repeating what it has no answer to. Applicants' keys and requests are the
 // fixture's parent's, so they are the same in both lives.
 struct Story {
   Applicant open, waiting;

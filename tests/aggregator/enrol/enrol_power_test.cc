@@ -89,7 +89,7 @@ class EnrolDisk : public testing::TestWithParam<Trouble> {
     }
     disk.Free();
     story.CheckTheEnd();
-    // What was told in trouble and after it is as durable as the rest.
+    // Answers that were given in trouble and after it are as durable as the rest.
     const TemporaryFolder cut;
     disk.PowerCut(disk.operations(), 0, cut.path());
     PowerDisk after(cut.path());

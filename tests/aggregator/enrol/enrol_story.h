@@ -13,7 +13,7 @@
 
 namespace tributary {
 
-// What operators and applicants know, and keep whatever happens to the aggregator's disk.
+// The knowledge of operators and applicants, which they keep whatever happens to the aggregator's disk.
 struct EnrolMemory {
   std::map<std::string, std::string> secrets;        // by token
   std::map<std::string, Bytes> requests;             // by applicant
@@ -43,7 +43,7 @@ class EnrolStory {
   // Takes the step and notes when it had succeeded.
   Status Take(const Step& step);
   EnrolmentAnswer Decide(const std::string& applicant);
-  // What was told up to the disk's operation `point` still holds; what nobody was told is done or not, never half.
+  // All answers up to the disk's operation `point` still hold; what nobody was told is done or not, never half.
   void CheckWhatWasTold(uint64_t point);
   void CheckNothingIsHalfDone();
   // The same, however the way there was.

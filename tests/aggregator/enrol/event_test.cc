@@ -2,7 +2,7 @@
 
 #include "tests/aggregator/enrol/enrol_fixture.h"
 
-// What people who watch are told of members: each change once, when it is durable, and nothing that is secret.
+// People who watch are told of members: each change once, when it is durable, and nothing that is secret.
 namespace tributary::event_test {
 namespace {
 

@@ -191,7 +191,7 @@ TEST_F(Revocation, WhatWasDecidedAfterABackupIsTakenOverFromAPublication) {
   Must(enrolment().TakeOver(held));
   EXPECT_EQ(enrolment().Revocations(), after) << "once is enough";
 
-  // What is revoked from now on is believed by members that hold the list of before.
+  // Certificates that are revoked from now on are refused by members that hold the list of before.
   Must(enrolment().operators().Revoke(TestDevice("d2"), "stolen too", "anna"));
   gateway.Revoke(List());
   EXPECT_EQ(List().issuers.at(0).serials.size(), 3u);

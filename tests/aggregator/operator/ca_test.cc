@@ -49,7 +49,7 @@ class CaTest : public testing::Test {
     Must(WriteFileAtomically(RealFileSystem(), folder_ / name, AsBytes(text)));
   }
   Identity Load(const std::string& id) const { return Must(LoadIdentity(folder_ / id, SystemClock().Now())); }
-  // What a member makes of the list in `file`.
+  // A member's verdict on the list in `file`.
   Code Verdict(const std::string& file, const Identity& member) const {
     const auto authority = Must(LoadAuthority(folder_ / "ca"));
     TrustAnchor anchor = Must(TrustAnchor::FromCertificate(authority.certificate()));

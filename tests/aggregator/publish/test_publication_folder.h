@@ -24,7 +24,7 @@ class TestPublicationFolder {
   Bytes root() const;
   // Opened anew.
   PublicationFolder Open() const;
-  // What a verifier of the fleet believes: its CA, and this repository's root.
+  // A verifier of the fleet believes these: its CA, and this repository's root.
   TrustAnchor AnchorFor(const Certificate& ca) const;
 
   WallTime expires;

@@ -48,7 +48,7 @@ TEST_F(AskAgainTest, ARoundAfterOneThatFellShortAsksAllButThoseThatCount) {
   for (const int device : {2, 3}) ASSERT_TRUE(Give(AgainFrom(device)));
   EXPECT_EQ(LastRound().state, RoundState::kCompleted);
   EXPECT_EQ(LastRound().contributions, 3u);
-  // What was lost comes to light: a duplicate.
+  // The lost update comes to light: a duplicate.
   EXPECT_EQ(CodeOf(Admit(Update(2, kV1).header)), Code::kDuplicate);
   Must(core().rounds().Start(task_id, 1));
   EXPECT_EQ(Announced(), tributary::AskAgain()) << "of another version";

@@ -119,7 +119,7 @@ TEST(CodecRoundTest, TheBoundsHoldForWhatWasDecoded) {
   EXPECT_TRUE(round.Give(round.Update(1, kV1, {.codec = Codec::kBlock8})));
 }
 
-// What the aggregator averages on is what devices have.
+// The aggregator averages on the same weights that devices have.
 TEST(CodecRoundTest, AVersionIsWhatItsCompactWeightsSayAndComesOutTheSameAfterACrash) {
   for (const VersionCodec codec : {VersionCodec::kFloat16, VersionCodec::kBlock8}) {
     std::vector<Digest> digests;

@@ -17,7 +17,7 @@ void StartTwoRounds(RoundFixture& fixture) {
   TRIBUTARY_CHECK(fixture.core().rounds().Start(fixture.task_id, kRounds));
 }
 
-// What senders do: offer every upload until it is counted for good.
+// Senders offer every upload until it is counted for good.
 void OfferAll(RoundFixture& fixture) {
   for (uint64_t version = 1; version <= kRounds; ++version) {
     for (int device = 1; device <= kDevices; ++device) {

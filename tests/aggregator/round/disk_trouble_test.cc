@@ -36,7 +36,7 @@ class DiskTroubleTest : public testing::Test, protected RoundFixture {
     TRIBUTARY_CHECK(core().rounds().Start(task_id, 1));
   }
   Code HealthCode() { return CodeOf(core().Health()); }
-  // What three updates make on a disk without trouble.
+  // The version that three updates make on a disk without trouble.
   static Digest Undisturbed() {
     RoundFixture fixture;
     fixture.CreateTask({.report_goal = 3});

@@ -29,7 +29,7 @@ const std::vector<std::string> kPoints = {
     "aggregator.books.committed",
 };
 
-// What senders do: offer everything until it is counted for good.
+// Senders offer everything until it is counted for good.
 void OfferAll(RoundFixture& fixture) {
   if (fixture.core().tasks().All()->empty()) fixture.CreateTask({.report_goal = kDevices});
   const auto begun = *fixture.core().rounds().List(fixture.task_id);

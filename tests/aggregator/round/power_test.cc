@@ -202,7 +202,7 @@ void FailAndGoOn(Undisturbed& undisturbed, const Trouble& trouble, uint64_t at, 
   ExpectTheSameBits(rounds, undisturbed);
   EXPECT_TRUE(rounds.core().Health());
 
-  // What was acknowledged in trouble is as durable as the rest.
+  // An upload that was acknowledged in trouble is as durable as the rest.
   const TemporaryFolder cut;
   disk.PowerCut(disk.operations(), 0, cut.path());
   PowerDisk after(cut.path());

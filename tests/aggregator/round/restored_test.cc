@@ -65,7 +65,7 @@ TEST_F(RestoredTest, ItGoesOnAboveTheNumbersThatAMemberShows) {
   EXPECT_EQ(now.tasks.at(0).weights.digest, weights);
   ASSERT_TRUE(now.tasks.at(0).round);
   EXPECT_EQ(now.tasks.at(0).round->number, 5u) << "the fourth was announced before";
-  // What was begun on version 2 is over, since gateways have seen who gave what for it.
+  // The round that was begun on version 2 is over, since gateways have seen who gave what for it.
   EXPECT_EQ(CodeOf(Give(Update(2, kV2))), Code::kStaleVersion);
   MakeVersionFrom(kV5);
   EXPECT_EQ(Must(core().rounds().Get(task_id, 5)).state, RoundState::kCompleted);

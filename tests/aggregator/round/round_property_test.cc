@@ -10,7 +10,7 @@ namespace {
 constexpr int kDevices = 6;
 enum class Step { kContribute, kAnotherUpload, kBad, kTick, kFlush, kCrash, kFullDisk };
 
-// What every device would have to send for the open round.
+// Everything that devices would have to send for the open round.
 SealedUpload UpdateOf(RoundFixture& fixture, int device, uint64_t other_upload = 0) {
   return fixture.Update(device, ModelVersion{1}, {.seed = static_cast<uint64_t>(device), .upload = other_upload});
 }

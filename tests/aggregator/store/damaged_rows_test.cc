@@ -10,7 +10,7 @@
 #include "tests/support/must.h"
 #include "tests/support/sanitized.h"
 
-// Whatever stands in a row: the aggregator starts or says why not, and everything that it is asked is answered, with
+// With any value in a row: the aggregator starts or says why not, and everything that it is asked is answered, with
 // what it is or with an error. Nothing ends the process.
 namespace tributary::damaged_rows_test {
 namespace {

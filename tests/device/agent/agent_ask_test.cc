@@ -2,7 +2,7 @@
 
 #include "tests/device/agent/agent_fixture.h"
 
-// What a device gave for a version was lost on the way, with a gateway's disk.
+// A device's update for a version was lost on the way, with a gateway's disk.
 namespace tributary::agent_ask_test {
 namespace {
 

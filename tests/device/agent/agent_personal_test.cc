@@ -30,12 +30,17 @@ bool RunToVersion(AgentFixture& device, uint64_t version) {
   });
 }
 
-TEST(AgentPersonalTest, WhatALearnerKeepsComesBackToItWithTheNextVersion) {
-  AgentFixture device;
+// The device keeps what it learned on version 1.
+bool LearnVersionOne(AgentFixture& device) {
   device.learner.keeps = true;
   device.Publish(1, 1);
   device.Start();
-  ASSERT_TRUE(RunToVersion(device, 1));
+  return RunToVersion(device, 1);
+}
+
+TEST(AgentPersonalTest, WhatALearnerKeepsComesBackToItWithTheNextVersion) {
+  AgentFixture device;
+  ASSERT_TRUE(LearnVersionOne(device));
   EXPECT_EQ(ValueOf(device.Personal()), 1);
   device.Kill();
   device.Start();
@@ -47,14 +52,11 @@ TEST(AgentPersonalTest, WhatALearnerKeepsComesBackToItWithTheNextVersion) {
   EXPECT_EQ(device.agent->counts().own_model_better, 1u) << "since the restart";
 }
 
-// A kill at every change that can be seen from outside. After it the model is what it would have been without: a fit that
-// is done again must not begin with what the first try made.
+// A kill at every change that can be seen from outside. After it the model is what it would have been without: a fit
+// that is done again must not begin with what the first try made.
 bool KillAt(size_t at) {
   AgentFixture device;
-  device.learner.keeps = true;
-  device.Publish(1, 1);
-  device.Start();
-  if (!RunToVersion(device, 1)) return false;
+  if (!LearnVersionOne(device)) return false;
   device.Publish(2, 2);
   std::set<std::string> seen;
   while (seen.size() < at) {
@@ -84,10 +86,7 @@ TEST(AgentPersonalTest, AKillAtAnyPointLeavesTheModelThatAFitMade) {
 
 TEST(AgentPersonalTest, AVersionThatItDoesNotFitMovesTheModelOntoIt) {
   AgentFixture device;
-  device.learner.keeps = true;
-  device.Publish(1, 1);
-  device.Start();
-  ASSERT_TRUE(RunToVersion(device, 1));
+  ASSERT_TRUE(LearnVersionOne(device));
   device.Publish(2, 2, /*with_round=*/false);
   ASSERT_TRUE(device.RunUntilWithTime([&] { return device.Personal()->base == ModelVersion{2}; }));
   PersonalModel model = *device.Personal();
@@ -100,11 +99,8 @@ TEST(AgentPersonalTest, AVersionThatItDoesNotFitMovesTheModelOntoIt) {
 TEST(AgentPersonalTest, OnANewVersionItIsMeasuredAndGivenUpIfTheVersionIsNoWorse) {
   for (const bool better : {true, false}) {
     AgentFixture device;
-    device.learner.keeps = true;
     device.examples.own.held_out.indices = {0};
-    device.Publish(1, 1);
-    device.Start();
-    ASSERT_TRUE(RunToVersion(device, 1));
+    ASSERT_TRUE(LearnVersionOne(device));
     EXPECT_FALSE(device.Personal()->uses_global());
     device.learner.own_accuracy = better ? 4 : 2;
     device.Publish(2, 2, /*with_round=*/false);
@@ -124,10 +120,7 @@ TEST(AgentPersonalTest, OnANewVersionItIsMeasuredAndGivenUpIfTheVersionIsNoWorse
 TEST(AgentPersonalTest, DeletedExamplesTakeTheModelAlong) {
   ErasureFixture device;
   device.Accept();
-  device.learner.keeps = true;
-  device.Publish(1, 1);
-  device.Start();
-  ASSERT_TRUE(RunToVersion(device, 1));
+  ASSERT_TRUE(LearnVersionOne(device));
   ASSERT_TRUE(device.Personal());
   ASSERT_EQ(device.EraseA(), 1u);
   const Millis erased = device.world.clock.Monotonic();
@@ -142,10 +135,7 @@ TEST(AgentPersonalTest, DeletedExamplesTakeTheModelAlong) {
 
 TEST(AgentPersonalTest, ADamagedModelIsSetAsideAndTheDeviceBeginsAfresh) {
   AgentFixture device;
-  device.learner.keeps = true;
-  device.Publish(1, 1);
-  device.Start();
-  ASSERT_TRUE(RunToVersion(device, 1));
+  ASSERT_TRUE(LearnVersionOne(device));
   const Path file = device.folder / "personal" / "digits.1.model";
   Bytes bytes = ReadFile(RealFileSystem(), file, limits::kMiB).value();
   bytes[bytes.size() - 34] ^= 1;

@@ -129,7 +129,7 @@ TEST(AgentTroubleTest, HalfSentToOneGatewayItGoesOnThroughAnotherAsTheSameUpload
   device.Start();
   ASSERT_TRUE(device.RunUntilWithTime([&] { return other.sink.complete.contains(half) && device.quiet(); }));
   EXPECT_EQ(device.learner.fits, 1);
-  // Whatever either gateway passes up: one id for the contribution.
+  // Either gateway may pass it up: one id for the contribution.
   std::set<UploadId> updates;
   for (const TestServer* server : {&device.server, &other}) {
     for (const auto& [id, stored] : server->sink.complete) {
@@ -234,7 +234,7 @@ TEST(AgentTroubleTest, AnUpdateBeyondTheBoundsIsGivenUpAndTheNextVersionIsNot) {
   EXPECT_TRUE(device.agent->failures().empty());
 }
 
-// Whatever a model does to the device's own process, it does three times at most.
+// A model that harms the device's own process does so three times at most.
 TEST(AgentTroubleTest, AFitInWhichTheProcessDiesIsGivenUpAfterThree) {
   AgentFixture device;
   device.Publish(1, 1);

@@ -6,7 +6,7 @@
 #include "tests/device/agent/agent_fixture.h"
 #include "tests/support/guarded_disk.h"
 
-// What a device believes and says when keys, time or publications are not as they should be.
+// A device's beliefs and words when keys, time or publications are not as they should be.
 namespace tributary::agent_trust_test {
 namespace {
 

@@ -79,7 +79,7 @@ TEST(PersonalStoreTest, ADamagedFileIsSetAside) {
   EXPECT_TRUE(std::filesystem::is_empty(folder / "personal"));
 }
 
-// What happens to the files, the version that is in force before, and the step by which a restart goes on.
+// The change of the files, the version that is in force before, and the step by which a restart goes on.
 struct Step {
   std::function<void(const PersonalStore&)> run;
   uint64_t before, after;

@@ -8,7 +8,7 @@
 #include "tests/device/agent/erasure_fixture.h"
 #include "tests/support/temporary_folder.h"
 
-// What an update leaves out is in a later one: over versions, kills and erasures.
+// Values that an update leaves out are in a later one: over versions, kills and erasures.
 namespace tributary::residual_test {
 namespace {
 
@@ -74,7 +74,7 @@ TEST(ResidualTest, WhatWasLeftOutIsInTheNextUpdate) {
   }
   EXPECT_FALSE(Exists(device, 1)) << "only what the last update began with, and what it left";
   EXPECT_TRUE(Exists(device, 2) && Exists(device, 3));
-  // What was left out the first time stands out the second time.
+  // Values that were left out the first time stand out the second time.
   EXPECT_NE(Sent(device, 1), Sent(device, 2));
 }
 

@@ -175,7 +175,7 @@ TEST(StrategiesTest, ApflWithAlpha0UsesItsOwnFitAndWithAlpha1TrainsLocally) {
   EXPECT_EQ(device.Own(*learned.personal), device.Trained(device.base, {.order = kOwnOrder}));
 }
 
-// What the device predicts with is alpha v + (1 - alpha) w with the w of this fit, not with the version that comes of it.
+// The device predicts with alpha v + (1 - alpha) w with the w of this fit, not with the version that comes of it.
 TEST(StrategiesTest, ApflMixesWithTheDevicesOwnTrainedWeights) {
   StrategyFixture device;
   device.task.plan.apfl_adapts = false;

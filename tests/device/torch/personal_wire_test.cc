@@ -1,4 +1,5 @@
-// What leaves a device whose plan keeps tensors personal: captured at the gateway, opened with the aggregator's key.
+// Everything that leaves a device whose plan keeps tensors personal: captured at the gateway, opened with the
+// aggregator's key.
 #include <algorithm>
 #include <cstring>
 

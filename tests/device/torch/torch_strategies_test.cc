@@ -214,7 +214,7 @@ TEST(TorchStrategies, FineTuningOfTheHeadChangesNothingElse) {
   }
 }
 
-// What lies below the last layer is computed once; without that the fit is the same but for the last bits.
+// The layers below the last are computed once; without that the fit is the same but for the last bits.
 TEST(TorchStrategies, AFitOfTheLastLayerAloneIsThatOfTheWholeModelWithTheRestHeldStill) {
   Site site = Cnn();
   FitPart head{.order = kHeadOrder};

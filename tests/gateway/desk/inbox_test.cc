@@ -43,7 +43,7 @@ class InboxTest : public ::testing::Test {
     world_.worker.RunAll();
     return upload;
   }
-  // What the gateway says to it.
+  // The gateway's answer to it.
   InboxAnswer Answer(const std::string& name) {
     inbox_->Look();
     world_.RunUntil([&] { return std::filesystem::exists(world_.folder / "inbox" / (name + ".answer")); }, 200);

@@ -129,7 +129,7 @@ class RevokedTest : public PublicationStoreTest {
     publication.revocations = RevocationsToPem({}, crl);
     return fleet_.Publish(publication);
   }
-  // What a process believes that has just started.
+  // The belief of a process that has just started.
   Code StandingAfterARestart(const Identity& member) {
     const TrustAnchor anchor =
         Must(TrustAnchor::FromCertificate(fleet_.authority().root(), fleet_.anchor().publication_root()));

@@ -22,13 +22,13 @@ class AttackerTest : public testing::Test {
     return Must(SealUpload(subject, Plaintext(first), kSmallChunk, {kDefaultAead, fleet_.sealing_key().public_key},
                            by.key, by.chain));
   }
-  // What who takes an upload in says to its envelope.
+  // The verdict on its envelope of whoever takes an upload in.
   std::string Taken(const Bytes& envelope, WallTime now = kTestStart) const {
     const auto parsed = ParseEnvelope(envelope);
     return parsed ? Outcome(VerifyEnvelope(*parsed, fleet_.anchor(), now)) : Outcome(parsed);
   }
   std::string Taken(const UploadHeader& header, const Identity& by) const { return Taken(Signed(header, by)); }
-  // What the aggregator says when it opens `chunks` under `header`.
+  // The aggregator's verdict when it opens `chunks` under `header`.
   std::string Opened(const UploadHeader& header, const std::vector<Bytes>& chunks) const {
     auto opener = UploadOpener::Begin(header, fleet_.sealing_key());
     if (!opener) return Outcome(opener);
@@ -155,7 +155,7 @@ TEST_F(AttackerTest, Expired) {
   EXPECT_EQ(Taken(upload_.envelope, kTestStart + Millis(-1000)), "expired-certificate");
 }
 
-// What a revoked device had sent before, and lies in spools, is refused as well.
+// Uploads that a revoked device had sent before, and that lie in spools, are refused as well.
 TEST_F(AttackerTest, Revoked) {
   EXPECT_EQ(Taken(upload_.envelope), "ok");
   const Bytes crl =

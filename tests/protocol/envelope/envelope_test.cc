@@ -18,7 +18,7 @@ class EnvelopeTest : public testing::Test {
     return envelope ? Outcome(VerifyEnvelope(*envelope, anchor, now)) : "parse: " + Outcome(envelope);
   }
 
-  // What a receiver says to the small header after `change`.
+  // A receiver's verdict on the small header after `change`.
   std::string ParsedAfter(const std::function<void(UploadHeader&)>& change) const {
     UploadHeader header = SmallHeader();
     change(header);

@@ -178,7 +178,7 @@ class RawClient final : private ClientSocket::Handler {
   std::optional<T> Await();
   // Says hello, as every well-behaved client does; what comes back, or nullopt.
   std::optional<hop::Challenge> Greet(hop::VersionRange spoken = {});
-  // What a proof on this connection has to sign, after Greet.
+  // The bytes that a proof on this connection has to sign, after Greet.
   Bytes Transcript(const hop::Challenge& challenge) const;
   // hello to welcome, with the identity's certificate and key. The code of a refusal.
   std::optional<Code> Introduce(const Identity& identity);

@@ -2,7 +2,7 @@
 
 #include "tests/protocol/hop/hop_fixture.h"
 
-// What somebody can take of a server who proves nothing, and what a member can.
+// How much of a server somebody can take who proves nothing, and how much a member can.
 namespace tributary::limits_test {
 namespace {
 
@@ -187,7 +187,7 @@ TEST_F(HopLimitsTest, AMemberThatDoesNotReadIsGivenNoMore) {
   const auto refused = reader.Await<hop::FetchRefused>();
   ASSERT_TRUE(refused);
   EXPECT_EQ(refused->refusal.code, Code::kTooFast);
-  // What it then asks for, it gets.
+  // It gets everything that it asks for then.
   bool got = false;
   EXPECT_TRUE(world_.RunUntil([&] {
     if (!got) reader.Send(hop::Fetch{digest, 0, limits::kPieceBytes});

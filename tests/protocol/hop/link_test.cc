@@ -2,7 +2,7 @@
 
 #include "tests/protocol/hop/hop_fixture.h"
 
-// What becomes of links: loops of upstreams, paths, broken connections, reports and counters.
+// The fate of links: loops of upstreams, paths, broken connections, reports and counters.
 namespace tributary::link_test {
 namespace {
 
@@ -69,7 +69,7 @@ TEST_F(LinkTest, TwoGatewaysThatNameEachOtherAreFoundOutAndHealWhenOneIsMended) 
   a.ConnectTo(b.server);
   b.ConnectTo(a.server);
   ASSERT_TRUE(world_.RunUntilWithTime([&] { return a.InALoop() || b.InALoop(); }));
-  // Whatever is tried again, the loop does not close.
+  // However often it is tried, the loop does not close.
   bool both = false;
   world_.RunUntilWithTime(
       [&] {

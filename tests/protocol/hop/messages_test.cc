@@ -186,7 +186,7 @@ TEST(MessagesTest, NoFlippedBitDoesMoreThanChangeTheMessage) {
     Bytes bytes = hop::Encode(RandomMessage(type, random));
     for (size_t bit = 0; bit < bytes.size() * 8; ++bit) {
       bytes[bit / 8] ^= static_cast<uint8_t>(1u << (bit % 8));
-      // Whatever is accepted is a message like any other: it can be sent on and read again.
+      // A message that is accepted is one like any other: it can be sent on and read again.
       if (const auto decoded = hop::Decode(bytes)) {
         const auto again = hop::Decode(hop::Encode(*decoded));
         ASSERT_TRUE(again) << "type " << type << ", bit " << bit << ": " << again.error().ToString();
@@ -230,7 +230,7 @@ TEST(MessagesTest, ReportsAndPathsFromOutsideAreBounded) {
   EXPECT_EQ(OutcomeOf([](auto m) { m.initAssignment().initPath(1).set(0, "No Id"); }), "malformed");
 }
 
-// What `change` makes of a check-in with one report that is in order.
+// The outcome of a check-in after `change`, with one report that is in order.
 template <class Change>
 std::string OutcomeOfReport(Change change) {
   return OutcomeOf([&](schema::HopMessage::Builder message) {

@@ -12,7 +12,7 @@
 #include "tests/support/seeded_random.h"
 #include "tests/support/test_fleet.h"
 
-// What each codec writes, that it is unbiased, how small it is, and what it refuses.
+// Each codec writes what it should, is unbiased and small, and refuses other bytes.
 namespace tributary::codec_test {
 namespace {
 

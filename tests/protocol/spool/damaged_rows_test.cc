@@ -6,7 +6,7 @@
 #include "tests/support/damaged_database.h"
 #include "tests/support/sanitized.h"
 
-// Whatever stands in a row of the spool's index: it opens or says why not, and every call is answered. Nothing ends the
+// With any value in a row of the spool's index: it opens or says why not, and every call is answered. Nothing ends the
 // process.
 namespace tributary::damaged_rows_test {
 namespace {

@@ -246,7 +246,7 @@ TEST_F(SocketsTest, AClientFindsAServerThatIsDestroyedAndBoundAgainOnTheSamePort
     return again.has_value();
   }));
   EXPECT_FALSE((*again)->Send(old_route, AsBytes("who?")));
-  // What is sent while the link is broken may be lost; so this asks until it is heard.
+  // A message that is sent while the link is broken may be lost; so this asks until it is heard.
   ASSERT_TRUE(RunUntil([&] {
     (void)client->Send(AsBytes("after"));
     return !server_handler_.messages.empty();

@@ -24,7 +24,7 @@ class CertificateRequestTest : public testing::Test {
     EXPECT_FALSE(read.has_value());
     return read ? Code{} : read.error().code;
   }
-  // What `openssl req` makes of `extension` (a line of its configuration), as DER.
+  // The request that `openssl req` makes of `extension` (a line of its configuration), as DER.
   Bytes FromOpenssl(const std::string& extension, const std::string& algorithm = "ed25519") const {
     const std::string out = (folder_ / "req.der").string();
     const auto made = Openssl("req -new -nodes -newkey " + algorithm + " -keyout " + (folder_ / "k.pem").string() +

@@ -4,7 +4,7 @@
 
 namespace tributary {
 
-// What the operator's own tool says: `openssl ARGUMENTS`, both outputs, and whether it succeeded.
+// The words of the operator's own tool: `openssl ARGUMENTS`, both outputs, and whether it succeeded.
 struct OpensslAnswer {
   bool succeeded = false;
   std::string text;

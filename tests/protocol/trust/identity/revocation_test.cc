@@ -113,7 +113,7 @@ TEST_F(RevocationTest, AnOlderListNeverReplacesANewer) {
   EXPECT_EQ(Verdict(chain), Code{});
 }
 
-// Whatever order lists come in, the one with the greatest number holds.
+// In any order of lists, the one with the greatest number holds.
 TEST_F(RevocationTest, TheOrderOfListsDoesNotMatter) {
   const auto chain = Chain(issuer_);
   std::vector<RevocationList> lists;  // an odd number revokes

@@ -22,8 +22,8 @@ concept Printable = requires(std::ostream& out, const T& value) {
 };
 static_assert(!Printable<SecretBytes>);
 
-// What was in the block that was freed last, among blocks of `kProbeBytes`. The probe reads before the memory is given
-// back.
+// The content of the block that was freed last, among blocks of `kProbeBytes`. The probe reads before the memory is
+// given back.
 constexpr size_t kProbeBytes = 1237;
 bool probing = false;
 int freed_blocks = 0;

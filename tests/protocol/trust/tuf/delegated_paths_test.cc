@@ -121,7 +121,7 @@ TEST(DelegatedPathsTest, ThereIsExactlyOneForm) {
   EXPECT_NE(neither.error().message.find("neither of paths and path_hash_prefixes"), std::string::npos);
 }
 
-// What one client takes for a set of characters and another for itself would be two delegations.
+// A pattern that one client takes for a set of characters and another for itself would be two delegations.
 TEST(DelegatedPathsTest, APatternHasNoOtherWildcardsThanStarAndQuestionMark) {
   ASSERT_TRUE(Parsed(R"("paths":["a*/b?.{x}-(1)!"])"));
   for (const char* bad :

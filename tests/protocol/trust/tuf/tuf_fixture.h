@@ -28,7 +28,7 @@ class TufTest : public testing::Test {
     return !taken ? std::string(Name(taken.error().code)) : *taken ? "ok" : "no news";
   }
   std::string Taken(const PublicationSet& set) { return Taken(EncodePublicationSet(set)); }
-  // What somebody says who sees it first and knows only the root.
+  // The verdict of somebody who sees it first and knows only the root.
   std::string Opened(const PublicationSet& set, WallTime now = kTestStart) const {
     return Outcome(OpenPublication(EncodePublicationSet(set), NewAnchor(), now));
   }
