@@ -8,6 +8,7 @@ namespace {
 
 // An outbox holds a few; those that it dropped are forgotten here so.
 constexpr size_t kMostExpected = 256;
+constexpr Millis kBetweenQuestions{250};
 
 }  // namespace
 
@@ -103,10 +104,9 @@ void DeviceEvents::OnGone(const UploadId& upload, bool delivered) {
 
 std::function<bool()> AskedNowAndThen(std::function<bool()> may_train, const Clock& clock) {
   if (!may_train) return [] { return true; };
-  constexpr Millis kBetween{250};
   return [may_train = std::move(may_train), &clock, asked = std::optional<Millis>(), may = true]() mutable {
     const Millis now = clock.Monotonic();
-    if (asked && now - *asked < kBetween) return may;
+    if (asked && now - *asked < kBetweenQuestions) return may;
     asked = now;
     return may = may_train();
   };
