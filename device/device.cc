@@ -54,16 +54,10 @@ Result<std::unique_ptr<DeviceProcess>> DeviceProcess::Open(const DeviceOptions& 
                                        .evaluates_all = role == Role::kEvaluator,
                                        .fallback = [options, role] { return ConfiguredExamples(options, role); },
                                        .fallback_folder = options.examples_dir};
-  if (!options.learner_command.empty() && !KeepsFilesSafe()) {
-    LogWarning(
-        "learner.may_change_files",
-        {{"reason",
-          "this kernel has no Landlock, so the program that learner.command names can empty, rename and remove what "
-          "this user may; run it with Linux 5.13 or newer, or the device as a user of its own"}});
-  }
+  options.learner.WarnOfFiles();
   std::unique_ptr<DeviceProcess> device(
       new DeviceProcess(std::move(time), std::move(identity), std::move(lock), std::move(examples),
-                        ProcessLearner(options.learner_command, options.LearnerMayUse())));
+                        ProcessLearner(options.learner.command, options.learner.Limits())));
   Agent::Options agent_options;
   agent_options.folder = options.data_dir;
   agent_options.identity_folder = options.identity_dir;

@@ -72,10 +72,12 @@ int main(int argc, char** argv) {
   if (argc > 1 && std::ranges::find(kModelTools, std::string_view(argv[1])) != kModelTools.end())
     return RunLearner(argv);
   if (IsDataCommand(argc, argv)) {
-    return RunDataCommand(argc, argv, [](const Path& config) -> Result<Path> {
+    using Folders = std::map<std::string, Path>;
+    const auto folders = [](const Path& config) -> Result<Folders> {
       ASSIGN_OR_RETURN(const DeviceOptions options, DeviceOptions::Load(config));
-      return options.data_dir;
-    });
+      return Folders{{"", options.data_dir}};
+    };
+    return RunDataCommand(argc, argv, {"tributary-device", "device.toml", false, folders});
   }
   if (IsEnrol(argc, argv)) return RunEnrol(DeviceEnrolment(), argc, argv);
   if (argc > 1 && std::string_view(argv[1]) == "status") return RunStatus(argc, argv);

@@ -2,7 +2,6 @@
 
 #include <array>
 
-#include "protocol/base/limits.h"
 #include "protocol/base/process/config.h"
 
 namespace tributary {
@@ -30,22 +29,11 @@ std::vector<Field> DeviceOptions::Fields() {
       {"examples.held_out_share", &partition.held_out_share,
        "share of them that is never trained on, for the device's own evaluation", Between(0, 0.9)},
       {"examples.seed", &partition.seed, "decides which examples are sampled and held out", {.least = 0}},
-      {"learner.command", &learner_command,
-       "list: the program that learns, with its arguments; device/learn/PROTOCOL.md says what it is sent and answers. "
-       "Empty: tributary-learner beside this program"},
-      {"learner.memory_mib", &learner_memory_mib, "most address space of its process, the libraries included",
-       Between(64, 1e7), "MiB"},
-      {"learner.cores", &learner_cores,
-       "threads of its libraries; its processor time may be so many times wall_seconds", Between(1, 1024)},
-      {"learner.wall_seconds", &learner_wall_seconds, "the longest that one fit or evaluation may take",
-       Between(1, 604'800), "s"},
   };
+  own = Joined(std::move(own), learner.Fields("list: the program that learns, with its arguments; "
+                                              "device/learn/PROTOCOL.md says what it is sent and answers. Empty: "
+                                              "tributary-learner beside this program"));
   return Joined(std::move(own), LogFields(log_level, log_file));
-}
-
-LearnerLimits DeviceOptions::LearnerMayUse() const {
-  return {static_cast<uint64_t>(learner_memory_mib) * limits::kMiB, static_cast<uint32_t>(learner_cores),
-          Millis(learner_wall_seconds * 1000)};
 }
 
 Result<DeviceOptions> DeviceOptions::Load(const Path& file) {

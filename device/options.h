@@ -6,7 +6,7 @@
 
 #include "device/examples/idx.h"
 #include "device/examples/partition.h"
-#include "device/learn/learner_child.h"
+#include "device/learn/learner_options.h"
 #include "protocol/base/field.h"
 #include "protocol/base/file.h"
 #include "protocol/member/server_keys.h"
@@ -26,17 +26,13 @@ struct DeviceOptions {
   Path examples_dir = "/usr/share/datasets/fashion-mnist";
   IdxPart part = IdxPart::kTraining;
   PartitionPlan partition{.kind = PartitionKind::kIid, .devices = 1};  // all examples are this device's
-  std::vector<std::string> learner_command;
-  int64_t learner_memory_mib = 4096;
-  int64_t learner_cores = 1;
-  int64_t learner_wall_seconds = 3'600;
+  LearnerOptions learner;
   std::string log_level = "info";
   Path log_file;
 
   // kNotFound, kConfigSyntax, kConfigUnknownKey, kConfigInvalid: names the file, the line, the key and its bounds.
   static Result<DeviceOptions> Load(const Path& file);
   std::vector<Field> Fields();
-  LearnerLimits LearnerMayUse() const;
 };
 
 // Goes below --help: every key with its default, unit and bounds.

@@ -18,7 +18,10 @@ std::vector<Field> FleetOptions::Fields() {
       Required("gateways.server_keys", &server_keys, "list, one for each, as `tributary ca key DIR` prints it"),
       {"gateways.retry_cap_seconds", &retry_cap_seconds, "longest pause between attempts, whatever a server asks for",
        Between(1, 86'400), "s"},
-      {"examples.dir", &examples_dir, "folder with four IDX files, named as those of MNIST"},
+      {"examples.dir", &examples_dir,
+       "folder with four IDX files, named as those of MNIST; a device without a collection `examples` of its own has "
+       "its "
+       "share of them"},
       OneOf("examples.partition", ChoiceIn(partition.kind), "how the training images are dealt out", kPartitions),
       {"examples.alpha", &partition.alpha, "of the Dirichlet distribution: small is unequal", Between(1e-6, 1e6)},
       {"examples.shards_per_device", &partition.shards_per_device, "for the partition shards", Between(1, 1'000'000)},
@@ -27,6 +30,9 @@ std::vector<Field> FleetOptions::Fields() {
        Between(0, 0.9)},
       {"examples.seed", &partition.seed, "of sampling, dealing and holding out", {.least = 0}},
   };
+  own =
+      Joined(std::move(own), learner.Fields("list: the program that learns, as in device.toml, a process for each fit. "
+                                            "Empty: LibTorch in threads of this program, without these limits"));
   return Joined(std::move(own), LogFields(log_level, log_file));
 }
 
@@ -51,6 +57,11 @@ Result<FleetOptions> FleetOptions::Load(const Path& file) {
 std::string FleetManual() {
   return std::string(kKeysHeading) + FieldsManual(FleetOptions().Fields()) + R"(
 Every virtual device has its own identity, keys, examples, outbox and connection; only threads and pixels are shared.
+
+The devices' own examples, in collections that tasks name; also while the fleet runs (--help says more):
+  tributary-fleet data import --config fleet.toml --device ID --collection NAME FILE...
+  tributary-fleet data import --config fleet.toml --collection NAME ID.csv...
+  tributary-fleet data list|show|remove|clear --config fleet.toml --device ID
 
 Example:
   tributary-fleet --config fleet.toml --check-config

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "device/examples/partition.h"
+#include "device/learn/learner_options.h"
 #include "protocol/base/field.h"
 #include "protocol/base/file.h"
 #include "protocol/member/server_keys.h"
@@ -23,6 +24,7 @@ struct FleetOptions {
   int64_t retry_cap_seconds = 30;
   Path examples_dir = "/usr/share/datasets/fashion-mnist";
   PartitionPlan partition;  // without the number of devices, which the identities give
+  LearnerOptions learner;
   std::string log_level = "info";
   Path log_file;
 

@@ -28,6 +28,7 @@ enum class FileFormat : uint8_t { kByName, kCsv, kNumpy, kImages, kSql, kIdx, kT
 
 struct DataArguments {
   Path config;
+  std::string device;  // of a fleet
   std::string collection = "examples";
   std::vector<std::string> files;
   FileFormat format = FileFormat::kByName;
@@ -68,10 +69,16 @@ What becomes an example, by the kind of file:
   text, with --text           each window of --length bytes, as numbers, and the same shifted by one
 
 Examples:
-  tributary-device data import --config device.toml --collection diabetes patients.csv
-  tributary-device data import --config device.toml --collection weather --rows 24 --field window=temp
+  {0} --collection diabetes patients.csv
+  {0} --collection weather --rows 24 --field window=temp
       --horizon 4 --target future=temp temperatures.csv
-  tributary-device data import --config device.toml --collection signs --size 32x32 --resize area photos/)";
+  {0} --collection signs --size 32x32 --resize area photos/)";
+
+constexpr std::string_view kFleetHelp = R"(
+Each device of a fleet has collections of its own. Without --device each file goes to the device that it is named after:
+device-3.csv, or a folder device-3, to device-3:
+  {0} --collection weather stations/*.csv
+)";
 
 Result<std::vector<FieldRequest>> ParseRequests(const std::vector<std::string>& texts) {
   std::vector<FieldRequest> requests;
@@ -225,6 +232,42 @@ Status Import(CollectionStore& store, const DataArguments& arguments) {
   return {};
 }
 
+// "device-3" of "stations/device-3.csv.gz".
+std::string DeviceOfFile(const Path& file) {
+  const Path path = file.has_filename() ? file : file.parent_path();
+  const std::string name = path.filename().string();
+  std::error_code error;
+  return std::filesystem::is_directory(file, error) ? name : name.substr(0, name.find('.'));
+}
+
+Result<std::unique_ptr<CollectionStore>> OpenStore(const std::map<std::string, Path>& folders,
+                                                   const std::string& device) {
+  const auto found = folders.find(device);
+  if (found == folders.end()) {
+    return Fail(Code::kNotFound, "the fleet has no device '{}'; it has {}, from {} to {}", device, folders.size(),
+                folders.begin()->first, folders.rbegin()->first);
+  }
+  RETURN_IF_ERROR(RealFileSystem().CreateFolders(found->second));
+  return CollectionStore::Open(found->second);
+}
+
+// Each file to the device of its name.
+Status ImportByName(const std::map<std::string, Path>& folders, const DataArguments& arguments) {
+  if (FormatOf(arguments, arguments.files.front()) == FileFormat::kIdx)
+    return Fail(Code::kInvalidArgument, "IDX takes two files, for one device: name it with --device");
+  for (const std::string& file : arguments.files) {
+    if (!folders.contains(DeviceOfFile(file))) {
+      return Fail(Code::kNotFound, "{}: the fleet has no device '{}'; name another with --device. Nothing was imported",
+                  file, DeviceOfFile(file));
+    }
+  }
+  for (const std::string& file : arguments.files) {
+    ASSIGN_OR_RETURN(const auto store, OpenStore(folders, DeviceOfFile(file)));
+    RETURN_IF_ERROR(ImportFile(*store, arguments, file));
+  }
+  return {};
+}
+
 Status Remove(CollectionStore& store, const DataArguments& arguments) {
   if ((arguments.id.empty() ? 0 : 1) + (arguments.group.empty() ? 0 : 1) + (arguments.whole ? 1 : 0) != 1)
     return Fail(Code::kInvalidArgument, "give one of --id, --group and --all");
@@ -249,8 +292,10 @@ CLI::Validator OneOf(const std::map<std::string, T>& choices) {
   return CLI::Validator(take, "");
 }
 
-void AddImport(CLI::App& app, DataArguments& to) {
-  app.footer(std::string(kImportHelp));
+void AddImport(CLI::App& app, DataArguments& to, const DataCommandPlace& place) {
+  const std::string command = fmt::format("{} data import --config {}", place.program, place.config);
+  app.footer(place.fleet ? fmt::format(kImportHelp, command + " --device ID") + fmt::format(kFleetHelp, command)
+                         : fmt::format(kImportHelp, command));
   app.add_option("files", to.files, "What to import; each file comes in whole or not at all")->required();
   app.add_option("--purpose", to.purpose, "What the examples may be used for; for people");
   app.add_option("--max-age", to.retention.max_age_seconds, "Seconds for which examples are kept; 0: for ever [0]");
@@ -315,13 +360,13 @@ void AddImport(CLI::App& app, DataArguments& to) {
 
 bool IsDataCommand(int argc, char** argv) { return argc > 1 && std::string_view(argv[1]) == "data"; }
 
-int RunDataCommand(int argc, char** argv, const std::function<Result<Path>(const Path& config)>& data_folder) {
+int RunDataCommand(int argc, char** argv, const DataCommandPlace& place) {
   DataArguments arguments;
-  CLI::App app("tributary-device data: the device's own examples, in collections; also while the daemon runs",
-               "tributary-device data");
+  CLI::App app(place.program + " data: a device's own examples, in collections; also while the daemon runs",
+               place.program + " data");
   app.require_subcommand(1);
   auto* import = app.add_subcommand("import", "Read files into a collection");
-  AddImport(*import, arguments);
+  AddImport(*import, arguments, place);
   auto* list = app.add_subcommand("list", "The collections and their fields");
   auto* show = app.add_subcommand("show", "What is in a collection: shares, labels, bounds");
   auto* remove = app.add_subcommand("remove", "Delete some examples, or the whole collection, to the last byte");
@@ -332,7 +377,11 @@ int RunDataCommand(int argc, char** argv, const std::function<Result<Path>(const
       "clear", "Delete all examples of a collection, to the last byte; the collection and its fields stay");
   for (CLI::App* each : {remove, clear}) each->footer(std::string(kDeletionHelp));
   for (CLI::App* each : {import, list, show, remove, clear}) {
-    each->add_option("--config", arguments.config, "The device's device.toml")->required();
+    each->add_option("--config", arguments.config, "The configuration file, as " + place.config)->required();
+    if (place.fleet) {
+      auto* device = each->add_option("--device", arguments.device, "The device's id");
+      if (each != import) device->required();
+    }
     if (each == list) continue;
     auto* collection = each->add_option("--collection", arguments.collection, "The collection's name");
     if (each == import)
@@ -351,9 +400,9 @@ int RunDataCommand(int argc, char** argv, const std::function<Result<Path>(const
   arguments.stride_given = import->count("--stride") > 0;
 
   const auto work = [&]() -> Status {
-    ASSIGN_OR_RETURN(const Path folder, data_folder(arguments.config));
-    RETURN_IF_ERROR(RealFileSystem().CreateFolders(folder));
-    ASSIGN_OR_RETURN(const auto store, CollectionStore::Open(folder));
+    ASSIGN_OR_RETURN(const auto folders, place.folders(arguments.config));
+    if (import->parsed() && place.fleet && arguments.device.empty()) return ImportByName(folders, arguments);
+    ASSIGN_OR_RETURN(const auto store, OpenStore(folders, arguments.device));
     if (import->parsed()) return Import(*store, arguments);
     if (remove->parsed()) return Remove(*store, arguments);
     if (list->parsed()) {
@@ -369,7 +418,7 @@ int RunDataCommand(int argc, char** argv, const std::function<Result<Path>(const
     return {};
   };
   const Status status = work();
-  return status ? kExitOk : ExitWith("tributary-device", status.error());
+  return status ? kExitOk : ExitWith(place.program, status.error());
 }
 
 }  // namespace tributary

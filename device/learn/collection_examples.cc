@@ -6,11 +6,9 @@
 namespace tributary {
 namespace {
 
-Error Missing(const TaskManifest& manifest) {
-  return {Code::kMissingField,
-          fmt::format("the device has no collection '{0}'; fill it with `tributary-device data import --config "
-                      "device.toml --collection {0} FILE`",
-                      manifest.collection)};
+Error Missing(const TaskManifest& manifest, const std::string& filled_by) {
+  return {Code::kMissingField, fmt::format("the device has no collection '{0}'; fill it with `{1} --collection {0} FILE`",
+                                           manifest.collection, filled_by)};
 }
 
 TaskExamples AllHeldOut(TaskExamples examples) {
@@ -31,10 +29,12 @@ Result<CollectionStore*> CollectionExamples::OpenIn(std::unique_ptr<CollectionSt
 }
 
 Result<TaskExamples> CollectionExamples::Load(const TaskManifest& manifest) {
+  const std::lock_guard lock(mutex_);
   ASSIGN_OR_RETURN(CollectionStore* const store, Store());
-  if (!store) return LoadFallback(manifest, Missing(manifest));
+  const Error missing = Missing(manifest, options_.filled_by);
+  if (!store) return LoadFallback(manifest, missing);
   const auto there = store->Find(manifest.collection);
-  if (!there && there.error().code == Code::kNotFound) return LoadFallback(manifest, Missing(manifest));
+  if (!there && there.error().code == Code::kNotFound) return LoadFallback(manifest, missing);
   if (!there) return Fail(there.error());
   std::vector<std::string> fields;
   TextNumbers numbers;
@@ -82,6 +82,7 @@ std::string CollectionExamples::Stamp() {
 }
 
 Status CollectionExamples::Sweep() {
+  const std::lock_guard lock(mutex_);
   ASSIGN_OR_RETURN(CollectionStore* const store, Store());
   if (store) RETURN_IF_ERROR(store->Sweep(clock_.Now()));
   return {};

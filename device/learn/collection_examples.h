@@ -10,8 +10,7 @@
 namespace tributary {
 
 // The examples of the collection that a task's manifest names, read from the device's store for each fit; with a fallback
-// for the collection "examples" when the store has none of that name. Clock must outlive it. For one thread, but for
-// Generation and Stamp.
+// for the collection "examples" when the store has none of that name. Clock must outlive it. Thread safe.
 class CollectionExamples final : public ExampleSource {
  public:
   // Makes the fallback, whenever it is needed: a device that waits holds no examples.
@@ -22,6 +21,8 @@ class CollectionExamples final : public ExampleSource {
     bool evaluates_all = false;
     Fallback fallback;          // empty: there is none
     Path fallback_folder = {};  // what it reads
+    // For the error when a collection is not there.
+    std::string filled_by = "tributary-device data import --config device.toml";
   };
 
   CollectionExamples(const Clock& clock, Options options) : clock_(clock), options_(std::move(options)) {}
@@ -40,8 +41,9 @@ class CollectionExamples final : public ExampleSource {
 
   const Clock& clock_;
   const Options options_;
+  std::mutex mutex_;  // a store is for one thread
   std::unique_ptr<CollectionStore> store_;
-  // A connection of its own: a Load takes long, and a store is for one thread.
+  // A connection of its own: a Load takes long.
   std::mutex generation_mutex_;
   std::unique_ptr<CollectionStore> generation_store_;
 };

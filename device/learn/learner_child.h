@@ -11,7 +11,7 @@
 
 namespace tributary {
 
-// The limits of a learner. The bounds of the settings are in device/options.cc.
+// The limits of a learner. The bounds of the settings are in learner_options.cc.
 struct LearnerLimits {
   uint64_t memory_bytes = uint64_t{4096} << 20;  // address space, its libraries included
   uint32_t cores = 1;

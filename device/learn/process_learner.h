@@ -15,7 +15,8 @@ namespace tributary {
 // Errors beside those of Learner: kChildFailed: the program cannot be started. A learner that closes its end, crashes or
 // is ended is kLearnerCrashed, one that needs too much memory kLearnerMemory, one that takes too long kLearnerTimeout,
 // wrong bytes are kLearnerProtocol, a wrong number of values kWrongTensorCount, NaN or infinity kNotFinite. Whatever it
-// is, the process and all that it started are gone when the call returns, at most a second after the reason.
+// is, the process and all that it started are gone when the call returns, at most a second after the reason. Thread safe:
+// each call has its own process.
 class ProcessLearner final : public Learner {
  public:
   // An empty command: tributary-learner beside this program.

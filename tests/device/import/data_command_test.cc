@@ -17,18 +17,47 @@ class DataCommandTest : public ImportFixture {
  protected:
   // The output, after its exit code.
   std::string Run(std::vector<std::string> arguments) {
-    arguments.insert(arguments.begin(), {"tributary-device", "data"});
-    arguments.insert(arguments.end(), {"--config", "device.toml"});
+    return RunAt({"tributary-device", "device.toml", false,
+                  [&](const Path&) {
+                    return Result<std::map<std::string, Path>>({{"", folder.path()}});
+                  }},
+                 std::move(arguments));
+  }
+  std::string RunAt(const DataCommandPlace& place, std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), {place.program, "data"});
+    arguments.insert(arguments.end(), {"--config", place.config});
     std::vector<char*> argv;
     for (std::string& argument : arguments) argv.push_back(argument.data());
     testing::internal::CaptureStdout();
     testing::internal::CaptureStderr();
-    const int code = RunDataCommand(static_cast<int>(argv.size()), argv.data(),
-                                    [&](const Path&) -> Result<Path> { return folder.path(); });
+    const int code = RunDataCommand(static_cast<int>(argv.size()), argv.data(), place);
     return fmt::format("{}: {}{}", code, testing::internal::GetCapturedStdout(),
                        testing::internal::GetCapturedStderr());
   }
 };
+
+TEST_F(DataCommandTest, AFleetsDevicesHaveCollectionsOfTheirOwn) {
+  const DataCommandPlace place = {
+      "tributary-fleet", "fleet.toml", true, [&](const Path&) {
+        return Result<std::map<std::string, Path>>({{"ann", folder.path() / "ann"}, {"bob", folder.path() / "bob"}});
+      }};
+  const std::string ann = Write("ann.csv", "temp\n1\n2\n").string(), bob = Write("bob.csv", "temp\n3\n").string();
+  EXPECT_EQ(RunAt(place, {"import", "--collection", "w", ann, bob}),
+            "0: " + ann + ": 2 examples\n" + bob + ": 1 examples\n");
+  EXPECT_THAT(RunAt(place, {"import", "--collection", "w", "--device", "bob", ann}), HasSubstr("2 examples"));
+  EXPECT_EQ(Must(Must(CollectionStore::Open(folder.path() / "ann"))->Find("w")).examples, 2u);
+  EXPECT_EQ(Must(Must(CollectionStore::Open(folder.path() / "bob"))->Find("w")).examples, 3u);
+
+  const std::string cat = Write("cat.csv", "temp\n1\n").string();
+  EXPECT_THAT(RunAt(place, {"import", "--collection", "w", ann, cat}),
+              HasSubstr("cat.csv: the fleet has no device 'cat'; name another with --device. Nothing was imported"));
+  EXPECT_EQ(Must(Must(CollectionStore::Open(folder.path() / "ann"))->Find("w")).examples, 2u);
+  EXPECT_THAT(RunAt(place, {"list", "--device", "cat"}),
+              HasSubstr("the fleet has no device 'cat'; it has 2, from ann to bob"));
+  EXPECT_THAT(RunAt(place, {"list"}), HasSubstr("--device is required"));
+  EXPECT_THAT(RunAt(place, {"import", "--collection", "w", "a-images-idx3-ubyte", "b"}),
+              HasSubstr("name it with --device"));
+}
 
 TEST_F(DataCommandTest, ImportsShowsAndRemoves) {
   const std::string file = Write("w.csv", "who,temp,sky\nann,1,sun\nbob,2,rain\nann,3,sun\n").string();
@@ -42,8 +71,10 @@ TEST_F(DataCommandTest, ImportsShowsAndRemoves) {
     return Run(all);
   };
   EXPECT_EQ(with({file}), "0: " + file + ": 3 examples\n");
-  EXPECT_THAT(with({bad}), HasSubstr("bad.csv: row 2: column temp: 'x' is not a number; if it is a column of texts, name it with --category. Nothing of this file"));
-  EXPECT_THAT(with({bad, "--keep-good"}), HasSubstr("1 examples, 1 of which were there before, value for value, 1 bad rows left out; the first: "));
+  EXPECT_THAT(with({bad}), HasSubstr("bad.csv: row 2: column temp: 'x' is not a number; if it is a column of texts, "
+                                     "name it with --category. Nothing of this file"));
+  EXPECT_THAT(with({bad, "--keep-good"}),
+              HasSubstr("1 examples, 1 of which were there before, value for value, 1 bad rows left out; the first: "));
   EXPECT_THAT(Run({"list"}), HasSubstr("weather                       4"));
   const std::string shown = Run({"show", "--collection", "weather"});
   EXPECT_THAT(shown, HasSubstr("4 to train on, 0 held out"));
@@ -62,8 +93,9 @@ TEST_F(DataCommandTest, AFileThatIsThereAlreadyIsSeen) {
   const std::string more = Write("more.csv", "temp\n2\n3\n").string();
   EXPECT_EQ(Run({"import", "--collection", "w", file}), "0: " + file + ": 3 examples\n") << "two of its own are alike";
   EXPECT_THAT(Run({"import", "--collection", "w", more}), HasSubstr("2 examples, 1 of which were there before"));
-  EXPECT_THAT(Run({"import", "--collection", "w", file}),
-              AllOf(StartsWith("0: "), HasSubstr("3 of which were there before, value for value (the same file again?")));
+  EXPECT_THAT(
+      Run({"import", "--collection", "w", file}),
+      AllOf(StartsWith("0: "), HasSubstr("3 of which were there before, value for value (the same file again?")));
   EXPECT_EQ(Must(store->Find("w")).examples, 8u);
 }
 
