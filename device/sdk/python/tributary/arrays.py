@@ -45,8 +45,8 @@ def from_bytes(raw: bytes, dtype: str, shape: Sequence[int]) -> Any:
     if numpy is not None:
         return numpy.frombuffer(bytearray(raw), dtype=name).reshape(shape)
     flat = memoryview(bytearray(raw)).cast(letter)
-    # A memoryview has no length of 0 and no cast of no dimension.
-    return flat.cast("B").cast(letter, list(shape)) if shape and flat.nbytes else flat
+    # A memoryview has no length of 0.
+    return flat.cast("B").cast(letter, list(shape)) if flat.nbytes else flat
 
 
 def from_parts(parts: List[bytes], dtype: str, shape: Sequence[int]) -> List[Any]:

@@ -8,8 +8,9 @@ import os
 import re
 import tempfile
 import urllib.parse
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple, Union
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Union
 
+from . import arrays, programs
 from .errors import Error
 from .http import Http
 from .operations import OPERATIONS
@@ -269,7 +270,8 @@ class Client:
 
     def audit(self, after: int = 0) -> Records:
         """Who changed what, from behind entry `after` on."""
-        return Records(self.pages("readAudit", after=after, limit=1000), ["sequence", "time", "actor", "action", "target", "outcome"])
+        columns = ["sequence", "time", "actor", "action", "target", "outcome"]
+        return Records(self.pages("readAudit", after=after, limit=1000), columns)
 
     def ready(self) -> Record:
         """{"ready", "checks"}: whether the aggregator is of use, and if not, why. Needs no token."""
@@ -287,33 +289,18 @@ def plan_tables(plan: Optional[Mapping[str, Any]]) -> Dict[str, Any]:
 
 def arrays_of(tensors: List[Record], values: bytes) -> Dict[str, Any]:
     """Cuts float32 values into arrays by a task's tensor table."""
-    shapes: List[Tuple[str, List[int], int]] = []
-    for tensor in tensors:
-        count = 1
-        for dimension in tensor["shape"]:
-            count *= dimension
-        shapes.append((tensor["name"], tensor["shape"], count))
-    if 4 * sum(count for _, _, count in shapes) != len(values):
+    sizes = [4 * arrays.elements(tensor["shape"]) for tensor in tensors]
+    if sum(sizes) != len(values):
         raise Error("malformed", f"{len(values)} bytes of weights do not fit the task's tensor table")
-    try:
-        import numpy
-    except ImportError:
-        numpy = None  # type: ignore[assignment]
-    arrays, at = {}, 0
-    for name, shape, count in shapes:
-        part = values[at : at + 4 * count]
-        at += 4 * count
-        if numpy is not None:
-            arrays[name] = numpy.frombuffer(part, dtype="<f4").reshape(shape).copy()
-        else:
-            arrays[name] = memoryview(part).cast("f", shape) if count else memoryview(part).cast("f")
-    return arrays
+    named, at = {}, 0
+    for tensor, size in zip(tensors, sizes):
+        named[tensor["name"]] = arrays.from_bytes(values[at : at + size], "FP32", tensor["shape"])
+        at += size
+    return named
 
 
 def load_package(path: Any) -> Package:
     """Reads a .tpkg file, or that of a TaskFile; has tributary-device make one of any other file."""
-    from . import programs
-
     path = getattr(path, "package", path)  # of a TaskFile
     if os.fspath(path).endswith(".tpkg"):
         return read_package(path)
@@ -325,8 +312,6 @@ def load_package(path: Any) -> Package:
 
 def export_module(module: bytes, weights: bytes, path: PathLike) -> str:
     """Has tributary-device write the weights into the module. Returns what it said, such as how inputs are scaled."""
-    from . import programs
-
     out = os.path.abspath(os.fspath(path))
     with tempfile.TemporaryDirectory(prefix=".tributary-", dir=os.path.dirname(out)) as folder:
         parts = {"module": module, "weights": weights}

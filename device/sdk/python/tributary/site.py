@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import json
 import os
 import random
@@ -38,7 +37,8 @@ def free_ports() -> Iterator[int]:
 class Site:
     """An aggregator, gateways, a fleet of virtual devices, and an evaluator if it has examples.
 
-    Call order: provision, start, add_devices, stop. Below the folder lie ID.toml, ID.log, ID/identity, ID/data.
+    Call order: provision, start, wait_until_ready, add_devices, stop; imports from provision on. Below the folder lie
+    ID.toml, ID.log, ID/identity, ID/data.
     """
 
     def __init__(self, folder: str, devices: int, gateways: int, learner: Optional[Sequence[str]], evaluates: bool) -> None:
@@ -70,19 +70,13 @@ class Site:
             [http]
             port = {self._url.rpartition(":")[2]}
             """)
-        with concurrent.futures.ThreadPoolExecutor(4) as together:
-            steps = [
-                together.submit(self._tool, "tributary-aggregator", "token", "add", "simulation", "--role", "admin",
-                                "--config", "aggregator.toml"),
-                together.submit(self._issue, "device", "device", "fleet/identities", self._devices),
-            ]
-            if self._gateways:
-                steps.append(together.submit(self._issue, "gateway", "gateway", "gateways", len(self._gateways)))
-            if self._evaluates:
-                steps.append(together.submit(self._issue, "evaluator", "evaluator", "evaluator/identity"))
-            for step in steps:
-                step.result()
-        token = steps[0].result().strip()
+        self._issue("device", "device", "fleet/identities", self._devices)
+        if self._gateways:
+            self._issue("gateway", "gateway", "gateways", len(self._gateways))
+        if self._evaluates:
+            self._issue("evaluator", "evaluator", "evaluator/identity")
+        new_token = ["token", "add", "simulation", "--role", "admin", "--config", "aggregator.toml"]
+        token = self._tool("tributary-aggregator", *new_token).strip()
         descriptor = os.open(os.path.join(self.folder, "token"), os.O_WRONLY | os.O_CREAT, 0o600)
         with os.fdopen(descriptor, "w") as file:
             file.write(token + "\n")
@@ -132,25 +126,30 @@ class Site:
             """)
 
     def start(self) -> None:
-        """Aggregator and gateways. Returns when the aggregator is ready."""
+        """Aggregator and gateways."""
         self._processes.start("aggregator", "tributary-aggregator", "--config", "aggregator.toml")
         for name in self._gateways:
             self._processes.start(name, "tributary-gateway", "--config", f"{name}.toml")
+
+    def wait_until_ready(self) -> None:
+        """Returns when the aggregator is."""
         end = time.monotonic() + _START
         while True:
             self.check()
             try:
                 if self.client.ready()["ready"]:
                     return
+                why = "its checks do not hold"
             except Error as not_yet:
-                if time.monotonic() > end:
-                    raise Error("timeout", f"the aggregator is not ready after {_START:g} s: {not_yet.message}") from None
+                why = not_yet.message
+            if time.monotonic() > end:
+                raise Error("timeout", f"the aggregator is not ready after {_START:g} s: {why}")
             time.sleep(0.02)
 
     def import_examples(self, collection: str, held_out_share: float, files: List[str]) -> None:
         """Each file of the fleet's to the device that it is named after."""
-        self._tool("tributary-fleet", "data", "import", "--config", "fleet.toml", "--collection", collection,
-                   "--held-out-share", str(held_out_share), *files)
+        settings = ["--config", "fleet.toml", "--collection", collection, "--held-out-share", str(held_out_share)]
+        self._tool("tributary-fleet", "data", "import", *settings, *files)
 
     def import_test_examples(self, collection: str, file: str) -> None:
         self._tool("tributary-device", "data", "import", "--config", "evaluator.toml", "--collection", collection, file)

@@ -88,7 +88,8 @@ class TestValues(unittest.TestCase):
     def test_a_plan_has_tables_or_keys_of_training(self):
         self.assertEqual(plan_tables(None), {})
         self.assertEqual(plan_tables({"epochs": 2, "round": {"minimum": 1}}), {"plan": {"epochs": 2}, "policy": {"minimum": 1}})
-        self.assertEqual(plan_tables({"training": {"epochs": 2}, "bounds": {"norm": 1}}), {"plan": {"epochs": 2}, "bounds": {"norm": 1}})
+        tables = {"training": {"epochs": 2}, "bounds": {"norm": 1}}
+        self.assertEqual(plan_tables(tables), {"plan": {"epochs": 2}, "bounds": {"norm": 1}})
 
     def test_records_are_tables(self):
         records = Records([{"a": {"b": 1.23456, "c": None}, "d": "<x>"}, {"a": {}, "d": "y"}], columns=["a", "d"])
@@ -187,6 +188,7 @@ class TestAggregator(unittest.TestCase):
         cls.site.provision()
         cls.addClassCleanup(cls.site.stop)
         cls.site.start()
+        cls.site.wait_until_ready()
         cls.client = cls.site.client
         programs.run("tributary-device", "new-model", "--seed", "1", "--out", os.path.join(cls.folder, "model.pt"))
         cls.model = os.path.join(cls.folder, "model.pt")
@@ -200,7 +202,8 @@ class TestAggregator(unittest.TestCase):
         self.assertEqual((task["plan"]["epochs"], task["policy"]["report_goal"]), (3, 2))
         self.assertEqual([found["id"] for found in self.client.tasks()], ["digits"])
         weights = self.client.weights("digits")
-        self.assertEqual([list(weights[tensor["name"]].shape) for tensor in task["tensors"]], [t["shape"] for t in task["tensors"]])
+        shapes = {tensor["name"]: tensor["shape"] for tensor in task["tensors"]}
+        self.assertEqual({name: list(value.shape) for name, value in weights.items()}, shapes)
         self.client.start_rounds("digits", 2)
         rounds = self.client.rounds("digits")
         self.assertEqual([found["state"] for found in rounds], ["collecting"])
