@@ -75,6 +75,7 @@ Examples:
   {0} --collection signs --size 32x32 --resize area photos/)";
 
 constexpr std::string_view kFleetHelp = R"(
+
 Each device of a fleet has collections of its own. Without --device each file goes to the device that it is named after:
 device-3.csv, or a folder device-3, to device-3:
   {0} --collection weather stations/*.csv
