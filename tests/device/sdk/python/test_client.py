@@ -5,10 +5,13 @@ import json
 import os
 import re
 import shutil
+import ssl
+import subprocess
 import sys
 import tempfile
 import threading
 import unittest
+import unittest.mock
 from pathlib import Path
 
 SOURCE = Path(__file__).resolve().parents[4]
@@ -157,6 +160,23 @@ class TestWrongAnswers(unittest.TestCase):
             with self.assertRaisesRegex(tributary.Error, "invalid-argument"):
                 Client(url)
 
+    def test_a_certificate_is_believed_by_its_authority(self):
+        with tempfile.TemporaryDirectory() as folder:
+            certificate, key = os.path.join(folder, "cert.pem"), os.path.join(folder, "key.pem")
+            names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
+            make = ["openssl", "req", "-x509", "-newkey", "ed25519", "-nodes", "-keyout", key, "-out", certificate, *names]
+            subprocess.run(make, check=True, stderr=subprocess.DEVNULL)
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate, key)
+            self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
+            url = f"https://127.0.0.1:{self.server.server_port}"
+            Answers.answers = [(200, {}, b'{"id": "a"}')]
+            self.assertEqual(Client(url, token="t", ca_file=certificate).task("a"), {"id": "a"})
+            with self.assertRaises(tributary.Error) as raised:
+                Client(url, token="t").task("a")
+            self.assertEqual(raised.exception.code, "unknown-certificate")
+            self.assertEqual(len(Answers.asked), 1)
+
     def test_a_broken_stream_goes_on_behind_the_last_event(self):
         def event(id_, name, data):
             return f"id: {id_}\nevent: {name}\ndata: {json.dumps(data)}\n\n".encode()
@@ -167,10 +187,12 @@ class TestWrongAnswers(unittest.TestCase):
             (200, {}, event("x-3", "round.closed", {"round": 1})),
             (403, {}, json.dumps({"code": "forbidden", "detail": "no", "remedy": "", "transient": False}).encode()),
         ]
-        seen = []
-        with self.assertRaisesRegex(tributary.Error, "forbidden"):
-            for found in self.client.watch("a b"):
-                seen.append((found["name"], found["round"], found["id"]))
+        seen, pauses = [], []
+        with unittest.mock.patch("tributary.http.time.sleep", pauses.append):
+            with self.assertRaisesRegex(tributary.Error, "forbidden"):
+                for found in self.client.watch("a b"):
+                    seen.append((found["name"], found["round"], found["id"]))
+        self.assertEqual(pauses, [0, 0.5, 0])
         self.assertEqual(seen, [("round.opened", 1, "x-2"), ("round.closed", 1, "x-3")])
         self.assertEqual([headers["Last-Event-ID"] for _, headers in Answers.asked], [None, "x-2", "x-2", "x-3"])
         self.assertEqual(Answers.asked[0][0], "/api/v1/events?task=a+b")
