@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <initializer_list>
 #include <string>
 #include <string_view>
@@ -38,5 +39,10 @@ void LogFailure(LogLevel level, std::string_view event, const Error& error, LogV
 
 // To `file`, or to standard error when empty. `level` is one of debug, info, warning, error (kConfigInvalid otherwise).
 Status StartLog(std::string_view level, const Path& file);
+// For a program that is not ours: each line, without its end, goes to `take`, on the thread on which it comes about, also
+// several at once; an empty one takes none. What is logged inside it is dropped. When this returns, the former one runs no
+// more. kConflict: called inside it.
+using LogTaker = std::function<void(LogLevel level, const std::string& line)>;
+Status StartLogTo(LogTaker take, LogLevel level);
 
 }  // namespace tributary

@@ -1,6 +1,8 @@
 #include "protocol/base/log.h"
 
 #include <algorithm>
+#include <utility>
+#include <vector>
 
 #include <gmock/gmock.h>
 
@@ -69,6 +71,24 @@ TEST_F(LogTest, EveryControlCharacterAloneIsEscaped) {
   const std::string text = Text();
   EXPECT_EQ(std::ranges::count(text, '\n'), 33);
   for (const unsigned char c : text) EXPECT_TRUE(c == '\n' || (c >= 0x20 && c != 0x7f)) << static_cast<int>(c);
+}
+
+TEST_F(LogTest, AnApplicationTakesTheLinesItself) {
+  std::vector<std::pair<LogLevel, std::string>> taken;
+  const auto take = [&](LogLevel level, const std::string& line) {
+    taken.emplace_back(level, line);
+    LogError("inside", {{"dropped", "yes"}});
+    EXPECT_EQ(StartLogTo({}, LogLevel::kInfo).error().code, Code::kConflict);
+  };
+  ASSERT_TRUE(StartLogTo(take, LogLevel::kInfo));
+  LogDebug("quiet");
+  LogWarning("loud", {{"id", "7"}});
+  ASSERT_TRUE(StartLogTo({}, LogLevel::kDebug));
+  LogError("nobody");
+  ASSERT_EQ(taken.size(), 1u);
+  EXPECT_EQ(taken[0].first, LogLevel::kWarning);
+  EXPECT_THAT(taken[0].second, EndsWith("loud id=7"));
+  EXPECT_EQ(Text(), "");
 }
 
 }  // namespace
