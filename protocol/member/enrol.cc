@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <iostream>
+#include <optional>
 #include <string_view>
 #include <utility>
 
@@ -27,10 +28,10 @@ Result<Invitation> ReadInvitation(const Application& application) {
 }
 
 // Asks until there is a final answer. Says each reason to wait once, however often it is asked again for the same one.
-EnrolmentAnswer Ask(const ApplicantClient::Parts& parts, const ApplicantClient::Options& options, Bytes request,
-                    std::ostream& out) {
-  EnrolmentAnswer final_answer;
-  std::string said;
+Result<EnrolmentAnswer> Ask(const ApplicantClient::Parts& parts, const ApplicantClient::Options& options, Bytes request,
+                            const Application& application, std::ostream& out) {
+  std::optional<EnrolmentAnswer> final_answer;
+  std::string said = "nothing was heard";
   const auto on_wait = [&](const Error& why, Millis) {
     const std::string line = why.ToString();
     if (line == std::exchange(said, line)) return;
@@ -46,8 +47,13 @@ EnrolmentAnswer Ask(const ApplicantClient::Parts& parts, const ApplicantClient::
                               },
                           .on_wait = on_wait});
   client.Start();
+  const std::stop_callback stopped(application.stop, [&] { parts.loop.Stop(); });
+  if (application.patience > Millis(0)) parts.loop.After(application.patience, [&] { parts.loop.Stop(); });
   parts.loop.Run();
-  return final_answer;
+  if (final_answer) return std::move(*final_answer);
+  constexpr std::string_view kAgain = "enrol again with the same invitation and id: it goes on with the same request";
+  if (application.stop.stop_requested()) return Fail(Code::kShuttingDown, "the enrolment was ended; {}", kAgain);
+  return Fail(Code::kTimeout, "nothing was decided within {} ms ({}); {}", application.patience.count(), said, kAgain);
 }
 
 constexpr const char* kManual = R"(Makes keys, asks the fleet for a certificate, and waits until it has been decided,
@@ -87,7 +93,8 @@ Status Apply(const Application& application, const Clock& clock, Random& random,
   progress.flush();
 
   Loop loop(clock);
-  const EnrolmentAnswer answer = Ask({loop, clock, random, anchor}, options, std::move(request), progress);
+  ASSIGN_OR_RETURN(const EnrolmentAnswer answer,
+                   Ask({loop, clock, random, anchor}, options, std::move(request), application, progress));
   if (answer.kind != EnrolmentAnswer::Kind::kIssued) return Fail(answer.refusal.code, answer.refusal.sentence);
   RETURN_IF_ERROR(CompleteIdentity(files, application.identity, answer.chain, clock.Now()));
   ASSIGN_OR_RETURN(const Identity identity, LoadIdentity(application.identity, clock.Now()));

@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <iosfwd>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -21,6 +22,8 @@ struct Application {
   std::string id;            // the id it would like; empty: the fleet chooses
   std::vector<Role> roles;   // what this program can be
   Millis retry_cap{30'000};  // the longest pause between attempts when the server cannot be reached
+  Millis patience{0};        // how long it is waited for the decision; 0: as long as it takes
+  std::stop_token stop = {};
 };
 
 // Enrols: makes keys and a request in the identity folder, sends it, and waits, however long, until the fleet has
@@ -28,8 +31,8 @@ struct Application {
 // same keys and the same request are used, until the folder holds a certificate. Blocks.
 //
 // Errors: kWrongRole: the invitation is for something else; kAlreadyExists: the folder holds a whole identity;
-// kPermissions: others may read the invitation; kInvalidArgument: server key or id; the code of a final refusal; those
-// of BeginIdentity and CompleteIdentity.
+// kPermissions: others may read the invitation; kInvalidArgument: server key or id; kTimeout: not decided within `patience`;
+// kShuttingDown: by `stop`; the code of a final refusal; those of BeginIdentity and CompleteIdentity.
 Status Apply(const Application& application, const Clock& clock, Random& random, FileSystem& files,
              std::ostream& progress);
 
