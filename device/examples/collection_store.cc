@@ -47,29 +47,20 @@ std::string OnOneLine(std::string text) {
 
 Path FileIn(const Path& folder) { return folder == ":memory:" ? folder : folder / "examples.db"; }
 
-Status CheckSettings(const CollectionSettings& settings) {
-  if (const Status name = CheckName(settings.name, "collection"); !name)
-    return Fail(Code::kInvalidArgument, "{}", name.error().message);
-  if (settings.fields.empty() || settings.fields.size() > 1'000)
-    return Fail(Code::kInvalidArgument, "a collection has 1 to 1,000 fields, not {}", settings.fields.size());
-  if (!(settings.held_out_share >= 0 && settings.held_out_share <= 0.9))
-    return Fail(Code::kInvalidArgument, "the held-out share {} is not within 0 and 0.9", settings.held_out_share);
-  for (size_t i = 0; i < settings.fields.size(); ++i) {
-    RETURN_IF_ERROR(CheckExampleField(settings.fields[i]));
-    const auto before = std::span(settings.fields).first(i);
-    if (std::ranges::find(before, settings.fields[i].name, &ExampleField::name) != before.end())
-      return Fail(Code::kInvalidArgument, "the field {} stands twice", settings.fields[i].name);
-  }
-  return {};
-}
-
 Status EndImport(Database& database, std::string_view collection) {
   return database.Write("DELETE FROM imports WHERE collection = ?", collection);
 }
 
-Status NoteErasure(Database& database, std::string_view collection) {
-  return database.Write(
-      "INSERT INTO erasures VALUES (?, 1) ON CONFLICT (name) DO UPDATE SET generation = generation + 1", collection);
+// The place of a new table.
+Result<int64_t> CreateTable(Database& database) {
+  ASSIGN_OR_RETURN(const uint64_t last, database.QueryNumber("SELECT coalesce(max(place), 0) FROM collections"));
+  const auto place = static_cast<int64_t>(last + 1);
+  RETURN_IF_ERROR(database.Write(
+      fmt::format("CREATE TABLE examples_{} (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, grp TEXT NOT NULL,"
+                  " added INTEGER NOT NULL, held_out INTEGER NOT NULL, content BLOB NOT NULL)",
+                  place)));
+  RETURN_IF_ERROR(database.Write(fmt::format("CREATE INDEX added_{0} ON examples_{0} (added)", place)));
+  return place;
 }
 
 // The number that a task gives to a text of this field. The message of an error travels to the operator, and the text is
@@ -95,6 +86,22 @@ Result<int64_t> NumberOfText(const std::string& collection, const std::string& f
 }
 
 }  // namespace
+
+Status CheckCollectionSettings(const CollectionSettings& settings) {
+  if (const Status name = CheckName(settings.name, "collection"); !name)
+    return Fail(Code::kInvalidArgument, "{}", name.error().message);
+  if (settings.fields.empty() || settings.fields.size() > 1'000)
+    return Fail(Code::kInvalidArgument, "a collection has 1 to 1,000 fields, not {}", settings.fields.size());
+  if (!(settings.held_out_share >= 0 && settings.held_out_share <= 0.9))
+    return Fail(Code::kInvalidArgument, "the held-out share {} is not within 0 and 0.9", settings.held_out_share);
+  for (size_t i = 0; i < settings.fields.size(); ++i) {
+    RETURN_IF_ERROR(CheckExampleField(settings.fields[i]));
+    const auto before = std::span(settings.fields).first(i);
+    if (std::ranges::find(before, settings.fields[i].name, &ExampleField::name) != before.end())
+      return Fail(Code::kInvalidArgument, "the field {} stands twice", settings.fields[i].name);
+  }
+  return {};
+}
 
 WallTime CollectionStore::Stored::Expired(WallTime now) const {
   const uint64_t age = std::min<uint64_t>(info.settings.retention.max_age_seconds, uint64_t{1} << 40);
@@ -151,20 +158,8 @@ Result<std::vector<CollectionStore::Stored>> CollectionStore::All() {
   return database_->QueryAs(ReadStored, sql);
 }
 
-// The place of a new table.
-Result<int64_t> CollectionStore::CreateTable() {
-  ASSIGN_OR_RETURN(const uint64_t last, database_->QueryNumber("SELECT coalesce(max(place), 0) FROM collections"));
-  const auto place = static_cast<int64_t>(last + 1);
-  RETURN_IF_ERROR(database_->Write(
-      fmt::format("CREATE TABLE examples_{} (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, grp TEXT NOT NULL,"
-                  " added INTEGER NOT NULL, held_out INTEGER NOT NULL, content BLOB NOT NULL)",
-                  place)));
-  RETURN_IF_ERROR(database_->Write(fmt::format("CREATE INDEX added_{0} ON examples_{0} (added)", place)));
-  return place;
-}
-
 Status CollectionStore::Create(const CollectionSettings& settings, WallTime now) {
-  RETURN_IF_ERROR(CheckSettings(settings));
+  RETURN_IF_ERROR(CheckCollectionSettings(settings));
   const std::string fields = FieldsText(settings.fields);
   const Retention& retention = settings.retention;
   ASSIGN_OR_RETURN(Transaction transaction, Transaction::Begin(*database_));
@@ -187,7 +182,7 @@ Status CollectionStore::Create(const CollectionSettings& settings, WallTime now)
         settings.purpose, retention.max_age_seconds, retention.max_count, retention.max_bytes, settings.name));
     return transaction.Commit();
   }
-  ASSIGN_OR_RETURN(const int64_t place, CreateTable());
+  ASSIGN_OR_RETURN(const int64_t place, CreateTable(*database_));
   static const std::string insert =
       fmt::format("INSERT INTO collections ({}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 1, 0, 0, 0)", kColumns);
   RETURN_IF_ERROR(database_->Write(insert, settings.name, fields, settings.purpose, retention.max_age_seconds,
@@ -287,7 +282,7 @@ Result<uint64_t> CollectionStore::ApplyRetention(Stored& stored, WallTime now) {
 
 Status CollectionStore::Rewrite(Stored& stored, std::string_view keeps, const Value& value) {
   const std::string old = stored.Table();
-  ASSIGN_OR_RETURN(stored.place, CreateTable());
+  ASSIGN_OR_RETURN(stored.place, CreateTable(*database_));
   const std::string table = stored.Table();
   RETURN_IF_ERROR(database_->Write(
       fmt::format("INSERT INTO {} SELECT number, id, grp, added, held_out, content FROM {} WHERE {} ORDER BY number",
@@ -314,7 +309,7 @@ Result<uint64_t> CollectionStore::Erase(std::string_view collection, std::string
   RETURN_IF_ERROR(Rewrite(stored, fmt::format("{} AND {}", keeps, stored.Whole()), std::string(value)));
   RETURN_IF_ERROR(EndImport(*database_, collection));
   RETURN_IF_ERROR(SaveCounts(stored));
-  RETURN_IF_ERROR(NoteErasure(*database_, collection));
+  RETURN_IF_ERROR(NoteErasure(collection));
   RETURN_IF_ERROR(transaction.Commit());
   RETURN_IF_ERROR(EmptyLog());
   return before - stored.info.examples;
@@ -339,14 +334,14 @@ Result<uint64_t> CollectionStore::Empty(std::string_view collection, bool drop) 
   if (drop) {
     RETURN_IF_ERROR(database_->Write("DELETE FROM collections WHERE name = ?", collection));
   } else {
-    ASSIGN_OR_RETURN(stored.place, CreateTable());
+    ASSIGN_OR_RETURN(stored.place, CreateTable(*database_));
     stored.info.examples = stored.info.bytes = stored.stale = 0;
     RETURN_IF_ERROR(SaveCounts(stored));
   }
   RETURN_IF_ERROR(database_->Write(fmt::format("DROP TABLE {}", old)));
   RETURN_IF_ERROR(database_->Write("DELETE FROM categories WHERE collection = ?", collection));
   RETURN_IF_ERROR(EndImport(*database_, collection));
-  RETURN_IF_ERROR(NoteErasure(*database_, collection));
+  RETURN_IF_ERROR(NoteErasure(collection));
   RETURN_IF_ERROR(transaction.Commit());
   RETURN_IF_ERROR(EmptyLog());
   return count;
@@ -484,6 +479,11 @@ Result<TaskExamples> CollectionStore::Load(std::string_view collection, std::spa
 
 Result<uint64_t> CollectionStore::Generation(std::string_view collection) {
   return database_->QueryNumber("SELECT generation FROM erasures WHERE name = ?", collection);
+}
+
+Status CollectionStore::NoteErasure(std::string_view collection) {
+  return database_->Write(
+      "INSERT INTO erasures VALUES (?, 1) ON CONFLICT (name) DO UPDATE SET generation = generation + 1", collection);
 }
 
 Result<std::string> CollectionStore::Stamp() {

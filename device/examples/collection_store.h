@@ -16,6 +16,9 @@ namespace tributary {
 
 class ExampleWriter;
 
+// What Create asks of the settings of a collection. kInvalidArgument.
+Status CheckCollectionSettings(const CollectionSettings& settings);
+
 // The texts of a field by their number, as a task lists them. Each device numbers the texts that it imports in its own
 // order, so a value of such a field becomes the place of its text in the list; a text that is not in it may be the
 // number itself. A field without a list takes only texts that are numbers.
@@ -83,6 +86,8 @@ class CollectionStore {
                             const TextNumbers& numbers = {});
   // 0: nothing was ever deleted from a collection of this name. It goes on counting when the collection is made again.
   Result<uint64_t> Generation(std::string_view collection);
+  // Raises it, for a collection that others keep and have deleted from. Durable.
+  Status NoteErasure(std::string_view collection);
   // Changes with the examples of any collection and with its retention.
   Result<std::string> Stamp();
 
@@ -109,7 +114,6 @@ class CollectionStore {
   Result<std::vector<Stored>> All();
   Status NumberTexts(const Stored& stored, std::span<const std::string> fields, const TextNumbers& numbers,
                      ExampleColumns& columns);
-  Result<int64_t> CreateTable();
   // Deletes those for which the condition, of one value, is not false; `keeps` is its contrary.
   Result<uint64_t> Erase(std::string_view collection, std::string_view gone, std::string_view keeps,
                          std::string_view value);

@@ -11,6 +11,8 @@ Error Missing(const TaskManifest& manifest, const std::string& filled_by) {
                                            manifest.collection, filled_by)};
 }
 
+}  // namespace
+
 TaskExamples AllHeldOut(TaskExamples examples) {
   auto& held_out = examples.held_out.indices;
   held_out.insert(held_out.end(), examples.training.indices.begin(), examples.training.indices.end());
@@ -18,8 +20,6 @@ TaskExamples AllHeldOut(TaskExamples examples) {
   examples.training.indices.clear();
   return examples;
 }
-
-}  // namespace
 
 Result<CollectionStore*> CollectionExamples::OpenIn(std::unique_ptr<CollectionStore>& store) const {
   if (!store) {

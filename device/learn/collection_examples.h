@@ -9,6 +9,9 @@
 
 namespace tributary {
 
+// Both shares as held-out ones: an evaluator evaluates all that it has.
+TaskExamples AllHeldOut(TaskExamples examples);
+
 // The examples of the collection that a task's manifest names, read from the device's store for each fit; with a fallback
 // for the collection "examples" when the store has none of that name. Clock must outlive it. Thread safe.
 class CollectionExamples final : public ExampleSource {
