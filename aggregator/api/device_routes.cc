@@ -95,7 +95,8 @@ Json MemberJson(const MemberView& view) {
   if (!view.seen) member["first_seen"] = member["last_seen"] = Json();
   member["enrolment"] = view.enrolment ? EnrolmentJson(*view.enrolment) : Json();
   member["report"] = view.report ? DeviceStateJson(*view.report) : Json();
-  member["attention"] = TextOrNull(view.attention);
+  member["attention"] = view.attention ? Json(view.attention->message) : Json();
+  member["attention_code"] = view.attention ? Json(Name(view.attention->code)) : Json();
   return member;
 }
 
@@ -112,7 +113,7 @@ Result<Views> ViewsOf(Watch& watch, Enrolment& enrolment, const Slice<DeviceId>&
   for (const EnrolledMember& member : enrolled) views[member.id].enrolment = member;
   ASSIGN_OR_RETURN(const auto reports, watch.DeviceStates(slice));
   for (const DeviceStateRecord& report : reports) views[report.device].report = report;
-  for (auto& [id, sentence] : watch.Attention(slice)) views[id].attention = sentence;
+  for (const auto& [id, why] : watch.Attention(slice)) views[id].attention = why;
   Views list;
   // Each of the four gave its first ones, so what is known of the first ones of all is whole.
   for (auto& [id, view] : views) {
@@ -131,7 +132,7 @@ Result<MemberView> ViewOf(Watch& watch, Enrolment& enrolment, const DeviceId& id
   if (enrolled && IsDevice(enrolled->role)) view.enrolment = *enrolled;
   ASSIGN_OR_RETURN(view.report, watch.FindDeviceState(id));
   view.attention = watch.AttentionTo(id);
-  if (view.seen || view.enrolment || view.report || !view.attention.empty()) return view;
+  if (view.seen || view.enrolment || view.report || view.attention) return view;
   return Fail(Code::kNotFound, "no device '{}' was heard of", id.text());
 }
 

@@ -24,7 +24,7 @@ struct MemberView {
   std::optional<MemberRecord> seen;
   std::optional<EnrolledMember> enrolment;
   std::optional<DeviceStateRecord> report;
-  std::string attention = {};  // a sentence for a person; empty: none
+  std::optional<Error> attention = {};  // for a person
 };
 std::string ToJson(const MemberView& member);
 std::string ToJson(const EnrolledMember& member);

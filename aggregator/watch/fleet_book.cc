@@ -128,23 +128,29 @@ FleetBook::GatewayCounts FleetBook::CountGateways() const {
     counts.late += Since(made, now) > kGatewayLateAfter ? 1 : 0;
     counts.in_trouble += in_trouble ? 1 : 0;
   };
-  for (const auto& [id, gateway] : gateways_) count(gateway.made, !gateway.report.trouble.empty());
+  for (const auto& [id, gateway] : gateways_) {
+    count(gateway.made, !gateway.report.trouble.empty());
+    counts.clients += gateway.report.connected_clients;
+    counts.behind_others += gateways_.contains(gateway.report.parent) ? 1 : 0;
+  }
   for (const DeviceId& id : gateway_members_) {
-    if (!gateways_.contains(id)) count(members_.at(id).last_seen, false);
+    if (gateways_.contains(id)) continue;
+    count(members_.at(id).last_seen, false);
+    counts.clients += members_.at(id).connected_clients;
   }
   return counts;
 }
 
-std::map<DeviceId, std::string> FleetBook::Attention(const Slice<DeviceId>& slice) const {
-  std::map<DeviceId, std::string> attention;
+std::map<DeviceId, Error> FleetBook::Attention(const Slice<DeviceId>& slice) const {
+  std::map<DeviceId, Error> attention;
   for (auto at = attention_.upper_bound(slice.after); at != attention_.end() && attention.size() < slice.most; ++at)
     attention.insert(*at);
   return attention;
 }
 
-std::string FleetBook::AttentionTo(const DeviceId& device) const {
+std::optional<Error> FleetBook::AttentionTo(const DeviceId& device) const {
   const auto found = attention_.find(device);
-  return found == attention_.end() ? "" : found->second;
+  return found == attention_.end() ? std::nullopt : std::optional(found->second);
 }
 
 std::vector<DeviceId> FleetBook::PathOf(const GatewayRecord& gateway) const {
@@ -181,13 +187,12 @@ void FleetBook::WentBack(const DeviceId& device, const TaskId& task, const Error
   const std::string sentence = fmt::format(
       "What {0} says of itself went back ({1}): it lost its data folder and kept its identity, or an older copy of the "
       "folder is at work. If you know of it, say 'tributary devices forget {0} --report-only'; if not, somebody else "
-      "has "
-      "its key: revoke it.",
+      "has its key: revoke it.",
       device.text(), why.message);
   LogFailure(LogLevel::kWarning, "device.report_rolled_back", why,
              {{"device", device.text()}, {"what_to_do", sentence}});
   parts_.events.Say({.name = "device.report_rolled_back", .task = task, .detail = sentence});
-  if (!attention_.contains(device)) attention_[device] = sentence;
+  attention_.try_emplace(device, Error{why.code, sentence});
   went_back_.insert(device);
 }
 
@@ -200,9 +205,10 @@ void FleetBook::IdentityTwice(const DeviceId& device, const std::string& why) {
       "Two devices seem to use the identity {0} ({1}). Stop one of them. If both are yours, enrol each by itself, as "
       "'tributary-device enrol' does; if not, somebody else has its key: tributary devices revoke {0}.",
       device.text(), why);
-  LogWarning("device.identity_twice", {{"device", device.text()}, {"what_to_do", sentence}});
+  const Error error{Code::kIdentityTwice, sentence};
+  LogFailure(LogLevel::kWarning, "device.identity_twice", error, {{"device", device.text()}});
   parts_.events.Say({.name = "device.identity_twice", .detail = sentence});
-  attention_[device] = sentence;
+  attention_.insert_or_assign(device, error);
 }
 
 void FleetBook::Saw(const MemberRecord& member) {

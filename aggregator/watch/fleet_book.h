@@ -40,8 +40,8 @@ class FleetBook final : public Watch {
     return parts_.store.reports.Find(device);
   }
   Status ForgetDeviceState(const DeviceId& device) override;
-  std::map<DeviceId, std::string> Attention(const Slice<DeviceId>& slice = {}) const override;
-  std::string AttentionTo(const DeviceId& device) const override;
+  std::map<DeviceId, Error> Attention(const Slice<DeviceId>& slice = {}) const override;
+  std::optional<Error> AttentionTo(const DeviceId& device) const override;
   KindAccount Account(UploadKind kind) const override;
 
   // Everybody of this role who was heard of; all roles without `role`.
@@ -51,6 +51,8 @@ class FleetBook final : public Watch {
     uint64_t all = 0;
     uint64_t late = 0;
     uint64_t in_trouble = 0;
+    uint64_t clients = 0;        // of all of them
+    uint64_t behind_others = 0;  // are themselves such clients
   };
   GatewayCounts CountGateways() const;
 
@@ -90,7 +92,7 @@ class FleetBook final : public Watch {
   std::map<DeviceId, MemberRecord> members_;
   std::set<DeviceId> gateway_members_;  // those of the role
   std::map<DeviceId, GatewayRecord> gateways_;
-  std::map<DeviceId, std::string> attention_;
+  std::map<DeviceId, Error> attention_;
   std::set<DeviceId> went_back_;  // and did not go on since
   std::set<DeviceId> unsaved_members_;
   std::set<DeviceId> unsaved_gateways_;

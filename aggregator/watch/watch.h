@@ -33,10 +33,10 @@ class Watch {
   virtual Result<std::optional<DeviceStateRecord>> FindDeviceState(const DeviceId& device) = 0;
   // Its next state may begin anew. For a device that lost its data.
   virtual Status ForgetDeviceState(const DeviceId& device) = 0;
-  // A sentence about each device that a person should look at; since the start.
-  virtual std::map<DeviceId, std::string> Attention(const Slice<DeviceId>& slice = {}) const = 0;
-  // Empty: nothing is to be looked at.
-  virtual std::string AttentionTo(const DeviceId& device) const = 0;
+  // Why a person should look at a device, and what to do (kIdentityTwice, kReportRolledBack); since the start.
+  virtual std::map<DeviceId, Error> Attention(const Slice<DeviceId>& slice = {}) const = 0;
+  // nullopt: nothing is to be looked at.
+  virtual std::optional<Error> AttentionTo(const DeviceId& device) const = 0;
   // Where the uploads of a kind went, over all runs of the aggregator.
   virtual KindAccount Account(UploadKind kind) const = 0;
 };

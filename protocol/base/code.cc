@@ -51,10 +51,12 @@ constexpr auto kCodes = std::to_array<CodeEntry>({
      "The update's length is not the model's number of shared weights.",
      "The upload was refused and nothing was added. The device runs another model than the task's."},
     {Code::kNotFinite, kPeer, "not-finite", "A loss, a gradient, a metric or an update is NaN or infinity.",
-     "It was not used: nothing was sealed or added. Lower the learning rate, scale the inputs, or look into the module's own "
+     "It was not used: nothing was sealed or added. Lower the learning rate, scale the inputs, or look into the "
+     "module's own "
      "loss for a logarithm, a root or a division that has no value."},
     {Code::kNormExceeded, kPeer, "norm-exceeded",
-     "A value or the norm of an update, or a metric of an evaluation, is over its bound, or a variance would become negative.",
+     "A value or the norm of an update, or a metric of an evaluation, is over its bound, or a variance would become "
+     "negative.",
      "Nothing was added to any sum; a device that finds it seals nothing and gives the version up. A norm within the "
      "task's bound is only scaled down to the round's. If such results are expected, make the task again with a larger "
      "bounds.norm or bounds.value, else lower the learning rate."},
@@ -91,6 +93,12 @@ constexpr auto kCodes = std::to_array<CodeEntry>({
      "It is not taken; the model that is here goes on running. If it keeps coming, look at who serves it."},
     {Code::kBadToken, kPeer, "bad-token", "The enrolment token is unknown, used up, over, or for another role.",
      "No certificate was issued. Ask an operator for a new one: tributary tokens create."},
+    {Code::kReportRolledBack, kPeer, "report-rolled-back",
+     "What a device says of itself went back behind what it said before.",
+     "Only the report was refused; what the device learns counts as ever. It lost its data folder and kept its "
+     "identity, "
+     "or an older copy of the folder is at work: tributary devices forget ID --report-only lets it begin anew. If you "
+     "know of neither, somebody else has its key: tributary devices revoke ID."},
 
     {Code::kBusy, kPassing, "busy", "The server has given out all the credit it has.",
      "Nothing was lost. The client tries again within the window it was given.", kRetry},
@@ -112,11 +120,17 @@ constexpr auto kCodes = std::to_array<CodeEntry>({
      "The applicant goes on asking by itself. Decide with: tributary devices approve ID, or refuse ID.", kRetry},
     {Code::kErased, kPassing, "erased", "Examples that the upload was made from were deleted on the device.",
      "The upload is gone. The device makes it again without them while its version is wanted. Do nothing.", kRetry},
+    {Code::kIdentityTwice, kPassing, "identity-twice", "Two programs use one identity.",
+     "Nothing was lost, but they end each other's sessions. Stop one of them. If both are yours, enrol each by itself, "
+     "as "
+     "tributary-device enrol does; if not, somebody else has the key: tributary devices revoke ID.",
+     kRetry},
 
     {Code::kIo, kEnvironment, "io", "A file operation failed.",
      "What was acknowledged before is safe. Check the disk and its mount.", kRetry},
     {Code::kCorrupt, kEnvironment, "corrupt", "Stored bytes are damaged.",
-     "Nothing of it was used. A damaged entry of our own was set aside, and the rest is served; a file that was given must be "
+     "Nothing of it was used. A damaged entry of our own was set aside, and the rest is served; a file that was given "
+     "must be "
      "made or copied again. The message says which, and how much was lost."},
     {Code::kLocked, kEnvironment, "locked", "Another process holds this data folder.",
      "Nothing was changed. Stop the other process or give this one a folder of its own."},
@@ -143,8 +157,10 @@ constexpr auto kCodes = std::to_array<CodeEntry>({
      "max_steps."},
     {Code::kLearnerProtocol, kEnvironment, "learner-protocol", "The learner answered what the protocol does not have.",
      "The device goes on and kept nothing of that work. The message says which message was wrong."},
-    {Code::kClockJumped, kEnvironment, "clock-jumped", "The aggregator's clock may be wrong, so it signs nothing for members.",
-     "Nothing is lost: uploads are taken, rounds go on, and what is to be published waits. Set the clock right; if it is "
+    {Code::kClockJumped, kEnvironment, "clock-jumped",
+     "The aggregator's clock may be wrong, so it signs nothing for members.",
+     "Nothing is lost: uploads are taken, rounds go on, and what is to be published waits. Set the clock right; if it "
+     "is "
      "right now, say so: tributary clock accept.",
      kRetry},
     {Code::kDamagedBlob, kEnvironment, "damaged-blob", "The disk has changed the bytes of a model's file.",
@@ -192,7 +208,8 @@ constexpr auto kCodes = std::to_array<CodeEntry>({
      kRetry},
     {Code::kBadExample, kPerson, "bad-example", "An example is not what its field or the model takes.",
      "Nothing was trained or imported of it. The message names the file and row, or the field and value: correct the "
-     "examples and import them again. A running device tries again by itself within 5 minutes after that, and when it is "
+     "examples and import them again. A running device tries again by itself within 5 minutes after that, and when it "
+     "is "
      "restarted.",
      kRetry},
     {Code::kPruned, kPerson, "pruned", "What was asked for is so old that it was removed.",

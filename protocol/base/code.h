@@ -45,6 +45,7 @@ enum class Code : uint16_t {
   kUpstreamCycle = 32,
   kMixedPublication = 33,
   kBadToken = 34,
+  kReportRolledBack = 35,
 
   // Passing conditions: the same request may succeed later.
   kBusy = 50,
@@ -57,6 +58,7 @@ enum class Code : uint16_t {
   kTooFast = 57,
   kPending = 58,
   kErased = 59,
+  kIdentityTwice = 60,
 
   // The environment failed.
   kIo = 70,

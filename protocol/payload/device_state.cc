@@ -184,16 +184,16 @@ Result<DeviceState> Read(schema::DeviceState::Reader from) {
 
 Status NotLess(uint64_t before, uint64_t now, std::string_view what) {
   if (now >= before) return {};
-  return Fail(Code::kRollback, "{} went back from {} to {}", what, before, now);
+  return Fail(Code::kReportRolledBack, "{} went back from {} to {}", what, before, now);
 }
 
 Status CheckFollows(const DeviceState& before, const DeviceState& next) {
   RETURN_IF_ERROR(NotLess(before.boots, next.boots, "boots"));
   if (std::tie(next.root_version, next.publication_number) < std::tie(before.root_version, before.publication_number)) {
-    return Fail(Code::kRollback, "the publication went back from {}/{} to {}/{}", before.root_version,
+    return Fail(Code::kReportRolledBack, "the publication went back from {}/{} to {}/{}", before.root_version,
                 before.publication_number, next.root_version, next.publication_number);
   }
-  if (next.time_floor < before.time_floor) return Fail(Code::kRollback, "the time floor went back");
+  if (next.time_floor < before.time_floor) return Fail(Code::kReportRolledBack, "the time floor went back");
   for (const auto& [name, value] : before.counters) {
     const auto now = next.counters.find(name);
     RETURN_IF_ERROR(NotLess(value, now == next.counters.end() ? 0 : now->second, name));
@@ -223,7 +223,8 @@ Result<DeviceState> DecodeDeviceState(ByteView bytes) {
 }
 
 Result<DeviceStateOrder> OrderOf(const DeviceState& kept, const DeviceState& came) {
-  if (came.sequence == kept.sequence) return Fail(Code::kRollback, "sequence {} was used before", came.sequence);
+  if (came.sequence == kept.sequence)
+    return Fail(Code::kReportRolledBack, "sequence {} was used before", came.sequence);
   const bool late = came.sequence < kept.sequence;
   RETURN_IF_ERROR(late ? CheckFollows(came, kept) : CheckFollows(kept, came));
   return late ? DeviceStateOrder::kLate : DeviceStateOrder::kNext;

@@ -54,7 +54,8 @@ struct DeviceState {
 Bytes EncodeDeviceState(const DeviceState& state);
 
 // kMalformed: form, order, names, numbers that mean nothing, sentences that are not printable ASCII. kTooLarge: over
-// limits::kRecordBytes or a count over its limit. A rejection or failure whose code this build does not know is left out.
+// limits::kRecordBytes or a count over its limit. A rejection or failure whose code this build does not know is left
+// out.
 Result<DeviceState> DecodeDeviceState(ByteView bytes);
 
 // Device states travel on several ways, so one may come late.
@@ -62,8 +63,8 @@ enum class DeviceStateOrder {
   kNext,  // made after the kept one: it takes its place
   kLate,  // made before it: nothing new
 };
-// Where `came` stands beside `kept`, the newest state of the same device. kRollback: they cannot be two states of one
-// device, because something that only grows is less in the later one; the message names it.
+// Where `came` stands beside `kept`, the newest state of the same device. kReportRolledBack: they cannot be two states
+// of one device, because something that only grows is less in the later one; the message names it.
 Result<DeviceStateOrder> OrderOf(const DeviceState& kept, const DeviceState& came);
 
 }  // namespace tributary

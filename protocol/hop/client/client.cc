@@ -199,8 +199,10 @@ Millis HopClient::OnLost(const Error& why, RetryWindow window) {
   if (window.max > Millis(0)) delay = std::max(delay, Backoff::Within(window, parts_.random));
   if (why.code == Code::kNoSession && was_up) delay = Backoff::Within(window, parts_.random);
   if (!IsTransient(why.code)) delay = options_.retry_cap;
+  const bool is_twice = why.code == Code::kIdentityTwice;  // goes on, but somebody has to do something
+  const LogLevel level = !IsTransient(why.code) ? LogLevel::kError : is_twice ? LogLevel::kWarning : LogLevel::kInfo;
   LogFailure(
-      IsTransient(why.code) ? LogLevel::kInfo : LogLevel::kError, "hop.down", why,
+      level, "hop.down", why,
       {{"member", parts_.identity.subject.id.text()}, {"endpoint", options_.endpoint}, {"retry_ms", delay.count()}});
   TellDown(was_up);
   return delay;

@@ -11,7 +11,8 @@ HopServer::HopServer(const Parts& parts, Options options)
       uploads_(sessions_, parts.sink, parts.observer),
       registrar_(sessions_, parts.desk),
       greeter_(sessions_, parts.random, down_) {
-  sessions_.TellOfTwice([&observer = parts.observer](const DeviceId& member) { observer.OnIdentityTwice(member); });
+  sessions_.identity_watch().Tell(
+      [&observer = parts.observer](const DeviceId& member) { observer.OnIdentityTwice(member); });
 }
 
 void HopServer::SayGoodbye() {

@@ -24,8 +24,26 @@ RetryWindow WindowFor(Code code) {
 
 Refusal RefusalOf(const Error& error) { return {error.code, error.message, WindowFor(error.code)}; }
 
+IdentityWatch::IdentityWatch(const Clock& clock) : clock_(clock), thrown_out_(kMembers) {}
+
+bool IdentityWatch::ThrownOut(const DeviceId& member, Millis last_heard) {
+  const Millis now = clock_.Monotonic();
+  if (now - last_heard > kLiving) return false;
+  TokenBucket& bucket = thrown_out_.FindOrMake(member.text(), TokenBucket(kThrownOut, now));
+  if (bucket.Take(kThrownOut, now)) return false;
+  bucket = TokenBucket(kThrownOut, now);
+  LogFailure(
+      LogLevel::kWarning, "hop.identity_twice",
+      {Code::kIdentityTwice,
+       "two programs connect with the identity of this member and throw each other out, or its link breaks every "
+       "few seconds"},
+      {{"member", member.text()}});
+  tell_(member);
+  return true;
+}
+
 Sessions::Sessions(Loop& loop, const Clock& clock, const Identity& identity, const HopServerOptions& options)
-    : loop_(loop), clock_(clock), identity_(identity), options_(options), thrown_out_(kMembers) {}
+    : loop_(loop), clock_(clock), identity_(identity), options_(options), identity_watch_(clock) {}
 
 Sessions::~Sessions() { loop_.Cancel(sweep_timer_); }
 
@@ -63,11 +81,14 @@ Session& Sessions::Add(const ServerSocket::Peer& peer) {
 
 void Sessions::Prove(Session& session, VerifiedIdentity member, bool carrier) {
   if (!carrier) {
-    // A member has one session: a new one means that the old connection is dead, whatever TCP thinks of it.
+    // A member has one session: a new one means that the old connection is dead, whatever TCP thinks of it. Whoever
+    // reads there all the same learns that there are two of it.
     if (const auto older = by_member_.find(member.subject.id); older != by_member_.end()) {
       const Route old_route = older->second;
       if (old_route != session.route) {
-        NoteThrownOut(*Find(old_route));
+        if (identity_watch_.ThrownOut(member.subject.id, Find(old_route)->last_heard)) ++counts_.identity_twice;
+        Send(old_route,
+             hop::Refused{RefusalOf({Code::kIdentityTwice, "another program connected with this identity"})});
         Forget(old_route);
       }
     }
@@ -81,23 +102,6 @@ void Sessions::Prove(Session& session, VerifiedIdentity member, bool carrier) {
   session.messages.emplace(options_.member_messages, clock_.Monotonic());
   ++counts_.handshakes;
   ++counts_.sessions;
-}
-
-// One program reconnects now and then. Two that use one identity end each other's sessions as fast as they can.
-void Sessions::NoteThrownOut(const Session& older) {
-  const Millis now = clock_.Monotonic();
-  if (now - older.last_heard > kLiving) return;
-  const DeviceId& id = older.member.subject.id;
-  TokenBucket& bucket = thrown_out_.FindOrMake(id.text(), TokenBucket(kThrownOut, now));
-  if (bucket.Take(kThrownOut, now)) return;
-  bucket = TokenBucket(kThrownOut, now);
-  ++counts_.identity_twice;
-  LogWarning("hop.identity_twice",
-             {{"member", id.text()},
-              {"what_to_do",
-               "Two programs connect with the identity of this member and throw each other out, or its link "
-               "breaks every few seconds. Stop one of them; if both are wanted, enrol each by itself."}});
-  tell_of_twice_(id);
 }
 
 Session* Sessions::Find(const Route& route) {

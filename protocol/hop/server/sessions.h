@@ -57,6 +57,23 @@ struct Session {
   bool BringsOthers() const { return carrier || member.subject.role == Role::kGateway; }
 };
 
+// Tells a program that connects again now and then from two that use one identity: those end each other's sessions as
+// fast as they can. One thread; the clock must outlive it.
+class IdentityWatch {
+ public:
+  explicit IdentityWatch(const Clock& clock);
+  // Whoever wants to hear of members of whom there seem to be two.
+  void Tell(std::function<void(const DeviceId&)> tell) { tell_ = std::move(tell); }
+  // A newer session of the member ended one on which it was heard then, by the monotonic clock. Whether there seem to
+  // be two of it.
+  bool ThrownOut(const DeviceId& member, Millis last_heard);
+
+ private:
+  const Clock& clock_;
+  std::function<void(const DeviceId&)> tell_ = [](const DeviceId&) {};
+  Recent<TokenBucket> thrown_out_;  // by member: its living sessions that a newer one has ended
+};
+
 // The connections of a hop server: sends on them, ends those that are silent, misbehave or have lost their standing,
 // and tells the server's parts of every end. Legal call order: construct, AddPart, Listen, then the rest, all on the
 // loop's thread. Everything given to the constructor, and the parts, must outlive it; a `Session&` is valid until the
@@ -93,14 +110,13 @@ class Sessions {
   ServerSocket& socket() const { return *socket_; }
   const Bytes& curve_public_key() const { return curve_public_key_; }
 
+  IdentityWatch& identity_watch() { return identity_watch_; }
   void AddPart(Part& part) { listeners_.push_back(&part); }
   // kPortInUse, kInvalidArgument.
   Status Listen(ServerSocket::Handler& handler);
 
   // A new one, not proven. When there are too many of those, the oldest gives way.
   Session& Add(const ServerSocket::Peer& peer);
-  // Hears of members whose sessions throw each other out. Before Listen.
-  void TellOfTwice(std::function<void(const DeviceId&)> tell) { tell_of_twice_ = std::move(tell); }
   // It is a member's from now on, or a carrier's. A member has one session: an older one of it ends.
   void Prove(Session& session, VerifiedIdentity member, bool carrier);
   // nullptr: it is over.
@@ -128,7 +144,6 @@ class Sessions {
  private:
   // Somebody who has proven nothing is refused.
   void OnStranger(const Route& route, const Error& error);
-  void NoteThrownOut(const Session& older);
   void Sweep();
   std::optional<Error> Overdue(Session& session, Millis now);
 
@@ -142,9 +157,8 @@ class Sessions {
   std::unordered_map<Route, std::unique_ptr<Session>> sessions_;
   std::map<uint64_t, Route> unproven_;  // by serial: the oldest first
   std::unordered_map<DeviceId, Route, IdHash> by_member_;
-  std::function<void(const DeviceId&)> tell_of_twice_ = [](const DeviceId&) {};
-  Recent<TokenBucket> thrown_out_;  // by member: its living sessions that a newer one has ended
-  Millis next_standing_{0};         // when CloseFallen is due again
+  IdentityWatch identity_watch_;
+  Millis next_standing_{0};  // when CloseFallen is due again
   uint64_t last_serial_ = 0;
   Loop::TimerId sweep_timer_ = 0;
   std::unique_ptr<ServerSocket> socket_;  // the last member: its end may still tell of connections

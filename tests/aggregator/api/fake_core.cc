@@ -177,15 +177,15 @@ Result<std::optional<DeviceStateRecord>> FakeCore::FindDeviceState(const DeviceI
   return *found;
 }
 
-std::map<DeviceId, std::string> FakeCore::Attention(const Slice<DeviceId>& slice) const {
-  std::map<DeviceId, std::string> some(attention.upper_bound(slice.after), attention.end());
+std::map<DeviceId, Error> FakeCore::Attention(const Slice<DeviceId>& slice) const {
+  std::map<DeviceId, Error> some(attention.upper_bound(slice.after), attention.end());
   while (some.size() > slice.most) some.erase(std::prev(some.end()));
   return some;
 }
 
-std::string FakeCore::AttentionTo(const DeviceId& device) const {
+std::optional<Error> FakeCore::AttentionTo(const DeviceId& device) const {
   const auto found = attention.find(device);
-  return found == attention.end() ? "" : found->second;
+  return found == attention.end() ? std::nullopt : std::optional(found->second);
 }
 
 KindAccount FakeCore::Account(UploadKind kind) const {

@@ -24,7 +24,7 @@ class FakeCore final : public Tasks, public Rounds, public Watch {
   std::vector<GatewayRecord> gateways;
   std::vector<DeviceStateRecord> reports;
   std::map<UploadKind, KindAccount> accounts;
-  std::map<DeviceId, std::string> attention;
+  std::map<DeviceId, Error> attention;
   uint64_t largest_slice = 0;  // the most items that one call was asked for
 
   Result<TaskRecord> Create(TaskRecord task, const Digest& initial_weights) override;
@@ -55,8 +55,8 @@ class FakeCore final : public Tasks, public Rounds, public Watch {
     std::erase_if(reports, [&](const DeviceStateRecord& report) { return report.device == device; });
     return {};
   }
-  std::map<DeviceId, std::string> Attention(const Slice<DeviceId>& slice) const override;
-  std::string AttentionTo(const DeviceId& device) const override;
+  std::map<DeviceId, Error> Attention(const Slice<DeviceId>& slice) const override;
+  std::optional<Error> AttentionTo(const DeviceId& device) const override;
   KindAccount Account(UploadKind kind) const override;
 
  private:

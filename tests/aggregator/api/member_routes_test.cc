@@ -48,7 +48,7 @@ TEST_F(MemberRoutesTest, ATokenIsMadeShownOnceListedAndRemoved) {
   ASSERT_TRUE(removed) << removed.error().ToString();
   EXPECT_EQ(Client().Delete("/api/v1/enrolment-tokens/floor-2").error().code, Code::kNotFound);
   EXPECT_TRUE(Get("/api/v1/enrolment-tokens")["items"].empty());
-  // What is recorded of it is not what it is worth.
+  // The record of it is not the token itself.
   EXPECT_THAT(AuditText(), HasSubstr("enrolment-token.create"));
   EXPECT_THAT(AuditText(), Not(HasSubstr("tri_")));
 }
@@ -165,9 +165,10 @@ TEST_F(MemberRoutesTest, AnIdChangesItsKeyOrBecomesFree) {
   OnCore([&] {
     enrolment_.Add("one", EnrolmentState::kActive);
     fake_.reports.push_back({TestDevice("one"), {}, kTestStart, {}});
-    fake_.attention[TestDevice("one")] = "look at it";
+    fake_.attention.insert({TestDevice("one"), {Code::kIdentityTwice, "look at it"}});
   });
   EXPECT_EQ(Get("/api/v1/devices/one")["attention"], "look at it");
+  EXPECT_EQ(Get("/api/v1/devices/one")["attention_code"], "identity-twice");
   ASSERT_TRUE(Post("/api/v1/devices/one/forget-report", {{"reason", "new disk"}}));
   EXPECT_TRUE(Get("/api/v1/devices/one")["report"].is_null());
   EXPECT_EQ(Post("/api/v1/devices/one/forget", {{"reason", "gone"}}).error().code, Code::kConflict);

@@ -57,9 +57,9 @@ TEST_F(Reports, ACounterThatWentBackIsRefusedAndToldOf) {
   ASSERT_TRUE(Give(Sealed(Example(5))));
   DeviceState copied = Example(6);
   copied.counters["updates_made"] = 1;
-  EXPECT_EQ(CodeOf(Give(Sealed(copied))), Code::kRollback);
+  EXPECT_EQ(CodeOf(Give(Sealed(copied))), Code::kReportRolledBack);
   EXPECT_EQ(listener.CountOf("device.report_rolled_back"), 1u);
-  EXPECT_EQ(core().fleet().Account(UploadKind::kDeviceState).refused.at(Code::kRollback), 1u);
+  EXPECT_EQ(core().fleet().Account(UploadKind::kDeviceState).refused.at(Code::kReportRolledBack), 1u);
   EXPECT_EQ(Kept().at(0).report, Example(5));
 }
 
@@ -67,9 +67,11 @@ TEST_F(Reports, ADeviceThatLostItsFolderIsNamedAndMayBeginAnew) {
   ASSERT_TRUE(Give(Sealed(Example(5))));
   DeviceState anew = Example(1);
   anew.sequence = 5;
-  EXPECT_EQ(CodeOf(Give(Sealed(anew))), Code::kRollback);
+  EXPECT_EQ(CodeOf(Give(Sealed(anew))), Code::kReportRolledBack);
   EXPECT_THAT(listener.events.back().detail, testing::HasSubstr("devices forget d1 --report-only"));
-  EXPECT_EQ(core().fleet().Attention().at(TestDevice("d1")), listener.events.back().detail);
+  const Error attention = core().fleet().AttentionTo(TestDevice("d1")).value();
+  EXPECT_EQ(attention.code, Code::kReportRolledBack);
+  EXPECT_EQ(attention.message, listener.events.back().detail);
   ASSERT_TRUE(core().fleet().ForgetDeviceState(TestDevice("d1")));
   EXPECT_TRUE(core().fleet().Attention().empty());
   ASSERT_TRUE(Give(Sealed(Example(2))));
@@ -81,10 +83,12 @@ TEST_F(Reports, TwoDevicesOfOneIdentityAreNamed) {
   ASSERT_TRUE(Give(Sealed(Example(5))));
   DeviceState copy = Example(6);
   copy.counters["updates_made"] = 1;
-  EXPECT_EQ(CodeOf(Give(Sealed(copy))), Code::kRollback);
+  EXPECT_EQ(CodeOf(Give(Sealed(copy))), Code::kReportRolledBack);
   ASSERT_TRUE(Give(Sealed(Example(6))));
   EXPECT_EQ(listener.CountOf("device.identity_twice"), 1u);
-  EXPECT_THAT(core().fleet().Attention().at(TestDevice("d1")), testing::HasSubstr("Stop one of them"));
+  const Error attention = core().fleet().AttentionTo(TestDevice("d1")).value();
+  EXPECT_EQ(attention.code, Code::kIdentityTwice);
+  EXPECT_THAT(attention.message, testing::HasSubstr("Stop one of them"));
 }
 
 TEST_F(Reports, WhatIsNoReportIsRefused) {

@@ -161,8 +161,7 @@ TEST_F(HandshakeTest, AMemberHasOneSession) {
   RawClient second(world_, server_, device_);
   ASSERT_EQ(second.Introduce(device_), std::nullopt);
   EXPECT_EQ(server_->counts().sessions, 1u);
-  first.Send(hop::CheckIn{});
-  EXPECT_EQ(first.AwaitRefused(), Code::kNoSession);
+  EXPECT_EQ(first.AwaitRefused(), Code::kIdentityTwice);
   second.Send(hop::CheckIn{});
   EXPECT_TRUE(second.Await<hop::Assignment>());
 }

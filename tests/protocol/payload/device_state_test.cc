@@ -190,7 +190,7 @@ TEST(DeviceReportTest, TruncationAtEveryLengthIsMalformed) {
   }
 }
 
-// What OrderOf says of a report that differs from the kept SmallReport as `change` makes it.
+// OrderOf's verdict on a report that differs from the kept SmallReport as `change` makes it.
 template <class Change>
 std::string Order(uint64_t sequence, Change change) {
   const auto order = OrderOf(SmallReport(), With([&](DeviceState& report) {
@@ -205,14 +205,17 @@ TEST(DeviceReportTest, ALaterReportCannotSayLess) {
   EXPECT_EQ(Order(8, [](DeviceState&) {}), "next");
   EXPECT_EQ(Order(8, [](DeviceState& r) { r.withheld.clear(); }), "next");
   EXPECT_EQ(Order(8, [](DeviceState& r) { r.failures.clear(); }), "next") << "a failure may go away";
-  EXPECT_EQ(Order(7, [](DeviceState&) {}), "rollback: sequence 7 was used before");
-  EXPECT_EQ(Order(8, [](DeviceState& r) { r.boots = 2; }), "rollback: boots went back from 3 to 2");
+  EXPECT_EQ(Order(7, [](DeviceState&) {}), "report-rolled-back: sequence 7 was used before");
+  EXPECT_EQ(Order(8, [](DeviceState& r) { r.boots = 2; }), "report-rolled-back: boots went back from 3 to 2");
   EXPECT_EQ(Order(8, [](DeviceState& r) { r.publication_number = 40; }),
-            "rollback: the publication went back from 2/41 to 2/40");
-  EXPECT_EQ(Order(8, [](DeviceState& r) { r.time_floor.unix_millis -= 1; }), "rollback: the time floor went back");
-  EXPECT_EQ(Order(8, [](DeviceState& r) { r.counters["fits"] = 3; }), "rollback: fits went back from 4 to 3");
-  EXPECT_EQ(Order(8, [](DeviceState& r) { r.counters.erase("fits"); }), "rollback: fits went back from 4 to 0");
-  EXPECT_EQ(Order(8, [](DeviceState& r) { r.rejections.clear(); }), "rollback: rollback went back from 2 to 0");
+            "report-rolled-back: the publication went back from 2/41 to 2/40");
+  EXPECT_EQ(Order(8, [](DeviceState& r) { r.time_floor.unix_millis -= 1; }),
+            "report-rolled-back: the time floor went back");
+  EXPECT_EQ(Order(8, [](DeviceState& r) { r.counters["fits"] = 3; }), "report-rolled-back: fits went back from 4 to 3");
+  EXPECT_EQ(Order(8, [](DeviceState& r) { r.counters.erase("fits"); }),
+            "report-rolled-back: fits went back from 4 to 0");
+  EXPECT_EQ(Order(8, [](DeviceState& r) { r.rejections.clear(); }),
+            "report-rolled-back: rollback went back from 2 to 0");
   // After the fleet recovered from a stolen key, numbers begin anew under a newer root.
   EXPECT_EQ(Order(8,
                   [](DeviceState& r) {
@@ -225,7 +228,7 @@ TEST(DeviceReportTest, ALaterReportCannotSayLess) {
 TEST(DeviceReportTest, ALateReportCannotSayMore) {
   EXPECT_EQ(Order(6, [](DeviceState& r) { r.counters["fits"] = 3; }), "late");
   EXPECT_EQ(Order(6, [](DeviceState& r) { r.boots = 1; }), "late");
-  EXPECT_EQ(Order(6, [](DeviceState& r) { r.counters["fits"] = 5; }), "rollback: fits went back from 5 to 4");
+  EXPECT_EQ(Order(6, [](DeviceState& r) { r.counters["fits"] = 5; }), "report-rolled-back: fits went back from 5 to 4");
 }
 
 }  // namespace
