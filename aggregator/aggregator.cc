@@ -127,7 +127,10 @@ Status Aggregator::OpenCore(FileSystem& files) {
                                },
                            .opening_key = [this](const KeyId& id) { return sealing_keys_.Find(id, clock_.Now()); },
                            .may_sign = [this] { return clock_.MaySign(); },
-                           .enrolled = [this] { return enrolment_->EnrolledMembers(); },
+                           .enrolled =
+                               [this](const Slice<DeviceId>& slice) {
+                                 return enrolment_->EnrolledDevices(std::nullopt, slice);
+                               },
                            .restored =
                                [this](const Publication& held) {
                                  if (const auto taken = enrolment_->TakeOver(held.revocations); !taken)

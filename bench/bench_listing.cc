@@ -1,5 +1,6 @@
-// Claim: whoever looks at lists holds up the aggregator's core thread for at most 5 ms at a time, with 100,000 rounds and
-// 10,000 devices in its databases. A page is read as the API reads it: in turns of at most 64 items.
+// Claim: whoever looks at lists holds up the aggregator's core thread for at most 5 ms at a time, with 100,000 rounds
+// and 10,000 devices in its databases. A page is read as the API reads it: in turns of at most 64 items. So are the
+// devices while some fail at a round's task, to see what it can still get.
 
 #include "aggregator/enrol/enrolment_office.h"
 #include "aggregator/enrol/sealing_keys.h"
@@ -93,7 +94,7 @@ void WriteDevices(Store& store, EnrolmentStore& enrolment, WallTime now) {
     state.installed[Task()].version = ModelVersion{kRounds};
     if (number % 10 == 0)
       state.failures[Task()] = {
-          Code::kFewExamples, "3 examples, 48 are asked for", 1, ModelVersion{kRounds}, now, true};
+          Code::kFewExamples, "3 examples, 48 are asked for", 1, ModelVersion{kRounds + 1}, now, true};
     Must(store.reports.Save({member.id, Upload(number), now, state}));
     StoredMember stored;
     stored.member.id = member.id;
@@ -133,22 +134,25 @@ int Run() {
   NoListener listener;
   const CertificateAuthority ca = CertificateAuthority::Create("bench", clock.Now(), std::chrono::hours(24));
   const SealingKeys keys = Must(SealingKeys::Open(RealFileSystem(), folder / "aggregator", clock.Now()));
-  const auto core = Must(Core::Open({.folder = folder / "aggregator",
-                                     .files = RealFileSystem(),
-                                     .clock = clock,
-                                     .random = random,
-                                     .repository = repository,
-                                     .sealing_key = keys.current()},
-                                    listener));
-  const auto office = Must(EnrolmentOffice::Open({.folder = folder / "aggregator",
-                                                  .files = RealFileSystem(),
-                                                  .clock = clock,
-                                                  .random = random,
-                                                  .anchor = Must(TrustAnchor::FromCertificate(ca.certificate())),
-                                                  .self = Must(DeviceId::Parse("aggregator")),
-                                                  .sealing_keys = keys,
-                                                  .issuer_dir = {},
-                                                  .ca_revocations = {}}));
+  std::unique_ptr<EnrolmentOffice> office;
+  const auto core = Must(Core::Open(
+      {.folder = folder / "aggregator",
+       .files = RealFileSystem(),
+       .clock = clock,
+       .random = random,
+       .repository = repository,
+       .sealing_key = keys.current(),
+       .enrolled = [&](const Slice<DeviceId>& slice) { return office->EnrolledDevices(std::nullopt, slice); }},
+      listener));
+  office = Must(EnrolmentOffice::Open({.folder = folder / "aggregator",
+                                       .files = RealFileSystem(),
+                                       .clock = clock,
+                                       .random = random,
+                                       .anchor = Must(TrustAnchor::FromCertificate(ca.certificate())),
+                                       .self = Must(DeviceId::Parse("aggregator")),
+                                       .sealing_keys = keys,
+                                       .issuer_dir = {},
+                                       .ca_revocations = {}}));
   constexpr uint64_t kPositions = 40;
   Measure("one round of 100,000", kPositions, [&](uint64_t i) {
     const auto rounds = Must(core->rounds().List(Task(), {.after = i * (kRounds / kPositions), .most = 1}));
@@ -167,6 +171,13 @@ int Run() {
     TRIBUTARY_CHECK(Must(core->fleet().DeviceStates(slice)).size() == kItemsOfTurn);
     TRIBUTARY_CHECK(Must(office->EnrolledDevices(std::nullopt, slice)).size() == kItemsOfTurn);
   });
+  Must(core->rounds().Start(Task(), 1));
+  core->Tick();
+  double longest = 0;
+  for (uint64_t turn = 0; turn <= kDevices / kItemsOfTurn; ++turn)
+    longest = std::max(longest, Seconds(Measured::kThreadTime, [&] { core->Tick(); }));
+  Print({"longest turn of the core: a round at whose task 1,000 of 10,000 devices fail", longest * 1e3, "ms",
+         kLimitMillis, 1, Wanted::kAtMost});
   return 0;
 }
 

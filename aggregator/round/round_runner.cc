@@ -16,12 +16,6 @@ namespace {
 
 // Long enough that a burst of uploads is over, short enough that nobody waits for custody noticeably.
 constexpr Millis kIdle{200};
-// To look who can train reads every member.
-constexpr Millis kLookEvery{2'000};
-constexpr int kChance = 10;  // the part of a round's time in which earlier failures do not count, nor a lack of data
-// In a short round a lack of data does not count for longer: a device looks every 15 s whether an import came, and says
-// so within 10.
-constexpr Millis kImportIsHeardOf{30'000};
 constexpr uint64_t kMaxRoundsWanted = 1'000'000;
 
 void SayEnd(EventLine& events, const RoundRecord& round, ModelVersion latest) {
@@ -64,8 +58,12 @@ Status CheckVersion(const LiveTask& task, ModelVersion version) {
   return Fail(Code::kUnknownVersion, "version {}; the latest is {}", Number(version), Number(latest));
 }
 
-RoundRunner::RoundRunner(const RoundParts& parts, LiveTask& task) : parts_(parts), task_(task), rule_(task.record),
-      around_{parts.store, parts.files, parts.checkpoints, rule_} {}
+RoundRunner::RoundRunner(const RoundParts& parts, LiveTask& task)
+    : parts_(parts),
+      task_(task),
+      rule_(task.record),
+      around_{parts.store, parts.files, parts.checkpoints, rule_},
+      reach_({parts.store, parts.clock, parts.fleet, parts.enrolled}, task, rule_) {}
 
 Status RoundRunner::Restore(std::optional<StoredRound> open) {
   const TaskId& id = task_.record.id;
@@ -378,38 +376,13 @@ Status RoundRunner::Abandon(End end) {
   return Commit(std::move(turn));
 }
 
-Result<std::optional<std::string>> RoundRunner::WhyOutOfReach() {
-  const Millis now = parts_.clock.Monotonic();
-  if (last_look_ && now - *last_look_ < kLookEvery) return std::nullopt;
-  last_look_ = now;
-  RoundRecord round;
-  round.base = task_.latest.version;
-  if (keeper_) round = keeper_->record();
-  const TaskId& task = task_.record.id;
-  if (parts_.fleet.failures().Counts(task, round.base).empty()) return "";
-  bool young = false;
-  OutlookQuestion question{
-      .task = task, .base = round.base, .selected = [](const DeviceId&) { return true; }, .in_sum = {}, .since = {}};
-  ASSIGN_OR_RETURN(const auto counted, parts_.store.contributions.Devices(task, round.base));
-  question.in_sum.insert(counted.begin(), counted.end());
-  if (keeper_) {
-    keeper_->AddPendingDevices(question.in_sum);
-    question.selected = [coin = CoinOf(round, task_.record.policy)](const DeviceId& device) { return IsSelected(coin, device); };
-    const Millis chance((round.deadline.unix_millis - round.opened.unix_millis) / kChance);
-    const WallTime wall_time = parts_.clock.Now();
-    young = wall_time < round.opened + chance;
-    if (young) question.since = round.opened;
-    question.await_data = wall_time < round.opened + std::max(chance, kImportIsHeardOf);
-  }
-  ASSIGN_OR_RETURN(const Outlook outlook, LookAhead(question, parts_.fleet, parts_.enrolled));
-  if (young && !outlook.settled) return "";
-  return rule_.WhyOutOfReach(round, outlook);
-}
-
 Status RoundRunner::OpenWhenWithinReach() {
   if (task_.record.rounds_wanted == 0) return {};
   if (parts_.clock.Now() < next_at_) {
-    ASSIGN_OR_RETURN(const auto why, WhyOutOfReach());
+    RoundRecord next;
+    next.base = task_.latest.version;
+    if (shelved_) next.contributions = shelved_->record.contributions;
+    ASSIGN_OR_RETURN(const auto why, reach_.WhyOut(next, nullptr));
     if (!why || !why->empty()) return {};
   }
   Turn turn{.task = task_.record, .shelved = shelved_};
@@ -427,7 +400,7 @@ Status RoundRunner::TurnIfDue() {
     return Abandon({RoundState::kFailed,
                     fmt::format("the deadline passed with {} of {} contributions, minimum {}", round.contributions,
                                 task_.record.policy.report_goal, task_.record.policy.minimum)});
-  ASSIGN_OR_RETURN(auto why, WhyOutOfReach());
+  ASSIGN_OR_RETURN(auto why, reach_.WhyOut(round, &*keeper_));
   if (why && !why->empty()) {
     if (task_.record.rounds_wanted > 0) *why += "; the next round waits until enough can, at most until the deadline";
     return Abandon({RoundState::kFailed, std::move(*why), false});

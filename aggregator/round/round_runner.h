@@ -9,6 +9,7 @@
 #include "aggregator/intake/upload_judge.h"
 #include "aggregator/publish/publisher.h"
 #include "aggregator/release/task_book.h"
+#include "aggregator/round/reach.h"
 #include "aggregator/round/round_keeper.h"
 #include "aggregator/round/round_rule.h"
 #include "aggregator/watch/fleet_book.h"
@@ -42,10 +43,7 @@ Status CheckVersion(const LiveTask& task, ModelVersion version);
 // after any failure or crash. Borrows the task and what the parts name; the core thread.
 //
 // A round that fell short because devices cannot train is followed by the next one when enough of them can, at the latest
-// at the deadline that it had: begun at once, it would end at once. Three things count only after a tenth of a round's
-// time: a failure that was said before the round was opened, since the device may have got what it lacked; a lack of
-// examples, since somebody may import them (it counts after 30 s at the earliest); and any failure while there may be
-// devices of which nobody has heard (outlook.h).
+// at the deadline that it had: begun at once, it would end at once (reach.h).
 //
 // A round that follows a failed one on the same base asks again: what a device gave for it may have been lost on the way,
 // with a gateway's disk, and the device believes that it is done. Whose contribution counts is named and not asked.
@@ -122,8 +120,6 @@ class RoundRunner {
   Status Close();
   // Without a version.
   Status Abandon(End end);
-  // Why the round, or without one the next, cannot reach its minimum; empty: it can; nullopt: it is not time to look.
-  Result<std::optional<std::string>> WhyOutOfReach();
   Status OpenWhenWithinReach();
 
   RoundParts parts_;
@@ -133,9 +129,9 @@ class RoundRunner {
   std::optional<RoundKeeper> keeper_;
   std::optional<StoredRound> shelved_;
   uint64_t last_round_ = 0;
-  Millis last_taken_{0};             // monotonic: when an update last came in
-  std::optional<Millis> last_look_;  // monotonic: when the devices were last looked at
-  WallTime next_at_;                 // the next round waits for devices until then
+  Millis last_taken_{0};  // monotonic: when an update last came in
+  Reach reach_;
+  WallTime next_at_;  // the next round waits for devices until then
   // Made when the first update of a version comes.
   struct VersionLayout {
     ModelVersion of;

@@ -33,11 +33,13 @@ const FailureBook::Entry* FailureBook::Find(const TaskId& task, const DeviceId& 
   return found == devices->second.end() ? nullptr : &found->second;
 }
 
-std::vector<DeviceId> FailureBook::Devices(const TaskId& task) const {
+std::vector<DeviceId> FailureBook::Devices(const TaskId& task, const Slice<DeviceId>& slice) const {
   std::vector<DeviceId> failing;
   const auto devices = entries_.find(task);
   if (devices == entries_.end()) return failing;
-  for (const auto& [device, entry] : devices->second) failing.push_back(device);
+  for (auto at = devices->second.upper_bound(slice.after); at != devices->second.end() && failing.size() < slice.most;
+       ++at)
+    failing.push_back(at->first);
   return failing;
 }
 

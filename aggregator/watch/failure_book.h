@@ -5,6 +5,7 @@
 #include <optional>
 #include <vector>
 
+#include "aggregator/records/slice.h"
 #include "aggregator/records/watch_records.h"
 #include "protocol/base/ids.h"
 #include "protocol/payload/device_state.h"
@@ -32,7 +33,8 @@ class FailureBook {
 
   // null: nothing is known of a failure.
   const Entry* Find(const TaskId& task, const DeviceId& device) const;
-  std::vector<DeviceId> Devices(const TaskId& task) const;
+  // Those that fail at the task.
+  std::vector<DeviceId> Devices(const TaskId& task, const Slice<DeviceId>& slice) const;
   // How many devices fail at the task by reason; with `version`, only those that fail at that one.
   std::map<Code, uint64_t> Counts(const TaskId& task, std::optional<ModelVersion> version = std::nullopt) const;
 

@@ -194,6 +194,20 @@ TEST_F(OutOfReach, ADeviceInTheSumIsNotLostWhateverItSaysAfterwards) {
   EXPECT_THAT(LastRound().shortfall, StartsWith("2 of 3 devices cannot train version 1: 2 learner-memory"));
 }
 
+// However many there are, updates wait for a few of them only.
+TEST_F(OutOfReach, ManyDevicesAreLookedAtInTurns) {
+  constexpr int kDevices = 300;
+  Start(kDevices, kDevices);
+  Fails(1);
+  Pass(kLook);
+  for (int turn = 1; turn <= 5; ++turn) {
+    EXPECT_EQ(LastRound().state, turn < 5 ? RoundState::kCollecting : RoundState::kFailed) << turn;
+    EXPECT_EQ(enrolled_reads, static_cast<uint64_t>(turn));
+    Pass(Millis(100));
+  }
+  EXPECT_THAT(LastRound().shortfall, StartsWith("1 of 300 devices cannot train version 1"));
+}
+
 TEST_F(OutOfReach, OnlyDevicesThatTheCoinSelectsCount) {
   Start(1, 40, 1, 0.5);
   const RoundRecord round = LastRound();

@@ -1,5 +1,6 @@
 #include "tests/aggregator/round/round_fixture.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "aggregator/records/sum_form.h"
@@ -107,7 +108,7 @@ Result<std::unique_ptr<Core>> RoundFixture::TryOpen() {
                      .random = random,
                      .repository = repository,
                      .sealing_key = fleet.sealing_key(),
-                     .enrolled = [this] { return enrolled; },
+                     .enrolled = [this](const Slice<DeviceId>& slice) { return EnrolledIn(slice); },
                      .staged = [this](UploadKind kind) { return kind == UploadKind::kUpdate ? staged_updates : 0; },
                      .retention = retention},
                     listener);
@@ -232,6 +233,16 @@ Code RoundFixture::CodeOf(const Status& status) {
 void RoundFixture::Pass(Millis by) {
   clock.Advance(by);
   core_->Tick();
+}
+
+std::vector<EnrolledMember> RoundFixture::EnrolledIn(const Slice<DeviceId>& slice) {
+  ++enrolled_reads;
+  std::ranges::sort(enrolled, {}, &EnrolledMember::id);
+  std::vector<EnrolledMember> members;
+  for (const EnrolledMember& member : enrolled) {
+    if (slice.after < member.id && members.size() < slice.most) members.push_back(member);
+  }
+  return members;
 }
 
 Digest RoundFixture::LatestDigest() {

@@ -91,7 +91,7 @@ class RoundFixture {
     float scale = 0.01F;
   };
   SealedUpload Update(int device, ModelVersion base, const UpdateOptions& options);
-  // What Update seals.
+  // The plaintext that Update seals.
   Bytes Plaintext(int device, ModelVersion base, const UpdateOptions& options);
   SealedUpload Update(int device, ModelVersion base) { return Update(device, base, UpdateOptions{}); }
   SealedUpload Evaluation(const std::string& member, ModelVersion version,
@@ -124,10 +124,13 @@ class RoundFixture {
   RetentionPolicy retention = {};
   uint64_t staged_updates = 0;  // what the staging spool would say
   std::vector<EnrolledMember> enrolled;
+  uint64_t enrolled_reads = 0;  // slices of it
   RecordingListener listener;
   TaskId task_id;
 
  private:
+  std::vector<EnrolledMember> EnrolledIn(const Slice<DeviceId>& slice);
+
   std::unique_ptr<Core> core_;
 };
 
