@@ -43,13 +43,15 @@ inline PublicationFolder MakeRepository(const Path& folder, WallTime now) {
 }
 
 // A task with one tensor; the aggregator does not look into its module.
-inline TaskId CreateTask(Core& core, uint64_t parameters, const RoundPolicy& policy) {
+inline TaskId CreateTask(Core& core, uint64_t parameters, const RoundPolicy& policy,
+                         const std::string& update_codec = "float32") {
   TaskRecord task;
   task.id = Must(TaskId::Parse("bench"));
   task.table.tensors = {{.name = "w", .shape = {static_cast<int64_t>(parameters)}, .offset = 0, .size = parameters}};
   const Bytes module(100, 1);
   task.module = {Must(core.tasks().mutable_blobs().Put(module)), module.size()};
   task.policy = policy;
+  task.plan.update_codec = {update_codec};
   task.value_bound = 1;
   task.norm_bound = static_cast<double>(parameters);
   task.max_weight = 1000;

@@ -26,7 +26,7 @@ inline std::vector<float> SomeUpdate(uint64_t parameters, uint64_t seed = 1) {
 
 // An upload of `plaintext` as a device makes it, but for the certificate, which nobody here looks at.
 inline Result<SealedUpload> SealForBench(ByteView plaintext, uint64_t number, const Bytes& recipient,
-                                         ModelVersion base = ModelVersion{1}) {
+                                         ModelVersion base = ModelVersion{1}, Codec codec = Codec::kFloat32Dense) {
   static const SigningKey key = SigningKey::Generate();
   static const std::vector<Bytes> chain{Bytes(600)};
   UploadSubject subject;
@@ -34,6 +34,7 @@ inline Result<SealedUpload> SealForBench(ByteView plaintext, uint64_t number, co
   ASSIGN_OR_RETURN(subject.task, TaskId::Parse("bench"));
   ASSIGN_OR_RETURN(subject.device, DeviceId::Parse("device-" + std::to_string(number)));
   subject.base_version = base;
+  subject.codec = codec;
   return SealUpload(subject, plaintext, limits::kDefaultChunkBytes, {kDefaultAead, recipient}, key, chain);
 }
 

@@ -83,7 +83,8 @@ Status VisitWeights(const BlobStore& blobs, const BlobRef& weights, uint64_t par
 
 Result<std::vector<float>> ReadWeights(const BlobStore& blobs, const BlobRef& weights, uint64_t parameter_count) {
   std::vector<float> all;
-  const auto append = [&all](uint64_t, std::span<const float> values) -> Status {
+  const auto append = [&](uint64_t, std::span<const float> values) -> Status {
+    all.reserve(parameter_count);  // as the file has them
     all.insert(all.end(), values.begin(), values.end());
     return {};
   };
@@ -93,26 +94,64 @@ Result<std::vector<float>> ReadWeights(const BlobStore& blobs, const BlobRef& we
 
 namespace {
 
-// The weights of a version that travels small, too: rounded to what its compact weights say, and those put into the store.
-Result<MadeVersion> PutCompact(BlobStore& blobs, const BlobRef& present, const TaskRecord& task, std::vector<float> next) {
-  ASSIGN_OR_RETURN(const auto weights, ReadWeights(blobs, present, task.table.parameter_count()));
-  MadeVersion version;
-  const VersionCodec codec = task.policy.version_codec;
-  const Digest seed =
-      Sha256(AsBytes(fmt::format("tributary version codec v1/{}/{}", task.id.text(), Number(Next(task.latest)))));
-  auto made = RoundVersion(codec, task.table, weights, next, seed);
-  // A value that float16 cannot say: the version travels as it is.
-  if (!made && made.error().code != Code::kNormExceeded) return Fail(made.error());
-  if (made) {
-    next = std::move(made->weights);
-    CompactWeights compact{.codec = codec, .base = {}, .blob = {.digest = {}, .size = made->bytes.size()}};
-    if (codec == VersionCodec::kBlock8) compact.base = present.digest;
-    ASSIGN_OR_RETURN(compact.blob.digest, blobs.Put(made->bytes));
-    version.compact = std::move(compact);
+// The next weights, when updates were summed rotated: made in the memory of the present ones, since the mean comes in
+// the rotation's order.
+Result<std::vector<float>> StepRotatedBack(const BlobStore& blobs, const BlobRef& present, const WeightedSum& sum,
+                                           const TaskRecord& task, const LinearForm& form) {
+  ASSIGN_OR_RETURN(auto weights, ReadWeights(blobs, present, task.table.parameter_count()));
+  const auto read = [&](uint64_t first, std::span<double> values) { return sum.ReportPart(first, values); };
+  std::vector<float> some;
+  const auto take = [&](std::span<const uint64_t> positions, std::span<const double> mean) -> Status {
+    some.clear();
+    for (const uint64_t position : positions) some.push_back(weights[position]);
+    ASSIGN_OR_RETURN(const auto next, OptimizerOf(task).Step(some, mean));
+    for (size_t i = 0; i < next.size(); ++i) weights[positions[i]] = next[i];
+    return {};
+  };
+  // The sum is of updates on the latest version.
+  RETURN_IF_ERROR(form.VisitRotatedBack(read, LinearSeed(task.id, task.latest), take));
+  return weights;
+}
+
+Status CheckFinite(std::span<const float> weights, uint64_t first, const TensorTable& table) {
+  const auto bad = std::ranges::find_if(weights, [](float weight) { return !std::isfinite(weight); });
+  if (bad == weights.end()) return {};
+  const uint64_t position = first + static_cast<uint64_t>(bad - weights.begin());
+  return Fail(Code::kNotFinite, "{} would be {}", PlaceOf(table, position), *bad);
+}
+
+// Puts the next weights into the store as they come, and with `codec` those that travel small, to which they are
+// rounded. `next_of` makes the next weights of the present ones from `first` on.
+using NextOf = std::function<Result<std::vector<float>>(uint64_t first, std::span<const float> present)>;
+Result<MadeVersion> PutNext(BlobStore& blobs, const BlobRef& present, const TaskRecord& task, VersionCodec codec,
+                            const NextOf& next_of) {
+  ASSIGN_OR_RETURN(BlobWriter writer, blobs.Write());
+  std::optional<BlobWriter> compact;
+  std::optional<VersionRounder> rounder;
+  if (codec != VersionCodec::kFloat32) {
+    ASSIGN_OR_RETURN(BlobWriter beside, blobs.Write("compact"));
+    compact.emplace(std::move(beside));
+    rounder.emplace(
+        codec, task.table,
+        Sha256(AsBytes(fmt::format("tributary version codec v1/{}/{}", task.id.text(), Number(Next(task.latest))))));
   }
-  const ByteView bytes = AsBytes(std::span<const float>(next));
-  version.weights.size = bytes.size();
-  ASSIGN_OR_RETURN(version.weights.digest, blobs.Put(bytes));
+  const auto put = [&](uint64_t first, std::span<const float> weights) -> Status {
+    ASSIGN_OR_RETURN(auto next, next_of(first, weights));
+    ClampVariances(task.table, first, next);
+    RETURN_IF_ERROR(CheckFinite(next, first, task.table));
+    if (!rounder) return writer.Append(AsBytes(std::span<const float>(next)));
+    ASSIGN_OR_RETURN(const CompactVersion made, rounder->Add(weights, next));
+    RETURN_IF_ERROR(compact->Append(made.bytes));
+    return writer.Append(AsBytes(std::span<const float>(made.weights)));
+  };
+  RETURN_IF_ERROR(VisitWeights(blobs, present, task.table.parameter_count(), put));
+  MadeVersion version;
+  if (compact) {
+    version.compact = CompactWeights{.codec = codec, .base = {}, .blob = {}};
+    if (codec == VersionCodec::kBlock8) version.compact->base = present.digest;
+    ASSIGN_OR_RETURN(version.compact->blob, compact->Finish());
+  }
+  ASSIGN_OR_RETURN(version.weights, writer.Finish());
   return version;
 }
 
@@ -120,41 +159,25 @@ Result<MadeVersion> PutCompact(BlobStore& blobs, const BlobRef& present, const T
 
 Result<MadeVersion> MakeNextWeights(BlobStore& blobs, const BlobRef& present, const WeightedSum& sum,
                                     const TaskRecord& task) {
-  // The mean of a linear codec's vectors is turned back as a whole.
-  std::vector<double> whole;
-  if (const auto form = LinearFormOf(task)) {
-    ASSIGN_OR_RETURN(whole, sum.Report());
-    // The sum is of updates on the latest version.
-    whole = form->RotateBack(whole, LinearSeed(task.id, task.latest));
-  }
-  const bool travels_small = task.policy.version_codec != VersionCodec::kFloat32;
-  std::vector<float> kept;  // all of the next weights, when they travel small
-  ASSIGN_OR_RETURN(BlobWriter writer, blobs.Write());
-  std::vector<double> part;
-  const auto step = [&](uint64_t first, std::span<const float> weights) -> Status {
-    std::span<const double> mean;
-    if (!whole.empty()) {
-      mean = std::span(whole).subspan(first, weights.size());
-    } else {
-      part.resize(weights.size());
-      RETURN_IF_ERROR(sum.ReportPart(first, part));
-      mean = part;
-    }
-    ASSIGN_OR_RETURN(auto next, OptimizerOf(task).Step(weights, mean));
-    ClampVariances(task.table, first, next);
-    const auto bad = std::ranges::find_if(next, [](float weight) { return !std::isfinite(weight); });
-    if (bad != next.end()) {
-      const uint64_t position = first + static_cast<uint64_t>(bad - next.begin());
-      return Fail(Code::kNotFinite, "{} would be {}", PlaceOf(task.table, position), *bad);
-    }
-    if (!travels_small) return writer.Append(AsBytes(std::span<const float>(next)));
-    kept.insert(kept.end(), next.begin(), next.end());
-    return {};
+  NextOf next_of = [&, mean = std::vector<double>()](
+                       uint64_t first, std::span<const float> weights) mutable -> Result<std::vector<float>> {
+    mean.resize(weights.size());
+    RETURN_IF_ERROR(sum.ReportPart(first, mean));
+    return OptimizerOf(task).Step(weights, mean);
   };
-  RETURN_IF_ERROR(VisitWeights(blobs, present, task.table.parameter_count(), step));
-  if (travels_small) return PutCompact(blobs, present, task, std::move(kept));
-  ASSIGN_OR_RETURN(const BlobRef made, writer.Finish());
-  return MadeVersion{.weights = made, .compact = {}};
+  std::vector<float> whole;
+  if (const auto form = LinearFormOf(task)) {
+    ASSIGN_OR_RETURN(whole, StepRotatedBack(blobs, present, sum, task, *form));
+    next_of = [&](uint64_t first, std::span<const float> weights) -> Result<std::vector<float>> {
+      const auto part = std::span(whole).subspan(first, weights.size());
+      return std::vector<float>(part.begin(), part.end());
+    };
+  }
+  auto made = PutNext(blobs, present, task, task.policy.version_codec, next_of);
+  // A value that float16 cannot say: the version travels as it is.
+  if (!made && made.error().code == Code::kNormExceeded)
+    return PutNext(blobs, present, task, VersionCodec::kFloat32, next_of);
+  return made;
 }
 
 }  // namespace tributary

@@ -18,7 +18,8 @@ namespace tributary {
 class ServerOptimizer {
  public:
   virtual ~ServerOptimizer() = default;
-  // Of any consecutive values. kWrongTensorCount: sizes differ. A weight that overflows float32 becomes infinite.
+  // Of any of the values, each with its mean. kWrongTensorCount: sizes differ. A weight that overflows float32 becomes
+  // infinite.
   virtual Result<std::vector<float>> Step(std::span<const float> present,
                                           std::span<const double> mean_update) const = 0;
 };
@@ -33,9 +34,9 @@ class FedAvg final : public ServerOptimizer {
 // The optimiser that the task asks for; it lives as long as the process.
 const ServerOptimizer& OptimizerOf(const TaskRecord& task);
 
-// Hands over the float32 values of a weights blob piece by piece, in order. `visit` must do nothing final: that the bytes
-// are those of the digest is known at the end. Its first error ends it. kDamagedBlob: they are not held,
-// or are other bytes and were set aside; kCorrupt: they are not `parameter_count` values.
+// Hands over the float32 values of a weights blob piece by piece, in order. `visit` must do nothing final: that the
+// bytes are those of the digest is known at the end. Its first error ends it. kDamagedBlob: they are not held, or are
+// other bytes and were set aside; kCorrupt: they are not `parameter_count` values.
 Status VisitWeights(const BlobStore& blobs, const BlobRef& weights, uint64_t parameter_count,
                     const std::function<Status(uint64_t first, std::span<const float> values)>& visit);
 // All of them at once. The errors of VisitWeights.
@@ -48,9 +49,9 @@ struct MadeVersion {
 };
 
 // Makes the weights of `task` that follow `present`, those of its latest version, from a round's sum and puts them into
-// the blob store, durable on return. It holds no more than a piece of them, but for a linear codec, whose mean it holds,
-// and for a version_codec, which rounds them to what the compact weights say; a version that float16 cannot say is left
-// as it is. A running variance that became negative becomes 0. It may be repeated after a crash. kConflict: an empty sum;
+// the blob store, durable on return. It holds no more than a piece of them, or with a linear codec the weights once. A
+// version_codec rounds them to what the compact weights say; a version that float16 cannot say is left as it is. A
+// running variance that became negative becomes 0. It may be repeated after a crash. kConflict: an empty sum;
 // kNotFinite names the weight that would overflow float32; the errors of VisitWeights.
 Result<MadeVersion> MakeNextWeights(BlobStore& blobs, const BlobRef& present, const WeightedSum& sum,
                                     const TaskRecord& task);

@@ -14,7 +14,6 @@ namespace {
 constexpr std::string_view kPartSuffix = ".part";
 constexpr std::string_view kDamagedSuffix = ".damaged";
 constexpr std::string_view kNewSuffix = ".new";  // of WriteFileAtomically, too
-constexpr std::string_view kMade = "made.new";
 // Large enough that the disk reads ahead, small enough for a single-board computer.
 constexpr size_t kDigestReadBytes = limits::kMiB;
 
@@ -122,17 +121,17 @@ Result<Digest> BlobStore::Put(ByteView bytes) {
   return digest;
 }
 
-Result<BlobWriter> BlobStore::Write() {
-  const Path beside = folder_ / kMade;
+Result<BlobWriter> BlobStore::Write(std::string_view name) {
+  const Path beside = folder_ / (std::string(name) + std::string(kNewSuffix));
   RETURN_IF_ERROR(files_->Remove(beside));
   ASSIGN_OR_RETURN(auto file, files_->OpenForWrite(beside));
-  return BlobWriter(*files_, folder_, std::move(file));
+  return BlobWriter(*files_, beside, std::move(file));
 }
 
 BlobWriter::~BlobWriter() {
   if (!file_) return;
   file_.reset();
-  (void)files_->Remove(folder_ / kMade);  // a disk that is full needs the room
+  (void)files_->Remove(beside_);  // a disk that is full needs the room
 }
 
 Status BlobWriter::Append(ByteView piece) {
@@ -146,9 +145,10 @@ Status BlobWriter::Append(ByteView piece) {
 Result<BlobRef> BlobWriter::Finish() {
   RETURN_IF_ERROR(file_->Sync());
   const BlobRef blob{.digest = std::move(digest_).Finish(), .size = size_};
-  RETURN_IF_ERROR(files_->Rename(folder_ / kMade, folder_ / blob.digest.hex()));
+  const Path folder = beside_.parent_path();
+  RETURN_IF_ERROR(files_->Rename(beside_, folder / blob.digest.hex()));
   file_.reset();
-  RETURN_IF_ERROR(files_->SyncFolder(folder_));
+  RETURN_IF_ERROR(files_->SyncFolder(folder));
   return blob;
 }
 

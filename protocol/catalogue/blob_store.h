@@ -14,7 +14,7 @@
 namespace tributary {
 
 // A blob that is made piece by piece, because it is too large to be held twice in memory. Until Finish it has no name, and
-// it is removed when Finish is not called. One at a time in a store. Resource type; borrows the store's files.
+// it is removed when Finish is not called. One of a name at a time in a store. Resource type; borrows the store's files.
 class BlobWriter {
  public:
   BlobWriter(BlobWriter&&) noexcept = default;
@@ -27,11 +27,11 @@ class BlobWriter {
 
  private:
   friend class BlobStore;
-  BlobWriter(FileSystem& files, Path folder, std::unique_ptr<WritableFile> file)
-      : files_(&files), folder_(std::move(folder)), file_(std::move(file)) {}
+  BlobWriter(FileSystem& files, Path beside, std::unique_ptr<WritableFile> file)
+      : files_(&files), beside_(std::move(beside)), file_(std::move(file)) {}
 
   FileSystem* files_;
-  Path folder_;
+  Path beside_;
   std::unique_ptr<WritableFile> file_;  // null: finished
   uint64_t size_ = 0;
   Sha256Stream digest_;
@@ -64,8 +64,8 @@ class BlobStore {
   // Durable on return. One that is held but damaged is replaced.
   Result<Digest> Put(ByteView bytes);
 
-  // Ends another one that was begun before.
-  Result<BlobWriter> Write();
+  // Ends another one that was begun before under this name.
+  Result<BlobWriter> Write(std::string_view name = "made");
 
   // Fetching in parts, resumable over restarts: where to go on, then pieces in order, then Complete, which checks the
   // digest and makes the blob durable. AppendPart: kChunkOutOfOrder, kTooLarge. Complete: kConflict, not all of it is

@@ -23,23 +23,35 @@ std::vector<ValueRun> RunsOf(uint64_t count, std::span<const ValueRange> exact) 
   return runs;
 }
 
-Status AppendCoded(BlockCodec& codec, std::span<const ValueRange> exact, std::span<const float> values, Bytes& update) {
-  const size_t head = update.size();
-  update.resize(head + codec.head_bytes());
-  codec.WriteHead(MutableByteView(update).subspan(head));
-  for (const ValueRun& run : RunsOf(values.size(), exact)) {
-    auto left = values.first(run.size);
-    values = values.subspan(run.size);
+Status CodedEncoder::Encode(std::span<const float> block, Bytes& update) {
+  const size_t before = update.size();
+  update.resize(before + codec_->BytesFor(block.size()));
+  return codec_->Encode(block, MutableByteView(update).subspan(before));
+}
+
+Status CodedEncoder::Add(std::span<const float> values, Bytes& update) {
+  if (!std::exchange(head_written_, true)) {
+    const size_t head = update.size();
+    update.resize(head + codec_->head_bytes());
+    codec_->WriteHead(MutableByteView(update).subspan(head));
+  }
+  while (!values.empty()) {
+    while (run_ < runs_.size() && runs_[run_].size == 0) ++run_;
+    TRIBUTARY_CHECK(run_ < runs_.size()) << values.size() << " values too many";
+    ValueRun& run = runs_[run_];
+    const uint64_t whole = run.exact ? run.size : std::min<uint64_t>(codec_->block(), begun_.size() + run.size);
+    const auto part = values.first(std::min<size_t>(whole - begun_.size(), values.size()));
+    values = values.subspan(part.size());
+    run.size -= part.size();
     if (run.exact) {
-      Append(update, AsBytes(left));
-      continue;
-    }
-    while (!left.empty()) {
-      const auto block = left.first(std::min(codec.block(), left.size()));
-      const size_t before = update.size();
-      update.resize(before + codec.BytesFor(block.size()));
-      RETURN_IF_ERROR(codec.Encode(block, MutableByteView(update).subspan(before)));
-      left = left.subspan(block.size());
+      Append(update, AsBytes(part));
+    } else if (part.size() == whole) {
+      RETURN_IF_ERROR(Encode(part, update));
+    } else {
+      begun_.insert(begun_.end(), part.begin(), part.end());
+      if (begun_.size() < whole) break;
+      RETURN_IF_ERROR(Encode(begun_, update));
+      begun_.clear();
     }
   }
   return {};

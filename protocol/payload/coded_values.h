@@ -20,8 +20,25 @@ struct ValueRun {
 // Those of an update of `count` values. Ranges beyond it are cut off.
 std::vector<ValueRun> RunsOf(uint64_t count, std::span<const ValueRange> exact);
 
-// Appends the values to `update`. Errors: those of BlockCodec::Encode.
-Status AppendCoded(BlockCodec& codec, std::span<const ValueRange> exact, std::span<const float> values, Bytes& update);
+// Encodes the values of an update in every codec but float32, part by part. Memory: one block's values.
+class CodedEncoder {
+ public:
+  // `count` values will come.
+  CodedEncoder(std::unique_ptr<BlockCodec> codec, uint64_t count, std::span<const ValueRange> exact)
+      : codec_(std::move(codec)), runs_(RunsOf(count, exact)) {}
+  // Appends the bytes that these next values make whole: all of them have come out with the last value. Errors: those
+  // of BlockCodec::Encode; then nothing but the end may follow.
+  Status Add(std::span<const float> values, Bytes& update);
+
+ private:
+  Status Encode(std::span<const float> block, Bytes& update);
+
+  std::unique_ptr<BlockCodec> codec_;
+  bool head_written_ = false;
+  std::vector<ValueRun> runs_;  // the sizes are of what has not come yet
+  size_t run_ = 0;
+  std::vector<float> begun_;  // a block that is not whole yet
+};
 
 // Decodes every codec but float32. Memory: one block's bytes, and 4096 values.
 class CodedDecoder final : public UpdateDecoder {

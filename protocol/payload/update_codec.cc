@@ -143,9 +143,9 @@ Result<Bytes> EncodeUpdate(const UpdateFormat& format, const UpdateMeta& meta, s
     return update;
   }
   if (random == nullptr) return Fail(Code::kInvalidArgument, "{} rounds by chance", CodecName(format.codec));
-  const auto encoder = MakeBlockEncoder(format.codec, *random, RoundOf(format));
+  auto codec = MakeBlockEncoder(format.codec, *random, RoundOf(format));
   if (!IsLinear(format.codec)) {
-    RETURN_IF_ERROR(AppendCoded(*encoder, format.exact, delta, update));
+    RETURN_IF_ERROR(CodedEncoder(std::move(codec), delta.size(), format.exact).Add(delta, update));
     return update;
   }
   const LinearForm form(delta.size(), format.exact);
@@ -153,7 +153,8 @@ Result<Bytes> EncodeUpdate(const UpdateFormat& format, const UpdateMeta& meta, s
   constexpr double kBelowBound = 0.95;
   const double reach = std::min(LinearReach(format.linear->step, form.coordinates(), LinearBits(format.codec)),
                                 kBelowBound * format.linear->norm_bound);
-  RETURN_IF_ERROR(AppendCoded(*encoder, ExactOf(form), form.Rotate(delta, format.linear->seed, reach), update));
+  CodedEncoder encoder(std::move(codec), form.size(), ExactOf(form));
+  RETURN_IF_ERROR(encoder.Add(form.Rotate(delta, format.linear->seed, reach), update));
   return update;
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -15,7 +16,7 @@ namespace tributary {
 // float32.
 std::vector<ValueRange> StatisticsOf(const TensorTable& table);
 
-// A version in the form in which it is published.
+// A version, or a part of it, in the form in which it is published.
 struct CompactVersion {
   std::vector<float> weights;
   Bytes bytes;
@@ -25,6 +26,19 @@ struct CompactVersion {
 //   kBlock8   their difference from `base` as block8; what was measured is not a difference
 // The rounding is by the key stream of `seed`, so the same input gives the same version. kNormExceeded: a weight is too
 // large for float16. `codec` is not kFloat32.
+class VersionRounder {
+ public:
+  VersionRounder(VersionCodec codec, const TensorTable& table, const Digest& seed);
+  ~VersionRounder();
+  // What these next weights make whole, of the weights and of the bytes: all has come out with the last ones. `base`:
+  // the same weights of the version before. After an error nothing but the end may follow.
+  Result<CompactVersion> Add(std::span<const float> base, std::span<const float> next);
+
+ private:
+  class Parts;
+  std::unique_ptr<Parts> parts_;
+};
+// The same of a whole version.
 Result<CompactVersion> RoundVersion(VersionCodec codec, const TensorTable& table, std::span<const float> base,
                                     std::span<const float> next, const Digest& seed);
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <numeric>
 #include <utility>
 
 #include <fmt/format.h>
@@ -135,25 +136,56 @@ std::vector<float> LinearForm::Rotate(std::span<const float> values, const Diges
 
 std::vector<double> LinearForm::RotateBack(std::span<const double> vector, const Digest& seed) const {
   TRIBUTARY_CHECK(vector.size() == size()) << vector.size() << " of " << size();
-  std::vector<double> coordinates(vector.begin() + static_cast<std::ptrdiff_t>(exact_count_), vector.end());
+  std::vector<double> back(parameter_count_);
+  const auto read = [&](uint64_t first, std::span<double> values) -> Status {
+    std::ranges::copy(vector.subspan(first, values.size()), values.begin());
+    return {};
+  };
+  const auto take = [&](std::span<const uint64_t> positions, std::span<const double> values) -> Status {
+    for (size_t i = 0; i < values.size(); ++i) back[positions[i]] = values[i];
+    return {};
+  };
+  TRIBUTARY_CHECK(VisitRotatedBack(read, seed, take).has_value()) << "neither of the two fails";
+  return back;
+}
+
+Status LinearForm::VisitRotatedBack(const ReadVector& read, const Digest& seed, const TakeValues& take) const {
+  RETURN_IF_ERROR(VisitExact(read, take));
   KeyStream stream(seed.view());
+  std::vector<double> values(block_);
+  std::vector<uint64_t> positions;
   for (uint64_t block = 0; block < blocks_; ++block) {
-    const auto part = std::span(coordinates).subspan(block * block_, block_);
-    Hadamard(part);
-    FlipSigns(part, stream);
-  }
-  std::vector<double> values(parameter_count_);
-  uint64_t exact = 0, dealt = 0, next = 0;
-  for (uint64_t i = 0; i < values.size(); ++i) {
-    while (next < exact_.size() && i >= exact_[next].first + exact_[next].size) ++next;
-    if (next < exact_.size() && i >= exact_[next].first) {
-      values[i] = vector[exact++];
-      continue;
+    RETURN_IF_ERROR(read(exact_count_ + block * block_, values));
+    Hadamard(values);
+    FlipSigns(values, stream);
+    positions.clear();
+    // Value `dealt` of those that are rotated lies behind the exact ranges that were passed.
+    uint64_t passed = 0;
+    size_t next = 0;
+    for (uint64_t dealt = block; dealt < parameter_count_ - exact_count_; dealt += blocks_) {
+      for (; next < exact_.size() && exact_[next].first <= dealt + passed; ++next) passed += exact_[next].size;
+      positions.push_back(dealt + passed);
     }
-    values[i] = coordinates[dealt % blocks_ * block_ + dealt / blocks_];
-    ++dealt;
+    RETURN_IF_ERROR(take(positions, std::span(values).first(positions.size())));
   }
-  return values;
+  return {};
+}
+
+Status LinearForm::VisitExact(const ReadVector& read, const TakeValues& take) const {
+  std::vector<double> values;
+  std::vector<uint64_t> positions;
+  uint64_t exact = 0;
+  for (const ValueRange& range : exact_) {
+    for (uint64_t first = 0; first < range.size; first += kRotationBlock) {
+      values.resize(std::min<uint64_t>(kRotationBlock, range.size - first));
+      positions.resize(values.size());
+      std::iota(positions.begin(), positions.end(), range.first + first);
+      RETURN_IF_ERROR(read(exact, values));
+      RETURN_IF_ERROR(take(positions, values));
+      exact += values.size();
+    }
+  }
+  return {};
 }
 
 std::unique_ptr<BlockCodec> MakeLinear(int bits, const LinearRound& round, std::unique_ptr<RoundingBits> rounding) {

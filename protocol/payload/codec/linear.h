@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <span>
 #include <vector>
@@ -48,8 +49,15 @@ class LinearForm {
   std::vector<float> Rotate(std::span<const float> values, const Digest& seed, double most) const;
   // The other way, of a mean: `vector` has size() values.
   std::vector<double> RotateBack(std::span<const double> vector, const Digest& seed) const;
+  // The same of a vector that is not held: `read` fills in its values from `first` on, and `take` gets values with
+  // their positions among the parameters, each once, at most 4096 at a time. Their first error ends it.
+  using ReadVector = std::function<Status(uint64_t first, std::span<double> values)>;
+  using TakeValues = std::function<Status(std::span<const uint64_t> positions, std::span<const double> values)>;
+  Status VisitRotatedBack(const ReadVector& read, const Digest& seed, const TakeValues& take) const;
 
  private:
+  Status VisitExact(const ReadVector& read, const TakeValues& take) const;
+
   std::vector<ValueRange> exact_;
   uint64_t parameter_count_;
   uint64_t exact_count_ = 0;
