@@ -1,5 +1,6 @@
 #include "tests/support/hostile_member.h"
 
+#include <algorithm>
 #include <limits>
 
 #include "protocol/envelope/seal_upload.h"
@@ -33,12 +34,20 @@ HostileMember::HostileMember(DeviceThread& thread, const Identity& identity, con
                              const Publication& publication)
     : thread_(thread), identity_(identity), server_(server), publication_(publication) {}
 
-RawSession& HostileMember::Session() {
+RawSession* HostileMember::Session() {
   if (!session_) {
     session_ = std::make_unique<RawSession>(thread_, identity_, server_);
-    TRIBUTARY_CHECK(session_->Greet() == "welcome") << id().text();
+    if (session_->Greet() != "welcome") session_.reset();
   }
-  return *session_;
+  return session_.get();
+}
+
+std::string HostileMember::Deliver(ByteView envelope, const std::vector<Bytes>& chunks) {
+  RawSession* const session = Session();
+  if (session == nullptr) return "unreachable";
+  std::string answer = session->Upload(envelope, chunks);
+  if (answer == "silence" || answer.starts_with("closed")) session_.reset();
+  return answer;
 }
 
 std::string HostileMember::Send(UploadKind kind, ByteView plaintext,
@@ -51,9 +60,12 @@ std::string HostileMember::Send(UploadKind kind, ByteView plaintext,
   const SealedUpload upload =
       Must(SealUpload(subject, plaintext, limits::kMinChunkBytes, {publication_.aead, publication_.sealing_key},
                       identity_.key, identity_.chain));
-  std::string answer = Session().Upload(upload.envelope, upload.chunks);
-  if (answer.starts_with("closed")) session_.reset();
-  return answer;
+  return Deliver(upload.envelope, upload.chunks);
+}
+
+std::string HostileMember::Evaluate(const EvaluationResult& result) {
+  const uint64_t latest = Number(publication_.tasks.at(0).latest);
+  return Evaluate(ModelVersion{std::max<uint64_t>(latest, 2) - 1}, {result});
 }
 
 std::string HostileMember::Evaluate(ModelVersion version, const std::vector<EvaluationResult>& results) {
@@ -66,7 +78,7 @@ std::string HostileMember::Update(uint64_t weight) {
   SyntheticUpdate update = UpdateOf(id(), task.latest, task.table.parameter_count());
   update.weight = weight;
   const SealedUpload upload = SealSynthetic(update, publication_, identity_, limits::kMinChunkBytes);
-  return Session().Upload(upload.envelope, upload.chunks);
+  return Deliver(upload.envelope, upload.chunks);
 }
 
 std::string HostileMember::Offer(const std::function<void(UploadHeader&)>& change) {
@@ -74,17 +86,21 @@ std::string HostileMember::Offer(const std::function<void(UploadHeader&)>& chang
   SealedUpload upload = SealSynthetic(UpdateOf(id(), task.latest, task.table.parameter_count()), publication_,
                                       identity_, limits::kMinChunkBytes);
   change(upload.header);
-  return Session().Upload(SignEnvelope(upload.header, identity_.key, identity_.chain), upload.chunks);
+  return Deliver(SignEnvelope(upload.header, identity_.key, identity_.chain), upload.chunks);
 }
 
 std::string HostileMember::Say(ByteView message) {
-  RawSession& session = Session();
-  session.SendBytes(message);
-  session.Send(hop::CheckIn{});
+  RawSession* const session = Session();
+  if (session == nullptr) return "unreachable";
+  session->SendBytes(message);
+  session->Send(hop::CheckIn{});
   // The second answer is the good one's, unless the first message ended the session.
   for (int answers = 0; answers < 2;) {
-    const auto answer = session.Receive();
-    if (!answer) break;
+    const auto answer = session->Receive();
+    if (!answer) {
+      session_.reset();
+      return "silence";
+    }
     if (std::holds_alternative<hop::Assignment>(*answer)) ++answers;
     if (const auto* refused = std::get_if<hop::Refused>(&*answer)) {
       const std::string code(Name(refused->refusal.code));
@@ -116,6 +132,10 @@ std::string HostileMember::SayHolding(uint64_t number, const Bytes& publication)
 
 std::string HostileMember::SayClass(const std::string& device_class) {
   return Say(CheckInWith([&](schema::CheckIn::Builder to) { to.setDeviceClass(wire::ToText(device_class)); }));
+}
+
+bool HostileRow::IsAnsweredBy(const std::string& answer, bool by_gateway) const {
+  return (by_gateway && answer == "custody") || std::ranges::find(answers, answer) != answers.end();
 }
 
 std::vector<HostileRow> HostileRows() {

@@ -10,11 +10,12 @@
 namespace tributary {
 
 // A member of the fleet whose keys are good and whose words are not: what it says is signed and sealed as it should be,
-// and passes none of the checks that our own programs make before they speak. Everything is called from the test's
-// thread; what is handed to the constructor must outlive it.
+// and passes none of the checks that our own programs make before they speak. Each thing that it does answers what the
+// server made of it: "unreachable" when there is no session to be had, "silence" when it ended without a word.
+// Everything is called from one thread; what is handed to the constructor must outlive it.
 class HostileMember {
  public:
-  // `publication`: what it seals for; its first task is the one that it speaks of.
+  // `publication`: what it seals for, as it is then; its first task is the one that it speaks of.
   HostileMember(DeviceThread& thread, const Identity& identity, const Site::Address& server,
                 const Publication& publication);
 
@@ -22,7 +23,8 @@ class HostileMember {
   // RawSession::Upload.
   std::string Send(UploadKind kind, ByteView plaintext, const std::function<void(UploadSubject&)>& change = {});
   std::string Evaluate(ModelVersion version, const std::vector<EvaluationResult>& results);
-  std::string Evaluate(const EvaluationResult& result) { return Evaluate(ModelVersion{1}, {result}); }
+  // Of the version before the present one: its round is over.
+  std::string Evaluate(const EvaluationResult& result);
   // Its update of the present version.
   std::string Update(uint64_t weight);
   // Its update, whose header `change` changes after it was sealed and before it is signed.
@@ -40,8 +42,9 @@ class HostileMember {
   const Publication& publication() const { return publication_; }
 
  private:
-  // A new session when the last one was ended.
-  RawSession& Session();
+  // A new one when the last one was ended; null: there is none to be had.
+  RawSession* Session();
+  std::string Deliver(ByteView envelope, const std::vector<Bytes>& chunks);
 
   DeviceThread& thread_;
   const Identity& identity_;
@@ -56,6 +59,9 @@ struct HostileRow {
   const char* name;
   std::function<std::string(HostileMember&)> act;
   std::vector<std::string> answers;
+
+  // Whether this is one of them. A gateway opens no payload: it takes custody, and the aggregator's refusal ends there.
+  bool IsAnsweredBy(const std::string& answer, bool by_gateway) const;
 };
 std::vector<HostileRow> HostileRows();
 

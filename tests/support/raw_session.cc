@@ -28,9 +28,16 @@ void RawSession::OnMessage(ByteView bytes, ByteView) {
   changed_.notify_all();
 }
 
+void RawSession::OnDisconnected() {
+  const std::lock_guard lock(mutex_);
+  broken_ = true;
+  changed_.notify_all();
+}
+
 std::optional<hop::Message> RawSession::Receive(Millis bound) {
   std::unique_lock lock(mutex_);
-  if (!changed_.wait_for(lock, bound, [this] { return !came_.empty(); })) return std::nullopt;
+  changed_.wait_for(lock, bound, [this] { return broken_ || !came_.empty(); });
+  if (came_.empty()) return std::nullopt;
   hop::Message message = std::move(came_.front());
   came_.pop_front();
   return message;
@@ -59,7 +66,7 @@ std::string RawSession::Upload(ByteView envelope, const std::vector<Bytes>& chun
   size_t next = chunks.size();
   Send(hop::Offer{ToBytes(envelope)});
   while (auto message = Receive()) {
-    // What is left over from an earlier upload is not about this one; credit is the connection's.
+    // Messages left over from an earlier upload are not about this one; credit is the connection's.
     if (const auto* more = std::get_if<hop::Credit>(&*message)) credit_ += more->bytes;
     if (const auto* resume = std::get_if<hop::Resume>(&*message); resume && resume->upload == id)
       next = resume->next_chunk;

@@ -23,19 +23,20 @@ class RawSession final : private ClientSocket::Handler {
 
   void Send(const hop::Message& message, ByteView bulk = {}) { SendBytes(hop::Encode(message), bulk); }
   void SendBytes(ByteView message, ByteView bulk = {});
-  // The next message; nullopt after `bound`.
+  // The next message; nullopt after `bound`, or when the connection broke and nothing is left.
   std::optional<hop::Message> Receive(Millis bound = kPatience);
 
   // Hello, challenge, proof. "welcome", or why not: the code's name.
   std::string Greet();
   // Offers and sends the chunks as credit comes. "custody", "already", "closed: " and a code's name when the session
-  // ended, else the name of the code of the refusal.
+  // ended, "silence" when nothing came, else the name of the code of the refusal.
   std::string Upload(ByteView envelope, const std::vector<Bytes>& chunks);
   // The name of the code with which the server ends the session; "silence" when it does not.
   std::string Closed();
 
  private:
   void OnMessage(ByteView message, ByteView bulk) override;
+  void OnDisconnected() override;
 
   DeviceThread& thread_;
   const Identity& identity_;
@@ -43,6 +44,7 @@ class RawSession final : private ClientSocket::Handler {
   std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<hop::Message> came_;
+  bool broken_ = false;
   uint64_t credit_ = 0;  // bytes; not used yet
   std::unique_ptr<ClientSocket> socket_;
 };

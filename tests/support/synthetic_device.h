@@ -59,7 +59,7 @@ class SyntheticDevice {
     Path folder;
     uint32_t chunk_bytes = limits::kDefaultChunkBytes;
   };
-  // What the hop made of an upload: custody, or given up with a code.
+  // The hop's verdict on an upload: custody, or given up with a code.
   using Fate = std::optional<Code>;
 
   SyntheticDevice(DeviceThread& thread, Identity identity, const Options& options);

@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "protocol/spool/spool.h"
+#include "tests/support/hostile_process.h"
 #include "tests/support/must.h"
 #include "tests/support/synthetic_device.h"
 
@@ -16,13 +17,14 @@ namespace tributary {
 
 // A site whose every process may be killed: an aggregator, a gateway at it, another one behind that, and a fleet of
 // synthetic devices in a process of its own. Whatever is killed, rounds end when all devices have reported, so that
-// every version's digest is known beforehand.
+// every version's digest is known beforehand, also with a hostile member among them: nothing that it sends counts.
 class CrashSite {
  public:
   struct Shape {
     int devices = 6;
     uint64_t parameters = 20'000;      // 80 kB: a payload with a file of its own
     uint32_t chunk_bytes = 16 * 1024;  // so that kills come in the middle of uploads
+    bool hostile = false;              // a member more, which plays its rows to every server all the time
   };
 
   explicit CrashSite(Shape shape) : shape_(shape), site_(TRIBUTARY_BIN_DIR) {
@@ -39,6 +41,9 @@ class CrashSite {
     task_.emplace(CreateSyntheticTask(site_, shape_.parameters, static_cast<uint32_t>(shape_.devices)));
     expected_.emplace(*task_);
     for (const char* id : {"gateway-1", "gateway-2", "fleet"}) site_.Start(id);
+    if (!shape_.hostile) return;
+    hostile_.emplace(site_, std::vector<std::string>{"gateway-1", "gateway-2", "aggregator"});
+    hostile_->Start();
   }
 
   // From the fleet's next start on, device i uploads to another server than with another `turn`.
@@ -69,6 +74,7 @@ class CrashSite {
   // and the account holds at every process. Ends the fleet.
   void ExpectNothingLostNothingTwice() {
     ASSERT_TRUE(AwaitRounds()) << Completed() << " of " << rounds_ << " rounds\n" << Tails();
+    if (hostile_) hostile_->End();
     std::vector<std::string> undisturbed;
     for (uint64_t i = 0; i < rounds_; ++i) undisturbed.push_back(expected_->Next(devices_).hex());
     EXPECT_EQ(Digests(), undisturbed);
@@ -128,7 +134,7 @@ class CrashSite {
       EXPECT_TRUE(account.Balances()) << device.text();
       return account.bytes == 0;
     };
-    // What the aggregator has may not have come through to its sender yet: the fleet gets the time to hear it.
+    // The aggregator's custody may not have come through to the sender yet: the fleet gets the time to hear it.
     const bool quiet = site_.Eventually([&] {
       site_.Kill("fleet");
       const bool all = std::ranges::all_of(devices_, empty);
@@ -146,6 +152,7 @@ class CrashSite {
   std::vector<DeviceId> devices_;
   std::optional<SyntheticTask> task_;
   std::optional<ExpectedVersions> expected_;
+  std::optional<HostileProcess> hostile_;
   uint64_t rounds_ = 0;
 };
 

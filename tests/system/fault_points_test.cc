@@ -5,10 +5,11 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/aggregator/release/prune_fixture.h"
 #include "tests/system/crash_site.h"
 
 // A SIGKILL at every point of protocol/base/fault_point.h that a process passes in an ordinary round, at its first pass
-// and in the middle of its passes.
+// and in the middle of its passes; and at those that an aggregator passes when it forgets what is old.
 namespace tributary::fault_points_test {
 namespace {
 
@@ -26,6 +27,14 @@ class Environment {
   const char* name_;
 };
 
+// How often each point of a trace was passed.
+std::map<std::string, int> PassesIn(const Path& trace) {
+  std::map<std::string, int> passes;
+  std::ifstream lines(trace);
+  for (std::string line; std::getline(lines, line);) ++passes[line];
+  return passes;
+}
+
 class FaultPoints : public testing::TestWithParam<const char*> {
  protected:
   void Restart(const std::string& id) {
@@ -41,10 +50,7 @@ class FaultPoints : public testing::TestWithParam<const char*> {
       Restart(id);
     }
     OneRound();
-    std::map<std::string, int> passes;
-    std::ifstream lines(file);
-    for (std::string line; std::getline(lines, line);) ++passes[line];
-    return passes;
+    return PassesIn(file);
   }
 
   void OneRound() {
@@ -67,8 +73,8 @@ class FaultPoints : public testing::TestWithParam<const char*> {
     if (runs) {
       const auto ended = [&] { return site.EndOf(id).has_value(); };
       site.Eventually([&] { return ended() || crash_.Completed() == crash_.rounds(); });
-      // What comes after a round, such as the removal of what was delivered, may pass it too. Later passes may be more
-      // than this round has.
+      // Work that comes after a round, such as the removal of what was delivered, may pass it too. Later passes may be
+      // more than this round has.
       site.Eventually(ended, pass == 1 ? kPatience : Millis(1'000));
     }
     const auto code = site.EndOf(id);
@@ -99,6 +105,94 @@ TEST_P(FaultPoints, AKillAtEachOneChangesNothing) {
 INSTANTIATE_TEST_SUITE_P(Of, FaultPoints, testing::Values("aggregator", "gateway-1", "fleet"), [](const auto& each) {
   return each.param[0] == 'g' ? std::string("gateway") : std::string(each.param);
 });
+
+// An aggregator with two years old versions, and evaluations of them, that nobody has forgotten yet. With 125 versions
+// rounds are old enough to be forgotten too, which takes half a minute each time.
+class FaultPointsOfForgetting : public testing::Test {
+ protected:
+  FaultPointsOfForgetting() {
+    PruneFixture former;
+    former.clock.SetWall({SystemClock().Now().unix_millis - Millis(std::chrono::hours(24 * 800)).count()});
+    former.retention.versions = 1'000;
+    former.Reopen();
+    former.MakeVersions(kVersions);
+    Must(former.core().tasks().Pin(former.task_id, ModelVersion{3}, "shipped"));
+    former.Close();
+    task_ = former.task_id.text();
+    site_.AddAggregator();
+    std::ofstream(site_.ConfigOf("aggregator"), std::ios::app)
+        << "\n[retention]\nversions = 10\nevaluation_days = 1\nround_days = 1\n";
+    Must(RealFileSystem().CreateFolders(data()));
+    Copy(former.folder.path(), data());
+    (void)site_.token();  // lies in the data folder, too
+    Copy(data(), former_.path());
+  }
+  static void Copy(const Path& from, const Path& to) {
+    for (const auto& entry : std::filesystem::directory_iterator(to)) std::filesystem::remove_all(entry);
+    std::filesystem::copy(from, to, std::filesystem::copy_options::recursive);
+  }
+  Path data() const { return site_.DataOf("aggregator"); }
+  void BeginAnew() { Copy(former_.path(), data()); }
+
+  // Everything that is known of the versions, with the totals of their evaluations, and which files are there.
+  struct Memory {
+    Json versions;
+    std::vector<std::string> blobs;
+    bool operator==(const Memory&) const = default;
+  };
+  // Waits until all that is old is forgotten: the rows of old versions go last, when their evaluations were folded and
+  // their weights removed. Ends the aggregator.
+  Memory Forget() {
+    Memory memory;
+    const bool over = site_.Eventually([&] {
+      const auto versions = site_.api().Versions(task_);
+      if (!versions) return false;
+      memory = {versions->at("items"), Must(RealFileSystem().List(data() / "blobs"))};
+      return memory.versions.size() == 11;
+    });
+    EXPECT_TRUE(over) << memory.versions.size() << " versions are left\n" << site_.Logs();
+    EXPECT_EQ(site_.Stop("aggregator"), 0);
+    std::ranges::sort(memory.blobs);
+    return memory;
+  }
+
+  const uint64_t kVersions = std::getenv("TRIBUTARY_LONG_TESTS") ? 125 : 16;
+  TemporaryFolder former_;
+  TestSite site_{TRIBUTARY_BIN_DIR};
+  std::string task_;
+};
+
+TEST_F(FaultPointsOfForgetting, AKillAtEachOneForgetsTheSameAndNoTotal) {
+  const Path trace = site_.folder() / "trace";
+  BeginAnew();
+  {
+    const Environment traced("TRIBUTARY_FAULT_TRACE", trace.string());
+    site_.Start("aggregator");
+  }
+  const Memory undisturbed = Forget();
+  ASSERT_EQ(undisturbed.blobs.size(), 12u) << "the weights of eleven versions, and the module";
+  int kills = 0;
+  for (const auto& [point, passes] : PassesIn(trace)) {
+    if (!point.starts_with("aggregator.fold") && !point.starts_with("aggregator.prune") &&
+        !point.starts_with("aggregator.forget"))
+      continue;
+    for (const int pass : std::set<int>{1, (passes + 1) / 2, passes}) {
+      const std::string where = point + ":" + std::to_string(pass);
+      BeginAnew();
+      {
+        const Environment fault("TRIBUTARY_FAULT", where);
+        (void)site_.TryStart("aggregator");
+      }
+      ASSERT_TRUE(site_.Eventually([&] { return site_.EndOf("aggregator").has_value(); })) << where;
+      ASSERT_EQ(site_.EndOf("aggregator"), 128 + SIGKILL) << where << "\n" << site_.Logs();
+      site_.Start("aggregator");
+      EXPECT_EQ(Forget(), undisturbed) << where;
+      ++kills;
+    }
+  }
+  std::cout << kills << " kills while forgetting " << kVersions << " versions" << std::endl;
+  EXPECT_GE(kills, 10);
+}
 
 #else
 

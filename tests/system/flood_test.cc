@@ -19,11 +19,13 @@
 #include <zmq.hpp>
 
 #include "protocol/hop/handshake.h"
+#include "tests/support/hostile_process.h"
 #include "tests/support/sanitized.h"
 #include "tests/system/synthetic_site.h"
 
 // Handshakes that lead to nothing, 2,000 a second from one process on the loopback, while fifty devices upload through
-// the same gateway: every upload arrives. For five seconds; for thirty with TRIBUTARY_LONG_TESTS.
+// the same gateway, and a hostile member plays its rows there: every upload arrives. For five seconds; for thirty with
+// TRIBUTARY_LONG_TESTS.
 namespace tributary::flood_test {
 namespace {
 
@@ -33,7 +35,7 @@ constexpr int kDevices = 50;
 constexpr uint64_t kParameters = 20'000;
 constexpr double kMostGrowthBytes = 200e6;
 
-// What the attacker does, how often a second, and how often it did.
+// The attacker's deeds, how often a second, and how often they were done.
 enum Attack : size_t { kGarbage, kWrongKey, kBadHello, kBadProof, kAttacks };
 constexpr std::array<const char*, kAttacks> kNames = {"TCP garbage", "wrong CURVE key", "bad hello", "bad proof"};
 constexpr std::array<int, kAttacks> kPerSecond = {1'000, 700, 150, 150};
@@ -282,6 +284,8 @@ TEST(Flood, BadHandshakesDoNotKeepGoodDevicesFromUploading) {
   world.CreateTask(kParameters, kDevices);
   Must(world.api().StartRounds("synthetic", 1'000));
   for (int i = 0; i < kDevices; ++i) world.AddDevice(i, "gateway-1");
+  HostileProcess hostile(world.site(), {"gateway-1", "aggregator"});
+  hostile.Start();
   uint64_t version = 1;
   for (int i = 0; i < kDevices; ++i)
     ASSERT_TRUE(world.device(static_cast<size_t>(i)).AwaitVersion(version)) << world.Logs();
@@ -307,6 +311,7 @@ TEST(Flood, BadHandshakesDoNotKeepGoodDevicesFromUploading) {
     }
   }
   const Tally tally = attacker.AwaitEnd();
+  hostile.End();
   const double took = std::chrono::duration<double>(Steady::now() - began).count();
   uint64_t all = 0;
   for (const uint64_t count : tally) all += count;
