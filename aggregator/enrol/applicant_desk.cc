@@ -29,7 +29,7 @@ EnrolmentAnswer ApplicantDesk::Decide(const Digest& id, const Bytes& sealed_requ
   auto answer = AnswerTo(id, sealed_request);
   if (answer) return std::move(*answer);
   const Error& error = answer.error();
-  registrar_.Count(Name(error.code));
+  registrar_.counts().Count(Name(error.code));
   if (IsOfTheEnvironment(error.code)) {
     registrar_.CouldNotRead(error);
   } else {
@@ -42,7 +42,7 @@ Result<EnrolmentAnswer> ApplicantDesk::AnswerTo(const Digest& id, const Bytes& s
   EnrolmentStore& store = registrar_.store();
   ASSIGN_OR_RETURN(const auto request, store.members.FindRequest(id));
   if (!request) return AnswerNew(id, sealed_request);
-  registrar_.Count("repeated");
+  registrar_.counts().Count("repeated");
   ASSIGN_OR_RETURN(const auto found, store.members.Find(request->member));
   if (!found) return Fail(Code::kUnknownCertificate, "{} is not a member any more", request->member.text());
   ASSIGN_OR_RETURN(const auto certificates, store.certificates.OfMember(request->member));
@@ -93,7 +93,7 @@ Result<EnrolmentAnswer> ApplicantDesk::Enrol(const Digest& id, const Certificate
 
 Result<EnrolmentAnswer> ApplicantDesk::Claim(const DeviceId& id, const CertificateRequest& wanted,
                                              const EnrolmentTokenRecord& terms) {
-  registrar_.NoteClaim(id, wanted.public_key);
+  registrar_.claims().FindOrMake(id.text(), {}) = wanted.public_key;
   LogWarning("enrolment.id_taken", {{"id", id.text()}, {"key", ToHex(wanted.public_key)}, {"token", terms.id}});
   const std::string what = fmt::format(
       "the id {0} belongs to another key; ask for another id, or, if this is {0} and its keys are lost, let an "
@@ -137,7 +137,7 @@ Result<EnrolmentAnswer> ApplicantDesk::CarryOut(const Digest& id, Decision decis
   if (certificate) change.request->serial = certificate->serial;
   RETURN_IF_ERROR(registrar_.Save(change));
   const Names& names = kNames[static_cast<size_t>(kind)];
-  registrar_.Count(names.count);
+  registrar_.counts().Count(names.count);
   if (names.event != nullptr) {
     LogInfo(names.log, {{"id", member.id.text()},
                         {"role", std::string(RoleName(member.role))},

@@ -30,6 +30,8 @@ struct EnrolmentEvent {
 // For metrics. `decisions` counts the requests since the start by their outcome: "issued", "renewed", "pending",
 // "repeated", or the name of the code that refused them.
 struct EnrolmentCounts {
+  void Count(std::string_view outcome) { ++decisions[std::string(outcome)]; }
+
   std::map<std::string, uint64_t> decisions;
   std::map<EnrolmentState, uint64_t> members;
 };

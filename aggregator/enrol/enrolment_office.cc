@@ -185,7 +185,7 @@ Result<EnrolledMember> EnrolmentOffice::Approve(const DeviceId& id, const std::s
   ASSIGN_OR_RETURN(const StoredCertificate certificate, registrar_->Issue(stored));
   RETURN_IF_ERROR(
       registrar_->Save({.member = &stored, .certificate = &certificate, .before = EnrolmentState::kPending}));
-  registrar_->Count("issued");
+  registrar_->counts().Count("issued");
   LogInfo("enrolment.approved", {{"id", id.text()}, {"by", by}, {"serial", stored.member.serial}});
   registrar_->Tell("member.approved", stored.member);
   return stored.member;
@@ -217,7 +217,7 @@ Result<size_t> EnrolmentOffice::OfOtherIssuers(const DeviceId& id) {
 Result<EnrolledMember> EnrolmentOffice::ReplaceKey(const DeviceId& id, const std::string& by) {
   ASSIGN_OR_RETURN(StoredMember stored, FindNewest(id));
   EnrolledMember& member = stored.member;
-  const auto key = registrar_->ClaimOf(id);
+  const Bytes* const key = registrar_->claims().Find(id.text());
   if (!key) {
     return Fail(Code::kConflict,
                 "no other key has asked for the id {} since this aggregator started; let the device ask", id.text());

@@ -109,12 +109,8 @@ class MemberRegistrar {
   Status TakeOver(const RevocationList::Issuer& newer);
   // Its certificates stay, so that its keys stay out.
   Status Forget(const EnrolledMember& member);
-  // The key that asked last, since the start, for the id of a member with another one.
-  void NoteClaim(const DeviceId& id, const Bytes& public_key) { claims_.FindOrMake(id.text(), {}) = public_key; }
-  std::optional<Bytes> ClaimOf(const DeviceId& id) {
-    const Bytes* key = claims_.Find(id.text());
-    return key ? std::optional(*key) : std::nullopt;
-  }
+  // The key that asked last, since the start, for an id whose member has another one; by that id.
+  Recent<Bytes>& claims() { return claims_; }
   // A member with this certificate was heard of. Only remembered until SaveHeard: twenty thousand members that come at
   // once must not wait for as many syncs.
   void Saw(const VerifiedIdentity& member);
@@ -126,8 +122,7 @@ class MemberRegistrar {
   Status Standing(const DeviceId& id) const;
   const std::string& revocations() const { return revocations_->text(); }
 
-  void Count(std::string_view outcome) { ++counts_.decisions[std::string(outcome)]; }
-  const EnrolmentCounts& counts() const { return counts_; }
+  EnrolmentCounts& counts() { return counts_; }
   // `name` is a name of EnrolmentEvent.
   void Tell(std::string_view name, const EnrolledMember& member) const;
 
@@ -155,7 +150,7 @@ class MemberRegistrar {
   std::optional<RevocationBook> revocations_;
   std::vector<StoredToken> tokens_;
   std::set<DeviceId> revoked_;
-  Recent<Bytes> claims_{1'024};  // by id
+  Recent<Bytes> claims_{1'024};
   SteadyClock steady_;
   DiskHealth health_;
   EnrolmentCounts counts_;

@@ -2,7 +2,6 @@
 
 #include <utility>
 
-#include "device/report/agent_metrics.h"
 #include "protocol/base/log.h"
 #include "protocol/trust/seal/hpke.h"
 
@@ -15,27 +14,9 @@ constexpr Millis kHousekeeping{15'000};
 // Only a fit shows whether every example is good now. That the same data are still lacking is noted as seldom.
 constexpr Millis kTryDataAgain{300'000};
 
-// The device lacks what the task needs, and may have it later: an import helps.
-bool LacksData(Code code) {
-  return code == Code::kMissingField || code == Code::kFewExamples || code == Code::kBadExample;
-}
 // A file of the model is not here, or not what it was.
 bool LacksBlob(Code code) { return code == Code::kDamagedBlob || code == Code::kUnknownBlob; }
 
-// Of the tasks that are published: the others are over.
-void DescribeFailures(const AgentState& state, DeviceState& self) {
-  for (const auto& [task, failure] : state.failures()) {
-    if (!self.installed.contains(task)) continue;
-    const TaskProgress progress = state.Of(task);
-    const bool given_up = progress.phase == TaskPhase::kGivenUp && progress.version == failure.version;
-    self.failures[task] = {.code = failure.code,
-                           .sentence = failure.sentence,
-                           .count = failure.count,
-                           .version = failure.version,
-                           .last = failure.last,
-                           .lasting = given_up || LacksData(failure.code)};
-  }
-}
 // The tasks of which a file is missing; each is being fetched again.
 void AddThoseInMending(Membership& membership, std::set<TaskId>& waiting) {
   if (membership.Mending()) return;
@@ -93,6 +74,9 @@ Result<std::unique_ptr<Agent>> Agent::Open(const Parts& parts, const Options& op
                     .inline_limit = 0},  // a file leaves nothing behind when it goes, a row of the index does
                    [agent = agent.get()](const UploadId& upload, const Error* why) { agent->OnGone(upload, why); }));
   Agent& self = *agent;
+  self.self_.emplace(SelfDescription::Parts{self.parts_.identity.subject.id, self.parts_.clock, self.parts_.files,
+                                            self.state_, self.counts_, *self.membership_, *self.outbox_,
+                                            options.outbox_max_bytes, options.metrics_file});
   agent->erasures_ = std::make_unique<ErasureWatch>(
       ErasureWatch::Parts{parts.loop, parts.examples, parts.disk, self.state_, *self.outbox_, self.residuals_},
       ErasureWatch::Hooks{.publication = [&self]() -> decltype(auto) { return self.publication(); },
@@ -151,7 +135,7 @@ void Agent::Stop() {
   for (const Loop::TimerId timer : {retry_timer_, housekeeping_timer_}) parts_.loop.Cancel(timer);
   erasures_->Stop();
   membership_->Stop();
-  WriteMetrics();
+  self_->WriteMetrics();
 }
 
 Agent::Counts Agent::counts() const {
@@ -424,64 +408,13 @@ void Agent::Housekeep() {
   if (next_key_end_ && parts_.clock.Monotonic() >= *next_key_end_) DropUnopenable();
   if (!data_waits_.empty()) Decide();
   SendStateIfDue();
-  WriteMetrics();
+  self_->WriteMetrics();
   housekeeping_timer_ = parts_.loop.After(kHousekeeping, [this] { Housekeep(); });
-}
-
-void Agent::WriteMetrics() {
-  if (options_.metrics_file.empty()) return;
-  AgentMetrics out(parts_.identity.subject.id);
-  out.AddOutbox(outbox_->account(), options_.outbox_max_bytes, outbox_->health());
-  out.AddLink(client(), membership_->sessions(), outbox_->counts());
-  out.AddPublications(membership_->publications().number(), membership_->publication_counts().rejected_by,
-                      !Withheld().empty());
-  out.Counter("damaged_blobs_total", "Files of models whose bytes the disk had changed, since the start",
-              membership_->blobs().damaged_count());
-  out.AddWork(counts_.fits, counts_.fits_failed, counts_.made_again);
-  if (const int64_t end = membership_->CertificateEnd().unix_millis; end > 0) {
-    out.Gauge("certificate_end_seconds", "Unix time at which this device's certificate ends",
-              static_cast<uint64_t>(end / 1000));
-  }
-  out.Gauge("written_seconds", "Unix time at which this was written",
-            static_cast<uint64_t>(parts_.clock.Now().unix_seconds()));
-  if (const Status written = WriteFileAtomically(parts_.files, options_.metrics_file, AsBytes(out.Render())); !written)
-    LogFailure(LogLevel::kWarning, "metrics.not_written", written.error());
-}
-
-DeviceState Agent::DescribeSelf() const {
-  DeviceState self;
-  const Subscriber::Counts& publications = membership_->publication_counts();
-  if (publication()) {
-    self.root_version = publication()->root_version;
-    self.publication_number = publication()->number;
-    for (const PublishedTask& task : publication()->tasks) self.installed[task.id] = {task.latest, task.weights.digest};
-  }
-  self.time_floor = parts_.clock.floor();
-  self.withheld = Withheld();
-  self.counters = {{"fits", counts_.fits},
-                   {"fits_failed", counts_.fits_failed},
-                   {"own_model_better", counts_.own_model_better},
-                   {"own_model_given_up", counts_.own_model_given_up},
-                   {"sessions", membership_->sessions()},
-                   {"uploads_delivered", counts_.delivered},
-                   {"uploads_given_up", counts_.given_up},
-                   {"uploads_made_again", counts_.made_again},
-                   {"publications_adopted", publications.adopted},
-                   {"publications_rejected", publications.rejected}};
-  if (membership_->certificate()) self.counters["certificates_renewed"] = membership_->certificate()->renewals();
-  for (const auto& [code, count] : publications.rejected_by) self.rejections[code].count = count;
-  if (publications.last_rejection) {
-    DeviceState::Rejections& last = self.rejections[publications.last_rejection->error.code];
-    last.last_sentence = publications.last_rejection->error.message;
-    last.last = publications.last_rejection->when;
-  }
-  DescribeFailures(state_, self);
-  return self;
 }
 
 void Agent::SendStateIfDue() {
   if (!options_.reports || stopped_ || !publication() || publication()->tasks.empty()) return;
-  DeviceState self = DescribeSelf();
+  DeviceState self = self_->State();
   const Millis now = parts_.clock.Monotonic();
   if (!state_keeper_.IsDue(self, now)) return;
   const auto state = state_keeper_.Make(std::move(self), now);

@@ -13,6 +13,7 @@
 #include "device/agent/personal_keeper.h"
 #include "device/agent/planner.h"
 #include "device/agent/residual_store.h"
+#include "device/agent/self_description.h"
 #include "device/agent/workshop.h"
 #include "device/learn/learner.h"
 #include "device/report/device_state_keeper.h"
@@ -72,16 +73,7 @@ class Agent {
     Executor& work;  // for fits
     Executor& disk;  // for the outbox, and to look for deletions of examples
   };
-  struct Counts {
-    uint64_t fits = 0;  // finished, since the start of this process
-    uint64_t fits_failed = 0;
-    uint64_t delivered = 0;
-    uint64_t given_up = 0;
-    uint64_t sessions = 0;
-    uint64_t own_model_better = 0;   // fits after which the device uses a model of its own
-    uint64_t own_model_given_up = 0;  // fits after which the version itself was no worse, and is used
-    uint64_t made_again = 0;  // updates whose sealing key was over, or whose examples were deleted
-  };
+  using Counts = AgentCounts;
 
   // Errors: kCorrupt, kIo, kDatabase of the stores.
   static Result<std::unique_ptr<Agent>> Open(const Parts& parts, const Options& options);
@@ -95,9 +87,7 @@ class Agent {
   const std::map<TaskId, TaskFailure>& failures() const { return state_.failures(); }
   const HopClient& client() const { return membership_->client(); }
   // Why nothing is installed now, in one sentence; empty: nothing stands in the way.
-  std::string Withheld() const {
-    return WhyWithheld(membership_->publications(), membership_->RejectedSince(), parts_.clock.Now());
-  }
+  std::string Withheld() const { return self_->Withheld(); }
 
  private:
   // The work that the workshop makes, or the outbox takes, now.
@@ -132,8 +122,6 @@ class Agent {
   // recorded.
   bool MakeAgain(const TaskId& task, ModelVersion version, UploadKind kind);
   void Housekeep();
-  void WriteMetrics();
-  DeviceState DescribeSelf() const;
   void SendStateIfDue();
   const std::optional<Publication>& publication() const { return membership_->publications().current(); }
 
@@ -163,6 +151,7 @@ class Agent {
   Loop::TimerId retry_timer_ = 0;
   Loop::TimerId housekeeping_timer_ = 0;
   Counts counts_;
+  std::optional<SelfDescription> self_;
 };
 
 }  // namespace tributary
