@@ -42,9 +42,9 @@ void Play(Server& server) {
     const HostileRow& row = rows[server.next];
     const std::string answer = row.act(*server.member);
     if (answer == "unreachable") return;
-    // It says all this again and again: a server may have it already where it may take it.
-    const std::string first = answer == "already" || answer == "duplicate" ? "custody" : answer;
-    if (row.IsAnsweredBy(answer, by_gateway) || row.IsAnsweredBy(first, by_gateway) || Passes(answer)) continue;
+    // It says all this again and again: of a version that a server heard of from it before, nothing more is taken.
+    const bool heard_before = answer == "already" || answer == "duplicate";
+    if (heard_before || row.IsAnsweredBy(answer, by_gateway) || Passes(answer)) continue;
     std::cout << "hostile.wrong " << row.name << ": " << answer << std::endl;
   }
   server.next = 0;

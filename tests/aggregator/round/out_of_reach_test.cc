@@ -197,7 +197,9 @@ TEST_F(OutOfReach, ADeviceInTheSumIsNotLostWhateverItSaysAfterwards) {
 // However many there are, updates wait for a few of them only.
 TEST_F(OutOfReach, ManyDevicesAreLookedAtInTurns) {
   constexpr int kDevices = 300;
-  Start(kDevices, kDevices);
+  CreateTask({.report_goal = kDevices, .minimum = kDevices, .deadline_seconds = 3600});
+  for (int i = 1; i <= kDevices; ++i) Enrol(i, EnrolmentState::kActive);
+  Must(core().rounds().Start(task_id, 1));
   Fails(1);
   Pass(kLook);
   for (int turn = 1; turn <= 5; ++turn) {
