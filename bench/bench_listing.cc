@@ -142,7 +142,8 @@ int Run() {
        .random = random,
        .repository = repository,
        .sealing_key = keys.current(),
-       .enrolled = [&](const Slice<DeviceId>& slice) { return office->EnrolledDevices(std::nullopt, slice); }},
+       .enrolled = [&](const Slice<DeviceId>& slice) { return office->EnrolledDevices(std::nullopt, slice); },
+       .retention = {.versions = 2 * kRounds}},  // nothing is pruned meanwhile
       listener));
   office = Must(EnrolmentOffice::Open({.folder = folder / "aggregator",
                                        .files = RealFileSystem(),

@@ -1,5 +1,7 @@
 #include "aggregator/optimise/server_optimizer.h"
 
+#include <malloc.h>
+
 #include <algorithm>
 #include <cmath>
 
@@ -33,8 +35,9 @@ const ServerOptimizer& OptimizerOf(const TaskRecord&) {
 
 namespace {
 
-// So many values are in memory at once: 4 bytes of present and next weights and 8 of the mean for each.
-constexpr uint64_t kValuesOfPiece = limits::kMiB / sizeof(float);
+// So many values are in memory at once: 4 bytes of present and next weights and 8 of the mean for each, and as much again
+// where a version is rounded to what travels.
+constexpr uint64_t kValuesOfPiece = 256 * limits::kKiB / sizeof(float);
 
 // No variance among these consecutive values, of which the first is value `first`, stays negative.
 void ClampVariances(const TensorTable& table, uint64_t first, std::span<float> values) {
@@ -98,6 +101,8 @@ namespace {
 // the rotation's order.
 Result<std::vector<float>> StepRotatedBack(const BlobStore& blobs, const BlobRef& present, const WeightedSum& sum,
                                            const TaskRecord& task, const LinearForm& form) {
+  // The chunks of updates were freed in pieces that these weights do not fit into.
+  malloc_trim(0);
   ASSIGN_OR_RETURN(auto weights, ReadWeights(blobs, present, task.table.parameter_count()));
   const auto read = [&](uint64_t first, std::span<double> values) { return sum.ReportPart(first, values); };
   std::vector<float> some;
