@@ -51,10 +51,15 @@ def from_bytes(raw: bytes, dtype: str, shape: Sequence[int]) -> Any:
 
 def from_parts(parts: List[bytes], dtype: str, shape: Sequence[int]) -> List[Any]:
     """One array for each example of a field whose length varies: the -1 in `shape`."""
-    size = elements([length for length in shape if length != -1]) * array.array(letter_of(dtype)).itemsize
+    size = elements([length for length in shape if length != -1]) * itemsize(dtype)
     return [
         from_bytes(part, dtype, [len(part) // size if length == -1 else length for length in shape]) for part in parts
     ]
+
+
+def itemsize(dtype: str) -> int:
+    """Bytes of one element."""
+    return array.array(letter_of(dtype)).itemsize
 
 
 def letter_of(dtype: str) -> str:

@@ -96,7 +96,11 @@ def examples() -> Examples:
     agent = _the_agent()
     if agent.next_order() is None:
         sys.exit(0)
-    training, held_out = _examples(agent)
+    try:
+        training, held_out = _examples(agent)
+    except Mistake as mistake:
+        agent.say("error", code=mistake.code, message=str(mistake))
+        sys.exit(0)
     return Examples(training or held_out, held_out or {name: values[:0] for name, values in training.items()})
 
 
@@ -250,8 +254,10 @@ class _Work:
         self.agent, self.train, self.evaluate, self.predict = agent, train, evaluate, predict
 
     def do(self, order: Mapping[str, Any]) -> None:
+        if order["type"] == "predict":
+            return self.answer()
         config = Config(order, self.agent)
-        {"learn": self.learn, "evaluate": self.measure_versions, "predict": self.answer}[order["type"]](config)
+        {"learn": self.learn, "evaluate": self.measure_versions, "load": self.load}[order["type"]](config)
 
     def learn(self, config: Config) -> None:
         if self.train is None:
@@ -350,13 +356,18 @@ class _Work:
         self.agent.say("evaluated", model=which, examples=share.count, millis=_millis(begin), metrics=sums)
         return sums
 
-    def answer(self, config: Config) -> None:
+    def load(self, config: Config) -> None:
         if self.predict is None:
             raise Mistake("not-supported", "this learner has no function that predicts")
+        self.loaded = config, self.base(config, {"model"})
+        self.agent.say("loaded")
+
+    def answer(self) -> None:
         begin = time.monotonic()
+        config, weights = self.loaded
+        share = self.agent.shares["request"]
         inputs = _inputs(self.agent, config.manifest, "request")
-        count = self.agent.shares["request"].count
-        given = self.call("predict", self.predict, self.base(config, {"model"}), inputs, config)
+        given = self.call("predict", self.predict, dict(weights), inputs, config)
         declared = config.manifest.get("outputs") or [{"name": "output", "dtype": "FP32"}]
         if not isinstance(given, Mapping):
             values = given if isinstance(given, tuple) else (given,)
@@ -369,10 +380,9 @@ class _Work:
             outputs.append({"name": one["name"], "dtype": one.get("dtype", "FP32"), "shape": shape})
             bodies.append(raw)
         which = "personal" if any(tensor["model"] for tensor in _kept(self.agent)[0].get("tensors", [])) else "global"
-        self.agent.say("predicted", model=which, count=count, millis=_millis(begin), outputs=outputs)
-        for one, raw in zip(outputs, bodies):
-            self.agent.say("output", raw, name=one["name"])
-        del self.agent.shares["request"]
+        self.agent.say(
+            "predicted", b"".join(bodies), model=which, count=share.count, millis=_millis(begin), outputs=outputs
+        )
 
     def call(self, name: str, function: Callable[..., Any], *arguments: Any) -> Any:
         """The user's function. A mistake in it becomes a sentence without any value of an example."""
@@ -382,7 +392,8 @@ class _Work:
             raise
         except Exception as bad:
             traceback.print_exc()
-            raise Mistake("learner-crashed", f"{name} failed: {_where(bad)}") from None
+            # Not learner-crashed: with that the device would report the last words of standard error, the traceback.
+            raise Mistake("child-failed", f"{name} failed: {_where(bad)}") from None
         if name == "train" and not (isinstance(answer, tuple) and len(answer) == 3):
             raise Mistake("learner-protocol", "train must return (weights, number of examples, metrics)")
         return answer

@@ -26,6 +26,22 @@ class Share:
         self.values: Dict[str, bytearray] = {name: bytearray() for name in self.fields}
         self.ends: Dict[str, bytearray] = {name: bytearray() for name in self.fields}
 
+    @classmethod
+    def of_request(cls, message: Mapping[str, Any], body: bytes) -> "Share":
+        """Of a message `predict`: of each field its ends, if its length varies, then its values."""
+        share, at = cls(message), 0
+        for name, field in share.fields.items():
+            one = _arrays.itemsize(field["dtype"]) * _arrays.elements([n for n in field["shape"] if n != -1])
+            count = share.count
+            if -1 in field["shape"]:
+                share.ends[name] += body[at : at + 8 * count]
+                at += 8 * count
+                # Ends count elements.
+                one, count = _arrays.itemsize(field["dtype"]), share._total(name)
+            share.values[name] += body[at : at + one * count]
+            at += one * count
+        return share
+
     def column(self, name: str) -> Any:
         """[n, ...], or of a field whose length varies a list of n arrays."""
         field, raw = self.fields[name], bytes(self.values[name])
@@ -121,7 +137,9 @@ class Agent:
             self.shares[message["share"]].values[message["field"]] += body
         elif kind == "ends":
             self.shares[message["share"]].ends[message["field"]] += body
-        elif kind in ("learn", "evaluate", "predict"):
+        elif kind in ("learn", "evaluate", "load", "predict"):
+            if kind == "predict":
+                self.shares["request"] = Share.of_request(message, body)
             self.order = message
         elif kind in ("bye", "cancel"):
             return False

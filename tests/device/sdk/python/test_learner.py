@@ -105,6 +105,12 @@ class Talk:
     def line(self, name, which):
         self.share(name, {"x": ("FP32", [2], X[which]), "y": ("FP32", [], Y[which])})
 
+    def request(self, columns, ends=None):
+        fields = [{"name": field, "dtype": dtype, "shape": shape} for field, (dtype, shape, _) in columns.items()]
+        body = np.uint64(ends or []).tobytes() + b"".join(values.tobytes() for _, _, values in columns.values())
+        count = len(ends) if ends is not None else len(next(iter(columns.values()))[2])
+        self.say("predict", body, count=count, fields=fields)
+
     def order(self, kind, **plan):
         self.say(
             kind, task="line", version=7, device="device-1", plan={**PLAN, **plan}, manifest=self.manifest, parameters=3
@@ -167,21 +173,50 @@ class LearnerTest(unittest.TestCase):
         talk.hear("evaluated"), talk.hear("evaluated")
         np.testing.assert_allclose(np.frombuffer(talk.hear("learned")[1], "<f4"), [0, 0, 0.5], atol=1e-5)
 
-    def test_it_evaluates_and_predicts_again_and_again(self):
+    def test_it_evaluates(self):
         talk = Talk(self, RUN, weights=(1, 1, 3))
         talk.hear("hello")
         talk.line("held_out", slice(0, 10))
         talk.order("evaluate")
         self.assertEqual(talk.hear("evaluated")[0]["examples"], 10)
+
+    def test_it_predicts_again_and_again(self):
+        talk = Talk(self, RUN, weights=(1, 1, 3))
+        talk.hear("hello")
+        talk.order("load")
+        talk.hear("loaded")
         for x in ([[1, 2]], [[0, 0], [4, 5]]):
-            talk.share("request", {"x": ("FP32", [2], np.float32(x))})
-            talk.order("predict")
-            predicted = talk.hear("predicted")[0]
+            talk.request({"x": ("FP32", [2], np.float32(x))})
+            predicted, values = talk.hear("predicted")
             self.assertEqual((predicted["model"], predicted["count"]), ("global", len(x)))
             self.assertEqual(predicted["outputs"], [{"name": "line", "dtype": "FP32", "shape": [len(x)]}])
-            output, values = talk.hear("output")
-            self.assertEqual(output["name"], "line")
             np.testing.assert_array_equal(np.frombuffer(values, "<f4"), np.sum(x, axis=1) + 3)
+        talk.request({"x": ("FP32", [3], np.float32([[1, 2, 3]]))})
+        self.assertIn("predict failed: ValueError", talk.hear("error")[0]["message"])
+        talk.request({"x": ("FP32", [2], np.float32([[1, 2]]))})
+        talk.hear("predicted")
+
+    def test_it_predicts_with_what_the_device_keeps_and_of_any_length(self):
+        head = {"tensors": [{"name": "b", "shape": [1], "model": True, "state": True}]}
+        manifest = {**MANIFEST, "inputs": [{"name": "x", "dtype": "INT64", "shape": [-1, -1]}]}
+        script = """
+from tributary import learner
+learner.run(None, predict=lambda weights, inputs, config: [sum(x.tolist()) + weights["b"][0] for x in inputs["x"]])"""
+        talk = Talk(
+            self, script, manifest=manifest, personal=json.dumps(head).encode() + b"\n" + np.float32(7).tobytes()
+        )
+        talk.hear("hello")
+        talk.order("load")
+        talk.hear("loaded")
+        talk.request({"x": ("INT64", [-1], np.int64([1, 2, 3]))}, ends=[2, 2, 3])
+        predicted, values = talk.hear("predicted")
+        self.assertEqual((predicted["model"], np.frombuffer(values, "<f4").tolist()), ("personal", [10, 7, 10]))
+
+    def test_one_that_cannot_predict_says_so(self):
+        talk = Talk(self, "from tributary import learner\nlearner.run(lambda *_: None)")
+        talk.hear("hello")
+        talk.order("load")
+        self.assertEqual(talk.hear("error")[0]["code"], "not-supported")
 
     def test_personal_tensors_stay_and_come_back(self):
         manifest = {**MANIFEST, "tensors": {"personal": ["b*"]}}
@@ -261,12 +296,12 @@ learner.run(train)"""
     def test_mistakes_have_codes_and_tell_no_value(self):
         for code, words, body in (
             (
-                "learner-crashed",
+                "child-failed",
                 "train failed: ValueError: could not convert string to float: … (own.py, line ",
                 "float('secret 36.6')",
             ),
-            ("learner-crashed", "train failed: KeyError", "examples['z']"),
-            ("learner-crashed", "ValueError: matmul: Input operand … has a mismatch", "examples['x'] @ examples['x']"),
+            ("child-failed", "train failed: KeyError", "examples['z']"),
+            ("child-failed", "ValueError: matmul: Input operand … has a mismatch", "examples['x'] @ examples['x']"),
             ("not-finite", "weights 'b' that are not finite", "weights['b'][0] = float('nan')"),
             ("wrong-tensor-count", "the weights w; the task has w, b", "del weights['b']"),
             ("wrong-tensor-count", "the weights 'w' in the shape [3]; the task has [2]", "weights['w'] = np.zeros(3)"),
