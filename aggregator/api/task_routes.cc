@@ -43,17 +43,17 @@ Result<std::string> PageOfVersions(const ApiParts& parts, const HttpRequest& req
 }
 
 // On the HTTP server's thread: the core is not kept from its work while a large file is read.
-Status CheckModule(const BlobStore& blobs, const BlobRef& module) {
+Status CheckModule(const BlobStore& blobs, const BlobRef& module, const TaskManifest& manifest) {
   const auto size = blobs.Size(module.digest);
   if (!size || *size != module.size) return {};  // creating the task says so
-  ASSIGN_OR_RETURN(const Bytes archive, blobs.ReadAll(module.digest));
-  auto fine = CheckModuleArchive(archive);
+  ASSIGN_OR_RETURN(const Bytes bytes, blobs.ReadAll(module.digest));
+  auto fine = CheckModuleOf(manifest, bytes);
   if (!fine) fine.error().message.insert(0, "module: ");
   return fine;
 }
 
 Result<ChangeMade> CreateTask(const ApiParts& parts, const TaskRequest& wanted) {
-  RETURN_IF_ERROR(CheckModule(parts.tasks.blobs(), wanted.task.module));
+  RETURN_IF_ERROR(CheckModule(parts.tasks.blobs(), wanted.task.module, wanted.task.manifest));
   ASSIGN_OR_RETURN(const TaskRecord made,
                    parts.core.Run([parts, wanted] { return parts.tasks.Create(wanted.task, wanted.weights); }));
   HttpResponse response = HttpResponse::Json(ToJson(made), 201);

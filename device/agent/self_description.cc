@@ -25,7 +25,8 @@ void DescribeFailures(const AgentState& state, DeviceState& self) {
 }  // namespace
 
 bool LacksData(Code code) {
-  return code == Code::kMissingField || code == Code::kFewExamples || code == Code::kBadExample;
+  return code == Code::kMissingField || code == Code::kFewExamples || code == Code::kBadExample ||
+         code == Code::kNeedsLearner;
 }
 
 std::string SelfDescription::Withheld() const {

@@ -48,7 +48,7 @@ class SelfDescription {
   Parts parts_;
 };
 
-// The device lacks what the task needs, and may have it later: an import helps.
+// The device lacks what the task needs, and may have it later: an import helps, or a learner and a restart.
 bool LacksData(Code code);
 
 }  // namespace tributary

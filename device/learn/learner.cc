@@ -42,6 +42,11 @@ Status CheckInput(const TaskInput& input, const ExampleSet& set) {
 
 }  // namespace
 
+Status CheckHasModule(const TaskManifest& manifest) {
+  if (manifest.module != ModuleFormat::kNone) return {};
+  return Fail(Code::kNeedsLearner, "the task has no module: this task needs a learner program, which learner.command names");
+}
+
 bool IsLearnerFailure(Code code) {
   return code == Code::kLearnerCrashed || code == Code::kLearnerMemory || code == Code::kLearnerTimeout ||
          code == Code::kLearnerProtocol;

@@ -54,7 +54,7 @@ class Learner {
   virtual ~Learner() = default;
   // Fits the weights to examples.training by the plan's strategy and evaluates the version and the device's own model on
   // examples.held_out, if there are any.
-  // Errors: kMissingField, kBadExample, kModelRefused, kWrongTensorCount (the module is not the task's), kNotFinite (it
+  // Errors: kMissingField, kBadExample, kNeedsLearner, kModelRefused, kWrongTensorCount (the module is not the task's), kNotFinite (it
   // diverged), kShuttingDown, kLearnerCrashed, kLearnerMemory, kLearnerTimeout, kLearnerProtocol; those of the module.
   virtual Result<Learned> Learn(const LearnOrder& order, const TaskExamples& examples, const LearnHooks& hooks) = 0;
   // The quality of the weights on examples.held_out; with order.personal also that of the device's own model, which stands
@@ -62,6 +62,9 @@ class Learner {
   virtual Result<std::vector<EvaluationResult>> Evaluate(const LearnOrder& order, const TaskExamples& examples,
                                                          const LearnHooks& hooks) = 0;
 };
+
+// kNeedsLearner: the task has no module, so that a learner of modules has nothing to learn with.
+Status CheckHasModule(const TaskManifest& manifest);
 
 // Whether it was the learner that failed, and not the device or the task: the same work is worth another try, but not for
 // ever.

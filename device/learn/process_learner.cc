@@ -106,7 +106,8 @@ Status Conversation::Greet() {
 }
 
 Status Conversation::SendWork(bool evaluates, const LearnOrder& order, const TaskExamples& examples) {
-  RETURN_IF_ERROR(channel_.Send(learner::Module(), order.module));
+  const bool has_module = order.task.manifest.module != ModuleFormat::kNone;
+  RETURN_IF_ERROR(channel_.Send(learner::Module(), has_module ? order.module : ByteView()));
   RETURN_IF_ERROR(channel_.Send(learner::Weights(), AsBytes(order.weights)));
   const std::string tensors = learner::TensorsText(order.task.table);
   RETURN_IF_ERROR(channel_.Send(learner::Tensors(), AsBytes(tensors)));

@@ -17,6 +17,7 @@
 
 #include "device/examples/idx.h"
 #include "device/examples/repeatable_random.h"
+#include "device/learn/array_file.h"
 #include "device/torch/evaluate.h"
 #include "device/torch/pack.h"
 #include "device/torch/tool_process.h"
@@ -50,6 +51,7 @@ void AddLayer(ModelSource& source, const std::string& name, std::vector<int64_t>
 
 constexpr const char* kManifestKeys = R"(The keys of tributary.json, a JSON object; format and inputs are required:
   format        "tributary-task-1"
+  module        "torchscript" (the default); "none" where arrays are packed that tributary.export_arrays wrote in Python
   collection    the device's collection that holds the examples; "examples" by default
   min_examples  with fewer examples to train on a device does not take part
   inputs        a list, one object for each argument of the methods forward, loss and metrics:
@@ -120,7 +122,8 @@ Status Pack(const ToolArguments& arguments, WritableFile* out) {
   options.loss = arguments.loss;
   ASSIGN_OR_RETURN(Bytes archive, ReadFile(RealFileSystem(), arguments.in, limits::kBlobBytes));
   RETURN_IF_ERROR(Confine());
-  ASSIGN_OR_RETURN(PackedModel packed, PackModule(std::move(archive), options));
+  ASSIGN_OR_RETURN(PackedModel packed,
+                   IsArrayFile(archive) ? PackArrays(archive) : PackModule(std::move(archive), options));
   ticker.Begins("write");
   const size_t tensors = packed.package.table.tensors.size(), parameters = packed.package.weights.size();
   RETURN_IF_ERROR(out->WriteAt(0, EncodeModelPackage(packed.package)));
@@ -223,7 +226,7 @@ int RunModelTool(int argc, char** argv) {
       "Make a task's model package from a TorchScript file, as torch.jit.script(m).save(\"m.pt\") writes it: try it on one batch, "
       "print what was found, and refuse what devices could not train. The file tributary.json inside says what the module takes");
   pack->footer(kManifestKeys);
-  pack->add_option("module", arguments.in, "The TorchScript file")->required();
+  pack->add_option("module", arguments.in, "The TorchScript file, or the file of arrays")->required();
   pack->add_option("--out", arguments.out, "The package to write")->required();
   pack->add_option("--loss", arguments.loss,
                    "The built-in loss to try, as the task's plan names it: cross_entropy, binary_cross_entropy, "

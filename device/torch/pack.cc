@@ -8,6 +8,7 @@
 
 #include <fmt/ranges.h>
 
+#include "device/learn/array_file.h"
 #include "device/torch/graph_walk.h"
 #include "device/torch/module_faults.h"
 #include "device/torch/torch_module.h"
@@ -64,20 +65,23 @@ Status CheckWithoutManifest(Model& model) {
               kManifestFile, kManifestFile, Skeleton(script));
 }
 
-// A pattern with a slip in it would let a tensor travel that was meant to stay.
-Status CheckPatterns(Model& model) {
-  const TaskManifest& manifest = model.manifest();
-  const std::vector<NamedTensor>& all = model.module().all;
+// A pattern with a slip in it would let a tensor travel that was meant to stay. `owner`: of the tensors of these names.
+Status CheckPatterns(const TaskManifest& manifest, const std::vector<std::string_view>& all, std::string_view owner) {
   for (const auto& [role, patterns] : {std::pair("frozen", &manifest.frozen), {"personal", &manifest.personal}, {"local", &manifest.local}}) {
     for (const std::string& pattern : *patterns) {
-      if (std::ranges::any_of(all, [&](const NamedTensor& named) { return MatchesPattern(pattern, named.name); })) continue;
-      std::vector<std::string_view> names;
-      for (const NamedTensor& named : std::span(all).first(std::min<size_t>(all.size(), 20))) names.push_back(named.name);
-      return Fail(Code::kInvalidArgument, "the pattern '{}' of \"{}\" in {} is of no tensor; the module has {}{}", pattern, role,
-                  kManifestFile, fmt::join(names, ", "), all.size() > names.size() ? " and more" : "");
+      if (std::ranges::any_of(all, [&](std::string_view name) { return MatchesPattern(pattern, name); })) continue;
+      const auto names = std::span(all).first(std::min<size_t>(all.size(), 20));
+      return Fail(Code::kInvalidArgument, "the pattern '{}' of \"{}\" in {} is of no tensor; the {} {}{}", pattern, role,
+                  kManifestFile, owner, fmt::join(names, ", "), all.size() > names.size() ? " and more" : "");
     }
   }
   return {};
+}
+
+std::vector<std::string_view> NamesOf(Model& model) {
+  std::vector<std::string_view> names;
+  for (const NamedTensor& named : model.module().all) names.push_back(named.name);
+  return names;
 }
 
 struct Share {
@@ -121,6 +125,8 @@ std::string Operators(const torch::jit::Module& script) {
   return fmt::format("{}", fmt::join(names, " "));
 }
 
+std::string Row(std::string_view name, std::string_view value) { return fmt::format("  {:<11}{}\n", name, value); }
+
 std::string Describe(const TaskInput& input) {
   constexpr std::string_view kRoles[] = {"feature", "target", "weight"};
   return fmt::format("{} {} [{}], {}, field {}", input.name, DTypeName(input.dtype), fmt::join(input.shape, ", "),
@@ -146,7 +152,7 @@ std::string LossText(const Trial& trial, const PackOptions& options) {
 std::string Report(Model& model, const ModelPackage& package, const Trial& trial, const PackOptions& options,
                    const std::string& roles) {
   std::string text;
-  const auto row = [&](std::string_view name, std::string_view value) { text += fmt::format("  {:<11}{}\n", name, value); };
+  const auto row = [&](std::string_view name, std::string_view value) { text += Row(name, value); };
   for (const auto& [name, arguments] : trial.methods) row("method", fmt::format("{}({})", name, arguments));
   for (const TaskInput& input : model.manifest().inputs) row("input", Describe(input));
   for (const auto& [name, shape] : trial.outputs) row("output", name + " " + shape);
@@ -178,7 +184,11 @@ Result<PackedModel> PackModule(Bytes archive, const PackOptions& options) {
   ASSIGN_OR_RETURN(const auto model, Model::Load(archive));
   Bytes().swap(archive);
   if (!model->has_manifest()) RETURN_IF_ERROR(CheckWithoutManifest(*model));
-  RETURN_IF_ERROR(CheckPatterns(*model));
+  if (model->manifest().module == ModuleFormat::kNone) {
+    return Fail(Code::kInvalidArgument, "the file is a module, and its {} says \"module\": \"none\"; leave that key out",
+                kManifestFile);
+  }
+  RETURN_IF_ERROR(CheckPatterns(model->manifest(), NamesOf(*model), "module has"));
   RETURN_IF_ERROR(CheckTrainable(*model));
   options.begins("try");
   ASSIGN_OR_RETURN(const Trial trial, TryModel(*model, options.loss));
@@ -191,6 +201,20 @@ Result<PackedModel> PackModule(Bytes archive, const PackOptions& options) {
   ASSIGN_OR_RETURN(Bytes module, model->SaveWithoutWeights());
   ModelPackage package{table, std::move(module), model->Weights(), model->manifest()};
   std::string report = Report(*model, package, trial, options, roles);
+  return PackedModel{std::move(package), std::move(report)};
+}
+
+Result<PackedModel> PackArrays(ByteView file) {
+  ASSIGN_OR_RETURN(ModelPackage package, ReadArrayFile(file));
+  std::vector<std::string_view> names;
+  for (const TensorEntry& tensor : package.table.tensors) names.push_back(tensor.name);
+  RETURN_IF_ERROR(CheckPatterns(package.manifest, names, "arrays are"));
+  std::string report;
+  for (const TaskInput& input : package.manifest.inputs) report += Row("input", Describe(input));
+  for (const TensorEntry& tensor : package.table.tensors)
+    report += Row("array", fmt::format("{} [{}]", tensor.name, fmt::join(tensor.shape, ", ")));
+  report += Row("bytes", fmt::format("weights {}", package.weights.size() * sizeof(float)));
+  report += Row("note", "there is no module: devices need the program that learns this task, as learner.command");
   return PackedModel{std::move(package), std::move(report)};
 }
 

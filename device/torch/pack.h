@@ -33,4 +33,7 @@ struct PackedModel {
 // and TryModel.
 Result<PackedModel> PackModule(Bytes archive, const PackOptions& options);
 
+// The same of a file of arrays (array_file.h): there is nothing to try.
+Result<PackedModel> PackArrays(ByteView file);
+
 }  // namespace tributary

@@ -10,6 +10,7 @@ namespace tributary {
 namespace {
 
 Result<std::unique_ptr<Model>> LoadVersion(const LearnOrder& order) {
+  RETURN_IF_ERROR(CheckHasModule(order.task.manifest));
   ASSIGN_OR_RETURN(auto model, Model::Load(order.module));
   RETURN_IF_ERROR(model->Select(order.task.table, order.task.manifest));
   RETURN_IF_ERROR(model->SetWeights(order.weights));

@@ -215,6 +215,10 @@ constexpr auto kCodes = std::to_array<CodeEntry>({
     {Code::kPruned, kPerson, "pruned", "What was asked for is so old that it was removed.",
      "Versions in use are kept, and so are those that are pinned. Use a newer one; to keep more, raise [retention], or "
      "pin what must stay: tributary models pin."},
+    {Code::kNeedsLearner, kPerson, "needs-learner", "The task has no module, and the device no program of its own that learns.",
+     "Nothing was trained. Name the task's program in learner.command of the device's configuration and restart the device; "
+     "it looks again then, and every 5 minutes.",
+     kRetry},
 });
 
 std::optional<Code> CodeOf(const CodeEntry* found) {

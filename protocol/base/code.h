@@ -93,6 +93,7 @@ enum class Code : uint16_t {
   kFewExamples = 102,
   kBadExample = 103,
   kPruned = 104,
+  kNeedsLearner = 105,
 };
 
 // Who or what is to blame, and so what the one who gets the code does.
@@ -111,7 +112,7 @@ struct CodeEntry {
   std::string_view sentence;  // what happened
   std::string_view remedy;    // what is safe, and what to do
   // True: the same request may succeed later, so a client retries. Always for a passing condition, never for a peer's
-  // or a person's fault, but for examples that a device lacks; of a failed environment it depends on what failed.
+  // or a person's fault, but for what a device lacks to learn; of a failed environment it depends on what failed.
   bool transient = false;
 };
 

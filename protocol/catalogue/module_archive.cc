@@ -127,6 +127,13 @@ Status CheckModuleArchive(ByteView archive) {
   return {};
 }
 
+Status CheckModuleOf(const TaskManifest& manifest, ByteView module) {
+  if (manifest.module == ModuleFormat::kTorchScript) return CheckModuleArchive(module);
+  if (AsText(module) == kNoModule) return {};
+  return Fail(Code::kInvalidArgument, R"({} says "module": "none"; then the module's file must hold this one line: {})",
+              kManifestFile, kNoModule.substr(0, kNoModule.size() - 1));
+}
+
 Result<bool> HasMethod(ByteView archive, std::string_view method) {
   ASSIGN_OR_RETURN(const Records records, ReadRecords(archive));
   RETURN_IF_ERROR(CheckKind(records));

@@ -5,6 +5,7 @@
 
 #include "protocol/base/bytes.h"
 #include "protocol/base/result.h"
+#include "protocol/plan/task_manifest.h"
 
 namespace tributary {
 
@@ -22,6 +23,11 @@ namespace tributary {
 // kInvalidArgument: not a TorchScript file; the message says what it is. kModelRefused: one that may not be loaded; the
 // message names the record, the place in it and what to do. kTooLarge: a record over its bound.
 Status CheckModuleArchive(ByteView archive);
+
+// The module's file of a task that has no module (ModuleFormat::kNone).
+inline constexpr std::string_view kNoModule = "This task has no module: devices learn it with a program of their own.\n";
+// Whether it is a module for a task with this manifest: kNoModule, or an archive as above.
+Status CheckModuleOf(const TaskManifest& manifest, ByteView module);
 
 // The text of the archive's extra/tributary.json, "" when there is none. Errors as above (of a bad archive's outside
 // only), and kTooLarge: over kManifestBytes.

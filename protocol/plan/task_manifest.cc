@@ -29,6 +29,7 @@ constexpr size_t kNameBytes = 64;
 constexpr size_t kTextBytes = 4096;
 constexpr std::string_view kRoles[] = {"feature", "target", "weight"};
 constexpr std::string_view kScalings[] = {"none", "constant", "device-standard"};
+constexpr std::string_view kModules[] = {"torchscript", "none"};
 constexpr std::string_view kDirections[] = {"smaller", "larger"};
 
 // One object of the text. Each key is taken once; Finish() refuses those that nobody took. The first fault is kept, and
@@ -307,6 +308,7 @@ Result<TaskManifest> ParseTaskManifest(std::string_view text) {
   const std::string format = reader.Text("format", "", kNameBytes);
   if (format != kFormat) reader.Fault("format", fmt::format("must be \"{}\", not \"{}\"", kFormat, format));
   TaskManifest to;
+  to.module = static_cast<ModuleFormat>(reader.OneOf("module", kModules, 0));
   to.collection = reader.Text("collection", to.collection, kNameBytes);
   if (!CheckName(to.collection, "collection"))
     reader.Fault("collection", "must be 1 to 64 of a-z, 0-9, '.', '_', '-'");
@@ -336,6 +338,7 @@ Result<TaskManifest> ParseTaskManifest(std::string_view text) {
 std::string TaskManifestText(const TaskManifest& manifest) {
   Writer to;
   to.object["format"] = kFormat;
+  if (manifest.module != ModuleFormat::kTorchScript) to.object["module"] = kModules[static_cast<size_t>(manifest.module)];
   to.Put("collection", manifest.collection, TaskManifest().collection);
   to.Put("min_examples", manifest.min_examples, uint64_t{1});
   PutList(to, "inputs", manifest.inputs);

@@ -51,6 +51,9 @@ struct TaskOutput {
   bool operator==(const TaskOutput&) const = default;
 };
 
+// What a device learns with: the module of the task, or a program that the device has (learner.command).
+enum class ModuleFormat : uint8_t { kTorchScript, kNone };
+
 enum class MetricDirection : uint8_t { kSmaller, kLarger };
 
 // The declaration of a module by its data scientist: the file tributary.json inside its TorchScript archive. Everybody reads it
@@ -63,6 +66,7 @@ enum class MetricDirection : uint8_t { kSmaller, kLarger };
 //    "tensors": {"frozen": ["base.*"]},
 //    "metrics": {"mae": "smaller"}}
 struct TaskManifest {
+  ModuleFormat module = ModuleFormat::kTorchScript;
   std::string collection = "examples";  // of the device, that holds the examples
   uint64_t min_examples = 1;            // of the training share; with fewer a device does not take part
   std::vector<TaskInput> inputs;

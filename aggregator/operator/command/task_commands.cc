@@ -14,6 +14,7 @@
 #include "protocol/base/limits.h"
 #include "protocol/base/process/config.h"
 #include "protocol/catalogue/module_archive.h"
+#include "protocol/catalogue/npz_file.h"
 
 namespace tributary {
 namespace {
@@ -99,13 +100,29 @@ Result<Digest> DigestAt(const Json& object, const char* key) {
   return Digest::FromHex(object[key].value("digest", ""));
 }
 
+// A task without a module is its arrays.
+Status WriteArrays(const Json& task, const Path& weights, const Path& out) {
+  TensorTable table;
+  for (const Json& tensor : task.value("tensors", Json::array())) {
+    TensorEntry entry{tensor.value("name", ""), tensor.value("shape", std::vector<int64_t>()), table.parameter_count()};
+    ASSIGN_OR_RETURN(entry.size, ElementsOf(entry));
+    table.tensors.push_back(std::move(entry));
+  }
+  RETURN_IF_ERROR(CheckTensorTable(table));
+  ASSIGN_OR_RETURN(const Bytes bytes, ReadFile(RealFileSystem(), weights, limits::kBlobBytes));
+  ASSIGN_OR_RETURN(const auto values, ToFloats(bytes, table.parameter_count()));
+  ASSIGN_OR_RETURN(const Bytes file, EncodeNpz(table, values));
+  return WriteFileAtomically(RealFileSystem(), out, file);
+}
+
 Status SaveModel(const Context& context, const ExportOptions& options) {
   ASSIGN_OR_RETURN(ApiClient client, context.Client());
   ASSIGN_OR_RETURN(const ExportedModel model, ExportModel(client, options));
   const std::string file = options.out.string();
   context.PrintOutcome(
       {{"task", options.task}, {"version", model.version}, {"weights", model.weights.hex()}, {"file", file}},
-      "{0} version {1} is in {2}; open it with torch.jit.load(\"{2}\")", options.task, model.version, file);
+      "{0} version {1} is in {2}; open it with {3}(\"{2}\")", options.task, model.version, file,
+      model.is_arrays ? "numpy.load" : "torch.jit.load");
   if (!model.note.empty()) context.Say(model.note);
   return {};
 }
@@ -224,7 +241,7 @@ void AddModels(CLI::App& app, Context& context) {
   list->callback(context.Run([&context, task] { return ListModels(context, *task); }));
 
   const auto [save, options] = AddCommandWith<ExportOptions>(
-      *models, context, "export", "Write a version as TorchScript that torch.jit.load opens", &SaveModel);
+      *models, context, "export", "Write a version as TorchScript that torch.jit.load opens, or, of a task without a module, as .npz", &SaveModel);
   save->add_option("task", options.task, "The task's name")->required();
   save->add_option("--version", options.version, "The version's number [the latest]")->check(CLI::PositiveNumber);
   save->add_option("--out", options.out, "The file to write")->required();
@@ -260,13 +277,14 @@ Result<Json> CreateTaskOfPackage(ApiClient& client, TaskRecord task, const Model
 }
 
 Result<ExportedModel> ExportModel(ApiClient& client, const ExportOptions& options) {
-  // The program is looked for first: it is the likeliest thing to be missing.
+  ASSIGN_OR_RETURN(const Json task, client.Task(options.task));
+  const bool has_module = task.value(Json::json_pointer("/manifest/module"), "") != "none";
+  // The program is looked for early: it is the likeliest thing to be missing.
   const auto device = FindProgram("tributary-device");
-  if (!device) {
+  if (has_module && !device) {
     return Fail(Code::kNotFound, "{}; exporting needs it, since only it links LibTorch. Install it on this machine",
                 device.error().message);
   }
-  ASSIGN_OR_RETURN(const Json task, client.Task(options.task));
   uint64_t number = options.version;
   if (number == 0 && task.contains("latest_version") && task["latest_version"].is_number_unsigned())
     number = task["latest_version"];
@@ -278,8 +296,12 @@ Result<ExportedModel> ExportModel(ApiClient& client, const ExportOptions& option
   beside += ".export-" + std::to_string(getpid());
   const WorkFolder work(beside);
   RETURN_IF_ERROR(RealFileSystem().CreateFolders(work.path()));
-  RETURN_IF_ERROR(client.GetBlob(module, work.path() / "module.pt"));
   RETURN_IF_ERROR(client.GetBlob(weights, work.path() / "weights.f32"));
+  if (!has_module) {
+    RETURN_IF_ERROR(WriteArrays(task, work.path() / "weights.f32", options.out));
+    return ExportedModel{number, weights, "", /*is_arrays=*/true};
+  }
+  RETURN_IF_ERROR(client.GetBlob(module, work.path() / "module.pt"));
   ASSIGN_OR_RETURN(
       ChildProcess child,
       ChildProcess::Start({.argv = {device->string(), "export", "--module", work.path() / "module.pt", "--weights",

@@ -29,11 +29,13 @@ struct ExportOptions {
 struct ExportedModel {
   uint64_t version = 0;
   Digest weights;
-  std::string note;  // what `tributary-device export` said of the model, such as how its inputs are scaled
+  std::string note;        // what `tributary-device export` said of the model, such as how its inputs are scaled
+  bool is_arrays = false;  // the file is a .npz
 };
 
 // Writes a version of a task as TorchScript that torch.jit.load opens: downloads module and weights, checks their
-// digests, and has `tributary-device export` put them together, since only that program links LibTorch. kNotFound: that
+// digests, and has `tributary-device export` put them together, since only that program links LibTorch. A task without a
+// module is written as a .npz, one array for each tensor. kNotFound: that
 // program is not installed; kChildFailed carries its words; the errors of ApiClient.
 Result<ExportedModel> ExportModel(ApiClient& client, const ExportOptions& options);
 

@@ -65,11 +65,11 @@ TEST(Codes, KindsHaveNames) {
   EXPECT_EQ(names, (std::set<std::string_view>{"peer", "passing", "environment", "person"}));
 }
 
-// The kind decides what is retried, except for a failed environment and for examples, which a person may import later.
+// The kind decides what is retried, except for a failed environment and for what a device lacks to learn, which a person may bring later.
 TEST(Codes, WhatPassesIsRetriedAndWhatSomebodyDidWrongIsNot) {
-  const std::set<Code> examples = {Code::kMissingField, Code::kFewExamples, Code::kBadExample};
+  const std::set<Code> lacking = {Code::kMissingField, Code::kFewExamples, Code::kBadExample, Code::kNeedsLearner};
   for (const auto& entry : AllCodes()) {
-    if (entry.kind == CodeKind::kPassing || examples.contains(entry.code)) {
+    if (entry.kind == CodeKind::kPassing || lacking.contains(entry.code)) {
       EXPECT_TRUE(entry.transient) << entry.name;
     } else if (entry.kind != CodeKind::kEnvironment) {
       EXPECT_FALSE(entry.transient) << entry.name;

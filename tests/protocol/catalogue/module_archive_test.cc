@@ -132,6 +132,17 @@ TEST(ModuleArchive, TellsTheModulesOwnMethodsFromThoseOfModulesWithinIt) {
   EXPECT_FALSE(HasMethod(ModuleVector("pickled.pt"), "loss"));
 }
 
+TEST(ModuleArchive, ATaskThatNamesNoModuleHasTheOneText) {
+  const TaskManifest with;
+  TaskManifest without;
+  without.module = ModuleFormat::kNone;
+  EXPECT_TRUE(CheckModuleOf(with, SmallModule()));
+  EXPECT_TRUE(CheckModuleOf(without, AsBytes(kNoModule)));
+  EXPECT_EQ(CheckModuleOf(with, AsBytes(kNoModule)).error().code, Code::kInvalidArgument);
+  EXPECT_EQ(CheckModuleOf(without, SmallModule()).error().code, Code::kInvalidArgument);
+  EXPECT_EQ(CheckModuleOf(without, {}).error().code, Code::kInvalidArgument);
+}
+
 TEST(ModuleArchive, SaysWhatAFileIsThatIsNoModule) {
   EXPECT_THAT(Why(Bytes()), HasSubstr("invalid-argument: not a TorchScript file: it is not a zip archive"));
   EXPECT_THAT(Why(ToBytes(AsBytes(std::string(500, 'x')))), HasSubstr("not a TorchScript file"));

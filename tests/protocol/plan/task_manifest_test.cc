@@ -48,6 +48,9 @@ TEST(TaskManifest, ItsTextComesBackAsItWas) {
   const TaskManifest manifest = ParseTaskManifest(kForecast).value();
   EXPECT_EQ(ParseTaskManifest(TaskManifestText(manifest)).value(), manifest);
   EXPECT_EQ(CarriedText(ManifestOfImages()), "");
+  const std::string without = R"({"format":"tributary-task-1","module":"none","inputs":[{"name":"x","dtype":"FP32"}]})";
+  EXPECT_EQ(ParseTaskManifest(without).value().module, ModuleFormat::kNone);
+  EXPECT_EQ(TaskManifestText(ParseTaskManifest(without).value()), without);
   EXPECT_EQ(FromCarriedText("").value(), ManifestOfImages());
   EXPECT_EQ(FromCarriedText(CarriedText(manifest)).value(), manifest);
 }

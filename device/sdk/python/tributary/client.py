@@ -312,6 +312,12 @@ def load_package(path: Any) -> Package:
 
 def export_module(module: bytes, weights: bytes, path: PathLike) -> str:
     """Has tributary-device write the weights into the module. Returns what it said, such as how inputs are scaled."""
+    if not module.startswith(b"PK"):
+        raise Error(
+            "not-supported",
+            "the task has no module, so there is no TorchScript to write; take its arrays from weights, or write a .npz of them "
+            "with: tributary models export",
+        )
     out = os.path.abspath(os.fspath(path))
     with tempfile.TemporaryDirectory(prefix=".tributary-", dir=os.path.dirname(out)) as folder:
         parts = {"module": module, "weights": weights}

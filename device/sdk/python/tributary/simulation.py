@@ -122,9 +122,12 @@ def simulate(
         _check_fields(table, manifest)
     plan = _plan_for(plan, len(shares), seed)
     command = command_of(learner)
+    has_module = manifest.get("module") != "none"
+    if not has_module and command is None:
+        raise Error("needs-learner", "the task has no module; give the program that learns it, as learner=")
     kept = folder is not None
     place = _new_folder(folder) if folder is not None else _temporary_folder(package, shares)
-    site = Site(place, len(shares), gateways, command, test is not None)
+    site = Site(place, len(shares), gateways, command, test is not None, has_module)
     try:
         collection = manifest.get("collection", "examples")
         site.provision()

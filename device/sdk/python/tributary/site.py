@@ -41,12 +41,21 @@ class Site:
     ID.toml, ID.log, ID/identity, ID/data.
     """
 
-    def __init__(self, folder: str, devices: int, gateways: int, learner: Optional[Sequence[str]], evaluates: bool) -> None:
+    def __init__(
+        self,
+        folder: str,
+        devices: int,
+        gateways: int,
+        learner: Optional[Sequence[str]],
+        evaluates: bool,
+        has_module: bool = True,  # else the learner evaluates too
+    ) -> None:
         self.folder = folder
         self._devices = devices
         self._gateways = [f"gateway-{number:03}" for number in range(gateways)]
         self._learner = learner
         self._evaluates = evaluates
+        self._has_module = has_module
         self._processes = programs.Processes(folder)
         self._ports = free_ports()
         self._url = f"http://127.0.0.1:{next(self._ports)}"
@@ -123,6 +132,7 @@ class Site:
             endpoint = "{above[0]}"
             server_key = "{keys[0]}"
             retry_cap_seconds = 1
+            {"" if self._has_module else learner}
             """)
 
     def start(self) -> None:
@@ -158,9 +168,10 @@ class Site:
         """The fleet, and the evaluator."""
         tree = str(Path(__file__).resolve().parents[1])  # so that a learner of Python can import this package
         path = os.pathsep.join(part for part in (tree, os.environ.get("PYTHONPATH")) if part)
-        self._processes.start("fleet", "tributary-fleet", "--config", "fleet.toml", env={"PYTHONPATH": path})
+        env = {"PYTHONPATH": path}
+        self._processes.start("fleet", "tributary-fleet", "--config", "fleet.toml", env=env)
         if self._evaluates:
-            self._processes.start("evaluator", "tributary-device", "--config", "evaluator.toml")
+            self._processes.start("evaluator", "tributary-device", "--config", "evaluator.toml", env=env)
 
     def check(self) -> None:
         """Raises when a process has ended by itself."""

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 sys.path.insert(0, str(Path(__file__).resolve().parents[4] / "device/sdk/python"))
 import tributary
 from tributary import arrays
+from tributary.package import read_package
 
 
 class Forecast(nn.Module):
@@ -228,6 +229,40 @@ class ExportTest(unittest.TestCase):
             "invalid-argument", "'y' of the example is no array", linear, {**batch, "y": ["a", "b"]}, targets=["y"]
         )
         self.refused("invalid-argument", "the model has no method forward", object(), batch, targets=["y"])
+
+    def export_arrays(self, given, inputs, **options):
+        return tributary.export_arrays(given, inputs, self.path / "arrays.tpkg", **options)
+
+    def test_a_task_of_arrays(self):
+        inputs = {"x": np.zeros((4, 3), np.float32), "label": [0, 1, 0, 1]}
+        options = {"targets": ["label"], "metrics": {"accuracy": "larger"}, "personal": ["shift"]}
+        made = self.export_arrays({"coef": [[1, 2, 3]], "shift": torch.tensor(0.5)}, inputs, **options)
+        self.assertEqual([value for name, value in made.rows() if name == "array"], ["coef [1, 3]", "shift []"])
+        self.assertIn("devices need the program that learns this task", str(made))
+        package = read_package(made.package)
+        self.assertEqual(package.tensors, [{"name": "coef", "shape": [1, 3]}, {"name": "shift", "shape": []}])
+        self.assertEqual(np.frombuffer(package.weights, "<f4").tolist(), [1, 2, 3, 0.5])
+        self.assertEqual(package.manifest["module"], "none")
+        self.assertEqual(package.manifest["inputs"][1]["role"], "target")
+        again = self.export_arrays({"coef": [[1, 2, 3]], "shift": 0.5}, made.manifest["inputs"])
+        self.assertEqual(again.manifest["inputs"], made.manifest["inputs"])
+
+    def test_arrays_that_are_wrong_have_a_sentence(self):
+        for code, words, given, options in (
+            (
+                "invalid-argument",
+                "the pattern 'nope' of \"personal\" in tributary.json is of no tensor; the arrays are c",
+                [1],
+                {"personal": ["nope"]},
+            ),
+            ("not-finite", "the array c has values that are not finite", [float("nan")], {}),
+            ("invalid-argument", "the array c cannot be written as float32", ["a"], {}),
+            ("invalid-argument", "scale of 'x' must be", [1], {"scale": {"x": 3}}),
+        ):
+            with self.subTest(words), self.assertRaises(tributary.Error) as caught:
+                self.export_arrays({"c": given}, {"x": [[1.0]]}, **options)
+            self.assertEqual(caught.exception.code, code)
+            self.assertIn(words, caught.exception.message)
 
     def test_arrays_are_written_with_and_without_numpy(self):
         values = [[1, 2.5], [3, -4]]
