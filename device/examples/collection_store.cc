@@ -85,18 +85,6 @@ Result<int64_t> NumberOfText(const std::string& collection, const std::string& f
               list.size() > 10 ? " and more" : "");
 }
 
-// The place of a new table.
-Result<int64_t> CreateTable(Database& database) {
-  ASSIGN_OR_RETURN(const uint64_t last, database.QueryNumber("SELECT coalesce(max(place), 0) FROM collections"));
-  const auto place = static_cast<int64_t>(last + 1);
-  RETURN_IF_ERROR(database.Write(
-      fmt::format("CREATE TABLE examples_{} (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, grp TEXT NOT NULL,"
-                  " added INTEGER NOT NULL, held_out INTEGER NOT NULL, content BLOB NOT NULL)",
-                  place)));
-  RETURN_IF_ERROR(database.Write(fmt::format("CREATE INDEX added_{0} ON examples_{0} (added)", place)));
-  return place;
-}
-
 }  // namespace
 
 Status CheckCollectionSettings(const CollectionSettings& settings) {
