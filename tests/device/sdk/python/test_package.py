@@ -98,6 +98,14 @@ print(tributary.__file__, tributary.__version__, about.metadata("tributary")["Li
         for heavy in ("asyncio", "ctypes", "http", "json", "numpy", "pandas", "subprocess", "torch", "urllib.request"):
             self.assertNotIn(heavy, loaded)
 
+    def test_all_that_it_names_is_there_and_explained(self):
+        for name in tributary.__all__:
+            with self.subTest(name):
+                self.assertTrue(getattr(tributary, name).__doc__, name)
+                self.assertIn(name, dir(tributary))
+        with self.assertRaisesRegex(AttributeError, "no attribute 'exprot'"):
+            tributary.exprot
+
 
 if __name__ == "__main__":
     unittest.main()
