@@ -134,7 +134,7 @@ class FleetLearnersTest(unittest.TestCase):
                 rounds=1,
                 learner=learner,
                 folder=folder,
-                plan={"round": {"deadline_seconds": 10}},
+                plan={"round": {"deadline_seconds": 100}},
                 gateways=0,
                 progress=False,
             )
