@@ -118,7 +118,7 @@ TEST_F(OpenApiTest, EveryEventHasTheSameFields) {
 // With every key.
 TaskManifest WholeManifest() {
   const auto manifest = ParseTaskManifest(
-      R"({"format": "tributary-task-1", "collection": "weather", "min_examples": 2,
+      R"({"format": "tributary-task-1", "module": "none", "collection": "weather", "min_examples": 2,
           "inputs": [{"name": "x", "dtype": "FP64", "shape": [-1, 2], "role": "target", "field": "y",
                       "scale": {"kind": "constant", "mean": 1, "std": 2}, "pad": 1}],
           "outputs": [{"name": "output", "shape": [-1]}], "classes": ["a"], "tensors": {"frozen": ["base.*"]},
