@@ -45,6 +45,7 @@ struct PersonalKeeper::Job {
 
   // The model on the task's version; nullopt: the examples that it was made from are deleted, and it goes with them.
   Result<std::optional<PersonalModel>> Do() const {
+    if (end.stop_requested() || !may_train()) return Fail(Code::kShuttingDown, "not now");
     ASSIGN_OR_RETURN(auto model, store.Load(task.id));
     ASSIGN_OR_RETURN(const uint64_t generation, examples.Generation(task.manifest));
     if (!model || model->generation != generation) return std::nullopt;

@@ -18,6 +18,11 @@ def rows(share):
 def error(x, y):
     return sum(a * b for a, b in zip(model, x)) + model[size] - y
 
+def predict(x):
+    outputs = array.array("f", [error(x[at:at + size], 0) for at in range(0, len(x), size)])
+    say("predicted", outputs.tobytes(), model="global", count=len(outputs), millis=0,
+        outputs=[{"name": "output", "dtype": "FP32", "shape": [len(outputs)]}])
+
 def evaluate(which):
     losses = [error(x, y) ** 2 for x, y in rows("held_out")]
     if losses:
@@ -48,5 +53,9 @@ for line in inbox:
         evaluate("personal")
         say("learned", array.array("f", [m - b for m, b in zip(model, base)]).tobytes(), steps=steps, loss=loss,
             examples=len(rows("training")), millis=0, peak_memory_bytes=0)
+    elif kind == "load":
+        say("loaded")
+    elif kind == "predict":
+        predict(array.array("f", body))
     elif kind == "bye":
         sys.exit(0)

@@ -71,6 +71,25 @@ Status CheckExamples(const TaskManifest& manifest, const TaskExamples& examples)
   return {};
 }
 
+Status CheckRequest(const TaskManifest& manifest, const ExampleSet& request) {
+  RETURN_IF_ERROR(CheckExampleSet(request));
+  if (request.count == 0) return Fail(Code::kFewExamples, "there is no example to predict for");
+  for (const TaskInput& input : manifest.inputs) {
+    if (input.role == TaskInput::Role::kFeature) RETURN_IF_ERROR(CheckInput(input, request));
+  }
+  return {};
+}
+
+bool NeedsExamples(const TaskManifest& manifest) {
+  return std::ranges::any_of(manifest.inputs, [](const TaskInput& input) {
+    return input.role == TaskInput::Role::kFeature && input.scaling.kind == Scaling::Kind::kDeviceStandard;
+  });
+}
+
+Result<std::unique_ptr<LoadedModel>> Learner::Load(const LearnOrder&, const Examples&) {
+  return Fail(Code::kNotSupported, "this learner trains and cannot predict");
+}
+
 Result<TaskExamples> FixedExamples::Load(const TaskManifest& manifest) {
   RETURN_IF_ERROR(CheckExamples(manifest, examples_));
   return examples_;

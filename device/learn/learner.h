@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -34,8 +35,8 @@ struct Learned {
 struct LearnOrder {
   const PublishedTask& task;
   const DeviceId& device;
-  ByteView module;                 // task.module
-  std::span<const float> weights;  // of task.latest, parameter_count values
+  ByteView module;                          // task.module
+  std::span<const float> weights;           // of task.latest, parameter_count values
   const PersonalModel* personal = nullptr;  // that the device has kept; nullptr: none
 };
 
@@ -44,6 +45,31 @@ struct LearnHooks {
   std::function<bool()> cancelled = [] { return false; };
   // Steps done of the fit, and the loss of the last one.
   std::function<void(uint64_t steps, double loss)> progress = [](uint64_t, double) {};
+};
+
+// A tensor that a model gave, and its values in C order.
+struct OutputTensor {
+  TaskOutput description;  // its shape is whole
+  Bytes values;
+};
+
+// The answer of a model to some examples.
+struct Prediction {
+  EvaluatedModel model = EvaluatedModel::kGlobal;  // kPersonal: with tensors of the device's own
+  ModelVersion version{};                          // on which it stands
+  uint64_t millis = 0;
+  std::vector<OutputTensor> outputs;  // in the manifest's order and by its names
+};
+
+// A model that is ready to predict. One thread. The same request gives the same bits.
+class LoadedModel {
+ public:
+  virtual ~LoadedModel() = default;
+  // `request` has the features, by the names of their fields (CheckRequest). Errors: those of CheckRequest; kBadExample:
+  // a value that the input cannot hold; those of the learner.
+  virtual Result<Prediction> Predict(const ExampleSet& request) = 0;
+  // False: it has ended, or failed in a way that may have spoilt it. Load another one.
+  virtual bool usable() const { return true; }
 };
 
 // The machine learning that an agent needs, as an interface. device/torch implements it with LibTorch in this process;
@@ -61,6 +87,11 @@ class Learner {
   // on these weights then. Errors as Learn.
   virtual Result<std::vector<EvaluationResult>> Evaluate(const LearnOrder& order, const TaskExamples& examples,
                                                          const LearnHooks& hooks) = 0;
+  // The model that the device uses for itself, for predictions: the version, or order.personal on it, as Evaluate measures
+  // it. `scaled_by`: the device's examples, by which inputs of scaling device-standard are scaled (NeedsExamples); borrowed
+  // for the call as the order is. Errors as Learn; kNotSupported: this learner cannot predict; kFewExamples: there are
+  // none to scale by.
+  virtual Result<std::unique_ptr<LoadedModel>> Load(const LearnOrder& order, const Examples& scaled_by);
 };
 
 // kNeedsLearner: the task has no module, so that a learner of modules has nothing to learn with.
@@ -100,5 +131,10 @@ class FixedExamples final : public ExampleSource {
 // Whether the examples have the fields that the manifest's inputs name, of types and shapes that become theirs, and are
 // enough. kMissingField, kFewExamples, kBadExample (says which field has which shape, and what is asked for).
 Status CheckExamples(const TaskManifest& manifest, const TaskExamples& examples);
+// Whether a request has the features that the manifest names, of types and shapes that become theirs. kMissingField,
+// kBadExample, kFewExamples; those of CheckExampleSet.
+Status CheckRequest(const TaskManifest& manifest, const ExampleSet& request);
+// Whether a feature is scaled by the device's own examples.
+bool NeedsExamples(const TaskManifest& manifest);
 
 }  // namespace tributary

@@ -31,7 +31,6 @@ namespace {
 constexpr int kSocket = 3;       // the learner's end, in the learner
 constexpr int kFirstSpare = 10;  // below: 0 to 3, which the child sets up
 constexpr rlim_t kOpenFiles = 256;
-constexpr int kNiceness = 5;  // training takes what others leave
 constexpr size_t kLastWords = 2'000;
 constexpr size_t kLastWordsTold = 300;
 constexpr int kNotStarted = 127;
@@ -217,7 +216,7 @@ constexpr int kAgentDied = SIGTERM;
   const bool placed = dup2(with.null, STDIN_FILENO) >= 0 && dup2(with.log, STDOUT_FILENO) >= 0 &&
                       dup2(with.log, STDERR_FILENO) >= 0 && dup2(with.socket, kSocket) >= 0;
   if (!placed || !GiveUpRights(with) || close_range(kSocket + 1, ~0U, 0) != 0) _exit(kNotStarted);
-  (void)!nice(kNiceness);
+  (void)!nice(with.limits.niceness);
   const auto seconds = static_cast<rlim_t>(with.limits.wall.count() / 1000 + 1) * with.limits.cores;
   Limit(RLIMIT_CPU, seconds, seconds + 5);
   Limit(RLIMIT_NOFILE, kOpenFiles, kOpenFiles);

@@ -16,6 +16,8 @@ struct LearnerLimits {
   uint64_t memory_bytes = uint64_t{4096} << 20;  // address space, its libraries included
   uint32_t cores = 1;
   Millis wall{3'600'000};  // for one piece of work
+  Millis answer{30'000};   // for one prediction
+  int niceness = 5;        // training takes what others leave
 };
 
 // The process of a learner: it has the socket pair's other end as descriptor 3, and the limits; it changes no file (see

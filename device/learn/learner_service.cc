@@ -74,6 +74,7 @@ class Session {
   }
   Status On(const learner::ColumnPart& part, uint64_t bytes);
   Status On(const learner::Order& order, uint64_t);
+  Status On(const learner::Predict& request, uint64_t bytes);
   Status On(const learner::Cancel&, uint64_t) { return {}; }  // of work that is done
   template <class Other>
   Status On(const Other&, uint64_t) {
@@ -94,6 +95,9 @@ class Session {
     return Examples::All(set);
   }
   Status Answer(const Result<Learned>& learned);
+  Status Load(const LearnOrder& order, const Examples& scaled_by);
+  // All of the message's bytes are taken, also when they are not what the fields need. kMalformed.
+  Result<ExampleSet> TakeRequest(const learner::Predict& request, uint64_t bytes);
   LearnHooks Hooks();
 
   learner::Channel channel_;
@@ -104,6 +108,7 @@ class Session {
   std::optional<PersonalModel> personal_;
   TensorTable table_;
   std::shared_ptr<ExampleSet> training_, held_out_;
+  std::unique_ptr<LoadedModel> loaded_;
   uint64_t steps_ = 0;
 };
 
@@ -155,11 +160,73 @@ Status Session::On(const learner::Order& order, uint64_t) {
   const TaskExamples examples{*training, *held_out};
   const LearnOrder work{task, order.device, module_, weights_, personal_ ? &*personal_ : nullptr};
   steps_ = 0;
-  if (!order.evaluates) return Answer(WithinMemory([&] { return learner_.Learn(work, examples, Hooks()); }));
+  if (order.kind == learner::OrderKind::kLoad) return Load(work, examples.training);
+  if (order.kind == learner::OrderKind::kLearn)
+    return Answer(WithinMemory([&] { return learner_.Learn(work, examples, Hooks()); }));
   const auto evaluations = WithinMemory([&] { return learner_.Evaluate(work, examples, Hooks()); });
   if (!evaluations) return channel_.Send(evaluations.error());
   for (const EvaluationResult& evaluation : *evaluations) RETURN_IF_ERROR(channel_.Send(evaluation));
   return {};
+}
+
+Status Session::Load(const LearnOrder& order, const Examples& scaled_by) {
+  auto loaded = WithinMemory([&] { return learner_.Load(order, scaled_by); });
+  if (!loaded) return channel_.Send(loaded.error());
+  loaded_ = std::move(*loaded);
+  // The model has them.
+  module_ = Bytes();
+  weights_ = std::vector<float>();
+  personal_.reset();
+  training_.reset();
+  return channel_.Send(learner::Loaded());
+}
+
+Result<ExampleSet> Session::TakeRequest(const learner::Predict& request, uint64_t bytes) {
+  if (bytes > learner::kPredictionBytes)
+    return Fail(Code::kTooLarge, "{} bytes to predict for, at most {} may be", bytes, learner::kPredictionBytes);
+  ExampleSet set;
+  set.count = request.count;
+  bool fits = true;
+  const auto take = [&](MutableByteView into) {
+    bytes -= into.size();
+    return channel_.ReceiveBytes(into);
+  };
+  for (const ExampleField& field : request.fields) {
+    ExampleColumn& column = set.columns.emplace_back(ExampleColumn{field, {}});
+    uint64_t elements = field.elements();
+    if (fits && field.varies()) {
+      fits = request.count <= bytes / sizeof(uint64_t);
+      column.ends.resize(fits ? request.count : 0);
+      RETURN_IF_ERROR(take({reinterpret_cast<uint8_t*>(column.ends.data()), column.ends.size() * sizeof(uint64_t)}));
+      elements = column.ends.empty() ? 0 : column.ends.back();
+    } else {
+      fits = fits && request.count <= bytes / elements;
+      elements *= request.count;
+    }
+    fits = fits && elements <= bytes / SizeOf(field.dtype);
+    column.values.resize(fits ? elements * SizeOf(field.dtype) : 0);
+    RETURN_IF_ERROR(take(column.values));
+  }
+  if (fits && bytes == 0) return set;
+  Bytes rest(bytes);
+  RETURN_IF_ERROR(take(rest));
+  return Fail(Code::kBadExample, "the values to predict for do not fill their fields");
+}
+
+Status Session::On(const learner::Predict& message, uint64_t bytes) {
+  const auto request = TakeRequest(message, bytes);
+  if (!request && request.error().code != Code::kBadExample) return Fail(request.error());
+  if (!request) return channel_.Send(request.error());
+  if (!loaded_) return channel_.Send(Error{Code::kConflict, "no model is loaded to predict with"});
+  const auto prediction = WithinMemory([&] { return loaded_->Predict(*request); });
+  if (!prediction) return channel_.Send(prediction.error());
+  learner::Predicted answer{prediction->model, request->count, prediction->millis, {}};
+  std::vector<ByteView> parts;
+  for (const OutputTensor& output : prediction->outputs) {
+    answer.outputs.push_back(output.description);
+    parts.push_back(output.values);
+  }
+  return channel_.SendParts(answer, parts);
 }
 
 Status Session::Answer(const Result<Learned>& learned) {

@@ -26,6 +26,7 @@ constexpr size_t kReadBytes = 64 * 1024;
 constexpr size_t kMetrics = 16;
 constexpr size_t kFields = 256;
 constexpr std::array<std::string_view, 2> kShares = {"training", "held_out"};
+constexpr std::array<std::string_view, 3> kOrders = {"learn", "evaluate", "load"};
 constexpr std::array<std::string_view, 3> kModels = {"", "global", "personal"};
 
 // Takes values out of one message and remembers the first that is not right.
@@ -77,6 +78,7 @@ class Taker {
 };
 
 tl::unexpected<Error> Wrong(std::string_view what) { return Fail(Code::kLearnerProtocol, "{}", what); }
+tl::unexpected<Error> CutOff() { return Wrong("the learner closed its end in the middle of a message"); }
 
 std::vector<ExampleField> TakeFields(Taker& from) {
   std::vector<ExampleField> fields;
@@ -93,6 +95,22 @@ std::vector<ExampleField> TakeFields(Taker& from) {
     if (!CheckExampleField(fields.back())) return from.Refuse("fields"), fields;
   }
   return fields;
+}
+
+std::vector<TaskOutput> TakeOutputs(Taker& from) {
+  std::vector<TaskOutput> outputs;
+  const Json& list = from.Value("outputs");
+  if (!list.is_array() || list.size() > kFields) return from.Refuse("outputs"), outputs;
+  for (const Json& one : list) {
+    Taker output(one);
+    const auto dtype = DTypeByName(output.Text("dtype"));
+    const Json& shape = output.Value("shape");
+    const bool whole = shape.is_array() && shape.size() <= limits::kTensorRank &&
+                       std::ranges::all_of(shape, [](const Json& each) { return each.is_number_unsigned(); });
+    if (!output.fault().empty() || !dtype || !whole) return from.Refuse("outputs"), outputs;
+    outputs.push_back({output.Text("name"), *dtype, shape.get<std::vector<int64_t>>()});
+  }
+  return outputs;
 }
 
 EvaluationResult TakeEvaluation(Taker& from) {
@@ -112,9 +130,9 @@ EvaluationResult TakeEvaluation(Taker& from) {
   return result;
 }
 
-Order TakeOrder(Taker& from, bool evaluates) {
+Order TakeOrder(Taker& from, OrderKind kind) {
   Order order;
-  order.evaluates = evaluates;
+  order.kind = kind;
   order.task = from.Id<TaskId>("task");
   order.version = ModelVersion{from.Number("version")};
   order.device = from.Id<DeviceId>("device");
@@ -151,7 +169,14 @@ Message TakeMessage(Taker& from, const std::string& type) {
   }
   if (type == "values" || type == "ends")
     return ColumnPart{static_cast<Share>(from.Word("share", kShares)), from.Text("field"), type == "ends"};
-  if (type == "learn" || type == "evaluate") return TakeOrder(from, type == "evaluate");
+  if (const auto kind = std::ranges::find(kOrders, type); kind != kOrders.end())
+    return TakeOrder(from, static_cast<OrderKind>(kind - kOrders.begin()));
+  if (type == "loaded") return Loaded();
+  if (type == "predict") return Predict{from.Number("count"), TakeFields(from)};
+  if (type == "predicted") {
+    return Predicted{static_cast<EvaluatedModel>(from.Word("model", kModels)), from.Number("count"),
+                     from.Number("millis"), TakeOutputs(from)};
+  }
   if (type == "personal") return Personal();
   if (type == "cancel") return Cancel();
   if (type == "bye") return Bye();
@@ -166,6 +191,15 @@ Message TakeMessage(Taker& from, const std::string& type) {
   return Bye();
 }
 
+// ExampleFields or TaskOutputs.
+template <class Tensors>
+Json Described(const Tensors& tensors) {
+  Json list = Json::array();
+  for (const auto& tensor : tensors)
+    list.push_back({{"name", tensor.name}, {"dtype", DTypeName(tensor.dtype)}, {"shape", tensor.shape}});
+  return list;
+}
+
 struct ToJson {
   Json operator()(const Hello& hello) const {
     return {{"type", "hello"}, {"protocol", hello.protocol}, {"formats", hello.formats}, {"program", hello.program}};
@@ -174,13 +208,10 @@ struct ToJson {
   Json operator()(const Weights&) const { return {{"type", "weights"}}; }
   Json operator()(const Tensors&) const { return {{"type", "tensors"}}; }
   Json operator()(const ExampleSchema& schema) const {
-    Json fields = Json::array();
-    for (const ExampleField& field : schema.fields)
-      fields.push_back({{"name", field.name}, {"dtype", DTypeName(field.dtype)}, {"shape", field.shape}});
     return {{"type", "examples"},
             {"share", kShares[static_cast<size_t>(schema.share)]},
             {"count", schema.count},
-            {"fields", std::move(fields)}};
+            {"fields", Described(schema.fields)}};
   }
   Json operator()(const ColumnPart& part) const {
     return {{"type", part.ends ? "ends" : "values"},
@@ -188,7 +219,7 @@ struct ToJson {
             {"field", part.field}};
   }
   Json operator()(Order order) const {
-    return {{"type", order.evaluates ? "evaluate" : "learn"},
+    return {{"type", kOrders[static_cast<size_t>(order.kind)]},
             {"task", order.task.text()},
             {"version", Number(order.version)},
             {"device", order.device.text()},
@@ -214,6 +245,17 @@ struct ToJson {
   Json operator()(const Done& done) const {
     return {{"type", "learned"},   {"examples", done.examples}, {"loss", done.loss},
             {"steps", done.steps}, {"millis", done.millis},     {"peak_memory_bytes", done.peak_memory_bytes}};
+  }
+  Json operator()(const Loaded&) const { return {{"type", "loaded"}}; }
+  Json operator()(const Predict& predict) const {
+    return {{"type", "predict"}, {"count", predict.count}, {"fields", Described(predict.fields)}};
+  }
+  Json operator()(const Predicted& predicted) const {
+    return {{"type", "predicted"},
+            {"model", kModels[static_cast<size_t>(predicted.model)]},
+            {"count", predicted.count},
+            {"millis", predicted.millis},
+            {"outputs", Described(predicted.outputs)}};
   }
   Json operator()(const Error& error) const {
     return {{"type", "error"}, {"code", Name(error.code)}, {"message", error.message}};
@@ -274,9 +316,9 @@ Result<TensorTable> ReadTensors(ByteView text) {
 
 Status Channel::AwaitSocket(short events) {
   while (true) {
-    RETURN_IF_ERROR(wait_());
+    if (wait_) RETURN_IF_ERROR(wait_());
     pollfd look{socket_, events, 0};
-    if (poll(&look, 1, kLookMillis) > 0) return {};
+    if (poll(&look, 1, wait_ ? kLookMillis : -1) > 0) return {};
   }
 }
 
@@ -294,50 +336,61 @@ Status Channel::SendAll(ByteView bytes) {
   return {};
 }
 
-Status Channel::Send(const Message& message, ByteView bytes) {
+Status Channel::SendParts(const Message& message, std::span<const ByteView> parts) {
+  size_t size = 0;
+  for (const ByteView part : parts) size += part.size();
+  std::string line = Encode({message, size});
   cut_off_ = true;
-  RETURN_IF_ERROR(SendAll(AsBytes(Encode({message, bytes.size()}))));
-  RETURN_IF_ERROR(SendAll(bytes));
+  if (size <= kReadBytes) {
+    // Small ones go at once, or the other end wakes up for the line alone.
+    for (const ByteView part : parts) line += AsText(part);
+    RETURN_IF_ERROR(SendAll(AsBytes(line)));
+  } else {
+    RETURN_IF_ERROR(SendAll(AsBytes(line)));
+    for (const ByteView part : parts) RETURN_IF_ERROR(SendAll(part));
+  }
   cut_off_ = false;
   return {};
 }
 
 bool Channel::HasInput() const {
-  if (used_ < buffer_.size()) return true;
+  if (used_ < filled_) return true;
   pollfd look{socket_, POLLIN, 0};
   return poll(&look, 1, 0) > 0;
 }
 
-Status Channel::Fill() {
-  buffer_.erase(buffer_.begin(), buffer_.begin() + static_cast<ptrdiff_t>(used_));
-  used_ = 0;
-  const size_t had = buffer_.size();
-  buffer_.resize(had + kReadBytes);
+Result<size_t> Channel::Take(MutableByteView into) {
   while (true) {
-    const ssize_t got = recv(socket_, buffer_.data() + had, kReadBytes, MSG_DONTWAIT);
-    if (got > 0) return buffer_.resize(had + static_cast<size_t>(got)), Status();
+    const ssize_t got = recv(socket_, into.data(), into.size(), MSG_DONTWAIT);
+    if (got > 0) return static_cast<size_t>(got);
     if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
-      if (const Status waited = AwaitSocket(POLLIN); !waited) return buffer_.resize(had), waited;
+      RETURN_IF_ERROR(AwaitSocket(POLLIN));
     } else if (got == 0 || errno != EINTR) {
-      buffer_.resize(had);
-      if (had > 0) return Wrong("the learner closed its end in the middle of a message");
       return Fail(Code::kLearnerCrashed, "the other end is closed");
     }
   }
 }
 
+Status Channel::Fill() {
+  std::memmove(buffer_.data(), buffer_.data() + used_, filled_ - used_);
+  filled_ -= std::exchange(used_, 0);
+  if (buffer_.size() < filled_ + kReadBytes) buffer_.resize(filled_ + kReadBytes);
+  const auto got = Take(MutableByteView(buffer_).subspan(filled_));
+  if (got) return filled_ += *got, Status();
+  return filled_ > 0 && got.error().code == Code::kLearnerCrashed ? CutOff() : Fail(got.error());
+}
+
 Result<Head> Channel::Receive() {
   size_t looked = 0;  // bytes that hold no newline
   while (true) {
-    const auto from = buffer_.begin() + static_cast<ptrdiff_t>(used_);
-    const auto newline = std::find(from + static_cast<ptrdiff_t>(looked), buffer_.end(), '\n');
-    looked = static_cast<size_t>(newline - from);
+    const std::string_view here = AsText(ByteView(buffer_).subspan(used_, filled_ - used_));
+    const size_t newline = here.find('\n', looked);
+    looked = std::min(newline, here.size());
     if (looked > kLineBytes)
       return Wrong(fmt::format("the learner sent a line of over {} bytes without an end", kLineBytes));
-    if (newline != buffer_.end()) {
-      const std::string line(from, newline);
-      used_ += looked + 1;
-      return Decode(line);
+    if (newline != std::string_view::npos) {
+      used_ += newline + 1;
+      return Decode(here.substr(0, newline));
     }
     RETURN_IF_ERROR(Fill());
   }
@@ -345,16 +398,15 @@ Result<Head> Channel::Receive() {
 
 Status Channel::ReceiveBytes(MutableByteView into) {
   while (!into.empty()) {
-    if (used_ == buffer_.size()) {
-      if (const Status filled = Fill(); !filled) {
-        if (filled.error().code == Code::kLearnerCrashed)
-          return Wrong("the learner closed its end in the middle of a message");
-        return filled;
-      }
+    size_t count = std::min(into.size(), filled_ - used_);
+    if (count > 0) {
+      std::memcpy(into.data(), buffer_.data() + used_, count);
+      used_ += count;
+    } else {
+      const auto got = Take(into);
+      if (!got) return got.error().code == Code::kLearnerCrashed ? CutOff() : Fail(got.error());
+      count = *got;
     }
-    const size_t count = std::min(into.size(), buffer_.size() - used_);
-    std::memcpy(into.data(), buffer_.data() + used_, count);
-    used_ += count;
     into = into.subspan(count);
   }
   return {};

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -24,6 +25,8 @@ inline constexpr uint64_t kProtocol = 1;
 inline constexpr size_t kLineBytes = 256 * 1024;
 // The most bytes that one message "values" or "ends" brings, so that neither side holds the examples twice.
 inline constexpr size_t kPartBytes = 1024 * 1024;
+// The most bytes of the examples that are predicted at once, and of the answer.
+inline constexpr size_t kPredictionBytes = 256 * 1024 * 1024;
 
 enum class Share : uint8_t { kTraining, kHeldOut };
 
@@ -46,8 +49,9 @@ struct ColumnPart {
   std::string field;
   bool ends = false;
 };
+enum class OrderKind : uint8_t { kLearn, kEvaluate, kLoad };  // types "learn", "evaluate", "load"
 struct Order {
-  bool evaluates = false;  // type "evaluate", else "learn"
+  OrderKind kind{};
   TaskId task;
   ModelVersion version{};
   DeviceId device;
@@ -70,8 +74,22 @@ struct Done {
   uint64_t millis = 0;
   uint64_t peak_memory_bytes = 0;
 };
+// The model of the order "load" is ready.
+struct Loaded {};
+// Examples to predict for: of each field its "ends", if a dimension varies, then its values.
+struct Predict {
+  uint64_t count = 0;
+  std::vector<ExampleField> fields;
+};
+// The values of the outputs follow, one after the other.
+struct Predicted {
+  EvaluatedModel model{};
+  uint64_t count = 0;
+  uint64_t millis = 0;
+  std::vector<TaskOutput> outputs;
+};
 using Message = std::variant<Hello, Module, Weights, Tensors, ExampleSchema, ColumnPart, Order, Cancel, Bye, Progress,
-                             EvaluationResult, Done, Error, Personal>;
+                             EvaluationResult, Done, Error, Personal, Loaded, Predict, Predicted>;
 
 // A message's first line, and how many bytes follow it.
 struct Head {
@@ -92,14 +110,14 @@ Result<TensorTable> ReadTensors(ByteView text);
 // One end of the socket pair. One thread; the descriptor is borrowed.
 class Channel {
  public:
-  // Asked while nothing moves, at least every 50 ms. An error ends what was waited for, with it.
+  // Asked while nothing moves, at least every 50 ms. An error ends what was waited for, with it. Empty: it waits for ever.
   using Wait = std::function<Status()>;
-  explicit Channel(
-      int socket, Wait wait = [] { return Status(); })
-      : socket_(socket), wait_(std::move(wait)) {}
+  explicit Channel(int socket, Wait wait = {}) : socket_(socket), wait_(std::move(wait)) {}
 
   // Errors, of all: kLearnerCrashed: the other end is closed; those of `wait`.
-  Status Send(const Message& message, ByteView bytes = {});
+  Status Send(const Message& message, ByteView bytes = {}) { return SendParts(message, {&bytes, 1}); }
+  // The message's bytes are those of the parts, one after the other.
+  Status SendParts(const Message& message, std::span<const ByteView> parts);
   // Its bytes must be received next. kLearnerProtocol: no newline within kLineBytes, the other end closed in the middle,
   // or as Decode.
   Result<Head> Receive();
@@ -111,14 +129,17 @@ class Channel {
 
  private:
   Status SendAll(ByteView bytes);
-  // Waits until there is something, and takes it into the buffer.
+  // Waits until there is something, and takes what fits; how many bytes.
+  Result<size_t> Take(MutableByteView into);
+  // Takes something into the buffer.
   Status Fill();
   Status AwaitSocket(short events);
 
   int socket_;
   Wait wait_;
   Bytes buffer_;
-  size_t used_ = 0;  // bytes of the buffer that were taken
+  size_t used_ = 0;    // bytes of the buffer that were taken …
+  size_t filled_ = 0;  // … of so many that came
   bool cut_off_ = false;
 };
 

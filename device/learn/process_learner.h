@@ -1,5 +1,6 @@
 #pragma once
 
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,9 @@ class ProcessLearner final : public Learner {
   Result<Learned> Learn(const LearnOrder& order, const TaskExamples& examples, const LearnHooks& hooks) override;
   Result<std::vector<EvaluationResult>> Evaluate(const LearnOrder& order, const TaskExamples& examples,
                                                  const LearnHooks& hooks) override;
+  // The process lives as long as the model, or until it fails, ends, or has run for half of `limits.wall`. It ends with the
+  // thread that called this.
+  Result<std::unique_ptr<LoadedModel>> Load(const LearnOrder& order, const Examples& scaled_by) override;
 
  private:
   Result<Learned> Ask(bool evaluates, const LearnOrder& order, const TaskExamples& examples, const LearnHooks& hooks);

@@ -4,6 +4,7 @@
 
 #include "device/learn/strategies/strategy.h"
 #include "device/torch/model.h"
+#include "device/torch/torch_predictor.h"
 #include "device/torch/torch_trainer.h"
 
 namespace tributary {
@@ -44,6 +45,18 @@ Result<std::vector<EvaluationResult>> TorchLearner::Evaluate(const LearnOrder& o
     results.push_back(std::move(*own));
   }
   return results;
+}
+
+Result<std::unique_ptr<LoadedModel>> TorchLearner::Load(const LearnOrder& order, const Examples& scaled_by) {
+  ASSIGN_OR_RETURN(auto model, LoadVersion(order));
+  if (order.personal) {
+    RETURN_IF_ERROR(CheckPersonalModel(*order.personal, order.task.table));
+    const TaskExamples none;
+    const LearnHooks hooks;
+    TorchTrainer trainer(*model, order, none, hooks);
+    trainer.Put(ValuesOf(trainer, *order.personal));
+  }
+  return MakeTorchPredictor(std::move(model), order, scaled_by);
 }
 
 }  // namespace tributary

@@ -10,6 +10,7 @@ class TorchLearner final : public Learner {
   Result<Learned> Learn(const LearnOrder& order, const TaskExamples& examples, const LearnHooks& hooks) override;
   Result<std::vector<EvaluationResult>> Evaluate(const LearnOrder& order, const TaskExamples& examples,
                                                  const LearnHooks& hooks) override;
+  Result<std::unique_ptr<LoadedModel>> Load(const LearnOrder& order, const Examples& scaled_by) override;
 };
 
 }  // namespace tributary

@@ -24,9 +24,10 @@ class TorchTrainer final : public Trainer {
   Result<std::optional<EvaluationResult>> Measure(const Values& values) override;
   // Over the training examples, at most 256 of them.
   Result<double> Slope(const Values& values, const Values& direction) override;
+  // The model has these values from now on.
+  void Put(const Values& values);
 
  private:
-  void Put(const Values& values);
   Status Take(Values& values) const;
   // Elements of `all`, by a vector that goes by the table.
   template <class T>

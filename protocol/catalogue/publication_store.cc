@@ -150,6 +150,21 @@ Result<PublicationStore> PublicationStore::OpenCarried(FileSystem& files, const 
   return store;
 }
 
+Result<Publication> PublicationStore::ReadAdopted(FileSystem& files, const Path& file, const TrustAnchor& anchor) {
+  PublicationStore store(files, file, anchor);
+  RETURN_IF_ERROR(store.ReadTrusted());
+  ASSIGN_OR_RETURN(const Bytes bytes, ReadFile(files, file, limits::kPublicationBytes));
+  return store.VerifyKept(bytes, nullptr);
+}
+
+// From the root that this member was given; or, when the set does not reach back that far, from the one it came to.
+Result<Publication> PublicationStore::VerifyKept(ByteView bytes, tuf::TrustedFiles* trusted) const {
+  PublicationUpdate kept = UpdatePublication(bytes, OnlyRoot(anchor_.publication_root()), anchor_, tuf::kAnyTime);
+  if (!kept.publication) kept = UpdatePublication(bytes, OnlyRoot(trusted_.root), anchor_, tuf::kAnyTime);
+  if (trusted) *trusted = std::move(kept.trusted);
+  return std::move(kept.publication);
+}
+
 Status PublicationStore::ReadTrusted() {
   const Result<Bytes> bytes = ReadFile(*files_, TrustedPath(file_), kTrustedBytes);
   if (!bytes && bytes.error().code == Code::kNotFound) return {};
@@ -185,13 +200,12 @@ Status PublicationStore::ReadKept() {
   if (!bytes && bytes.error().code != Code::kTooLarge) return Fail(bytes.error());
   if (!bytes) return SetAside(bytes.error());
 
-  // From the root that this member was given; or, when the set does not reach back that far, from the one it came to.
-  PublicationUpdate kept = UpdatePublication(*bytes, OnlyRoot(anchor_.publication_root()), anchor_, tuf::kAnyTime);
-  if (!kept.publication) kept = UpdatePublication(*bytes, OnlyRoot(trusted_.root), anchor_, tuf::kAnyTime);
-  if (!kept.publication) return SetAside(kept.publication.error());
-  if (trusted_.timestamp.empty() && trusted_.root == anchor_.publication_root()) trusted_ = std::move(kept.trusted);
+  tuf::TrustedFiles trusted;
+  auto publication = VerifyKept(*bytes, &trusted);
+  if (!publication) return SetAside(publication.error());
+  if (trusted_.timestamp.empty() && trusted_.root == anchor_.publication_root()) trusted_ = std::move(trusted);
   if (carried_) trusted_ = OnlyRoot(anchor_.publication_root());
-  Adopt(std::move(*kept.publication), std::move(*bytes));
+  Adopt(std::move(*publication), std::move(*bytes));
   return {};
 }
 

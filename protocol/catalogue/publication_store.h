@@ -29,6 +29,10 @@ class PublicationStore {
   // every time, and leaves nothing behind but the publication.
   static Result<PublicationStore> OpenCarried(FileSystem& files, const Path& file, const TrustAnchor& anchor);
 
+  // The publication that another store has adopted in this file, verified again; it may have expired since. Changes nothing.
+  // kNotFound: there is none; errors of OpenPublication and of the file system.
+  static Result<Publication> ReadAdopted(FileSystem& files, const Path& file, const TrustAnchor& anchor);
+
   // The client workflow at `now` from what is believed so far. What became trusted is durable on return, also when the
   // publication as a whole does not verify. Errors: those of OpenPublication and of the file system; kRollback: older
   // than what was seen before, or the same number with other content.
@@ -57,6 +61,7 @@ class PublicationStore {
   Status ReadTrusted();
   Status ReadRevoked();
   Status ReadKept();
+  Result<Publication> VerifyKept(ByteView bytes, tuf::TrustedFiles* trusted) const;
   Status SetAside(const Error& why);
   Status SaveTrusted(tuf::TrustedFiles trusted);
   Status SaveRevoked(const std::string& text);

@@ -107,6 +107,8 @@ struct AgentFixture {
     options.hop = gateway->Address();
     options.chunk_bytes = limits::kMinChunkBytes;
     options.metrics_file = metrics_file;
+    options.on_event = on_event;
+    options.may_train = may_train;
     auto opened = Agent::Open(
         {world.loop, *floor, world.random, *files, identity, *learns, *source, work, world.worker}, options);
     if (!opened) return Fail(opened.error());
@@ -192,10 +194,12 @@ struct AgentFixture {
   ExampleSource* source = &examples;
   StepExecutor work;
   FileSystem* files = &RealFileSystem();
-  TestServer* gateway = &server;  // where the device connects to when it is opened
-  TrainingPlan plan;              // of what is published
+  TestServer* gateway = &server;              // where the device connects to when it is opened
+  TrainingPlan plan;                          // of what is published
   std::vector<std::string> personal_tensors;  // of the task, as patterns
   Path metrics_file;
+  DeviceEvents::Listener on_event;
+  std::function<bool()> may_train;
   Path folder;
   Path identity_folder;  // empty: nothing is renewed
   bool reports = false;  // so that counts are of the work alone

@@ -30,9 +30,9 @@ bool RunToVersion(AgentFixture& device, uint64_t version) {
   });
 }
 
-// The device keeps what it learned on version 1. ErasureFixture has a Start of its own.
-template <class Fixture>
-bool LearnVersionOne(Fixture& device) {
+// The device keeps what it learned on version 1.
+template <class Device>  // which starts in its own way
+bool LearnVersionOne(Device& device) {
   device.learner.keeps = true;
   device.Publish(1, 1);
   device.Start();

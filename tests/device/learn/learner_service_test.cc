@@ -55,7 +55,7 @@ class LearnerServiceTest : public ::testing::Test {
     return served_;
   }
   Order OrderOf() {
-    return {false, fixture_.task.id, fixture_.task.latest, fixture_.device, fixture_.task.plan, fixture_.task.manifest,
+    return {OrderKind::kLearn, fixture_.task.id, fixture_.task.latest, fixture_.device, fixture_.task.plan, fixture_.task.manifest,
             3};
   }
   template <class T>
@@ -133,7 +133,7 @@ TEST_F(LearnerServiceTest, WhatGoesWrongIsAnAnswer) {
   Receive<Progress>();
   EXPECT_EQ(Receive<Error>().code, Code::kLearnerMemory);
   Order evaluate = OrderOf();
-  evaluate.evaluates = true;
+  evaluate.kind = OrderKind::kEvaluate;
   Must(agent_->Send(evaluate));
   EXPECT_EQ(Receive<Error>().message, "tensor w");
   Must(agent_->Send(ExampleSchema{Share::kHeldOut, 1'000'000'000'000, {{"x", DType::kFp32, {4}}}}));
