@@ -22,6 +22,12 @@ Status MakePrivate(const Path& folder) {
   return Fail(Code::kPermissions, "the mode of {} cannot be set to 0700", folder.string());
 }
 
+// When the folder's certificate was written it was in force. What is here is used on after its end.
+WallTime WrittenAt(const Path& file) {
+  struct stat found {};
+  return stat(file.c_str(), &found) == 0 ? WallTime{int64_t{found.st_mtim.tv_sec} * 1000} : WallTime{};
+}
+
 }  // namespace
 
 Result<std::unique_ptr<EmbeddedDevice>> EmbeddedDevice::Open(Options options) {
@@ -92,6 +98,16 @@ Status EmbeddedDevice::Host(HostedExamples::Collection collection) {
   return hosted_.Host(std::move(collection));
 }
 
+Result<std::unique_ptr<Predictions>> EmbeddedDevice::MakePredictions() {
+  const DeviceOptions& device = options_.device;
+  auto identity = LoadIdentity(device.identity_dir, clock_.Now());
+  if (!identity && identity.error().code == Code::kExpiredCertificate)
+    identity = LoadIdentity(device.identity_dir, WrittenAt(device.identity_dir / kCertificateFile));
+  if (!identity) return Fail(identity.error());
+  return std::make_unique<Predictions>(Predictions::Parts{RealFileSystem(), clock_, learner_, *examples_},
+                                       device.data_dir, identity->anchor, identity->subject.id);
+}
+
 Status EmbeddedDevice::Create(const CollectionSettings& settings) {
   if (hosted_.Has(settings.name))
     return Fail(Code::kConflict, "this program hosts the collection '{}' itself; choose another name", settings.name);
@@ -108,7 +124,7 @@ Result<std::string> EmbeddedDevice::Describe() {
   return StatusJson(known, clock_.Now());
 }
 
-Status EmbeddedDevice::OpenProcess() {
+Result<std::unique_ptr<DeviceProcess>> EmbeddedDevice::NewProcess() {
   const DeviceOptions& device = options_.device;
   if (device.gateway.endpoint.empty())
     return Fail(Code::kConfigInvalid, "options.gateway is not set, so the device can neither learn nor send");
@@ -128,9 +144,23 @@ Status EmbeddedDevice::OpenProcess() {
     };
   }
   hooks.examples = [this, evaluates](ExampleSource& of_folder) { return hosted_.Over(of_folder, evaluates); };
-  hosted_.Resume();
-  ASSIGN_OR_RETURN(process_, DeviceProcess::Open(device, clock_, random_, RealFileSystem(), std::move(hooks)));
+  return DeviceProcess::Open(device, clock_, random_, RealFileSystem(), std::move(hooks));
+}
+
+Status EmbeddedDevice::OpenProcess(std::unique_lock<std::mutex>& lock) {
+  state_ = State::kStarting;
   ended_ = end_asked_ = false;
+  hosted_.Resume();
+  lock.unlock();
+  auto opened = NewProcess();
+  lock.lock();
+  if (!opened) {
+    state_ = State::kStopped;
+    changed_.notify_all();
+    return Fail(opened.error());
+  }
+  process_ = std::move(*opened);
+  if (end_asked_) process_->Stop();
   return {};
 }
 
@@ -142,10 +172,11 @@ void EmbeddedDevice::EndProcess(std::unique_lock<std::mutex>& lock) {
 }
 
 Status EmbeddedDevice::Start() {
-  const std::lock_guard lock(mutex_);
+  std::unique_lock lock(mutex_);
   RETURN_IF_ERROR(CheckStopped("a device cannot start"));
-  RETURN_IF_ERROR(OpenProcess());
+  RETURN_IF_ERROR(OpenProcess(lock));
   state_ = State::kRunning;
+  changed_.notify_all();
   thread_ = std::thread([this, process = process_.get()] {
     process->Run();
     std::unique_lock ending(mutex_);
@@ -159,15 +190,18 @@ Result<Millis> EmbeddedDevice::Tick(Millis budget) {
   if (InsideCallback::Of(this)) return Fail(Code::kConflict, "a tick cannot begin inside a callback of the device");
   std::unique_lock lock(mutex_);
   if (in_tick_) return Fail(Code::kBusy, "another thread is in a tick of this device");
+  bool is_new = false;
   if (state_ != State::kTicked) {
     RETURN_IF_ERROR(CheckStopped("a tick cannot begin"));
-    RETURN_IF_ERROR(OpenProcess());
-    process_->Start();
+    RETURN_IF_ERROR(OpenProcess(lock));
     state_ = State::kTicked;
+    is_new = true;
   }
   in_tick_ = true;
+  changed_.notify_all();
   DeviceProcess& process = *process_;
   lock.unlock();
+  if (is_new) process.Start();
   const Millis next = process.RunFor(budget);
   lock.lock();
   in_tick_ = false;
@@ -194,6 +228,7 @@ void EmbeddedDevice::Stop() {
   std::unique_lock lock(mutex_);
   const bool inside = InsideCallback::Of(this);
   enrolment_.request_stop();
+  if (!inside) changed_.wait(lock, [this] { return state_ != State::kStarting; });
   if (state_ != State::kStopped) hosted_.Interrupt();
   if (process_) process_->Stop();
   if (inside) {

@@ -60,6 +60,34 @@ char* ReturnedText(const std::string& text) {
   return static_cast<char*>(block.Make());
 }
 
+tributary_prediction* ReturnedPrediction(const Prediction& prediction) {
+  tributary_prediction given{};
+  given.struct_size = sizeof(given);
+  given.output_count = static_cast<uint32_t>(prediction.outputs.size());
+  given.version = Number(prediction.version);
+  given.personal = prediction.model == EvaluatedModel::kPersonal ? 1 : 0;
+  std::vector<tributary_tensor> tensors;
+  for (const auto& [description, values] : prediction.outputs) {
+    tributary_tensor tensor{};
+    tensor.dtype = static_cast<uint32_t>(description.dtype) + TRIBUTARY_BOOL;
+    tensor.ndim = static_cast<uint32_t>(description.shape.size());
+    tensor.bytes = values.size();
+    tensors.push_back(tensor);
+  }
+  ReturnedBlock block;
+  block.Add(std::span<const tributary_prediction>(&given, 1));
+  const auto array = block.Add(std::span<const tributary_tensor>(tensors));
+  block.Point(offsetof(tributary_prediction, outputs), array);
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    const auto& [description, values] = prediction.outputs[i];
+    const auto one = array + i * sizeof(tributary_tensor);
+    block.Point(one + offsetof(tributary_tensor, name), block.Add(description.name));
+    block.Point(one + offsetof(tributary_tensor, shape), block.Add(std::span<const int64_t>(description.shape)));
+    block.Point(one + offsetof(tributary_tensor, data), block.Add(std::span<const uint8_t>(values)));
+  }
+  return static_cast<tributary_prediction*>(block.Make());
+}
+
 tributary_collection_list* ReturnedList(std::span<const CollectionInfo> infos) {
   tributary_collection_list list{};
   list.struct_size = sizeof(list);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "device/examples/collection.h"
+#include "device/learn/learner.h"
 #include "device/sdk/include/tributary/tributary.h"
 
 namespace tributary {
@@ -36,6 +37,7 @@ class ReturnedBlock {
 };
 
 char* ReturnedText(const std::string& text);
+tributary_prediction* ReturnedPrediction(const Prediction& prediction);
 tributary_collection_list* ReturnedList(std::span<const CollectionInfo> infos);
 
 }  // namespace tributary

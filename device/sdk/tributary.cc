@@ -177,6 +177,7 @@ int tributary_set_log(tributary_log_function log, void* user, int level, tributa
     LogTaker take;
     if (log) {
       take = [log, user](LogLevel of, const std::string& line) {
+        const InsideCallback inside(nullptr);
         log(user, static_cast<int>(of) + TRIBUTARY_LOG_DEBUG, line.c_str());
       };
     }
@@ -384,9 +385,12 @@ int tributary_predict(tributary_device* device, const char* task, const tributar
   return RunOn(device, error, [&](EmbeddedDevice& on) -> Status {
     RETURN_IF_ERROR(CheckPlace(prediction, "prediction"));
     ASSIGN_OR_RETURN(const std::string name, TakeText(task, "task"));
+    const auto id = TaskId::Parse(name);
+    if (!id) return Fail(Code::kInvalidArgument, "task: {}", id.error().message);
     ASSIGN_OR_RETURN(ExampleSet request, TakeRequest(inputs, count));
-    (void)on;
-    return Fail(Code::kNotSupported, "predictions come with the next version");
+    ASSIGN_OR_RETURN(const Prediction predicted, on.Predict(*id, std::move(request)));
+    *prediction = ReturnedPrediction(predicted);
+    return {};
   });
 }
 

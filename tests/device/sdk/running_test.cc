@@ -3,8 +3,11 @@
 
 #include <gmock/gmock.h>
 
+#include "device/agent/model_in_use.h"
+#include "device/learn/process_learner.h"
 #include "tests/device/sdk/application.h"
 #include "tests/device/sdk/line_site.h"
+#include "tests/support/must.h"
 
 // An application's device with a real aggregator and a learner of its own.
 namespace tributary::running_test {
@@ -260,6 +263,103 @@ TEST_F(RunningTest, WhatGoesWrongInAHostedIteratorIsSaidAndTheDeviceGoesOn) {
   EXPECT_EQ(line.Digests().at(0), Expected());
   // Deleted examples leave nothing behind that was made from them.
   EXPECT_EQ(tributary_host_erased(app.get(), "points", app.error()), TRIBUTARY_OK) << app.message();
+}
+
+TEST_F(RunningTest, ALogCallbackMayCallTheLibraryToo) {
+  LineSite line;
+  Application app;
+  OpenWithPoints(app, "device-1", line);
+  std::atomic<int> lines = 0;
+  struct Log {
+    Application& app;
+    std::atomic<int>& lines;
+  } log{app, lines};
+  const auto take = [](void* user, int, const char*) {
+    auto& [application, count] = *static_cast<Log*>(user);
+    char* json = nullptr;
+    EXPECT_EQ(tributary_status(application.get(), &json, nullptr), TRIBUTARY_OK);
+    tributary_free(json);
+    EXPECT_EQ(application.AddPoints(0, 1), TRIBUTARY_OK);
+    EXPECT_EQ(tributary_close(application.get(), nullptr), TRIBUTARY_CONFLICT);
+    EXPECT_EQ(tributary_set_log(nullptr, nullptr, TRIBUTARY_LOG_ERROR, nullptr), TRIBUTARY_CONFLICT);
+    if (++count == 3) {
+      EXPECT_EQ(tributary_stop(application.get(), nullptr), TRIBUTARY_OK);
+    }
+  };
+  ASSERT_EQ(tributary_set_log(take, &log, TRIBUTARY_LOG_INFO, app.error()), TRIBUTARY_OK);
+  EXPECT_EQ(tributary_start(app.get(), app.error()), TRIBUTARY_OK) << app.message();
+  EXPECT_TRUE(line.site().Eventually([&] { return lines >= 3; }));
+  EXPECT_EQ(tributary_stop(app.get(), app.error()), TRIBUTARY_OK);
+  EXPECT_EQ(tributary_set_log(nullptr, nullptr, TRIBUTARY_LOG_ERROR, app.error()), TRIBUTARY_OK);
+}
+
+TEST_F(RunningTest, PredictionsAreThoseOfTheDeviceItself) {
+  LineSite line;
+  Application app;
+  OpenWithPoints(app, "device-1", line);
+  const std::vector<float> x = {0.25f, 0.5f, 1, -1, 3, 7};
+  const int64_t three[] = {3, 2}, one[] = {1, 2}, wide[] = {2, 3};
+  tributary_tensor input = {"x", TRIBUTARY_FP32, 2, three, x.data(), x.size() * sizeof(float)};
+  tributary_prediction* prediction = nullptr;
+  const auto predict = [&](const char* task) {
+    return tributary_predict(app.get(), task, &input, 1, &prediction, app.error());
+  };
+  EXPECT_EQ(predict("line"), TRIBUTARY_NOT_FOUND) << app.message();
+  EXPECT_EQ(prediction, nullptr);
+  // In a callback too, and while the device learns.
+  std::atomic<int> inside = -1;
+  app.also = [&](const Application::Event& event) {
+    if (event.kind != TRIBUTARY_VERSION_ARRIVED || event.version != 2) return;
+    tributary_prediction* made = nullptr;
+    inside = tributary_predict(app.get(), "line", &input, 1, &made, nullptr);
+    tributary_free(made);
+  };
+  line.StartRounds(1);
+  ASSERT_EQ(tributary_start(app.get(), app.error()), TRIBUTARY_OK) << app.message();
+  ASSERT_TRUE(app.Await(TRIBUTARY_VERSION_ARRIVED, 2)) << line.site().Logs();
+  EXPECT_EQ(inside, TRIBUTARY_OK);
+  ASSERT_EQ(tributary_stop(app.get(), app.error()), TRIBUTARY_OK);
+
+  ASSERT_EQ(predict("line"), TRIBUTARY_OK) << app.message();
+  EXPECT_EQ(prediction->version, 2u);
+  EXPECT_EQ(prediction->personal, 0u);
+  ASSERT_EQ(prediction->output_count, 1u);
+  const tributary_tensor& output = prediction->outputs[0];
+  EXPECT_STREQ(output.name, "output");
+  ASSERT_EQ(output.bytes, 3 * sizeof(float));
+
+  SystemClock clock;
+  ProcessLearner learner(LineSite::Learner());
+  FixedExamples none{{}};
+  const Path folder = line.site().folder() / "device-1";
+  const Identity identity = Must(LoadIdentity(folder / "identity", clock.Now()));
+  Predictions own({RealFileSystem(), clock, learner, none}, folder / "data", identity.anchor, identity.subject.id);
+  ExampleSet request{.columns = {{.field = {"x", DType::kFp32, {2}}, .values = ToBytes(AsBytes(std::span(x)))}}, .count = 3};
+  const Prediction expected = Must(own.Predict(TestTask("line"), request));
+  EXPECT_EQ(std::memcmp(expected.outputs.at(0).values.data(), output.data, output.bytes), 0);
+  tributary_free(prediction);
+
+  EXPECT_EQ(predict("other"), TRIBUTARY_UNKNOWN_TASK) << app.message();
+  EXPECT_EQ(predict("no task"), TRIBUTARY_INVALID_ARGUMENT) << app.message();
+  input.shape = wide;
+  EXPECT_EQ(predict("line"), TRIBUTARY_BAD_EXAMPLE) << app.message();
+  input.ndim = 0;
+  input.bytes = sizeof(float);
+  EXPECT_EQ(predict("line"), TRIBUTARY_BAD_EXAMPLE) << app.message();
+  input = {"z", TRIBUTARY_FP32, 2, one, x.data(), 2 * sizeof(float)};
+  EXPECT_EQ(predict("line"), TRIBUTARY_MISSING_FIELD) << app.message();
+  EXPECT_EQ(prediction, nullptr);
+  // A thread that asks may end: the model stays.
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&] {
+      const tributary_tensor good = {"x", TRIBUTARY_FP32, 2, one, x.data(), 2 * sizeof(float)};
+      tributary_prediction* made = nullptr;
+      EXPECT_EQ(tributary_predict(app.get(), "line", &good, 1, &made, nullptr), TRIBUTARY_OK);
+      tributary_free(made);
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
 }
 
 TEST_F(RunningTest, ItEnrolsWithAnInvitationAndGoesOnAfterATimeout) {

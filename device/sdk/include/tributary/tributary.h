@@ -32,9 +32,10 @@
 // Threads.  Any function may be called on any thread at any time, also many at once for one device. tributary_close
 //   alone is the last call of its device. Programs with several devices use a folder for each.
 //
-// Callbacks  may call every function of this header, for the same device too, but tributary_close, tributary_tick and
-//   tributary_set_log, which are refused there (TRIBUTARY_CONFLICT); tributary_stop returns at once there, and the device
-//   stops when the callback has returned. While one runs the device waits: be short. They must not throw or longjmp.
+// Callbacks  may call every function of this header, for the same device too, but these are refused there
+//   (TRIBUTARY_CONFLICT): tributary_close, tributary_tick, and inside the log's tributary_set_log. tributary_stop returns at
+//   once there, and the device stops when the callback has returned. While one runs the device waits: be short. They must
+//   not throw or longjmp.
 //
 // Processes.  A model is trained and asked in a process of its own, tributary-learner: no model can harm your program.
 //   The library installs no signal handler and writes nothing to standard output or error. A program that waits for any
@@ -324,8 +325,8 @@ typedef struct tributary_prediction {
 // target, with the batch as its first dimension, for example FP32 [n, 48]. The same inputs to the same model give the same
 // bits. The model's process stays for the next call; it ends after some minutes without one, and when the model changes.
 // Calls of several threads are answered one after the other.
-// TRIBUTARY_NOT_FOUND: no version is here yet; TRIBUTARY_UNKNOWN_TASK; TRIBUTARY_MISSING_FIELD, TRIBUTARY_BAD_EXAMPLE: of
-// the inputs; TRIBUTARY_NOT_SUPPORTED: the device's learner does not predict; TRIBUTARY_CHILD_FAILED,
+// TRIBUTARY_NOT_FOUND: no version is here yet; TRIBUTARY_UNKNOWN_TASK; TRIBUTARY_MISSING_DATA: not enrolled, so that no
+// model can be believed; TRIBUTARY_MISSING_FIELD, TRIBUTARY_BAD_EXAMPLE: of the inputs; TRIBUTARY_NOT_SUPPORTED: the device's learner does not predict; TRIBUTARY_CHILD_FAILED,
 // TRIBUTARY_LEARNER_…: the learner, and the next call starts a new one.
 int tributary_predict(tributary_device* device, const char* task, const tributary_tensor* inputs, size_t count,
                       tributary_prediction** prediction, tributary_error* error);
