@@ -92,6 +92,7 @@ TEST(ModelInUseTest, PredictionsFollowTheVersionAndThePersonalModel) {
   EXPECT_EQ(device.loads.given.back().personal->base, ModelVersion{2});
 
   device.learner.own_accuracy = 1;
+  device.examples.own.held_out.indices = {0};
   device.Publish(4, 3, /*with_round=*/false);
   ASSERT_TRUE(device.RunUntil([&] { return device.Personal()->base == ModelVersion{3}; }));
   Must(device.Predict());

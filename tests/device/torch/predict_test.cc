@@ -110,8 +110,9 @@ struct Images : PredictedTask {
     return {{{images.field, ToBytes(ByteView(images.values).subspan(size_t{60} * 784))}}, 10};
   }
   std::vector<float> Scaled() const {
+    const ExampleSet request = Request();
     std::vector<float> scaled;
-    for (const uint8_t pixel : Request().columns[0].values) scaled.push_back(static_cast<float>(pixel) / 255);
+    for (const uint8_t pixel : request.columns[0].values) scaled.push_back(static_cast<float>(pixel) / 255);
     return scaled;
   }
   double RightOnes(const Prediction& prediction) const {
@@ -190,8 +191,8 @@ TEST(PredictTest, WhatAStrategyKeepsPredictsAsItWasMeasured) {
 TEST(PredictTest, OutputsComeAsTheManifestNamesThem) {
   const TaskManifest manifest = TwoNumbers({{"rounded", DType::kInt64, {-1, 2}}, {"sum", DType::kFp32, {-1}}});
   const ExampleSet request{{ColumnOf<float>("x", DType::kFp32, {2}, {1.6f, 2, 3, 4})}, 2};
-  for (const std::string body : {"return {'other': x, 'sum': self.w * x.sum(1), 'rounded': x.round().to(torch.int64)}",
-                                 "return x.round().to(torch.int64), self.w * x.sum(1), x"}) {
+  for (const std::string body : {"return {'other': x, 'sum': self.w * x.sum(1), 'rounded': x.round().long()}",
+                                 "return x.round().long(), self.w * x.sum(1), x"}) {
     const std::string type =
         body.find('{') != std::string::npos ? "Dict[str, Tensor]" : "Tuple[Tensor, Tensor, Tensor]";
     PredictedTask task(Source({{"w", {1}, {2}}}, "def forward(self, x: Tensor) -> " + type + ":\n    " + body + "\n"),
