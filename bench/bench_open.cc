@@ -55,7 +55,8 @@ void Measure(uint64_t parameters) {
 
   TaskRecord task;
   task.norm_bound = static_cast<double>(parameters);
-  const UpdateLayout layout;
+  task.table.tensors = {{"weight", {static_cast<int64_t>(parameters)}, 0, parameters}};
+  const UpdateLayout layout{SharedTensors(task)};
   const UpdateBounds bounds{task, layout, {}};
   WeightedSum sum(parameters, Must(FixedPointScale::For(1, kMaxWeight)), 1, kMaxWeight);
   UpdateReader reader;

@@ -20,9 +20,9 @@ class AddingSink final : public UpdateDecoder::Sink {
       : sum_(sum), bounds_(bounds), plaintext_(plaintext), moved_(moved) {}
 
   Status OnMeta(const UpdateMeta& meta) override {
-    const uint64_t parameters = bounds_.task.table.parameter_count();
+    const uint64_t parameters = bounds_.layout.parameter_count();
     if (meta.parameter_count != parameters)
-      return Fail(Code::kWrongTensorCount, "{} values announced, the task has {}", meta.parameter_count, parameters);
+      return Fail(Code::kWrongTensorCount, "{} values announced, an update of the task has {}", meta.parameter_count, parameters);
     const UpdateSize& round = bounds_.round;
     const uint64_t most = bounds_.task.max_weight;
     if (meta.weight == 0 || (round.weight == 0 && meta.weight > most))
@@ -30,9 +30,8 @@ class AddingSink final : public UpdateDecoder::Sink {
     taken_.size.weight = std::min(meta.weight, most);
     const uint64_t weight = round.weight == 0 ? taken_.size.weight : std::min(taken_.size.weight, round.weight);
     taken_.capped = weight < meta.weight;
-    UpdateLimits limits{.norm_bound = bounds_.task.norm_bound, .place = [this](uint64_t position) {
-                          return bounds_.layout.Place(position, bounds_.task.table);
-                        }};
+    UpdateLimits limits{.norm_bound = bounds_.task.norm_bound,
+                        .place = [this](uint64_t position) { return bounds_.layout.Place(position); }};
     // Without a bound of the round, an update is one vector, as before there were such bounds.
     if (round.norm > 0) {
       limits.norm_clip = round.norm;
@@ -49,7 +48,7 @@ class AddingSink final : public UpdateDecoder::Sink {
       return Fail(Code::kWrongTensorCount, "more values than the task's {}", sum_.parameter_count());
     }
     RETURN_IF_ERROR(addition_->Add(Kept(first, values)));
-    return bounds_.layout.CheckVariances(first, values, bounds_.task.table);
+    return bounds_.layout.CheckVariances(first, values);
   }
 
   Result<TakenUpdate> Finish() {
@@ -96,9 +95,10 @@ constexpr double kRounding = 0x1p-20;
 
 }  // namespace
 
-UpdateLayout::UpdateLayout(const TensorTable& table, bool rotated) : rotated_(rotated) {
+UpdateLayout::UpdateLayout(SharedTensors shared, bool rotated) : shared_(std::move(shared)), rotated_(rotated) {
   uint64_t next = 0;
-  for (const TensorEntry& tensor : table.tensors) {
+  for (size_t i = 0; i < shared_.table().tensors.size(); ++i) {
+    const TensorEntry& tensor = shared_.table().tensors[i];
     const Statistic statistic = StatisticOf(tensor);
     if (statistic == Statistic::kNone) continue;
     const uint64_t first = rotated ? next : tensor.offset;
@@ -106,19 +106,20 @@ UpdateLayout::UpdateLayout(const TensorTable& table, bool rotated) : rotated_(ro
     statistics_.push_back({first, tensor.size});
     offsets_.push_back(tensor.offset);
     if (statistic == Statistic::kVariance)
-      variances_.push_back({first, tensor.offset, std::vector<float>(tensor.size)});
+      variances_.push_back({first, shared_.in_version(i), std::vector<float>(tensor.size)});
   }
 }
 
 void UpdateLayout::SetPresent(uint64_t first, std::span<const float> weights) {
   for (Variances& variances : variances_) {
-    const uint64_t end = std::min(first + weights.size(), variances.offset + variances.present.size());
-    for (uint64_t position = std::max(first, variances.offset); position < end; ++position)
-      variances.present[position - variances.offset] = weights[position - first];
+    const uint64_t end = std::min(first + weights.size(), variances.in_version + variances.present.size());
+    for (uint64_t position = std::max(first, variances.in_version); position < end; ++position)
+      variances.present[position - variances.in_version] = weights[position - first];
   }
 }
 
-std::string UpdateLayout::Place(uint64_t position, const TensorTable& table) const {
+std::string UpdateLayout::Place(uint64_t position) const {
+  const TensorTable& table = shared_.table();
   if (!rotated_) return PlaceOf(table, position);
   for (size_t i = 0; i < statistics_.size(); ++i) {
     const uint64_t within = position - statistics_[i].first;
@@ -127,7 +128,7 @@ std::string UpdateLayout::Place(uint64_t position, const TensorTable& table) con
   return fmt::format("coordinate {}", position);
 }
 
-Status UpdateLayout::CheckVariances(uint64_t first, std::span<const float> values, const TensorTable& table) const {
+Status UpdateLayout::CheckVariances(uint64_t first, std::span<const float> values) const {
   for (const Variances& variances : variances_) {
     const uint64_t end = std::min(first + values.size(), variances.first + variances.present.size());
     for (uint64_t position = std::max(first, variances.first); position < end; ++position) {
@@ -135,8 +136,7 @@ Status UpdateLayout::CheckVariances(uint64_t first, std::span<const float> value
       const double next = present + values[position - first];
       // One that is negative already may come back.
       if (next < std::min(present, 0.0) - kRounding * std::abs(present))
-        return Fail(Code::kNormExceeded, "{} would become {}; a variance is never negative", Place(position, table),
-                    next);
+        return Fail(Code::kNormExceeded, "{} would become {}; a variance is never negative", Place(position), next);
     }
   }
   return {};
@@ -146,7 +146,7 @@ Result<TakenUpdate> UpdateReader::AddTo(WeightedSum& sum, const UploadHeader& he
                                         const UpdateBounds& bounds,
                                         const std::function<Result<Bytes>(uint32_t index)>& chunk) {
   const UploadSubject& subject = header.subject;
-  RETURN_IF_ERROR(CheckUpdateSize(subject, bounds.task.table.parameter_count()));
+  RETURN_IF_ERROR(CheckUpdateSize(subject, bounds.layout.parameter_count()));
   // Room for whole chunks, since OpenChunk asks for it.
   plaintext_.resize(uint64_t{subject.chunk_count} * subject.chunk_size);
   AddingSink sink(sum, bounds, plaintext_, moved_);

@@ -2,28 +2,32 @@
 
 #include <cstdint>
 #include <functional>
+#include <utility>
 
 #include "aggregator/records/records.h"
 #include "aggregator/sum/sum_kernel.h"
 #include "aggregator/sum/weighted_sum.h"
+#include "protocol/catalogue/shared_tensors.h"
 #include "protocol/envelope/open_upload.h"
 #include "protocol/payload/update_codec.h"
 
 namespace tributary {
 
-// The statistics among a task's values, and the values that its running variances have in one version.
+// The tensors that a task's updates carry, the statistics among them, and the values that their running variances have in
+// one version.
 class UpdateLayout {
  public:
-  UpdateLayout() = default;
   // Variances are 0 until SetPresent. `rotated`: updates come as the vectors of a linear codec, which begin with the
   // statistics (protocol/payload/codec/linear.h).
-  explicit UpdateLayout(const TensorTable& table, bool rotated = false);
-  // `weights`: all of the version that the updates begin at; of use when the table has a variance.
-  UpdateLayout(const TensorTable& table, std::span<const float> weights, bool rotated = false)
-      : UpdateLayout(table, rotated) {
+  explicit UpdateLayout(SharedTensors shared, bool rotated = false);
+  // `weights`: all of the version that the updates begin at; of use when an update has a variance.
+  UpdateLayout(SharedTensors shared, std::span<const float> weights, bool rotated = false)
+      : UpdateLayout(std::move(shared), rotated) {
     SetPresent(0, weights);
   }
 
+  // Of an update, before it is rotated.
+  uint64_t parameter_count() const { return shared_.table().parameter_count(); }
   bool has_variances() const { return !variances_.empty(); }
   // Consecutive weights of that version, of which the first is value `first`: takes the variances among them.
   void SetPresent(uint64_t first, std::span<const float> weights);
@@ -31,19 +35,20 @@ class UpdateLayout {
   // Of the vector that comes.
   std::span<const ValueRange> statistics() const { return statistics_; }
   // The name of a value of the vector.
-  std::string Place(uint64_t position, const TensorTable& table) const;
+  std::string Place(uint64_t position) const;
   // Whether no running variance falls below 0 (but for rounding) by these consecutive values of an update, of which the
   // first is value `first`. kNormExceeded names the first that would.
-  Status CheckVariances(uint64_t first, std::span<const float> values, const TensorTable& table) const;
+  Status CheckVariances(uint64_t first, std::span<const float> values) const;
 
  private:
   struct Variances {
-    uint64_t first = 0;   // in the vector that comes
-    uint64_t offset = 0;  // in the weights
+    uint64_t first = 0;       // in the vector that comes
+    uint64_t in_version = 0;  // among its weights
     std::vector<float> present;
   };
-  bool rotated_ = false;
-  std::vector<uint64_t> offsets_;  // in the table, of each of statistics_
+  SharedTensors shared_;
+  bool rotated_;
+  std::vector<uint64_t> offsets_;  // in the table of the shared tensors, of each of statistics_
   std::vector<ValueRange> statistics_;
   std::vector<Variances> variances_;
 };

@@ -10,6 +10,7 @@
 #include "aggregator/records/sum_form.h"
 #include "aggregator/records/tensor_values.h"
 #include "protocol/base/limits.h"
+#include "protocol/catalogue/shared_tensors.h"
 #include "protocol/payload/version_codec.h"
 #include "protocol/trust/seal/digest.h"
 
@@ -39,12 +40,13 @@ namespace {
 // where a version is rounded to what travels.
 constexpr uint64_t kValuesOfPiece = 256 * limits::kKiB / sizeof(float);
 
-// No variance among these consecutive values, of which the first is value `first`, stays negative.
-void ClampVariances(const TensorTable& table, uint64_t first, std::span<float> values) {
-  for (const TensorEntry& tensor : table.tensors) {
+// No shared variance among these consecutive values, of which the first is value `first`, stays negative.
+void ClampVariances(const SharedTensors& shared, uint64_t first, std::span<float> values) {
+  for (size_t i = 0; i < shared.table().tensors.size(); ++i) {
+    const TensorEntry& tensor = shared.table().tensors[i];
     if (StatisticOf(tensor) != Statistic::kVariance) continue;
-    const uint64_t end = std::min(first + values.size(), tensor.offset + tensor.size);
-    for (uint64_t position = std::max(first, tensor.offset); position < end; ++position) {
+    const uint64_t end = std::min(first + values.size(), shared.in_version(i) + tensor.size);
+    for (uint64_t position = std::max(first, shared.in_version(i)); position < end; ++position) {
       float& variance = values[position - first];
       variance = std::max(variance, 0.0F);
     }
@@ -100,7 +102,7 @@ namespace {
 // The next weights, when updates were summed rotated: made in the memory of the present ones, since the mean comes in
 // the rotation's order.
 Result<std::vector<float>> StepRotatedBack(const BlobStore& blobs, const BlobRef& present, const WeightedSum& sum,
-                                           const TaskRecord& task, const LinearForm& form) {
+                                           const TaskRecord& task, const LinearForm& form, const SharedTensors& shared) {
   // The chunks of updates were freed in pieces that these weights do not fit into.
   malloc_trim(0);
   ASSIGN_OR_RETURN(auto weights, ReadWeights(blobs, present, task.table.parameter_count()));
@@ -108,9 +110,9 @@ Result<std::vector<float>> StepRotatedBack(const BlobStore& blobs, const BlobRef
   std::vector<float> some;
   const auto take = [&](std::span<const uint64_t> positions, std::span<const double> mean) -> Status {
     some.clear();
-    for (const uint64_t position : positions) some.push_back(weights[position]);
+    for (const uint64_t position : positions) some.push_back(weights[shared.InVersion(position)]);
     ASSIGN_OR_RETURN(const auto next, OptimizerOf(task).Step(some, mean));
-    for (size_t i = 0; i < next.size(); ++i) weights[positions[i]] = next[i];
+    for (size_t i = 0; i < next.size(); ++i) weights[shared.InVersion(positions[i])] = next[i];
     return {};
   };
   // The sum is of updates on the latest version.
@@ -129,7 +131,7 @@ Status CheckFinite(std::span<const float> weights, uint64_t first, const TensorT
 // rounded. `next_of` makes the next weights of the present ones from `first` on.
 using NextOf = std::function<Result<std::vector<float>>(uint64_t first, std::span<const float> present)>;
 Result<MadeVersion> PutNext(BlobStore& blobs, const BlobRef& present, const TaskRecord& task, VersionCodec codec,
-                            const NextOf& next_of) {
+                            const SharedTensors& shared, const NextOf& next_of) {
   ASSIGN_OR_RETURN(BlobWriter writer, blobs.Write());
   std::optional<BlobWriter> compact;
   std::optional<VersionRounder> rounder;
@@ -142,7 +144,7 @@ Result<MadeVersion> PutNext(BlobStore& blobs, const BlobRef& present, const Task
   }
   const auto put = [&](uint64_t first, std::span<const float> weights) -> Status {
     ASSIGN_OR_RETURN(auto next, next_of(first, weights));
-    ClampVariances(task.table, first, next);
+    ClampVariances(shared, first, next);
     RETURN_IF_ERROR(CheckFinite(next, first, task.table));
     if (!rounder) return writer.Append(AsBytes(std::span<const float>(next)));
     ASSIGN_OR_RETURN(const CompactVersion made, rounder->Add(weights, next));
@@ -164,24 +166,33 @@ Result<MadeVersion> PutNext(BlobStore& blobs, const BlobRef& present, const Task
 
 Result<MadeVersion> MakeNextWeights(BlobStore& blobs, const BlobRef& present, const WeightedSum& sum,
                                     const TaskRecord& task) {
+  const SharedTensors shared(task);
+  // What devices keep stays as it is, bit for bit.
   NextOf next_of = [&, mean = std::vector<double>()](
                        uint64_t first, std::span<const float> weights) mutable -> Result<std::vector<float>> {
-    mean.resize(weights.size());
-    RETURN_IF_ERROR(sum.ReportPart(first, mean));
-    return OptimizerOf(task).Step(weights, mean);
+    std::vector<float> next(weights.begin(), weights.end());
+    for (const auto& [in_update, in_version, size] : shared.runs()) {
+      const uint64_t begin = std::max(first, in_version), end = std::min(first + weights.size(), in_version + size);
+      if (begin >= end) continue;
+      mean.resize(end - begin);
+      RETURN_IF_ERROR(sum.ReportPart(in_update + (begin - in_version), mean));
+      ASSIGN_OR_RETURN(const auto moved, OptimizerOf(task).Step(weights.subspan(begin - first, end - begin), mean));
+      std::ranges::copy(moved, next.begin() + static_cast<std::ptrdiff_t>(begin - first));
+    }
+    return next;
   };
   std::vector<float> whole;
   if (const auto form = LinearFormOf(task)) {
-    ASSIGN_OR_RETURN(whole, StepRotatedBack(blobs, present, sum, task, *form));
+    ASSIGN_OR_RETURN(whole, StepRotatedBack(blobs, present, sum, task, *form, shared));
     next_of = [&](uint64_t first, std::span<const float> weights) -> Result<std::vector<float>> {
       const auto part = std::span(whole).subspan(first, weights.size());
       return std::vector<float>(part.begin(), part.end());
     };
   }
-  auto made = PutNext(blobs, present, task, task.policy.version_codec, next_of);
+  auto made = PutNext(blobs, present, task, task.policy.version_codec, shared, next_of);
   // A value that float16 cannot say: the version travels as it is.
   if (!made && made.error().code == Code::kNormExceeded)
-    return PutNext(blobs, present, task, VersionCodec::kFloat32, next_of);
+    return PutNext(blobs, present, task, VersionCodec::kFloat32, shared, next_of);
   return made;
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "protocol/catalogue/shared_tensors.h"
 #include "protocol/payload/codec/codec_list.h"
 #include "protocol/payload/version_codec.h"
 
@@ -9,12 +10,13 @@ namespace tributary {
 
 std::optional<LinearForm> LinearFormOf(const TaskRecord& task) {
   if (!LinearBitsOf(task.plan.update_codec)) return std::nullopt;
-  return LinearForm(task.table.parameter_count(), StatisticsOf(task.table));
+  const SharedTensors shared(task);
+  return LinearForm(shared.table().parameter_count(), StatisticsOf(shared.table()));
 }
 
 uint64_t SumSizeOf(const TaskRecord& task) {
   const auto form = LinearFormOf(task);
-  return form ? form->size() : task.table.parameter_count();
+  return form ? form->size() : SharedTensors(task).table().parameter_count();
 }
 
 double LinearStepOf(const TaskRecord& task, const UpdateSize& bounds) {
@@ -25,7 +27,7 @@ double LinearStepOf(const TaskRecord& task, const UpdateSize& bounds) {
 }
 
 UpdateFormat FormatOf(const TaskRecord& task, Codec codec, ModelVersion base, const UpdateSize& bounds) {
-  UpdateFormat format(codec, StatisticsOf(task.table));
+  UpdateFormat format(codec, StatisticsOf(SharedTensors(task).table()));
   if (IsLinear(codec))
     format.linear = {LinearSeed(task.id, base), LinearStepOf(task, bounds), task.value_bound, task.norm_bound};
   return format;

@@ -7,8 +7,8 @@
 #include "protocol/payload/codec/linear.h"
 #include "protocol/payload/update_codec.h"
 
-// The vector in which a task's updates are summed: their values, or with a linear codec the rotated vector, which is
-// rotated back once when the round closes.
+// The vector in which a task's updates are summed: the values of its shared tensors, or with a linear codec the rotated
+// vector of these, which is rotated back once when the round closes.
 namespace tributary {
 
 // nullopt: the task's updates are summed as they are.

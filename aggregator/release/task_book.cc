@@ -6,6 +6,7 @@
 #include "aggregator/optimise/server_optimizer.h"
 #include "aggregator/records/tensor_values.h"
 #include "protocol/base/limits.h"
+#include "protocol/catalogue/shared_tensors.h"
 #include "protocol/payload/codec/codec_list.h"
 
 namespace tributary {
@@ -196,6 +197,8 @@ Status CheckNewTask(TaskRecord task) {
   // A device must be able to read what the publication will carry.
   RETURN_IF_ERROR(FromCarriedText(CarriedText(task.manifest)));
   RETURN_IF_ERROR(CheckFields(FieldsOf(task.plan), "plan"));
+  RETURN_IF_ERROR(Require(!SharedTensors(task).table().tensors.empty(), "plan",
+                          "one that shares at least one tensor: this one has every device keep all of them"));
   RETURN_IF_ERROR(CheckCodecs(task.plan.update_codec));
   RETURN_IF_ERROR(CheckFields(FieldsOf(task.policy), "policy"));
   return CheckFields(BoundsOf(task), "bounds");
@@ -212,8 +215,9 @@ Result<uint64_t> MaxRoundWeight(const TaskRecord& task) {
 }
 
 UpdateSize FirstBounds(const TaskRecord& task) {
+  const SharedTensors shared(task);
   const bool statistics = std::ranges::any_of(
-      task.table.tensors, [](const TensorEntry& tensor) { return StatisticOf(tensor) != Statistic::kNone; });
+      shared.table().tensors, [](const TensorEntry& tensor) { return StatisticOf(tensor) != Statistic::kNone; });
   return {.norm = task.first_norm,
           .statistics = statistics ? task.first_norm : 0,
           .weight = std::min(task.first_weight, task.max_weight)};

@@ -9,6 +9,7 @@
 #include "aggregator/store/disk_health.h"
 #include "protocol/base/fault_point.h"
 #include "protocol/base/log.h"
+#include "protocol/catalogue/shared_tensors.h"
 #include "protocol/trust/seal/digest.h"
 
 namespace tributary {
@@ -143,14 +144,13 @@ Status RoundRunner::CheckCollecting() const {
 Result<const UpdateLayout*> RoundRunner::Layout() {
   const VersionRecord& latest = task_.latest;
   if (!layout_ || layout_->of != latest.version) {
-    const TensorTable& table = task_.record.table;
-    UpdateLayout layout(table, LinearFormOf(task_.record).has_value());
+    UpdateLayout layout(SharedTensors(task_.record), LinearFormOf(task_.record).has_value());
     const auto take = [&layout](uint64_t first, std::span<const float> weights) -> Status {
       layout.SetPresent(first, weights);
       return {};
     };
     if (layout.has_variances())
-      RETURN_IF_ERROR(VisitWeights(parts_.blobs, latest.weights, table.parameter_count(), take));
+      RETURN_IF_ERROR(VisitWeights(parts_.blobs, latest.weights, task_.record.table.parameter_count(), take));
     layout_ = {latest.version, std::move(layout)};
   }
   return &layout_->layout;

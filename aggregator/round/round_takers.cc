@@ -4,6 +4,7 @@
 
 #include "protocol/base/fault_point.h"
 #include "protocol/base/limits.h"
+#include "protocol/catalogue/shared_tensors.h"
 #include "protocol/payload/codec/codec_list.h"
 
 namespace tributary {
@@ -20,7 +21,7 @@ Verdict UpdateTaker::Admit(const UploadHeader& header) {
   RETURN_IF_ERROR(OpeningKey(parts_.opening_key, subject));
   const TaskRecord& task = runner->task().record;
   RETURN_IF_ERROR(CheckListed(subject.codec, task.plan.update_codec));
-  RETURN_IF_ERROR(CheckUpdateSize(subject, task.table.parameter_count()));
+  RETURN_IF_ERROR(CheckUpdateSize(subject, SharedTensors(task).table().parameter_count()));
   return Verdict::Take();
 }
 

@@ -15,6 +15,7 @@
 #include <map>
 #include <numeric>
 #include <set>
+#include <span>
 
 #include <nlohmann/json.hpp>
 
@@ -88,10 +89,10 @@ class ScoringTrainer final : public Trainer {
   Result<UpdateMeta> Train(Values& values, const TrainingPass& pass) override { return inner_.Train(values, pass); }
   Result<double> Slope(const Values& values, const Values& direction) override { return inner_.Slope(values, direction); }
   Result<std::optional<EvaluationResult>> Measure(const Values& values) override {
-    scores.push_back(Must(scorer_.Measure(values))->metrics.at("accuracy").mean());
+    scores.push_back(Must(scorer_.Measure(values))->metrics);
     return inner_.Measure(values);
   }
-  std::vector<double> scores;
+  std::vector<TaskMetrics> scores;
 
  private:
   Trainer& inner_;
@@ -101,6 +102,7 @@ class ScoringTrainer final : public Trainer {
 struct Scores {
   std::vector<double> accuracy;  // by device
   std::map<std::string, uint64_t> choices;
+  uint64_t below_version = 0;  // devices whose model is clearly worse than the version
 };
 
 class Experiment {
@@ -148,15 +150,19 @@ class Experiment {
       ScoringTrainer trainer(inner, scorer);
       const Learned learned = Must(LearnBy(trainer, order));
       TRIBUTARY_CHECK(trainer.scores.size() == candidates.size() + 1) << trainer.scores.size();
-      all["global"].accuracy.push_back(trainer.scores[0]);
-      double chosen = trainer.scores[0];
+      const TaskMetrics& version = trainer.scores[0];
+      const auto note = [&](const std::string& which, const TaskMetrics& metrics) {
+        all[which].accuracy.push_back(metrics.at("accuracy").mean());
+        if (IsClearlyBetter(version, metrics)) ++all[which].below_version;
+      };
+      note("global", version);
+      const TaskMetrics* chosen = &version;
       for (size_t i = 0; i < candidates.size(); ++i) {
-        all[candidates[i]].accuracy.push_back(trainer.scores[i + 1]);
-        if (learned.personal->choice == candidates[i]) chosen = trainer.scores[i + 1];
+        note(candidates[i], trainer.scores[i + 1]);
+        if (learned.personal->choice == candidates[i]) chosen = &trainer.scores[i + 1];
       }
-      Scores& own = all["device's choice"];
-      own.accuracy.push_back(chosen);
-      ++own.choices[learned.personal->choice];
+      note("device's choice", *chosen);
+      ++all["device's choice"].choices[learned.personal->choice];
     }
     for (const auto& [which, scores] : all) Write(name + ": " + which, scores);
   }
@@ -223,6 +229,7 @@ class Experiment {
                                          {"mean", 100 * mean / static_cast<double>(sorted.size())},
                                          {"worst_decile", 100 * worst / static_cast<double>(tenth)},
                                          {"choices", scores.choices},
+                                         {"below_version", scores.below_version},
                                          {"by_device", scores.accuracy}};
     std::ofstream(results_, std::ios::app) << line.dump() << std::endl;
   }
@@ -243,24 +250,30 @@ struct Method {
 };
 
 void RunAll(const Path& results, uint32_t rounds_of_20, uint32_t rounds_of_50) {
-  const std::vector<Method> methods = {{StrategyName::kFedAvg, "fedavg", {"fit", "head", "all"}},
+  const std::vector<Method> methods = {{StrategyName::kFedAvg, "fedavg", {"head", "all", "fit"}},
                                        {StrategyName::kFedPer, "fedper", {"kept", "fit"}},
                                        {StrategyName::kDitto, "ditto", {"own"}},
                                        {StrategyName::kApfl, "apfl", {"mixed"}},
                                        {StrategyName::kFedRep, "fedrep", {"kept", "fit"}},
-                                       {StrategyName::kFedProx, "fedprox", {"fit", "head", "all"}}};
+                                       {StrategyName::kFedProx, "fedprox", {"head", "all", "fit"}}};
   const Data data;
-  for (const double alpha : {0.1, 5.0}) {
-    for (const uint64_t seed : {1, 2, 3}) {
-      for (const bool large : {false, true}) {
-        const Fleet fleet = large ? Fleet{"20 x 600", 20, 12'000, rounds_of_20, alpha, seed}
-                                  : Fleet{"50 x 60", 50, 3'000, rounds_of_50, alpha, seed};
-        if (fleet.rounds == 0) continue;
-        Experiment experiment(data, fleet, results);
-        if (!experiment.Has("local only")) experiment.RunLocal();
-        for (const Method& method : methods) {
-          if (experiment.Has(std::string(method.name) + ": global")) continue;
-          experiment.Run(method.strategy, method.name, method.candidates);
+  const auto run = [&](const Fleet& fleet, std::span<const Method> some) {
+    if (fleet.rounds == 0) return;
+    Experiment experiment(data, fleet, results);
+    if (!experiment.Has("local only")) experiment.RunLocal();
+    for (const Method& method : some) {
+      if (!experiment.Has(std::string(method.name) + ": global"))
+        experiment.Run(method.strategy, method.name, method.candidates);
+    }
+  };
+  // The default strategy first: that is what devices do unless a plan says otherwise.
+  for (const auto some : {std::span(methods).first(1), std::span(methods).subspan(1)}) {
+    for (const bool large : {false, true}) {
+      for (const double alpha : {0.1, 5.0}) {
+        for (const uint64_t seed : {1, 2, 3}) {
+          run(large ? Fleet{"20 x 600", 20, 12'000, rounds_of_20, alpha, seed}
+                    : Fleet{"50 x 60", 50, 3'000, rounds_of_50, alpha, seed},
+              some);
         }
       }
     }

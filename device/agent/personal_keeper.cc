@@ -24,7 +24,7 @@ PersonalModel Rebased(PersonalModel model, ModelVersion version, const std::vect
   model.examples = measured.empty() ? 0 : measured.front().examples;
   model.global = measured.empty() ? TaskMetrics() : measured.front().metrics;
   model.personal = measured.empty() ? TaskMetrics() : measured.back().metrics;
-  if (measured.empty() || IsBetter(model.personal, model.global)) return model;
+  if (measured.empty() || !IsClearlyBetter(model.global, model.personal)) return model;
   model.choice = "global";
   model.personal = model.global;
   for (PersonalTensor& tensor : model.tensors) tensor.in_model = false;

@@ -18,7 +18,7 @@ namespace tributary {
 
 // Keeps the personal models of a device beside its work. A fit makes them (Workshop), and they come into force with the
 // note that its uploads are in the outbox. When a version arrives for which the device does not fit, its model is put on the
-// new version: measured beside it on the held-out examples, and given up for the version itself if it is not better.
+// new version: measured beside it on the held-out examples, and given up for the version itself if that is clearly better.
 //
 // On the loop's thread; measures on `work`. Everything in Parts but the blobs and the store must
 // outlive the work, the keeper need not.

@@ -5,8 +5,8 @@
 #include <optional>
 #include <utility>
 
-#include "device/learn/tensor_roles.h"
 #include "protocol/base/log.h"
+#include "protocol/catalogue/shared_tensors.h"
 #include "protocol/payload/bounds.h"
 #include "protocol/payload/codec/codec_list.h"
 #include "protocol/payload/update_codec.h"
@@ -20,7 +20,7 @@ namespace {
 // data travels as float32, since a variance must not be rounded below 0. kUnknownCodec: the plan has none for it.
 Result<UpdateFormat> FormatFor(const PublishedTask& task) {
   ASSIGN_OR_RETURN(const Codec codec, FirstKnown(task.plan.update_codec));
-  UpdateFormat format(codec, StatisticsOf(task.table));
+  UpdateFormat format(codec, StatisticsOf(SharedTensors(task).table()));
   if (!IsLinear(codec)) return format;
   if (!task.round) return Fail(Code::kRoundClosed, "{} needs an open round", CodecName(codec));
   format.linear = {LinearSeed(task.id, task.latest), task.round->linear_step, task.value_bound, task.norm_bound};
@@ -152,9 +152,10 @@ Result<Workshop::Job::Work> Workshop::Job::DoOnce() const {
     ASSIGN_OR_RETURN(const auto before, Personal(done.generation));
     if (before) work.personal = &*before;
     ASSIGN_OR_RETURN(done.learned, learner.Learn(work, own, hooks));
+    // What the learner says of a tensor that the device keeps is dropped here.
+    done.learned->delta = SharedTensors(task).Of(done.learned->delta);
+    done.learned->meta.parameter_count = done.learned->delta.size();
     RETURN_IF_ERROR(CheckDelta(done.learned->delta, task.value_bound, task.norm_bound));
-    RETURN_IF_ERROR(
-        CheckNothingPersonal(task, done.learned->delta, done.learned->personal ? &*done.learned->personal : nullptr));
     if (done.learned->personal) done.learned->personal->generation = done.generation;
     done.evaluations = done.learned->evaluations;
   }

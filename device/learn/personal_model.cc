@@ -106,6 +106,15 @@ bool IsBetter(const TaskMetrics& first, const TaskMetrics& second) {
   return loss->second.mean() < other_loss->second.mean();
 }
 
+bool IsClearlyBetter(const TaskMetrics& first, const TaskMetrics& second) {
+  const auto one = first.find("accuracy"), other = second.find("accuracy");
+  if (one == first.end() || other == second.end()) return IsBetter(first, second);
+  constexpr double kChiSquare = 2.7055;  // of one degree of freedom, 10 % on both sides
+  const double wrong = one->second.weight - one->second.sum, wrong_too = other->second.weight - other->second.sum;
+  const double surplus = wrong_too - wrong - 1;
+  return surplus > 0 && surplus * surplus > kChiSquare * (wrong + wrong_too);
+}
+
 std::string ScoreText(const TaskMetrics& metrics) {
   for (const char* name : {"accuracy", "loss"}) {
     const auto found = metrics.find(name);

@@ -26,6 +26,10 @@ struct PersonalTensor {
 // Whether the first metrics are better than the second: a larger accuracy where both have one, else, and where these
 // are equal, a smaller loss.
 bool IsBetter(const TaskMetrics& first, const TaskMetrics& second);
+// Whether they are better by more than chance. Of accuracies: by McNemar's test (1947; with Edwards' correction, one-sided, 5 %)
+// on the numbers of wrong answers, as if no example were wrong for both, which errs towards no: 0 wrong answers are clearly
+// better than 5, not than 4, and 2 than 9, not than 8. Of losses alone no chance is known: whether they are better.
+bool IsClearlyBetter(const TaskMetrics& first, const TaskMetrics& second);
 // The number of the two that people read: "accuracy 0.912", else "loss 0.31"; "not measured" without metrics.
 std::string ScoreText(const TaskMetrics& metrics);
 

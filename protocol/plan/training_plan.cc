@@ -40,8 +40,8 @@ std::vector<Field> FieldsOf(TrainingPlan& plan) {
       {"apfl_alpha", &plan.apfl_alpha, "apfl only: share of the device's own model in the mixture that it uses, at first", Between(0, 1)},
       {"apfl_adapts", &plan.apfl_adapts, "apfl only: each device adapts its share with each fit"},
       OneOf("finetune", ChoiceIn(plan.finetune),
-            "fedavg, fedprox and fedbn: the part of the version's model that a device trains further for itself; it uses whichever model "
-            "is best on what it held back",
+            "fedavg, fedprox and fedbn: the part of the version's model that a device trains further for itself; it uses this model "
+            "unless another is better by more than chance on what it held back",
             kFineTunings),
       {"finetune_head_epochs", &plan.finetune_head_epochs, "passes over the examples to fine-tune the head", Between(1, 1'000)},
       {"finetune_head_rate", &plan.finetune_head_rate, "factor on the learning rate when the head is fine-tuned", AboveUpTo(0, 10)},

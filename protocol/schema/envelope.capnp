@@ -53,7 +53,7 @@ struct UpdateMeta {
   # The head of an update's plaintext: u32 length, this message (canonical bytes), zeros up to the next multiple of 64 bytes
   # so that the values lie aligned in every chunk; then the codec's bytes.
   weight @0 :UInt64;            # number of examples
-  parameterCount @1 :UInt64;
+  parameterCount @1 :UInt64;    # of the tensors that devices share
   trainingLoss @2 :Float64;
   trainingMillis @3 :UInt64;
   peakMemoryBytes @4 :UInt64;

@@ -4,7 +4,7 @@
 
 namespace tributary {
 
-// The roles of the tensors are the whole difference (tensor_roles.h).
+// The roles of the tensors are the whole difference (catalogue/shared_tensors.h).
 Result<StrategyOutcome> LearnFedBn(LocalWork& work) { return LearnFedAvg(work); }
 
 }  // namespace tributary

@@ -44,9 +44,10 @@ Values WithTensors(Values values, const TensorTable& table, const PersonalModel*
   return values;
 }
 
-LocalWork WorkFor(Trainer& trainer, const LearnOrder& order) {
+Result<LocalWork> WorkFor(Trainer& trainer, const LearnOrder& order) {
   const TrainingPlan& plan = order.task.plan;
-  LocalWork work{trainer, plan, RolesOf(trainer.tensors(), order.task.manifest, plan, trainer.trained()), {}, {}, plan.apfl_alpha, false};
+  ASSIGN_OR_RETURN(TensorRoles roles, RolesOf(trainer.tensors(), order.task, trainer.trained()));
+  LocalWork work{trainer, plan, std::move(roles), {}, {}, plan.apfl_alpha, false};
   // Another strategy's state means nothing to this one.
   const PersonalModel* before = order.personal;
   if (before && before->strategy != NameOf(plan.strategy)) before = nullptr;
@@ -70,13 +71,24 @@ Result<Chosen> Choose(LocalWork& work, const StrategyOutcome& outcome, const std
     if (work.keeps_something() && !outcome.candidates.empty()) chosen.best = &outcome.candidates.front();
     return chosen;
   }
-  EvaluationResult best = *global;
+  struct Measured {
+    const PersonalCandidate* candidate;
+    EvaluationResult result;
+  };
+  std::vector<Measured> all;  // the preferred one first
   for (const PersonalCandidate& candidate : outcome.candidates) {
     ASSIGN_OR_RETURN(auto measured, work.trainer.Measure(candidate.values));
-    if (!measured || !IsBetter(measured->metrics, best.metrics)) continue;
-    best = std::move(*measured);
-    chosen.best = &candidate;
+    if (measured) all.push_back({&candidate, std::move(*measured)});
   }
+  all.insert(outcome.prefers_first && !all.empty() ? all.begin() + 1 : all.begin(), {nullptr, *global});
+  const Measured* use = &all.front();
+  for (const Measured& other : all) {
+    if (IsClearlyBetter(other.result.metrics, all.front().result.metrics) &&
+        (use == &all.front() || IsBetter(other.result.metrics, use->result.metrics)))
+      use = &other;
+  }
+  chosen.best = use->candidate;
+  EvaluationResult best = use->result;
   best.model = EvaluatedModel::kPersonal;
   chosen.evaluations = {*global, std::move(best)};
   return chosen;
@@ -168,7 +180,7 @@ Values ValuesOf(const Trainer& trainer, const PersonalModel& personal) {
 }
 
 Result<Learned> LearnBy(Trainer& trainer, const LearnOrder& order) {
-  LocalWork work = WorkFor(trainer, order);
+  ASSIGN_OR_RETURN(LocalWork work, WorkFor(trainer, order));
   ASSIGN_OR_RETURN(const auto global, trainer.Measure(work.base()));
   work.compares = global.has_value();
   ASSIGN_OR_RETURN(const StrategyOutcome outcome, StrategyOf(order.task.plan.strategy)(work));

@@ -86,7 +86,7 @@ class UpdateReaderTest : public ::testing::Test {
   uint64_t weight_ = 600;
   uint32_t chunk_bytes_ = limits::kMinChunkBytes;
   const TaskRecord task_ = Task();
-  const UpdateLayout layout_{task_.table, std::vector<float>(kParameters, 2)};
+  const UpdateLayout layout_{SharedTensors(task_), std::vector<float>(kParameters, 2)};
   UpdateSize round_;
   WeightedSum sum_ = EmptySum();
   UpdateReader reader_;
@@ -316,6 +316,25 @@ TEST_F(UpdateReaderTest, AVarianceNeverBecomesNegative) {
   values_.back() = std::nextafter(-2.0F, -3.0F);
   values_[kParameters - 2 * kStatistics] = -3;
   EXPECT_TRUE(Read(Seal()));
+}
+
+// FedPer keeps head.weight, which lies before the variances in the version and is not in the update.
+TEST(UpdateLayoutTest, ItKnowsValuesByTheirPlaceInTheUpdateAndVariancesByThatInTheVersion) {
+  TaskRecord task;
+  task.plan.strategy = StrategyName::kFedPer;
+  task.table.tensors = {{"a.weight", {4}, 0, 4}, {"head.weight", {3}, 4, 3}, {"a.running_var", {2}, 7, 2}};
+  const std::vector<float> weights = {0, 1, 2, 3, 4, 5, 6, 7, 8};
+  const UpdateLayout plain(SharedTensors(task), weights), rotated(SharedTensors(task), weights, /*rotated=*/true);
+  EXPECT_EQ(plain.parameter_count(), 6u);
+  EXPECT_EQ(plain.Place(5), "a.running_var[1]");
+  EXPECT_EQ(rotated.Place(1), "a.running_var[1]");
+  for (const auto& [layout, first] : {std::pair(&plain, 4u), std::pair(&rotated, 0u)}) {
+    ASSERT_EQ(layout->statistics().size(), 1u);
+    EXPECT_EQ(layout->statistics()[0], (ValueRange{first, 2}));
+    EXPECT_TRUE(layout->CheckVariances(first, std::vector<float>{-7, -8}));
+    EXPECT_FALSE(layout->CheckVariances(first, std::vector<float>{-7.1F, -8}));
+    EXPECT_FALSE(layout->CheckVariances(first + 1, std::vector<float>{-8.1F}));
+  }
 }
 
 }  // namespace

@@ -1,4 +1,6 @@
+#include <bit>
 #include <cmath>
+#include <cstring>
 
 #include <gtest/gtest.h>
 
@@ -15,8 +17,10 @@ namespace {
 constexpr ModelVersion kV1{1}, kV2{2};
 
 struct CodecRound : RoundFixture {
-  void Start(std::vector<std::string> codecs, double first_norm = 10, double norm_bound = 10) {
+  void Start(std::vector<std::string> codecs, double first_norm = 10, double norm_bound = 10,
+             StrategyName strategy = StrategyName::kFedAvg) {
     TaskRecord task = NewTask({.report_goal = 3, .minimum = 3});
+    task.plan.strategy = strategy;
     task.first_norm = first_norm;
     task.norm_bound = norm_bound;
     task.plan.update_codec = std::move(codecs);
@@ -55,6 +59,45 @@ TEST(CodecRoundTest, ARoundOfEachCodecMakesNearlyTheVersionOfFloat32) {
   }
 }
 
+// FedPer keeps the tensor b, the last 100 values of a version: no update has them, under no codec.
+TEST(CodecRoundTest, AKeptTensorDoesNotComeAndItsPlaceStaysBitForBit) {
+  constexpr uint64_t kShared = 200;
+  std::vector<float> expected;
+  for (const auto& [codec, name, most] :
+       {std::tuple(Codec::kFloat32Dense, "float32", 0.0), std::tuple(Codec::kFloat16, "float16", 1e-5),
+        std::tuple(Codec::kBfloat16, "bfloat16", 1e-4), std::tuple(Codec::kBlock8, "block8", 1e-4),
+        std::tuple(Codec::kBlock4, "block4", 2e-3), std::tuple(Codec::kEden1, "eden1", 0.02),
+        std::tuple(Codec::kTop5, "top5", 0.02), std::tuple(LinearCodec(24), "linear24", 1e-5),
+        std::tuple(LinearCodec(4), "linear4", 1.0)}) {
+    SCOPED_TRACE(name);
+    CodecRound round;
+    round.Start({name}, 10, 10, StrategyName::kFedPer);
+    EXPECT_EQ(round.CodeOf(round.Give(round.Update(1, kV1, {.codec = codec}))),
+              Code::kWrongTensorCount);
+    for (int device = 1; device <= 3; ++device)
+      Must(round.Give(round.Update(device, kV1, {.parameters = kShared, .codec = codec})));
+    const auto before = round.Weights(kV1), after = round.Weights(kV2);
+    EXPECT_EQ(std::memcmp(&before[kShared], &after[kShared], (kTestParameters - kShared) * sizeof(float)), 0);
+    if (expected.empty()) expected = after;
+    double largest = 0;
+    for (size_t i = 0; i < kShared; ++i)
+      largest = std::max(largest, std::abs(double{after[i]} - double{expected[i]}));
+    EXPECT_LE(largest, most);
+    EXPECT_NE(std::memcmp(before.data(), after.data(), kShared * sizeof(float)), 0);
+    round.CheckAccounts();
+  }
+}
+
+TEST(CodecRoundTest, ATaskOfWhichDevicesKeepEverythingIsRefused) {
+  CodecRound round;
+  TaskRecord task = round.NewTask({.report_goal = 3, .minimum = 3});
+  task.plan.strategy = StrategyName::kFedPer;
+  task.plan.head = "*";
+  const auto created = round.core().tasks().Create(task, round.PutInitialWeights());
+  ASSERT_FALSE(created);
+  EXPECT_EQ(created.error().code, Code::kInvalidArgument);
+}
+
 TEST(CodecRoundTest, WhatThePlanDoesNotListIsRefusedForGood) {
   CodecRound round;
   round.Start({"block8", "float16"});
@@ -67,16 +110,16 @@ TEST(CodecRoundTest, WhatThePlanDoesNotListIsRefusedForGood) {
 
 // The version is that of the whole numbers, added here one by one: with all devices in, nothing but the rounding of
 // each device's own levels is lost, and no checkpoint changes a bit.
-TEST(CodecRoundTest, ALinearRoundIsTheExactSumOfWholeNumbers) {
+void CheckExactSum(StrategyName strategy, uint64_t shared) {
   CodecRound round;
-  round.Start({"linear24"});
+  round.Start({"linear24"}, 10, 10, strategy);
   const TaskRecord task = Must(round.core().tasks().Get(round.task_id));
   const UpdateFormat format = FormatOf(task, LinearCodec(24), kV1, round.LastRound().bounds);
   const LinearForm form = *LinearFormOf(task);
-  EXPECT_EQ(form.size(), 512u);
+  EXPECT_EQ(form.size(), std::bit_ceil(shared));
   std::vector<int64_t> sum(form.size());
   for (const uint64_t device : {1u, 2u, 3u}) {
-    const RoundFixture::UpdateOptions options{.weight = 10 * device, .codec = LinearCodec(24)};
+    const RoundFixture::UpdateOptions options{.weight = 10 * device, .parameters = shared, .codec = LinearCodec(24)};
     const auto levels = Must(DecodeUpdate(format, round.Plaintext(static_cast<int>(device), kV1, options)));
     for (size_t i = 0; i < sum.size(); ++i)
       sum[i] += static_cast<int64_t>(10 * device) * std::llrint(double{levels[i]} / format.linear->step);
@@ -89,8 +132,14 @@ TEST(CodecRoundTest, ALinearRoundIsTheExactSumOfWholeNumbers) {
   for (size_t i = 0; i < sum.size(); ++i) mean[i] = static_cast<double>(sum[i]) * format.linear->step / 60;
   const auto move = form.RotateBack(mean, format.linear->seed);
   auto expected = round.Weights(kV1);
-  for (size_t i = 0; i < expected.size(); ++i) expected[i] = static_cast<float>(double{expected[i]} + move[i]);
+  for (size_t i = 0; i < move.size(); ++i) expected[i] = static_cast<float>(double{expected[i]} + move[i]);
+  EXPECT_EQ(move.size(), shared);
   EXPECT_EQ(round.Weights(kV2), expected);
+}
+
+TEST(CodecRoundTest, ALinearRoundIsTheExactSumOfWholeNumbers) {
+  CheckExactSum(StrategyName::kFedAvg, kTestParameters);
+  CheckExactSum(StrategyName::kFedPer, 200);
 }
 
 // A rotated update has the norm of the update, so the round's bound holds for it.

@@ -1,5 +1,6 @@
 #include "device/learn/personal_model.h"
 
+#include <cmath>
 #include <limits>
 
 #include <gmock/gmock.h>
@@ -90,6 +91,33 @@ TEST(PersonalModelTest, TheBetterModelHasTheLargerAccuracyThenTheSmallerLoss) {
   EXPECT_FALSE(IsBetter(metrics(0.9, 1), metrics(0.9, 1)));
   EXPECT_TRUE(IsBetter({{"loss", {1, 1}}}, {{"loss", {2, 1}}}));
   EXPECT_FALSE(IsBetter({}, {{"loss", {2, 1}}}));
+}
+
+// Against the exact test: the probability of at most so many heads in as many throws as there are wrong answers in all.
+TEST(PersonalModelTest, TheClearlyBetterModelIsSoByMoreThanChance) {
+  const auto clearly = [](int wrong, int than, int of = 200) {
+    const auto metrics = [&](int errors) {
+      return TaskMetrics{{"accuracy", {static_cast<double>(of - errors), static_cast<double>(of)}}};
+    };
+    return IsClearlyBetter(metrics(wrong), metrics(than));
+  };
+  EXPECT_TRUE(clearly(0, 5));
+  EXPECT_FALSE(clearly(0, 4));
+  EXPECT_TRUE(clearly(2, 9));
+  EXPECT_FALSE(clearly(2, 8));
+  EXPECT_FALSE(clearly(5, 0));
+  EXPECT_FALSE(clearly(0, 0));
+  for (int total = 1; total < 100; ++total) {
+    double throws = std::ldexp(1.0, -total), heads = 0;
+    for (int wrong = 0; 2 * wrong < total; ++wrong) {
+      heads += throws;
+      throws *= static_cast<double>(total - wrong) / (wrong + 1);
+      if (heads > 0.049 && heads < 0.051) continue;  // the correction is that good
+      EXPECT_EQ(clearly(wrong, total - wrong), heads <= 0.05) << wrong << " to " << total - wrong;
+    }
+  }
+  EXPECT_TRUE(IsClearlyBetter({{"loss", {1, 1}}}, {{"loss", {1.01, 1}}})) << "no chance is known";
+  EXPECT_FALSE(IsClearlyBetter({{"loss", {1, 1}}}, {{"loss", {1, 1}}}));
 }
 
 TEST(PersonalModelTest, AnotherShapeIsOfAnotherModel) {

@@ -11,7 +11,10 @@
 #include "device/torch/model.h"
 #include "device/torch/torch_learner.h"
 #include "protocol/envelope/open_upload.h"
+#include "protocol/payload/codec/codec_list.h"
+#include "protocol/payload/update_head.h"
 #include "tests/device/agent/agent_fixture.h"
+#include "tests/support/seeded_random.h"
 
 namespace tributary::personal_wire_test {
 namespace {
@@ -36,6 +39,8 @@ def forward(self, x):
 // A device that learns with LibTorch. `names_head`: the task file names the head as personal, so that it is not in the
 // table; else the plan's strategy keeps it.
 struct PersonalSite : AgentFixture {
+  static constexpr double kStep = 1.0 / 64;  // of a linear codec
+
   explicit PersonalSite(bool names_head) {
     learns = &torch;
     const auto set = LoadIdxFolder(kFashionMnistFolder, IdxPart::kTest).value();
@@ -61,6 +66,7 @@ struct PersonalSite : AgentFixture {
     published.plan = task.plan;
     published.manifest = task.manifest;
     published.table = task.table;
+    published.round->linear_step = kStep;
     published.module = {server.blobs.Put(module).value(), module.size()};
     const ByteView bytes = AsBytes(std::span<const float>(weights));
     published.weights = {server.blobs.Put(bytes).value(), bytes.size()};
@@ -138,6 +144,33 @@ TEST(PersonalWire, TheUpdateOfAFedPerRunHoldsNoPersonalTensor) {
                               .Learn({device.task, device.identity.subject.id, device.module, device.weights}, device.examples.own, {})
                               .value();
     EXPECT_TRUE(HoldsAnyOf(update, std::span(first.delta).first(64)));
+  }
+}
+
+// Not even as noise: the codec sees the shared values alone, and the update is as long as theirs.
+TEST(PersonalWire, UnderEveryCodecAnUpdateHasNoPlaceForAPersonalTensor) {
+  constexpr uint64_t kBody = 8 * 784;
+  for (const char* name : {"float32", "float16", "bfloat16", "block8", "block4", "eden1", "eden2", "eden4", "top1", "top5",
+                           "linear8"}) {
+    SCOPED_TRACE(name);
+    PersonalSite device(/*names_head=*/false);
+    device.task.plan.update_codec = {name};
+    device.Start();
+    device.PublishNet(1);
+    ASSERT_TRUE(device.RunUntilWithTime(
+        [&] { return device.Delivered(UploadKind::kUpdate, 1) == 1 && device.quiet(); }, 60'000))
+        << device.StateText();
+    const Bytes update = device.Opened(1).at(UploadKind::kUpdate);
+    UpdateHeadReader head;
+    ByteView values = update;
+    const auto meta = head.Feed(values).value();
+    ASSERT_TRUE(meta);
+    EXPECT_EQ(meta->parameter_count, kBody);
+    UpdateFormat format(*CodecNamed(name));
+    if (IsLinear(format.codec)) format.linear = {Digest(), PersonalSite::kStep, 1, 1};
+    SeededRandom random(1);
+    const std::vector<float> body(kBody);
+    EXPECT_EQ(update.size(), EncodeUpdate(format, {.weight = 1, .parameter_count = kBody}, body, &random)->size());
   }
 }
 

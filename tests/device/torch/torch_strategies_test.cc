@@ -116,7 +116,7 @@ TEST(TorchStrategies, FedAvgSendsThePlainFitBitForBit) {
   const Learned learned = site.Learn();
   EXPECT_EQ(learned.delta, site.Difference(site.Fitted(site.package.weights)));
   ASSERT_TRUE(learned.personal);
-  EXPECT_FALSE(IsBetter(learned.personal->global, learned.personal->personal)) << "never worse than the version";
+  EXPECT_FALSE(IsClearlyBetter(learned.personal->global, learned.personal->personal)) << "never worse than the version";
 }
 
 TEST(TorchStrategies, WhatIsOneInTheAlgebraIsOneInBits) {
