@@ -8,6 +8,7 @@
 #include "aggregator/operator/ceremony/root_commands.h"
 #include "aggregator/operator/command/gateway_commands.h"
 #include "aggregator/operator/command/member_commands.h"
+#include "aggregator/operator/command/privacy_commands.h"
 #include "aggregator/operator/command/round_commands.h"
 #include "aggregator/operator/command/status_commands.h"
 #include "aggregator/operator/command/task_commands.h"
@@ -31,6 +32,7 @@ constexpr auto kFooter =
     "  tributary gateways show gateway-1\n"
     "  tributary tokens create floor-2 --class phone --uses 20 --out floor-2.invitation\n"
     "  tributary devices revoke device-007 --reason 'lost on a train'\n"
+    "  tributary privacy plan --parameters 215370 --devices 1000 --epsilon 8\n"
     "  tributary audit list\n"
     "  tributary explain digest-mismatch\n"
     "\n"
@@ -95,6 +97,7 @@ int Main(int argc, char** argv) {
   AddRoundCommands(app, context);
   AddMemberCommands(app, context);
   AddGatewayCommands(app, context);
+  AddPrivacyCommands(app, context);
   AddStatusCommands(app, context);
   AddDemoCommand(app, context);
   app.footer(kFooter);

@@ -1,0 +1,10 @@
+#pragma once
+
+#include "aggregator/operator/command/context.h"
+
+namespace tributary {
+
+// Adds `privacy plan`, which asks no aggregator.
+void AddPrivacyCommands(CLI::App& app, Context& context);
+
+}  // namespace tributary
