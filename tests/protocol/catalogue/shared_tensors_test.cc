@@ -18,7 +18,8 @@ struct SharedTensorsTest : ::testing::Test {
   }
   std::vector<std::string> Names() const {
     std::vector<std::string> names;
-    for (const TensorEntry& tensor : SharedTensors(task).table().tensors) names.push_back(tensor.name);
+    const SharedTensors shared(task);
+    for (const TensorEntry& tensor : shared.table().tensors) names.push_back(tensor.name);
     return names;
   }
   std::vector<std::string> NamesWith(StrategyName strategy) {
