@@ -155,6 +155,10 @@ Result<Workshop::Job::Work> Workshop::Job::DoOnce() const {
     // What the learner says of a tensor that the device keeps is dropped here.
     done.learned->delta = SharedTensors(task).Of(done.learned->delta);
     done.learned->meta.parameter_count = done.learned->delta.size();
+    if (done.learned->delta.empty()) {
+      return Fail(Code::kWrongTensorCount,
+                  "the plan and the task file keep every tensor on the device, so there is nothing to send");
+    }
     RETURN_IF_ERROR(CheckDelta(done.learned->delta, task.value_bound, task.norm_bound));
     if (done.learned->personal) done.learned->personal->generation = done.generation;
     done.evaluations = done.learned->evaluations;

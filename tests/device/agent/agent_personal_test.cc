@@ -146,13 +146,13 @@ TEST(AgentPersonalTest, ADamagedModelIsSetAsideAndTheDeviceBeginsAfresh) {
   EXPECT_EQ(ValueOf(device.Personal()), 2);
 }
 
-TEST(AgentPersonalTest, ALearnerThatPutsAPersonalTensorIntoTheUpdateFails) {
+TEST(AgentPersonalTest, ATaskThatSharesNothingFailsAndSendsNothing) {
   AgentFixture device;
   device.personal_tensors = {"*"};
   device.Publish(1, 1);
   device.Start();
   ASSERT_TRUE(device.RunUntilWithTime([&] { return !device.agent->failures().empty(); }));
-  EXPECT_EQ(device.agent->failures().begin()->second.code, Code::kLearnerProtocol);
+  EXPECT_EQ(device.agent->failures().begin()->second.code, Code::kWrongTensorCount);
   EXPECT_EQ(device.agent->account().of(UploadKind::kUpdate).offered, 0u);
 }
 
