@@ -118,7 +118,7 @@ class FleetLearnersTest(unittest.TestCase):
 
     def test_a_client_of_flower_changes_five_lines(self):
         text = (PACKAGE / "examples/flower_client.py").read_text()
-        self.assertEqual(len(re.findall("# <-", text)), 5)
+        self.assertEqual(len(re.findall("^.*\S  # <- ", text, re.M)), 5)
 
     def test_without_a_learner_a_task_of_arrays_is_refused(self):
         with self.assertRaisesRegex(tributary.Error, "needs-learner"):
