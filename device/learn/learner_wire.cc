@@ -372,7 +372,8 @@ Result<size_t> Channel::Take(MutableByteView into) {
 }
 
 Status Channel::Fill() {
-  std::memmove(buffer_.data(), buffer_.data() + used_, filled_ - used_);
+  // Not memmove: the buffer has no address before the first read.
+  if (used_ > 0) std::copy_n(buffer_.begin() + static_cast<ptrdiff_t>(used_), filled_ - used_, buffer_.begin());
   filled_ -= std::exchange(used_, 0);
   if (buffer_.size() < filled_ + kReadBytes) buffer_.resize(filled_ + kReadBytes);
   const auto got = Take(MutableByteView(buffer_).subspan(filled_));
@@ -400,7 +401,7 @@ Status Channel::ReceiveBytes(MutableByteView into) {
   while (!into.empty()) {
     size_t count = std::min(into.size(), filled_ - used_);
     if (count > 0) {
-      std::memcpy(into.data(), buffer_.data() + used_, count);
+      if (count > 0) std::memcpy(into.data(), buffer_.data() + used_, count);
       used_ += count;
     } else {
       const auto got = Take(into);
