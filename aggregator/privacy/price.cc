@@ -136,11 +136,11 @@ Result<RunPrice> PriceOf(const RunPlan& plan) {
 
 Status CheckUse(const RunPlan& plan, const RunPrice& price) {
   if (std::isinf(price.epsilon)) {
-    return Fail(Code::kConflict, "this noise gives no epsilon below 500: nothing is hidden");
+    return Fail(Code::kInvalidArgument, "this noise gives no epsilon below 500: nothing is hidden");
   }
   if (price.signal_to_noise >= kNoise) return {};
   return Fail(
-      Code::kConflict,
+      Code::kInvalidArgument,
       "the model would learn noise: in a round of {} devices the noise has {:.1f} times the largest norm of their "
       "mean ({:.3g} * sqrt({}) / {}). {} devices in a round would do, or a model with fewer parameters",
       plan.devices, 1 / price.signal_to_noise, price.effective_noise, plan.parameters, plan.devices,

@@ -48,7 +48,7 @@ inline constexpr double kNoise = 0.1;
 
 // kInvalidArgument: the plan, or there is no noise that keeps the epsilon.
 Result<RunPrice> PriceOf(const RunPlan& plan);
-// Why no run should begin at this price; kConflict with the numbers and what would do.
+// Why no run should begin at this price; kInvalidArgument with the numbers and what would do.
 Status CheckUse(const RunPlan& plan, const RunPrice& price);
 
 }  // namespace tributary

@@ -75,7 +75,7 @@ void AddPrivacyCommands(CLI::App& app, Context& context) {
       option->check(CLI::IsMember(std::vector<std::string>(field.names.begin(), field.names.end())));
   }
   plan->footer(
-      "Give --noise or --epsilon; the other follows. A run whose model would learn noise is refused, exit code 1.\n"
+      "Give --noise or --epsilon; the other follows. A run whose model would learn noise is refused, exit code 2.\n"
       "  tributary privacy plan --parameters 215370 --devices 1000 --rounds 100 --separation 20 --epsilon 8\n"
       "  tributary privacy plan --parameters 215370 --devices 1000 --rounds 100 --separation 20 --epsilon 8 \\\n"
       "    --accounting correlated\n");

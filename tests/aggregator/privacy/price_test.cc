@@ -33,7 +33,7 @@ TEST(Price, TwentyDevicesWithAsMuchNoiseAsOneOfThemAreNoise) {
   EXPECT_NEAR(price.signal_to_noise, 20 / std::sqrt(kDemo), 1e-12);
   const Status refused = CheckUse(plan, price);
   ASSERT_FALSE(refused);
-  EXPECT_EQ(refused.error().code, Code::kConflict);
+  EXPECT_EQ(refused.error().code, Code::kInvalidArgument);
   EXPECT_THAT(refused.error().message, HasSubstr("in a round of 20 devices the noise has 23.2 times"));
   EXPECT_THAT(refused.error().message, HasSubstr("140 devices in a round would do"));
 }
