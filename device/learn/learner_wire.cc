@@ -372,8 +372,7 @@ Result<size_t> Channel::Take(MutableByteView into) {
 }
 
 Status Channel::Fill() {
-  // Not memmove: the buffer has no address before the first read.
-  if (used_ > 0) std::copy_n(buffer_.begin() + static_cast<ptrdiff_t>(used_), filled_ - used_, buffer_.begin());
+  if (filled_ > used_) std::memmove(buffer_.data(), buffer_.data() + used_, filled_ - used_);
   filled_ -= std::exchange(used_, 0);
   if (buffer_.size() < filled_ + kReadBytes) buffer_.resize(filled_ + kReadBytes);
   const auto got = Take(MutableByteView(buffer_).subspan(filled_));

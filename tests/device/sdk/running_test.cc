@@ -374,7 +374,9 @@ TEST_F(RunningTest, ItEnrolsWithAnInvitationAndGoesOnAfterATimeout) {
   std::thread applicant([&] {
     EXPECT_EQ(tributary_enrol(app.get(), invitation.c_str(), "board-7", 0, nullptr), TRIBUTARY_SHUTTING_DOWN);
   });
-  while (tributary_start(app.get(), app.error()) != TRIBUTARY_CONFLICT) std::this_thread::yield();
+  const auto set = [&] { return tributary_set_conditions(app.get(), nullptr, nullptr, app.error()); };
+  EXPECT_TRUE(line.site().Eventually([&] { return set() == TRIBUTARY_CONFLICT; }));
+  EXPECT_EQ(tributary_start(app.get(), app.error()), TRIBUTARY_CONFLICT) << app.message();
   EXPECT_EQ(tributary_stop(app.get(), app.error()), TRIBUTARY_OK);
   applicant.join();
   app.Close();
