@@ -18,18 +18,17 @@ Json Table(const TensorTable& table) {
 }
 
 Json Task(TaskRecord task) {
-  return {{"id", task.id.text()},
-          {"created", Rfc3339(task.created)},
-          {"latest_version", VersionOrNull(task.latest)},
-          {"rounds_wanted", task.rounds_wanted},
-          {"parameters", task.table.parameter_count()},
-          {"module", BlobToJson(task.module)},
-          {"tensors", Table(task.table)},
-          {"manifest", Json::parse(TaskManifestText(task.manifest))},
-          {"plan", FieldsToJson(FieldsOf(task.plan))},
-          {"policy", FieldsToJson(FieldsOf(task.policy))},
-          {"bounds", FieldsToJson(BoundsOf(task))},
-          {"fraction_bits", task.scale.fraction_bits}};
+  Json json = {{"id", task.id.text()},
+               {"created", Rfc3339(task.created)},
+               {"latest_version", VersionOrNull(task.latest)},
+               {"rounds_wanted", task.rounds_wanted},
+               {"parameters", task.table.parameter_count()},
+               {"module", BlobToJson(task.module)},
+               {"tensors", Table(task.table)},
+               {"manifest", Json::parse(TaskManifestText(task.manifest))}};
+  for (const TaskSection& section : SectionsOf(task)) json[std::string(section.member)] = FieldsToJson(section.fields);
+  json["fraction_bits"] = task.scale.fraction_bits;
+  return json;
 }
 
 // ---- in
@@ -92,11 +91,13 @@ void TakeManifest(Fields& request, TaskManifest& out) {
   out = std::move(*manifest);
 }
 
-void TakeFields(Fields& request, const std::string& key, std::span<const Field> fields) {
-  if (const Json* object = request.Find(key)) request.Take(FieldsFromJson(*object, key, fields));
-}
-
 }  // namespace
+
+std::vector<TaskSection> SectionsOf(TaskRecord& task) {
+  return {{"plan", "training", FieldsOf(task.plan)},
+          {"policy", "round", FieldsOf(task.policy)},
+          {"bounds", "bounds", BoundsOf(task)}};
+}
 
 Result<TaskRequest> TaskRequestFromJson(std::string_view body) {
   ASSIGN_OR_RETURN(const Json json, ParseBody(body));
@@ -107,9 +108,10 @@ Result<TaskRequest> TaskRequestFromJson(std::string_view body) {
   fields.Parsed("weights", request.weights, &Digest::FromHex, true);
   TakeTable(fields, request.task.table);
   TakeManifest(fields, request.task.manifest);
-  TakeFields(fields, "plan", FieldsOf(request.task.plan));
-  TakeFields(fields, "policy", FieldsOf(request.task.policy));
-  TakeFields(fields, "bounds", BoundsOf(request.task));
+  for (const TaskSection& section : SectionsOf(request.task)) {
+    const Json* object = fields.Find(std::string(section.member));
+    if (object) fields.Take(FieldsFromJson(*object, section.member, section.fields));
+  }
   RETURN_IF_ERROR(fields.Finish());
   RETURN_IF_ERROR(CheckTensorTable(request.task.table));
   return request;
@@ -120,10 +122,8 @@ std::string TaskRequestToJson(const TaskRequest& request) {
   Json json = {{"id", task.id.text()},
                {"module", BlobToJson(task.module)},
                {"weights", request.weights.hex()},
-               {"tensors", Table(task.table)},
-               {"plan", FieldsToJson(FieldsOf(task.plan))},
-               {"policy", FieldsToJson(FieldsOf(task.policy))},
-               {"bounds", FieldsToJson(BoundsOf(task))}};
+               {"tensors", Table(task.table)}};
+  for (const TaskSection& section : SectionsOf(task)) json[std::string(section.member)] = FieldsToJson(section.fields);
   // An aggregator of before there were manifests does not know the key.
   if (const std::string text = CarriedText(task.manifest); !text.empty()) json["manifest"] = Json::parse(text);
   return Dump(json);

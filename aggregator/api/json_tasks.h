@@ -3,12 +3,22 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "aggregator/records/records.h"
 #include "protocol/base/result.h"
 
 // Tasks as openapi.yaml describes them, and the blobs they are made from. Digests are hexadecimal.
 namespace tributary {
+
+// A part of a task that its maker decides: the member of the JSON, the table of a plan file, and the fields of both.
+struct TaskSection {
+  std::string_view member;
+  std::string_view table;
+  std::vector<Field> fields;
+};
+// All parts. Whoever reads, writes or explains a task goes by them. They borrow the task.
+std::vector<TaskSection> SectionsOf(TaskRecord& task);
 
 // What a task is created from.
 struct TaskRequest {

@@ -327,16 +327,15 @@ void AddTaskCommands(CLI::App& app, Context& context) {
 
 Status ReadTaskPlan(const Path& file, TaskRecord& task) {
   ASSIGN_OR_RETURN(ConfigReader config, ConfigReader::Load(file));
-  config.Read(FieldsOf(task.plan), "training");
-  config.Read(FieldsOf(task.policy), "round");
-  config.Read(BoundsOf(task), "bounds");
+  for (const TaskSection& section : SectionsOf(task)) config.Read(section.fields, section.table);
   return config.Finish();
 }
 
 std::string TaskPlanManual() {
   TaskRecord defaults;
-  return FieldsManual(FieldsOf(defaults.plan), "training") + FieldsManual(FieldsOf(defaults.policy), "round") +
-         FieldsManual(BoundsOf(defaults), "bounds");
+  std::string manual;
+  for (const TaskSection& section : SectionsOf(defaults)) manual += FieldsManual(section.fields, section.table);
+  return manual;
 }
 
 }  // namespace tributary
