@@ -96,6 +96,7 @@ void TakeManifest(Fields& request, TaskManifest& out) {
 std::vector<TaskSection> SectionsOf(TaskRecord& task) {
   return {{"plan", "training", FieldsOf(task.plan)},
           {"policy", "round", FieldsOf(task.policy)},
+          {"server_optimizer", "server_optimizer", FieldsOf(task.server_optimizer)},
           {"bounds", "bounds", BoundsOf(task)}};
 }
 

@@ -22,10 +22,10 @@ std::vector<TaskSection> SectionsOf(TaskRecord& task);
 
 // What a task is created from.
 struct TaskRequest {
-  TaskRecord task;  // id, table, module, plan, policy and bounds; the rest is the aggregator's
+  TaskRecord task;  // id, table, module, plan, policy, server_optimizer and bounds; the rest is the aggregator's
   Digest weights;   // of the initial version
 };
-// `tensors`, `module` and `weights` are required; plan, policy, bounds and manifest have the defaults of their structs.
+// `tensors`, `module` and `weights` are required; plan, policy, server_optimizer, bounds and manifest have the defaults of their structs.
 // kInvalidArgument names the field, also an unknown one, and its bounds; kTooLarge; those of ParseTaskManifest.
 Result<TaskRequest> TaskRequestFromJson(std::string_view body);
 std::string TaskRequestToJson(const TaskRequest& request);

@@ -21,6 +21,7 @@ Json VersionJson(const VersionRecord& version) {
   return {{"task", version.task.text()},
           {"version", Number(version.version)},
           {"weights", BlobToJson(version.weights)},
+          {"optimizer_state", version.optimizer_state ? BlobToJson(*version.optimizer_state) : Json()},
           {"parent", VersionOrNull(version.parent)},
           {"round", version.round == 0 ? Json() : Json(version.round)},
           {"created", Rfc3339(version.created)},

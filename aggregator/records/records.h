@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "aggregator/records/metric_total.h"
+#include "aggregator/records/server_optimizer_plan.h"
 #include "protocol/base/clock.h"
 #include "protocol/base/code.h"
 #include "protocol/base/ids.h"
@@ -49,6 +50,7 @@ struct TaskRecord {
   TaskManifest manifest = ManifestOfImages();
   TrainingPlan plan;
   RoundPolicy policy;
+  ServerOptimizerPlan server_optimizer = {};
   // Bounds on an update. One beyond the first two is refused; one beyond the others is scaled down, or counts as fewer
   // examples. A round's own bounds are made of the last four (RoundRule). BoundsOf has their table.
   double value_bound = 16;
@@ -75,6 +77,7 @@ struct VersionRecord {
   ModelVersion version{};
   BlobRef weights;        // digest = the version's name
   std::optional<CompactWeights> compact = {};
+  std::optional<BlobRef> optimizer_state = {};  // what the server's optimiser goes on from; kept as long as the weights
   ModelVersion parent{};  // 0 for the initial version
   uint64_t round = 0;     // the round that made it; 0 for the initial version, and for one that was rolled back to
   WallTime created;

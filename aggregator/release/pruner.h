@@ -26,7 +26,7 @@ struct RetentionPolicy {
 std::vector<Field> FieldsOf(RetentionPolicy& retention);
 
 // Forgets what is old, so that an aggregator's disk does not fill with its past:
-//   - the weights of versions beyond the newest ones. Their rows stay, so lineage and metrics can still be read.
+//   - the weights of versions beyond the newest ones, and what the server's optimiser kept with them. Their rows stay, so lineage and metrics can still be read.
 //   - evaluations of single members, once their version is old: the totals have them. Evaluations of such a version are
 //     refused from then on, because nobody could tell any more whether they were counted.
 //   - rounds that ended long ago, and then the rows of versions without weights, with their totals.

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "aggregator/optimise/server_optimizer.h"
+#include "aggregator/optimise/next_weights.h"
 #include "aggregator/records/tensor_values.h"
 #include "protocol/base/limits.h"
 #include "protocol/catalogue/shared_tensors.h"
@@ -201,6 +201,7 @@ Status CheckNewTask(TaskRecord task) {
                           "one that shares at least one tensor: this one has every device keep all of them"));
   RETURN_IF_ERROR(CheckCodecs(task.plan.update_codec));
   RETURN_IF_ERROR(CheckFields(FieldsOf(task.policy), "policy"));
+  RETURN_IF_ERROR(CheckServerOptimizer(task.server_optimizer));
   return CheckFields(BoundsOf(task), "bounds");
 }
 

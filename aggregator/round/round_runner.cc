@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "aggregator/optimise/server_optimizer.h"
+#include "aggregator/optimise/next_weights.h"
 #include "aggregator/records/sum_form.h"
 #include "aggregator/round/ask_again.h"
 #include "aggregator/store/disk_health.h"
@@ -170,7 +170,8 @@ Status RoundRunner::PlanNext(Turn& turn) {
   round.record.task = turn.task.id;
   round.record.number = std::max(last_round_, floor) + 1;
   round.record.base = turn.task.latest;
-  ASSIGN_OR_RETURN(const std::optional<RoundRecord> last, LastRound(turn.ended, parts_.store, turn.task.id, last_round_));
+  ASSIGN_OR_RETURN(const std::optional<RoundRecord> last,
+                   LastRound(turn.ended, parts_.store, turn.task.id, last_round_));
   if (last && last->base == round.record.base) {
     ASSIGN_OR_RETURN(round.record.again, AskAfter(parts_.store, *last, keeper_ ? &*keeper_ : nullptr));
   }
@@ -213,16 +214,20 @@ Result<RoundRunner::Turn> RoundRunner::PlanEnd(End end) {
 Status RoundRunner::PlanVersion(Turn& turn) {
   RoundRecord& round = turn.ended->record;
   const VersionRecord& latest = task_.latest;
-  RETURN_IF_ERROR(CheckRoom(parts_.files, parts_.checkpoints, latest.weights.size, "the next version"));
+  RETURN_IF_ERROR(CheckRoom(parts_.files, parts_.checkpoints, latest.weights.size + OptimizerStateBytes(task_.record),
+                            "the next version"));
   ASSIGN_OR_RETURN(const UpdateSize medians, parts_.store.contributions.Median(task_.record.id, latest.version));
   ASSIGN_OR_RETURN(const ModelVersion number, NextVersion(parts_.store, latest));
-  ASSIGN_OR_RETURN(const MadeVersion next,
-                   MakeNextWeights(parts_.blobs, latest.weights, keeper_->sum(), task_.record));
+  ASSIGN_OR_RETURN(const MadeVersion next, MakeNextWeights(parts_.blobs, {latest.weights, latest.optimizer_state},
+                                                           keeper_->sum(), task_.record));
+  if (next.optimizer_began)
+    LogInfo("optimizer.begins", {{"task", task_.record.id.text()}, {"version", Number(number)}});
   TRIBUTARY_FAULT_POINT("aggregator.version.blob_written");
   turn.version = VersionRecord{.task = task_.record.id,
                                .version = number,
                                .weights = next.weights,
                                .compact = next.compact,
+                               .optimizer_state = next.optimizer_state,
                                .parent = latest.version,
                                .round = round.number,
                                .created = round.closed,

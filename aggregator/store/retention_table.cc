@@ -23,21 +23,28 @@ Status RetentionTable::MarkPruned(const TaskId& task, const Candidate& candidate
       database_.Write("UPDATE versions SET pruned = ? WHERE task = ? AND version = ?", now, task, candidate.version));
   RETURN_IF_ERROR(database_.Write("INSERT INTO doomed_blobs (digest) VALUES (?) ON CONFLICT (digest) DO NOTHING",
                                   candidate.weights.digest));
-  return database_.Write(
-      "INSERT INTO doomed_blobs (digest) SELECT compact_digest FROM versions WHERE task = ? AND version = ? AND "
-      "compact_digest IS NOT NULL ON CONFLICT (digest) DO NOTHING",
-      task, candidate.version);
+  for (const std::string_view column : {"compact_digest", "optimizer_digest"}) {
+    RETURN_IF_ERROR(database_.Write(
+        fmt::format(
+            "INSERT INTO doomed_blobs (digest) SELECT {0} FROM versions WHERE task = ? AND version = ? AND {0} IS "
+            "NOT NULL ON CONFLICT (digest) DO NOTHING",
+            column),
+        task, candidate.version));
+  }
+  return {};
 }
 
 Result<bool> RetentionTable::IsNamed(const Digest& digest) {
   ASSIGN_OR_RETURN(const bool is_module,
                    database_.QueryHas("SELECT 1 FROM tasks WHERE module_digest = ? LIMIT 1", digest));
   if (is_module) return true;
-  ASSIGN_OR_RETURN(
-      const bool is_compact,
-      database_.QueryHas("SELECT 1 FROM versions WHERE compact_digest = ? AND pruned = 0 LIMIT 1", digest));
-  if (is_compact) return true;
-  return database_.QueryHas("SELECT 1 FROM versions WHERE weights_digest = ? AND pruned = 0 LIMIT 1", digest);
+  for (const std::string_view column : {"compact_digest", "optimizer_digest", "weights_digest"}) {
+    ASSIGN_OR_RETURN(
+        const bool is_of_version,
+        database_.QueryHas(fmt::format("SELECT 1 FROM versions WHERE {} = ? AND pruned = 0 LIMIT 1", column), digest));
+    if (is_of_version) return true;
+  }
+  return false;
 }
 
 Result<std::optional<VersionRecord>> RetentionTable::PrunedWith(const Digest& weights) {

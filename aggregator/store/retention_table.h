@@ -34,7 +34,7 @@ class RetentionTable : Tables {
         "LIMIT 1",
         task, version, last);
   }
-  // Its weights count as removed from now on, and their blob is noted as one to remove.
+  // Its weights count as removed from now on, and its blobs are noted as ones to remove.
   Status MarkPruned(const TaskId& task, const Candidate& candidate, WallTime now);
 
   // Blobs that were noted, and not taken off since.
@@ -42,7 +42,7 @@ class RetentionTable : Tables {
     return database_.QueryAs(FirstCell<Digest>, "SELECT digest FROM doomed_blobs LIMIT ?", most);
   }
   Status TakeOff(const Digest& digest) { return database_.Write("DELETE FROM doomed_blobs WHERE digest = ?", digest); }
-  // Whether it is a task's module, or the weights of a version that counts as here.
+  // Whether it is a task's module, or the weights or optimiser's state of a version that counts as here.
   Result<bool> IsNamed(const Digest& digest);
   // A version that had these weights and was pruned.
   Result<std::optional<VersionRecord>> PrunedWith(const Digest& weights);

@@ -168,8 +168,17 @@ ALTER TABLE versions ADD COLUMN compact_digest BLOB;
 ALTER TABLE versions ADD COLUMN compact_size BIGINT NOT NULL DEFAULT 0;
 CREATE INDEX versions_by_compact ON versions (compact_digest);
 )sql";
+// The server's optimiser of a task (JSON; empty: FedAvg), and what it keeps with a version.
+constexpr std::string_view kServerOptimizers = R"sql(
+ALTER TABLE tasks ADD COLUMN server_optimizer TEXT NOT NULL DEFAULT '';
+ALTER TABLE versions ADD COLUMN optimizer_digest BLOB;
+ALTER TABLE versions ADD COLUMN optimizer_size BIGINT NOT NULL DEFAULT 0;
+CREATE INDEX versions_by_optimizer ON versions (optimizer_digest);
+)sql";
+// A new one goes to the end.
 constexpr std::string_view kSchema[] = {kFirst,      kGateways,    kReports, kPlans,     kMetrics, kShortfalls,
-                                        kRoundBounds, kBounds,     kRetention, kAsks,    kCompact};
+                                        kRoundBounds, kBounds,     kRetention, kAsks,    kCompact,
+                                        kServerOptimizers};
 
 }  // namespace
 

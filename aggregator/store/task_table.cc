@@ -28,15 +28,17 @@ Result<TensorEntry> ReadTensor(const Row& row, uint64_t offset) {
   return entry;
 }
 
-#define TRIBUTARY_TASK_COLUMNS \
-  "id, module_digest, module_size, plan, policy, bounds, fraction_bits, created, rounds_wanted, latest, manifest"
+#define TRIBUTARY_TASK_COLUMNS                                                                                      \
+  "id, module_digest, module_size, plan, policy, bounds, fraction_bits, created, rounds_wanted, latest, manifest, " \
+  "server_optimizer"
 
 Result<TaskRecord> ReadTask(const Row& row) {
   TaskRecord task;
   SetFormerBounds(task);  // a row of then does not have these fields
-  std::string plan, policy, bounds, manifest;
+  std::string plan, policy, bounds, manifest, server_optimizer;
   RETURN_IF_ERROR(row.Into(task.id, task.module.digest, task.module.size, plan, policy, bounds,
-                           task.scale.fraction_bits, task.created, task.rounds_wanted, task.latest, manifest));
+                           task.scale.fraction_bits, task.created, task.rounds_wanted, task.latest, manifest,
+                           server_optimizer));
   const auto read = [&](std::string_view text, std::string_view what, std::span<const Field> fields) -> Status {
     const Status status = FieldsFromText(text, what, fields);
     if (!status) return Fail(Code::kCorrupt, "task {}: {}", task.id.text(), status.error().message);
@@ -45,6 +47,8 @@ Result<TaskRecord> ReadTask(const Row& row) {
   RETURN_IF_ERROR(read(plan, "plan", FieldsOf(task.plan)));
   RETURN_IF_ERROR(read(policy, "policy", FieldsOf(task.policy)));
   RETURN_IF_ERROR(read(bounds, "bounds", BoundsOf(task)));
+  if (!server_optimizer.empty())
+    RETURN_IF_ERROR(read(server_optimizer, "server_optimizer", FieldsOf(task.server_optimizer)));
   auto taken = FromCarriedText(manifest);
   if (!taken) return Fail(Code::kCorrupt, "task {}: {}", task.id.text(), taken.error().message);
   task.manifest = std::move(*taken);
@@ -69,21 +73,24 @@ Result<TaskRecord> ReadFormerTask(const Row& row) {
 
 #define TRIBUTARY_VERSION_COLUMNS                                                                                     \
   "task, version, weights_digest, weights_size, parent, round, created, norm_bound, statistics_bound, weight_bound, " \
-  "restores, reason, pinned, pruned, compact_codec, compact_base, compact_digest, compact_size"
+  "restores, reason, pinned, pruned, compact_codec, compact_base, compact_digest, compact_size, "                     \
+  "optimizer_digest, optimizer_size"
 
 Result<VersionRecord> ReadVersion(const Row& row) {
   VersionRecord version;
   CompactWeights compact;
-  std::optional<Digest> base, digest;
+  std::optional<Digest> base, digest, optimizer;
+  uint64_t state_size = 0;
   RETURN_IF_ERROR(row.Into(version.task, version.version, version.weights.digest, version.weights.size, version.parent,
                            version.round, version.created, version.bounds.norm, version.bounds.statistics,
                            version.bounds.weight, version.restores, version.reason, version.pinned, version.pruned,
-                           compact.codec, base, digest, compact.blob.size));
+                           compact.codec, base, digest, compact.blob.size, optimizer, state_size));
   if (base && digest) {
     compact.base = *base;
     compact.blob.digest = *digest;
     version.compact = compact;
   }
+  if (optimizer) version.optimizer_state = BlobRef{*optimizer, state_size};
   return version;
 }
 
@@ -104,10 +111,11 @@ Status TaskTable::TakeOver() {
 }
 
 Status TaskTable::InsertRow(TaskRecord task) {
-  return database_.Write("INSERT INTO tasks (" TRIBUTARY_TASK_COLUMNS ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+  return database_.Write("INSERT INTO tasks (" TRIBUTARY_TASK_COLUMNS ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                          task.id, task.module.digest, task.module.size, FieldsToText(FieldsOf(task.plan)),
                          FieldsToText(FieldsOf(task.policy)), FieldsToText(BoundsOf(task)), task.scale.fraction_bits,
-                         task.created, task.rounds_wanted, task.latest, CarriedText(task.manifest));
+                         task.created, task.rounds_wanted, task.latest, CarriedText(task.manifest),
+                         FieldsToText(FieldsOf(task.server_optimizer)));
 }
 
 Status TaskTable::Insert(const TaskRecord& task) {
@@ -141,14 +149,16 @@ Status TaskTable::ReadTensors(TaskRecord& task) {
 
 Status TaskTable::InsertVersion(const VersionRecord& version) {
   return database_.Write("INSERT INTO versions (" TRIBUTARY_VERSION_COLUMNS
-                         ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                         ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                          version.task, version.version, version.weights.digest, version.weights.size, version.parent,
                          version.round, version.created, version.bounds.norm, version.bounds.statistics,
                          version.bounds.weight, version.restores, version.reason, version.pinned, version.pruned,
                          version.compact ? version.compact->codec : VersionCodec::kFloat32,
                          version.compact ? std::optional(version.compact->base) : std::nullopt,
                          version.compact ? std::optional(version.compact->blob.digest) : std::nullopt,
-                         version.compact ? version.compact->blob.size : 0);
+                         version.compact ? version.compact->blob.size : 0,
+                         version.optimizer_state ? std::optional(version.optimizer_state->digest) : std::nullopt,
+                         version.optimizer_state ? version.optimizer_state->size : 0);
 }
 
 Result<std::vector<VersionRecord>> TaskTable::Versions(const TaskId& task, const Slice<ModelVersion>& slice) {

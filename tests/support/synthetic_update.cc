@@ -5,7 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "aggregator/api/json_tasks.h"
-#include "aggregator/optimise/server_optimizer.h"
+#include "aggregator/optimise/next_weights.h"
 #include "aggregator/release/task_book.h"
 #include "protocol/payload/update_codec.h"
 #include "protocol/trust/seal/digest.h"
@@ -82,7 +82,7 @@ Digest ExpectedVersions::Next(const std::vector<DeviceId>& devices) {
 Digest ExpectedVersions::Next(const std::vector<SyntheticUpdate>& updates) {
   WeightedSum sum(weights_.size(), record_.scale, record_.value_bound, Must(MaxRoundWeight(record_)));
   for (const SyntheticUpdate& update : updates) Must(Accumulate(sum, update.delta, update.weight));
-  weights_ = Must(FedAvg().Step(weights_, Must(sum.Report())));
+  weights_ = MakeServerOptimizer({})->Step(weights_, Must(sum.Report()), 1, {});
   version_ = tributary::Next(version_);
   return Sha256(AsBytes(std::span<const float>(weights_)));
 }

@@ -60,12 +60,14 @@ void AddTasks(CLI::App& app, Context& context) {
   create->add_option("name", options.name, "The task's name: 1 to 64 of a-z 0-9 . _ -")->required();
   create->add_option("--package", options.package, "The package that 'tributary-device pack model.pt' wrote")
       ->required();
-  create->add_option("--plan", options.plan,
-                     "TOML file with [training], [round] and [bounds]; the defaults are used without it");
+  create->add_option(
+      "--plan", options.plan,
+      "TOML file with [training], [round], [server_optimizer] and [bounds]; the defaults are used without it");
   create->footer("Keys of a plan (the default and the bounds in brackets):\n" + TaskPlanManual() +
                  "\nFor example:\n"
                  "  [training]\n  learning_rate = 0.05\n  epochs = 2\n"
-                 "  [round]\n  report_goal = 20\n  minimum = 15\n  deadline_seconds = 600\n");
+                 "  [round]\n  report_goal = 20\n  minimum = 15\n  deadline_seconds = 600\n"
+                 "  [server_optimizer]\n  name = \"fedadam\"\n");
 
   tasks->add_subcommand("list", "All tasks")
       ->callback(
@@ -168,6 +170,14 @@ Status ListModels(const Context& context, const std::string& task) {
   return {};
 }
 
+// Whether the server's optimiser of this task keeps something with each version.
+bool KeepsSomething(const Json& task) {
+  const auto is = [&](const char* field, const char* value) {
+    return task.value(Json::json_pointer(field), std::string(value)) == value;
+  };
+  return !is("/server_optimizer/name", "fedavg") || !is("/server_optimizer/schedule", "constant");
+}
+
 struct RollbackOptions {
   std::string task;
   uint64_t to = 0;
@@ -181,6 +191,11 @@ Status RollBackModel(const Context& context, const RollbackOptions& options) {
   context.PrintObject(made);
   context.Say("\nDevices train from version {} on, which has the weights of version {}",
               RenderValue(made.value("version", Json())), options.to);
+  if (made.value("optimizer_state", Json()).is_null()) {
+    ASSIGN_OR_RETURN(const Json task, client.Task(options.task));
+    if (KeepsSomething(task))
+      context.Say("The server's optimiser kept nothing with version {}: it begins anew", options.to);
+  }
   return {};
 }
 
@@ -234,14 +249,23 @@ void AddRetention(CLI::App& models, Context& context) {
 }
 
 void AddModels(CLI::App& app, Context& context) {
-  CLI::App* models = AddGroup(app, "models", "Model versions of a task: list, export, roll back, pin and prune");
+  CLI::App* models = AddGroup(app, "models", "Model versions of a task: list, show, export, roll back, pin and prune");
 
   CLI::App* list = models->add_subcommand("list", "All versions of a task");
   const auto task = RequiredName(*list, "task", "The task's name");
   list->callback(context.Run([&context, task] { return ListModels(context, *task); }));
 
+  CLI::App* show = models->add_subcommand(
+      "show",
+      "One version: its lineage, its metrics, its weights and what the server's optimiser goes on from, by digest");
+  const auto of = RequiredName(*show, "task", "The task's name");
+  const auto number = std::make_shared<uint64_t>();
+  show->add_option("version", *number, "The version's number")->required()->check(CLI::PositiveNumber);
+  show->callback(context.Show([of, number](ApiClient& client) { return client.Version(*of, *number); }));
+
   const auto [save, options] = AddCommandWith<ExportOptions>(
-      *models, context, "export", "Write a version as TorchScript that torch.jit.load opens, or, of a task without a module, as .npz", &SaveModel);
+      *models, context, "export",
+      "Write a version as TorchScript that torch.jit.load opens, or, of a task without a module, as .npz", &SaveModel);
   save->add_option("task", options.task, "The task's name")->required();
   save->add_option("--version", options.version, "The version's number [the latest]")->check(CLI::PositiveNumber);
   save->add_option("--out", options.out, "The file to write")->required();
@@ -328,7 +352,8 @@ void AddTaskCommands(CLI::App& app, Context& context) {
 Status ReadTaskPlan(const Path& file, TaskRecord& task) {
   ASSIGN_OR_RETURN(ConfigReader config, ConfigReader::Load(file));
   for (const TaskSection& section : SectionsOf(task)) config.Read(section.fields, section.table);
-  return config.Finish();
+  RETURN_IF_ERROR(config.Finish());
+  return CheckServerOptimizer(task.server_optimizer);
 }
 
 std::string TaskPlanManual() {

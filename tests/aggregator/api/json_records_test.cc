@@ -26,6 +26,7 @@ TaskRequest SomeRequest() {
   request.task.manifest.metrics = {{"mae", MetricDirection::kSmaller}};
   request.task.plan.seed = UINT64_MAX;
   request.task.policy = {20, 15, 60, 0.5};
+  request.task.server_optimizer = {.name = ServerOptimizerName::kFedAvgM, .momentum = 0.5};
   request.task.value_bound = 2;
   request.weights.mutable_view()[0] = 0xab;
   return request;
@@ -43,6 +44,7 @@ TEST(JsonRecords, ATaskRequestComesBackAsItWentOut) {
   EXPECT_EQ(back->task.manifest, sent.task.manifest);
   EXPECT_EQ(back->task.plan, sent.task.plan);
   EXPECT_EQ(back->task.policy, sent.task.policy);
+  EXPECT_EQ(back->task.server_optimizer, sent.task.server_optimizer);
   EXPECT_EQ(back->task.value_bound, sent.task.value_bound);
   EXPECT_EQ(back->task.norm_bound, sent.task.norm_bound);
   EXPECT_EQ(back->task.max_weight, sent.task.max_weight);
@@ -51,11 +53,12 @@ TEST(JsonRecords, ATaskRequestComesBackAsItWentOut) {
 
 TEST(JsonRecords, PlanPolicyBoundsAndManifestHaveDefaults) {
   json body = SomeJson();
-  for (const char* key : {"plan", "policy", "bounds", "manifest"}) body.erase(key);
+  for (const char* key : {"plan", "policy", "server_optimizer", "bounds", "manifest"}) body.erase(key);
   const auto request = TaskRequestFromJson(body.dump());
   ASSERT_TRUE(request) << request.error().ToString();
   EXPECT_EQ(request->task.plan, TrainingPlan());
   EXPECT_EQ(request->task.policy, RoundPolicy());
+  EXPECT_EQ(request->task.server_optimizer, ServerOptimizerPlan());
   EXPECT_EQ(request->task.manifest, ManifestOfImages());
   EXPECT_FALSE(json::parse(TaskRequestToJson(*request)).contains("manifest")) << "older aggregators refuse the key";
   EXPECT_EQ(json::parse(ToJson(request->task))["manifest"]["inputs"][0]["field"], "image");
@@ -91,6 +94,8 @@ TEST(JsonRecords, ABadFieldIsNamed) {
       {"/policy/minimum", 21, "policy.minimum"},
       {"/policy/inclusion", 0, "policy.inclusion"},
       {"/policy/goal", 3, "policy.goal"},
+      {"/server_optimizer/name", "adam", "server_optimizer.name"},
+      {"/server_optimizer/beta2", 1, "server_optimizer.beta2"},
       {"/bounds/value", 0, "bounds.value"},
       {"/bounds/norm", "x", "bounds.norm"},
       {"/manifest", nullptr, "tributary.json"},

@@ -158,6 +158,7 @@ TEST_F(OpenApiTest, ItsSchemasAreWhatTheServerWrites) {
       {"MetricViews", json::parse(ToJson(version))["metrics"]},
       {"Plan", written["plan"]},
       {"Policy", written["policy"]},
+      {"ServerOptimizer", written["server_optimizer"]},
       {"Bounds", written["bounds"]},
       {"Blob", written["module"]},
       {"TaskRequest", json::parse(TaskRequestToJson({record, {}}))},
@@ -236,8 +237,10 @@ std::map<std::string, std::string> SchemaOf(const Field& field) {
 
 TEST_F(OpenApiTest, DefaultsAndBoundsAreThoseOfTheTables) {
   TaskRecord task;
-  const std::pair<std::string, std::vector<Field>> tables[] = {
-      {"Plan", FieldsOf(task.plan)}, {"Policy", FieldsOf(task.policy)}, {"Bounds", BoundsOf(task)}};
+  const std::pair<std::string, std::vector<Field>> tables[] = {{"Plan", FieldsOf(task.plan)},
+                                                               {"Policy", FieldsOf(task.policy)},
+                                                               {"ServerOptimizer", FieldsOf(task.server_optimizer)},
+                                                               {"Bounds", BoundsOf(task)}};
   for (const auto& [name, fields] : tables) {
     const auto lines = LinesBelow({"components", "schemas", name, "properties"});
     ASSERT_EQ(lines.size(), fields.size()) << name;

@@ -23,7 +23,8 @@ class TaskPlanTest : public testing::Test {
 TEST_F(TaskPlanTest, SetsWhatIsThereAndLeavesTheRest) {
   const Status read = Read(
       "[training]\noptimizer = \"adamw\"\nlearning_rate = 0.01\nepochs = 2\nseed = 7\n"
-      "[round]\nreport_goal = 20\nminimum = 15\n[bounds]\nvalue = 2\nmax_weight = 5000\n");
+      "[round]\nreport_goal = 20\nminimum = 15\n[server_optimizer]\nname = \"fedyogi\"\ntau = 0.01\n"
+      "[bounds]\nvalue = 2\nmax_weight = 5000\n");
   ASSERT_TRUE(read) << read.error().ToString();
   EXPECT_EQ(task_.plan.optimizer, Optimizer::kAdamW);
   EXPECT_EQ(task_.plan.learning_rate, 0.01);
@@ -31,8 +32,16 @@ TEST_F(TaskPlanTest, SetsWhatIsThereAndLeavesTheRest) {
   EXPECT_EQ(task_.plan.seed, 7u);
   EXPECT_EQ(task_.policy.report_goal, 20u);
   EXPECT_EQ(task_.policy.minimum, 15u);
+  EXPECT_EQ(task_.server_optimizer.name, ServerOptimizerName::kFedYogi);
+  EXPECT_EQ(task_.server_optimizer.tau, 0.01);
   EXPECT_EQ(task_.value_bound, 2);
   EXPECT_EQ(task_.max_weight, 5000u);
+}
+
+TEST_F(TaskPlanTest, ASettingOfAnotherServerOptimizerIsNamed) {
+  const Status read = Read("[server_optimizer]\nmomentum = 0.5\n");
+  ASSERT_FALSE(read);
+  EXPECT_THAT(read.error().message, HasSubstr("server_optimizer.momentum must be left out: fedavg"));
 }
 
 TEST_F(TaskPlanTest, MistakesNameTheirLine) {

@@ -19,7 +19,11 @@ class PruneFixture : public RoundFixture {
 
   // Up to the version `last`. Device and evaluator measure each version.
   void MakeVersions(uint64_t last) {
-    if (Must(core().tasks().All()).empty()) CreateTask({.report_goal = 1});
+    if (Must(core().tasks().All()).empty()) {
+      TaskRecord task = NewTask({.report_goal = 1});
+      task.server_optimizer.name = ServerOptimizerName::kFedAvgM;  // which keeps something with each version
+      Must(core().tasks().Create(task, PutInitialWeights()));
+    }
     const uint64_t first = Latest();
     if (last <= first) return;
     Must(core().rounds().Start(task_id, last - first));
@@ -50,7 +54,9 @@ class PruneFixture : public RoundFixture {
   void CheckBlobs() {
     std::set<std::string> named = {Must(core().tasks().Get(task_id)).module.digest.hex()};
     for (const VersionRecord& version : All()) {
-      if (version.pruned == WallTime{}) named.insert(version.weights.digest.hex());
+      if (version.pruned != WallTime{}) continue;
+      named.insert(version.weights.digest.hex());
+      if (version.optimizer_state) named.insert(version.optimizer_state->digest.hex());
     }
     const auto present = Must(RealFileSystem().List(elsewhere.value_or(folder.path()) / "blobs"));
     TRIBUTARY_CHECK(std::set<std::string>(present.begin(), present.end()) == named)

@@ -4,6 +4,7 @@
 
 #include "protocol/base/sql/database.h"
 #include "tests/aggregator/release/prune_fixture.h"
+#include "tests/aggregator/store/former_schema.h"
 
 namespace tributary::pruner_test {
 namespace {
@@ -185,19 +186,14 @@ TEST_F(PrunerTest, APartOfABlobThatNobodyGoesOnWithIsRemoved) {
 
 TEST_F(PrunerTest, ADatabaseOfBeforeIsPrunedAsIfItHadAlwaysBeen) {
   MakeVersions(14);
+  // There were no optimisers that keep something.
+  for (const VersionRecord& version : All()) {
+    if (version.optimizer_state) Must(core().tasks().mutable_blobs().Remove(std::vector{version.optimizer_state->digest}));
+  }
   Close();
   {
     const auto database = Must(Database::Open(folder / "aggregator.db"));
-    for (const char* undo :
-         {"ALTER TABLE rounds DROP COLUMN asks", "ALTER TABLE rounds DROP COLUMN asked",
-          "ALTER TABLE rounds DROP COLUMN counted", "DROP INDEX versions_by_compact",
-          "ALTER TABLE versions DROP COLUMN compact_codec", "ALTER TABLE versions DROP COLUMN compact_base",
-          "ALTER TABLE versions DROP COLUMN compact_digest", "ALTER TABLE versions DROP COLUMN compact_size",
-          "DROP INDEX versions_by_pruned", "DROP INDEX versions_by_restored", "DROP INDEX versions_by_weights",
-          "ALTER TABLE versions DROP COLUMN pinned", "ALTER TABLE versions DROP COLUMN pruned",
-          "DROP TABLE folded_evaluations", "DROP TABLE doomed_blobs", "PRAGMA user_version=8"}) {
-      ASSERT_TRUE(database->Execute(undo)) << undo;
-    }
+    for (const std::string& step : StepsBackTo(8)) ASSERT_TRUE(database->Execute(step)) << step;
   }
   Reopen();
   EXPECT_EQ(All().size(), 14u);

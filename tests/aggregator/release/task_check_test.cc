@@ -53,6 +53,37 @@ TEST(TaskCheck, NamesTheFieldThatIsWrong) {
   }
 }
 
+TEST(TaskCheck, ASettingThatTheServerOptimizerHasNoUseForIsRefused) {
+  using Name = ServerOptimizerName;
+  const std::tuple<Name, std::string, std::function<void(ServerOptimizerPlan&)>> cases[] = {
+      {Name::kFedAvg, "momentum must be left out: fedavg", [](auto& plan) { plan.momentum = 0.5; }},
+      {Name::kFedAdam, "momentum must be left out: fedadam", [](auto& plan) { plan.momentum = 0.5; }},
+      {Name::kFedAvgM, "tau must be left out: fedavgm", [](auto& plan) { plan.tau = 0.1; }},
+      {Name::kFedAdagrad, "beta1 must be left out: fedadagrad", [](auto& plan) { plan.beta1 = 0.5; }},
+      {Name::kFedAdagrad, "beta2 must be left out: fedadagrad", [](auto& plan) { plan.beta2 = 0.5; }},
+      {Name::kFedYogi, "schedule_rounds must be left out: the schedule constant",
+       [](auto& plan) { plan.schedule_rounds = 5; }},
+      {Name::kFedYogi, "schedule_factor must be left out: the schedule inverse_sqrt",
+       [](auto& plan) {
+         plan.schedule = RateSchedule::kInverseSqrt;
+         plan.schedule_factor = 0.1;
+       }},
+      {Name::kFedYogi, "beta1 must be", [](auto& plan) { plan.beta1 = 1; }},
+      {Name::kFedYogi, "tau must be", [](auto& plan) { plan.tau = 0; }},
+      {Name::kFedAvg, "learning_rate must be", [](auto& plan) { plan.learning_rate = NAN; }},
+  };
+  for (const auto& [name, message, spoil] : cases) {
+    TaskRecord task = GoodTask();
+    task.server_optimizer.name = name;
+    EXPECT_TRUE(CheckNewTask(task));
+    spoil(task.server_optimizer);
+    const Status checked = CheckNewTask(task);
+    ASSERT_FALSE(checked) << message;
+    EXPECT_EQ(checked.error().code, Code::kInvalidArgument);
+    EXPECT_THAT(checked.error().message, StartsWith("server_optimizer." + message));
+  }
+}
+
 TEST(TaskCheck, AManifestThatDevicesCouldNotReadIsRefused) {
   TaskRecord task = GoodTask();
   task.manifest.classes = std::vector<std::string>(400, std::string(200, 'c'));

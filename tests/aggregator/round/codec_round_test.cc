@@ -4,7 +4,7 @@
 
 #include <gtest/gtest.h>
 
-#include "aggregator/optimise/server_optimizer.h"
+#include "aggregator/optimise/next_weights.h"
 #include "aggregator/records/sum_form.h"
 #include "protocol/payload/version_codec.h"
 #include "tests/aggregator/round/round_fixture.h"
@@ -72,16 +72,14 @@ TEST(CodecRoundTest, AKeptTensorDoesNotComeAndItsPlaceStaysBitForBit) {
     SCOPED_TRACE(name);
     CodecRound round;
     round.Start({name}, 10, 10, StrategyName::kFedPer);
-    EXPECT_EQ(round.CodeOf(round.Give(round.Update(1, kV1, {.codec = codec}))),
-              Code::kWrongTensorCount);
+    EXPECT_EQ(round.CodeOf(round.Give(round.Update(1, kV1, {.codec = codec}))), Code::kWrongTensorCount);
     for (int device = 1; device <= 3; ++device)
       Must(round.Give(round.Update(device, kV1, {.parameters = kShared, .codec = codec})));
     const auto before = round.Weights(kV1), after = round.Weights(kV2);
     EXPECT_EQ(std::memcmp(&before[kShared], &after[kShared], (kTestParameters - kShared) * sizeof(float)), 0);
     if (expected.empty()) expected = after;
     double largest = 0;
-    for (size_t i = 0; i < kShared; ++i)
-      largest = std::max(largest, std::abs(double{after[i]} - double{expected[i]}));
+    for (size_t i = 0; i < kShared; ++i) largest = std::max(largest, std::abs(double{after[i]} - double{expected[i]}));
     EXPECT_LE(largest, most);
     EXPECT_NE(std::memcmp(before.data(), after.data(), kShared * sizeof(float)), 0);
     round.CheckAccounts();
@@ -132,7 +130,8 @@ void CheckExactSum(StrategyName strategy, uint64_t shared) {
   for (size_t i = 0; i < sum.size(); ++i) mean[i] = static_cast<double>(sum[i]) * format.linear->step / 60;
   const auto move = form.RotateBack(mean, format.linear->seed);
   auto expected = round.Weights(kV1);
-  for (size_t i = 0; i < move.size(); ++i) expected[i] = static_cast<float>(double{expected[i]} + move[i]);
+  for (size_t i = 0; i < move.size(); ++i)
+    expected[i] = static_cast<float>(double{expected[i]} + double{static_cast<float>(move[i])});
   EXPECT_EQ(move.size(), shared);
   EXPECT_EQ(round.Weights(kV2), expected);
 }

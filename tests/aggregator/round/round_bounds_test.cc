@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "aggregator/optimise/server_optimizer.h"
+#include "aggregator/optimise/next_weights.h"
 #include "tests/aggregator/round/round_fixture.h"
 #include "tests/support/must.h"
 

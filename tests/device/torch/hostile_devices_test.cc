@@ -5,7 +5,7 @@
 
 #include <gtest/gtest.h>
 
-#include "aggregator/optimise/server_optimizer.h"
+#include "aggregator/optimise/next_weights.h"
 #include "device/examples/idx.h"
 #include "device/examples/partition.h"
 #include "device/torch/evaluate.h"
@@ -30,9 +30,8 @@ struct Play {
   double fifth_costs;  // most that the accuracy falls by
 };
 const Play& Played() {
-  static const Play play = std::getenv("TRIBUTARY_LONG_TESTS") != nullptr
-                               ? Play{12'000, 10, {.epochs = 2}, 0.08}
-                               : Play{2'000, 8, {.batch_size = 8}, 0.15};
+  static const Play play = std::getenv("TRIBUTARY_LONG_TESTS") != nullptr ? Play{12'000, 10, {.epochs = 2}, 0.08}
+                                                                          : Play{2'000, 8, {.batch_size = 8}, 0.15};
   return play;
 }
 
@@ -105,7 +104,8 @@ class Federation : RoundFixture {
 
   Learned Learn(Model& model, int device, ModelVersion base, const std::vector<float>& weights) const {
     static const auto set = LoadIdxFolder(kFashionMnistFolder, IdxPart::kTraining).value();
-    static const auto shares = Partition(LabelsOf(*set).value(), {.devices = kDevices, .total = Played().images}).value();
+    static const auto shares =
+        Partition(LabelsOf(*set).value(), {.devices = kDevices, .total = Played().images}).value();
     Must(model.SetWeights(weights));
     const Examples examples{set, shares[static_cast<size_t>(device)].training};
     const Fitted fitted = Must(Fit(model, examples, Played().plan, {Name(device), base}));

@@ -1,4 +1,4 @@
-#include "aggregator/optimise/server_optimizer.h"
+#include "aggregator/optimise/next_weights.h"
 
 #include <limits>
 
@@ -9,23 +9,8 @@
 #include "tests/support/must.h"
 #include "tests/support/temporary_folder.h"
 
-namespace tributary::server_optimizer_test {
+namespace tributary::next_weights_test {
 namespace {
-
-TEST(FedAvgStep, AddsTheMeanUpdateInDoubleAndRoundsOnce) {
-  const std::vector<float> present{1.0F, -2.0F, 0x1p24F};
-  const std::vector<double> mean{0.5, 0.25, 1.5};
-  // 2^24 + 1.5 lies between the floats 2^24 and 2^24 + 2; rounding 1.5 to a float first would not change it, 1 would.
-  EXPECT_EQ(*FedAvg().Step(present, mean), (std::vector<float>{1.5F, -1.75F, 0x1p24F + 2}));
-  // A double below half a unit in the last place of 1 is not lost when it is added to what is near a tie.
-  EXPECT_EQ((*FedAvg().Step(std::vector<float>{1.0F}, std::vector<double>{0x1p-24 + 0x1p-40}))[0], 1.0F + 0x1p-23F);
-}
-
-TEST(FedAvgStep, RefusesAnotherCount) {
-  EXPECT_EQ(FedAvg().Step(std::vector<float>{1}, std::vector<double>{1, 2}).error().code, Code::kWrongTensorCount);
-}
-
-TEST(FedAvgStep, OfNothingIsNothing) { EXPECT_TRUE(FedAvg().Step({}, {})->empty()); }
 
 // The weights after an update of these values, which is the only one.
 Result<std::vector<float>> NextWeights(const std::vector<float>& present, const std::vector<float>& update) {
@@ -36,7 +21,7 @@ Result<std::vector<float>> NextWeights(const std::vector<float>& present, const 
   WeightedSum sum(present.size(), FixedPointScale{40}, 4, 1);
   Must(Accumulate(sum, update, 1));
   const ByteView bytes = AsBytes(std::span<const float>(present));
-  ASSIGN_OR_RETURN(const MadeVersion next, MakeNextWeights(blobs, {Must(blobs.Put(bytes)), bytes.size()}, sum, task));
+  ASSIGN_OR_RETURN(const MadeVersion next, MakeNextWeights(blobs, {{Must(blobs.Put(bytes)), bytes.size()}}, sum, task));
   return ReadWeights(blobs, next.weights, present.size());
 }
 
@@ -68,8 +53,8 @@ TEST(NextWeights, PiecesMakeWhatTheWholeMakes) {
   WeightedSum sum(kCount, FixedPointScale{40}, 4, 1);
   Must(Accumulate(sum, update, 1));
   const BlobRef before{Must(blobs.Put(AsBytes(std::span<const float>(present)))), kCount * sizeof(float)};
-  const BlobRef next = Must(MakeNextWeights(blobs, before, sum, task)).weights;
-  auto expected = Must(FedAvg().Step(present, Must(sum.Report())));
+  const BlobRef next = Must(MakeNextWeights(blobs, {before}, sum, task)).weights;
+  auto expected = MakeServerOptimizer({})->Step(present, Must(sum.Report()), 1, {});
   for (uint64_t i = kFirst; i < kFirst + kVariances; ++i) expected[i] = std::max(expected[i], 0.0F);
   EXPECT_EQ(Must(ReadWeights(blobs, next, kCount)), expected);
   EXPECT_EQ(next.digest, Sha256(AsBytes(std::span<const float>(expected))));
@@ -85,9 +70,9 @@ TEST(NextWeights, ADamagedByteOfThePresentOnesIsFoundAndLeavesNothing) {
   const std::vector<float> present{1, 2};
   const BlobRef before{Must(blobs.Put(AsBytes(std::span<const float>(present)))), 8};
   Must(Must(RealFileSystem().OpenForWrite(blobs.PathOf(before.digest)))->WriteAt(2, Bytes{0x77}));
-  EXPECT_EQ(MakeNextWeights(blobs, before, sum, task).error().code, Code::kDamagedBlob);
+  EXPECT_EQ(MakeNextWeights(blobs, {before}, sum, task).error().code, Code::kDamagedBlob);
   EXPECT_EQ(Must(RealFileSystem().List(folder.path())).size(), 1u);
 }
 
 }  // namespace
-}  // namespace tributary::server_optimizer_test
+}  // namespace tributary::next_weights_test
