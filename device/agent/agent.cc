@@ -1,5 +1,6 @@
 #include "device/agent/agent.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "protocol/base/log.h"
@@ -29,6 +30,27 @@ void AddThoseInMending(Membership& membership, std::set<TaskId>& waiting) {
 // The application does not let the device train.
 constexpr Millis kAskApplication{1'000};
 constexpr const char* kNotNow = "the application does not let the device train now";
+
+// Before work that was cut off again and again: each rest is twice as long as the one before.
+constexpr Millis kShortestRest{10'000};
+constexpr uint64_t kMostDoublings = 8;  // 43 minutes
+
+// After one more end of this process in the middle of the work.
+Millis RestAfterCutOff(const AgentState& state, const TaskId& task, ModelVersion version) {
+  const auto known = state.failures().find(task);
+  const bool counts = known != state.failures().end() && known->second.version == version;
+  const uint64_t before = counts ? known->second.count : 0;
+  if (before < kCutOffsAtOnce) return Millis(0);
+  return kShortestRest * (1 << std::min(before - kCutOffsAtOnce, kMostDoublings));
+}
+
+// `apart`: the learner had a process of its own, so its model is not to blame.
+Error CutOff(bool apart, Millis rest) {
+  const std::string what = "the device's own process ended while it worked on this version";
+  if (!apart) return {Code::kLearnerCrashed, what};
+  const std::string after = rest == Millis(0) ? "" : fmt::format(" after a rest of {} s", rest.count() / 1000);
+  return {Code::kShuttingDown, what + "; the work begins again" + after};
+}
 
 // So long a device that has just started waits for the network before it works on what it has.
 constexpr Millis kNetworkFirst{10'000};
@@ -323,9 +345,15 @@ void Agent::NoteWhatWasCutOff() {
   const auto tasks = state_.tasks();
   for (const auto& [task, progress] : tasks) {
     if (progress.phase != TaskPhase::kWorking) continue;
-    NoteFailure(task, progress.version,
-                {Code::kLearnerCrashed, "the device's own process ended while it worked on this version"});
-    if (state_.TriesAreUsedUp(task, progress.version)) (void)Record(task, progress.In(TaskPhase::kGivenUp));
+    const bool apart = parts_.learner.works_apart();
+    const Millis rest = apart ? RestAfterCutOff(state_, task, progress.version) : Millis(0);
+    NoteFailure(task, progress.version, CutOff(apart, rest));
+    // Not working: an end before the work begins again cuts nothing off.
+    const bool used_up = state_.TriesAreUsedUp(task, progress.version);
+    (void)Record(task, progress.In(used_up ? TaskPhase::kGivenUp : TaskPhase::kWaiting));
+    if (rest == Millis(0)) continue;
+    data_waits_.Rest(task, progress.version, parts_.clock.Monotonic() + rest);
+    events_.TellWaiting(task, progress.version, Code::kShuttingDown, CutOff(apart, rest).message);
   }
 }
 
@@ -334,7 +362,7 @@ void Agent::NoteFailure(const TaskId& task, ModelVersion version, const Error& w
   const bool said = known != state_.failures().end() && known->second.code == why.code &&
                     known->second.version == version && LacksData(why.code);
   if (!said) {
-    LogFailure(LogLevel::kError, "agent.failed", why,
+    LogFailure(why.code == Code::kShuttingDown ? LogLevel::kWarning : LogLevel::kError, "agent.failed", why,
                {{"member", parts_.identity.subject.id.text()}, {"task", task.text()}, {"version", Number(version)}});
   }
   const WallTime now = parts_.clock.Now();

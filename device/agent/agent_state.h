@@ -47,6 +47,9 @@ struct TaskFailure {
 };
 // So often the learner may fail at one version.
 inline constexpr uint64_t kLearnerTries = 3;
+// So often in a row the device's own end may cut the work on a version off before it rests, which it then says. The learner of
+// that work has a process of its own (Learner::works_apart).
+inline constexpr uint64_t kCutOffsAtOnce = 3;
 
 // The persisted progress of all tasks, and their last failures. The file is text, written atomically:
 //   file    = "tributary-agent 1\n" *failure *erasure *line

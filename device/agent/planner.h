@@ -21,14 +21,15 @@ struct WorkOrder {
   UploadKind kind;        // kUpdate: fit and evaluate; kEvaluation: evaluate only
 };
 
-// The tasks for which the device lacks the data: it looks again when the data have changed, or for the next version. Value
-// type.
+// The tasks for which the device lacks the data: it looks again when the data have changed, or for the next version. And those
+// that rest. Value type.
 class DataWaits {
  public:
   // `until` and `now` are monotonic; until then it waits whatever changes. `stamp`: that of the examples (ExampleSource).
   void Add(const TaskId& task, ModelVersion version, Millis until, std::string stamp) {
     waits_[task] = {version, until, std::move(stamp)};
   }
+  void Rest(const TaskId& task, ModelVersion version, Millis until) { waits_[task] = {version, until, std::nullopt}; }
   void End(const TaskId& task) { waits_.erase(task); }
   std::set<TaskId> At(const Publication& publication, Millis now, const std::string& stamp) const;
   // Also when the wait is over.
@@ -39,7 +40,7 @@ class DataWaits {
   struct Wait {
     ModelVersion version{};
     Millis until{0};
-    std::string stamp;
+    std::optional<std::string> stamp;  // nullopt: it rests
   };
   std::map<TaskId, Wait> waits_;
 };

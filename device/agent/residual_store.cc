@@ -113,6 +113,8 @@ Result<uint64_t> ResidualStore::GenerationOf(const File& file) const {
 }
 
 Status ResidualStore::Sweep(const std::vector<std::pair<TaskId, uint64_t>>& kept) const {
+  const auto names = files_->List(folder_);
+  if (!names && names.error().code == Code::kNotFound) return {};
   ASSIGN_OR_RETURN(const auto all, All());
   for (const File& file : all) {
     const auto task = std::ranges::find(kept, file.task, &std::pair<TaskId, uint64_t>::first);

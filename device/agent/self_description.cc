@@ -11,6 +11,8 @@ namespace {
 void DescribeFailures(const AgentState& state, DeviceState& self) {
   for (const auto& [task, failure] : state.failures()) {
     if (!self.installed.contains(task)) continue;
+    // A power cut, or an application that was ended: the work begins again.
+    if (failure.code == Code::kShuttingDown && failure.count <= kCutOffsAtOnce) continue;
     const TaskProgress progress = state.Of(task);
     const bool given_up = progress.phase == TaskPhase::kGivenUp && progress.version == failure.version;
     self.failures[task] = {.code = failure.code,

@@ -44,7 +44,8 @@ Status CheckInput(const TaskInput& input, const ExampleSet& set) {
 
 Status CheckHasModule(const TaskManifest& manifest) {
   if (manifest.module != ModuleFormat::kNone) return {};
-  return Fail(Code::kNeedsLearner, "the task has no module: this task needs a learner program, which learner.command names");
+  return Fail(Code::kNeedsLearner,
+              "the task has no module: this task needs a learner program, which learner.command names");
 }
 
 bool IsLearnerFailure(Code code) {
@@ -88,11 +89,6 @@ bool NeedsExamples(const TaskManifest& manifest) {
 
 Result<std::unique_ptr<LoadedModel>> Learner::Load(const LearnOrder&, const Examples&) {
   return Fail(Code::kNotSupported, "this learner trains and cannot predict");
-}
-
-Result<TaskExamples> FixedExamples::Load(const TaskManifest& manifest) {
-  RETURN_IF_ERROR(CheckExamples(manifest, examples_));
-  return examples_;
 }
 
 }  // namespace tributary

@@ -92,6 +92,8 @@ class Learner {
   // for the call as the order is. Errors as Learn; kNotSupported: this learner cannot predict; kFewExamples: there are
   // none to scale by.
   virtual Result<std::unique_ptr<LoadedModel>> Load(const LearnOrder& order, const Examples& scaled_by);
+  // True: it works in a process of its own and tells how that ended, so the end of this process is not its doing.
+  virtual bool works_apart() const { return false; }
 };
 
 // kNeedsLearner: the task has no module, so that a learner of modules has nothing to learn with.
@@ -115,17 +117,6 @@ class ExampleSource {
   virtual Result<uint64_t> Generation(const TaskManifest& manifest) = 0;
   // Another text than before: the examples, or what is known of them, may have changed. Cheap, and called on any thread.
   virtual std::string Stamp() { return ""; }
-};
-
-// The same examples for every task, held in memory.
-class FixedExamples final : public ExampleSource {
- public:
-  explicit FixedExamples(TaskExamples examples) : examples_(std::move(examples)) {}
-  Result<TaskExamples> Load(const TaskManifest& manifest) override;
-  Result<uint64_t> Generation(const TaskManifest&) override { return 0; }
-
- private:
-  TaskExamples examples_;
 };
 
 // Whether the examples have the fields that the manifest's inputs name, of types and shapes that become theirs, and are

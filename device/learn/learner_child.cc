@@ -79,6 +79,12 @@ void Limit(__rlimit_resource resource, rlim_t soft, rlim_t hard) {
   setrlimit(resource, &limit);
 }
 
+// When memory is short the kernel ends the learner, and not the device or the application around it.
+void BeEndedFirst() {
+  const int file = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+  if (file >= 0) (void)!write(file, "1000", 4);
+}
+
 // The system calls of another architecture (32-bit ones through int 0x80) have other numbers.
 #if defined(__x86_64__)
 constexpr uint32_t kArchitecture = AUDIT_ARCH_X86_64;
@@ -211,6 +217,7 @@ constexpr int kAgentDied = SIGTERM;
   if (learner > 0) Keep(learner, all);
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (getppid() != keeper) _exit(kNotStarted);
+  BeEndedFirst();
   for (const int signal_number : {SIGPIPE, SIGINT, SIGTERM}) signal(signal_number, SIG_DFL);
   sigprocmask(SIG_SETMASK, &none, nullptr);
   const bool placed = dup2(with.null, STDIN_FILENO) >= 0 && dup2(with.log, STDOUT_FILENO) >= 0 &&

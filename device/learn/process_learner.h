@@ -29,6 +29,7 @@ class ProcessLearner final : public Learner {
   // The process lives as long as the model, or until it fails, ends, or has run for half of `limits.wall`. It ends with the
   // thread that called this.
   Result<std::unique_ptr<LoadedModel>> Load(const LearnOrder& order, const Examples& scaled_by) override;
+  bool works_apart() const override { return true; }
 
  private:
   Result<Learned> Ask(bool evaluates, const LearnOrder& order, const TaskExamples& examples, const LearnHooks& hooks);

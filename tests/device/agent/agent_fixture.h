@@ -23,7 +23,9 @@ class FakeLearner final : public Learner {
   bool keeps = false;
   double own_accuracy = 4;  // of 5, of the model that it keeps
   std::function<void()> during = [] {};
+  bool apart = false;  // in a process of its own
 
+  bool works_apart() const override { return apart; }
   Result<Learned> Learn(const LearnOrder& order, const TaskExamples& own, const LearnHooks& hooks) override {
     ++fits;
     examples.push_back(own.training.size() + own.held_out.size());

@@ -250,6 +250,57 @@ TEST(AgentTroubleTest, AFitInWhichTheProcessDiesIsGivenUpAfterThree) {
   EXPECT_EQ(device.learner.fits, 3);
 }
 
+// Lets the device live until a fit runs, and ends it there; false: no fit began.
+bool EndInAFit(AgentFixture& device) {
+  device.Start();
+  const bool began = device.RunUntilWithTime(
+      [&] { return !device.work.idle() && device.StateText().find("working") != std::string::npos; });
+  device.Kill();
+  device.work.RunAll();  // it finds that it is over
+  return began;
+}
+
+TEST(AgentTroubleTest, TheEndOfTheDeviceIsNotTheFaultOfALearnerApart) {
+  AgentFixture device;
+  device.learner.apart = true;
+  device.Publish(1, 1);
+  for (uint64_t life = 1; life <= kCutOffsAtOnce; ++life) ASSERT_TRUE(EndInAFit(device)) << life;
+  // It rests after that, and says why; a life that begins no work counts for nothing.
+  ASSERT_TRUE(EndInAFit(device));
+  for (int life = 0; life < 3; ++life) {
+    device.Start();
+    EXPECT_EQ(device.agent->failures().at(TestTask("digits")).count, kCutOffsAtOnce + 1);
+    device.Kill();
+  }
+  device.Start();
+  const TaskFailure& failure = device.agent->failures().at(TestTask("digits"));
+  EXPECT_EQ(failure.code, Code::kShuttingDown);
+  EXPECT_EQ(failure.tries, 0u);
+  ASSERT_TRUE(DeliveredBoth(device));
+  EXPECT_TRUE(device.agent->failures().empty());
+}
+
+TEST(AgentTroubleTest, WorkThatIsCutOffAgainAndAgainRestsLongerEachTime) {
+  AgentFixture device;
+  device.learner.apart = true;
+  device.Publish(1, 1);
+  std::vector<std::string> said;
+  device.on_event = [&](const DeviceEvent& event) {
+    if (event.code == Code::kShuttingDown) said.push_back(event.text);
+  };
+  std::vector<int64_t> waited;
+  for (uint64_t life = 1; life <= kCutOffsAtOnce + 3; ++life) {
+    const Millis start = device.world.clock.Monotonic();
+    ASSERT_TRUE(EndInAFit(device));
+    waited.push_back((device.world.clock.Monotonic() - start).count() / 1000);
+  }
+  EXPECT_EQ(said.size(), 2u);
+  EXPECT_NE(said.back().find("after a rest of 20 s"), std::string::npos) << said.back();
+  for (uint64_t life = 0; life <= kCutOffsAtOnce; ++life) EXPECT_LT(waited[life], 10) << life;
+  EXPECT_GE(waited[kCutOffsAtOnce + 1], 10);
+  EXPECT_GE(waited[kCutOffsAtOnce + 2], 20);
+}
+
 TEST(AgentTroubleTest, AStopInGoodOrderIsNoFailure) {
   AgentFixture device;
   device.Publish(1, 1);

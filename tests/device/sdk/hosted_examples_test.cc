@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 
+#include "tests/support/fixed_examples.h"
 #include "tests/support/must.h"
 #include "tests/support/temporary_folder.h"
 
@@ -31,7 +32,8 @@ class HostedExamplesTest : public testing::Test {
  protected:
   void SetUp() override {
     manifest_.collection = "numbers";
-    manifest_.inputs = {{.name = "x", .dtype = DType::kUint8, .shape = {-1}, .field = "x", .scaling = {}, .categories = {}}};
+    manifest_.inputs = {
+        {.name = "x", .dtype = DType::kUint8, .shape = {-1}, .field = "x", .scaling = {}, .categories = {}}};
   }
   Status Host(const std::string& name, double share = 0.3) {
     return hosted_.Host({{.name = name, .fields = {{"x", DType::kUint8, {}}}, .held_out_share = share},
@@ -53,7 +55,8 @@ TEST_F(HostedExamplesTest, AreHeldOutAsTheStoreWouldInTheirOrder) {
   ASSERT_TRUE(Host("numbers"));
   const TaskExamples hosted = Must(Load());
   std::vector<NewExample> examples;
-  for (uint8_t i = 0; i < 20; ++i) examples.push_back({.id = "n" + std::to_string(i), .values = Bytes{i}, .lengths = {}});
+  for (uint8_t i = 0; i < 20; ++i)
+    examples.push_back({.id = "n" + std::to_string(i), .values = Bytes{i}, .lengths = {}});
   const auto stored = Must(CollectionStore::Open(":memory:"));
   Must(stored->Create({.name = "numbers", .fields = {{"x", DType::kUint8, {}}}, .held_out_share = 0.3}, {}));
   Must(stored->Add("numbers", examples, {}));

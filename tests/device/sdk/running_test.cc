@@ -7,6 +7,7 @@
 #include "device/learn/process_learner.h"
 #include "tests/device/sdk/application.h"
 #include "tests/device/sdk/line_site.h"
+#include "tests/support/fixed_examples.h"
 #include "tests/support/must.h"
 
 // An application's device with a real aggregator and a learner of its own.
@@ -334,7 +335,8 @@ TEST_F(RunningTest, PredictionsAreThoseOfTheDeviceItself) {
   const Path folder = line.site().folder() / "device-1";
   const Identity identity = Must(LoadIdentity(folder / "identity", clock.Now()));
   Predictions own({RealFileSystem(), clock, learner, none}, folder / "data", identity.anchor, identity.subject.id);
-  ExampleSet request{.columns = {{.field = {"x", DType::kFp32, {2}}, .values = ToBytes(AsBytes(std::span(x)))}}, .count = 3};
+  ExampleSet request{.columns = {{.field = {"x", DType::kFp32, {2}}, .values = ToBytes(AsBytes(std::span(x)))}},
+                     .count = 3};
   const Prediction expected = Must(own.Predict(TestTask("line"), request));
   EXPECT_EQ(std::memcmp(expected.outputs.at(0).values.data(), output.data, output.bytes), 0);
   tributary_free(prediction);

@@ -134,6 +134,10 @@ TEST(PredictTest, ItIsTheForwardOfTheVersion) {
   const std::vector<float> known = {-0.1654f, -0.5737f, 0.3896f, -1.5669f};
   const auto logits = ValuesIn<float>(prediction.outputs[0]);
   for (size_t i = 0; i < known.size(); ++i) EXPECT_NEAR(logits[i], known[i], 1e-4);
+  std::vector<float> scaled;
+  const ExampleSet request = images.Request();
+  for (const uint8_t pixel : request.columns[0].values) scaled.push_back(static_cast<float>(pixel) / 255);
+  EXPECT_EQ(logits, Must(images.model->Run(scaled, std::vector<int64_t>{10, 1, 28, 28})).values);
   const auto evaluated = Must(TorchLearner().Evaluate(images.Order(), images.examples, {}));
   EXPECT_EQ(images.RightOnes(prediction), evaluated[0].metrics.at("accuracy").sum);
 }
@@ -187,8 +191,9 @@ TEST(PredictTest, WhatAStrategyKeepsPredictsAsItWasMeasured) {
 TEST(PredictTest, OutputsComeAsTheManifestNamesThem) {
   const TaskManifest manifest = TwoNumbers({{"rounded", DType::kInt64, {-1, 2}}, {"sum", DType::kFp32, {-1}}});
   const ExampleSet request{{ColumnOf<float>("x", DType::kFp32, {2}, {1.6f, 2, 3, 4})}, 2};
-  for (const std::string body : {"return {'other': x, 'sum': self.w * x.sum(1), 'rounded': torch.to(torch.round(x), 4)}",
-                                 "return torch.to(torch.round(x), 4), self.w * x.sum(1), x"}) {
+  for (const std::string body :
+       {"return {'other': x, 'sum': self.w * x.sum(1), 'rounded': torch.to(torch.round(x), 4)}",
+        "return torch.to(torch.round(x), 4), self.w * x.sum(1), x"}) {
     const std::string type =
         body.find('{') != std::string::npos ? "Dict[str, Tensor]" : "Tuple[Tensor, Tensor, Tensor]";
     PredictedTask task(Source({{"w", {1}, {2}}}, "def forward(self, x: Tensor) -> " + type + ":\n    " + body + "\n"),

@@ -61,20 +61,20 @@ TEST(Python, OpensWhatWeSaved) {
   for (float& weight : shifted) weight *= 1.01f;
   ASSERT_TRUE(model->SetWeights(shifted));
   ASSERT_TRUE(WriteFileAtomically(RealFileSystem(), folder / "cnn.pt", model->Save().value()));
-  std::vector<float> input(2 * 28 * 28);
+  std::vector<float> input(10 * 28 * 28);
   for (size_t i = 0; i < input.size(); ++i) input[i] = static_cast<float>(i % 256) / 256;
   ASSERT_TRUE(WriteFileAtomically(RealFileSystem(), folder / "input", AsBytes(input)));
   const std::string names = RunPython(folder, R"(
 import torch
 net = torch.jit.load("cnn.pt").eval()
 torch.set_num_threads(1)
-x = torch.frombuffer(bytearray(open("input", "rb").read()), dtype=torch.float32).reshape(2, 1, 28, 28)
+x = torch.frombuffer(bytearray(open("input", "rb").read()), dtype=torch.float32).reshape(10, 1, 28, 28)
 open("output", "wb").write(bytes(net(x).detach().contiguous().view(torch.uint8).flatten().tolist()))
 print(" ".join(name for name, _ in net.named_parameters()), end="")
 )");
   EXPECT_EQ(names,
             "conv1.weight conv1.bias conv2.weight conv2.bias hidden.weight hidden.bias output.weight output.bias");
-  const ModelOutput output = model->Run(input, std::vector<int64_t>{2, 1, 28, 28}).value();
+  const ModelOutput output = model->Run(input, std::vector<int64_t>{10, 1, 28, 28}).value();
   EXPECT_THAT(output.values, testing::Pointwise(testing::FloatNear(1e-5f), ReadFloats(folder / "output")));
 }
 
