@@ -28,6 +28,11 @@ bool AllFinite(ByteView values) {
   return true;
 }
 
+bool ScalesByExamples(const TaskManifest& manifest) {
+  return std::ranges::any_of(
+      manifest.inputs, [](const TaskInput& input) { return input.scaling.kind == Scaling::Kind::kDeviceStandard; });
+}
+
 std::string OutputText(const TaskOutput& output) {
   return fmt::format("'{}' {} [{}]", output.name, DTypeName(output.dtype), fmt::join(output.shape, ", "));
 }
@@ -76,7 +81,8 @@ void LearnerSession::BeginWork(Millis wall) {
 Result<Learned> LearnerSession::Run(bool evaluates, const LearnOrder& order, const TaskExamples& examples) {
   RETURN_IF_ERROR(Greet());
   RETURN_IF_ERROR(SendModel(order));
-  if (!evaluates) RETURN_IF_ERROR(SendShare(learner::Share::kTraining, examples.training));
+  if (!evaluates || ScalesByExamples(order.task.manifest))
+    RETURN_IF_ERROR(SendShare(learner::Share::kTraining, examples.training));
   RETURN_IF_ERROR(SendShare(learner::Share::kHeldOut, examples.held_out));
   RETURN_IF_ERROR(SendOrder(evaluates ? learner::OrderKind::kEvaluate : learner::OrderKind::kLearn, order));
   return Listen(evaluates, order, examples);
@@ -98,7 +104,8 @@ Result<Prediction> LearnerSession::Predict(const TaskManifest& manifest, const E
   std::vector<ByteView> parts;
   for (const ExampleColumn& column : request.columns) {
     message.fields.push_back(column.field);
-    if (column.field.varies()) parts.emplace_back(reinterpret_cast<const uint8_t*>(column.ends.data()), column.ends.size() * sizeof(uint64_t));
+    if (column.field.varies())
+      parts.emplace_back(reinterpret_cast<const uint8_t*>(column.ends.data()), column.ends.size() * sizeof(uint64_t));
     parts.push_back(column.values);
   }
   said_itself_ = false;

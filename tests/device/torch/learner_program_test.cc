@@ -69,6 +69,22 @@ TEST(LearnerProgramTest, LearnsTheSameBitsAsInThisProcess) {
   EXPECT_EQ(evaluated[0].metrics, here.evaluations[0].metrics);
 }
 
+// By the statistics of what was trained on, or a version would be another model where it is only evaluated.
+TEST(LearnerProgramTest, AnEvaluationScalesTheInputsAsTheFitDid) {
+  ImageTask work;
+  work.task.manifest.inputs[0].scaling = {.kind = Scaling::Kind::kDeviceStandard};
+  const Learned learned = Must(TorchLearner().Learn(work.Order(), work.examples, {}));
+  const auto here = Must(TorchLearner().Evaluate(work.Order(), work.examples, {}));
+  const auto there = Must(ProcessLearner(kProgram).Evaluate(work.Order(), work.examples, {}));
+  EXPECT_EQ(here[0].metrics, learned.evaluations[0].metrics);
+  EXPECT_EQ(there[0].metrics, learned.evaluations[0].metrics);
+  // An evaluator trains on nothing: its own are all that there is.
+  work.examples.training.indices.clear();
+  const auto alone = Must(ProcessLearner(kProgram).Evaluate(work.Order(), work.examples, {}));
+  EXPECT_EQ(alone[0].metrics, Must(TorchLearner().Evaluate(work.Order(), work.examples, {}))[0].metrics);
+  EXPECT_NE(alone[0].metrics, there[0].metrics);
+}
+
 TEST(LearnerProgramTest, APersonalModelGoesThereAndComesBack) {
   ImageTask work;
   work.task.plan.strategy = StrategyName::kDitto;
