@@ -8,7 +8,7 @@
 
 namespace tributary {
 
-LineSite::LineSite(uint32_t devices) : site_(TRIBUTARY_BIN_DIR) {
+LineSite::LineSite(uint32_t devices, StrategyName strategy) : site_(TRIBUTARY_BIN_DIR) {
   site_.AddAggregator();
   site_.Start("aggregator");
   TaskRequest request;
@@ -16,12 +16,19 @@ LineSite::LineSite(uint32_t devices) : site_(TRIBUTARY_BIN_DIR) {
   request.task.table.tensors = {{.name = "w", .shape = {2}, .offset = 0, .size = 2},
                                 {.name = "b", .shape = {1}, .offset = 2, .size = 1}};
   request.task.policy = {.report_goal = devices, .minimum = devices, .deadline_seconds = 600, .inclusion = 1.0};
+  request.task.plan.strategy = strategy;
   TaskManifest& manifest = request.task.manifest;
   manifest = {};
   manifest.collection = "points";
   manifest.inputs = {
       {.name = "x", .dtype = DType::kFp32, .shape = {-1, 2}, .field = "x", .scaling = {}, .categories = {}},
-      {.name = "y", .dtype = DType::kFp32, .shape = {-1}, .role = TaskInput::Role::kTarget, .field = "y", .scaling = {}, .categories = {}}};
+      {.name = "y",
+       .dtype = DType::kFp32,
+       .shape = {-1},
+       .role = TaskInput::Role::kTarget,
+       .field = "y",
+       .scaling = {},
+       .categories = {}}};
   manifest.outputs = {{.name = "output", .dtype = DType::kFp32, .shape = {-1}}};
   const std::vector<float> weights(3, 0.5f);
   request.task.module = Must(site_.api().PutBlob(SmallModule()));
@@ -40,8 +47,8 @@ Path LineSite::MemberFolder(const std::string& id) {
 }
 
 Path LineSite::Invitation(const std::string& id) {
-  const Json made =
-      Must(site_.api().CreateEnrolmentToken({{"id", id}, {"role", "device"}, {"uses", 1}, {"approved", true}, {"device_class", "board"}}));
+  const Json made = Must(site_.api().CreateEnrolmentToken(
+      {{"id", id}, {"role", "device"}, {"uses", 1}, {"approved", true}, {"device_class", "board"}}));
   const Path file = site_.folder() / (id + ".json");
   Must(WriteFileAtomically(RealFileSystem(), file, AsBytes(made.at("invitation").dump())));
   return file;

@@ -11,7 +11,7 @@ namespace tributary {
 // "points" by a learner in Python, so that it needs no LibTorch and starts at once. Each round takes `devices` updates.
 class LineSite {
  public:
-  explicit LineSite(uint32_t devices = 1);
+  explicit LineSite(uint32_t devices = 1, StrategyName strategy = StrategyName::kFedAvg);
 
   TestSite& site() { return site_; }
   std::string endpoint() const { return site_.AddressOf("aggregator").endpoint; }

@@ -11,7 +11,7 @@ The task is made of the client's parameters: `tributary.export_arrays(arrays_of(
 """
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, List, Mapping, Tuple, Union
+from typing import Any, Callable, Dict, List, Mapping, Sequence, Tuple, Union
 
 from . import learner
 from .errors import Error
@@ -50,7 +50,7 @@ def arrays_of(client: Any) -> Dict[str, Any]:
     return {f"parameter_{i}": value for i, value in enumerate(client.get_parameters({}))}
 
 
-def run(client: Union[Any, Callable[[Examples], Any]]) -> None:
+def run(client: Union[Any, Callable[[Examples], Any]], strategies: Sequence[str] = ()) -> None:
     """Does what the device asks for with the client, until the device says that this is all.
 
     `parameters` are the task's weights in the order of its tensors, which is that of `export_arrays`, as float32.
@@ -61,6 +61,8 @@ def run(client: Union[Any, Callable[[Examples], Any]]) -> None:
     Args:
         client: an object with the methods get_parameters, fit and evaluate of Flower's NumPyClient, or a function that
             makes one of `learner.Examples` (training, held_out).
+        strategies: as `learner.run` takes them: ["fedprox"], when `fit` adds the proximal term by
+            config["proximal_mu"].
     """
     if not hasattr(client, "fit"):
         if not callable(client):
@@ -83,7 +85,7 @@ def run(client: Union[Any, Callable[[Examples], Any]]) -> None:
         loss, count, metrics = client.evaluate(list(weights.values()), _config(config))
         return {name: (float(value) * count, count) for name, value in {**_numbers(metrics), "loss": loss}.items()}
 
-    learner.run(train, evaluate)
+    learner.run(train, evaluate, strategies=strategies)
 
 
 def _config(config: Config) -> Dict[str, Any]:

@@ -12,23 +12,23 @@
 """
 from __future__ import annotations
 
-import fnmatch
 import hashlib
 import json
 import math
-import os
-import re
 import resource
 import sys
 import time
 import traceback
-from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
-from . import arrays as _arrays
+from . import arrays as _arrays, personal as _personal
+from .errors import Error
 from .learner_link import Agent, Share
+from .mistakes import Mistake, finite, where
 
 Arrays = Dict[str, Any]
 Metrics = Mapping[str, Union[float, Tuple[float, float]]]
+Measured = Dict[str, Dict[str, float]]  # name -> {"sum", "weight"}
 Train = Callable[[Arrays, Arrays, "Config"], Tuple[Mapping[str, Any], int, Metrics]]
 Evaluate = Callable[[Arrays, Arrays, "Config"], Metrics]
 Predict = Callable[[Arrays, Arrays, "Config"], Any]
@@ -44,6 +44,8 @@ class Config(Dict[str, Any]):
         device: this device's name.
         manifest: tributary.json of the task, as a dict.
         seed: a number below 2^32 that differs by task, version and device, and is the same when the work is done again.
+        kept: the names of the tensors that stay on this device, by the task and the plan's strategy: they come back
+            with the next version as they were trained, and no change of theirs is sent.
     """
 
     def __init__(self, order: Mapping[str, Any], agent: "Agent") -> None:
@@ -54,20 +56,14 @@ class Config(Dict[str, Any]):
         self.manifest: Dict[str, Any] = order["manifest"]
         what = f"{self.get('seed', 0)}/{self.task}/{self.version}/{self.device}"
         self.seed: int = int.from_bytes(hashlib.sha256(what.encode()).digest()[:4], "little")
+        names = [tensor["name"] for tensor in agent.tensors]
+        self.kept: List[str] = _personal.kept_tensors(names, self.manifest, self)
         self._agent = agent
 
     def progress(self, steps: int, loss: float = 0.0) -> None:
         """Tells the device how far the training is, as often as you like. Ends the program when the work is not wanted
         any more."""
         self._agent.progress(steps, loss)
-
-
-class Mistake(Exception):
-    """A function may raise it to say the code (`tributary explain`) and the sentence that the device reports."""
-
-    def __init__(self, code: str, sentence: str) -> None:
-        super().__init__(sentence)
-        self.code = code
 
 
 _agent: Optional[Agent] = None
@@ -148,13 +144,10 @@ def _scaled(values: Any, one: Mapping[str, Any], training: Optional[Share]) -> A
         )
     if scaling["kind"] == "constant":
         mean, std = scaling.get("mean", 0), scaling.get("std", 1)
-    elif training is None:
-        raise Mistake(
-            "not-supported",
-            f"the input {one['name']} is scaled by the device's own examples, and none came with this work",
-        )
     else:
-        own = training.column(one.get("field", one["name"])).astype("float64")
+        # An evaluator trains on nothing: what it evaluates on is all that it has.
+        field = one.get("field", one["name"])
+        own = (values if training is None else training.column(field)).astype("float64")
         mean, std = own.mean(axis=0), own.std(axis=0)
         std = numpy.where(std > 0, std, 1)
     # In the precision of the input, as LibTorch's learner does it.
@@ -173,6 +166,12 @@ def _split(agent: Agent) -> Arrays:
         found[tensor["name"]] = _arrays.from_bytes(agent.weights[at : at + size], "FP32", tensor["shape"])
         at += size
     return found
+
+
+def _arrays_in(agent: Agent, values: Mapping[str, bytes], names: Sequence[str]) -> Arrays:
+    """Arrays over the values of the task's tensors among `names`."""
+    shapes = {tensor["name"]: tensor["shape"] for tensor in agent.tensors}
+    return {name: _arrays.from_bytes(values[name], "FP32", shapes[name]) for name in names if name in shapes}
 
 
 def _join(agent: Agent, weights: Mapping[str, Any], who: str) -> Dict[str, bytes]:
@@ -218,30 +217,6 @@ def _difference(after: bytes, before: bytes) -> bytes:
     ).tobytes()
 
 
-# ---- what the device keeps
-
-
-def _kept(agent: Agent) -> Tuple[Dict[str, Any], Dict[str, bytes]]:
-    """The head of the personal model that the agent sent, and its tensors; nothing, if there is none."""
-    if agent.personal is None:
-        return {}, {}
-    line, _, values = agent.personal.partition(b"\n")
-    head = json.loads(line)
-    tensors, at = {}, 0
-    for tensor in head["tensors"]:
-        size = 4 * _arrays.elements(tensor["shape"])
-        tensors[tensor["name"]] = values[at : at + size]
-        at += size
-    return head, tensors
-
-
-def _is_personal(name: str, manifest: Mapping[str, Any]) -> bool:
-    tensors = manifest.get("tensors", {})
-    patterns = [*tensors.get("personal", []), *tensors.get("local", [])]
-    # Only '*' has a meaning: fnmatch's others are taken as they stand.
-    return any(fnmatch.fnmatchcase(name, re.sub(r"([\[?])", r"[\1]", pattern)) for pattern in patterns)
-
-
 # ---- the work
 
 
@@ -249,9 +224,16 @@ class _Work:
     """The user's functions, and what the protocol makes of them."""
 
     def __init__(
-        self, agent: Agent, train: Optional[Train], evaluate: Optional[Evaluate], predict: Optional[Predict]
+        self,
+        agent: Agent,
+        train: Optional[Train],
+        evaluate: Optional[Evaluate],
+        predict: Optional[Predict],
+        strategies: Sequence[str],
     ) -> None:
         self.agent, self.train, self.evaluate, self.predict = agent, train, evaluate, predict
+        self.strategies = strategies
+        self.took = 0  # milliseconds, of the last evaluation
 
     def do(self, order: Mapping[str, Any]) -> None:
         if order["type"] == "predict":
@@ -262,19 +244,20 @@ class _Work:
     def learn(self, config: Config) -> None:
         if self.train is None:
             raise Mistake("not-supported", "this learner has no function that trains")
+        self.check_strategy(config)
         begin = time.monotonic()
         training, held_out = _examples(self.agent)
-        before = self.base(config, {"state"})
+        version, kept = _split(self.agent), _personal.read(self.agent.personal)
+        state = kept.names("state", config.get("strategy", "fedavg"))
+        before = {**version, **_arrays_in(self.agent, kept.values, [name for name in state if name in config.kept])}
         base = _join(self.agent, before, "the device")
-        global_metrics = self.measure("global", self.base(config, set()), held_out, config)
+        measured = self.measure(version, held_out, config)
+        self.say_measured("global", measured)
         weights, count, metrics = self.call("train", self.train, before, training, config)
         after = _join(self.agent, weights, "train")
-        own_metrics = self.measure("personal", weights, held_out, config)
-        kept = [tensor["name"] for tensor in self.agent.tensors if _is_personal(tensor["name"], config.manifest)]
-        if kept:
-            self.keep(config, kept, after, global_metrics, own_metrics, self.agent.shares.get("held_out"))
+        self.choose(config, kept, version, after, measured, held_out)
         delta = b"".join(
-            bytes(len(base[name])) if name in kept else _difference(after[name], base[name]) for name in after
+            bytes(len(base[name])) if name in config.kept else _difference(after[name], base[name]) for name in after
         )
         loss = dict(metrics or {}).get("loss", self.agent.loss)
         if isinstance(loss, (tuple, list)):
@@ -283,83 +266,111 @@ class _Work:
             "learned",
             delta,
             examples=int(count),
-            loss=_finite("train", "loss", loss),
+            loss=finite("train", "loss", loss),
             steps=self.agent.steps or int(count),
             millis=_millis(begin),
             peak_memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         )
 
-    def base(self, config: Config, kinds: set) -> Arrays:
-        """The version's weights; with "state" the device's own tensors as the next fit begins with them, with "model"
-        as it predicts."""
-        head, kept = _kept(self.agent)
-        weights = _split(self.agent)
-        for tensor in head.get("tensors", []):
-            if tensor["name"] in weights and any(tensor.get(kind) for kind in kinds):
-                weights[tensor["name"]] = _arrays.from_bytes(kept[tensor["name"]], "FP32", tensor["shape"])
-        return weights
+    def check_strategy(self, config: Config) -> None:
+        strategy = config.get("strategy", "fedavg")
+        if strategy in _personal.BY_TENSORS or strategy in self.strategies:
+            return
+        itself = (
+            f", or let train do it and say so: learner.run(train, strategies=['{strategy}'])"
+            if strategy in _personal.BY_TRAINING
+            else ""
+        )
+        raise Mistake(
+            "not-supported",
+            f"the plan's strategy {strategy} changes the training itself, which this learner does not do; nothing was "
+            f"trained. Make the task with strategy {', '.join(_personal.BY_TENSORS)}{itself}",
+        )
 
-    def keep(
+    def choose(
         self,
         config: Config,
-        names: Sequence[str],
-        weights: Mapping[str, bytes],
-        before: Metrics,
-        after: Metrics,
-        held_out: Optional[Share],
+        before: _personal.Kept,
+        version: Arrays,
+        after: Mapping[str, bytes],
+        measured: Measured,
+        held_out: Arrays,
     ) -> None:
-        shapes = {tensor["name"]: tensor["shape"] for tensor in self.agent.tensors}
-        head, _ = _kept(self.agent)
-        lineage = [
-            *head.get("lineage", []),
-            *([{"base": head["base"], "choice": head["choice"], **_decisive(head)}] if head else []),
+        """Which model the device uses for itself from now on: as device/learn/strategies/strategy.h says."""
+        fit = _arrays_in(self.agent, after, list(after))
+        models = {"kept": {**version, **{name: fit[name] for name in config.kept}}} if config.kept else {}
+        found = {"global": (version, measured), **{name: (one, {}) for name, one in {**models, "fit": fit}.items()}}
+        best = preferred = next(iter(models), "global")
+        for name in found if measured else ():
+            if name != "global":
+                found[name] = found[name][0], self.measure(found[name][0], held_out, config)
+        for name in found if measured else ():
+            metrics = found[name][1]
+            if _personal.is_clearly_better(metrics, found[preferred][1]) and (
+                best == preferred or _personal.is_better(metrics, found[best][1])
+            ):
+                best = name
+        self.say_measured("personal", found[best][1])
+        if best == "global" and not config.kept and not before.head:
+            return
+        uses = {"global": [], "kept": config.kept, "fit": list(after)}[best]
+        tensors = [
+            {**tensor, "model": tensor["name"] in uses, "state": tensor["name"] in config.kept}
+            for tensor in self.agent.tensors
+            if tensor["name"] in {*uses, *config.kept}
         ]
-        model = {
-            "format": "tributary-personal-1",
+        about = {
             "task": config.task,
             "base": config.version,
             "strategy": config.get("strategy", "fedavg"),
-            "choice": "own",
-            "examples": held_out.count if held_out else 0,
-            "global": before,
-            "personal": after,
-            "alpha": 0.5,
-            "generation": 0,
-            "lineage": lineage[-32:],
-            "tensors": [{"name": name, "shape": shapes[name], "model": True, "state": True} for name in names],
+            "choice": best,
+            "examples": self.agent.shares["held_out"].count if measured else 0,
+            "global": measured,
+            "personal": found[best][1],
         }
-        self.agent.say("personal", json.dumps(model).encode() + b"\n" + b"".join(weights[name] for name in names))
+        self.agent.say("personal", _personal.write(about, before, tensors, after))
 
     def measure_versions(self, config: Config) -> None:
         held_out = _examples(self.agent).held_out
         if self.evaluate is None:
             raise Mistake("not-supported", "this learner has no function that evaluates")
-        self.measure("global", self.base(config, set()), held_out, config)
+        self.say_measured("global", self.measure(_split(self.agent), held_out, config))
         if self.agent.personal is not None:
-            self.measure("personal", self.base(config, {"model"}), held_out, config)
+            self.say_measured("personal", self.measure(self.own(), held_out, config))
 
-    def measure(self, which: str, weights: Arrays, held_out: Arrays, config: Config) -> Metrics:
-        """Says how good the weights are on what was held out; {} where that is nothing."""
+    def own(self) -> Arrays:
+        """The weights that the device predicts with."""
+        kept = _personal.read(self.agent.personal)
+        return {**_split(self.agent), **_arrays_in(self.agent, kept.values, kept.names("model"))}
+
+    def measure(self, weights: Arrays, held_out: Arrays, config: Config) -> Measured:
+        """How good the weights are on what was held out; {} where that is nothing."""
         share = self.agent.shares.get("held_out")
         if self.evaluate is None or share is None or share.count == 0:
             return {}
         begin = time.monotonic()
-        metrics = self.call("evaluate", self.evaluate, weights, held_out, config)
+        metrics = self.call("evaluate", self.evaluate, dict(weights), held_out, config)
         if not isinstance(metrics, Mapping) or "loss" not in metrics:
             raise Mistake(
                 "learner-protocol", 'evaluate must return a dict with "loss", and may have other metrics beside it'
             )
+        self.took = _millis(begin)
         sums = {}
         for name, value in metrics.items():
-            total, weight = value if isinstance(value, (tuple, list)) else (float(value) * share.count, share.count)
-            sums[name] = {"sum": _finite("evaluate", name, total), "weight": _finite("evaluate", name, weight)}
-        self.agent.say("evaluated", model=which, examples=share.count, millis=_millis(begin), metrics=sums)
+            pair = isinstance(value, (tuple, list)) and len(value) == 2
+            total, weight = value if pair else (finite("evaluate", name, value) * share.count, share.count)
+            sums[name] = {"sum": finite("evaluate", name, total), "weight": finite("evaluate", name, weight)}
         return sums
+
+    def say_measured(self, which: str, metrics: Measured) -> None:
+        if metrics:
+            count = self.agent.shares["held_out"].count
+            self.agent.say("evaluated", model=which, examples=count, millis=self.took, metrics=metrics)
 
     def load(self, config: Config) -> None:
         if self.predict is None:
             raise Mistake("not-supported", "this learner has no function that predicts")
-        self.loaded = config, self.base(config, {"model"})
+        self.loaded = config, self.own()
         self.agent.say("loaded")
 
     def answer(self) -> None:
@@ -379,7 +390,7 @@ class _Work:
             raw, shape = _arrays.to_bytes(given[one["name"]], one.get("dtype", "FP32"))
             outputs.append({"name": one["name"], "dtype": one.get("dtype", "FP32"), "shape": shape})
             bodies.append(raw)
-        which = "personal" if any(tensor["model"] for tensor in _kept(self.agent)[0].get("tensors", [])) else "global"
+        which = "personal" if _personal.read(self.agent.personal).names("model") else "global"
         self.agent.say(
             "predicted", b"".join(bodies), model=which, count=share.count, millis=_millis(begin), outputs=outputs
         )
@@ -390,49 +401,25 @@ class _Work:
             answer = function(*arguments)
         except (MemoryError, Mistake):
             raise
-        except Exception as bad:
+        except BaseException as bad:  # KeyboardInterrupt and SystemExit are none that a device sends
             traceback.print_exc()
             # Not learner-crashed: with that the device would report the last words of standard error, the traceback.
-            raise Mistake("child-failed", f"{name} failed: {_where(bad)}") from None
+            raise Mistake("child-failed", f"{name} failed: {where(bad)}") from None
         if name == "train" and not (isinstance(answer, tuple) and len(answer) == 3):
             raise Mistake("learner-protocol", "train must return (weights, number of examples, metrics)")
         return answer
-
-
-def _decisive(head: Mapping[str, Any]) -> Dict[str, float]:
-    found = {}
-    for which in ("global", "personal"):
-        metric = head[which].get("accuracy") or head[which].get("loss") or {"sum": 0, "weight": 0}
-        found[which] = metric["sum"] / metric["weight"] if metric["weight"] else 0
-    return found
-
-
-def _where(bad: BaseException) -> str:
-    """The last line of a traceback and where it was, without numbers and quoted texts: they may be values of an
-    example."""
-    frames = traceback.extract_tb(bad.__traceback__)
-    own = [frame for frame in frames if not frame.filename.startswith((sys.prefix, "/usr/lib"))] or frames
-    place = f" ({os.path.basename(own[-1].filename)}, line {own[-1].lineno})" if own else ""
-    lines = [line for line in str(bad).splitlines() if line.strip()]
-    text = re.sub(r"'[^']*'|\"[^\"]*\"|[-+]?\d[\d.eE+-]*", "…", lines[0][:200]) if lines else ""
-    return f"{type(bad).__name__}{': ' if text else ''}{text}{place}"
-
-
-def _finite(who: str, name: str, value: Any) -> float:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise Mistake("learner-protocol", f"{who} returned a metric '{name}' that is no number") from None
-    if not math.isfinite(number):
-        raise Mistake("not-finite", f"{who} returned a metric '{name}' that is not finite")
-    return number
 
 
 def _millis(begin: float) -> int:
     return int((time.monotonic() - begin) * 1000)
 
 
-def run(train: Optional[Train], evaluate: Optional[Evaluate] = None, predict: Optional[Predict] = None) -> None:
+def run(
+    train: Optional[Train],
+    evaluate: Optional[Evaluate] = None,
+    predict: Optional[Predict] = None,
+    strategies: Sequence[str] = (),
+) -> None:
     """Does what the device asks for, until it says that this is all. Does not return before.
 
     The functions get weights (tensor -> float32 array in the tensor's shape, a copy), examples (input of the task ->
@@ -444,18 +431,29 @@ def run(train: Optional[Train], evaluate: Optional[Evaluate] = None, predict: Op
             shapes; how many distinct examples they were trained on, which is the update's weight; {"loss": of the last
             step} or {}.
         evaluate: (weights, examples, config) -> metrics: means over the examples, or (sum, weight) pairs: {"loss": 0.3,
-            "accuracy": 0.9}. "loss" must be among them. It is called with what the device held back, before and after
-            training. Without it nothing is measured.
+            "accuracy": 0.9}. "loss" must be among them. It is called with what the device held back, for the version
+            and for each model that the device could use instead. Without it nothing is measured.
         predict: (weights, examples, config) -> the task's outputs: an array, a tuple of arrays, or a dict by name, each
             [n, ...].
+        strategies: those of "fedprox" and "fedrep" that `train` does itself, by `config`. With fedavg, fedbn and fedper
+            there is nothing for it to do: tensors that the plan or the task keeps on the device (`config.kept`) come
+            back as they were trained. A plan with another strategy is refused: not-supported.
+
+    The device predicts with the version and its kept tensors, or with what it trained where `evaluate` finds that
+    clearly better, or with the version where that is.
 
     What is printed goes to standard error. An exception in a function becomes an error that the device reports by its
     type, its place and its text without numbers and quoted parts, so that no value of an example leaves the device; the
-    whole traceback goes to standard error. Personal and local tensors of the task stay on the device and come back with
-    the next version.
+    whole traceback goes to standard error.
     """
+    unknown = [name for name in strategies if name not in _personal.BY_TRAINING]
+    if unknown:
+        raise Error(
+            "invalid-argument",
+            f"strategies names {', '.join(map(str, unknown))}; a function can do {', '.join(_personal.BY_TRAINING)}",
+        )
     agent = _the_agent()
-    work = _Work(agent, train, evaluate, predict)
+    work = _Work(agent, train, evaluate, predict, strategies)
     while True:
         order = agent.next_order()
         if order is None:
@@ -467,4 +465,8 @@ def run(train: Optional[Train], evaluate: Optional[Evaluate] = None, predict: Op
         except MemoryError:
             agent.say("error", code="learner-memory", message="the learner needed more memory than it may have")
             raise
+        except Exception as bad:  # what the functions returned is of no use
+            traceback.print_exc()
+            sentence = f"what a function returned is of no use: {where(bad)}"
+            agent.say("error", code="learner-protocol", message=sentence)
         agent.order = None

@@ -90,7 +90,8 @@ class TestValues(unittest.TestCase):
 
     def test_a_plan_has_tables_or_keys_of_training(self):
         self.assertEqual(plan_tables(None), {})
-        self.assertEqual(plan_tables({"epochs": 2, "round": {"minimum": 1}}), {"plan": {"epochs": 2}, "policy": {"minimum": 1}})
+        loose = plan_tables({"epochs": 2, "round": {"minimum": 1}})
+        self.assertEqual(loose, {"plan": {"epochs": 2}, "policy": {"minimum": 1}})
         tables = {"training": {"epochs": 2}, "bounds": {"norm": 1}}
         self.assertEqual(plan_tables(tables), {"plan": {"epochs": 2}, "bounds": {"norm": 1}})
 
@@ -144,7 +145,8 @@ class TestWrongAnswers(unittest.TestCase):
     def test_problems_carry_code_sentence_and_remedy(self):
         problem = {"code": "busy", "detail": "too much", "remedy": "ask again", "transient": True}
         error = self.fails("busy", "busy: too much\nask again", 503, {"Retry-After": "3"}, json.dumps(problem).encode())
-        self.assertEqual((error.message, error.remedy, error.transient, error.retry_after), ("too much", "ask again", True, 3))
+        said = (error.message, error.remedy, error.transient, error.retry_after)
+        self.assertEqual(said, ("too much", "ask again", True, 3))
 
     def test_other_servers_are_recognised(self):
         self.fails("malformed", "not JSON", 200, {}, b"<html>")
@@ -164,7 +166,8 @@ class TestWrongAnswers(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             certificate, key = os.path.join(folder, "cert.pem"), os.path.join(folder, "key.pem")
             names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
-            make = ["openssl", "req", "-x509", "-newkey", "ed25519", "-nodes", "-keyout", key, "-out", certificate, *names]
+            files = ["-keyout", key, "-out", certificate]
+            make = ["openssl", "req", "-x509", "-newkey", "ed25519", "-nodes", *files, *names]
             subprocess.run(make, check=True, stderr=subprocess.DEVNULL)
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(certificate, key)
@@ -181,8 +184,9 @@ class TestWrongAnswers(unittest.TestCase):
         def event(id_, name, data):
             return f"id: {id_}\nevent: {name}\ndata: {json.dumps(data)}\n\n".encode()
 
+        broken = b": alive\n\nid: x-3\ndata: {"
         Answers.answers = [
-            (200, {}, event("x-1", "hello", {}) + event("x-2", "round.opened", {"round": 1}) + b": alive\n\nid: x-3\ndata: {"),
+            (200, {}, event("x-1", "hello", {}) + event("x-2", "round.opened", {"round": 1}) + broken),
             (503, {}, json.dumps({"code": "busy", "detail": "", "remedy": "", "transient": True}).encode()),
             (200, {}, event("x-3", "round.closed", {"round": 1})),
             (403, {}, json.dumps({"code": "forbidden", "detail": "no", "remedy": "", "transient": False}).encode()),
@@ -220,7 +224,8 @@ class TestAggregator(unittest.TestCase):
         made = []
         watching = threading.Thread(target=lambda: made.append(next(events)), daemon=True)
         watching.start()
-        task = self.client.create_task("digits", self.model, plan={"epochs": 3, "round": {"report_goal": 2, "minimum": 2}})
+        plan = {"epochs": 3, "round": {"report_goal": 2, "minimum": 2}}
+        task = self.client.create_task("digits", self.model, plan=plan)
         self.assertEqual((task["plan"]["epochs"], task["policy"]["report_goal"]), (3, 2))
         self.assertEqual([found["id"] for found in self.client.tasks()], ["digits"])
         weights = self.client.weights("digits")
@@ -244,6 +249,24 @@ class TestAggregator(unittest.TestCase):
         self.assertEqual(self.client.export("digits", exported, version=1)["version"], 1)
         self.assertGreater(os.path.getsize(exported), 1000)
         self.assertGreater(len(self.client.audit()), 5)
+
+    def test_a_task_of_arrays_is_exported_for_numpy(self):
+        import numpy
+
+        arrays = {"coef": numpy.float32([[1, -2.5, 3]]), "layer.shift": numpy.float32(0.5)}
+        path = os.path.join(self.folder, "arrays.tpkg")
+        task = tributary.export_arrays(arrays, {"x": [[1.0]], "y": [1.0]}, path, targets=["y"])
+        self.client.create_task("sums", task)
+        out = os.path.join(self.folder, "sums.npz")
+        place = ["--url", self.client.url, "--token-file", os.path.join(self.folder, "token")]
+        programs.run("tributary", *place, "models", "export", "sums", "--out", out)
+        with numpy.load(out) as found:
+            self.assertEqual(set(found), set(arrays))
+            for name, value in arrays.items():
+                self.assertEqual((found[name].dtype, found[name].shape), ("<f4", value.shape))
+                numpy.testing.assert_array_equal(found[name], value)
+        with self.assertRaisesRegex(tributary.Error, "not-supported: the task has no module"):
+            self.client.export("sums", os.path.join(self.folder, "sums.pt"))
 
     def test_members_and_the_rest(self):
         invitation = self.client.create_token("spring", uses=2, device_class="phone")

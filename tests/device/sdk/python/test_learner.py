@@ -2,16 +2,12 @@
 mistakes."""
 import json
 import os
-import socket
-import subprocess
 import sys
-import tempfile
 import unittest
-from pathlib import Path
 
 import numpy as np
+from talk import MANIFEST, PACKAGE, Talk
 
-PACKAGE = Path(__file__).resolve().parents[4] / "device/sdk/python"
 sys.path.insert(0, str(PACKAGE))
 import tributary
 
@@ -42,107 +38,6 @@ def train(w, e, c):
     return w, 2, {{}}
 learner.run(train)
 """
-X = np.float32([[i % 7, i % 5] for i in range(40)])
-Y = X @ np.float32([2, -1]) + np.float32(0.5)
-MANIFEST = {
-    "format": "tributary-task-1",
-    "module": "none",
-    "inputs": [
-        {"name": "x", "dtype": "FP32", "shape": [-1, 2]},
-        {"name": "y", "dtype": "FP32", "shape": [-1], "role": "target"},
-    ],
-    "outputs": [{"name": "line", "dtype": "FP32", "shape": [-1]}],
-}
-TENSORS = [{"name": "w", "shape": [2]}, {"name": "b", "shape": [1]}]
-PLAN = {"epochs": 3, "learning_rate": 0.1, "seed": 5, "strategy": "fedavg"}
-
-
-class Talk:
-    """One learner's process, seen by its agent."""
-
-    def __init__(self, test, script, *, manifest=MANIFEST, weights=(0, 0, 0), tensors=TENSORS, personal=None):
-        self.test, self.manifest = test, manifest
-        folder = tempfile.TemporaryDirectory()
-        test.addCleanup(folder.cleanup)
-        file = Path(folder.name) / "own.py"
-        file.write_text(f"import sys; sys.path.insert(0, {str(PACKAGE)!r})\n" + script)
-        mine, theirs = socket.socketpair()
-        self.log = tempfile.TemporaryFile()
-        self.process = subprocess.Popen(
-            [sys.executable, "-B", str(file)],
-            preexec_fn=lambda: os.dup2(theirs.fileno(), 3),
-            close_fds=False,
-            stdout=self.log,
-            stderr=self.log,
-        )
-        theirs.close()
-        mine.settimeout(60)
-        self.out, self.inbox = mine.makefile("wb", buffering=0), mine.makefile("rb")
-        mine.close()
-        test.addCleanup(self.end)
-        self.say("hello", protocol=1)
-        self.say("module")
-        self.say("weights", np.float32(weights).tobytes())
-        self.say("tensors", json.dumps(tensors).encode())
-        if personal is not None:
-            self.say("personal", personal)
-
-    def say(self, kind, body=b"", **members):
-        self.out.write(json.dumps({"type": kind, "bytes": len(body), **members}).encode() + b"\n" + body)
-
-    def share(self, name, columns, ends=None):
-        fields = [{"name": field, "dtype": dtype, "shape": shape} for field, (dtype, shape, _) in columns.items()]
-        count = len(ends) if ends is not None else len(next(iter(columns.values()))[2])
-        self.say("examples", share=name, count=count, fields=fields)
-        for field, (_, _, values) in columns.items():
-            raw = values.tobytes()
-            if ends is not None:
-                self.say("ends", np.uint64(ends).tobytes(), share=name, field=field)
-            half = len(raw) // 8 * 4
-            for part in (raw[:half], raw[half:]):
-                self.say("values", part, share=name, field=field)
-
-    def line(self, name, which):
-        self.share(name, {"x": ("FP32", [2], X[which]), "y": ("FP32", [], Y[which])})
-
-    def request(self, columns, ends=None):
-        fields = [{"name": field, "dtype": dtype, "shape": shape} for field, (dtype, shape, _) in columns.items()]
-        body = np.uint64(ends or []).tobytes() + b"".join(values.tobytes() for _, _, values in columns.values())
-        count = len(ends) if ends is not None else len(next(iter(columns.values()))[2])
-        self.say("predict", body, count=count, fields=fields)
-
-    def order(self, kind, **plan):
-        self.say(
-            kind, task="line", version=7, device="device-1", plan={**PLAN, **plan}, manifest=self.manifest, parameters=3
-        )
-
-    def hear(self, kind):
-        """The next message that is no progress, which must be of that kind."""
-        while True:
-            line = self.inbox.readline()
-            if not line:
-                self.test.fail(f"it ended: {self.words()}")
-            message = json.loads(line)
-            body = self.inbox.read(message["bytes"])
-            if message["type"] == "progress":
-                continue
-            self.test.assertEqual(message["type"], kind, message)
-            return message, body
-
-    def words(self):
-        self.process.wait(30)
-        self.log.seek(0)
-        return self.log.read().decode()
-
-    def end(self):
-        for end in (self.out, self.inbox):
-            end.close()
-        try:
-            self.process.wait(10)
-        finally:
-            self.process.kill()
-            self.process.wait()
-            self.log.close()
 
 
 class LearnerTest(unittest.TestCase):
@@ -225,11 +120,16 @@ learner.run(None, predict=lambda weights, inputs, config: [sum(x.tolist()) + wei
         _, personal = talk.hear("personal")
         head, values = personal.split(b"\n", 1)
         head = json.loads(head)
+        # The fit is better than the version with its b alone, so the device predicts with both.
+        self.assertEqual((head["task"], head["base"], head["choice"]), ("line", 7, "fit"))
         self.assertEqual(
-            (head["task"], head["base"], head["tensors"]),
-            ("line", 7, [{"name": "b", "shape": [1], "model": True, "state": True}]),
+            head["tensors"],
+            [
+                {"name": "w", "shape": [2], "model": True, "state": False},
+                {"name": "b", "shape": [1], "model": True, "state": True},
+            ],
         )
-        np.testing.assert_allclose(np.frombuffer(values, "<f4"), [0.5], atol=1e-5)
+        np.testing.assert_allclose(np.frombuffer(values, "<f4"), [2, -1, 0.5], atol=1e-5)
         self.assertEqual(talk.hear("learned")[1][8:], bytes(4))
         again = self.learn(
             LINE + "learner.run(lambda weights, *_: (weights, 30, {}), evaluate)",
@@ -243,6 +143,84 @@ learner.run(None, predict=lambda weights, inputs, config: [sum(x.tolist()) + wei
         self.assertEqual(json.loads(again.hear("personal")[1].split(b"\n", 1)[0])["lineage"][0]["base"], 7)
         self.assertEqual(again.hear("learned")[1], bytes(12))
         self.assertEqual(again.process.poll(), None)
+
+    def chosen(self, plan, before=(0, 0, 0), evaluate="evaluate", **options):
+        """The head of the personal model after a fit of the line, and the two metrics; None: it keeps nothing."""
+        talk = Talk(self, LINE + f"learner.run(train, {evaluate})", weights=before, **options)
+        talk.hear("hello")
+        talk.line("training", slice(0, 30))
+        talk.line("held_out", slice(30, 40))
+        talk.order("learn", **plan)
+        heard, head = [], None
+        while True:
+            message = json.loads(talk.inbox.readline())
+            body = talk.inbox.read(message["bytes"])
+            if message["type"] == "learned":
+                return head, heard
+            if message["type"] == "personal":
+                head = json.loads(body.split(b"\n", 1)[0])
+            if message["type"] == "evaluated":
+                heard.append((message["model"], message["metrics"]))
+
+    def test_the_device_uses_the_model_that_is_better(self):
+        head, measured = self.chosen({})
+        self.assertEqual((head["choice"], head["examples"]), ("fit", 10))
+        self.assertEqual([head["global"], head["personal"]], [metrics for _, metrics in measured])
+        self.assertEqual([which for which, _ in measured], ["global", "personal"])
+        # What is not better is not kept, and what is said of the device's model is the version's.
+        head, measured = self.chosen({}, before=(2, -1, 0.5))
+        self.assertIsNone(head)
+        self.assertEqual(measured[0][1], measured[1][1])
+        # One wrong answer of ten less may be chance; nine less are not.
+        for right, choice in ((9, None), (1, "fit")):
+            by_weights = f"lambda w, e, c: {{'loss': 1, 'accuracy': (10 if w['w'][0] else {right}, 10)}}"
+            head, _ = self.chosen({}, evaluate=by_weights)
+            self.assertEqual(head and head["choice"], choice)
+
+    def test_what_the_strategy_keeps_is_measured_on_the_version(self):
+        by_weights = "lambda w, e, c: {'loss': 1.0 + (w['w'][0] != 0)}"
+        head, measured = self.chosen({"strategy": "fedper"}, evaluate=by_weights)
+        self.assertEqual((head["choice"], head["strategy"]), ("kept", "fedper"))
+        # Of tensors without a layer the last one is the head.
+        self.assertEqual([tensor["name"] for tensor in head["tensors"]], ["b"])
+        self.assertEqual(measured[1][1]["loss"], {"sum": 10, "weight": 10})
+
+    def test_strategies_that_change_the_training_are_its_own_affair(self):
+        for strategy, words in (
+            ("fedprox", "or let train do it and say so: learner.run(train, strategies=['fedprox'])"),
+            ("apfl", "Make the task with strategy fedavg, fedbn, fedper"),
+        ):
+            talk = Talk(self, RUN)
+            talk.line("training", slice(0, 30))
+            talk.order("learn", strategy=strategy)
+            talk.hear("hello")
+            error = talk.hear("error")[0]
+            self.assertEqual(error["code"], "not-supported")
+            self.assertIn(words, error["message"])
+        script = SHOW.replace("learner.run(train)", "learner.run(train, strategies=['fedrep'])").format("c.kept")
+        talk = Talk(self, script)
+        talk.line("training", slice(0, 2))
+        talk.order("learn", strategy="fedrep")
+        talk.hear("hello"), talk.hear("learned")
+        talk.say("bye")
+        self.assertIn("['b']", talk.words())
+        with self.assertRaisesRegex(tributary.Error, "invalid-argument: strategies names ditto"):
+            tributary.learner.run(None, strategies=["ditto"])
+
+    def test_an_evaluation_is_scaled_by_what_was_trained_on(self):
+        manifest = {**MANIFEST, "inputs": [{**MANIFEST["inputs"][0], "scale": {"kind": "device-standard"}}]}
+        script = """
+from tributary import learner
+learner.run(None, lambda weights, examples, config: {"loss": 1, "seen": examples["x"].sum()})"""
+        for training, seen in (([[0, 0], [2, 2]], 8.0), (None, 0.0)):
+            talk = Talk(self, script, manifest=manifest)
+            if training is not None:
+                talk.share("training", {"x": ("FP32", [2], np.float32(training))})
+            talk.share("held_out", {"x": ("FP32", [2], np.float32([[2, 2], [4, 4]]))})
+            talk.order("evaluate")
+            talk.hear("hello")
+            metrics = talk.hear("evaluated")[0]["metrics"]
+            self.assertEqual(metrics["seen"]["sum"] / metrics["seen"]["weight"], seen)
 
     def test_inputs_are_typed_scaled_and_of_any_length(self):
         manifest = {
@@ -310,16 +288,51 @@ learner.run(train)"""
             ("not-finite", "metric 'loss' that is not finite", "return weights, 30, {'loss': float('inf')}"),
             ("learner-memory", "memory", "raise MemoryError"),
             ("not-supported", "no such codec", "raise learner.Mistake('not-supported', 'no such codec')"),
+            ("child-failed", "train failed: KeyboardInterrupt", "raise KeyboardInterrupt('36.6')"),
+            ("child-failed", "train failed: SystemExit", "raise SystemExit(36.6)"),
+            ("not-finite", "weights 'w' that are not finite", "weights['w'] = np.full(2, 1e300)"),
+            ("wrong-tensor-count", "no dict of arrays but list", "return [1, 36.6], 30, {}"),
+            ("wrong-tensor-count", "weights 'w' that are no array", "weights['w'] = [[1, 36.6], [2]]"),
+            ("learner-protocol", "of no use: ValueError", "return weights, 'x 36.6', {}"),
+            ("learner-protocol", "of no use: ValueError", "return weights, float('nan'), {}"),
+            ("learner-protocol", "of no use: ", "return weights, 30, 36.6"),
+            ("learner-protocol", "metric 'loss' that is no number", "return weights, 30, {'loss': 'x 36.6'}"),
         ):
             with self.subTest(body):
                 script = (
-                    f"import numpy as np\nfrom tributary import learner\ndef train(weights, examples, config):\n    {body}\n"
+                    "import numpy as np\nfrom tributary import learner\n"
+                    f"def train(weights, examples, config):\n    {body}\n"
                     "    return weights, 30, {}\nlearner.run(train)\n"
                 )
                 error = self.learn(script).hear("error")[0]
                 self.assertEqual(error["code"], code)
                 self.assertIn(words, error["message"])
                 self.assertNotIn("36.6", error["message"])
+
+    def test_children_of_the_program_say_nothing(self):
+        script = """
+import os
+from tributary import learner
+def train(weights, examples, config):
+    child = os.fork()
+    if child:
+        assert os.waitpid(child, 0)[1] == 0
+    config.progress(3, 0.5)
+    print("output", flush=True)
+    os.write(1, b"of C")
+    return weights, 30, {"loss": 0.5}
+learner.run(train)"""
+        talk = self.learn(script)
+        self.assertEqual(talk.hear("learned")[0]["steps"], 3)
+        talk.say("bye")
+        self.assertIn("of C", talk.words())
+        self.assertEqual(talk.inbox.read(), b"")
+
+    def test_doubles_and_lists_are_weights_too(self):
+        script = """
+from tributary import learner
+learner.run(lambda w, e, c: ({"w": w["w"].astype("float64") + 0.5, "b": [0.25]}, 30.0, None))"""
+        self.assertEqual(np.frombuffer(self.learn(script).hear("learned")[1], "<f4").tolist(), [0.5, 0.5, 0.25])
 
     def test_work_that_is_not_wanted_ends_it(self):
         endless = "def train(w, e, c):\n    while True: c.progress(1, 0.5)\n"
