@@ -1,12 +1,13 @@
 #!/usr/bin/python3
 """Makes a task that trains adapters over a frozen base: adapter_task.py adapters.pt [base.pt]
 
-Each adapted layer computes base(x) + (x A) B (LoRA, Hu et al. 2022). A is random, the same for all devices, and frozen; only B is
-trained and travels (FFA-LoRA, Sun et al. 2024). So the mean of the devices' B gives exactly the mean of their changes A B. If A were
-trained as well, mean(A) mean(B) would be something else than mean(A B).
+Each adapted layer computes base(x) + (x A) B (LoRA, Hu et al. 2022). A is random, the same for all devices, and
+frozen; only B is trained and travels (FFA-LoRA, Sun et al. 2024). So the mean of the devices' B gives exactly the
+mean of their changes A B. If A were trained as well, mean(A) mean(B) would be something else than mean(A B).
 
-Here the base is a small network for Fashion-MNIST with random weights, or one of the same form that base.pt holds. For a model of
-your own, replace Base and name the layers to adapt. The base travels once, inside of the module; an update has the adapters only.
+Here the base is a small network for Fashion-MNIST with random weights, or one of the same form that base.pt holds.
+For a model of your own, replace Base and name the layers to adapt. The base travels once, inside of the module; an
+update has the adapters only.
 """
 import json
 import sys

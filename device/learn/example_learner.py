@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""A linear regression by hand: y = w.x + b, from the fields "x" (FP32 [n]) and "y" (FP32). The n + 1 parameters are w, b."""
+"""A linear regression by hand: y = w.x + b, from the fields "x" (FP32 [n]) and "y" (FP32); the parameters are w, b."""
 import array, json, os, sys
 
 agent = os.fdopen(3, "r+b", buffering=0)

@@ -134,7 +134,11 @@ const std::vector<Library> kLibraries = {
     {"prometheus-cpp", {"prometheus/"}, {"protocol/base/process"}, {}, {}},
     {"spdlog", {"spdlog/"}, {"protocol/base"}, {}, {}},
     {"toml++", {"toml++/"}, {"protocol/base/process"}, {}, {}},
-    {"zlib", {"zlib.h"}, {"device/examples", "device/import"}, {"protocol/catalogue/npz_file.cc", "protocol/catalogue/zip_records.cc"}, {}},
+    {"zlib",
+     {"zlib.h"},
+     {"device/examples", "device/import"},
+     {"protocol/catalogue/npz_file.cc", "protocol/catalogue/zip_records.cc"},
+     {}},
     {"libzip", {"zip.h"}, {"device/import"}, {}, {}},
     {"libcsv", {"csv.h"}, {"device/import"}, {}, {}},
     {"libpng", {"png.h"}, {"device/import"}, {}, {}},
@@ -268,14 +272,25 @@ TEST(House, HeadersBeginWithPragmaOnceAndFilesAreShort) {
   }
 }
 
+TEST(House, LinesOfPythonAreShort) {
+  const auto sources = ReadSources({"protocol", "device", "gateway", "aggregator", "tests", "bench"}, {".py"});
+  EXPECT_GT(sources.size(), 30u) << "this test does not see them";
+  for (const SourceFile& source : sources) {
+    EXPECT_LE(source.lines.size(), 500u) << source.path;
+    for (const std::string& line : source.lines) {
+      const auto letters = std::ranges::count_if(line, [](char byte) { return (byte & 0xC0) != 0x80; });
+      EXPECT_LE(letters, 120) << source.path << ": " << line;
+    }
+  }
+}
+
 // A .cc without a header of its own is a page torn out of a class. Its header is its first include, so that compiling the
 // .cc shows that the header compiles alone.
 TEST(House, SourcesBeginWithTheirOwnHeader) {
   for (const SourceFile& source : House()) {
     if (source.is_header() || source.path.ends_with("main.cc")) continue;
-    const std::string own = source.path == "device/sdk/tributary.cc"
-                                ? kPublicHeader
-                                : source.path.substr(0, source.path.size() - 3) + ".h";
+    const std::string own =
+        source.path == "device/sdk/tributary.cc" ? kPublicHeader : source.path.substr(0, source.path.size() - 3) + ".h";
     ASSERT_FALSE(source.own_includes.empty()) << source.path << " includes no header of its own";
     EXPECT_EQ(source.own_includes.front(), own) << source.path;
     EXPECT_TRUE(source.lines.front().starts_with("#include \""))

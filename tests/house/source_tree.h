@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <regex>
@@ -44,15 +45,15 @@ inline SourceFile ReadSource(const std::filesystem::path& top, const std::filesy
   return source;
 }
 
-// Every .h and .cc below the given top folders.
-inline std::vector<SourceFile> ReadSources(const std::vector<std::string>& tops) {
+// Every file of these endings below the given top folders.
+inline std::vector<SourceFile> ReadSources(const std::vector<std::string>& tops,
+                                           const std::vector<std::string>& endings = {".h", ".cc"}) {
   const std::filesystem::path root = TRIBUTARY_SOURCE_DIR;
   std::vector<SourceFile> sources;
   for (const std::string& top : tops) {
     if (!std::filesystem::exists(root / top)) continue;
     for (const auto& entry : std::filesystem::recursive_directory_iterator(root / top)) {
-      const auto extension = entry.path().extension();
-      if (entry.is_regular_file() && (extension == ".h" || extension == ".cc"))
+      if (entry.is_regular_file() && std::ranges::count(endings, entry.path().extension().string()) > 0)
         sources.push_back(ReadSource(root, entry.path()));
     }
   }

@@ -2,10 +2,12 @@
 
 The kinds are the arguments after the command.
 
-make     writes for each KIND KIND.pt, KIND.toml (the plan) and KIND.0 to KIND.2, the data of the three devices, as files to import
-compare  trains each kind by a plain loop over the pooled data, three times in other orders of the examples, and prints a line
-         for each: its name, how much of the plain loop's gain KIND.federated.pt has, and the least and most that one of the
-         three plain loops has of their mean. Gain: how far the loss on the pooled data went down from the initial weights"""
+make     writes for each KIND KIND.pt, KIND.toml (the plan) and KIND.0 to KIND.2, the data of the three devices, as
+         files to import
+compare  trains each kind by a plain loop over the pooled data, three times in other orders of the examples, and
+         prints a line for each: its name, how much of the plain loop's gain KIND.federated.pt has, and the least
+         and most that one of the three plain loops has of their mean. Gain: how far the loss on the pooled data
+         went down from the initial weights"""
 import copy, json, os, struct, sys, zlib
 import numpy as np
 import torch
@@ -14,14 +16,15 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../
 import tasks
 
 DEVICES, ROUNDS = 3, 3
-# The built-in loss (the forecaster has its own); learning rate of AdamW; epochs of each of the three rounds; epochs of the plain
-# loop. A device has a third of the examples, so where these are equal a device makes as many steps as the plain loop. Averaging
-# calms the steps of the autoencoder, which its plain loop needs three times as many for.
+# The built-in loss (the forecaster has its own); learning rate of AdamW; epochs of each of the three rounds; epochs
+# of the plain loop. A device has a third of the examples, so where these are equal a device makes as many steps as
+# the plain loop. Averaging calms the steps of the autoencoder, which its plain loop needs three times as many for.
 PLANS = {"diabetes": ("mean_squared_error", 0.01, 15, 15), "forecast": ("mean_squared_error", 0.003, 30, 30),
          "characters": ("cross_entropy", 0.02, 5, 5), "autoencoder": ("mean_squared_error", 0.01, 20, 60),
          "colours": ("cross_entropy", 0.01, 5, 5), "cancer": ("binary_cross_entropy", 0.01, 20, 20),
          "two": ("huber", 0.01, 10, 10), "lstm": ("l1", 0.02, 10, 10)}
-TABLES = {"diabetes": "age,sex,bmi,bp,s1,s2,s3,s4,s5,s6,progress", "two": "age,bmi,bp,s1,s2,s3,s4,s5,s6,sex,progress,importance",
+TABLES = {"diabetes": "age,sex,bmi,bp,s1,s2,s3,s4,s5,s6,progress",
+          "two": "age,bmi,bp,s1,s2,s3,s4,s5,s6,sex,progress,importance",
           "cancer": ",".join(f"c{i}" for i in range(1, 31)) + ",benign"}
 
 
@@ -32,13 +35,15 @@ def kinds(names):
     windows = text[:33 * (len(text) // 33)].reshape(-1, 33)
     module, inputs, data, more, loss = chosen["characters"]
     inputs = [tasks.field("text", "INT64", [-1, 32], field="tokens"), inputs[1]]
-    chosen["characters"] = (tasks.Characters(128), inputs, {"tokens": windows[:, :-1], "next": windows[:, 1:]}, more, loss)
+    data = {"tokens": windows[:, :-1], "next": windows[:, 1:]}
+    chosen["characters"] = (tasks.Characters(128), inputs, data, more, loss)
     days = np.concatenate([temperatures("seattle", 1), temperatures("sf", 0)])
     for name in ("forecast", "lstm"):
         module, inputs, _, more, loss = chosen[name]
         chosen[name] = (module, inputs, {"window": days[:, :24], "future": days[:, 24:]}, more, loss)
     module, _, _, more, loss = chosen["colours"]
-    inputs = [tasks.field("pixels", "FP32", [-1, 3, 8, 8], field="image", scale={"kind": "constant", "mean": 128, "std": 64}),
+    scale = {"kind": "constant", "mean": 128, "std": 64}
+    inputs = [tasks.field("pixels", "FP32", [-1, 3, 8, 8], field="image", scale=scale),
               tasks.field("label", "INT64", [-1], "target")]
     chosen["colours"] = (module, inputs, coloured_digits(), more, loss)
     return {name: chosen[name] for name in names}
@@ -50,7 +55,8 @@ def coloured_digits():
     colours = np.random.default_rng(1)
     paper, ink = colours.uniform(0, 100, (600, 3, 1)), colours.uniform(155, 255, (600, 3, 1))
     strength = digits[:, None, :64] / 16
-    return {"image": (paper + (ink - paper) * strength).astype(np.uint8).reshape(-1, 3, 8, 8), "label": digits[:, 64].astype(np.int64)}
+    images = (paper + (ink - paper) * strength).astype(np.uint8)
+    return {"image": images.reshape(-1, 3, 8, 8), "label": digits[:, 64].astype(np.int64)}
 
 
 def png(image):

@@ -1,5 +1,5 @@
-"""Writes into the folder of its argument one TorchScript file for each kind of module that devices could not train, or would
-train wrongly; pack_test.cc says how each is refused."""
+"""Writes into the folder of its argument one TorchScript file for each kind of module that devices could not train, or
+would train wrongly; pack_test.cc says how each is refused."""
 import json, sys, zipfile
 from typing import Dict
 import torch
@@ -224,7 +224,8 @@ save("hashes", Hashes())
 save("raises", Raises())
 save("wrong_pattern", Good(), manifest(tensors={"personal": ["lats.*"]}))
 save("categories", Embeds(), {"format": "tributary-task-1", "inputs": [
-    {"name": "x", "dtype": "INT64", "shape": [-1], "categories": list("abcde")}, {"name": "y", "shape": [-1, 4], "role": "target"}]})
+    {"name": "x", "dtype": "INT64", "shape": [-1], "categories": list("abcde")},
+    {"name": "y", "shape": [-1, 4], "role": "target"}]})
 save("frozen", torch.jit.freeze(torch.jit.script(Good().eval())), script=False)
 still = Good()
 for parameter in still.parameters():
@@ -248,8 +249,10 @@ save("no_manifest", TwoArguments(), None)
 save("no_target", Good(), manifest(targets=()))
 save("unknown_key", Good(), manifest(colour="red"))
 save("no_shape", Good(), {"format": "tributary-task-1", "inputs": [{"name": "x"}, {"name": "y", "role": "target"}]})
-save("wrong_shape", Good(), {"format": "tributary-task-1", "inputs": [{"name": "x", "shape": [-1, 5]}, {"name": "y", "role": "target"}]})
-save("other_shapes", Good(), {"format": "tributary-task-1", "inputs": inputs("x") + [{"name": "y", "shape": [-1, 3], "role": "target"}]})
+save("wrong_shape", Good(), {"format": "tributary-task-1", "inputs": [{"name": "x", "shape": [-1, 5]},
+                                                                      {"name": "y", "role": "target"}]})
+save("other_shapes", Good(), {"format": "tributary-task-1",
+                              "inputs": inputs("x") + [{"name": "y", "shape": [-1, 3], "role": "target"}]})
 save("no_gradient", Spare())
 save("detached", Detached())
 save("counting", Counting())

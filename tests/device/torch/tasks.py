@@ -1,7 +1,7 @@
-"""Makes the tasks that learn_kinds_test.cc trains, in the folder of its argument: for each kind a folder with the TorchScript
-file m.pt, and the fields of its examples. fields.txt has a line for each: name, dtype, shape; name.bin its values, and
-name.ends the ends of a field that varies. With the arguments `loop FOLDER` it trains each kind by a loop of its own instead,
-over the batches of the file order, and writes the weights."""
+"""Makes the tasks that learn_kinds_test.cc trains, in the folder of its argument: for each kind a folder with the
+TorchScript file m.pt, and the fields of its examples. fields.txt has a line for each: name, dtype, shape; name.bin its
+values, and name.ends the ends of a field that varies. With the arguments `loop FOLDER` it trains each kind by a loop of
+its own instead, over the batches of the file order, and writes the weights."""
 import json, os, sys
 os.environ["OPENBLAS_NUM_THREADS"] = "1"  # it has a pool beside LibTorch's, which sums in another order
 import numpy as np
@@ -169,43 +169,53 @@ def kinds():
     cancer = np.loadtxt(SKLEARN + "breast_cancer.csv", delimiter=",", skiprows=1)
     target = {"kind": "constant", "mean": 150, "std": 75}
     degrees = {"kind": "constant", "mean": 50, "std": 10}
+    sixteen = {"kind": "constant", "mean": 0, "std": 16}
     lines = [line for line in open("/usr/share/common-licenses/GPL-3").read().split("\n") if len(line) > 3][:200]
     words = [np.int64([ord(c) % 31 + 1 for c in line]) for line in lines]
     mse = lambda out, y: F.mse_loss(out.flatten(), y)
     ce = lambda out, y: F.cross_entropy(out.reshape(-1, out.size(-1)), y.flatten())
     return {
-        "diabetes": (Diabetes(), [field("x", "FP32", [-1, 10], scale=STANDARD), field("progress", "FP32", [-1], "target", scale=target)],
+        "diabetes": (Diabetes(), [field("x", "FP32", [-1, 10], scale=STANDARD),
+                                  field("progress", "FP32", [-1], "target", scale=target)],
                      {"x": table, "progress": progress}, {}, lambda m, x, progress: mse(m(x), progress)),
-        "forecast": (Forecast(), [field("window", "FP32", [-1, 24], scale=degrees), field("future", "FP32", [-1, 4], "target", scale=degrees)],
+        "forecast": (Forecast(), [field("window", "FP32", [-1, 24], scale=degrees),
+                                  field("future", "FP32", [-1, 4], "target", scale=degrees)],
                      {"window": window, "future": future}, {"metrics": {"mae": "smaller", "covered": "larger"}},
                      lambda m, window, future: m.loss(window, future).mean()),
         "characters": (Characters(), [field("text", "INT64", [-1, 32]), field("next", "INT64", [-1, 32], "target")],
-                       {"text": tokens[:, :-1].astype(np.uint8), "next": tokens[:, 1:]}, {}, lambda m, text, next: ce(m(text), next)),
-        "autoencoder": (Autoencoder(), [field("image", "FP32", [-1, 64], scale={"kind": "constant", "mean": 0, "std": 16}),
-                                        field("same", "FP32", [-1, 64], "target", field="image", scale={"kind": "constant", "mean": 0, "std": 16})],
-                        {"image": images}, {"outputs": [{"name": "image", "shape": [-1, 64]}, {"name": "code", "shape": [-1, 12]}]},
+                       {"text": tokens[:, :-1].astype(np.uint8), "next": tokens[:, 1:]}, {},
+                       lambda m, text, next: ce(m(text), next)),
+        "autoencoder": (Autoencoder(), [field("image", "FP32", [-1, 64], scale=sixteen),
+                                        field("same", "FP32", [-1, 64], "target", field="image", scale=sixteen)],
+                        {"image": images},
+                        {"outputs": [{"name": "image", "shape": [-1, 64]}, {"name": "code", "shape": [-1, 12]}]},
                         lambda m, image, same: F.mse_loss(m(image)["image"], same)),
         "colours": (Colours(), [field("pixels", "FP32", [-1, 3, 8, 8], scale={"kind": "constant", "mean": 8, "std": 4}),
                                 field("label", "INT64", [-1], "target")],
-                    {"pixels": colour, "label": labels}, {"classes": [str(i) for i in range(10)]}, lambda m, pixels, label: ce(m(pixels), label)),
+                    {"pixels": colour, "label": labels}, {"classes": [str(i) for i in range(10)]},
+                    lambda m, pixels, label: ce(m(pixels), label)),
         "cancer": (Cancer(), [field("x", "FP32", [-1, 30], scale=STANDARD), field("benign", "FP32", [-1], "target")],
                    {"x": cancer[:, :30], "benign": cancer[:, 30].astype(np.uint8)},
                    {"outputs": [{"name": "logit", "shape": [-1, 1]}, {"name": "probability"}]},
                    lambda m, x, benign: F.binary_cross_entropy_with_logits(m(x)[0].flatten(), benign)),
         "two": (TwoInputs(), [field("blood", "FP32", [-1, 9], scale=STANDARD), field("sex", "INT64", [-1]),
-                              field("progress", "FP32", [-1, 1], "target", scale=target), field("importance", "FP32", [-1], "weight")],
+                              field("progress", "FP32", [-1, 1], "target", scale=target),
+                              field("importance", "FP32", [-1], "weight")],
                 {"blood": np.delete(table, 1, 1), "sex": (table[:, 1] == 2).astype(np.uint8), "progress": progress,
                  "importance": np.float32(np.arange(len(table)) % 3)}, {},
                 lambda m, blood, sex, progress, importance:
-                    (importance * F.huber_loss(m(blood, sex), progress.flatten(), reduction="none")).sum() / importance.sum()),
-        "lstm": (Lstm(), [field("window", "FP32", [-1, 24], scale=degrees), field("future", "FP32", [-1, 4], "target", scale=degrees)],
+                    (importance * F.huber_loss(m(blood, sex), progress.flatten(), reduction="none")).sum()
+                    / importance.sum()),
+        "lstm": (Lstm(), [field("window", "FP32", [-1, 24], scale=degrees),
+                          field("future", "FP32", [-1, 4], "target", scale=degrees)],
                  {"window": window, "future": future}, {}, lambda m, window, future: F.l1_loss(m(window), future)),
-        "words": (Words(), [field("text", "INT64", [-1, -1])], {"text": words}, {"metrics": {"tokens.accuracy": "larger"}},
-                  lambda m, text: m.loss(text)),
+        "words": (Words(), [field("text", "INT64", [-1, -1])], {"text": words},
+                  {"metrics": {"tokens.accuracy": "larger"}}, lambda m, text: m.loss(text)),
     }
 
 
-NAMES = {np.dtype(np.uint8): "UINT8", np.dtype(np.int64): "INT64", np.dtype(np.float32): "FP32", np.dtype(np.float64): "FP64"}
+NAMES = {np.dtype(np.uint8): "UINT8", np.dtype(np.int64): "INT64", np.dtype(np.float32): "FP32",
+         np.dtype(np.float64): "FP64"}
 
 
 def make(folder):
@@ -218,7 +228,8 @@ def make(folder):
             for key, values in data.items():
                 varies = isinstance(values, list)
                 flat = np.concatenate(values) if varies else values
-                fields.write(" ".join([key, NAMES[flat.dtype]] + (["-1"] if varies else [str(d) for d in values.shape[1:]])) + "\n")
+                shape = ["-1"] if varies else [str(d) for d in values.shape[1:]]
+                fields.write(" ".join([key, NAMES[flat.dtype]] + shape) + "\n")
                 np.ascontiguousarray(flat).tofile(f"{at}/{key}.bin")
                 if varies:
                     np.cumsum([len(v) for v in values]).astype(np.uint64).tofile(f"{at}/{key}.ends")

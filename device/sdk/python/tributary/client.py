@@ -75,12 +75,14 @@ class Client:
     def call(self, operation_id: str, **params: Any) -> Any:
         """Any call by its operationId in openapi.yaml, as call("pinVersion", task="weather", version=3, reason="2.1").
 
-        `params`: those of the path and the query, and the members of the JSON body; for putBlob `body`: bytes, or a file
-        opened for reading. Returns what the answer is: JSON as dicts and lists, bytes, text, or for watchEvents a generator of
-        events. One page of a list; `pages` has them all. isReady answers also when it is not ready.
+        `params`: those of the path and the query, and the members of the JSON body; for putBlob `body`: bytes, or a
+        file opened for reading. Returns what the answer is: JSON as dicts and lists, bytes, text, or for
+        watchEvents a generator of events. One page of a list; `pages` has them all. isReady answers also when it is
+        not ready.
         """
         if operation_id not in OPERATIONS:
-            raise Error("invalid-argument", f"the API has no operation {operation_id!r}; it has {', '.join(OPERATIONS)}")
+            known = ", ".join(OPERATIONS)
+            raise Error("invalid-argument", f"the API has no operation {operation_id!r}; it has {known}")
         operation = OPERATIONS[operation_id]
         left = {name: value for name, value in params.items() if value is not None}
 
@@ -134,10 +136,10 @@ class Client:
     def create_task(self, task: str, package: Any, plan: Optional[Mapping[str, Any]] = None) -> Record:
         """Creates a task. Returns it.
 
-        package: the TaskFile of tributary.export, the file of `tributary-device pack` (.tpkg), or a TorchScript file, which
-            that program packs.
-        plan: the keys of [training]; or the tables "training", "round" and "bounds", as a plan's TOML file has them. Keys of
-            training may stand beside the other two tables.
+        package: the TaskFile of tributary.export, the file of `tributary-device pack` (.tpkg), or a TorchScript
+            file, which that program packs.
+        plan: the keys of [training]; or the tables "training", "round" and "bounds", as a plan's TOML file has
+            them. Keys of training may stand beside the other two tables.
         """
         if not isinstance(package, Package):
             package = load_package(package)
@@ -165,8 +167,8 @@ class Client:
         return self.call("cancelRounds", task=task)
 
     def watch(self, task: Optional[str] = None, last_event_id: Optional[str] = None) -> Iterator[Record]:
-        """What happens, as it happens: a generator without an end of events {"name", "id", "at", "round", …}, as the schema
-        Event of openapi.yaml has them.
+        """What happens, as it happens: a generator without an end of events {"name", "id", "at", "round", …}, as
+        the schema Event of openapi.yaml has them.
 
         It connects again when the connection breaks, and goes on behind the last event that it has seen. An event named
         "events.lost" says that some in between are not known any more: look at the rounds again. `last_event_id`: where
@@ -188,10 +190,10 @@ class Client:
         return self.call("getVersion", task=task, version=version)
 
     def weights(self, task: str, version: Optional[int] = None) -> Dict[str, Any]:
-        """The shared weights of a version, None: of the latest: from each tensor's name to a float32 array of its shape.
+        """The shared weights of a version, None: of the latest: tensor's name -> float32 array of its shape.
 
-        numpy.ndarray when numpy is installed, else memoryview. Tensors that stay on devices, or that are not trained, are
-        not among them.
+        numpy.ndarray when numpy is installed, else memoryview. Tensors that stay on devices, or that are not
+        trained, are not among them.
         """
         shown = self.task(task)
         values = self.blob(self.version(task, version or shown["latest_version"])["weights"]["digest"])
@@ -259,8 +261,8 @@ class Client:
     def create_token(self, token: str, **settings: Any) -> Record:
         """Makes an enrolment token. settings: role, device_class, labels, expires_seconds, uses, approved.
 
-        Returns the invitation, for a file that is given to whoever sets the members up: it holds the secret, and is seen
-        only now. `json.dump` writes it.
+        Returns the invitation, for a file that is given to whoever sets the members up: it holds the secret, and is
+        seen only now. `json.dump` writes it.
         """
         return self.call("createEnrolmentToken", id=token, **settings)["invitation"]
 
@@ -315,8 +317,8 @@ def export_module(module: bytes, weights: bytes, path: PathLike) -> str:
     if not module.startswith(b"PK"):
         raise Error(
             "not-supported",
-            "the task has no module, so there is no TorchScript to write; take its arrays from weights, or write a .npz of them "
-            "with: tributary models export",
+            "the task has no module, so there is no TorchScript to write; take its arrays from weights, or write "
+            "a .npz of them with: tributary models export",
         )
     out = os.path.abspath(os.fspath(path))
     with tempfile.TemporaryDirectory(prefix=".tributary-", dir=os.path.dirname(out)) as folder:

@@ -29,9 +29,11 @@ class Column:
             dtype = arrays.dtype_of(values)
             data, shape = arrays.to_bytes(values, dtype)
         except (TypeError, ValueError) as bad:
-            raise Error("invalid-argument", f"the field {name!r} of the examples is no array of numbers: {bad}") from None
+            sentence = f"the field {name!r} of the examples is no array of numbers: {bad}"
+            raise Error("invalid-argument", sentence) from None
         if not shape:
-            raise Error("invalid-argument", f"the field {name!r} is one number; its first dimension must be the examples")
+            sentence = f"the field {name!r} is one number; its first dimension must be the examples"
+            raise Error("invalid-argument", sentence)
         return Column(dtype, shape, data)
 
     def take(self, rows: Sequence[int]) -> "Column":
@@ -66,9 +68,9 @@ def count_of(table: Table) -> int:
 def deal(table: Table, devices: int, how: str, label: str, alpha: float, seed: int) -> List[Table]:
     """Deals the examples out to devices; the same arguments give the same shares everywhere.
 
-    iid: shuffled, in equal numbers. dirichlet: each label's examples are divided by a draw from Dirichlet(alpha) over the
-    devices (Li et al., "Federated learning on non-IID data silos", 2022): a small alpha gives few labels per device and
-    unequal numbers.
+    iid: shuffled, in equal numbers. dirichlet: each label's examples are divided by a draw from Dirichlet(alpha)
+    over the devices (Li et al., "Federated learning on non-IID data silos", 2022): a small alpha gives few labels
+    per device and unequal numbers.
     """
     chance = random.Random(seed)
     count = count_of(table)
@@ -114,4 +116,5 @@ def write_npz(path: str, table: Table) -> None:
             shape = "".join(f"{size}, " for size in column.shape)
             head = f"{{'descr': '{_NPY[column.dtype]}', 'fortran_order': False, 'shape': ({shape}), }}"
             head += " " * (-(len(head) + 11) % 64) + "\n"
-            archive.writestr(f"{name}.npy", b"\x93NUMPY\x01\x00" + struct.pack("<H", len(head)) + head.encode() + column.data)
+            begin = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(head))
+            archive.writestr(f"{name}.npy", begin + head.encode() + column.data)

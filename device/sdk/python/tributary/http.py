@@ -36,7 +36,8 @@ class Http:
     ) -> None:
         parts = urllib.parse.urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/") or parts.query:
-            raise Error("invalid-argument", f"{url!r} is no URL of scheme, host and port, such as http://127.0.0.1:8080")
+            sentence = f"{url!r} is no URL of scheme, host and port, such as http://127.0.0.1:8080"
+            raise Error("invalid-argument", sentence)
         if any(letter.isspace() for letter in token):
             raise Error("invalid-argument", "the token has a blank or a line break in it")
         self.url = url.rstrip("/")
@@ -133,7 +134,8 @@ class Http:
     def _broken(self, failed: Exception) -> Error:
         reason: Any = getattr(failed, "reason", None) or failed
         if isinstance(reason, ssl.SSLCertVerificationError):
-            return Error("unknown-certificate", f"{self.url}: {reason.verify_message}; ca_file names authorities to believe")
+            sentence = f"{self.url}: {reason.verify_message}; ca_file names authorities to believe"
+            return Error("unknown-certificate", sentence)
         if isinstance(reason, (socket.timeout, TimeoutError)):
             return Error("timeout", f"{self.url} has not answered for {self._timeout:g} s", transient=True)
         where = "; url or TRIBUTARY_URL names another" if isinstance(reason, ConnectionRefusedError) else ""

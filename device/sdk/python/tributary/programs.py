@@ -29,7 +29,8 @@ def find(name: str) -> str:
     """The path of a program. Raises tributary.Error with code "not-found" when it is nowhere."""
     found = shutil.which(name, path=os.pathsep.join(folders()))
     if found is None:
-        raise Error("not-found", f"there is no program {name}; TRIBUTARY_BIN names the folder with Tributary's programs")
+        sentence = f"there is no program {name}; TRIBUTARY_BIN names the folder with Tributary's programs"
+        raise Error("not-found", sentence)
     return os.path.abspath(found)
 
 
@@ -80,7 +81,8 @@ class Processes:
             if code is not None:
                 with open(self.log(id_), errors="replace") as log:
                     tail = log.read()[-_TAIL:]
-                raise Error("child-failed", f"{id_} ended with {code}; its log is {self.log(id_)}, and ends so:\n{tail}")
+                sentence = f"{id_} ended with {code}; its log is {self.log(id_)}, and ends so:\n{tail}"
+                raise Error("child-failed", sentence)
 
     def stop(self, patience: float = 10.0) -> None:
         """Ends all, the last started first; by force what still runs after `patience` seconds, or when interrupted."""

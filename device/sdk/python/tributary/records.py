@@ -52,7 +52,6 @@ class Records(List[Record]):
         wanted = self.columns
         shown = [name for name in names if not wanted or any(name == w or name.startswith(w + ".") for w in wanted)]
         head = "".join(f"<th>{html.escape(name)}</th>" for name in shown)
-        body = "".join(
-            "<tr>" + "".join(f"<td>{html.escape(_text(row.get(name)))}</td>" for name in shown) + "</tr>" for row in rows
-        )
+        cells = ["".join(f"<td>{html.escape(_text(row.get(name)))}</td>" for name in shown) for row in rows]
+        body = "".join(f"<tr>{of_row}</tr>" for of_row in cells)
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"

@@ -25,9 +25,10 @@ _EVALUATION = 60.0  # seconds after which an evaluation is taken for missing
 class History(Records):
     """What came of a simulation: a record per round, and the model at its end.
 
-    A record: {"round", "version", "updates", "refused", "bytes_up", "seconds", "digest", "global", "personal", "local"}. The
-    last three are means by metric: `global` of the round's version on the test examples, `personal` of the models that
-    devices use for themselves, `local` of the version before, both on what the devices held back.
+    A record: {"round", "version", "updates", "refused", "bytes_up", "seconds", "digest", "global", "personal",
+    "local"}. The last three are means by metric: `global` of the round's version on the test examples, `personal`
+    of the models that devices use for themselves, `local` of the version before, both on what the devices held
+    back.
     """
 
     def __init__(self, metrics: Mapping[str, str]) -> None:
@@ -44,15 +45,16 @@ class History(Records):
 
     @property
     def weights(self) -> Dict[str, Any]:
-        """The last version's shared weights: from each tensor's name to a float32 array (numpy's, where it is installed)."""
+        """The last version's shared weights: tensor's name -> float32 array (numpy's, where it is installed)."""
         return arrays_of(self._tensors, self._values)
 
     def export(self, path: PathLike) -> str:
-        """Writes the last version as TorchScript that torch.jit.load opens. Returns a note, such as how inputs are scaled."""
+        """Writes the last version as TorchScript that torch.jit.load opens. Returns a note, such as how inputs are
+        scaled."""
         return export_module(self._module, self._values, path)
 
     def plot(self, metric: Optional[str] = None, ax: Any = None) -> Any:
-        """Draws a metric over the rounds with matplotlib: one line each for global, personal and local. Returns the axes.
+        """Draws a metric over the rounds with matplotlib: a line each for global, personal and local. Returns the axes.
 
         metric: its name; None: the first that the task declares, or else the loss.
         """
@@ -91,28 +93,28 @@ def simulate(
 ) -> History:
     """Runs a federation of virtual devices on this machine, through the real protocol, and returns its History.
 
-    >>> history = simulate("forecast.pt", {"window": windows, "future": futures}, devices=10, rounds=5, plan={"epochs": 2})
+    >>> history = simulate("forecast.pt", {"window": windows, "future": futures}, rounds=5, plan={"epochs": 2})
     >>> history.plot("degrees_off")
     >>> history.export("weather.pt")
 
     task: what `tributary.export` returned, a TorchScript file (.pt), or a package of `tributary-device pack` (.tpkg).
-    data: a dict from each field of the task's examples to an array [examples, …], which is dealt out to the devices; or a list
-        of such dicts, one for each device. Arrays are numpy's, torch's, or nested lists.
+    data: a dict from each field of the task's examples to an array [examples, …], which is dealt out to the
+        devices; or a list of such dicts, one for each device. Arrays are numpy's, torch's, or nested lists.
     devices: how many; None: 10, or as many as `data` has dicts.
     plan: as Client.create_task takes it. All devices take part in every round, unless its table "round" says otherwise.
     gateways: 0 connects the devices to the aggregator itself. It changes no bit of the result.
-    learner: a program in LibTorch's place: a file of Python whose last line is learner.run(…), or a command as a list. A
-        process for each fit, as many at once as there are cores.
+    learner: a program in LibTorch's place: a file of Python whose last line is learner.run(…), or a command as a
+        list. A process for each fit, as many at once as there are cores.
     seed: of dealing out and of training. The same arguments give the same digest on one kind of processor.
-    folder: a new folder for everything that the programs write; None: a temporary one, in memory if there is room and TMPDIR
-        is not set, which is removed if all went well.
+    folder: a new folder for everything that the programs write; None: a temporary one, in memory if there is room
+        and TMPDIR is not set, which is removed if all went well.
     test: a dict like `data`, for an evaluator, which measures every version on it: `global`.
     deal: "iid" or "dirichlet", by the whole numbers of the field `label`; a small `alpha` deals unequal shares.
     held_out_share: of each device's examples, never trained on: `personal` and `local` are measured on it.
     progress: prints a line per round; None: on a terminal and in notebooks.
 
-    Raises tributary.Error, "child-failed" when a round fails or a program ends; the message names the folder with the logs. No
-    process is left behind, whatever happens.
+    Raises tributary.Error, "child-failed" when a round fails or a program ends; the message names the folder with
+    the logs. No process is left behind, whatever happens.
     """
     package = _package_of(task)
     manifest = package.manifest or {}
@@ -156,7 +158,9 @@ def _package_of(task: Any) -> Package:
     return task if isinstance(task, Package) else load_package(task)
 
 
-def _shares_of(data: Any, devices: Optional[int], how: str, label: str, alpha: float, seed: int) -> List[examples.Table]:
+def _shares_of(
+    data: Any, devices: Optional[int], how: str, label: str, alpha: float, seed: int
+) -> List[examples.Table]:
     if isinstance(data, Mapping):
         return examples.deal(examples.table_of(data), devices or 10, how, label, alpha, seed)
     shares = [examples.table_of(share) for share in data]
@@ -171,7 +175,8 @@ def _check_fields(table: examples.Table, manifest: Mapping[str, Any]) -> None:
         field = one.get("field", one["name"])
         if field not in table:
             have = ", ".join(table)
-            raise Error("missing-field", f"the task's input {one['name']} needs the field {field!r}; the examples have: {have}")
+            sentence = f"the task's input {one['name']} needs the field {field!r}; the examples have: {have}"
+            raise Error("missing-field", sentence)
 
 
 def _plan_for(plan: Optional[Mapping[str, Any]], devices: int, seed: int) -> Dict[str, Any]:
@@ -296,5 +301,5 @@ class _Progress:
         means = (record[view].get(self._metric) for view in ("global", "personal", "local"))
         columns = "".join(f"{'-' if mean is None else format(mean, '.4f'):>10}" for mean in means)
         wide = " " * len(self._metric)
-        numbers = f"{record['round']:>5}  {record['updates']:>7}  {record['bytes_up'] / 1e6:>7.1f}  {record['seconds']:>7.2f}"
-        print(f"{numbers}{wide}{columns}", flush=True)
+        counts = f"{record['round']:>5}  {record['updates']:>7}"
+        print(f"{counts}  {record['bytes_up'] / 1e6:>7.1f}  {record['seconds']:>7.2f}{wide}{columns}", flush=True)

@@ -159,7 +159,8 @@ class DeviceTest(unittest.TestCase):
         script = f"""
 import sys; sys.path.insert(0, {str(TREE / "device/sdk/python")!r})
 import tributary
-one = tributary.Device({str(self.folder) + "-2"!r}, "tcp://127.0.0.1:9", "0" * 64, on_event=print, may_train=lambda: True)
+folder, hooks = {str(self.folder) + "-2"!r}, dict(on_event=print, may_train=lambda: True)
+one = tributary.Device(folder, "tcp://127.0.0.1:9", "0" * 64, **hooks)
 one.host("own", {{"x": ("FP32", [2])}}, lambda: [{{"x": [1, 2]}}])
 """
         subprocess.run([sys.executable, "-B", "-c", script], check=True, env={**os.environ, "PYTHONFAULTHANDLER": "1"})

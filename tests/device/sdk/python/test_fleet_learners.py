@@ -147,8 +147,8 @@ class FleetLearnersTest(unittest.TestCase):
             history.export(self.folder / "sgd.pt")
 
 
-# Seeds 1 and 2 reach 0.947 and 0.956 with scikit-learn, seed 1 0.950 with Flower's client, and 0.956 and 0.944 in TorchScript.
-# The standard deviation of 360 trials at 0.95 is 0.011.
+# Seeds 1 and 2 reach 0.947 and 0.956 with scikit-learn, seed 1 0.950 with Flower's client, and 0.956 and 0.944 in
+# TorchScript. The standard deviation of 360 trials at 0.95 is 0.011.
 NOISE = 0.03
 
 if __name__ == "__main__":

@@ -92,7 +92,8 @@ class SimulationTest(unittest.TestCase):
     def test_the_same_seed_gives_the_same_bits_over_other_gateways(self):
         arguments = dict(devices=4, rounds=2, plan=PLAN, deal="dirichlet", seed=3)
         one = tributary.simulate(self.sides, dots(400), test=dots(200, seed=6), **arguments)
-        self.assertEqual([(record["round"], record["updates"], record["refused"]) for record in one], [(1, 4, 0), (2, 4, 0)])
+        counts = [(record["round"], record["updates"], record["refused"]) for record in one]
+        self.assertEqual(counts, [(1, 4, 0), (2, 4, 0)])
         self.assertGreater(one[-1]["global"]["accuracy"], 0.8)
         self.assertIn("loss", one[-1]["personal"])
         self.assertIn("loss", one[-1]["local"])
@@ -126,7 +127,8 @@ class SimulationTest(unittest.TestCase):
     def test_what_goes_wrong_is_said_with_the_place_of_the_logs(self):
         place = self.folder / "wrong"
         arguments = dict(devices=2, rounds=1, folder=place)
-        with self.assertRaisesRegex(tributary.Error, "missing-field: .*label needs the field 'label'; the examples have: x"):
+        words = "missing-field: .*label needs the field 'label'; the examples have: x"
+        with self.assertRaisesRegex(tributary.Error, words):
             tributary.simulate(self.sides, {"x": dots(9)["x"]}, **arguments)
         words = "no device can do its part of round 1. device-00. says: learner-crashed(.|\n)*process are in .*wrong"
         with self.assertRaisesRegex(tributary.Error, words):
@@ -142,7 +144,8 @@ class SimulationTest(unittest.TestCase):
                   f"import tributary, test_simulation as t\n"
                   f"arguments = dict(devices=2, rounds=100000, folder={os.fspath(place)!r}, progress=True)\n"
                   f"tributary.simulate({os.fspath(self.sides)!r}, t.dots(200), **arguments)")
-        running = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        running = subprocess.Popen([sys.executable, "-c", script], **pipes)
         with running:
             for line in running.stdout:
                 if line.startswith("    1"):
