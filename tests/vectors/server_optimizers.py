@@ -1,8 +1,9 @@
 """Makes server_optimizers.json: three steps of each server optimiser.
 
-Written from Reddi et al. 2021, Adaptive Federated Optimization, Algorithm 2 (FedAdagrad with beta1 = 0, FedAdam, FedYogi;
-v starts at tau^2, no bias correction), Hsu et al. 2019 (FedAvgM) and McMahan et al. 2017 (FedAvg), with NumPy, without any
-code of this project. What is kept and the weights are rounded to float32 after each step; all else is float64.
+Written from Reddi et al. 2021, Adaptive Federated Optimization, Algorithm 2 (FedAdagrad with beta1 = 0, FedAdam,
+FedYogi; v starts at tau^2, no bias correction), Hsu et al. 2019 (FedAvgM) and McMahan et al. 2017 (FedAvg), with
+NumPy, without any code of this project. What is kept and the weights are rounded to float32 after each step; all
+else is float64.
 
     python3 server_optimizers.py > server_optimizers.json
 """
