@@ -81,6 +81,7 @@ WeightedSum::Addition::Addition(Addition&& other) noexcept
       weight_(other.weight_),
       position_(other.position_),
       squares_{other.squares_[0], other.squares_[1]},
+      beside_(other.beside_),
       added_(std::move(other.added_)) {}
 
 WeightedSum::Addition::~Addition() {
@@ -117,6 +118,8 @@ Status WeightedSum::Addition::AddPart(const Part& part) {
   const SumKernel& kernel = FastestSumKernel();
   const SumKernel::Terms terms = sum_->TermsFor(static_cast<int64_t>(weight_));
   added_.push_back(part);  // bad values too: they add nothing and take nothing out
+  if (!limits_.reference.empty() && !part.statistics)
+    beside_.Add(values, limits_.reference.subspan(first, values.size()), first % kSquareLanes);
   position_ += values.size();
   // Up to the next lane 0 on its own, so that the kernel begins there with the rest.
   const size_t lane = first % kSquareLanes;
@@ -151,15 +154,57 @@ void WeightedSum::Addition::ScaleDown(bool statistics, double factor) {
   }
 }
 
-Result<UpdateNorms> WeightedSum::Addition::Commit() {
+void WeightedSum::Addition::PullDown(DyadicFactor factor) {
+  const SumKernel::Terms terms = sum_->TermsFor(static_cast<int64_t>(weight_));
+  uint64_t at = 0;
+  for (const Part& part : added_) {
+    const auto centre = limits_.reference.subspan(at, part.values.size());
+    if (!part.statistics) ReplaceByPulled(part.values, centre, terms, factor, sum_->sum_.data() + at);
+    at += part.values.size();
+  }
+}
+
+Status WeightedSum::Addition::Keep(const KeepValues& keep, double statistics_factor) const {
+  std::vector<std::span<const float>> parts;
+  std::vector<std::vector<float>> scaled;  // what the parts point to does not move with it
+  for (const Part& part : added_) {
+    parts.push_back(part.values);
+    if (!part.statistics || statistics_factor == 1) continue;
+    auto& into = scaled.emplace_back();
+    for (const float value : part.values) into.push_back(static_cast<float>(double{value} * statistics_factor));
+    parts.back() = into;
+  }
+  return keep(parts);
+}
+
+UpdateNorms WeightedSum::Addition::Norms() const {
+  UpdateNorms norms{.values = Norm(squares_[0]), .statistics = Norm(squares_[1])};
+  norms.distance = norms.values;
+  if (limits_.reference.empty()) return norms;
+  norms.distance = Norm(beside_.distance);
+  const double lengths = norms.values * Norm(beside_.reference);
+  double dot = 0;
+  for (const double lane : beside_.dot) dot += lane;
+  if (lengths > 0) norms.cosine = std::clamp(dot / lengths, -1.0, 1.0);
+  return norms;
+}
+
+Result<UpdateNorms> WeightedSum::Addition::Commit(const KeepValues& keep) {
   if (position_ != sum_->sum_.size())
     return Fail(Code::kWrongTensorCount, "{} values, the task has {}", position_, sum_->sum_.size());
-  const UpdateNorms norms{Norm(squares_[0]), Norm(squares_[1])};
+  const UpdateNorms norms = Norms();
   // A bound that is no number refuses everything.
   if (!(norms.values <= limits_.norm_bound))
     return Fail(Code::kNormExceeded, "norm {}, the bound is {}", norms.values, limits_.norm_bound);
-  if (norms.values > limits_.norm_clip) ScaleDown(false, limits_.norm_clip / norms.values);
-  if (norms.statistics > limits_.statistics_clip) ScaleDown(true, limits_.statistics_clip / norms.statistics);
+  const bool large = norms.statistics > limits_.statistics_clip;
+  const double statistics_factor = large ? limits_.statistics_clip / norms.statistics : 1;
+  if (keep) RETURN_IF_ERROR(Keep(keep, statistics_factor));
+  if (limits_.reference.empty()) {
+    if (norms.values > limits_.norm_clip) ScaleDown(false, limits_.norm_clip / norms.values);
+  } else if (norms.distance > limits_.norm_clip) {
+    PullDown(DyadicFactor::For(limits_.norm_clip, norms.distance));
+  }
+  if (large) ScaleDown(true, statistics_factor);
   sum_->total_weight_ += weight_;
   ++sum_->contributions_;
   sum_ = nullptr;
@@ -179,6 +224,14 @@ Status WeightedSum::CheckWeight(uint64_t weight) const {
   if (weight > 0 && weight <= max_total_weight_ - total_weight_) return {};
   return Fail(Code::kBadWeight, "weight {} beside a total of {} of at most {}", weight, total_weight_,
               max_total_weight_);
+}
+
+WeightedSum WeightedSum::MadeOf(uint64_t weight) const {
+  TRIBUTARY_CHECK(weight > 0 && weight <= max_total_weight_) << weight << " of at most " << max_total_weight_;
+  WeightedSum made(sum_.size(), scale_, value_bound_, max_total_weight_);
+  made.total_weight_ = weight;
+  made.contributions_ = std::min(weight, contributions_);
+  return made;
 }
 
 void WeightedSum::Clear() {

@@ -3,10 +3,12 @@
 #include <cstdint>
 #include <functional>
 #include <limits>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "aggregator/sum/centred_clip.h"
 #include "aggregator/sum/sum_kernel.h"
 #include "protocol/base/bytes.h"
 #include "protocol/base/file.h"
@@ -23,14 +25,22 @@ struct UpdateLimits {
   double norm_clip = std::numeric_limits<double>::infinity();        // one with a larger norm is scaled down to it
   double statistics_clip = std::numeric_limits<double>::infinity();  // the same for the norm of its statistics
   std::span<const ValueRange> statistics = {};                       // ascending; it must outlive the addition
-  PlaceOfValue place = {};                                           // the name of a value in errors
+  // Of as many values as the update, finite, and it must outlive the addition: norm_clip then bounds the distance from it,
+  // and an update that is farther away is pulled to it (centred_clip.h). Its statistics are not looked at. Empty: none.
+  std::span<const float> reference = {};
+  PlaceOfValue place = {};  // the name of a value in errors
 };
 
-// Euclidean norms of an update: of its statistics, and of its other values.
+// Euclidean norms of an update: of its statistics, and of its other values; and where these lie beside a reference.
 struct UpdateNorms {
   double values = 0;
   double statistics = 0;
+  double distance = 0;                // from the reference; without one the same as `values`
+  std::optional<double> cosine = {};  // to the reference; absent where one of them is 0
 };
+
+// Takes the values of an update as they are summed, in consecutive parts.
+using KeepValues = std::function<Status(std::span<const std::span<const float>> parts)>;
 
 // The weighted sum of updates in 64-bit fixed point: exact, so it does not depend on order, grouping, threads or
 // replays.
@@ -57,8 +67,9 @@ class WeightedSum {
     Status Add(std::span<const float> values);
     // All values came. Gives the update's norms as it came, which are summed in double in an order that depends on the
     // positions only: neither the verdict nor the bits of an update that is scaled down depend on the parts or on the
-    // processor. kWrongTensorCount (fewer), kNormExceeded. Nothing but the end may follow.
-    Result<UpdateNorms> Commit();
+    // processor. kWrongTensorCount (fewer), kNormExceeded. Nothing but the end may follow. `keep` is called last, when
+    // nothing else can fail: its error is the commit's.
+    Result<UpdateNorms> Commit(const KeepValues& keep = {});
 
    private:
     friend class WeightedSum;
@@ -69,14 +80,19 @@ class WeightedSum {
     Addition(WeightedSum& sum, UpdateLimits limits, uint64_t weight)
         : sum_(&sum), limits_(std::move(limits)), weight_(weight) {}
     Status AddPart(const Part& part);
+    UpdateNorms Norms() const;
     // Replaces what was added of values, or of statistics, by float(value * factor).
     void ScaleDown(bool statistics, double factor);
+    // Replaces what was added of values by what is pulled to the reference.
+    void PullDown(DyadicFactor factor);
+    Status Keep(const KeepValues& keep, double statistics_factor) const;
 
     WeightedSum* sum_;  // null: nothing to take out
     UpdateLimits limits_;
     uint64_t weight_;
     uint64_t position_ = 0;
     SquareLanes squares_[2]{};  // of the values; of the statistics
+    ReferenceLanes beside_;     // of the values
     std::vector<Part> added_;
   };
 
@@ -92,6 +108,12 @@ class WeightedSum {
   Result<Addition> Begin(UpdateLimits limits, uint64_t weight);
   // As it was made, in the same memory.
   void Clear();
+  // A sum of the same shape, scale and bounds that a robust rule made of the updates in this one: its values are written
+  // by the rule, each at most what `weight` examples can make. `weight` is at most max_total_weight: it dies of more.
+  WeightedSum MadeOf(uint64_t weight) const;
+  std::span<int64_t> mutable_values() { return sum_; }
+  FixedPointScale scale() const { return scale_; }
+  double value_bound() const { return value_bound_; }
   // kConflict: another shape, scale or bound. kBadWeight: the totals together pass max_total_weight.
   Status Merge(WeightedSum&& other);
 
