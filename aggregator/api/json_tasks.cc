@@ -28,6 +28,8 @@ Json Task(TaskRecord task) {
                {"manifest", Json::parse(TaskManifestText(task.manifest))}};
   for (const TaskSection& section : SectionsOf(task)) json[std::string(section.member)] = FieldsToJson(section.fields);
   json["fraction_bits"] = task.scale.fraction_bits;
+  const std::string warning = RobustWarning(task.robust);
+  json["warning"] = warning.empty() ? Json() : Json(warning);
   return json;
 }
 
@@ -97,6 +99,7 @@ std::vector<TaskSection> SectionsOf(TaskRecord& task) {
   return {{"plan", "training", FieldsOf(task.plan)},
           {"policy", "round", FieldsOf(task.policy)},
           {"server_optimizer", "server_optimizer", FieldsOf(task.server_optimizer)},
+          {"robust", "robust", FieldsOf(task.robust)},
           {"bounds", "bounds", BoundsOf(task)}};
 }
 

@@ -63,6 +63,31 @@ Result<std::string> PageOfRounds(const ApiParts& parts, const HttpRequest& reque
                          [](const RoundRecord& last) { return std::to_string(last.number); }));
 }
 
+Json ContributionJson(const ContributionRecord& one) {
+  return {{"device", one.device.text()},
+          {"gateway", one.via && *one.via != one.device ? Json(one.via->text()) : Json()},
+          {"round", one.round},
+          {"weight", one.size.weight},
+          {"norm", one.length},
+          {"distance", one.size.norm},
+          {"statistics", one.size.statistics},
+          {"cosine", one.cosine ? Json(*one.cosine) : Json()}};
+}
+
+Result<std::string> PageOfContributions(const ApiParts& parts, const HttpRequest& request) {
+  ASSIGN_OR_RETURN(const TaskId task, TaskOfPath(request));
+  ASSIGN_OR_RETURN(const uint64_t number, NumberOfPath(request, "round", Code::kNotFound));
+  ASSIGN_OR_RETURN(const DeviceId after, MemberCursor(request));
+  ASSIGN_OR_RETURN(const uint64_t limit, PageLimit(request));
+  const auto read = [parts, task, number](const Slice<DeviceId>& slice) {
+    return parts.rounds.Contributions(task, number, slice);
+  };
+  ASSIGN_OR_RETURN(auto found, ReadPage(parts.core, after, limit, read,
+                                        [](const ContributionRecord& one) { return one.device; }));
+  return Dump(PageToJson(std::move(found), limit, &ContributionJson,
+                         [](const ContributionRecord& last) { return last.device.text(); }));
+}
+
 std::string TargetOf(const TaskId& task) { return "tasks/" + task.text(); }
 
 // For the audit log: {"rounds_wanted": 3, "latest_version": 2, "round": 7}; `round`: the one that is open, if the
@@ -153,6 +178,7 @@ Result<uint64_t> RoundsRequestFromJson(std::string_view body) {
 }
 
 std::string ToJson(const RoundRecord& round) { return Dump(RoundJson(round)); }
+std::string ToJson(const ContributionRecord& contribution) { return Dump(ContributionJson(contribution)); }
 
 void AddRoundRoutes(HttpServer& server, const ApiParts& parts) {
   AddChange(server, parts.audit, "POST", "/api/v1/tasks/{task}/rounds", HttpAccess::kOperator, "rounds.start",
@@ -184,6 +210,9 @@ void AddRoundRoutes(HttpServer& server, const ApiParts& parts) {
 
   AddView(server, "/api/v1/tasks/{task}/rounds",
           [parts](const HttpRequest& request) { return PageOfRounds(parts, request); });
+
+  AddView(server, "/api/v1/tasks/{task}/rounds/{round}/contributions",
+          [parts](const HttpRequest& request) { return PageOfContributions(parts, request); });
 
   AddView(server, "/api/v1/tasks/{task}/rounds/{round}", [parts](const HttpRequest& request) -> Result<std::string> {
     ASSIGN_OR_RETURN(const TaskId task, TaskOfPath(request));

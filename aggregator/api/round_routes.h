@@ -6,12 +6,12 @@
 #include <string_view>
 
 #include "aggregator/api/route.h"
-#include "aggregator/records/records.h"
+#include "aggregator/records/contribution.h"
 
 // The rounds of a task, as openapi.yaml describes them.
 namespace tributary {
 
-// Adds /tasks/{task}/rounds (start, cancel, ask-again, list, one round) and /tasks/{task}/rollback.
+// Adds /tasks/{task}/rounds (start, cancel, ask-again, list, one round, what is in it) and /tasks/{task}/rollback.
 void AddRoundRoutes(HttpServer& server, const ApiParts& parts);
 
 // {"count": 3}: the rounds to run, [1, 1'000'000]. kInvalidArgument.
@@ -28,5 +28,6 @@ Result<RollbackRequest> RollbackRequestFromJson(std::string_view body);
 Result<std::optional<DeviceId>> AskAgainRequestFromJson(std::string_view body);
 
 std::string ToJson(const RoundRecord& round);
+std::string ToJson(const ContributionRecord& contribution);
 
 }  // namespace tributary

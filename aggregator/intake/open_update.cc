@@ -22,7 +22,8 @@ class AddingSink final : public UpdateDecoder::Sink {
   Status OnMeta(const UpdateMeta& meta) override {
     const uint64_t parameters = bounds_.layout.parameter_count();
     if (meta.parameter_count != parameters)
-      return Fail(Code::kWrongTensorCount, "{} values announced, an update of the task has {}", meta.parameter_count, parameters);
+      return Fail(Code::kWrongTensorCount, "{} values announced, an update of the task has {}", meta.parameter_count,
+                  parameters);
     const UpdateSize& round = bounds_.round;
     const uint64_t most = bounds_.task.max_weight;
     if (meta.weight == 0 || (round.weight == 0 && meta.weight > most))
@@ -34,10 +35,13 @@ class AddingSink final : public UpdateDecoder::Sink {
                         .place = [this](uint64_t position) { return bounds_.layout.Place(position); }};
     // Without a bound of the round, an update is one vector, as before there were such bounds.
     if (round.norm > 0) {
-      limits.norm_clip = round.norm;
+      // A rule that sees updates whole sees them as they came.
+      if (!bounds_.keep) limits.norm_clip = round.norm;
       limits.statistics_clip = round.statistics;
       limits.statistics = bounds_.layout.statistics();
+      limits.reference = bounds_.reference;
     }
+    counts_as_ = weight;
     ASSIGN_OR_RETURN(auto addition, sum_.Begin(std::move(limits), weight));
     addition_.emplace(std::move(addition));
     return {};
@@ -52,11 +56,17 @@ class AddingSink final : public UpdateDecoder::Sink {
   }
 
   Result<TakenUpdate> Finish() {
-    ASSIGN_OR_RETURN(const UpdateNorms norms, addition_->Commit());
-    taken_.size.norm = norms.values;
+    KeepValues keep;
+    if (bounds_.keep)
+      keep = [this](std::span<const std::span<const float>> parts) { return bounds_.keep(counts_as_, parts); };
+    ASSIGN_OR_RETURN(const UpdateNorms norms, addition_->Commit(keep));
+    taken_.size.norm = norms.distance;
     taken_.size.statistics = norms.statistics;
+    taken_.length = norms.values;
+    taken_.cosine = norms.cosine;
     const UpdateSize& round = bounds_.round;
-    taken_.scaled = round.norm > 0 && (norms.values > round.norm || norms.statistics > round.statistics);
+    const bool large = norms.distance > round.norm && !bounds_.keep;
+    taken_.scaled = round.norm > 0 && (large || norms.statistics > round.statistics);
     return taken_;
   }
 
@@ -87,6 +97,7 @@ class AddingSink final : public UpdateDecoder::Sink {
   std::optional<WeightedSum::Addition> addition_;
   const float* end_ = nullptr;  // of the blocks in place; null: none yet
   bool copying_ = false;
+  uint64_t counts_as_ = 0;  // examples
   TakenUpdate taken_;
 };
 

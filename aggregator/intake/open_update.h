@@ -2,6 +2,8 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
+#include <span>
 #include <utility>
 
 #include "aggregator/records/records.h"
@@ -57,14 +59,20 @@ class UpdateLayout {
 struct UpdateBounds {
   const TaskRecord& task;
   const UpdateLayout& layout;
-  UpdateSize round;  // the round's own
+  UpdateSize round;                       // the round's own
+  std::span<const float> reference = {};  // of centred clipping; empty: none
+  // Keeps the update's values for the round's end, with the weight that it counts as; null: they are not kept. What it
+  // returns is the update's error.
+  std::function<Status(uint64_t weight, std::span<const std::span<const float>> parts)> keep = nullptr;
 };
 
 // An update that is in the sum.
 struct TakenUpdate {
-  UpdateSize size;      // as it came; the weight is at most the task's bound
-  bool scaled = false;  // it was scaled down to the round's bounds
-  bool capped = false;  // it had claimed more examples than it counts as
+  UpdateSize size;                    // as it came; the weight is at most the task's bound
+  bool scaled = false;                // it was scaled down to the round's bounds
+  bool capped = false;                // it had claimed more examples than it counts as
+  double length = 0;                  // its Euclidean norm, without statistics, as it came
+  std::optional<double> cosine = {};  // to the reference; absent without one
 };
 
 // Opens updates chunk by chunk, and checks each chunk and adds it to the sum while it is in cache. An update that turns

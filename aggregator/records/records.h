@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "aggregator/records/metric_total.h"
+#include "aggregator/records/robust_policy.h"
 #include "aggregator/records/server_optimizer_plan.h"
 #include "protocol/base/clock.h"
 #include "protocol/base/code.h"
@@ -37,7 +38,8 @@ std::vector<Field> FieldsOf(RoundPolicy& policy);
 
 // How large an update is, or the largest that counts whole. As a bound, 0 is none.
 struct UpdateSize {
-  double norm = 0;        // Euclidean, of all values but the statistics
+  double norm =
+      0;  // Euclidean, of all values but the statistics; with centred clipping the distance from the reference
   double statistics = 0;  // Euclidean, of what batch and instance normalisation measured (tensor_values.h)
   uint64_t weight = 0;    // examples
   bool operator==(const UpdateSize&) const = default;
@@ -51,6 +53,7 @@ struct TaskRecord {
   TrainingPlan plan;
   RoundPolicy policy;
   ServerOptimizerPlan server_optimizer = {};
+  RobustPolicy robust;
   // Bounds on an update. One beyond the first two is refused; one beyond the others is scaled down, or counts as fewer
   // examples. A round's own bounds are made of the last four (RoundRule). BoundsOf has their table.
   double value_bound = 16;
@@ -75,7 +78,7 @@ void SetFormerBounds(TaskRecord& task);
 struct VersionRecord {
   TaskId task;
   ModelVersion version{};
-  BlobRef weights;        // digest = the version's name
+  BlobRef weights;  // digest = the version's name
   std::optional<CompactWeights> compact = {};
   std::optional<BlobRef> optimizer_state = {};  // what the server's optimiser goes on from; kept as long as the weights
   ModelVersion parent{};  // 0 for the initial version

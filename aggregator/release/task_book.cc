@@ -17,6 +17,17 @@ Status Require(bool right, std::string_view field, std::string_view bounds) {
   return Fail(Code::kInvalidArgument, "{} must be {}", field, bounds);
 }
 
+// Whether the rule can work with what else the task asks for.
+Status CheckRule(TaskRecord& task) {
+  RETURN_IF_ERROR(CheckFields(FieldsOf(task.robust), "robust"));
+  RETURN_IF_ERROR(CheckRobust(task.robust, task.policy.minimum, task.policy.report_goal));
+  const bool plain = task.robust.rule == RobustRuleName::kClip;
+  RETURN_IF_ERROR(Require(plain || !LinearBitsOf(task.plan.update_codec), "robust.rule",
+                          "clip with a linear codec: such updates are summed as rotated vectors"));
+  return Require(!HasReference(task.robust) || task.first_norm > 0, "bounds.first_norm",
+                 "above 0 with robust.rule = centred-clip: it is the first bound of the distance");
+}
+
 Status CheckBlobs(const BlobStore& blobs, const TaskRecord& task, const Digest& initial_weights) {
   for (const Digest& digest : {task.module.digest, initial_weights}) {
     if (!blobs.Has(digest)) return Fail(Code::kUnknownBlob, "blob {} was not uploaded", digest.hex());
@@ -202,7 +213,8 @@ Status CheckNewTask(TaskRecord task) {
   RETURN_IF_ERROR(CheckCodecs(task.plan.update_codec));
   RETURN_IF_ERROR(CheckFields(FieldsOf(task.policy), "policy"));
   RETURN_IF_ERROR(CheckServerOptimizer(task.server_optimizer));
-  return CheckFields(BoundsOf(task), "bounds");
+  RETURN_IF_ERROR(CheckFields(BoundsOf(task), "bounds"));
+  return CheckRule(task);
 }
 
 Result<uint64_t> MaxRoundWeight(const TaskRecord& task) {

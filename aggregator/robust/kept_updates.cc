@@ -139,6 +139,14 @@ Status WriteKeptUpdate(FileSystem& files, const Path& file, const KeptUpdate& up
   return files.SyncFolder(file.parent_path());
 }
 
+Result<KeptUpdate> ReadKeptHead(FileSystem& files, const Path& file, uint64_t parameter_count) {
+  ASSIGN_OR_RETURN(const uint64_t size, files.Size(file));
+  ASSIGN_OR_RETURN(const Bytes begin, files.ReadAt(file, 0, std::min<uint64_t>(size, kMostHead)));
+  auto head = TakeHead(begin, kUpdateMagic, parameter_count);
+  if (!head) return Fail(Code::kCorrupt, "{}: {}", file.string(), head.error().message);
+  return std::move(head->update);
+}
+
 Result<KeptUpdates::Entry> KeptUpdates::Check(const Path& path, float bound) const {
   const auto check = [bound](std::span<const float> values) { return CheckValues(values, 0, bound); };
   ASSIGN_OR_RETURN(const ReadHead head, VisitFile(*files_, path, kUpdateMagic, parameter_count_, check));

@@ -31,6 +31,9 @@ uint64_t KeptFileBytes(uint64_t parameter_count);
 Status WriteKeptUpdate(FileSystem& files, const Path& file, const KeptUpdate& update,
                        std::span<const std::span<const float>> parts);
 
+// Who it is of; its values are not checked. kCorrupt, kNotFound.
+Result<KeptUpdate> ReadKeptHead(FileSystem& files, const Path& file, uint64_t parameter_count);
+
 // The updates of a round on disk, in the order of their devices. Memory: a few bytes per update; every Read reads the file.
 // It borrows the file system.
 class KeptUpdates final : public UpdateSet {

@@ -41,6 +41,11 @@ Status GroupedUpdates::Read(size_t group, uint64_t first, std::span<int64_t> val
 
 std::vector<std::vector<size_t>> BucketsOf(std::span<const std::string> names, std::span<const uint8_t> seed,
                                            size_t size) {
+  if (size == 1) {
+    std::vector<std::vector<size_t>> alone;
+    for (size_t i = 0; i < names.size(); ++i) alone.push_back({i});
+    return alone;
+  }
   std::vector<std::pair<Digest, size_t>> order;
   for (size_t i = 0; i < names.size(); ++i) {
     Bytes drawn(seed.begin(), seed.end());

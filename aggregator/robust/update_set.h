@@ -43,7 +43,7 @@ class GroupedUpdates final : public UpdateSet {
 };
 
 // Buckets (Karimireddy, He, Jaggi 2022): the updates in an order that follows from `seed` and their names, `size` at a time;
-// the last one may have fewer. Nobody knows the seed before the round opens.
+// the last one may have fewer. Nobody knows the seed before the round opens. Of size 1: in the order of the updates.
 std::vector<std::vector<size_t>> BucketsOf(std::span<const std::string> names, std::span<const uint8_t> seed,
                                            size_t size);
 // Those with the same name together, in the order of the names.

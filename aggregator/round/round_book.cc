@@ -6,6 +6,7 @@
 
 #include "aggregator/records/sum_form.h"
 #include "protocol/base/log.h"
+#include "protocol/envelope/remembered_versions.h"
 
 namespace tributary {
 namespace {
@@ -46,6 +47,8 @@ Status RoundBook::RemoveStrayCheckpoints() {
   for (const auto& [id, runner] : runners_) {
     if (const auto* open = runner.open()) named.insert(open->stored().checkpoint);
     if (runner.shelved()) named.insert(runner.shelved()->checkpoint);
+    runner.robust().AddNames(
+        runner.open() ? &runner.open()->record() : (runner.shelved() ? &runner.shelved()->record : nullptr), named);
   }
   ASSIGN_OR_RETURN(const auto present, parts_.files.List(parts_.checkpoints));
   for (const std::string& file : present) {
@@ -140,6 +143,15 @@ Result<RoundRecord> RoundBook::Get(const TaskId& task, uint64_t number) {
     return Fail(Code::kPruned, "round {} of task '{}' is forgotten", number, task.text());
   if (!stored) return Fail(stored.error());
   return WithWhatWasHeard(std::move(stored->record));
+}
+
+Result<std::vector<ContributionRecord>> RoundBook::Contributions(const TaskId& task, uint64_t number,
+                                                                 const Slice<DeviceId>& slice) {
+  ASSIGN_OR_RETURN(const RoundRecord round, Get(task, number));
+  ASSIGN_OR_RETURN(const LiveTask* const live, tasks_.Find(task));
+  if (Number(round.base) + kRememberedVersions < Number(live->latest.version))
+    return Fail(Code::kPruned, "the contributions of round {} of task '{}' are forgotten", number, task.text());
+  return parts_.store.contributions.List(task, round.base, number, slice);
 }
 
 std::vector<PublishedTask> RoundBook::Published() const {

@@ -26,6 +26,8 @@ class RoundBook final : public Rounds {
   Status Cancel(const TaskId& task) override;
   Result<VersionRecord> RollBack(const TaskId& task, ModelVersion to, const std::string& reason) override;
   Result<std::vector<RoundRecord>> List(const TaskId& task, const Slice<uint64_t>& slice = {}) override;
+  Result<std::vector<ContributionRecord>> Contributions(const TaskId& task, uint64_t number,
+                                                        const Slice<DeviceId>& slice = {}) override;
   Result<RoundRecord> Get(const TaskId& task, uint64_t number) override;
 
   // kUnknownTask.

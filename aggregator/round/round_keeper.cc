@@ -71,8 +71,8 @@ WeightedSum& RoundKeeper::SumFor(const DeviceId& device) {
   return sum_;
 }
 
-void RoundKeeper::Added(const UploadHeader& header, const TakenUpdate& update) {
-  pending_[header.subject.device] = {header.subject.id, update.size};
+void RoundKeeper::Added(const UploadHeader& header, const TakenUpdate& update, const DeviceId& via) {
+  pending_[header.subject.device] = {header.subject.id, update, via};
   record_.scaled += update.scaled ? 1 : 0;
   record_.capped += update.capped ? 1 : 0;
   bytes_since_ += header.ciphertext_size;
@@ -118,8 +118,11 @@ Status RoundKeeper::WritePending(const StoredRound& next) {
                                                         .base = record_.base,
                                                         .device = device,
                                                         .upload = pending.upload,
-                                                        .size = pending.size,
-                                                        .round = record_.number}));
+                                                        .size = pending.update.size,
+                                                        .round = record_.number,
+                                                        .length = pending.update.length,
+                                                        .cosine = pending.update.cosine,
+                                                        .via = pending.via}));
     const Status counted = around_.store.evaluations.Count(record_.task, record_.base, device);
     if (counted) continue;
     // A measurement may be wrong or damaged; the round goes on without it.

@@ -57,7 +57,8 @@ class RoundKeeper {
   // The sum, to add an update of this device to it. Added must follow when it was added. Dies when the device is in the
   // sum already, or the round takes nothing any more.
   WeightedSum& SumFor(const DeviceId& device);
-  void Added(const UploadHeader& header, const TakenUpdate& update);
+  // `via`: the gateway through which the device was heard of.
+  void Added(const UploadHeader& header, const TakenUpdate& update, const DeviceId& via);
   void AddBytes(uint64_t bytes) { record_.bytes_up += bytes; }
   void CountRefusal(Code code);
   // As the database has it now.
@@ -79,7 +80,8 @@ class RoundKeeper {
  private:
   struct Pending {
     UploadId upload;
-    UpdateSize size;
+    TakenUpdate update;
+    DeviceId via;
   };
   RoundKeeper(const Surroundings& surroundings, StoredRound stored, WeightedSum sum);
   Status WritePending(const StoredRound& next);

@@ -45,6 +45,12 @@ Result<std::optional<RoundRecord>> LastRound(const std::optional<StoredRound>& e
   return Fail(stored.error());
 }
 
+// The gateway through which a device was heard of last; the device itself when there was none.
+DeviceId ViaOf(const FleetBook& fleet, const DeviceId& device) {
+  const auto member = fleet.FindDevice(device);
+  return member ? member->via : device;
+}
+
 // Above every number that members may know.
 Result<ModelVersion> NextVersion(Store& store, const VersionRecord& latest) {
   ASSIGN_OR_RETURN(const uint64_t floor, store.accounts.Counter(VersionFloor(latest.task)));
@@ -64,6 +70,7 @@ RoundRunner::RoundRunner(const RoundParts& parts, LiveTask& task)
       task_(task),
       rule_(task.record),
       around_{parts.store, parts.files, parts.checkpoints, rule_},
+      robust_(parts.files, parts.checkpoints, task),
       reach_({parts.store, parts.clock, parts.fleet, parts.enrolled}, task, rule_) {}
 
 Status RoundRunner::Restore(std::optional<StoredRound> open) {
@@ -97,6 +104,7 @@ Status RoundRunner::Start(uint64_t count) {
     return Fail(Code::kInvalidArgument, "count must be 1 to {} together with the rounds already wanted ({})",
                 kMaxRoundsWanted, wanted);
   }
+  RETURN_IF_ERROR(robust_.CheckRoomForRound());
   Turn turn{.task = task_.record, .shelved = shelved_};
   turn.task.rounds_wanted += count;
   if (!keeper_) RETURN_IF_ERROR(PlanNext(turn));
@@ -141,7 +149,7 @@ Status RoundRunner::CheckCollecting() const {
   return Fail(Code::kRoundClosed, "round {} is being closed", round.number);
 }
 
-Result<const UpdateLayout*> RoundRunner::Layout() {
+Result<UpdateBounds> RoundRunner::BoundsFor(const DeviceId& device) {
   const VersionRecord& latest = task_.latest;
   if (!layout_ || layout_->of != latest.version) {
     UpdateLayout layout(SharedTensors(task_.record), LinearFormOf(task_.record).has_value());
@@ -153,11 +161,17 @@ Result<const UpdateLayout*> RoundRunner::Layout() {
       RETURN_IF_ERROR(VisitWeights(parts_.blobs, latest.weights, task_.record.table.parameter_count(), take));
     layout_ = {latest.version, std::move(layout)};
   }
-  return &layout_->layout;
+  UpdateBounds bounds{.task = task_.record, .layout = layout_->layout, .round = keeper_->record().bounds};
+  ASSIGN_OR_RETURN(bounds.reference, robust_.Reference());
+  if (!KeepsUpdates(task_.record.robust)) return bounds;
+  bounds.keep = [this, device](uint64_t weight, std::span<const std::span<const float>> parts) {
+    return robust_.Keep(keeper_->record(), {device, ViaOf(parts_.fleet, device), weight}, parts);
+  };
+  return bounds;
 }
 
 void RoundRunner::Contributed(const UploadHeader& header, const TakenUpdate& update) {
-  keeper_->Added(header, update);
+  keeper_->Added(header, update, ViaOf(parts_.fleet, header.subject.device));
   last_taken_ = parts_.clock.Monotonic();
   Say("round.contribution");
 }
@@ -218,10 +232,12 @@ Status RoundRunner::PlanVersion(Turn& turn) {
                             "the next version"));
   ASSIGN_OR_RETURN(const UpdateSize medians, parts_.store.contributions.Median(task_.record.id, latest.version));
   ASSIGN_OR_RETURN(const ModelVersion number, NextVersion(parts_.store, latest));
+  ASSIGN_OR_RETURN(RobustRound::Combined combined, robust_.Combine(*keeper_));
+  const WeightedSum& sum = combined.sum ? *combined.sum : keeper_->sum();
+  turn.cosines = std::move(combined.cosines);
+  RETURN_IF_ERROR(robust_.SaveReference(number, sum));
   ASSIGN_OR_RETURN(const MadeVersion next, MakeNextWeights(parts_.blobs, {latest.weights, latest.optimizer_state},
-                                                           keeper_->sum(), task_.record));
-  if (next.optimizer_began)
-    LogInfo("optimizer.begins", {{"task", task_.record.id.text()}, {"version", Number(number)}});
+                                                           sum, task_.record));
   TRIBUTARY_FAULT_POINT("aggregator.version.blob_written");
   turn.version = VersionRecord{.task = task_.record.id,
                                .version = number,
@@ -233,7 +249,7 @@ Status RoundRunner::PlanVersion(Turn& turn) {
                                .created = round.closed,
                                .bounds = NextBounds(task_.record, round.bounds, medians)};
   turn.task.latest = round.result = turn.version->version;
-  round.aggregate_digest = keeper_->sum().SerializedDigest();
+  round.aggregate_digest = sum.SerializedDigest();
   turn.ended->checkpoint.clear();
   return {};
 }
@@ -299,6 +315,8 @@ Status RoundRunner::WriteTurn(const Turn& turn, bool visible) {
   RETURN_IF_ERROR(store.tasks.SaveProgress(turn.task));
   if (turn.unshelved) RETURN_IF_ERROR(store.rounds.Save(*turn.unshelved));
   if (turn.ended) RETURN_IF_ERROR(store.rounds.Save(*turn.ended));
+  for (const auto& [device, cosine] : turn.cosines)
+    RETURN_IF_ERROR(store.contributions.SetCosine(task_.record.id, turn.ended->record.base, device, cosine));
   if (turn.version) {
     RETURN_IF_ERROR(store.tasks.InsertVersion(*turn.version));
     const uint64_t latest = Number(turn.version->version);
@@ -329,6 +347,7 @@ Status RoundRunner::Commit(Turn turn) {
   }
   // Nobody goes on from its base. The next start removes a file that stays.
   if (turn.version && shelved_) (void)parts_.files.Remove(parts_.checkpoints / shelved_->checkpoint);
+  if (turn.version) robust_.Forget(turn.ended ? turn.ended->record : shelved_ ? shelved_->record : RoundRecord{});
   task_.record = turn.task;
   shelved_ = turn.shelved;
   if (turn.version) task_.latest = *turn.version;
@@ -400,7 +419,10 @@ Status RoundRunner::TurnIfDue() {
   const RoundRecord& round = keeper_->record();
   if (round.state == RoundState::kClosing) return Close();
   const RoundRule::Due due = rule_.DueNow(round, parts_.clock.Now());
-  if (due == RoundRule::Due::kClose) return Close();
+  if (due == RoundRule::Due::kClose) {
+    ASSIGN_OR_RETURN(std::string why_not, robust_.WhyNotCombined(*keeper_));
+    return why_not.empty() ? Close() : Abandon({RoundState::kFailed, std::move(why_not), false});
+  }
   if (due == RoundRule::Due::kFail)
     return Abandon({RoundState::kFailed,
                     fmt::format("the deadline passed with {} of {} contributions, minimum {}", round.contributions,

@@ -10,6 +10,7 @@
 #include "aggregator/publish/publisher.h"
 #include "aggregator/release/task_book.h"
 #include "aggregator/round/reach.h"
+#include "aggregator/round/robust_round.h"
 #include "aggregator/round/round_keeper.h"
 #include "aggregator/round/round_rule.h"
 #include "aggregator/watch/fleet_book.h"
@@ -80,8 +81,10 @@ class RoundRunner {
   Verdict FindContribution(const UploadSubject& subject) const;
   // kRoundClosed: no round collects updates now.
   Status CheckCollecting() const;
-  // Of updates from the latest version; it is valid until there is another. Errors: those of VisitWeights.
-  Result<const UpdateLayout*> Layout();
+  // Of this device's update from the latest version, for the open round; valid until that round or version is over. Errors:
+  // those of VisitWeights and of RobustRound.
+  Result<UpdateBounds> BoundsFor(const DeviceId& device);
+  const RobustRound& robust() const { return robust_; }
   // An update is in the sum of the open round.
   void Contributed(const UploadHeader& header, const TakenUpdate& update);
   // Closes or fails the round when it is due, checkpoints it when that is due.
@@ -96,6 +99,7 @@ class RoundRunner {
     TaskRecord task;
     std::optional<StoredRound> ended = {};
     std::optional<VersionRecord> version = {};
+    std::vector<DeviceCosine> cosines = {};  // of the round that ended, measured now
     std::optional<StoredRound> next = {};
     std::optional<StoredRound> shelved = {};  // what stays on the shelf after this turn
     std::optional<StoredRound> unshelved =
@@ -126,6 +130,7 @@ class RoundRunner {
   LiveTask& task_;
   RoundRule rule_;
   RoundKeeper::Surroundings around_;
+  RobustRound robust_;
   std::optional<RoundKeeper> keeper_;
   std::optional<StoredRound> shelved_;
   uint64_t last_round_ = 0;

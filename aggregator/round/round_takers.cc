@@ -30,9 +30,7 @@ Verdict UpdateTaker::Take(const UploadHeader& header, Role role, const ChunkSour
   RETURN_IF_ERROR(CheckSender(subject.kind, role, false));
   ASSIGN_OR_RETURN(RoundRunner* const runner, rounds_.Find(subject.task));
   ASSIGN_OR_RETURN(const HpkeKeyPair* const key, OpeningKey(parts_.opening_key, subject));
-  const TaskRecord& task = runner->task().record;
-  ASSIGN_OR_RETURN(const UpdateLayout* const layout, runner->Layout());
-  const UpdateBounds bounds{.task = task, .layout = *layout, .round = runner->open()->record().bounds};
+  ASSIGN_OR_RETURN(const UpdateBounds bounds, runner->BoundsFor(subject.device));
   ASSIGN_OR_RETURN(const TakenUpdate update,
                    reader_.AddTo(runner->open()->SumFor(subject.device), header, *key, bounds, chunk));
   parts_.fleet.account().Spool(subject.kind);

@@ -120,6 +120,22 @@ Result<UpdateSize> ContributionTable::Median(const TaskId& task, ModelVersion ba
   return median;
 }
 
+Result<std::vector<ContributionRecord>> ContributionTable::List(const TaskId& task, ModelVersion base, uint64_t round,
+                                                                const Slice<DeviceId>& slice) {
+  const auto read = [](const Row& row) -> Result<ContributionRecord> {
+    ContributionRecord one;
+    RETURN_IF_ERROR(row.Into(one.task, one.base, one.device, one.upload, one.size.weight, one.round, one.size.norm,
+                             one.size.statistics, one.length, one.cosine, one.via));
+    return one;
+  };
+  return database_.QueryAs(
+      read,
+      "SELECT task, base_version, device, upload, weight, round, norm, statistics, length, cosine, "
+      "via FROM contributions WHERE task = ? AND base_version = ? AND round <= ? AND device > ? "
+      "ORDER BY device LIMIT ?",
+      task, base, round, slice.after, slice.most);
+}
+
 Status RoundTable::ReadRefusals(std::span<StoredRound> rounds) {
   if (rounds.empty()) return {};
   ASSIGN_OR_RETURN(

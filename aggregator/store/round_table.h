@@ -1,9 +1,11 @@
 #pragma once
 
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "aggregator/records/contribution.h"
 #include "aggregator/records/records.h"
 #include "aggregator/records/slice.h"
 #include "protocol/base/limits.h"
@@ -55,17 +57,6 @@ class RoundTable : Tables {
   Status ReadRefusals(std::span<StoredRound> rounds);
 };
 
-// One device's part in a sum that is checkpointed. (task, base, device) is its identity: a device counts at most once
-// per base version, whatever its uploads are called.
-struct ContributionRecord {
-  TaskId task;
-  ModelVersion base{};
-  DeviceId device;
-  UploadId upload;
-  UpdateSize size;
-  uint64_t round = 0;
-};
-
 // The contributions that count.
 class ContributionTable : Tables {
  public:
@@ -74,10 +65,12 @@ class ContributionTable : Tables {
   // kConflict: the device has contributed to this base version.
   Status Insert(const ContributionRecord& contribution) {
     return database_.Write(
-        "INSERT INTO contributions (task, base_version, device, upload, weight, round, norm, statistics) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO contributions (task, base_version, device, upload, weight, round, norm, statistics, length, "
+        "cosine, "
+        "via) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         contribution.task, contribution.base, contribution.device, contribution.upload, contribution.size.weight,
-        contribution.round, contribution.size.norm, contribution.size.statistics);
+        contribution.round, contribution.size.norm, contribution.size.statistics, contribution.length,
+        contribution.cosine, contribution.via);
   }
   Result<bool> Has(const TaskId& task, ModelVersion base, const DeviceId& device) {
     return database_.QueryHas("SELECT 1 FROM contributions WHERE task = ? AND base_version = ? AND device = ?", task,
@@ -91,6 +84,14 @@ class ContributionTable : Tables {
   // The median of each size: at least half of the contributions on this base version are at most as large. All 0 when
   // there are none.
   Result<UpdateSize> Median(const TaskId& task, ModelVersion base);
+  // Where the update of a device pointed, measured when the round ended.
+  Status SetCosine(const TaskId& task, ModelVersion base, const DeviceId& device, std::optional<double> cosine) {
+    return database_.Write("UPDATE contributions SET cosine = ? WHERE task = ? AND base_version = ? AND device = ?",
+                           cosine, task, base, device);
+  }
+  // Of this base version, in the order of their devices: those that were in the sum when that round ended.
+  Result<std::vector<ContributionRecord>> List(const TaskId& task, ModelVersion base, uint64_t round,
+                                               const Slice<DeviceId>& slice);
   // Those on base versions before `oldest`, which nothing refers to any more.
   Status ForgetBefore(const TaskId& task, ModelVersion oldest) {
     return database_.Write("DELETE FROM contributions WHERE task = ? AND base_version < ?", task, oldest);

@@ -175,10 +175,18 @@ ALTER TABLE versions ADD COLUMN optimizer_digest BLOB;
 ALTER TABLE versions ADD COLUMN optimizer_size BIGINT NOT NULL DEFAULT 0;
 CREATE INDEX versions_by_optimizer ON versions (optimizer_digest);
 )sql";
+// A task's robust rule by its table of fields. A contribution gets its norm as it came, where its update pointed, and the
+// gateway through which it came (NULL: not known).
+constexpr std::string_view kRobust = R"sql(
+ALTER TABLE tasks ADD COLUMN robust TEXT NOT NULL DEFAULT '{}';
+ALTER TABLE contributions ADD COLUMN length DOUBLE PRECISION NOT NULL DEFAULT 0;
+ALTER TABLE contributions ADD COLUMN cosine DOUBLE PRECISION;
+ALTER TABLE contributions ADD COLUMN via TEXT;
+)sql";
 // A new one goes to the end.
 constexpr std::string_view kSchema[] = {kFirst,      kGateways,    kReports, kPlans,     kMetrics, kShortfalls,
                                         kRoundBounds, kBounds,     kRetention, kAsks,    kCompact,
-                                        kServerOptimizers};
+                                        kServerOptimizers, kRobust};
 
 }  // namespace
 

@@ -30,15 +30,15 @@ Result<TensorEntry> ReadTensor(const Row& row, uint64_t offset) {
 
 #define TRIBUTARY_TASK_COLUMNS                                                                                      \
   "id, module_digest, module_size, plan, policy, bounds, fraction_bits, created, rounds_wanted, latest, manifest, " \
-  "server_optimizer"
+  "server_optimizer, robust"
 
 Result<TaskRecord> ReadTask(const Row& row) {
   TaskRecord task;
   SetFormerBounds(task);  // a row of then does not have these fields
-  std::string plan, policy, bounds, manifest, server_optimizer;
+  std::string plan, policy, bounds, manifest, server_optimizer, robust;
   RETURN_IF_ERROR(row.Into(task.id, task.module.digest, task.module.size, plan, policy, bounds,
                            task.scale.fraction_bits, task.created, task.rounds_wanted, task.latest, manifest,
-                           server_optimizer));
+                           server_optimizer, robust));
   const auto read = [&](std::string_view text, std::string_view what, std::span<const Field> fields) -> Status {
     const Status status = FieldsFromText(text, what, fields);
     if (!status) return Fail(Code::kCorrupt, "task {}: {}", task.id.text(), status.error().message);
@@ -49,6 +49,7 @@ Result<TaskRecord> ReadTask(const Row& row) {
   RETURN_IF_ERROR(read(bounds, "bounds", BoundsOf(task)));
   if (!server_optimizer.empty())
     RETURN_IF_ERROR(read(server_optimizer, "server_optimizer", FieldsOf(task.server_optimizer)));
+  RETURN_IF_ERROR(read(robust, "robust", FieldsOf(task.robust)));
   auto taken = FromCarriedText(manifest);
   if (!taken) return Fail(Code::kCorrupt, "task {}: {}", task.id.text(), taken.error().message);
   task.manifest = std::move(*taken);
@@ -111,11 +112,11 @@ Status TaskTable::TakeOver() {
 }
 
 Status TaskTable::InsertRow(TaskRecord task) {
-  return database_.Write("INSERT INTO tasks (" TRIBUTARY_TASK_COLUMNS ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+  return database_.Write("INSERT INTO tasks (" TRIBUTARY_TASK_COLUMNS ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                          task.id, task.module.digest, task.module.size, FieldsToText(FieldsOf(task.plan)),
                          FieldsToText(FieldsOf(task.policy)), FieldsToText(BoundsOf(task)), task.scale.fraction_bits,
                          task.created, task.rounds_wanted, task.latest, CarriedText(task.manifest),
-                         FieldsToText(FieldsOf(task.server_optimizer)));
+                         FieldsToText(FieldsOf(task.server_optimizer)), FieldsToText(FieldsOf(task.robust)));
 }
 
 Status TaskTable::Insert(const TaskRecord& task) {

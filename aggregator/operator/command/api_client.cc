@@ -95,8 +95,9 @@ Result<Json> ApiClient::DecideTask(const std::string& task, const std::string& d
 }
 
 Result<Json> ApiClient::Rounds(const std::string& task) { return AllPages(http_, TaskPath(task) + "/rounds"); }
-Result<Json> ApiClient::Round(const std::string& task, uint64_t number) {
-  return Get(http_, TaskPath(task) + "/rounds/" + std::to_string(number));
+Result<Json> ApiClient::Round(const std::string& task, uint64_t number, const std::string& list) {
+  const std::string path = fmt::format("{}/rounds/{}", TaskPath(task), number);
+  return list.empty() ? Get(http_, path) : AllPages(http_, path + "/" + list);
 }
 Result<Json> ApiClient::Versions(const std::string& task) { return AllPages(http_, TaskPath(task) + "/versions"); }
 Result<Json> ApiClient::Version(const std::string& task, uint64_t version) {

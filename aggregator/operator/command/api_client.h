@@ -32,7 +32,7 @@ class ApiClient {
   Result<Json> DecideTask(const std::string& task, const std::string& decision, const Json& words);
   // All pages in one list.
   Result<Json> Rounds(const std::string& task);
-  Result<Json> Round(const std::string& task, uint64_t number);
+  Result<Json> Round(const std::string& task, uint64_t number, const std::string& list = "");
   Result<Json> Versions(const std::string& task);
   Result<Json> Version(const std::string& task, uint64_t version);
   // All pages in one list. `state`: only devices in this state of enrolment; empty: all.

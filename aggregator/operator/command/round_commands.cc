@@ -14,6 +14,7 @@
 #include <nlohmann/json.hpp>
 
 #include "aggregator/api/json_fields.h"
+#include "aggregator/operator/command/outliers.h"
 #include "protocol/base/plain_text.h"
 
 namespace tributary {
@@ -230,6 +231,32 @@ void AddRoundCommands(CLI::App& app, Context& context) {
       "metrics.local     the version that the round began with, on the same held-out examples");
   show->callback(
       context.Tell([task, number](ApiClient& client) { return client.Round(*task, *number); }, &RenderRound));
+
+  CLI::App* outliers =
+      rounds->add_subcommand("outliers", "Which updates of a round were unlike the others, by device and by gateway");
+  task = RequiredName(*outliers, "task", "The task's name");
+  outliers->add_option("round", *number, "The round's number")->required()->check(CLI::PositiveNumber);
+  outliers->footer(
+      "NORM      the size of the update as it came; TIMES, of how many of the round's medians that is\n"
+      "DISTANCE  with the rule centred-clip, from the last aggregate\n"
+      "COSINE    where it pointed: with centred-clip beside the last aggregate, with a rule that keeps updates beside their\n"
+      "          mean, from 1 (the same way) to -1 (the opposite); the rule clip does not measure it\n"
+      "The oddest come first. One such round proves nothing: a device whose data are unlike others' looks the same.");
+  outliers->callback(context.Run([&context, task, number]() -> Status {
+    ASSIGN_OR_RETURN(ApiClient client, context.Client());
+    ASSIGN_OR_RETURN(const Json found, client.Round(*task, *number, "contributions"));
+    const Outliers sorted = FindOutliers(found["items"]);
+    if (context.json()) {
+      context.PrintObject({{"items", sorted.devices}, {"gateways", sorted.gateways}});
+      return {};
+    }
+    context.PrintList({{"items", sorted.devices}}, Columns("DEVICE device, GATEWAY gateway, WEIGHT weight, NORM norm, "
+                                                          "TIMES times, DISTANCE distance, COSINE cosine"));
+    context.Say("");
+    context.PrintList({{"items", sorted.gateways}},
+                      Columns("GATEWAY gateway, UPDATES updates, MEDIAN NORM median_norm, TIMES times, MEAN COSINE cosine"));
+    return {};
+  }));
 
   CLI::App* watch = rounds->add_subcommand("watch", "Follow the rounds until none is open or wanted");
   task = RequiredName(*watch, "task", "The task's name");

@@ -38,6 +38,7 @@ Status CreateTask(const Context& context, const TaskOptions& options) {
   const auto own_loss = HasMethod(package.module, "loss");
   if (own_loss && *own_loss && !context.json()) made["plan"]["loss"] = "the model's own";
   context.PrintObject(made);
+  if (made.value("warning", Json()).is_string()) context.Say("\nMind: " + made["warning"].get<std::string>());
   context.Say("\nStart training with: tributary rounds start " + options.name + " --count 10 --watch");
   return {};
 }
@@ -62,7 +63,7 @@ void AddTasks(CLI::App& app, Context& context) {
       ->required();
   create->add_option(
       "--plan", options.plan,
-      "TOML file with [training], [round], [server_optimizer] and [bounds]; the defaults are used without it");
+      "TOML file with [training], [round], [server_optimizer], [robust] and [bounds]; the defaults are used without it");
   create->footer("Keys of a plan (the default and the bounds in brackets):\n" + TaskPlanManual() +
                  "\nFor example:\n"
                  "  [training]\n  learning_rate = 0.05\n  epochs = 2\n"

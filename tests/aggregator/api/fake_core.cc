@@ -87,6 +87,12 @@ Result<std::vector<RoundRecord>> FakeCore::List(const TaskId& task, const Slice<
   return Part(rounds[task], slice, [](const RoundRecord& round) { return round.number; });
 }
 
+Result<std::vector<ContributionRecord>> FakeCore::Contributions(const TaskId& task, uint64_t number,
+                                                                const Slice<DeviceId>& slice) {
+  RETURN_IF_ERROR(Get(task, number));
+  return Part(contributions, slice, [](const ContributionRecord& one) { return one.device; });
+}
+
 Result<RoundRecord> FakeCore::Get(const TaskId& task, uint64_t number) {
   if (!tasks.contains(task)) return NoTask(task);
   for (const auto& round : rounds[task]) {

@@ -19,6 +19,7 @@ class FakeCore final : public Tasks, public Rounds, public Watch {
 
   std::map<TaskId, TaskRecord> tasks;
   std::map<TaskId, std::vector<RoundRecord>> rounds;
+  std::vector<ContributionRecord> contributions;  // of every round
   std::map<TaskId, std::vector<VersionRecord>> versions;
   std::vector<MemberRecord> members;
   std::vector<GatewayRecord> gateways;
@@ -43,6 +44,8 @@ class FakeCore final : public Tasks, public Rounds, public Watch {
   Result<RoundRecord> AskAgain(const TaskId& task, const std::optional<DeviceId>& device) override;
   Result<VersionRecord> RollBack(const TaskId& task, ModelVersion to, const std::string& reason) override;
   Result<std::vector<RoundRecord>> List(const TaskId& task, const Slice<uint64_t>& slice) override;
+  Result<std::vector<ContributionRecord>> Contributions(const TaskId& task, uint64_t number,
+                                                        const Slice<DeviceId>& slice) override;
   Result<RoundRecord> Get(const TaskId& task, uint64_t number) override;
 
   Result<std::vector<MemberRecord>> Devices(const Slice<DeviceId>& slice) override;

@@ -159,6 +159,8 @@ TEST_F(OpenApiTest, ItsSchemasAreWhatTheServerWrites) {
       {"Plan", written["plan"]},
       {"Policy", written["policy"]},
       {"ServerOptimizer", written["server_optimizer"]},
+      {"Robust", written["robust"]},
+      {"Contribution", json::parse(ToJson(ContributionRecord{}))},
       {"Bounds", written["bounds"]},
       {"Blob", written["module"]},
       {"TaskRequest", json::parse(TaskRequestToJson({record, {}}))},
@@ -240,6 +242,7 @@ TEST_F(OpenApiTest, DefaultsAndBoundsAreThoseOfTheTables) {
   const std::pair<std::string, std::vector<Field>> tables[] = {{"Plan", FieldsOf(task.plan)},
                                                                {"Policy", FieldsOf(task.policy)},
                                                                {"ServerOptimizer", FieldsOf(task.server_optimizer)},
+                                                               {"Robust", FieldsOf(task.robust)},
                                                                {"Bounds", BoundsOf(task)}};
   for (const auto& [name, fields] : tables) {
     const auto lines = LinesBelow({"components", "schemas", name, "properties"});

@@ -12,8 +12,9 @@ constexpr int kDevices = 5;
 constexpr uint64_t kRounds = 2;
 constexpr int kKilled = 137;
 
-void StartTwoRounds(RoundFixture& fixture) {
-  TaskRecord task = fixture.NewTask({.report_goal = kDevices});
+void StartTwoRounds(RoundFixture& fixture, const RobustPolicy& robust = {}) {
+  TaskRecord task = fixture.NewTask({.report_goal = kDevices, .minimum = kDevices});
+  task.robust = robust;
   task.server_optimizer.name = ServerOptimizerName::kFedAdam;  // its second step needs what the first one kept
   TRIBUTARY_CHECK(fixture.core().tasks().Create(task, fixture.PutInitialWeights()));
   TRIBUTARY_CHECK(fixture.core().rounds().Start(fixture.task_id, kRounds));
@@ -52,9 +53,10 @@ bool RunWithKill(RoundFixture& fixture, int64_t at) {
   return WEXITSTATUS(status) == kKilled;
 }
 
-TEST(Crash, AKillAtEveryFileOperationEndsInTheSameBits) {
+// `left`: files that stay beside the checkpoints.
+void KillAtEveryFileOperation(const RobustPolicy& robust, size_t left) {
   RoundFixture undisturbed;
-  StartTwoRounds(undisturbed);
+  StartTwoRounds(undisturbed, robust);
   OfferAll(undisturbed);
   const auto expected = *undisturbed.core().tasks().Versions(undisturbed.task_id);
   ASSERT_EQ(expected.size(), kRounds + 1);
@@ -62,7 +64,7 @@ TEST(Crash, AKillAtEveryFileOperationEndsInTheSameBits) {
   int64_t kills = 0;
   for (int64_t at = 0;; ++at) {
     RoundFixture fixture;
-    StartTwoRounds(fixture);
+    StartTwoRounds(fixture, robust);
     const bool died = RunWithKill(fixture, at);
     const auto versions = *fixture.core().tasks().Versions(fixture.task_id);
     ASSERT_EQ(versions.size(), expected.size()) << "killed at change " << at;
@@ -79,7 +81,7 @@ TEST(Crash, AKillAtEveryFileOperationEndsInTheSameBits) {
     }
     ASSERT_EQ(fixture.core().fleet().Account(UploadKind::kUpdate).delivered, kRounds * kDevices) << "killed at " << at;
     fixture.CheckAccounts();
-    ASSERT_TRUE(RealFileSystem().List(fixture.folder / "checkpoints")->empty()) << "killed at " << at;
+    ASSERT_EQ(RealFileSystem().List(fixture.folder / "checkpoints")->size(), left) << "killed at " << at;
     const auto published =
         OpenPublication(fixture.core().publication().bytes(), fixture.fleet.anchor(), fixture.clock.Now());
     ASSERT_TRUE(published);
@@ -88,6 +90,16 @@ TEST(Crash, AKillAtEveryFileOperationEndsInTheSameBits) {
     ++kills;
   }
   EXPECT_GE(kills, 30) << "checkpoints, weights and publications of two rounds";
+}
+
+TEST(Crash, AKillAtEveryFileOperationEndsInTheSameBits) { KillAtEveryFileOperation({}, 0); }
+
+TEST(Crash, SoItDoesAroundTheLastAggregate) {
+  KillAtEveryFileOperation({.rule = RobustRuleName::kCentredClip}, 1);
+}
+
+TEST(Crash, SoItDoesWithARuleThatKeepsUpdates) {
+  KillAtEveryFileOperation({.rule = RobustRuleName::kGeometricMedian}, 0);
 }
 
 TEST(Crash, StrayCheckpointsAreRemovedAtTheStart) {

@@ -11,6 +11,10 @@ namespace tributary {
 // the schema adds its own at the top.
 inline std::vector<std::string> StepsBackTo(uint64_t version) {
   const std::pair<uint64_t, const char*> changes[] = {
+      {13, "ALTER TABLE tasks DROP COLUMN robust"},
+      {13, "ALTER TABLE contributions DROP COLUMN length"},
+      {13, "ALTER TABLE contributions DROP COLUMN cosine"},
+      {13, "ALTER TABLE contributions DROP COLUMN via"},
       {12, "DROP INDEX versions_by_optimizer"},
       {12, "ALTER TABLE tasks DROP COLUMN server_optimizer"},
       {12, "ALTER TABLE versions DROP COLUMN optimizer_digest"},

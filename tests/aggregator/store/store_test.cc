@@ -47,6 +47,7 @@ TEST_F(StoreTest, ATaskComesBackAsItWas) {
                .seed = ~uint64_t{0}};
   task.policy = {.report_goal = 5, .minimum = 2, .deadline_seconds = 60, .inclusion = 0.75};
   task.server_optimizer = {.name = ServerOptimizerName::kFedYogi, .learning_rate = 0.5, .tau = 0.25};
+  task.robust = {.rule = RobustRuleName::kBulyan, .hostile_percent = 7, .groups = RobustGroups::kGateways};
   task.value_bound = 2;
   task.norm_bound = 3;
   task.max_weight = 400;
@@ -71,6 +72,7 @@ TEST_F(StoreTest, ATaskComesBackAsItWas) {
   EXPECT_EQ(read.plan, task.plan);
   EXPECT_EQ(read.policy, task.policy);
   EXPECT_EQ(read.server_optimizer, task.server_optimizer);
+  EXPECT_EQ(read.robust, task.robust);
   EXPECT_EQ(read.value_bound, task.value_bound);
   EXPECT_EQ(read.norm_bound, task.norm_bound);
   EXPECT_EQ(read.max_weight, task.max_weight);
