@@ -39,8 +39,9 @@ TaskRecord TaskOf(RoundFixture& fixture) {
 
 // Senders offer everything until it is counted for good.
 void OfferAll(RoundFixture& fixture) {
-  if (fixture.core().tasks().All()->empty())
+  if (fixture.core().tasks().All()->empty()) {
     TRIBUTARY_CHECK(fixture.core().tasks().Create(TaskOf(fixture), fixture.PutInitialWeights()));
+  }
   const auto begun = *fixture.core().rounds().List(fixture.task_id);
   if (begun.empty()) {
     TRIBUTARY_CHECK(fixture.core().rounds().Start(fixture.task_id, kRounds));
