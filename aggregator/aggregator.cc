@@ -115,7 +115,6 @@ Status Aggregator::OpenCore(FileSystem& files) {
         core_, Core::Open({.folder = options_.data_dir,
                            .files = files,
                            .clock = clock_,
-                           .random = random_,
                            .repository = repository_,
                            .sealing_key = sealing_keys_.current(),
                            .publication_lifetime = std::chrono::hours(24) * options_.publication_days,

@@ -53,7 +53,6 @@ class CoreOf {
         core_(Must(Core::Open({.folder = folder / "aggregator",
                                .files = RealFileSystem(),
                                .clock = clock_,
-                               .random = random_,
                                .repository = repository_,
                                .sealing_key = key_},
                               custody_))),
@@ -71,7 +70,6 @@ class CoreOf {
  private:
   const SystemClock clock_;
   const HpkeKeyPair key_ = Key();
-  SystemRandom random_;
   CustodyCounter custody_;
   PublicationFolder repository_;
   std::unique_ptr<Core> core_;

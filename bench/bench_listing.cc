@@ -139,7 +139,6 @@ int Run() {
       {.folder = folder / "aggregator",
        .files = RealFileSystem(),
        .clock = clock,
-       .random = random,
        .repository = repository,
        .sealing_key = keys.current(),
        .enrolled = [&](const Slice<DeviceId>& slice) { return office->EnrolledDevices(std::nullopt, slice); },

@@ -23,11 +23,9 @@ int Run() {
   const HpkeKeyPair key = Must(DeriveHpkeKeyPair(Bytes(32, 7)));
   PublicationFolder repository = MakeRepository(folder / "publication", clock.Now());
   NoListener listener;
-  SystemRandom random;
   const auto core = Must(Core::Open({.folder = folder / "aggregator",
                                      .files = RealFileSystem(),
                                      .clock = clock,
-                                     .random = random,
                                      .repository = repository,
                                      .sealing_key = key},
                                     listener));

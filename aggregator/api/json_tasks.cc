@@ -17,6 +17,11 @@ Json Table(const TensorTable& table) {
   return list;
 }
 
+Json SettingsToJson(RoundSettings settings) {
+  return {{"policy", FieldsToJson(FieldsOf(settings.policy))},
+          {"server_optimizer", FieldsToJson(FieldsOf(settings.server_optimizer))}};
+}
+
 Json Task(TaskRecord task) {
   Json json = {{"id", task.id.text()},
                {"created", Rfc3339(task.created)},
@@ -30,6 +35,10 @@ Json Task(TaskRecord task) {
   json["fraction_bits"] = task.scale.fraction_bits;
   const std::string warning = RobustWarning(task.robust);
   json["warning"] = warning.empty() ? Json() : Json(warning);
+  json["next_settings"] = Json();
+  if (task.next_settings) json["next_settings"] = SettingsToJson(*task.next_settings);
+  json["paused"] = Json();
+  if (!task.paused.empty()) json["paused"] = {{"reason", task.paused}, {"since", Rfc3339(task.paused_at)}};
   return json;
 }
 
@@ -120,6 +129,19 @@ Result<TaskRequest> TaskRequestFromJson(std::string_view body) {
   RETURN_IF_ERROR(CheckTensorTable(request.task.table));
   return request;
 }
+
+Status SettingsFromJson(std::string_view body, RoundSettings& settings) {
+  ASSIGN_OR_RETURN(const Json json, ParseBody(body));
+  Fields fields(json);
+  const auto take = [&](const std::string& member, const std::vector<Field>& of) {
+    if (const Json* object = fields.Find(member)) fields.Take(FieldsFromJson(*object, member, of));
+  };
+  take("policy", FieldsOf(settings.policy));
+  take("server_optimizer", FieldsOf(settings.server_optimizer));
+  return fields.Finish();
+}
+
+std::string ToJson(const RoundSettings& settings) { return Dump(SettingsToJson(settings)); }
 
 std::string TaskRequestToJson(const TaskRequest& request) {
   TaskRecord task = request.task;

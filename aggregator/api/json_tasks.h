@@ -30,6 +30,11 @@ struct TaskRequest {
 Result<TaskRequest> TaskRequestFromJson(std::string_view body);
 std::string TaskRequestToJson(const TaskRequest& request);
 
+// What an operator changes: what is not named stays as it is in `settings`. kInvalidArgument names the field, also one
+// that cannot be changed.
+Status SettingsFromJson(std::string_view body, RoundSettings& settings);
+std::string ToJson(const RoundSettings& settings);
+
 std::string ToJson(const TaskRecord& task);
 std::string ToJson(std::span<const TaskRecord> tasks);
 std::string ToJson(const BlobRef& blob);

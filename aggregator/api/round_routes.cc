@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "aggregator/api/device_routes.h"
 #include "aggregator/api/json_fields.h"
 #include "aggregator/api/json_tasks.h"
 #include "aggregator/api/task_routes.h"
@@ -25,6 +26,15 @@ Json BoundsToJson(const UpdateSize& bounds) {
       {"norm", or_null(bounds.norm)}, {"statistics", or_null(bounds.statistics)}, {"weight", or_null(bounds.weight)}};
 }
 
+// {"0": 18, "1": 2}
+Json StalenessToJson(const std::vector<uint64_t>& counts) {
+  Json json = Json::object();
+  for (size_t behind = 0; behind < counts.size(); ++behind) {
+    if (counts[behind] > 0) json[std::to_string(behind)] = counts[behind];
+  }
+  return json;
+}
+
 Json RoundJson(const RoundRecord& round) {
   return {{"task", round.task.text()},
           {"number", round.number},
@@ -34,10 +44,14 @@ Json RoundJson(const RoundRecord& round) {
           {"opened", Rfc3339(round.opened)},
           {"deadline", Rfc3339(round.deadline)},
           {"closed", TimeOrNull(round.closed)},
+          {"extended", round.extended},
+          {"inclusion", round.inclusion > 0 ? Json(round.inclusion) : Json()},
+          {"warning", TextOrNull(round.warning)},
           {"shortfall", TextOrNull(round.shortfall)},
           {"bounds", BoundsToJson(round.bounds)},
           {"contributions", round.contributions},
           {"total_weight", round.total_weight},
+          {"staleness", StalenessToJson(round.staleness)},
           {"scaled", round.scaled},
           {"capped", round.capped},
           {"asked_again", round.again.times},
@@ -123,6 +137,34 @@ Result<ChangeMade> CancelRounds(const ApiParts& parts, const TaskId& task) {
   return ChangeMade{HttpResponse::Json(ToJson(after)), {RoundsWantedToJson(before, {}), RoundsWantedToJson(after, {})}};
 }
 
+// {"paused": …}
+Result<ChangeMade> PauseRounds(const ApiParts& parts, const TaskId& task, const std::string& reason) {
+  using BeforeAndAfter = std::pair<TaskRecord, TaskRecord>;
+  ASSIGN_OR_RETURN(const BeforeAndAfter changed, parts.core.Run([=]() -> Result<BeforeAndAfter> {
+    ASSIGN_OR_RETURN(TaskRecord before, parts.tasks.Get(task));
+    ASSIGN_OR_RETURN(TaskRecord after, reason.empty() ? parts.rounds.Resume(task) : parts.rounds.Pause(task, reason));
+    return BeforeAndAfter(std::move(before), std::move(after));
+  }));
+  const auto& [before, after] = changed;
+  const auto paused = [](const TaskRecord& of) { return Dump(Json{{"paused", TextOrNull(of.paused)}}); };
+  return ChangeMade{HttpResponse::Json(ToJson(after)), {paused(before), paused(after)}};
+}
+
+Result<ChangeMade> SetSettings(const ApiParts& parts, const TaskId& task, const std::string& body) {
+  using BeforeAndAfter = std::pair<RoundSettings, TaskRecord>;
+  ASSIGN_OR_RETURN(const BeforeAndAfter changed, parts.core.Run([=]() -> Result<BeforeAndAfter> {
+    ASSIGN_OR_RETURN(const TaskRecord now, parts.tasks.Get(task));
+    const RoundSettings before = now.next_settings.value_or(RoundSettings{now.policy, now.server_optimizer});
+    RoundSettings wanted = before;
+    RETURN_IF_ERROR(SettingsFromJson(body, wanted));
+    ASSIGN_OR_RETURN(TaskRecord after, parts.rounds.SetSettings(task, wanted));
+    return BeforeAndAfter(before, std::move(after));
+  }));
+  const auto& [before, after] = changed;
+  const RoundSettings now = after.next_settings.value_or(RoundSettings{after.policy, after.server_optimizer});
+  return ChangeMade{HttpResponse::Json(ToJson(after)), {ToJson(before), ToJson(now)}};
+}
+
 Result<ChangeMade> AskDevicesAgain(const ApiParts& parts, const TaskId& task, const std::optional<DeviceId>& device) {
   ASSIGN_OR_RETURN(const RoundRecord after,
                    parts.core.Run([parts, task, device] { return parts.rounds.AskAgain(task, device); }));
@@ -192,6 +234,25 @@ void AddRoundRoutes(HttpServer& server, const ApiParts& parts) {
             [parts](const HttpRequest& request) -> Result<Change> {
               ASSIGN_OR_RETURN(const TaskId task, TaskOfPath(request));
               return Change{TargetOf(task), [=] { return CancelRounds(parts, task); }};
+            });
+
+  for (const bool pause : {true, false}) {
+    const std::string verb = pause ? "pause" : "resume";
+    AddChange(server, parts.audit, "POST", "/api/v1/tasks/{task}/rounds/" + verb, HttpAccess::kOperator,
+              "rounds." + verb, [parts, pause](const HttpRequest& request) -> Result<Change> {
+                ASSIGN_OR_RETURN(const TaskId task, TaskOfPath(request));
+                std::string reason;
+                if (pause) {
+                  ASSIGN_OR_RETURN(reason, ReasonFromJson(request.body));
+                }
+                return Change{TargetOf(task), [=] { return PauseRounds(parts, task, reason); }};
+              });
+  }
+
+  AddChange(server, parts.audit, "POST", "/api/v1/tasks/{task}/settings", HttpAccess::kOperator, "tasks.settings",
+            [parts](const HttpRequest& request) -> Result<Change> {
+              ASSIGN_OR_RETURN(const TaskId task, TaskOfPath(request));
+              return Change{TargetOf(task), [=, body = request.body] { return SetSettings(parts, task, body); }};
             });
 
   AddChange(server, parts.audit, "POST", "/api/v1/tasks/{task}/rounds/ask-again", HttpAccess::kOperator,

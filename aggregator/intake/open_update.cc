@@ -32,6 +32,7 @@ class AddingSink final : public UpdateDecoder::Sink {
     const uint64_t weight = round.weight == 0 ? taken_.size.weight : std::min(taken_.size.weight, round.weight);
     taken_.capped = weight < meta.weight;
     UpdateLimits limits{.norm_bound = bounds_.task.norm_bound,
+                        .share = bounds_.share,
                         .place = [this](uint64_t position) { return bounds_.layout.Place(position); }};
     // Without a bound of the round, an update is one vector, as before there were such bounds.
     if (round.norm > 0) {

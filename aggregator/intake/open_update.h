@@ -60,6 +60,7 @@ struct UpdateBounds {
   const TaskRecord& task;
   const UpdateLayout& layout;
   UpdateSize round;                       // the round's own
+  uint32_t share = kWholeShare;           // how much the update counts
   std::span<const float> reference = {};  // of centred clipping; empty: none
   // Keeps the update's values for the round's end, with the weight that it counts as; null: they are not kept. What it
   // returns is the update's error.

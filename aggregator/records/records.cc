@@ -1,5 +1,7 @@
 #include "aggregator/records/records.h"
 
+#include "protocol/base/limits.h"
+
 namespace tributary {
 
 std::string_view RoundStateName(RoundState state) {
@@ -14,6 +16,8 @@ void MoveRound(RoundRecord& round, RoundState to) {
   round.state = to;
 }
 
+constexpr std::string_view kRoundKinds[] = {"synchronous", "buffered"};
+constexpr std::string_view kBelowMinimum[] = {"fail", "extend", "close"};
 constexpr std::string_view kVersionCodecs[] = {"float32", "float16", "block8"};
 
 std::vector<Field> FieldsOf(RoundPolicy& policy) {
@@ -21,7 +25,7 @@ std::vector<Field> FieldsOf(RoundPolicy& policy) {
       {"report_goal", &policy.report_goal, "updates that close a round", Between(1, 1'000'000)},
       {.name = "minimum",
        .place = &policy.minimum,
-       .help = "with fewer at the deadline the round fails; at most report_goal",
+       .help = "with fewer at the deadline the round does as below_minimum says; at most report_goal",
        .bounds = {.least = 1},
        .at_most = &policy.report_goal},
       {"deadline_seconds", &policy.deadline_seconds, "how long a round collects updates", Between(1, 30 * 24 * 3600),
@@ -31,6 +35,24 @@ std::vector<Field> FieldsOf(RoundPolicy& policy) {
             "what a round's version is rounded to, so that it travels down in fewer bytes: float16; block8, an 8-bit "
             "difference from the version before, for members that have that one",
             kVersionCodecs),
+      OneOf("kind", ChoiceIn(policy.kind),
+            "synchronous: updates of the latest version only; buffered: also of versions before, which count less the "
+            "older "
+            "they are, so nobody waits for slow devices",
+            kRoundKinds),
+      {"max_staleness", &policy.max_staleness,
+       "buffered only: versions that an update may be behind; one that is s behind counts 1 / sqrt(1 + s)",
+       Between(0, limits::kAcceptedVersions - 1)},
+      OneOf("below_minimum", ChoiceIn(policy.below_minimum),
+            "with fewer updates than minimum at the deadline: fail; extend the deadline once, by as long again; close "
+            "with "
+            "fewer, if there are any",
+            kBelowMinimum),
+      {"over_selection", &policy.over_selection,
+       "so many times report_goal devices are asked, by chance, of those that were seen in the last day; at least 1, "
+       "or 0: "
+       "inclusion says how many",
+       Between(0, 1000)},
   };
 }
 

@@ -24,17 +24,46 @@
 // Tasks, versions and rounds as plain values: the store keeps them, the API shows them.
 namespace tributary {
 
-// A synchronous round closes when `report_goal` updates are in its sum, or at its deadline if at least `minimum` are;
-// with fewer it fails and the base version stays. It fails earlier when too many devices say that they cannot train. Value type with a table of its fields.
+// Which updates a round takes: those of the latest version; or also older ones, which count less (FedBuff, Nguyen et al.
+// 2022): an update that is s versions behind counts 1 / sqrt(1 + s).
+enum class RoundKind : uint8_t { kSynchronous = 0, kBuffered = 1 };
+constexpr bool IsOneOf(RoundKind kind) { return kind <= RoundKind::kBuffered; }
+
+// What becomes of a round that has fewer than its minimum at its deadline.
+enum class BelowMinimum : uint8_t {
+  kFail = 0,
+  kExtend = 1,  // its deadline is moved once, by as long again; then it fails
+  kClose = 2,   // a version is made of what there is, if there is anything
+};
+constexpr bool IsOneOf(BelowMinimum below) { return below <= BelowMinimum::kClose; }
+
+// A round closes when `report_goal` updates are in its sum, or at its deadline if at least `minimum` are;
+// with fewer it fails and the base version stays. It fails earlier when too many devices say that they cannot train.
+// Value type with a table of its fields.
 struct RoundPolicy {
   uint32_t report_goal = 1;
   uint32_t minimum = 1;
   int64_t deadline_seconds = 3600;
   double inclusion = 1.0;
   VersionCodec version_codec = VersionCodec::kFloat32;
+  RoundKind kind = RoundKind::kSynchronous;
+  uint32_t max_staleness = 8;
+  BelowMinimum below_minimum = BelowMinimum::kFail;
+  double over_selection = 0;
   bool operator==(const RoundPolicy&) const = default;
 };
 std::vector<Field> FieldsOf(RoundPolicy& policy);
+// How many versions behind an update may be; 0: it must be of the latest.
+inline uint64_t StalenessOf(const RoundPolicy& policy) {
+  return policy.kind == RoundKind::kBuffered ? policy.max_staleness : 0;
+}
+
+// What an operator may change of a task whose rounds have begun.
+struct RoundSettings {
+  RoundPolicy policy;
+  ServerOptimizerPlan server_optimizer;
+  bool operator==(const RoundSettings&) const = default;
+};
 
 // How large an update is, or the largest that counts whole. As a bound, 0 is none.
 struct UpdateSize {
@@ -67,6 +96,9 @@ struct TaskRecord {
   WallTime created;
   uint64_t rounds_wanted = 0;  // rounds still to be run after the present one
   ModelVersion latest{};
+  std::optional<RoundSettings> next_settings = {};  // hold from the next round on, or the next version
+  std::string paused = {};  // why no round collects updates now, in the operator's words; empty: they are not paused
+  WallTime paused_at = {};
 };
 
 // The table of a task's bounds on updates.
@@ -141,9 +173,12 @@ struct RoundRecord {
   WallTime opened;
   WallTime deadline;
   WallTime closed;             // 0 while it collects
+  bool extended = false;       // its deadline was moved, for want of updates
+  double inclusion = 0;        // probability that a device is in it; 0: the policy's
   UpdateSize bounds;           // of its updates, fixed when it opened
   uint64_t contributions = 0;  // updates in the sum
   uint64_t total_weight = 0;
+  std::vector<uint64_t> staleness = {};    // how many of them were 0, 1, 2 … versions behind
   uint64_t scaled = 0;                     // those that were larger than the bounds, and were scaled down
   uint64_t capped = 0;                     // those that claimed more examples, and count as so many
   std::map<Code, uint64_t> refused;        // by reason; duplicates included under kDuplicate
@@ -155,6 +190,8 @@ struct RoundRecord {
   std::string shortfall;  // why it failed, or was cancelled by a rollback, in one sentence; empty: it did not
   // Devices that say now that they cannot train `base`, by why. Filled in when it is shown.
   std::map<Code, uint64_t> device_failures = {};
+  // Why it may not get to its goal, by who was seen, in one sentence; empty: it may. Filled in when it is shown.
+  std::string warning = {};
 };
 // Moves `round` on. Dies when the table does not know the transition: that is our own bug.
 void MoveRound(RoundRecord& round, RoundState to);

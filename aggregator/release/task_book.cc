@@ -4,7 +4,9 @@
 #include <cmath>
 
 #include "aggregator/optimise/next_weights.h"
+#include "aggregator/records/sum_form.h"
 #include "aggregator/records/tensor_values.h"
+#include "aggregator/sum/weighted_sum.h"
 #include "protocol/base/limits.h"
 #include "protocol/catalogue/shared_tensors.h"
 #include "protocol/payload/codec/codec_list.h"
@@ -24,6 +26,10 @@ Status CheckRule(TaskRecord& task) {
   const bool plain = task.robust.rule == RobustRuleName::kClip;
   RETURN_IF_ERROR(Require(plain || !LinearBitsOf(task.plan.update_codec), "robust.rule",
                           "clip with a linear codec: such updates are summed as rotated vectors"));
+  RETURN_IF_ERROR(Require(plain || StalenessOf(task.policy) == 0, "policy.kind",
+                          "synchronous with this robust.rule, which compares updates: all must be of one version"));
+  RETURN_IF_ERROR(Require(!KeepsUpdates(task.robust) || task.policy.below_minimum != BelowMinimum::kClose,
+                          "policy.below_minimum", "fail or extend with this robust.rule, which needs policy.minimum updates"));
   return Require(!HasReference(task.robust) || task.first_norm > 0, "bounds.first_norm",
                  "above 0 with robust.rule = centred-clip: it is the first bound of the distance");
 }
@@ -51,6 +57,25 @@ Status CheckBlobs(const BlobStore& blobs, const TaskRecord& task, const Digest& 
       });
 }
 
+// The round policy, with what of the task it goes with.
+Status CheckPolicy(TaskRecord task) {
+  RETURN_IF_ERROR(CheckFields(FieldsOf(task.policy), "policy"));
+  const RoundPolicy& policy = task.policy;
+  RETURN_IF_ERROR(Require(policy.kind == RoundKind::kBuffered || policy.max_staleness == RoundPolicy().max_staleness,
+                          "policy.max_staleness",
+                          "left out: synchronous rounds take updates of the latest version only"));
+  RETURN_IF_ERROR(Require(policy.over_selection == 0 || policy.over_selection >= 1, "policy.over_selection",
+                          "0, or at least 1: fewer devices than report_goal can never give as many updates"));
+  RETURN_IF_ERROR(Require(policy.over_selection == 0 || policy.inclusion == 1, "policy.inclusion",
+                          "left out with over_selection, from which it follows"));
+  if (StalenessOf(policy) == 0 || !LinearFormOf(task)) return {};
+  return Fail(
+      Code::kInvalidArgument,
+      "policy.kind must be synchronous with plan.update_codec {}: a linear codec needs every update of a round on "
+      "the same version; choose another codec, or max_staleness 0",
+      task.plan.update_codec.front());
+}
+
 }  // namespace
 
 std::string VersionFloor(const TaskId& task) { return "version_floor/" + task.text(); }
@@ -61,7 +86,8 @@ Status TaskBook::Restore() {
   for (TaskRecord& record : tasks) {
     ASSIGN_OR_RETURN(auto latest, parts_.store.tasks.Version(record.id, record.latest));
     const TaskId id = record.id;
-    tasks_.emplace(id, LiveTask{std::move(record), std::move(latest)});
+    ASSIGN_OR_RETURN(const uint64_t begin, parts_.store.tasks.LineBegin(id));
+    tasks_.emplace(id, LiveTask{std::move(record), std::move(latest), ModelVersion{begin}});
   }
   return {};
 }
@@ -88,7 +114,7 @@ Result<TaskRecord> TaskBook::Create(TaskRecord task, const Digest& initial_weigh
                                .bounds = FirstBounds(task)};
   // It must be in the book for the announcer to see whether it fits.
   const TaskId id = task.id;
-  const auto [at, inserted] = tasks_.emplace(id, LiveTask{std::move(task), first});
+  const auto [at, inserted] = tasks_.emplace(id, LiveTask{std::move(task), first, first.version});
   if (auto stored = StoreNew(at->second); !stored) {
     tasks_.erase(at);
     return Fail(stored.error());
@@ -211,10 +237,33 @@ Status CheckNewTask(TaskRecord task) {
   RETURN_IF_ERROR(Require(!SharedTensors(task).table().tensors.empty(), "plan",
                           "one that shares at least one tensor: this one has every device keep all of them"));
   RETURN_IF_ERROR(CheckCodecs(task.plan.update_codec));
-  RETURN_IF_ERROR(CheckFields(FieldsOf(task.policy), "policy"));
+  RETURN_IF_ERROR(CheckPolicy(task));
   RETURN_IF_ERROR(CheckServerOptimizer(task.server_optimizer));
   RETURN_IF_ERROR(CheckFields(BoundsOf(task), "bounds"));
   return CheckRule(task);
+}
+
+Status CheckSettings(TaskRecord task, const RoundSettings& settings) {
+  task.policy = settings.policy;
+  task.server_optimizer = settings.server_optimizer;
+  RETURN_IF_ERROR(CheckPolicy(task));
+  RETURN_IF_ERROR(CheckServerOptimizer(task.server_optimizer));
+  RETURN_IF_ERROR(CheckRule(task));
+  RETURN_IF_ERROR(ChooseScale(task));
+  return {};
+}
+
+void TakeSettings(TaskRecord& task, bool other_scale) {
+  if (!task.next_settings) return;
+  TaskRecord taken = task;
+  taken.policy = task.next_settings->policy;
+  taken.server_optimizer = task.next_settings->server_optimizer;
+  taken.next_settings.reset();
+  const auto weight = MaxRoundWeight(taken);
+  const auto scale = other_scale ? ChooseScale(taken) : Result<FixedPointScale>(taken.scale);
+  if (!weight || !scale || !WeightedSum::Holds(*scale, taken.value_bound, *weight)) return;
+  taken.scale = *scale;
+  task = std::move(taken);
 }
 
 Result<uint64_t> MaxRoundWeight(const TaskRecord& task) {

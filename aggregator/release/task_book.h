@@ -26,6 +26,9 @@ std::string RoundFloor(const TaskId& task);
 struct LiveTask {
   TaskRecord record;
   VersionRecord latest;
+  // The first of the versions that lead to the latest one step after the other: the initial one, or the last that was
+  // rolled back to. Nobody goes on from what is before.
+  ModelVersion line_begin{};
 };
 
 // Every task with its latest version, in memory; all versions in the database. Call order: Restore, then anything.
@@ -82,6 +85,12 @@ inline constexpr int kMinFractionBits = 16;
 // Checks an operator's words about a new task: name, tensor table, training plan, round policy and bounds.
 // kInvalidArgument: the message begins with the field's name and gives its bounds.
 Status CheckNewTask(TaskRecord task);
+
+// Whether an operator may give a task these settings later. kInvalidArgument, as above.
+Status CheckSettings(TaskRecord task, const RoundSettings& settings);
+// Gives a task its next settings. Without `other_scale` they wait where sums of the present scale could overflow by them:
+// all rounds on a version have one scale.
+void TakeSettings(TaskRecord& task, bool other_scale);
 
 // The most weight that a round of this task can sum: max_weight * report_goal. kInvalidArgument when it does not fit 63
 // bits.

@@ -23,7 +23,10 @@ Result<std::vector<uint64_t>> CountedNames(Store& store, const RoundRecord& roun
 }  // namespace
 
 RoundAnnouncement CoinOf(const RoundRecord& round, const RoundPolicy& policy) {
-  return {.number = round.number, .nonce = round.nonce, .inclusion = policy.inclusion, .deadline = round.deadline};
+  return {.number = round.number,
+          .nonce = round.nonce,
+          .inclusion = round.inclusion > 0 ? round.inclusion : policy.inclusion,
+          .deadline = round.deadline};
 }
 
 Result<AskAgain> AskAfter(Store& store, const RoundRecord& last, const RoundKeeper* open) {
@@ -42,10 +45,11 @@ Result<AskAgain> AskOnceMore(Store& store, const TaskRecord& task, const RoundKe
   const bool everybody_was = again.times > 0 && again.asked.empty();
   if (device) {
     ASSIGN_OR_RETURN(const bool counted, store.contributions.Has(round.task, round.base, *device));
-    if (counted || open.PendingUpload(*device) != nullptr)
+    if (counted || open.PendingUpload(round.base, *device) != nullptr)
       return Fail(Code::kConflict, "{} counts already on version {}", device->text(), Number(round.base));
     if (!IsSelected(CoinOf(round, task.policy), *device))
-      return Fail(Code::kConflict, "{} is not in round {}, by chance (policy.inclusion)", device->text(), round.number);
+      return Fail(Code::kConflict, "{} is not in round {}, by chance (policy.inclusion or over_selection)",
+                  device->text(), round.number);
     if (!everybody_was) again.asked.push_back(AskedName(*device));
   }
   if (!device || again.asked.size() > limits::kAskedDevices) again.asked.clear();

@@ -63,11 +63,11 @@ Status Core::OpenParts() {
   fleet_.emplace(std::move(fleet));
   const auto custody = [this](const std::vector<UploadId>& uploads) { listener_.OnCustody(uploads); };
   const RoundParts round_parts{
-      *store_, blobs_, parts_.files, parts_.clock,    parts_.random, parts_.folder / "checkpoints",
+      *store_, blobs_, parts_.files, parts_.clock, parts_.folder / "checkpoints",
       events_, *this,  *fleet_,      parts_.enrolled, custody};
   rounds_.emplace(round_parts, tasks_);
   const TakerParts taker_parts{*store_, parts_.clock, health_, *fleet_, events_, parts_.opening_key, custody};
-  updates_.emplace(taker_parts, *rounds_);
+  updates_.emplace(taker_parts, *rounds_, blobs_);
   evaluations_.emplace(taker_parts, *rounds_);
   device_states_.emplace(taker_parts);
   takers_.emplace(fleet_->account(), Takers::Table{{UploadKind::kUpdate, &*updates_},

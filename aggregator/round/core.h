@@ -21,7 +21,6 @@ class Core final : private Announcer {
     Path folder;  // the aggregator's data folder; database, blobs/ and checkpoints/ lie in it
     FileSystem& files;
     const Clock& clock;
-    Random& random;
     PublicationFolder& repository;   // what publications are signed with
     const HpkeKeyPair& sealing_key;  // opens payloads, unless `opening_key` is given: then it is not looked at
     Millis publication_lifetime{std::chrono::hours(24 * 30)};

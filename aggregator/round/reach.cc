@@ -24,7 +24,7 @@ OutlookQuestion Reach::QuestionOf(const RoundRecord& round, const RoundKeeper* o
   OutlookQuestion question{
       .task = task, .base = round.base, .selected = [](const DeviceId&) { return true; }, .in_sum = {}, .since = {}};
   question.in_sum = [this, open, &task, base = round.base](const DeviceId& device) -> Result<bool> {
-    if (open != nullptr && open->PendingUpload(device) != nullptr) return true;
+    if (open != nullptr && open->PendingUpload(open->record().base, device) != nullptr) return true;
     return parts_.store.contributions.Has(task, base, device);
   };
   if (open == nullptr) return question;

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "aggregator/records/sum_form.h"
+#include "aggregator/round/ask_again.h"
 #include "protocol/base/log.h"
 #include "protocol/envelope/remembered_versions.h"
 
@@ -44,12 +45,7 @@ Status RoundBook::Restore() {
 
 Status RoundBook::RemoveStrayCheckpoints() {
   std::set<std::string> named;
-  for (const auto& [id, runner] : runners_) {
-    if (const auto* open = runner.open()) named.insert(open->stored().checkpoint);
-    if (runner.shelved()) named.insert(runner.shelved()->checkpoint);
-    runner.robust().AddNames(
-        runner.open() ? &runner.open()->record() : (runner.shelved() ? &runner.shelved()->record : nullptr), named);
-  }
+  for (const auto& [id, runner] : runners_) runner.AddFileNames(named);
   ASSIGN_OR_RETURN(const auto present, parts_.files.List(parts_.checkpoints));
   for (const std::string& file : present) {
     if (named.contains(file)) continue;
@@ -90,6 +86,18 @@ Status RoundBook::Cancel(const TaskId& task) {
   return runner->Cancel();
 }
 
+Result<TaskRecord> RoundBook::Pause(const TaskId& task, const std::string& reason) {
+  ASSIGN_OR_RETURN(RoundRunner* const runner, Find(task));
+  if (runner->task().record.paused != reason) RETURN_IF_ERROR(runner->SetPaused(reason));
+  return runner->task().record;
+}
+
+Result<TaskRecord> RoundBook::SetSettings(const TaskId& task, const RoundSettings& settings) {
+  ASSIGN_OR_RETURN(RoundRunner* const runner, Find(task));
+  RETURN_IF_ERROR(runner->SetSettings(settings));
+  return runner->task().record;
+}
+
 Result<RoundRecord> RoundBook::AskAgain(const TaskId& task, const std::optional<DeviceId>& device) {
   ASSIGN_OR_RETURN(RoundRunner* const runner, Find(task));
   RETURN_IF_ERROR(runner->AskAgain(device));
@@ -112,6 +120,10 @@ Status RoundBook::AddWhatWasHeard(std::span<RoundRecord> rounds) {
   for (RoundRecord& round : rounds) {
     AddMeans(round, totals);
     round.device_failures = parts_.fleet.failures().Counts(round.task, round.base);
+    if (round.state != RoundState::kCollecting) continue;
+    ASSIGN_OR_RETURN(const RoundRunner* const runner, Find(round.task));
+    const Millis time = std::chrono::seconds(runner->task().record.policy.deadline_seconds);
+    round.warning = RoundRule(runner->task().record).WhyInDoubt(round, parts_.fleet.CountSeen(parts_.clock.Now() + -time));
   }
   return {};
 }
@@ -163,7 +175,7 @@ std::vector<PublishedTask> RoundBook::Published() const {
                         .plan = task.record.plan,
                         .latest = task.latest.version,
                         .weights = task.latest.weights,
-                        .accepted = RoundRule(task.record).AcceptedBases(task.latest.version),
+                        .accepted = RoundRule(task.record).AcceptedBases(task),
                         .round = std::nullopt,
                         .value_bound = task.record.value_bound,
                         .norm_bound = task.record.norm_bound,
@@ -171,14 +183,11 @@ std::vector<PublishedTask> RoundBook::Published() const {
                         .compact = task.latest.compact};
     const auto runner = runners_.find(id);
     const RoundKeeper* const open = runner == runners_.end() ? nullptr : runner->second.open();
-    if (open != nullptr && open->record().state == RoundState::kCollecting) {
+    if (open != nullptr && open->record().state == RoundState::kCollecting && task.record.paused.empty()) {
       const RoundRecord& round = open->record();
-      entry.round = RoundAnnouncement{.number = round.number,
-                                      .nonce = round.nonce,
-                                      .inclusion = task.record.policy.inclusion,
-                                      .deadline = round.deadline,
-                                      .linear_step = LinearStepOf(task.record, round.bounds),
-                                      .again = round.again};
+      entry.round = CoinOf(round, task.record.policy);
+      entry.round->linear_step = LinearStepOf(task.record, round.bounds);
+      entry.round->again = round.again;
     }
     published.push_back(std::move(entry));
   }
@@ -203,7 +212,9 @@ std::set<ModelVersion> RoundBook::Bases(const TaskId& task) const {
   const auto runner = runners_.find(task);
   if (runner == runners_.end()) return bases;
   if (const RoundKeeper* const open = runner->second.open()) bases.insert(open->record().base);
-  if (runner->second.shelved()) bases.insert(runner->second.shelved()->record.base);
+  // A sum that waits for its next round is of the latest, which is accepted.
+  const LiveTask& live = runner->second.task();
+  for (const ModelVersion base : RoundRule(live.record).AcceptedBases(live)) bases.insert(base);
   return bases;
 }
 

@@ -24,6 +24,9 @@ class RoundBook final : public Rounds {
   Result<RoundRecord> Start(const TaskId& task, uint64_t count) override;
   Result<RoundRecord> AskAgain(const TaskId& task, const std::optional<DeviceId>& device) override;
   Status Cancel(const TaskId& task) override;
+  Result<TaskRecord> Pause(const TaskId& task, const std::string& reason) override;
+  Result<TaskRecord> Resume(const TaskId& task) override { return Pause(task, ""); }
+  Result<TaskRecord> SetSettings(const TaskId& task, const RoundSettings& settings) override;
   Result<VersionRecord> RollBack(const TaskId& task, ModelVersion to, const std::string& reason) override;
   Result<std::vector<RoundRecord>> List(const TaskId& task, const Slice<uint64_t>& slice = {}) override;
   Result<std::vector<ContributionRecord>> Contributions(const TaskId& task, uint64_t number,

@@ -1,6 +1,7 @@
 #include "aggregator/round/round_keeper.h"
 
 #include "aggregator/records/sum_form.h"
+#include "aggregator/release/task_book.h"
 #include "aggregator/store/disk_health.h"
 #include "protocol/base/fault_point.h"
 #include "protocol/base/log.h"
@@ -21,12 +22,12 @@ Status Agree(const TaskRecord& task, const StoredRound& stored, const WeightedSu
 
 Result<WeightedSum> ReadSum(const RoundKeeper::Surroundings& around, const TaskRecord& task,
                             const StoredRound& stored) {
+  ASSIGN_OR_RETURN(const uint64_t max_weight, MaxRoundWeight(task));
+  if (!WeightedSum::Holds(task.scale, task.value_bound, max_weight)) {
+    return Fail(Code::kCorrupt, "task {}: {} fraction bits, bound {}, total weight {} overflow a sum", task.id.text(),
+                task.scale.fraction_bits, task.value_bound, max_weight);
+  }
   if (stored.checkpoint.empty()) {
-    ASSIGN_OR_RETURN(const uint64_t max_weight, around.rule.MaxWeight());
-    if (!WeightedSum::Holds(task.scale, task.value_bound, max_weight)) {
-      return Fail(Code::kCorrupt, "task {}: {} fraction bits, bound {}, total weight {} overflow a sum", task.id.text(),
-                  task.scale.fraction_bits, task.value_bound, max_weight);
-    }
     return WeightedSum(SumSizeOf(task), task.scale, task.value_bound, max_weight);
   }
   auto sum = ReadCheckpoint(around.files, around.folder / stored.checkpoint);
@@ -34,6 +35,10 @@ Result<WeightedSum> ReadSum(const RoundKeeper::Surroundings& around, const TaskR
     return Fail(Code::kCorrupt, "checkpoint {} is missing; it held {} acknowledged updates", stored.checkpoint,
                 stored.record.contributions);
   }
+  if (!sum) return sum;
+  // The goal may have changed since.
+  if (const Status allowed = sum->Allow(max_weight); !allowed)
+    return Fail(Code::kCorrupt, "checkpoint {}: {}", stored.checkpoint, allowed.error().message);
   return sum;
 }
 
@@ -53,26 +58,36 @@ Result<RoundKeeper> RoundKeeper::Restore(const Surroundings& surroundings, const
   return RoundKeeper(surroundings, std::move(stored), std::move(sum));
 }
 
-RoundKeeper RoundKeeper::FollowedBy(StoredRound next) && {
+RoundKeeper RoundKeeper::FollowedBy(const TaskRecord& task, StoredRound next) && {
   TRIBUTARY_CHECK(pending_.empty() && (next.checkpoint.empty() || next.checkpoint == stored_.checkpoint))
       << next.checkpoint << " after " << stored_.checkpoint;
-  if (next.checkpoint.empty()) sum_.Clear();
+  const auto max_weight = MaxRoundWeight(task);
+  TRIBUTARY_CHECK(max_weight) << max_weight.error().message;  // it was checked with the policy
+  if (next.checkpoint.empty())
+    sum_.Restart(task.scale, *max_weight);
+  else
+    TRIBUTARY_CHECK(sum_.Allow(*max_weight)) << *max_weight;  // so was this (TakeSettings)
   return RoundKeeper(around_, std::move(next), std::move(sum_));
 }
 
-const UploadId* RoundKeeper::PendingUpload(const DeviceId& device) const {
-  const auto found = pending_.find(device);
+const UploadId* RoundKeeper::PendingUpload(ModelVersion base, const DeviceId& device) const {
+  const auto found = pending_.find({base, device});
   return found == pending_.end() ? nullptr : &found->second.upload;
 }
 
-WeightedSum& RoundKeeper::SumFor(const DeviceId& device) {
+WeightedSum& RoundKeeper::SumFor(const UploadSubject& subject) {
   TRIBUTARY_CHECK(record_.state == RoundState::kCollecting) << RoundStateName(record_.state);
-  TRIBUTARY_CHECK(!pending_.contains(device)) << device.text() << " is in the sum already";
+  TRIBUTARY_CHECK(PendingUpload(subject.base_version, subject.device) == nullptr)
+      << subject.device.text() << " is in the sum already";
   return sum_;
 }
 
 void RoundKeeper::Added(const UploadHeader& header, const TakenUpdate& update, const DeviceId& via) {
-  pending_[header.subject.device] = {header.subject.id, update, via};
+  const UploadSubject& subject = header.subject;
+  pending_[{subject.base_version, subject.device}] = {subject.id, update, via};
+  const uint64_t staleness = Number(record_.base) - Number(subject.base_version);
+  if (record_.staleness.size() <= staleness) record_.staleness.resize(staleness + 1);
+  ++record_.staleness[staleness];
   record_.scaled += update.scaled ? 1 : 0;
   record_.capped += update.capped ? 1 : 0;
   bytes_since_ += header.ciphertext_size;
@@ -84,6 +99,14 @@ void RoundKeeper::Added(const UploadHeader& header, const TakenUpdate& update, c
 void RoundKeeper::CountRefusal(Code code) {
   ++record_.refused[code];
   refusals_unsaved_ = true;
+}
+
+void RoundKeeper::SetAnnounced(const RoundRecord& now) {
+  for (RoundRecord* const record : {&record_, &stored_.record}) {
+    record->again = now.again;
+    record->deadline = now.deadline;
+    record->extended = now.extended;
+  }
 }
 
 Result<std::vector<UploadId>> RoundKeeper::Checkpoint(RoundState state) {
@@ -104,7 +127,7 @@ Result<std::vector<UploadId>> RoundKeeper::Checkpoint(RoundState state) {
   stored_ = std::move(next);
   record_ = stored_.record;
   std::vector<UploadId> taken;
-  for (const auto& [device, pending] : pending_) taken.push_back(pending.upload);
+  for (const auto& [of, pending] : pending_) taken.push_back(pending.upload);
   pending_.clear();
   bytes_since_ = 0;
   refusals_unsaved_ = false;
@@ -113,9 +136,10 @@ Result<std::vector<UploadId>> RoundKeeper::Checkpoint(RoundState state) {
 
 Status RoundKeeper::WritePending(const StoredRound& next) {
   ASSIGN_OR_RETURN(Transaction transaction, around_.store.Begin());
-  for (const auto& [device, pending] : pending_) {
+  for (const auto& [of, pending] : pending_) {
+    const auto& [base, device] = of;
     RETURN_IF_ERROR(around_.store.contributions.Insert({.task = record_.task,
-                                                        .base = record_.base,
+                                                        .base = base,
                                                         .device = device,
                                                         .upload = pending.upload,
                                                         .size = pending.update.size,
@@ -123,7 +147,7 @@ Status RoundKeeper::WritePending(const StoredRound& next) {
                                                         .length = pending.update.length,
                                                         .cosine = pending.update.cosine,
                                                         .via = pending.via}));
-    const Status counted = around_.store.evaluations.Count(record_.task, record_.base, device);
+    const Status counted = around_.store.evaluations.Count(record_.task, base, device);
     if (counted) continue;
     // A measurement may be wrong or damaged; the round goes on without it.
     const Code code = counted.error().code;

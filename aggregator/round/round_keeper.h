@@ -2,10 +2,10 @@
 
 #include <map>
 #include <set>
+#include <utility>
 #include <vector>
 
 #include "aggregator/intake/open_update.h"
-#include "aggregator/round/round_rule.h"
 #include "aggregator/store/store.h"
 #include "aggregator/sum/weighted_sum.h"
 #include "protocol/base/file.h"
@@ -32,7 +32,6 @@ class RoundKeeper {
     Store& store;
     FileSystem& files;
     Path folder;  // of the checkpoints
-    const RoundRule& rule;
   };
   // A round whose row is stored: with the sum of its checkpoint, or an empty one. kCorrupt: file and row do not agree,
   // and the contributions that were acknowledged cannot be restored.
@@ -41,28 +40,31 @@ class RoundKeeper {
   // The round after this one, whose row is stored, in the memory of this one's sum: two sums at once would be the most
   // that the aggregator ever holds. This one has ended, with nothing pending. The next goes on with its checkpoint or
   // has none; it dies of another.
-  RoundKeeper FollowedBy(StoredRound next) &&;
+  RoundKeeper FollowedBy(const TaskRecord& task, StoredRound next) &&;
 
   // As it is now, with what is not on disk yet.
   const RoundRecord& record() const { return record_; }
   const StoredRound& stored() const { return stored_; }
   const WeightedSum& sum() const { return sum_; }
 
-  // The upload by which the device is in the sum but not on disk; null: none.
-  const UploadId* PendingUpload(const DeviceId& device) const;
+  // The upload by which the device is in the sum for this base version but not on disk; null: none.
+  const UploadId* PendingUpload(ModelVersion base, const DeviceId& device) const;
   size_t pending() const { return pending_.size(); }
+  // Those of the round's base version.
   void AddPendingDevices(std::set<DeviceId>& devices) const {
-    for (const auto& [device, upload] : pending_) devices.insert(device);
+    for (const auto& [of, upload] : pending_) {
+      if (of.first == record_.base) devices.insert(of.second);
+    }
   }
-  // The sum, to add an update of this device to it. Added must follow when it was added. Dies when the device is in the
-  // sum already, or the round takes nothing any more.
-  WeightedSum& SumFor(const DeviceId& device);
+  // The sum, to add this update to it. Added must follow when it was added. Dies when the device is in the sum already
+  // for its base version, or the round takes nothing any more.
+  WeightedSum& SumFor(const UploadSubject& subject);
   // `via`: the gateway through which the device was heard of.
   void Added(const UploadHeader& header, const TakenUpdate& update, const DeviceId& via);
   void AddBytes(uint64_t bytes) { record_.bytes_up += bytes; }
   void CountRefusal(Code code);
-  // As the database has it now.
-  void SetAgain(const AskAgain& again) { record_.again = stored_.record.again = again; }
+  // What devices are told of it, as the database has it now.
+  void SetAnnounced(const RoundRecord& now);
   bool refusals_unsaved() const { return refusals_unsaved_; }
   void RefusalsSaved() { refusals_unsaved_ = false; }
 
@@ -99,8 +101,8 @@ class RoundKeeper {
     uint64_t contributions = 0;
   };
   Tried tried_;
-  uint64_t checkpoint_size_;  // bytes; the same for every checkpoint of the round
-  std::map<DeviceId, Pending> pending_;
+  uint64_t checkpoint_size_;  // bytes; of every checkpoint of the round, but for a few
+  std::map<std::pair<ModelVersion, DeviceId>, Pending> pending_;  // by their own base version
   uint64_t bytes_since_ = 0;  // ciphertext bytes of the pending ones
   bool refusals_unsaved_ = false;
 };

@@ -1,6 +1,7 @@
 #include "aggregator/round/round_runner.h"
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
 #include "aggregator/optimise/next_weights.h"
@@ -57,6 +58,18 @@ Result<ModelVersion> NextVersion(Store& store, const VersionRecord& latest) {
   return Next(std::max(latest.version, ModelVersion{floor}));
 }
 
+// SHA-256 over the task, the digest of the weights that it begins at and its number: whoever has the publication can
+// make it again, and nobody can choose it. The weights follow from the sum of the version before.
+std::array<uint8_t, 16> NonceOf(const RoundRecord& round, const Digest& base_weights) {
+  const Digest digest = Sha256(
+      AsBytes(fmt::format("tributary round nonce v1/{}/{}/{}", round.task.text(), base_weights.hex(), round.number)));
+  std::array<uint8_t, 16> nonce{};
+  std::ranges::copy(digest.view().first(nonce.size()), nonce.begin());
+  return nonce;
+}
+
+constexpr Millis kSeenLately = std::chrono::hours(24);
+
 }  // namespace
 
 Status CheckVersion(const LiveTask& task, ModelVersion version) {
@@ -69,7 +82,7 @@ RoundRunner::RoundRunner(const RoundParts& parts, LiveTask& task)
     : parts_(parts),
       task_(task),
       rule_(task.record),
-      around_{parts.store, parts.files, parts.checkpoints, rule_},
+      around_{parts.store, parts.files, parts.checkpoints},
       robust_(parts.files, parts.checkpoints, task),
       reach_({parts.store, parts.clock, parts.fleet, parts.enrolled}, task, rule_) {}
 
@@ -104,8 +117,10 @@ Status RoundRunner::Start(uint64_t count) {
     return Fail(Code::kInvalidArgument, "count must be 1 to {} together with the rounds already wanted ({})",
                 kMaxRoundsWanted, wanted);
   }
+  if (const std::string& why = task_.record.paused; !why.empty())
+    return Fail(Code::kConflict, "the rounds of {} are paused: {}; resume them first", task_.record.id.text(), why);
   RETURN_IF_ERROR(robust_.CheckRoomForRound());
-  Turn turn{.task = task_.record, .shelved = shelved_};
+  RoundTurn turn{.task = task_.record, .shelved = shelved_};
   turn.task.rounds_wanted += count;
   if (!keeper_) RETURN_IF_ERROR(PlanNext(turn));
   return Commit(std::move(turn));
@@ -114,7 +129,7 @@ Status RoundRunner::Start(uint64_t count) {
 Status RoundRunner::Cancel() {
   if (keeper_ && keeper_->record().state == RoundState::kCollecting) return Abandon({RoundState::kCancelled});
   if (task_.record.rounds_wanted == 0) return {};
-  Turn turn{.task = task_.record, .shelved = shelved_};
+  RoundTurn turn{.task = task_.record, .shelved = shelved_};
   turn.task.rounds_wanted = 0;
   return Commit(std::move(turn));
 }
@@ -123,48 +138,80 @@ Status RoundRunner::AskAgain(const std::optional<DeviceId>& device) {
   RETURN_IF_ERROR(CheckCollecting());
   StoredRound next = keeper_->stored();
   ASSIGN_OR_RETURN(next.record.again, AskOnceMore(parts_.store, task_.record, *keeper_, device));
+  RETURN_IF_ERROR(SaveOpen(next, task_.record));
+  Say("round.asked_again", device ? device->text() : "");
+  return {};
+}
+
+Status RoundRunner::SaveOpen(const StoredRound& round, const TaskRecord& task) {
   ASSIGN_OR_RETURN(Transaction transaction, parts_.store.Begin());
-  RETURN_IF_ERROR(parts_.store.rounds.Save(next));
+  RETURN_IF_ERROR(parts_.store.rounds.Save(round));
+  RETURN_IF_ERROR(parts_.store.tasks.SaveProgress(task));
   RETURN_IF_ERROR(parts_.announcer.Reserve());
   RETURN_IF_ERROR(transaction.Commit());
-  keeper_->SetAgain(next.record.again);
-  Say("round.asked_again", device ? device->text() : "");
+  keeper_->SetAnnounced(round.record);
+  task_.record = task;
   parts_.announcer.Announce();
   return {};
 }
 
-Verdict RoundRunner::FindContribution(const UploadSubject& subject) const {
-  const UploadId* const pending =
-      keeper_ && keeper_->record().base == subject.base_version ? keeper_->PendingUpload(subject.device) : nullptr;
-  if (pending != nullptr && *pending == subject.id) return Verdict::InSum();
-  ASSIGN_OR_RETURN(const bool counted,
-                   parts_.store.contributions.Has(subject.task, subject.base_version, subject.device));
-  return counted || pending != nullptr ? Verdict::Counted() : Verdict::Take();
+Status RoundRunner::SetPaused(const std::string& reason) {
+  TaskRecord task = task_.record;
+  const WallTime now = parts_.clock.Now();
+  // Those that are in the sum need not wait for custody as long as the pause is.
+  const bool collects = keeper_ && keeper_->record().state == RoundState::kCollecting;
+  if (collects && keeper_->pending() > 0) RETURN_IF_ERROR(Checkpoint(RoundState::kCollecting));
+  const Millis paused(task.paused.empty() ? 0 : std::max<int64_t>(0, now.unix_millis - task.paused_at.unix_millis));
+  if (task.paused.empty()) task.paused_at = now;
+  task.paused = reason;
+  if (reason.empty()) task.paused_at = {};
+  if (collects) {
+    StoredRound round = keeper_->stored();
+    if (reason.empty()) round.record.deadline = round.record.deadline + paused;
+    RETURN_IF_ERROR(SaveOpen(round, task));
+  } else {
+    RoundTurn turn{.task = task, .shelved = shelved_};
+    if (reason.empty() && !keeper_ && task.rounds_wanted > 0) RETURN_IF_ERROR(PlanNext(turn));
+    RETURN_IF_ERROR(Commit(std::move(turn)));
+  }
+  Say(reason.empty() ? "rounds.resumed" : "rounds.paused", reason);
+  return {};
+}
+
+Status RoundRunner::SetSettings(const RoundSettings& settings) {
+  RETURN_IF_ERROR(CheckSettings(task_.record, settings));
+  RoundTurn turn{.task = task_.record, .shelved = shelved_};
+  turn.task.next_settings = settings;
+  ASSIGN_OR_RETURN(const uint64_t first, parts_.store.rounds.FirstOnBase(task_.record.id, task_.record.latest));
+  if (!keeper_) TakeSettings(turn.task, first == 0);
+  turn.visible = !keeper_;  // which versions are accepted may have changed
+  RETURN_IF_ERROR(Commit(std::move(turn)));
+  Say("rounds.settings_changed", keeper_ ? "they hold from the next round on" : "");
+  return {};
 }
 
 Status RoundRunner::CheckCollecting() const {
+  if (const std::string& why = task_.record.paused; !why.empty())
+    return Fail(Code::kRoundClosed, "the rounds of {} are paused: {}", task_.record.id.text(), why);
   if (!keeper_) return Fail(Code::kRoundClosed, "no round of {} is open", task_.record.id.text());
   const RoundRecord& round = keeper_->record();
   if (round.state == RoundState::kCollecting && !rule_.IsFull(round)) return {};
   return Fail(Code::kRoundClosed, "round {} is being closed", round.number);
 }
 
-Result<UpdateBounds> RoundRunner::BoundsFor(const DeviceId& device) {
-  const VersionRecord& latest = task_.latest;
-  if (!layout_ || layout_->of != latest.version) {
-    UpdateLayout layout(SharedTensors(task_.record), LinearFormOf(task_.record).has_value());
-    const auto take = [&layout](uint64_t first, std::span<const float> weights) -> Status {
-      layout.SetPresent(first, weights);
-      return {};
-    };
-    if (layout.has_variances())
-      RETURN_IF_ERROR(VisitWeights(parts_.blobs, latest.weights, task_.record.table.parameter_count(), take));
-    layout_ = {latest.version, std::move(layout)};
-  }
-  UpdateBounds bounds{.task = task_.record, .layout = layout_->layout, .round = keeper_->record().bounds};
+void RoundRunner::AddFileNames(std::set<std::string>& names) const {
+  if (keeper_) names.insert(keeper_->stored().checkpoint);
+  if (shelved_) names.insert(shelved_->checkpoint);
+  robust_.AddNames(keeper_ ? &keeper_->record() : shelved_ ? &shelved_->record : nullptr, names);
+}
+
+Result<UpdateBounds> RoundRunner::BoundsFor(const UploadSubject& subject, const UpdateLayout& layout) {
+  const RoundRecord& round = keeper_->record();
+  UpdateBounds bounds{.task = task_.record, .layout = layout, .round = round.bounds};
+  bounds.share = RoundRule::ShareOf(Number(round.base) - Number(subject.base_version));
   ASSIGN_OR_RETURN(bounds.reference, robust_.Reference());
   if (!KeepsUpdates(task_.record.robust)) return bounds;
-  bounds.keep = [this, device](uint64_t weight, std::span<const std::span<const float>> parts) {
+  bounds.keep = [this, device = subject.device](uint64_t weight, std::span<const std::span<const float>> parts) {
     return robust_.Keep(keeper_->record(), {device, ViaOf(parts_.fleet, device), weight}, parts);
   };
   return bounds;
@@ -177,40 +224,46 @@ void RoundRunner::Contributed(const UploadHeader& header, const TakenUpdate& upd
 }
 
 // Opens the next round on the task's latest version, and gives it what is on the shelf for that version.
-Status RoundRunner::PlanNext(Turn& turn) {
+Status RoundRunner::PlanNext(RoundTurn& turn) {
   ASSIGN_OR_RETURN(const uint64_t floor, parts_.store.accounts.Counter(RoundFloor(turn.task.id)));
+  ASSIGN_OR_RETURN(const std::optional<RoundRecord> last,
+                   LastRound(turn.ended, parts_.store, turn.task.id, last_round_));
+  const bool same_base = last && last->base == turn.task.latest;
   --turn.task.rounds_wanted;
+  TakeSettings(turn.task, !same_base);
   StoredRound round;
   round.record.task = turn.task.id;
   round.record.number = std::max(last_round_, floor) + 1;
   round.record.base = turn.task.latest;
-  ASSIGN_OR_RETURN(const std::optional<RoundRecord> last,
-                   LastRound(turn.ended, parts_.store, turn.task.id, last_round_));
-  if (last && last->base == round.record.base) {
+  if (same_base) {
     ASSIGN_OR_RETURN(round.record.again, AskAfter(parts_.store, *last, keeper_ ? &*keeper_ : nullptr));
   }
   round.record.bounds = turn.version ? turn.version->bounds : task_.latest.bounds;
-  parts_.random.Fill(round.record.nonce);
+  round.record.nonce = NonceOf(round.record, turn.version ? turn.version->weights.digest : task_.latest.weights.digest);
   round.record.opened = parts_.clock.Now();
-  round.record.deadline = round.record.opened + std::chrono::seconds(turn.task.policy.deadline_seconds);
+  const Millis time = std::chrono::seconds(turn.task.policy.deadline_seconds);
+  round.record.deadline = round.record.opened + time;
   if (turn.shelved) {
     TRIBUTARY_CHECK(turn.shelved->record.base == round.record.base) << "a shelved sum outlived its base version";
     round.checkpoint = std::exchange(turn.shelved->checkpoint, {});
     round.record.contributions = turn.shelved->record.contributions;
     round.record.total_weight = turn.shelved->record.total_weight;
+    round.record.staleness = turn.shelved->record.staleness;
     round.record.scaled = turn.shelved->record.scaled;
     round.record.capped = turn.shelved->record.capped;
     turn.unshelved = std::exchange(turn.shelved, std::nullopt);
     if (turn.ended) turn.ended->checkpoint.clear();
   }
+  const uint64_t seen = parts_.fleet.CountSeen(round.record.opened + -std::max(time, kSeenLately));
+  round.record.inclusion = RoundRule(turn.task).InclusionOf(seen, round.record.contributions);
   turn.next = std::move(round);
   return {};
 }
 
 // The end of the open round, whatever its state, and the next one if one is wanted.
-Result<RoundRunner::Turn> RoundRunner::PlanEnd(End end) {
+Result<RoundTurn> RoundRunner::PlanEnd(End end) {
   TRIBUTARY_CHECK(keeper_->pending() == 0) << "a round ends with its sum on disk";
-  Turn turn{.task = task_.record, .ended = keeper_->stored()};
+  RoundTurn turn{.task = task_.record, .ended = keeper_->stored()};
   turn.ended->record = keeper_->record();
   MoveRound(turn.ended->record, end.state);
   turn.ended->record.closed = parts_.clock.Now();
@@ -221,16 +274,17 @@ Result<RoundRunner::Turn> RoundRunner::PlanEnd(End end) {
     turn.shelved = turn.ended;
   }
   if (end.state == RoundState::kCancelled) turn.task.rounds_wanted = 0;
-  if (turn.task.rounds_wanted > 0 && end.next) RETURN_IF_ERROR(PlanNext(turn));
+  if (turn.task.rounds_wanted > 0 && turn.task.paused.empty() && end.next) RETURN_IF_ERROR(PlanNext(turn));
   return turn;
 }
 
-Status RoundRunner::PlanVersion(Turn& turn) {
+Status RoundRunner::PlanVersion(RoundTurn& turn) {
   RoundRecord& round = turn.ended->record;
   const VersionRecord& latest = task_.latest;
   RETURN_IF_ERROR(CheckRoom(parts_.files, parts_.checkpoints, latest.weights.size + OptimizerStateBytes(task_.record),
                             "the next version"));
-  ASSIGN_OR_RETURN(const UpdateSize medians, parts_.store.contributions.Median(task_.record.id, latest.version));
+  ASSIGN_OR_RETURN(const uint64_t first, parts_.store.rounds.FirstOnBase(task_.record.id, round.base));
+  ASSIGN_OR_RETURN(const UpdateSize medians, parts_.store.contributions.Median(task_.record.id, first));
   ASSIGN_OR_RETURN(const ModelVersion number, NextVersion(parts_.store, latest));
   ASSIGN_OR_RETURN(RobustRound::Combined combined, robust_.Combine(*keeper_));
   const WeightedSum& sum = combined.sum ? *combined.sum : keeper_->sum();
@@ -238,6 +292,8 @@ Status RoundRunner::PlanVersion(Turn& turn) {
   RETURN_IF_ERROR(robust_.SaveReference(number, sum));
   ASSIGN_OR_RETURN(const MadeVersion next, MakeNextWeights(parts_.blobs, {latest.weights, latest.optimizer_state},
                                                            sum, task_.record));
+  if (next.optimizer_began)
+    LogInfo("optimizer.begins", {{"task", task_.record.id.text()}, {"version", Number(number)}});
   TRIBUTARY_FAULT_POINT("aggregator.version.blob_written");
   turn.version = VersionRecord{.task = task_.record.id,
                                .version = number,
@@ -290,7 +346,7 @@ Result<VersionRecord> RoundRunner::Republish(VersionRecord version, const std::s
   version.parent = task_.latest.version;
   version.round = 0;
   version.created = parts_.clock.Now();
-  Turn turn{.task = task_.record, .version = version};
+  RoundTurn turn{.task = task_.record, .version = version};
   turn.task.latest = version.version;
   // A sum for a version that nobody goes on from is thrown away.
   if (keeper_) {
@@ -304,53 +360,33 @@ Result<VersionRecord> RoundRunner::Republish(VersionRecord version, const std::s
     turn.unshelved = shelved_;
     turn.unshelved->checkpoint.clear();
   }
-  if (turn.task.rounds_wanted > 0) RETURN_IF_ERROR(PlanNext(turn));
+  if (turn.task.rounds_wanted > 0 && turn.task.paused.empty()) RETURN_IF_ERROR(PlanNext(turn));
   RETURN_IF_ERROR(Commit(std::move(turn)));
   return version;
 }
 
-Status RoundRunner::WriteTurn(const Turn& turn, bool visible) {
-  Store& store = parts_.store;
-  ASSIGN_OR_RETURN(Transaction transaction, store.Begin());
-  RETURN_IF_ERROR(store.tasks.SaveProgress(turn.task));
-  if (turn.unshelved) RETURN_IF_ERROR(store.rounds.Save(*turn.unshelved));
-  if (turn.ended) RETURN_IF_ERROR(store.rounds.Save(*turn.ended));
-  for (const auto& [device, cosine] : turn.cosines)
-    RETURN_IF_ERROR(store.contributions.SetCosine(task_.record.id, turn.ended->record.base, device, cosine));
-  if (turn.version) {
-    RETURN_IF_ERROR(store.tasks.InsertVersion(*turn.version));
-    const uint64_t latest = Number(turn.version->version);
-    const uint64_t oldest = latest > kRememberedVersions ? latest - kRememberedVersions : 0;
-    RETURN_IF_ERROR(store.contributions.ForgetBefore(task_.record.id, ModelVersion{oldest}));
-  }
-  if (turn.next) RETURN_IF_ERROR(store.rounds.Insert(*turn.next));
-  if (visible) RETURN_IF_ERROR(parts_.announcer.Reserve());
-  TRIBUTARY_FAULT_POINT("aggregator.turn.before_commit");
-  RETURN_IF_ERROR(transaction.Commit());
-  TRIBUTARY_FAULT_POINT("aggregator.turn.committed");
-  return {};
-}
-
-Status RoundRunner::Commit(Turn turn) {
+Status RoundRunner::Commit(RoundTurn turn) {
   std::optional<RoundKeeper> next;
   if (turn.next && !keeper_) {
     ASSIGN_OR_RETURN(RoundKeeper keeper, RoundKeeper::Restore(around_, turn.task, *turn.next));
     next.emplace(std::move(keeper));
   }
-  const bool visible = turn.ended || turn.version || turn.next;  // to devices
-  RETURN_IF_ERROR(WriteTurn(turn, visible));
+  const bool visible = turn.visible || turn.ended || turn.version || turn.next;  // to devices
+  RETURN_IF_ERROR(WriteTurn(parts_, rule_, turn, visible));
   if (turn.ended) {
     // The file of a round without a version stays: it is on the shelf, or the next round's.
     if (turn.version) keeper_->RemoveCheckpointFile();
-    if (turn.next) next.emplace(std::move(*keeper_).FollowedBy(*turn.next));
+    if (turn.next) next.emplace(std::move(*keeper_).FollowedBy(turn.task, *turn.next));
     keeper_.reset();
   }
   // Nobody goes on from its base. The next start removes a file that stays.
   if (turn.version && shelved_) (void)parts_.files.Remove(parts_.checkpoints / shelved_->checkpoint);
   if (turn.version) robust_.Forget(turn.ended ? turn.ended->record : shelved_ ? shelved_->record : RoundRecord{});
   task_.record = turn.task;
+  rule_ = RoundRule(task_.record);
   shelved_ = turn.shelved;
   if (turn.version) task_.latest = *turn.version;
+  if (turn.version && turn.version->restores != ModelVersion{}) task_.line_begin = turn.version->version;
   if (turn.ended) {
     next_at_ = turn.ended->record.deadline;
     SayEnd(parts_.events, turn.ended->record, task_.latest.version);
@@ -390,13 +426,13 @@ Status RoundRunner::Close() {
     RETURN_IF_ERROR(Checkpoint(RoundState::kClosing));
     Say("round.closing");
   }
-  ASSIGN_OR_RETURN(Turn turn, PlanEnd({RoundState::kCompleted}));
+  ASSIGN_OR_RETURN(RoundTurn turn, PlanEnd({RoundState::kCompleted}));
   return Commit(std::move(turn));
 }
 
 Status RoundRunner::Abandon(End end) {
   RETURN_IF_ERROR(Checkpoint(RoundState::kCollecting));
-  ASSIGN_OR_RETURN(Turn turn, PlanEnd(std::move(end)));
+  ASSIGN_OR_RETURN(RoundTurn turn, PlanEnd(std::move(end)));
   return Commit(std::move(turn));
 }
 
@@ -409,19 +445,28 @@ Status RoundRunner::OpenWhenWithinReach() {
     ASSIGN_OR_RETURN(const auto why, reach_.WhyOut(next, nullptr));
     if (!why || !why->empty()) return {};
   }
-  Turn turn{.task = task_.record, .shelved = shelved_};
+  RoundTurn turn{.task = task_.record, .shelved = shelved_};
   RETURN_IF_ERROR(PlanNext(turn));
   return Commit(std::move(turn));
 }
 
 Status RoundRunner::TurnIfDue() {
+  if (keeper_ && keeper_->record().state == RoundState::kClosing) return Close();
+  if (!task_.record.paused.empty()) return {};
   if (!keeper_) return OpenWhenWithinReach();
   const RoundRecord& round = keeper_->record();
-  if (round.state == RoundState::kClosing) return Close();
   const RoundRule::Due due = rule_.DueNow(round, parts_.clock.Now());
   if (due == RoundRule::Due::kClose) {
     ASSIGN_OR_RETURN(std::string why_not, robust_.WhyNotCombined(*keeper_));
     return why_not.empty() ? Close() : Abandon({RoundState::kFailed, std::move(why_not), false});
+  }
+  if (due == RoundRule::Due::kExtend) {
+    StoredRound extended = keeper_->stored();
+    extended.record.extended = true;
+    extended.record.deadline = parts_.clock.Now() + std::chrono::seconds(task_.record.policy.deadline_seconds);
+    RETURN_IF_ERROR(SaveOpen(extended, task_.record));
+    Say("round.extended");
+    return {};
   }
   if (due == RoundRule::Due::kFail)
     return Abandon({RoundState::kFailed,

@@ -7,33 +7,16 @@
 
 #include "aggregator/intake/account_book.h"
 #include "aggregator/intake/upload_judge.h"
-#include "aggregator/publish/publisher.h"
 #include "aggregator/release/task_book.h"
 #include "aggregator/round/reach.h"
 #include "aggregator/round/robust_round.h"
 #include "aggregator/round/round_keeper.h"
 #include "aggregator/round/round_rule.h"
+#include "aggregator/round/round_turn.h"
 #include "aggregator/watch/fleet_book.h"
-#include "protocol/base/random.h"
 #include "protocol/envelope/remembered_versions.h"
 
 namespace tributary {
-
-// The surroundings of rounds.
-struct RoundParts {
-  Store& store;
-  BlobStore& blobs;
-  FileSystem& files;
-  const Clock& clock;
-  Random& random;
-  Path checkpoints;  // the folder
-  EventLine& events;
-  Announcer& announcer;
-  FleetBook& fleet;
-  FindEnrolled enrolled;
-  // These uploads are counted for good: the senders may delete them.
-  std::function<void(const std::vector<UploadId>&)> custody;
-};
 
 // kUnknownVersion: the task has no such version.
 Status CheckVersion(const LiveTask& task, ModelVersion version);
@@ -55,18 +38,17 @@ class RoundRunner {
   Status Restore(std::optional<StoredRound> open);
 
   const LiveTask& task() const { return task_; }
-  const RoundRule& rule() const { return rule_; }
   // The round that collects or is being closed; null: none.
   RoundKeeper* open() { return keeper_ ? &*keeper_ : nullptr; }
   const RoundKeeper* open() const { return keeper_ ? &*keeper_ : nullptr; }
-  // The last round, when it ended without a version: its sum waits for the next round on its base.
-  const std::optional<StoredRound>& shelved() const { return shelved_; }
   uint64_t last_round() const { return last_round_; }
 
   // `count` more rounds: opens one now if none is open.
   Status Start(uint64_t count);
   Status Cancel();
-  // See Rounds.
+  // See Rounds. An empty reason: they go on.
+  Status SetPaused(const std::string& reason);
+  Status SetSettings(const RoundSettings& settings);
   Status AskAgain(const std::optional<DeviceId>& device);
   // Makes a new version with the weights of `to`. The open round is cancelled, and what it summed is thrown away, since
   // nobody goes on from its base; rounds that are still wanted start from the new version. kUnknownVersion;
@@ -77,14 +59,13 @@ class RoundRunner {
   // of the latest are published again under a number that nobody knows.
   Status GoAbove();
 
-  // Whether this device has contributed to that version: kTake when it has not.
-  Verdict FindContribution(const UploadSubject& subject) const;
   // kRoundClosed: no round collects updates now.
   Status CheckCollecting() const;
-  // Of this device's update from the latest version, for the open round; valid until that round or version is over. Errors:
-  // those of VisitWeights and of RobustRound.
-  Result<UpdateBounds> BoundsFor(const DeviceId& device);
-  const RobustRound& robust() const { return robust_; }
+  // Of this update, for the open round; valid until that round or version is over. The layout is that of its base version.
+  // Errors: those of RobustRound.
+  Result<UpdateBounds> BoundsFor(const UploadSubject& subject, const UpdateLayout& layout);
+  // The files beside the checkpoints that the task's rounds need.
+  void AddFileNames(std::set<std::string>& names) const;
   // An update is in the sum of the open round.
   void Contributed(const UploadHeader& header, const TakenUpdate& update);
   // Closes or fails the round when it is due, checkpoints it when that is due.
@@ -94,19 +75,7 @@ class RoundRunner {
   void Say(std::string_view event, const std::string& detail = "");
 
  private:
-  // The changes to a task when its round ends, or when it gets its first one.
-  struct Turn {
-    TaskRecord task;
-    std::optional<StoredRound> ended = {};
-    std::optional<VersionRecord> version = {};
-    std::vector<DeviceCosine> cosines = {};  // of the round that ended, measured now
-    std::optional<StoredRound> next = {};
-    std::optional<StoredRound> shelved = {};  // what stays on the shelf after this turn
-    std::optional<StoredRound> unshelved =
-        {};  // the round whose sum `next` goes on with; its row names no file any more
-  };
-
-  Status PlanNext(Turn& turn);
+  Status PlanNext(RoundTurn& turn);
   // A new version with the weights of `again`, which is a version of the task. The open round is cancelled, as `why` says.
   Result<VersionRecord> Republish(VersionRecord again, const std::string& reason, const std::string& why);
   // How a round ends. `next`: another one may begin at once.
@@ -115,10 +84,11 @@ class RoundRunner {
     std::string shortfall = {};
     bool next = true;
   };
-  Result<Turn> PlanEnd(End end);
-  Status PlanVersion(Turn& turn);
-  Status Commit(Turn turn);
-  Status WriteTurn(const Turn& turn, bool visible);
+  Result<RoundTurn> PlanEnd(End end);
+  Status PlanVersion(RoundTurn& turn);
+  Status Commit(RoundTurn turn);
+  // What devices are told of the open round, and the task with it.
+  Status SaveOpen(const StoredRound& round, const TaskRecord& task);
   Status Checkpoint(RoundState state);
   // To the end of the round: from collecting to closing to completed.
   Status Close();
@@ -137,12 +107,6 @@ class RoundRunner {
   Millis last_taken_{0};  // monotonic: when an update last came in
   Reach reach_;
   WallTime next_at_;  // the next round waits for devices until then
-  // Made when the first update of a version comes.
-  struct VersionLayout {
-    ModelVersion of;
-    UpdateLayout layout;
-  };
-  std::optional<VersionLayout> layout_;
 };
 
 }  // namespace tributary

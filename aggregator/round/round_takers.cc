@@ -14,8 +14,8 @@ Verdict UpdateTaker::Admit(const UploadHeader& header) {
   ASSIGN_OR_RETURN(RoundRunner* const runner, rounds_.Find(subject.task));
   RETURN_IF_ERROR(CheckVersion(runner->task(), subject.base_version));
   // Before staleness: an upload that was counted is done with, whatever came after.
-  if (Verdict found = runner->FindContribution(subject); !found.is_take()) return found;
-  RETURN_IF_ERROR(runner->rule().CheckStaleness(subject.base_version, runner->task().latest.version));
+  if (Verdict found = FindContribution(*runner, subject); !found.is_take()) return found;
+  RETURN_IF_ERROR(RoundRule(runner->task().record).CheckStaleness(subject.base_version, runner->task()));
   RETURN_IF_ERROR(parts_.health.status());
   RETURN_IF_ERROR(runner->CheckCollecting());
   RETURN_IF_ERROR(OpeningKey(parts_.opening_key, subject));
@@ -25,14 +25,25 @@ Verdict UpdateTaker::Admit(const UploadHeader& header) {
   return Verdict::Take();
 }
 
+Verdict UpdateTaker::FindContribution(const RoundRunner& runner, const UploadSubject& subject) const {
+  const UploadId* const pending =
+      runner.open() != nullptr ? runner.open()->PendingUpload(subject.base_version, subject.device) : nullptr;
+  if (pending != nullptr && *pending == subject.id) return Verdict::InSum();
+  ASSIGN_OR_RETURN(const bool counted,
+                   parts_.store.contributions.Has(subject.task, subject.base_version, subject.device));
+  return counted || pending != nullptr ? Verdict::Counted() : Verdict::Take();
+}
+
 Verdict UpdateTaker::Take(const UploadHeader& header, Role role, const ChunkSource& chunk) {
   const UploadSubject& subject = header.subject;
   RETURN_IF_ERROR(CheckSender(subject.kind, role, false));
   ASSIGN_OR_RETURN(RoundRunner* const runner, rounds_.Find(subject.task));
   ASSIGN_OR_RETURN(const HpkeKeyPair* const key, OpeningKey(parts_.opening_key, subject));
-  ASSIGN_OR_RETURN(const UpdateBounds bounds, runner->BoundsFor(subject.device));
+  const ModelVersion oldest = RoundRule(runner->task().record).AcceptedBases(runner->task()).front();
+  ASSIGN_OR_RETURN(const UpdateLayout* const layout, layouts_.Of(runner->task(), subject.base_version, oldest));
+  ASSIGN_OR_RETURN(const UpdateBounds bounds, runner->BoundsFor(subject, *layout));
   ASSIGN_OR_RETURN(const TakenUpdate update,
-                   reader_.AddTo(runner->open()->SumFor(subject.device), header, *key, bounds, chunk));
+                   reader_.AddTo(runner->open()->SumFor(subject), header, *key, bounds, chunk));
   parts_.fleet.account().Spool(subject.kind);
   parts_.fleet.CountUpload(subject.device, role);
   runner->Contributed(header, update);

@@ -6,6 +6,7 @@
 #include "aggregator/intake/open_update.h"
 #include "aggregator/intake/takers.h"
 #include "aggregator/round/round_book.h"
+#include "aggregator/round/update_layouts.h"
 #include "aggregator/watch/device_state_taker.h"
 #include "protocol/payload/evaluation.h"
 
@@ -15,7 +16,8 @@ namespace tributary {
 // the core thread.
 class UpdateTaker final : public Taker {
  public:
-  UpdateTaker(const TakerParts& parts, RoundBook& rounds) : parts_(parts), rounds_(rounds) {}
+  UpdateTaker(const TakerParts& parts, RoundBook& rounds, const BlobStore& blobs)
+      : parts_(parts), rounds_(rounds), layouts_(parts.store, blobs) {}
 
   Verdict Admit(const UploadHeader& header) override;
   // Custody follows when the checkpoint that holds the update is durable.
@@ -25,7 +27,11 @@ class UpdateTaker final : public Taker {
  private:
   TakerParts parts_;
   RoundBook& rounds_;
+  // Whether this device has contributed to that version: kTake when it has not.
+  Verdict FindContribution(const RoundRunner& runner, const UploadSubject& subject) const;
+
   UpdateReader reader_;
+  UpdateLayouts layouts_;
 };
 
 // Keeps what devices and evaluators measured of a version. Each result of a member counts once per version and model. A

@@ -17,10 +17,17 @@ class Rounds {
   // Runs `count` more rounds, one after the other. A round that fails counts as one of them. Nothing of a failed or
   // cancelled round is lost: its sum is shelved and the next round on the same base version goes on with it, so a
   // device counts once per base version however many rounds that takes. Returns the open round, or the one just opened.
-  // kUnknownTask, kInvalidArgument.
+  // kUnknownTask, kInvalidArgument; kConflict: the rounds are paused.
   virtual Result<RoundRecord> Start(const TaskId& task, uint64_t count) = 0;
   // Cancels the open round, if any, and those still wanted. kUnknownTask.
   virtual Status Cancel(const TaskId& task) = 0;
+  // The rounds stand still, and say why: devices are told of none, the open one takes nothing in and its time does not
+  // run. Resume goes on with them. Both answer the task after it. kUnknownTask.
+  virtual Result<TaskRecord> Pause(const TaskId& task, const std::string& reason) = 0;
+  virtual Result<TaskRecord> Resume(const TaskId& task) = 0;
+  // They hold from the next round on, at once when none is open; a larger goal may wait for the next version, since all
+  // sums on a version have one scale. kUnknownTask; kInvalidArgument names the field.
+  virtual Result<TaskRecord> SetSettings(const TaskId& task, const RoundSettings& settings) = 0;
   // Devices work again on the version of the open round, for what they gave may be lost: this one, or all that do not count
   // yet. None counts twice. kUnknownTask; kRoundClosed: no round collects updates; kConflict: the device counts already, or
   // is not in this round.

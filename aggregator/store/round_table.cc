@@ -1,6 +1,9 @@
 #include "aggregator/store/round_table.h"
 
 #include <algorithm>
+#include <charconv>
+
+#include <fmt/format.h>
 
 namespace tributary {
 namespace {
@@ -8,7 +11,7 @@ namespace {
 #define TRIBUTARY_ROUND_COLUMNS                                                                                  \
   "task, number, state, base, result, nonce, opened, deadline, closed, reports, total_weight, bytes_up, "        \
   "aggregate_digest, checkpoint, generation, bytes_in, bytes_written, shortfall, norm_bound, statistics_bound, " \
-  "weight_bound, scaled, capped, asks, asked, counted"
+  "weight_bound, scaled, capped, asks, asked, counted, staleness, extended, inclusion"
 
 Result<std::vector<uint64_t>> ReadNames(ByteView bytes) {
   auto names = NamesFromBytes(bytes);
@@ -16,15 +19,34 @@ Result<std::vector<uint64_t>> ReadNames(ByteView bytes) {
   return names;
 }
 
+std::string CountsText(const std::vector<uint64_t>& counts) { return fmt::format("{}", fmt::join(counts, ",")); }
+
+Result<std::vector<uint64_t>> ReadCounts(std::string_view text) {
+  std::vector<uint64_t> counts;
+  while (!text.empty()) {
+    uint64_t count = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), count);
+    if (error != std::errc() || counts.size() > limits::kAcceptedVersions)
+      return Fail(Code::kCorrupt, "a round's staleness \"{}\"", text);
+    counts.push_back(count);
+    text.remove_prefix(static_cast<size_t>(end - text.data()));
+    if (text.starts_with(',')) text.remove_prefix(1);
+  }
+  return counts;
+}
+
 Result<StoredRound> ReadRound(const Row& row) {
   StoredRound round;
   RoundRecord& record = round.record;
   Bytes nonce, asked, counted;
+  std::string staleness;
   RETURN_IF_ERROR(row.Into(record.task, record.number, record.state, record.base, record.result, nonce, record.opened,
                            record.deadline, record.closed, record.contributions, record.total_weight, record.bytes_up,
                            record.aggregate_digest, round.checkpoint, round.generation, round.bytes_in,
                            round.bytes_written, record.shortfall, record.bounds.norm, record.bounds.statistics,
-                           record.bounds.weight, record.scaled, record.capped, record.again.times, asked, counted));
+                           record.bounds.weight, record.scaled, record.capped, record.again.times, asked, counted,
+                           staleness, record.extended, record.inclusion));
+  ASSIGN_OR_RETURN(record.staleness, ReadCounts(staleness));
   ASSIGN_OR_RETURN(record.again.asked, ReadNames(asked));
   ASSIGN_OR_RETURN(record.again.counted, ReadNames(counted));
   if (nonce.size() != record.nonce.size()) return Fail(Code::kCorrupt, "a round's nonce has another size");
@@ -36,15 +58,15 @@ Result<StoredRound> ReadRound(const Row& row) {
 
 Status RoundTable::Insert(const StoredRound& round) {
   const RoundRecord& record = round.record;
-  RETURN_IF_ERROR(database_.Write("INSERT INTO rounds (" TRIBUTARY_ROUND_COLUMNS
-                                  ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                                  record.task, record.number, record.state, record.base, record.result,
-                                  ByteView(record.nonce), record.opened, record.deadline, record.closed,
-                                  record.contributions, record.total_weight, record.bytes_up, record.aggregate_digest,
-                                  round.checkpoint, round.generation, round.bytes_in, round.bytes_written,
-                                  record.shortfall, record.bounds.norm, record.bounds.statistics, record.bounds.weight,
-                                  record.scaled, record.capped, record.again.times, NamesToBytes(record.again.asked),
-                                  NamesToBytes(record.again.counted)));
+  RETURN_IF_ERROR(database_.Write(
+      "INSERT INTO rounds (" TRIBUTARY_ROUND_COLUMNS
+      ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+      record.task, record.number, record.state, record.base, record.result, ByteView(record.nonce), record.opened,
+      record.deadline, record.closed, record.contributions, record.total_weight, record.bytes_up,
+      record.aggregate_digest, round.checkpoint, round.generation, round.bytes_in, round.bytes_written,
+      record.shortfall, record.bounds.norm, record.bounds.statistics, record.bounds.weight, record.scaled,
+      record.capped, record.again.times, NamesToBytes(record.again.asked), NamesToBytes(record.again.counted),
+      CountsText(record.staleness), record.extended, record.inclusion));
   return SaveRefusals(record);
 }
 
@@ -53,12 +75,13 @@ Status RoundTable::Save(const StoredRound& round) {
   RETURN_IF_ERROR(database_.Write(
       "UPDATE rounds SET state = ?, result = ?, closed = ?, reports = ?, total_weight = ?, bytes_up = ?, "
       "aggregate_digest = ?, checkpoint = ?, generation = ?, bytes_in = ?, bytes_written = ?, shortfall = ?, "
-      "scaled = ?, capped = ?, asks = ?, asked = ?, counted = ? "
+      "scaled = ?, capped = ?, asks = ?, asked = ?, counted = ?, staleness = ?, deadline = ?, extended = ? "
       "WHERE task = ? AND number = ?",
       record.state, record.result, record.closed, record.contributions, record.total_weight, record.bytes_up,
       record.aggregate_digest, round.checkpoint, round.generation, round.bytes_in, round.bytes_written,
       record.shortfall, record.scaled, record.capped, record.again.times, NamesToBytes(record.again.asked),
-      NamesToBytes(record.again.counted), record.task, record.number));
+      NamesToBytes(record.again.counted), CountsText(record.staleness), record.deadline, record.extended, record.task,
+      record.number));
   return SaveRefusals(record);
 }
 
@@ -100,17 +123,17 @@ Result<std::vector<StoredRound>> RoundTable::Open() {
   return rounds;
 }
 
-Result<UpdateSize> ContributionTable::Median(const TaskId& task, ModelVersion base) {
+Result<UpdateSize> ContributionTable::Median(const TaskId& task, uint64_t first_round) {
   UpdateSize median;
   const auto read = [&](std::string_view column, auto& into) -> Status {
-    const std::string of = fmt::format("{} FROM contributions WHERE task = ? AND base_version = ?", column);
+    const std::string of = fmt::format("{} FROM contributions WHERE task = ? AND round >= ?", column);
     const auto cell = FirstCell<std::remove_reference_t<decltype(into)>>;
     ASSIGN_OR_RETURN(const auto found,
                      database_.QueryFirst(cell,
                                           fmt::format("SELECT {0} ORDER BY {1} LIMIT 1 OFFSET (SELECT (count(*) - 1) / "
                                                       "2 FROM (SELECT {0}))",
                                                       of, column),
-                                          task, base, task, base));
+                                          task, first_round, task, first_round));
     if (found) into = *found;
     return {};
   };

@@ -46,6 +46,11 @@ class RoundTable : Tables {
   Result<uint64_t> LastNumber(const TaskId& task) {
     return database_.QueryNumber("SELECT number FROM rounds WHERE task = ? ORDER BY number DESC LIMIT 1", task);
   }
+  // The first round on this base version, whose sum the later ones go on with; 0: none.
+  Result<uint64_t> FirstOnBase(const TaskId& task, ModelVersion base) {
+    return database_.QueryNumber("SELECT number FROM rounds WHERE task = ? AND base = ? ORDER BY number LIMIT 1", task,
+                                 base);
+  }
   // The newest round on this base version; 0: none.
   Result<uint64_t> LastOnBase(const TaskId& task, ModelVersion base) {
     return database_.QueryNumber("SELECT number FROM rounds WHERE task = ? AND base = ? ORDER BY number DESC LIMIT 1",
@@ -81,9 +86,9 @@ class ContributionTable : Tables {
     return database_.QueryAs(FirstCell<DeviceId>,
                              "SELECT device FROM contributions WHERE task = ? AND base_version = ?", task, base);
   }
-  // The median of each size: at least half of the contributions on this base version are at most as large. All 0 when
-  // there are none.
-  Result<UpdateSize> Median(const TaskId& task, ModelVersion base);
+  // The median of each size: at least half of the contributions of this round and later ones are at most as large. All 0
+  // when there are none.
+  Result<UpdateSize> Median(const TaskId& task, uint64_t first_round);
   // Where the update of a device pointed, measured when the round ended.
   Status SetCosine(const TaskId& task, ModelVersion base, const DeviceId& device, std::optional<double> cosine) {
     return database_.Write("UPDATE contributions SET cosine = ? WHERE task = ? AND base_version = ? AND device = ?",

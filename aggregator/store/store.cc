@@ -183,10 +183,24 @@ ALTER TABLE contributions ADD COLUMN length DOUBLE PRECISION NOT NULL DEFAULT 0;
 ALTER TABLE contributions ADD COLUMN cosine DOUBLE PRECISION;
 ALTER TABLE contributions ADD COLUMN via TEXT;
 )sql";
+// How stale a round's updates were: counts with commas between them. All were of the latest version before.
+constexpr std::string_view kStaleness = R"sql(
+ALTER TABLE rounds ADD COLUMN staleness TEXT NOT NULL DEFAULT '';
+UPDATE rounds SET staleness = CAST(reports AS TEXT) WHERE reports > 0;
+)sql";
+// What may change while a task's rounds go on, and how a round's deadline and selection came about.
+constexpr std::string_view kRoundControl = R"sql(
+ALTER TABLE tasks ADD COLUMN next_policy TEXT NOT NULL DEFAULT '';
+ALTER TABLE tasks ADD COLUMN next_server_optimizer TEXT NOT NULL DEFAULT '';
+ALTER TABLE tasks ADD COLUMN paused TEXT NOT NULL DEFAULT '';
+ALTER TABLE tasks ADD COLUMN paused_at BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE rounds ADD COLUMN extended BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE rounds ADD COLUMN inclusion DOUBLE PRECISION NOT NULL DEFAULT 0;
+)sql";
 // A new one goes to the end.
 constexpr std::string_view kSchema[] = {kFirst,      kGateways,    kReports, kPlans,     kMetrics, kShortfalls,
                                         kRoundBounds, kBounds,     kRetention, kAsks,    kCompact,
-                                        kServerOptimizers, kRobust};
+                                        kServerOptimizers, kRobust, kStaleness, kRoundControl};
 
 }  // namespace
 

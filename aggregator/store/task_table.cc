@@ -30,15 +30,15 @@ Result<TensorEntry> ReadTensor(const Row& row, uint64_t offset) {
 
 #define TRIBUTARY_TASK_COLUMNS                                                                                      \
   "id, module_digest, module_size, plan, policy, bounds, fraction_bits, created, rounds_wanted, latest, manifest, " \
-  "server_optimizer, robust"
+  "server_optimizer, robust, next_policy, next_server_optimizer, paused, paused_at"
 
 Result<TaskRecord> ReadTask(const Row& row) {
   TaskRecord task;
   SetFormerBounds(task);  // a row of then does not have these fields
-  std::string plan, policy, bounds, manifest, server_optimizer, robust;
+  std::string plan, policy, bounds, manifest, server_optimizer, robust, next_policy, next_optimizer;
   RETURN_IF_ERROR(row.Into(task.id, task.module.digest, task.module.size, plan, policy, bounds,
                            task.scale.fraction_bits, task.created, task.rounds_wanted, task.latest, manifest,
-                           server_optimizer, robust));
+                           server_optimizer, robust, next_policy, next_optimizer, task.paused, task.paused_at));
   const auto read = [&](std::string_view text, std::string_view what, std::span<const Field> fields) -> Status {
     const Status status = FieldsFromText(text, what, fields);
     if (!status) return Fail(Code::kCorrupt, "task {}: {}", task.id.text(), status.error().message);
@@ -50,6 +50,11 @@ Result<TaskRecord> ReadTask(const Row& row) {
   if (!server_optimizer.empty())
     RETURN_IF_ERROR(read(server_optimizer, "server_optimizer", FieldsOf(task.server_optimizer)));
   RETURN_IF_ERROR(read(robust, "robust", FieldsOf(task.robust)));
+  if (!next_policy.empty()) {
+    RoundSettings& next = task.next_settings.emplace();
+    RETURN_IF_ERROR(read(next_policy, "next_policy", FieldsOf(next.policy)));
+    RETURN_IF_ERROR(read(next_optimizer, "next_server_optimizer", FieldsOf(next.server_optimizer)));
+  }
   auto taken = FromCarriedText(manifest);
   if (!taken) return Fail(Code::kCorrupt, "task {}: {}", task.id.text(), taken.error().message);
   task.manifest = std::move(*taken);
@@ -112,11 +117,27 @@ Status TaskTable::TakeOver() {
 }
 
 Status TaskTable::InsertRow(TaskRecord task) {
-  return database_.Write("INSERT INTO tasks (" TRIBUTARY_TASK_COLUMNS ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+  return database_.Write("INSERT INTO tasks (" TRIBUTARY_TASK_COLUMNS
+                         ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', '', ?, ?)",
                          task.id, task.module.digest, task.module.size, FieldsToText(FieldsOf(task.plan)),
                          FieldsToText(FieldsOf(task.policy)), FieldsToText(BoundsOf(task)), task.scale.fraction_bits,
                          task.created, task.rounds_wanted, task.latest, CarriedText(task.manifest),
-                         FieldsToText(FieldsOf(task.server_optimizer)), FieldsToText(FieldsOf(task.robust)));
+                         FieldsToText(FieldsOf(task.server_optimizer)), FieldsToText(FieldsOf(task.robust)), task.paused,
+                         task.paused_at);
+}
+
+Status TaskTable::SaveProgress(TaskRecord task) {
+  std::string next_policy, next_optimizer;
+  if (task.next_settings) {
+    next_policy = FieldsToText(FieldsOf(task.next_settings->policy));
+    next_optimizer = FieldsToText(FieldsOf(task.next_settings->server_optimizer));
+  }
+  return database_.Write(
+      "UPDATE tasks SET rounds_wanted = ?, latest = ?, policy = ?, server_optimizer = ?, next_policy = ?, "
+      "next_server_optimizer = ?, paused = ?, paused_at = ?, fraction_bits = ? WHERE id = ?",
+      task.rounds_wanted, task.latest, FieldsToText(FieldsOf(task.policy)),
+      FieldsToText(FieldsOf(task.server_optimizer)), next_policy, next_optimizer, task.paused, task.paused_at,
+      task.scale.fraction_bits, task.id);
 }
 
 Status TaskTable::Insert(const TaskRecord& task) {

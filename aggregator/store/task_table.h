@@ -20,17 +20,21 @@ class TaskTable : Tables {
 
   // kConflict: the id is taken.
   Status Insert(const TaskRecord& task);
-  // Saves `latest` and `rounds_wanted`, which change in a task's life.
-  Status SaveProgress(const TaskRecord& task) {
-    return database_.Write("UPDATE tasks SET rounds_wanted = ?, latest = ? WHERE id = ?", task.rounds_wanted,
-                           task.latest, task.id);
-  }
+  // Saves what changes in a task's life: `latest`, `rounds_wanted`, policy and server optimiser, and whether it is paused.
+  Status SaveProgress(TaskRecord task);
   // In the order of their ids. kCorrupt: a row that no program of ours writes.
   Result<std::vector<TaskRecord>> All();
 
   Status InsertVersion(const VersionRecord& version);
   // In order.
   Result<std::vector<VersionRecord>> Versions(const TaskId& task, const Slice<ModelVersion>& slice);
+  // The newest version that another does not lead to one step before: the initial one, or one that was rolled back to. 0:
+  // its row is forgotten.
+  Result<uint64_t> LineBegin(const TaskId& task) {
+    return database_.QueryNumber(
+        "SELECT version FROM versions WHERE task = ? AND (restores > 0 OR parent = 0) ORDER BY version DESC LIMIT 1",
+        task);
+  }
   // kNotFound.
   Result<VersionRecord> Version(const TaskId& task, ModelVersion version);
 

@@ -28,12 +28,22 @@ namespace {
 // One parameter, F = 8, bound 1, at most 100 examples, one update of the value 0.5 with weight 2:
 //   54524942 53554d31  01000000 00000000  08000000 00000000  00000000 0000f03f  64000000 00000000  02000000 00000000
 //   01000000 00000000  00010000 00000000
+// Where updates count in part, the magic is "TRIBSUM2", and behind `updates` stands
+//   off          u64 u64  what the shares take off the total weight, in units of 2^-30: low half, high half
 constexpr std::string_view kMagic = "TRIBSUM1";
+constexpr std::string_view kMagicOfShares = "TRIBSUM2";
 constexpr size_t kHeadBytes = 7 * sizeof(uint64_t);
+constexpr size_t kSharesBytes = 2 * sizeof(uint64_t);
 
 // The largest |sum| that `weight` examples can make.
 double LargestSum(FixedPointScale scale, double value_bound, uint64_t weight) {
   return std::ldexp(value_bound, scale.fraction_bits) * static_cast<double>(weight);
+}
+
+// Of a serialised sum that begins so.
+size_t HeadBytes(ByteView begin) {
+  return AsText(begin.first(std::min(begin.size(), kMagic.size()))) == kMagicOfShares ? kHeadBytes + kSharesBytes
+                                                                                      : kHeadBytes;
 }
 
 using ConstSums = Eigen::Map<const Eigen::Array<int64_t, Eigen::Dynamic, 1>>;
@@ -196,16 +206,19 @@ Result<UpdateNorms> WeightedSum::Addition::Commit(const KeepValues& keep) {
   // A bound that is no number refuses everything.
   if (!(norms.values <= limits_.norm_bound))
     return Fail(Code::kNormExceeded, "norm {}, the bound is {}", norms.values, limits_.norm_bound);
+  const double share = std::ldexp(static_cast<double>(limits_.share), -30);
   const bool large = norms.statistics > limits_.statistics_clip;
-  const double statistics_factor = large ? limits_.statistics_clip / norms.statistics : 1;
+  const double statistics_factor = (large ? limits_.statistics_clip / norms.statistics : 1) * share;
   if (keep) RETURN_IF_ERROR(Keep(keep, statistics_factor));
   if (limits_.reference.empty()) {
-    if (norms.values > limits_.norm_clip) ScaleDown(false, limits_.norm_clip / norms.values);
+    const double factor = (norms.values > limits_.norm_clip ? limits_.norm_clip / norms.values : 1) * share;
+    if (factor != 1) ScaleDown(false, factor);
   } else if (norms.distance > limits_.norm_clip) {
     PullDown(DyadicFactor::For(limits_.norm_clip, norms.distance));
   }
-  if (large) ScaleDown(true, statistics_factor);
+  if (statistics_factor != 1) ScaleDown(true, statistics_factor);
   sum_->total_weight_ += weight_;
+  sum_->taken_off_ += static_cast<WeightedSum::Uint128>(kWholeShare - limits_.share) * weight_;
   ++sum_->contributions_;
   sum_ = nullptr;
   return norms;
@@ -213,6 +226,9 @@ Result<UpdateNorms> WeightedSum::Addition::Commit(const KeepValues& keep) {
 
 Result<WeightedSum::Addition> WeightedSum::Begin(UpdateLimits limits, uint64_t weight) {
   RETURN_IF_ERROR(CheckWeight(weight));
+  // A rule that compares updates takes none in part.
+  TRIBUTARY_CHECK(limits.share == kWholeShare || (limits.share > 0 && limits.share < kWholeShare && limits.reference.empty()))
+      << limits.share;
   return Addition(*this, std::move(limits), weight);
 }
 
@@ -234,9 +250,27 @@ WeightedSum WeightedSum::MadeOf(uint64_t weight) const {
   return made;
 }
 
-void WeightedSum::Clear() {
+void WeightedSum::Restart(FixedPointScale scale, uint64_t max_total_weight) {
+  TRIBUTARY_CHECK(Holds(scale, value_bound_, max_total_weight)) << scale.fraction_bits << ", " << max_total_weight;
+  scale_ = scale;
+  max_total_weight_ = max_total_weight;
   std::ranges::fill(sum_, 0);
   total_weight_ = contributions_ = 0;
+  taken_off_ = 0;
+}
+
+Status WeightedSum::Allow(uint64_t max_total_weight) {
+  max_total_weight = std::max(max_total_weight, total_weight_);
+  if (!Holds(scale_, value_bound_, max_total_weight))
+    return Fail(Code::kConflict, "a total weight of {} could overflow the sum", max_total_weight);
+  max_total_weight_ = max_total_weight;
+  return {};
+}
+
+double WeightedSum::divisor() const {
+  if (taken_off_ == 0) return static_cast<double>(total_weight_);
+  const auto left = static_cast<WeightedSum::Uint128>(total_weight_) * kWholeShare - taken_off_;
+  return std::ldexp(static_cast<double>(left), -30);
 }
 
 Status WeightedSum::Merge(WeightedSum&& other) {
@@ -247,6 +281,7 @@ Status WeightedSum::Merge(WeightedSum&& other) {
   Sums(sum_.data(), count) += ConstSums(other.sum_.data(), count);
   total_weight_ += other.total_weight_;
   contributions_ += other.contributions_;
+  taken_off_ += other.taken_off_;
   return {};
 }
 
@@ -262,26 +297,31 @@ Status WeightedSum::ReportPart(uint64_t first, std::span<double> mean) const {
   const auto count = static_cast<Eigen::Index>(mean.size());
   // Two roundings per value, each IEEE's, so the mean is the same on every machine: to double, and the division. The
   // scale is a power of two.
-  Eigen::Map<Eigen::ArrayXd>(mean.data(), count) = ConstSums(sum_.data() + first, count).cast<double>() *
-                                                   std::ldexp(1.0, -scale_.fraction_bits) /
-                                                   static_cast<double>(total_weight_);
+  Eigen::Map<Eigen::ArrayXd>(mean.data(), count) =
+      ConstSums(sum_.data() + first, count).cast<double>() * std::ldexp(1.0, -scale_.fraction_bits) / divisor();
   return {};
 }
 
 Status WeightedSum::VisitSerialized(const std::function<Status(ByteView piece)>& visit) const {
   Bytes head;
-  Append(head, AsBytes(kMagic));
+  Append(head, AsBytes(taken_off_ == 0 ? kMagic : kMagicOfShares));
   AppendU64(head, sum_.size());
   AppendU64(head, static_cast<uint64_t>(scale_.fraction_bits));
   AppendU64(head, std::bit_cast<uint64_t>(value_bound_));
   AppendU64(head, max_total_weight_);
   AppendU64(head, total_weight_);
   AppendU64(head, contributions_);
+  if (taken_off_ != 0) {
+    AppendU64(head, static_cast<uint64_t>(taken_off_));
+    AppendU64(head, static_cast<uint64_t>(taken_off_ >> 64));
+  }
   RETURN_IF_ERROR(visit(head));
   return visit({reinterpret_cast<const uint8_t*>(sum_.data()), sum_.size() * sizeof(int64_t)});
 }
 
-uint64_t WeightedSum::serialized_size() const { return kHeadBytes + sum_.size() * sizeof(int64_t); }
+uint64_t WeightedSum::serialized_size() const {
+  return kHeadBytes + (taken_off_ == 0 ? 0 : kSharesBytes) + sum_.size() * sizeof(int64_t);
+}
 
 Digest WeightedSum::SerializedDigest() const {
   Sha256Stream digest;
@@ -306,7 +346,8 @@ Bytes WeightedSum::Serialize() const {
 
 Result<WeightedSum> WeightedSum::OfHead(ByteView head, uint64_t value_bytes) {
   ASSIGN_OR_RETURN(const ByteView magic, TakeBytes(head, kMagic.size()));
-  if (AsText(magic) != kMagic) return Fail(Code::kMalformed, "does not begin as a weighted sum");
+  const bool of_shares = AsText(magic) == kMagicOfShares;
+  if (AsText(magic) != kMagic && !of_shares) return Fail(Code::kMalformed, "does not begin as a weighted sum");
   ASSIGN_OR_RETURN(const uint64_t count, TakeU64(head));
   ASSIGN_OR_RETURN(const uint64_t fraction_bits, TakeU64(head));
   ASSIGN_OR_RETURN(const uint64_t bound, TakeU64(head));
@@ -323,6 +364,12 @@ Result<WeightedSum> WeightedSum::OfHead(ByteView head, uint64_t value_bytes) {
   WeightedSum sum(count, scale, value_bound, max_total_weight);
   sum.total_weight_ = total_weight;
   sum.contributions_ = contributions;
+  if (!of_shares) return sum;
+  ASSIGN_OR_RETURN(const uint64_t low, TakeU64(head));
+  ASSIGN_OR_RETURN(const uint64_t high, TakeU64(head));
+  sum.taken_off_ = (static_cast<WeightedSum::Uint128>(high) << 64) | low;
+  if (sum.taken_off_ == 0 || sum.taken_off_ >= static_cast<WeightedSum::Uint128>(total_weight) * kWholeShare)
+    return Fail(Code::kMalformed, "shares that no updates of the total weight have");
   return sum;
 }
 
@@ -337,7 +384,7 @@ Status WeightedSum::CheckSums() const {
 }
 
 Result<WeightedSum> WeightedSum::Deserialize(ByteView bytes) {
-  const ByteView head = bytes.first(std::min(bytes.size(), kHeadBytes));
+  const ByteView head = bytes.first(std::min(bytes.size(), HeadBytes(bytes)));
   const ByteView values = bytes.subspan(head.size());
   ASSIGN_OR_RETURN(WeightedSum sum, OfHead(head, values.size()));
   std::memcpy(sum.sum_.data(), values.data(), values.size());
@@ -364,15 +411,20 @@ Result<WeightedSum> ReadCheckpoint(FileSystem& files, const Path& path) {
   };
   if (size < kHeadBytes + kDigestBytes || size > kCheckpointBytes) return corrupt("not the size of a checkpoint");
   Sha256Stream digest;
-  ASSIGN_OR_RETURN(const Bytes head, files.ReadAt(path, 0, kHeadBytes));
+  ASSIGN_OR_RETURN(Bytes head, files.ReadAt(path, 0, kHeadBytes));
+  const size_t head_bytes = HeadBytes(head);
+  if (size < head_bytes + kDigestBytes) return corrupt("not the size of a checkpoint");
+  if (head_bytes > kHeadBytes) {
+    ASSIGN_OR_RETURN(head, files.ReadAt(path, 0, head_bytes));
+  }
   digest.Update(head);
-  const uint64_t value_bytes = size - kHeadBytes - kDigestBytes;
+  const uint64_t value_bytes = size - head_bytes - kDigestBytes;
   auto sum = WeightedSum::OfHead(head, value_bytes);
   if (!sum) return corrupt(sum.error().message);
   auto* const to = reinterpret_cast<uint8_t*>(sum->sum_.data());
   for (uint64_t at = 0; at < value_bytes;) {
     const auto count = static_cast<size_t>(std::min<uint64_t>(limits::kMiB, value_bytes - at));
-    ASSIGN_OR_RETURN(const Bytes piece, files.ReadAt(path, kHeadBytes + at, count));
+    ASSIGN_OR_RETURN(const Bytes piece, files.ReadAt(path, head_bytes + at, count));
     digest.Update(piece);
     std::memcpy(to + at, piece.data(), piece.size());
     at += piece.size();

@@ -19,6 +19,9 @@
 
 namespace tributary {
 
+// The part of an update that counts, in units of 2^-30: a dyadic factor, so that no order of updates changes a bit.
+inline constexpr uint32_t kWholeShare = uint32_t{1} << 30;
+
 // How a sum takes an update. Its statistics are measured apart: how large they are follows the data, not the training.
 struct UpdateLimits {
   double norm_bound = std::numeric_limits<double>::infinity();       // an update with a larger norm is refused
@@ -28,6 +31,7 @@ struct UpdateLimits {
   // Of as many values as the update, finite, and it must outlive the addition: norm_clip then bounds the distance from it,
   // and an update that is farther away is pulled to it (centred_clip.h). Its statistics are not looked at. Empty: none.
   std::span<const float> reference = {};
+  uint32_t share = kWholeShare;  // at least 1; less, without a reference: the values and the weight count so much
   PlaceOfValue place = {};  // the name of a value in errors
 };
 
@@ -44,7 +48,8 @@ using KeepValues = std::function<Status(std::span<const std::span<const float>> 
 
 // The weighted sum of updates in 64-bit fixed point: exact, so it does not depend on order, grouping, threads or
 // replays.
-//   sum[i] = Σ_d  q(x_d[i]) * w_d,   q(x) = round_to_nearest_even(x * 2^F)   (protocol/payload/fixed_point.h)
+//   sum[i] = Σ_d  q(x_d[i] * s_d) * w_d,   q(x) = round_to_nearest_even(x * 2^F)   (protocol/payload/fixed_point.h)
+// where the share s_d is 1 but for updates that count in part; the mean is sum[i] / Σ_d s_d * w_d.
 // Memory: 8 bytes per parameter. Value type that only moves (it may be large); not thread safe. An update is checked in
 // the same pass that adds it, since what costs is the traffic to memory: one pass takes 20 bytes per parameter, a pass
 // that only checks 4 more. When a bad value or the norm turns up after something was added, the same integers are
@@ -106,8 +111,10 @@ class WeightedSum {
 
   // kBadWeight: 0, or the total would pass max_total_weight.
   Result<Addition> Begin(UpdateLimits limits, uint64_t weight);
-  // As it was made, in the same memory.
-  void Clear();
+  // An empty one of this scale, in the same memory. Dies of what it does not hold, as the constructor.
+  void Restart(FixedPointScale scale, uint64_t max_total_weight);
+  // Another most that the total weight may get to; what it has already is allowed. kConflict: it could overflow.
+  Status Allow(uint64_t max_total_weight);
   // A sum of the same shape, scale and bounds that a robust rule made of the updates in this one: its values are written
   // by the rule, each at most what `weight` examples can make. `weight` is at most max_total_weight: it dies of more.
   WeightedSum MadeOf(uint64_t weight) const;
@@ -120,6 +127,8 @@ class WeightedSum {
   uint64_t parameter_count() const { return sum_.size(); }
   uint64_t total_weight() const { return total_weight_; }
   uint64_t contributions() const { return contributions_; }
+  // Of the mean: the weights by the shares of their updates. total_weight() when all count whole.
+  double divisor() const;
   // The weighted mean, parameter_count values. kConflict when nothing was added.
   Result<std::vector<double>> Report() const;
   // The same of the values from `first` on, as many as `mean` has: a mean of doubles is as large as the sum.
@@ -148,6 +157,9 @@ class WeightedSum {
   uint64_t max_total_weight_;
   uint64_t total_weight_ = 0;
   uint64_t contributions_ = 0;
+  // What the shares take off the total weight, Σ_d (1 - s_d) * w_d, in units of 2^-30.
+  __extension__ typedef unsigned __int128 Uint128;
+  Uint128 taken_off_ = 0;
 };
 
 // Writes a sum to `path`, durable on return (written beside, synced, renamed, folder synced), and reads it back, both

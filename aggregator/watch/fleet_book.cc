@@ -67,6 +67,12 @@ std::vector<MemberRecord> FleetBook::Members(std::optional<Role> role) const {
   return members;
 }
 
+uint64_t FleetBook::CountSeen(WallTime since) const {
+  return static_cast<uint64_t>(std::ranges::count_if(members_, [&](const auto& member) {
+    return member.second.role == RoleName(Role::kDevice) && member.second.last_seen >= since;
+  }));
+}
+
 Result<std::vector<MemberRecord>> FleetBook::Devices(const Slice<DeviceId>& slice) {
   std::vector<MemberRecord> devices;
   for (auto at = members_.upper_bound(slice.after); at != members_.end() && devices.size() < slice.most; ++at) {

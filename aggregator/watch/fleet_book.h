@@ -46,6 +46,8 @@ class FleetBook final : public Watch {
 
   // Everybody of this role who was heard of; all roles without `role`.
   std::vector<MemberRecord> Members(std::optional<Role> role) const;
+  // How many devices were heard of since then.
+  uint64_t CountSeen(WallTime since) const;
   // Gateways of the tree: all, those that are late, and those that say what keeps them from working.
   struct GatewayCounts {
     uint64_t all = 0;

@@ -45,6 +45,8 @@ class Watch {
 //   task.created
 //   round.opened  round.contribution  round.refusal  round.closing
 //   round.asked_again (devices that do not count yet work again on its base; the detail names the one, or is empty)
+//   round.extended (its deadline was moved, for want of updates)
+//   rounds.paused (the detail says why)  rounds.resumed  rounds.settings_changed (policy or server optimiser)
 //   round.closed (a version was made)  round.failed (fell short of its minimum; the detail says why)  round.cancelled
 //   version.published  evaluation.received  member.joined
 //   device.report_rolled_back (a device's state and an earlier one cannot both be of that device; the detail says what to do)

@@ -61,7 +61,7 @@ std::optional<TaskProgress> Planner::WorkFor(const PublishedTask& task, const Ta
 bool Planner::StillWanted(const WorkOrder& order, const Publication& publication) {
   if (order.kind == UploadKind::kEvaluation) return true;
   const auto now = std::ranges::find(publication.tasks, order.task.id, &PublishedTask::id);
-  return now != publication.tasks.end() && now->latest == order.progress.version;
+  return now != publication.tasks.end() && std::ranges::count(now->accepted, order.progress.version) > 0;
 }
 
 std::optional<TaskProgress> Planner::AfterLoss(const TaskProgress& now, ModelVersion version, UploadKind lost) const {

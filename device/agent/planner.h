@@ -63,7 +63,7 @@ class Planner {
   // which may wait for that, hears of it. nullopt: there is nothing to look for.
   std::optional<WorkOrder> NextLook(const Publication& publication, const AgentState& state,
                                     const std::set<TaskId>& waiting) const;
-  // False: the publication has a newer version, so a fit could only give a stale update. An evaluation stays of use.
+  // False: the publication takes no update of that version any more. An evaluation stays of use.
   static bool StillWanted(const WorkOrder& order, const Publication& publication);
   // The progress of a task when uploads of `version` that were handed over are lost; nullopt: it stays as it is.
   std::optional<TaskProgress> AfterLoss(const TaskProgress& now, ModelVersion version, UploadKind lost) const;

@@ -92,7 +92,7 @@ struct CompactWeights {
 
 struct Round {
   number @0 :UInt64;
-  nonce @1 :Data;            # 16 random bytes
+  nonce @1 :Data;            # 16 bytes
   inclusion @2 :Float64;     # in the round when first8(SHA-256(nonce || device id)) / 2^64 < inclusion;
                              # first8 is read little endian
   deadlineUnixMillis @3 :Int64;

@@ -178,10 +178,10 @@ struct RoundOptions {
 Status StartRounds(const Context& context, const RoundOptions& options) {
   ASSIGN_OR_RETURN(ApiClient client, context.Client());
   ASSIGN_OR_RETURN(const Json round, client.StartRounds(options.task, options.count));
-  if (!options.watch) {
-    context.PrintObject(round);
-    return {};
-  }
+  if (!options.watch) context.PrintObject(round);
+  if (const Json warning = round.value("warning", Json()); warning.is_string())
+    context.Say("\nwarning: {}", warning.get<std::string>());
+  if (!options.watch) return {};
   context.Say("round {} is open; Ctrl-C ends the watching, not the rounds", RenderValue(round.value("number", Json())));
   return WatchRounds(context, options.task, round.value("number", uint64_t{0}));
 }
@@ -203,7 +203,8 @@ void RoundLine::Print(const std::string& line) const {
 }
 
 void AddRoundCommands(CLI::App& app, Context& context) {
-  CLI::App* rounds = AddGroup(app, "rounds", "Training rounds of a task: start, list, show, watch, ask-again, cancel");
+  CLI::App* rounds =
+      AddGroup(app, "rounds", "Training rounds of a task: start, list, show, watch, ask-again, pause, resume, cancel");
 
   const auto [start, options] =
       AddCommandWith<RoundOptions>(*rounds, context, "start", "Run rounds, one after the other", &StartRounds);
@@ -277,6 +278,29 @@ void AddRoundCommands(CLI::App& app, Context& context) {
                                                     device->empty() ? "devices that do not count yet are" : *device + " is",
                                                     round.value("base_version", uint64_t{0}), *task);
                                }));
+
+  CLI::App* pause = rounds->add_subcommand(
+      "pause",
+      "Let the rounds stand still: devices are told of none, the open one takes nothing in and its time does not run");
+  task = RequiredName(*pause, "task", "The task's name");
+  const auto reason = std::make_shared<std::string>();
+  pause->add_option("--reason", *reason, "For the record: 1 to 256 bytes")->required();
+  pause->callback(context.Tell(
+      [task, reason](ApiClient& client) {
+        return client.DecideTask(*task, "rounds/pause", {{"reason", *reason}});
+      },
+      [task](const Json&) {
+        return fmt::format("the rounds of {} are paused; 'rounds resume' goes on with them", *task);
+      }));
+
+  CLI::App* resume = rounds->add_subcommand("resume", "Go on with rounds that were paused");
+  task = RequiredName(*resume, "task", "The task's name");
+  resume->callback(
+      context.Tell([task](ApiClient& client) { return client.DecideTask(*task, "rounds/resume", Json::object()); },
+                   [task](const Json& after) {
+                     return fmt::format("the rounds of {} go on; {} more are wanted after the open one", *task,
+                                        after.value("rounds_wanted", uint64_t{0}));
+                   }));
 
   CLI::App* cancel =
       rounds->add_subcommand("cancel", "Cancel the open round and those still wanted; versions made so far stay");

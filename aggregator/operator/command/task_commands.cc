@@ -15,6 +15,7 @@
 #include "protocol/base/process/config.h"
 #include "protocol/catalogue/module_archive.h"
 #include "protocol/catalogue/npz_file.h"
+#include "protocol/plan/field_json.h"
 
 namespace tributary {
 namespace {
@@ -43,6 +44,33 @@ Status CreateTask(const Context& context, const TaskOptions& options) {
   return {};
 }
 
+struct SettingsOptions {
+  std::string task;
+  Path plan;
+};
+
+Status SetSettings(const Context& context, const SettingsOptions& options) {
+  ASSIGN_OR_RETURN(ApiClient client, context.Client());
+  ASSIGN_OR_RETURN(const Json before, client.Task(options.task));
+  const Json& next = before.value("next_settings", Json());
+  const Json& now = next.is_object() ? next : before;
+  RoundSettings settings;
+  const auto read = [&](const char* member, const std::vector<Field>& fields) -> Status {
+    return FieldsFromJson(now.value(member, Json::object()), member, fields);
+  };
+  RETURN_IF_ERROR(read("policy", FieldsOf(settings.policy)));
+  RETURN_IF_ERROR(read("server_optimizer", FieldsOf(settings.server_optimizer)));
+  ASSIGN_OR_RETURN(ConfigReader config, ConfigReader::Load(options.plan));
+  config.Read(FieldsOf(settings.policy), "round");
+  config.Read(FieldsOf(settings.server_optimizer), "server_optimizer");
+  RETURN_IF_ERROR(config.Finish());
+  ASSIGN_OR_RETURN(const Json after, client.DecideTask(options.task, "settings", Json::parse(ToJson(settings))));
+  context.PrintObject(after);
+  if (after.value("next_settings", Json()).is_object())
+    context.Say("\nThe open round goes on as it began; the next one follows next_settings");
+  return {};
+}
+
 // The API does not say which methods the module has.
 std::string RenderTask(const Json& task) {
   Json shown = task;
@@ -54,7 +82,8 @@ std::string RenderTask(const Json& task) {
 }
 
 void AddTasks(CLI::App& app, Context& context) {
-  CLI::App* tasks = AddGroup(app, "task", "Create, list and show tasks: a task is a model to train, with its plan");
+  CLI::App* tasks =
+      AddGroup(app, "task", "Create, list, show and change tasks: a task is a model to train, with its plan");
 
   const auto [create, options] =
       AddCommandWith<TaskOptions>(*tasks, context, "create", "Create a task from a model package", &CreateTask);
@@ -69,6 +98,15 @@ void AddTasks(CLI::App& app, Context& context) {
                  "  [training]\n  learning_rate = 0.05\n  epochs = 2\n"
                  "  [round]\n  report_goal = 20\n  minimum = 15\n  deadline_seconds = 600\n"
                  "  [server_optimizer]\n  name = \"fedadam\"\n");
+
+  const auto [settings, change] = AddCommandWith<SettingsOptions>(
+      *tasks, context, "set", "Change a task's round policy or server optimiser, from its next round on", &SetSettings);
+  settings->add_option("task", change.task, "The task's name")->required();
+  settings
+      ->add_option("--plan", change.plan,
+                   "TOML file with [round], [server_optimizer] or both; keys that are not there stay as they are")
+      ->required();
+  settings->footer("All else of a task is part of what devices were told of it: it needs a new task.");
 
   tasks->add_subcommand("list", "All tasks")
       ->callback(

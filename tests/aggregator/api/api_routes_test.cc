@@ -180,6 +180,35 @@ TEST_F(ApiRoutesTest, DevicesAreAskedAgain) {
   EXPECT_EQ(Get("/api/v1/tasks/digits/rounds/1")["asked_again"], 2);
 }
 
+TEST_F(ApiRoutesTest, RoundsArePausedAndResumed) {
+  CreateTask("digits");
+  HttpClient client = Client();
+  const std::string pause = "/api/v1/tasks/digits/rounds/pause";
+  const auto paused = client.Post(pause, R"({"reason":"the sensors are exchanged"})");
+  ASSERT_TRUE(paused) << paused.error().ToString();
+  EXPECT_EQ(json::parse(paused->body)["paused"]["reason"], "the sensors are exchanged");
+  EXPECT_EQ(Get("/api/v1/tasks/digits")["paused"]["since"], "2026-01-01T00:00:00.123Z");
+  for (const char* wrong : {"{}", R"({"reason":""})", R"({"reason":"x","until":1})"})
+    EXPECT_EQ(CodeOf(client.Post(pause, wrong)), Code::kInvalidArgument) << wrong;
+  ASSERT_TRUE(client.Post("/api/v1/tasks/digits/rounds/resume", ""));
+  EXPECT_TRUE(Get("/api/v1/tasks/digits")["paused"].is_null());
+  EXPECT_EQ(CodeOf(client.Post("/api/v1/tasks/nobody/rounds/resume", "")), Code::kUnknownTask);
+}
+
+TEST_F(ApiRoutesTest, SettingsThatAreNotNamedStay) {
+  CreateTask("digits");
+  HttpClient client = Client();
+  const std::string path = "/api/v1/tasks/digits/settings";
+  ASSERT_TRUE(client.Post(path, R"({"policy":{"deadline_seconds":7}})"));
+  ASSERT_TRUE(client.Post(path, R"({"server_optimizer":{"name":"fedadam"}})"));
+  const json next = Get("/api/v1/tasks/digits")["next_settings"];
+  EXPECT_EQ(next["policy"]["deadline_seconds"], 7);
+  EXPECT_EQ(next["server_optimizer"]["name"], "fedadam");
+  for (const char* wrong :
+       {R"({"plan":{"epochs":2}})", R"({"policy":{"goal":2}})", R"({"policy":{"deadline_seconds":0}})", "[]"})
+    EXPECT_EQ(CodeOf(client.Post(path, wrong)), Code::kInvalidArgument) << wrong;
+}
+
 TEST_F(ApiRoutesTest, PartialUploadsAreListedAndDropped) {
   for (const char* device : {"d1", "d2", "d2"}) {
     SpooledUpload upload;

@@ -48,6 +48,21 @@ Status FakeCore::Cancel(const TaskId& task) {
   return {};
 }
 
+Result<TaskRecord> FakeCore::Pause(const TaskId& task, const std::string& reason) {
+  const auto found = tasks.find(task);
+  if (found == tasks.end()) return NoTask(task);
+  found->second.paused = reason;
+  found->second.paused_at = reason.empty() ? WallTime{} : kNow;
+  return found->second;
+}
+
+Result<TaskRecord> FakeCore::SetSettings(const TaskId& task, const RoundSettings& settings) {
+  const auto found = tasks.find(task);
+  if (found == tasks.end()) return NoTask(task);
+  found->second.next_settings = settings;
+  return found->second;
+}
+
 Result<RoundRecord> FakeCore::AskAgain(const TaskId& task, const std::optional<DeviceId>& device) {
   if (!tasks.contains(task)) return NoTask(task);
   if (rounds[task].empty()) return Fail(Code::kRoundClosed, "no round of {} is open", task.text());

@@ -41,6 +41,9 @@ class FakeCore final : public Tasks, public Rounds, public Watch {
 
   Result<RoundRecord> Start(const TaskId& task, uint64_t count) override;
   Status Cancel(const TaskId& task) override;
+  Result<TaskRecord> Pause(const TaskId& task, const std::string& reason) override;
+  Result<TaskRecord> Resume(const TaskId& task) override { return Pause(task, ""); }
+  Result<TaskRecord> SetSettings(const TaskId& task, const RoundSettings& settings) override;
   Result<RoundRecord> AskAgain(const TaskId& task, const std::optional<DeviceId>& device) override;
   Result<VersionRecord> RollBack(const TaskId& task, ModelVersion to, const std::string& reason) override;
   Result<std::vector<RoundRecord>> List(const TaskId& task, const Slice<uint64_t>& slice) override;

@@ -153,6 +153,9 @@ TEST(JsonRecords, WhatIsNotKnownYetIsNull) {
     EXPECT_TRUE(body[key].is_null()) << key;
   EXPECT_EQ(body["state"], "collecting");
   EXPECT_EQ(body["refused"], json::object());
+  EXPECT_EQ(body["staleness"], json::object());
+  round.staleness = {18, 0, 2};
+  EXPECT_EQ(json::parse(ToJson(round))["staleness"], json::parse(R"({"0": 18, "2": 2})"));
   EXPECT_EQ(body["device_failures"], json::object());
   EXPECT_TRUE(body["shortfall"].is_null());
   EXPECT_EQ(body["metrics"], json::parse(R"({"global": {}, "personal": {}, "local": {}})"));

@@ -120,6 +120,24 @@ TEST_F(TributaryTest, RoundsStartListAndCancel) {
   EXPECT_EQ(Tributary({"rounds", "start", "nobody"}).code, 3);
 }
 
+TEST_F(TributaryTest, RoundsArePausedAndTasksChanged) {
+  CreateTask();
+  EXPECT_EQ(Tributary({"rounds", "pause", "digits"}).code, 2) << "without a reason";
+  EXPECT_EQ(Tributary({"rounds", "pause", "digits", "--reason", "the sensors are exchanged"}).code, 0);
+  EXPECT_THAT(Tributary({"task", "show", "digits"}).output, HasSubstr("the sensors are exchanged"));
+  EXPECT_EQ(Tributary({"rounds", "resume", "digits"}).code, 0);
+  Write("new.toml", "[round]\ndeadline_seconds = 7\n[server_optimizer]\nname = \"fedyogi\"\n");
+  const Outcome changed = Tributary({"task", "set", "digits", "--plan", "new.toml"});
+  EXPECT_EQ(changed.code, 0) << changed.output;
+  EXPECT_THAT(changed.output, HasSubstr("follows next_settings"));
+  const Json next = Json::parse(Tributary({"task", "show", "digits", "--output", "json"}).output)["next_settings"];
+  EXPECT_EQ(next["policy"]["deadline_seconds"], 7);
+  EXPECT_EQ(next["server_optimizer"]["name"], "fedyogi");
+  Write("wrong.toml", "[training]\nepochs = 2\n");
+  EXPECT_EQ(Tributary({"task", "set", "digits", "--plan", "wrong.toml"}).code, 2);
+  EXPECT_THAT(Tributary({"models", "show", "digits", "1"}).output, HasSubstr("optimizer_state"));
+}
+
 TEST_F(TributaryTest, RoundsAndVersionsShowTheMetricsByName) {
   CreateTask();
   const TaskId task = TestTask("digits");

@@ -37,6 +37,33 @@ TEST(TaskCheck, NamesTheFieldThatIsWrong) {
       {"policy.deadline_seconds", [](TaskRecord& task) { task.policy.deadline_seconds = 0; }},
       {"policy.inclusion", [](TaskRecord& task) { task.policy.inclusion = 0; }},
       {"policy.inclusion", [](TaskRecord& task) { task.policy.inclusion = NAN; }},
+      {"policy.kind must be synchronous with this robust.rule",
+       [](TaskRecord& task) {
+         task.policy.kind = RoundKind::kBuffered;
+         task.robust.rule = RobustRuleName::kCentredClip;
+       }},
+      {"policy.below_minimum must be fail or extend",
+       [](TaskRecord& task) {
+         task.policy.below_minimum = BelowMinimum::kClose;
+         task.robust.rule = RobustRuleName::kMedian;
+       }},
+      {"policy.over_selection", [](TaskRecord& task) { task.policy.over_selection = 0.5; }},
+      {"policy.inclusion must be left out",
+       [](TaskRecord& task) {
+         task.policy.over_selection = 2;
+         task.policy.inclusion = 0.5;
+       }},
+      {"policy.max_staleness must be left out", [](TaskRecord& task) { task.policy.max_staleness = 3; }},
+      {"policy.max_staleness",
+       [](TaskRecord& task) {
+         task.policy.kind = RoundKind::kBuffered;
+         task.policy.max_staleness = 64;
+       }},
+      {"policy.kind must be synchronous with plan.update_codec linear8",
+       [](TaskRecord& task) {
+         task.policy.kind = RoundKind::kBuffered;
+         task.plan.update_codec = {"linear8"};
+       }},
       {"bounds.value", [](TaskRecord& task) { task.value_bound = NAN; }},
       {"bounds.value", [](TaskRecord& task) { task.value_bound = INFINITY; }},
       {"bounds.norm", [](TaskRecord& task) { task.norm_bound = -1; }},

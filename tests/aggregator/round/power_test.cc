@@ -38,7 +38,6 @@ class PoweredRounds final : public Core::Listener {
     ASSIGN_OR_RETURN(core_, Core::Open({.folder = folder_,
                                         .files = disk_,
                                         .clock = clock_,
-                                        .random = random_,
                                         .repository = fleet_.site.repository,
                                         .sealing_key = fleet_.site.fleet.sealing_key()},
                                        *this));
@@ -113,7 +112,6 @@ class PoweredRounds final : public Core::Listener {
   PowerDisk& disk_;
   const Path folder_;
   ManualClock clock_;
-  SeededRandom random_{1};
   std::unique_ptr<Core> core_;
 };
 

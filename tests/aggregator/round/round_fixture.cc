@@ -105,7 +105,6 @@ Result<std::unique_ptr<Core>> RoundFixture::TryOpen() {
   return Core::Open({.folder = elsewhere.value_or(folder.path()),
                      .files = used,
                      .clock = clock,
-                     .random = random,
                      .repository = repository,
                      .sealing_key = fleet.sealing_key(),
                      .enrolled = [this](const Slice<DeviceId>& slice) { return EnrolledIn(slice); },

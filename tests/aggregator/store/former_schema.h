@@ -11,6 +11,13 @@ namespace tributary {
 // the schema adds its own at the top.
 inline std::vector<std::string> StepsBackTo(uint64_t version) {
   const std::pair<uint64_t, const char*> changes[] = {
+      {15, "ALTER TABLE tasks DROP COLUMN next_policy"},
+      {15, "ALTER TABLE tasks DROP COLUMN next_server_optimizer"},
+      {15, "ALTER TABLE tasks DROP COLUMN paused"},
+      {15, "ALTER TABLE tasks DROP COLUMN paused_at"},
+      {15, "ALTER TABLE rounds DROP COLUMN extended"},
+      {15, "ALTER TABLE rounds DROP COLUMN inclusion"},
+      {14, "ALTER TABLE rounds DROP COLUMN staleness"},
       {13, "ALTER TABLE tasks DROP COLUMN robust"},
       {13, "ALTER TABLE contributions DROP COLUMN length"},
       {13, "ALTER TABLE contributions DROP COLUMN cosine"},

@@ -59,6 +59,11 @@ TEST_F(StoreTest, ATaskComesBackAsItWas) {
   EXPECT_EQ(store_->tasks.Insert(task).error().code, Code::kConflict);
   task.rounds_wanted = 3;
   task.latest = ModelVersion{2};
+  task.paused = "the sensors are exchanged";
+  task.paused_at = {77};
+  task.policy.below_minimum = BelowMinimum::kExtend;
+  task.next_settings = {task.policy, task.server_optimizer};
+  task.next_settings->policy.report_goal = 9;
   ASSERT_TRUE(store_->tasks.SaveProgress(task));
   Reopen();
   const auto all = store_->tasks.All();
@@ -79,6 +84,9 @@ TEST_F(StoreTest, ATaskComesBackAsItWas) {
   EXPECT_EQ(read.scale, task.scale);
   EXPECT_EQ(read.created, task.created);
   EXPECT_EQ(read.rounds_wanted, 3u);
+  EXPECT_EQ(read.paused, task.paused);
+  EXPECT_EQ(read.paused_at, task.paused_at);
+  EXPECT_EQ(read.next_settings, task.next_settings);
   EXPECT_EQ(read.latest, ModelVersion{2});
 }
 
@@ -90,10 +98,14 @@ TEST_F(StoreTest, ARoundComesBackAsItWas) {
   random_.Fill(round.record.nonce);
   round.record.opened = {10};
   round.record.deadline = {20};
+  round.record.inclusion = 0.25;
   ASSERT_TRUE(store_->rounds.Insert(round));
   round.record.state = RoundState::kClosing;
   round.record.contributions = 4;
   round.record.total_weight = 400;
+  round.record.staleness = {3, 0, 1};
+  round.record.extended = true;
+  round.record.deadline = {40};
   round.record.bytes_up = 5000;
   round.record.refused = {{Code::kNotFinite, 2}, {Code::kDuplicate, 1}};
   round.record.aggregate_digest = AnyDigest();
@@ -114,6 +126,10 @@ TEST_F(StoreTest, ARoundComesBackAsItWas) {
   EXPECT_EQ(read.record.nonce, round.record.nonce);
   EXPECT_EQ(read.record.contributions, 4u);
   EXPECT_EQ(read.record.total_weight, 400u);
+  EXPECT_EQ(read.record.staleness, round.record.staleness);
+  EXPECT_TRUE(read.record.extended);
+  EXPECT_EQ(read.record.deadline, WallTime{40});
+  EXPECT_EQ(read.record.inclusion, 0.25);
   EXPECT_EQ(read.record.bytes_up, 5050u);
   EXPECT_EQ(read.record.refused, round.record.refused);
   EXPECT_EQ(read.record.aggregate_digest, round.record.aggregate_digest);
@@ -148,7 +164,8 @@ constexpr std::string_view kFormerSchema[] = {
     "model BIGINT NOT NULL, reports BIGINT NOT NULL, examples BIGINT NOT NULL, correct DOUBLE PRECISION NOT NULL, "
     "PRIMARY KEY (task, version, role, model));",
     "CREATE TABLE gateways (id TEXT);",
-    "CREATE TABLE device_reports (device TEXT); CREATE TABLE rounds (task TEXT); CREATE TABLE versions (task TEXT, "
+    "CREATE TABLE device_reports (device TEXT); CREATE TABLE rounds (task TEXT, reports BIGINT); CREATE TABLE versions "
+    "(task TEXT, "
     "version BIGINT, "
     "weights_digest BLOB);"
     "CREATE TABLE contributions (task TEXT NOT NULL, base_version BIGINT NOT NULL, device TEXT NOT NULL);"};
@@ -296,7 +313,7 @@ TEST_F(StoreTest, ADeviceContributesOncePerBaseVersionWhateverItsUploadIsCalled)
 }
 
 TEST_F(StoreTest, HalfOfTheContributionsAreAtMostAsLargeAsTheMedian) {
-  EXPECT_EQ(*store_->contributions.Median(task_, ModelVersion{1}), UpdateSize());
+  EXPECT_EQ(*store_->contributions.Median(task_, 1), UpdateSize());
   const UpdateSize sizes[] = {{3, 30, 9}, {1, 10, 700}, {2, 20, 5}, {1e300, 0, 6}};
   for (int i = 0; i < 4; ++i) {
     ASSERT_TRUE(store_->contributions.Insert({.task = task_,
@@ -306,7 +323,7 @@ TEST_F(StoreTest, HalfOfTheContributionsAreAtMostAsLargeAsTheMedian) {
                                               .size = sizes[i],
                                               .round = 1}));
     const UpdateSize medians[] = {{3, 30, 9}, {1, 10, 9}, {2, 20, 9}, {2, 10, 6}};
-    EXPECT_EQ(*store_->contributions.Median(task_, ModelVersion{1}), medians[i]) << i;
+    EXPECT_EQ(*store_->contributions.Median(task_, 1), medians[i]) << i;
   }
 }
 

@@ -24,6 +24,25 @@ TEST(Checkpoint, ComesBackAsItWas) {
   EXPECT_EQ(RealFileSystem().List(folder.path())->size(), 1u);
 }
 
+TEST(Checkpoint, OfUpdatesThatCountInPartComesBackToo) {
+  const TemporaryFolder folder;
+  WeightedSum sum = SumOfOne();
+  UpdateLimits limits;
+  limits.share = kWholeShare / 3;
+  auto addition = sum.Begin(limits, 5);
+  const std::vector<float> values(1000, -0.25F);
+  ASSERT_TRUE(addition->Add(values));
+  ASSERT_TRUE(addition->Commit());
+  ASSERT_TRUE(WriteCheckpoint(RealFileSystem(), folder / "sum", sum));
+  const auto back = ReadCheckpoint(RealFileSystem(), folder / "sum");
+  ASSERT_TRUE(back) << back.error().ToString();
+  EXPECT_EQ(back->Serialize(), sum.Serialize());
+  EXPECT_EQ(back->divisor(), sum.divisor());
+  // Cut off within what it has beyond others.
+  std::filesystem::resize_file(folder / "sum", 56 + 32 + 8);
+  EXPECT_EQ(ReadCheckpoint(RealFileSystem(), folder / "sum").error().code, Code::kCorrupt);
+}
+
 TEST(Checkpoint, ReplacesALongerOneWhole) {
   const TemporaryFolder folder;
   ASSERT_TRUE(WriteCheckpoint(RealFileSystem(), folder / "sum", WeightedSum(5000, FixedPointScale{30}, 1, 1000)));

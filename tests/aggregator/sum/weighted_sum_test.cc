@@ -173,6 +173,56 @@ TEST(WeightedSum, MergesOnlyWhatFits) {
 
 TEST(WeightedSum, HasNothingToReportWhenEmpty) { EXPECT_EQ(Empty(2).Report().error().code, Code::kConflict); }
 
+// ---- updates that count in part
+
+Status AccumulatePart(WeightedSum& sum, const std::vector<float>& delta, uint64_t weight, uint32_t share) {
+  UpdateLimits limits;
+  limits.share = share;
+  ASSIGN_OR_RETURN(WeightedSum::Addition addition, sum.Begin(limits, weight));
+  RETURN_IF_ERROR(addition.Add(delta));
+  RETURN_IF_ERROR(addition.Commit());
+  return {};
+}
+
+TEST(WeightedSum, AnUpdateOfHalfAShareCountsHalf) {
+  WeightedSum sum(2, FixedPointScale{30}, 1, 100);
+  ASSERT_TRUE(AccumulatePart(sum, {0.5F, -1}, 4, kWholeShare / 2));
+  ASSERT_TRUE(AccumulatePart(sum, {1, 0.25F}, 2, kWholeShare));
+  EXPECT_EQ(sum.total_weight(), 6u);
+  EXPECT_EQ(sum.divisor(), 4);
+  // (0.5 * 4/2 + 1 * 2) / (4/2 + 2)
+  EXPECT_EQ(*sum.Report(), (std::vector<double>{0.75, -0.375}));
+}
+
+TEST(WeightedSum, WholeSharesAreTheSameBytesAsBeforeThereWereShares) {
+  WeightedSum plain(2, FixedPointScale{8}, 1, 100), whole(2, FixedPointScale{8}, 1, 100);
+  ASSERT_TRUE(Accumulate(plain, std::vector<float>{0.5F, 1}, 2));
+  ASSERT_TRUE(AccumulatePart(whole, {0.5F, 1}, 2, kWholeShare));
+  EXPECT_EQ(whole.Serialize(), plain.Serialize());
+}
+
+TEST(WeightedSum, SharesComeBackFromBytesAndMerge) {
+  WeightedSum all(3, FixedPointScale{30}, 1, 1000), one(3, FixedPointScale{30}, 1, 1000),
+      other(3, FixedPointScale{30}, 1, 1000);
+  const std::vector<float> first{0.1F, 0.2F, -0.3F}, second{0.9F, -0.8F, 0.7F};
+  for (WeightedSum* sum : {&all, &one}) ASSERT_TRUE(AccumulatePart(*sum, first, 300, 759250125));
+  for (WeightedSum* sum : {&all, &other}) ASSERT_TRUE(AccumulatePart(*sum, second, 40, 3));
+  ASSERT_TRUE(other.Merge(std::move(one)));
+  EXPECT_EQ(other.Serialize(), all.Serialize()) << "in the other order";
+  const auto back = WeightedSum::Deserialize(all.Serialize());
+  ASSERT_TRUE(back);
+  EXPECT_EQ(back->divisor(), all.divisor());
+  EXPECT_EQ(back->Serialize(), all.Serialize());
+  EXPECT_EQ(all.Serialize().size(), all.serialized_size());
+  Bytes bad = all.Serialize();
+  for (size_t length = 0; length < bad.size(); ++length)
+    EXPECT_FALSE(WeightedSum::Deserialize(ByteView(bad).first(length))) << length;
+  bad[56 + 8] = 1;  // more is taken off than there is
+  EXPECT_EQ(WeightedSum::Deserialize(bad).error().code, Code::kMalformed);
+  all.Restart(FixedPointScale{30}, 1000);
+  EXPECT_EQ(all.Serialize(), WeightedSum(3, FixedPointScale{30}, 1, 1000).Serialize());
+}
+
 TEST(WeightedSum, RefusesMalformedBytes) {
   WeightedSum sum(2, FixedPointScale{8}, 1, 100);
   ASSERT_TRUE(Accumulate(sum, std::vector<float>{0.5F, 1}, 2));

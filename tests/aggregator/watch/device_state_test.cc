@@ -146,7 +146,6 @@ TEST_F(Reports, WhatIsSealedToAFormerKeyIsOpenedUntilItsEnd) {
   auto opened = Core::Open({.folder = folder.path(),
                             .files = files,
                             .clock = clock,
-                            .random = random,
                             .repository = repository,
                             .sealing_key = other,
                             .opening_key = [&](const KeyId& id) -> const HpkeKeyPair* {

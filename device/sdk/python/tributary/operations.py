@@ -43,6 +43,9 @@ OPERATIONS: Dict[str, Operation] = _table(
     listRounds GET /api/v1/tasks/{task}/rounds?cursor&limit
     startRounds POST /api/v1/tasks/{task}/rounds
     cancelRounds POST /api/v1/tasks/{task}/rounds/cancel body=none
+    pauseRounds POST /api/v1/tasks/{task}/rounds/pause
+    resumeRounds POST /api/v1/tasks/{task}/rounds/resume body=none
+    setSettings POST /api/v1/tasks/{task}/settings
     askAgain POST /api/v1/tasks/{task}/rounds/ask-again
     rollBack POST /api/v1/tasks/{task}/rollback
     getRound GET /api/v1/tasks/{task}/rounds/{round}
