@@ -1,5 +1,4 @@
 """scikit-learn and a client of Flower train through gateways, and reach what the same model reaches in TorchScript."""
-import os
 import re
 import sys
 import tempfile
@@ -15,8 +14,9 @@ PACKAGE = Path(__file__).resolve().parents[4] / "device/sdk/python"
 sys.path.insert(0, str(PACKAGE))
 import tributary
 
-PLAN = {"training": {"learning_rate": 0.05, "epochs": 2, "batch_size": 16, "finetune": "none"}}
-DEVICES, ROUNDS = 6, 5
+PLAN = {"learning_rate": 0.05, "epochs": 8, "batch_size": 16, "finetune": "none"}
+# A device's fit is a process that imports PyTorch or scikit-learn, which takes longer than the fit.
+DEVICES, ROUNDS = 3, 2
 
 
 def digits():
@@ -67,17 +67,15 @@ class FleetLearnersTest(unittest.TestCase):
     def tearDownClass(cls):
         cls.kept.cleanup()
 
-    def train(self, task, learner=None, seed=1, rounds=ROUNDS, **plan):
-        training = {**PLAN["training"], **plan}
+    def train(self, task, learner=None, **plan):
         history = tributary.simulate(
             task,
             self.training,
             devices=DEVICES,
             rounds=ROUNDS,
-            plan={"training": training},
+            plan={"training": {**PLAN, **plan}},
             gateways=2,
             learner=learner,
-            seed=seed,
             progress=False,
         )
         return history, accuracy(history.weights, self.test)
@@ -106,6 +104,9 @@ class FleetLearnersTest(unittest.TestCase):
         reference = self.reference(True, batch_size=1)
         print(f"scikit-learn {reached:.4f}, TorchScript {reference:.4f}")
         self.assertAlmostEqual(reached, reference, delta=NOISE)
+        # What it exports is for NumPy (test_client.py).
+        with self.assertRaisesRegex(tributary.Error, "not-supported: the task has no module"):
+            history.export(self.folder / "sgd.pt")
 
     def test_a_client_of_flower(self):
         history, reached = self.train(
@@ -123,32 +124,10 @@ class FleetLearnersTest(unittest.TestCase):
     def test_without_a_learner_a_task_of_arrays_is_refused(self):
         with self.assertRaisesRegex(tributary.Error, "needs-learner"):
             tributary.simulate(self.arrays(["coef", "intercept"]), self.training, devices=2, rounds=1)
-        # LibTorch's learner in its place says so for each device.
-        folder = self.folder / "refused"
-        learner = [os.path.join(os.environ["TRIBUTARY_BIN"], "tributary-learner")]
-        with self.assertRaisesRegex(tributary.Error, "child-failed"):
-            tributary.simulate(
-                self.arrays(["coef", "intercept"]),
-                self.training,
-                devices=1,
-                rounds=1,
-                learner=learner,
-                folder=folder,
-                plan={"round": {"deadline_seconds": 100}},
-                gateways=0,
-                progress=False,
-            )
-        self.assertIn("code=needs-learner", (folder / "fleet.log").read_text())
-
-    def test_what_it_exports_is_for_numpy(self):
-        task = self.arrays(["coef", "intercept"])
-        history, _ = self.train(task, PACKAGE / "examples/sgd_classifier.py", rounds=1)
-        with self.assertRaisesRegex(tributary.Error, "not-supported: the task has no module"):
-            history.export(self.folder / "sgd.pt")
 
 
-# Seeds 1 and 2 reach 0.947 and 0.956 with scikit-learn, seed 1 0.950 with Flower's client, and 0.956 and 0.944 in
-# TorchScript. The standard deviation of 360 trials at 0.95 is 0.011.
+# With scikit-learn 0.953, beside 0.933 in TorchScript; with Flower's client, whose order is drawn anew each time, 0.953 to
+# 0.961, beside 0.958. The standard deviation of 360 trials at 0.95 is 0.011.
 NOISE = 0.03
 
 if __name__ == "__main__":

@@ -50,24 +50,17 @@ class PackageTest(unittest.TestCase):
 
     def test_installs_offline_into_a_fresh_environment(self):
         python = self.folder / "venv/bin/python"
-        run(sys.executable, "-m", "venv", self.folder / "venv")
+        run(sys.executable, "-m", "venv", "--without-pip", self.folder / "venv")
+        pip = (sys.executable, "-m", "pip", "--python", python)
         where = """import importlib.metadata as about, tributary.errors
 print(tributary.__file__, tributary.__version__, about.metadata("tributary")["License"])"""
-        for source, place in ((PACKAGE, self.folder), (self.sdist(), self.folder), ("-e", PACKAGE)):
-            run(
-                python,
-                "-m",
-                "pip",
-                "install",
-                "--quiet",
-                "--no-compile",
-                "--force-reinstall",
-                *(("-e", PACKAGE) if source == "-e" else (source,)),
-            )
+        for source, place in ((self.sdist(), self.folder), (PACKAGE, self.folder), ("-e", PACKAGE)):
+            named = ("-e", PACKAGE) if source == "-e" else (source,)
+            run(*pip, "install", "--quiet", "--no-compile", "--force-reinstall", *named)
             file, *about = run(python, "-c", where, cwd="/").split()
             self.assertEqual(about, [tributary.__version__, "Apache-2.0"])
             self.assertTrue(file.startswith(str(place)), file)
-        run(python, "-m", "pip", "uninstall", "--quiet", "--yes", "tributary")
+        run(*pip, "uninstall", "--quiet", "--yes", "tributary")
         self.assertEqual(list((self.folder / "venv").rglob("*tributary*")), [])
 
     def sdist(self):

@@ -14,7 +14,7 @@ TREE = Path(__file__).resolve().parents[4]
 sys.path.insert(0, str(TREE / "device/sdk/python"))
 import torch
 import tributary
-from tributary import examples
+from tributary import examples, programs
 
 
 def manifest(target, dtype, outputs):
@@ -87,7 +87,9 @@ class SimulationTest(unittest.TestCase):
     def save(cls, module, its_manifest):
         path = os.fspath(cls.folder / f"{type(module).__name__}.pt")
         torch.jit.script(module).save(path, _extra_files={"tributary.json": json.dumps(its_manifest)})
-        return path
+        # Once for all tests: a .pt is packed by each simulation.
+        programs.run("tributary-device", "pack", path, "--out", path[:-3] + ".tpkg")
+        return path[:-3] + ".tpkg"
 
     def test_the_same_seed_gives_the_same_bits_over_other_gateways(self):
         arguments = dict(devices=4, rounds=2, plan=PLAN, deal="dirichlet", seed=3)
@@ -106,7 +108,8 @@ class SimulationTest(unittest.TestCase):
         self.assertIn("<th>global.accuracy</th>", one._repr_html_())
         self.assertIsNone(one.folder)
 
-        two = tributary.simulate(self.sides, dots(400), gateways=2, folder=self.folder / "two", **arguments)
+        module = self.sides.replace(".tpkg", ".pt")
+        two = tributary.simulate(module, dots(400), gateways=2, folder=self.folder / "two", **arguments)
         self.assertEqual([record["digest"] for record in two], [record["digest"] for record in one])
         self.assertTrue((self.folder / "two/fleet.log").exists())
         self.assertEqual(processes_in(self.folder), [])
