@@ -11,6 +11,7 @@ Result<std::unique_ptr<SpoolIndex>> SpoolIndex::Open(const Path& file) {
 Result<std::unique_ptr<SpoolIndex>> SpoolIndex::OpenToRead(const Path& file) {
   ASSIGN_OR_RETURN(auto database, Database::OpenReadOnly(file));
   ASSIGN_OR_RETURN(const uint64_t version, database->QueryNumber("PRAGMA user_version"));
+  if (version == 0) return Fail(Code::kNotFound, "{} has just been made, and nothing is in it yet", file.string());
   if (version != SpoolSchema().size()) {
     return Fail(
         Code::kVersionUnsupported,

@@ -112,13 +112,12 @@ class SqliteDatabase final : public Database {
                   "{} has schema version {}, this program reads {}; the daemon brings it there when it starts",
                   path_.string(), version, steps.size());
     }
-    for (size_t step = version; step < steps.size(); ++step) {
-      ASSIGN_OR_RETURN(Transaction transaction, Transaction::Begin(*this));
-      RETURN_IF_ERROR(Script(std::string(steps[step])));
-      RETURN_IF_ERROR(Script(fmt::format("PRAGMA user_version={}", step + 1)));
-      RETURN_IF_ERROR(transaction.Commit());
-    }
-    return {};
+    if (version == steps.size()) return {};
+    // All in one, so that a reader of a new file finds nothing in it or everything.
+    ASSIGN_OR_RETURN(Transaction transaction, Transaction::Begin(*this));
+    for (const std::string_view step : steps.subspan(version)) RETURN_IF_ERROR(Script(std::string(step)));
+    RETURN_IF_ERROR(Script(fmt::format("PRAGMA user_version={}", steps.size())));
+    return transaction.Commit();
   }
 
   Result<int64_t> ExecuteValues(std::string_view sql, const std::vector<Value>& values) override {

@@ -1,5 +1,6 @@
 #include "protocol/spool/spool_reader.h"
 
+#include "protocol/spool/spool_index.h"
 #include "tests/protocol/spool/spool_fixture.h"
 
 namespace tributary::spool_reader_test {
@@ -60,6 +61,10 @@ TEST(SpoolReader, MakesNoSpoolWhereThereIsNone) {
   const TemporaryFolder folder;
   EXPECT_EQ(CodeOf(SpoolReader::Open(folder.path(), RealFileSystem())), Code::kNotFound);
   EXPECT_TRUE(RealFileSystem().List(folder.path())->empty());
+  // Nor one whose daemon is about to make it.
+  const auto made = Database::Open(SpoolIndex::FileIn(folder.path()));
+  ASSERT_TRUE(made);
+  EXPECT_EQ(CodeOf(SpoolReader::Open(folder.path(), RealFileSystem())), Code::kNotFound);
 }
 
 }  // namespace

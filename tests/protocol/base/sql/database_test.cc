@@ -139,6 +139,10 @@ TEST_F(DatabaseTest, FailedMigrationLeavesThePreviousVersion) {
                                     "CREATE TABLE u (a INTEGER); CREATE TABLE t (a INTEGER)"};
   auto database = Open();
   EXPECT_FALSE(database->Migrate(steps));
+  EXPECT_EQ(database->Query("PRAGMA user_version")->at(0).Int(0), 0) << "a reader finds nothing or everything";
+  EXPECT_TRUE(database->Query("SELECT name FROM sqlite_master WHERE name IN ('t', 'u')")->empty());
+  ASSERT_TRUE(database->Migrate(std::span(steps).first(1)));
+  EXPECT_FALSE(database->Migrate(steps));
   EXPECT_EQ(database->Query("PRAGMA user_version")->at(0).Int(0), 1);
   EXPECT_TRUE(database->Query("SELECT name FROM sqlite_master WHERE name = 'u'")->empty());
 }
