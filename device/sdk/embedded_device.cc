@@ -34,9 +34,10 @@ Result<std::unique_ptr<EmbeddedDevice>> EmbeddedDevice::Open(Options options) {
   RETURN_IF_ERROR(MakePrivate(options.folder));
   auto lock = FileLock::Take(options.folder);
   if (!lock && lock.error().code == Code::kLocked) {
-    return Fail(Code::kLocked,
-                "the folder {} is open already, in this program or another one: close that device, or use another folder ({})",
-                options.folder.string(), lock.error().message);
+    return Fail(
+        Code::kLocked,
+        "the folder {} is open already, in this program or another one: close that device, or use another folder ({})",
+        options.folder.string(), lock.error().message);
   }
   if (!lock) return Fail(lock.error());
   RETURN_IF_ERROR(RealFileSystem().CreateFolders(options.device.data_dir));
@@ -50,7 +51,9 @@ Status EmbeddedDevice::CheckStopped(std::string_view what) {
   }
   if (state_ == State::kStopped) return {};
   return Fail(Code::kConflict, "{} while the device {}: stop it first", what,
-              state_ == State::kEnrolling ? "enrols" : state_ == State::kStopping ? "is stopping" : "runs");
+              state_ == State::kEnrolling  ? "enrols"
+              : state_ == State::kStopping ? "is stopping"
+                                           : "runs");
 }
 
 Status EmbeddedDevice::Enrol(const Path& invitation, const std::string& id, Millis patience) {
@@ -115,7 +118,8 @@ Status EmbeddedDevice::Create(const CollectionSettings& settings) {
 }
 
 Result<std::string> EmbeddedDevice::Describe() {
-  KnownOfDevice known{.data_dir = options_.device.data_dir, .identity_dir = options_.device.identity_dir, .collections = {}};
+  KnownOfDevice known{
+      .data_dir = options_.device.data_dir, .identity_dir = options_.device.identity_dir, .collections = {}};
   ASSIGN_OR_RETURN(known.collections, store_.Use([](CollectionStore& store) { return store.List(); }));
   {
     const std::lock_guard lock(mutex_);
@@ -190,14 +194,18 @@ Result<Millis> EmbeddedDevice::Tick(Millis budget) {
   if (InsideCallback::Of(this)) return Fail(Code::kConflict, "a tick cannot begin inside a callback of the device");
   std::unique_lock lock(mutex_);
   if (in_tick_) return Fail(Code::kBusy, "another thread is in a tick of this device");
-  bool is_new = false;
-  if (state_ != State::kTicked) {
-    RETURN_IF_ERROR(CheckStopped("a tick cannot begin"));
-    RETURN_IF_ERROR(OpenProcess(lock));
+  in_tick_ = true;  // also while the first one opens the process
+  const bool is_new = state_ != State::kTicked;
+  if (is_new) {
+    Status opened = CheckStopped("a tick cannot begin");
+    if (opened) opened = OpenProcess(lock);
+    if (!opened) {
+      in_tick_ = false;
+      changed_.notify_all();
+      return Fail(opened.error());
+    }
     state_ = State::kTicked;
-    is_new = true;
   }
-  in_tick_ = true;
   changed_.notify_all();
   DeviceProcess& process = *process_;
   lock.unlock();

@@ -10,6 +10,7 @@
 
 #include "device/examples/example_writer.h"
 #include "device/sdk/arguments.h"
+#include "device/sdk/calls_under_way.h"
 #include "device/sdk/device_settings.h"
 #include "device/sdk/embedded_device.h"
 #include "device/sdk/inside_callback.h"
@@ -19,6 +20,7 @@
 
 struct tributary_device {
   std::unique_ptr<tributary::EmbeddedDevice> device;
+  tributary::CallsUnderWay calls = {};
 };
 
 namespace tributary {
@@ -42,9 +44,7 @@ int Answer(tributary_error* error, const Error& failure) {
 }
 
 // Until a program asks for the log, nobody gets it.
-void KeepQuietAtFirst() {
-  [[maybe_unused]] static const bool quiet = StartLogTo({}, LogLevel::kError).has_value();
-}
+void KeepQuietAtFirst() { [[maybe_unused]] static const bool quiet = StartLogTo({}, LogLevel::kError).has_value(); }
 
 // Every function ends here: what it answers, and nothing that is thrown.
 template <class Act>
@@ -62,10 +62,17 @@ int Run(tributary_error* error, Act act) noexcept {
   }
 }
 
+struct EndOfCall {
+  void operator()(CallsUnderWay* calls) const { calls->End(); }
+};
+
 template <class Act>
 int RunOn(tributary_device* device, tributary_error* error, Act act) noexcept {
   return Run(error, [&]() -> Status {
     if (!device) return Fail(Code::kInvalidArgument, "device is NULL");
+    if (!device->calls.Begin(InsideCallback::Of(device->device.get())))
+      return Fail(Code::kConflict, "another thread closes the device; nothing was done");
+    const std::unique_ptr<CallsUnderWay, EndOfCall> under_way(&device->calls);
     return act(*device->device);
   });
 }
@@ -90,9 +97,8 @@ const char* Explanation(Code code) {
 // A code that a callback of an application returned.
 Error FromApplication(int code, std::string_view collection, std::string_view what) {
   const auto known = KnownCode(code);
-  return {known.value_or(Code::kIo),
-          fmt::format("the program's examples of '{}': {} answered {}", collection, what,
-                      known ? std::string(Name(*known)) : std::to_string(code))};
+  return {known.value_or(Code::kIo), fmt::format("the program's examples of '{}': {} answered {}", collection, what,
+                                                 known ? std::string(Name(*known)) : std::to_string(code))};
 }
 
 // An application's iterator. The callbacks, their user and the collection's fields outlive it.
@@ -200,10 +206,14 @@ int tributary_close(tributary_device* device, tributary_error* error) {
   return Run(error, [&]() -> Status {
     if (!device) return {};
     if (InsideCallback::Of(device->device.get())) {
-      return Fail(Code::kConflict,
-                  "a device cannot be closed inside its own callback; it is open as before: stop it there, and close it after "
-                  "the callback");
+      return Fail(
+          Code::kConflict,
+          "a device cannot be closed inside its own callback; it is open as before: stop it there, and close it after "
+          "the callback");
     }
+    device->calls.Refuse();
+    device->device->Stop();
+    device->calls.Await();
     delete device;
     return {};
   });
@@ -235,7 +245,8 @@ int tributary_set_events(tributary_device* device, void (*event)(void* user, con
   });
 }
 
-int tributary_set_conditions(tributary_device* device, int (*may_train)(void* user), void* user, tributary_error* error) {
+int tributary_set_conditions(tributary_device* device, int (*may_train)(void* user), void* user,
+                             tributary_error* error) {
   return RunOn(device, error, [&](EmbeddedDevice& on) -> Status {
     if (!may_train) return on.AskBeforeTraining({});
     return on.AskBeforeTraining([may_train, user] { return may_train(user) != 0; });
@@ -316,13 +327,15 @@ int tributary_remove_group(tributary_device* device, const char* collection, con
 }
 
 int tributary_clear(tributary_device* device, const char* collection, uint64_t* removed, tributary_error* error) {
-  return RunRemoval(device, collection, "", removed, error,
-                    [](CollectionStore& store, const std::string& name, const std::string&) { return store.Clear(name); });
+  return RunRemoval(
+      device, collection, "", removed, error,
+      [](CollectionStore& store, const std::string& name, const std::string&) { return store.Clear(name); });
 }
 
 int tributary_drop(tributary_device* device, const char* collection, uint64_t* removed, tributary_error* error) {
-  return RunRemoval(device, collection, "", removed, error,
-                    [](CollectionStore& store, const std::string& name, const std::string&) { return store.Drop(name); });
+  return RunRemoval(
+      device, collection, "", removed, error,
+      [](CollectionStore& store, const std::string& name, const std::string&) { return store.Drop(name); });
 }
 
 int tributary_count(tributary_device* device, const char* collection, uint64_t* examples, tributary_error* error) {

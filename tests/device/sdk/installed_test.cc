@@ -204,6 +204,15 @@ TEST_F(InstalledTest, AnApplicationOfTheFirstVersionLinksAndRuns) {
   EXPECT_EQ(Shell(program + " " + (installed / "device")), "") << "and nothing is written";
 }
 
+TEST_F(InstalledTest, TheProgramOfTheReadmeCompiles) {
+  const Installed installed;
+  std::ifstream in(TRIBUTARY_SOURCE_DIR "/README.md");
+  const std::string text{std::istreambuf_iterator<char>(in), {}}, begin = "```cpp\n";
+  const size_t first = text.find(begin) + begin.size();
+  std::ofstream(installed / "app.cpp") << text.substr(first, text.find("```", first) - first);
+  Shell(kCxx + (installed / "app.cpp") + " -o " + (installed / "app") + " " + installed.with_pkg_config());
+}
+
 TEST_F(InstalledTest, TheHeaderIsCxxToo) {
   const Installed installed;
   const std::string source = installed / "both.cc";

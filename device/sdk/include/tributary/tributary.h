@@ -30,7 +30,8 @@
 //   one tributary_free frees all of it (a device: tributary_close). What a callback is given lives until it returns.
 //
 // Threads.  Any function may be called on any thread at any time, also many at once for one device. tributary_close
-//   alone is the last call of its device. Programs with several devices use a folder for each.
+//   alone is the last call of its device: it waits for those that other threads are in, and ends what would take them long;
+//   none may begin when it has returned. Programs with several devices use a folder for each.
 //
 // Callbacks  may call every function of this header, for the same device too, but these are refused there
 //   (TRIBUTARY_CONFLICT): tributary_close, tributary_tick, and inside the log's tributary_set_log. tributary_stop returns at

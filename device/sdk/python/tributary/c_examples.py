@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import traceback
 from ctypes import c_char_p, c_int64, c_void_p, cast
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
@@ -15,25 +16,51 @@ _INVALID_ARGUMENT = 93  # what a callback that raised returns to the library
 
 
 def text_of(value: Any) -> Optional[bytes]:
-    return None if value is None else os.fsencode(value) if not isinstance(value, str) else value.encode()
+    """A text or path as C takes it; None stays."""
+    if value is None:
+        return None
+    try:
+        text = value.encode() if isinstance(value, str) else os.fsencode(value)
+    except (TypeError, UnicodeEncodeError):
+        raise Error("invalid-argument", f"{value!r:.100} is no text") from None
+    if b"\0" in text:
+        raise Error("invalid-argument", f"{value!r:.100} has a zero byte in it")
+    return text
+
+
+_inside = threading.local()
+
+
+def inside_callback() -> bool:
+    """Whether the library has called this thread."""
+    return getattr(_inside, "depth", 0) > 0
 
 
 def guarded(function: Callable[..., Any], otherwise: Any) -> Callable[..., Any]:
     """An exception has no way through C."""
 
     def call(*arguments: Any) -> Any:
+        _inside.depth = getattr(_inside, "depth", 0) + 1
         try:
             return function(*arguments)
         except Exception:
             traceback.print_exc(file=sys.stderr)
             return otherwise
+        finally:
+            _inside.depth -= 1
 
     return call
 
 
 def fields_of(fields: Mapping[str, Tuple[str, Sequence[int]]]) -> Any:
-    declared = (_c.Field * len(fields))()
-    for one, (name, (dtype, shape)) in zip(declared, fields.items()):
+    try:
+        given = [(name, dtype, [int(length) for length in shape]) for name, (dtype, shape) in fields.items()]
+    except (AttributeError, TypeError, ValueError):
+        raise Error(
+            "invalid-argument", 'fields must be a dict of (dtype, shape): {"x": ("FP32", [64]), "label": ("INT64", [])}'
+        ) from None
+    declared = (_c.Field * len(given))()
+    for one, (name, dtype, shape) in zip(declared, given):
         if dtype not in _c.DTYPES[1:]:
             raise Error(
                 "invalid-argument",

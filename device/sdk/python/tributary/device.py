@@ -6,13 +6,14 @@ import atexit
 import ctypes
 import json
 import os
+import threading
 import weakref
 from ctypes import byref, c_char_p, c_uint32, c_uint64, c_void_p, cast
 from typing import Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 from . import arrays as _arrays
 from . import c_header as _c
-from .c_examples import Column, fields_of, fill, guarded, hosted_source, text_of
+from .c_examples import Column, fields_of, fill, guarded, hosted_source, inside_callback, text_of
 from .errors import Error
 
 
@@ -88,6 +89,10 @@ class Device:
         may_train: Optional[Callable[[], bool]] = None,
     ) -> None:
         self._handle = c_void_p()
+        self._folder = os.fspath(folder)
+        self._changed = threading.Condition()  # for the next two
+        self._calls = 0  # under way
+        self._closing = False
         self._library = _c.library()
         self._fields: Dict[str, List[Tuple[str, str, List[int]]]] = {}
         # The library calls them for as long as the device is open.
@@ -118,11 +123,25 @@ class Device:
     # ---- its life
 
     def close(self) -> None:
-        """Stops the device and lets go of its folder. Nothing happens when it is closed."""
-        if self._handle:
-            self._call("close")
+        """Stops the device, waits for the calls of other threads, and lets go of its folder. Nothing happens when it is
+        closed."""
+        with self._changed:
+            if not self._handle or self._closing:
+                return
+            self._closing = True
+        try:
+            if not inside_callback():  # where the library refuses it
+                self._library.call("stop", self._handle)
+                with self._changed:
+                    self._changed.wait_for(lambda: self._calls == 0)
+            self._library.call("close", self._handle)
             self._handle = c_void_p()
             self._kept.clear()
+        finally:
+            self._closing = False
+
+    def __repr__(self) -> str:
+        return f"tributary.Device({self._folder!r}{'' if self._handle else ', closed'})"
 
     def __enter__(self) -> "Device":
         return self
@@ -207,6 +226,8 @@ class Device:
         examples: field -> array [n, ...], converted to the field's dtype; a list of n arrays, where a length varies.
         ids: unique in the collection. groups: of examples that are removed together, such as a person's.
         """
+        if not isinstance(examples, Mapping):
+            raise Error("bad-example", f"examples must be a dict of arrays by field, not {type(examples).__name__}")
         declared = self._fields_of_collection(collection)
         missing = [name for name, _, _ in declared if name not in examples]
         if missing or len(examples) != len(declared):
@@ -325,6 +346,8 @@ class Device:
 
         inputs: input of the task that is no target -> array [n, ...]. Real numbers of NumPy count as float32.
         """
+        if not isinstance(inputs, Mapping):
+            raise Error("bad-example", f"inputs must be a dict of arrays by name, not {type(inputs).__name__}")
         kept, given = [], (_c.Tensor * len(inputs))()
         for tensor, (name, value) in zip(given, inputs.items()):
             try:
@@ -351,9 +374,16 @@ class Device:
     # ---- inside
 
     def _call(self, name: str, *arguments: Any) -> None:
-        if not self._handle:
-            raise Error("conflict", "the device is closed")
-        self._library.call(name, self._handle, *arguments)
+        with self._changed:
+            if not self._handle or (self._closing and not inside_callback()):
+                raise Error("conflict", "the device is closed")
+            self._calls += 1
+        try:
+            self._library.call(name, self._handle, *arguments)
+        finally:
+            with self._changed:
+                self._calls -= 1
+                self._changed.notify_all()
 
     def _counted(self, name: str, *arguments: str) -> int:
         count = c_uint64()

@@ -60,6 +60,7 @@ class Site:
         self._ports = free_ports()
         self._url = f"http://127.0.0.1:{next(self._ports)}"
         self.client: Client
+        self.endpoint: str  # of the aggregator
 
     def provision(self) -> None:
         """Keys, certificates, configuration files."""
@@ -67,7 +68,7 @@ class Site:
         self._tool("tributary", "root", "init", "--dir", "aggregator/publication", "--ca", "ca")
         self._tool("tributary", "ca", "issuer", "--ca", "ca", "--out", "aggregator/issuer")
         self._issue("aggregator", "aggregator", "aggregator/identity")
-        aggregator = f"tcp://127.0.0.1:{next(self._ports)}"
+        self.endpoint = aggregator = f"tcp://127.0.0.1:{next(self._ports)}"
         self._write("aggregator", f"""
             [aggregator]
             data_dir = "aggregator/data"

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import threading
 import unittest
 from pathlib import Path
 
@@ -144,9 +145,41 @@ class DeviceTest(unittest.TestCase):
         self.refused("locked", "", tributary.Device, self.folder)
         self.refused("config-invalid", "gateway", self.device.start)
         self.assertEqual(self.device.count("own"), 0)
+        self.refused("invalid-argument", "a zero byte", self.device.count, "own\0")
+        self.refused("invalid-argument", "3 is no text", self.device.count, 3)
+        words = "fields must be a dict of (dtype, shape)"
+        self.refused("invalid-argument", words, self.device.create, "new", {"x": "FP32"})
+        self.refused("bad-example", "must be a dict of arrays by field, not list", self.device.add, "own", [1])
+        self.refused("bad-example", "must be a dict of arrays by name, not list", self.device.predict, "task", [1])
+        self.assertEqual(repr(self.device), f"tributary.Device({os.fspath(self.folder)!r})")
         self.device.close()
         self.device.close()
         self.refused("conflict", "the device is closed", self.device.count, "own")
+        self.assertIn("closed", repr(self.device))
+
+    def test_closing_waits_for_other_threads(self):
+        self.create()
+        ends = []
+
+        def use():
+            try:
+                while True:
+                    self.device.status()
+                    self.add(3)
+            except tributary.Error as over:
+                ends.append(over.code)
+
+        threads = [threading.Thread(target=use) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        while self.device.count("own") < 12:
+            pass
+        self.device.close()
+        for thread in threads:
+            thread.join()
+        self.assertEqual(ends, ["conflict"] * 4)
+        with tributary.Device(self.folder) as again:
+            self.assertGreaterEqual(again.count("own"), 12)
 
     def test_the_log_and_the_status(self):
         lines = []

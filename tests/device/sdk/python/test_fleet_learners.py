@@ -126,8 +126,8 @@ class FleetLearnersTest(unittest.TestCase):
             tributary.simulate(self.arrays(["coef", "intercept"]), self.training, devices=2, rounds=1)
 
 
-# With scikit-learn 0.953, beside 0.933 in TorchScript; with Flower's client, whose order is drawn anew each time, 0.953 to
-# 0.961, beside 0.958. The standard deviation of 360 trials at 0.95 is 0.011.
+# With scikit-learn 0.953, beside 0.933 in TorchScript; with Flower's client, whose order is drawn anew each time, 0.953
+# to 0.961, beside 0.958. The standard deviation of 360 trials at 0.95 is 0.011.
 NOISE = 0.03
 
 if __name__ == "__main__":
