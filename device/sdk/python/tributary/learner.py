@@ -158,20 +158,20 @@ def _scaled(values: Any, one: Mapping[str, Any], training: Optional[Share]) -> A
 # ---- weights: by name, and one after the other
 
 
-def _split(agent: Agent) -> Arrays:
-    found: Arrays = {}
-    at = 0
+def _version(agent: Agent) -> Dict[str, bytes]:
+    found, at = {}, 0
     for tensor in agent.tensors:
         size = 4 * _arrays.elements(tensor["shape"])
-        found[tensor["name"]] = _arrays.from_bytes(agent.weights[at : at + size], "FP32", tensor["shape"])
+        found[tensor["name"]] = agent.weights[at : at + size]
         at += size
     return found
 
 
-def _arrays_in(agent: Agent, values: Mapping[str, bytes], names: Sequence[str]) -> Arrays:
-    """Arrays over the values of the task's tensors among `names`."""
-    shapes = {tensor["name"]: tensor["shape"] for tensor in agent.tensors}
-    return {name: _arrays.from_bytes(values[name], "FP32", shapes[name]) for name in names if name in shapes}
+def _arrays_of(agent: Agent, values: Mapping[str, bytes]) -> Arrays:
+    """Copies: a function may write into them."""
+    return {
+        tensor["name"]: _arrays.from_bytes(values[tensor["name"]], "FP32", tensor["shape"]) for tensor in agent.tensors
+    }
 
 
 def _join(agent: Agent, weights: Mapping[str, Any], who: str) -> Dict[str, bytes]:
@@ -247,15 +247,15 @@ class _Work:
         self.check_strategy(config)
         begin = time.monotonic()
         training, held_out = _examples(self.agent)
-        version, kept = _split(self.agent), _personal.read(self.agent.personal)
+        version, kept = _version(self.agent), _personal.read(self.agent.personal)
         state = kept.names("state", config.get("strategy", "fedavg"))
-        before = {**version, **_arrays_in(self.agent, kept.values, [name for name in state if name in config.kept])}
-        base = _join(self.agent, before, "the device")
+        base = {**version, **{name: kept.values[name] for name in state if name in config.kept}}
         measured = self.measure(version, held_out, config)
         self.say_measured("global", measured)
-        weights, count, metrics = self.call("train", self.train, before, training, config)
+        start = _arrays_of(self.agent, base)
+        weights, count, metrics = self.call("train", self.train, start, training, config)
         after = _join(self.agent, weights, "train")
-        self.choose(config, kept, version, after, measured, held_out)
+        self.choose(config, kept, after, measured, held_out)
         delta = b"".join(
             bytes(len(base[name])) if name in config.kept else _difference(after[name], base[name]) for name in after
         )
@@ -288,36 +288,24 @@ class _Work:
         )
 
     def choose(
-        self,
-        config: Config,
-        before: _personal.Kept,
-        version: Arrays,
-        after: Mapping[str, bytes],
-        measured: Measured,
-        held_out: Arrays,
+        self, config: Config, before: _personal.Kept, after: Mapping[str, bytes], measured: Measured, held_out: Arrays
     ) -> None:
         """Which model the device uses for itself from now on: as device/learn/strategies/strategy.h says."""
-        fit = _arrays_in(self.agent, after, list(after))
-        models = {"kept": {**version, **{name: fit[name] for name in config.kept}}} if config.kept else {}
-        found = {"global": (version, measured), **{name: (one, {}) for name, one in {**models, "fit": fit}.items()}}
-        best = preferred = next(iter(models), "global")
-        for name in found if measured else ():
-            if name != "global":
-                found[name] = found[name][0], self.measure(found[name][0], held_out, config)
-        for name in found if measured else ():
-            metrics = found[name][1]
-            if _personal.is_clearly_better(metrics, found[preferred][1]) and (
-                best == preferred or _personal.is_better(metrics, found[best][1])
-            ):
-                best = name
-        self.say_measured("personal", found[best][1])
+        version = _version(self.agent)
+        own = {**version, **{name: after[name] for name in config.kept}}
+        # The first is the one that is used unless another is clearly better.
+        models = {**({"kept": own} if config.kept else {}), "global": version, "fit": after}
+        scores = {"global": measured}
+        for name in models if measured else ():
+            scores[name] = scores.get(name) or self.measure(models[name], held_out, config)
+        best = _personal.best_of(list(models), scores) if measured else next(iter(models))
+        self.say_measured("personal", scores.get(best, {}))
         if best == "global" and not config.kept and not before.head:
             return
-        uses = {"global": [], "kept": config.kept, "fit": list(after)}[best]
         tensors = [
-            {**tensor, "model": tensor["name"] in uses, "state": tensor["name"] in config.kept}
-            for tensor in self.agent.tensors
-            if tensor["name"] in {*uses, *config.kept}
+            {**tensor, "model": models[best][name] != version[name], "state": name in config.kept}
+            for name, tensor in ((tensor["name"], tensor) for tensor in self.agent.tensors)
+            if models[best][name] != version[name] or name in config.kept
         ]
         about = {
             "task": config.task,
@@ -326,7 +314,7 @@ class _Work:
             "choice": best,
             "examples": self.agent.shares["held_out"].count if measured else 0,
             "global": measured,
-            "personal": found[best][1],
+            "personal": scores.get(best, {}),
         }
         self.agent.say("personal", _personal.write(about, before, tensors, after))
 
@@ -334,22 +322,22 @@ class _Work:
         held_out = _examples(self.agent).held_out
         if self.evaluate is None:
             raise Mistake("not-supported", "this learner has no function that evaluates")
-        self.say_measured("global", self.measure(_split(self.agent), held_out, config))
+        self.say_measured("global", self.measure(_version(self.agent), held_out, config))
         if self.agent.personal is not None:
             self.say_measured("personal", self.measure(self.own(), held_out, config))
 
-    def own(self) -> Arrays:
+    def own(self) -> Dict[str, bytes]:
         """The weights that the device predicts with."""
-        kept = _personal.read(self.agent.personal)
-        return {**_split(self.agent), **_arrays_in(self.agent, kept.values, kept.names("model"))}
+        version, kept = _version(self.agent), _personal.read(self.agent.personal)
+        return {**version, **{name: kept.values[name] for name in kept.names("model") if name in version}}
 
-    def measure(self, weights: Arrays, held_out: Arrays, config: Config) -> Measured:
+    def measure(self, values: Mapping[str, bytes], held_out: Arrays, config: Config) -> Measured:
         """How good the weights are on what was held out; {} where that is nothing."""
         share = self.agent.shares.get("held_out")
         if self.evaluate is None or share is None or share.count == 0:
             return {}
         begin = time.monotonic()
-        metrics = self.call("evaluate", self.evaluate, dict(weights), held_out, config)
+        metrics = self.call("evaluate", self.evaluate, _arrays_of(self.agent, values), held_out, config)
         if not isinstance(metrics, Mapping) or "loss" not in metrics:
             raise Mistake(
                 "learner-protocol", 'evaluate must return a dict with "loss", and may have other metrics beside it'
@@ -370,7 +358,7 @@ class _Work:
     def load(self, config: Config) -> None:
         if self.predict is None:
             raise Mistake("not-supported", "this learner has no function that predicts")
-        self.loaded = config, self.own()
+        self.loaded = config, _arrays_of(self.agent, self.own())
         self.agent.say("loaded")
 
     def answer(self) -> None:

@@ -128,3 +128,14 @@ def is_clearly_better(first: Mapping[str, Any], second: Mapping[str, Any]) -> bo
     wrong, more = (one["accuracy"]["weight"] - one["accuracy"]["sum"] for one in (first, second))
     surplus = more - wrong - 1
     return surplus > 0 and surplus * surplus > _CHI_SQUARE * (wrong + more)
+
+
+def best_of(names: Sequence[str], scores: Mapping[str, Mapping[str, Any]]) -> str:
+    """The first of the names, unless others are clearly better: then the best of these."""
+    best = names[0]
+    for name in names[1:]:
+        if is_clearly_better(scores[name], scores[names[0]]) and (
+            best == names[0] or is_better(scores[name], scores[best])
+        ):
+            best = name
+    return best

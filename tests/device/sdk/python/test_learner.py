@@ -185,6 +185,29 @@ learner.run(None, predict=lambda weights, inputs, config: [sum(x.tolist()) + wei
         self.assertEqual([tensor["name"] for tensor in head["tensors"]], ["b"])
         self.assertEqual(measured[1][1]["loss"], {"sum": 10, "weight": 10})
 
+    def test_a_function_may_write_into_what_it_is_given(self):
+        script = """
+from tributary import learner
+def train(weights, examples, config):
+    weights["w"] += 1
+    weights["b"] += 2
+    return weights, 30, {}
+def evaluate(weights, examples, config):
+    loss = 1.0 + weights["w"][0]
+    weights["w"][:] = 9
+    return {"loss": loss}
+learner.run(train, evaluate)"""
+        talk = Talk(self, script, weights=(0, 0, 5))
+        talk.hear("hello")
+        talk.line("training", slice(0, 30))
+        talk.line("held_out", slice(30, 40))
+        talk.order("learn", strategy="fedper")
+        losses = [talk.hear("evaluated")[0]["metrics"]["loss"]["sum"] for _ in range(2)]
+        self.assertEqual(losses, [10, 10], "the version's w with the device's b")
+        head, values = talk.hear("personal")[1].split(b"\n", 1)
+        self.assertEqual((json.loads(head)["choice"], np.frombuffer(values, "<f4").tolist()), ("kept", [7]))
+        self.assertEqual(np.frombuffer(talk.hear("learned")[1], "<f4").tolist(), [1, 1, 0])
+
     def test_strategies_that_change_the_training_are_its_own_affair(self):
         for strategy, words in (
             ("fedprox", "or let train do it and say so: learner.run(train, strategies=['fedprox'])"),
