@@ -13,45 +13,11 @@
 #include <fmt/ranges.h>
 
 #include "device/examples/collection_summary.h"
-#include "device/import/csv_reader.h"
-#include "device/import/idx_reader.h"
-#include "device/import/image_folder.h"
-#include "device/import/npy_reader.h"
-#include "device/import/sql_reader.h"
-#include "device/import/text_reader.h"
+#include "device/import/data_arguments.h"
 #include "protocol/base/process/daemon.h"
 
 namespace tributary {
 namespace {
-
-enum class FileFormat : uint8_t { kByName, kCsv, kNumpy, kImages, kSql, kIdx, kText };
-
-struct DataArguments {
-  Path config;
-  std::string device;  // of a fleet
-  std::string collection = "examples";
-  std::vector<std::string> files;
-  FileFormat format = FileFormat::kByName;
-  bool keep_good = false, no_header = false, text = false;
-  // Of a collection that is made, or changed.
-  std::string purpose;
-  Retention retention;
-  double held_out_share = 0.1;
-  std::vector<std::string> given;  // the options of an import, each as --name
-  // Of tables.
-  std::vector<std::string> fields, targets;
-  TableOptions table;
-  std::string delimiter = ",", sql;
-  uint64_t length = 64;
-  bool stride_given = false;
-  // Of images.
-  std::string size;
-  Resize resize = Resize::kRefuse;
-  bool grey = false;
-  // Of remove.
-  std::string id, group;
-  bool whole = false;
-};
 
 constexpr std::string_view kDeletionHelp = R"(
 Updates and evaluations that were made from the collection and that no gateway has taken yet are deleted as well: by the
@@ -79,101 +45,11 @@ constexpr std::string_view kFleetHelp = R"(
 Each device of a fleet has collections of its own. Without --device each file goes to the device that it is named after:
 device-3.csv, or a folder device-3, to device-3:
   {0} --collection weather stations/*.csv
+
+With --deal the examples of all files are dealt out to the devices, each to one. The same files, devices and options give
+the same shares everywhere:
+  {0} --collection flowers --deal dirichlet --label species --alpha 0.5 flowers.csv
 )";
-
-Result<std::vector<FieldRequest>> ParseRequests(const std::vector<std::string>& texts) {
-  std::vector<FieldRequest> requests;
-  for (const std::string& text : texts) {
-    ASSIGN_OR_RETURN(FieldRequest request, FieldRequest::Parse(text));
-    requests.push_back(std::move(request));
-  }
-  return requests;
-}
-
-FileFormat FormatOf(const DataArguments& arguments, const Path& file) {
-  if (arguments.format != FileFormat::kByName) return arguments.format;
-  if (arguments.text) return FileFormat::kText;
-  if (!arguments.sql.empty()) return FileFormat::kSql;
-  std::error_code error;
-  if (std::filesystem::is_directory(file, error)) return FileFormat::kImages;
-  const std::string name = file.filename().string();
-  if (name.ends_with(".npz") || name.ends_with(".npy")) return FileFormat::kNumpy;
-  return name.find("-ubyte") != name.npos || name.find(".idx") != name.npos ? FileFormat::kIdx : FileFormat::kCsv;
-}
-
-Result<ImageOptions> ImageOptionsOf(const DataArguments& arguments) {
-  ImageOptions options{.resize = arguments.resize, .grey = arguments.grey};
-  if (arguments.size.empty()) return options;
-  std::istringstream text(arguments.size);
-  char x = 0, more = 0;
-  if (text >> options.height >> x >> options.width && x == 'x' && !(text >> more)) return options;
-  return Fail(Code::kInvalidArgument, "--size is HEIGHTxWIDTH, as 32x32, not '{}'", arguments.size);
-}
-
-// An option that the file's kind does not take was meant for something.
-Status CheckOptionsSuit(const DataArguments& arguments, FileFormat format) {
-  using enum FileFormat;
-  struct Suits {
-    std::string_view option;
-    std::initializer_list<FileFormat> formats;
-    std::string_view kinds;
-  };
-  static const Suits kSuits[] = {
-      {"--field", {kCsv, kSql, kNumpy}, "CSV, SQLite and NumPy"},
-      {"--category", {kCsv, kSql}, "CSV and SQLite"},
-      {"--id", {kCsv, kSql}, "CSV and SQLite"},
-      {"--group", {kCsv, kSql}, "CSV and SQLite"},
-      {"--missing", {kCsv, kSql}, "CSV and SQLite"},
-      {"--rows", {kCsv, kSql}, "CSV and SQLite"},
-      {"--horizon", {kCsv, kSql}, "CSV and SQLite"},
-      {"--target", {kCsv, kSql}, "CSV and SQLite"},
-      {"--stride", {kCsv, kSql, kText}, "CSV, SQLite and text"},
-      {"--delimiter", {kCsv}, "CSV"},
-      {"--no-header", {kCsv}, "CSV"},
-      {"--length", {kText}, "text"},
-      {"--size", {kImages}, "folders of images"},
-      {"--resize", {kImages}, "folders of images"},
-      {"--grey", {kImages}, "folders of images"},
-  };
-  for (const Suits& suits : kSuits) {
-    const bool given = std::ranges::find(arguments.given, suits.option) != arguments.given.end();
-    if (!given || std::ranges::find(suits.formats, format) != suits.formats.end()) continue;
-    return Fail(Code::kInvalidArgument, "{} is for {}; leave it out, or say with --format what the file is", suits.option,
-                suits.kinds);
-  }
-  return {};
-}
-
-Result<std::unique_ptr<ExampleReader>> OpenFile(const DataArguments& arguments, const Path& file) {
-  RETURN_IF_ERROR(CheckOptionsSuit(arguments, FormatOf(arguments, file)));
-  TableOptions table = arguments.table;
-  ASSIGN_OR_RETURN(table.fields, ParseRequests(arguments.fields));
-  ASSIGN_OR_RETURN(table.targets, ParseRequests(arguments.targets));
-  switch (FormatOf(arguments, file)) {
-    case FileFormat::kNumpy:
-      return OpenNumpy(file, table.fields);
-    case FileFormat::kImages: {
-      ASSIGN_OR_RETURN(const ImageOptions options, ImageOptionsOf(arguments));
-      return OpenImageFolder(file, options);
-    }
-    case FileFormat::kSql:
-      return OpenSelect(file, arguments.sql, std::move(table));
-    case FileFormat::kText:
-      return OpenText(file, arguments.length, arguments.stride_given ? table.stride : arguments.length);
-    case FileFormat::kIdx:
-      if (arguments.files.size() != 2)
-        return Fail(Code::kInvalidArgument, "IDX takes two files: the images, then their labels");
-      return OpenIdx(file, arguments.files[1]);
-    case FileFormat::kByName:
-    case FileFormat::kCsv:
-      break;
-  }
-  const bool tabs = file.filename().string().find(".tsv") != std::string::npos || arguments.delimiter == "\\t";
-  if (arguments.delimiter.size() != 1 && !tabs)
-    return Fail(Code::kInvalidArgument, "--delimiter is one character, or \\t, not '{}'", arguments.delimiter);
-  return OpenCsv(file, {.delimiter = tabs ? '\t' : arguments.delimiter[0], .has_header = !arguments.no_header},
-                 std::move(table));
-}
 
 // Makes the collection, or sees that the file's fields are its own.
 Status CreateFor(CollectionStore& store, const DataArguments& arguments, const ExampleReader& reader, WallTime now) {
@@ -269,6 +145,55 @@ Status ImportByName(const std::map<std::string, Path>& folders, const DataArgume
   return {};
 }
 
+Status ReadFiles(const DataArguments& arguments, const std::vector<ExampleField>& fields, ExampleSink& sink) {
+  for (const std::string& file : arguments.files) {
+    ASSIGN_OR_RETURN(const auto reader, OpenFile(arguments, file));
+    if (reader->fields() != fields)
+      return Fail(Code::kConflict, "{} has other fields than {}", file, arguments.files.front());
+    RETURN_IF_ERROR(reader->Read(sink));
+    if (FormatOf(arguments, file) == FileFormat::kIdx) break;
+  }
+  return {};
+}
+
+// Reads the files into memory, to see which example is whose, and then again, each example into its device's store.
+Status ImportDealt(const std::map<std::string, Path>& folders, const DataArguments& arguments) {
+  const WallTime now = SystemClock().Now();
+  ASSIGN_OR_RETURN(const auto first, OpenFile(arguments, arguments.files.front()));
+  ASSIGN_OR_RETURN(const auto memory, CollectionStore::Open(":memory:"));
+  RETURN_IF_ERROR(memory->Create({.name = arguments.collection, .fields = first->fields(), .held_out_share = 0}, now));
+  ASSIGN_OR_RETURN(ExampleWriter all, memory->Write(arguments.collection, now, UINT64_MAX));
+  ExampleSink seen(all, arguments.keep_good);
+  RETURN_IF_ERROR(ReadFiles(arguments, first->fields(), seen));
+  RETURN_IF_ERROR(all.Commit());
+  const auto devices = static_cast<uint32_t>(folders.size());
+  ASSIGN_OR_RETURN(auto turns, TurnsOf(arguments.deal, devices, *memory, arguments.collection, seen.taken()));
+
+  std::vector<std::unique_ptr<CollectionStore>> stores;
+  std::vector<ExampleWriter> writers;
+  writers.reserve(devices);
+  std::vector<ExampleWriter*> places;
+  for (const auto& [device, folder] : folders) {
+    ASSIGN_OR_RETURN(stores.emplace_back(), OpenStore(folders, device));
+    RETURN_IF_ERROR(CreateFor(*stores.back(), arguments, *first, now));
+    ASSIGN_OR_RETURN(ExampleWriter writer, stores.back()->Write(arguments.collection, now));
+    places.push_back(&writers.emplace_back(std::move(writer)));
+  }
+  ExampleSink sink(places, std::move(turns), arguments.keep_good);
+  RETURN_IF_ERROR(ReadFiles(arguments, first->fields(), sink));
+  uint64_t dealt = 0, least = UINT64_MAX, most = 0;
+  for (ExampleWriter& writer : writers) {
+    RETURN_IF_ERROR(writer.Commit());
+    dealt += writer.count();
+    least = std::min(least, writer.count());
+    most = std::max(most, writer.count());
+  }
+  std::cout << fmt::format("dealt {} examples to {} devices, {} to {} each", dealt, devices, least, most);
+  if (seen.left_out() > 0) std::cout << ", " << seen.left_out() << " bad rows left out; the first: " << seen.first();
+  std::cout << "\n";
+  return {};
+}
+
 Status Remove(CollectionStore& store, const DataArguments& arguments) {
   if ((arguments.id.empty() ? 0 : 1) + (arguments.group.empty() ? 0 : 1) + (arguments.whole ? 1 : 0) != 1)
     return Fail(Code::kInvalidArgument, "give one of --id, --group and --all");
@@ -293,10 +218,34 @@ CLI::Validator OneOf(const std::map<std::string, T>& choices) {
   return CLI::Validator(take, "");
 }
 
+void AddDeal(CLI::App& app, DataArguments& to) {
+  static const std::map<std::string, PartitionKind> kinds = {
+      {"iid", PartitionKind::kIid}, {"dirichlet", PartitionKind::kDirichlet}, {"shards", PartitionKind::kShards}};
+  app.add_option_function<PartitionKind>(
+         "--deal",
+         [&to](const PartitionKind& kind) {
+           to.deals = true;
+           to.deal.plan.kind = kind;
+         },
+         "Deal the examples out to all devices: iid (in equal numbers), dirichlet (unequal in labels and numbers), shards "
+         "(sorted by label, in equal shards)")
+      ->transform(OneOf(kinds))
+      ->type_name("WAY");
+  const auto add = [&](const char* name, auto& value, const char* help) {
+    app.add_option(name, value, help)->capture_default_str()->needs("--deal");
+  };
+  add("--label", to.deal.label, "The field by which they are dealt out: a whole number or a category");
+  add("--alpha", to.deal.plan.alpha, "Of the Dirichlet distribution: small is unequal");
+  add("--shards", to.deal.plan.shards_per_device, "How many shards a device gets");
+  add("--total", to.deal.plan.total, "Size of a sample that is dealt out; 0: all");
+  add("--seed", to.deal.plan.seed, "Decides who gets which");
+}
+
 void AddImport(CLI::App& app, DataArguments& to, const DataCommandPlace& place) {
   const std::string command = fmt::format("{} data import --config {}", place.program, place.config);
   app.footer(place.fleet ? fmt::format(kImportHelp, command + " --device ID") + fmt::format(kFleetHelp, command)
                          : fmt::format(kImportHelp, command));
+  if (place.fleet) AddDeal(app, to);
   app.add_option("files", to.files, "What to import; each file comes in whole or not at all")->required();
   app.add_option("--purpose", to.purpose, "What the examples may be used for; for people");
   app.add_option("--max-age", to.retention.max_age_seconds, "Seconds for which examples are kept; 0: for ever [0]");
@@ -402,6 +351,9 @@ int RunDataCommand(int argc, char** argv, const DataCommandPlace& place) {
 
   const auto work = [&]() -> Status {
     ASSIGN_OR_RETURN(const auto folders, place.folders(arguments.config));
+    if (arguments.deals && !arguments.device.empty())
+      return Fail(Code::kInvalidArgument, "--deal is for all devices, and --device names one");
+    if (import->parsed() && arguments.deals) return ImportDealt(folders, arguments);
     if (import->parsed() && place.fleet && arguments.device.empty()) return ImportByName(folders, arguments);
     ASSIGN_OR_RETURN(const auto store, OpenStore(folders, arguments.device));
     if (import->parsed()) return Import(*store, arguments);

@@ -16,9 +16,22 @@ bool IsOfTheRow(Code code) {
 }  // namespace
 
 Status ExampleSink::Put(const NewExample& example, const std::string& where) {
-  const Status put = writer_.Put(example);
+  ExampleWriter* const writer = Next();
+  const Status put = writer ? writer->Put(example) : Status();
+  taken_.push_back(put.has_value());
   if (put) return {};
   return IsOfTheRow(put.error().code) ? Bad(put.error(), where) : put;
+}
+
+Result<int64_t> ExampleSink::CodeOf(const std::string& field, const std::string& text) {
+  ExampleWriter* const writer = Next();
+  return writer ? writer->CodeOf(field, text) : 0;
+}
+
+ExampleWriter* ExampleSink::Next() const {
+  if (turns_.empty()) return writers_.front();
+  const uint32_t turn = taken_.size() < turns_.size() ? turns_[taken_.size()] : kNobody;
+  return turn < writers_.size() ? writers_[turn] : nullptr;
 }
 
 Status ExampleSink::Bad(const Error& error, const std::string& where) {

@@ -4,17 +4,23 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "device/examples/example_writer.h"
 
 namespace tributary {
 
-// Takes the examples of one file, and decides what becomes of a bad row.
+// Takes examples of files, and decides what becomes of a bad row.
 class ExampleSink {
  public:
+  static constexpr uint32_t kNobody = UINT32_MAX;
+
   // Keep_good: bad rows are left out and counted; else the first one ends the import. The writer must outlive it.
-  ExampleSink(ExampleWriter& writer, bool keep_good) : writer_(writer), keep_good_(keep_good) {}
+  ExampleSink(ExampleWriter& writer, bool keep_good) : writers_{&writer}, keep_good_(keep_good) {}
+  // Each Put goes to one of the writers, or to nobody: `turns` has the writer's number for each, in their order.
+  ExampleSink(std::vector<ExampleWriter*> writers, std::vector<uint32_t> turns, bool keep_good)
+      : writers_(std::move(writers)), turns_(std::move(turns)), keep_good_(keep_good) {}
 
   // `where` names file and row for the error. Errors: Bad's; those of the database.
   Status Put(const NewExample& example, const std::string& where);
@@ -22,16 +28,24 @@ class ExampleSink {
   Status Bad(const Error& error, const std::string& where);
   // A row that is left out as it was asked for.
   void Skip() { ++skipped_; }
-  Result<int64_t> CodeOf(const std::string& field, const std::string& text) { return writer_.CodeOf(field, text); }
+  // For the next Put.
+  Result<int64_t> CodeOf(const std::string& field, const std::string& text);
 
+  // Whether each Put was taken.
+  const std::vector<bool>& taken() const { return taken_; }
   uint64_t left_out() const { return left_out_; }
   uint64_t skipped() const { return skipped_; }
   // Why the first row was left out.
   const std::string& first() const { return first_; }
 
  private:
-  ExampleWriter& writer_;
+  // Of the next Put; nullptr: it goes to nobody.
+  ExampleWriter* Next() const;
+
+  const std::vector<ExampleWriter*> writers_;
+  const std::vector<uint32_t> turns_;  // empty: all go to the only writer
   const bool keep_good_;
+  std::vector<bool> taken_;
   uint64_t left_out_ = 0, skipped_ = 0;
   std::string first_;
 };

@@ -1,5 +1,6 @@
 #include "device/import/data_command.h"
 
+#include <array>
 #include <set>
 
 #include <gmock/gmock.h>
@@ -57,6 +58,67 @@ TEST_F(DataCommandTest, AFleetsDevicesHaveCollectionsOfTheirOwn) {
   EXPECT_THAT(RunAt(place, {"list"}), HasSubstr("--device is required"));
   EXPECT_THAT(RunAt(place, {"import", "--collection", "w", "a-images-idx3-ubyte", "b"}),
               HasSubstr("name it with --device"));
+}
+
+// Ten of each of three species, in two files.
+TEST_F(DataCommandTest, AFileIsDealtOutToAllDevices) {
+  const auto fleet_in = [&](const std::string& name) {
+    return DataCommandPlace{"tributary-fleet", "fleet.toml", true, [&, name](const Path&) {
+                              std::map<std::string, Path> folders;
+                              for (const char* device : {"a", "b", "c"})
+                                folders[device] = folder.path() / name / device;
+                              return Result<std::map<std::string, Path>>(folders);
+                            }};
+  };
+  std::string one = "size,species\n", two = one;
+  for (int i = 0; i < 30; ++i)
+    (i < 15 ? one : two) += fmt::format("{},{}\n", i, std::array{"setosa", "virginica", "versicolor"}[i % 3]);
+  const std::vector<std::string> files = {Write("one.csv", one).string(), Write("two.csv", two).string()};
+  const auto deal = [&](const std::string& name, std::vector<std::string> more) {
+    more.insert(more.begin(),
+                {"import", "--collection", "w", "--category", "species", "--held-out-share", "0", "--deal"});
+    more.insert(more.end(), files.begin(), files.end());
+    return RunAt(fleet_in(name), more);
+  };
+  // The examples of each device, as "size:species".
+  const auto dealt = [&](const std::string& name) {
+    std::vector<std::vector<std::string>> all;
+    for (const char* device : {"a", "b", "c"}) {
+      const auto of_device = Must(CollectionStore::Open(folder.path() / name / device));
+      const std::vector<std::string> fields = {"size", "species"};
+      const TextNumbers numbers = {{"species", {"setosa", "virginica", "versicolor"}}};
+      const TaskExamples loaded = Must(of_device->Load("w", fields, SystemClock().Now(), numbers));
+      const auto sizes = ValuesOf<float>(loaded, "size");
+      const auto species = ValuesOf<int64_t>(loaded, "species");
+      auto& texts = all.emplace_back();
+      for (size_t i = 0; i < sizes.size(); ++i) texts.push_back(fmt::format("{}:{}", sizes[i], species[i]));
+    }
+    return all;
+  };
+  EXPECT_EQ(deal("iid", {"iid"}), "0: dealt 30 examples to 3 devices, 10 to 10 each\n");
+  std::set<std::string> seen;
+  for (const auto& device : dealt("iid")) {
+    for (const std::string& example : device) {
+      EXPECT_TRUE(seen.insert(example).second) << example;
+      EXPECT_EQ(std::stoi(example) % 3, example.back() - '0') << example;
+    }
+  }
+  EXPECT_EQ(seen.size(), 30u);
+
+  const std::vector<std::string> unequal = {"dirichlet", "--label", "species", "--alpha", "0.1", "--seed", "7"};
+  EXPECT_THAT(deal("first", unequal), StartsWith("0: dealt 30 examples to 3 devices, "));
+  EXPECT_THAT(deal("again", unequal), StartsWith("0: dealt"));
+  EXPECT_EQ(dealt("first"), dealt("again"));
+  EXPECT_NE(dealt("first"), dealt("iid"));
+  EXPECT_THAT(deal("sorted", {"shards", "--label", "species", "--shards", "1"}), HasSubstr("10 to 10 each"));
+  for (const auto& device : dealt("sorted")) {
+    for (const std::string& example : device) EXPECT_EQ(example.back(), device.front().back());
+  }
+  EXPECT_EQ(deal("few", {"iid", "--total", "6"}), "0: dealt 6 examples to 3 devices, 2 to 2 each\n");
+  EXPECT_THAT(deal("size", {"dirichlet", "--label", "size", "--total", "40"}),
+              HasSubstr("total is 40, the data set has 30"));
+  EXPECT_THAT(deal("none", {"dirichlet", "--label", "colour"}), HasSubstr("colour"));
+  EXPECT_THAT(deal("one", {"iid", "--device", "a"}), HasSubstr("--device names one"));
 }
 
 TEST_F(DataCommandTest, ImportsShowsAndRemoves) {
