@@ -41,10 +41,16 @@ class IdxShares {
   std::vector<DeviceShare> shares_;
 };
 
-std::unique_ptr<Learner> LearnerOf(const LearnerOptions& options) {
+std::unique_ptr<Learner> OneLearnerOf(const LearnerOptions& options) {
   if (options.command.empty()) return std::make_unique<TorchLearner>();
   options.WarnOfFiles();
   return std::make_unique<ProcessLearner>(options.command, options.Limits());
+}
+
+// Devices that wait on purpose hold threads that no other device has to wait for.
+int FitThreads(const FleetOptions& options, uint64_t devices) {
+  const uint64_t waiting = options.trouble.dropout_share > 0 ? devices : options.trouble.SlowOf(devices);
+  return static_cast<int>(static_cast<uint64_t>(options.fits_at_once) + waiting);
 }
 
 Result<std::vector<Path>> IdentityFolders(const Path& folder) {
@@ -63,12 +69,8 @@ Result<std::vector<Path>> IdentityFolders(const Path& folder) {
 
 }  // namespace
 
-Fleet::Fleet(FileLock lock, std::unique_ptr<TimeFloor> time, const FleetOptions& options)
-    : lock_(std::move(lock)),
-      time_(std::move(time)),
-      loop_(*time_),
-      learner_(LearnerOf(options.learner)),
-      work_(std::make_unique<WorkerPool>("fit", static_cast<int>(options.fits_at_once))) {}
+Fleet::Fleet(FileLock lock, std::unique_ptr<TimeFloor> time)
+    : lock_(std::move(lock)), time_(std::move(time)), loop_(*time_) {}
 
 Fleet::~Fleet() { work_.reset(); }
 
@@ -76,7 +78,7 @@ Result<std::unique_ptr<Fleet>> Fleet::Open(const FleetOptions& options, const Cl
                                            FileSystem& files) {
   ASSIGN_OR_RETURN(FileLock lock, FileLock::Take(options.data_dir));
   ASSIGN_OR_RETURN(auto time, TimeFloor::Open(clock, files, options.data_dir / kTimeFloorFile));
-  std::unique_ptr<Fleet> fleet(new Fleet(std::move(lock), std::move(time), options));
+  std::unique_ptr<Fleet> fleet(new Fleet(std::move(lock), std::move(time)));
   RETURN_IF_ERROR(fleet->OpenMembers(options, random, files));
   return fleet;
 }
@@ -86,11 +88,22 @@ Status Fleet::OpenMembers(const FleetOptions& options, Random& random, FileSyste
   // The default need not be there: devices may have examples of their own.
   if (options.examples_dir != FleetOptions().examples_dir)
     RETURN_IF_ERROR(FindIdxFolder(options.examples_dir, IdxPart::kTraining));
+  std::vector<std::string> ids;
+  std::vector<Identity> identities;
+  for (const Path& folder : folders) {
+    ASSIGN_OR_RETURN(Identity identity, LoadIdentityAs(Role::kDevice, folder, time_->Now()));
+    ids.push_back(identity.subject.id.text());
+    identities.push_back(std::move(identity));
+  }
+  learner_ = OneLearnerOf(options.learner);
+  if (!options.trouble.empty())
+    learner_ = std::make_unique<TroubledLearner>(std::move(learner_), options.trouble, ids, options.fits_at_once);
+  work_ = std::make_unique<WorkerPool>("fit", FitThreads(options, folders.size()));
   PartitionPlan plan = options.partition;
   plan.devices = static_cast<uint32_t>(folders.size());
   const auto shares = std::make_shared<IdxShares>(options.examples_dir, plan);
   for (size_t i = 0; i < folders.size(); ++i) {
-    ASSIGN_OR_RETURN(Identity identity, LoadIdentityAs(Role::kDevice, folders[i], time_->Now()));
+    Identity& identity = identities[i];
     const DeviceId id = identity.subject.id;
     Agent::Options agent_options;
     agent_options.identity_folder = folders[i];

@@ -34,7 +34,7 @@ class Fleet {
     std::unique_ptr<Agent> agent;
   };
 
-  Fleet(FileLock lock, std::unique_ptr<TimeFloor> time, const FleetOptions& options);
+  Fleet(FileLock lock, std::unique_ptr<TimeFloor> time);
   Status OpenMembers(const FleetOptions& options, Random& random, FileSystem& files);
   void SweepNowAndThen();
 

@@ -8,6 +8,7 @@
 namespace tributary {
 
 std::vector<Field> FleetOptions::Fields() {
+  static constexpr auto kAttacks = std::to_array<std::string_view>({"sign-flip", "noise", "label-flip"});
   static constexpr auto kPartitions = std::to_array<std::string_view>({"iid", "dirichlet", "shards"});
   std::vector<Field> own = {
       Required("fleet.data_dir", &data_dir, "one folder per device below it; one process at a time"),
@@ -29,6 +30,20 @@ std::vector<Field> FleetOptions::Fields() {
       {"examples.held_out_share", &partition.held_out_share, "of each device's part, never trained on",
        Between(0, 0.9)},
       {"examples.seed", &partition.seed, "of sampling, dealing and holding out", {.least = 0}},
+      {"trouble.slow_share", &trouble.slow_share,
+       "for experiments: share of the devices, the first ones, that are slow", Between(0, 1)},
+      {"trouble.slow_seconds", &trouble.slow_seconds, "that a fit of a slow device takes longer", Between(0, 86'400),
+       "s"},
+      {"trouble.dropout_share", &trouble.dropout_share, "share of all fits that give nothing", Between(0, 1)},
+      {"trouble.hostile_share", &trouble.hostile_share, "share of the devices, the last ones, that are hostile",
+       Between(0, 1)},
+      OneOf("trouble.attack", ChoiceIn(trouble.attack),
+            "what they send: the update times -attack_scale; noise in its place; an update trained on labels counted "
+            "from the other end",
+            kAttacks),
+      {"trouble.attack_scale", &trouble.attack_scale, "of sign-flip and, in multiples of the update's size, of noise",
+       AboveUpTo(0, 1e6)},
+      {"trouble.seed", &trouble.seed, "of dropouts and noise", {.least = 0}},
   };
   own =
       Joined(std::move(own), learner.Fields("list: the program that learns, as in device.toml, a process for each fit. "

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "device/examples/partition.h"
+#include "device/fleet/troubled_learner.h"
 #include "device/learn/learner_options.h"
 #include "protocol/base/field.h"
 #include "protocol/base/file.h"
@@ -25,6 +26,7 @@ struct FleetOptions {
   Path examples_dir = "/usr/share/datasets/fashion-mnist";
   PartitionPlan partition;  // without the number of devices, which the identities give
   LearnerOptions learner;
+  TroublePlan trouble;  // its seed is that of the partition
   std::string log_level = "info";
   Path log_file;
 
