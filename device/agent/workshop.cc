@@ -163,7 +163,9 @@ Result<Workshop::Job::Work> Workshop::Job::DoOnce() const {
     if (done.learned->personal) done.learned->personal->generation = done.generation;
     done.evaluations = done.learned->evaluations;
   }
-  for (const EvaluationResult& result : done.evaluations) {
+  for (EvaluationResult& result : done.evaluations) {
+    // A part of a millisecond counts as one: an evaluation's size must not depend on its time.
+    result.millis = std::max<uint64_t>(result.millis, 1);
     for (const auto& [name, metric] : result.metrics) {
       if (const Status fine = CheckMetric(metric); !fine)
         return Fail(fine.error().code, "the metric {}: {}", name, fine.error().message);
