@@ -13,6 +13,7 @@
 #include "aggregator/operator/command/status_commands.h"
 #include "aggregator/operator/command/task_commands.h"
 #include "aggregator/operator/demo/demo_command.h"
+#include "aggregator/operator/experiment/experiment_command.h"
 
 namespace tributary {
 namespace {
@@ -33,6 +34,7 @@ constexpr auto kFooter =
     "  tributary tokens create floor-2 --class phone --uses 20 --out floor-2.invitation\n"
     "  tributary devices revoke device-007 --reason 'lost on a train'\n"
     "  tributary privacy plan --parameters 215370 --devices 1000 --epsilon 8\n"
+    "  tributary experiment run optimisers.toml\n"
     "  tributary audit list\n"
     "  tributary explain digest-mismatch\n"
     "\n"
@@ -100,6 +102,7 @@ int Main(int argc, char** argv) {
   AddPrivacyCommands(app, context);
   AddStatusCommands(app, context);
   AddDemoCommand(app, context);
+  AddExperimentCommands(app, context);
   app.footer(kFooter);
   try {
     app.parse(argc, argv);

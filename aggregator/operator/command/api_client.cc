@@ -48,19 +48,6 @@ Result<Json> Post(HttpClient& http, const std::string& path, const Json& body) {
 
 Result<Json> Get(HttpClient& http, const std::string& path) { return Parse(http.Get(kRoot + path)); }
 
-// Digest of a file of any size.
-Result<Digest> DigestOfFile(const Path& file) {
-  FileSystem& files = RealFileSystem();
-  ASSIGN_OR_RETURN(const uint64_t size, files.Size(file));
-  Sha256Stream stream;
-  for (uint64_t at = 0; at < size;) {
-    ASSIGN_OR_RETURN(const Bytes piece, files.ReadAt(file, at, std::min<uint64_t>(limits::kMiB, size - at)));
-    stream.Update(piece);
-    at += piece.size();
-  }
-  return std::move(stream).Finish();
-}
-
 Result<Json> AllPages(HttpClient& http, const std::string& path, const std::string& query = "") {
   Json all = Json::array();
   std::string cursor;  // with the name of its parameter
@@ -75,6 +62,18 @@ Result<Json> AllPages(HttpClient& http, const std::string& path, const std::stri
 }
 
 }  // namespace
+
+Result<Digest> DigestOfFile(const Path& file) {
+  FileSystem& files = RealFileSystem();
+  ASSIGN_OR_RETURN(const uint64_t size, files.Size(file));
+  Sha256Stream stream;
+  for (uint64_t at = 0; at < size;) {
+    ASSIGN_OR_RETURN(const Bytes piece, files.ReadAt(file, at, std::min<uint64_t>(limits::kMiB, size - at)));
+    stream.Update(piece);
+    at += piece.size();
+  }
+  return std::move(stream).Finish();
+}
 
 Result<ApiClient> ApiClient::Create(const HttpClient::Options& options) {
   ASSIGN_OR_RETURN(HttpClient http, HttpClient::Create(options));

@@ -71,4 +71,7 @@ class ApiClient {
   HttpClient http_;
 };
 
+// Of a file of any size. Errors: of reading it.
+Result<Digest> DigestOfFile(const Path& file);
+
 }  // namespace tributary

@@ -14,13 +14,40 @@
 #include "aggregator/api/json_fields.h"
 #include "aggregator/operator/command/round_commands.h"
 #include "aggregator/operator/command/task_commands.h"
-#include "aggregator/operator/demo/demo_site.h"
+#include "aggregator/operator/demo/federation.h"
 #include "protocol/base/process/daemon.h"
 
 namespace tributary {
 namespace {
 
 constexpr Millis kLook{200};  // between looks at the rounds
+constexpr const char* kTask = "fashion";
+
+struct DemoOptions {
+  uint32_t devices = 20;
+  uint32_t gateways = 2;  // of the lowest level
+  uint32_t levels = 1;    // of gateways between devices and aggregator; 0: devices connect to the aggregator itself
+  uint32_t rounds = 10;
+  uint32_t epochs = 2;
+  uint32_t examples = 12'000;
+  double alpha = 0.5;
+  uint64_t seed = 1;
+  double min_accuracy = 0.75;
+  std::vector<std::string> update_codec = {"float32"};
+  std::string version_codec = "float32";
+  Path dir;  // empty: demo/<time>
+  bool keep_running = false;
+};
+
+Federation::Options FederationOf(const DemoOptions& options) {
+  return {.folder = options.dir,
+          .devices = options.devices,
+          .gateways = options.levels == 0 ? 0 : options.gateways,
+          .levels = options.levels,
+          .fleet = fmt::format("[examples]\npartition = \"dirichlet\"\nalpha = {:f}\ntotal = {}\nseed = {}\n",
+                               options.alpha, options.examples, options.seed),
+          .evaluator = "[examples]\npart = \"test\"\n"};
+}
 
 // "demo/2026-11-22T101500": a folder of its own for every run.
 Path FolderForNow() {
@@ -144,7 +171,8 @@ class DemoProgress {
 
 class Demo {
  public:
-  Demo(const Context& context, const DemoOptions& options) : context_(context), site_(options) {}
+  Demo(const Context& context, const DemoOptions& options)
+      : context_(context), options_(options), site_(FederationOf(options)) {}
 
   // Everything it started has ended on return, whatever happened.
   Status Run() {
@@ -162,24 +190,29 @@ class Demo {
   void Interrupt() { interrupted_ = true; }
 
  private:
-  const DemoOptions& options() const { return site_.options(); }
+  const DemoOptions& options() const { return options_; }
   double Seconds() const { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count(); }
 
   Status RunRounds() {
+    std::error_code error;
+    if (std::filesystem::exists(options().dir, error) && !std::filesystem::is_empty(options().dir, error)) {
+      return Fail(Code::kAlreadyExists, "{} is there and not empty; give --dir a new folder", options().dir.string());
+    }
     RETURN_IF_ERROR(site_.Provision());
+    options_.dir = site_.folder();
     context_.Say("A federation of {} virtual devices{} in {}", options().devices, Shape(), options().dir.string());
-    RETURN_IF_ERROR(site_.Start());
+    RETURN_IF_ERROR(site_.Start([this](ApiClient& client) { return CreateTask(client); }));
     start_ = std::chrono::steady_clock::now();
-    RETURN_IF_ERROR(site_.client().StartRounds(DemoSite::kTask, options().rounds));
+    RETURN_IF_ERROR(site_.client().StartRounds(kTask, options().rounds));
     DemoProgress progress(options().rounds, options().devices, context_.json());
     for (bool done = false; !done;) {
       RETURN_IF_ERROR(Pause());
-      ASSIGN_OR_RETURN(const Json rounds, site_.client().Rounds(DemoSite::kTask));
+      ASSIGN_OR_RETURN(const Json rounds, site_.client().Rounds(kTask));
       ASSIGN_OR_RETURN(done, progress.Show(rounds["items"], Seconds()));
     }
     const double seconds = Seconds();
     const Path model_file = options().dir / "global-model.pt";
-    ASSIGN_OR_RETURN(const ExportedModel model, ExportModel(site_.client(), {DemoSite::kTask, 0, model_file}));
+    ASSIGN_OR_RETURN(const ExportedModel model, ExportModel(site_.client(), {kTask, 0, model_file}));
     RETURN_IF_ERROR(Summarise(progress.totals(), seconds, model, model_file));
     const double accuracy = progress.totals().global_accuracy.value_or(0);
     Status verdict;
@@ -189,6 +222,28 @@ class Demo {
     }
     if (options().keep_running) KeepRunning();
     return verdict;
+  }
+
+  Status CreateTask(ApiClient& client) {
+    const Path model = options().dir / "model.pt";
+    const Path package_file = options().dir / "model.tpkg";
+    RETURN_IF_ERROR(site_.RunTool("tributary-device",
+                                  {"new-model", "--seed", std::to_string(options().seed), "--out", model.string()}));
+    RETURN_IF_ERROR(site_.RunTool("tributary-device", {"pack", model.string(), "--out", package_file.string()}));
+    TaskRecord task;
+    ASSIGN_OR_RETURN(task.id, TaskId::Parse(kTask));
+    task.plan.epochs = options().epochs;
+    task.plan.seed = options().seed;
+    task.plan.update_codec = options().update_codec;
+    // All devices take part in every round, so that the same seed sums the same updates.
+    task.policy = {
+        .report_goal = options().devices, .minimum = options().devices, .deadline_seconds = 600, .inclusion = 1.0};
+    for (const Field& field : FieldsOf(task.policy)) {
+      if (field.name == "version_codec") RETURN_IF_ERROR(field.Set(options().version_codec));
+    }
+    ASSIGN_OR_RETURN(const ModelPackage package, ReadModelPackage(package_file));
+    RETURN_IF_ERROR(CreateTaskOfPackage(client, std::move(task), package));
+    return {};
   }
 
   std::string Shape() const {
@@ -245,7 +300,7 @@ class Demo {
   void KeepRunning() {
     context_.Say("\nStill running. In another terminal:");
     context_.Say("  export TRIBUTARY_URL=" + site_.url());
-    context_.Say("  tributary --token-file " + site_.token_file().string() + " rounds list " + DemoSite::kTask);
+    context_.Say("  tributary --token-file " + site_.token_file().string() + " rounds list " + kTask);
     context_.Say("  tributary --token-file " + site_.token_file().string() + " gateways list");
     context_.Say("Ctrl-C stops everything.");
     while (Pause()) {
@@ -253,7 +308,8 @@ class Demo {
   }
 
   const Context& context_;
-  DemoSite site_;
+  DemoOptions options_;
+  Federation site_;
   std::atomic<bool> interrupted_ = false;
   std::chrono::steady_clock::time_point start_;
 };

@@ -47,7 +47,13 @@ Status Site::Issue(Role role, const std::string& id, const Path& folder) const {
   ASSIGN_OR_RETURN(subject.id, DeviceId::Parse(id));
   subject.role = role;
   if (role == Role::kDevice || role == Role::kEvaluator) subject.device_class = "virtual";
-  return IssueIdentity(authority_, subject, folder, SystemClock().Now(), options_.lifetime, options_.publication_root);
+  return UnlessThere(
+      IssueIdentity(authority_, subject, folder, SystemClock().Now(), options_.lifetime, options_.publication_root));
+}
+
+Status Site::UnlessThere(Status made) const {
+  if (!made && made.error().code == Code::kAlreadyExists && options_.again) return {};
+  return made;
 }
 
 Result<Site::Process*> Site::AddServer(const std::string& id, const std::string& program, const std::string& host) {
@@ -60,7 +66,7 @@ Result<Site::Process*> Site::AddServer(const std::string& id, const std::string&
 Status Site::AddAggregator(const std::string& host) {
   RETURN_IF_ERROR(Issue(Role::kAggregator, "aggregator", IdentityOf("aggregator")));
   ASSIGN_OR_RETURN(const auto issuer, authority_.CreateIssuer("site issuer", SystemClock().Now(), options_.lifetime));
-  RETURN_IF_ERROR(SaveAuthority(issuer, options_.folder / "aggregator/issuer", options_.publication_root));
+  RETURN_IF_ERROR(UnlessThere(SaveAuthority(issuer, options_.folder / "aggregator/issuer", options_.publication_root)));
   ASSIGN_OR_RETURN(const Process* const process, AddServer("aggregator", "tributary-aggregator", host));
   const std::string config = fmt::format(
       "[aggregator]\ndata_dir = \"aggregator/data\"\nidentity_dir = \"aggregator/identity\"\n"
@@ -141,6 +147,14 @@ std::vector<std::string> Site::Names() const {
   std::vector<std::string> names;
   for (const Process& process : processes_) names.push_back(process.id);
   return names;
+}
+
+std::vector<std::pair<std::string, pid_t>> Site::Running() const {
+  std::vector<std::pair<std::string, pid_t>> running;
+  for (const Process& process : processes_) {
+    if (process.running) running.emplace_back(process.program, process.running->pid());
+  }
+  return running;
 }
 
 std::string Site::LogOf(const std::string& id) const {

@@ -2,6 +2,7 @@
 
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "aggregator/operator/command/child_process.h"
@@ -21,6 +22,7 @@ class Site {
     Path programs{};                            // the folder with our programs; empty: beside this one, else in PATH
     Bytes publication_root;                     // goes into every identity
     Millis lifetime{365ll * 24 * 3600 * 1000};  // of every certificate
+    bool again = false;                         // identities that are there already stay
   };
   struct Address {
     std::string endpoint;
@@ -54,6 +56,8 @@ class Site {
   Result<Address> AddressOf(const std::string& id) const;
   int HttpPortOf(const std::string& id) const { return Of(id).http_port; }
   std::vector<std::string> Names() const;
+  // The program and the process of each that was started.
+  std::vector<std::pair<std::string, pid_t>> Running() const;
   Path ConfigOf(const std::string& id) const { return options_.folder / (id + ".toml"); }
   Path DataOf(const std::string& id) const { return options_.folder / id / "data"; }
   Path IdentityOf(const std::string& id) const { return options_.folder / id / "identity"; }
@@ -80,6 +84,8 @@ class Site {
   Result<ChildProcess::Spec> SpecOf(const std::string& id) const;
 
  private:
+  // What was made, or is there already and may be.
+  Status UnlessThere(Status made) const;
   Result<Process*> AddServer(const std::string& id, const std::string& program, const std::string& host);
 
   const CertificateAuthority& authority_;

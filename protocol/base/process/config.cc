@@ -1,6 +1,8 @@
 #include "protocol/base/process/config.h"
 
+#include <algorithm>
 #include <array>
+#include <map>
 #include <optional>
 #include <set>
 #include <utility>
@@ -17,7 +19,15 @@ struct ConfigReader::State {
   Path folder;
   toml::table table;
   std::set<std::string, std::less<>> known;
+  struct Replaced {
+    FieldValue value;
+    std::string from;
+  };
+  std::map<std::string, Replaced, std::less<>> replaced;
   std::optional<Error> problem;
+
+  // Where a key's value stands, also one with a replacement; nullptr: nowhere.
+  const toml::node* NodeOf(std::string_view key) const;
 
   // All its keys may be commented out.
   bool IsEmptySection(const std::string& key, const toml::node* node) const {
@@ -70,6 +80,16 @@ void Leaves(const toml::table& table, const std::string& prefix,
 
 }  // namespace
 
+// A quoted key may have dots, so the leaves are searched by their names.
+const toml::node* ConfigReader::State::NodeOf(std::string_view key) const {
+  const auto found = replaced.find(key);
+  if (found == replaced.end()) return table.at_path(key).node();
+  std::vector<std::pair<std::string, const toml::node*>> leaves;
+  Leaves(table, "", leaves);
+  const auto from = std::ranges::find(leaves, found->second.from, [](const auto& leaf) { return leaf.first; });
+  return from == leaves.end() ? nullptr : from->second;
+}
+
 ConfigReader::ConfigReader(std::unique_ptr<State> state) : state_(std::move(state)) {}
 ConfigReader::ConfigReader(ConfigReader&&) noexcept = default;
 ConfigReader::~ConfigReader() = default;
@@ -94,15 +114,16 @@ Result<ConfigReader> ConfigReader::Parse(std::string_view text, std::string_view
 
 void ConfigReader::ReadKey(std::string_view key, const Field& field) {
   state_->known.emplace(key);
+  const auto replaced = state_->replaced.find(key);
   const auto* node = state_->table.at_path(key).node();
-  if (!node) {
+  if (!node && replaced == state_->replaced.end()) {
     if (field.required) {
       state_->Keep({Code::kConfigInvalid, fmt::format("{}: '{}' is missing; it has no default", state_->name, key)});
     }
     return;
   }
   if (state_->problem) return;
-  FieldValue value = ValueOf(*node);
+  FieldValue value = replaced == state_->replaced.end() ? ValueOf(*node) : replaced->second.value;
   if (auto* path = std::get_if<std::string>(&value); path && std::holds_alternative<Path*>(field.place)) {
     if (path->empty()) return;
     *path = (state_->folder / *path).string();  // an absolute one stays as it is
@@ -118,10 +139,30 @@ void ConfigReader::Read(std::span<const Field> fields, std::string_view section)
   }
 }
 
-bool ConfigReader::Has(std::string_view key) { return state_->table.at_path(key).node() != nullptr; }
+bool ConfigReader::Has(std::string_view key) { return state_->NodeOf(key) != nullptr; }
+
+std::vector<ConfigReader::Given> ConfigReader::Below(std::string_view table) {
+  std::vector<std::pair<std::string, const toml::node*>> leaves;
+  Leaves(state_->table, "", leaves);
+  std::vector<Given> given;
+  const std::string prefix = std::string(table) + ".";
+  for (const auto& [name, node] : leaves) {
+    if (!name.starts_with(prefix)) continue;
+    state_->known.insert(name);
+    Given& one = given.emplace_back(Given{name.substr(prefix.size()), ValueOf(*node), {}});
+    const auto* array = node->as_array();
+    if (!array) continue;
+    for (const auto& element : *array) one.each.push_back(ValueOf(element));
+  }
+  return given;
+}
+
+void ConfigReader::Replace(std::string_view key, const FieldValue& value, std::string_view from) {
+  state_->replaced.insert_or_assign(std::string(key), State::Replaced{value, std::string(from)});
+}
 
 void ConfigReader::Reject(std::string_view key, std::string_view why) {
-  const auto* node = state_->table.at_path(key).node();
+  const auto* node = state_->NodeOf(key);
   state_->Keep({Code::kConfigInvalid, fmt::format("{}: '{}' {}", state_->Where(node), key, why)});
 }
 
@@ -129,6 +170,7 @@ Status ConfigReader::Finish() {
   // An unknown key comes first: a misspelt key is the likely cause of a missing one.
   std::vector<std::pair<std::string, const toml::node*>> leaves;
   Leaves(state_->table, "", leaves);
+  for (const auto& [key, replaced] : state_->replaced) leaves.emplace_back(key, state_->NodeOf(key));
   for (const auto& [name, node] : leaves) {
     if (state_->known.contains(name) || state_->IsEmptySection(name, node)) continue;
     const size_t dot = name.rfind('.');

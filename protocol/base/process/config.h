@@ -29,6 +29,15 @@ class ConfigReader {
   // With a section the keys are "section.name".
   void Read(std::span<const Field> fields, std::string_view section = "");
   bool Has(std::string_view key);
+  // Every key below a table, in alphabetical order, without the table's name. They count as asked for.
+  struct Given {
+    std::string key;
+    FieldValue value;
+    std::vector<FieldValue> each;  // of a list: its elements
+  };
+  std::vector<Given> Below(std::string_view table);
+  // What is read of `key` from now on is `value`; problems with it name `from`, a key of the file.
+  void Replace(std::string_view key, const FieldValue& value, std::string_view from);
   // Records a problem with a key's value that only the caller can see; the line is added.
   void Reject(std::string_view key, std::string_view why);
 

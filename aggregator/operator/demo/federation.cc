@@ -1,4 +1,4 @@
-#include "aggregator/operator/demo/demo_site.h"
+#include "aggregator/operator/demo/federation.h"
 
 #include <algorithm>
 #include <thread>
@@ -6,7 +6,6 @@
 #include <nlohmann/json.hpp>
 
 #include "aggregator/api/api_token_store.h"
-#include "aggregator/operator/command/task_commands.h"
 #include "aggregator/publish/root_ceremony.h"
 #include "protocol/base/limits.h"
 #include "protocol/trust/identity/identity.h"
@@ -49,17 +48,14 @@ std::string TailOf(std::string_view text) {
 
 }  // namespace
 
-Status DemoSite::Provision() {
+Status Federation::Provision() {
+  RETURN_IF_ERROR(RealFileSystem().CreateFolders(options_.folder));
   std::error_code error;
-  if (std::filesystem::exists(options_.dir, error) && !std::filesystem::is_empty(options_.dir, error)) {
-    return Fail(Code::kAlreadyExists, "{} is there and not empty; give --dir a new folder", options_.dir.string());
-  }
-  RETURN_IF_ERROR(RealFileSystem().CreateFolders(options_.dir));
-  options_.dir = std::filesystem::canonical(options_.dir, error);
-  authority_ = CertificateAuthority::Create("demo", SystemClock().Now(), kYear);
-  ASSIGN_OR_RETURN(const Bytes root, MakePublicationFolder(ca(), options_.dir / "aggregator/publication"));
-  RETURN_IF_ERROR(SaveAuthority(*authority_, ca(), root));
-  site_.emplace(*authority_, Site::Options{.folder = options_.dir, .publication_root = root, .lifetime = kYear});
+  options_.folder = std::filesystem::canonical(options_.folder, error);
+  ASSIGN_OR_RETURN(const Bytes root, MakeAuthority());
+  site_.emplace(
+      *authority_,
+      Site::Options{.folder = options_.folder, .publication_root = root, .lifetime = kYear, .again = options_.again});
   RETURN_IF_ERROR(site_->AddAggregator());
   url_ = fmt::format("http://127.0.0.1:{}", site_->HttpPortOf("aggregator"));
   RETURN_IF_ERROR(MakeToken());
@@ -67,26 +63,44 @@ Status DemoSite::Provision() {
   return AddDevices(gateways);
 }
 
-Status DemoSite::MakeToken() {
-  RETURN_IF_ERROR(RealFileSystem().CreateFolders(site_->DataOf("aggregator")));
-  SystemRandom random;
-  ApiTokenStore tokens(site_->DataOf("aggregator") / "tokens");
-  ASSIGN_OR_RETURN(const std::string token, tokens.Add({"demo", HttpAccess::kAdmin, SystemClock().Now(), {}}, random));
-  RETURN_IF_ERROR(WriteSecretFile(token_file(), SecretBytes::CopyOf(AsBytes(token + "\n"))));
+// Returns the root of its publication.
+Result<Bytes> Federation::MakeAuthority() {
+  if (options_.again) {
+    ASSIGN_OR_RETURN(authority_, LoadAuthority(ca()));
+    return ReadPublicationRoot(ca());
+  }
+  authority_ = CertificateAuthority::Create("private", SystemClock().Now(), kYear);
+  ASSIGN_OR_RETURN(Bytes root, MakePublicationFolder(ca(), options_.folder / "aggregator/publication"));
+  RETURN_IF_ERROR(SaveAuthority(*authority_, ca(), root));
+  return root;
+}
+
+Status Federation::MakeToken() {
+  std::string token;
+  if (options_.again) {
+    ASSIGN_OR_RETURN(const Bytes text, ReadFile(RealFileSystem(), token_file(), limits::kKiB));
+    token = AsText(text).substr(0, text.size() - 1);
+  } else {
+    RETURN_IF_ERROR(RealFileSystem().CreateFolders(site_->DataOf("aggregator")));
+    SystemRandom random;
+    ApiTokenStore tokens(site_->DataOf("aggregator") / "tokens");
+    ASSIGN_OR_RETURN(token, tokens.Add({"private", HttpAccess::kAdmin, SystemClock().Now(), {}}, random));
+    RETURN_IF_ERROR(WriteSecretFile(token_file(), SecretBytes::CopyOf(AsBytes(token + "\n"))));
+  }
   ASSIGN_OR_RETURN(client_, ApiClient::Create({.url = url_, .token = token}));
   return {};
 }
 
 // The lowest level's, to which devices connect.
-Result<std::vector<Site::Address>> DemoSite::AddGateways() {
+Result<std::vector<Site::Address>> Federation::AddGateways() {
   std::string parent = "aggregator";
-  for (uint32_t level = options_.levels; level > 1; --level) {
+  for (uint32_t level = options_.levels; options_.gateways > 0 && level > 1; --level) {
     const std::string id = fmt::format("regional-{}", level);
     RETURN_IF_ERROR(site_->AddGateway(id, parent));
     parent = id;
   }
   std::vector<Site::Address> lowest;
-  for (uint32_t i = 1; options_.levels > 0 && i <= options_.gateways; ++i) {
+  for (uint32_t i = 1; i <= options_.gateways; ++i) {
     const std::string id = fmt::format("gateway-{}", i);
     RETURN_IF_ERROR(site_->AddGateway(id, parent));
     ASSIGN_OR_RETURN(lowest.emplace_back(), site_->AddressOf(id));
@@ -97,39 +111,39 @@ Result<std::vector<Site::Address>> DemoSite::AddGateways() {
   return lowest;
 }
 
-Status DemoSite::AddDevices(const std::vector<Site::Address>& gateways) {
+Status Federation::AddDevices(const std::vector<Site::Address>& gateways) {
   for (uint32_t i = 0; i < options_.devices; ++i) {
     const std::string id = fmt::format("device-{:03}", i);
-    RETURN_IF_ERROR(site_->Issue(Role::kDevice, id, options_.dir / "fleet/identities" / id));
+    RETURN_IF_ERROR(site_->Issue(Role::kDevice, id, options_.folder / "fleet/identities" / id));
   }
-  RETURN_IF_ERROR(site_->Issue(Role::kEvaluator, "evaluator", site_->IdentityOf("evaluator")));
+  const uint32_t fits = options_.fits_at_once ? options_.fits_at_once : std::thread::hardware_concurrency();
   RETURN_IF_ERROR(site_->AddProcess(
       "fleet", "tributary-fleet",
       fmt::format("[fleet]\ndata_dir = \"fleet/data\"\nidentities_dir = \"fleet/identities\"\nfits_at_once = {}\n\n"
-                  "[gateways]\nendpoints = {}\nserver_keys = {}\nretry_cap_seconds = 2\n\n"
-                  "[examples]\npartition = \"dirichlet\"\nalpha = {:f}\ntotal = {}\nseed = {}\n",
-                  std::max(1u, std::thread::hardware_concurrency()), QuotedList(gateways, &Site::Address::endpoint),
-                  QuotedList(gateways, &Site::Address::server_key), options_.alpha, options_.examples, options_.seed)));
+                  "[gateways]\nendpoints = {}\nserver_keys = {}\nretry_cap_seconds = 1\n\n{}",
+                  std::max(1u, fits), QuotedList(gateways, &Site::Address::endpoint),
+                  QuotedList(gateways, &Site::Address::server_key), options_.fleet)));
+  if (!options_.evaluates) return {};
+  RETURN_IF_ERROR(site_->Issue(Role::kEvaluator, "evaluator", site_->IdentityOf("evaluator")));
   return site_->AddProcess(
       "evaluator", "tributary-device",
       fmt::format("[device]\ndata_dir = \"evaluator/data\"\nidentity_dir = \"evaluator/identity\"\n\n"
-                  "[gateway]\nendpoint = \"{}\"\nserver_key = \"{}\"\nretry_cap_seconds = 2\n\n"
-                  "[examples]\npart = \"test\"\n",
-                  gateways[0].endpoint, gateways[0].server_key));
+                  "[gateway]\nendpoint = \"{}\"\nserver_key = \"{}\"\nretry_cap_seconds = 1\n\n{}",
+                  gateways[0].endpoint, gateways[0].server_key, options_.evaluator));
 }
 
-Status DemoSite::Start() {
+Status Federation::Start(const std::function<Status(ApiClient& client)>& before_devices) {
   for (const std::string& id : site_->Names()) {
     if (id == "fleet") {
       RETURN_IF_ERROR(WaitUntilReady());
-      RETURN_IF_ERROR(CreateTask());
+      RETURN_IF_ERROR(before_devices(*client_));
     }
     RETURN_IF_ERROR(site_->Start(id));
   }
   return Check();
 }
 
-Status DemoSite::WaitUntilReady() {
+Status Federation::WaitUntilReady() {
   const SystemClock clock;
   const Millis end = clock.Monotonic() + kStartBound;
   for (;;) {
@@ -144,41 +158,20 @@ Status DemoSite::WaitUntilReady() {
   }
 }
 
-Status DemoSite::CreateTask() {
-  const Path model = options_.dir / "model.pt";
-  const Path package_file = options_.dir / "model.tpkg";
-  RETURN_IF_ERROR(RunTool({"new-model", "--seed", std::to_string(options_.seed), "--out", model.string()}));
-  RETURN_IF_ERROR(RunTool({"pack", model.string(), "--out", package_file.string()}));
-  TaskRecord task;
-  ASSIGN_OR_RETURN(task.id, TaskId::Parse(kTask));
-  task.plan.epochs = options_.epochs;
-  task.plan.seed = options_.seed;
-  task.plan.update_codec = options_.update_codec;
-  // All devices take part in every round, so that the same seed sums the same updates.
-  task.policy = {
-      .report_goal = options_.devices, .minimum = options_.devices, .deadline_seconds = 600, .inclusion = 1.0};
-  for (const Field& field : FieldsOf(task.policy)) {
-    if (field.name == "version_codec") RETURN_IF_ERROR(field.Set(options_.version_codec));
-  }
-  ASSIGN_OR_RETURN(const ModelPackage package, ReadModelPackage(package_file));
-  RETURN_IF_ERROR(CreateTaskOfPackage(*client_, std::move(task), package));
-  return {};
-}
-
-Status DemoSite::RunTool(const std::vector<std::string>& arguments) const {
-  ASSIGN_OR_RETURN(const Path program, FindProgram("tributary-device"));
-  std::vector<std::string> argv = {program.string()};
+Status Federation::RunTool(const std::string& program, const std::vector<std::string>& arguments) const {
+  ASSIGN_OR_RETURN(const Path path, FindProgram(program));
+  std::vector<std::string> argv = {path.string()};
   argv.insert(argv.end(), arguments.begin(), arguments.end());
   ASSIGN_OR_RETURN(ChildProcess tool,
-                   ChildProcess::Start({.argv = argv, .log = options_.dir / "model.log", .folder = {}}));
+                   ChildProcess::Start({.argv = argv, .log = options_.folder / "tool.log", .folder = options_.folder}));
   if (const int code = tool.Wait(); code != 0) {
-    return Fail(Code::kChildFailed, "tributary-device {} ended with {}: {}", arguments[0], code,
-                TailOf(site_->LogOf("model")));
+    return Fail(Code::kChildFailed, "{} {} ended with {}: {}", program, arguments[0], code,
+                TailOf(site_->LogOf("tool")));
   }
   return {};
 }
 
-Status DemoSite::Check() {
+Status Federation::Check() {
   for (const std::string& id : site_->Names()) {
     if (const auto code = site_->EndOf(id)) {
       return Fail(Code::kChildFailed, "{} ended with {}; the end of its log:\n{}", id, *code, TailOf(site_->LogOf(id)));
@@ -187,7 +180,7 @@ Status DemoSite::Check() {
   return {};
 }
 
-void DemoSite::Stop() {
+void Federation::Stop() {
   if (site_) site_->StopAll(kStopBound);
 }
 
