@@ -13,13 +13,13 @@ import time
 from pathlib import Path
 
 TREE = Path(__file__).resolve().parents[3]  # from build/release/bin
-sys.path.insert(0, str(TREE / "device/sdk/python"))
+sys.path[:0] = [str(TREE / "device/sdk/python"), str(TREE / "tests/device/sdk/python")]
 os.environ["TRIBUTARY_BIN"] = str(Path(__file__).resolve().parent)
 import numpy as np
 import torch
 import tributary
+from aggregator_site import AggregatorSite
 from tributary import programs
-from tributary.site import Site
 
 ROWS, EACH, COLUMNS, TURNS, IN_A_TURN = 20_000, 1_000, 10, 20, 200
 
@@ -109,8 +109,7 @@ def predict_all(folder):
     batch = {"input": x.repeat(4, 0), "y": np.zeros((4, 10), "f4")}
     with torch.enable_grad():
         task = tributary.export(small, batch, folder / "small.pt", targets=["y"])
-    site = Site(str(folder), 1, 0, None, False)
-    site.provision()
+    site = AggregatorSite(str(folder))
     try:
         site.start()
         site.wait_until_ready()

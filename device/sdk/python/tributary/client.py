@@ -282,10 +282,11 @@ class Client:
 
 def plan_tables(plan: Optional[Mapping[str, Any]]) -> Dict[str, Any]:
     """{"epochs": 5, "round": {…}} as the members plan, policy and bounds of a request."""
-    tables = {name: dict(value) for name, value in (plan or {}).items() if name in ("training", "round", "bounds")}
-    loose = {name: value for name, value in (plan or {}).items() if name not in tables}
-    training = {**tables.get("training", {}), **loose}
-    named = {"plan": training, "policy": tables.get("round"), "bounds": tables.get("bounds")}
+    given = dict(plan or {})
+    tables = {name: dict(table) for name, table in given.items() if isinstance(table, Mapping)}
+    loose = {name: value for name, value in given.items() if name not in tables}
+    training = {**tables.pop("training", {}), **loose}
+    named = {"plan": training, "policy": tables.pop("round", None), **tables}
     return {name: table for name, table in named.items() if table}
 
 

@@ -74,6 +74,10 @@ class Processes:
     def log(self, id_: str) -> str:
         return os.path.join(self._folder, id_ + ".log")
 
+    def ended(self, id_: str) -> Optional[int]:
+        """The exit code of one that has ended."""
+        return self._running[id_].poll()
+
     def check(self) -> None:
         """Raises "child-failed" when one has ended by itself: which, how, and the end of its log."""
         for id_, process in self._running.items():

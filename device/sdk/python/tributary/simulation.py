@@ -1,34 +1,32 @@
-"""A whole federation on this machine, from arrays to a history: the real programs, in a folder of their own."""
+"""A whole federation on this machine, from arrays to a history: `tributary experiment` on a folder made for it."""
 
 from __future__ import annotations
 
-import datetime
+import json
 import os
 import shutil
 import sys
 import tempfile
 import time
+from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Union
 
-from . import examples
-from .client import PathLike, arrays_of, export_module, load_package
+from . import examples, programs
+from .client import PathLike, arrays_of, export_module, plan_tables
 from .errors import Error
-from .package import Package
+from .package import read_package
 from .records import Record, Records
-from .site import Site, command_of
 
-_TASK = "simulation"
-_LOOK = 0.05  # seconds between looks at a round
-_EVALUATION = 60.0  # seconds after which an evaluation is taken for missing
+_LOOK = 0.05  # seconds between looks at the rounds
 
 
 class History(Records):
     """What came of a simulation: a record per round, and the model at its end.
 
-    A record: {"round", "version", "updates", "refused", "bytes_up", "seconds", "digest", "global", "personal",
-    "local"}. The last three are means by metric: `global` of the round's version on the test examples, `personal`
-    of the models that devices use for themselves, `local` of the version before, both on what the devices held
-    back.
+    A record is what `tributary experiment` writes of a round, and its "seconds": {"round", "version", "base_version",
+    "updates", "refused", "bytes_up", "bytes_down", "digest", "global", "personal", "local", …}. The last three are means
+    by metric: `global` of the round's version on the test examples, `personal` of the models that devices use for
+    themselves, `local` of the version before, both on what the devices held back.
     """
 
     def __init__(self, metrics: Mapping[str, str]) -> None:
@@ -106,67 +104,75 @@ def simulate(
     learner: a program in LibTorch's place: a file of Python whose last line is learner.run(…), or a command as a
         list. A process for each fit, as many at once as there are cores.
     seed: of dealing out and of training. The same arguments give the same digest on one kind of processor.
-    folder: a new folder for everything that the programs write; None: a temporary one, in memory if there is room
-        and TMPDIR is not set, which is removed if all went well.
+    folder: a new folder for everything that is written: simulation.toml, which `tributary experiment run` runs again to
+        the same bits, and results/ with tables and a report; None: a temporary one, in memory if there is room and TMPDIR
+        is not set, which is removed if all went well.
     test: a dict like `data`, for an evaluator, which measures every version on it: `global`.
-    deal: "iid" or "dirichlet", by the whole numbers of the field `label`; a small `alpha` deals unequal shares.
+    deal: "iid", "shards" or "dirichlet", by the whole numbers of the field `label`; a small `alpha` deals unequal
+        shares.
     held_out_share: of each device's examples, never trained on: `personal` and `local` are measured on it.
     progress: prints a line per round; None: on a terminal and in notebooks.
 
     Raises tributary.Error, "child-failed" when a round fails or a program ends; the message names the folder with
     the logs. No process is left behind, whatever happens.
     """
-    package = _package_of(task)
-    manifest = package.manifest or {}
-    shares = _shares_of(data, devices, deal, label, alpha, seed)
-    test_table = examples.table_of(test) if test is not None else None
-    for table in [*shares, *([test_table] if test_table else [])]:
-        _check_fields(table, manifest)
-    plan = _plan_for(plan, len(shares), seed)
+    plan = {**(plan or {})}
     command = command_of(learner)
-    has_module = manifest.get("module") != "none"
-    if not has_module and command is None:
-        raise Error("needs-learner", "the task has no module; give the program that learns it, as learner=")
+    whole = examples.table_of(data) if isinstance(data, Mapping) else None
+    shares = [whole] if whole is not None else [examples.table_of(share) for share in data]
+    if whole is None:
+        if not shares or (devices is not None and devices != len(shares)):
+            raise Error("invalid-argument", f"data has the examples of {len(shares)} devices, and devices is {devices}")
+        devices = len(shares)
+    test_table = examples.table_of(test) if test is not None else None
     kept = folder is not None
-    place = _new_folder(folder) if folder is not None else _temporary_folder(package, shares)
-    site = Site(place, len(shares), gateways, command, test is not None, has_module)
+    place = _new_folder(folder) if folder is not None else _temporary_folder(task, devices or 10, shares)
     try:
-        collection = manifest.get("collection", "examples")
-        site.provision()
-        site.start()
-        _import(site, collection, held_out_share, shares, test_table)
-        site.wait_until_ready()
-        shown = site.client.create_task(_TASK, package, plan)
-        site.add_devices()
+        file = _package_file(task, place)
+        package = read_package(file)
+        manifest = package.manifest or {}
+        for table in [*shares, *([test_table] if test_table else [])]:
+            _check_fields(table, manifest)
+        experiment: Dict[str, Any] = {
+            "experiment": {"rounds": rounds, "devices": devices or 10, "gateways": gateways, "seed": seed},
+            "data": {"held_out_share": held_out_share, **_write(place, whole, shares, test_table)},
+            "model": {"file": file},
+            "learner": {"command": command or []},
+            **{f"task.{name}": table for name, table in plan_tables(plan).items()},
+        }
+        if whole is not None:
+            experiment["data"]["deal"] = deal
+            if deal != "iid":
+                experiment["data"]["label"] = label
+            if deal == "dirichlet":
+                experiment["data"]["alpha"] = alpha
+        with open(os.path.join(place, "simulation.toml"), "w") as to:
+            to.write(_toml(experiment))
         history = History(manifest.get("metrics", {}))
-        _run(site, history, rounds, len(shares), test is not None, _Progress(progress, history.metrics))
-        history._tensors, history._module = shown["tensors"], package.module
-        history._values = site.client.blob(history.digest) if history else package.weights
+        results = os.path.join(place, "results")
+        _run(place, results, history, _Progress(progress, history.metrics))
+        history._tensors, history._module = package.tensors, package.module
+        with open(os.path.join(results, "weights.f32"), "rb") as weights:
+            history._values = weights.read()
         history.folder = place if kept else None
         return history
     except Error as failed:
         kept = True
-        failed.args = (f"{failed}\nThe configuration and the log of each process are in {place}",)
+        failed.args = (f"{failed}\nThe configuration and the log of each process are below {place}",)
         raise
     finally:
-        site.stop()
         if not kept:
             shutil.rmtree(place, ignore_errors=True)
 
 
-def _package_of(task: Any) -> Package:
-    return task if isinstance(task, Package) else load_package(task)
-
-
-def _shares_of(
-    data: Any, devices: Optional[int], how: str, label: str, alpha: float, seed: int
-) -> List[examples.Table]:
-    if isinstance(data, Mapping):
-        return examples.deal(examples.table_of(data), devices or 10, how, label, alpha, seed)
-    shares = [examples.table_of(share) for share in data]
-    if not shares or (devices is not None and devices != len(shares)):
-        raise Error("invalid-argument", f"data has the examples of {len(shares)} devices, and devices is {devices}")
-    return shares
+def _package_file(task: Any, place: str) -> str:
+    """Of the task; tributary-device makes one of a TorchScript file."""
+    path = os.path.abspath(os.fspath(getattr(task, "package", task)))  # of a TaskFile
+    if path.endswith(".tpkg"):
+        return path
+    packed = os.path.join(place, "model.tpkg")
+    programs.run("tributary-device", "pack", path, "--out", packed)
+    return packed
 
 
 def _check_fields(table: examples.Table, manifest: Mapping[str, Any]) -> None:
@@ -179,14 +185,6 @@ def _check_fields(table: examples.Table, manifest: Mapping[str, Any]) -> None:
             raise Error("missing-field", sentence)
 
 
-def _plan_for(plan: Optional[Mapping[str, Any]], devices: int, seed: int) -> Dict[str, Any]:
-    given = dict(plan or {})
-    everybody = {"report_goal": devices, "minimum": devices, "deadline_seconds": 600}
-    given["round"] = {**everybody, **given.get("round", {})}
-    given["training"] = {"seed": seed, **given.get("training", {})}
-    return given
-
-
 def _new_folder(folder: PathLike) -> str:
     place = os.path.abspath(os.fspath(folder))
     os.makedirs(place, exist_ok=True)
@@ -195,93 +193,96 @@ def _new_folder(folder: PathLike) -> str:
     return place
 
 
-def _temporary_folder(package: Package, shares: List[examples.Table]) -> str:
+def _temporary_folder(task: Any, devices: int, shares: List[examples.Table]) -> str:
     """In memory, where there is room: the programs sync whatever they acknowledge, and nothing of it has to last.
 
     Measured with 100 devices: 0.2 s instead of 7 to set up, 3 s instead of 20 for the first round.
     """
     data = sum(len(column.data) for share in shares for column in share.values())
+    model = os.path.getsize(getattr(task, "package", task))
     # Of each device: the module, versions, the model of its own, its update at three places; databases.
-    wanted = 4 * data + (len(shares) + 4) * (len(package.module) + 12 * len(package.weights) + (2 << 20))
+    wanted = 6 * data + (devices + 4) * (12 * model + (2 << 20))
     memory: Optional[str] = "/dev/shm"
     if "TMPDIR" in os.environ or not os.access("/dev/shm", os.W_OK) or shutil.disk_usage("/dev/shm").free < 2 * wanted:
         memory = None
     return tempfile.mkdtemp(prefix="tributary-simulation-", dir=memory)
 
 
-def _import(
-    site: Site, collection: str, held_out_share: float, shares: List[examples.Table], test: Optional[examples.Table]
-) -> None:
-    os.mkdir(os.path.join(site.folder, "examples"))
-    files = [f"examples/device-{number:03}.npz" for number in range(len(shares))]
+def _write(
+    place: str, whole: Optional[examples.Table], shares: List[examples.Table], test: Optional[examples.Table]
+) -> Dict[str, List[str]]:
+    """Writes the examples. Returns the keys of an experiment that name their files."""
+    os.mkdir(os.path.join(place, "examples"))
+    names = ["all"] if whole is not None else [f"device-{number:03}" for number in range(len(shares))]
+    files = [f"examples/{name}.npz" for name in names]
     for file, share in zip(files, shares):
-        examples.write_npz(os.path.join(site.folder, file), share)
-    site.import_examples(collection, held_out_share, files)
+        examples.write_npz(os.path.join(place, file), share)
+    keys = {"files" if whole is not None else "device_files": files}
     if test is not None:
-        examples.write_npz(os.path.join(site.folder, "examples/test.npz"), test)
-        site.import_test_examples(collection, "examples/test.npz")
-    shutil.rmtree(os.path.join(site.folder, "examples"))
+        examples.write_npz(os.path.join(place, "examples/test.npz"), test)
+        keys["test_files"] = ["examples/test.npz"]
+    return keys
 
 
-def _run(site: Site, history: History, rounds: int, devices: int, evaluated: bool, progress: "_Progress") -> None:
-    if rounds > 0 and not evaluated:
-        site.client.start_rounds(_TASK, rounds)
-    for number in range(1, rounds + 1):
-        # One round at a time: an evaluator goes on to the newest version and would leave some out.
-        if evaluated:
-            site.client.start_rounds(_TASK, 1)
-        found = _wait(site, number, devices, evaluated)
-        history.append(found)
-        progress.show(found)
+def _toml(tables: Mapping[str, Mapping[str, Any]]) -> str:
+    """Numbers, texts, truth values and lists of texts, which JSON writes in the same way."""
+    lines = []
+    for name, table in tables.items():
+        lines += [f"[{name}]", *(f"{key} = {json.dumps(value)}" for key, value in table.items())]
+    return "\n".join(lines) + "\n"
 
 
-def _wait(site: Site, number: int, devices: int, evaluated: bool) -> Record:
-    """The record of a round, once it is completed and its version evaluated."""
-    closed: Optional[float] = None
-    while True:
-        site.check()
-        shown = _round(site, number)
-        if shown["state"] in ("failed", "cancelled"):
-            raise Error("child-failed", f"round {number} {shown['state']}: {shown['shortfall']}{_first_failure(site)}")
-        if not shown.get("contributions") and sum(shown.get("device_failures", {}).values()) >= devices:
-            # They would try again, and fail again.
-            raise Error("child-failed", f"no device can do its part of round {number}{_first_failure(site)}")
-        if shown["state"] == "completed":
-            closed = closed or time.monotonic()
-            if not evaluated or shown["metrics"]["global"] or time.monotonic() - closed > _EVALUATION:
-                return _record(site, shown)
-        time.sleep(_LOOK)
-
-
-def _round(site: Site, number: int) -> Record:
+def _run(place: str, results: str, history: History, progress: "_Progress") -> None:
+    tree = str(Path(__file__).resolve().parents[1])  # so that a learner of Python can import this package
+    path = os.pathsep.join(part for part in (tree, os.environ.get("PYTHONPATH")) if part)
+    command = ["experiment", "run", "simulation.toml", "--dir", results, "--keep-site", "--output", "json"]
+    processes = programs.Processes(place)
+    processes.start("simulation", "tributary", *command, env={"PYTHONPATH": path})
     try:
-        return site.client.round(_TASK, number)
-    except Error as unknown:
-        if unknown.code != "not-found":
-            raise
-        return {"state": "wanted"}
+        code = None
+        while code is None:
+            time.sleep(_LOOK)
+            code = processes.ended("simulation")
+            for record in _records(results)[len(history) :]:
+                history.append(record)
+                progress.show(record)
+    finally:
+        processes.stop()
+    if code != 0:
+        with open(processes.log("simulation"), errors="replace") as log:
+            said = log.read().strip()
+        try:
+            problem = json.loads(said.rpartition("\n")[2])
+            raise Error(problem["code"], problem["detail"])
+        except (ValueError, KeyError):
+            raise Error("child-failed", f"the simulation ended with {code}: {said[-2000:]}") from None
 
 
-def _first_failure(site: Site) -> str:
-    """Why the first of the devices that say so cannot do its part."""
-    for device in site.client.devices():
-        for failure in (device["report"] or {}).get("failures", []):
-            return f". {device['id']} says: {failure['code']}: {failure['sentence']}"
-    return ""
+def _records(results: str) -> List[Record]:
+    """Of the rounds that are over: what `tributary experiment` wrote of each, and how long it took."""
+    times, metrics = (_lines(os.path.join(results, name)) for name in ("times.jsonl", "metrics.jsonl"))
+    seconds = {each["round"]: each["seconds"] for each in times}
+    return [{**record, "seconds": seconds[record["round"]]} for record in metrics if record["round"] in seconds]
 
 
-def _record(site: Site, shown: Record) -> Record:
-    opened, closed = (datetime.datetime.fromisoformat(shown[at].replace("Z", "+00:00")) for at in ("opened", "closed"))
-    return {
-        "round": shown["number"],
-        "version": shown["result_version"],
-        "updates": shown["contributions"],
-        "refused": sum(shown["refused"].values()),
-        "bytes_up": shown["bytes_up"],
-        "seconds": (closed - opened).total_seconds(),
-        "digest": site.client.version(_TASK, shown["result_version"])["weights"]["digest"],
-        **{view: shown["metrics"][view] for view in ("global", "personal", "local")},
-    }
+def _lines(path: str) -> List[Record]:
+    try:
+        with open(path) as file:
+            return [json.loads(line) for line in file]
+    except FileNotFoundError:
+        return []
+
+
+def command_of(learner: Any) -> Optional[List[str]]:
+    """A list is a command; a file of Python is run with this Python."""
+    if learner is None:
+        return None
+    if isinstance(learner, (list, tuple)):
+        return [os.fspath(word) for word in learner]
+    path = os.path.abspath(os.fspath(learner))
+    if not os.path.exists(path):
+        raise Error("not-found", f"there is no learner {path}")
+    return [sys.executable, path] if path.endswith(".py") else [path]
 
 
 class _Progress:

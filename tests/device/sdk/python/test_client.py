@@ -21,8 +21,8 @@ from tributary import programs
 from tributary.client import Client, arrays_of, plan_tables
 from tributary.operations import OPERATIONS
 from tributary.records import Records
-from tributary.site import Site
 
+from aggregator_site import AggregatorSite
 
 
 def operations_of_openapi():
@@ -92,8 +92,8 @@ class TestValues(unittest.TestCase):
         self.assertEqual(plan_tables(None), {})
         loose = plan_tables({"epochs": 2, "round": {"minimum": 1}})
         self.assertEqual(loose, {"plan": {"epochs": 2}, "policy": {"minimum": 1}})
-        tables = {"training": {"epochs": 2}, "bounds": {"norm": 1}}
-        self.assertEqual(plan_tables(tables), {"plan": {"epochs": 2}, "bounds": {"norm": 1}})
+        tables = {"training": {"epochs": 2}, "bounds": {"norm": 1}, "some_day": {"x": 1}}
+        self.assertEqual(plan_tables(tables), {"plan": {"epochs": 2}, "bounds": {"norm": 1}, "some_day": {"x": 1}})
 
     def test_records_are_tables(self):
         records = Records([{"a": {"b": 1.23456, "c": None}, "d": "<x>"}, {"a": {}, "d": "y"}], columns=["a", "d"])
@@ -210,8 +210,7 @@ class TestAggregator(unittest.TestCase):
     def setUpClass(cls):
         cls.folder = tempfile.mkdtemp(prefix="tributary-client-")
         cls.addClassCleanup(shutil.rmtree, cls.folder, ignore_errors=True)
-        cls.site = Site(cls.folder, 1, 0, None, False)
-        cls.site.provision()
+        cls.site = AggregatorSite(cls.folder)
         cls.addClassCleanup(cls.site.stop)
         cls.site.start()
         cls.site.wait_until_ready()

@@ -111,7 +111,8 @@ class SimulationTest(unittest.TestCase):
         module = self.sides.replace(".tpkg", ".pt")
         two = tributary.simulate(module, dots(400), gateways=2, folder=self.folder / "two", **arguments)
         self.assertEqual([record["digest"] for record in two], [record["digest"] for record in one])
-        self.assertTrue((self.folder / "two/fleet.log").exists())
+        self.assertTrue((self.folder / "two/results/site/fleet.log").exists())
+        self.assertTrue((self.folder / "two/results/report.html").exists())
         self.assertEqual(processes_in(self.folder), [])
 
     def test_a_list_has_the_examples_of_each_device_and_a_program_learns(self):
@@ -132,11 +133,19 @@ class SimulationTest(unittest.TestCase):
         arguments = dict(devices=2, rounds=1, folder=place)
         words = "missing-field: .*label needs the field 'label'; the examples have: x"
         with self.assertRaisesRegex(tributary.Error, words):
-            tributary.simulate(self.sides, {"x": dots(9)["x"]}, **arguments)
-        words = "no device can do its part of round 1. device-00. says: learner-crashed(.|\n)*process are in .*wrong"
+            tributary.simulate(self.sides, {"x": dots(9)["x"]}, devices=2, rounds=1, folder=self.folder / "fields")
+        for wrong, words in [
+            (dict(deal="poker"), "config-invalid: .*'data.deal' must be one of iid, dirichlet, shards, not 'poker'"),
+            (dict(deal="dirichlet", label="side"), "child-failed: .*side"),
+            (dict(plan={"epoch": 1}), "config-unknown-key: .*unknown key 'task.plan.epoch'; keys of .task.plan.: "),
+            (dict(devices=50), "child-failed: .*9 examples are too few for 50 devices"),
+        ]:
+            with self.assertRaisesRegex(tributary.Error, words):
+                tributary.simulate(self.sides, dots(9), **{**dict(devices=2, rounds=1), **wrong})
+        words = "no device can do its part of round 1. device-00. says: learner-crashed(.|\n)*process are below .*wrong"
         with self.assertRaisesRegex(tributary.Error, words):
             tributary.simulate(self.sides, dots(100), learner=["/bin/false"], **arguments)
-        self.assertTrue((place / "fleet.log").exists())
+        self.assertTrue((place / "results/site/fleet.log").exists())
         self.assertEqual(processes_in(place), [])
         with self.assertRaisesRegex(tributary.Error, "already-exists"):
             tributary.simulate(self.sides, dots(100), **arguments)
@@ -159,18 +168,60 @@ class SimulationTest(unittest.TestCase):
         self.assertEqual(processes_in(place), [])
 
 
-class DealingTest(unittest.TestCase):
-    def test_every_example_goes_to_one_device_and_the_same_twice(self):
-        table = examples.table_of({"x": [[i, i + 0.5] for i in range(101)], "label": [i % 3 for i in range(101)]})
-        for how in ("iid", "dirichlet"):
-            shares = examples.deal(table, 7, how, "label", 0.1, 1)
-            rows = sorted(share["x"].data[at : at + 8] for share in shares for at in range(0, len(share["x"].data), 8))
-            self.assertEqual(rows, sorted(table["x"].data[at : at + 8] for at in range(0, 808, 8)))
-            dealt = [[s["x"].data for s in examples.deal(table, 7, how, "label", 0.1, seed)] for seed in (1, 2)]
-            self.assertEqual([s["x"].data for s in shares], dealt[0])
-            self.assertNotEqual(dealt[0], dealt[1])
-            self.assertGreaterEqual(min(examples.count_of(share) for share in shares), 2)
+class ExperimentTest(unittest.TestCase):
+    """The same as `tributary experiment` on a file."""
 
+    def test_a_sweep_over_a_csv_file_gives_the_digests_of_simulations(self):
+        with tempfile.TemporaryDirectory(dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None) as name:
+            folder = Path(name)
+            torch.manual_seed(1)
+            declared = {"tributary.json": json.dumps(manifest("label", "INT64", 2))}
+            torch.jit.script(Sides()).save(os.fspath(folder / "sides.pt"), _extra_files=declared)
+            tables = {"train": dots(200), "test": dots(100, seed=6)}
+            for file, table in tables.items():
+                table["x"] = [[round(value, 3) for value in point] for point in table["x"]]
+                rows = [f"{x[0]},{x[1]},{label}\n" for x, label in zip(table["x"], table["label"])]
+                (folder / f"{file}.csv").write_text("a,b,label\n" + "".join(rows))
+            (folder / "dots.toml").write_text("""
+                [experiment]
+                rounds = 2
+                devices = 3
+                gateways = 0
+                [data]
+                files = ["train.csv"]
+                test_files = ["test.csv"]
+                import = ["--field=x=a,b", "--field=label=label:INT64"]
+                alpha = 0.4
+                [model]
+                file = "sides.pt"
+                [task.plan]
+                learning_rate = 0.5
+                epochs = 3
+                [sweep]
+                "experiment.seed" = [3, 4]
+                """)
+            sweep = [programs.find("tributary"), "experiment", "sweep", "dots.toml"]
+            run = subprocess.run(sweep, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            self.assertEqual(run.returncode, 0, run.stdout)
+            self.assertIn("REACHED IN ROUND", run.stdout)
+            self.assertEqual(len((folder / "dots/comparison.csv").read_text().splitlines()), 3)
+            self.assertTrue((folder / "dots/report.html").exists())
+            for seed in (3, 4):
+                lines = (folder / f"dots/seed={seed}/metrics.jsonl").read_text().splitlines()
+                records = [json.loads(line) for line in lines]
+                history = tributary.simulate(
+                    folder / "sides.pt", tables["train"], devices=3, rounds=2, gateways=1, seed=seed,
+                    test=tables["test"], deal="dirichlet", alpha=0.4, plan=PLAN)
+                for record in history:
+                    del record["seconds"]
+                self.assertEqual(list(history), records)
+                self.assertFalse((folder / f"dots/seed={seed}/site").exists())
+            # What is complete is not run again.
+            again = subprocess.run(sweep, cwd=folder, stdout=subprocess.PIPE, text=True)
+            self.assertEqual((again.returncode, again.stdout.count("is complete")), (0, 2))
+
+
+class ArraysTest(unittest.TestCase):
     def test_arrays_of_many_kinds(self):
         import numpy
 
@@ -194,8 +245,6 @@ class DealingTest(unittest.TestCase):
         ]:
             with self.assertRaisesRegex(tributary.Error, words):
                 examples.table_of(data)
-        with self.assertRaisesRegex(tributary.Error, "too few"):
-            examples.deal(examples.table_of({"a": [1]}), 2, "iid", "label", 1, 1)
 
 
 if __name__ == "__main__":
