@@ -24,8 +24,8 @@ class History(Records):
     """What came of a simulation: a record per round, and the model at its end.
 
     A record is what `tributary experiment` writes of a round, and its "seconds": {"round", "version", "base_version",
-    "updates", "refused", "bytes_up", "bytes_down", "digest", "global", "personal", "local", …}. The last three are means
-    by metric: `global` of the round's version on the test examples, `personal` of the models that devices use for
+    "updates", "refused", "bytes_up", "bytes_down", "digest", "global", "personal", "local", …}. The last three are
+    means by metric: `global` of the round's version on the test examples, `personal` of the models that devices use for
     themselves, `local` of the version before, both on what the devices held back.
     """
 
@@ -105,8 +105,8 @@ def simulate(
         list. A process for each fit, as many at once as there are cores.
     seed: of dealing out and of training. The same arguments give the same digest on one kind of processor.
     folder: a new folder for everything that is written: simulation.toml, which `tributary experiment run` runs again to
-        the same bits, and results/ with tables and a report; None: a temporary one, in memory if there is room and TMPDIR
-        is not set, which is removed if all went well.
+        the same bits, and results/ with tables and a report; None: a temporary one, in memory if there is room and
+        TMPDIR is not set, which is removed if all went well.
     test: a dict like `data`, for an evaluator, which measures every version on it: `global`.
     deal: "iid", "shards" or "dirichlet", by the whole numbers of the field `label`; a small `alpha` deals unequal
         shares.
