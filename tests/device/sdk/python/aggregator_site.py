@@ -40,6 +40,9 @@ class AggregatorSite:
         )
         words = ["token", "add", "test", "--role", "admin", "--config", "aggregator.toml"]
         token = self.tool("tributary-aggregator", *words)
+        place = os.open(os.path.join(self.folder, "token"), os.O_WRONLY | os.O_CREAT, 0o600)
+        with os.fdopen(place, "w") as file:
+            file.write(token)
         self.client = Client(f"http://127.0.0.1:{http}", token=token.strip())
         self.processes.start("aggregator", "tributary-aggregator", "--config", "aggregator.toml")
 
