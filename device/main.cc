@@ -12,6 +12,7 @@
 #include "device/device.h"
 #include "device/import/data_command.h"
 #include "device/learn/learner_child.h"
+#include "device/proof_command.h"
 #include "protocol/base/process/daemon.h"
 #include "protocol/base/process/plain_output.h"
 #include "protocol/base/time_floor.h"
@@ -79,6 +80,7 @@ int main(int argc, char** argv) {
     };
     return RunDataCommand(argc, argv, {"tributary-device", "device.toml", false, folders});
   }
+  if (IsProofCommand(argc, argv)) return RunProofCommand(argc, argv);
   if (IsEnrol(argc, argv)) return RunEnrol(DeviceEnrolment(), argc, argv);
   if (argc > 1 && std::string_view(argv[1]) == "status") return RunStatus(argc, argv);
   if (argc > 1 && std::string_view(argv[1]) == "forget-time") return RunForgetTime(argc, argv);

@@ -59,6 +59,7 @@ Its certificate is renewed by itself while it runs.
 
 What waits, where every upload went, how far each task is; also while the daemon runs:
   tributary-device status --config device.toml
+  tributary-device proof TASK VERSION --config device.toml   shows that its update is in a version
 
 To forget what publications said about the time, after a wrong clock signed one; stop the daemon first:
   tributary-device forget-time --config device.toml

@@ -253,6 +253,24 @@ void AddTaskRoutes(HttpServer& server, const ApiParts& parts) {
                              parts.core.Run([parts, task, version] { return parts.tasks.Version(task, version); }));
             return ToJson(record);
           });
+  AddView(server, "/api/v1/tasks/{task}/versions/{version}/manifest",
+          [parts](const HttpRequest& request) -> Result<std::string> {
+            ASSIGN_OR_RETURN(const TaskId task, TaskOfPath(request));
+            ASSIGN_OR_RETURN(const uint64_t number, NumberOfPath(request, "version", Code::kUnknownVersion));
+            return parts.core.Run([parts, task, number] { return parts.tasks.Manifest(task, ModelVersion{number}); });
+          });
+  // For devices, which have no token. A leaf is known to the author of its update alone.
+  server.Add("GET", "/api/v1/tasks/{task}/versions/{version}/proofs/{leaf}", HttpAccess::kOpen,
+             [parts](const HttpRequest& request) -> Result<HttpResponse> {
+               ASSIGN_OR_RETURN(const TaskId task, TaskOfPath(request));
+               ASSIGN_OR_RETURN(const uint64_t number, NumberOfPath(request, "version", Code::kUnknownVersion));
+               const auto leaf = Digest::FromHex(request.parameter("leaf"));
+               if (!leaf) return Fail(Code::kNotFound, "'{}' is no leaf", request.parameter("leaf"));
+               ASSIGN_OR_RETURN(const std::string proof, parts.core.Run([parts, task, number, leaf = *leaf] {
+                 return parts.tasks.Proof(task, ModelVersion{number}, leaf);
+               }));
+               return HttpResponse::Json(proof);
+             });
   AddRetentionRoutes(server, parts);
 }
 

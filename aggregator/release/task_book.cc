@@ -9,6 +9,7 @@
 #include "aggregator/sum/weighted_sum.h"
 #include "protocol/base/limits.h"
 #include "protocol/catalogue/shared_tensors.h"
+#include "protocol/catalogue/version_manifest.h"
 #include "protocol/payload/codec/codec_list.h"
 
 namespace tributary {
@@ -180,6 +181,24 @@ Result<VersionRecord> TaskBook::Version(const TaskId& task, ModelVersion version
   if (!found) return found;
   RETURN_IF_ERROR(AddMeans({&*found, 1}));
   return found;
+}
+
+Result<std::string> TaskBook::Manifest(const TaskId& task, ModelVersion version) {
+  RETURN_IF_ERROR(Version(task, version));
+  ASSIGN_OR_RETURN(const StoredManifest manifest, parts_.store.tasks.Manifest(task, version));
+  return parts_.sign(manifest.text);
+}
+
+Result<std::string> TaskBook::Proof(const TaskId& task, ModelVersion version, const Digest& leaf) {
+  RETURN_IF_ERROR(Version(task, version));
+  ASSIGN_OR_RETURN(const StoredManifest manifest, parts_.store.tasks.Manifest(task, version));
+  const auto found = std::ranges::lower_bound(manifest.leaves, leaf);
+  if (found == manifest.leaves.end() || *found != leaf)
+    return Fail(Code::kNotFound, "no update with this leaf is in version {} of task '{}'", Number(version),
+                task.text());
+  const auto index = static_cast<uint64_t>(found - manifest.leaves.begin());
+  ASSIGN_OR_RETURN(std::string text, parts_.sign(manifest.text));
+  return ProofText({std::move(text), leaf, index, MerklePath(manifest.leaves, index)});
 }
 
 Result<VersionRecord> TaskBook::Pin(const TaskId& task, ModelVersion version, const std::string& reason) {

@@ -44,6 +44,8 @@ class TaskBook final : public Tasks {
     RetentionPolicy retention = {};
     // The bases of a task's rounds, whose weights must stay.
     std::function<std::set<ModelVersion>(const TaskId&)> in_use = nullptr;
+    // Signs a manifest's text (SignManifest).
+    std::function<Result<std::string>(std::string_view text)> sign = nullptr;
   };
   explicit TaskBook(const Parts& parts)
       : parts_(parts), pruner_({parts.store, parts.blobs, parts.clock, parts.retention}) {}
@@ -54,6 +56,8 @@ class TaskBook final : public Tasks {
   Result<TaskRecord> Get(const TaskId& task) override;
   Result<std::vector<VersionRecord>> Versions(const TaskId& task, const Slice<ModelVersion>& slice = {}) override;
   Result<VersionRecord> Version(const TaskId& task, ModelVersion version) override;
+  Result<std::string> Manifest(const TaskId& task, ModelVersion version) override;
+  Result<std::string> Proof(const TaskId& task, ModelVersion version, const Digest& leaf) override;
   Result<VersionRecord> Pin(const TaskId& task, ModelVersion version, const std::string& reason) override;
   Result<Pruned> Prune(const TaskId& task, uint64_t keep, ModelVersion after) override;
   Status WhyAbsent(const Digest& blob) override;

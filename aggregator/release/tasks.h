@@ -32,6 +32,11 @@ class Tasks {
   virtual Result<std::vector<VersionRecord>> Versions(const TaskId& task, const Slice<ModelVersion>& slice = {}) = 0;
   // kUnknownTask, kUnknownVersion.
   virtual Result<VersionRecord> Version(const TaskId& task, ModelVersion version) = 0;
+  // What a version was made of, signed (protocol/catalogue/version_manifest.h). kUnknownTask, kUnknownVersion; kNotFound: no
+  // round made it, or an aggregator of before there were manifests.
+  virtual Result<std::string> Manifest(const TaskId& task, ModelVersion version) = 0;
+  // That the upload with this leaf is among it. The same; kNotFound: it is not.
+  virtual Result<std::string> Proof(const TaskId& task, ModelVersion version, const Digest& leaf) = 0;
   // Keeps the weights of a version whatever its age, and says why; an empty reason ends that. kUnknownTask,
   // kUnknownVersion; kPruned: they are gone.
   virtual Result<VersionRecord> Pin(const TaskId& task, ModelVersion version, const std::string& reason) = 0;

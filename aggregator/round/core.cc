@@ -3,6 +3,7 @@
 #include "protocol/base/fault_point.h"
 #include "protocol/base/limits.h"
 #include "protocol/base/log.h"
+#include "protocol/catalogue/version_manifest.h"
 
 namespace tributary {
 namespace {
@@ -56,7 +57,8 @@ Core::Core(const Parts& parts, Listener& listener, std::unique_ptr<Store> store,
       health_(parts.clock),
       events_(parts.clock, [this](const CoreEvent& event) { listener_.OnEvent(event); }),
       tasks_({*store_, blobs_, parts_.clock, events_, *this, parts_.retention,
-              [this](const TaskId& task) { return rounds_->Bases(task); }}) {}
+              [this](const TaskId& task) { return rounds_->Bases(task); },
+              [this](std::string_view text) { return SignManifest(text, parts_.repository.signers().rounds); }}) {}
 
 Status Core::OpenParts() {
   ASSIGN_OR_RETURN(FleetBook fleet, FleetBook::Open({*store_, parts_.clock, events_, parts_.staged}));

@@ -7,6 +7,7 @@
 #include "aggregator/optimise/next_weights.h"
 #include "aggregator/records/sum_form.h"
 #include "aggregator/round/ask_again.h"
+#include "aggregator/round/make_manifest.h"
 #include "aggregator/store/disk_health.h"
 #include "protocol/base/fault_point.h"
 #include "protocol/base/log.h"
@@ -306,6 +307,7 @@ Status RoundRunner::PlanVersion(RoundTurn& turn) {
                                .bounds = NextBounds(task_.record, round.bounds, medians)};
   turn.task.latest = round.result = turn.version->version;
   round.aggregate_digest = sum.SerializedDigest();
+  ASSIGN_OR_RETURN(turn.manifest, MakeManifest(parts_.store, task_.record, *turn.version, round, first));
   turn.ended->checkpoint.clear();
   return {};
 }

@@ -14,6 +14,7 @@ Status WriteTurn(const RoundParts& parts, const RoundRule& rule, const RoundTurn
   if (turn.ended) RETURN_IF_ERROR(store.rounds.Save(*turn.ended));
   for (const auto& [device, cosine] : turn.cosines)
     RETURN_IF_ERROR(store.contributions.SetCosine(turn.task.id, turn.ended->record.base, device, cosine));
+  if (turn.manifest) RETURN_IF_ERROR(store.tasks.InsertManifest(*turn.manifest));
   if (turn.version) {
     RETURN_IF_ERROR(store.tasks.InsertVersion(*turn.version));
     const uint64_t latest = Number(turn.version->version);

@@ -33,6 +33,7 @@ struct RoundTurn {
   TaskRecord task;
   std::optional<StoredRound> ended = {};
   std::optional<VersionRecord> version = {};
+  std::optional<StoredManifest> manifest = {};  // of `version`
   std::vector<DeviceCosine> cosines = {};  // of the round that ended, measured now
   std::optional<StoredRound> next = {};
   std::optional<StoredRound> shelved = {};  // what stays on the shelf after this turn

@@ -123,6 +123,7 @@ Status RetentionTable::RemoveVersion(const TaskId& task, ModelVersion version) {
                           RoleName(role), model, version));
     }
   }
+  RETURN_IF_ERROR(database_.Write("DELETE FROM manifests WHERE task = ? AND version = ?", task, version));
   return database_.Write("DELETE FROM versions WHERE task = ? AND version = ?", task, version);
 }
 

@@ -71,7 +71,7 @@ class RetentionTable : Tables {
     WallTime created;
   };
   Result<std::vector<OldVersion>> OldestPruned(const TaskId& task, uint64_t most);
-  // With the totals of its evaluations.
+  // With the totals of its evaluations and its manifest.
   Status RemoveVersion(const TaskId& task, ModelVersion version);
 };
 

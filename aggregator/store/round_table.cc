@@ -123,6 +123,22 @@ Result<std::vector<StoredRound>> RoundTable::Open() {
   return rounds;
 }
 
+Result<std::map<std::string, uint64_t>> ContributionTable::CountsByPeer(const TaskId& task, uint64_t first_round) {
+  ASSIGN_OR_RETURN(
+      const auto rows,
+      database_.Query(
+          "SELECT via, count(*) FROM contributions WHERE task = ? AND round >= ? AND via IS NOT NULL GROUP BY via",
+          task, first_round));
+  std::map<std::string, uint64_t> counts;
+  for (const Row& row : rows) {
+    std::string via;
+    uint64_t count = 0;
+    RETURN_IF_ERROR(row.Into(via, count));
+    if (!via.empty()) counts[via] = count;
+  }
+  return counts;
+}
+
 Result<UpdateSize> ContributionTable::Median(const TaskId& task, uint64_t first_round) {
   UpdateSize median;
   const auto read = [&](std::string_view column, auto& into) -> Status {

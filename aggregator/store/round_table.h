@@ -1,5 +1,6 @@
 #pragma once
 
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
@@ -86,6 +87,12 @@ class ContributionTable : Tables {
     return database_.QueryAs(FirstCell<DeviceId>,
                              "SELECT device FROM contributions WHERE task = ? AND base_version = ?", task, base);
   }
+  // The uploads of this round and later ones, and how many of them each direct peer brought.
+  Result<std::vector<UploadId>> Uploads(const TaskId& task, uint64_t first_round) {
+    return database_.QueryAs(FirstCell<UploadId>, "SELECT upload FROM contributions WHERE task = ? AND round >= ?",
+                             task, first_round);
+  }
+  Result<std::map<std::string, uint64_t>> CountsByPeer(const TaskId& task, uint64_t first_round);
   // The median of each size: at least half of the contributions of this round and later ones are at most as large. All 0
   // when there are none.
   Result<UpdateSize> Median(const TaskId& task, uint64_t first_round);

@@ -197,10 +197,16 @@ ALTER TABLE tasks ADD COLUMN paused_at BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE rounds ADD COLUMN extended BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE rounds ADD COLUMN inclusion DOUBLE PRECISION NOT NULL DEFAULT 0;
 )sql";
+// The manifests of versions, with the leaves of their Merkle trees.
+constexpr std::string_view kManifests = R"sql(
+CREATE TABLE manifests (
+  task TEXT NOT NULL, version BIGINT NOT NULL, manifest TEXT NOT NULL, leaves BLOB NOT NULL,
+  PRIMARY KEY (task, version));
+)sql";
 // A new one goes to the end.
 constexpr std::string_view kSchema[] = {kFirst,      kGateways,    kReports, kPlans,     kMetrics, kShortfalls,
                                         kRoundBounds, kBounds,     kRetention, kAsks,    kCompact,
-                                        kServerOptimizers, kRobust, kStaleness, kRoundControl};
+                                        kServerOptimizers, kRobust, kStaleness, kRoundControl, kManifests};
 
 }  // namespace
 

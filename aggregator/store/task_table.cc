@@ -183,6 +183,30 @@ Status TaskTable::InsertVersion(const VersionRecord& version) {
                          version.optimizer_state ? version.optimizer_state->size : 0);
 }
 
+Status TaskTable::InsertManifest(const StoredManifest& manifest) {
+  Bytes leaves;
+  for (const Digest& leaf : manifest.leaves) Append(leaves, leaf.view());
+  return database_.Write("INSERT INTO manifests (task, version, manifest, leaves) VALUES (?, ?, ?, ?)", manifest.task,
+                         manifest.version, manifest.text, leaves);
+}
+
+Result<StoredManifest> TaskTable::Manifest(const TaskId& task, ModelVersion version) {
+  const auto read = [&](const Row& row) -> Result<StoredManifest> {
+    StoredManifest manifest{.task = task, .version = version, .text = {}, .leaves = {}};
+    Bytes leaves;
+    RETURN_IF_ERROR(row.Into(manifest.text, leaves));
+    for (size_t at = 0; at + Digest::kSize <= leaves.size(); at += Digest::kSize) {
+      ASSIGN_OR_RETURN(manifest.leaves.emplace_back(), Digest::FromBytes(ByteView(leaves).subspan(at, Digest::kSize)));
+    }
+    return manifest;
+  };
+  ASSIGN_OR_RETURN(auto found,
+                   database_.QueryFirst(read, "SELECT manifest, leaves FROM manifests WHERE task = ? AND version = ?",
+                                        task, version));
+  if (!found) return Fail(Code::kNotFound, "version {} of task {} has no manifest", Number(version), task.text());
+  return std::move(*found);
+}
+
 Result<std::vector<VersionRecord>> TaskTable::Versions(const TaskId& task, const Slice<ModelVersion>& slice) {
   return database_.QueryAs(ReadVersion,
                            "SELECT " TRIBUTARY_VERSION_COLUMNS

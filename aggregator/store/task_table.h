@@ -8,6 +8,14 @@
 
 namespace tributary {
 
+// What a version was made of (protocol/catalogue/version_manifest.h), and the leaves of its tree in their order.
+struct StoredManifest {
+  TaskId task;
+  ModelVersion version{};
+  std::string text;
+  std::vector<Digest> leaves;
+};
+
 // Tasks with their tensor tables, and their versions. A task's plan, policy and bounds are one JSON column each, by their
 // tables of fields: a new field needs no new column. Legal call order: construct, TakeOver, the rest.
 class TaskTable : Tables {
@@ -26,6 +34,9 @@ class TaskTable : Tables {
   Result<std::vector<TaskRecord>> All();
 
   Status InsertVersion(const VersionRecord& version);
+  Status InsertManifest(const StoredManifest& manifest);
+  // kNotFound: the version has none.
+  Result<StoredManifest> Manifest(const TaskId& task, ModelVersion version);
   // In order.
   Result<std::vector<VersionRecord>> Versions(const TaskId& task, const Slice<ModelVersion>& slice);
   // The newest version that another does not lead to one step before: the initial one, or one that was rolled back to. 0:

@@ -157,6 +157,17 @@ Result<Publication> PublicationStore::ReadAdopted(FileSystem& files, const Path&
   return store.VerifyKept(bytes, nullptr);
 }
 
+Result<RoundsKeys> PublicationStore::ReadAdoptedKeys(FileSystem& files, const Path& file, const TrustAnchor& anchor) {
+  RETURN_IF_ERROR(ReadAdopted(files, file, anchor));
+  ASSIGN_OR_RETURN(const Bytes bytes, ReadFile(files, file, limits::kPublicationBytes));
+  ASSIGN_OR_RETURN(const PublicationSet set, DecodePublicationSet(bytes));
+  ASSIGN_OR_RETURN(const auto targets, tuf::ParseMetadata<tuf::Targets>(set.targets));
+  for (const tuf::Delegation& delegation : targets.body.delegations) {
+    if (delegation.name == kRoundsRole) return RoundsKeys{targets.body.keys, delegation.role};
+  }
+  return Fail(Code::kMissingData, "the publication delegates to no role '{}'", kRoundsRole);
+}
+
 // From the root that this member was given; or, when the set does not reach back that far, from the one it came to.
 Result<Publication> PublicationStore::VerifyKept(ByteView bytes, tuf::TrustedFiles* trusted) const {
   PublicationUpdate kept = UpdatePublication(bytes, OnlyRoot(anchor_.publication_root()), anchor_, tuf::kAnyTime);

@@ -12,6 +12,12 @@
 
 namespace tributary {
 
+// Who may sign what rounds make: the role's keys, and all that it chooses from.
+struct RoundsKeys {
+  tuf::Keys all;
+  tuf::RoleKeys role;
+};
+
 // Keeps the newest verified publication of one member in a file, and beside it the metadata that it believes
 // (<file>.trusted) and the newest revocation list (<file>.revoked); and never goes back. Tells the anchor who was
 // revoked: a later publication without the list, by whoever stole the online keys, unrevokes nobody. Used by devices
@@ -32,6 +38,9 @@ class PublicationStore {
   // The publication that another store has adopted in this file, verified again; it may have expired since. Changes nothing.
   // kNotFound: there is none; errors of OpenPublication and of the file system.
   static Result<Publication> ReadAdopted(FileSystem& files, const Path& file, const TrustAnchor& anchor);
+
+  // The keys that it says may sign what rounds make. The same errors.
+  static Result<RoundsKeys> ReadAdoptedKeys(FileSystem& files, const Path& file, const TrustAnchor& anchor);
 
   // The client workflow at `now` from what is believed so far. What became trusted is durable on return, also when the
   // publication as a whole does not verify. Errors: those of OpenPublication and of the file system; kRollback: older

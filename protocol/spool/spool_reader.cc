@@ -26,6 +26,11 @@ Result<std::vector<SpooledUpload>> SpoolReader::Pending(size_t limit) {
   return index_->uploads().Pending(limit);
 }
 
+Result<std::vector<DeliveredUpdate>> SpoolReader::Delivered(const TaskId& task) {
+  const std::lock_guard lock(mutex_);
+  return index_->delivered().Of(task);
+}
+
 Result<std::vector<SpooledUpload>> SpoolReader::PendingAfter(const std::optional<UploadId>& last, size_t limit) {
   const std::lock_guard lock(mutex_);
   return index_->uploads().CompleteAfter(last, limit);

@@ -33,6 +33,8 @@ class SpoolReader {
   Result<std::vector<SpooledUpload>> Partial(const std::optional<DeviceId>& device, size_t limit);
   // Complete, partial, or neither (nullopt: not here, or a dead letter).
   Result<std::optional<SpooledUpload>> Find(const UploadId& id);
+  // Updates of a task that were delivered, of the last few base versions: the newest first.
+  Result<std::vector<DeliveredUpdate>> Delivered(const TaskId& task);
   // The newest first.
   Result<std::vector<DeadLetter>> DeadLetters(size_t limit);
   // kUnknownUpload.

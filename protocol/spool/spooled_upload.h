@@ -73,6 +73,12 @@ struct OfferAnswer {
   bool operator==(const OfferAnswer&) const = default;
 };
 
+// An update that has left, and is remembered. Value type.
+struct DeliveredUpdate {
+  ModelVersion base{};
+  UploadId upload;
+};
+
 // An upload that was given up. Value type.
 struct DeadLetter {
   UploadId id = {};

@@ -105,6 +105,15 @@ Status DeliveredTable::Remember(const SpooledUpload& upload) {
 }
 
 // Steps from version to version, so that it costs no more with many uploads of each.
+Result<std::vector<DeliveredUpdate>> DeliveredTable::Of(const TaskId& task) {
+  const auto read = [](const Row& row) -> Result<DeliveredUpdate> {
+    DeliveredUpdate update;
+    RETURN_IF_ERROR(row.Into(update.base, update.upload));
+    return update;
+  };
+  return database_.QueryAs(read, "SELECT base, upload FROM delivered WHERE task = ? ORDER BY base DESC", task);
+}
+
 Result<std::vector<ModelVersion>> DeliveredTable::BaseVersions(const TaskId& task) {
   std::vector<ModelVersion> versions;
   for (int64_t last = -1;;) {

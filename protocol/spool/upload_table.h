@@ -110,6 +110,8 @@ class DeliveredTable : SpoolTables {
   Status Remember(const SpooledUpload& upload);
   // Base versions of the task's updates, here or delivered.
   Result<std::vector<ModelVersion>> BaseVersions(const TaskId& task);
+  // The task's updates that were delivered and are remembered, the newest base version first.
+  Result<std::vector<DeliveredUpdate>> Of(const TaskId& task);
   Status Forget(const TaskId& task, ModelVersion base) {
     return database_.Write("DELETE FROM delivered WHERE task = ? AND base = ?", task, base);
   }

@@ -147,15 +147,15 @@ const std::vector<Library> kLibraries = {
     {"CLI11",
      {"CLI/"},
      {"aggregator/operator", "protocol/base/process"},
-     {"protocol/member/enrol.cc", "device/import/data_command.cc", "device/torch/model_tools.cc", "aggregator/main.cc",
-      "gateway/main.cc"},
+     {"protocol/member/enrol.cc", "device/import/data_command.cc", "device/proof_command.cc",
+      "device/torch/model_tools.cc", "aggregator/main.cc", "gateway/main.cc"},
      {}},
     {"nlohmann-json",
      {"nlohmann/"},
      {"aggregator/api", "aggregator/operator", "aggregator/enrol", "protocol/trust/identity", "protocol/trust/tuf",
       "protocol/base", "protocol/base/http", "protocol/plan"},
      {"device/learn/learner_wire.cc", "device/learn/personal_model.cc", "device/sdk/device_status.cc",
-      "device/torch/trial_batch.cc"},
+      "protocol/catalogue/version_manifest.cc", "device/torch/trial_batch.cc"},
      {"protocol/base/json.h", "protocol/trust/tuf/canonical_json.h", "protocol/plan/field_json.h"}},
 };
 

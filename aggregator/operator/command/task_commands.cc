@@ -288,7 +288,8 @@ void AddRetention(CLI::App& models, Context& context) {
 }
 
 void AddModels(CLI::App& app, Context& context) {
-  CLI::App* models = AddGroup(app, "models", "Model versions of a task: list, show, export, roll back, pin and prune");
+  CLI::App* models =
+      AddGroup(app, "models", "Model versions of a task: list, show, manifest, export, roll back, pin and prune");
 
   CLI::App* list = models->add_subcommand("list", "All versions of a task");
   const auto task = RequiredName(*list, "task", "The task's name");
@@ -301,6 +302,16 @@ void AddModels(CLI::App& app, Context& context) {
   const auto number = std::make_shared<uint64_t>();
   show->add_option("version", *number, "The version's number")->required()->check(CLI::PositiveNumber);
   show->callback(context.Show([of, number](ApiClient& client) { return client.Version(*of, *number); }));
+
+  CLI::App* manifest = models->add_subcommand("manifest",
+                                              "What a version was made of, signed: contributions, refusals, gateways, "
+                                              "digests, and the root of the tree by which "
+                                              "a device proves that its update is in it");
+  const auto made = RequiredName(*manifest, "task", "The task's name");
+  const auto made_number = std::make_shared<uint64_t>();
+  manifest->add_option("version", *made_number, "The version's number")->required()->check(CLI::PositiveNumber);
+  manifest->callback(context.Show(
+      [made, made_number](ApiClient& client) { return client.Version(*made, *made_number, "/manifest"); }));
 
   const auto [save, options] = AddCommandWith<ExportOptions>(
       *models, context, "export",

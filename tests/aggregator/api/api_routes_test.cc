@@ -149,6 +149,21 @@ TEST_F(ApiRoutesTest, ABlobUploadThatBrokeOffIsGoneOnWith) {
   EXPECT_EQ(Client().Put("/api/v1/blobs/" + digest.hex(), AsBytes(big))->status, 201);
 }
 
+TEST_F(ApiRoutesTest, ManifestsNeedATokenAndProofsALeaf) {
+  CreateTask("digits");
+  EXPECT_TRUE(Get("/api/v1/tasks/digits/versions/1/manifest").contains("signed"));
+  HttpClient stranger = *HttpClient::Create({.url = url(), .token = ""});
+  EXPECT_EQ(CodeOf(stranger.Get("/api/v1/tasks/digits/versions/1/manifest")), Code::kUnauthorized);
+  const std::string path = "/api/v1/tasks/digits/versions/1/proofs/";
+  const std::string leaf(64, 'a');
+  const auto proof = stranger.Get(path + leaf);
+  ASSERT_TRUE(proof) << proof.error().ToString();
+  EXPECT_EQ(json::parse(proof->body)["leaf"], leaf);
+  EXPECT_EQ(CodeOf(stranger.Get(path + std::string(64, '0'))), Code::kNotFound);
+  EXPECT_EQ(CodeOf(stranger.Get(path + "xyz")), Code::kNotFound);
+  EXPECT_EQ(CodeOf(stranger.Get("/api/v1/tasks/digits/versions/9/proofs/" + leaf)), Code::kUnknownVersion);
+}
+
 TEST_F(ApiRoutesTest, RoundsStartAndAreCancelled) {
   CreateTask("digits");
   HttpClient client = Client();

@@ -129,6 +129,17 @@ Result<VersionRecord> FakeCore::Version(const TaskId& task, ModelVersion version
   return Fail(Code::kUnknownVersion, "task '{}' has no version {}", task.text(), Number(version));
 }
 
+Result<std::string> FakeCore::Manifest(const TaskId& task, ModelVersion version) {
+  RETURN_IF_ERROR(Version(task, version));
+  return R"({"signatures": [], "signed": {}})";
+}
+
+Result<std::string> FakeCore::Proof(const TaskId& task, ModelVersion version, const Digest& leaf) {
+  RETURN_IF_ERROR(Version(task, version));
+  if (leaf == Digest()) return Fail(Code::kNotFound, "no update with this leaf");
+  return R"({"leaf": ")" + leaf.hex() + "\"}";
+}
+
 Result<VersionRecord> FakeCore::Pin(const TaskId& task, ModelVersion version, const std::string& reason) {
   RETURN_IF_ERROR(Version(task, version));
   VersionRecord& record = versions[task][Number(version) - 1];

@@ -33,6 +33,8 @@ class FakeCore final : public Tasks, public Rounds, public Watch {
   Result<TaskRecord> Get(const TaskId& task) override;
   Result<std::vector<VersionRecord>> Versions(const TaskId& task, const Slice<ModelVersion>& slice) override;
   Result<VersionRecord> Version(const TaskId& task, ModelVersion version) override;
+  Result<std::string> Manifest(const TaskId& task, ModelVersion version) override;
+  Result<std::string> Proof(const TaskId& task, ModelVersion version, const Digest& leaf) override;
   Result<VersionRecord> Pin(const TaskId& task, ModelVersion version, const std::string& reason) override;
   Result<Pruned> Prune(const TaskId& task, uint64_t keep, ModelVersion after) override;
   Status WhyAbsent(const Digest& blob) override;

@@ -20,8 +20,10 @@
 #include "protocol/base/http/ops_routes.h"
 #include "protocol/base/http/problem.h"
 #include "protocol/base/limits.h"
+#include "protocol/catalogue/version_manifest.h"
 #include "protocol/plan/field_json.h"
 #include "tests/aggregator/api/api_fixture.h"
+#include "tests/support/memory_signer.h"
 
 // openapi.yaml is complete and true: its paths are the server's routes, its schemas the keys of what the server writes.
 // The file keeps to two spaces per level and one key per line down to the properties, so lines are enough to read it
@@ -146,7 +148,14 @@ TEST_F(OpenApiTest, ItsSchemasAreWhatTheServerWrites) {
   GatewayRecord gateway;
   gateway.report.trouble = "io: a sentence";
   const json shown = json::parse(ToJson(gateway));
+  VersionManifest manifest;
+  manifest.task = task;
+  const std::string signed_manifest = *SignManifest(ManifestText(manifest), MemorySigner());
   const std::map<std::string, json> examples = {
+      {"VersionManifest", json::parse(ManifestText(manifest))},
+      {"SignedManifest", json::parse(signed_manifest)},
+      {"Proof", json::parse(ProofText({.manifest = signed_manifest, .leaf = {}}))},
+      {"Settings", json::parse(ToJson(RoundSettings{}))},
       {"Gateway", shown},
       {"LinkBytes", shown["uplink"]["uploads"]},
       {"Trouble", shown["trouble"]},

@@ -11,6 +11,7 @@ namespace tributary {
 // the schema adds its own at the top.
 inline std::vector<std::string> StepsBackTo(uint64_t version) {
   const std::pair<uint64_t, const char*> changes[] = {
+      {16, "DROP TABLE manifests"},
       {15, "ALTER TABLE tasks DROP COLUMN next_policy"},
       {15, "ALTER TABLE tasks DROP COLUMN next_server_optimizer"},
       {15, "ALTER TABLE tasks DROP COLUMN paused"},

@@ -49,8 +49,11 @@ OPERATIONS: Dict[str, Operation] = _table(
     askAgain POST /api/v1/tasks/{task}/rounds/ask-again
     rollBack POST /api/v1/tasks/{task}/rollback
     getRound GET /api/v1/tasks/{task}/rounds/{round}
+    listContributions GET /api/v1/tasks/{task}/rounds/{round}/contributions?cursor&limit
     listVersions GET /api/v1/tasks/{task}/versions?cursor&limit
     getVersion GET /api/v1/tasks/{task}/versions/{version}
+    getManifest GET /api/v1/tasks/{task}/versions/{version}/manifest
+    getProof GET /api/v1/tasks/{task}/versions/{version}/proofs/{leaf}
     pinVersion POST /api/v1/tasks/{task}/versions/{version}/pin
     unpinVersion POST /api/v1/tasks/{task}/versions/{version}/unpin
     pruneVersions POST /api/v1/tasks/{task}/prune
