@@ -13,7 +13,8 @@ namespace tributary {
 namespace {
 
 constexpr Millis kCleaningInterval{5'000};
-// Members are asked for the publications they hold so seldom, however many say that they have a newer one.
+// Members are asked for the publications they hold so seldom, however many say that they have a newer one: to verify one
+// takes the core's time.
 constexpr Millis kAskForPublication{1'000};
 
 // Runs on the core's thread and waits.
@@ -344,6 +345,7 @@ void Aggregator::OnIdentityTwice(const DeviceId& member) {
 bool Aggregator::WantsPublication(const VerifiedIdentity& member, const hop::CheckIn& check_in) {
   const Millis now = clock_.Monotonic();
   if (last_ask_ && now - *last_ask_ < kAskForPublication) return false;
+  if (!asked_.Allow(member.subject.id.text(), now)) return false;
   last_ask_ = now;
   LogWarning("publication.asked_for",
              {{"member", member.subject.id.text()}, {"number_it_says", check_in.publication_number}});

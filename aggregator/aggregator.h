@@ -4,6 +4,7 @@
 
 #include "aggregator/api/api_routes.h"
 #include "aggregator/api/api_token_store.h"
+#include "aggregator/api/attempt_limit.h"
 #include "aggregator/api/event_feed.h"
 #include "aggregator/api/staging_routes.h"
 #include "aggregator/enrol/enrolment_office.h"
@@ -94,7 +95,8 @@ class Aggregator final : private HopServer::Observer, private Core::Listener {
   Loop::TimerId tick_timer_ = 0;
   Millis last_metrics_{-1'000};
   Millis last_cleaning_{0};
-  std::optional<Millis> last_ask_;  // when a member was last asked for its publication
+  std::optional<Millis> last_ask_;    // when a member was last asked for its publication
+  AttemptLimit asked_{1, Millis(600'000)};  // each member so seldom: one that claims the highest takes no other's turn
   bool clock_settled_ = true;  // as the log says
 };
 

@@ -27,10 +27,10 @@ std::vector<Path> WriteUpdates(const ScratchFolder& folder) {
   std::vector<Path> paths;
   for (uint64_t i = 0; i < kUpdates; ++i) {
     const std::vector<float> values = SomeUpdate(kParameters, i + 1);
-    const std::span<const float> parts[] = {values};
     const DeviceId device = Must(DeviceId::Parse("d" + std::to_string(i)));
     paths.push_back(folder / (std::to_string(i) + ".update"));
-    Must(WriteKeptUpdate(RealFileSystem(), paths.back(), {device, device, 10}, parts));
+    Must(WriteKeptUpdate(RealFileSystem(), paths.back(), {device, device, 10}, kParameters,
+                         [&](const TakePart& take) { return take(values); }));
   }
   return paths;
 }

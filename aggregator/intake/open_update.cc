@@ -11,13 +11,34 @@
 namespace tributary {
 namespace {
 
-// Adds the values as they come out of a chunk. The addition needs them again if it is given up, so they must not go: as
-// long as each block lies right behind the last one in the plaintext they stay where they are, as those of the dense
-// codec do. From the first block that does not, blocks are copied to `moved`.
+// Decodes once more what was decoded: the same parts, so the same values.
+void DecodeAgain(const UpdateFormat& format, std::span<const ByteView> parts,
+                 const std::function<void(std::span<const float>)>& visit) {
+  class Visitor final : public UpdateDecoder::Sink {
+   public:
+    explicit Visitor(const std::function<void(std::span<const float>)>& to) : to_(to) {}
+    Status OnMeta(const UpdateMeta&) override { return {}; }
+    Status OnValues(uint64_t, std::span<const float> values) override {
+      to_(values);
+      return {};
+    }
+
+   private:
+    const std::function<void(std::span<const float>)>& to_;
+  } visitor(visit);
+  const auto decoder = MakeUpdateDecoder(format, visitor);
+  TRIBUTARY_CHECK(decoder.has_value()) << decoder.error().ToString();
+  for (const ByteView part : parts) {
+    if (!(*decoder)->Feed(part)) return;  // as it did before, or behind what the sum took
+  }
+}
+
+// Adds the values as they come out of a chunk.
 class AddingSink final : public UpdateDecoder::Sink {
  public:
-  AddingSink(WeightedSum& sum, const UpdateBounds& bounds, ByteView plaintext, CacheAligned<float>& moved)
-      : sum_(sum), bounds_(bounds), plaintext_(plaintext), moved_(moved) {}
+  // `again`: the values that came so far.
+  AddingSink(WeightedSum& sum, const UpdateBounds& bounds, ReplayValues again)
+      : sum_(sum), bounds_(bounds), again_(std::move(again)) {}
 
   Status OnMeta(const UpdateMeta& meta) override {
     const uint64_t parameters = bounds_.layout.parameter_count();
@@ -43,7 +64,7 @@ class AddingSink final : public UpdateDecoder::Sink {
       limits.reference = bounds_.reference;
     }
     counts_as_ = weight;
-    ASSIGN_OR_RETURN(auto addition, sum_.Begin(std::move(limits), weight));
+    ASSIGN_OR_RETURN(auto addition, sum_.Begin(std::move(limits), weight, again_));
     addition_.emplace(std::move(addition));
     return {};
   }
@@ -52,14 +73,14 @@ class AddingSink final : public UpdateDecoder::Sink {
     if (first > sum_.parameter_count() || values.size() > sum_.parameter_count() - first) {
       return Fail(Code::kWrongTensorCount, "more values than the task's {}", sum_.parameter_count());
     }
-    RETURN_IF_ERROR(addition_->Add(Kept(first, values)));
+    RETURN_IF_ERROR(addition_->Add(values));
     return bounds_.layout.CheckVariances(first, values);
   }
 
   Result<TakenUpdate> Finish() {
     KeepValues keep;
     if (bounds_.keep)
-      keep = [this](std::span<const std::span<const float>> parts) { return bounds_.keep(counts_as_, parts); };
+      keep = [this](const EachPart& values) { return bounds_.keep(counts_as_, values); };
     ASSIGN_OR_RETURN(const UpdateNorms norms, addition_->Commit(keep));
     taken_.size.norm = norms.distance;
     taken_.size.statistics = norms.statistics;
@@ -72,32 +93,10 @@ class AddingSink final : public UpdateDecoder::Sink {
   }
 
  private:
-  // The block where it will stay.
-  std::span<const float> Kept(uint64_t first, std::span<const float> block) {
-    if (!copying_ && InPlace(block)) {
-      end_ = block.data() + block.size();
-      return block;
-    }
-    copying_ = true;
-    moved_.resize(sum_.parameter_count());
-    std::ranges::copy(block, moved_.begin() + static_cast<std::ptrdiff_t>(first));
-    return std::span<const float>(moved_).subspan(first, block.size());
-  }
-
-  bool InPlace(std::span<const float> block) const {
-    const std::less_equal<const void*> before;
-    return before(plaintext_.data(), block.data()) &&
-           before(block.data() + block.size(), plaintext_.data() + plaintext_.size()) &&
-           (end_ == nullptr || block.data() == end_);
-  }
-
   WeightedSum& sum_;
   const UpdateBounds& bounds_;
-  ByteView plaintext_;
-  CacheAligned<float>& moved_;
-  std::optional<WeightedSum::Addition> addition_;
-  const float* end_ = nullptr;  // of the blocks in place; null: none yet
-  bool copying_ = false;
+  ReplayValues again_;
+  std::optional<SumAddition> addition_;
   uint64_t counts_as_ = 0;  // examples
   TakenUpdate taken_;
 };
@@ -161,15 +160,17 @@ Result<TakenUpdate> UpdateReader::AddTo(WeightedSum& sum, const UploadHeader& he
   RETURN_IF_ERROR(CheckUpdateSize(subject, bounds.layout.parameter_count()));
   // Room for whole chunks, since OpenChunk asks for it.
   plaintext_.resize(uint64_t{subject.chunk_count} * subject.chunk_size);
-  AddingSink sink(sum, bounds, plaintext_, moved_);
   const UpdateFormat format = FormatOf(bounds.task, subject.codec, subject.base_version, bounds.round);
+  std::vector<ByteView> decoded;
+  AddingSink sink(sum, bounds, [&](const auto& visit) { DecodeAgain(format, decoded, visit); });
   ASSIGN_OR_RETURN(const auto decoder, MakeUpdateDecoder(format, sink));
   ASSIGN_OR_RETURN(auto opener, UploadOpener::Begin(header, key));
   for (uint32_t index = 0; index < subject.chunk_count; ++index) {
     ASSIGN_OR_RETURN(const Bytes ciphertext, chunk(index));
     const auto room = MutableByteView(plaintext_).subspan(uint64_t{index} * subject.chunk_size, subject.chunk_size);
     ASSIGN_OR_RETURN(const size_t size, opener.OpenChunk(ciphertext, room));
-    RETURN_IF_ERROR(decoder->Feed(room.first(size)));
+    decoded.push_back(room.first(size));
+    RETURN_IF_ERROR(decoder->Feed(decoded.back()));
   }
   RETURN_IF_ERROR(decoder->Finish());
   return sink.Finish();

@@ -64,7 +64,7 @@ struct UpdateBounds {
   std::span<const float> reference = {};  // of centred clipping; empty: none
   // Keeps the update's values for the round's end, with the weight that it counts as; null: they are not kept. What it
   // returns is the update's error.
-  std::function<Status(uint64_t weight, std::span<const std::span<const float>> parts)> keep = nullptr;
+  std::function<Status(uint64_t weight, const EachPart& values)> keep = nullptr;
 };
 
 // An update that is in the sum.
@@ -76,21 +76,22 @@ struct TakenUpdate {
   std::optional<double> cosine = {};  // to the reference; absent without one
 };
 
-// Opens updates chunk by chunk, and checks each chunk and adds it to the sum while it is in cache. An update that turns
-// out to be bad is taken out again from the plaintext, which is kept in a buffer until the update is in the sum.
-// Memory: 4 bytes per parameter and a chunk (twice that for a codec or a chunk size that does not leave the values in
-// one piece). Resource type, not thread safe.
+// Opens updates chunk by chunk, and checks each chunk and adds it to the sum while it is in cache. The plaintext is kept
+// until the update is in the sum: one that turns out to be bad, or is to be scaled down, is decoded from it once more.
+// Memory: an update's plaintext, which is at most 4 bytes per parameter and a chunk; it is kept for the next update.
+// Resource type, not thread safe.
 class UpdateReader {
  public:
   // `chunk(i)` gives ciphertext chunk i. On an error every bit of the sum is as it was. Errors: those of UploadOpener,
-  // UpdateDecoder, UpdateLayout and WeightedSum::Addition, kBadWeight (0; over the task's bound when the round has none;
+  // UpdateDecoder, UpdateLayout and SumAddition, kBadWeight (0; over the task's bound when the round has none;
   // or the sum's total would pass its own), kTooLarge (more bytes than the task's values take), and what `chunk` gives.
   Result<TakenUpdate> AddTo(WeightedSum& sum, const UploadHeader& header, const HpkeKeyPair& key,
                             const UpdateBounds& bounds, const std::function<Result<Bytes>(uint32_t index)>& chunk);
+  // For work that needs the memory while no update comes.
+  void GiveBackRoom() { CacheAligned<uint8_t>().swap(plaintext_); }
 
  private:
   CacheAligned<uint8_t> plaintext_;
-  CacheAligned<float> moved_;  // only for values that are not in one piece in the plaintext
 };
 
 }  // namespace tributary

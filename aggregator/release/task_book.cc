@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <ranges>
 
 #include "aggregator/optimise/next_weights.h"
 #include "aggregator/records/sum_form.h"
@@ -242,6 +243,24 @@ Pruner::Subject TaskBook::SubjectOf(const LiveTask& task) const {
   return {id, task.latest.version, parts_.in_use ? parts_.in_use(id) : std::set<ModelVersion>()};
 }
 
+namespace {
+
+// A name that is spelt wrong would have a tensor travel that devices are to keep.
+Status CheckHead(const TaskRecord& task) {
+  if (!KeepsHead(task.manifest, task.plan)) return {};
+  TrainingPlan plan = task.plan;
+  for (const auto& part : std::views::split(std::string_view(task.plan.head), ',')) {
+    plan.head = std::string(part.begin(), part.end());
+    if (plan.head.find_first_not_of(' ') == std::string::npos) continue;
+    const auto head = HeadOf(task.table, plan, std::vector<bool>(task.table.tensors.size()));
+    RETURN_IF_ERROR(Require(std::ranges::find(head, true) != head.end(), "plan.head",
+                            fmt::format("patterns of tensors of the task; {} matches none", plan.head)));
+  }
+  return {};
+}
+
+}  // namespace
+
 Status CheckNewTask(TaskRecord task) {
   RETURN_IF_ERROR(Require(!task.id.empty(), "id", "a name of 1 to 64 characters"));
   if (auto table = CheckTensorTable(task.table); !table) {
@@ -255,6 +274,7 @@ Status CheckNewTask(TaskRecord task) {
   RETURN_IF_ERROR(CheckFields(FieldsOf(task.plan), "plan"));
   RETURN_IF_ERROR(Require(!SharedTensors(task).table().tensors.empty(), "plan",
                           "one that shares at least one tensor: this one has every device keep all of them"));
+  RETURN_IF_ERROR(CheckHead(task));
   RETURN_IF_ERROR(CheckCodecs(task.plan.update_codec));
   RETURN_IF_ERROR(CheckPolicy(task));
   RETURN_IF_ERROR(CheckServerOptimizer(task.server_optimizer));

@@ -126,13 +126,11 @@ std::string KeptFileName(const TaskId& task, ModelVersion base, uint64_t slot) {
 
 uint64_t KeptFileBytes(uint64_t parameter_count) { return kMostHead + parameter_count * sizeof(float) + Digest::kSize; }
 
-Status WriteKeptUpdate(FileSystem& files, const Path& file, const KeptUpdate& update,
-                       std::span<const std::span<const float>> parts) {
-  uint64_t count = 0;
-  for (const auto part : parts) count += part.size();
+Status WriteKeptUpdate(FileSystem& files, const Path& file, const KeptUpdate& update, uint64_t count,
+                       const EachPart& values) {
   ASSIGN_OR_RETURN(DigestedFile out, DigestedFile::Begin(files, file));
   RETURN_IF_ERROR(out.Append(HeadOf(kUpdateMagic, count, update)));
-  for (const auto part : parts) RETURN_IF_ERROR(out.Append(AsBytes(part)));
+  RETURN_IF_ERROR(values([&](std::span<const float> part) { return out.Append(AsBytes(part)); }));
   TRIBUTARY_FAULT_POINT("aggregator.kept_update.written");
   RETURN_IF_ERROR(out.Finish());
   TRIBUTARY_FAULT_POINT("aggregator.kept_update.synced");

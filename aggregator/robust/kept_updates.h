@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "aggregator/robust/update_set.h"
+#include "aggregator/sum/weighted_sum.h"
 #include "protocol/base/file.h"
 #include "protocol/base/ids.h"
 #include "protocol/base/result.h"
@@ -27,9 +28,9 @@ std::string KeptFileName(const TaskId& task, ModelVersion base, uint64_t slot);
 uint64_t KeptFileBytes(uint64_t parameter_count);
 
 // Writes it, durable on return: its bytes are synced and its name too. A file of that name is replaced: it is of an update that
-// was not counted. `parts` are its values in order. kDiskFull when it would not fit.
-Status WriteKeptUpdate(FileSystem& files, const Path& file, const KeptUpdate& update,
-                       std::span<const std::span<const float>> parts);
+// was not counted. `values` hands over its `count` values. kDiskFull when it would not fit; the errors of `values`.
+Status WriteKeptUpdate(FileSystem& files, const Path& file, const KeptUpdate& update, uint64_t count,
+                       const EachPart& values);
 
 // Who it is of; its values are not checked. kCorrupt, kNotFound.
 Result<KeptUpdate> ReadKeptHead(FileSystem& files, const Path& file, uint64_t parameter_count);

@@ -66,10 +66,10 @@ Status Core::OpenParts() {
   const auto custody = [this](const std::vector<UploadId>& uploads) { listener_.OnCustody(uploads); };
   const RoundParts round_parts{
       *store_, blobs_, parts_.files, parts_.clock, parts_.folder / "checkpoints",
-      events_, *this,  *fleet_,      parts_.enrolled, custody};
+      events_, *this,  *fleet_,      parts_.enrolled, reader_,       custody};
   rounds_.emplace(round_parts, tasks_);
   const TakerParts taker_parts{*store_, parts_.clock, health_, *fleet_, events_, parts_.opening_key, custody};
-  updates_.emplace(taker_parts, *rounds_, blobs_);
+  updates_.emplace(taker_parts, *rounds_, blobs_, reader_);
   evaluations_.emplace(taker_parts, *rounds_);
   device_states_.emplace(taker_parts);
   takers_.emplace(fleet_->account(), Takers::Table{{UploadKind::kUpdate, &*updates_},
@@ -98,20 +98,21 @@ void Core::IssuePublication() {
 
 void Core::HearOfPublication(const Bytes& bytes, const DeviceId& from) {
   const auto held = publisher_.ReadOwn(bytes);
-  if (!held)
-    return LogFailure(LogLevel::kWarning, "publication.not_ours", held.error(), {{"shown_by", from.text()}});
+  if (!held) return LogFailure(LogLevel::kWarning, "publication.not_ours", held.error(), {{"shown_by", from.text()}});
   if (!publisher_.IsBehind(*held, bytes)) return;
-  behind_ = Error{Code::kBehindMembers,
-                  fmt::format("{} holds publication {}, which this aggregator has signed and does not know; its own newest "
-                              "is {}. It was restored from a backup, and goes on above that number",
-                              from.text(), held->number, publisher_.number())};
+  behind_ =
+      Error{Code::kBehindMembers,
+            fmt::format("{} holds publication {}, which this aggregator has signed and does not know; its own newest "
+                        "is {}. It was restored from a backup, and goes on above that number",
+                        from.text(), held->number, publisher_.number())};
   ++times_behind_;
   LogFailure(LogLevel::kError, "aggregator.behind_members", *behind_);
   events_.Say({.name = "aggregator.behind_members", .detail = behind_->message});
   if (held->root_version > parts_.repository.root_version()) {
-    behind_->message += fmt::format("; but it was signed under root {}, and the publication folder has only root {}: put "
-                                    "the newer root back, before that members refuse what is signed",
-                                    held->root_version, parts_.repository.root_version());
+    behind_->message += fmt::format(
+        "; but it was signed under root {}, and the publication folder has only root {}: put "
+        "the newer root back, before that members refuse what is signed",
+        held->root_version, parts_.repository.root_version());
   }
   parts_.restored(*held);
   if (const Status risen = GoAbove(*held); !risen) health_.Failed("aggregator.not_above_members", risen.error());
@@ -144,8 +145,7 @@ bool Core::WriteWhatIsDue() {
   };
   rounds_->Turn([&](const Error& error) { failed("round.not_turned", error); });
   // No trouble of the disk: uploads are taken meanwhile, and what is not forgotten now is forgotten later.
-  if (auto pruned = tasks_.PruneTurn(); !pruned)
-    LogFailure(LogLevel::kWarning, "retention.not_pruned", pruned.error());
+  if (auto pruned = tasks_.PruneTurn(); !pruned) LogFailure(LogLevel::kWarning, "retention.not_pruned", pruned.error());
   publisher_.Watch();
   if (publisher_.owed() || publisher_.RenewalDue()) IssuePublication();
   const Millis now = parts_.clock.Monotonic();

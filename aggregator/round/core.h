@@ -102,6 +102,7 @@ class Core final : private Announcer {
   DiskHealth health_;
   EventLine events_;
   TaskBook tasks_;
+  UpdateReader reader_;
   std::optional<FleetBook> fleet_;
   std::optional<RoundBook> rounds_;
   std::optional<UpdateTaker> updates_;
@@ -110,7 +111,7 @@ class Core final : private Announcer {
   std::optional<Takers> takers_;
   std::optional<Error> behind_;
   uint64_t times_behind_ = 0;  // since the start
-  Millis last_saved_{0};  // monotonic: when the books were last saved
+  Millis last_saved_{0};       // monotonic: when the books were last saved
 };
 
 }  // namespace tributary

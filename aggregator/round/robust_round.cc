@@ -39,12 +39,11 @@ Result<std::span<const float>> RobustRound::Reference() {
   return std::span<const float>(reference_->values);
 }
 
-Status RobustRound::Keep(const RoundRecord& round, const KeptUpdate& update,
-                         std::span<const std::span<const float>> parts) {
+Status RobustRound::Keep(const RoundRecord& round, const KeptUpdate& update, const EachPart& values) {
   RETURN_IF_ERROR(
       CheckRoom(files_, folder_, KeptFileBytes(SumSizeOf(task_.record)), "an update that waits for its round's end"));
   const std::string name = KeptFileName(round.task, round.base, round.contributions);
-  return WriteKeptUpdate(files_, folder_ / name, update, parts);
+  return WriteKeptUpdate(files_, folder_ / name, update, SumSizeOf(task_.record), values);
 }
 
 Status RobustRound::CheckRoomForRound() const {

@@ -39,7 +39,7 @@ class RobustRound {
   // Of the latest version, valid until there is another; empty: the rule has none. kCorrupt: the file is missing or damaged.
   Result<std::span<const float>> Reference();
   // Keeps an update that is about to be in the sum of `round`. kDiskFull …: it is not kept.
-  Status Keep(const RoundRecord& round, const KeptUpdate& update, std::span<const std::span<const float>> parts);
+  Status Keep(const RoundRecord& round, const KeptUpdate& update, const EachPart& values);
   // Whether as many updates as a round takes would fit on the disk. kDiskFull.
   Status CheckRoomForRound() const;
 

@@ -212,8 +212,8 @@ Result<UpdateBounds> RoundRunner::BoundsFor(const UploadSubject& subject, const 
   bounds.share = RoundRule::ShareOf(Number(round.base) - Number(subject.base_version));
   ASSIGN_OR_RETURN(bounds.reference, robust_.Reference());
   if (!KeepsUpdates(task_.record.robust)) return bounds;
-  bounds.keep = [this, device = subject.device](uint64_t weight, std::span<const std::span<const float>> parts) {
-    return robust_.Keep(keeper_->record(), {device, ViaOf(parts_.fleet, device), weight}, parts);
+  bounds.keep = [this, device = subject.device](uint64_t weight, const EachPart& values) {
+    return robust_.Keep(keeper_->record(), {device, ViaOf(parts_.fleet, device), weight}, values);
   };
   return bounds;
 }
@@ -287,6 +287,7 @@ Status RoundRunner::PlanVersion(RoundTurn& turn) {
   ASSIGN_OR_RETURN(const uint64_t first, parts_.store.rounds.FirstOnBase(task_.record.id, round.base));
   ASSIGN_OR_RETURN(const UpdateSize medians, parts_.store.contributions.Median(task_.record.id, first));
   ASSIGN_OR_RETURN(const ModelVersion number, NextVersion(parts_.store, latest));
+  parts_.reader.GiveBackRoom();
   ASSIGN_OR_RETURN(RobustRound::Combined combined, robust_.Combine(*keeper_));
   const WeightedSum& sum = combined.sum ? *combined.sum : keeper_->sum();
   turn.cosines = std::move(combined.cosines);

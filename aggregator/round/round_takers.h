@@ -16,8 +16,8 @@ namespace tributary {
 // the core thread.
 class UpdateTaker final : public Taker {
  public:
-  UpdateTaker(const TakerParts& parts, RoundBook& rounds, const BlobStore& blobs)
-      : parts_(parts), rounds_(rounds), layouts_(parts.store, blobs) {}
+  UpdateTaker(const TakerParts& parts, RoundBook& rounds, const BlobStore& blobs, UpdateReader& reader)
+      : parts_(parts), rounds_(rounds), reader_(reader), layouts_(parts.store, blobs) {}
 
   Verdict Admit(const UploadHeader& header) override;
   // Custody follows when the checkpoint that holds the update is durable.
@@ -30,7 +30,7 @@ class UpdateTaker final : public Taker {
   // Whether this device has contributed to that version: kTake when it has not.
   Verdict FindContribution(const RoundRunner& runner, const UploadSubject& subject) const;
 
-  UpdateReader reader_;
+  UpdateReader& reader_;
   UpdateLayouts layouts_;
 };
 

@@ -4,6 +4,7 @@
 #include <optional>
 #include <vector>
 
+#include "aggregator/intake/open_update.h"
 #include "aggregator/publish/publisher.h"
 #include "aggregator/round/outlook.h"
 #include "aggregator/round/robust_round.h"
@@ -24,6 +25,7 @@ struct RoundParts {
   Announcer& announcer;
   FleetBook& fleet;
   FindEnrolled enrolled;
+  UpdateReader& reader;  // of the updates of all rounds, one at a time
   // These uploads are counted for good: the senders may delete them.
   std::function<void(const std::vector<UploadId>&)> custody;
 };

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "aggregator/sum/centred_clip.h"
+#include "aggregator/sum/sum_addition.h"
 #include "aggregator/sum/sum_kernel.h"
 #include "protocol/base/bytes.h"
 #include "protocol/base/file.h"
@@ -19,33 +19,6 @@
 
 namespace tributary {
 
-// The part of an update that counts, in units of 2^-30: a dyadic factor, so that no order of updates changes a bit.
-inline constexpr uint32_t kWholeShare = uint32_t{1} << 30;
-
-// How a sum takes an update. Its statistics are measured apart: how large they are follows the data, not the training.
-struct UpdateLimits {
-  double norm_bound = std::numeric_limits<double>::infinity();       // an update with a larger norm is refused
-  double norm_clip = std::numeric_limits<double>::infinity();        // one with a larger norm is scaled down to it
-  double statistics_clip = std::numeric_limits<double>::infinity();  // the same for the norm of its statistics
-  std::span<const ValueRange> statistics = {};                       // ascending; it must outlive the addition
-  // Of as many values as the update, finite, and it must outlive the addition: norm_clip then bounds the distance from it,
-  // and an update that is farther away is pulled to it (centred_clip.h). Its statistics are not looked at. Empty: none.
-  std::span<const float> reference = {};
-  uint32_t share = kWholeShare;  // at least 1; less, without a reference: the values and the weight count so much
-  PlaceOfValue place = {};  // the name of a value in errors
-};
-
-// Euclidean norms of an update: of its statistics, and of its other values; and where these lie beside a reference.
-struct UpdateNorms {
-  double values = 0;
-  double statistics = 0;
-  double distance = 0;                // from the reference; without one the same as `values`
-  std::optional<double> cosine = {};  // to the reference; absent where one of them is 0
-};
-
-// Takes the values of an update as they are summed, in consecutive parts.
-using KeepValues = std::function<Status(std::span<const std::span<const float>> parts)>;
-
 // The weighted sum of updates in 64-bit fixed point: exact, so it does not depend on order, grouping, threads or
 // replays.
 //   sum[i] = Σ_d  q(x_d[i] * s_d) * w_d,   q(x) = round_to_nearest_even(x * 2^F)   (protocol/payload/fixed_point.h)
@@ -54,53 +27,9 @@ using KeepValues = std::function<Status(std::span<const std::span<const float>> 
 // the same pass that adds it, since what costs is the traffic to memory: one pass takes 20 bytes per parameter, a pass
 // that only checks 4 more. When a bad value or the norm turns up after something was added, the same integers are
 // subtracted again, which is exact; a refused update leaves every bit of the sum as it was. An update that is to be
-// scaled down is taken out and added again in the same way: it costs two passes more, and others none.
+// scaled down is taken out and added again in the same way. Either asks for the values once more; others are seen once.
 class WeightedSum {
  public:
-  // One update on its way into the sum, part by part, each added while it is in cache. It counts with Commit; an
-  // addition that is destroyed before takes out again what it added. One at a time, and while it lives the sum is
-  // neither moved nor used. Resource type.
-  class Addition {
-   public:
-    Addition(Addition&& other) noexcept;
-    Addition& operator=(Addition&&) = delete;
-    ~Addition();
-
-    // The update's next values, which must stay as they are until the addition ends: taking them out needs them.
-    // kWrongTensorCount (more than the task has), kNotFinite, kNormExceeded (a value over the value bound; both name
-    // the value). After an error nothing but the end may follow.
-    Status Add(std::span<const float> values);
-    // All values came. Gives the update's norms as it came, which are summed in double in an order that depends on the
-    // positions only: neither the verdict nor the bits of an update that is scaled down depend on the parts or on the
-    // processor. kWrongTensorCount (fewer), kNormExceeded. Nothing but the end may follow. `keep` is called last, when
-    // nothing else can fail: its error is the commit's.
-    Result<UpdateNorms> Commit(const KeepValues& keep = {});
-
-   private:
-    friend class WeightedSum;
-    struct Part {
-      std::span<const float> values;
-      bool statistics;
-    };
-    Addition(WeightedSum& sum, UpdateLimits limits, uint64_t weight)
-        : sum_(&sum), limits_(std::move(limits)), weight_(weight) {}
-    Status AddPart(const Part& part);
-    UpdateNorms Norms() const;
-    // Replaces what was added of values, or of statistics, by float(value * factor).
-    void ScaleDown(bool statistics, double factor);
-    // Replaces what was added of values by what is pulled to the reference.
-    void PullDown(DyadicFactor factor);
-    Status Keep(const KeepValues& keep, double statistics_factor) const;
-
-    WeightedSum* sum_;  // null: nothing to take out
-    UpdateLimits limits_;
-    uint64_t weight_;
-    uint64_t position_ = 0;
-    SquareLanes squares_[2]{};  // of the values; of the statistics
-    ReferenceLanes beside_;     // of the values
-    std::vector<Part> added_;
-  };
-
   // Whether a sum of these never overflows. For what was stored: the constructor dies of what it does not hold.
   static bool Holds(FixedPointScale scale, double value_bound, uint64_t max_total_weight);
   // `value_bound` is positive and finite; max_total_weight * value_bound * 2^F is at most 2^62 (FixedPointScale::For
@@ -109,8 +38,9 @@ class WeightedSum {
   WeightedSum(WeightedSum&&) noexcept = default;
   WeightedSum& operator=(WeightedSum&&) noexcept = default;
 
-  // kBadWeight: 0, or the total would pass max_total_weight.
-  Result<Addition> Begin(UpdateLimits limits, uint64_t weight);
+  // kBadWeight: 0, or the total would pass max_total_weight. `again` is called before the addition's end, perhaps more
+  // than once.
+  Result<SumAddition> Begin(UpdateLimits limits, uint64_t weight, ReplayValues again);
   // An empty one of this scale, in the same memory. Dies of what it does not hold, as the constructor.
   void Restart(FixedPointScale scale, uint64_t max_total_weight);
   // Another most that the total weight may get to; what it has already is allowed. kConflict: it could overflow.
@@ -144,6 +74,7 @@ class WeightedSum {
   static Result<WeightedSum> Deserialize(ByteView bytes);
 
  private:
+  friend class SumAddition;
   friend Result<WeightedSum> ReadCheckpoint(FileSystem& files, const Path& path);
   // A sum with everything but its values, which follow and are checked then.
   static Result<WeightedSum> OfHead(ByteView head, uint64_t value_bytes);

@@ -25,6 +25,7 @@
 #include "device/torch/evaluate.h"
 #include "device/torch/fit.h"
 #include "device/torch/model_tools.h"
+#include "tests/aggregator/sum/accumulate.h"
 #include "tests/support/attacks.h"
 #include "tests/support/memory_updates.h"
 #include "tests/support/seeded_random.h"
@@ -175,7 +176,7 @@ class RobustRun {
       UpdateLimits limits{.norm_bound = task_.norm_bound};
       if (bounds_.norm > 0) limits.norm_clip = bounds_.norm;
       if (HasReference(task_.robust)) limits.reference = reference_;
-      auto addition = Must(sum.Begin(std::move(limits), Counts(examples[i])));
+      auto addition = Must(sum.Begin(std::move(limits), Counts(examples[i]), Again(updates[i])));
       Must(addition.Add(updates[i]));
       sizes.push_back({.norm = Must(addition.Commit()).distance, .weight = examples[i]});
     }

@@ -127,6 +127,8 @@ void Agent::Start() {
     for (const auto& [task, progress] : state_.tasks())
       personal_.Settle(task, progress.phase == TaskPhase::kHandedOver ? std::optional(progress.version) : std::nullopt);
   }
+  if (const Status removed = residuals_.RemoveUnfinished(); !removed)
+    LogFailure(LogLevel::kError, "agent.residual_not_erased", removed.error());
   erasures_->Start();
   membership_->Follow({.describe_self =
                            [this] {

@@ -105,9 +105,9 @@ bool PersonalKeeper::RebaseNext(const Publication& publication, std::function<vo
   if (busy_ || !known) return false;
   for (const PublishedTask& task : publication.tasks) {
     const auto found = known->find(task.id);
-    const bool behind = found != known->end() && found->second < task.latest;
+    const bool apart = found != known->end() && found->second != task.latest;
     const auto failed = failed_.find(task.id);
-    if (!behind || (failed != failed_.end() && failed->second == task.latest)) continue;
+    if (!apart || (failed != failed_.end() && failed->second == task.latest)) continue;
     busy_ = true;
     auto job = std::make_shared<const Job>(Job{task, parts_.device, parts_.blobs, parts_.store, parts_.learner,
                                                parts_.examples, end_.get_token(), parts_.may_train});

@@ -45,7 +45,7 @@ class PersonalKeeper {
   void Settle(const TaskId& task, std::optional<ModelVersion> handed_over);
   // The examples of the task were deleted: what was learned from them goes. Errors: those of the disk.
   Status Erase(const TaskId& task);
-  // Puts the first model that is on an older version on the published one, and calls `done`; with false when it may not now.
+  // Puts the first model that is on another version on the published one, and calls `done`; with false when it may not now.
   // False: there is none.
   bool RebaseNext(const Publication& publication, std::function<void(bool may)> done);
   bool busy() const { return busy_; }

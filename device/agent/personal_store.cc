@@ -15,7 +15,7 @@ namespace {
 constexpr std::string_view kInForce = ".model";
 constexpr std::string_view kPrepared = ".next";
 constexpr std::string_view kDamaged = ".damaged";
-constexpr std::string_view kUnfinished = ".new";  // of WriteFileAtomically
+constexpr std::string_view kUnfinished = ".new";  // of Write
 
 std::string FileName(const TaskId& task, ModelVersion version, std::string_view ending) {
   return fmt::format("{}.{}{}", task.text(), Number(version), ending);
@@ -52,6 +52,27 @@ Bytes WithDigest(const PersonalModel& model) {
   const Digest digest = Sha256(bytes);
   Append(bytes, digest.view());
   return bytes;
+}
+
+Status WriteSynced(FileSystem& files, const Path& path, const PersonalModel& model) {
+  ASSIGN_OR_RETURN(const auto file, files.OpenForWrite(path));
+  TRIBUTARY_FAULT_POINT("personal.opened");
+  RETURN_IF_ERROR(file->WriteAt(0, WithDigest(model)));
+  TRIBUTARY_FAULT_POINT("personal.written");
+  return file->Sync();
+}
+
+// As WriteFileAtomically, with points between its steps.
+Status Write(FileSystem& files, const Path& path, const PersonalModel& model) {
+  const Path beside = path.string() + std::string(kUnfinished);
+  RETURN_IF_ERROR(files.Remove(beside));
+  Status written = WriteSynced(files, beside, model);
+  if (written) written = files.Rename(beside, path);
+  if (!written) {
+    (void)files.Remove(beside);  // a disk that is full needs the room
+    return written;
+  }
+  return files.SyncFolder(path.parent_path());
 }
 
 Result<PersonalModel> FromFile(ByteView bytes) {
@@ -92,26 +113,29 @@ Result<std::optional<PersonalModel>> PersonalStore::Load(const TaskId& task) con
 }
 
 Result<PersonalModel> PersonalStore::Read(const TaskId& task, ModelVersion version) const {
-  ASSIGN_OR_RETURN(const Bytes bytes,
-                   ReadFile(files_, folder_ / FileName(task, version, kInForce), kPersonalModelBytes));
-  ASSIGN_OR_RETURN(PersonalModel model, FromFile(bytes));
+  const auto bytes = ReadFile(files_, folder_ / FileName(task, version, kInForce), kPersonalModelBytes);
+  if (!bytes && bytes.error().code == Code::kTooLarge) return Fail(Code::kCorrupt, "{}", bytes.error().message);
+  if (!bytes) return Fail(bytes.error());
+  ASSIGN_OR_RETURN(PersonalModel model, FromFile(*bytes));
   if (model.task != task || model.base != version) return Fail(Code::kCorrupt, "the personal model is another one's");
   return model;
 }
 
 Status PersonalStore::Prepare(const PersonalModel& model) const {
   RETURN_IF_ERROR(files_.CreateFolders(folder_));
-  const Status written =
-      WriteFileAtomically(files_, folder_ / FileName(model.task, model.base, kPrepared), WithDigest(model));
+  RETURN_IF_ERROR(Write(files_, folder_ / FileName(model.task, model.base, kPrepared), model));
   TRIBUTARY_FAULT_POINT("personal.prepared");
-  return written;
+  return {};
 }
 
 Status PersonalStore::Adopt(const TaskId& task, ModelVersion version) const {
   const std::string name = FileName(task, version, kInForce);
   const Status renamed = files_.Rename(folder_ / FileName(task, version, kPrepared), folder_ / name);
-  TRIBUTARY_FAULT_POINT("personal.renamed");
-  if (!renamed && renamed.error().code != Code::kNotFound) return renamed;
+  if (renamed) {
+    TRIBUTARY_FAULT_POINT("personal.renamed");
+    return RemoveAllBut(task, name);  // also one on a later version, of a former fleet
+  }
+  if (renamed.error().code != Code::kNotFound) return renamed;
   ASSIGN_OR_RETURN(const auto bases, Bases());
   const auto found = bases.find(task);
   return RemoveAllBut(task, found == bases.end() ? "" : FileName(task, found->second, kInForce));
@@ -120,7 +144,7 @@ Status PersonalStore::Adopt(const TaskId& task, ModelVersion version) const {
 Status PersonalStore::Replace(const PersonalModel& model) const {
   RETURN_IF_ERROR(files_.CreateFolders(folder_));
   const std::string name = FileName(model.task, model.base, kInForce);
-  RETURN_IF_ERROR(WriteFileAtomically(files_, folder_ / name, WithDigest(model)));
+  RETURN_IF_ERROR(Write(files_, folder_ / name, model));
   TRIBUTARY_FAULT_POINT("personal.rebased");
   return RemoveAllBut(model.task, name);
 }
@@ -131,7 +155,9 @@ Status PersonalStore::RemoveAllBut(const TaskId& task, const std::string& kept) 
   ASSIGN_OR_RETURN(const auto names, OrIfAbsent(files_.List(folder_), {}));
   if (names.empty()) return {};
   for (const std::string& name : names) {
-    if (name != kept && IsOf(name, task)) RETURN_IF_ERROR(files_.Remove(folder_ / name));
+    if (name == kept || !IsOf(name, task)) continue;
+    RETURN_IF_ERROR(files_.Remove(folder_ / name));
+    TRIBUTARY_FAULT_POINT("personal.removed");
   }
   return files_.SyncFolder(folder_);
 }

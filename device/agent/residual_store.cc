@@ -24,7 +24,7 @@ struct Content {
 };
 
 Result<Content> Decode(ByteView bytes) {
-  if (bytes.size() < kHeadBytes + Digest::kSize) return Fail(Code::kCorrupt, "{} bytes", bytes.size());
+  if (bytes.size() < kHeadBytes + Digest::kSize) return Fail(Code::kCorrupt, "it ends after {} bytes", bytes.size());
   const ByteView signed_part = bytes.first(bytes.size() - Digest::kSize);
   if (!std::ranges::equal(Sha256(signed_part).view(), bytes.last(Digest::kSize)))
     return Fail(Code::kCorrupt, "its digest does not fit");
@@ -41,11 +41,9 @@ Result<Content> Decode(ByteView bytes) {
 }  // namespace
 
 Result<std::vector<ResidualStore::File>> ResidualStore::All() const {
-  const auto names = files_->List(folder_);
-  if (!names && names.error().code == Code::kNotFound) return std::vector<File>();
-  if (!names) return Fail(names.error());
+  ASSIGN_OR_RETURN(const auto names, OrIfAbsent(files_->List(folder_), {}));
   std::vector<File> all;
-  for (const std::string& name : *names) {
+  for (const std::string& name : names) {
     if (!name.ends_with(kEnding)) continue;
     const std::string_view stem = std::string_view(name).substr(0, name.size() - kEnding.size());
     const size_t dash = stem.rfind('-');
@@ -68,11 +66,11 @@ Result<std::vector<float>> ResidualStore::Before(const TaskId& task, ModelVersio
   }
   if (newest == nullptr) return zeros;
   const uint64_t limit = kHeadBytes + Digest::kSize + limits::kParameters * sizeof(float);
-  ASSIGN_OR_RETURN(const Bytes bytes, ReadFile(*files_, folder_ / newest->name, limit));
-  auto content = Decode(bytes);
+  const auto bytes = ReadFile(*files_, folder_ / newest->name, limit);
+  if (!bytes && bytes.error().code != Code::kTooLarge) return Fail(bytes.error());
+  auto content = bytes ? Decode(*bytes) : Fail(bytes.error());
   if (!content) {
-    LogFailure(LogLevel::kWarning, "agent.residual_lost", content.error(),
-               {{"file", newest->name}, {"bytes", bytes.size()}});
+    LogFailure(LogLevel::kWarning, "agent.residual_lost", content.error(), {{"file", newest->name}});
     return zeros;
   }
   return content->generation == generation && content->values.size() == count ? std::move(content->values) : zeros;
@@ -97,6 +95,14 @@ Status ResidualStore::Keep(const TaskId& task, ModelVersion base, uint64_t gener
     if (file.task != task || file.version >= base) continue;
     if (began_with != nullptr) RETURN_IF_ERROR(files_->Remove(folder_ / began_with->name));
     began_with = &file;
+  }
+  return {};
+}
+
+Status ResidualStore::RemoveUnfinished() const {
+  ASSIGN_OR_RETURN(const auto names, OrIfAbsent(files_->List(folder_), {}));
+  for (const std::string& name : names) {
+    if (!name.ends_with(kEnding)) RETURN_IF_ERROR(files_->Remove(folder_ / name));
   }
   return {};
 }

@@ -30,6 +30,9 @@ class ResidualStore {
   // Of the update on `base`. Durable on return.
   Status Keep(const TaskId& task, ModelVersion base, uint64_t generation, std::span<const float> values) const;
 
+  // Removes what a write that a kill cut off has left, which nobody would find again. Before any other call.
+  Status RemoveUnfinished() const;
+
   bool empty() const;
   // Erases what is of other tasks and generations than these.
   Status Sweep(const std::vector<std::pair<TaskId, uint64_t>>& kept) const;

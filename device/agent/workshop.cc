@@ -27,6 +27,22 @@ Result<UpdateFormat> FormatFor(const PublishedTask& task) {
   return format;
 }
 
+// Values within the bounds of an update. The rest waits in the residual: what was left out of many updates may be more
+// than one may bring.
+std::vector<float> Within(std::vector<float> values, const PublishedTask& task) {
+  const float bound = FloatBound(task.value_bound);
+  SquareLanes squares{};
+  for (size_t i = 0; i < values.size(); ++i) {
+    values[i] = std::clamp(values[i], -bound, bound);
+    squares[i % kSquareLanes] += double{values[i]} * double{values[i]};
+  }
+  const double norm = Norm(squares);
+  if (norm <= task.norm_bound) return values;
+  constexpr double kBelow = 1 - 1e-6;  // rounding may lift it
+  for (float& value : values) value = static_cast<float>(value * (kBelow * task.norm_bound / norm));
+  return values;
+}
+
 // An evaluation that is made again after a kill has the same id, so that the outbox and everybody above know it. With
 // another sealing key it is another upload: one that was refused for its key must not stand in its way. So it is when the
 // device was asked again: the first may be lost.
@@ -186,12 +202,13 @@ Result<Workshop::Job::Work> Workshop::Job::DoWork() const {
 Result<Bytes> Workshop::Job::Encode(const UpdateFormat& format, const Learned& learned, uint64_t generation) const {
   const ModelVersion base = order.progress.version;
   const TaskId& task = order.task.id;
-  std::vector<float> values = learned.delta;
+  std::vector<float> values = learned.delta, sent;
   if (KeepsResidual(format.codec)) {
     ASSIGN_OR_RETURN(const auto residual, residuals.Before(task, base, generation, values.size()));
     std::ranges::transform(values, residual, values.begin(), std::plus());
+    sent = Within(values, order.task);
   }
-  ASSIGN_OR_RETURN(Bytes plaintext, EncodeUpdate(format, learned.meta, values, &sealer.random));
+  ASSIGN_OR_RETURN(Bytes plaintext, EncodeUpdate(format, learned.meta, sent.empty() ? values : sent, &sealer.random));
   if (format.codec == Codec::kFloat32Dense) return plaintext;
   // Rounding may have lifted an update that was just within the bounds.
   ASSIGN_OR_RETURN(const auto decoded, DecodeUpdate(format, plaintext));
@@ -225,8 +242,12 @@ Result<Workshop::Made> Workshop::Job::Do() const {
     made.millis = learned->meta.training_millis;
     made.loss = learned->meta.training_loss;
     if (learned->personal) {
-      RETURN_IF_ERROR(personal.Prepare(*learned->personal));
-      made.uses_own = !learned->personal->uses_global();
+      // The update is good without it, and the former model stays.
+      const Status kept = personal.Prepare(*learned->personal);
+      if (kept)
+        made.uses_own = !learned->personal->uses_global();
+      else
+        LogFailure(LogLevel::kError, "personal.not_kept", kept.error(), {{"task", order.task.id.text()}});
     }
   }
   made.measured = Measured(made, evaluations);

@@ -57,8 +57,10 @@ class Workshop {
   Workshop(const Parts& parts, uint32_t chunk_bytes) : parts_(parts), chunk_bytes_(chunk_bytes) {}
   ~Workshop();
 
-  // The model's blobs must be here. A fit begins with the device's personal model, and prepares the one that it made. `done` is called once. When examples are deleted meanwhile, the work is done again
-  // without them, before anything is sealed. `loaded` is called when the examples are there, before the learner begins.
+  // The model's blobs must be here. A fit begins with the device's personal model, and prepares the one that it made;
+  // where the disk does not take that, the former one stays. `done` is called once. When examples are deleted meanwhile,
+  // the work is done again without them, before anything is sealed. `loaded` is called when the examples are there,
+  // before the learner begins.
   // Errors: kShuttingDown after `stop`, or when it may not train now; those of the learner and of sealing.
   void Begin(const WorkOrder& order, const SealingTarget& target, std::stop_token stop, std::function<void()> loaded,
              Done done);

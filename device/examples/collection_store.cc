@@ -31,8 +31,7 @@ constexpr std::string_view kSchema[] = {
     "CREATE TABLE imports (collection TEXT PRIMARY KEY, first INTEGER NOT NULL, last INTEGER NOT NULL)"};
 
 constexpr std::string_view kColumns =
-    "name, fields, purpose, max_age, max_count, max_bytes, held_out_share, created, place, next, examples, bytes, "
-    "stale";
+    "name, fields, purpose, max_age, max_count, max_bytes, held_out_share, created, place, next, examples, bytes, stale";
 
 std::string FieldsText(std::span<const ExampleField> fields) {
   std::string text;
@@ -85,6 +84,12 @@ Result<int64_t> NumberOfText(const std::string& collection, const std::string& f
               list.size() > 10 ? " and more" : "");
 }
 
+// Examples that were added before this time have expired.
+WallTime ExpiryOf(const Retention& retention, WallTime now) {
+  const uint64_t age = std::min<uint64_t>(retention.max_age_seconds, uint64_t{1} << 40);
+  return age == 0 ? WallTime{INT64_MIN} : WallTime{now.unix_millis - static_cast<int64_t>(age) * 1000};
+}
+
 }  // namespace
 
 Status CheckCollectionSettings(const CollectionSettings& settings) {
@@ -101,11 +106,6 @@ Status CheckCollectionSettings(const CollectionSettings& settings) {
       return Fail(Code::kInvalidArgument, "the field {} stands twice", settings.fields[i].name);
   }
   return {};
-}
-
-WallTime CollectionStore::Stored::Expired(WallTime now) const {
-  const uint64_t age = std::min<uint64_t>(info.settings.retention.max_age_seconds, uint64_t{1} << 40);
-  return age == 0 ? WallTime{INT64_MIN} : WallTime{now.unix_millis - static_cast<int64_t>(age) * 1000};
 }
 
 std::string CollectionStore::Stored::Whole() const {
@@ -251,7 +251,7 @@ Result<uint64_t> CollectionStore::ApplyRetention(Stored& stored, WallTime now) {
     stored.info.bytes -= std::min(bytes, stored.info.bytes);
     return database_->Write(fmt::format("DELETE FROM {} WHERE {}", table, condition), value);
   };
-  if (retention.max_age_seconds > 0) RETURN_IF_ERROR(take("added < ?", stored.Expired(now).unix_millis));
+  if (retention.max_age_seconds > 0) RETURN_IF_ERROR(take("added < ?", ExpiryOf(retention, now).unix_millis));
   if (retention.max_count > 0 && stored.info.examples > retention.max_count) {
     const uint64_t surplus = stored.info.examples - retention.max_count;
     RETURN_IF_ERROR(
@@ -454,7 +454,7 @@ Result<TaskExamples> CollectionStore::Load(std::string_view collection, std::spa
   ExampleColumns columns(settings.fields, fields);
   const std::string from =
       fmt::format("FROM {} WHERE added >= ? AND {} ORDER BY number", stored.Table(), stored.Whole());
-  const WallTime expired = stored.Expired(now);
+  const WallTime expired = ExpiryOf(settings.retention, now);
   if (columns.varies()) {
     const auto measure = [&](const Row& row) -> Status {
       ByteView content;

@@ -103,8 +103,6 @@ class CollectionStore {
     std::string Table() const { return fmt::format("examples_{}", place); }
     // The condition that an example is not of an unfinished Write. Its numbers are those that `imports` names.
     std::string Whole() const;
-    // Examples that were added before this time have expired.
-    WallTime Expired(WallTime now) const;
   };
 
   CollectionStore(std::unique_ptr<Database> database, Path lock_folder)

@@ -156,15 +156,25 @@ Result<Bytes> ReadFile(FileSystem& files, const Path& path, uint64_t limit) {
   return files.ReadAt(path, 0, size);
 }
 
+namespace {
+
+Status WriteSynced(FileSystem& files, const Path& path, ByteView bytes) {
+  ASSIGN_OR_RETURN(const auto file, files.OpenForWrite(path));
+  RETURN_IF_ERROR(file->WriteAt(0, bytes));
+  return file->Sync();
+}
+
+}  // namespace
+
 Status WriteFileAtomically(FileSystem& files, const Path& path, ByteView bytes) {
   const Path beside = path.string() + ".new";
   RETURN_IF_ERROR(files.Remove(beside));
-  {
-    ASSIGN_OR_RETURN(auto file, files.OpenForWrite(beside));
-    RETURN_IF_ERROR(file->WriteAt(0, bytes));
-    RETURN_IF_ERROR(file->Sync());
+  Status written = WriteSynced(files, beside, bytes);
+  if (written) written = files.Rename(beside, path);
+  if (!written) {
+    (void)files.Remove(beside);  // a disk that is full needs the room
+    return written;
   }
-  RETURN_IF_ERROR(files.Rename(beside, path));
   return files.SyncFolder(path.parent_path().empty() ? Path(".") : path.parent_path());
 }
 

@@ -9,6 +9,7 @@
 #include "tests/aggregator/round/round_fixture.h"
 #include "tests/protocol/hop/hop_fixture.h"
 #include "tests/support/must.h"
+#include "tests/support/raw_session.h"
 #include "tests/support/test_site.h"
 
 namespace tributary::aggregator_test {
@@ -134,6 +135,41 @@ TEST_F(AggregatorTest, SignsNothingWhileItsClockHasJumped) {
   world_.clock.SetWall(now);
   EXPECT_TRUE(world_.RunUntilWithTime([&] { return settled() && published().version > before.version; }, Millis(20), 500));
   EXPECT_LE(published().expires, before.expires + std::chrono::hours(1));
+  aggregator->Stop();
+  running.join();
+}
+
+// The question is whether the aggregator was restored from a backup; an answer that is true ends it.
+TEST_F(AggregatorTest, AMemberThatClaimsTheHighestPublicationAgainAndAgainTakesNoQuestionFromAnother) {
+  const auto aggregator = Must(Aggregator::Open(options_, world_.clock, random_, RealFileSystem()));
+  std::thread running([&] { aggregator->Run(); });
+  const Identity hostile = world_.fleet.Issue(Role::kDevice, "hostile"),
+                 honest = world_.fleet.Issue(Role::kDevice, "honest");
+  const Subject server = Must(LoadIdentity(options_.identity_dir, world_.clock.Now())).subject;
+  DeviceThread thread;
+  const auto is_asked = [&](const Identity& member, uint64_t number) {
+    RawSession session(thread, member, {aggregator->endpoint(), ToHex(server.curve_public_key)});
+    EXPECT_EQ(session.Greet(), "welcome");
+    hop::CheckIn check_in;
+    check_in.publication_number = number;
+    check_in.root_version = 1;
+    session.Send(check_in);
+    while (const auto message = session.Receive()) {
+      if (const auto* answer = std::get_if<hop::Assignment>(&*message)) return answer->wants_publication;
+    }
+    ADD_FAILURE() << "no answer";
+    return false;
+  };
+  EXPECT_FALSE(is_asked(honest, 0));
+  EXPECT_TRUE(is_asked(hostile, ~uint64_t{0}));
+  EXPECT_FALSE(is_asked(honest, 1'000)) << "one in a second";
+  for (int second = 0; second < 3; ++second) {
+    world_.clock.Advance(Millis(1'000));
+    EXPECT_FALSE(is_asked(hostile, ~uint64_t{0} - 1)) << second;
+    EXPECT_EQ(is_asked(honest, 1'000), second == 0) << second;
+  }
+  world_.clock.Advance(Millis(600'000));
+  EXPECT_TRUE(is_asked(hostile, ~uint64_t{0})) << "it may be right one day";
   aggregator->Stop();
   running.join();
 }

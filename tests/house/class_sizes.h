@@ -12,14 +12,15 @@
 namespace tributary {
 
 struct ClassSize {
-  size_t methods = 0;  // with a body
+  size_t methods = 0;  // with a body, constructors among them
   size_t lines = 0;    // of these bodies, first and last line included
 };
 
-// The line that ends the block which begins in `first`; `first` itself when the block is on one line.
+// The line that ends the block which begins in `first`; `first` itself when the block is on one line. Its head, which may
+// have a constructor's initialisers, ends with the line that ends with a brace.
 inline size_t EndOfBlock(const std::vector<std::string>& lines, size_t first, const std::string& end) {
   size_t at = first;
-  while (at < lines.size() && lines[at].find('{') == std::string::npos) {
+  while (at < lines.size() && !lines[at].ends_with("{") && !lines[at].ends_with("}")) {
     if (lines[at].ends_with(";")) return at;  // a declaration
     ++at;
   }
@@ -30,7 +31,7 @@ inline size_t EndOfBlock(const std::vector<std::string>& lines, size_t first, co
 
 // By the name of the class. Nested classes count for the outer one.
 inline std::map<std::string, ClassSize> ClassSizes(const std::vector<SourceFile>& sources) {
-  static const std::regex outside(R"(^[A-Za-z].*?(?:^|[ *&])([A-Z]\w*)(?:::\w+)*::(?:~?\w+|operator[^ (]+)\(.*)");
+  static const std::regex outside(R"(^(?:[A-Za-z].*?[ *&])?([A-Z]\w*)(?:::\w+)*::(?:~?\w+|operator[^ (]+)\(.*)");
   static const std::regex class_begins(R"(^(?:class|struct) (\w+)(?: final)?(?: : [^;]*)? ?\{?$)");
   static const std::regex inside(R"(^  [A-Za-z~\[].*\(.*)");
   std::map<std::string, ClassSize> sizes;

@@ -44,13 +44,13 @@ Values WithTensors(Values values, const TensorTable& table, const PersonalModel*
   return values;
 }
 
-Result<LocalWork> WorkFor(Trainer& trainer, const LearnOrder& order) {
+// `kept`: what the strategy begins with; null: with nothing.
+Result<LocalWork> WorkFor(Trainer& trainer, const LearnOrder& order, const PersonalModel* kept) {
   const TrainingPlan& plan = order.task.plan;
   ASSIGN_OR_RETURN(TensorRoles roles, RolesOf(trainer.tensors(), order.task, trainer.trained()));
   LocalWork work{trainer, plan, std::move(roles), {}, {}, plan.apfl_alpha, false};
   // Another strategy's state means nothing to this one.
-  const PersonalModel* before = order.personal;
-  if (before && before->strategy != NameOf(plan.strategy)) before = nullptr;
+  const PersonalModel* before = kept && kept->strategy == NameOf(plan.strategy) ? kept : nullptr;
   work.start = WithTensors(trainer.base(), trainer.tensors(), before, [&](const PersonalTensor& tensor, size_t i) {
     return tensor.in_state && work.roles.personal[i];
   });
@@ -77,8 +77,11 @@ Result<Chosen> Choose(LocalWork& work, const StrategyOutcome& outcome, const std
   };
   std::vector<Measured> all;  // the preferred one first
   for (const PersonalCandidate& candidate : outcome.candidates) {
-    ASSIGN_OR_RETURN(auto measured, work.trainer.Measure(candidate.values));
-    if (measured) all.push_back({&candidate, std::move(*measured)});
+    auto measured = work.trainer.Measure(candidate.values);
+    // The update is good without it.
+    if (!measured && measured.error().code == Code::kNotFinite) continue;
+    if (!measured) return Fail(measured.error());
+    if (*measured) all.push_back({&candidate, std::move(**measured)});
   }
   all.insert(outcome.prefers_first && !all.empty() ? all.begin() + 1 : all.begin(), {nullptr, *global});
   const Measured* use = &all.front();
@@ -134,12 +137,33 @@ PersonalModel MakePersonal(const LocalWork& work, const LearnOrder& order, const
   }
   if (const PersonalModel* before = order.personal) {
     personal.lineage = before->lineage;
-    personal.lineage.push_back(
-        {before->base, before->choice, Decisive(before->global), Decisive(before->personal)});
+    personal.lineage.push_back({before->base, before->choice, Decisive(before->global), Decisive(before->personal)});
     if (personal.lineage.size() > PersonalModel::kAncestors) personal.lineage.erase(personal.lineage.begin());
   }
   KeepTensors(work, outcome, chosen, personal);
   return personal;
+}
+
+Result<Learned> LearnFrom(Trainer& trainer, const LearnOrder& order, const PersonalModel* kept) {
+  ASSIGN_OR_RETURN(LocalWork work, WorkFor(trainer, order, kept));
+  ASSIGN_OR_RETURN(const auto global, trainer.Measure(work.base()));
+  work.compares = global.has_value();
+  ASSIGN_OR_RETURN(const StrategyOutcome outcome, StrategyOf(order.task.plan.strategy)(work));
+  ASSIGN_OR_RETURN(Chosen chosen, Choose(work, outcome, global));
+  Learned learned;
+  learned.personal = MakePersonal(work, order, outcome, chosen);
+  learned.evaluations = std::move(chosen.evaluations);
+  const TensorTable& table = order.task.table;
+  learned.delta.assign(table.parameter_count(), 0);
+  // The task's table is the beginning of the trainer's.
+  for (size_t i = 0; i < table.tensors.size(); ++i) {
+    if (work.roles.personal[i]) continue;
+    const auto [name, shape, offset, size] = table.tensors[i];
+    for (uint64_t at = offset; at < offset + size; ++at) learned.delta[at] = outcome.trained[at] - work.base()[at];
+  }
+  learned.meta = outcome.meta;
+  learned.meta.parameter_count = learned.delta.size();
+  return learned;
 }
 
 }  // namespace
@@ -180,24 +204,9 @@ Values ValuesOf(const Trainer& trainer, const PersonalModel& personal) {
 }
 
 Result<Learned> LearnBy(Trainer& trainer, const LearnOrder& order) {
-  ASSIGN_OR_RETURN(LocalWork work, WorkFor(trainer, order));
-  ASSIGN_OR_RETURN(const auto global, trainer.Measure(work.base()));
-  work.compares = global.has_value();
-  ASSIGN_OR_RETURN(const StrategyOutcome outcome, StrategyOf(order.task.plan.strategy)(work));
-  ASSIGN_OR_RETURN(Chosen chosen, Choose(work, outcome, global));
-  Learned learned;
-  learned.personal = MakePersonal(work, order, outcome, chosen);
-  learned.evaluations = std::move(chosen.evaluations);
-  const TensorTable& table = order.task.table;
-  learned.delta.assign(table.parameter_count(), 0);
-  // The task's table is the beginning of the trainer's.
-  for (size_t i = 0; i < table.tensors.size(); ++i) {
-    if (work.roles.personal[i]) continue;
-    const auto [name, shape, offset, size] = table.tensors[i];
-    for (uint64_t at = offset; at < offset + size; ++at) learned.delta[at] = outcome.trained[at] - work.base()[at];
-  }
-  learned.meta = outcome.meta;
-  learned.meta.parameter_count = learned.delta.size();
+  auto learned = LearnFrom(trainer, order, order.personal);
+  // Nothing finite came of what the strategy kept, and nothing would at any later version.
+  if (!learned && learned.error().code == Code::kNotFinite && order.personal) return LearnFrom(trainer, order, nullptr);
   return learned;
 }
 

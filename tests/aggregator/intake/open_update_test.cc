@@ -7,9 +7,12 @@
 
 #include <gtest/gtest.h>
 
+#include "aggregator/records/sum_form.h"
 #include "protocol/base/limits.h"
 #include "protocol/envelope/seal_upload.h"
+#include "protocol/payload/codec/codec_list.h"
 #include "tests/aggregator/sum/accumulate.h"
+#include "tests/support/must.h"
 #include "tests/support/seeded_random.h"
 #include "tests/support/test_fleet.h"
 
@@ -42,7 +45,8 @@ class UpdateReaderTest : public ::testing::Test {
   }
 
   // The upload of `values_`, sealed as a device does it.
-  SealedUpload Seal() { return SealBytes(*EncodeUpdate(Codec::kFloat32Dense, Meta(), values_)); }
+  SealedUpload Seal() { return SealBytes(*EncodeUpdate(Format(), Meta(), values_, &random_)); }
+  UpdateFormat Format() const { return FormatOf(task_, codec_, ModelVersion{1}, round_); }
   SealedUpload SealBytes(ByteView plaintext) {
     UploadSubject subject;
     subject.id = random_.TakeUploadId();
@@ -50,6 +54,7 @@ class UpdateReaderTest : public ::testing::Test {
     subject.base_version = ModelVersion{1};
     subject.device = TestDevice("device-1");
     subject.created = kTestStart;
+    subject.codec = codec_;
     auto sealed = SealUpload(subject, plaintext, chunk_bytes_, {kDefaultAead, fleet_.sealing_key().public_key},
                              device_.key, device_.chain);
     TRIBUTARY_CHECK(sealed.has_value()) << sealed.error().ToString();
@@ -61,6 +66,16 @@ class UpdateReaderTest : public ::testing::Test {
   Result<TakenUpdate> Read(const SealedUpload& upload, const HpkeKeyPair& key) {
     return reader_.AddTo(sum_, upload.header, key, {task_, layout_, round_},
                          [&](uint32_t index) -> Result<Bytes> { return upload.chunks.at(index); });
+  }
+  // What the aggregator will read in it.
+  std::vector<float> Decoded(const SealedUpload& upload) {
+    UploadOpener opener = Must(UploadOpener::Begin(upload.header, fleet_.sealing_key()));
+    Bytes plaintext, room(upload.header.subject.chunk_size);
+    for (const Bytes& chunk : upload.chunks) {
+      const size_t size = Must(opener.OpenChunk(chunk, room));
+      Append(plaintext, ByteView(room).first(size));
+    }
+    return Must(DecodeUpdate(Format(), plaintext));
   }
   // Of an update that leaves every bit of the sum as it was.
   Code Refusal(const SealedUpload& upload) { return Refusal(upload, fleet_.sealing_key()); }
@@ -85,6 +100,7 @@ class UpdateReaderTest : public ::testing::Test {
   std::vector<float> values_;
   uint64_t weight_ = 600;
   uint32_t chunk_bytes_ = limits::kMinChunkBytes;
+  Codec codec_ = Codec::kFloat32Dense;
   const TaskRecord task_ = Task();
   const UpdateLayout layout_{SharedTensors(task_), std::vector<float>(kParameters, 2)};
   UpdateSize round_;
@@ -124,7 +140,7 @@ TEST_F(UpdateReaderTest, GoesOnAfterARefusal) {
   EXPECT_TRUE(Holds(1));
 }
 
-// In the last chunk, after values that were in place and values that were copied.
+// In the last chunk.
 TEST_F(UpdateReaderTest, TakesOutWhatWasAddedBeforeARefusal) {
   ASSERT_TRUE(Read(Seal()));
   for (uint32_t chunk_bytes : {4096u, 4097u, 4098u, 5000u}) {
@@ -137,6 +153,39 @@ TEST_F(UpdateReaderTest, TakesOutWhatWasAddedBeforeARefusal) {
     values_.back() = good;
   }
   EXPECT_TRUE(Holds(1));
+}
+
+// What is taken out is decoded again, in parts that split values and blocks: it must be the same.
+TEST_F(UpdateReaderTest, TakesOutWhatWasAddedInEveryCodec) {
+  for (float& value : values_) value /= 4;  // a codec may make it larger
+  for (const Codec codec : {Codec::kFloat16, Codec::kBlock4, Codec::kEden1, Codec::kTop5}) {
+    for (uint32_t chunk_bytes : {4096u, 4097u, 4099u}) {
+      SCOPED_TRACE(fmt::format("{}, chunks of {}", CodecName(codec), chunk_bytes));
+      codec_ = codec;
+      chunk_bytes_ = chunk_bytes;
+      const float good = std::exchange(values_.back(), 1.0001F);  // a variance, which travels as it is
+      EXPECT_EQ(Refusal(Seal()), Code::kNormExceeded);
+      values_.back() = good;
+      const SealedUpload upload = Seal();
+      const std::vector<float> decoded = Decoded(upload);
+      // The norm is known at the end only; a bound of the round shrinks the update instead.
+      SquareLanes squares{};
+      for (size_t i = 0; i < decoded.size() - 2 * kStatistics; ++i)
+        squares[i % kSquareLanes] += double{decoded[i]} * double{decoded[i]};
+      round_ = {.norm = Norm(squares) / 2, .statistics = 1000, .weight = kMostWeight};
+      sum_ = EmptySum();
+      const auto taken = Read(upload);
+      ASSERT_TRUE(taken) << taken.error().ToString();
+      EXPECT_TRUE(taken->scaled);
+      std::vector<float> scaled = decoded;
+      for (size_t i = 0; i < scaled.size() - 2 * kStatistics; ++i)
+        scaled[i] = static_cast<float>(double{scaled[i]} * (round_.norm / taken->size.norm));
+      WeightedSum expected = EmptySum();
+      ASSERT_TRUE(Accumulate(expected, scaled, weight_));
+      EXPECT_EQ(sum_.Serialize(), expected.Serialize());
+      round_ = {};
+    }
+  }
 }
 
 TEST_F(UpdateReaderTest, RefusesInfinity) {

@@ -111,6 +111,26 @@ TEST(TaskCheck, ASettingThatTheServerOptimizerHasNoUseForIsRefused) {
   }
 }
 
+// What devices are to keep would travel.
+TEST(TaskCheck, APlanWhoseHeadIsSpeltWrongIsRefused) {
+  TaskRecord task = GoodTask();
+  task.table.tensors.push_back({.name = "out.weight", .shape = {5}, .offset = 30, .size = 5});
+  for (const StrategyName strategy : {StrategyName::kFedPer, StrategyName::kFedRep}) {
+    task.plan.strategy = strategy;
+    for (const std::string head : {"", "out.*", " out.weight , ,out.*"}) {
+      task.plan.head = head;
+      EXPECT_TRUE(CheckNewTask(task)) << head;
+    }
+    task.plan.head = "out.*, otu.bias";
+    const auto checked = CheckNewTask(task);
+    ASSERT_FALSE(checked);
+    EXPECT_THAT(checked.error().message, StartsWith("plan.head")) << checked.error().message;
+    EXPECT_THAT(checked.error().message, HasSubstr("otu.bias"));
+  }
+  task.plan.strategy = StrategyName::kFedAvg;
+  EXPECT_TRUE(CheckNewTask(task)) << "there it names what is tuned";
+}
+
 TEST(TaskCheck, AManifestThatDevicesCouldNotReadIsRefused) {
   TaskRecord task = GoodTask();
   task.manifest.classes = std::vector<std::string>(400, std::string(200, 'c'));

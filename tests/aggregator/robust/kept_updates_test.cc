@@ -18,9 +18,13 @@ struct KeptFolder {
 
   void Write(const std::string& device, const std::vector<float>& values, uint64_t weight = 3) {
     const std::span<const float> all(values);
-    const std::span<const float> parts[] = {all.first(1), all.subspan(1)};
+    const auto parts = [all](const TakePart& take) -> Status {
+      RETURN_IF_ERROR(take(all.first(1)));
+      return take(all.subspan(1));
+    };
     paths.push_back(folder.path() / KeptFileName(TestTask("digits"), ModelVersion{4}, paths.size()));
-    Must(WriteKeptUpdate(RealFileSystem(), paths.back(), {TestDevice(device), TestDevice("gate"), weight}, parts));
+    Must(WriteKeptUpdate(RealFileSystem(), paths.back(), {TestDevice(device), TestDevice("gate"), weight}, all.size(),
+                         parts));
   }
   Result<KeptUpdates> Open(double bound = 16) { return KeptUpdates::Open(RealFileSystem(), paths, 3, kScale, bound); }
 };

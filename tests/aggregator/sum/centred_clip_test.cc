@@ -10,6 +10,7 @@
 
 #include "aggregator/robust/robust_rule.h"
 #include "aggregator/sum/weighted_sum.h"
+#include "tests/aggregator/sum/accumulate.h"
 #include "tests/support/memory_updates.h"
 #include "tests/support/must.h"
 #include "tests/support/seeded_random.h"
@@ -29,7 +30,7 @@ std::vector<float> Draw(uint64_t seed, size_t count) {
 
 UpdateNorms Add(WeightedSum& sum, std::span<const float> values, uint64_t weight, double bound,
                 std::span<const float> reference) {
-  auto addition = Must(sum.Begin({.norm_clip = bound, .reference = reference}, weight));
+  auto addition = Must(sum.Begin({.norm_clip = bound, .reference = reference}, weight, Again(values)));
   Must(addition.Add(values));
   return Must(addition.Commit());
 }
@@ -100,7 +101,7 @@ TEST(CentredClip, AnyOrderGroupingAndTreeGiveTheSameBits) {
     for (size_t i = 0; i < updates.size(); ++i) Add(straight, updates[i], 1 + i, bound, reference);
     for (size_t i = updates.size(); i-- > 0;) {
       WeightedSum& side = i % 2 == 0 ? left : right;
-      auto addition = Must(side.Begin({.norm_clip = bound, .reference = reference}, 1 + i));
+      auto addition = Must(side.Begin({.norm_clip = bound, .reference = reference}, 1 + i, Again(updates[i])));
       auto rest = std::span<const float>(updates[i]);
       for (const uint8_t length : cuts) {
         const auto part = rest.first(std::min<size_t>(length, rest.size()));
@@ -129,8 +130,8 @@ TEST(CentredClip, StatisticsAreClippedByThemselves) {
   const ValueRange statistics[] = {{1, 1}};
   const std::vector<float> reference = {0.5F, 0.5F, 0.5F}, values = {0.5F, 0.75F, 0.5F};
   WeightedSum sum(3, kScale, 1, kMaxWeight);
-  auto addition =
-      Must(sum.Begin({.norm_clip = 0.1, .statistics_clip = 0.25, .statistics = statistics, .reference = reference}, 1));
+  auto addition = Must(sum.Begin(
+      {.norm_clip = 0.1, .statistics_clip = 0.25, .statistics = statistics, .reference = reference}, 1, Again(values)));
   Must(addition.Add(values));
   EXPECT_EQ(Must(addition.Commit()).distance, 0);
   EXPECT_EQ(Must(sum.Report()), (std::vector<double>{0.5, 0.25, 0.5}));
@@ -143,17 +144,19 @@ TEST(CentredClip, KeepsWhatIsSummedAndCountsNothingWhenThatFails) {
   const Bytes before = sum.Serialize();
   const UpdateLimits limits{.statistics_clip = 0.375, .statistics = statistics};
   {
-    auto addition = Must(sum.Begin(limits, 1));
+    auto addition = Must(sum.Begin(limits, 1, Again(values)));
     Must(addition.Add(values));
     EXPECT_FALSE(addition.Commit([](const auto&) -> Status { return Fail(Code::kDiskFull, "no room"); }));
   }
   EXPECT_EQ(sum.Serialize(), before);
   std::vector<double> kept;
-  auto addition = Must(sum.Begin(limits, 1));
+  auto addition = Must(sum.Begin(limits, 1, Again(values)));
   Must(addition.Add(values));
-  Must(addition.Commit([&](std::span<const std::span<const float>> parts) -> Status {
-    for (const auto part : parts) kept.insert(kept.end(), part.begin(), part.end());
-    return {};
+  Must(addition.Commit([&](const EachPart& each) {
+    return each([&](std::span<const float> part) -> Status {
+      kept.insert(kept.end(), part.begin(), part.end());
+      return {};
+    });
   }));
   EXPECT_EQ(kept, (std::vector<double>{0.5, 0.375, 0, 0.25}));
   EXPECT_EQ(kept, Must(sum.Report()));

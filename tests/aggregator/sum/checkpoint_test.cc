@@ -29,8 +29,8 @@ TEST(Checkpoint, OfUpdatesThatCountInPartComesBackToo) {
   WeightedSum sum = SumOfOne();
   UpdateLimits limits;
   limits.share = kWholeShare / 3;
-  auto addition = sum.Begin(limits, 5);
   const std::vector<float> values(1000, -0.25F);
+  auto addition = sum.Begin(limits, 5, Again(values));
   ASSERT_TRUE(addition->Add(values));
   ASSERT_TRUE(addition->Commit());
   ASSERT_TRUE(WriteCheckpoint(RealFileSystem(), folder / "sum", sum));

@@ -42,7 +42,7 @@ TEST(WeightedSumAddition, TheCutsMakeNoDifference) {
     const auto values = SomeValues(seed, 1 + seed % 700);
     WeightedSum whole = SomeSum(values.size()), cut = SomeSum(values.size());
     const auto norm = Accumulate(whole, values, 7);
-    auto addition = cut.Begin({.norm_bound = kNoBound}, 7);
+    auto addition = cut.Begin({.norm_bound = kNoBound}, 7, Again(values));
     auto rest = std::span<const float>(values);
     for (uint8_t length : cuts) {
       const auto part = rest.first(std::min<size_t>(length, rest.size()));
@@ -62,7 +62,7 @@ TEST(WeightedSumAddition, TakesEverythingOutAgainUnlessCommitted) {
     WeightedSum sum = SomeSum(values.size());
     const Bytes before = sum.Serialize();
     {
-      auto addition = sum.Begin({.norm_bound = kNoBound}, 5);
+      auto addition = sum.Begin({.norm_bound = kNoBound}, 5, Again(values));
       auto rest = std::span<const float>(values);
       Status added;
       for (uint8_t length : cuts) {
@@ -92,7 +92,7 @@ TEST(WeightedSumAddition, NamesThePositionOfABadValueAcrossParts) {
     std::vector<float> values(100, 0.5F);
     values[place] = kNan;
     WeightedSum sum = SomeSum(100);
-    auto addition = sum.Begin({.norm_bound = kNoBound}, 1);
+    auto addition = sum.Begin({.norm_bound = kNoBound}, 1, Again(values));
     Status status = addition->Add(std::span(values).first(5));
     if (status) status = addition->Add(std::span(values).subspan(5));
     ASSERT_FALSE(status);
@@ -106,8 +106,8 @@ TEST(WeightedSumAddition, TellsAValueOverTheBoundFromAnInfiniteOne) {
   const std::vector<float> over{0, 1.0001F};
   const std::vector<float> infinite{0, -kInfinity};
   WeightedSum sum = SomeSum(2);
-  EXPECT_EQ(sum.Begin({.norm_bound = kNoBound}, 1)->Add(over).error().code, Code::kNormExceeded);
-  EXPECT_EQ(sum.Begin({.norm_bound = kNoBound}, 1)->Add(infinite).error().code, Code::kNotFinite);
+  EXPECT_EQ(sum.Begin({.norm_bound = kNoBound}, 1, Again(over))->Add(over).error().code, Code::kNormExceeded);
+  EXPECT_EQ(sum.Begin({.norm_bound = kNoBound}, 1, Again(infinite))->Add(infinite).error().code, Code::kNotFinite);
 }
 
 TEST(WeightedSumAddition, RefusesANormOverTheBoundAndAnyNormWithoutABound) {
@@ -115,7 +115,7 @@ TEST(WeightedSumAddition, RefusesANormOverTheBoundAndAnyNormWithoutABound) {
   WeightedSum sum = SomeSum(2);
   const Bytes before = sum.Serialize();
   for (double bound : {0.999, std::numeric_limits<double>::quiet_NaN()}) {
-    auto addition = sum.Begin({.norm_bound = bound}, 1);
+    auto addition = sum.Begin({.norm_bound = bound}, 1, Again(values));
     ASSERT_TRUE(addition->Add(values));
     EXPECT_EQ(addition->Commit().error().code, Code::kNormExceeded) << bound;
   }
@@ -132,7 +132,7 @@ TEST(WeightedSumAddition, ADeviceComesToTheSameVerdict) {
     for (size_t i = 0; i < values.size(); ++i) squares[i % kSquareLanes] += std::pow(double{values[i]}, 2);
     for (const double bound : {Norm(squares), std::nextafter(Norm(squares), 0.0), kNoBound}) {
       WeightedSum sum = SomeSum(values.size());
-      auto addition = sum.Begin({.norm_bound = bound}, 1);
+      auto addition = sum.Begin({.norm_bound = bound}, 1, Again(values));
       Status added = addition->Add(values);
       if (added) {
         const auto norm = addition->Commit();
@@ -148,12 +148,12 @@ TEST(WeightedSumAddition, RefusesMoreOrFewerValuesThanTheTaskHas) {
   WeightedSum sum = SomeSum(10);
   const Bytes before = sum.Serialize();
   {
-    auto addition = sum.Begin({.norm_bound = kNoBound}, 1);
+    auto addition = sum.Begin({.norm_bound = kNoBound}, 1, Again(values));
     ASSERT_TRUE(addition->Add(std::span(values).first(9)));
     EXPECT_EQ(addition->Commit().error().code, Code::kWrongTensorCount);
   }
   {
-    auto addition = sum.Begin({.norm_bound = kNoBound}, 1);
+    auto addition = sum.Begin({.norm_bound = kNoBound}, 1, Again(values));
     ASSERT_TRUE(addition->Add(std::span(values).first(9)));
     EXPECT_EQ(addition->Add(std::span(values).first(2)).error().code, Code::kWrongTensorCount);
   }
@@ -162,8 +162,8 @@ TEST(WeightedSumAddition, RefusesMoreOrFewerValuesThanTheTaskHas) {
 
 TEST(WeightedSumAddition, RefusesAWeightBeforeAnythingIsAdded) {
   WeightedSum sum = SomeSum(2);
-  EXPECT_EQ(sum.Begin({.norm_bound = kNoBound}, 0).error().code, Code::kBadWeight);
-  EXPECT_EQ(sum.Begin({.norm_bound = kNoBound}, kMaxWeight).error().code, Code::kBadWeight);
+  EXPECT_EQ(sum.Begin({.norm_bound = kNoBound}, 0, {}).error().code, Code::kBadWeight);
+  EXPECT_EQ(sum.Begin({.norm_bound = kNoBound}, kMaxWeight, {}).error().code, Code::kBadWeight);
 }
 
 }  // namespace

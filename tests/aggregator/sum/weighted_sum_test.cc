@@ -178,7 +178,7 @@ TEST(WeightedSum, HasNothingToReportWhenEmpty) { EXPECT_EQ(Empty(2).Report().err
 Status AccumulatePart(WeightedSum& sum, const std::vector<float>& delta, uint64_t weight, uint32_t share) {
   UpdateLimits limits;
   limits.share = share;
-  ASSIGN_OR_RETURN(WeightedSum::Addition addition, sum.Begin(limits, weight));
+  ASSIGN_OR_RETURN(SumAddition addition, sum.Begin(limits, weight, Again(delta)));
   RETURN_IF_ERROR(addition.Add(delta));
   RETURN_IF_ERROR(addition.Commit());
   return {};

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/device/agent/erasure_fixture.h"
+#include "tests/support/guarded_disk.h"
 
 // The model that a device keeps for itself: over versions, restarts, kills and deletions.
 namespace tributary::agent_personal_test {
@@ -95,6 +96,45 @@ TEST(AgentPersonalTest, AVersionThatItDoesNotFitMovesTheModelOntoIt) {
   EXPECT_EQ(device.learner.evaluations[2], 0) << "nothing is held back here, so nothing is measured";
   EXPECT_EQ(ValueOf(model), 1);
   EXPECT_EQ(model.lineage.size(), 1u);
+}
+
+TEST(AgentPersonalTest, AModelOnALaterVersionThanThePublishedOneMovesOntoIt) {
+  AgentFixture device;
+  ASSERT_TRUE(LearnVersionOne(device));
+  device.Kill();
+  PersonalModel model = *device.Personal();
+  model.base = ModelVersion{9};
+  Must(PersonalStore(RealFileSystem(), device.folder / "personal").Replace(model));
+  device.Start();
+  device.Publish(2, 2, /*with_round=*/false);
+  EXPECT_TRUE(device.RunUntilWithTime([&] { return device.Personal()->base == ModelVersion{2}; }));
+}
+
+// No room for personal models.
+struct CrampedDisk final : GuardedDisk {
+  Status Change(const Path& path) override {
+    if (full && path.parent_path().filename() == "personal") return Fail(Code::kDiskFull, "no room");
+    return {};
+  }
+  bool full = false;
+};
+
+TEST(AgentPersonalTest, WhereThereIsNoRoomForTheModelTheUpdateIsSentAndTheFormerModelStays) {
+  AgentFixture device;
+  CrampedDisk disk;
+  device.files = &disk;
+  ASSERT_TRUE(LearnVersionOne(device));
+  disk.full = true;
+  device.Publish(2, 2);
+  ASSERT_TRUE(RunToVersion(device, 2));
+  EXPECT_EQ(device.Delivered(UploadKind::kUpdate, 2), 1u);
+  EXPECT_EQ(device.learner.fits, 2);
+  EXPECT_EQ(device.Personal()->base, ModelVersion{1});
+  EXPECT_EQ(FilesBelow(device.folder / "personal"), "digits.1.model\n");
+  disk.full = false;
+  device.Publish(3, 3);
+  ASSERT_TRUE(RunToVersion(device, 3));
+  EXPECT_EQ(ValueOf(device.Personal()), 1 + 3);
 }
 
 TEST(AgentPersonalTest, OnANewVersionItIsMeasuredAndGivenUpIfTheVersionIsNoWorse) {

@@ -61,6 +61,20 @@ TEST(PersonalStoreTest, TasksWhoseNamesBeginAlikeAreApart) {
   EXPECT_EQ(VersionOf(store, "digits.7"), 10u);
 }
 
+// Of a device that has joined another fleet, say, with the folder that it had.
+TEST(PersonalStoreTest, AModelOnALaterVersionGivesWayToTheOneThatIsMade) {
+  const TemporaryFolder folder;
+  const PersonalStore store(RealFileSystem(), folder / "personal");
+  Must(store.Replace(ModelOn(9)));
+  Must(store.Prepare(ModelOn(2)));
+  EXPECT_EQ(VersionOf(store), 9u);
+  Must(store.Adopt(TestTask("digits"), ModelVersion{2}));
+  EXPECT_EQ(VersionOf(store), 2u);
+  Must(store.Replace(ModelOn(9)));
+  Must(store.Replace(ModelOn(3)));
+  EXPECT_EQ(VersionOf(store), 3u);
+}
+
 TEST(PersonalStoreTest, ADamagedFileIsSetAside) {
   const TemporaryFolder folder;
   const PersonalStore store(RealFileSystem(), folder / "personal");

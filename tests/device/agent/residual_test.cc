@@ -101,6 +101,39 @@ TEST(ResidualTest, AKillSendsNothingTwiceAndLosesNothing) {
   }
 }
 
+// A file that nobody names any more: its bytes are of somebody's examples.
+TEST(ResidualTest, AStartRemovesWhatAKillLeftOfAWrite) {
+  AgentFixture device;
+  device.plan.update_codec = {"top5"};
+  device.Start();
+  Deliver(device, 1);
+  device.Kill();
+  const Path left = device.folder / "residuals" / "digits-0.residual.new";
+  Must(WriteFileAtomically(RealFileSystem(), left, Bytes(4000, 1)));
+  device.Start();
+  EXPECT_FALSE(std::filesystem::exists(left));
+  EXPECT_TRUE(Exists(device, 1));
+}
+
+// What was left out of many updates is more than one may bring: it leaves in several.
+TEST(ResidualTest, AResidualBeyondTheBoundsOfAnUpdateWaits) {
+  AgentFixture device;
+  device.plan.update_codec = {"top5"};
+  device.Start();
+  Deliver(device, 1);
+  device.Kill();
+  const ResidualStore store(RealFileSystem(), device.folder / "residuals");
+  std::vector<float> much(kValues);
+  much[7] = 1000;
+  Must(store.Keep(TestTask("digits"), ModelVersion{1}, 0, much));
+  device.Start();
+  Deliver(device, 2);
+  const auto sent = Sent(device, 2);
+  ASSERT_EQ(sent.size(), kValues);
+  EXPECT_EQ(sent[7], 1) << "the bound of a value";
+  EXPECT_NEAR(Kept(device, 2)[7], 999, 0.01);
+}
+
 TEST(ResidualTest, GoesWithTheExamplesThatItWasMadeFromAndWithItsTask) {
   ErasureFixture device;
   device.plan.update_codec = {"top5"};
@@ -128,6 +161,7 @@ TEST(ResidualStoreTest, ADamagedOrForeignFileIsNone) {
   const TaskId task = TestTask("digits");
   EXPECT_TRUE(store.empty());
   Must(store.Sweep({{task, 7}}));  // there is no folder, and so nothing to erase
+  Must(store.RemoveUnfinished());
   Must(store.Keep(task, ModelVersion{3}, 7, std::vector<float>{1, 2}));
   EXPECT_EQ(Must(store.Before(task, ModelVersion{3}, 7, 2)), std::vector<float>(2)) << "of the version itself";
   EXPECT_EQ(Must(store.Before(task, ModelVersion{4}, 7, 2)), (std::vector<float>{1, 2}));
@@ -139,6 +173,10 @@ TEST(ResidualStoreTest, ADamagedOrForeignFileIsNone) {
   bytes[30] ^= 1;
   Must(WriteFileAtomically(RealFileSystem(), file, bytes));
   EXPECT_EQ(Must(store.Before(task, ModelVersion{4}, 7, 2)), std::vector<float>(2)) << "damaged";
+  for (const uint64_t size : {uint64_t{0}, uint64_t{50}, limits::kParameters * sizeof(float) + 1000}) {
+    std::filesystem::resize_file(file, size);
+    EXPECT_EQ(Must(store.Before(task, ModelVersion{4}, 7, 2)), std::vector<float>(2)) << size;
+  }
   Must(store.Keep(task, ModelVersion{4}, 7, std::vector<float>{3, 4}));
   Must(store.Sweep({{task, 7}}));
   EXPECT_FALSE(store.empty());

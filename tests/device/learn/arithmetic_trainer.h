@@ -1,5 +1,7 @@
 #pragma once
 
+#include <algorithm>
+#include <cmath>
 #include <map>
 #include <string>
 #include <vector>
@@ -39,7 +41,8 @@ class ArithmeticTrainer final : public Trainer {
         }
       }
     }
-    if (diverges == pass.order && passes.size() > 1) return Fail(Code::kNotFinite, "it diverged");
+    const bool over = std::ranges::any_of(values, [](float value) { return !(std::abs(value) < 1e12f); });
+    if (over || (diverges == pass.order && passes.size() > 1)) return Fail(Code::kNotFinite, "it diverged");
     return UpdateMeta{10, values.size(), 0.5, 1, 1};
   }
   Result<std::optional<EvaluationResult>> Measure(const Values& values) override {
@@ -48,6 +51,7 @@ class ArithmeticTrainer final : public Trainer {
       return EvaluationResult{EvaluatedModel::kGlobal, 20, 1, {{"accuracy", {right[measured_++], 20}}, {"loss", {1, 20}}}};
     double loss = 0;
     for (size_t i = 0; i < values.size(); ++i) loss += (values[i] - goal_[i]) * (values[i] - goal_[i]);
+    if (!(loss < 1e12)) return Fail(Code::kNotFinite, "the loss");
     return EvaluationResult{EvaluatedModel::kGlobal, 4, 1, {{"loss", {4 * loss, 4}}}};
   }
   Result<double> Slope(const Values& values, const Values& direction) override {

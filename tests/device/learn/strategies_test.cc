@@ -297,5 +297,33 @@ TEST(StrategiesTest, AnotherStrategysStateIsNotUsed) {
   EXPECT_EQ(device.Learn(&*ditto.personal).delta, device.Learn().delta);
 }
 
+// Over many fits a device's own part may grow until nothing finite comes of it. The device must not fail at every version
+// from then on.
+TEST(StrategiesTest, AFitThatTheKeptStateSpoilsIsDoneWithoutIt) {
+  for (const StrategyName name : {StrategyName::kDitto, StrategyName::kApfl, StrategyName::kFedPer}) {
+    StrategyFixture device;
+    const Learned first = device.LearnWith(name);
+    PersonalModel spoilt = *first.personal;
+    spoilt.alpha = 0.5;
+    for (PersonalTensor& tensor : spoilt.tensors) std::ranges::fill(tensor.values, 1e20f);
+    device.task.latest = ModelVersion{2};
+    const auto learned = device.TryLearn(&spoilt);
+    ASSERT_TRUE(learned) << learned.error().ToString();
+    EXPECT_EQ(learned->delta, first.delta);
+    EXPECT_EQ(learned->personal->tensors, first.personal->tensors);
+    EXPECT_EQ(learned->personal->lineage.size(), 1u);
+  }
+}
+
+TEST(StrategiesTest, AModelThatCannotBeMeasuredIsNotUsedAndTheUpdateIsSent) {
+  StrategyFixture device;
+  device.task.plan.finetune = FineTuning::kBoth;
+  device.task.plan.finetune_all_rate = 20'000;
+  const auto learned = device.TryLearn();
+  ASSERT_TRUE(learned) << learned.error().ToString();
+  EXPECT_EQ(learned->delta, PlainDelta());
+  EXPECT_EQ(learned->personal->choice, "fit");
+}
+
 }  // namespace
 }  // namespace tributary::strategies_test

@@ -97,6 +97,7 @@ TEST_F(FileTest, AFailureBeforeTheRenameLeavesTheOldContent) {
     ASSERT_FALSE(status.has_value());
     EXPECT_EQ(status.error().code, Code::kDiskFull);
     EXPECT_EQ(Content(path_), "old");
+    EXPECT_EQ(files_.List(folder_.path())->size(), 1u) << "a disk that is full needs the room";
   }
   Write(path_, "new");
   EXPECT_EQ(Content(path_), "new") << "what a failed attempt left beside it is not in the way";
