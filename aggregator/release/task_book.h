@@ -54,6 +54,8 @@ class TaskBook final : public Tasks {
   Result<TaskRecord> Get(const TaskId& task) override;
   Result<std::vector<VersionRecord>> Versions(const TaskId& task, const Slice<ModelVersion>& slice = {}) override;
   Result<VersionRecord> Version(const TaskId& task, ModelVersion version) override;
+  Result<std::vector<MemberResult>> Results(const TaskId& task, ModelVersion version,
+                                            const Slice<DeviceId>& slice = {}) override;
   Result<VersionRecord> Pin(const TaskId& task, ModelVersion version, const std::string& reason) override;
   Result<Pruned> Prune(const TaskId& task, uint64_t keep, ModelVersion after) override;
   Status WhyAbsent(const Digest& blob) override;

@@ -99,8 +99,8 @@ Result<Json> ApiClient::Round(const std::string& task, uint64_t number, const st
   return list.empty() ? Get(http_, path) : AllPages(http_, path + "/" + list);
 }
 Result<Json> ApiClient::Versions(const std::string& task) { return AllPages(http_, TaskPath(task) + "/versions"); }
-Result<Json> ApiClient::Version(const std::string& task, uint64_t version) {
-  return Get(http_, TaskPath(task) + "/versions/" + std::to_string(version));
+Result<Json> ApiClient::Version(const std::string& task, uint64_t version, const std::string& part) {
+  return Get(http_, fmt::format("{}/versions/{}{}{}", TaskPath(task), version, part.empty() ? "" : "/", part));
 }
 Result<Json> ApiClient::Devices(const std::string& state) {
   return AllPages(http_, "/devices", state.empty() ? "" : "&state=" + EncodeUrlPart(state));

@@ -129,6 +129,12 @@ Result<VersionRecord> FakeCore::Version(const TaskId& task, ModelVersion version
   return Fail(Code::kUnknownVersion, "task '{}' has no version {}", task.text(), Number(version));
 }
 
+Result<std::vector<MemberResult>> FakeCore::Results(const TaskId& task, ModelVersion version,
+                                                    const Slice<DeviceId>& slice) {
+  RETURN_IF_ERROR(Version(task, version));
+  return Part(results, slice, [](const MemberResult& one) { return one.member; });
+}
+
 Result<VersionRecord> FakeCore::Pin(const TaskId& task, ModelVersion version, const std::string& reason) {
   RETURN_IF_ERROR(Version(task, version));
   VersionRecord& record = versions[task][Number(version) - 1];

@@ -20,6 +20,7 @@ class FakeCore final : public Tasks, public Rounds, public Watch {
   std::map<TaskId, TaskRecord> tasks;
   std::map<TaskId, std::vector<RoundRecord>> rounds;
   std::vector<ContributionRecord> contributions;  // of every round
+  std::vector<MemberResult> results;              // of every version
   std::map<TaskId, std::vector<VersionRecord>> versions;
   std::vector<MemberRecord> members;
   std::vector<GatewayRecord> gateways;
@@ -33,6 +34,8 @@ class FakeCore final : public Tasks, public Rounds, public Watch {
   Result<TaskRecord> Get(const TaskId& task) override;
   Result<std::vector<VersionRecord>> Versions(const TaskId& task, const Slice<ModelVersion>& slice) override;
   Result<VersionRecord> Version(const TaskId& task, ModelVersion version) override;
+  Result<std::vector<MemberResult>> Results(const TaskId& task, ModelVersion version,
+                                            const Slice<DeviceId>& slice) override;
   Result<VersionRecord> Pin(const TaskId& task, ModelVersion version, const std::string& reason) override;
   Result<Pruned> Prune(const TaskId& task, uint64_t keep, ModelVersion after) override;
   Status WhyAbsent(const Digest& blob) override;
