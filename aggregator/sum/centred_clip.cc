@@ -27,7 +27,13 @@ DyadicFactor DyadicFactor::For(double bound, double distance) {
 }
 
 int64_t Pulled(int64_t value, int64_t centre, DyadicFactor factor) {
-  return centre + RoundedDyadic((WideInteger{value} - centre) * factor.k);
+  // RoundedDyadic of the product, whose two halves fit 64 bits: this loop costs more than all others of an update.
+  const int64_t difference = value - centre;
+  const int64_t high = difference >> kFactorBits, low = (difference - (high << kFactorBits)) * factor.k;
+  const int64_t floor = high * factor.k + (low >> kFactorBits);
+  const int64_t rest = low - ((low >> kFactorBits) << kFactorBits);
+  constexpr int64_t kHalf = int64_t{1} << (kFactorBits - 1);
+  return centre + floor + static_cast<int64_t>(rest + (floor & 1) > kHalf);
 }
 
 void ReferenceLanes::Add(std::span<const float> values, std::span<const float> reference_values, size_t lane) {
