@@ -116,10 +116,29 @@ void MeasureMean() {
   Print({"FedAvg of 32 updates of 10,000,000 parameters, of NumPy's loop", 1 / best, "/s", 1 / numpy, 2});
 }
 
+// One update of 10,000,000 parameters that is far from the last aggregate, against one that is only added.
+void MeasureCentredClip() {
+  constexpr uint64_t kMany = 10'000'000;
+  const std::vector<float> values = SomeUpdate(kMany), reference = SomeUpdate(kMany, 2);
+  const FixedPointScale scale = Must(FixedPointScale::For(1, kMaxWeight));
+  WeightedSum sum(kMany, scale, 1, kMaxWeight);
+  const Rates rates = Compare(
+      Measured::kThreadTime, 7, 1,
+      [&] {
+        auto addition = Must(sum.Begin({.norm_clip = 1, .reference = reference}, 10));
+        Must(addition.Add(values));
+        Must(addition.Commit());
+      },
+      [&] { Must(Accumulate(sum, values, 10)); });
+  Print({"an update of 10,000,000 parameters pulled to a reference, of one that is added", rates.ours, "/s",
+         rates.limit, 0.1});
+}
+
 }  // namespace
 }  // namespace tributary::bench
 
 int main() {
   tributary::bench::MeasureMean();
+  tributary::bench::MeasureCentredClip();
   return tributary::bench::MeasureRules();
 }

@@ -10,6 +10,7 @@
 #include "aggregator/api/gateway_routes.h"
 #include "aggregator/api/json_fields.h"
 #include "aggregator/api/round_routes.h"
+#include "aggregator/api/spread_routes.h"
 #include "aggregator/api/task_routes.h"
 #include "protocol/base/log.h"
 
@@ -97,6 +98,7 @@ void AddApiRoutes(HttpServer& server, const ApiParts& parts) {
 void AddMemberRoutes(HttpServer& server, const ApiParts& parts, const MemberParts& members) {
   AddEnrolmentTokenRoutes(server, parts, members);
   AddDeviceRoutes(server, parts, members);
+  AddSpreadRoutes(server, parts, members);
   AddSealingKeyRoutes(server, parts, members);
 }
 

@@ -20,7 +20,7 @@ namespace tributary {
 // patience.
 void AddApiRoutes(HttpServer& server, const ApiParts& parts);
 
-// Adds /enrolment-tokens, /devices, /gateways/{gateway}/revoke and /sealing-keys.
+// Adds /enrolment-tokens, /devices, /tasks/{task}/versions/{version}/spread, /gateways/{gateway}/revoke and /sealing-keys.
 void AddMemberRoutes(HttpServer& server, const ApiParts& parts, const MemberParts& members);
 
 // Every code with its sentence and remedy, as /api/v1/codes answers them.

@@ -35,9 +35,12 @@ Result<std::vector<GroupedResult>> ReadResults(const ApiParts& parts, Enrolment&
 }
 
 Json SpreadJson(const MetricSpread& spread) {
-  return {{"members", spread.members},     {"weighted", spread.weighted},
-          {"mean", spread.mean},           {"deviation", spread.deviation},
-          {"least", spread.least},         {"most", spread.most},
+  return {{"members", spread.members},
+          {"weighted", spread.weighted},
+          {"mean", spread.mean},
+          {"deviation", spread.deviation},
+          {"least", spread.least},
+          {"most", spread.most},
           {"worst_tenth", spread.worst_tenth ? Json(*spread.worst_tenth) : Json()}};
 }
 

@@ -14,7 +14,7 @@ namespace tributary {
 // What one member measured of a version, and counts; the views that it has are those of MetricViews.
 struct MemberResult {
   DeviceId member;
-  std::string role;  // "device" or "evaluator"
+  std::string role;       // "device" or "evaluator"
   bool personal = false;  // the model that the device fine-tuned; else the version itself
   std::map<std::string, MetricTotal> metrics;
 };

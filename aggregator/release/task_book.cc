@@ -202,6 +202,18 @@ Result<std::string> TaskBook::Proof(const TaskId& task, ModelVersion version, co
   return ProofText({std::move(text), leaf, index, MerklePath(manifest.leaves, index)});
 }
 
+Result<std::vector<MemberResult>> TaskBook::Results(const TaskId& task, ModelVersion version,
+                                                    const Slice<DeviceId>& slice) {
+  RETURN_IF_ERROR(Version(task, version));
+  ASSIGN_OR_RETURN(const ModelVersion folded, pruner_.Folded(task));
+  if (version <= folded) {
+    return Fail(Code::kPruned, "the evaluations of version {} of task '{}' by single members are forgotten; their totals are in "
+                               "its metrics",
+                Number(version), task.text());
+  }
+  return parts_.store.evaluations.Results(task, version, slice);
+}
+
 Result<VersionRecord> TaskBook::Pin(const TaskId& task, ModelVersion version, const std::string& reason) {
   ASSIGN_OR_RETURN(VersionRecord record, Version(task, version));
   if (record.pruned != WallTime{})

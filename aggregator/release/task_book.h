@@ -58,6 +58,8 @@ class TaskBook final : public Tasks {
   Result<VersionRecord> Version(const TaskId& task, ModelVersion version) override;
   Result<std::string> Manifest(const TaskId& task, ModelVersion version) override;
   Result<std::string> Proof(const TaskId& task, ModelVersion version, const Digest& leaf) override;
+  Result<std::vector<MemberResult>> Results(const TaskId& task, ModelVersion version,
+                                            const Slice<DeviceId>& slice = {}) override;
   Result<VersionRecord> Pin(const TaskId& task, ModelVersion version, const std::string& reason) override;
   Result<Pruned> Prune(const TaskId& task, uint64_t keep, ModelVersion after) override;
   Status WhyAbsent(const Digest& blob) override;

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "aggregator/records/evaluation_spread.h"
 #include "aggregator/records/records.h"
 #include "aggregator/records/slice.h"
 #include "protocol/base/result.h"
@@ -37,6 +38,10 @@ class Tasks {
   virtual Result<std::string> Manifest(const TaskId& task, ModelVersion version) = 0;
   // That the upload with this leaf is among it. The same; kNotFound: it is not.
   virtual Result<std::string> Proof(const TaskId& task, ModelVersion version, const Digest& leaf) = 0;
+  // What members measured of a version and counts, in the order of their ids: all of a member's, and a slice is of members.
+  // kUnknownTask, kUnknownVersion; kPruned: only their totals are left.
+  virtual Result<std::vector<MemberResult>> Results(const TaskId& task, ModelVersion version,
+                                                    const Slice<DeviceId>& slice = {}) = 0;
   // Keeps the weights of a version whatever its age, and says why; an empty reason ends that. kUnknownTask,
   // kUnknownVersion; kPruned: they are gone.
   virtual Result<VersionRecord> Pin(const TaskId& task, ModelVersion version, const std::string& reason) = 0;

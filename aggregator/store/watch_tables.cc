@@ -266,6 +266,31 @@ Result<EvaluationTotals> EvaluationTable::Totals(const TaskId& task, ModelVersio
   return totals;
 }
 
+Result<std::vector<MemberResult>> EvaluationTable::Results(const TaskId& task, ModelVersion version,
+                                                           const Slice<DeviceId>& slice) {
+  ASSIGN_OR_RETURN(
+      const auto rows,
+      database_.Query("SELECT e.device, e.role, e.model, m.name, m.sum, m.weight FROM evaluations e JOIN "
+                      "evaluation_metrics m ON m.task = e.task AND m.version = e.version AND m.device = e.device AND m.model "
+                      "= e.model WHERE e.task = :task AND e.version = :version AND e.counted = 1 AND e.device IN (SELECT "
+                      "DISTINCT device FROM evaluations WHERE task = :task AND version = :version AND counted = 1 AND device "
+                      "> :after ORDER BY device LIMIT :most) ORDER BY e.device, e.model, m.name",
+                      task, version, slice.after, slice.most));
+  std::vector<MemberResult> results;
+  for (const Row& row : rows) {
+    MemberResult one;
+    int64_t model = 0;
+    std::string name;
+    MetricTotal total;
+    RETURN_IF_ERROR(row.Into(one.member, one.role, model, name, total.sum, total.weight));
+    one.personal = model == static_cast<int64_t>(EvaluatedModel::kPersonal);
+    const bool is_new = results.empty() || results.back().member != one.member || results.back().personal != one.personal;
+    if (is_new) results.push_back(std::move(one));
+    results.back().metrics[name] = total;
+  }
+  return results;
+}
+
 Result<MetricViews> EvaluationTable::Newest(const TaskId& task) {
   const auto of = [&](const View& view) -> Result<MetricMeans> {
     ASSIGN_OR_RETURN(const auto totals,

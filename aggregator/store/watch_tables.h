@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "aggregator/records/evaluation_spread.h"
 #include "aggregator/records/records.h"
 #include "aggregator/records/slice.h"
 #include "aggregator/records/watch_records.h"
@@ -109,6 +110,8 @@ class EvaluationTable : Tables {
   }
   // Of the versions from `first` to `last`.
   Result<EvaluationTotals> Totals(const TaskId& task, ModelVersion first, ModelVersion last);
+  // Of a version, those that count: all of a member's, and a slice is of members.
+  Result<std::vector<MemberResult>> Results(const TaskId& task, ModelVersion version, const Slice<DeviceId>& slice);
   // Of the newest version that has been evaluated, for each view by itself.
   Result<MetricViews> Newest(const TaskId& task);
 

@@ -145,6 +145,12 @@ class RobustRun {
     return Must(Evaluate(*model_, all)).metrics.at("accuracy").mean();
   }
 
+  struct Taken {
+    uint32_t device;
+    uint64_t examples;
+    Delta delta;
+  };
+
   void Round(ModelVersion base) {
     std::vector<Delta> updates(kDevices), benign;
     std::vector<uint64_t> examples;
@@ -156,10 +162,17 @@ class RobustRun {
       std::ranges::transform(updates[device], weights_, updates[device].begin(), std::minus());
       if (!IsHostile(device)) benign.push_back(updates[device]);
     }
+    // As the aggregator refuses what is beyond the task's bounds: a model that has gone wrong makes such updates too.
+    std::vector<Taken> taken;
     for (uint32_t device = 0; device < kDevices; ++device) {
       if (IsHostile(device)) updates[device] = attack_(benign, updates[device], random_);
+      if (CheckDelta(updates[device], task_.value_bound, task_.norm_bound))
+        taken.push_back({device, examples[device], std::move(updates[device])});
     }
-    const WeightedSum sum = KeepsUpdates(task_.robust) ? Combine(updates, examples) : Add(updates, examples);
+    if (taken.empty()) return;
+    auto made = KeepsUpdates(task_.robust) ? Combine(taken) : Add(taken);
+    if (!made) return;  // too few for the rule: the round ends without a version
+    const WeightedSum& sum = *made;
     const std::vector<double> mean = Must(sum.Report());
     weights_ = MakeServerOptimizer({})->Step(weights_, mean, 1, {});
     reference_.assign(mean.begin(), mean.end());
@@ -169,29 +182,31 @@ class RobustRun {
   uint64_t Counts(uint64_t examples) const { return std::min({examples, bounds_.weight, task_.max_weight}); }
 
   // As the aggregator takes updates one by one.
-  WeightedSum Add(const std::vector<Delta>& updates, const std::vector<uint64_t>& examples) {
+  Result<WeightedSum> Add(const std::vector<Taken>& taken) {
     WeightedSum sum = EmptySum();
     std::vector<UpdateSize> sizes;
-    for (size_t i = 0; i < updates.size(); ++i) {
-      UpdateLimits limits{.norm_bound = task_.norm_bound};
+    for (const Taken& one : taken) {
+      UpdateLimits limits;
       if (bounds_.norm > 0) limits.norm_clip = bounds_.norm;
       if (HasReference(task_.robust)) limits.reference = reference_;
-      auto addition = Must(sum.Begin(std::move(limits), Counts(examples[i]), Again(updates[i])));
-      Must(addition.Add(updates[i]));
-      sizes.push_back({.norm = Must(addition.Commit()).distance, .weight = examples[i]});
+      auto addition = Must(sum.Begin(std::move(limits), Counts(one.examples), Again(one.delta)));
+      Must(addition.Add(one.delta));
+      sizes.push_back({.norm = Must(addition.Commit()).distance, .weight = one.examples});
     }
     SetMedians(sizes);
     return sum;
   }
 
   // As it does when a round of a rule ends that sees all of them at once.
-  WeightedSum Combine(const std::vector<Delta>& updates, const std::vector<uint64_t>& examples) {
+  Result<WeightedSum> Combine(const std::vector<Taken>& taken) {
+    const bool by_gateway = task_.robust.groups == RobustGroups::kGateways;
+    std::vector<Delta> updates;
     std::vector<uint64_t> counts;
     std::vector<std::string> names;
-    for (uint32_t device = 0; device < kDevices; ++device) {
-      counts.push_back(Counts(examples[device]));
-      names.push_back(task_.robust.groups == RobustGroups::kGateways ? std::to_string(device / kPerGateway)
-                                                                     : Name(device).text());
+    for (const Taken& one : taken) {
+      updates.push_back(one.delta);
+      counts.push_back(Counts(one.examples));
+      names.push_back(by_gateway ? std::to_string(one.device / kPerGateway) : Name(one.device).text());
     }
     const MemoryUpdates set(updates, counts, task_.scale);
     const auto read = [&](uint64_t first, std::span<double> values) -> Status {
@@ -201,17 +216,14 @@ class RobustRun {
     };
     std::vector<UpdateSize> sizes;
     const auto likenesses = Must(CompareWith(set, {}, std::ldexp(1.0, task_.scale.fraction_bits), read));
-    for (uint32_t device = 0; device < kDevices; ++device)
-      sizes.push_back({.norm = likenesses[device].distance, .weight = examples[device]});
+    for (size_t i = 0; i < taken.size(); ++i)
+      sizes.push_back({.norm = likenesses[i].distance, .weight = taken[i].examples});
     SetMedians(sizes);
     const Bytes seed = random_.TakeBytes(16);
-    const GroupedUpdates groups(set, task_.robust.groups == RobustGroups::kGateways
-                                         ? GroupsByName(names)
-                                         : BucketsOf(names, seed, task_.robust.bucket));
-    return Must(
-        RobustRuleOf(task_.robust.rule)
-            .Combine({.updates = groups, .policy = task_.robust, .reference = reference_, .bound = bounds_.norm},
-                     EmptySum()));
+    const GroupedUpdates groups(set, by_gateway ? GroupsByName(names) : BucketsOf(names, seed, task_.robust.bucket));
+    return RobustRuleOf(task_.robust.rule)
+        .Combine({.updates = groups, .policy = task_.robust, .reference = reference_, .bound = bounds_.norm},
+                 EmptySum());
   }
 
   WeightedSum EmptySum() const {

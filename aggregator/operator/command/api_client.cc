@@ -100,7 +100,7 @@ Result<Json> ApiClient::Round(const std::string& task, uint64_t number, const st
 }
 Result<Json> ApiClient::Versions(const std::string& task) { return AllPages(http_, TaskPath(task) + "/versions"); }
 Result<Json> ApiClient::Version(const std::string& task, uint64_t version, const std::string& part) {
-  return Get(http_, TaskPath(task) + "/versions/" + std::to_string(version) + part);
+  return Get(http_, fmt::format("{}/versions/{}{}{}", TaskPath(task), version, part.empty() ? "" : "/", part));
 }
 Result<Json> ApiClient::Devices(const std::string& state) {
   return AllPages(http_, "/devices", state.empty() ? "" : "&state=" + EncodeUrlPart(state));

@@ -34,7 +34,7 @@ class ApiClient {
   Result<Json> Rounds(const std::string& task);
   Result<Json> Round(const std::string& task, uint64_t number, const std::string& list = "");
   Result<Json> Versions(const std::string& task);
-  // `part`: "" for the version itself, or "/manifest".
+  // `part`: "" for the version itself, "manifest" or "spread".
   Result<Json> Version(const std::string& task, uint64_t version, const std::string& part = "");
   // All pages in one list. `state`: only devices in this state of enrolment; empty: all.
   Result<Json> Devices(const std::string& state = "");

@@ -217,6 +217,27 @@ bool KeepsSomething(const Json& task) {
   return !is("/server_optimizer/name", "fedavg") || !is("/server_optimizer/schedule", "constant");
 }
 
+// A line for each view, group and metric.
+Json LinesOfSpread(const Json& answer) {
+  Json lines = Json::array();
+  const auto add = [&](const std::string& view, const std::string& group, const Json& metrics) {
+    for (const auto& [metric, spread] : metrics.items()) {
+      Json line = {{"view", view}, {"group", group}, {"metric", metric}};
+      line.update(spread);
+      lines.push_back(std::move(line));
+    }
+  };
+  for (const char* view : {"global", "local", "personal"}) {
+    const Json of = answer.value(view, Json::object());
+    add(view, "all", of.value("all", Json::object()));
+    for (const auto& [key, word] : {std::pair("by_class", "class "), std::pair("by_label", "label ")}) {
+      const Json groups = of.value(key, Json::object());
+      for (const auto& [name, metrics] : groups.items()) add(view, word + name, metrics);
+    }
+  }
+  return {{"items", std::move(lines)}};
+}
+
 struct RollbackOptions {
   std::string task;
   uint64_t to = 0;
@@ -311,7 +332,24 @@ void AddModels(CLI::App& app, Context& context) {
   const auto made_number = std::make_shared<uint64_t>();
   manifest->add_option("version", *made_number, "The version's number")->required()->check(CLI::PositiveNumber);
   manifest->callback(context.Show(
-      [made, made_number](ApiClient& client) { return client.Version(*made, *made_number, "/manifest"); }));
+      [made, made_number](ApiClient& client) { return client.Version(*made, *made_number, "manifest"); }));
+
+  CLI::App* spread = models->add_subcommand("spread", "How what members measured of a version lies, by class and label");
+  const auto measured = RequiredName(*spread, "task", "The task's name");
+  const auto version = std::make_shared<uint64_t>();
+  spread->add_option("version", *version, "The version's number")->required()->check(CLI::PositiveNumber);
+  spread->footer(
+      "VIEW      global: the version, by evaluators; local: the version, by devices on their held-out examples; personal: the\n"
+      "          models that devices fine-tuned from it, on the same\n"
+      "WEIGHTED  the mean by what members weigh; MEAN and DEVIATION count each member the same\n"
+      "WORST 10% the mean of the worst tenth of the members, at least one");
+  spread->callback(context.List(
+      [measured, version](ApiClient& client) -> Result<Json> {
+        ASSIGN_OR_RETURN(const Json answer, client.Version(*measured, *version, "spread"));
+        return LinesOfSpread(answer);
+      },
+      Columns("VIEW view, GROUP group, METRIC metric, MEMBERS members, WEIGHTED weighted, MEAN mean, DEVIATION deviation, "
+              "LEAST least, MOST most, WORST 10% worst_tenth")));
 
   const auto [save, options] = AddCommandWith<ExportOptions>(
       *models, context, "export",

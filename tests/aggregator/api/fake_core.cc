@@ -140,6 +140,12 @@ Result<std::string> FakeCore::Proof(const TaskId& task, ModelVersion version, co
   return R"({"leaf": ")" + leaf.hex() + "\"}";
 }
 
+Result<std::vector<MemberResult>> FakeCore::Results(const TaskId& task, ModelVersion version,
+                                                    const Slice<DeviceId>& slice) {
+  RETURN_IF_ERROR(Version(task, version));
+  return Part(results, slice, [](const MemberResult& one) { return one.member; });
+}
+
 Result<VersionRecord> FakeCore::Pin(const TaskId& task, ModelVersion version, const std::string& reason) {
   RETURN_IF_ERROR(Version(task, version));
   VersionRecord& record = versions[task][Number(version) - 1];

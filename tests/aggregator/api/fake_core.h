@@ -20,6 +20,7 @@ class FakeCore final : public Tasks, public Rounds, public Watch {
   std::map<TaskId, TaskRecord> tasks;
   std::map<TaskId, std::vector<RoundRecord>> rounds;
   std::vector<ContributionRecord> contributions;  // of every round
+  std::vector<MemberResult> results;              // of every version
   std::map<TaskId, std::vector<VersionRecord>> versions;
   std::vector<MemberRecord> members;
   std::vector<GatewayRecord> gateways;
@@ -35,6 +36,8 @@ class FakeCore final : public Tasks, public Rounds, public Watch {
   Result<VersionRecord> Version(const TaskId& task, ModelVersion version) override;
   Result<std::string> Manifest(const TaskId& task, ModelVersion version) override;
   Result<std::string> Proof(const TaskId& task, ModelVersion version, const Digest& leaf) override;
+  Result<std::vector<MemberResult>> Results(const TaskId& task, ModelVersion version,
+                                            const Slice<DeviceId>& slice) override;
   Result<VersionRecord> Pin(const TaskId& task, ModelVersion version, const std::string& reason) override;
   Result<Pruned> Prune(const TaskId& task, uint64_t keep, ModelVersion after) override;
   Status WhyAbsent(const Digest& blob) override;

@@ -15,6 +15,7 @@
 #include "aggregator/api/gateway_routes.h"
 #include "aggregator/api/json_tasks.h"
 #include "aggregator/api/round_routes.h"
+#include "aggregator/api/spread_routes.h"
 #include "aggregator/api/task_routes.h"
 #include "aggregator/publish/tuf_shelf.h"
 #include "protocol/base/http/ops_routes.h"
@@ -170,6 +171,7 @@ TEST_F(OpenApiTest, ItsSchemasAreWhatTheServerWrites) {
       {"ServerOptimizer", written["server_optimizer"]},
       {"Robust", written["robust"]},
       {"Contribution", json::parse(ToJson(ContributionRecord{}))},
+      {"MetricSpread", json::parse(ToJson(MetricSpread{}))},
       {"Bounds", written["bounds"]},
       {"Blob", written["module"]},
       {"TaskRequest", json::parse(TaskRequestToJson({record, {}}))},

@@ -65,6 +65,20 @@ TEST(CentredClip, RoundsToTheNearestMultipleAndToEven) {
   EXPECT_EQ(DyadicFactor::For(std::nan(""), 1).k, 0) << "a bound that is no number lets nothing through";
 }
 
+TEST(CentredClip, PullsInHalvesAsInOnePiece) {
+  EXPECT_TRUE(rc::check([](int64_t value, int64_t centre, uint32_t k) {
+    value >>= 2 + k % 60;
+    centre >>= 3 + k % 50;
+    for (const int64_t factor : {int64_t{k >> 2}, int64_t{1} << 29, int64_t{1} << 30, int64_t{0}, int64_t{1}}) {
+      const WideInteger product = (WideInteger{value} - centre) * factor;
+      RC_ASSERT(Pulled(value, centre, {factor}) == centre + RoundedDyadic(product));
+    }
+  }));
+  // Ties, at either sign and to even.
+  for (const int64_t value : {1, 3, 5, -1, -3, -5})
+    EXPECT_EQ(Pulled(value, 0, {int64_t{1} << 29}), std::llrint(static_cast<double>(value) / 2)) << value;
+}
+
 TEST(CentredClip, NoUpdateMovesTheMeanByMoreThanTheBound) {
   EXPECT_TRUE(rc::check([](uint64_t seed) {
     const size_t count = 1 + seed % 200;
