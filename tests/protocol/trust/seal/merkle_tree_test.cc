@@ -47,7 +47,9 @@ TEST(MerkleTree, EachLeafHasAPathThatLeadsToTheRootAndToNoOther) {
       EXPECT_FALSE(CheckMerklePath(leaves[index], index, size, path, MerkleLeaf({})));
       EXPECT_FALSE(CheckMerklePath(MerkleLeaf({}), index, size, path, root));
       EXPECT_FALSE(CheckMerklePath(leaves[index], size, size, path, root));
-      if (size > 1) EXPECT_FALSE(CheckMerklePath(leaves[index], (index + 1) % size, size, path, root));
+      if (size > 1) {
+        EXPECT_FALSE(CheckMerklePath(leaves[index], (index + 1) % size, size, path, root));
+      }
       auto longer = path;
       longer.push_back(root);
       EXPECT_FALSE(CheckMerklePath(leaves[index], index, size, longer, root));
