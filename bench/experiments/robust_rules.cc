@@ -70,18 +70,23 @@ std::vector<Method> Methods() {
 }
 
 // From the benign updates of a round, and what the attacker honestly learned, to what he says.
-using Attack = std::function<Delta(std::span<const Delta> benign, const Delta& own, Random& random)>;
-const std::vector<std::pair<std::string, Attack>>& Attacks() {
-  static const std::vector<std::pair<std::string, Attack>> attacks = {
-      {"none", nullptr},
+struct Attack {
+  std::string name;
+  std::function<Delta(std::span<const Delta> benign, const Delta& own, Random& random)> make = nullptr;
+  bool colludes = false;  // all hostile devices say the same
+};
+const std::vector<Attack>& Attacks() {
+  static const std::vector<Attack> attacks = {
+      {"none"},
       {"sign flip x3", [](auto, const Delta& own, Random&) { return SignFlip(own, 3); }},
-      {"MinMax", [](auto benign, const Delta&, Random&) { return MinMax(benign); }},
+      {"MinMax", [](auto benign, const Delta&, Random&) { return MinMax(benign); }, true},
       {"ALIE",
-       [](auto benign, const Delta&, Random&) { return LittleIsEnough(benign, LittleIsEnoughZ(kDevices, kHostile)); }},
+       [](auto benign, const Delta&, Random&) { return LittleIsEnough(benign, LittleIsEnoughZ(kDevices, kHostile)); },
+       true},
       {"label flip", [](auto, const Delta& own, Random&) { return own; }},  // of examples with other labels
-      {"IPM 0.5", [](auto benign, const Delta&, Random&) { return InnerProductManipulation(benign, 0.5); }},
+      {"IPM 0.5", [](auto benign, const Delta&, Random&) { return InnerProductManipulation(benign, 0.5); }, true},
       {"noise", [](auto benign, const Delta&, Random& random) { return Noise(benign.front().size(), 0.1, random); }},
-      {"mimic", [](auto benign, const Delta&, Random&) { return Mimic(benign); }},
+      {"mimic", [](auto benign, const Delta&, Random&) { return Mimic(benign); }, true},
   };
   return attacks;
 }
@@ -98,7 +103,7 @@ std::shared_ptr<const ExampleSet> WithFlippedLabels(const ExampleSet& set) {
 
 class RobustRun {
  public:
-  RobustRun(const Method& method, const std::string& attack_name, const Attack& attack, uint64_t seed)
+  RobustRun(const Method& method, const Attack& attack, uint64_t seed)
       : method_(method),
         attack_(attack),
         random_(seed),
@@ -109,7 +114,7 @@ class RobustRun {
     const auto shares =
         Must(Partition(Must(LabelsOf(*training)), {.devices = kDevices, .total = kImages, .seed = seed}));
     for (uint32_t device = 0; device < kDevices; ++device) {
-      const bool flips = IsHostile(device) && attack_name == "label flip";
+      const bool flips = IsHostile(device) && attack.name == "label flip";
       examples_.push_back({flips ? flipped : training, shares[device].training});
     }
     task_.id = Must(TaskId::Parse("fashion"));
@@ -134,7 +139,7 @@ class RobustRun {
 
  private:
   bool IsHostile(uint32_t device) const {
-    return attack_ && (method_.spread ? device % kPerGateway == 0 : device < kHostile);
+    return attack_.make && (method_.spread ? device % kPerGateway == 0 : device < kHostile);
   }
 
   double Accuracy(size_t images) {
@@ -164,8 +169,14 @@ class RobustRun {
     }
     // As the aggregator refuses what is beyond the task's bounds: a model that has gone wrong makes such updates too.
     std::vector<Taken> taken;
+    std::optional<Delta> agreed;  // those who know all benign updates say the same
     for (uint32_t device = 0; device < kDevices; ++device) {
-      if (IsHostile(device)) updates[device] = attack_(benign, updates[device], random_);
+      if (IsHostile(device) && attack_.colludes) {
+        if (!agreed) agreed = attack_.make(benign, updates[device], random_);
+        updates[device] = *agreed;
+      } else if (IsHostile(device)) {
+        updates[device] = attack_.make(benign, updates[device], random_);
+      }
       if (CheckDelta(updates[device], task_.value_bound, task_.norm_bound))
         taken.push_back({device, examples[device], std::move(updates[device])});
     }
@@ -265,13 +276,13 @@ bool IsThere(const Path& results, const std::string& rule, const std::string& at
 
 void RunRules(const Path& results, uint64_t seeds, const std::vector<std::string>& wanted) {
   for (uint64_t seed = 1; seed <= seeds; ++seed) {
-    for (const auto& [attack_name, attack] : Attacks()) {
+    for (const Attack& attack : Attacks()) {
       for (const Method& method : Methods()) {
         if (!wanted.empty() && std::ranges::find(wanted, method.name) == wanted.end()) continue;
-        if (IsThere(results, method.name, attack_name, seed)) continue;
-        const auto accuracies = RobustRun(method, attack_name, attack, seed).Run();
+        if (IsThere(results, method.name, attack.name, seed)) continue;
+        const auto accuracies = RobustRun(method, attack, seed).Run();
         const nlohmann::ordered_json line = {
-            {"rule", method.name}, {"attack", attack_name}, {"seed", seed}, {"accuracy", accuracies}};
+            {"rule", method.name}, {"attack", attack.name}, {"seed", seed}, {"accuracy", accuracies}};
         std::ofstream(results, std::ios::app) << line.dump() << std::endl;
       }
     }

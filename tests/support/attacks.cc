@@ -28,7 +28,7 @@ Spread SpreadOf(std::span<const Delta> benign) {
   const auto count = static_cast<double>(benign.size());
   for (size_t i = 0; i < parameters; ++i) {
     for (const Delta& one : benign) spread.mean[i] += one[i] / count;
-    for (const Delta& one : benign) spread.deviation[i] += std::pow(one[i] - spread.mean[i], 2);
+    for (const Delta& one : benign) spread.deviation[i] += (one[i] - spread.mean[i]) * (one[i] - spread.mean[i]);
     spread.deviation[i] = std::sqrt(spread.deviation[i] / std::max(count - 1, 1.0));
   }
   return spread;
@@ -42,7 +42,7 @@ Delta Shifted(const Spread& spread, double times) {
 
 double Square(const Delta& a, const Delta& b) {
   double sum = 0;
-  for (size_t i = 0; i < a.size(); ++i) sum += std::pow(double{a[i]} - b[i], 2);
+  for (size_t i = 0; i < a.size(); ++i) sum += (double{a[i]} - b[i]) * (double{a[i]} - b[i]);
   return sum;
 }
 
