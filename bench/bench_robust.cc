@@ -125,7 +125,7 @@ void MeasureCentredClip() {
   const Rates rates = Compare(
       Measured::kThreadTime, 7, 1,
       [&] {
-        auto addition = Must(sum.Begin({.norm_clip = 1, .reference = reference}, 10));
+        auto addition = Must(sum.Begin({.norm_clip = 1, .reference = reference}, 10, Again(values)));
         Must(addition.Add(values));
         Must(addition.Commit());
       },
