@@ -58,6 +58,33 @@ void PublishKeys(AgentFixture& device, uint64_t number, uint64_t version, const 
   device.server->Publish(device.world.fleet.Publish(publication), number, 1);
 }
 
+// An application that is ended now and then is no news for an operator.
+TEST(AgentTrustTest, ItsOwnEndInAFitIsReportedOnlyWhenItComesAgainAndAgain) {
+  AgentFixture device;
+  device.learner.apart = true;
+  device.reports = true;
+  device.Publish(1, 1);
+  for (uint64_t life = 0; life <= kCutOffsAtOnce; ++life) {
+    device.Start();
+    ASSERT_TRUE(device.RunUntilWithTime(
+        [&] { return !device.work.idle() && device.StateText().find("working") != std::string::npos; }));
+    device.Kill();
+    device.work.RunAll();  // it finds that it is over
+  }
+  device.Start();
+  const auto said = [&] {
+    for (const DeviceState& report : Reports(device)) {
+      if (!report.failures.empty()) return std::optional(report.failures.begin()->second);
+    }
+    return std::optional<DeviceState::Failure>();
+  };
+  EXPECT_FALSE(said());
+  ASSERT_TRUE(RunFast(device, [&] { return said().has_value(); }));
+  EXPECT_EQ(said()->code, Code::kShuttingDown);
+  EXPECT_EQ(said()->count, kCutOffsAtOnce + 1);
+  EXPECT_FALSE(said()->lasting);
+}
+
 TEST(AgentTrustTest, ReportsWhatItInstalledAndGoesOnCountingAfterAKill) {
   AgentFixture device;
   device.reports = true;
