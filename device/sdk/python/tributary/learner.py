@@ -245,29 +245,41 @@ class _Work:
         if self.train is None:
             raise Mistake("not-supported", "this learner has no function that trains")
         self.check_strategy(config)
-        begin = time.monotonic()
-        training, held_out = _examples(self.agent)
+        examples = _examples(self.agent)
         version, kept = _version(self.agent), _personal.read(self.agent.personal)
-        state = kept.names("state", config.get("strategy", "fedavg"))
-        base = {**version, **{name: kept.values[name] for name in state if name in config.kept}}
-        measured = self.measure(version, held_out, config)
+        state = [name for name in kept.names("state", config.get("strategy", "fedavg")) if name in config.kept]
+        measured = self.measure(version, examples.held_out, config)
         self.say_measured("global", measured)
+        try:
+            self.fit(config, {**version, **{name: kept.values[name] for name in state}}, kept, measured, examples)
+        except Mistake as mistake:
+            # Nothing finite came of what the device has kept, and nothing would at any later version.
+            if mistake.code != "not-finite" or not state:
+                raise
+            self.fit(config, version, kept, measured, examples)
+
+    def fit(
+        self, config: Config, base: Mapping[str, bytes], kept: _personal.Kept, measured: Measured, examples: Examples
+    ) -> None:
+        """Trains from `base`, chooses the device's own model and says what was learned."""
+        begin = time.monotonic()
         start = _arrays_of(self.agent, base)
-        weights, count, metrics = self.call("train", self.train, start, training, config)
+        weights, count, metrics = self.call("train", self.train, start, examples.training, config)
         after = _join(self.agent, weights, "train")
-        self.choose(config, kept, after, measured, held_out)
-        delta = b"".join(
-            bytes(len(base[name])) if name in config.kept else _difference(after[name], base[name]) for name in after
-        )
         loss = dict(metrics or {}).get("loss", self.agent.loss)
         if isinstance(loss, (tuple, list)):
             loss = loss[0] / loss[1]
+        loss, count = finite("train", "loss", loss), int(count)
+        self.choose(config, kept, after, measured, examples.held_out)
+        delta = b"".join(
+            bytes(len(base[name])) if name in config.kept else _difference(after[name], base[name]) for name in after
+        )
         self.agent.say(
             "learned",
             delta,
-            examples=int(count),
-            loss=finite("train", "loss", loss),
-            steps=self.agent.steps or int(count),
+            examples=count,
+            loss=loss,
+            steps=self.agent.steps or count,
             millis=_millis(begin),
             peak_memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         )
@@ -297,8 +309,13 @@ class _Work:
         models = {**({"kept": own} if config.kept else {}), "global": version, "fit": after}
         scores = {"global": measured}
         for name in models if measured else ():
-            scores[name] = scores.get(name) or self.measure(models[name], held_out, config)
-        best = _personal.best_of(list(models), scores) if measured else next(iter(models))
+            try:
+                scores[name] = scores.get(name) or self.measure(models[name], held_out, config)
+            except Mistake as mistake:
+                if mistake.code != "not-finite":  # the update is good without it
+                    raise
+        known = [name for name in models if name in scores]
+        best = _personal.best_of(known, scores) if measured else next(iter(models))
         self.say_measured("personal", scores.get(best, {}))
         if best == "global" and not config.kept and not before.head:
             return
@@ -383,8 +400,9 @@ class _Work:
             "predicted", b"".join(bodies), model=which, count=share.count, millis=_millis(begin), outputs=outputs
         )
 
-    def call(self, name: str, function: Callable[..., Any], *arguments: Any) -> Any:
+    def call(self, name: str, function: Optional[Callable[..., Any]], *arguments: Any) -> Any:
         """The user's function. A mistake in it becomes a sentence without any value of an example."""
+        assert function is not None
         try:
             answer = function(*arguments)
         except (MemoryError, Mistake):

@@ -52,6 +52,7 @@ OPERATIONS: Dict[str, Operation] = _table(
     listContributions GET /api/v1/tasks/{task}/rounds/{round}/contributions?cursor&limit
     listVersions GET /api/v1/tasks/{task}/versions?cursor&limit
     getVersion GET /api/v1/tasks/{task}/versions/{version}
+    getSpread GET /api/v1/tasks/{task}/versions/{version}/spread
     getManifest GET /api/v1/tasks/{task}/versions/{version}/manifest
     getProof GET /api/v1/tasks/{task}/versions/{version}/proofs/{leaf}
     pinVersion POST /api/v1/tasks/{task}/versions/{version}/pin

@@ -208,6 +208,29 @@ learner.run(train, evaluate)"""
         self.assertEqual((json.loads(head)["choice"], np.frombuffer(values, "<f4").tolist()), ("kept", [7]))
         self.assertEqual(np.frombuffer(talk.hear("learned")[1], "<f4").tolist(), [1, 1, 0])
 
+    def test_what_is_not_finite_is_left_out_or_begun_without(self):
+        # Of the device's b, which has grown beyond all measure, nothing finite comes.
+        script = """
+from tributary import learner
+def train(weights, examples, config):
+    return {"w": weights["w"] + 1, "b": weights["b"] * weights["b"]}, 30, {}
+def evaluate(weights, examples, config):
+    return {"loss": float("inf") if weights["b"][0] == 4 else 1.0}
+learner.run(train, evaluate)"""
+        about = {"strategy": "fedper", "base": 6, "choice": "kept", "global": {}, "personal": {}}
+        head = {**about, "tensors": [{"name": "b", "shape": [1], "model": True, "state": True}]}
+        personal = json.dumps(head).encode() + b"\n" + np.float32(1e30).tobytes()
+        talk = Talk(self, script, weights=(0, 0, 2), personal=personal)
+        talk.hear("hello")
+        talk.line("training", slice(0, 30))
+        talk.line("held_out", slice(30, 40))
+        talk.order("learn", strategy="fedper")
+        self.assertEqual([talk.hear("evaluated")[0]["model"] for _ in range(2)], ["global", "personal"])
+        # Neither the version with the new b nor the whole fit can be measured: the version it is.
+        head, values = talk.hear("personal")[1].split(b"\n", 1)
+        self.assertEqual((json.loads(head)["choice"], np.frombuffer(values, "<f4").tolist()), ("global", [4]))
+        self.assertEqual(np.frombuffer(talk.hear("learned")[1], "<f4").tolist(), [1, 1, 0])
+
     def test_strategies_that_change_the_training_are_its_own_affair(self):
         for strategy, words in (
             ("fedprox", "or let train do it and say so: learner.run(train, strategies=['fedprox'])"),
