@@ -58,6 +58,16 @@ Status CheckVersion(const LiveTask& task, ModelVersion version) {
   return Fail(Code::kUnknownVersion, "version {}; the latest is {}", Number(version), Number(latest));
 }
 
+Status CheckCollecting(const RoundRunner& runner) {
+  const TaskRecord& task = runner.task().record;
+  if (!task.paused.empty())
+    return Fail(Code::kRoundClosed, "the rounds of {} are paused: {}", task.id.text(), task.paused);
+  if (runner.open() == nullptr) return Fail(Code::kRoundClosed, "no round of {} is open", task.id.text());
+  const RoundRecord& round = runner.open()->record();
+  if (round.state == RoundState::kCollecting && !RoundRule(task).IsFull(round)) return {};
+  return Fail(Code::kRoundClosed, "round {} is being closed", round.number);
+}
+
 RoundRunner::RoundRunner(const RoundParts& parts, LiveTask& task)
     : parts_(parts),
       task_(task),
@@ -121,7 +131,7 @@ Status RoundRunner::Cancel() {
 }
 
 Status RoundRunner::AskAgain(const std::optional<DeviceId>& device) {
-  RETURN_IF_ERROR(CheckCollecting());
+  RETURN_IF_ERROR(CheckCollecting(*this));
   StoredRound next = keeper_->stored();
   ASSIGN_OR_RETURN(next.record.again, AskOnceMore(parts_.store, task_.record, *keeper_, device));
   RETURN_IF_ERROR(SaveOpen(next, task_.record));
@@ -176,15 +186,6 @@ Status RoundRunner::SetSettings(const RoundSettings& settings) {
   return {};
 }
 
-Status RoundRunner::CheckCollecting() const {
-  if (const std::string& why = task_.record.paused; !why.empty())
-    return Fail(Code::kRoundClosed, "the rounds of {} are paused: {}", task_.record.id.text(), why);
-  if (!keeper_) return Fail(Code::kRoundClosed, "no round of {} is open", task_.record.id.text());
-  const RoundRecord& round = keeper_->record();
-  if (round.state == RoundState::kCollecting && !rule_.IsFull(round)) return {};
-  return Fail(Code::kRoundClosed, "round {} is being closed", round.number);
-}
-
 void RoundRunner::AddFileNames(std::set<std::string>& names) const {
   if (keeper_) names.insert(keeper_->stored().checkpoint);
   if (shelved_) names.insert(shelved_->checkpoint);
@@ -233,17 +234,7 @@ Status RoundRunner::PlanNext(RoundTurn& turn) {
   round.record.opened = parts_.clock.Now();
   const Millis time = std::chrono::seconds(turn.task.policy.deadline_seconds);
   round.record.deadline = round.record.opened + time;
-  if (turn.shelved) {
-    TRIBUTARY_CHECK(turn.shelved->record.base == round.record.base) << "a shelved sum outlived its base version";
-    round.checkpoint = std::exchange(turn.shelved->checkpoint, {});
-    round.record.contributions = turn.shelved->record.contributions;
-    round.record.total_weight = turn.shelved->record.total_weight;
-    round.record.staleness = turn.shelved->record.staleness;
-    round.record.scaled = turn.shelved->record.scaled;
-    round.record.capped = turn.shelved->record.capped;
-    turn.unshelved = std::exchange(turn.shelved, std::nullopt);
-    if (turn.ended) turn.ended->checkpoint.clear();
-  }
+  if (turn.shelved) GoOnWithShelf(turn, round);
   const uint64_t seen = parts_.fleet.CountSeen(round.record.opened + -std::max(time, kSeenLately));
   round.record.inclusion = RoundRule(turn.task).InclusionOf(seen, round.record.contributions);
   turn.next = std::move(round);

@@ -63,8 +63,6 @@ class RoundRunner {
   // of the latest are published again under a number that nobody knows.
   Status GoAbove();
 
-  // kRoundClosed: no round collects updates now.
-  Status CheckCollecting() const;
   // Null: the task is not private.
   TaskPrivacy* privacy() { return privacy_.get(); }
   // Of this update, for the open round; valid until that round or version is over. The layout is that of its base version.
@@ -115,5 +113,8 @@ class RoundRunner {
   Reach reach_;
   WallTime next_at_;  // the next round waits for devices until then
 };
+
+// kRoundClosed: no round collects updates now.
+Status CheckCollecting(const RoundRunner& runner);
 
 }  // namespace tributary

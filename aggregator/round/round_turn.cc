@@ -1,6 +1,7 @@
 #include "aggregator/round/round_turn.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "protocol/base/fault_point.h"
 #include "protocol/trust/seal/digest.h"
@@ -42,6 +43,19 @@ Result<std::optional<RoundRecord>> LastRound(const std::optional<StoredRound>& e
   if (stored) return std::move(stored->record);
   if (stored.error().code == Code::kNotFound) return std::nullopt;
   return Fail(stored.error());
+}
+
+void GoOnWithShelf(RoundTurn& turn, StoredRound& next) {
+  const RoundRecord& left = turn.shelved->record;
+  TRIBUTARY_CHECK(left.base == next.record.base) << "a shelved sum outlived its base version";
+  next.checkpoint = std::exchange(turn.shelved->checkpoint, {});
+  next.record.contributions = left.contributions;
+  next.record.total_weight = left.total_weight;
+  next.record.staleness = left.staleness;
+  next.record.scaled = left.scaled;
+  next.record.capped = left.capped;
+  turn.unshelved = std::exchange(turn.shelved, std::nullopt);
+  if (turn.ended) turn.ended->checkpoint.clear();
 }
 
 std::array<uint8_t, 16> NonceOf(const RoundRecord& round, const Digest& base_weights) {

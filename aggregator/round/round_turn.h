@@ -59,6 +59,8 @@ Status WriteTurn(const RoundParts& parts, const RoundRule& rule, const RoundTurn
 // The round before the next one: the one that ends now, or the newest that is stored; nullopt: there is none.
 Result<std::optional<RoundRecord>> LastRound(const std::optional<StoredRound>& ended, Store& store, const TaskId& task,
                                              uint64_t number);
+// `next` goes on with the sum that is on the shelf.
+void GoOnWithShelf(RoundTurn& turn, StoredRound& next);
 // SHA-256 over the task, the digest of the weights that it begins at and its number: whoever has the publication can
 // make it again, and nobody can choose it. The weights follow from the sum of the version before.
 std::array<uint8_t, 16> NonceOf(const RoundRecord& round, const Digest& base_weights);
