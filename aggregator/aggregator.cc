@@ -141,7 +141,9 @@ Status Aggregator::OpenCore(FileSystem& files) {
                                  const KindAccount staged = staging_->Account().of(kind);
                                  return staged.in_flight + staged.spooled;
                                },
-                           .retention = options_.retention},
+                           .retention = options_.retention,
+                           .random = &random_,
+                           .worker = noise_worker_.get()},
                           *this));
     return {};
   });
@@ -204,10 +206,11 @@ Status Aggregator::OpenHttp() {
 Status Aggregator::HasItsBlobs() const {
   const std::vector<Digest> damaged = core_->tasks().blobs().Damaged();
   if (damaged.empty()) return {};
-  return Fail(Code::kDamagedBlob,
-              "{} files of models, the first {}, were damaged and set aside; put them back into blobs/, from a backup or "
-              "from relay/blobs/ of a gateway",
-              damaged.size(), damaged.front().hex());
+  return Fail(
+      Code::kDamagedBlob,
+      "{} files of models, the first {}, were damaged and set aside; put them back into blobs/, from a backup or "
+      "from relay/blobs/ of a gateway",
+      damaged.size(), damaged.front().hex());
 }
 
 MemberParts Aggregator::MembersForApi() {
@@ -227,16 +230,15 @@ MemberParts Aggregator::MembersForApi() {
 
 StagingParts Aggregator::StagingForApi() {
   constexpr size_t kListed = 1'000;
-  return {.partial =
-              [this](const std::optional<DeviceId>& device) { return staging_reader_->Partial(device, kListed); },
-          .drop =
-              [this](const std::optional<DeviceId>& device) -> Result<uint64_t> {
-                const auto dropped = std::make_shared<std::promise<Result<uint64_t>>>();
-                auto answer = dropped->get_future();
-                staging_->DropPartial(device, [dropped](Result<uint64_t> count) { dropped->set_value(std::move(count)); });
-                if (answer.wait_for(std::chrono::seconds(10)) == std::future_status::ready) return answer.get();
-                return Fail(Code::kTimeout, "they are still being dropped: list them again in a while");
-              }};
+  return {
+      .partial = [this](const std::optional<DeviceId>& device) { return staging_reader_->Partial(device, kListed); },
+      .drop = [this](const std::optional<DeviceId>& device) -> Result<uint64_t> {
+        const auto dropped = std::make_shared<std::promise<Result<uint64_t>>>();
+        auto answer = dropped->get_future();
+        staging_->DropPartial(device, [dropped](Result<uint64_t> count) { dropped->set_value(std::move(count)); });
+        if (answer.wait_for(std::chrono::seconds(10)) == std::future_status::ready) return answer.get();
+        return Fail(Code::kTimeout, "they are still being dropped: list them again in a while");
+      }};
 }
 
 void Aggregator::Run() {

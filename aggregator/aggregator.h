@@ -83,6 +83,7 @@ class Aggregator final : private HopServer::Observer, private Core::Listener {
   std::unique_ptr<AuditLog> audit_;
   std::unique_ptr<EnrolmentOffice> enrolment_;
   std::unique_ptr<Core> core_;
+  std::unique_ptr<WorkerPool> noise_worker_ = std::make_unique<WorkerPool>("noise", 1);
   std::unique_ptr<CoreDesk> desk_;
   std::unique_ptr<OwnCertificate> own_certificate_;
   std::unique_ptr<WorkerPool> staging_worker_ = std::make_unique<WorkerPool>("staging", 1);
@@ -95,9 +96,9 @@ class Aggregator final : private HopServer::Observer, private Core::Listener {
   Loop::TimerId tick_timer_ = 0;
   Millis last_metrics_{-1'000};
   Millis last_cleaning_{0};
-  std::optional<Millis> last_ask_;    // when a member was last asked for its publication
+  std::optional<Millis> last_ask_;          // when a member was last asked for its publication
   AttemptLimit asked_{1, Millis(600'000)};  // each member so seldom: one that claims the highest takes no other's turn
-  bool clock_settled_ = true;  // as the log says
+  bool clock_settled_ = true;               // as the log says
 };
 
 }  // namespace tributary

@@ -109,7 +109,8 @@ std::vector<TaskSection> SectionsOf(TaskRecord& task) {
           {"policy", "round", FieldsOf(task.policy)},
           {"server_optimizer", "server_optimizer", FieldsOf(task.server_optimizer)},
           {"robust", "robust", FieldsOf(task.robust)},
-          {"bounds", "bounds", BoundsOf(task)}};
+          {"bounds", "bounds", BoundsOf(task)},
+          {"privacy", "privacy", FieldsOf(task.privacy)}};
 }
 
 Result<TaskRequest> TaskRequestFromJson(std::string_view body) {
@@ -150,7 +151,8 @@ std::string TaskRequestToJson(const TaskRequest& request) {
                {"weights", request.weights.hex()},
                {"tensors", Table(task.table)}};
   for (const TaskSection& section : SectionsOf(task)) json[std::string(section.member)] = FieldsToJson(section.fields);
-  // An aggregator of before there were manifests does not know the key.
+  // An aggregator of before there was privacy, or manifests, does not know the key.
+  if (!task.privacy.is_on()) json.erase("privacy");
   if (const std::string text = CarriedText(task.manifest); !text.empty()) json["manifest"] = Json::parse(text);
   return Dump(json);
 }

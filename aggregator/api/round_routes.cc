@@ -1,5 +1,6 @@
 #include "aggregator/api/round_routes.h"
 
+#include <algorithm>
 #include <tuple>
 
 #include <nlohmann/json.hpp>
@@ -96,8 +97,8 @@ Result<std::string> PageOfContributions(const ApiParts& parts, const HttpRequest
   const auto read = [parts, task, number](const Slice<DeviceId>& slice) {
     return parts.rounds.Contributions(task, number, slice);
   };
-  ASSIGN_OR_RETURN(auto found, ReadPage(parts.core, after, limit, read,
-                                        [](const ContributionRecord& one) { return one.device; }));
+  ASSIGN_OR_RETURN(auto found,
+                   ReadPage(parts.core, after, limit, read, [](const ContributionRecord& one) { return one.device; }));
   return Dump(PageToJson(std::move(found), limit, &ContributionJson,
                          [](const ContributionRecord& last) { return last.device.text(); }));
 }
@@ -168,9 +169,8 @@ Result<ChangeMade> SetSettings(const ApiParts& parts, const TaskId& task, const 
 Result<ChangeMade> AskDevicesAgain(const ApiParts& parts, const TaskId& task, const std::optional<DeviceId>& device) {
   ASSIGN_OR_RETURN(const RoundRecord after,
                    parts.core.Run([parts, task, device] { return parts.rounds.AskAgain(task, device); }));
-  const Json what = {{"round", after.number},
-                     {"asked_again", after.again.times},
-                     {"device", device ? Json(device->text()) : Json()}};
+  const Json what = {
+      {"round", after.number}, {"asked_again", after.again.times}, {"device", device ? Json(device->text()) : Json()}};
   return ChangeMade{HttpResponse::Json(ToJson(after)), {"null", Dump(what)}};
 }
 
@@ -222,6 +222,29 @@ Result<uint64_t> RoundsRequestFromJson(std::string_view body) {
 std::string ToJson(const RoundRecord& round) { return Dump(RoundJson(round)); }
 std::string ToJson(const ContributionRecord& contribution) { return Dump(ContributionJson(contribution)); }
 
+std::string ToJson(const PrivacyStanding& standing) {
+  const auto ledger = [](const LedgerPosition& at) { return Json{{"line", at.sequence}, {"hash", at.hash.hex()}}; };
+  Json versions = Json::array();
+  for (const auto& [version, spent] : standing.versions) {
+    versions.push_back({{"version", Number(version)}, {"spent", spent.epsilon}, {"ledger", ledger(spent.ledger)}});
+  }
+  const PrivacyPolicy& policy = standing.policy;
+  return Dump(Json{{"epsilon", policy.epsilon},
+                   {"delta", policy.delta},
+                   {"spent", standing.spent},
+                   {"left", std::max(policy.epsilon - standing.spent, 0.0)},
+                   {"stopped", TextOrNull(standing.stopped)},
+                   {"accounting", kAccountingNames[static_cast<size_t>(policy.accounting)]},
+                   {"theorem", standing.theorem},
+                   {"noise", standing.multiplier},
+                   {"participations", standing.participations},
+                   {"separation", policy.separation},
+                   {"denominator", policy.denominator},
+                   {"lost_rounds", standing.lost},
+                   {"ledger", ledger(standing.ledger)},
+                   {"versions", std::move(versions)}});
+}
+
 void AddRoundRoutes(HttpServer& server, const ApiParts& parts) {
   AddChange(server, parts.audit, "POST", "/api/v1/tasks/{task}/rounds", HttpAccess::kOperator, "rounds.start",
             [parts](const HttpRequest& request) -> Result<Change> {
@@ -268,6 +291,13 @@ void AddRoundRoutes(HttpServer& server, const ApiParts& parts) {
               ASSIGN_OR_RETURN(const RollbackRequest wanted, RollbackRequestFromJson(request.body));
               return Change{TargetOf(task), [=] { return RollBack(parts, task, wanted); }};
             });
+
+  AddView(server, "/api/v1/tasks/{task}/privacy", [parts](const HttpRequest& request) -> Result<std::string> {
+    ASSIGN_OR_RETURN(const TaskId task, TaskOfPath(request));
+    ASSIGN_OR_RETURN(const PrivacyStanding standing,
+                     parts.core.Run([parts, task] { return parts.rounds.Privacy(task); }));
+    return ToJson(standing);
+  });
 
   AddView(server, "/api/v1/tasks/{task}/rounds",
           [parts](const HttpRequest& request) { return PageOfRounds(parts, request); });

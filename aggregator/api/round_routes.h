@@ -8,10 +8,13 @@
 #include "aggregator/api/route.h"
 #include "aggregator/records/contribution.h"
 
-// The rounds of a task, as openapi.yaml describes them.
+// The rounds of a task, and what they spent of its privacy, as openapi.yaml describes them.
 namespace tributary {
 
-// Adds /tasks/{task}/rounds (start, cancel, ask-again, list, one round, what is in it) and /tasks/{task}/rollback.
+struct PrivacyStanding;
+
+// Adds /tasks/{task}/rounds (start, cancel, ask-again, list, one round, what is in it), /tasks/{task}/rollback and
+// /tasks/{task}/privacy.
 void AddRoundRoutes(HttpServer& server, const ApiParts& parts);
 
 // {"count": 3}: the rounds to run, [1, 1'000'000]. kInvalidArgument.
@@ -29,5 +32,6 @@ Result<std::optional<DeviceId>> AskAgainRequestFromJson(std::string_view body);
 
 std::string ToJson(const RoundRecord& round);
 std::string ToJson(const ContributionRecord& contribution);
+std::string ToJson(const PrivacyStanding& standing);
 
 }  // namespace tributary

@@ -54,7 +54,8 @@ class AddingSink final : public UpdateDecoder::Sink {
     taken_.capped = weight < meta.weight;
     UpdateLimits limits{.norm_bound = bounds_.task.norm_bound,
                         .share = bounds_.share,
-                        .place = [this](uint64_t position) { return bounds_.layout.Place(position); }};
+                        .place = [this](uint64_t position) { return bounds_.layout.Place(position); },
+                        .whole_norm = bounds_.whole_norm};
     // Without a bound of the round, an update is one vector, as before there were such bounds.
     if (round.norm > 0) {
       // A rule that sees updates whole sees them as they came.
@@ -79,8 +80,7 @@ class AddingSink final : public UpdateDecoder::Sink {
 
   Result<TakenUpdate> Finish() {
     KeepValues keep;
-    if (bounds_.keep)
-      keep = [this](const EachPart& values) { return bounds_.keep(counts_as_, values); };
+    if (bounds_.keep) keep = [this](const EachPart& values) { return bounds_.keep(counts_as_, values); };
     ASSIGN_OR_RETURN(const UpdateNorms norms, addition_->Commit(keep));
     taken_.size.norm = norms.distance;
     taken_.size.statistics = norms.statistics;

@@ -65,6 +65,7 @@ struct UpdateBounds {
   // Keeps the update's values for the round's end, with the weight that it counts as; null: they are not kept. What it
   // returns is the update's error.
   std::function<Status(uint64_t weight, const EachPart& values)> keep = nullptr;
+  uint64_t whole_norm = 0;  // of its whole numbers (UpdateLimits)
 };
 
 // An update that is in the sum.

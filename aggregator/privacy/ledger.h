@@ -10,14 +10,6 @@
 
 namespace tributary {
 
-// Where a ledger ends. It is noted elsewhere (in a version's manifest, in the database), so that a ledger that lost its
-// end, or was restored from a backup, is found out.
-struct LedgerPosition {
-  uint64_t sequence = 0;  // of the last line; 0: none is known
-  Digest hash{};
-  bool operator==(const LedgerPosition&) const = default;
-};
-
 // What a task has spent of its privacy: a file that only grows, a line for each thing recorded,
 //   1 1767225600000 terms digits participations 8 1e-06 5 <hash>
 //   2 1767225601000 round 1 1 2.5 1 <digest of the noise> <hash>

@@ -13,7 +13,7 @@ namespace {
 constexpr double kMostNoise = 10'000;
 constexpr uint64_t kMostRounds = 100'000;
 
-constexpr const char* kTheorems[] = {
+constexpr std::string_view kTheorems[] = {
     "Gaussian composition over enforced participations, no amplification (Dong, Roth, Su 2019)",
     "one Gaussian over the run, BLT noise with enforced separation (Dvijotham et al. 2024)",
     "privacy loss of the Poisson-sampled Gaussian, private coin (Doroshenko et al. 2022)",
@@ -57,6 +57,8 @@ Status Wrong(std::string_view field, const std::string& why) {
 }
 
 }  // namespace
+
+std::string_view TheoremOf(Accounting accounting) { return kTheorems[static_cast<size_t>(accounting)]; }
 
 std::vector<Field> FieldsOf(RunPlan& plan) {
   constexpr double kCount = static_cast<double>(limits::kCounter);
@@ -105,7 +107,7 @@ Result<RunPrice> PriceOf(const RunPlan& plan) {
   RETURN_IF_ERROR(plan.Check());
   RunPrice price;
   price.delta = DeltaFor(plan);
-  price.theorem = kTheorems[static_cast<size_t>(plan.accounting)];
+  price.theorem = TheoremOf(plan.accounting);
   const Participation participation = ParticipationOf(plan);
   price.participations = plan.accounting == Accounting::kPrivateCoin ? plan.rounds : participation.Most();
   price.noise = plan.noise;

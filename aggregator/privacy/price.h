@@ -41,6 +41,9 @@ struct RunPrice {
   uint64_t participations = 0;  // that were counted with
   std::string theorem;
 };
+// By which rounds are added up, with its source.
+std::string_view TheoremOf(Accounting accounting);
+
 // A round's mean has at most the clip's norm; its noise has the norm z * clip * sqrt(parameters) / devices. Above
 // kGoodSignal training goes on nearly as without; below kNoise the model learns noise.
 inline constexpr double kGoodSignal = 0.3;

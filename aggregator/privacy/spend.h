@@ -33,6 +33,14 @@ struct PrivacyTerms {
   bool operator==(const PrivacyTerms&) const = default;
 };
 
+// Where a ledger ends. It is noted elsewhere (with each version, in the database), so that a ledger that lost its end, or
+// was restored from a backup, is found out.
+struct LedgerPosition {
+  uint64_t sequence = 0;  // of the last line; 0: none is known
+  Digest hash{};
+  bool operator==(const LedgerPosition&) const = default;
+};
+
 // What the noise of one round, or of one run with correlated noise, costs. Multipliers are those of MultiplierOf.
 struct Charge {
   enum class Kind : uint8_t {

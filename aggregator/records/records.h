@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "aggregator/records/metric_total.h"
+#include "aggregator/records/privacy_policy.h"
 #include "aggregator/records/robust_policy.h"
 #include "aggregator/records/server_optimizer_plan.h"
 #include "protocol/base/clock.h"
@@ -83,6 +84,7 @@ struct TaskRecord {
   RoundPolicy policy;
   ServerOptimizerPlan server_optimizer = {};
   RobustPolicy robust;
+  PrivacyPolicy privacy = {};
   // Bounds on an update. One beyond the first two is refused; one beyond the others is scaled down, or counts as fewer
   // examples. A round's own bounds are made of the last four (RoundRule). BoundsOf has their table.
   double value_bound = 16;
@@ -113,8 +115,8 @@ struct VersionRecord {
   BlobRef weights;  // digest = the version's name
   std::optional<CompactWeights> compact = {};
   std::optional<BlobRef> optimizer_state = {};  // what the server's optimiser goes on from; kept as long as the weights
-  ModelVersion parent{};  // 0 for the initial version
-  uint64_t round = 0;     // the round that made it; 0 for the initial version, and for one that was rolled back to
+  ModelVersion parent{};                        // 0 for the initial version
+  uint64_t round = 0;  // the round that made it; 0 for the initial version, and for one that was rolled back to
   WallTime created;
   UpdateSize bounds = {};      // of rounds that start from it
   ModelVersion restores = {};  // the version whose weights it has again; 0: they are its own

@@ -7,6 +7,7 @@
 #include "aggregator/optimise/next_weights.h"
 #include "aggregator/records/sum_form.h"
 #include "aggregator/records/tensor_values.h"
+#include "aggregator/release/privacy_form.h"
 #include "aggregator/sum/weighted_sum.h"
 #include "protocol/base/limits.h"
 #include "protocol/catalogue/shared_tensors.h"
@@ -31,7 +32,8 @@ Status CheckRule(TaskRecord& task) {
   RETURN_IF_ERROR(Require(plain || StalenessOf(task.policy) == 0, "policy.kind",
                           "synchronous with this robust.rule, which compares updates: all must be of one version"));
   RETURN_IF_ERROR(Require(!KeepsUpdates(task.robust) || task.policy.below_minimum != BelowMinimum::kClose,
-                          "policy.below_minimum", "fail or extend with this robust.rule, which needs policy.minimum updates"));
+                          "policy.below_minimum",
+                          "fail or extend with this robust.rule, which needs policy.minimum updates"));
   return Require(!HasReference(task.robust) || task.first_norm > 0, "bounds.first_norm",
                  "above 0 with robust.rule = centred-clip: it is the first bound of the distance");
 }
@@ -96,6 +98,7 @@ Status TaskBook::Restore() {
 
 Result<TaskRecord> TaskBook::Create(TaskRecord task, const Digest& initial_weights) {
   RETURN_IF_ERROR(CheckNewTask(task));
+  RETURN_IF_ERROR(CompletePrivacy(task));
   if (tasks_.contains(task.id)) return Fail(Code::kAlreadyExists, "task {}", task.id.text());
   if (tasks_.size() >= limits::kTasks) {
     return Fail(Code::kInvalidArgument, "id: there are {} tasks, the limit", limits::kTasks);
@@ -207,8 +210,9 @@ Result<std::vector<MemberResult>> TaskBook::Results(const TaskId& task, ModelVer
   RETURN_IF_ERROR(Version(task, version));
   ASSIGN_OR_RETURN(const ModelVersion folded, pruner_.Folded(task));
   if (version <= folded) {
-    return Fail(Code::kPruned, "the evaluations of version {} of task '{}' by single members are forgotten; their totals are in "
-                               "its metrics",
+    return Fail(Code::kPruned,
+                "the evaluations of version {} of task '{}' by single members are forgotten; their totals are in "
+                "its metrics",
                 Number(version), task.text());
   }
   return parts_.store.evaluations.Results(task, version, slice);
@@ -295,8 +299,13 @@ Status CheckNewTask(TaskRecord task) {
 }
 
 Status CheckSettings(TaskRecord task, const RoundSettings& settings) {
+  // Its scale and its noise were made for this goal.
+  if (task.privacy.is_on() && settings.policy.report_goal != task.policy.report_goal)
+    return Fail(Code::kInvalidArgument, "policy.report_goal must stay {} in a task with [privacy]",
+                task.policy.report_goal);
   task.policy = settings.policy;
   task.server_optimizer = settings.server_optimizer;
+  RETURN_IF_ERROR(CheckPrivatePolicy(task));
   RETURN_IF_ERROR(CheckPolicy(task));
   RETURN_IF_ERROR(CheckServerOptimizer(task.server_optimizer));
   RETURN_IF_ERROR(CheckRule(task));
@@ -319,7 +328,8 @@ void TakeSettings(TaskRecord& task, bool other_scale) {
 
 Result<uint64_t> MaxRoundWeight(const TaskRecord& task) {
   uint64_t product = 0;
-  if (__builtin_mul_overflow(task.max_weight, uint64_t{task.policy.report_goal}, &product) || product >> 63 != 0) {
+  const uint64_t each = task.privacy.is_on() ? 1 : task.max_weight;
+  if (__builtin_mul_overflow(each, uint64_t{task.policy.report_goal}, &product) || product >> 63 != 0) {
     return Fail(Code::kInvalidArgument,
                 "max_weight ({}) times policy.report_goal ({}) does not fit 63 bits; lower one of them",
                 task.max_weight, task.policy.report_goal);
@@ -354,6 +364,7 @@ UpdateSize NextBounds(const TaskRecord& task, const UpdateSize& bounds, const Up
 Result<FixedPointScale> ChooseScale(const TaskRecord& task) {
   ASSIGN_OR_RETURN(const uint64_t max_total_weight, MaxRoundWeight(task));
   const auto scale = FixedPointScale::For(task.value_bound, max_total_weight);
+  if (task.privacy.is_on() && scale) return PrivateScale(task, *scale);
   if (!scale || scale->fraction_bits < kMinFractionBits) {
     return Fail(
         Code::kInvalidArgument,

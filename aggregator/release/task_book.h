@@ -98,7 +98,8 @@ Status CheckSettings(TaskRecord task, const RoundSettings& settings);
 // all rounds on a version have one scale.
 void TakeSettings(TaskRecord& task, bool other_scale);
 
-// The most weight that a round of this task can sum: max_weight * report_goal. kInvalidArgument when it does not fit 63
+// The most weight that a round of this task can sum: max_weight * report_goal, or report_goal of a private task, whose
+// updates count once each. kInvalidArgument when it does not fit 63
 // bits.
 Result<uint64_t> MaxRoundWeight(const TaskRecord& task);
 

@@ -64,9 +64,20 @@ Status Core::OpenParts() {
   ASSIGN_OR_RETURN(FleetBook fleet, FleetBook::Open({*store_, parts_.clock, events_, parts_.staged}));
   fleet_.emplace(std::move(fleet));
   const auto custody = [this](const std::vector<UploadId>& uploads) { listener_.OnCustody(uploads); };
-  const RoundParts round_parts{
-      *store_, blobs_, parts_.files, parts_.clock, parts_.folder / "checkpoints",
-      events_, *this,  *fleet_,      parts_.enrolled, reader_,       custody};
+  const RoundParts round_parts{*store_,
+                               blobs_,
+                               parts_.files,
+                               parts_.clock,
+                               parts_.folder / "checkpoints",
+                               events_,
+                               *this,
+                               *fleet_,
+                               parts_.enrolled,
+                               reader_,
+                               custody,
+                               parts_.random != nullptr ? parts_.random : &system_random_,
+                               parts_.folder / "privacy",
+                               parts_.worker};
   rounds_.emplace(round_parts, tasks_);
   const TakerParts taker_parts{*store_, parts_.clock, health_, *fleet_, events_, parts_.opening_key, custody};
   updates_.emplace(taker_parts, *rounds_, blobs_, reader_);

@@ -39,6 +39,10 @@ class Core final : private Announcer {
     // How many uploads of a kind are here in part or unopened; null: none ever. Called on the core thread.
     std::function<uint64_t(UploadKind)> staged = nullptr;
     RetentionPolicy retention = {};
+    // What the noise of private tasks is drawn from, also on the worker; null: the kernel's.
+    Random* random = nullptr;
+    // Draws the noise of private tasks, and has finished when it is destroyed; null: it is drawn on the core thread.
+    Executor* worker = nullptr;
   };
   // Called on the core thread.
   class Listener {
@@ -111,7 +115,8 @@ class Core final : private Announcer {
   std::optional<Takers> takers_;
   std::optional<Error> behind_;
   uint64_t times_behind_ = 0;  // since the start
-  Millis last_saved_{0};       // monotonic: when the books were last saved
+  SystemRandom system_random_;
+  Millis last_saved_{0};  // monotonic: when the books were last saved
 };
 
 }  // namespace tributary

@@ -65,6 +65,13 @@ Result<bool> Survey::Continue(const OutlookQuestion& question, FleetBook& fleet,
     if (!question.selected(device)) continue;
     ASSIGN_OR_RETURN(const bool in_sum, question.in_sum(device));
     if (in_sum) continue;
+    if (question.is_barred) {
+      ASSIGN_OR_RETURN(const bool is_barred, question.is_barred(device));
+      if (is_barred) {
+        ++next.lost[Code::kQuotaExceeded];
+        continue;
+      }
+    }
     const FailureBook::Entry* const entry = fleet.failures().Find(question.task, device);
     if (IsLost(question, entry)) {
       ++next.lost[entry->failure.code];

@@ -28,10 +28,11 @@ using FindEnrolled = std::function<Result<std::vector<EnrolledMember>>(const Sli
 struct OutlookQuestion {
   TaskId task;
   ModelVersion base{};
-  std::function<bool(const DeviceId&)> selected;        // by the round's coin
-  std::function<Result<bool>(const DeviceId&)> in_sum;  // its update counts already
-  WallTime since;                                       // failures that were heard of before say nothing
-  bool await_data = false;                              // who lacks examples may still import them, and so is possible
+  std::function<bool(const DeviceId&)> selected;                     // by the round's coin
+  std::function<Result<bool>(const DeviceId&)> in_sum;               // its update counts already
+  WallTime since;                                                    // failures that were heard of before say nothing
+  std::function<Result<bool>(const DeviceId&)> is_barred = nullptr;  // its privacy permits no more; null: nobody's
+  bool await_data = false;  // who lacks examples may still import them, and so is possible
 };
 
 // Looks at all devices that are known, in turns of kItemsOfTurn, because updates wait meanwhile (bench_listing). Known

@@ -27,6 +27,12 @@ OutlookQuestion Reach::QuestionOf(const RoundRecord& round, const RoundKeeper* o
     if (open != nullptr && open->PendingUpload(open->record().base, device) != nullptr) return true;
     return parts_.store.contributions.Has(task, base, device);
   };
+  question.is_barred = [privacy = parts_.privacy](const DeviceId& device) -> Result<bool> {
+    if (privacy == nullptr) return false;
+    const Status may = privacy->CheckMayTakePart(device);
+    if (!may && may.error().code != Code::kQuotaExceeded) return Fail(may.error());
+    return !may;
+  };
   if (open == nullptr) return question;
   question.selected = [coin = CoinOf(round, task_.record.policy)](const DeviceId& device) {
     return IsSelected(coin, device);
@@ -42,7 +48,8 @@ Result<std::optional<std::string>> Reach::WhyOut(const RoundRecord& round, const
     const Millis now = parts_.clock.Monotonic();
     if (last_look_ && now - *last_look_ < kLookEvery) return std::nullopt;
     last_look_ = now;
-    if (parts_.fleet.failures().Counts(task_.record.id, round.base).empty()) return "";
+    ASSIGN_OR_RETURN(const bool barred, parts_.privacy != nullptr ? parts_.privacy->AnyBarred() : Result<bool>(false));
+    if (!barred && parts_.fleet.failures().Counts(task_.record.id, round.base).empty()) return "";
     survey_.emplace();
     number_ = round.number;
     base_ = round.base;

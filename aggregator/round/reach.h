@@ -22,6 +22,7 @@ class Reach {
     const Clock& clock;
     FleetBook& fleet;
     FindEnrolled enrolled;
+    TaskPrivacy* privacy = nullptr;  // of a private task
   };
   Reach(Parts parts, const LiveTask& task, const RoundRule& rule)
       : parts_(std::move(parts)), task_(task), rule_(rule) {}

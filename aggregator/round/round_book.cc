@@ -123,7 +123,8 @@ Status RoundBook::AddWhatWasHeard(std::span<RoundRecord> rounds) {
     if (round.state != RoundState::kCollecting) continue;
     ASSIGN_OR_RETURN(const RoundRunner* const runner, Find(round.task));
     const Millis time = std::chrono::seconds(runner->task().record.policy.deadline_seconds);
-    round.warning = RoundRule(runner->task().record).WhyInDoubt(round, parts_.fleet.CountSeen(parts_.clock.Now() + -time));
+    round.warning =
+        RoundRule(runner->task().record).WhyInDoubt(round, parts_.fleet.CountSeen(parts_.clock.Now() + -time));
   }
   return {};
 }
@@ -164,6 +165,12 @@ Result<std::vector<ContributionRecord>> RoundBook::Contributions(const TaskId& t
   if (Number(round.base) + kRememberedVersions < Number(live->latest.version))
     return Fail(Code::kPruned, "the contributions of round {} of task '{}' are forgotten", number, task.text());
   return parts_.store.contributions.List(task, round.base, number, slice);
+}
+
+Result<PrivacyStanding> RoundBook::Privacy(const TaskId& task) {
+  ASSIGN_OR_RETURN(RoundRunner* const runner, Find(task));
+  if (runner->privacy() == nullptr) return Fail(Code::kNotFound, "task '{}' has no [privacy]", task.text());
+  return runner->privacy()->Standing();
 }
 
 std::vector<PublishedTask> RoundBook::Published() const {
@@ -224,6 +231,10 @@ uint64_t RoundBook::open() const {
 }
 
 void RoundBook::Turn(const std::function<void(const Error&)>& failed) {
+  // The noise of a new task is drawn before anybody asks for a round.
+  for (const auto& [id, task] : tasks_.tasks()) {
+    if (task.record.privacy.is_on()) (void)Find(id);
+  }
   if (std::exchange(floors_changed_, false)) {
     for (auto& [id, runner] : runners_) {
       if (auto risen = runner.GoAbove(); !risen) {

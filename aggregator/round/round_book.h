@@ -32,6 +32,7 @@ class RoundBook final : public Rounds {
   Result<std::vector<ContributionRecord>> Contributions(const TaskId& task, uint64_t number,
                                                         const Slice<DeviceId>& slice = {}) override;
   Result<RoundRecord> Get(const TaskId& task, uint64_t number) override;
+  Result<PrivacyStanding> Privacy(const TaskId& task) override;
 
   // kUnknownTask.
   Result<RoundRunner*> Find(const TaskId& task);
@@ -70,7 +71,7 @@ class RoundBook final : public Rounds {
 
   RoundParts parts_;
   TaskBook& tasks_;
-  bool floors_changed_ = true;  // or may have been changed by an earlier life
+  bool floors_changed_ = true;             // or may have been changed by an earlier life
   std::map<TaskId, RoundRunner> runners_;  // a task gets its runner when it is first asked for
 };
 

@@ -15,6 +15,8 @@ Status Agree(const TaskRecord& task, const StoredRound& stored, const WeightedSu
     return Fail(Code::kCorrupt, "checkpoint {} has {} parameters, task {} has {}", stored.checkpoint,
                 sum.parameter_count(), task.id.text(), SumSizeOf(task));
   }
+  if ((sum.noise_denominator() > 0) != task.privacy.is_on())
+    return Fail(Code::kCorrupt, "checkpoint {} has noise that the task does not, or lacks it", stored.checkpoint);
   if (sum.contributions() == record.contributions && sum.total_weight() == record.total_weight) return {};
   return Fail(Code::kCorrupt, "checkpoint {} holds {} contributions of weight {}, the database says {} of weight {}",
               stored.checkpoint, sum.contributions(), sum.total_weight(), record.contributions, record.total_weight);
@@ -28,7 +30,9 @@ Result<WeightedSum> ReadSum(const RoundKeeper::Surroundings& around, const TaskR
                 task.scale.fraction_bits, task.value_bound, max_weight);
   }
   if (stored.checkpoint.empty()) {
-    return WeightedSum(SumSizeOf(task), task.scale, task.value_bound, max_weight);
+    WeightedSum sum(SumSizeOf(task), task.scale, task.value_bound, max_weight);
+    if (around.privacy != nullptr) RETURN_IF_ERROR(around.privacy->AddNoise(sum, stored.draw));
+    return sum;
   }
   auto sum = ReadCheckpoint(around.files, around.folder / stored.checkpoint);
   if (!sum && sum.error().code == Code::kNotFound) {
@@ -84,12 +88,16 @@ WeightedSum& RoundKeeper::SumFor(const UploadSubject& subject) {
 
 void RoundKeeper::Added(const UploadHeader& header, const TakenUpdate& update, const DeviceId& via) {
   const UploadSubject& subject = header.subject;
-  pending_[{subject.base_version, subject.device}] = {subject.id, update, via};
+  // How large an update of a private task is, and where it points, is known to nobody afterwards.
+  const bool is_private = around_.privacy != nullptr;
+  pending_[{subject.base_version, subject.device}] = {subject.id, is_private ? TakenUpdate() : update, via};
   const uint64_t staleness = Number(record_.base) - Number(subject.base_version);
   if (record_.staleness.size() <= staleness) record_.staleness.resize(staleness + 1);
   ++record_.staleness[staleness];
-  record_.scaled += update.scaled ? 1 : 0;
-  record_.capped += update.capped ? 1 : 0;
+  if (!is_private) {
+    record_.scaled += update.scaled ? 1 : 0;
+    record_.capped += update.capped ? 1 : 0;
+  }
   bytes_since_ += header.ciphertext_size;
   record_.bytes_up += header.ciphertext_size;
   record_.contributions = sum_.contributions();
@@ -147,6 +155,7 @@ Status RoundKeeper::WritePending(const StoredRound& next) {
                                                         .length = pending.update.length,
                                                         .cosine = pending.update.cosine,
                                                         .via = pending.via}));
+    if (next.draw.number > 0) RETURN_IF_ERROR(around_.store.privacy.TakePart(record_.task, device, next.draw.number));
     const Status counted = around_.store.evaluations.Count(record_.task, base, device);
     if (counted) continue;
     // A measurement may be wrong or damaged; the round goes on without it.

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "aggregator/intake/open_update.h"
+#include "aggregator/round/task_privacy.h"
 #include "aggregator/store/store.h"
 #include "aggregator/sum/weighted_sum.h"
 #include "protocol/base/file.h"
@@ -31,7 +32,8 @@ class RoundKeeper {
   struct Surroundings {
     Store& store;
     FileSystem& files;
-    Path folder;  // of the checkpoints
+    Path folder;                           // of the checkpoints
+    const TaskPrivacy* privacy = nullptr;  // of a private task
   };
   // A round whose row is stored: with the sum of its checkpoint, or an empty one. kCorrupt: file and row do not agree,
   // and the contributions that were acknowledged cannot be restored.
@@ -103,7 +105,7 @@ class RoundKeeper {
   Tried tried_;
   uint64_t checkpoint_size_;  // bytes; of every checkpoint of the round, but for a few
   std::map<std::pair<ModelVersion, DeviceId>, Pending> pending_;  // by their own base version
-  uint64_t bytes_since_ = 0;  // ciphertext bytes of the pending ones
+  uint64_t bytes_since_ = 0;                                      // ciphertext bytes of the pending ones
   bool refusals_unsaved_ = false;
 };
 

@@ -36,17 +36,6 @@ void SayEnd(EventLine& events, const RoundRecord& round, ModelVersion latest) {
               .detail = round.shortfall});
 }
 
-// The round before the next one: the one that ends now, or the newest that is stored; nullopt: there is none.
-Result<std::optional<RoundRecord>> LastRound(const std::optional<StoredRound>& ended, Store& store, const TaskId& task,
-                                             uint64_t number) {
-  if (ended) return ended->record;
-  if (number == 0) return std::nullopt;
-  auto stored = store.rounds.Get(task, number);
-  if (stored) return std::move(stored->record);
-  if (stored.error().code == Code::kNotFound) return std::nullopt;
-  return Fail(stored.error());
-}
-
 // The gateway through which a device was heard of last; the device itself when there was none.
 DeviceId ViaOf(const FleetBook& fleet, const DeviceId& device) {
   const auto member = fleet.FindDevice(device);
@@ -59,16 +48,6 @@ Result<ModelVersion> NextVersion(Store& store, const VersionRecord& latest) {
   return Next(std::max(latest.version, ModelVersion{floor}));
 }
 
-// SHA-256 over the task, the digest of the weights that it begins at and its number: whoever has the publication can
-// make it again, and nobody can choose it. The weights follow from the sum of the version before.
-std::array<uint8_t, 16> NonceOf(const RoundRecord& round, const Digest& base_weights) {
-  const Digest digest = Sha256(
-      AsBytes(fmt::format("tributary round nonce v1/{}/{}/{}", round.task.text(), base_weights.hex(), round.number)));
-  std::array<uint8_t, 16> nonce{};
-  std::ranges::copy(digest.view().first(nonce.size()), nonce.begin());
-  return nonce;
-}
-
 constexpr Millis kSeenLately = std::chrono::hours(24);
 
 }  // namespace
@@ -79,13 +58,24 @@ Status CheckVersion(const LiveTask& task, ModelVersion version) {
   return Fail(Code::kUnknownVersion, "version {}; the latest is {}", Number(version), Number(latest));
 }
 
+Status CheckCollecting(const RoundRunner& runner) {
+  const TaskRecord& task = runner.task().record;
+  if (!task.paused.empty())
+    return Fail(Code::kRoundClosed, "the rounds of {} are paused: {}", task.id.text(), task.paused);
+  if (runner.open() == nullptr) return Fail(Code::kRoundClosed, "no round of {} is open", task.id.text());
+  const RoundRecord& round = runner.open()->record();
+  if (round.state == RoundState::kCollecting && !RoundRule(task).IsFull(round)) return {};
+  return Fail(Code::kRoundClosed, "round {} is being closed", round.number);
+}
+
 RoundRunner::RoundRunner(const RoundParts& parts, LiveTask& task)
     : parts_(parts),
       task_(task),
       rule_(task.record),
-      around_{parts.store, parts.files, parts.checkpoints},
+      privacy_({parts.store, parts.files, parts.clock, *parts.random, parts.privacy, parts.worker}, task.record),
+      around_{parts.store, parts.files, parts.checkpoints, privacy_.get()},
       robust_(parts.files, parts.checkpoints, task),
-      reach_({parts.store, parts.clock, parts.fleet, parts.enrolled}, task, rule_) {}
+      reach_({parts.store, parts.clock, parts.fleet, parts.enrolled, privacy_.get()}, task, rule_) {}
 
 Status RoundRunner::Restore(std::optional<StoredRound> open) {
   const TaskId& id = task_.record.id;
@@ -102,8 +92,12 @@ Status RoundRunner::Restore(std::optional<StoredRound> open) {
     return Fail(Code::kCorrupt, "round {} of {} is on version {}, the task's latest is {}", round->record.number,
                 id.text(), Number(round->record.base), Number(task_.record.latest));
   }
+  if (shelved_) RETURN_IF_ERROR(privacy_.Restore(*shelved_));
   if (!open) return {};
-  ASSIGN_OR_RETURN(auto keeper, RoundKeeper::Restore(around_, task_.record, std::move(*open)));
+  RETURN_IF_ERROR(privacy_.Restore(*open));
+  auto restored = RoundKeeper::Restore(around_, task_.record, *open);
+  if (!restored) return privacy_.GiveUp(std::move(*open), restored.error(), parts_.clock.Now());
+  RoundKeeper& keeper = *restored;
   LogInfo("round.restored", {{"task", id.text()},
                              {"round", keeper.record().number},
                              {"state", RoundStateName(keeper.record().state)},
@@ -124,6 +118,7 @@ Status RoundRunner::Start(uint64_t count) {
   RoundTurn turn{.task = task_.record, .shelved = shelved_};
   turn.task.rounds_wanted += count;
   if (!keeper_) RETURN_IF_ERROR(PlanNext(turn));
+  if (!turn.stopped.empty()) return Fail(Code::kConflict, turn.stopped);
   return Commit(std::move(turn));
 }
 
@@ -136,7 +131,7 @@ Status RoundRunner::Cancel() {
 }
 
 Status RoundRunner::AskAgain(const std::optional<DeviceId>& device) {
-  RETURN_IF_ERROR(CheckCollecting());
+  RETURN_IF_ERROR(CheckCollecting(*this));
   StoredRound next = keeper_->stored();
   ASSIGN_OR_RETURN(next.record.again, AskOnceMore(parts_.store, task_.record, *keeper_, device));
   RETURN_IF_ERROR(SaveOpen(next, task_.record));
@@ -191,15 +186,6 @@ Status RoundRunner::SetSettings(const RoundSettings& settings) {
   return {};
 }
 
-Status RoundRunner::CheckCollecting() const {
-  if (const std::string& why = task_.record.paused; !why.empty())
-    return Fail(Code::kRoundClosed, "the rounds of {} are paused: {}", task_.record.id.text(), why);
-  if (!keeper_) return Fail(Code::kRoundClosed, "no round of {} is open", task_.record.id.text());
-  const RoundRecord& round = keeper_->record();
-  if (round.state == RoundState::kCollecting && !rule_.IsFull(round)) return {};
-  return Fail(Code::kRoundClosed, "round {} is being closed", round.number);
-}
-
 void RoundRunner::AddFileNames(std::set<std::string>& names) const {
   if (keeper_) names.insert(keeper_->stored().checkpoint);
   if (shelved_) names.insert(shelved_->checkpoint);
@@ -210,6 +196,7 @@ Result<UpdateBounds> RoundRunner::BoundsFor(const UploadSubject& subject, const 
   const RoundRecord& round = keeper_->record();
   UpdateBounds bounds{.task = task_.record, .layout = layout, .round = round.bounds};
   bounds.share = RoundRule::ShareOf(Number(round.base) - Number(subject.base_version));
+  ASSIGN_OR_RETURN(bounds.whole_norm, privacy_.WholeNorm());
   ASSIGN_OR_RETURN(bounds.reference, robust_.Reference());
   if (!KeepsUpdates(task_.record.robust)) return bounds;
   bounds.keep = [this, device = subject.device](uint64_t weight, const EachPart& values) {
@@ -226,6 +213,8 @@ void RoundRunner::Contributed(const UploadHeader& header, const TakenUpdate& upd
 
 // Opens the next round on the task's latest version, and gives it what is on the shelf for that version.
 Status RoundRunner::PlanNext(RoundTurn& turn) {
+  ASSIGN_OR_RETURN(const NoiseDraw draw, privacy_.Plan(turn));
+  if (!turn.stopped.empty()) return {};
   ASSIGN_OR_RETURN(const uint64_t floor, parts_.store.accounts.Counter(RoundFloor(turn.task.id)));
   ASSIGN_OR_RETURN(const std::optional<RoundRecord> last,
                    LastRound(turn.ended, parts_.store, turn.task.id, last_round_));
@@ -233,6 +222,7 @@ Status RoundRunner::PlanNext(RoundTurn& turn) {
   --turn.task.rounds_wanted;
   TakeSettings(turn.task, !same_base);
   StoredRound round;
+  round.draw = draw;
   round.record.task = turn.task.id;
   round.record.number = std::max(last_round_, floor) + 1;
   round.record.base = turn.task.latest;
@@ -244,17 +234,7 @@ Status RoundRunner::PlanNext(RoundTurn& turn) {
   round.record.opened = parts_.clock.Now();
   const Millis time = std::chrono::seconds(turn.task.policy.deadline_seconds);
   round.record.deadline = round.record.opened + time;
-  if (turn.shelved) {
-    TRIBUTARY_CHECK(turn.shelved->record.base == round.record.base) << "a shelved sum outlived its base version";
-    round.checkpoint = std::exchange(turn.shelved->checkpoint, {});
-    round.record.contributions = turn.shelved->record.contributions;
-    round.record.total_weight = turn.shelved->record.total_weight;
-    round.record.staleness = turn.shelved->record.staleness;
-    round.record.scaled = turn.shelved->record.scaled;
-    round.record.capped = turn.shelved->record.capped;
-    turn.unshelved = std::exchange(turn.shelved, std::nullopt);
-    if (turn.ended) turn.ended->checkpoint.clear();
-  }
+  if (turn.shelved) GoOnWithShelf(turn, round);
   const uint64_t seen = parts_.fleet.CountSeen(round.record.opened + -std::max(time, kSeenLately));
   round.record.inclusion = RoundRule(turn.task).InclusionOf(seen, round.record.contributions);
   turn.next = std::move(round);
@@ -287,13 +267,14 @@ Status RoundRunner::PlanVersion(RoundTurn& turn) {
   ASSIGN_OR_RETURN(const uint64_t first, parts_.store.rounds.FirstOnBase(task_.record.id, round.base));
   ASSIGN_OR_RETURN(const UpdateSize medians, parts_.store.contributions.Median(task_.record.id, first));
   ASSIGN_OR_RETURN(const ModelVersion number, NextVersion(parts_.store, latest));
+  ASSIGN_OR_RETURN(turn.spent, privacy_.Pay(*turn.ended));
   parts_.reader.GiveBackRoom();
   ASSIGN_OR_RETURN(RobustRound::Combined combined, robust_.Combine(*keeper_));
   const WeightedSum& sum = combined.sum ? *combined.sum : keeper_->sum();
   turn.cosines = std::move(combined.cosines);
   RETURN_IF_ERROR(robust_.SaveReference(number, sum));
-  ASSIGN_OR_RETURN(const MadeVersion next, MakeNextWeights(parts_.blobs, {latest.weights, latest.optimizer_state},
-                                                           sum, task_.record));
+  ASSIGN_OR_RETURN(const MadeVersion next,
+                   MakeNextWeights(parts_.blobs, {latest.weights, latest.optimizer_state}, sum, task_.record));
   if (next.optimizer_began)
     LogInfo("optimizer.begins", {{"task", task_.record.id.text()}, {"version", Number(number)}});
   TRIBUTARY_FAULT_POINT("aggregator.version.blob_written");
@@ -332,6 +313,7 @@ Status RoundRunner::GoAbove() {
   const ModelVersion latest = task_.latest.version;
   if (Number(latest) > floor) return {};
   if (keeper_ && keeper_->record().state == RoundState::kClosing) return Close();
+  RETURN_IF_ERROR(privacy_.PayLost(floor, latest));
   const std::string why = fmt::format(
       "this aggregator was restored from a backup: members know versions up to {}, it knew versions up to {}", floor,
       Number(latest));
@@ -349,7 +331,7 @@ Result<VersionRecord> RoundRunner::Republish(VersionRecord version, const std::s
   version.parent = task_.latest.version;
   version.round = 0;
   version.created = parts_.clock.Now();
-  RoundTurn turn{.task = task_.record, .version = version};
+  RoundTurn turn{.task = task_.record, .version = version, .spent = privacy_.Present()};
   turn.task.latest = version.version;
   // A sum for a version that nobody goes on from is thrown away.
   if (keeper_) {
@@ -370,7 +352,7 @@ Result<VersionRecord> RoundRunner::Republish(VersionRecord version, const std::s
 
 Status RoundRunner::Commit(RoundTurn turn) {
   std::optional<RoundKeeper> next;
-  if (turn.next && !keeper_) {
+  if (turn.next && (!keeper_ || privacy_.BeginsWithNoise(turn.next))) {
     ASSIGN_OR_RETURN(RoundKeeper keeper, RoundKeeper::Restore(around_, turn.task, *turn.next));
     next.emplace(std::move(keeper));
   }
@@ -379,7 +361,7 @@ Status RoundRunner::Commit(RoundTurn turn) {
   if (turn.ended) {
     // The file of a round without a version stays: it is on the shelf, or the next round's.
     if (turn.version) keeper_->RemoveCheckpointFile();
-    if (turn.next) next.emplace(std::move(*keeper_).FollowedBy(turn.task, *turn.next));
+    if (turn.next && !next) next.emplace(std::move(*keeper_).FollowedBy(turn.task, *turn.next));
     keeper_.reset();
   }
   // Nobody goes on from its base. The next start removes a file that stays.
@@ -400,6 +382,8 @@ Status RoundRunner::Commit(RoundTurn turn) {
     keeper_.emplace(std::move(*next));
     Say("round.opened");
   }
+  privacy_.Written(turn.next, keeper_ || shelved_);
+  if (!turn.stopped.empty()) Say("rounds.stopped", turn.stopped);
   if (!visible) return {};
   parts_.announcer.Announce();
   TRIBUTARY_FAULT_POINT("aggregator.turn.published");
@@ -418,6 +402,7 @@ void RoundRunner::Say(std::string_view event, const std::string& detail) {
 Status RoundRunner::Checkpoint(RoundState state) {
   ASSIGN_OR_RETURN(const auto taken, keeper_->Checkpoint(state));
   if (taken.empty()) return {};
+  privacy_.Settled(keeper_->stored());
   parts_.fleet.account().DeliverSpooled(UploadKind::kUpdate, taken.size());
   parts_.custody(taken);
   TRIBUTARY_FAULT_POINT("aggregator.custody.told");
@@ -455,12 +440,18 @@ Status RoundRunner::OpenWhenWithinReach() {
 
 Status RoundRunner::TurnIfDue() {
   if (keeper_ && keeper_->record().state == RoundState::kClosing) return Close();
+  ASSIGN_OR_RETURN(const std::string forgotten, privacy_.Turn());
+  if (!forgotten.empty()) {
+    RETURN_IF_ERROR(Republish(task_.latest, forgotten, forgotten));
+    privacy_.ForgottenIsOver();
+  }
   if (!task_.record.paused.empty()) return {};
   if (!keeper_) return OpenWhenWithinReach();
   const RoundRecord& round = keeper_->record();
   const RoundRule::Due due = rule_.DueNow(round, parts_.clock.Now());
   if (due == RoundRule::Due::kClose) {
     ASSIGN_OR_RETURN(std::string why_not, robust_.WhyNotCombined(*keeper_));
+    ASSIGN_OR_RETURN(why_not, privacy_.WhyNoVersion(keeper_->stored(), std::move(why_not)));
     return why_not.empty() ? Close() : Abandon({RoundState::kFailed, std::move(why_not), false});
   }
   if (due == RoundRule::Due::kExtend) {

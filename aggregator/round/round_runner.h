@@ -8,6 +8,7 @@
 #include "aggregator/intake/account_book.h"
 #include "aggregator/intake/upload_judge.h"
 #include "aggregator/release/task_book.h"
+#include "aggregator/round/private_rounds.h"
 #include "aggregator/round/reach.h"
 #include "aggregator/round/robust_round.h"
 #include "aggregator/round/round_keeper.h"
@@ -28,6 +29,9 @@ Status CheckVersion(const LiveTask& task, ModelVersion version);
 //
 // A round that fell short because devices cannot train is followed by the next one when enough of them can, at the latest
 // at the deadline that it had: begun at once, it would end at once (reach.h).
+//
+// The sum of a private task begins with its noise and keeps it from shelf to round (task_privacy.h). When its budget holds
+// no further version, rounds that are still wanted are given up, with the event rounds.stopped.
 //
 // A round that follows a failed one on the same base asks again: what a device gave for it may have been lost on the way,
 // with a gateway's disk, and the device believes that it is done. Whose contribution counts is named and not asked.
@@ -59,8 +63,8 @@ class RoundRunner {
   // of the latest are published again under a number that nobody knows.
   Status GoAbove();
 
-  // kRoundClosed: no round collects updates now.
-  Status CheckCollecting() const;
+  // Null: the task is not private.
+  TaskPrivacy* privacy() { return privacy_.get(); }
   // Of this update, for the open round; valid until that round or version is over. The layout is that of its base version.
   // Errors: those of RobustRound.
   Result<UpdateBounds> BoundsFor(const UploadSubject& subject, const UpdateLayout& layout);
@@ -99,6 +103,7 @@ class RoundRunner {
   RoundParts parts_;
   LiveTask& task_;
   RoundRule rule_;
+  PrivateRounds privacy_;
   RoundKeeper::Surroundings around_;
   RobustRound robust_;
   std::optional<RoundKeeper> keeper_;
@@ -108,5 +113,8 @@ class RoundRunner {
   Reach reach_;
   WallTime next_at_;  // the next round waits for devices until then
 };
+
+// kRoundClosed: no round collects updates now.
+Status CheckCollecting(const RoundRunner& runner);
 
 }  // namespace tributary

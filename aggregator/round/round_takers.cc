@@ -17,7 +17,8 @@ Verdict UpdateTaker::Admit(const UploadHeader& header) {
   if (Verdict found = FindContribution(*runner, subject); !found.is_take()) return found;
   RETURN_IF_ERROR(RoundRule(runner->task().record).CheckStaleness(subject.base_version, runner->task()));
   RETURN_IF_ERROR(parts_.health.status());
-  RETURN_IF_ERROR(runner->CheckCollecting());
+  RETURN_IF_ERROR(CheckCollecting(*runner));
+  if (TaskPrivacy* const privacy = runner->privacy()) RETURN_IF_ERROR(privacy->CheckMayTakePart(subject.device));
   RETURN_IF_ERROR(OpeningKey(parts_.opening_key, subject));
   const TaskRecord& task = runner->task().record;
   RETURN_IF_ERROR(CheckListed(subject.codec, task.plan.update_codec));

@@ -6,6 +6,7 @@
 #include "aggregator/records/contribution.h"
 #include "aggregator/records/records.h"
 #include "aggregator/records/slice.h"
+#include "aggregator/round/task_privacy.h"
 #include "protocol/base/result.h"
 
 namespace tributary {
@@ -43,6 +44,8 @@ class Rounds {
                                                                 const Slice<DeviceId>& slice = {}) = 0;
   // kUnknownTask, kNotFound.
   virtual Result<RoundRecord> Get(const TaskId& task, uint64_t number) = 0;
+  // What its versions have told so far. kUnknownTask; kNotFound: the task is not private.
+  virtual Result<PrivacyStanding> Privacy(const TaskId& task) = 0;
 };
 
 }  // namespace tributary

@@ -21,6 +21,7 @@ struct StoredRound {
   uint64_t generation = 0;     // grows by one with every checkpoint
   uint64_t bytes_in = 0;       // ciphertext bytes of the updates that are in the checkpoint
   uint64_t bytes_written = 0;  // of all checkpoints of the round
+  NoiseDraw draw = {};         // of its sum; it has a table of its own (PrivacyTable)
 };
 
 // Rounds and their refusals by reason. Save and Insert write several rows: call them in a transaction.

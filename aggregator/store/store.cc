@@ -203,10 +203,22 @@ CREATE TABLE manifests (
   task TEXT NOT NULL, version BIGINT NOT NULL, manifest TEXT NOT NULL, leaves BLOB NOT NULL,
   PRIMARY KEY (task, version));
 )sql";
+// Private tasks (PrivacyTable).
+constexpr std::string_view kPrivacy = R"sql(
+ALTER TABLE tasks ADD COLUMN privacy TEXT NOT NULL DEFAULT '{}';
+CREATE TABLE participations (
+  task TEXT NOT NULL, device TEXT NOT NULL, times BIGINT NOT NULL, last BIGINT NOT NULL, PRIMARY KEY (task, device));
+CREATE TABLE draws (
+  task TEXT NOT NULL, number BIGINT NOT NULL, run BIGINT NOT NULL, noise BLOB NOT NULL, round BIGINT NOT NULL,
+  PRIMARY KEY (task, number));
+CREATE TABLE spending (
+  task TEXT NOT NULL, version BIGINT NOT NULL, epsilon DOUBLE PRECISION NOT NULL, sequence BIGINT NOT NULL,
+  hash BLOB NOT NULL, PRIMARY KEY (task, version));
+)sql";
 // A new one goes to the end.
-constexpr std::string_view kSchema[] = {kFirst,      kGateways,    kReports, kPlans,     kMetrics, kShortfalls,
-                                        kRoundBounds, kBounds,     kRetention, kAsks,    kCompact,
-                                        kServerOptimizers, kRobust, kStaleness, kRoundControl, kManifests};
+constexpr std::string_view kSchema[] = {
+    kFirst, kGateways, kReports,          kPlans,  kMetrics,   kShortfalls,   kRoundBounds, kBounds, kRetention,
+    kAsks,  kCompact,  kServerOptimizers, kRobust, kStaleness, kRoundControl, kManifests,   kPrivacy};
 
 }  // namespace
 

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "aggregator/store/account_table.h"
+#include "aggregator/store/privacy_table.h"
 #include "aggregator/store/retention_table.h"
 #include "aggregator/store/round_table.h"
 #include "aggregator/store/task_table.h"
@@ -36,6 +37,7 @@ class Store {
   DeviceStateTable reports{*database_};
   AccountTable accounts{*database_};
   RetentionTable retention{*database_};
+  PrivacyTable privacy{*database_};
 };
 
 }  // namespace tributary

@@ -30,15 +30,16 @@ Result<TensorEntry> ReadTensor(const Row& row, uint64_t offset) {
 
 #define TRIBUTARY_TASK_COLUMNS                                                                                      \
   "id, module_digest, module_size, plan, policy, bounds, fraction_bits, created, rounds_wanted, latest, manifest, " \
-  "server_optimizer, robust, next_policy, next_server_optimizer, paused, paused_at"
+  "server_optimizer, robust, next_policy, next_server_optimizer, paused, paused_at, privacy"
 
 Result<TaskRecord> ReadTask(const Row& row) {
   TaskRecord task;
   SetFormerBounds(task);  // a row of then does not have these fields
-  std::string plan, policy, bounds, manifest, server_optimizer, robust, next_policy, next_optimizer;
+  std::string plan, policy, bounds, manifest, server_optimizer, robust, next_policy, next_optimizer, privacy;
   RETURN_IF_ERROR(row.Into(task.id, task.module.digest, task.module.size, plan, policy, bounds,
                            task.scale.fraction_bits, task.created, task.rounds_wanted, task.latest, manifest,
-                           server_optimizer, robust, next_policy, next_optimizer, task.paused, task.paused_at));
+                           server_optimizer, robust, next_policy, next_optimizer, task.paused, task.paused_at,
+                           privacy));
   const auto read = [&](std::string_view text, std::string_view what, std::span<const Field> fields) -> Status {
     const Status status = FieldsFromText(text, what, fields);
     if (!status) return Fail(Code::kCorrupt, "task {}: {}", task.id.text(), status.error().message);
@@ -55,6 +56,7 @@ Result<TaskRecord> ReadTask(const Row& row) {
     RETURN_IF_ERROR(read(next_policy, "next_policy", FieldsOf(next.policy)));
     RETURN_IF_ERROR(read(next_optimizer, "next_server_optimizer", FieldsOf(next.server_optimizer)));
   }
+  RETURN_IF_ERROR(read(privacy, "privacy", FieldsOf(task.privacy)));
   auto taken = FromCarriedText(manifest);
   if (!taken) return Fail(Code::kCorrupt, "task {}: {}", task.id.text(), taken.error().message);
   task.manifest = std::move(*taken);
@@ -117,13 +119,12 @@ Status TaskTable::TakeOver() {
 }
 
 Status TaskTable::InsertRow(TaskRecord task) {
-  return database_.Write("INSERT INTO tasks (" TRIBUTARY_TASK_COLUMNS
-                         ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', '', ?, ?)",
-                         task.id, task.module.digest, task.module.size, FieldsToText(FieldsOf(task.plan)),
-                         FieldsToText(FieldsOf(task.policy)), FieldsToText(BoundsOf(task)), task.scale.fraction_bits,
-                         task.created, task.rounds_wanted, task.latest, CarriedText(task.manifest),
-                         FieldsToText(FieldsOf(task.server_optimizer)), FieldsToText(FieldsOf(task.robust)), task.paused,
-                         task.paused_at);
+  return database_.Write(
+      "INSERT INTO tasks (" TRIBUTARY_TASK_COLUMNS ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', '', ?, ?, ?)",
+      task.id, task.module.digest, task.module.size, FieldsToText(FieldsOf(task.plan)),
+      FieldsToText(FieldsOf(task.policy)), FieldsToText(BoundsOf(task)), task.scale.fraction_bits, task.created,
+      task.rounds_wanted, task.latest, CarriedText(task.manifest), FieldsToText(FieldsOf(task.server_optimizer)),
+      FieldsToText(FieldsOf(task.robust)), task.paused, task.paused_at, FieldsToText(FieldsOf(task.privacy)));
 }
 
 Status TaskTable::SaveProgress(TaskRecord task) {

@@ -99,6 +99,27 @@ void SumAddition::ScaleDown(const std::array<double, 2>& factors) {
   });
 }
 
+// Of what ScaleDown would add, with the rounding of the kernels.
+Status SumAddition::CheckWholeNorm(const std::array<double, 2>& factors) const {
+  if (limits_.whole_norm == 0) return {};
+  // A whole number is at most 2^62 / weight_ (Holds), so no product leaves 128 bits. A total may: it is cut off before.
+  const auto most = static_cast<WeightedSum::Uint128>(limits_.whole_norm) * limits_.whole_norm;
+  const double scale = std::ldexp(1.0, sum_->scale_.fraction_bits);
+  WeightedSum::Uint128 squares = 0;
+  Revisit([&](const Part& part, int64_t*) {
+    const double factor = factors[part.statistics ? 1 : 0];
+    for (size_t i = 0; squares <= most && i < part.values.size(); ++i) {
+      const double value = double{part.values[i]};
+      const double added = factor == 1 ? value : double{static_cast<float>(value * factor)};
+      const auto whole = static_cast<uint64_t>(std::abs(std::llrint(added * scale))) * weight_;
+      squares += static_cast<WeightedSum::Uint128>(whole) * whole;
+    }
+  });
+  if (squares <= most) return {};
+  return Fail(Code::kNormExceeded, "the whole numbers of the update have a norm over {}, which the noise hides",
+              limits_.whole_norm);
+}
+
 void SumAddition::PullDown(DyadicFactor factor) {
   const SumKernel::Terms terms = sum_->TermsFor(static_cast<int64_t>(weight_));
   Revisit([&](const Part& part, int64_t* sum) {
@@ -148,12 +169,11 @@ Result<UpdateNorms> SumAddition::Commit(const KeepValues& keep) {
   const double share = std::ldexp(static_cast<double>(limits_.share), -30);
   std::array<double, 2> factors = {share, share};
   if (norms.statistics > limits_.statistics_clip) factors[1] *= limits_.statistics_clip / norms.statistics;
+  if (limits_.reference.empty() && norms.values > limits_.norm_clip) factors[0] *= limits_.norm_clip / norms.values;
+  RETURN_IF_ERROR(CheckWholeNorm(factors));
   if (keep) RETURN_IF_ERROR(Keep(keep, factors[1]));
-  if (!limits_.reference.empty()) {
-    if (norms.distance > limits_.norm_clip) PullDown(DyadicFactor::For(limits_.norm_clip, norms.distance));
-  } else if (norms.values > limits_.norm_clip) {
-    factors[0] *= limits_.norm_clip / norms.values;
-  }
+  if (!limits_.reference.empty() && norms.distance > limits_.norm_clip)
+    PullDown(DyadicFactor::For(limits_.norm_clip, norms.distance));
   if (factors != std::array<double, 2>{1, 1}) ScaleDown(factors);
   sum_->total_weight_ += weight_;
   sum_->taken_off_ += static_cast<WeightedSum::Uint128>(kWholeShare - limits_.share) * weight_;

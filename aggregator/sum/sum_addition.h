@@ -29,6 +29,9 @@ struct UpdateLimits {
   std::span<const float> reference = {};
   uint32_t share = kWholeShare;  // at least 1; less, without a reference: the values and the weight count so much
   PlaceOfValue place = {};       // the name of a value in errors
+  // One whose whole numbers, as they are summed, have a larger norm after all that is refused. 0: nobody looks. Not with a
+  // reference.
+  uint64_t whole_norm = 0;
 };
 
 // Euclidean norms of an update: of its statistics, and of its other values; and where these lie beside a reference.
@@ -81,6 +84,8 @@ class SumAddition {
   UpdateNorms Norms() const;
   // What was added so far, in parts.
   void Revisit(const std::function<void(const Part& part, int64_t* sum)>& visit) const;
+  // Of the whole numbers that come out of these factors.
+  Status CheckWholeNorm(const std::array<double, 2>& factors) const;
   // Replaces what was added by float(value * its factor): of the values; of the statistics.
   void ScaleDown(const std::array<double, 2>& factors);
   // Replaces what was added of values by what is pulled to the reference.

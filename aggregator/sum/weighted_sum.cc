@@ -30,10 +30,16 @@ namespace {
 //   01000000 00000000  00010000 00000000
 // Where updates count in part, the magic is "TRIBSUM2", and behind `updates` stands
 //   off          u64 u64  what the shares take off the total weight, in units of 2^-30: low half, high half
-constexpr std::string_view kMagic = "TRIBSUM1";
-constexpr std::string_view kMagicOfShares = "TRIBSUM2";
+// Of a sum with noise it is "TRIBSUM3", and there stands
+//   denominator  u64
+//   noise        u64      the largest magnitude of its values
+constexpr std::string_view kMagic = "TRIBSUM1", kMagicOfShares = "TRIBSUM2", kMagicOfNoise = "TRIBSUM3";
 constexpr size_t kHeadBytes = 7 * sizeof(uint64_t);
-constexpr size_t kSharesBytes = 2 * sizeof(uint64_t);
+constexpr size_t kMoreBytes = 2 * sizeof(uint64_t);  // of the last two
+
+// With the sum's 2^62 it stays in 64 bits. The noise of a private task has a deviation of at most 2^22.
+constexpr int64_t kLargestNoise = int64_t{1} << 40;
+constexpr uint64_t kMostDenominator = uint64_t{1} << 40;
 
 // The largest |sum| that `weight` examples can make.
 double LargestSum(FixedPointScale scale, double value_bound, uint64_t weight) {
@@ -42,8 +48,8 @@ double LargestSum(FixedPointScale scale, double value_bound, uint64_t weight) {
 
 // Of a serialised sum that begins so.
 size_t HeadBytes(ByteView begin) {
-  return AsText(begin.first(std::min(begin.size(), kMagic.size()))) == kMagicOfShares ? kHeadBytes + kSharesBytes
-                                                                                      : kHeadBytes;
+  const std::string_view magic = AsText(begin.first(std::min(begin.size(), kMagic.size())));
+  return magic == kMagicOfShares || magic == kMagicOfNoise ? kHeadBytes + kMoreBytes : kHeadBytes;
 }
 
 using ConstSums = Eigen::Map<const Eigen::Array<int64_t, Eigen::Dynamic, 1>>;
@@ -87,7 +93,8 @@ WeightedSum::WeightedSum(uint64_t parameter_count, FixedPointScale scale, double
 
 Result<SumAddition> WeightedSum::Begin(UpdateLimits limits, uint64_t weight, ReplayValues again) {
   RETURN_IF_ERROR(CheckWeight(weight));
-  // A rule that compares updates takes none in part.
+  // A rule that compares updates takes none in part, and a sum with noise neither.
+  TRIBUTARY_CHECK(limits.share == kWholeShare || noise_.denominator == 0) << limits.share;
   TRIBUTARY_CHECK(limits.share == kWholeShare ||
                   (limits.share > 0 && limits.share < kWholeShare && limits.reference.empty()))
       << limits.share;
@@ -119,6 +126,24 @@ void WeightedSum::Restart(FixedPointScale scale, uint64_t max_total_weight) {
   std::ranges::fill(sum_, 0);
   total_weight_ = contributions_ = 0;
   taken_off_ = 0;
+  noise_.largest = 0;
+}
+
+void WeightedSum::BeginNoise(uint64_t denominator) {
+  TRIBUTARY_CHECK(denominator > 0 && denominator <= kMostDenominator && total_weight_ == 0) << denominator;
+  noise_ = {.denominator = denominator};
+}
+
+Status WeightedSum::AddNoise(uint64_t first, std::span<const int64_t> noise) {
+  TRIBUTARY_CHECK(noise_.denominator > 0 && total_weight_ == 0 && first <= sum_.size() &&
+                  noise.size() <= sum_.size() - first)
+      << first << " and " << noise.size();
+  for (const int64_t value : noise) {
+    if (value < -kLargestNoise || value > kLargestNoise) return Fail(Code::kMalformed, "noise of {}", value);
+    noise_.largest = std::max(noise_.largest, static_cast<uint64_t>(std::abs(value)));
+    sum_[first++] += value;
+  }
+  return {};
 }
 
 Status WeightedSum::Allow(uint64_t max_total_weight) {
@@ -130,6 +155,7 @@ Status WeightedSum::Allow(uint64_t max_total_weight) {
 }
 
 double WeightedSum::divisor() const {
+  if (noise_.denominator > 0) return static_cast<double>(noise_.denominator);
   if (taken_off_ == 0) return static_cast<double>(total_weight_);
   const auto left = static_cast<WeightedSum::Uint128>(total_weight_) * kWholeShare - taken_off_;
   return std::ldexp(static_cast<double>(left), -30);
@@ -138,6 +164,7 @@ double WeightedSum::divisor() const {
 Status WeightedSum::Merge(WeightedSum&& other) {
   if (other.sum_.size() != sum_.size() || other.scale_ != scale_ || other.value_bound_ != value_bound_)
     return Fail(Code::kConflict, "sums of different shape, scale or bound");
+  if (other.noise_.denominator > 0) return Fail(Code::kConflict, "a sum has one noise");
   if (other.total_weight_ > 0) RETURN_IF_ERROR(CheckWeight(other.total_weight_));
   const auto count = static_cast<Eigen::Index>(sum_.size());
   Sums(sum_.data(), count) += ConstSums(other.sum_.data(), count);
@@ -166,14 +193,18 @@ Status WeightedSum::ReportPart(uint64_t first, std::span<double> mean) const {
 
 Status WeightedSum::VisitSerialized(const std::function<Status(ByteView piece)>& visit) const {
   Bytes head;
-  Append(head, AsBytes(taken_off_ == 0 ? kMagic : kMagicOfShares));
+  const bool of_noise = noise_.denominator > 0;
+  Append(head, AsBytes(of_noise ? kMagicOfNoise : taken_off_ == 0 ? kMagic : kMagicOfShares));
   AppendU64(head, sum_.size());
   AppendU64(head, static_cast<uint64_t>(scale_.fraction_bits));
   AppendU64(head, std::bit_cast<uint64_t>(value_bound_));
   AppendU64(head, max_total_weight_);
   AppendU64(head, total_weight_);
   AppendU64(head, contributions_);
-  if (taken_off_ != 0) {
+  if (of_noise) {
+    AppendU64(head, noise_.denominator);
+    AppendU64(head, noise_.largest);
+  } else if (taken_off_ != 0) {
     AppendU64(head, static_cast<uint64_t>(taken_off_));
     AppendU64(head, static_cast<uint64_t>(taken_off_ >> 64));
   }
@@ -182,7 +213,8 @@ Status WeightedSum::VisitSerialized(const std::function<Status(ByteView piece)>&
 }
 
 uint64_t WeightedSum::serialized_size() const {
-  return kHeadBytes + (taken_off_ == 0 ? 0 : kSharesBytes) + sum_.size() * sizeof(int64_t);
+  const bool more = noise_.denominator > 0 || taken_off_ != 0;
+  return kHeadBytes + (more ? kMoreBytes : 0) + sum_.size() * sizeof(int64_t);
 }
 
 Digest WeightedSum::SerializedDigest() const {
@@ -208,8 +240,9 @@ Bytes WeightedSum::Serialize() const {
 
 Result<WeightedSum> WeightedSum::OfHead(ByteView head, uint64_t value_bytes) {
   ASSIGN_OR_RETURN(const ByteView magic, TakeBytes(head, kMagic.size()));
-  const bool of_shares = AsText(magic) == kMagicOfShares;
-  if (AsText(magic) != kMagic && !of_shares) return Fail(Code::kMalformed, "does not begin as a weighted sum");
+  const bool of_shares = AsText(magic) == kMagicOfShares, of_noise = AsText(magic) == kMagicOfNoise;
+  if (AsText(magic) != kMagic && !of_shares && !of_noise)
+    return Fail(Code::kMalformed, "does not begin as a weighted sum");
   ASSIGN_OR_RETURN(const uint64_t count, TakeU64(head));
   ASSIGN_OR_RETURN(const uint64_t fraction_bits, TakeU64(head));
   ASSIGN_OR_RETURN(const uint64_t bound, TakeU64(head));
@@ -226,9 +259,15 @@ Result<WeightedSum> WeightedSum::OfHead(ByteView head, uint64_t value_bytes) {
   WeightedSum sum(count, scale, value_bound, max_total_weight);
   sum.total_weight_ = total_weight;
   sum.contributions_ = contributions;
-  if (!of_shares) return sum;
+  if (!of_shares && !of_noise) return sum;
   ASSIGN_OR_RETURN(const uint64_t low, TakeU64(head));
   ASSIGN_OR_RETURN(const uint64_t high, TakeU64(head));
+  if (of_noise) {
+    sum.noise_ = {low, high};
+    if (low == 0 || low > kMostDenominator || high > static_cast<uint64_t>(kLargestNoise))
+      return Fail(Code::kMalformed, "noise that no sum has");
+    return sum;
+  }
   sum.taken_off_ = (static_cast<WeightedSum::Uint128>(high) << 64) | low;
   if (sum.taken_off_ == 0 || sum.taken_off_ >= static_cast<WeightedSum::Uint128>(total_weight) * kWholeShare)
     return Fail(Code::kMalformed, "shares that no updates of the total weight have");
@@ -237,8 +276,8 @@ Result<WeightedSum> WeightedSum::OfHead(ByteView head, uint64_t value_bytes) {
 
 Status WeightedSum::CheckSums() const {
   // Rounding adds up to a half per example; the comparison is in double, which adds another sliver.
-  const double largest =
-      LargestSum(scale_, value_bound_, total_weight_) * (1 + 0x1p-50) + 0.5 * static_cast<double>(total_weight_);
+  const double largest = LargestSum(scale_, value_bound_, total_weight_) * (1 + 0x1p-50) +
+                         0.5 * static_cast<double>(total_weight_) + static_cast<double>(noise_.largest);
   const ConstSums sums(sum_.data(), static_cast<Eigen::Index>(sum_.size()));
   if (!sum_.empty() && !(sums.cast<double>().abs().maxCoeff() <= largest))
     return Fail(Code::kMalformed, "a sum that no updates of the total weight have");

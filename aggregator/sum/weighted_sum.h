@@ -28,6 +28,9 @@ namespace tributary {
 // that only checks 4 more. When a bad value or the norm turns up after something was added, the same integers are
 // subtracted again, which is exact; a refused update leaves every bit of the sum as it was. An update that is to be
 // scaled down is taken out and added again in the same way. Either asks for the values once more; others are seen once.
+//
+// The sum of a private task begins with its noise (BeginNoise, AddNoise), so that it exists nowhere without it: not in
+// memory, not in a checkpoint. Its mean is over a fixed denominator, which says nothing of who was in.
 class WeightedSum {
  public:
   // Whether a sum of these never overflows. For what was stored: the constructor dies of what it does not hold.
@@ -41,7 +44,13 @@ class WeightedSum {
   // kBadWeight: 0, or the total would pass max_total_weight. `again` is called before the addition's end, perhaps more
   // than once.
   Result<SumAddition> Begin(UpdateLimits limits, uint64_t weight, ReplayValues again);
-  // An empty one of this scale, in the same memory. Dies of what it does not hold, as the constructor.
+  // A sum of nothing becomes one with noise. `denominator` is at least 1.
+  void BeginNoise(uint64_t denominator);
+  // Adds values of noise, from `first` on; before any update. kMalformed: one of a magnitude over 2^40.
+  Status AddNoise(uint64_t first, std::span<const int64_t> noise);
+  // 0: it has no noise.
+  uint64_t noise_denominator() const { return noise_.denominator; }
+  // An empty one of this scale, in the same memory; its noise goes too. Dies of what it does not hold, as the constructor.
   void Restart(FixedPointScale scale, uint64_t max_total_weight);
   // Another most that the total weight may get to; what it has already is allowed. kConflict: it could overflow.
   Status Allow(uint64_t max_total_weight);
@@ -51,13 +60,13 @@ class WeightedSum {
   std::span<int64_t> mutable_values() { return sum_; }
   FixedPointScale scale() const { return scale_; }
   double value_bound() const { return value_bound_; }
-  // kConflict: another shape, scale or bound. kBadWeight: the totals together pass max_total_weight.
+  // kConflict: another shape, scale or bound, or noise in both. kBadWeight: the totals together pass max_total_weight.
   Status Merge(WeightedSum&& other);
 
   uint64_t parameter_count() const { return sum_.size(); }
   uint64_t total_weight() const { return total_weight_; }
   uint64_t contributions() const { return contributions_; }
-  // Of the mean: the weights by the shares of their updates. total_weight() when all count whole.
+  // Of the mean: the denominator of a sum with noise, or the weights by the shares of their updates. total_weight() when all count whole.
   double divisor() const;
   // The weighted mean, parameter_count values. kConflict when nothing was added.
   Result<std::vector<double>> Report() const;
@@ -91,6 +100,11 @@ class WeightedSum {
   // What the shares take off the total weight, Σ_d (1 - s_d) * w_d, in units of 2^-30.
   __extension__ typedef unsigned __int128 Uint128;
   Uint128 taken_off_ = 0;
+  struct Noise {
+    uint64_t denominator = 0;
+    uint64_t largest = 0;  // magnitude
+  };
+  Noise noise_;
 };
 
 // Writes a sum to `path`, durable on return (written beside, synced, renamed, folder synced), and reads it back, both

@@ -75,7 +75,7 @@ TEST_F(FormerRelease, ItsFoldersOpenAndItsRoundEndsInTheSameBits) {
   const Json round = Must(api.Round("fashion", 2));
   EXPECT_EQ(round.at("aggregate_digest"), kSumOfRound2);
   EXPECT_EQ(round.at("total_weight"), 272);
-  EXPECT_EQ(Must(api.Version("fashion", 3)).at("weights").at("digest"), kWeightsOfVersion3);
+  EXPECT_EQ(Must(api.OfTask("fashion", "versions/3")).at("weights").at("digest"), kWeightsOfVersion3);
   EXPECT_TRUE(site_.Eventually([&] { return Must(api.Round("fashion", 2)).at("evaluations") == 6; })) << site_.Logs();
   // Its devices wrote these in the form of then.
   EXPECT_EQ(Must(api.Round("fashion", 2)).at("metrics").at("personal").size(), 2u);

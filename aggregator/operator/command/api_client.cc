@@ -94,14 +94,14 @@ Result<Json> ApiClient::DecideTask(const std::string& task, const std::string& d
 }
 
 Result<Json> ApiClient::Rounds(const std::string& task) { return AllPages(http_, TaskPath(task) + "/rounds"); }
+Result<Json> ApiClient::OfTask(const std::string& task, const std::string& what) {
+  return Get(http_, TaskPath(task) + "/" + what);
+}
 Result<Json> ApiClient::Round(const std::string& task, uint64_t number, const std::string& list) {
   const std::string path = fmt::format("{}/rounds/{}", TaskPath(task), number);
   return list.empty() ? Get(http_, path) : AllPages(http_, path + "/" + list);
 }
 Result<Json> ApiClient::Versions(const std::string& task) { return AllPages(http_, TaskPath(task) + "/versions"); }
-Result<Json> ApiClient::Version(const std::string& task, uint64_t version, const std::string& part) {
-  return Get(http_, fmt::format("{}/versions/{}{}{}", TaskPath(task), version, part.empty() ? "" : "/", part));
-}
 Result<Json> ApiClient::Devices(const std::string& state) {
   return AllPages(http_, "/devices", state.empty() ? "" : "&state=" + EncodeUrlPart(state));
 }

@@ -34,8 +34,8 @@ class ApiClient {
   Result<Json> Rounds(const std::string& task);
   Result<Json> Round(const std::string& task, uint64_t number, const std::string& list = "");
   Result<Json> Versions(const std::string& task);
-  // `part`: "" for the version itself, "manifest" or "spread".
-  Result<Json> Version(const std::string& task, uint64_t version, const std::string& part = "");
+  // GET /tasks/{task}/{what}: versions/3, versions/3/manifest, versions/3/spread, privacy.
+  Result<Json> OfTask(const std::string& task, const std::string& what);
   // All pages in one list. `state`: only devices in this state of enrolment; empty: all.
   Result<Json> Devices(const std::string& state = "");
   Result<Json> Device(const std::string& device);

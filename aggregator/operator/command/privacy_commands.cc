@@ -60,10 +60,24 @@ Status PlanPrivacy(const Context& context, PricedPlan& options) {
   return {};
 }
 
+// The object, and below it a line for each version.
+std::string RenderStanding(const Json& standing) {
+  Json shown = standing;
+  shown.erase("versions");
+  std::string text = RenderObject(shown);
+  for (const Json& version : standing.value("versions", Json::array())) {
+    text += fmt::format("version {}  spent {}  ledger line {}\n", RenderValue(version.value("version", Json())),
+                        RenderValue(version.value("spent", Json())),
+                        RenderValue(version.value(Json::json_pointer("/ledger/line"), Json())));
+  }
+  text.pop_back();
+  return text;
+}
+
 }  // namespace
 
 void AddPrivacyCommands(CLI::App& app, Context& context) {
-  CLI::App* privacy = AddGroup(app, "privacy", "What differential privacy would cost; rounds do not add noise yet");
+  CLI::App* privacy = AddGroup(app, "privacy", "Differential privacy: what it would cost, and what a task has spent");
   const auto [plan, options] = AddCommandWith<PricedPlan>(
       *privacy, context, "plan", "Price a run before any data is touched: epsilon, and how much of a round is noise",
       &PlanPrivacy);
@@ -79,6 +93,15 @@ void AddPrivacyCommands(CLI::App& app, Context& context) {
       "  tributary privacy plan --parameters 215370 --devices 1000 --rounds 100 --separation 20 --epsilon 8\n"
       "  tributary privacy plan --parameters 215370 --devices 1000 --rounds 100 --separation 20 --epsilon 8 \\\n"
       "    --accounting correlated\n");
+
+  CLI::App* show = privacy->add_subcommand("show", "What a task's versions have told of one device, and what is left");
+  const auto task = RequiredName(*show, "task", "The task's name");
+  show->footer(
+      "spent        epsilon of all versions so far, at the task's delta, by the theorem that is named\n"
+      "stopped      why no further round opens\n"
+      "noise        deviation of a sum's noise over the most that one device can change it\n"
+      "lost_rounds  rounds that were charged because the aggregator was restored from a backup");
+  show->callback(context.Tell([task](ApiClient& client) { return client.OfTask(*task, "privacy"); }, &RenderStanding));
 }
 
 }  // namespace tributary

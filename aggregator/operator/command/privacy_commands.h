@@ -4,7 +4,7 @@
 
 namespace tributary {
 
-// Adds `privacy plan`, which asks no aggregator.
+// Adds `privacy plan`, which asks no aggregator, and `privacy show`.
 void AddPrivacyCommands(CLI::App& app, Context& context);
 
 }  // namespace tributary

@@ -71,6 +71,12 @@ class RoundWatch {
     line_.Print("  device " + event["detail"].get<std::string>());
   }
 
+  // Rounds are still wanted and will not come: the privacy budget is spent.
+  void TellOfStop(const Json& event) {
+    if (event.is_object() && event.value("detail", Json()).is_string()) stopped_ = event["detail"].get<std::string>();
+  }
+
+  const std::string& stopped() const { return stopped_; }
   const std::string& last_state() const { return last_state_; }
   uint64_t last_round() const { return last_round_; }
 
@@ -101,6 +107,7 @@ class RoundWatch {
   uint64_t first_ = 0;  // rounds before it are not shown
   std::map<uint64_t, std::string> printed_;
   std::string last_state_;
+  std::string stopped_;
   uint64_t last_round_ = 0;
 };
 
@@ -151,6 +158,7 @@ Status WatchRounds(const Context& context, const std::string& task, std::optiona
         watch.TellOfDevice(event);
         return true;
       }
+      if (name == "rounds.stopped") watch.TellOfStop(event);
       const auto more = watch.Look();
       if (!more) looked = Fail(more.error());
       return more && *more;
@@ -162,11 +170,12 @@ Status WatchRounds(const Context& context, const std::string& task, std::optiona
     context.Say("connection lost ({}); rounds go on without it; trying again", error.message);
     std::this_thread::sleep_for(kPause);
   }
+  if (!watch.stopped().empty()) return Fail(Code::kConflict, watch.stopped());
   if (watch.last_state() == "completed" || watch.last_state().empty()) return {};
   ASSIGN_OR_RETURN(const Json last, state.Round(task, watch.last_round()));
   if (!context.json()) context.Say("{}", RenderFailures(last));
-  return Fail(Code::kConflict, "the last round {}; 'tributary rounds show {} {}' has more of it", watch.last_state(), task,
-              watch.last_round());
+  return Fail(Code::kConflict, "the last round {}; 'tributary rounds show {} {}' has more of it", watch.last_state(),
+              task, watch.last_round());
 }
 
 struct RoundOptions {
@@ -240,7 +249,8 @@ void AddRoundCommands(CLI::App& app, Context& context) {
   outliers->footer(
       "NORM      the size of the update as it came; TIMES, of how many of the round's medians that is\n"
       "DISTANCE  with the rule centred-clip, from the last aggregate\n"
-      "COSINE    where it pointed: with centred-clip beside the last aggregate, with a rule that keeps updates beside their\n"
+      "COSINE    where it pointed: with centred-clip beside the last aggregate, with a rule that keeps updates beside "
+      "their\n"
       "          mean, from 1 (the same way) to -1 (the opposite); the rule clip does not measure it\n"
       "The oddest come first. One such round proves nothing: a device whose data are unlike others' looks the same.");
   outliers->callback(context.Run([&context, task, number]() -> Status {
@@ -252,10 +262,11 @@ void AddRoundCommands(CLI::App& app, Context& context) {
       return {};
     }
     context.PrintList({{"items", sorted.devices}}, Columns("DEVICE device, GATEWAY gateway, WEIGHT weight, NORM norm, "
-                                                          "TIMES times, DISTANCE distance, COSINE cosine"));
+                                                           "TIMES times, DISTANCE distance, COSINE cosine"));
     context.Say("");
-    context.PrintList({{"items", sorted.gateways}},
-                      Columns("GATEWAY gateway, UPDATES updates, MEDIAN NORM median_norm, TIMES times, MEAN COSINE cosine"));
+    context.PrintList(
+        {{"items", sorted.gateways}},
+        Columns("GATEWAY gateway, UPDATES updates, MEDIAN NORM median_norm, TIMES times, MEAN COSINE cosine"));
     return {};
   }));
 
@@ -269,15 +280,16 @@ void AddRoundCommands(CLI::App& app, Context& context) {
   const auto device = std::make_shared<std::string>();
   again->add_option("--device", *device, "Only this one; without it all that do not count yet");
   again->footer("Nobody counts twice. A round that follows a failed one on the same version asks again by itself.");
-  again->callback(context.Tell([task, device](ApiClient& client) {
-                                 const Json words = device->empty() ? Json::object() : Json{{"device", *device}};
-                                 return client.DecideTask(*task, "rounds/ask-again", words);
-                               },
-                               [task, device](const Json& round) {
-                                 return fmt::format("{} asked again for version {} of {}: they hear it at their next check-in",
-                                                    device->empty() ? "devices that do not count yet are" : *device + " is",
-                                                    round.value("base_version", uint64_t{0}), *task);
-                               }));
+  again->callback(context.Tell(
+      [task, device](ApiClient& client) {
+        const Json words = device->empty() ? Json::object() : Json{{"device", *device}};
+        return client.DecideTask(*task, "rounds/ask-again", words);
+      },
+      [task, device](const Json& round) {
+        return fmt::format("{} asked again for version {} of {}: they hear it at their next check-in",
+                           device->empty() ? "devices that do not count yet are" : *device + " is",
+                           round.value("base_version", uint64_t{0}), *task);
+      }));
 
   CLI::App* pause = rounds->add_subcommand(
       "pause",
@@ -305,11 +317,12 @@ void AddRoundCommands(CLI::App& app, Context& context) {
   CLI::App* cancel =
       rounds->add_subcommand("cancel", "Cancel the open round and those still wanted; versions made so far stay");
   task = RequiredName(*cancel, "task", "The task's name");
-  cancel->callback(context.Tell([task](ApiClient& client) { return client.DecideTask(*task, "rounds/cancel", Json::object()); },
-                                [task](const Json& after) {
-                                  return fmt::format("task {} has no open round now; its version is {}", *task,
-                                                     RenderValue(after.value("latest_version", Json())));
-                                }));
+  cancel->callback(
+      context.Tell([task](ApiClient& client) { return client.DecideTask(*task, "rounds/cancel", Json::object()); },
+                   [task](const Json& after) {
+                     return fmt::format("task {} has no open round now; its version is {}", *task,
+                                        RenderValue(after.value("latest_version", Json())));
+                   }));
 }
 
 }  // namespace tributary

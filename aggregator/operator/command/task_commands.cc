@@ -90,9 +90,9 @@ void AddTasks(CLI::App& app, Context& context) {
   create->add_option("name", options.name, "The task's name: 1 to 64 of a-z 0-9 . _ -")->required();
   create->add_option("--package", options.package, "The package that 'tributary-device pack model.pt' wrote")
       ->required();
-  create->add_option(
-      "--plan", options.plan,
-      "TOML file with [training], [round], [server_optimizer], [robust] and [bounds]; the defaults are used without it");
+  create->add_option("--plan", options.plan,
+                     "TOML file with [training], [round], [server_optimizer], [robust] and [bounds]; the defaults are "
+                     "used without it");
   create->footer("Keys of a plan (the default and the bounds in brackets):\n" + TaskPlanManual() +
                  "\nFor example:\n"
                  "  [training]\n  learning_rate = 0.05\n  epochs = 2\n"
@@ -322,7 +322,8 @@ void AddModels(CLI::App& app, Context& context) {
   const auto of = RequiredName(*show, "task", "The task's name");
   const auto number = std::make_shared<uint64_t>();
   show->add_option("version", *number, "The version's number")->required()->check(CLI::PositiveNumber);
-  show->callback(context.Show([of, number](ApiClient& client) { return client.Version(*of, *number); }));
+  show->callback(context.Show(
+      [of, number](ApiClient& client) { return client.OfTask(*of, fmt::format("versions/{}", *number)); }));
 
   CLI::App* manifest = models->add_subcommand("manifest",
                                               "What a version was made of, signed: contributions, refusals, gateways, "
@@ -331,25 +332,29 @@ void AddModels(CLI::App& app, Context& context) {
   const auto made = RequiredName(*manifest, "task", "The task's name");
   const auto made_number = std::make_shared<uint64_t>();
   manifest->add_option("version", *made_number, "The version's number")->required()->check(CLI::PositiveNumber);
-  manifest->callback(context.Show(
-      [made, made_number](ApiClient& client) { return client.Version(*made, *made_number, "manifest"); }));
+  manifest->callback(context.Show([made, made_number](ApiClient& client) {
+    return client.OfTask(*made, fmt::format("versions/{}/manifest", *made_number));
+  }));
 
-  CLI::App* spread = models->add_subcommand("spread", "How what members measured of a version lies, by class and label");
+  CLI::App* spread =
+      models->add_subcommand("spread", "How what members measured of a version lies, by class and label");
   const auto measured = RequiredName(*spread, "task", "The task's name");
   const auto version = std::make_shared<uint64_t>();
   spread->add_option("version", *version, "The version's number")->required()->check(CLI::PositiveNumber);
   spread->footer(
-      "VIEW      global: the version, by evaluators; local: the version, by devices on their held-out examples; personal: the\n"
+      "VIEW      global: the version, by evaluators; local: the version, by devices on their held-out examples; "
+      "personal: the\n"
       "          models that devices fine-tuned from it, on the same\n"
       "WEIGHTED  the mean by what members weigh; MEAN and DEVIATION count each member the same\n"
       "WORST 10% the mean of the worst tenth of the members, at least one");
   spread->callback(context.List(
       [measured, version](ApiClient& client) -> Result<Json> {
-        ASSIGN_OR_RETURN(const Json answer, client.Version(*measured, *version, "spread"));
+        ASSIGN_OR_RETURN(const Json answer, client.OfTask(*measured, fmt::format("versions/{}/spread", *version)));
         return LinesOfSpread(answer);
       },
-      Columns("VIEW view, GROUP group, METRIC metric, MEMBERS members, WEIGHTED weighted, MEAN mean, DEVIATION deviation, "
-              "LEAST least, MOST most, WORST 10% worst_tenth")));
+      Columns(
+          "VIEW view, GROUP group, METRIC metric, MEMBERS members, WEIGHTED weighted, MEAN mean, DEVIATION deviation, "
+          "LEAST least, MOST most, WORST 10% worst_tenth")));
 
   const auto [save, options] = AddCommandWith<ExportOptions>(
       *models, context, "export",
@@ -400,7 +405,7 @@ Result<ExportedModel> ExportModel(ApiClient& client, const ExportOptions& option
   uint64_t number = options.version;
   if (number == 0 && task.contains("latest_version") && task["latest_version"].is_number_unsigned())
     number = task["latest_version"];
-  ASSIGN_OR_RETURN(const Json version, client.Version(options.task, number));
+  ASSIGN_OR_RETURN(const Json version, client.OfTask(options.task, fmt::format("versions/{}", number)));
   ASSIGN_OR_RETURN(const Digest module, DigestAt(task, "module"));
   ASSIGN_OR_RETURN(const Digest weights, DigestAt(version, "weights"));
 

@@ -116,6 +116,13 @@ Result<RoundRecord> FakeCore::Get(const TaskId& task, uint64_t number) {
   return Fail(Code::kNotFound, "task '" + task.text() + "' has no round " + std::to_string(number));
 }
 
+Result<PrivacyStanding> FakeCore::Privacy(const TaskId& task) {
+  if (!tasks.contains(task)) return NoTask(task);
+  const auto found = privacy.find(task);
+  if (found == privacy.end()) return Fail(Code::kNotFound, "task '{}' has no [privacy]", task.text());
+  return found->second;
+}
+
 Result<std::vector<VersionRecord>> FakeCore::Versions(const TaskId& task, const Slice<ModelVersion>& slice) {
   if (!tasks.contains(task)) return NoTask(task);
   return Part(versions[task], slice, [](const VersionRecord& version) { return version.version; });

@@ -27,6 +27,7 @@ class FakeCore final : public Tasks, public Rounds, public Watch {
   std::vector<DeviceStateRecord> reports;
   std::map<UploadKind, KindAccount> accounts;
   std::map<DeviceId, Error> attention;
+  std::map<TaskId, PrivacyStanding> privacy;
   uint64_t largest_slice = 0;  // the most items that one call was asked for
 
   Result<TaskRecord> Create(TaskRecord task, const Digest& initial_weights) override;
@@ -55,6 +56,7 @@ class FakeCore final : public Tasks, public Rounds, public Watch {
   Result<std::vector<ContributionRecord>> Contributions(const TaskId& task, uint64_t number,
                                                         const Slice<DeviceId>& slice) override;
   Result<RoundRecord> Get(const TaskId& task, uint64_t number) override;
+  Result<PrivacyStanding> Privacy(const TaskId& task) override;
 
   Result<std::vector<MemberRecord>> Devices(const Slice<DeviceId>& slice) override;
   std::optional<MemberRecord> FindDevice(const DeviceId& id) const override;

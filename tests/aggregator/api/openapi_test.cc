@@ -18,6 +18,7 @@
 #include "aggregator/api/spread_routes.h"
 #include "aggregator/api/task_routes.h"
 #include "aggregator/publish/tuf_shelf.h"
+#include "aggregator/round/task_privacy.h"
 #include "protocol/base/http/ops_routes.h"
 #include "protocol/base/http/problem.h"
 #include "protocol/base/limits.h"
@@ -142,6 +143,8 @@ TEST_F(OpenApiTest, ItsSchemasAreWhatTheServerWrites) {
   record.id = task;
   record.table.tensors = {{"w", {1}, 0, 1}};
   record.manifest = WholeManifest();
+  record.privacy.epsilon = 8;
+  const json standing = json::parse(ToJson(PrivacyStanding{}));
   const VersionRecord version{.task = task, .version = ModelVersion{1}, .weights = {}, .created = kTestStart};
   const MemberView member{TestDevice("one"), MemberRecord{}, EnrolledMember{}, DeviceStateRecord{}};
   const json shown_member = json::parse(ToJson(member));
@@ -178,6 +181,9 @@ TEST_F(OpenApiTest, ItsSchemasAreWhatTheServerWrites) {
       {"Contribution", json::parse(ToJson(ContributionRecord{}))},
       {"MetricSpread", json::parse(ToJson(MetricSpread{}))},
       {"Bounds", written["bounds"]},
+      {"Privacy", written["privacy"]},
+      {"PrivacyStanding", standing},
+      {"LedgerPosition", standing["ledger"]},
       {"Blob", written["module"]},
       {"TaskRequest", json::parse(TaskRequestToJson({record, {}}))},
       {"Round", json::parse(ToJson(CompletedRound(task, 1)))},
@@ -259,7 +265,8 @@ TEST_F(OpenApiTest, DefaultsAndBoundsAreThoseOfTheTables) {
                                                                {"Policy", FieldsOf(task.policy)},
                                                                {"ServerOptimizer", FieldsOf(task.server_optimizer)},
                                                                {"Robust", FieldsOf(task.robust)},
-                                                               {"Bounds", BoundsOf(task)}};
+                                                               {"Bounds", BoundsOf(task)},
+                                                               {"Privacy", FieldsOf(task.privacy)}};
   for (const auto& [name, fields] : tables) {
     const auto lines = LinesBelow({"components", "schemas", name, "properties"});
     ASSERT_EQ(lines.size(), fields.size()) << name;

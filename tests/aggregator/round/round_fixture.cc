@@ -109,7 +109,8 @@ Result<std::unique_ptr<Core>> RoundFixture::TryOpen() {
                      .sealing_key = fleet.sealing_key(),
                      .enrolled = [this](const Slice<DeviceId>& slice) { return EnrolledIn(slice); },
                      .staged = [this](UploadKind kind) { return kind == UploadKind::kUpdate ? staged_updates : 0; },
-                     .retention = retention},
+                     .retention = retention,
+                     .random = &random},
                     listener);
 }
 

@@ -11,6 +11,10 @@ namespace tributary {
 // the schema adds its own at the top.
 inline std::vector<std::string> StepsBackTo(uint64_t version) {
   const std::pair<uint64_t, const char*> changes[] = {
+      {17, "ALTER TABLE tasks DROP COLUMN privacy"},
+      {17, "DROP TABLE participations"},
+      {17, "DROP TABLE draws"},
+      {17, "DROP TABLE spending"},
       {16, "DROP TABLE manifests"},
       {15, "ALTER TABLE tasks DROP COLUMN next_policy"},
       {15, "ALTER TABLE tasks DROP COLUMN next_server_optimizer"},

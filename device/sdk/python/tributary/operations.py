@@ -48,6 +48,7 @@ OPERATIONS: Dict[str, Operation] = _table(
     setSettings POST /api/v1/tasks/{task}/settings
     askAgain POST /api/v1/tasks/{task}/rounds/ask-again
     rollBack POST /api/v1/tasks/{task}/rollback
+    getPrivacy GET /api/v1/tasks/{task}/privacy
     getRound GET /api/v1/tasks/{task}/rounds/{round}
     listContributions GET /api/v1/tasks/{task}/rounds/{round}/contributions?cursor&limit
     listVersions GET /api/v1/tasks/{task}/versions?cursor&limit
