@@ -170,8 +170,8 @@ Result<std::vector<ContributionRecord>> ContributionTable::List(const TaskId& ta
   return database_.QueryAs(
       read,
       "SELECT task, base_version, device, upload, weight, round, norm, statistics, length, cosine, "
-      "via FROM contributions WHERE task = ? AND base_version = ? AND round <= ? AND device > ? "
-      "ORDER BY device LIMIT ?",
+      "via FROM contributions WHERE task = :task AND round BETWEEN (SELECT min(number) FROM rounds WHERE task = :task AND "
+      "base = :base) AND :round AND device > :after ORDER BY device, base_version LIMIT :most",
       task, base, round, slice.after, slice.most);
 }
 

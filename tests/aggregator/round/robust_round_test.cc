@@ -208,6 +208,27 @@ TEST_F(RobustRounds, ARoundThatWouldNotFitIsNotStarted) {
   EXPECT_THAT(started.error().message, HasSubstr("a round of 4000 updates, all of which the rule median keeps"));
 }
 
+// In a buffered round updates of older versions are in the sum too, and none of a later round on the same base.
+TEST_F(RobustRounds, TheContributionsOfARoundAreThoseInItsSum) {
+  RoundPolicy policy{.report_goal = 2, .minimum = 2, .deadline_seconds = 60};
+  policy.kind = RoundKind::kBuffered;
+  policy.max_staleness = 4;
+  Must(core().tasks().Create(NewTask(policy), PutInitialWeights()));
+  Must(core().rounds().Start(task_id, 3));
+  for (const int device : {1, 2}) ASSERT_TRUE(Give(Update(device, kV1)));
+  ASSERT_TRUE(Give(Update(3, kV1)));
+  ASSERT_TRUE(Give(Update(1, kV2)));
+  const auto of = [&](uint64_t round) {
+    std::string found;
+    for (const ContributionRecord& one : Contributions(round))
+      found += fmt::format("{} on {}, ", one.device.text(), Number(one.base));
+    return found;
+  };
+  EXPECT_EQ(of(1), "d1 on 1, d2 on 1, ");
+  EXPECT_EQ(of(2), "d1 on 2, d3 on 1, ");
+  EXPECT_EQ(of(3), "");
+}
+
 // Updates of one gateway are one group: five hostile devices behind one are one of three.
 TEST_F(RobustRounds, GatewaysAreGroups) {
   Start({.rule = RobustRuleName::kMedian, .groups = RobustGroups::kGateways}, 1, 7);
