@@ -316,7 +316,14 @@ Status ExperimentRun::WriteRecords(const Json& rounds) {
     if (round.value("state", "") != "completed") continue;
     const Json base = version_of(CountIn(round, "base_version"));
     const uint64_t bytes = CountIn(base.value("weights", Json::object()), "size");
-    records_.push_back(RecordOfRound(round, version_of(CountIn(round, "result_version")), bytes));
+    const uint64_t number = CountIn(round, "number");
+    if (!spreads_.contains(number) || plan_.pace == Pace::kFree) {
+      // An aggregator that does not show it has none.
+      ASSIGN_OR_RETURN(spreads_[number], OrIfAbsent(federation_->client().Version(
+                                                        kExperimentTask, CountIn(round, "base_version"), "spread"),
+                                                    Json::object()));
+    }
+    records_.push_back(RecordOfRound(round, version_of(CountIn(round, "result_version")), bytes, spreads_[number]));
     times_.push_back(TimesOfRound(round));
   }
   if (metric_.name == "loss" && !records_.empty()) {

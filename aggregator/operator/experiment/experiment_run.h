@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -61,6 +62,7 @@ class ExperimentRun {
   std::unique_ptr<Federation> federation_;
   bool has_module_ = true;
   std::vector<Json> records_, times_;
+  std::map<uint64_t, Json> spreads_;  // by the round's number, of rounds that are evaluated
   MainMetric metric_;
   uint64_t failed_before_ = 0;  // rounds that failed in an earlier life
   // Of a round that waits for its evaluations: how many have come, and since when it is so.

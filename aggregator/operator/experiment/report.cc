@@ -143,8 +143,14 @@ std::string PlotsOf(const Runs& runs) {
               {{"global", "global.loss"}, {"personal", "personal.loss"}, {"version before", "local.loss"}},
               &OverRounds);
   }
-  plots.AddIfThere("Spread over devices", {"spread", "worst", "decile", "deviation"});
-  plots.AddIfThere("Staleness", {"staleness"});
+  const std::string spread = "spread.personal." + metric + ".";
+  std::vector<std::pair<std::string, std::string>> lines = {{"worst tenth of the devices", spread + "worst_tenth"}};
+  if (runs.size() == 1)
+    lines.insert(lines.end(), {{"least", spread + "least"}, {"mean", spread + "mean"}, {"most", spread + "most"}});
+  plots.Add("Personal " + metric + " over devices", "round", metric, lines, &OverRounds);
+  const auto is_stale = [](const Json& record) { return NumberIn(record, "mean_staleness").value_or(0) > 0; };
+  if (std::ranges::any_of(runs, [&](const auto& run) { return std::ranges::any_of(run.records, is_stale); }))
+    plots.Add("Staleness", "round", "versions behind", {{"mean of the updates", "mean_staleness"}}, &OverRounds);
   plots.AddIfThere("Privacy spent", {"epsilon", "privacy"});
   plots.Add("Updates", "round", "updates", {{"in the sum", "updates"}, {"refused", "refused"}}, &OverRounds);
   return plots.html();

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <set>
 
 #include <nlohmann/json.hpp>
@@ -21,10 +22,26 @@ uint64_t NaturalAt(const Json& object, const char* key) {
 
 // What a record has under another name, and what time or chance decides.
 bool IsRoundMemberLeftOut(const std::string& key) {
-  static constexpr auto kLeftOut = std::to_array<std::string_view>(
-      {"task", "number", "state", "base_version", "result_version", "opened", "deadline", "closed", "shortfall",
-       "contributions", "asked_again", "refused", "device_failures", "bytes_up", "metrics", "global_accuracy",
-       "personal_accuracy", "local_global_accuracy", "nonce"});
+  static constexpr auto kLeftOut = std::to_array<std::string_view>({"task",
+                                                                    "number",
+                                                                    "state",
+                                                                    "base_version",
+                                                                    "result_version",
+                                                                    "opened",
+                                                                    "deadline",
+                                                                    "closed",
+                                                                    "shortfall",
+                                                                    "contributions",
+                                                                    "asked_again",
+                                                                    "refused",
+                                                                    "device_failures",
+                                                                    "bytes_up",
+                                                                    "metrics",
+                                                                    "global_accuracy",
+                                                                    "personal_accuracy",
+                                                                    "local_global_accuracy",
+                                                                    "warning",
+                                                                    "extended"});
   return std::ranges::find(kLeftOut, key) != kLeftOut.end();
 }
 
@@ -59,9 +76,19 @@ double SecondsBetween(const Json& round, const char* from, const char* to) {
   return begin && end ? static_cast<double>(end->unix_millis - begin->unix_millis) / 1000 : 0;
 }
 
+// Of {"0": 3, "2": 1}: how many updates were so many versions behind.
+std::optional<double> MeanStaleness(const Json& counts) {
+  double sum = 0, all = 0;
+  for (const auto& [behind, count] : counts.items()) {
+    sum += std::strtod(behind.c_str(), nullptr) * count.get<double>();
+    all += count.get<double>();
+  }
+  return all > 0 ? std::optional(sum / all) : std::nullopt;
+}
+
 }  // namespace
 
-Json RecordOfRound(const Json& round, const Json& version, uint64_t base_bytes) {
+Json RecordOfRound(const Json& round, const Json& version, uint64_t base_bytes, const Json& spread) {
   Json refused = round.value("refused", Json::object());
   refused.erase("duplicate");
   uint64_t total = 0;
@@ -77,6 +104,12 @@ Json RecordOfRound(const Json& round, const Json& version, uint64_t base_bytes) 
                  {"digest", version.value(Json::json_pointer("/weights/digest"), "")}};
   const Json metrics = round.value("metrics", Json::object());
   for (const auto& [view, means] : metrics.items()) record[view] = means;
+  for (const char* view : {"personal", "local"}) {
+    Json metrics_of_all = spread.value(Json::json_pointer(fmt::format("/{}/all", view)), Json::object());
+    for (auto& [name, values] : metrics_of_all.items()) values.erase("weighted");  // the mean above
+    if (!metrics_of_all.empty()) record["spread"][view] = std::move(metrics_of_all);
+  }
+  if (const auto mean = MeanStaleness(round.value("staleness", Json::object()))) record["mean_staleness"] = *mean;
   if (!refused.empty()) record["refused_by"] = refused;
   for (const auto& [key, value] : round.items()) {
     if (!IsRoundMemberLeftOut(key)) record[key] = value;

@@ -9,15 +9,15 @@
 
 // What came of an experiment, round by round. A record is an object, as simulate in Python gives it:
 //   {"round": 1, "version": 2, "base_version": 1, "updates": 20, "refused": 0, "bytes_up": …, "bytes_down": …, "digest": "…",
-//    "global": {"accuracy": 0.7, "loss": 0.9}, "personal": {…}, "local": {…}, and whatever else the API tells of a round
-//    and its version}
+//    "global": {"accuracy": 0.7, "loss": 0.9}, "personal": {…}, "local": {…}, "spread": {"personal": {"accuracy": {"members", "mean",
+//    "deviation", "least", "most", "worst_tenth"}, …}, "local": {…}}, and whatever else the API tells of a round and its version}
 // `global` is of the round's version, by the evaluator; `personal` of the models that devices use for themselves, `local` of
 // the version before, both on what the devices held back. bytes_down: the base version, once for each update. A column is
 // the dotted name of a value: "global.accuracy". Nothing in it depends on time: the same plan gives the same bytes.
 namespace tributary {
 
-// `version`: that the round made; `base_bytes`: the size of the version that it began with.
-Json RecordOfRound(const Json& round, const Json& version, uint64_t base_bytes);
+// `version`: that the round made; `base_bytes`: the size of the version that it began with; `spread`: over devices, of the same.
+Json RecordOfRound(const Json& round, const Json& version, uint64_t base_bytes, const Json& spread);
 // {"round", "opened", "closed", "seconds", "duplicates"}: what time decides.
 Json TimesOfRound(const Json& round);
 

@@ -28,7 +28,7 @@ Json Round(uint64_t number, double accuracy) {
           {"contributions", 3u},
           {"refused", {{"not-finite", 2u}, {"duplicate", 4u}}},
           {"bytes_up", 1'000'000u},
-          {"staleness", {{"mean", 0.5}}},
+          {"staleness", {{"0", 1u}, {"1", 2u}}},
           {"metrics",
            {{"global", {{"accuracy", accuracy}, {"loss", 1}}},
             {"personal", {{"accuracy", 0.9}}},
@@ -36,7 +36,13 @@ Json Round(uint64_t number, double accuracy) {
 }
 
 Json Version(uint64_t number) {
-  return {{"version", number}, {"weights", {{"digest", "ab"}, {"size", 400u}}}, {"created", "2026-11-30T10:00:02.000Z"}};
+  return {
+      {"version", number}, {"weights", {{"digest", "ab"}, {"size", 400u}}}, {"created", "2026-11-30T10:00:02.000Z"}};
+}
+
+Json Spread() {
+  return {{"personal",
+           {{"all", {{"accuracy", {{"members", 3}, {"weighted", 0.9}, {"mean", 0.8}, {"worst_tenth", 0.7}}}}}}}};
 }
 
 ExperimentResults Results(const Path& folder, const std::vector<double>& accuracies) {
@@ -47,19 +53,19 @@ ExperimentResults Results(const Path& folder, const std::vector<double>& accurac
                             .records = {},
                             .times = {}};
   for (size_t i = 0; i < accuracies.size(); ++i) {
-    results.records.push_back(RecordOfRound(Round(i + 1, accuracies[i]), Version(i + 2), 400));
+    results.records.push_back(RecordOfRound(Round(i + 1, accuracies[i]), Version(i + 2), 400, Spread()));
     results.times.push_back(TimesOfRound(Round(i + 1, accuracies[i])));
   }
   return results;
 }
 
 TEST(ExperimentResultsTest, ARecordHasWhatTheSeedDecidesAndTheTimesHaveTheRest) {
-  const Json record = RecordOfRound(Round(1, 0.5), Version(2), 400);
+  const Json record = RecordOfRound(Round(1, 0.5), Version(2), 400, Spread());
   EXPECT_EQ(
       record.dump(),
       R"({"round":1,"version":2,"base_version":1,"updates":3,"refused":2,"bytes_up":1000000,"bytes_down":1200,"digest":"ab",)"
-      R"("global":{"accuracy":0.5,"loss":1},"personal":{"accuracy":0.9},"local":{},"refused_by":{"not-finite":2},)"
-      R"("staleness":{"mean":0.5}})");
+      R"("global":{"accuracy":0.5,"loss":1},"personal":{"accuracy":0.9},"local":{},"spread":{"personal":{"accuracy":{"members":3,"mean":0.8,"worst_tenth":0.7}}},"mean_staleness":0.6666666666666666,"refused_by":{"not-finite":2},)"
+      R"("staleness":{"0":1,"1":2}})");
   EXPECT_EQ(
       TimesOfRound(Round(1, 0.5)).dump(),
       R"({"round":1,"opened":"2026-11-30T10:00:00.000Z","closed":"2026-11-30T10:00:01.500Z","seconds":1.5,"duplicates":4})");
@@ -114,8 +120,8 @@ TEST(ExperimentResultsTest, AComparisonCountsRoundsAndBytesUntilAllReached) {
 TEST(ExperimentResultsTest, AReportNeedsNothingFromElsewhere) {
   const std::string one = ReportOf({Results("x/one", {0.6, 0.8})});
   EXPECT_THAT(one, AllOf(HasSubstr("&lt;one&gt; &amp; only"), HasSubstr("<svg"), HasSubstr("Staleness"),
-                         HasSubstr("prefers-color-scheme:dark"), HasSubstr("default-src 'none'"),
-                         HasSubstr("width=device-width")));
+                         HasSubstr("worst tenth of the devices"), HasSubstr("prefers-color-scheme:dark"),
+                         HasSubstr("default-src 'none'"), HasSubstr("width=device-width")));
   const std::string both = ReportOf({Results("x/one", {0.6, 0.8}), Results("x/two", {0.5, 0.4})});
   EXPECT_THAT(both, AllOf(HasSubstr("Side by side"), HasSubstr("until accuracy 0.5")));
   for (const std::string& page : {one, both, ReportOf({Results("x/none", {})})}) {
