@@ -347,11 +347,24 @@ Status ExperimentRun::WriteRecords(const Json& rounds) {
   return Write("times.csv", CsvOf(times_));
 }
 
+// Of every version that a round made, as the aggregator signed it; an older aggregator has none.
+Status ExperimentRun::WriteManifests() {
+  RETURN_IF_ERROR(RealFileSystem().CreateFolders(folder_ / "manifests"));
+  for (const Json& record : records_) {
+    const uint64_t version = CountIn(record, "version");
+    ASSIGN_OR_RETURN(const Json manifest,
+                     OrIfAbsent(federation_->client().Version(kExperimentTask, version, "manifest"), Json()));
+    if (!manifest.is_null()) RETURN_IF_ERROR(Write(fmt::format("manifests/{}.json", version), manifest.dump(2) + "\n"));
+  }
+  return {};
+}
+
 Status ExperimentRun::WriteEnd() {
   const Path model = folder_ / (has_module_ ? "model.pt" : "model.npz");
   ASSIGN_OR_RETURN(const ExportedModel exported, ExportModel(federation_->client(), {kExperimentTask, 0, model}));
   RETURN_IF_ERROR(federation_->client().GetBlob(exported.weights, folder_ / "weights.f32"));
   ASSIGN_OR_RETURN(const Json versions, VersionsOf(*federation_));
+  RETURN_IF_ERROR(WriteManifests());
   RETURN_IF_ERROR(Write("versions.json", versions.dump(2) + "\n"));
   ExperimentResults results{
       .folder = folder_, .title = plan_.title, .metric = metric_, .summary = {}, .records = records_, .times = times_};

@@ -20,6 +20,7 @@ namespace tributary {
 //   times.csv    times.jsonl     what time decides
 //   model.tpkg                   the package that the task was made of
 //   model.pt (or .npz), weights.f32   the last version; the same as raw numbers, whose SHA-256 is its digest
+//   manifests/VERSION.json       what each version was made of, as the aggregator signed it
 //   versions.json  summary.json  report.html
 //   site/                        the federation; removed at the end unless it is to be kept
 // A folder in which the same plan was begun goes on where it ended, also after a kill; the results are those of a run that
@@ -52,6 +53,7 @@ class ExperimentRun {
   Result<bool> Look();
   Result<bool> IsEvaluated(const Json& round);
   Status WriteRecords(const Json& rounds);
+  Status WriteManifests();
   Status WriteEnd();
   Status Write(const std::string& name, const std::string& text) const;
 

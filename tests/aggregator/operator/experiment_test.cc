@@ -96,6 +96,15 @@ TEST_F(ExperimentTest, ARunThatWasKilledGoesOnToTheBytesOfOneThatWasNot) {
   EXPECT_EQ(Text("cut/metrics.jsonl"), Text("whole/metrics.jsonl"));
   EXPECT_EQ(Text("cut/weights.f32"), Text("whole/weights.f32"));
   EXPECT_THAT(Text("cut/report.html"), HasSubstr("Accuracy over rounds"));
+  EXPECT_THAT(Text("cut/report.html"), HasSubstr("worst tenth of the devices"));
+  EXPECT_THAT(metrics, HasSubstr("spread.personal.accuracy.worst_tenth"));
+  for (const char* file : {"manifests/2.json", "manifests/3.json"}) {
+    const auto manifest = [&](const std::string& dir) {
+      return nlohmann::json::parse(Text(dir + "/" + file))["signed"];
+    };
+    EXPECT_EQ(manifest("cut")["weights"], manifest("whole")["weights"]) << file;
+    EXPECT_EQ(manifest("cut")["contributions"], 3) << file;
+  }
   EXPECT_EQ(nlohmann::json::parse(Text("cut/versions.json"))["programs"].size(), 4u);
   for (const char* dir : {"whole", "cut"}) EXPECT_EQ(ProcessesOf(dir), 0);
 
