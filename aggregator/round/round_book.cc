@@ -162,6 +162,8 @@ Result<std::vector<ContributionRecord>> RoundBook::Contributions(const TaskId& t
                                                                  const Slice<DeviceId>& slice) {
   ASSIGN_OR_RETURN(const RoundRecord round, Get(task, number));
   ASSIGN_OR_RETURN(const LiveTask* const live, tasks_.Find(task));
+  if (live->record.privacy.is_on())
+    return Fail(Code::kNotFound, "task '{}' has [privacy]: nobody is shown single updates", task.text());
   if (Number(round.base) + kRememberedVersions < Number(live->latest.version))
     return Fail(Code::kPruned, "the contributions of round {} of task '{}' are forgotten", number, task.text());
   return parts_.store.contributions.List(task, round.base, number, slice);

@@ -38,8 +38,8 @@ class Rounds {
   virtual Result<VersionRecord> RollBack(const TaskId& task, ModelVersion to, const std::string& reason) = 0;
   // In the order of their numbers. kUnknownTask.
   virtual Result<std::vector<RoundRecord>> List(const TaskId& task, const Slice<uint64_t>& slice = {}) = 0;
-  // What is in the round's sum, in the order of the devices: of an open round, what is on disk. kUnknownTask, kNotFound;
-  // kPruned: its base version is so old that they are forgotten.
+  // What is in the round's sum, in the order of the devices: of an open round, what is on disk. kUnknownTask; kNotFound:
+  // no such round, or the task is private; kPruned: its base version is so old that they are forgotten.
   virtual Result<std::vector<ContributionRecord>> Contributions(const TaskId& task, uint64_t number,
                                                                 const Slice<DeviceId>& slice = {}) = 0;
   // kUnknownTask, kNotFound.

@@ -17,6 +17,10 @@ namespace tributary {
 namespace {
 
 constexpr const char* kExperimentTask = "experiment";
+
+Result<Json> OfVersion(ApiClient& client, uint64_t version, std::string_view what) {
+  return client.OfTask(kExperimentTask, fmt::format("versions/{}/{}", version, what));
+}
 constexpr Millis kLookAgain{50};
 // A device sends its evaluations before its update. Those that are not here by then will never come: it holds nothing back.
 constexpr Millis kEvaluationsStandStill{5'000};
@@ -319,9 +323,9 @@ Status ExperimentRun::WriteRecords(const Json& rounds) {
     const uint64_t number = CountIn(round, "number");
     if (!spreads_.contains(number) || plan_.pace == Pace::kFree) {
       // An aggregator that does not show it has none.
-      ASSIGN_OR_RETURN(spreads_[number], OrIfAbsent(federation_->client().Version(
-                                                        kExperimentTask, CountIn(round, "base_version"), "spread"),
-                                                    Json::object()));
+      ASSIGN_OR_RETURN(
+          spreads_[number],
+          OrIfAbsent(OfVersion(federation_->client(), CountIn(round, "base_version"), "spread"), Json::object()));
     }
     records_.push_back(RecordOfRound(round, version_of(CountIn(round, "result_version")), bytes, spreads_[number]));
     times_.push_back(TimesOfRound(round));
@@ -352,8 +356,7 @@ Status ExperimentRun::WriteManifests() {
   RETURN_IF_ERROR(RealFileSystem().CreateFolders(folder_ / "manifests"));
   for (const Json& record : records_) {
     const uint64_t version = CountIn(record, "version");
-    ASSIGN_OR_RETURN(const Json manifest,
-                     OrIfAbsent(federation_->client().Version(kExperimentTask, version, "manifest"), Json()));
+    ASSIGN_OR_RETURN(const Json manifest, OrIfAbsent(OfVersion(federation_->client(), version, "manifest"), Json()));
     if (!manifest.is_null()) RETURN_IF_ERROR(Write(fmt::format("manifests/{}.json", version), manifest.dump(2) + "\n"));
   }
   return {};

@@ -82,6 +82,7 @@ TEST_F(PrivateRoundTest, WhatIsOverTheClipIsScaledDownAndNobodyCountsIt) {
   EXPECT_LE(std::sqrt(squares), static_cast<double>(Must(PrivacyFormOf(task)).whole_norm));
   EXPECT_EQ(LastRound().scaled, 0u);
   EXPECT_EQ(LastRound().capped, 0u) << "it claimed 10 examples";
+  EXPECT_EQ(core().rounds().Contributions(task_id, 1).error().code, Code::kNotFound) << "its norm is nobody's business";
   EXPECT_EQ(LastRound().total_weight, 1u);
 }
 
