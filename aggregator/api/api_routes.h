@@ -8,8 +8,8 @@
 namespace tributary {
 
 // Adds every route of openapi.yaml below /api/v1 that needs no enrolment, and the guard that asks for a token and its
-// role. /livez, /readyz and /metrics (protocol/base/http/ops_routes.h) and /tuf/ (task_routes.h) are the only routes open
-// to everybody.
+// role. /livez, /readyz and /metrics (protocol/base/http/ops_routes.h), /tuf/ and the proofs of contributions
+// (task_routes.h) are the only routes open to everybody.
 //
 // The guard: a token that is not one of ours costs its sender an attempt; an address has ten, and gets one more every
 // six seconds; beyond them the answer is kTooFast. A good token is always let in, however many bad ones come from its

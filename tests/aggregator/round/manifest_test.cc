@@ -64,7 +64,7 @@ TEST_F(ManifestTest, SaysWhatAVersionWasMadeOfAndLeadsToTheOneBefore) {
   EXPECT_EQ(second.aggregate, round.aggregate_digest);
   EXPECT_EQ(second.contributions, 3u);
   EXPECT_EQ(second.total_weight, 30u);
-  EXPECT_EQ(second.refused, (std::map<std::string, uint64_t>{{"decryption-failed", 1}}));
+  EXPECT_EQ(second.refused, (std::map<std::string, uint64_t>{{"seal-broken", 1}}));
   EXPECT_EQ(second.staleness, (std::map<std::string, uint64_t>{{"0", 3}}));
   EXPECT_EQ(second.gateways, (std::map<std::string, uint64_t>{{"gateway-a", 2}, {"gateway-b", 1}}));
   EXPECT_THAT(second.facts.at("optimizer"), testing::HasSubstr("fedavg"));
