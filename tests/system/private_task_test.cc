@@ -1,6 +1,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "aggregator/api/json_tasks.h"
 #include "tests/support/small_module.h"
 #include "tests/support/synthetic_update.h"
 #include "tests/system/synthetic_site.h"
