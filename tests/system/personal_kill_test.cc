@@ -133,8 +133,11 @@ TEST(PersonalKill, AKillAfterEachStepLeavesTheFormerModelOrTheNewOneAndEndsInThe
   calm.StartRound();
   expected.push_back(calm.AwaitModelOn(3));
   calm.StopDevice();
-  const std::vector<std::string> faults = FaultsIn(calm.Trace());
-  ASSERT_GE(faults.size(), 8u);
+  const std::vector<std::string> points = FaultsIn(calm.Trace());
+  ASSERT_GE(points.size(), 8u);
+  // Two lives for each take seconds: all with TRIBUTARY_LONG_TESTS, else every third.
+  std::vector<std::string> faults;
+  for (size_t i = 0; i < points.size(); i += std::getenv("TRIBUTARY_LONG_TESTS") ? 1 : 3) faults.push_back(points[i]);
   calm.StartDevice();
   while (expected.size() <= faults.size()) {
     calm.StartRound();
