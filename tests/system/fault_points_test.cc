@@ -170,7 +170,7 @@ TEST_F(FaultPointsOfForgetting, AKillAtEachOneForgetsTheSameAndNoTotal) {
     site_.Start("aggregator");
   }
   const Memory undisturbed = Forget();
-  ASSERT_EQ(undisturbed.blobs.size(), 12u) << "the weights of eleven versions, and the module";
+  ASSERT_EQ(undisturbed.blobs.size(), 23u) << "what eleven versions have and their optimiser keeps, and the module";
   int kills = 0;
   for (const auto& [point, passes] : PassesIn(trace)) {
     if (!point.starts_with("aggregator.fold") && !point.starts_with("aggregator.prune") &&
