@@ -62,7 +62,7 @@ void CheckTwoViews(PrivateFixture& fixture, const PrivacyPolicy& privacy) {
   // on. Beside it: the ledger, and what is drawn ahead.
   const auto files = Must(RealFileSystem().List(fixture.folder / "privacy"));
   const size_t most = privacy.accounting == Accounting::kCorrelated ? 3 : 2;
-  TRIBUTARY_CHECK(files.size() <= most) << fmt::format("{}", fmt::join(files, " "));
+  TRIBUTARY_CHECK(files.size() <= most) << testing::PrintToString(files);
   fixture.CheckAccounts();
 }
 
