@@ -313,6 +313,8 @@ Status ExperimentRun::WriteRecords(const Json& rounds) {
                                             [number](const Json& one) { return CountIn(one, "version") == number; });
     return found == versions["items"].end() ? Json::object() : *found;
   };
+  ASSIGN_OR_RETURN(const Json privacy,
+                   OrIfAbsent(federation_->client().OfTask(kExperimentTask, "privacy"), Json::object()));
   const size_t known = records_.size();
   records_.clear();
   times_.clear();
@@ -328,6 +330,7 @@ Status ExperimentRun::WriteRecords(const Json& rounds) {
           OrIfAbsent(OfVersion(federation_->client(), CountIn(round, "base_version"), "spread"), Json::object()));
     }
     records_.push_back(RecordOfRound(round, version_of(CountIn(round, "result_version")), bytes, spreads_[number]));
+    AddSpent(records_.back(), privacy);
     times_.push_back(TimesOfRound(round));
   }
   if (metric_.name == "loss" && !records_.empty()) {

@@ -1,7 +1,6 @@
 #include "aggregator/operator/experiment/report.h"
 
 #include <algorithm>
-#include <set>
 
 #include <nlohmann/json.hpp>
 
@@ -103,22 +102,6 @@ class Plots {
     Put(plot);
   }
 
-  // Every column with one of these words in its name.
-  void AddIfThere(const std::string& title, const std::vector<std::string>& words) {
-    std::vector<std::pair<std::string, std::string>> found;
-    std::set<std::string> known;
-    for (const ExperimentResults& run : runs_) {
-      for (const std::string& column : ColumnsOf(run.records)) {
-        const bool wanted =
-            std::ranges::any_of(words, [&](const std::string& word) { return column.find(word) != column.npos; });
-        const bool numbers =
-            std::ranges::any_of(run.records, [&](const Json& record) { return NumberIn(record, column).has_value(); });
-        if (wanted && numbers && known.insert(column).second) found.emplace_back(column, column);
-      }
-    }
-    if (!found.empty()) Add(title, "round", title, found, &OverRounds);
-  }
-
   const std::string& html() const { return html_; }
 
  private:
@@ -151,7 +134,7 @@ std::string PlotsOf(const Runs& runs) {
   const auto is_stale = [](const Json& record) { return NumberIn(record, "mean_staleness").value_or(0) > 0; };
   if (std::ranges::any_of(runs, [&](const auto& run) { return std::ranges::any_of(run.records, is_stale); }))
     plots.Add("Staleness", "round", "versions behind", {{"mean of the updates", "mean_staleness"}}, &OverRounds);
-  plots.AddIfThere("Privacy spent", {"epsilon", "privacy"});
+  plots.Add("Privacy spent", "round", "epsilon", {{"of one device, at most", "epsilon"}}, &OverRounds);
   plots.Add("Updates", "round", "updates", {{"in the sum", "updates"}, {"refused", "refused"}}, &OverRounds);
   return plots.html();
 }

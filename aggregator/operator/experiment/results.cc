@@ -120,6 +120,13 @@ Json RecordOfRound(const Json& round, const Json& version, uint64_t base_bytes, 
   return record;
 }
 
+void AddSpent(Json& record, const Json& privacy) {
+  for (const Json& version : privacy.value("versions", Json::array())) {
+    if (NaturalAt(version, "version") == NaturalAt(record, "version"))
+      record["epsilon"] = version.value("spent", Json());
+  }
+}
+
 Json TimesOfRound(const Json& round) {
   const Json refused = round.value("refused", Json::object());
   return {{"round", NaturalAt(round, "number")},

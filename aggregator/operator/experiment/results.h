@@ -18,6 +18,8 @@ namespace tributary {
 
 // `version`: that the round made; `base_bytes`: the size of the version that it began with; `spread`: over devices, of the same.
 Json RecordOfRound(const Json& round, const Json& version, uint64_t base_bytes, const Json& spread);
+// Of a private task: "epsilon", what was spent up to the record's version, of what the API shows as the task's privacy.
+void AddSpent(Json& record, const Json& privacy);
 // {"round", "opened", "closed", "seconds", "duplicates"}: what time decides.
 Json TimesOfRound(const Json& round);
 

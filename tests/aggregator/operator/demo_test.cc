@@ -7,7 +7,7 @@
 
 #include "aggregator/operator/command/child_process.h"
 #include "protocol/base/file.h"
-#include "tests/support/temporary_folder.h"
+#include "tests/aggregator/operator/program_folder.h"
 
 namespace tributary::demo_test {
 namespace {
@@ -31,29 +31,14 @@ class DemoTest : public testing::Test {
     return std::move(*child);
   }
 
-  std::string Text(const std::string& file) {
-    std::ostringstream text;
-    text << std::ifstream(folder_ / file).rdbuf();
-    return text.str();
-  }
+  std::string Text(const std::string& file) { return folder_.Text(file); }
   std::string Output(const std::string& folder) { return Text(folder + ".out"); }
 
   nlohmann::json Summary(const std::string& folder) {
     return nlohmann::json::parse(std::ifstream(folder_ / folder / "summary.json"));
   }
 
-  // How many processes run with this folder on their command line.
-  int ProcessesOf(const std::string& folder) {
-    int count = 0;
-    for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
-      std::ostringstream command;
-      command << std::ifstream(entry.path() / "cmdline").rdbuf();
-      if (command.str().find((folder_ / folder).string()) != std::string::npos) ++count;
-    }
-    return count;
-  }
-
-  TemporaryFolder folder_;
+  ProgramFolder folder_;
 };
 
 TEST_F(DemoTest, TheSameSeedGivesTheSameBitsThroughAnyTree) {
@@ -72,7 +57,7 @@ TEST_F(DemoTest, TheSameSeedGivesTheSameBitsThroughAnyTree) {
   EXPECT_EQ(flat["model_digest"], Summary("deep")["model_digest"]);
   EXPECT_NE(flat["model_digest"], Summary("other")["model_digest"]);
   EXPECT_EQ(nlohmann::json::parse(Output("deep")), Summary("deep")) << "--json prints the summary and nothing else";
-  for (const char* folder : {"flat", "deep", "other"}) EXPECT_EQ(ProcessesOf(folder), 0);
+  for (const char* folder : {"flat", "deep", "other"}) EXPECT_EQ(folder_.ProcessesOf(folder), 0);
   // Each process was asked to end and did so in order.
   EXPECT_THAT(Text("deep/fleet.log"), HasSubstr("fleet.stopped"));
   EXPECT_THAT(Text("deep/evaluator.log"), HasSubstr("device.stopped"));
@@ -90,10 +75,10 @@ TEST_F(DemoTest, AnInterruptLeavesNoProcessBehind) {
   ChildProcess demo = StartDemo("cut", {}, 1000);
   // The fleet's log appears when its process runs; until then there is nothing to interrupt.
   while (!demo.Poll() && !std::filesystem::exists(folder_ / "cut/fleet.log")) demo.WaitFor(Millis(20));
-  EXPECT_GT(ProcessesOf("cut"), 1);
+  EXPECT_GT(folder_.ProcessesOf("cut"), 1);
   demo.Signal(SIGINT);
   EXPECT_EQ(demo.Wait(), 1);
-  EXPECT_EQ(ProcessesOf("cut"), 0);
+  EXPECT_EQ(folder_.ProcessesOf("cut"), 0);
   EXPECT_THAT(Output("cut"), HasSubstr("Interrupted"));
 }
 

@@ -7,7 +7,7 @@
 
 #include "aggregator/operator/command/child_process.h"
 #include "protocol/base/file.h"
-#include "tests/support/temporary_folder.h"
+#include "tests/aggregator/operator/program_folder.h"
 
 namespace tributary::experiment_test {
 namespace {
@@ -39,10 +39,11 @@ class ExperimentTest : public testing::Test {
     WriteImages(folder_ / "images", "t10k", 30);
   }
 
-  void WriteFile(int rounds) {
+  void WriteFile(int rounds, const std::string& more = "") {
     std::ofstream(folder_ / "small.toml")
         << "[experiment]\nrounds = " << rounds
-        << "\ndevices = 3\ngateways = 1\n[data]\nimages = \"images\"\n[task.plan]\nepochs = 1\nbatch_size = 8\n";
+        << "\ndevices = 3\ngateways = 1\n[data]\nimages = \"images\"\n[task.plan]\nepochs = 1\nbatch_size = 8\n"
+        << more;
   }
   ChildProcess Start(const std::string& dir) {
     auto child = ChildProcess::Start(
@@ -53,27 +54,13 @@ class ExperimentTest : public testing::Test {
     EXPECT_TRUE(child.has_value());
     return std::move(*child);
   }
-  std::string Text(const std::string& file) {
-    std::ostringstream text;
-    text << std::ifstream(folder_ / file).rdbuf();
-    return text.str();
-  }
-  // How many processes run with this folder on their command line.
-  int ProcessesOf(const std::string& dir) {
-    int count = 0;
-    for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
-      std::ostringstream command;
-      command << std::ifstream(entry.path() / "cmdline").rdbuf();
-      if (command.str().find((folder_ / dir).string()) != std::string::npos) ++count;
-    }
-    return count;
-  }
+  std::string Text(const std::string& file) { return folder_.Text(file); }
   void WaitFor(ChildProcess& run, const std::string& file, const std::string& words) {
     while (!run.Poll() && Text(file).find(words) == std::string::npos) run.WaitFor(Millis(20));
     ASSERT_FALSE(run.Poll()) << Text(file);
   }
 
-  TemporaryFolder folder_;
+  ProgramFolder folder_;
 };
 
 TEST_F(ExperimentTest, ARunThatWasKilledGoesOnToTheBytesOfOneThatWasNot) {
@@ -87,7 +74,7 @@ TEST_F(ExperimentTest, ARunThatWasKilledGoesOnToTheBytesOfOneThatWasNot) {
   // In the middle of the second round, more or less, and once more later.
   ChildProcess first = Start("cut");
   WaitFor(first, "cut/metrics.jsonl", "\"round\":1");
-  EXPECT_GT(ProcessesOf("cut"), 1);
+  EXPECT_GT(folder_.ProcessesOf("cut"), 1);
   first.Signal(SIGKILL);
   first.Wait();
   EXPECT_EQ(Start("cut").Wait(), 0) << Text("cut.out");
@@ -106,7 +93,7 @@ TEST_F(ExperimentTest, ARunThatWasKilledGoesOnToTheBytesOfOneThatWasNot) {
     EXPECT_EQ(manifest("cut")["contributions"], 3) << file;
   }
   EXPECT_EQ(nlohmann::json::parse(Text("cut/versions.json"))["programs"].size(), 4u);
-  for (const char* dir : {"whole", "cut"}) EXPECT_EQ(ProcessesOf(dir), 0);
+  for (const char* dir : {"whole", "cut"}) EXPECT_EQ(folder_.ProcessesOf(dir), 0);
 
   // Complete: nothing is done again. Another experiment is refused, and nothing is changed.
   const auto before = std::filesystem::last_write_time(folder_ / "cut/metrics.csv");
@@ -119,14 +106,25 @@ TEST_F(ExperimentTest, ARunThatWasKilledGoesOnToTheBytesOfOneThatWasNot) {
   EXPECT_EQ(std::filesystem::last_write_time(folder_ / "cut/metrics.csv"), before);
 }
 
+TEST_F(ExperimentTest, APrivateOneShowsWhatWasSpent) {
+  WriteFile(1,
+            "[task.bounds]\nfirst_norm = 1.0\nnorm_medians = 0\nweight_medians = 0\n"
+            "[task.privacy]\nepsilon = 400\nrounds = 2\naccept_noise = true\n");
+  EXPECT_EQ(Start("private").Wait(), 0) << Text("private.out");
+  const auto record = nlohmann::json::parse(Text("private/metrics.jsonl"));
+  EXPECT_GT(record.at("epsilon"), 0);
+  EXPECT_LT(record.at("epsilon"), 400) << "one of two rounds";
+  EXPECT_THAT(Text("private/report.html"), HasSubstr("Privacy spent"));
+}
+
 TEST_F(ExperimentTest, AnInterruptLeavesNoProcessBehindAndAForeignFolderAlone) {
   WriteFile(1000);
   ChildProcess run = Start("stopped");
   WaitFor(run, "stopped.out", "1000 rounds");
-  EXPECT_GT(ProcessesOf("stopped"), 1);
+  EXPECT_GT(folder_.ProcessesOf("stopped"), 1);
   run.Signal(SIGINT);
   EXPECT_EQ(run.Wait(), 1);
-  EXPECT_EQ(ProcessesOf("stopped"), 0);
+  EXPECT_EQ(folder_.ProcessesOf("stopped"), 0);
   EXPECT_THAT(Text("stopped.out"), HasSubstr("to go on where it was"));
 
   std::filesystem::create_directories(folder_ / "mine");
