@@ -10,14 +10,10 @@
 #include <gmock/gmock.h>
 #include <nlohmann/json.hpp>
 
-#include "aggregator/api/json_tasks.h"
 #include "device/agent/model_in_use.h"
 #include "device/device.h"
-#include "protocol/base/limits.h"
-#include "protocol/catalogue/model_package.h"
 #include "tests/support/fixed_examples.h"
-#include "tests/support/must.h"
-#include "tests/support/test_site.h"
+#include "tests/system/demo_task.h"
 
 // A device inside an application, which is this process: real rounds, real learning, and what the application may do.
 namespace tributary::embedded_device_test {
@@ -33,19 +29,8 @@ class EmbeddedSite {
   explicit EmbeddedSite(uint32_t epochs = 1) : site_(TRIBUTARY_BIN_DIR) {
     site_.AddAggregator();
     site_.Start("aggregator");
-    const Ended made = site_.Run("tributary-device", {"new-model", "--seed", "1", "--out", "m.pt"});
-    TRIBUTARY_CHECK(made.code == 0) << made.output;
-    const Ended packed = site_.Run("tributary-device", {"pack", "m.pt", "--out", "m.tpkg"});
-    TRIBUTARY_CHECK(packed.code == 0) << packed.output;
-    const ModelPackage package =
-        Must(DecodeModelPackage(Must(ReadFile(RealFileSystem(), site_.folder() / "m.tpkg", 16 * limits::kMiB))));
-    TaskRequest request;
-    request.task.id = task_;
-    request.task.table = package.table;
-    request.task.module = Must(site_.api().PutBlob(package.module));
-    request.weights = Must(site_.api().PutBlob(AsBytes(std::span<const float>(package.weights)))).digest;
+    TaskRequest request = DemoTask(site_, 1);
     request.task.plan.epochs = epochs;
-    request.task.policy = {.report_goal = 1, .minimum = 1, .deadline_seconds = 600, .inclusion = 1.0};
     Must(site_.api().CreateTask(request));
     site_.fleet().IssueInto(site_.folder() / "identity", Role::kDevice, "device-1");
     options_.identity_dir = site_.folder() / "identity";

@@ -3,11 +3,7 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
-#include "aggregator/api/json_tasks.h"
-#include "protocol/base/limits.h"
-#include "protocol/catalogue/model_package.h"
-#include "tests/support/must.h"
-#include "tests/support/test_site.h"
+#include "tests/system/demo_task.h"
 
 // Real learning on real images in real processes, once undisturbed and once with every process killed mid-round.
 namespace tributary::learning_test {
@@ -23,7 +19,7 @@ class LearningSite {
     site_.AddGateway("gateway-1");
     site_.Start("aggregator");
     site_.Start("gateway-1");
-    CreateTask();
+    Must(site_.api().CreateTask(DemoTask(site_, kDevices)));
     AddMembers();
     site_.Start("fleet");
     site_.Start("evaluator");
@@ -92,23 +88,6 @@ class LearningSite {
   }
 
  private:
-  void CreateTask() {
-    const Ended made = site_.Run("tributary-device", {"new-model", "--seed", "1", "--out", "m.pt"});
-    TRIBUTARY_CHECK(made.code == 0) << made.output;
-    const Ended packed = site_.Run("tributary-device", {"pack", "m.pt", "--out", "m.tpkg"});
-    TRIBUTARY_CHECK(packed.code == 0) << packed.output;
-    const ModelPackage package =
-        Must(DecodeModelPackage(Must(ReadFile(RealFileSystem(), site_.folder() / "m.tpkg", 16 * limits::kMiB))));
-    TaskRequest request;
-    request.task.id = TestTask("digits");
-    request.task.table = package.table;
-    request.task.module = Must(site_.api().PutBlob(package.module));
-    request.weights = Must(site_.api().PutBlob(AsBytes(std::span<const float>(package.weights)))).digest;
-    request.task.plan.epochs = 1;
-    request.task.policy = {.report_goal = kDevices, .minimum = kDevices, .deadline_seconds = 600, .inclusion = 1.0};
-    Must(site_.api().CreateTask(request));
-  }
-
   void AddMembers() {
     const Site::Address gateway = site_.AddressOf("gateway-1");
     for (int i = 0; i < kDevices; ++i) {
@@ -184,8 +163,9 @@ TEST(Learning, WhatAGatewaysDiskLostIsAskedForAgainAndMakesTheSameBits) {
   std::filesystem::remove_all(site.folder() / "gateway-1/data/spool");
   site.Start("aggregator");
   site.Start("gateway-1");
-  const Ended asked = site.Run("tributary", {"--url", "http://127.0.0.1:" + std::to_string(site.HttpPortOf("aggregator")),
-                                             "--token", site.token(), "rounds", "ask-again", "digits"});
+  const Ended asked =
+      site.Run("tributary", {"--url", "http://127.0.0.1:" + std::to_string(site.HttpPortOf("aggregator")), "--token",
+                             site.token(), "rounds", "ask-again", "digits"});
   EXPECT_EQ(asked.code, 0) << asked.output;
   EXPECT_NE(asked.output.find("asked again for version 1"), std::string::npos) << asked.output;
   EXPECT_EQ(unlucky.Finish(), expected) << site.Logs();

@@ -6,11 +6,8 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
-#include "aggregator/api/json_tasks.h"
 #include "device/agent/personal_store.h"
-#include "protocol/catalogue/model_package.h"
-#include "tests/support/must.h"
-#include "tests/support/test_site.h"
+#include "tests/system/demo_task.h"
 
 // A device that keeps its head (FedPer), in real processes. Each round changes its personal model twice: a fit makes the next
 // one, and the version that follows takes it over. The device is killed once after every step of both.
@@ -24,18 +21,8 @@ class PersonalSite {
   PersonalSite() : site_(TRIBUTARY_BIN_DIR) {
     site_.AddAggregator();
     site_.Start("aggregator");
-    Run({"new-model", "--seed", "1", "--out", "m.pt"});
-    Run({"pack", "m.pt", "--out", "m.tpkg"});
-    const ModelPackage package =
-        Must(DecodeModelPackage(Must(ReadFile(RealFileSystem(), site_.folder() / "m.tpkg", 16 * limits::kMiB))));
-    TaskRequest request;
-    request.task.id = task_;
-    request.task.table = package.table;
-    request.task.module = Must(site_.api().PutBlob(package.module));
-    request.weights = Must(site_.api().PutBlob(AsBytes(std::span<const float>(package.weights)))).digest;
-    request.task.plan.epochs = 1;
+    TaskRequest request = DemoTask(site_, 1);
     request.task.plan.strategy = StrategyName::kFedPer;
-    request.task.policy = {.report_goal = 1, .minimum = 1, .deadline_seconds = 600, .inclusion = 1.0};
     Must(site_.api().CreateTask(request));
     const Site::Address server = site_.AddressOf("aggregator");
     site_.fleet().IssueInto(site_.IdentityOf("device"), Role::kDevice, "device");
@@ -86,10 +73,6 @@ class PersonalSite {
   }
 
  private:
-  void Run(const std::vector<std::string>& arguments) {
-    const Ended ended = site_.Run("tributary-device", arguments);
-    TRIBUTARY_CHECK(ended.code == 0) << ended.output;
-  }
   Path Folder() const { return site_.DataOf("device") / "personal"; }
 
   TestSite site_;
