@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "aggregator/api/attempt_limit.h"
 #include "aggregator/api/device_routes.h"
 #include "aggregator/api/json_fields.h"
 #include "aggregator/api/json_tasks.h"
@@ -259,9 +260,15 @@ void AddTaskRoutes(HttpServer& server, const ApiParts& parts) {
             ASSIGN_OR_RETURN(const uint64_t number, NumberOfPath(request, "version", Code::kUnknownVersion));
             return parts.core.Run([parts, task, number] { return parts.tasks.Manifest(task, ModelVersion{number}); });
           });
-  // For devices, which have no token. A leaf is known to the author of its update alone.
+  // For devices, which have no token. A leaf is known to the author of its update alone. A proof costs the core thread a
+  // pass over all leaves, so strangers get few of them.
+  const auto each = std::make_shared<AttemptLimit>(10, Millis(6'000));
+  const auto all = std::make_shared<AttemptLimit>(20, Millis(200));
   server.Add("GET", "/api/v1/tasks/{task}/versions/{version}/proofs/{leaf}", HttpAccess::kOpen,
-             [parts](const HttpRequest& request) -> Result<HttpResponse> {
+             [parts, each, all](const HttpRequest& request) -> Result<HttpResponse> {
+               const Millis now = parts.clock.Monotonic();
+               if (!each->Allow(AddressKey(request.address), now) || !all->Allow("", now))
+                 return Fail(Code::kTooFast, "too many proofs were asked for; an address gets one in six seconds");
                ASSIGN_OR_RETURN(const TaskId task, TaskOfPath(request));
                ASSIGN_OR_RETURN(const uint64_t number, NumberOfPath(request, "version", Code::kUnknownVersion));
                const auto leaf = Digest::FromHex(request.parameter("leaf"));

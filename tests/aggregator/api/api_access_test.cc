@@ -113,6 +113,18 @@ TEST_F(ApiAccessTest, FailedLoginsAreSlowedDownPerAddressAndGoodOnesAreNot) {
   EXPECT_EQ(guesser.Get("/api/v1/tasks").error().code, Code::kTooFast);
 }
 
+// A proof costs the core thread, which also counts updates, a pass over all leaves.
+TEST_F(ApiAccessTest, StrangersGetFewProofs) {
+  HttpClient stranger = *HttpClient::Create({.url = url()});
+  const std::string path = "/api/v1/tasks/absent/versions/1/proofs/" + std::string(64, 'a');
+  for (int i = 0; i < 10; ++i) EXPECT_EQ(stranger.Get(path).error().code, Code::kUnknownTask);
+  EXPECT_EQ(stranger.Get(path).error().code, Code::kTooFast);
+  EXPECT_TRUE(Client().Get("/api/v1/tasks"));  // from the same address
+  clock_.Advance(Millis(6'000));
+  EXPECT_EQ(stranger.Get(path).error().code, Code::kUnknownTask);
+  EXPECT_EQ(stranger.Get(path).error().code, Code::kTooFast);
+}
+
 TEST_F(ApiAccessTest, ATokenThatIsRemovedOrExpiredCountsNoMore) {
   HttpClient alice = As(*tokens_.Add({"alice", HttpAccess::kViewer, kTestStart, kTestStart + Millis(1000)}, random_));
   EXPECT_TRUE(alice.Get("/api/v1/tasks"));
