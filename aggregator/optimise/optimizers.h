@@ -16,7 +16,7 @@ class ServerOptimizer {
   virtual ~ServerOptimizer() = default;
   // How many numbers it keeps for each value from one step to the next; 0: none.
   virtual size_t slots() const = 0;
-  // What it keeps before the first step: the slots of one value lie together.
+  // Fills in the slots before the first step. The slots of one value lie together.
   virtual void Begin(std::span<float> kept) const = 0;
   // `kept` becomes what it keeps after this step. A weight that overflows float32 becomes infinite. Dies unless the sizes
   // agree.

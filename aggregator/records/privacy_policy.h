@@ -35,7 +35,7 @@ struct NoiseDraw {
   bool operator==(const NoiseDraw&) const = default;
 };
 
-// What a task had spent when it made a version.
+// The epsilon that a task had spent when it made a version.
 struct SpentPrivacy {
   double epsilon = 0;
   LedgerPosition ledger;

@@ -30,7 +30,7 @@ namespace tributary {
 enum class RoundKind : uint8_t { kSynchronous = 0, kBuffered = 1 };
 constexpr bool IsOneOf(RoundKind kind) { return kind <= RoundKind::kBuffered; }
 
-// What becomes of a round that has fewer than its minimum at its deadline.
+// The end of a round that has fewer than its minimum at its deadline.
 enum class BelowMinimum : uint8_t {
   kFail = 0,
   kExtend = 1,  // its deadline is moved once, by as long again; then it fails

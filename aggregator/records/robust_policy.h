@@ -28,7 +28,7 @@ enum class RobustGroups : uint8_t {
   kGateways,  // those that came through the same gateway
 };
 
-// What a task does about updates that are wrong on purpose. Value type with a table of its fields.
+// The rule of a task against updates that are wrong on purpose. Value type with a table of its fields.
 struct RobustPolicy {
   RobustRuleName rule = RobustRuleName::kClip;
   uint32_t hostile_percent = 20;

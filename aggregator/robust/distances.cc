@@ -70,7 +70,7 @@ Result<std::vector<Likeness>> CompareWith(const UpdateSet& updates, std::span<co
     row.resize(columns);
     zeros.assign(columns, 0);
     RETURN_IF_ERROR(part(first, vector));
-    // What is left out of the updates is left out of the vector.
+    // The vector leaves out the same values as the updates.
     for (const ValueRange& range : statistics) {
       const uint64_t begin = std::max(range.first, first), end = std::min(range.first + range.size, first + columns);
       for (uint64_t at = begin; at < end; ++at) vector[at - first] = 0;

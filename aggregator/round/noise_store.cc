@@ -17,7 +17,7 @@ static_assert(std::endian::native == std::endian::little, "files of noise are wr
 constexpr uint64_t kBlockValues = 64 * limits::kKiB;
 constexpr std::string_view kSuffix = ".noise";
 
-// What the draws of a task have in common.
+// The draws of a task have these in common.
 struct NoiseShape {
   uint64_t values;
   uint64_t buffers;

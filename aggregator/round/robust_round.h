@@ -45,7 +45,7 @@ class RobustRound {
 
   // Why the rule can make nothing of the round's updates, in a sentence or two; empty: it can.
   Result<std::string> WhyNotCombined(const RoundKeeper& round) const;
-  // What the rule makes of the round's updates; `sum` is absent when it is the round's own.
+  // The result of the rule; `sum` is absent when it is the round's own.
   struct Combined {
     std::optional<WeightedSum> sum = {};
     std::vector<DeviceCosine> cosines = {};

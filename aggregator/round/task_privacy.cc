@@ -22,7 +22,7 @@ Status TaskPrivacy::Begin() {
   ASSIGN_OR_RETURN(const PrivacyForm form, PrivacyFormOf(task_));
   ASSIGN_OR_RETURN(const PrivacyTable::Drawn last, around_.store.privacy.LastDraw(task_.id));
   NoiseStore noise({around_.files, around_.folder, around_.random, around_.worker}, task_.id, form);
-  // What was drawn and never named may be in a backup, and be used by another life: it is drawn anew.
+  // A backup may hold a draw that no round has named, and another life may use it. So the noise is drawn anew.
   RETURN_IF_ERROR(noise.KeepOnly(last.draw.number));
   last_ = last.draw;
   parts_.emplace(form, std::move(noise));

@@ -9,7 +9,7 @@
 
 namespace tributary {
 
-// What a device has taken part in of a private task.
+// The sums of a private task that a device was in.
 struct TakenPart {
   uint64_t times = 0;
   uint64_t last = 0;  // the number of the last draw whose sum it is in; 0: none

@@ -82,7 +82,7 @@ class SumAddition {
   Part PartOf(std::span<const float> values, uint64_t position) const;
   Status AddPart(const Part& part);
   UpdateNorms Norms() const;
-  // What was added so far, in parts.
+  // The parts that were added so far.
   void Revisit(const std::function<void(const Part& part, int64_t* sum)>& visit) const;
   // Of the whole numbers that come out of these factors.
   Status CheckWholeNorm(const std::array<double, 2>& factors) const;

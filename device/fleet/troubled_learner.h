@@ -18,7 +18,7 @@ enum class Attack : uint8_t {
   kFlipLabels,  // trained on the labels C - 1 - label
 };
 
-// What goes wrong in a fleet on purpose, for experiments. Value type.
+// The troubles that an experiment gives a fleet on purpose. Value type.
 struct TroublePlan {
   double slow_share = 0;     // of the devices
   double slow_seconds = 5;   // that a fit of theirs takes longer

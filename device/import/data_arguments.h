@@ -15,7 +15,7 @@ namespace tributary {
 
 enum class FileFormat : uint8_t { kByName, kCsv, kNumpy, kImages, kSql, kIdx, kText };
 
-// What a person asked of the data command.
+// The options of the data command.
 struct DataArguments {
   Path config;
   std::string device;  // of a fleet

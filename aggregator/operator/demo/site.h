@@ -84,7 +84,7 @@ class Site {
   Result<ChildProcess::Spec> SpecOf(const std::string& id) const;
 
  private:
-  // What was made, or is there already and may be.
+  // Ok when it was made, or when it is there already and that is allowed.
   Status UnlessThere(Status made) const;
   Result<Process*> AddServer(const std::string& id, const std::string& program, const std::string& host);
 

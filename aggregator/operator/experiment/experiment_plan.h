@@ -13,7 +13,7 @@ namespace tributary {
 // How the examples are dealt out to the devices (device/examples/partition.h).
 enum class DealKind : uint8_t { kIid, kDirichlet, kShards };
 
-// What hostile devices do (device/fleet/troubled_learner.h).
+// The attack of hostile devices (device/fleet/troubled_learner.h).
 enum class AttackKind : uint8_t { kFlipSigns, kSendNoise, kFlipLabels };
 
 // When the next round begins: after the evaluations of the one before, so that every version is measured; or at once.

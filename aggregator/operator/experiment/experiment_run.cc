@@ -229,7 +229,7 @@ Status ExperimentRun::RunRounds() {
   }
 }
 
-// What a round waits for: of each device two evaluations, of the version and of its own model; and the evaluator's.
+// A round waits for so many evaluations: two of each device, of the version and of its own model; and the evaluator's.
 Result<bool> ExperimentRun::IsEvaluated(const Json& round) {
   if (measures() && round.value(Json::json_pointer("/metrics/global"), Json::object()).empty()) {
     RETURN_IF_ERROR(FailureOf("evaluator", CountIn(round, "number")));

@@ -27,7 +27,7 @@ namespace tributary {
 // was not interrupted. Resource type; Interrupt may be called from any thread.
 class ExperimentRun {
  public:
-  // What it tells people while it runs: a line for each round. Empty: nothing.
+  // Takes a line for people after each round. Empty: nobody reads along.
   using Say = std::function<void(const std::string& line)>;
 
   ExperimentRun(ExperimentPlan plan, Path folder, Say say, const std::atomic<bool>& interrupted)

@@ -22,7 +22,7 @@ struct ComparedRun {
   double total_bytes_up = 0;
   double seconds = 0;
 };
-// What every run reached: the worst of their best values. nullopt: a run has none.
+// The value that every run reached: the worst of their best values. nullopt: a run has none.
 std::optional<double> ReachedByAll(const std::vector<ExperimentResults>& runs);
 std::vector<ComparedRun> Compared(const std::vector<ExperimentResults>& runs, std::optional<double> reach);
 // One name for each run, no two alike.

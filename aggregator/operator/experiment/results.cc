@@ -20,7 +20,7 @@ uint64_t NaturalAt(const Json& object, const char* key) {
   return found != object.end() && found->is_number_unsigned() ? found->get<uint64_t>() : 0;
 }
 
-// What a record has under another name, and what time or chance decides.
+// A record has these under another name, or time or chance decides them.
 bool IsRoundMemberLeftOut(const std::string& key) {
   static constexpr auto kLeftOut = std::to_array<std::string_view>({"task",
                                                                     "number",

@@ -33,7 +33,7 @@ std::string JsonLinesOf(const std::vector<Json>& records);
 // kMalformed names the line.
 Result<std::vector<Json>> ReadJsonLines(const Path& file);
 
-// What a run is judged by: the first metric that the task's manifest declares, or else the accuracy if there is one, or
+// The metric that judges a run: the first one that the task's manifest declares, or else the accuracy if there is one, or
 // else the loss.
 struct MainMetric {
   std::string name = "loss";

@@ -36,7 +36,7 @@ class ConfigReader {
     std::vector<FieldValue> each;  // of a list: its elements
   };
   std::vector<Given> Below(std::string_view table);
-  // What is read of `key` from now on is `value`; problems with it name `from`, a key of the file.
+  // From now on `key` reads as `value`. Problems with it name `from`, a key of the file.
   void Replace(std::string_view key, const FieldValue& value, std::string_view from);
   // Records a problem with a key's value that only the caller can see; the line is added.
   void Reject(std::string_view key, std::string_view why);

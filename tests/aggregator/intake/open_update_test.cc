@@ -67,7 +67,7 @@ class UpdateReaderTest : public ::testing::Test {
     return reader_.AddTo(sum_, upload.header, key, {task_, layout_, round_},
                          [&](uint32_t index) -> Result<Bytes> { return upload.chunks.at(index); });
   }
-  // What the aggregator will read in it.
+  // The update as the aggregator will read it.
   std::vector<float> Decoded(const SealedUpload& upload) {
     UploadOpener opener = Must(UploadOpener::Begin(upload.header, fleet_.sealing_key()));
     Bytes plaintext, room(upload.header.subject.chunk_size);
@@ -155,7 +155,7 @@ TEST_F(UpdateReaderTest, TakesOutWhatWasAddedBeforeARefusal) {
   EXPECT_TRUE(Holds(1));
 }
 
-// What is taken out is decoded again, in parts that split values and blocks: it must be the same.
+// Taking an update out decodes it again, in parts that split values and blocks. The values must be the same.
 TEST_F(UpdateReaderTest, TakesOutWhatWasAddedInEveryCodec) {
   for (float& value : values_) value /= 4;  // a codec may make it larger
   for (const Codec codec : {Codec::kFloat16, Codec::kBlock4, Codec::kEden1, Codec::kTop5}) {

@@ -1,4 +1,4 @@
-// What an experiment writes, reads again and shows.
+// The results of an experiment are written, read again and shown.
 #include <gmock/gmock.h>
 #include <nlohmann/json.hpp>
 

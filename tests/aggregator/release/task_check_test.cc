@@ -111,7 +111,7 @@ TEST(TaskCheck, ASettingThatTheServerOptimizerHasNoUseForIsRefused) {
   }
 }
 
-// What devices are to keep would travel.
+// Otherwise tensors that devices are to keep would travel.
 TEST(TaskCheck, APlanWhoseHeadIsSpeltWrongIsRefused) {
   TaskRecord task = GoodTask();
   task.table.tensors.push_back({.name = "out.weight", .shape = {5}, .offset = 30, .size = 5});

@@ -32,7 +32,7 @@ class BufferedFleet : public RoundFixture {
     Must(core().tasks().Create(task, PutInitialWeights()));
     Must(core().rounds().Start(task_id, 100));
   }
-  // What this device sends of that version, always the same.
+  // The update that this device makes of that version, always the same.
   SealedUpload From(int device, ModelVersion base) {
     return Update(device, base, {.weight = 10u + static_cast<unsigned>(device)});
   }

@@ -33,7 +33,7 @@ class RobustRounds : public testing::Test, protected RoundFixture {
     task.first_weight = 1;
     return task;
   }
-  // What Update seals.
+  // The values that Update seals.
   std::vector<float> DeltaOf(int device, ModelVersion base, float scale = 0.01F) {
     SeededRandom values(static_cast<uint64_t>(device) + 1000 * Number(base));
     std::vector<float> delta(kTestParameters);

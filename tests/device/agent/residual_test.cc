@@ -115,7 +115,7 @@ TEST(ResidualTest, AStartRemovesWhatAKillLeftOfAWrite) {
   EXPECT_TRUE(Exists(device, 1));
 }
 
-// What was left out of many updates is more than one may bring: it leaves in several.
+// Many updates left out more than one update may bring. So it leaves in several.
 TEST(ResidualTest, AResidualBeyondTheBoundsOfAnUpdateWaits) {
   AgentFixture device;
   device.plan.update_codec = {"top5"};
